@@ -1,0 +1,187 @@
+//! Errors in four kinds that stay apart: the caller's mistake, a failing device, something unsupported, and something
+//! corrupt, which names the structure and its index.
+
+use core::fmt;
+
+/// What every fallible function of this crate returns.
+pub type Result<T> = core::result::Result<T, Error>;
+
+/// Why an operation was refused or failed. Nothing was changed unless the function says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The caller asked for something that cannot be: the errno a Unix program would see.
+    Op(Errno),
+    /// The memory itself failed: an uncorrectable error at this byte offset of the region.
+    Poisoned(u64),
+    /// A sound image that needs something this implementation does not do.
+    Unsupported(Unsupported),
+    /// The image contradicts itself or the format.
+    Corrupt(Corrupt),
+}
+
+/// The caller's mistakes and the limits met, with the names POSIX gives them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Errno {
+    /// `ENOENT`
+    NotFound,
+    /// `EEXIST`
+    Exists,
+    /// `ENOTDIR`
+    NotDirectory,
+    /// `EISDIR`
+    IsDirectory,
+    /// `ENOTEMPTY`
+    NotEmpty,
+    /// `ENAMETOOLONG`
+    NameTooLong,
+    /// `EINVAL`
+    Invalid,
+    /// `ENOSPC`: no free block, or no free inode.
+    NoSpace,
+    /// `EFBIG`: beyond what the block map can address.
+    FileTooBig,
+    /// `EMLINK`
+    TooManyLinks,
+    /// `EROFS`
+    ReadOnly,
+    /// `EBUSY`
+    Busy,
+    /// `ENOMEM`: no memory for a table page or an index node.
+    NoMemory,
+    /// `EOVERFLOW`: a number does not fit.
+    Overflow,
+    /// `EXDEV`
+    CrossDevice,
+    /// `ELOOP`
+    Loop,
+    /// `EPERM`
+    NotPermitted,
+    /// A mapped access at or beyond the page that holds the file's last byte (`SIGBUS`).
+    BeyondEnd,
+}
+
+/// What an image needs that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unsupported {
+    /// `s_feature_incompat` bits that must be understood to read at all; the names follow the ext4 layout document.
+    Incompat(u32),
+    /// `s_rev_level` above 1.
+    Revision(u32),
+    /// A block size other than the page size, in bytes.
+    BlockSize(u64),
+    /// An inode size, in bytes.
+    InodeSize(u32),
+    /// The operation does not exist for this kind of file or in this version.
+    Operation(&'static str),
+}
+
+/// A contradiction in an image: which structure, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corrupt {
+    /// The structure, as the layout document calls it ("superblock", "group descriptor", "inode", "directory", …).
+    pub what: &'static str,
+    /// Its index: group number, inode number, block number, as `what` implies.
+    pub index: u64,
+    /// What is wrong with it.
+    pub why: &'static str,
+    /// The offending value, where one tells more than `why` alone.
+    pub value: Option<u64>,
+}
+
+impl Corrupt {
+    /// A contradiction in structure `what` number `index`.
+    pub const fn new(what: &'static str, index: u64, why: &'static str) -> Self {
+        Self { what, index, why, value: None }
+    }
+
+    /// The same, with the value that gave it away.
+    pub const fn with(what: &'static str, index: u64, why: &'static str, value: u64) -> Self {
+        Self { what, index, why, value: Some(value) }
+    }
+}
+
+impl From<Errno> for Error {
+    fn from(errno: Errno) -> Self {
+        Self::Op(errno)
+    }
+}
+
+impl From<Unsupported> for Error {
+    fn from(unsupported: Unsupported) -> Self {
+        Self::Unsupported(unsupported)
+    }
+}
+
+impl From<Corrupt> for Error {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Corrupt(corrupt)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Op(errno) => errno.fmt(f),
+            Self::Poisoned(offset) => write!(f, "uncorrectable memory error at byte {offset:#x} of the region"),
+            Self::Unsupported(what) => what.fmt(f),
+            Self::Corrupt(what) => what.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotFound => "no such file or directory",
+            Self::Exists => "file exists",
+            Self::NotDirectory => "not a directory",
+            Self::IsDirectory => "is a directory",
+            Self::NotEmpty => "directory not empty",
+            Self::NameTooLong => "file name too long",
+            Self::Invalid => "invalid argument",
+            Self::NoSpace => "no space left on device",
+            Self::FileTooBig => "file too large",
+            Self::TooManyLinks => "too many links",
+            Self::ReadOnly => "read-only file system",
+            Self::Busy => "device or resource busy",
+            Self::NoMemory => "cannot allocate memory",
+            Self::Overflow => "value too large",
+            Self::CrossDevice => "invalid cross-device link",
+            Self::Loop => "too many levels of symbolic links",
+            Self::NotPermitted => "operation not permitted",
+            Self::BeyondEnd => "beyond the end of the file",
+        })
+    }
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Incompat(bits) => {
+                f.write_str("unsupported incompatible features:")?;
+                crate::ext2::features::write_incompat(f, *bits)
+            }
+            Self::Revision(rev) => write!(f, "unsupported ext2 revision {rev}"),
+            Self::BlockSize(bytes) => {
+                write!(f, "unsupported block size {bytes}: mapping needs blocks of 4096 bytes (mke2fs -b 4096)")
+            }
+            Self::InodeSize(bytes) => write!(f, "unsupported inode size {bytes}"),
+            Self::Operation(what) => write!(f, "{what}: operation not supported"),
+        }
+    }
+}
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "corrupt {} {}: {}", self.what, self.index, self.why)?;
+        match self.value {
+            Some(value) => write!(f, " ({value})"),
+            None => Ok(()),
+        }
+    }
+}

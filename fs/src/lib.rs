@@ -1,0 +1,43 @@
+//! Storage on persistent memory, with no hardware in it.
+//!
+//! This is the code that boots inside Daxiom's kernel *and* the code that the host explores, crash-tests and fuzzes:
+//! persistent memory, page tables, locks and the clock reach it through the traits of [`platform`] and [`pmem`].
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`pmem`] | the [`Pmem`](pmem::Pmem) trait; typed persistence states (dirty, in flight, clean) |
+//! | [`platform`] | what a machine supplies: memory, locks, page tables, clock, counters |
+//! | [`vfs`] | inodes and file systems as `dax` and the shell need them; where a file is mapped |
+//! | [`dax`] | the page-fault protocols and write-back |
+//! | [`ext2`] | the file system on disk |
+//! | [`stats`] | every counter the kernel can print |
+//! | [`error`] | four kinds of error, kept apart |
+//! | `sim` | a machine in RAM for host tests (feature `sim`) |
+//!
+//! `dax` and `ext2` do not know each other; both know `vfs` and `pmem`.
+//!
+//! # Lock order
+//!
+//! `address space → freeze → inode lock (dax_sem) → mapping entry → block map → allocation group → journal → page
+//! table (leaf)`. Each module's head says which of these it takes.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod dax;
+pub mod error;
+pub mod ext2;
+pub mod platform;
+pub mod pmem;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
+pub mod stats;
+pub mod vfs;
+
+pub use error::{Corrupt, Errno, Error, Result, Unsupported};
+
+/// Bytes in a page, and in a block that can be mapped.
+pub const PAGE_SIZE: u64 = 4096;

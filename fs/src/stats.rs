@@ -1,0 +1,138 @@
+//! Every counter of the storage code, so that a claim about it is something it printed (law 9).
+//!
+//! A counter is one relaxed atomic add; [`Stats::each`] lists all of them by the names that `stats` prints, which are a
+//! promise to scripts: new ones may be added, none renamed.
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A number that only grows, until it is cleared.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Starts at zero.
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Counts one.
+    #[inline]
+    pub fn inc(&self) {
+        self.add(1);
+    }
+
+    /// Counts `n`.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    /// The count since the start or the last [`Stats::reset`].
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+macro_rules! stats {
+    ($($(#[$doc:meta])* $field:ident => $name:literal,)*) => {
+        /// All counters of one machine.
+        #[derive(Debug, Default)]
+        pub struct Stats {
+            $($(#[$doc])* pub $field: Counter,)*
+        }
+
+        impl Stats {
+            /// All counters at zero.
+            pub const fn new() -> Self {
+                Self { $($field: Counter::new(),)* }
+            }
+
+            /// Calls `f` with each counter's name and value, in the order of declaration.
+            pub fn each(&self, mut f: impl FnMut(&'static str, u64)) {
+                $(f($name, self.$field.get());)*
+            }
+
+            /// Clears every counter. Counts made meanwhile by other CPUs may be lost.
+            pub fn reset(&self) {
+                $(self.$field.0.store(0, Relaxed);)*
+            }
+        }
+    };
+}
+
+stats! {
+    /// Read faults that reached the DAX engine.
+    fault_read => "fault.read",
+    /// Write faults that reached the DAX engine.
+    fault_write => "fault.write",
+    /// Faults answered with the shared zero page.
+    fault_zero_page => "fault.zero-page",
+    /// Faults answered with a block that was there.
+    fault_block => "fault.block",
+    /// Faults that allocated the block they mapped.
+    fault_allocated => "fault.allocated",
+    /// Write faults that made an entry writable which was mapped for reading (mkwrite).
+    fault_mkwrite => "fault.mkwrite",
+    /// Faults that found their entry in place already.
+    fault_spurious => "fault.spurious",
+    /// Faults that gave up under the shared lock and took it exclusively.
+    fault_retry => "fault.retry",
+    /// Exclusive retries that found the block there: someone was faster.
+    fault_retry_found => "fault.retry-found",
+    /// Faults beyond the end of the file.
+    fault_beyond_end => "fault.beyond-end",
+    /// Faults for which there was no space.
+    fault_no_space => "fault.no-space",
+    /// Faults that failed for any other reason of the file's.
+    fault_failed => "fault.failed",
+    /// Faults outside every area.
+    fault_no_area => "fault.no-area",
+    /// Faults against an area's rights.
+    fault_no_right => "fault.no-right",
+    /// Entries of the zero page taken out again because a block took its place.
+    zero_page_unmapped => "zero-page.unmapped",
+    /// Entries write-protected again by write-back.
+    write_protected => "write-protected",
+    /// Blocks allocated.
+    block_allocated => "block.allocated",
+    /// Blocks freed.
+    block_freed => "block.freed",
+    /// Inodes allocated.
+    inode_allocated => "inode.allocated",
+    /// Inodes freed.
+    inode_freed => "inode.freed",
+    /// Calls of msync, fsync and fdatasync.
+    sync_calls => "sync.calls",
+    /// Dirty pages they flushed.
+    sync_pages => "sync.pages",
+    /// Cache lines flushed.
+    pmem_lines_flushed => "pmem.lines-flushed",
+    /// Store fences.
+    pmem_fences => "pmem.fences",
+    /// Bytes zeroed with non-temporal stores.
+    pmem_bytes_zeroed => "pmem.bytes-zeroed",
+    /// Bytes written with non-temporal stores, zeroing apart.
+    pmem_bytes_nt => "pmem.bytes-nontemporal",
+    /// TLB invalidations that left this CPU's hands: single pages and whole flushes.
+    tlb_invalidations => "tlb.invalidations",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_counter_has_a_name_of_its_own_and_reset_clears_it() {
+        let stats = Stats::new();
+        stats.fault_retry.add(3);
+        let mut names = std::collections::BTreeSet::new();
+        let mut sum = 0;
+        stats.each(|name, value| {
+            assert!(names.insert(name), "{name} is listed twice");
+            sum += value;
+        });
+        assert_eq!(sum, 3);
+        stats.reset();
+        stats.each(|_, value| assert_eq!(value, 0));
+    }
+}

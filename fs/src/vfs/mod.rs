@@ -1,0 +1,221 @@
+//! Files and file systems, as [`dax`](crate::dax) and the shell need them.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | this one | the traits a file system implements: [`FileSystem`], [`Inode`] |
+//! | [`mapping`] | one inode's `dax_sem`, and where the file is mapped |
+//! | [`index`] | what is known of each mapped page: dirty, zero page |
+//! | [`path`] | walking a path |
+
+pub mod index;
+pub mod mapping;
+pub mod path;
+
+pub use mapping::{AllocOk, Exclusive, Held, Mapping, Shared};
+
+use crate::error::{Errno, Result};
+use crate::platform::{Platform, Timestamp};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::ControlFlow;
+
+/// A handle to an inode; as long as one lives, the inode stays in memory.
+pub type InodeRef<P> = Arc<dyn Inode<P>>;
+
+/// A mounted file system.
+pub trait FileSystem<P: Platform>: Send + Sync {
+    /// The root directory.
+    fn root(&self) -> Result<InodeRef<P>>;
+
+    /// Sizes and free space.
+    fn stat_fs(&self) -> StatFs;
+
+    /// True if nothing on it may be changed.
+    fn read_only(&self) -> bool;
+
+    /// Makes everything written so far durable: files' dirty mapped pages and metadata. The image stays mounted.
+    fn sync(&self) -> Result<()>;
+
+    /// Syncs and marks the image clean. Afterwards every change is refused with [`Errno::ReadOnly`].
+    ///
+    /// # Errors
+    /// [`Errno::Busy`] while files are open (referenced) other than by the file system itself; nothing changed.
+    fn unmount(&self) -> Result<()>;
+
+    /// Moves the name `old` in directory `old_dir` to `new` in `new_dir` (inode numbers), replacing a file there, or an
+    /// empty directory by a directory, as rename(2) does.
+    fn rename(&self, old_dir: u64, old: &[u8], new_dir: u64, new: &[u8]) -> Result<()>;
+}
+
+/// A file, directory or other inode.
+///
+/// # Locking
+/// The functions under *Copying* and *Names* take the inode lock (`dax_sem`) themselves; those under *Mapping* are
+/// called under it and are given the proof.
+pub trait Inode<P: Platform>: Send + Sync {
+    /// The machine it lives on.
+    fn platform(&self) -> &P;
+    /// Inode number.
+    fn ino(&self) -> u64;
+    /// What kind of inode it is; never changes.
+    fn kind(&self) -> FileKind;
+    /// All attributes.
+    fn attr(&self) -> Attr;
+    /// Changes the attributes that are given.
+    fn set_attr(&self, change: &SetAttr) -> Result<()>;
+
+    // -- Mapping: what a fault needs ---------------------------------------------------------------------------
+
+    /// Its `dax_sem`, and where it is mapped.
+    fn mapping(&self) -> &Mapping<P>;
+    /// Size in bytes. Stable while the lock is held.
+    fn size(&self, lock: Held<'_>) -> u64;
+    /// The byte offset, in the region, of the block that holds page `page` of the file; `None` for a hole. Allocates
+    /// nothing. What it returns is true as long as the lock is held.
+    fn block(&self, lock: Held<'_>, page: u64) -> Result<Option<u64>>;
+    /// As [`block`](Inode::block), but fills a hole: allocates a block, makes its zeros durable, then publishes the
+    /// pointer. The pointer itself is flushed, and durable at the next fence. The flag tells whether it allocated.
+    fn allocate(&self, ok: AllocOk<'_>, page: u64) -> Result<(u64, bool)>;
+    /// A write fault is about to happen: updates the times, refuses on a read-only file system. Takes no lock.
+    fn start_write_fault(&self) -> Result<()>;
+    /// Makes the inode's metadata durable (all of it was flushed when stored: one fence does).
+    fn commit(&self);
+
+    // -- Copying -----------------------------------------------------------------------------------------------
+
+    /// Reads at byte `offset`; returns how many bytes there were (0 at or beyond the end). Holes read as zeros.
+    fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<usize>;
+    /// Writes at byte `offset`, allocating and growing as needed. The data is durable on return, its metadata at the
+    /// next [`commit`](Inode::commit). Returns how many bytes were written: fewer only when space ran out after some.
+    fn write_at(&self, offset: u64, from: &[u8]) -> Result<usize>;
+    /// Sets the size. Shrinking unmaps and frees what lies beyond; the tail of the last page reads as zeros.
+    fn truncate(&self, size: u64) -> Result<()>;
+    /// Calls `f` with each run of blocks and each hole from byte `from` on, in order, up to the end of the file.
+    fn extents(&self, from: u64, f: &mut dyn FnMut(Extent) -> ControlFlow<()>) -> Result<()>;
+
+    // -- Names -------------------------------------------------------------------------------------------------
+
+    /// The inode called `name` in this directory.
+    fn lookup(&self, name: &[u8]) -> Result<InodeRef<P>>;
+    /// Calls `f` with each entry from position `from` on (0 is the first); an entry's `next` continues after it.
+    fn read_dir(&self, from: u64, f: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>) -> Result<()>;
+    /// Makes a regular file or an empty directory called `name`, with permission bits `mode`.
+    fn create(&self, name: &[u8], kind: FileKind, mode: u16) -> Result<InodeRef<P>>;
+    /// Removes the name of something that is not a directory; the inode goes with its last name and last handle.
+    fn unlink(&self, name: &[u8]) -> Result<()>;
+    /// Removes an empty directory.
+    fn rmdir(&self, name: &[u8]) -> Result<()>;
+    /// The target of a symbolic link.
+    fn read_link(&self) -> Result<Vec<u8>>;
+
+    /// Refuses with [`Errno::NotDirectory`] what is not a directory.
+    fn expect_directory(&self) -> Result<()> {
+        if self.kind() == FileKind::Directory { Ok(()) } else { Err(Errno::NotDirectory.into()) }
+    }
+}
+
+/// What kind of inode it is (`S_IFMT`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// Regular file.
+    File,
+    /// Directory.
+    Directory,
+    /// Symbolic link.
+    Symlink,
+    /// Character device.
+    CharDevice,
+    /// Block device.
+    BlockDevice,
+    /// Named pipe.
+    Fifo,
+    /// Socket.
+    Socket,
+}
+
+/// An inode's attributes, as stat(2) shows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attr {
+    /// Inode number.
+    pub ino: u64,
+    /// Kind.
+    pub kind: FileKind,
+    /// Permission bits, with set-uid, set-gid and sticky: the low 12 bits of `i_mode`.
+    pub mode: u16,
+    /// Number of names.
+    pub links: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Bytes.
+    pub size: u64,
+    /// Space taken, indirect blocks included, in units of 512 bytes (`i_blocks`).
+    pub blocks: u64,
+    /// Last read.
+    pub atime: Timestamp,
+    /// Last change of contents.
+    pub mtime: Timestamp,
+    /// Last change of the inode.
+    pub ctime: Timestamp,
+}
+
+/// Changes to attributes; `None` leaves one as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SetAttr {
+    /// Permission bits (low 12).
+    pub mode: Option<u16>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Last read.
+    pub atime: Option<Timestamp>,
+    /// Last change of contents.
+    pub mtime: Option<Timestamp>,
+}
+
+/// One name in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirEntry<'a> {
+    /// The name, as stored: any bytes but `/` and NUL.
+    pub name: &'a [u8],
+    /// The inode it names.
+    pub ino: u64,
+    /// Its kind, where the directory says (feature `filetype`).
+    pub kind: Option<FileKind>,
+    /// The position after this entry.
+    pub next: u64,
+}
+
+/// A run of a file's bytes that lies in one piece, or is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// First byte in the file; a multiple of the block size.
+    pub offset: u64,
+    /// Bytes; a multiple of the block size.
+    pub len: u64,
+    /// First byte in the region; `None` for a hole.
+    pub place: Option<u64>,
+}
+
+/// Sizes and free space, as statfs(2) shows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatFs {
+    /// Bytes in a block.
+    pub block_size: u64,
+    /// Blocks, the file system's own structures left out.
+    pub blocks: u64,
+    /// Free blocks.
+    pub blocks_free: u64,
+    /// Free blocks beyond those reserved for root.
+    pub blocks_available: u64,
+    /// Inodes.
+    pub inodes: u64,
+    /// Free inodes.
+    pub inodes_free: u64,
+    /// Volume label: up to 16 bytes, NUL-padded.
+    pub label: [u8; 16],
+    /// Volume UUID.
+    pub uuid: [u8; 16],
+}

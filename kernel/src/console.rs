@@ -1,0 +1,230 @@
+//! The serial ports: COM1 is the console; in exec mode COM2 is standard output and COM3 standard error.
+//!
+//! The console turns `\n` into `\r\n`; the other two carry bytes as they are. Sending polls. Received bytes come
+//! by IRQ 4 into a ring, so that an idle shell can halt the CPU. A panic writes past the locks.
+//!
+//! References: NS16550A data sheet, through the `uart_16550` crate.
+
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use uart_16550::backend::PioBackend;
+use uart_16550::spec::registers::{FifoTriggerLevel, IER};
+use uart_16550::{BaudRate, Config, Uart16550};
+use x86_64::instructions::interrupts;
+
+use crate::sync::IrqLock;
+
+/// Where bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// COM1: boot messages, the shell, panics.
+    Console,
+    /// A command's output: COM2 in exec mode, else the console.
+    Out,
+    /// A command's complaints: COM3 in exec mode, else the console.
+    Err,
+}
+
+const COM1: u16 = 0x3f8;
+const COM2: u16 = 0x2f8;
+const COM3: u16 = 0x3e8;
+
+type Uart = Uart16550<PioBackend>;
+
+const fn uart(port: u16) -> Uart {
+    // SAFETY: the three ports are the legacy PC addresses of serial ports, and nothing else drives them. Where
+    // one is absent, reads give all ones and writes do nothing; `init` finds that out.
+    match unsafe { Uart16550::new_port(port) } {
+        Ok(uart) => uart,
+        Err(_) => panic!("a valid port"),
+    }
+}
+
+/// A port that may be absent.
+struct Port {
+    uart: Uart,
+    present: bool,
+}
+
+impl Port {
+    const fn new(port: u16) -> IrqLock<Self> {
+        IrqLock::new(Self { uart: uart(port), present: false })
+    }
+
+    fn init(&mut self, interrupts: IER) {
+        let fifo = Some(FifoTriggerLevel::One);
+        let baud_rate = BaudRate::Baud115200;
+        let config = Config { interrupts, fifo_trigger_level: fifo, baud_rate, ..Config::DEFAULT };
+        self.present = self.uart.init(config).is_ok();
+    }
+
+    fn send(&mut self, bytes: &[u8], cook: bool) {
+        if !self.present {
+            return;
+        }
+        if !cook {
+            return self.uart.send_bytes_exact(bytes);
+        }
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match line.split_last() {
+                Some((b'\n', rest)) => {
+                    self.uart.send_bytes_exact(rest);
+                    self.uart.send_bytes_exact(b"\r\n");
+                }
+                _ => self.uart.send_bytes_exact(line),
+            }
+        }
+    }
+}
+
+static CONSOLE: IrqLock<Port> = Port::new(COM1);
+static OUT: IrqLock<Port> = Port::new(COM2);
+static ERR: IrqLock<Port> = Port::new(COM3);
+static EXEC: AtomicBool = AtomicBool::new(false);
+
+/// Bytes received, not yet read.
+struct Ring {
+    uart: Uart,
+    bytes: [u8; 1024],
+    head: usize,
+    len: usize,
+}
+
+static INPUT: IrqLock<Ring> = IrqLock::new(Ring { uart: uart(COM1), bytes: [0; 1024], head: 0, len: 0 });
+
+impl Ring {
+    /// Moves what the port has into the ring. When that is full, bytes wait in the port.
+    fn fill(&mut self) {
+        while self.len < self.bytes.len() {
+            let Ok(byte) = self.uart.try_receive_byte() else { return };
+            self.bytes[(self.head + self.len) % self.bytes.len()] = byte;
+            self.len += 1;
+        }
+    }
+
+    fn pop(&mut self) -> Option<u8> {
+        self.fill();
+        let byte = (self.len > 0).then(|| self.bytes[self.head])?;
+        self.head = (self.head + 1) % self.bytes.len();
+        self.len -= 1;
+        Some(byte)
+    }
+}
+
+/// Sets the ports up; the console raises interrupts for received bytes once IRQ 4 is let through.
+pub(crate) fn init() {
+    CONSOLE.lock().init(IER::DATA_READY);
+    OUT.lock().init(IER::empty());
+    ERR.lock().init(IER::empty());
+}
+
+/// In exec mode a command's output goes to COM2 and COM3.
+pub(crate) fn set_exec_mode(on: bool) {
+    EXEC.store(on, Ordering::Relaxed);
+}
+
+/// Whether [`set_exec_mode`] was called with `true`.
+pub(crate) fn exec_mode() -> bool {
+    EXEC.load(Ordering::Relaxed)
+}
+
+/// Writes bytes to a stream: cooked where it is the console, else as they are.
+pub(crate) fn write(stream: Stream, bytes: &[u8]) {
+    match stream {
+        Stream::Out if exec_mode() => OUT.lock().send(bytes, false),
+        Stream::Err if exec_mode() => ERR.lock().send(bytes, false),
+        _ => CONSOLE.lock().send(bytes, true),
+    }
+}
+
+/// A byte typed on the console, if one is there.
+pub(crate) fn try_read() -> Option<u8> {
+    INPUT.lock().pop()
+}
+
+/// The next byte typed on the console; the CPU halts until it comes.
+pub(crate) fn read() -> u8 {
+    loop {
+        interrupts::disable();
+        if let Some(byte) = try_read() {
+            interrupts::enable();
+            return byte;
+        }
+        // `sti; hlt` lets no interrupt in between: a byte that comes now ends the halt.
+        interrupts::enable_and_hlt();
+    }
+}
+
+/// IRQ 4 came.
+pub(crate) fn on_interrupt() {
+    if let Some(mut ring) = INPUT.try_lock() {
+        ring.fill();
+    }
+}
+
+/// Formats to a stream.
+pub(crate) fn print(stream: Stream, args: fmt::Arguments<'_>) {
+    // A port that is absent or full is no reason to fail.
+    let _ = Writer(stream).write_fmt(args);
+}
+
+struct Writer(Stream);
+
+impl Write for Writer {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        write(self.0, text.as_bytes());
+        Ok(())
+    }
+}
+
+/// The panic's way out: a port of its own, whoever holds the locks.
+pub(crate) struct Emergency {
+    uart: Uart,
+    cook: bool,
+}
+
+impl Emergency {
+    /// To the console.
+    pub(crate) const fn console() -> Self {
+        Self { uart: uart(COM1), cook: true }
+    }
+
+    /// To standard error in exec mode.
+    pub(crate) fn err() -> Option<Self> {
+        exec_mode().then(|| Self { uart: uart(COM3), cook: false })
+    }
+}
+
+impl Write for Emergency {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            if self.cook && byte == b'\n' {
+                self.uart.send_bytes_exact(b"\r");
+            }
+            self.uart.send_bytes_exact(&[byte]);
+        }
+        Ok(())
+    }
+}
+
+/// Prints to a command's standard output.
+#[macro_export]
+macro_rules! print {
+    ($($arg:tt)*) => { $crate::console::print($crate::console::Stream::Out, format_args!($($arg)*)) };
+}
+
+/// Prints a line to a command's standard output.
+#[macro_export]
+macro_rules! println {
+    () => { $crate::print!("\n") };
+    ($($arg:tt)*) => { $crate::print!("{}\n", format_args!($($arg)*)) };
+}
+
+/// Prints a line to a command's standard error.
+#[macro_export]
+macro_rules! eprintln {
+    ($($arg:tt)*) => {
+        $crate::console::print($crate::console::Stream::Err, format_args!("{}\n", format_args!($($arg)*)))
+    };
+}

@@ -1,0 +1,239 @@
+//! The tree over an array of tables.
+extern crate std;
+
+use core::sync::atomic::AtomicU64;
+use std::cell::RefCell;
+use std::vec::Vec;
+
+use crate::{Entry, Flags, Half, Installed, Machine, MapError, PageSize, Partial, Table, Tables};
+
+const BASE: u64 = 0x10_0000;
+const KIB4: u64 = 4096;
+const MIB2: u64 = 2 << 20;
+const GIB: u64 = 1 << 30;
+const UPPER: u64 = 0xffff_8000_0000_0000;
+const RW: Flags = Flags::KERNEL_DATA;
+const RO: Flags = Flags::KERNEL_READ;
+
+/// `count` tables in an array; frames are numbered from [`BASE`].
+struct Simulated {
+    tables: Vec<Table>,
+    free: RefCell<Vec<u64>>,
+    invalidated: RefCell<Vec<(u64, u64)>>,
+}
+
+impl Simulated {
+    fn new(count: u64) -> &'static Self {
+        let tables = (0..count).map(|_| [const { AtomicU64::new(0) }; 512]).collect();
+        let free = RefCell::new((0..count).rev().map(|i| BASE + i * KIB4).collect());
+        std::boxed::Box::leak(std::boxed::Box::new(Self { tables, free, invalidated: RefCell::default() }))
+    }
+
+    fn free_count(&self) -> usize {
+        self.free.borrow().len()
+    }
+}
+
+impl Machine for &'static Simulated {
+    fn allocate_table(&self) -> Option<u64> {
+        let frame = self.free.borrow_mut().pop()?;
+        self.table(frame).iter().for_each(|slot| slot.store(0, core::sync::atomic::Ordering::Relaxed));
+        Some(frame)
+    }
+    fn free_table(&self, frame: u64) {
+        assert!(!self.free.borrow().contains(&frame), "double free of {frame:#x}");
+        self.free.borrow_mut().push(frame);
+    }
+    fn table(&self, frame: u64) -> &Table {
+        assert!(!self.free.borrow().contains(&frame), "use after free of {frame:#x}");
+        &self.tables[((frame - BASE) / KIB4) as usize]
+    }
+    fn invalidate(&self, start: u64, pages: u64) {
+        self.invalidated.borrow_mut().push((start, pages));
+    }
+}
+
+fn upper(count: u64) -> (Tables<&'static Simulated>, &'static Simulated) {
+    let machine = Simulated::new(count);
+    (Tables::new(Half::Upper, machine).unwrap(), machine)
+}
+
+fn lower(count: u64) -> (Tables<&'static Simulated>, &'static Simulated) {
+    let machine = Simulated::new(count);
+    (Tables::new(Half::Lower, machine).unwrap(), machine)
+}
+
+fn regions(tables: &Tables<&'static Simulated>) -> Vec<(u64, u64, u64, PageSize)> {
+    let mut found = Vec::new();
+    tables.regions(0, u64::MAX, &mut |r| found.push((r.start, r.frame, r.bytes, r.size)));
+    found
+}
+
+#[test]
+fn maps_with_the_largest_pages_that_fit() {
+    let (tables, _) = upper(16);
+    let at = UPPER + GIB - MIB2 - KIB4;
+    let frame = 8 * GIB - MIB2 - KIB4;
+    tables.map_range(at, frame, 2 * GIB + 2 * (MIB2 + KIB4), RW, PageSize::Giant).unwrap();
+    let sizes: Vec<_> = regions(&tables).iter().map(|r| (r.2, r.3)).collect();
+    let expected = [
+        (KIB4, PageSize::Small),
+        (MIB2, PageSize::Large),
+        (2 * GIB, PageSize::Giant),
+        (MIB2, PageSize::Large),
+        (KIB4, PageSize::Small),
+    ];
+    assert_eq!(sizes, expected);
+    for offset in [0, KIB4 + 5, MIB2 + KIB4, GIB + 7, 2 * GIB + 2 * MIB2 + KIB4 + 1] {
+        assert_eq!(tables.translate(at + offset), Some(frame + offset));
+    }
+    assert_eq!(tables.translate(at - 1), None);
+}
+
+#[test]
+fn the_last_page_of_the_address_space_works() {
+    let (tables, _) = upper(8);
+    let last = u64::MAX - (KIB4 - 1);
+    tables.map(last, 0x5000, PageSize::Small, RW).unwrap();
+    assert_eq!(tables.translate(u64::MAX), Some(0x5fff));
+    assert_eq!(regions(&tables), [(last, 0x5000, KIB4, PageSize::Small)]);
+    assert_eq!(tables.unmap(last, PageSize::Small).unwrap().address(), 0x5000);
+}
+
+#[test]
+fn errors_say_what_is_in_the_way() {
+    let (tables, _) = upper(8);
+    tables.map(UPPER, 0, PageSize::Large, RW).unwrap();
+    let found = Entry::new(0, RW | Flags::LARGE);
+    let again = tables.map(UPPER, MIB2, PageSize::Large, RW);
+    assert_eq!(again, Err(MapError::AlreadyMapped { at: UPPER, entry: found, size: PageSize::Large }));
+    let inside = tables.map(UPPER + KIB4, MIB2, PageSize::Small, RW);
+    assert_eq!(inside, Err(MapError::AlreadyMapped { at: UPPER + KIB4, entry: found, size: PageSize::Large }));
+    let misaligned = Err(MapError::Misaligned { at: UPPER + KIB4, size: PageSize::Large });
+    assert_eq!(tables.map(UPPER + KIB4, 0, PageSize::Large, RW), misaligned);
+    assert_eq!(tables.map(0x1000, 0, PageSize::Small, RW), Err(MapError::OutOfRange { at: 0x1000 }));
+    assert_eq!(tables.map_range(u64::MAX - 4095, 0, 8192, RW, PageSize::Small).unwrap_err(),
+        MapError::OutOfRange { at: u64::MAX - 4095 });
+    assert_eq!(tables.map_range(UPPER, 0, 0, RW, PageSize::Small), Err(MapError::OutOfRange { at: UPPER }));
+    assert_eq!(tables.unmap(UPPER + GIB, PageSize::Small), Err(MapError::NotMapped { at: UPPER + GIB }));
+}
+
+#[test]
+fn unmapping_a_part_splits_a_giant_page_twice() {
+    let (tables, machine) = upper(8);
+    tables.map(UPPER, GIB, PageSize::Giant, RW).unwrap();
+    let hole = UPPER + 5 * MIB2 + 3 * KIB4;
+    assert_eq!(tables.unmap_range(hole, KIB4, |_, _, _| {}), Ok(1));
+    assert_eq!(tables.translate(hole), None);
+    assert_eq!(tables.translate(hole - 1), Some(hole - 1 - UPPER + GIB));
+    assert_eq!(tables.translate(hole + KIB4), Some(hole + KIB4 - UPPER + GIB));
+    assert_eq!(machine.invalidated.borrow().as_slice(), [(hole, 1)]);
+    let total: u64 = regions(&tables).iter().map(|r| r.2).sum();
+    assert_eq!(total, GIB - KIB4);
+}
+
+#[test]
+fn out_of_frames_leaves_the_tree_usable() {
+    let (tables, machine) = upper(3);
+    let no_frames = Err(MapError::NoFrames);
+    assert_eq!(tables.map(UPPER, 0, PageSize::Small, RW), no_frames);
+    tables.map(UPPER, 0, PageSize::Large, RW).unwrap();
+    assert_eq!(tables.unmap_range(UPPER, KIB4, |_, _, _| {}), Err(MapError::NoFrames));
+    assert_eq!(tables.translate(UPPER), Some(0));
+    assert_eq!(machine.free_count(), 0);
+}
+
+#[test]
+fn protecting_keeps_accessed_and_dirty() {
+    let (tables, _) = upper(8);
+    tables.map(UPPER, 0, PageSize::Large, RW | Flags::DIRTY | Flags::ACCESSED).unwrap();
+    assert_eq!(tables.protect_range(UPPER, KIB4, RO), Ok(1));
+    let (entry, size) = tables.leaf(UPPER).unwrap();
+    assert_eq!((entry.flags(), size), (RO | Flags::DIRTY | Flags::ACCESSED, PageSize::Small));
+    assert!(tables.leaf(UPPER + KIB4).unwrap().0.is_writable());
+}
+
+#[test]
+fn pruning_frees_empty_tables_only() {
+    let (tables, machine) = lower(16);
+    let before = machine.free_count();
+    tables.map(0, 0, PageSize::Small, RW).unwrap();
+    tables.map(GIB, 0, PageSize::Small, RW).unwrap();
+    assert_eq!(machine.free_count(), before - 5);
+    tables.unmap(0, PageSize::Small).unwrap();
+    tables.prune(0, 4 * GIB);
+    assert_eq!(machine.free_count(), before - 3);
+    assert_eq!(tables.translate(GIB), Some(0));
+    tables.unmap(GIB, PageSize::Small).unwrap();
+    tables.prune(0, 1 << 47);
+    assert_eq!(machine.free_count(), before);
+}
+
+#[test]
+fn the_kernel_half_is_shared_and_survives_pruning() {
+    let machine = Simulated::new(16);
+    let kernel = Tables::new(Half::Upper, machine).unwrap();
+    kernel.reserve_slots(UPPER, 1 << 40).unwrap();
+    let mut task = Tables::new(Half::Lower, machine).unwrap();
+    task.share_upper_half(&kernel);
+    kernel.map(UPPER, 0x7000, PageSize::Small, RW).unwrap();
+    assert_eq!(task.translate(UPPER + 1), Some(0x7001));
+    assert_eq!(task.map(UPPER, 0, PageSize::Small, RW), Err(MapError::OutOfRange { at: UPPER }));
+    kernel.unmap(UPPER, PageSize::Small).unwrap();
+    kernel.prune(UPPER, 1 << 40);
+    kernel.map(UPPER + (1 << 39), 0x8000, PageSize::Small, RW).unwrap();
+    assert_eq!(task.translate(UPPER + (1 << 39)), Some(0x8000));
+    let before = machine.free_count();
+    task.map(0x1000, 0x9000, PageSize::Small, RW).unwrap();
+    task.clear();
+    assert_eq!(machine.free_count(), before);
+    assert_eq!(kernel.translate(UPPER + (1 << 39)), Some(0x8000));
+}
+
+#[test]
+fn install_never_weakens_and_never_moves() {
+    let (tables, _) = lower(16);
+    let at = 0x4000_0000;
+    assert_eq!(tables.install(at, 0x5000, PageSize::Small, RO), Ok(Installed::New));
+    assert_eq!(tables.install(at, 0x5000, PageSize::Small, RO), Ok(Installed::Already));
+    assert_eq!(tables.install(at, 0x5000, PageSize::Small, RW), Ok(Installed::Upgraded));
+    assert_eq!(tables.install(at, 0x5000, PageSize::Small, RO), Ok(Installed::Already));
+    assert!(tables.leaf(at).unwrap().0.is_writable());
+    let there = tables.leaf(at).unwrap().0;
+    let occupied = Ok(Installed::Occupied(there, PageSize::Small));
+    assert_eq!(tables.install(at, 0x6000, PageSize::Small, RW), occupied);
+    // A page directory entry is in use by small pages: no large page over it.
+    let over = tables.install(at, 0, PageSize::Large, RW).unwrap();
+    assert!(matches!(over, Installed::Occupied(_, PageSize::Small)), "{over:?}");
+    // And a large page serves the small fault.
+    assert_eq!(tables.install(MIB2, 0, PageSize::Large, RW), Ok(Installed::New));
+    let under = tables.install(MIB2 + KIB4, 0x1000, PageSize::Small, RW).unwrap();
+    assert!(matches!(under, Installed::Occupied(_, PageSize::Large)), "{under:?}");
+}
+
+#[test]
+fn write_protection_finds_what_was_writable() {
+    let (tables, machine) = lower(16);
+    tables.install(0, 0x5000, PageSize::Small, RW | Flags::DIRTY).unwrap();
+    tables.install(KIB4, 0x6000, PageSize::Small, RO).unwrap();
+    tables.install(MIB2, 0, PageSize::Large, RW).unwrap();
+    let mut was = Vec::new();
+    let all = tables.write_protect_range(0, 2 * MIB2, Partial::Whole, |at, _, size| was.push((at, size)));
+    assert_eq!(all, Ok(2));
+    assert_eq!(was, [(0, PageSize::Small), (MIB2, PageSize::Large)]);
+    assert_eq!(machine.invalidated.borrow().len(), 1);
+    assert_eq!(tables.write_protect_range(0, 2 * MIB2, Partial::Whole, |_, _, _| {}), Ok(0));
+    assert_eq!(machine.invalidated.borrow().len(), 1, "nothing changed, nothing to invalidate");
+}
+
+#[test]
+fn replace_checks_the_old_entry() {
+    let (tables, _) = lower(16);
+    tables.install(0, 0x5000, PageSize::Small, RO).unwrap();
+    let old = Entry::new(0x5000, RO);
+    let new = Entry::new(0x6000, RW);
+    assert_eq!(tables.replace(0, PageSize::Small, new, old), Err(old));
+    assert_eq!(tables.replace(0, PageSize::Small, old, new), Ok(old));
+    assert_eq!(tables.translate(0), Some(0x6000));
+    assert_eq!(tables.replace(GIB, PageSize::Small, old, new), Err(Entry::EMPTY));
+}

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# Builds the kernel and its bootable image. Sourced by qemu-run.sh and test.sh, or run by itself:
+#
+#   scripts/build.sh [--debug] [--uefi]       builds, then prints the two files' names
+#
+#   build_paths PROFILE FIRMWARE    only sets KERNEL_ELF and BOOT_IMAGE (for --no-build)
+#   build_all PROFILE FIRMWARE      sets up what is missing, builds both, sets the same two
+#   build_locked COMMAND...         runs COMMAND while no other build of this checkout runs
+#
+# PROFILE is release or debug, FIRMWARE bios or uefi. cargo decides what is stale; the image is made again whenever the
+# kernel's or the boot program's contents have changed. Needs scripts/setup.sh's functions.
+
+set -euo pipefail
+# shellcheck source=scripts/setup.sh
+[[ ${root:-} ]] || . "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
+
+# The caller's choice is respected; a relative one means the caller's directory, as with cargo.
+CARGO_TARGET_DIR=$(realpath -m -- "${CARGO_TARGET_DIR:-$root/target}")
+export CARGO_TARGET_DIR
+
+build_paths() {
+    local profile=$1 firmware=$2 suffix=
+    [[ $profile == release ]] || suffix=-$profile
+    KERNEL_ELF=$CARGO_TARGET_DIR/x86_64-target/$profile/kernel
+    BOOT_IMAGE=$CARGO_TARGET_DIR/daxiom-$firmware$suffix.img
+}
+
+build_all() {
+    build_paths "$1" "$2"
+    build_locked build_steps "$1" "$2"
+}
+
+# In a subshell, which lets go of the lock however it ends; QEMU, started later, never inherits it.
+build_locked() {
+    mkdir -p -- "$CARGO_TARGET_DIR" || die "$CARGO_TARGET_DIR" "cannot make the build directory"
+    (
+        if ! flock -w 5 9; then
+            say "build" "waiting for another build of this checkout"
+            flock 9
+        fi
+        "$@"
+    ) 9>"$CARGO_TARGET_DIR/.daxiom-lock" || exit
+}
+
+build_steps() {
+    local profile=$1 firmware=$2 notice
+    setup build
+
+    # Nothing to do takes half a second and says nothing; whoever waits longer is told what for.
+    (sleep 2 9>&- && say "build" "building the kernel and the $firmware image (up to 6 minutes the first time)") &
+    notice=$!
+    if ! build_kernel "$profile"; then
+        stop "$notice"
+        die "build" "the kernel does not compile (see above)"
+    fi
+    if ! build_image "$firmware"; then
+        stop "$notice"
+        die "build" "the $firmware image could not be made (see above)"
+    fi
+    stop "$notice"
+}
+
+stop() {
+    kill "$1" 2>/dev/null || true
+    wait "$1" 2>/dev/null || true
+}
+
+build_kernel() {
+    local flags=()
+    [[ $1 == debug ]] || flags+=("--$1")
+    (cd -- "$root" && cargo build -q -p kernel "${flags[@]}" --target x86_64-target.json -Zjson-target-spec \
+        -Zbuild-std=core,alloc -Zbuild-std-features=compiler-builtins-mem) >&2
+}
+
+build_image() {
+    local firmware=$1 boot=$CARGO_TARGET_DIR/debug/boot stripped stamp
+    (cd -- "$root" && cargo build -q -p boot --features "$firmware") >&2 || return
+    stamp=$(sha256sum <"$KERNEL_ELF" && sha256sum <"$boot") || return
+    if [[ -f $BOOT_IMAGE && $(cat -- "$BOOT_IMAGE.stamp" 2>/dev/null) == "$stamp" ]]; then
+        return
+    fi
+    # Debug sections are gdb's, who reads them from the ELF file: the BIOS would take seconds to load them.
+    stripped=$BOOT_IMAGE.kernel
+    "$LLVM_TOOLS/llvm-objcopy" --strip-debug "$KERNEL_ELF" "$stripped" || return
+    "$boot" "$stripped" "$BOOT_IMAGE" "--$firmware" >&2 || return
+    rm -f -- "$stripped"
+    printf '%s\n' "$stamp" >"$BOOT_IMAGE.stamp"
+}
+
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
+    profile=release firmware=bios
+    for argument in "$@"; do
+        case $argument in
+        --debug) profile=debug ;;
+        --uefi) firmware=uefi ;;
+        *) die "$argument" "unknown option; usage: scripts/build.sh [--debug] [--uefi]" ;;
+        esac
+    done
+    build_all "$profile" "$firmware"
+    printf '%s\n' "$KERNEL_ELF" "$BOOT_IMAGE"
+fi

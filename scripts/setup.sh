@@ -1,0 +1,152 @@
+# shellcheck shell=bash
+# Set-up: finds what this machine lacks and installs it. Sourced by qemu-run.sh, test.sh and scripts/build.sh.
+#
+#   setup qemu build uefi lint      install what is missing for these purposes; choose the Rust toolchain
+#   say WHAT [WHY]                  one line on stderr, in the calling script's name
+#   die WHAT WHY                    the same, then exit 125: "could not build or start"
+#
+# With everything in place it takes a few file tests and one `rustc --version`, says nothing and changes nothing.
+# What it may change: packages (apt, as root or through sudo, never removing one) and three links to LLVM's tools where
+# Debian's Rust expects them. Where that is impossible, or not wished (DAXIOM_INSTALL=no), it prints the one line that
+# would do it. DAXIOM_TOOLCHAIN chooses the toolchain: `debian`, or a name that rustup knows (docs/toolchain.md).
+
+program=${program:-${0##*/}}
+root=$(cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+# Debian keeps mke2fs and losetup where an ordinary user's PATH does not look.
+PATH=$PATH:/usr/sbin:/sbin
+
+# Debian's first version that builds the kernel (-Zjson-target-spec), and the nightly for everybody else.
+RUST_MINOR=96
+PINNED_NIGHTLY=nightly-2026-05-20
+
+say() { printf '%s: %s\n' "$program" "$1${2:+: $2}" >&2; }
+die() { say "$@"; exit 125; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+setup() {
+    choose_toolchain
+    local packages=() purpose
+    for purpose in "$@"; do
+        case $purpose in
+        qemu)
+            have qemu-system-x86_64 || packages+=(qemu-system-x86)
+            have mke2fs || packages+=(e2fsprogs)
+            have flock || packages+=(util-linux)
+            ;;
+        uefi) find_ovmf || packages+=(ovmf) ;;
+        build)
+            # cargo fetches crates over https; a fresh machine may know no certificates.
+            [[ -d /etc/ssl/certs || -d /etc/pki ]] || packages+=(ca-certificates)
+            [[ $toolchain != debian ]] || missing_debian_rust
+            [[ $toolchain == debian ]] || have cc || packages+=(gcc libc6-dev)
+            ;;
+        lint)
+            if [[ $toolchain == debian ]]; then
+                [[ -x /usr/bin/cargo-fmt ]] || packages+=(rustfmt-web)
+                [[ -x /usr/bin/cargo-clippy ]] || packages+=(rust-web-clippy)
+            fi
+            ;;
+        esac
+    done
+    ((${#packages[@]} == 0)) || install_packages "${packages[@]}"
+    if [[ " $* " == *' build '* || " $* " == *' lint '* ]]; then use_toolchain; fi
+}
+
+# Debian 12 has all that is needed; elsewhere rustup's pinned nightly does. A choice by hand wins.
+choose_toolchain() {
+    toolchain=${DAXIOM_TOOLCHAIN:-}
+    [[ -z $toolchain ]] || return 0
+    toolchain=$PINNED_NIGHTLY
+    if debian_rust_works || (. /etc/os-release && [[ $ID == debian && $VERSION_ID == 12 ]]) 2>/dev/null; then
+        toolchain=debian
+    fi
+}
+
+debian_rust_works() {
+    local version
+    [[ -x /usr/bin/cargo && -d /usr/lib/rustlib/src/rust/library ]] &&
+        version=$(/usr/bin/rustc --version 2>/dev/null) && [[ $version =~ ^rustc\ 1\.([0-9]+) ]] &&
+        ((BASH_REMATCH[1] >= RUST_MINOR))
+}
+
+# Adds to the caller's `packages`.
+missing_debian_rust() {
+    debian_rust_works || packages+=(rustc-web cargo-web rust-web-src)
+    have cc || packages+=(gcc libc6-dev)
+    [[ -x /usr/lib/llvm-22/bin/llvm-objcopy ]] || packages+=(llvm-22)
+    [[ -x /usr/lib/llvm-22/bin/lld ]] || packages+=(lld-22)
+}
+
+install_packages() {
+    have apt-get || die "set-up" "this machine lacks $* (Debian's names) and has no apt-get: install them (docs/toolchain.md)"
+    say "set-up" "installing $*"
+    # --no-remove: taking away another Rust that the user has installed is not ours to decide.
+    as_root "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-remove --no-install-recommends $*" \
+        "apt-get update && apt-get install -y --no-install-recommends $*"
+}
+
+# as_root COMMAND [SHORT]: runs it, or prints the line (SHORT, if given) that would. Both are for `sh -c`.
+as_root() {
+    local command=$1 line="sudo sh -c '${2:-$1}'"
+    local sudo=(sudo)
+    [[ -t 0 && -t 2 ]] || sudo+=(-n) # nobody there to type a password
+    if [[ ${DAXIOM_INSTALL:-yes} == no ]]; then
+        die "set-up" "something is missing and DAXIOM_INSTALL=no; this would install it: $line"
+    elif ((EUID == 0)); then
+        sudo=()
+    elif ! have sudo || ! "${sudo[@]}" true 2>/dev/null; then
+        die "set-up" "something is missing and needs root; this would install it: $line"
+    fi
+    "${sudo[@]}" sh -c "$command" </dev/null >&2 || die "set-up" "that failed; try it by hand: $line"
+}
+
+# Makes plain `cargo` and `rustc` the chosen ones, whatever rustup's shims in PATH would do.
+use_toolchain() {
+    local sysroot=/usr host
+    unset RUSTC_BOOTSTRAP RUSTUP_TOOLCHAIN RUSTC_WRAPPER
+    if [[ $toolchain == debian ]]; then
+        export RUSTC_BOOTSTRAP=1 # Debian's stable compiler, with the switches that build core for our own target
+    else
+        have rustup || die "set-up" "no rustup here, and Rust for the kernel comes through it outside Debian 12: docs/toolchain.md"
+        sysroot=$(rustup run "$toolchain" rustc --print sysroot 2>/dev/null) || sysroot=
+        if [[ ! -d $sysroot/lib/rustlib/src/rust/library ]] || ! compgen -G "$sysroot/lib/rustlib/*/bin/llvm-objcopy" >/dev/null; then
+            install_nightly
+            sysroot=$(rustup run "$toolchain" rustc --print sysroot) || die "set-up" "$toolchain: does not run"
+        fi
+    fi
+    export RUSTC=$sysroot/bin/rustc
+    export PATH=$sysroot/bin:$PATH
+    host=$("$RUSTC" -vV | sed -n 's/^host: //p')
+    LLVM_TOOLS=$sysroot/lib/rustlib/$host/bin
+    if [[ $toolchain == debian ]]; then link_llvm_tools; fi
+}
+
+install_nightly() {
+    local line="rustup toolchain install $toolchain --profile minimal -c rust-src -c llvm-tools -c rustfmt -c clippy"
+    [[ ${DAXIOM_INSTALL:-yes} != no ]] || die "set-up" "$toolchain lacks rust-src or llvm-tools; this would install them: $line"
+    say "set-up" "$line"
+    $line >&2 || die "set-up" "$toolchain: rustup could not install it"
+}
+
+# `bootloader` looks for these three in the sysroot, where Debian does not put them.
+link_llvm_tools() {
+    local links=() tool
+    for tool in rust-lld llvm-objcopy llvm-objdump; do
+        [[ -x $LLVM_TOOLS/$tool ]] || links+=("ln -sf /usr/lib/llvm-22/bin/${tool#rust-} $LLVM_TOOLS/$tool")
+    done
+    ((${#links[@]} > 0)) || return 0
+    say "set-up" "linking LLVM 22's tools into $LLVM_TOOLS"
+    as_root "mkdir -p $LLVM_TOOLS$(printf ' && %s' "${links[@]}")"
+}
+
+# Sets OVMF_CODE and OVMF_VARS; each distribution has its own place for them.
+find_ovmf() {
+    local pair
+    for pair in /usr/share/OVMF/OVMF_{CODE,VARS}_4M.fd /usr/share/OVMF/OVMF_{CODE,VARS}.fd \
+        /usr/share/edk2/x64/OVMF_{CODE,VARS}.4m.fd /usr/share/edk2/ovmf/OVMF_{CODE,VARS}.fd \
+        /usr/share/qemu/ovmf-x86_64-{code,vars}.bin; do
+        if [[ -f $pair && $pair == *[Cc][Oo][Dd][Ee]* ]]; then OVMF_CODE=$pair; fi
+        if [[ -f $pair && $pair == *[Vv][Aa][Rr][Ss]* && -n ${OVMF_CODE:-} ]]; then OVMF_VARS=$pair && return 0; fi
+    done
+    return 1
+}
