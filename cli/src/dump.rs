@@ -96,7 +96,11 @@ impl Dump {
             Format::Xfs => xfs_line(offset, bytes, out),
             Format::Canonical => {
                 if filled == LINE && self.previous == Some(line) {
-                    return if core::mem::replace(&mut self.starred, true) { Ok(()) } else { out.write_str("*\n") };
+                    return if core::mem::replace(&mut self.starred, true) {
+                        Ok(())
+                    } else {
+                        out.write_str("*\n")
+                    };
                 }
                 self.previous = (filled == LINE).then_some(line);
                 self.starred = false;
@@ -169,7 +173,8 @@ mod tests {
     fn canonical_lines_are_those_of_hexdump() {
         let text = "00000000  61 62 e9 7f 7e 20                                 |ab..~ |\n00000006\n";
         assert_eq!(dumped(Dump::canonical(0), b"ab\xe9\x7f~ ", 99), text);
-        let text = "00000000  61 62 63 64 65 66 67 68  69 6a 6b 6c 6d 6e 6f 70  |abcdefghijklmnop|\n00000010\n";
+        let text =
+            "00000000  61 62 63 64 65 66 67 68  69 6a 6b 6c 6d 6e 6f 70  |abcdefghijklmnop|\n00000010\n";
         assert_eq!(dumped(Dump::canonical(0), b"abcdefghijklmnop", 99), text);
     }
 

@@ -44,7 +44,13 @@ impl Report<'_> {
         fmt::from_fn(|f| {
             let Self { verb, done, requested, offset, ops, elapsed } = *self;
             writeln!(f, "{verb} {done}/{requested} bytes at offset {offset}")?;
-            write!(f, "{}, {ops} ops; {} ({}/sec and ", size(done), time(elapsed), rate_of_bytes(done, elapsed))?;
+            write!(
+                f,
+                "{}, {ops} ops; {} ({}/sec and ",
+                size(done),
+                time(elapsed),
+                rate_of_bytes(done, elapsed)
+            )?;
             write!(f, "{} ops/sec)", rate(ops, elapsed, 4))
         })
     }
@@ -203,7 +209,10 @@ mod tests {
 
     #[test]
     fn the_condensed_report_is_that_of_dash_c() {
-        assert_eq!(wrote(4096, 1, 115_000).condensed().to_string(), "4096,1,0:00:00.00,35617391.304,8695.652");
+        assert_eq!(
+            wrote(4096, 1, 115_000).condensed().to_string(),
+            "4096,1,0:00:00.00,35617391.304,8695.652"
+        );
         assert_eq!(wrote(10, 4, 3_725_250_000_000).condensed().to_string(), "10,4,1:02:05.25,0.003,0.001");
     }
 
@@ -220,10 +229,17 @@ mod tests {
     #[test]
     fn the_largest_numbers_do_not_overflow() {
         let report = wrote(u64::MAX, u64::MAX, 1);
-        assert!(report.full().to_string().contains("(16000000000.000 EiB/sec and 18446744073709551615000000000.0000"));
+        assert!(
+            report
+                .full()
+                .to_string()
+                .contains("(16000000000.000 EiB/sec and 18446744073709551615000000000.0000")
+        );
         assert!(report.condensed().to_string().ends_with(",18446744073709551615000000000.000"));
         let report = wrote(u64::MAX, 1, u64::MAX);
-        assert!(report.full().to_string().contains("16.000 EiB, 1 ops; 5124095:34:33.70 (954 MiB/sec and 0.0000"));
+        assert!(
+            report.full().to_string().contains("16.000 EiB, 1 ops; 5124095:34:33.70 (954 MiB/sec and 0.0000")
+        );
     }
 
     #[test]

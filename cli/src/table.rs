@@ -90,7 +90,10 @@ mod tests {
     #[test]
     fn numbers_stand_right_and_text_left() {
         let mut table = Table::new(&[Left, Right, Left]);
-        table.row(["Filesystem", "Size", "Mounted on"]).row(["pmem0", "128M", "/"]).row(["p", "4096M", "/mnt/pm"]);
+        table
+            .row(["Filesystem", "Size", "Mounted on"])
+            .row(["pmem0", "128M", "/"])
+            .row(["p", "4096M", "/mnt/pm"]);
         let text = "Filesystem   Size  Mounted on\npmem0        128M  /\np           4096M  /mnt/pm\n";
         assert_eq!(table.to_string(), text);
     }

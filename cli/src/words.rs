@@ -309,7 +309,10 @@ mod tests {
 
     #[test]
     fn commands_and_words_end_where_they_should() {
-        assert_eq!(words("ls -l;cat  a\tb ; ;\n\r\necho é"), [vec!["ls", "-l"], vec!["cat", "a", "b"], vec!["echo", "é"]]);
+        assert_eq!(
+            words("ls -l;cat  a\tb ; ;\n\r\necho é"),
+            [vec!["ls", "-l"], vec!["cat", "a", "b"], vec!["echo", "é"]]
+        );
         assert_eq!(words(" ;; \n"), Vec::<Vec<String>>::new());
     }
 
@@ -333,7 +336,10 @@ mod tests {
 
     #[test]
     fn backslash_newline_joins() {
-        assert_eq!(words("ec\\\nho a \\\n b \\\r\nc \"d\\\ne\" 'f\\\ng'"), [["echo", "a", "b", "c", "de", "f\\\ng"]]);
+        assert_eq!(
+            words("ec\\\nho a \\\n b \\\r\nc \"d\\\ne\" 'f\\\ng'"),
+            [["echo", "a", "b", "c", "de", "f\\\ng"]]
+        );
     }
 
     #[test]

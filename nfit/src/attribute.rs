@@ -1,13 +1,15 @@
-//! The memory mapping attribute of an SPA range: how firmware says the range can be cached and what it is.
+//! The memory mapping attribute of an SPA range: how firmware says the range can be cached and what
+//! it is.
 //!
-//! Reference: ACPI 6.5, section 5.2.25.2; the bits are those of UEFI 2.10, section 7.2.3 (`EFI_MEMORY_*`).
+//! Reference: ACPI 6.5, section 5.2.25.2; the bits are those of UEFI 2.10, section 7.2.3
+//! (`EFI_MEMORY_*`).
 
 use core::fmt;
 
 use crate::text::write_bits;
 
-/// Address Range Memory Mapping Attribute: `EFI_MEMORY_*` bits. The cacheability ones say what the range *can* do;
-/// several may be set.
+/// Address Range Memory Mapping Attribute: `EFI_MEMORY_*` bits. The cacheability ones say what the
+/// range *can* do; several may be set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MemoryAttribute(
     /// The bits as they are in the table.

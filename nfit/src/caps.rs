@@ -1,7 +1,7 @@
 //! Platform capabilities structure (type 7): what the platform flushes by itself when power fails.
 //!
-//! What a kernel must flush for a store to be durable depends on it, so bits that the structure does not vouch for
-//! count as 0.
+//! What a kernel must flush for a store to be durable depends on it, so bits that the structure
+//! does not vouch for count as 0.
 //!
 //! Reference: ACPI 6.5, section 5.2.25.9.
 
@@ -25,7 +25,10 @@ impl Capabilities {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Needs> {
         at_least(bytes, 16)?;
-        Ok(Self { highest_valid: u8_at(bytes, 4)?, capabilities: u32_at(bytes, 8)? })
+        Ok(Self {
+            highest_valid: u8_at(bytes, 4)?,
+            capabilities: u32_at(bytes, 8)?,
+        })
     }
 
     /// The capability bits up to the highest valid one.
@@ -34,13 +37,15 @@ impl Capabilities {
         self.capabilities & (u32::MAX >> 31u8.saturating_sub(self.highest_valid))
     }
 
-    /// Bit 0, CPU Cache Flush to NVDIMM Durability on Power Loss (eADR): a store is durable once it is in a cache.
+    /// Bit 0, CPU Cache Flush to NVDIMM Durability on Power Loss (eADR): a store is durable once it
+    /// is in a cache.
     pub fn cpu_cache_flush(&self) -> bool {
         self.valid() & Self::CPU_CACHE_FLUSH != 0
     }
 
-    /// Bit 1, Memory Controller Flush to NVDIMM Durability on Power Loss (ADR): a store is durable once it has left the
-    /// caches and was fenced. The specification wants this set whenever bit 0 is; reported as found.
+    /// Bit 1, Memory Controller Flush to NVDIMM Durability on Power Loss (ADR): a store is durable
+    /// once it has left the caches and was fenced. The specification wants this set whenever bit 0
+    /// is; reported as found.
     pub fn memory_controller_flush(&self) -> bool {
         self.valid() & Self::MEMORY_CONTROLLER_FLUSH != 0
     }
@@ -80,17 +85,34 @@ mod tests {
     use alloc::string::ToString;
 
     fn text(highest_valid: u8, capabilities: u32) -> alloc::string::String {
-        Capabilities { highest_valid, capabilities }.to_string()
+        Capabilities {
+            highest_valid,
+            capabilities,
+        }
+        .to_string()
     }
 
     #[test]
     fn bits_above_the_highest_valid_one_count_for_nothing() {
-        let eadr_only = Capabilities { highest_valid: 0, capabilities: 0b111 };
-        assert!(eadr_only.cpu_cache_flush() && !eadr_only.memory_controller_flush() && !eadr_only.memory_mirroring());
+        let eadr_only = Capabilities {
+            highest_valid: 0,
+            capabilities: 0b111,
+        };
+        assert!(
+            eadr_only.cpu_cache_flush()
+                && !eadr_only.memory_controller_flush()
+                && !eadr_only.memory_mirroring()
+        );
         assert_eq!(text(0, 0b110), "capabilities: none");
         assert_eq!(text(1, 0b110), "capabilities: memory controller flush");
-        assert_eq!(text(2, 0b111), "capabilities: cpu cache flush, memory controller flush, memory mirroring");
+        assert_eq!(
+            text(2, 0b111),
+            "capabilities: cpu cache flush, memory controller flush, memory mirroring"
+        );
         assert_eq!(text(31, 1 << 31), "capabilities: unknown 0x80000000");
-        assert_eq!(text(255, 1 << 31 | 2), "capabilities: memory controller flush, unknown 0x80000000");
+        assert_eq!(
+            text(255, 1 << 31 | 2),
+            "capabilities: memory controller flush, unknown 0x80000000"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! NVDIMM control region (type 4) and block data window region (type 5): who made a DIMM, and how its block mode is
-//! driven. Daxiom prints both and uses neither.
+//! NVDIMM control region (type 4) and block data window region (type 5): who made a DIMM, and how
+//! its block mode is driven. Daxiom prints both and uses neither.
 //!
 //! Reference: ACPI 6.5, sections 5.2.25.6 and 5.2.25.7.
 
@@ -8,8 +8,8 @@ use core::fmt;
 use crate::read::{Needs, at_least, u8_at, u16_at, u32_at, u64_at};
 use crate::text::Size;
 
-/// NVDIMM Control Region Structure. The identifiers mirror bytes of the DIMM's SPD (JEDEC annex L) in that order; they
-/// are read here as little-endian numbers, like every other field.
+/// NVDIMM Control Region Structure. The identifiers mirror bytes of the DIMM's SPD (JEDEC annex L)
+/// in that order; they are read here as little-endian numbers, like every other field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ControlRegion {
     /// NVDIMM Control Region Structure Index: how region mappings refer to it.
@@ -30,17 +30,20 @@ pub struct ControlRegion {
     pub valid_fields: u8,
     /// Manufacturing Location as found; see [`ControlRegion::manufactured`].
     pub manufacturing_location: u8,
-    /// Manufacturing Date as found (two BCD bytes: year, week); see [`ControlRegion::manufactured`].
+    /// Manufacturing Date as found (two BCD bytes: year, week); see
+    /// [`ControlRegion::manufactured`].
     pub manufacturing_date: u16,
     /// Serial Number (SPD bytes 325 to 328).
     pub serial_number: u32,
     /// Region Format Interface Code: JEDEC class and interface.
     pub format_interface_code: u16,
-    /// The block control windows, `None` if their number is 0 (the structure may then end before them).
+    /// The block control windows, `None` if their number is 0 (the structure may then end before
+    /// them).
     pub block_control_windows: Option<BlockControlWindows>,
 }
 
-/// The part of a control region that is about block control windows. Offsets are logical, from the window's start.
+/// The part of a control region that is about block control windows. Offsets are logical, from the
+/// window's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockControlWindows {
     /// Number of Block Control Windows; not 0.
@@ -85,10 +88,12 @@ impl ControlRegion {
 
     /// Manufacturing location and date, if valid.
     pub fn manufactured(&self) -> Option<(u8, u16)> {
-        (self.valid_fields & 1 != 0).then_some((self.manufacturing_location, self.manufacturing_date))
+        (self.valid_fields & 1 != 0)
+            .then_some((self.manufacturing_location, self.manufacturing_date))
     }
 
-    /// What the region format interface code says in words, if it is one of the three that are in use.
+    /// What the region format interface code says in words, if it is one of the three that are in
+    /// use.
     pub fn format_interface_name(&self) -> Option<&'static str> {
         match self.format_interface_code {
             0x101 => Some("byte-addressable energy-backed"),
@@ -115,13 +120,32 @@ impl BlockControlWindows {
 }
 
 impl fmt::Display for ControlRegion {
-    /// `control region 3: vendor 0x8086 device 0x1 revision 0x1 ... serial 0x123456 format 0x301 (...) block windows 0`
+    /// `control region 3: vendor 0x8086 device 0x1 revision 0x1 ... serial 0x123456 format 0x301
+    /// (...) block windows 0`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { index, vendor_id, device_id, revision_id, serial_number, .. } = self;
-        write!(f, "control region {index}: vendor {vendor_id:#x} device {device_id:#x} revision {revision_id:#x} ")?;
+        let Self {
+            index,
+            vendor_id,
+            device_id,
+            revision_id,
+            serial_number,
+            ..
+        } = self;
+        write!(
+            f,
+            "control region {index}: vendor {vendor_id:#x} device {device_id:#x} revision {revision_id:#x} "
+        )?;
         let (vendor, device) = (self.subsystem_vendor_id, self.subsystem_device_id);
-        write!(f, "subsystem {vendor:#x}:{device:#x}:{:#x} ", self.subsystem_revision_id)?;
-        write!(f, "serial {serial_number:#x} format {:#x} ", self.format_interface_code)?;
+        write!(
+            f,
+            "subsystem {vendor:#x}:{device:#x}:{:#x} ",
+            self.subsystem_revision_id
+        )?;
+        write!(
+            f,
+            "serial {serial_number:#x} format {:#x} ",
+            self.format_interface_code
+        )?;
         if let Some(name) = self.format_interface_name() {
             write!(f, "({name}) ")?;
         }
@@ -129,7 +153,12 @@ impl fmt::Display for ControlRegion {
             write!(f, "made at {location:#x} on {date:#06x} ")?;
         }
         match &self.block_control_windows {
-            Some(windows) => write!(f, "block windows {} of {}", windows.number, Size(windows.window_size)),
+            Some(windows) => write!(
+                f,
+                "block windows {} of {}",
+                windows.number,
+                Size(windows.window_size)
+            ),
             None => f.write_str("block windows 0"),
         }
     }
@@ -167,11 +196,24 @@ impl BlockDataWindow {
 }
 
 impl fmt::Display for BlockDataWindow {
-    /// `block data window: control region 3 windows 2 of 8 KiB start 0x0 capacity 1 GiB first block 0x0`
+    /// `block data window: control region 3 windows 2 of 8 KiB start 0x0 capacity 1 GiB first block
+    /// 0x0`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { control_region_index, number, start_offset, first_block, .. } = self;
+        let Self {
+            control_region_index,
+            number,
+            start_offset,
+            first_block,
+            ..
+        } = self;
         let (size, capacity) = (Size(self.window_size), Size(self.capacity));
-        write!(f, "block data window: control region {control_region_index} windows {number} of {size} ")?;
-        write!(f, "start {start_offset:#x} capacity {capacity} first block {first_block:#x}")
+        write!(
+            f,
+            "block data window: control region {control_region_index} windows {number} of {size} "
+        )?;
+        write!(
+            f,
+            "start {start_offset:#x} capacity {capacity} first block {first_block:#x}"
+        )
     }
 }

@@ -1,7 +1,8 @@
-//! What can be wrong with a table. Each error says what, where (type, ordinal, byte offset) and why, on one line.
+//! What can be wrong with a table. Each error says what, where (type, ordinal, byte offset) and
+//! why, on one line.
 //!
-//! An *ordinal* counts structures of all types from 0, in table order. An *offset* counts bytes from the table's start.
-//! An *index* is the number by which structures refer to each other.
+//! An *ordinal* counts structures of all types from 0, in table order. An *offset* counts bytes
+//! from the table's start. An *index* is the number by which structures refer to each other.
 
 use core::fmt;
 
@@ -23,8 +24,16 @@ pub struct Place {
 impl fmt::Display for Place {
     /// `spa range structure (type 0, ordinal 0, byte offset 40)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { structure_type, ordinal, offset } = self;
-        write!(f, "{structure_type} structure (type {}, ordinal {ordinal}, byte offset {offset})", structure_type.0)
+        let Self {
+            structure_type,
+            ordinal,
+            offset,
+        } = self;
+        write!(
+            f,
+            "{structure_type} structure (type {}, ordinal {ordinal}, byte offset {offset})",
+            structure_type.0
+        )
     }
 }
 
@@ -191,48 +200,126 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::HeaderTruncated { given } => {
-                write!(f, "nfit header: {given} bytes given, the header needs {HEADER_BYTES}")
+                write!(
+                    f,
+                    "nfit header: {given} bytes given, the header needs {HEADER_BYTES}"
+                )
             }
             Self::Signature { found } => write!(f, "nfit header: signature is {found}, not NFIT"),
             Self::LengthTooShort { length } => {
-                write!(f, "nfit header: length field is {length}, the header needs {HEADER_BYTES}")
+                write!(
+                    f,
+                    "nfit header: length field is {length}, the header needs {HEADER_BYTES}"
+                )
             }
             Self::LengthPastBytes { length, given } => {
-                write!(f, "nfit header: length field is {length}, only {given} bytes given")
+                write!(
+                    f,
+                    "nfit header: length field is {length}, only {given} bytes given"
+                )
             }
             Self::Checksum { length, sum } => {
-                write!(f, "nfit header: checksum is wrong, the table's {length} bytes sum to {sum:#x}, not 0")
+                write!(
+                    f,
+                    "nfit header: checksum is wrong, the table's {length} bytes sum to {sum:#x}, not 0"
+                )
             }
-            Self::Remainder { ordinal, offset, remaining } => {
-                write!(f, "nfit structure (ordinal {ordinal}, byte offset {offset}): ")?;
-                write!(f, "{remaining} bytes are left, too few for a type and a length")
+            Self::Remainder {
+                ordinal,
+                offset,
+                remaining,
+            } => {
+                write!(
+                    f,
+                    "nfit structure (ordinal {ordinal}, byte offset {offset}): "
+                )?;
+                write!(
+                    f,
+                    "{remaining} bytes are left, too few for a type and a length"
+                )
             }
             Self::ZeroLength { at } => write!(f, "{at}: length is 0"),
-            Self::StructureTooShort { at, length, needed } => write!(f, "{at}: length is {length}, needs {needed}"),
-            Self::PastEnd { at, length, remaining } => {
-                write!(f, "{at}: length is {length}, only {remaining} bytes are left in the table")
+            Self::StructureTooShort { at, length, needed } => {
+                write!(f, "{at}: length is {length}, needs {needed}")
             }
-            Self::ReservedIndex { at } => write!(f, "{at}: persistent memory has index 0, which is reserved"),
+            Self::PastEnd {
+                at,
+                length,
+                remaining,
+            } => {
+                write!(
+                    f,
+                    "{at}: length is {length}, only {remaining} bytes are left in the table"
+                )
+            }
+            Self::ReservedIndex { at } => {
+                write!(f, "{at}: persistent memory has index 0, which is reserved")
+            }
             Self::EmptyRange { at, index } => write!(f, "{at}: spa {index} has length 0"),
-            Self::UnalignedRange { at, index, base, length } => {
+            Self::UnalignedRange {
+                at,
+                index,
+                base,
+                length,
+            } => {
                 let range = Extent(*base, *length);
-                write!(f, "{at}: spa {index} {range} does not start and end on a multiple of {}", crate::PAGE_BYTES)
+                write!(
+                    f,
+                    "{at}: spa {index} {range} does not start and end on a multiple of {}",
+                    crate::PAGE_BYTES
+                )
             }
-            Self::RangeOverflow { at, index, base, length } => {
-                write!(f, "{at}: spa {index} {} ends beyond 64-bit addresses", Extent(*base, *length))
+            Self::RangeOverflow {
+                at,
+                index,
+                base,
+                length,
+            } => {
+                write!(
+                    f,
+                    "{at}: spa {index} {} ends beyond 64-bit addresses",
+                    Extent(*base, *length)
+                )
             }
-            Self::Overlap { at, index, base, length, other, other_index } => {
-                write!(f, "{at}: spa {index} {} overlaps spa {other_index}, {other}", Extent(*base, *length))
+            Self::Overlap {
+                at,
+                index,
+                base,
+                length,
+                other,
+                other_index,
+            } => {
+                write!(
+                    f,
+                    "{at}: spa {index} {} overlaps spa {other_index}, {other}",
+                    Extent(*base, *length)
+                )
             }
             Self::DuplicateIndex { at, first, index } => {
                 write!(f, "{at}: index {index} is already taken by {first}")
             }
-            Self::MissingSpaRange { at, index } => write!(f, "{at}: refers to spa {index}, which does not exist"),
-            Self::MissingControlRegion { at, index, spa_index } => {
-                write!(f, "{at}: refers to control region {index}, which does not exist, for spa {spa_index}")
+            Self::MissingSpaRange { at, index } => {
+                write!(f, "{at}: refers to spa {index}, which does not exist")
             }
-            Self::MissingInterleave { at, index, spa_index } => {
-                write!(f, "{at}: refers to interleave {index}, which does not exist, for spa {spa_index}")
+            Self::MissingControlRegion {
+                at,
+                index,
+                spa_index,
+            } => {
+                write!(
+                    f,
+                    "{at}: refers to control region {index}, which does not exist, for spa {spa_index}"
+                )
+            }
+            Self::MissingInterleave {
+                at,
+                index,
+                spa_index,
+            } => {
+                write!(
+                    f,
+                    "{at}: refers to interleave {index}, which does not exist, for spa {spa_index}"
+                )
             }
             Self::DuplicateCapabilities { at, first } => write!(f, "{at}: repeats {first}"),
             Self::OutOfMemory => f.write_str("nfit: out of memory while joining the structures"),

@@ -1,17 +1,18 @@
 //! The ACPI NVDIMM Firmware Interface Table (NFIT), parsed from bytes.
 //!
-//! **Purpose.** Firmware tells through this table where persistent memory lies in the physical address space, on
-//! which DIMMs, whether it may be written, and what must be flushed for a store to survive a power cut. [`Nfit::parse`]
-//! checks the table as a whole; [`Nfit::structures`] shows what is in it, one structure after the other, as found;
-//! [`Nfit::regions`] joins the structures into what a kernel maps, and refuses what it could not map safely.
+//! **Purpose.** Firmware tells through this table where persistent memory lies in the physical
+//! address space, on which DIMMs, whether it may be written, and what must be flushed for a store
+//! to survive a power cut. [`Nfit::parse`] checks the table as a whole; [`Nfit::structures`] shows
+//! what is in it, one structure after the other, as found; [`Nfit::regions`] joins the structures
+//! into what a kernel maps, and refuses what it could not map safely.
 //!
-//! **Trust.** The bytes come from firmware and may be anything. Nothing here panics, loops for ever or reads outside
-//! the slice; work and memory grow with the table's length (times its logarithm where things are sorted). A bad table
-//! is an [`Error`] that names the structure.
+//! **Trust.** The bytes come from firmware and may be anything. Nothing here panics, loops for ever
+//! or reads outside the slice; work and memory grow with the table's length (times its logarithm
+//! where things are sorted). A bad table is an [`Error`] that names the structure.
 //!
-//! **Left out.** Finding the table, `_FIT` and `_DSM` methods, label storage, block windows (removed from the
-//! specification's recommendations; decoded, not used), and de-interleaving: what is mapped is the system physical
-//! range.
+//! **Left out.** Finding the table, `_FIT` and `_DSM` methods, label storage, block windows
+//! (removed from the specification's recommendations; decoded, not used), and de-interleaving: what
+//! is mapped is the system physical range.
 //!
 //! | file | what |
 //! |---|---|
@@ -22,11 +23,11 @@
 //! | `control.rs` | control region, block data window |
 //! | `lists.rs` | interleave, flush hint addresses, SMBIOS |
 //! | `caps.rs` | platform capabilities |
-//! | `region.rs`, `resolve.rs` | the joined view, and how it is joined and checked |
+//! | `region.rs`, `resolve.rs`, `overlap.rs` | the joined view; how it is joined; how ranges are checked |
 //! | `error.rs`, `read.rs`, `text.rs` | errors, little-endian reading, printing |
 //!
-//! Reference: ACPI specification 6.5, section 5.2.25 "NVDIMM Firmware Interface Table (NFIT)"; section 5.2.6 for the
-//! header. Fields carry the specification's names.
+//! Reference: ACPI specification 6.5, section 5.2.25 "NVDIMM Firmware Interface Table (NFIT)";
+//! section 5.2.6 for the header. Fields carry the specification's names.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -39,6 +40,7 @@ mod error;
 mod guid;
 mod lists;
 mod mapping;
+mod overlap;
 mod read;
 mod region;
 mod resolve;
@@ -63,10 +65,12 @@ pub use text::FixedText;
 
 use read::{array_at, u8_at, u32_at};
 
-/// Bytes before the first structure: the 36 of every ACPI table's header, and 4 reserved (ACPI 6.5, 5.2.25.1).
+/// Bytes before the first structure: the 36 of every ACPI table's header, and 4 reserved (ACPI 6.5,
+/// 5.2.25.1).
 pub const HEADER_BYTES: usize = 40;
 
-/// Smallest unit in which persistent memory is mapped, in bytes: a region starts and ends on a multiple of it.
+/// Smallest unit in which persistent memory is mapped, in bytes: a region starts and ends on a
+/// multiple of it.
 pub const PAGE_BYTES: u64 = 4096;
 
 /// A whole NFIT whose header and checksum are right (ACPI 6.5, 5.2.25.1).
@@ -81,19 +85,22 @@ pub struct Nfit<'a> {
 }
 
 impl<'a> Nfit<'a> {
-    /// Checks header and checksum of the table that begins at `bytes[0]`. Bytes after the table's own length (firmware
-    /// tables lie in pages) are ignored.
+    /// Checks header and checksum of the table that begins at `bytes[0]`. Bytes after the table's
+    /// own length (firmware tables lie in pages) are ignored.
     ///
     /// # Errors
-    /// In this order: [`Error::HeaderTruncated`], [`Error::Signature`], [`Error::LengthTooShort`],
-    /// [`Error::LengthPastBytes`], [`Error::Checksum`]. Structures are not looked at: they answer one by one.
+    /// [`Error::HeaderTruncated`], [`Error::Signature`], [`Error::LengthTooShort`],
+    /// [`Error::LengthPastBytes`], [`Error::Checksum`]. Structures are not looked at: they answer
+    /// one by one, and so does what is left after the last of them ([`Error::Remainder`]).
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         let given = bytes.len();
         let cut = |_| Error::HeaderTruncated { given };
         let signature = array_at::<4>(bytes, 0).map_err(cut)?;
         // A short slice that is some other table is better told so than "cut".
         if signature != *b"NFIT" {
-            return Err(Error::Signature { found: FixedText(signature) });
+            return Err(Error::Signature {
+                found: FixedText(signature),
+            });
         }
         let length = u32_at(bytes, 4).map_err(cut)?;
         let size = usize::try_from(length).unwrap_or(usize::MAX);
@@ -151,13 +158,15 @@ impl<'a> Nfit<'a> {
     /// What the platform flushes by itself when power fails; `None` if the table does not say.
     ///
     /// # Errors
-    /// The first bad structure's error; [`Error::DuplicateCapabilities`] if there are two such structures, since
-    /// believing the wrong one would lose data.
+    /// The first bad structure's error; [`Error::DuplicateCapabilities`] if there are two such
+    /// structures, since believing the wrong one would lose data.
     pub fn capabilities(&self) -> Result<Option<Capabilities>, Error> {
         let mut found: Option<(Place, Capabilities)> = None;
         let mut structures = self.structures();
         while let Some(next) = structures.next_placed() {
-            let (at, Structure::Capabilities(capabilities)) = next? else { continue };
+            let (at, Structure::Capabilities(capabilities)) = next? else {
+                continue;
+            };
             if let Some((first, _)) = found {
                 return Err(Error::DuplicateCapabilities { at, first });
             }
@@ -166,11 +175,13 @@ impl<'a> Nfit<'a> {
         Ok(found.map(|(_, capabilities)| capabilities))
     }
 
-    /// The persistent memory of this machine: each SPA range of that type with its DIMMs, in order of address.
+    /// The persistent memory of this machine: each SPA range of that type with its DIMMs, in order
+    /// of address.
     ///
     /// # Errors
-    /// See [`Error`]: the first bad structure, or the first thing that does not fit together. It is all or nothing: a
-    /// table that contradicts itself about one range is not believed about the others.
+    /// See [`Error`]: the first bad structure, or the first thing that does not fit together. It is
+    /// all or nothing: a table that contradicts itself about one range is not believed about the
+    /// others.
     pub fn regions(&self) -> Result<Vec<Region<'a>>, Error> {
         resolve::regions(self)
     }
@@ -179,7 +190,16 @@ impl<'a> Nfit<'a> {
 impl fmt::Display for Nfit<'_> {
     /// `nfit: oem BOCHS table BXPC revision 1 length 224`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { oem_id, oem_table_id, revision, .. } = self;
-        write!(f, "nfit: oem {oem_id} table {oem_table_id} revision {revision} length {}", self.table.len())
+        let Self {
+            oem_id,
+            oem_table_id,
+            revision,
+            ..
+        } = self;
+        write!(
+            f,
+            "nfit: oem {oem_id} table {oem_table_id} revision {revision} length {}",
+            self.table.len()
+        )
     }
 }

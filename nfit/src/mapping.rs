@@ -1,4 +1,5 @@
-//! NVDIMM region mapping structure (type 1): which part of which DIMM lies in an SPA range, and in what state it is.
+//! NVDIMM region mapping structure (type 1): which part of which DIMM lies in an SPA range, and in
+//! what state it is.
 //!
 //! Reference: ACPI 6.5, section 5.2.25.3.
 
@@ -7,7 +8,8 @@ use core::fmt;
 use crate::read::{Needs, at_least, u16_at, u32_at, u64_at};
 use crate::text::{Index, Size, write_bits};
 
-/// NFIT Device Handle: where an NVDIMM is plugged in. Unique to each NVDIMM; `_ADR` of its ACPI device.
+/// NFIT Device Handle: where an NVDIMM is plugged in. Unique to each NVDIMM; `_ADR` of its ACPI
+/// device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceHandle(
     /// The handle as it is in the table.
@@ -68,7 +70,8 @@ impl StateFlags {
     pub const RESTORE_FAILED: Self = Self(1 << 1);
     /// The last platform flush failed: what was written last may be lost.
     pub const FLUSH_FAILED: Self = Self(1 << 2);
-    /// The NVDIMM is not armed: what is written now is lost with the power, so it is to be used read-only.
+    /// The NVDIMM is not armed: what is written now is lost with the power, so it is to be used
+    /// read-only.
     pub const NOT_ARMED: Self = Self(1 << 3);
     /// SMART and health events were observed.
     pub const SMART_HEALTH_OBSERVED: Self = Self(1 << 4);
@@ -120,9 +123,11 @@ pub struct RegionMapping {
     pub control_region_index: u16,
     /// NVDIMM Region Size, in bytes: this NVDIMM's share.
     pub region_size: u64,
-    /// Region Offset, in bytes: where this NVDIMM's share starts, counted from the start of the SPA range.
+    /// Region Offset, in bytes: where this NVDIMM's share starts, counted from the start of the SPA
+    /// range.
     pub region_offset: u64,
-    /// NVDIMM Physical Address Region Base (DPA), in bytes: where the region starts on the NVDIMM itself.
+    /// NVDIMM Physical Address Region Base (DPA), in bytes: where the region starts on the NVDIMM
+    /// itself.
     pub dpa: u64,
     /// Interleave Structure Index; 0: not interleaved.
     pub interleave_index: u16,
@@ -152,14 +157,33 @@ impl RegionMapping {
 }
 
 impl fmt::Display for RegionMapping {
-    /// `mapping: handle 0x1 (dimm 1 ...) spa 2 control region 3 size 64 MiB offset 0x0 dpa 0x0 ... state none`
+    /// `mapping: handle 0x1 (dimm 1 ...) spa 2 control region 3 size 64 MiB offset 0x0 dpa 0x0 ...
+    /// state none`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { device_handle, physical_id, region_id, region_offset, dpa, interleave_ways, state, .. } = self;
+        let Self {
+            device_handle,
+            physical_id,
+            region_id,
+            region_offset,
+            dpa,
+            interleave_ways,
+            state,
+            ..
+        } = self;
         let (spa, control) = (Index(self.spa_index), Index(self.control_region_index));
         let (size, interleave) = (Size(self.region_size), Index(self.interleave_index));
-        write!(f, "mapping: handle {device_handle} physical id {physical_id} region id {region_id} ")?;
-        write!(f, "spa {spa} control region {control} size {size} offset {region_offset:#x} dpa {dpa:#x} ")?;
-        write!(f, "interleave {interleave} ways {interleave_ways} state {state}")
+        write!(
+            f,
+            "mapping: handle {device_handle} physical id {physical_id} region id {region_id} "
+        )?;
+        write!(
+            f,
+            "spa {spa} control region {control} size {size} offset {region_offset:#x} dpa {dpa:#x} "
+        )?;
+        write!(
+            f,
+            "interleave {interleave} ways {interleave_ways} state {state}"
+        )
     }
 }
 
@@ -171,13 +195,16 @@ mod tests {
     #[test]
     fn every_part_of_a_handle_comes_from_its_own_bits() {
         let handle = DeviceHandle(0xfabc_4321);
-        assert_eq!(handle.to_string(), "0xfabc4321 (dimm 1 channel 2 controller 3 socket 4 node 2748)");
+        assert_eq!(
+            handle.to_string(),
+            "0xfabc4321 (dimm 1 channel 2 controller 3 socket 4 node 2748)"
+        );
     }
 
     #[test]
     fn every_state_flag_has_its_name() {
-        let all = "save-failed|restore-failed|flush-failed|not-armed|smart-health-observed|smart-events-notify|\
-                   map-failed|0x80";
+        let all = "save-failed|restore-failed|flush-failed|not-armed|smart-health-observed|\
+                   smart-events-notify|map-failed|0x80";
         assert_eq!(StateFlags(0xff).to_string(), all);
         assert_eq!(StateFlags(0).to_string(), "none");
     }

@@ -1,8 +1,11 @@
-//! Little-endian reading with bounds checks. Whoever reads past the end learns how many bytes it would have taken.
+//! Little-endian reading with bounds checks. Whoever reads past the end learns how many bytes it
+//! would have taken.
 //!
-//! All integers of ACPI tables are little-endian (ACPI 6.5, section 5.2.1) and lie at any alignment.
+//! All integers of ACPI tables are little-endian (ACPI 6.5, section 5.2.1) and lie at any
+//! alignment.
 
-/// A structure was shorter than what had to be read: it needs at least this many bytes, counted from its start.
+/// A structure was shorter than what had to be read: it needs at least this many bytes, counted
+/// from its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Needs(pub(crate) usize);
 
@@ -28,14 +31,23 @@ pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> Result<u64, Needs> {
     array_at(bytes, offset).map(u64::from_le_bytes)
 }
 
-/// Fails unless `bytes` holds `needed` bytes: decoders say so first, so that the error names the whole need and not
-/// the first field that was missing.
+/// Fails unless `bytes` holds `needed` bytes: decoders say so first, so that the error names the
+/// whole need and not the first field that was missing.
 pub(crate) fn at_least(bytes: &[u8], needed: usize) -> Result<(), Needs> {
-    if bytes.len() < needed { Err(Needs(needed)) } else { Ok(()) }
+    if bytes.len() < needed {
+        Err(Needs(needed))
+    } else {
+        Ok(())
+    }
 }
 
 /// `count` entries of `size` bytes that begin at `offset`.
-pub(crate) fn entries(bytes: &[u8], offset: usize, count: usize, size: usize) -> Result<&[u8], Needs> {
+pub(crate) fn entries(
+    bytes: &[u8],
+    offset: usize,
+    count: usize,
+    size: usize,
+) -> Result<&[u8], Needs> {
     let end = count.saturating_mul(size).saturating_add(offset);
     bytes.get(offset..end).ok_or(Needs(end))
 }

@@ -10,8 +10,9 @@ use crate::mapping::{RegionMapping, StateFlags};
 use crate::spa::SpaRange;
 use crate::text::Extent;
 
-/// A range of byte-addressable persistent memory, as [`crate::Nfit::regions`] vouches for it: not empty, page-aligned,
-/// within 64-bit addresses, overlapping no other range but the virtual disks it lists.
+/// A range of byte-addressable persistent memory, as [`crate::Nfit::regions`] vouches for it: not
+/// empty, page-aligned, within 64-bit addresses, overlapping no other range but the virtual disks
+/// it lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Region<'a> {
     /// SPA Range Structure Index; not 0, and no other region has it.
@@ -24,13 +25,17 @@ pub struct Region<'a> {
     pub proximity_domain: Option<u32>,
     /// How it can be mapped.
     pub attribute: MemoryAttribute,
-    /// False if any DIMM says that it is not armed: writes would be lost with the power, so use it read-only.
+    /// False if any DIMM says that it is not armed: writes would be lost with the power, so use it
+    /// read-only.
     pub armed: bool,
-    /// The state flags of all DIMMs together. A failed save, restore, flush or map means that content may be damaged.
+    /// The state flags of all DIMMs together. A failed save, restore, flush or map means that
+    /// content may be damaged.
     pub state: StateFlags,
-    /// The DIMMs behind it, in table order. Empty if the table maps none: the range itself is still usable.
+    /// The DIMMs behind it, in table order. Empty if the table maps none: the range itself is still
+    /// usable.
     pub dimms: Vec<Dimm<'a>>,
-    /// RAM disks firmware has put inside this region. They are not the kernel's to use (ACPI 6.5, 5.2.25.2).
+    /// RAM disks firmware has put inside this region. They are not the kernel's to use (ACPI 6.5,
+    /// 5.2.25.2).
     pub virtual_disks: Vec<SpaRange>,
 }
 
@@ -61,23 +66,39 @@ impl<'a> Region<'a> {
         self.base.saturating_add(self.length)
     }
 
-    /// Every flush hint address of the DIMMs behind this region, with repetitions if DIMMs share them. To make writes
-    /// durable on a platform without ADR, write to at least one of each DIMM's.
+    /// Every flush hint address of the DIMMs behind this region, with repetitions if DIMMs share
+    /// them. To make writes durable on a platform without ADR, write to at least one of each
+    /// DIMM's.
     pub fn flush_hint_addresses(&self) -> impl Iterator<Item = u64> + '_ {
-        self.dimms.iter().filter_map(|dimm| dimm.flush_hints).flat_map(|hints| hints.addresses())
+        self.dimms
+            .iter()
+            .filter_map(|dimm| dimm.flush_hints)
+            .flat_map(|hints| hints.addresses())
     }
 }
 
 impl fmt::Display for Region<'_> {
-    /// `region 2: 0x100000000..0x104000000 (64 MiB) proximity 0 attribute WB|NV armed state none dimms 1`
+    /// `region 2: 0x100000000..0x104000000 (64 MiB) proximity 0 attribute WB|NV armed state none
+    /// dimms 1`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "region {}: {} ", self.spa_index, Extent(self.base, self.length))?;
+        write!(
+            f,
+            "region {}: {} ",
+            self.spa_index,
+            Extent(self.base, self.length)
+        )?;
         match self.proximity_domain {
             Some(domain) => write!(f, "proximity {domain}")?,
             None => f.write_str("proximity unknown")?,
         }
         let armed = if self.armed { "armed" } else { "read-only" };
-        write!(f, " attribute {} {armed} state {} dimms {}", self.attribute, self.state, self.dimms.len())?;
+        write!(
+            f,
+            " attribute {} {armed} state {} dimms {}",
+            self.attribute,
+            self.state,
+            self.dimms.len()
+        )?;
         match self.virtual_disks.len() {
             0 => Ok(()),
             count => write!(f, " virtual disks {count}"),
@@ -94,17 +115,27 @@ pub struct Dimm<'a> {
     pub control_region: Option<ControlRegion>,
     /// Its interleave structure, if it refers to one.
     pub interleave: Option<Interleave<'a>>,
-    /// The DIMM's flush hints, if it has any. If the table has several structures for it, the first one.
+    /// The DIMM's flush hints, if it has any. If the table has several structures for it, the first
+    /// one.
     pub flush_hints: Option<FlushHints<'a>>,
 }
 
 impl fmt::Display for Dimm<'_> {
     /// `dimm: handle 0x1 (dimm 1 ...) spa 2 vendor 0x8086 serial 0x123456 flush hints 0 state none`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RegionMapping { device_handle, spa_index, state, .. } = self.mapping;
+        let RegionMapping {
+            device_handle,
+            spa_index,
+            state,
+            ..
+        } = self.mapping;
         write!(f, "dimm: handle {device_handle} spa {spa_index} ")?;
         if let Some(control) = &self.control_region {
-            write!(f, "vendor {:#x} serial {:#x} ", control.vendor_id, control.serial_number)?;
+            write!(
+                f,
+                "vendor {:#x} serial {:#x} ",
+                control.vendor_id, control.serial_number
+            )?;
         }
         let hints = self.flush_hints.map_or(0, |hints| hints.addresses().len());
         write!(f, "flush hints {hints} state {state}")

@@ -12,9 +12,11 @@ use crate::text::Extent;
 /// System Physical Address (SPA) Range Structure, as found: base and length are not checked here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpaRange {
-    /// SPA Range Structure Index: how region mappings refer to this range. 0 refers to none (virtual disks have it).
+    /// SPA Range Structure Index: how region mappings refer to this range. 0 refers to none
+    /// (virtual disks have it).
     pub index: u16,
-    /// Flags as found; see [`SpaRange::hot_add_only`]. What bits 1 and 2 say is in the two `Option`s below.
+    /// Flags as found; see [`SpaRange::hot_add_only`]. What bits 1 and 2 say is in the two
+    /// `Option`s below.
     pub flags: u16,
     /// Proximity Domain (of the SRAT), if flag bit 1 says it is valid.
     pub proximity_domain: Option<u32>,
@@ -47,7 +49,8 @@ impl SpaRange {
         Ok(Self {
             index: u16_at(bytes, 4)?,
             flags,
-            proximity_domain: (flags & Self::PROXIMITY_DOMAIN_VALID != 0).then_some(proximity_domain),
+            proximity_domain: (flags & Self::PROXIMITY_DOMAIN_VALID != 0)
+                .then_some(proximity_domain),
             range_type: RangeType::from_guid(Guid(array_at(bytes, 16)?)),
             base: u64_at(bytes, 32)?,
             length: u64_at(bytes, 40)?,
@@ -70,7 +73,13 @@ impl SpaRange {
 impl fmt::Display for SpaRange {
     /// `spa 1: persistent memory 0x140000000..0x180000000 (1 GiB) proximity 0 attribute WB|NV`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "spa {}: {} {} ", self.index, self.range_type, Extent(self.base, self.length))?;
+        write!(
+            f,
+            "spa {}: {} {} ",
+            self.index,
+            self.range_type,
+            Extent(self.base, self.length)
+        )?;
         match self.proximity_domain {
             Some(domain) => write!(f, "proximity {domain}")?,
             None => f.write_str("proximity unknown")?,

@@ -87,8 +87,8 @@ pub enum Structure<'a> {
 }
 
 impl<'a> Structure<'a> {
-    /// Decodes a structure from exactly the bytes its length field covers. Longer ones than known are fine: later
-    /// specifications append fields.
+    /// Decodes a structure from exactly the bytes its length field covers. Longer ones than known
+    /// are fine: later specifications append fields.
     fn decode(structure_type: StructureType, length: u16, bytes: &'a [u8]) -> Result<Self, Needs> {
         Ok(match structure_type {
             StructureType::SPA_RANGE => Self::SpaRange(SpaRange::decode(bytes)?),
@@ -96,10 +96,15 @@ impl<'a> Structure<'a> {
             StructureType::INTERLEAVE => Self::Interleave(Interleave::decode(bytes)?),
             StructureType::SMBIOS => Self::Smbios(Smbios::decode(bytes)?),
             StructureType::CONTROL_REGION => Self::ControlRegion(ControlRegion::decode(bytes)?),
-            StructureType::BLOCK_DATA_WINDOW => Self::BlockDataWindow(BlockDataWindow::decode(bytes)?),
+            StructureType::BLOCK_DATA_WINDOW => {
+                Self::BlockDataWindow(BlockDataWindow::decode(bytes)?)
+            }
             StructureType::FLUSH_HINTS => Self::FlushHints(FlushHints::decode(bytes)?),
             StructureType::CAPABILITIES => Self::Capabilities(Capabilities::decode(bytes)?),
-            _ => Self::Unknown { structure_type, length },
+            _ => Self::Unknown {
+                structure_type,
+                length,
+            },
         })
     }
 }
@@ -115,8 +120,15 @@ impl fmt::Display for Structure<'_> {
             Self::BlockDataWindow(window) => window.fmt(f),
             Self::FlushHints(hints) => hints.fmt(f),
             Self::Capabilities(capabilities) => capabilities.fmt(f),
-            Self::Unknown { structure_type, length } => {
-                write!(f, "unknown structure: type {} length {length}", structure_type.0)
+            Self::Unknown {
+                structure_type,
+                length,
+            } => {
+                write!(
+                    f,
+                    "unknown structure: type {} length {length}",
+                    structure_type.0
+                )
             }
         }
     }
@@ -125,8 +137,8 @@ impl fmt::Display for Structure<'_> {
 /// Bytes of a structure's type and length fields.
 const STRUCTURE_HEADER_BYTES: usize = 4;
 
-/// Iterator over a table's structures, made by [`crate::Nfit::structures`]. It ends after the first error, for without
-/// a length to believe in there is no next structure.
+/// Iterator over a table's structures, made by [`crate::Nfit::structures`]. It ends after the first
+/// error, for without a length to believe in there is no next structure.
 #[derive(Clone, Debug)]
 pub struct Structures<'a> {
     /// The whole table.
@@ -139,16 +151,25 @@ pub struct Structures<'a> {
 
 impl<'a> Structures<'a> {
     pub(crate) fn new(table: &'a [u8]) -> Self {
-        Self { table, offset: HEADER_BYTES, ordinal: 0 }
+        Self {
+            table,
+            offset: HEADER_BYTES,
+            ordinal: 0,
+        }
     }
 
     /// The next structure and where it lies.
     pub(crate) fn next_placed(&mut self) -> Option<Result<(Place, Structure<'a>), Error>> {
-        let rest = self.table.get(self.offset..).filter(|rest| !rest.is_empty())?;
+        let rest = self
+            .table
+            .get(self.offset..)
+            .filter(|rest| !rest.is_empty())?;
         let next = self.read(rest);
         match next {
             // No overflow: the structure was found inside the table.
-            Ok((_, _, length)) => (self.offset, self.ordinal) = (self.offset + length, self.ordinal + 1),
+            Ok((_, _, length)) => {
+                (self.offset, self.ordinal) = (self.offset + length, self.ordinal + 1)
+            }
             Err(_) => self.offset = self.table.len(),
         }
         Some(next.map(|(place, structure, _)| (place, structure)))
@@ -158,18 +179,34 @@ impl<'a> Structures<'a> {
     fn read(&self, rest: &'a [u8]) -> Result<(Place, Structure<'a>, usize), Error> {
         let (offset, ordinal, remaining) = (self.offset, self.ordinal, rest.len());
         let (Ok(structure_type), Ok(length)) = (u16_at(rest, 0), u16_at(rest, 2)) else {
-            return Err(Error::Remainder { ordinal, offset, remaining });
+            return Err(Error::Remainder {
+                ordinal,
+                offset,
+                remaining,
+            });
         };
         let structure_type = StructureType(structure_type);
-        let at = Place { structure_type, ordinal, offset };
+        let at = Place {
+            structure_type,
+            ordinal,
+            offset,
+        };
         let size = usize::from(length);
         if size == 0 {
             return Err(Error::ZeroLength { at });
         }
         if size < STRUCTURE_HEADER_BYTES {
-            return Err(Error::StructureTooShort { at, length, needed: STRUCTURE_HEADER_BYTES });
+            return Err(Error::StructureTooShort {
+                at,
+                length,
+                needed: STRUCTURE_HEADER_BYTES,
+            });
         }
-        let bytes = rest.get(..size).ok_or(Error::PastEnd { at, length, remaining })?;
+        let bytes = rest.get(..size).ok_or(Error::PastEnd {
+            at,
+            length,
+            remaining,
+        })?;
         match Structure::decode(structure_type, length, bytes) {
             Ok(structure) => Ok((at, structure, size)),
             Err(Needs(needed)) => Err(Error::StructureTooShort { at, length, needed }),

@@ -2,8 +2,9 @@
 
 use core::fmt::{self, Write as _};
 
-/// A name of fixed width as ACPI headers hold them. Printed without padding (spaces, zeros) at the end; bytes that are
-/// not printable ASCII are escaped, for firmware is free to put anything there and a terminal would act on it.
+/// A name of fixed width as ACPI headers hold them. Printed without padding (spaces, zeros) at the
+/// end; bytes that are not printable ASCII are escaped, for firmware is free to put anything there
+/// and a terminal would act on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FixedText<const N: usize>(
     /// The bytes as they are in the table.
@@ -16,12 +17,21 @@ impl<const N: usize> fmt::Display for FixedText<N> {
         while let [rest @ .., b' ' | 0] = name {
             name = rest;
         }
-        if name.is_empty() { f.write_char('-') } else { name.escape_ascii().fmt(f) }
+        if name.is_empty() {
+            f.write_char('-')
+        } else {
+            name.escape_ascii().fmt(f)
+        }
     }
 }
 
-/// Writes the names of the set bits, joined with `|`; bits without a name as one hexadecimal number; `none` for none.
-pub(crate) fn write_bits(f: &mut fmt::Formatter<'_>, bits: u64, names: &[(u64, &str)]) -> fmt::Result {
+/// Writes the names of the set bits, joined with `|`; bits without a name as one hexadecimal
+/// number; `none` for none.
+pub(crate) fn write_bits(
+    f: &mut fmt::Formatter<'_>,
+    bits: u64,
+    names: &[(u64, &str)],
+) -> fmt::Result {
     if bits == 0 {
         return f.write_str("none");
     }
@@ -33,7 +43,11 @@ pub(crate) fn write_bits(f: &mut fmt::Formatter<'_>, bits: u64, names: &[(u64, &
             separator = "|";
         }
     }
-    if rest != 0 { write!(f, "{separator}{rest:#x}") } else { Ok(()) }
+    if rest != 0 {
+        write!(f, "{separator}{rest:#x}")
+    } else {
+        Ok(())
+    }
 }
 
 /// A number of bytes, in the largest unit that says it exactly: `64 MiB`, `1536 KiB`, `513 B`.
@@ -67,7 +81,11 @@ pub(crate) struct Index(pub(crate) u16);
 
 impl fmt::Display for Index {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == 0 { f.write_str("none") } else { write!(f, "{}", self.0) }
+        if self.0 == 0 {
+            f.write_str("none")
+        } else {
+            write!(f, "{}", self.0)
+        }
     }
 }
 
@@ -93,7 +111,10 @@ mod tests {
 
     #[test]
     fn a_range_that_overflows_is_shown_unwrapped() {
-        assert_eq!(Extent(u64::MAX - 0xfff, 0x2000).to_string(), "0xfffffffffffff000..0x10000000000001000 (8 KiB)");
+        assert_eq!(
+            Extent(u64::MAX - 0xfff, 0x2000).to_string(),
+            "0xfffffffffffff000..0x10000000000001000 (8 KiB)"
+        );
     }
 
     #[test]
@@ -111,6 +132,9 @@ mod tests {
                 write_bits(f, self.0, &[(1, "one"), (4, "four")])
             }
         }
-        assert_eq!(format!("{} {} {} {}", Bits(0), Bits(5), Bits(0x86), Bits(2)), "none one|four four|0x82 0x2");
+        assert_eq!(
+            format!("{} {} {} {}", Bits(0), Bits(5), Bits(0x86), Bits(2)),
+            "none one|four four|0x82 0x2"
+        );
     }
 }

@@ -1,1 +1,30 @@
-//! The test kit (being written)
+//! The test kit: virtual machines that a test talks to as a user would, over `./qemu-run.sh`.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`image`] | file systems made by mke2fs and judged by e2fsck and debugfs |
+//! | [`run`] | one `--exec` run: script in; output, errors and exit status out |
+//! | [`vm`] | a machine on a serial line: send, expect, power cut |
+//!
+//! Every machine has an image and a folder of its own. Nothing here trusts QEMU's exit status 0 (a triple fault gives
+//! it): success is what the guest said *and* what `qemu-run.sh` returned *and*, where an image was written, what e2fsck
+//! finds.
+
+pub mod image;
+pub mod run;
+pub mod vm;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The root of the checkout.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the checkout").to_path_buf()
+}
+
+/// `./qemu-run.sh`, from the root of the checkout.
+fn qemu_run() -> Command {
+    let mut command = Command::new(root().join("qemu-run.sh"));
+    command.current_dir(root());
+    command
+}

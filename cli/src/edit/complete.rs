@@ -26,7 +26,10 @@ impl<F: FnMut(&[String], &str) -> Vec<String>> Completer for F {
 pub(super) enum Completion {
     Nothing,
     /// The text from `start`, in characters, to the cursor becomes `text`.
-    Replace { start: usize, text: String },
+    Replace {
+        start: usize,
+        text: String,
+    },
     /// There are several and no more in common than what was typed.
     Choice(Vec<String>),
 }

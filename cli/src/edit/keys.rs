@@ -45,10 +45,18 @@ enum State {
     #[default]
     Ground,
     /// Inside a character: the bits so far, how many bytes are to come, the smallest valid result.
-    Utf8 { bits: u32, missing: u8, least: u32 },
+    Utf8 {
+        bits: u32,
+        missing: u8,
+        least: u32,
+    },
     Escape,
     /// `ESC [`, the first parameter and the one being read.
-    Csi { first: Option<u16>, now: u16, any: bool },
+    Csi {
+        first: Option<u16>,
+        now: u16,
+        any: bool,
+    },
     /// `ESC O`.
     Ss3,
     /// `ESC [ [`: one more byte, a function key of the Linux console.
@@ -247,7 +255,9 @@ mod tests {
 
     #[test]
     fn unknown_sequences_are_swallowed_whole() {
-        for bytes in ["\x1b[15~", "\x1b[200~", "\x1b[?1;2c", "\x1b[[A", "\x1bOP", "\x1b]0;title\x07", "\x1bPq\x1b\\"] {
+        for bytes in
+            ["\x1b[15~", "\x1b[200~", "\x1b[?1;2c", "\x1b[[A", "\x1bOP", "\x1b]0;title\x07", "\x1bPq\x1b\\"]
+        {
             assert_eq!(keys([bytes.as_bytes(), b"x"].concat()), [Key::Char('x')], "{bytes:?}");
         }
         assert_eq!(keys("\x1b[99999999999999999;99999999~x"), [Key::Char('x')]);

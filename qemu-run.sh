@@ -1,0 +1,325 @@
+#!/usr/bin/env bash
+# Builds Daxiom and boots it in QEMU with files as NVDIMMs. `./qemu-run.sh --help` tells how to use it.
+#
+# What script and kernel agree on:
+#   COM1  console: boot messages, the interactive shell, panics
+#   COM2  with --exec: what the commands print; our stdout        COM3  their errors; our stderr
+#   fw_cfg opt/daxiom/exec: the script; opt/daxiom/args: "keep-going" with -k
+#   isa-debug-exit at port 0xf4: 0x10 all succeeded, 0x11 a command failed, 50 panic; QEMU's status is twice that plus 1
+#
+# The parts: scripts/setup.sh installs what is missing, scripts/build.sh builds, scripts/image.sh checks and makes
+# NVDIMM images, and this file reads the options, runs QEMU and says in one exit status how it went.
+
+set -euo pipefail
+program=${0##*/}
+here=$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")
+# shellcheck source=scripts/setup.sh
+. "$here/scripts/setup.sh"
+# shellcheck source=scripts/build.sh
+. "$here/scripts/build.sh"
+# shellcheck source=scripts/image.sh
+. "$here/scripts/image.sh"
+
+KERNEL_BASE=0xffffffff80000000 # kernel_base of the kernel's bootloader configuration; only gdb needs it here
+
+usage() {
+    cat <<'END'
+usage: ./qemu-run.sh [OPTION]...
+
+Builds Daxiom and boots it in QEMU with a file as NVDIMM. Without --exec: a shell on this terminal; `poweroff` or
+Ctrl-A X leaves. Options may come in any order, as --option VALUE or --option=VALUE.
+
+  --exec 'CMD; CMD'      run the commands and leave; --exec - reads them from standard input
+  -k, --keep-going       with --exec: go on after a command that failed
+  --pmem FILE[,ro]       FILE is an NVDIMM, with ,ro a read-only one; several times for several NVDIMMs.
+                         Without it: target/pmem.img, an ext2 image made with mke2fs from a few sample files
+  --size SIZE            size of target/pmem.img when it is made (256M)
+  --mem SIZE             RAM (256M)              --smp N        processors (2)
+  --uefi                 boot by UEFI (OVMF) instead of BIOS
+  --accel auto|tcg|kvm   auto (default): KVM where it is there and usable, TCG otherwise
+  --icount               one processor whose time-stamp counter counts instructions, the same in every run
+  --persistence cpu|mem-ctrl
+                         what the platform says reaches the NVDIMM at power loss: caches too, or only what was flushed
+  --timeout SECONDS      give up after that long (--exec: 300; otherwise, or with 0: never)
+  --console FILE         with --exec: keep what the console (COM1) said in FILE
+  --debug                debug build of the kernel
+  --gdb[=PORT]           wait for gdb at the start; the command line to type is printed
+  --no-build             run what was built last, setting up and building nothing
+  --help                 this text
+
+SIZE is a number of bytes, or one with K, M, G or T. With --exec, standard output carries the commands' output and
+nothing else, standard error their errors.
+
+Exit status: 0 all commands succeeded, 1 one failed, 101 kernel panic or triple fault, 124 time-out, 125 could not
+build or start. DAXIOM_TOOLCHAIN, DAXIOM_INSTALL and CARGO_TARGET_DIR: see docs/toolchain.md.
+END
+}
+
+parse_options() {
+    script='' exec_mode=no keep_going=no pmem=() size='' mem=256M smp='' firmware=bios accel=auto icount=no
+    persistence='' timeout='' console='' profile=release gdb=no build=yes
+    local option value
+    while (($# > 0)); do
+        option=$1 && shift
+        case $option in
+        --exec | --pmem | --size | --mem | --smp | --accel | --persistence | --timeout | --console)
+            (($# > 0)) || die "$option" "needs a value (--help tells)"
+            value=$1 && shift
+            ;;
+        --exec=* | --pmem=* | --size=* | --mem=* | --smp=* | --accel=* | --persistence=* | --timeout=* | --console=* | --gdb=*)
+            value=${option#*=} option=${option%%=*}
+            ;;
+        *) value='' ;;
+        esac
+        case $option in
+        --exec) exec_mode=yes script=$value ;;
+        -k | --keep-going) keep_going=yes ;;
+        --pmem) pmem+=("$value") ;;
+        --size) size=$(bytes "$option" "$value") ;;
+        --mem) mem=$value ;;
+        --smp) smp=$(whole_number "$option" "$value" 1 255) ;;
+        --uefi) firmware=uefi ;;
+        --accel) accel=$(one_of "$option" "$value" auto tcg kvm) ;;
+        --icount) icount=yes ;;
+        --persistence) persistence=$(one_of "$option" "$value" cpu mem-ctrl) ;;
+        --timeout)
+            [[ $value =~ ^[0-9]+(\.[0-9]+)?$ ]] || die "$option" "'$value' is not a number of seconds"
+            timeout=$value
+            ;;
+        --console) console=$value ;;
+        --debug) profile=debug ;;
+        --gdb) gdb=${value:-free} && [[ -z $value ]] || gdb=$(whole_number "$option" "$value" 1 65535) ;;
+        --no-build) build=no ;;
+        -h | --help) usage && exit 0 ;;
+        *) die "$option" "unknown option (--help lists them)" ;;
+        esac
+    done
+    check_options
+}
+
+# What no option can tell alone.
+check_options() {
+    mem_bytes=$(bytes --mem "$mem")
+    ((mem_bytes >= 32 << 20)) || die "--mem" "$mem is too little: the kernel needs 32M at least"
+    ((mem_bytes % 4096 == 0)) || die "--mem" "$mem is not a multiple of 4096 bytes"
+    if [[ $icount == yes ]]; then
+        [[ ${smp:-1} == 1 ]] || die "--icount" "counts one processor's instructions, so --smp $smp does not go with it"
+        [[ $accel != kvm ]] || die "--icount" "counts instructions that QEMU emulates, so --accel kvm does not go with it"
+        smp=1 accel=tcg
+    fi
+    smp=${smp:-2}
+    [[ $exec_mode == yes || $keep_going == no ]] || die "-k" "goes with --exec only"
+    [[ $exec_mode == yes || -z $console ]] || die "--console" "goes with --exec only: the console is this terminal otherwise"
+    [[ -z $console || (! -d $console && -d $(dirname -- "$console")) ]] || die "$console" "cannot be written for --console"
+    [[ -z $size || ${#pmem[@]} == 0 ]] || die "--size" "is for the image made without --pmem; truncate(1) makes others"
+    if [[ -z $timeout && $exec_mode == yes && $gdb == no ]]; then timeout=300; fi
+    timeout=${timeout:-0}
+    if [[ $accel == kvm && ! -w /dev/kvm ]]; then die "--accel kvm" "/dev/kvm is not there or not writable"; fi
+    if [[ $accel == auto ]]; then
+        accel=tcg
+        # The module test: some sandboxes offer a /dev/kvm that is not the processor's own, and QEMU hangs on it.
+        if [[ -w /dev/kvm && (-d /sys/module/kvm_intel || -d /sys/module/kvm_amd) ]]; then accel=kvm; fi
+    fi
+}
+
+whole_number() { # OPTION VALUE LEAST MOST
+    [[ $2 =~ ^[0-9]{1,9}$ ]] && ((10#$2 >= $3 && 10#$2 <= $4)) || die "$1" "'$2' is not a number from $3 to $4"
+    echo $((10#$2))
+}
+
+one_of() { # OPTION VALUE ALLOWED...
+    local option=$1 value=$2 allowed
+    shift 2
+    for allowed in "$@"; do [[ $value != "$allowed" ]] || { echo "$value" && return; }; done
+    die "$option" "'$value' is none of $*"
+}
+
+bytes() { # OPTION VALUE
+    [[ $2 =~ ^([0-9]{1,12})([KMGT]?)$ ]] || die "$1" "'$2' is not a size like 64M or 1G"
+    local number=$((10#${BASH_REMATCH[1]})) shift=0
+    case ${BASH_REMATCH[2]} in K) shift=10 ;; M) shift=20 ;; G) shift=30 ;; T) shift=40 ;; esac
+    ((number > 0 && number <= (1 << 46) >> shift)) || die "$1" "'$2' is not a size between 1 byte and 64T"
+    echo $((number << shift))
+}
+
+# In QEMU's options a comma ends a value; doubled, it is one.
+escape() { printf '%s' "${1//,/,,}"; }
+
+qemu_arguments() {
+    local i slots=${#pmem[@]} room=$mem_bytes machine=q35,nvdimm=on
+    [[ -z $persistence ]] || machine+=,nvdimm-persistence=$persistence
+    for ((i = 0; i < slots; i++)); do
+        # Each NVDIMM may have to start at the next GiB, and QEMU asks for room as if all did.
+        room=$((room + ((pmem_size[i] + (1 << 30) - 1 >> 30) + 1 << 30)))
+        arguments+=(-object "memory-backend-file,id=pmem$i,share=on,size=${pmem_size[i]},readonly=${pmem_readonly[i]},mem-path=$(escape "${pmem_file[i]}")"
+            -device "nvdimm,id=nvdimm$i,memdev=pmem$i,unarmed=${pmem_readonly[i]}")
+    done
+    arguments+=(-machine "$machine" -m "$((mem_bytes >> 10))K,slots=$slots,maxmem=$((room >> 10))K" -smp "$smp")
+
+    case $accel$icount in
+    kvm*) arguments+=(-accel kvm -cpu host) ;;
+    tcgno) arguments+=(-accel "tcg,thread=multi" -cpu max) ;;
+    # -erms: a `rep movsb` counts as one instruction, so copies would cost nothing.
+    tcgyes) arguments+=(-accel tcg -icount "shift=0,sleep=off" -cpu "max,-erms") ;;
+    esac
+
+    # Keep the VGA adapter: without one the BIOS stage hangs. snapshot: machines running in parallel share the image.
+    arguments+=(-display none -no-reboot -nic none -device "isa-debug-exit,iobase=0xf4,iosize=0x04"
+        -drive "format=raw,snapshot=on,file=$(escape "$BOOT_IMAGE")"
+        -d cpu_reset -D "$temporary/qemu.log")
+    if [[ $firmware == uefi ]]; then
+        cp -- "$OVMF_VARS" "$temporary/vars.fd"
+        chmod u+w "$temporary/vars.fd"
+        arguments+=(-drive "if=pflash,unit=0,format=raw,readonly=on,file=$OVMF_CODE"
+            -drive "if=pflash,unit=1,format=raw,file=$(escape "$temporary")/vars.fd")
+    fi
+
+    if [[ $exec_mode == yes ]]; then
+        printf '%s' "$script" >"$temporary/exec"
+        arguments+=(-monitor none -fw_cfg "name=opt/daxiom/exec,file=$(escape "$temporary")/exec"
+            -chardev "file,id=console,path=$(escape "$temporary")/console" -serial chardev:console
+            -chardev "file,id=out,path=/dev/fd/7" -serial chardev:out
+            -chardev "file,id=err,path=/dev/fd/8" -serial chardev:err)
+        [[ $keep_going == no ]] || arguments+=(-fw_cfg "name=opt/daxiom/args,string=keep-going")
+    else
+        arguments+=(-serial mon:stdio)
+    fi
+    if [[ $gdb != no ]]; then
+        [[ $gdb != free ]] || gdb=$(free_port)
+        arguments+=(-S -gdb "tcp:127.0.0.1:$gdb")
+        say "--gdb" "waiting; type: gdb -ex 'add-symbol-file \"$KERNEL_ELF\" -o $KERNEL_BASE' -ex 'target remote 127.0.0.1:$gdb'"
+    fi
+}
+
+free_port() {
+    local port
+    for port in {1234..1333}; do
+        (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port" && return; }
+    done
+    die "--gdb" "no free port from 1234 to 1333"
+}
+
+# Runs QEMU as our child and sets `status` to its exit status, or to 124. The NVDIMMs' locks stay with QEMU, and with
+# nobody else, for as long as it lives.
+run_qemu() {
+    local with_us=() timer='' output=()
+    # Whatever kills this script kills the machine with it.
+    if setpriv --pdeathsig KILL true 2>/dev/null; then with_us=(setpriv --pdeathsig KILL --); fi
+
+    if [[ $exec_mode == yes ]]; then
+        # Through pipes and cat, for QEMU would open our stdout by name: that truncates a file and fails on some terminals.
+        exec 7> >(unlock_images && exec cat)
+        output+=($!)
+        exec 8> >(unlock_images && exec cat >&2)
+        output+=($!)
+    fi
+    # bash gives a background command /dev/null as stdin, unless told otherwise.
+    exec 3<&0
+    [[ $exec_mode == no ]] || exec 3</dev/null
+    "${with_us[@]}" qemu-system-x86_64 "${arguments[@]}" <&3 2>"$temporary/qemu.err" &
+    qemu=$!
+    exec 3<&- 7>&- 8>&-
+
+    if [[ ! $timeout =~ ^[0.]+$ ]]; then
+        (unlock_images && exec "${with_us[@]}" sleep "$timeout") </dev/null >/dev/null 2>&1 &
+        timer=$!
+    fi
+    status=0
+    # shellcheck disable=SC2086 # no timer, no argument
+    wait -n "$qemu" $timer || status=$?
+    if [[ -n $timer ]] && ! kill -0 "$timer" 2>/dev/null; then
+        stop "$qemu"
+        status=124
+    fi
+    [[ -z $timer ]] || stop "$timer"
+    qemu=''
+    # All that the machine wrote is out before we leave.
+    for reader in "${output[@]}"; do wait "$reader" 2>/dev/null || true; done
+}
+
+# QEMU's exit status, and where that is ambiguous what it logged, as ours.
+finish() {
+    [[ -z $console ]] || cp -- "$temporary/console" "$console" 2>/dev/null || say "$console" "could not be written"
+    case $status in
+    33) exit 0 ;;
+    35) exit 1 ;;
+    101)
+        say "kernel" "panic"
+        show_panic
+        exit 101
+        ;;
+    124)
+        say "time-out" "no end after $timeout s (--timeout)"
+        exit 124
+        ;;
+    0)
+        if grep -q '^Triple fault' "$temporary/qemu.log" 2>/dev/null; then
+            say "kernel" "triple fault"
+            show_panic
+            exit 101
+        elif [[ $exec_mode == yes ]]; then
+            say "kernel" "the machine went off before the commands were done"
+            show_panic
+            exit 101
+        fi
+        exit 0 # Ctrl-A X
+        ;;
+    *)
+        local why
+        why=$(grep -v '^$' "$temporary/qemu.err" | tail -n 1) || true
+        die "QEMU" "exit status $status${why:+, ${why#qemu-system-x86_64: }}"
+        ;;
+    esac
+}
+
+# With --exec nobody has seen the console: what it said from the panic on, or its last lines.
+show_panic() {
+    [[ $exec_mode == yes && -s $temporary/console ]] || return 0
+    if grep -aqi panic "$temporary/console"; then
+        sed -n '/[Pp][Aa][Nn][Ii][Cc]/,$p' "$temporary/console"
+    else
+        tail -n 20 "$temporary/console"
+    fi | tr -d '\r' >&2
+}
+
+leave() {
+    local reached=$?
+    trap - EXIT
+    [[ -z ${qemu:-} ]] || stop "$qemu"
+    [[ -z $terminal ]] || stty "$terminal" 2>/dev/null || true
+    [[ -z ${temporary:-} ]] || rm -rf -- "$temporary"
+    exit "$reached"
+}
+
+parse_options "$@"
+if [[ $exec_mode == yes && $script == - ]]; then script=$(cat && echo .) && script=${script%.}; fi
+
+terminal=$(stty -g 2>/dev/null) || terminal=''
+trap leave EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+temporary=$(mktemp -d "${TMPDIR:-/tmp}/daxiom.XXXXXX") || die "${TMPDIR:-/tmp}" "cannot make a temporary directory"
+
+pmem_file=() pmem_size=() pmem_readonly=() image_locks=()
+for image in "${pmem[@]}"; do add_image "$image"; done
+build_paths "$profile" "$firmware"
+if [[ $build == yes ]]; then
+    needs=(qemu)
+    [[ $firmware == bios ]] || needs+=(uefi)
+    build_locked setup "${needs[@]}"
+    build_all "$profile" "$firmware"
+fi
+have qemu-system-x86_64 || die "qemu-system-x86_64" "not found (without --no-build it would be installed)"
+[[ -f $BOOT_IMAGE ]] || die "$BOOT_IMAGE" "not built yet: run without --no-build"
+[[ $firmware == bios ]] || find_ovmf || die "OVMF" "not found (without --no-build it would be installed)"
+if ((${#pmem[@]} == 0)); then
+    default_image "$size"
+    add_image "$DEFAULT_IMAGE"
+    pmem=("$DEFAULT_IMAGE")
+fi
+
+arguments=()
+qemu_arguments
+run_qemu
+finish

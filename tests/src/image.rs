@@ -1,0 +1,109 @@
+//! Images: made by mke2fs, looked into by debugfs, judged by e2fsck.
+
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// An image file in a folder of its own; both go when it is dropped.
+pub struct Image {
+    folder: TempDir,
+    path: PathBuf,
+}
+
+impl Image {
+    /// A file of `size` zero bytes.
+    pub fn zeros(size: u64) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the image");
+        let path = folder.path().join("pmem.img");
+        fs::File::create(&path).and_then(|file| file.set_len(size)).expect("an image file");
+        Self { folder, path }
+    }
+
+    /// An empty ext2 of `size` bytes, as plain `mke2fs -t ext2 -b 4096` makes it.
+    pub fn ext2(size: u64) -> Self {
+        Self::mke2fs(size, &["-t", "ext2", "-b", "4096"])
+    }
+
+    /// An ext2 of `size` bytes that holds a copy of the folder `tree`.
+    pub fn ext2_of(size: u64, tree: &Path) -> Self {
+        Self::mke2fs(size, &["-t", "ext2", "-b", "4096", "-d", tree.to_str().expect("a plain path")])
+    }
+
+    /// Whatever mke2fs makes of `args`.
+    pub fn mke2fs(size: u64, args: &[&str]) -> Self {
+        let image = Self::zeros(size);
+        let output = tool("mke2fs").arg("-qF").args(args).arg(&image.path).output();
+        expect_success("mke2fs", output);
+        image
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder, for whatever else the test needs beside the image.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// SHA-256 of the whole file, to see that nothing touched it.
+    pub fn digest(&self) -> String {
+        sha256(&fs::read(&self.path).expect("the image can be read"))
+    }
+
+    /// Fails the test unless `e2fsck -fn` finds nothing at all.
+    pub fn expect_clean(&self) {
+        let output = tool("e2fsck").arg("-fn").arg(&self.path).output();
+        expect_success("e2fsck -fn", output);
+    }
+
+    /// What debugfs prints for `request`, e.g. `stat /f`.
+    pub fn debugfs(&self, request: &str) -> Vec<u8> {
+        let output = tool("debugfs").args(["-R", request]).arg(&self.path).output();
+        expect_success("debugfs", output).stdout
+    }
+
+    /// The contents of a file in the image, as debugfs reads them.
+    pub fn file(&self, path: &str) -> Vec<u8> {
+        self.debugfs(&format!("cat \"{path}\""))
+    }
+
+    /// Lets debugfs change the image.
+    pub fn debugfs_write(&self, request: &str) {
+        let output = tool("debugfs").args(["-w", "-R", request]).arg(&self.path).output();
+        expect_success("debugfs -w", output);
+    }
+
+    /// Overwrites bytes of the image file: damage for bad-input tests.
+    pub fn poke(&self, offset: u64, bytes: &[u8]) {
+        use std::os::unix::fs::FileExt;
+        let file = fs::OpenOptions::new().write(true).open(&self.path).expect("the image can be written");
+        file.write_all_at(bytes, offset).expect("the image takes the bytes");
+    }
+}
+
+/// SHA-256 in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A command of e2fsprogs, found where Debian puts it even if the caller's PATH has no sbin.
+fn tool(name: &str) -> Command {
+    let place = ["/usr/sbin", "/sbin"].map(|dir| Path::new(dir).join(name)).into_iter().find(|path| path.exists());
+    Command::new(place.unwrap_or_else(|| name.into()))
+}
+
+fn expect_success(what: &str, output: std::io::Result<Output>) -> Output {
+    let output = output.unwrap_or_else(|error| panic!("{what}: {error}: apt-get install e2fsprogs"));
+    assert!(
+        output.status.success(),
+        "{what}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}

@@ -1,0 +1,88 @@
+//! One `./qemu-run.sh --exec` run.
+
+use crate::image::Image;
+use std::ffi::OsStr;
+use std::process::{Command, Stdio};
+
+/// A run being put together.
+pub struct Run {
+    command: Command,
+    script: String,
+}
+
+/// What came of a run.
+pub struct Outcome {
+    /// Exit status of `qemu-run.sh`.
+    pub status: i32,
+    /// The commands' output.
+    pub stdout: Vec<u8>,
+    /// The commands' errors, and `qemu-run.sh`'s own.
+    pub stderr: String,
+}
+
+impl Run {
+    /// Runs `script` in a machine with no NVDIMM but those given by [`pmem`](Run::pmem).
+    pub fn new(script: &str) -> Self {
+        let mut command = crate::qemu_run();
+        // The build is test.sh's business; a run that hangs must not hang the suite.
+        command.args(["--no-build", "--timeout", "300"]);
+        Self { command, script: script.to_owned() }
+    }
+
+    /// Adds an NVDIMM backed by `image`.
+    pub fn pmem(self, image: &Image) -> Self {
+        self.args(["--pmem".as_ref(), image.path().as_os_str()])
+    }
+
+    /// Adds options of `qemu-run.sh`.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Runs it and hands over whatever came of it.
+    pub fn outcome(mut self) -> Outcome {
+        let output = self.command.args(["--exec", &self.script]).stdin(Stdio::null()).output();
+        let output = output.expect("qemu-run.sh starts");
+        Outcome {
+            status: output.status.code().unwrap_or(-1),
+            stdout: output.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Runs it, insists on success and silence on stderr, and returns the output as text.
+    pub fn ok(self) -> String {
+        let script = self.script.clone();
+        let outcome = self.outcome();
+        let text = outcome.text();
+        assert!(
+            outcome.status == 0 && outcome.stderr.is_empty(),
+            "{script:?} ended with {}\n--- stdout\n{text}\n--- stderr\n{}",
+            outcome.status,
+            outcome.stderr
+        );
+        text
+    }
+
+    /// Runs it, insists on exit status `status` and exactly one line on stderr, and returns that line.
+    pub fn fails(self, status: i32) -> String {
+        let script = self.script.clone();
+        let outcome = self.outcome();
+        assert!(
+            outcome.status == status && outcome.stderr.trim_end().lines().count() == 1,
+            "{script:?} ended with {}, not {status} and one line\n--- stdout\n{}\n--- stderr\n{}",
+            outcome.status,
+            outcome.text(),
+            outcome.stderr
+        );
+        outcome.stderr.trim_end().to_owned()
+    }
+}
+
+impl Outcome {
+    /// The output as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+}
