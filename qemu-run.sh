@@ -7,8 +7,8 @@
 #   fw_cfg opt/daxiom/exec: the script; opt/daxiom/args: "keep-going" with -k
 #   isa-debug-exit at port 0xf4: 0x10 all succeeded, 0x11 a command failed, 50 panic; QEMU's status is twice that plus 1
 #
-# The parts: scripts/setup.sh installs what is missing, scripts/build.sh builds, scripts/image.sh checks and makes
-# NVDIMM images, and this file reads the options, runs QEMU and says in one exit status how it went.
+# The parts, all in scripts/: options.sh reads the options, setup.sh installs what is missing, build.sh builds, image.sh
+# checks and makes NVDIMM images. This file runs QEMU and says in one exit status how it went.
 
 set -euo pipefail
 program=${0##*/}
@@ -19,128 +19,10 @@ here=$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")
 . "$here/scripts/build.sh"
 # shellcheck source=scripts/image.sh
 . "$here/scripts/image.sh"
+# shellcheck source=scripts/options.sh
+. "$here/scripts/options.sh"
 
 KERNEL_BASE=0xffffffff80000000 # kernel_base of the kernel's bootloader configuration; only gdb needs it here
-
-usage() {
-    cat <<'END'
-usage: ./qemu-run.sh [OPTION]...
-
-Builds Daxiom and boots it in QEMU with a file as NVDIMM. Without --exec: a shell on this terminal; `poweroff` or
-Ctrl-A X leaves. Options may come in any order, as --option VALUE or --option=VALUE.
-
-  --exec 'CMD; CMD'      run the commands and leave; --exec - reads them from standard input
-  -k, --keep-going       with --exec: go on after a command that failed
-  --pmem FILE[,ro]       FILE is an NVDIMM, with ,ro a read-only one; several times for several NVDIMMs.
-                         Without it: target/pmem.img, an ext2 image made with mke2fs from a few sample files
-  --size SIZE            size of target/pmem.img when it is made (256M)
-  --mem SIZE             RAM (256M)              --smp N        processors (2)
-  --uefi                 boot by UEFI (OVMF) instead of BIOS
-  --accel auto|tcg|kvm   auto (default): KVM where it is there and usable, TCG otherwise
-  --icount               one processor whose time-stamp counter counts instructions, the same in every run
-  --persistence cpu|mem-ctrl
-                         what the platform says reaches the NVDIMM at power loss: caches too, or only what was flushed
-  --timeout SECONDS      give up after that long (--exec: 300; otherwise, or with 0: never)
-  --console FILE         with --exec: keep what the console (COM1) said in FILE
-  --debug                debug build of the kernel
-  --gdb[=PORT]           wait for gdb at the start; the command line to type is printed
-  --no-build             run what was built last, setting up and building nothing
-  --help                 this text
-
-SIZE is a number of bytes, or one with K, M, G or T. With --exec, standard output carries the commands' output and
-nothing else, standard error their errors.
-
-Exit status: 0 all commands succeeded, 1 one failed, 101 kernel panic or triple fault, 124 time-out, 125 could not
-build or start. DAXIOM_TOOLCHAIN, DAXIOM_INSTALL and CARGO_TARGET_DIR: see docs/toolchain.md.
-END
-}
-
-parse_options() {
-    script='' exec_mode=no keep_going=no pmem=() size='' mem=256M smp='' firmware=bios accel=auto icount=no
-    persistence='' timeout='' console='' profile=release gdb=no build=yes
-    local option value
-    while (($# > 0)); do
-        option=$1 && shift
-        case $option in
-        --exec | --pmem | --size | --mem | --smp | --accel | --persistence | --timeout | --console)
-            (($# > 0)) || die "$option" "needs a value (--help tells)"
-            value=$1 && shift
-            ;;
-        --exec=* | --pmem=* | --size=* | --mem=* | --smp=* | --accel=* | --persistence=* | --timeout=* | --console=* | --gdb=*)
-            value=${option#*=} option=${option%%=*}
-            ;;
-        *) value='' ;;
-        esac
-        case $option in
-        --exec) exec_mode=yes script=$value ;;
-        -k | --keep-going) keep_going=yes ;;
-        --pmem) pmem+=("$value") ;;
-        --size) size=$(bytes "$option" "$value") ;;
-        --mem) mem=$value ;;
-        --smp) smp=$(whole_number "$option" "$value" 1 255) ;;
-        --uefi) firmware=uefi ;;
-        --accel) accel=$(one_of "$option" "$value" auto tcg kvm) ;;
-        --icount) icount=yes ;;
-        --persistence) persistence=$(one_of "$option" "$value" cpu mem-ctrl) ;;
-        --timeout)
-            [[ $value =~ ^[0-9]+(\.[0-9]+)?$ ]] || die "$option" "'$value' is not a number of seconds"
-            timeout=$value
-            ;;
-        --console) console=$value ;;
-        --debug) profile=debug ;;
-        --gdb) gdb=${value:-free} && [[ -z $value ]] || gdb=$(whole_number "$option" "$value" 1 65535) ;;
-        --no-build) build=no ;;
-        -h | --help) usage && exit 0 ;;
-        *) die "$option" "unknown option (--help lists them)" ;;
-        esac
-    done
-    check_options
-}
-
-# What no option can tell alone.
-check_options() {
-    mem_bytes=$(bytes --mem "$mem")
-    ((mem_bytes >= 32 << 20)) || die "--mem" "$mem is too little: the kernel needs 32M at least"
-    ((mem_bytes % 4096 == 0)) || die "--mem" "$mem is not a multiple of 4096 bytes"
-    if [[ $icount == yes ]]; then
-        [[ ${smp:-1} == 1 ]] || die "--icount" "counts one processor's instructions, so --smp $smp does not go with it"
-        [[ $accel != kvm ]] || die "--icount" "counts instructions that QEMU emulates, so --accel kvm does not go with it"
-        smp=1 accel=tcg
-    fi
-    smp=${smp:-2}
-    [[ $exec_mode == yes || $keep_going == no ]] || die "-k" "goes with --exec only"
-    [[ $exec_mode == yes || -z $console ]] || die "--console" "goes with --exec only: the console is this terminal otherwise"
-    [[ -z $console || (! -d $console && -d $(dirname -- "$console")) ]] || die "$console" "cannot be written for --console"
-    [[ -z $size || ${#pmem[@]} == 0 ]] || die "--size" "is for the image made without --pmem; truncate(1) makes others"
-    if [[ -z $timeout && $exec_mode == yes && $gdb == no ]]; then timeout=300; fi
-    timeout=${timeout:-0}
-    if [[ $accel == kvm && ! -w /dev/kvm ]]; then die "--accel kvm" "/dev/kvm is not there or not writable"; fi
-    if [[ $accel == auto ]]; then
-        accel=tcg
-        # The module test: some sandboxes offer a /dev/kvm that is not the processor's own, and QEMU hangs on it.
-        if [[ -w /dev/kvm && (-d /sys/module/kvm_intel || -d /sys/module/kvm_amd) ]]; then accel=kvm; fi
-    fi
-}
-
-whole_number() { # OPTION VALUE LEAST MOST
-    [[ $2 =~ ^[0-9]{1,9}$ ]] && ((10#$2 >= $3 && 10#$2 <= $4)) || die "$1" "'$2' is not a number from $3 to $4"
-    echo $((10#$2))
-}
-
-one_of() { # OPTION VALUE ALLOWED...
-    local option=$1 value=$2 allowed
-    shift 2
-    for allowed in "$@"; do [[ $value != "$allowed" ]] || { echo "$value" && return; }; done
-    die "$option" "'$value' is none of $*"
-}
-
-bytes() { # OPTION VALUE
-    [[ $2 =~ ^([0-9]{1,12})([KMGT]?)$ ]] || die "$1" "'$2' is not a size like 64M or 1G"
-    local number=$((10#${BASH_REMATCH[1]})) shift=0
-    case ${BASH_REMATCH[2]} in K) shift=10 ;; M) shift=20 ;; G) shift=30 ;; T) shift=40 ;; esac
-    ((number > 0 && number <= (1 << 46) >> shift)) || die "$1" "'$2' is not a size between 1 byte and 64T"
-    echo $((number << shift))
-}
 
 # In QEMU's options a comma ends a value; doubled, it is one.
 escape() { printf '%s' "${1//,/,,}"; }
@@ -228,13 +110,29 @@ run_qemu() {
     # shellcheck disable=SC2086 # no timer, no argument
     wait -n "$qemu" $timer || status=$?
     if [[ -n $timer ]] && ! kill -0 "$timer" 2>/dev/null; then
-        stop "$qemu"
+        stop_qemu
         status=124
     fi
     [[ -z $timer ]] || stop "$timer"
     qemu=''
-    # All that the machine wrote is out before we leave.
-    for reader in "${output[@]}"; do wait "$reader" 2>/dev/null || true; done
+    # All that the machine wrote is out before we leave. (141: the reader wanted no more, as `| head` does.)
+    local reader lost
+    for reader in "${output[@]}"; do
+        lost=0
+        wait "$reader" || lost=$?
+        if ((status == 33 && lost != 0 && lost != 141)); then die "--exec" "the output could not be written in full"; fi
+    done
+}
+
+# By SIGTERM, so that it gives the terminal back; what hangs gets SIGKILL, which costs the image nothing either.
+stop_qemu() {
+    kill "$qemu" 2>/dev/null || true
+    for _ in {1..50}; do
+        kill -0 "$qemu" 2>/dev/null || break
+        sleep 0.1
+    done
+    kill -KILL "$qemu" 2>/dev/null || true
+    wait "$qemu" 2>/dev/null || true
 }
 
 # QEMU's exit status, and where that is ambiguous what it logged, as ours.
@@ -282,24 +180,30 @@ show_panic() {
     fi | tr -d '\r' >&2
 }
 
+# shellcheck disable=SC2317 # the traps call it
 leave() {
     local reached=$?
     trap - EXIT
-    [[ -z ${qemu:-} ]] || stop "$qemu"
+    [[ -z ${qemu:-} ]] || stop_qemu
     [[ -z $terminal ]] || stty "$terminal" 2>/dev/null || true
     [[ -z ${temporary:-} ]] || rm -rf -- "$temporary"
     exit "$reached"
 }
 
 parse_options "$@"
-if [[ $exec_mode == yes && $script == - ]]; then script=$(cat && echo .) && script=${script%.}; fi
+if [[ $exec_mode == yes && $script == - ]]; then
+    script=$(cat && echo .) # the dot saves the last line's end
+    script=${script%.}
+fi
+# The kernel takes no longer one.
+((${#script} <= 1 << 18)) || die "--exec" "the script is longer than 256 KiB"
 
 terminal=$(stty -g 2>/dev/null) || terminal=''
 trap leave EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
-temporary=$(mktemp -d "${TMPDIR:-/tmp}/daxiom.XXXXXX") || die "${TMPDIR:-/tmp}" "cannot make a temporary directory"
+temporary=$(mktemp -d "${TMPDIR:-/tmp}/daxiom.XXXXXX" 2>/dev/null) || die "${TMPDIR:-/tmp}" "cannot make a temporary directory"
 
 pmem_file=() pmem_size=() pmem_readonly=() image_locks=()
 for image in "${pmem[@]}"; do add_image "$image"; done

@@ -6,6 +6,7 @@
 #   build_paths PROFILE FIRMWARE    only sets KERNEL_ELF and BOOT_IMAGE (for --no-build)
 #   build_all PROFILE FIRMWARE      sets up what is missing, builds both, sets the same two
 #   build_locked COMMAND...         runs COMMAND while no other build of this checkout runs
+#   kernel_cargo COMMAND OPTION...  cargo for the kernel's target
 #
 # PROFILE is release or debug, FIRMWARE bios or uefi. cargo decides what is stale; the image is made again whenever the
 # kernel's or the boot program's contents have changed. Needs scripts/setup.sh's functions.
@@ -68,8 +69,15 @@ stop() {
 build_kernel() {
     local flags=()
     [[ $1 == debug ]] || flags+=("--$1")
-    (cd -- "$root" && cargo build -q -p kernel "${flags[@]}" --target x86_64-target.json -Zjson-target-spec \
-        -Zbuild-std=core,alloc -Zbuild-std-features=compiler-builtins-mem) >&2
+    kernel_cargo build -q -p kernel "${flags[@]}" >&2
+}
+
+# kernel_cargo COMMAND OPTION...: cargo with what the kernel's own target takes.
+kernel_cargo() {
+    local command=$1
+    shift
+    (cd -- "$root" && cargo "$command" --target x86_64-target.json -Zjson-target-spec \
+        -Zbuild-std=core,alloc -Zbuild-std-features=compiler-builtins-mem "$@")
 }
 
 build_image() {

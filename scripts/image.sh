@@ -6,12 +6,13 @@
 #   default_image [BYTES]   sets DEFAULT_IMAGE, making it if it is not there
 #
 # An image is never changed here: its size, its mode and its bytes are its owner's.
+# shellcheck disable=SC2154 # root and temporary are the sourcing script's
 
 # QEMU maps whole pages, and would refuse or (an empty file) grow anything else.
 IMAGE_PAGE=4096
 
 add_image() {
-    local file=$1 readonly=off lock size
+    local file=$1 readonly=off lock size other
     # A file that is really called x,ro is meant as such.
     if [[ $file == *,ro && ! -e $file ]]; then file=${file%,ro} readonly=on; fi
     [[ -n $file ]] || die "--pmem" "needs a file's name"
@@ -28,6 +29,9 @@ add_image() {
             die "$file" "is read-only; chmod u+w makes it writable, --pmem FILE,ro attaches it as it is"
         fi
     fi
+    for other in "${pmem_file[@]}"; do
+        [[ ! $file -ef $other || $readonly$(printf %s "${pmem_readonly[@]}") != *off* ]] || die "$file" "is given twice"
+    done
     size=$(stat -Lc %s -- "$file")
     ((size >= IMAGE_PAGE)) || die "$file" "is too small for an NVDIMM: $size bytes, it takes $IMAGE_PAGE"
     ((size % IMAGE_PAGE == 0)) || die "$file" "its size, $size bytes, is not a multiple of $IMAGE_PAGE as an NVDIMM's must be"
@@ -59,6 +63,8 @@ default_image() {
 
 make_default_image() {
     local size=$1 found new=$DEFAULT_IMAGE.new
+    ((${size:-0} % IMAGE_PAGE == 0 && ${size:-48 << 20} >= 48 << 20)) ||
+        die "--size" "must be a multiple of $IMAGE_PAGE bytes and at least 48M, for the sample files"
     if [[ -f $DEFAULT_IMAGE ]]; then
         found=$(stat -Lc %s -- "$DEFAULT_IMAGE")
         ((found == ${size:-$found})) ||
@@ -67,7 +73,6 @@ make_default_image() {
         return
     fi
     size=${size:-$((256 << 20))}
-    ((size % IMAGE_PAGE == 0 && size >= 48 << 20)) || die "--size" "must be a multiple of $IMAGE_PAGE bytes and at least 48M, for the sample files"
     say "$DEFAULT_IMAGE" "making an ext2 image of $((size >> 20)) MiB with sample files"
     sample_files "$temporary/sample"
     rm -f -- "$new"

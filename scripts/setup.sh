@@ -10,6 +10,8 @@
 # Debian's Rust expects them. Where that is impossible, or not wished (DAXIOM_INSTALL=no), it prints the one line that
 # would do it. DAXIOM_TOOLCHAIN chooses the toolchain: `debian`, or a name that rustup knows (docs/toolchain.md).
 
+# shellcheck disable=SC2034 # some of these are for the sourcing script
+
 program=${program:-${0##*/}}
 root=$(cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 # Debian keeps mke2fs and losetup where an ordinary user's PATH does not look.
@@ -97,7 +99,11 @@ as_root() {
     elif ! have sudo || ! "${sudo[@]}" true 2>/dev/null; then
         die "set-up" "something is missing and needs root; this would install it: $line"
     fi
-    "${sudo[@]}" sh -c "$command" </dev/null >&2 || die "set-up" "that failed; try it by hand: $line"
+    local output
+    if ! output=$("${sudo[@]}" sh -c "$command" </dev/null 2>&1); then
+        tail -n 20 <<<"$output" >&2
+        die "set-up" "that failed (see above); by hand it would be: $line"
+    fi
 }
 
 # Makes plain `cargo` and `rustc` the chosen ones, whatever rustup's shims in PATH would do.
@@ -146,7 +152,10 @@ find_ovmf() {
         /usr/share/edk2/x64/OVMF_{CODE,VARS}.4m.fd /usr/share/edk2/ovmf/OVMF_{CODE,VARS}.fd \
         /usr/share/qemu/ovmf-x86_64-{code,vars}.bin; do
         if [[ -f $pair && $pair == *[Cc][Oo][Dd][Ee]* ]]; then OVMF_CODE=$pair; fi
-        if [[ -f $pair && $pair == *[Vv][Aa][Rr][Ss]* && -n ${OVMF_CODE:-} ]]; then OVMF_VARS=$pair && return 0; fi
+        if [[ -f $pair && $pair == *[Vv][Aa][Rr][Ss]* && -n ${OVMF_CODE:-} ]]; then
+            OVMF_VARS=$pair
+            return 0
+        fi
     done
     return 1
 }

@@ -1,10 +1,11 @@
 //! Dates: seconds since the epoch to calendar and back, the PC's clock chip, and the dates of `ls`.
 //!
-//! The calendar is the proleptic Gregorian one and the time UTC without leap seconds, as POSIX counts. All of it
-//! works for every `i64`, years in the hundreds of billions and before Christ (astronomical: year 0 is 1 BC).
+//! The calendar is the proleptic Gregorian one and the time UTC without leap seconds, as POSIX counts. All of
+//! it works for every `i64`, years in the hundreds of billions and before Christ (astronomical: year 0 is 1
+//! BC).
 //!
-//! References: POSIX.1-2024, XBD 4.19 "Seconds Since the Epoch"; POSIX `ls` for the six months; Motorola MC146818A
-//! data sheet, and ACPI 6.5, 5.2.9 (`CENTURY`), for the clock chip.
+//! References: POSIX.1-2024, XBD 4.19 "Seconds Since the Epoch"; POSIX `ls` for the six months; Motorola
+//! MC146818A data sheet, and ACPI 6.5, 5.2.9 (`CENTURY`), for the clock chip.
 
 use core::fmt;
 
@@ -39,7 +40,8 @@ impl DateTime {
         Self { year, month, day, hour, minute, second }
     }
 
-    /// Seconds since the epoch. `None` if a field is out of its range (31 April, 24:00) or the result out of `i64`'s.
+    /// Seconds since the epoch. `None` if a field is out of its range (31 April, 24:00) or the result out of
+    /// `i64`'s.
     pub fn to_epoch(&self) -> Option<i64> {
         let day_exists = (1..=days_in_month(self.year, self.month)?).contains(&self.day);
         if !day_exists || self.hour > 23 || self.minute > 59 || self.second > 59 {
@@ -156,8 +158,9 @@ fn days_in_month(year: i64, month: u8) -> Option<u8> {
     }
 }
 
-// The two functions below count years from 1 March, so that a leap day is the last day of its year, in cycles of
-// 400 years, which have 146 097 days. Month 0 is March; the months up to month m have (153 m + 2) / 5 days.
+// The two functions below count years from 1 March, so that a leap day is the last day of its year, in cycles
+// of 400 years, which have 146 097 days. Month 0 is March; the months up to month m have (153 m + 2) / 5
+// days.
 const CYCLE_DAYS: i64 = 146_097;
 /// From 1 March of year 0 to the epoch.
 const EPOCH_DAYS: i64 = 719_468;
@@ -176,8 +179,8 @@ fn days(year: i64, month: u8, day: u8) -> Option<i64> {
 fn civil(days: i64) -> (i64, u8, u8) {
     let days = days + EPOCH_DAYS;
     let (cycle, in_cycle) = (days.div_euclid(CYCLE_DAYS), days.rem_euclid(CYCLE_DAYS));
-    // Taking the leap days out leaves years of 365 days: one every 4 years (1460 days after its predecessor), none
-    // every 100 (36 524), one every 400 (the cycle's last day).
+    // Taking the leap days out leaves years of 365 days: one every 4 years (1460 days after its predecessor),
+    // none every 100 (36 524), one every 400 (the cycle's last day).
     let of_cycle = (in_cycle - in_cycle / 1460 + in_cycle / 36_524 - in_cycle / (CYCLE_DAYS - 1)) / 365;
     let of_year = in_cycle - (of_cycle * 365 + of_cycle / 4 - of_cycle / 100);
     let march_based = (5 * of_year + 2) / 153;

@@ -1,12 +1,13 @@
 //! Bytes as hexadecimal and text, in two formats.
 //!
-//! `xfs_io`'s, of `pread -v` and `mread -v` (eight digits of offset, a short last line is not padded, only ASCII
-//! letters and digits are shown as text):
+//! `xfs_io`'s, of `pread -v` and `mread -v` (eight digits of offset, a short last line is not padded, only
+//! ASCII letters and digits are shown as text):
 //! ```text
 //! 00000000:  68 65 6c 6c 6f 2c 20 77 6f 72 6c 64 21 0a 00 00  hello..world....
 //! 00000010:  61 62  ab
 //! ```
-//! and `hexdump -C`'s (a full line equal to the one before becomes a `*`, once; the end offset closes the dump):
+//! and `hexdump -C`'s (a full line equal to the one before becomes a `*`, once; the end offset closes the
+//! dump):
 //! ```text
 //! 00000000  00 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00  |................|
 //! *
@@ -70,8 +71,8 @@ impl Dump {
         Ok(())
     }
 
-    /// Writes an unfinished last line and, in `hexdump -C`'s format, the end offset. Nothing at all if there were
-    /// no bytes. The dump is then ready for more bytes that follow.
+    /// Writes an unfinished last line and, in `hexdump -C`'s format, the end offset. Nothing at all if there
+    /// were no bytes. The dump is then ready for more bytes that follow.
     pub fn finish(&mut self, out: &mut impl Write) -> fmt::Result {
         self.flush(out)?;
         if self.format == Format::Canonical && self.any {

@@ -4,13 +4,15 @@
 //! wrote 4096/4096 bytes at offset 0
 //! 4 KiB, 1 ops; 0.0001 sec (33.967 MiB/sec and 8695.6522 ops/sec)
 //! ```
-//! or, condensed (`-C`), one line `bytes,ops,time,bytes/sec,ops/sec`: `4096,1,0:00:00.00,35617391.304,8695.652`.
+//! or, condensed (`-C`), one line `bytes,ops,time,bytes/sec,ops/sec`:
+//! `4096,1,0:00:00.00,35617391.304,8695.652`.
 //!
-//! The formats are `xfs_io`'s down to their oddities: below 1 KiB a size has six decimals (`512.000000 bytes`); a
-//! whole number of bytes that fits an `int` is rounded to whole units (5000 bytes are `5 KiB`), anything else has
-//! three decimals (4 GiB are `4.000 GiB`). Two things differ: the clock counts nanoseconds, so that what takes less
-//! than a microsecond has a rate; and rates are exact fractions rounded half to even, as `printf` rounds.
-//! In no time at all, something is `inf EiB/sec`, as in `xfs_io`, and nothing is 0 (there it is `nan`).
+//! The formats are `xfs_io`'s down to their oddities: below 1 KiB a size has six decimals (`512.000000
+//! bytes`); a whole number of bytes that fits an `int` is rounded to whole units (5000 bytes are `5 KiB`),
+//! anything else has three decimals (4 GiB are `4.000 GiB`). Two things differ: the clock counts nanoseconds,
+//! so that what takes less than a microsecond has a rate; and rates are exact fractions rounded half to even,
+//! as `printf` rounds. In no time at all, something is `inf EiB/sec`, as in `xfs_io`, and nothing is 0 (there
+//! it is `nan`).
 //!
 //! References: xfs_io(8); the formats as xfsprogs' `report_io_times`, `cvtstr` and `timestr` print them.
 
@@ -70,7 +72,8 @@ pub fn size(bytes: u64) -> impl fmt::Display {
     fmt::from_fn(move |f| f.pad(&Fraction { over: bytes.into(), under: 1 }.size()))
 }
 
-/// A duration of `nanoseconds` as `xfs_io` prints it: `0.0421 sec`, from a second on `0:00:01.25`. Not rounded.
+/// A duration of `nanoseconds` as `xfs_io` prints it: `0.0421 sec`, from a second on `0:00:01.25`. Not
+/// rounded.
 pub fn time(nanoseconds: u64) -> impl fmt::Display {
     fmt::from_fn(move |f| {
         if nanoseconds >= NANOSECONDS {
@@ -111,8 +114,8 @@ pub fn iec(bytes: u64) -> impl fmt::Display {
     })
 }
 
-/// A size as `df -h` and `ls -h` print it: `0`, `512`, `4.0K`, `128M`; rounded up, so that nothing looks smaller
-/// than it is.
+/// A size as `df -h` and `ls -h` print it: `0`, `512`, `4.0K`, `128M`; rounded up, so that nothing looks
+/// smaller than it is.
 pub fn short(bytes: u64) -> impl fmt::Display {
     fmt::from_fn(move |f| {
         for (shift, letter) in UNITS.iter().rev() {

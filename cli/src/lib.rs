@@ -1,9 +1,9 @@
 //! What a command line is made of: the parts of the kernel's serial shell that touch no hardware.
 //!
-//! Everything here is pure: text and numbers in, text and numbers out, so all of it is tested on the host. The
-//! kernel brings the serial port, the clock and the commands. Input is typed by people and scripts, so no function
-//! panics on any of it: mistakes are answers, and say where they are. There is no floating point (the kernel has
-//! none): rates and sizes are exact fractions of integers.
+//! Everything here is pure: text and numbers in, text and numbers out, so all of it is tested on the host.
+//! The kernel brings the serial port, the clock and the commands. Input is typed by people and scripts, so no
+//! function panics on any of it: mistakes are answers, and say where they are. There is no floating point
+//! (the kernel has none): rates and sizes are exact fractions of integers.
 //!
 //! | module | what it does |
 //! |---|---|

@@ -27,7 +27,8 @@ impl fmt::Display for Letters {
             _ => b'?', // no such type: a damaged inode
         };
         let bit = |bit: u16, letter| if mode & bit != 0 { letter } else { b'-' };
-        // Set-id and sticky share the place of the execute letter: small if both are set, capital if it is alone.
+        // Set-id and sticky share the place of the execute letter: small if both are set, capital if it is
+        // alone.
         let shared = |special: u16, execute: u16, letter: u8| match (mode & special != 0, mode & execute != 0)
         {
             (false, _) => bit(execute, b'x'),

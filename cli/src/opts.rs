@@ -1,10 +1,10 @@
 //! Short options: a small getopt.
 //!
-//! A specification is a string of option letters, each followed by `:` if the option takes a value: `"b:fqS:"`.
-//! Options may be clustered (`-fq`), values attached or separate (`-b4k`, `-b 4k`), options and operands mixed as
-//! GNU programs and `xfs_io` allow (`pwrite 0 4k -q`). `--` ends the options, `-` alone is an operand. With a `+`
-//! at the start of the specification the first operand ends the options too, for commands whose operands are a
-//! command of their own (`time ls -l`). There are no long options.
+//! A specification is a string of option letters, each followed by `:` if the option takes a value:
+//! `"b:fqS:"`. Options may be clustered (`-fq`), values attached or separate (`-b4k`, `-b 4k`), options and
+//! operands mixed as GNU programs and `xfs_io` allow (`pwrite 0 4k -q`). `--` ends the options, `-` alone is
+//! an operand. With a `+` at the start of the specification the first operand ends the options too, for
+//! commands whose operands are a command of their own (`time ls -l`). There are no long options.
 //!
 //! Reference: POSIX.1-2024, XBD 12.2, and getopt(3) for the mixing and the `+`.
 
@@ -71,7 +71,8 @@ impl<'a> Opts<'a> {
                     found.options.push((letter, None));
                     continue;
                 }
-                // The rest of the cluster is the value; if there is none, the next argument, whatever it looks like.
+                // The rest of the cluster is the value; if there is none, the next argument, whatever it
+                // looks like.
                 let value = match letters.as_str() {
                     "" => args.next().ok_or(OptError::NeedsValue(letter))?,
                     attached => attached,

@@ -1,4 +1,5 @@
-//! Numbers as `xfs_io` reads them: decimal, `0x` hexadecimal or leading-zero octal, with at most one suffix letter.
+//! Numbers as `xfs_io` reads them: decimal, `0x` hexadecimal or leading-zero octal, with at most one suffix
+//! letter.
 //!
 //! | suffix (either case) | times |
 //! |---|---|
@@ -6,8 +7,8 @@
 //! | `s` | the sector size |
 //! | `k` `m` `g` `t` `p` `e` | 2^10, 2^20, 2^30, 2^40, 2^50, 2^60 |
 //!
-//! In a hexadecimal number `b` and `e` are digits. Unlike `xfs_io`, a result that does not fit is an error and not
-//! a wrapped number, and blanks or signs in front are refused where no sign makes sense.
+//! In a hexadecimal number `b` and `e` are digits. Unlike `xfs_io`, a result that does not fit is an error
+//! and not a wrapped number, and blanks or signs in front are refused where no sign makes sense.
 //!
 //! Reference: xfs_io(8), "NUMERIC PARAMETERS"; the suffixes as its `cvtnum` takes them.
 
@@ -18,7 +19,8 @@ use core::fmt;
 pub enum SizeError {
     /// There is no number at the start, or a digit does not belong to its base (`09`, `0x`).
     NotANumber,
-    /// What follows the number is not one of the suffixes; also `b` or `s` where there is no block or sector size.
+    /// What follows the number is not one of the suffixes; also `b` or `s` where there is no block or sector
+    /// size.
     UnknownSuffix(char),
     /// There is more after the suffix (`4kb`).
     AfterSuffix(char),
@@ -39,8 +41,8 @@ impl fmt::Display for SizeError {
 
 impl core::error::Error for SizeError {}
 
-/// Reads a size or an offset, in bytes. A `block_size` or `sector_size` of 0 means there is none: its suffix is
-/// then unknown.
+/// Reads a size or an offset, in bytes. A `block_size` or `sector_size` of 0 means there is none: its suffix
+/// is then unknown.
 pub fn parse(text: &str, block_size: u64, sector_size: u64) -> Result<u64, SizeError> {
     let (base, digits) = match text.as_bytes() {
         [b'0', b'x' | b'X', ..] => (16, text.get(2..).unwrap_or_default()),
@@ -114,7 +116,8 @@ impl Change {
         }
     }
 
-    /// The length, in bytes, that something `current` bytes long gets. `None` if it would need more than 64 bits.
+    /// The length, in bytes, that something `current` bytes long gets. `None` if it would need more than 64
+    /// bits.
     pub fn apply(self, current: u64) -> Option<u64> {
         match self {
             Self::To(n) => Some(n),

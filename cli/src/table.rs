@@ -1,7 +1,8 @@
 //! Listings in columns: `ls -l`, `df`, `mount`.
 //!
-//! Each column is as wide as its widest cell, one or more blanks apart. A row is padded only up to its last cell
-//! that is not empty, so no line ends in blanks of the table's making. A character counts as one column wide.
+//! Each column is as wide as its widest cell, one or more blanks apart. A row is padded only up to its last
+//! cell that is not empty, so no line ends in blanks of the table's making. A character counts as one column
+//! wide.
 
 use alloc::string::String;
 use alloc::vec::Vec;

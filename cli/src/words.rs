@@ -1,11 +1,12 @@
 //! A script into commands, and a command into words, by the quoting rules of the POSIX shell.
 //!
-//! Commands end at `;` or a newline, words at blanks (a carriage return is one, for scripts with CRLF). `'...'` quotes
-//! everything, `"..."` everything but `\"`, `\\`, `\$`, `` \` `` and backslash-newline, a backslash the next
-//! character; backslash-newline joins lines. `#` at the start of a word begins a comment. `''` is an empty word.
+//! Commands end at `;` or a newline, words at blanks (a carriage return is one, for scripts with CRLF).
+//! `'...'` quotes everything, `"..."` everything but `\"`, `\\`, `\$`, `` \` `` and backslash-newline, a
+//! backslash the next character; backslash-newline joins lines. `#` at the start of a word begins a comment.
+//! `''` is an empty word.
 //!
-//! Left out: every expansion (`$`, `*`, `~` and backquotes stand for themselves) and every operator: an unquoted
-//! `&`, `|`, `<`, `>`, `(` or `)` is an error that names it.
+//! Left out: every expansion (`$`, `*`, `~` and backquotes stand for themselves) and every operator: an
+//! unquoted `&`, `|`, `<`, `>`, `(` or `)` is an error that names it.
 //!
 //! Reference: POSIX.1-2024, XCU 2.2 "Quoting" and 2.3 "Token Recognition".
 
@@ -62,7 +63,8 @@ impl fmt::Display for WordsError {
 
 impl core::error::Error for WordsError {}
 
-/// Splits a script. Commands without words are left out. Fails as a whole, so that no half of a script is run.
+/// Splits a script. Commands without words are left out. Fails as a whole, so that no half of a script is
+/// run.
 pub fn split(script: &str) -> Result<Vec<Command<'_>>, WordsError> {
     let mut lexer = Lexer { script, at: 0 };
     let mut commands: Vec<Command<'_>> = Vec::new();
@@ -110,7 +112,8 @@ pub fn quote(word: &str) -> String {
     quoted
 }
 
-/// Quotes with backslashes, so that more can be typed after it. A newline cannot be quoted like this and stays.
+/// Quotes with backslashes, so that more can be typed after it. A newline cannot be quoted like this and
+/// stays.
 pub(crate) fn escape(word: &str) -> String {
     let mut escaped = String::new();
     for c in word.chars() {

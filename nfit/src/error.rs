@@ -136,7 +136,8 @@ pub enum Error {
         /// Its length in bytes.
         length: u64,
     },
-    /// Two SPA ranges overlap, of which at least one is persistent memory.
+    /// Two SPA ranges overlap, of which at least one is persistent memory; or a RAM disk inside
+    /// persistent memory (`at`) reaches out of the range that holds it (`other`).
     Overlap {
         /// The one that starts later.
         at: Place,
@@ -146,7 +147,7 @@ pub enum Error {
         base: u64,
         /// Its length in bytes.
         length: u64,
-        /// The one that starts first, or that comes first in the table.
+        /// The one that starts first or, if they start together, comes first in the table.
         other: Place,
         /// The other's index.
         other_index: u16,

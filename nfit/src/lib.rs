@@ -11,8 +11,7 @@
 //! where things are sorted). A bad table is an [`Error`] that names the structure.
 //!
 //! **Left out.** Finding the table, `_FIT` and `_DSM` methods, label storage, block windows
-//! (removed from the specification's recommendations; decoded, not used), and de-interleaving: what
-//! is mapped is the system physical range.
+//! (decoded, not used), and de-interleaving: what is mapped is the system physical range.
 //!
 //! | file | what |
 //! |---|---|

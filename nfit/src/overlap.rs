@@ -123,6 +123,7 @@ pub(crate) fn place_virtual_disks(
             let holder = by_base
                 .iter()
                 .find(|(_, spa)| spa.index == region.spa_index);
+            // It is there, for the region was made from it.
             let (other, spa) = holder.copied().unwrap_or((*at, *disk));
             return Err(overlap(*at, disk, other, &spa));
         }

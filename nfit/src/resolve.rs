@@ -127,7 +127,7 @@ fn sort_unique<T>(list: &mut [Placed<T>], index_of: fn(&T) -> u16) -> Result<(),
 }
 
 /// Finds an index in a list that `sort_unique` has sorted; 0 is never found.
-fn find<'l, T>(list: &'l [Placed<T>], index: u16, index_of: fn(&T) -> u16) -> Option<&'l T> {
+fn find<T>(list: &[Placed<T>], index: u16, index_of: fn(&T) -> u16) -> Option<&T> {
     let position = list
         .binary_search_by_key(&index, |(_, item)| index_of(item))
         .ok()?;

@@ -109,7 +109,13 @@ fn every_corrupted_byte_is_an_answer() {
                     );
                 }
                 fix_checksum(&mut bytes);
-                exercise(&bytes);
+                // Printing everything takes longest, so it is done for the flipped bits.
+                if (value ^ table[position]).is_power_of_two() {
+                    exercise(&bytes);
+                } else if let Ok(nfit) = Nfit::parse(&bytes) {
+                    assert!(nfit.structures().count() <= bytes.len() / 4);
+                    let (_, _) = (nfit.regions(), nfit.capabilities());
+                }
             }
         }
     }

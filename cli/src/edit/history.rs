@@ -1,4 +1,5 @@
-//! Lines typed before: bounded, without consecutive duplicates, walked with Up and Down, searched with Ctrl-R.
+//! Lines typed before: bounded, without consecutive duplicates, walked with Up and Down, searched with
+//! Ctrl-R.
 
 use super::line::Line;
 use alloc::collections::VecDeque;
@@ -75,8 +76,8 @@ impl History {
         Some(line)
     }
 
-    /// The newest line before `end` that contains `text` and is not `unlike`: its index, and the place of the last
-    /// occurrence in characters.
+    /// The newest line before `end` that contains `text` and is not `unlike`: its index, and the place of the
+    /// last occurrence in characters.
     pub(super) fn find(&self, text: &str, end: usize, unlike: Option<&str>) -> Option<(usize, usize)> {
         let lines = self.lines.iter().enumerate().take(end).rev();
         lines.filter(|(_, line)| unlike != Some(line.as_str())).find_map(|(index, line)| {

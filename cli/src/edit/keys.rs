@@ -1,8 +1,8 @@
 //! Bytes from a terminal into keys.
 //!
-//! UTF-8 is put together here, and so are the escape sequences of VT100, xterm, the Linux console, rxvt and PuTTY.
-//! Sequences that mean nothing to the editor are swallowed whole, malformed UTF-8 is dropped. A control character
-//! ends any sequence, so that Ctrl-C and Enter work whatever came before.
+//! UTF-8 is put together here, and so are the escape sequences of VT100, xterm, the Linux console, rxvt and
+//! PuTTY. Sequences that mean nothing to the editor are swallowed whole, malformed UTF-8 is dropped. A
+//! control character ends any sequence, so that Ctrl-C and Enter work whatever came before.
 //!
 //! References: ECMA-48, 5.4 "Control sequences"; xterm's ctlseqs, "PC-Style Function Keys"; console_codes(4).
 
@@ -61,7 +61,7 @@ enum State {
     Ss3,
     /// `ESC [ [`: one more byte, a function key of the Linux console.
     Console,
-    /// `ESC ]` or `ESC P`: text up to BEL or `ESC \`; whether the ESC was seen.
+    /// `ESC ]` or `ESC P`: text up to BEL or `ESC \`.
     Text,
 }
 
@@ -84,6 +84,7 @@ impl Decoder {
                 self.state = State::Escape;
                 return None;
             }
+            0x07 if matches!(state, State::Text) => return None,
             0x00..0x20 | 0x7f => return control(byte),
             _ => {}
         }

@@ -12,9 +12,10 @@
 //! | Enter; Ctrl-C; Ctrl-D on an empty line | [`Event::Line`]; [`Event::Interrupt`]; [`Event::EndOfInput`] |
 //!
 //! Input is UTF-8; a character moves and goes as one and is taken to be one column wide (wide and combining
-//! characters are displayed wrongly, but edited rightly). Lines wrap at the terminal's width, which the caller
-//! knows (80 unless told); prompt and line together must fit the terminal's height. The echo uses CR LF and a few
-//! VT100 sequences, is written with one `write_str` per key and reports no errors: a terminal has none.
+//! characters are displayed wrongly, but edited rightly). Lines wrap at the terminal's width, which the
+//! caller knows (80 unless told); prompt and line together must fit the terminal's height. The echo uses CR
+//! LF and a few VT100 sequences, is written with one `write_str` per key and reports no errors: a terminal
+//! has none.
 //!
 //! | file | what it does |
 //! |---|---|
@@ -121,15 +122,15 @@ impl Editor {
         self.screen.set_width(columns);
     }
 
-    /// Shows the prompt, plain text without control characters, on the empty row the cursor is on. To be called
-    /// before the first key and after every event.
+    /// Shows the prompt, plain text without control characters, on the empty row the cursor is on. To be
+    /// called before the first key and after every event.
     pub fn start(&mut self, prompt: &str, out: &mut impl Write) {
         self.prompt = prompt.chars().filter(|c| !c.is_control()).collect();
         self.redraw(out);
     }
 
-    /// Takes the prompt and the line off the terminal, so that a message can be printed in their place. After it,
-    /// and its newline: [`redraw`](Self::redraw).
+    /// Takes the prompt and the line off the terminal, so that a message can be printed in their place. After
+    /// it, and its newline: [`redraw`](Self::redraw).
     pub fn hide(&mut self, out: &mut impl Write) {
         let mut echo = String::new();
         self.screen.hide(&mut echo);
@@ -285,7 +286,8 @@ impl Editor {
         None
     }
 
-    /// Finds the wanted text in the line shown or an older one; with `older`, in one that says something else.
+    /// Finds the wanted text in the line shown or an older one; with `older`, in one that says something
+    /// else.
     fn find(&mut self, search: &mut Search, older: bool) {
         let shown = self.history.get(search.at).filter(|_| older);
         let end = if older { search.at } else { search.at.saturating_add(1) };

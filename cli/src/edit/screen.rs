@@ -1,9 +1,9 @@
 //! What the terminal shows of the prompt and the line, and the least output that changes it.
 //!
-//! The text starts at column 0 of some row and wraps at the terminal's width. Every character is one column wide.
-//! Terminals do not wrap when the last column is filled but when the next character comes (VT100 and everything
-//! since). That is used as it is, so the echo of a long line is the line, unbroken, and readable in a log; while
-//! the text just fills its row, the cursor stands on its last character.
+//! The text starts at column 0 of some row and wraps at the terminal's width. Every character is one column
+//! wide. Terminals do not wrap when the last column is filled but when the next character comes (VT100 and
+//! everything since). That is used as it is, so the echo of a long line is the line, unbroken, and readable
+//! in a log; while the text just fills its row, the cursor stands on its last character.
 //!
 //! Positions are counted in characters from the start of the text: row = position / width, column = the rest.
 
@@ -65,7 +65,8 @@ impl Screen {
             return;
         }
         if self.pending {
-            // Erasing would begin with the character just written. The next row exists: the old text was there.
+            // Erasing would begin with the character just written. The next row exists: the old text was
+            // there.
             out.push_str("\r\n");
             self.pending = false;
         }
@@ -86,8 +87,10 @@ impl Screen {
             return;
         }
         // The row after a full last one may not exist: go to the end by writing the last character again.
+        let on_its_row = !self.pending && self.cursor / self.width == target / self.width;
         if target == self.shown.len()
             && target.is_multiple_of(self.width)
+            && !on_its_row
             && let Some(last) = self.shown.last().copied()
         {
             self.go_to_character(target - 1, out);
@@ -196,13 +199,13 @@ mod tests {
     #[test]
     fn erasing_uses_the_least_that_does_it() {
         assert_eq!(change(("$ abc", 5), ("$ a", 3)), "\x08\x08\x1b[K");
-        assert_eq!(change(("0123456789ab", 12), ("01234", 5)), "\x1b[A\x1b[3C\x1b[J");
+        assert_eq!(change(("0123456789ab", 12), ("01234", 5)), "\x1b[A234\x1b[J");
         assert_eq!(change(("0123456789", 10), ("012345678", 9)), "\r\x1b[9C\x1b[K");
     }
 
     #[test]
     fn a_full_row_is_not_eaten_by_erasing_the_next() {
-        assert_eq!(change(("012345678xa", 9), ("0123456789", 10)), "9\r\n \x08");
+        assert_eq!(change(("012345678xa", 9), ("0123456789", 10)), "9\r\n \r");
         assert_eq!(change(("012345678xabc", 9), ("0123456789", 10)), "9\r\n\x1b[K");
     }
 

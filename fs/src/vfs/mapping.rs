@@ -120,10 +120,13 @@ impl<P: Platform> Mapping<P> {
         self.areas.lock().push(Area { tables, va, pages });
     }
 
-    /// Forgets the area at `va` in `tables`, whose entries are still there: the caller unmaps them afterwards. Called
-    /// under the address space's lock.
-    pub fn detach(&self, tables: &Arc<P::PageTables>, va: u64) {
-        self.areas.lock().retain(|area| !(Arc::ptr_eq(&area.tables, tables) && area.va == va));
+    /// Forgets the area at `va` in `tables` but for the parts `keep` (address and pages of each), in one step. The
+    /// caller has unmapped the rest: until then, whoever frees a block must still find it here. Called under the
+    /// address space's lock, so that no fault brings an entry back in between.
+    pub fn detach(&self, tables: &Arc<P::PageTables>, va: u64, keep: impl IntoIterator<Item = (u64, Range<u64>)>) {
+        let mut areas = self.areas.lock();
+        areas.retain(|area| !(Arc::ptr_eq(&area.tables, tables) && area.va == va));
+        areas.extend(keep.into_iter().map(|(va, pages)| Area { tables: tables.clone(), va, pages }));
     }
 
     /// True if some address space has an area of this file.

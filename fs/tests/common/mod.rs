@@ -1,0 +1,188 @@
+//! What the tests of the storage code share: images made and judged by e2fsprogs, machines over them,
+//! address spaces to fault in.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | this one | mounting, and reading and writing whole files |
+//! | [`image`] | images: mke2fs makes them, debugfs reads them, e2fsck judges them |
+//! | [`rig`] | a platform put together from parts: spied-on memory, locks with hooks |
+//! | [`view`] | a file mapped into an address space, loaded and stored through faults |
+//! | [`rng`] | repeatable random numbers |
+//! | [`layout`] | where ext2 keeps things, read straight from the bytes |
+//!
+//! Nothing here knows how `fs::ext2` works: layouts come from the specification, judgements from e2fsck.
+// Every test binary uses its own part of this.
+#![allow(dead_code, unused_imports)]
+
+pub(crate) mod image;
+pub(crate) mod layout;
+pub(crate) mod rig;
+pub(crate) mod rng;
+pub(crate) mod view;
+
+pub(crate) use image::{Image, Scratch};
+pub(crate) use rng::{Rng, pattern};
+pub(crate) use view::View;
+
+use fs::ext2::{Ext2, MountOptions};
+use fs::platform::Platform;
+use fs::sim::Machine;
+use fs::vfs::{Extent, FileKind, FileSystem, Inode, InodeRef, path};
+use fs::{Errno, Error, Result};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Bytes in a block of every image here.
+pub(crate) const BLOCK: u64 = fs::PAGE_SIZE;
+/// Pointers in an indirect block.
+pub(crate) const POINTERS: u64 = BLOCK / 4;
+/// The first page behind each level of the block map: direct, single, double, triple.
+pub(crate) const LEVELS: [u64; 4] =
+    [0, 12, 12 + POINTERS, 12 + POINTERS + POINTERS * POINTERS];
+
+/// Mounts for reading and writing.
+pub(crate) fn mount<P: Platform>(platform: P) -> Arc<Ext2<P>> {
+    try_mount(platform).unwrap_or_else(|error| panic!("mount: {error}"))
+}
+
+/// Mounts for reading and writing, or says why not.
+pub(crate) fn try_mount<P: Platform>(platform: P) -> Result<Arc<Ext2<P>>> {
+    fs::ext2::mount(platform, MountOptions::default())
+}
+
+/// Mounts for reading.
+pub(crate) fn mount_read_only<P: Platform>(platform: P) -> Arc<Ext2<P>> {
+    let options = MountOptions { read_only: true, ..MountOptions::default() };
+    fs::ext2::mount(platform, options).unwrap_or_else(|error| panic!("mount -o ro: {error}"))
+}
+
+/// Mounts `image`, lets `work` change it, unmounts, writes it back and has e2fsck judge it.
+pub(crate) fn session<R>(image: &Image, work: impl FnOnce(&Arc<Ext2<Machine>>) -> R) -> R {
+    let machine = image.machine();
+    let fs = mount(machine.clone());
+    let result = work(&fs);
+    fs.unmount().expect("unmount, with every handle dropped");
+    drop(fs);
+    image.store(&machine);
+    image.expect_clean();
+    result
+}
+
+/// The inode at `path`.
+pub(crate) fn at<P: Platform>(fs: &Ext2<P>, path: &str) -> InodeRef<P> {
+    let found = path::resolve(&fs.root().expect("root"), path.as_bytes());
+    found.unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// A new file at `path`.
+pub(crate) fn create<P: Platform>(fs: &Ext2<P>, path: &str) -> InodeRef<P> {
+    make(fs, path, FileKind::File, 0o644)
+}
+
+/// A new directory at `path`.
+pub(crate) fn mkdir<P: Platform>(fs: &Ext2<P>, path: &str) -> InodeRef<P> {
+    make(fs, path, FileKind::Directory, 0o755)
+}
+
+fn make<P: Platform>(fs: &Ext2<P>, path: &str, kind: FileKind, mode: u16) -> InodeRef<P> {
+    let root = fs.root().expect("root");
+    let (dir, name) = path::parent(&root, path.as_bytes()).expect("the parent directory");
+    dir.create(name, kind, mode).unwrap_or_else(|error| panic!("create {path}: {error}"))
+}
+
+/// Renames by path.
+pub(crate) fn rename<P: Platform>(fs: &Ext2<P>, old: &str, new: &str) -> Result<()> {
+    let root = fs.root()?;
+    let (old_dir, old_name) = path::parent(&root, old.as_bytes())?;
+    let (new_dir, new_name) = path::parent(&root, new.as_bytes())?;
+    fs.rename(old_dir.ino(), old_name, new_dir.ino(), new_name)
+}
+
+/// Unlinks by path.
+pub(crate) fn unlink<P: Platform>(fs: &Ext2<P>, path: &str) -> Result<()> {
+    let root = fs.root()?;
+    let (dir, name) = path::parent(&root, path.as_bytes())?;
+    dir.unlink(name)
+}
+
+/// Removes a directory by path.
+pub(crate) fn rmdir<P: Platform>(fs: &Ext2<P>, path: &str) -> Result<()> {
+    let root = fs.root()?;
+    let (dir, name) = path::parent(&root, path.as_bytes())?;
+    dir.rmdir(name)
+}
+
+/// The whole file, read in pieces of `step` bytes.
+pub(crate) fn read_in_steps<P: Platform>(file: &dyn Inode<P>, step: usize) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut piece = vec![0xEE; step];
+    loop {
+        let count = file.read_at(all.len() as u64, &mut piece).expect("read");
+        if count == 0 {
+            return all;
+        }
+        all.extend_from_slice(&piece[..count]);
+    }
+}
+
+/// The whole file.
+pub(crate) fn read_all<P: Platform>(file: &dyn Inode<P>) -> Vec<u8> {
+    read_in_steps(file, 1 << 20)
+}
+
+/// `len` bytes at `offset`, fewer at the end of the file.
+pub(crate) fn read_range<P: Platform>(file: &dyn Inode<P>, offset: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0xEE; len];
+    let count = file.read_at(offset, &mut bytes).expect("read");
+    bytes.truncate(count);
+    bytes
+}
+
+/// Writes all of `bytes` at `offset`.
+pub(crate) fn write<P: Platform>(file: &dyn Inode<P>, offset: u64, bytes: &[u8]) {
+    let count = file.write_at(offset, bytes).expect("write");
+    assert_eq!(count, bytes.len(), "a short write with space left");
+}
+
+/// The runs and holes of a file from its start.
+pub(crate) fn extents<P: Platform>(file: &dyn Inode<P>) -> Vec<Extent> {
+    let mut list = Vec::new();
+    let result = file.extents(0, &mut |extent| {
+        list.push(extent);
+        ControlFlow::Continue(())
+    });
+    result.expect("extents");
+    list
+}
+
+/// The pages of a file that have blocks; checks on the way that the runs follow each other up to the end.
+pub(crate) fn allocated_pages<P: Platform>(file: &dyn Inode<P>) -> Vec<u64> {
+    let (mut pages, mut end) = (Vec::new(), 0);
+    for extent in extents(file) {
+        assert_eq!(extent.offset, end, "a gap or an overlap between extents");
+        assert!(extent.len > 0 && extent.len.is_multiple_of(BLOCK), "{extent:?}");
+        end += extent.len;
+        if extent.place.is_some() {
+            pages.extend(extent.offset / BLOCK..end / BLOCK);
+        }
+    }
+    assert_eq!(end, file.attr().size.next_multiple_of(BLOCK), "extents end elsewhere than the file");
+    pages
+}
+
+/// The names in a directory, in its order, `.` and `..` too.
+pub(crate) fn names<P: Platform>(dir: &dyn Inode<P>) -> Vec<Vec<u8>> {
+    let mut list = Vec::new();
+    let result = dir.read_dir(0, &mut |entry| {
+        list.push(entry.name.to_vec());
+        ControlFlow::Continue(())
+    });
+    result.expect("read_dir");
+    list
+}
+
+/// Asserts that `result` is this error.
+#[track_caller]
+pub(crate) fn expect_errno<T>(result: Result<T>, errno: Errno) {
+    assert_eq!(result.map(|_| ()), Err(Error::Op(errno)));
+}

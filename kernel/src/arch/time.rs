@@ -1,0 +1,113 @@
+//! Time: monotonic nanoseconds by the time-stamp counter, wall clock by the CMOS clock read at start.
+//!
+//! The counter's rate comes from CPUID where it is told (leaf 0x15: crystal ratio; 0x4000_0010: hypervisors, kHz), else
+//! it is measured against channel 2 of the 8254 timer for 5 ms.
+//!
+//! References: Intel SDM volume 3B "Time-Stamp Counter"; Intel 8254 data sheet.
+
+use core::arch::x86_64::{__cpuid, _rdtsc};
+use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use x86_64::instructions::port::Port;
+
+use super::{cpu, rtc};
+
+/// A time since 1970-01-01 00:00:00 UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Timestamp {
+    /// Whole seconds.
+    pub(crate) secs: i64,
+    /// Nanoseconds, below 10⁹.
+    pub(crate) nanos: u32,
+}
+
+/// Ticks per second of the 8254.
+const PIT_HZ: u64 = 1_193_182;
+const PIT_TICKS: u64 = PIT_HZ / 200;
+
+/// Nanoseconds per tick, times 2³².
+static SCALE: AtomicU64 = AtomicU64::new(0);
+static START: AtomicU64 = AtomicU64::new(0);
+static WALL: AtomicI64 = AtomicI64::new(0);
+
+/// The raw counter.
+#[inline]
+pub(crate) fn ticks() -> u64 {
+    // SAFETY: RDTSC exists on every 64-bit CPU and is allowed in ring 0.
+    unsafe { _rdtsc() }
+}
+
+/// Notes the start and finds the rate; `true` if it had to be measured.
+pub(crate) fn init() -> (u64, bool) {
+    START.store(ticks(), Ordering::Relaxed);
+    let (hz, measured) = match told() {
+        Some(hz) => (hz, false),
+        None => (measure(), true),
+    };
+    SCALE.store((1_000_000_000u128 << 32).div_euclid(u128::from(hz.max(1))) as u64, Ordering::Relaxed);
+    WALL.store(rtc::unix_seconds() * 1_000_000_000 - monotonic_ns() as i64, Ordering::Relaxed);
+    (hz, measured)
+}
+
+fn told() -> Option<u64> {
+    if cpu::features().hypervisor && __cpuid(0x4000_0000).eax >= 0x4000_0010 {
+        let khz = __cpuid(0x4000_0010).eax;
+        if khz != 0 {
+            return Some(u64::from(khz) * 1000);
+        }
+    }
+    if cpu::features().max_leaf >= 0x15 {
+        let leaf = __cpuid(0x15);
+        if leaf.eax != 0 && leaf.ebx != 0 && leaf.ecx != 0 {
+            return Some(u64::from(leaf.ecx) * u64::from(leaf.ebx) / u64::from(leaf.eax));
+        }
+    }
+    None
+}
+
+/// Counts ticks while the 8254 counts down once.
+fn measure() -> u64 {
+    let mut gate = Port::<u8>::new(0x61);
+    let mut command = Port::<u8>::new(0x43);
+    let mut channel = Port::<u8>::new(0x42);
+    // SAFETY: channel 2 drives the speaker only. Gate on, speaker off; mode 0: the output rises at zero.
+    let start = unsafe {
+        let old = gate.read();
+        gate.write((old & !2) | 1);
+        command.write(0b1011_0000);
+        channel.write(PIT_TICKS as u8);
+        channel.write((PIT_TICKS >> 8) as u8);
+        ticks()
+    };
+    let mut now = start;
+    // Without a timer, the counter's own 2³² ticks end the wait, and the rate is wrong rather than the boot stuck.
+    while now - start < 1 << 32 {
+        // SAFETY: reading the port changes nothing. Bit 5 is channel 2's output.
+        let done = unsafe { gate.read() } & 0x20 != 0;
+        now = ticks();
+        if done {
+            break;
+        }
+    }
+    (now - start) * PIT_HZ / PIT_TICKS
+}
+
+/// Nanoseconds since [`init`].
+pub(crate) fn monotonic_ns() -> u64 {
+    let ticks = ticks().saturating_sub(START.load(Ordering::Relaxed));
+    ((u128::from(ticks) * u128::from(SCALE.load(Ordering::Relaxed))) >> 32) as u64
+}
+
+/// The time of day.
+pub(crate) fn now() -> Timestamp {
+    let ns = WALL.load(Ordering::Relaxed) + monotonic_ns() as i64;
+    Timestamp { secs: ns.div_euclid(1_000_000_000), nanos: ns.rem_euclid(1_000_000_000) as u32 }
+}
+
+/// Waits at least `us` microseconds.
+pub(crate) fn stall_us(us: u64) {
+    let end = monotonic_ns() + us * 1000;
+    while monotonic_ns() < end {
+        core::hint::spin_loop();
+    }
+}

@@ -1,0 +1,193 @@
+//! Loads and stores at task addresses, which a fault may refuse.
+//!
+//! A task's address can be bad in ways only the page fault finds out: no area, beyond the file's end, no space left.
+//! The functions here are assembly with known ranges. When [`super::trap`] can't serve a fault inside one of
+//! them, it continues at the fixup with the reason in RAX and the address in RDX, which becomes a [`FaultAt`].
+//!
+//! Outside them, a fault at a task's address that can't be served is a kernel bug and panics. None of this may run
+//! under a lock (DESIGN.md, lock order).
+
+use core::arch::global_asm;
+use core::fmt;
+
+use crate::mm::fault::{Access, Refusal};
+use crate::mm::layout::TASK_END;
+
+/// An access that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FaultAt {
+    /// The address; bytes before it (in the order of the access) were transferred.
+    pub(crate) address: u64,
+    /// Whether a store was refused.
+    pub(crate) write: bool,
+    /// Why.
+    pub(crate) why: Refusal,
+}
+
+impl fmt::Display for FaultAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let access = if self.write { "write" } else { "read" };
+        write!(f, "{access} at {:#x}: {}", self.address, self.why)
+    }
+}
+
+/// What the assembly returns: RAX is 0 or a refusal, RDX a value or the address.
+#[repr(C)]
+struct Outcome {
+    refusal: u64,
+    value: u64,
+}
+
+global_asm!(
+    r#"
+    .text
+    .balign 16
+    user_load_u64:
+        xor eax, eax
+        mov rdx, [rdi]
+        ret
+    .balign 16
+    user_store_u64:
+        xor eax, eax
+        mov [rdi], rsi
+        ret
+    .balign 16
+    user_load_u8:
+        xor eax, eax
+        movzx edx, byte ptr [rdi]
+        ret
+    .balign 16
+    user_store_u8:
+        xor eax, eax
+        mov [rdi], sil
+        ret
+    /* rdi: to, rsi: from, rdx: bytes. Whole words first: one instruction each where REP MOVSB is slow. */
+    .balign 16
+    user_copy:
+        mov rcx, rdx
+        shr rcx, 3
+        rep movsq
+        mov ecx, edx
+        and ecx, 7
+        rep movsb
+        xor eax, eax
+        ret
+    /* rdi: to, rsi: the byte in each of its eight bytes, rdx: bytes. */
+    .balign 16
+    user_fill:
+        mov rax, rsi
+        mov rcx, rdx
+        shr rcx, 3
+        rep stosq
+        mov ecx, edx
+        and ecx, 7
+        rep stosb
+        xor eax, eax
+        ret
+    user_access_fixup:
+        ret
+    "#
+);
+
+unsafe extern "C" {
+    fn user_load_u64(at: u64) -> Outcome;
+    fn user_store_u64(at: u64, value: u64) -> Outcome;
+    fn user_load_u8(at: u64) -> Outcome;
+    fn user_store_u8(at: u64, value: u64) -> Outcome;
+    fn user_copy(to: u64, from: u64, bytes: u64) -> Outcome;
+    fn user_fill(to: u64, pattern: u64, bytes: u64) -> Outcome;
+    fn user_access_fixup();
+}
+
+/// Where to continue after a refused fault at `rip`, if that is inside this module's assembly. All functions use no
+/// stack but their return address, so one fixup serves them.
+pub(super) fn fixup(rip: u64) -> Option<u64> {
+    let (start, end) = (user_load_u64 as *const () as u64, user_access_fixup as *const () as u64);
+    (start..end).contains(&rip).then_some(end)
+}
+
+/// The range must lie in the lower half: the page fault can't tell a wild kernel address from a good one.
+fn check(at: u64, bytes: usize, write: bool) -> Result<(), FaultAt> {
+    match at.checked_add(bytes as u64) {
+        Some(end) if end <= TASK_END => Ok(()),
+        _ => Err(FaultAt { address: at, write, why: Refusal::NoArea }),
+    }
+}
+
+fn outcome(outcome: Outcome, write: bool) -> Result<u64, FaultAt> {
+    match Refusal::from_code(outcome.refusal) {
+        None => Ok(outcome.value),
+        Some(why) => Err(FaultAt { address: outcome.value, write, why }),
+    }
+}
+
+/// Loads 8 bytes.
+pub(crate) fn load_u64(at: u64) -> Result<u64, FaultAt> {
+    check(at, 8, false)?;
+    // SAFETY: the address is in the lower half, which holds no object of Rust's; a refused fault ends in the fixup.
+    outcome(unsafe { user_load_u64(at) }, false)
+}
+
+/// Stores 8 bytes, at once if aligned.
+pub(crate) fn store_u64(at: u64, value: u64) -> Result<(), FaultAt> {
+    check(at, 8, true)?;
+    // SAFETY: as in `load_u64`.
+    outcome(unsafe { user_store_u64(at, value) }, true).map(|_| ())
+}
+
+/// Loads one byte.
+pub(crate) fn load_u8(at: u64) -> Result<u8, FaultAt> {
+    check(at, 1, false)?;
+    // SAFETY: as in `load_u64`.
+    outcome(unsafe { user_load_u8(at) }, false).map(|value| value as u8)
+}
+
+/// Stores one byte.
+pub(crate) fn store_u8(at: u64, value: u8) -> Result<(), FaultAt> {
+    check(at, 1, true)?;
+    // SAFETY: as in `load_u64`.
+    outcome(unsafe { user_store_u8(at, u64::from(value)) }, true).map(|_| ())
+}
+
+/// Copies from a task to the kernel.
+pub(crate) fn load(to: &mut [u8], from: u64) -> Result<(), FaultAt> {
+    check(from, to.len(), false)?;
+    // SAFETY: `to` is ours to write, and `from` as in `load_u64`.
+    outcome(unsafe { user_copy(to.as_mut_ptr() as u64, from, to.len() as u64) }, false).map(|_| ())
+}
+
+/// Copies from the kernel to a task.
+pub(crate) fn store(to: u64, from: &[u8]) -> Result<(), FaultAt> {
+    check(to, from.len(), true)?;
+    // SAFETY: `from` is readable, and `to` as in `load_u64`.
+    outcome(unsafe { user_copy(to, from.as_ptr() as u64, from.len() as u64) }, true).map(|_| ())
+}
+
+/// Copies from one task address to another, both in the current address space. `write` in the error says which
+/// of the two was refused.
+pub(crate) fn copy(to: u64, from: u64, bytes: usize) -> Result<(), FaultAt> {
+    check(to, bytes, true)?;
+    check(from, bytes, false)?;
+    // SAFETY: as in `load_u64`, twice.
+    let result = outcome(unsafe { user_copy(to, from, bytes as u64) }, false).map(|_| ());
+    let stored = |address: u64| (to..to + bytes as u64).contains(&address);
+    result.map_err(|fault| FaultAt { write: stored(fault.address), ..fault })
+}
+
+/// Stores the same byte `bytes` times.
+pub(crate) fn fill(to: u64, byte: u8, bytes: usize) -> Result<(), FaultAt> {
+    check(to, bytes, true)?;
+    // SAFETY: as in `load_u64`.
+    outcome(unsafe { user_fill(to, u64::from(byte) * 0x0101_0101_0101_0101, bytes as u64) }, true).map(|_| ())
+}
+
+/// The access a page-fault error code describes, as this module's errors spell it.
+pub(crate) fn describe(access: Access) -> &'static str {
+    if access.is_fetch() {
+        "instruction fetch"
+    } else if access.is_write() {
+        "write"
+    } else {
+        "read"
+    }
+}

@@ -1,0 +1,254 @@
+//! Physical frames: a buddy allocator with blocks from 4 KiB to 2 MiB.
+//!
+//! One byte for each frame says what it is; free blocks are linked through their own first bytes, by way of the
+//! direct map. Allocating and freeing take a number of steps bounded by the ten orders. Only RAM that the boot
+//! loader calls usable is managed, and what it used itself once [`reclaim`] is called; never frame 0, nor
+//! [`TRAMPOLINE`], where other CPUs will start.
+//!
+//! # Locking
+//! One [`IrqLock`] around everything; it is a leaf.
+//!
+//! # Invariants
+//! - A block of order `n` begins at a multiple of its size.
+//! - The byte of a block's first frame is `FREE | n` or `USED | n`; the bytes of its others are `INSIDE`.
+//! - A free block is on the list of its order; no two free buddies exist.
+
+use core::fmt;
+
+use super::layout::direct;
+use crate::sync::IrqLock;
+
+/// Bytes in a frame.
+pub(crate) const FRAME: u64 = 4096;
+/// Where application processors will start: a page below 1 MiB that nobody else gets.
+pub(crate) const TRAMPOLINE: u64 = 0x8000;
+/// Order of a 2 MiB block.
+const LARGE: u8 = 9;
+const ORDERS: usize = LARGE as usize + 1;
+
+const INSIDE: u8 = 0x00;
+const FREE: u8 = 0x80;
+const USED: u8 = 0x40;
+/// Not RAM, not ours, or not yet.
+const RESERVED: u8 = 0xff;
+/// RAM that is never given out: the kernel's image.
+const PINNED: u8 = 0xfe;
+const NONE: u64 = u64::MAX;
+
+/// The links of a free block, in its first bytes.
+#[repr(C)]
+struct Links {
+    next: u64,
+    previous: u64,
+}
+
+struct Buddy {
+    states: &'static mut [u8],
+    heads: [u64; ORDERS],
+    free_blocks: [u64; ORDERS],
+    total: u64,
+    free: u64,
+}
+
+static FRAMES: IrqLock<Option<Buddy>> = IrqLock::new(None);
+
+/// How much memory there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Frames managed.
+    pub(crate) total: u64,
+    /// Frames free.
+    pub(crate) free: u64,
+    /// Free blocks of each order: 4 KiB, 8 KiB, … 2 MiB.
+    pub(crate) free_blocks: [u64; ORDERS],
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kib = FRAME / 1024;
+        writeln!(f, "{:>12}{:>12}{:>12}", "total KiB", "used KiB", "free KiB")?;
+        let used = self.total - self.free;
+        writeln!(f, "{:>12}{:>12}{:>12}", self.total * kib, used * kib, self.free * kib)?;
+        write!(f, "free blocks:")?;
+        for (order, count) in self.free_blocks.iter().enumerate() {
+            write!(f, " {}K {count}", kib << order)?;
+        }
+        Ok(())
+    }
+}
+
+impl Buddy {
+    fn links(&mut self, frame: u64) -> &mut Links {
+        let at = direct(frame * FRAME) as *mut Links;
+        // SAFETY: the frame is the head of a free block, so it is RAM in the direct map that nobody else uses, and
+        // `&mut self` keeps other users of its links out.
+        unsafe { &mut *at }
+    }
+
+    fn push(&mut self, frame: u64, order: u8) {
+        let next = self.heads[usize::from(order)];
+        *self.links(frame) = Links { next, previous: NONE };
+        if next != NONE {
+            self.links(next).previous = frame;
+        }
+        self.heads[usize::from(order)] = frame;
+        self.free_blocks[usize::from(order)] += 1;
+        self.states[frame as usize] = FREE | order;
+    }
+
+    fn unlink(&mut self, frame: u64, order: u8) {
+        let Links { next, previous } = *self.links(frame);
+        if previous == NONE {
+            self.heads[usize::from(order)] = next;
+        } else {
+            self.links(previous).next = next;
+        }
+        if next != NONE {
+            self.links(next).previous = previous;
+        }
+        self.free_blocks[usize::from(order)] -= 1;
+        self.states[frame as usize] = INSIDE;
+    }
+
+    fn allocate(&mut self, order: u8) -> Option<u64> {
+        let found = (order..=LARGE).find(|order| self.heads[usize::from(*order)] != NONE)?;
+        let frame = self.heads[usize::from(found)];
+        self.unlink(frame, found);
+        for half in (order..found).rev() {
+            self.push(frame + (1 << half), half);
+        }
+        self.states[frame as usize] = USED | order;
+        self.free -= 1 << order;
+        Some(frame)
+    }
+
+    fn release(&mut self, mut frame: u64, mut order: u8) {
+        self.free += 1 << order;
+        self.states[frame as usize] = INSIDE;
+        while order < LARGE {
+            let buddy = frame ^ (1 << order);
+            if self.states.get(buddy as usize) != Some(&(FREE | order)) {
+                break;
+            }
+            self.unlink(buddy, order);
+            frame = frame.min(buddy);
+            order += 1;
+        }
+        self.push(frame, order);
+    }
+
+    /// Takes frames into management that were reserved so far.
+    fn add(&mut self, start: u64, end: u64) {
+        let end = end.min(self.states.len() as u64);
+        for frame in start.max(1)..end {
+            if self.states[frame as usize] == RESERVED && frame != TRAMPOLINE / FRAME {
+                self.total += 1;
+                self.release(frame, 0);
+            }
+        }
+    }
+}
+
+/// Starts with the usable ranges of physical memory `[start, end)`; the direct map shows them already. The bytes
+/// for the frames' states, up to `top`, are taken from one of the ranges. `false` if none is large enough.
+pub(super) fn init(usable: &dyn Fn(&mut dyn FnMut(u64, u64)), top: u64) -> bool {
+    let count = top.div_ceil(FRAME);
+    let bytes = count.next_multiple_of(FRAME);
+    let mut place = None;
+    usable(&mut |start, end| {
+        let fits = start >= 1 << 20 && end.saturating_sub(start.next_multiple_of(FRAME)) >= bytes;
+        if fits && place.is_none() {
+            place = Some(start.next_multiple_of(FRAME));
+        }
+    });
+    let Some(place) = place else { return false };
+    // SAFETY: the range is usable RAM of the right length, in the direct map, and not yet given to anybody.
+    let states = unsafe {
+        core::ptr::write_bytes(direct(place) as *mut u8, RESERVED, count as usize);
+        core::slice::from_raw_parts_mut(direct(place) as *mut u8, count as usize)
+    };
+    let own = place / FRAME..(place + bytes) / FRAME;
+    states[own.start as usize..own.end.min(count) as usize].fill(PINNED);
+    let empty = [0; ORDERS];
+    let mut buddy = Buddy { states, heads: [NONE; ORDERS], free_blocks: empty, total: 0, free: 0 };
+    usable(&mut |start, end| buddy.add(start.div_ceil(FRAME), end / FRAME));
+    *FRAMES.lock() = Some(buddy);
+    true
+}
+
+/// Makes sure a frame is never taken into management by [`reclaim`].
+pub(super) fn pin(physical: u64) {
+    if let Some(buddy) = FRAMES.lock().as_mut()
+        && let Some(state) = buddy.states.get_mut((physical / FRAME) as usize)
+        && *state == RESERVED
+    {
+        *state = PINNED;
+    }
+}
+
+/// Takes RAM `[start, end)` into management, but what is pinned.
+pub(super) fn reclaim(start: u64, end: u64) {
+    if let Some(buddy) = FRAMES.lock().as_mut() {
+        buddy.add(start.div_ceil(FRAME), end / FRAME);
+    }
+}
+
+fn allocate_order(order: u8) -> Option<u64> {
+    FRAMES.lock().as_mut()?.allocate(order).map(|frame| frame * FRAME)
+}
+
+fn free_order(physical: u64, order: u8) {
+    let mut guard = FRAMES.lock();
+    let Some(buddy) = guard.as_mut() else { return };
+    let frame = physical / FRAME;
+    let state = buddy.states.get(frame as usize).copied();
+    // A wrong free would hand one frame to two owners: better to end here.
+    assert!(
+        physical.is_multiple_of(FRAME << order) && state == Some(USED | order),
+        "frame {physical:#x} of order {order} freed twice or never allocated (state {state:02x?})"
+    );
+    buddy.release(frame, order);
+}
+
+/// A frame with whatever is in it; its physical address.
+pub(crate) fn allocate() -> Option<u64> {
+    allocate_order(0)
+}
+
+/// A frame of zeros.
+pub(crate) fn allocate_zeroed() -> Option<u64> {
+    let frame = allocate()?;
+    // SAFETY: the frame is RAM in the direct map, and ours since a moment ago.
+    unsafe { core::ptr::write_bytes(direct(frame) as *mut u8, 0, FRAME as usize) };
+    Some(frame)
+}
+
+/// 2 MiB in one piece, aligned to that, with whatever is in it.
+pub(crate) fn allocate_large() -> Option<u64> {
+    allocate_order(LARGE)
+}
+
+/// Gives a frame back.
+///
+/// # Panics
+/// If it is not one that [`allocate`] gave.
+pub(crate) fn free(physical: u64) {
+    free_order(physical, 0);
+}
+
+/// Gives 2 MiB back.
+///
+/// # Panics
+/// If [`allocate_large`] did not give it.
+pub(crate) fn free_large(physical: u64) {
+    free_order(physical, LARGE);
+}
+
+/// How much there is.
+pub(crate) fn counts() -> Counts {
+    FRAMES.lock().as_ref().map_or(Counts::default(), |buddy| Counts {
+        total: buddy.total,
+        free: buddy.free,
+        free_blocks: buddy.free_blocks,
+    })
+}

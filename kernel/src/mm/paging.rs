@@ -1,0 +1,187 @@
+//! Page tables on this machine: the `paging` crate over frames, direct map and TLB.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+pub(crate) use paging::{Entry, Flags, Half, Installed, MapError, PageSize, Partial, Region, Walk};
+use paging::{Machine, Table, Tables};
+use spin::Once;
+use x86_64::PhysAddr;
+use x86_64::registers::control::{Cr3, Cr3Flags};
+use x86_64::structures::paging::PhysFrame;
+
+use super::layout::{self, direct};
+use super::{frames, layout::DEVICES};
+use crate::arch::{cpu, tlb};
+
+/// The machine the page tables are on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hardware;
+
+impl Machine for Hardware {
+    fn allocate_table(&self) -> Option<u64> {
+        frames::allocate_zeroed()
+    }
+
+    fn free_table(&self, frame: u64) {
+        frames::free(frame);
+    }
+
+    #[inline]
+    fn table(&self, frame: u64) -> &Table {
+        // SAFETY: the frame came from `allocate_table`: it is RAM, in the direct map, holds 512 entries, and is
+        // only accessed as atomics. The paging crate frees it after it has let go of every reference.
+        unsafe { &*(direct(frame) as *const Table) }
+    }
+
+    fn invalidate(&self, start: u64, pages: u64) {
+        tlb::shootdown(start, pages);
+    }
+}
+
+static KERNEL: Once<Tables<Hardware>> = Once::new();
+
+/// The kernel's own tables, whose upper half all share.
+///
+/// # Panics
+/// Before [`super::boot`] has built them.
+pub(crate) fn kernel() -> &'static Tables<Hardware> {
+    match KERNEL.get() {
+        Some(tables) => tables,
+        None => panic!("the kernel's page tables are not built yet"),
+    }
+}
+
+/// The kernel's tables, if they are there yet (for the panic).
+pub(crate) fn try_kernel() -> Option<&'static Tables<Hardware>> {
+    KERNEL.get()
+}
+
+pub(super) fn set_kernel(tables: Tables<Hardware>) -> &'static Tables<Hardware> {
+    KERNEL.call_once(|| tables)
+}
+
+/// The largest page the CPU has.
+pub(crate) fn largest() -> PageSize {
+    if cpu::features().giant_pages { PageSize::Giant } else { PageSize::Large }
+}
+
+/// Loads a tree's root into CR3.
+///
+/// # Safety
+/// The tree maps the code that runs, its data and its stack just as the current one does, and it lives until
+/// another is loaded.
+pub(crate) unsafe fn activate(root: u64) {
+    let frame = PhysFrame::containing_address(PhysAddr::new_truncate(root));
+    // SAFETY: by the caller.
+    unsafe { Cr3::write(frame, Cr3Flags::empty()) };
+}
+
+/// The root that CR3 holds.
+pub(crate) fn active_root() -> u64 {
+    Cr3::read_raw().0.start_address().as_u64()
+}
+
+/// Shows a physical range in the direct map, write-back, with the largest pages that fit. What is mapped there
+/// already stays. Returns where it begins.
+///
+/// # Errors
+/// [`MapError::OutOfRange`] beyond the direct map, [`MapError::NoFrames`].
+pub(crate) fn map_direct(physical: u64, bytes: u64, flags: Flags) -> Result<u64, MapError> {
+    let end = physical.checked_add(bytes).filter(|end| *end <= layout::DIRECT_MAP_BYTES);
+    let end = end.ok_or(MapError::OutOfRange { at: physical })?;
+    let (start, end) = (physical & !4095, end.next_multiple_of(4096));
+    match kernel().map_range(direct(start), start, end - start, flags, largest()) {
+        Ok(()) => {}
+        Err(MapError::AlreadyMapped { .. }) => map_missing(start, end, flags)?,
+        Err(error) => return Err(error),
+    }
+    Ok(direct(physical))
+}
+
+/// The slow way where a part is mapped already: page by page.
+fn map_missing(start: u64, end: u64, flags: Flags) -> Result<(), MapError> {
+    let mut at = start;
+    while at < end {
+        match kernel().leaf(direct(at)) {
+            Some((_, size)) => at = (at & !(size.bytes() - 1)) + size.bytes(),
+            None => {
+                let whole = PageSize::Large.divides(at) && at + PageSize::Large.bytes() <= end;
+                let size = if whole { PageSize::Large } else { PageSize::Small };
+                match kernel().map(direct(at), at, size, flags) {
+                    Err(MapError::AlreadyMapped { .. }) if whole => {
+                        kernel().map(direct(at), at, PageSize::Small, flags)?;
+                        at += 4096;
+                    }
+                    Err(error) => return Err(error),
+                    Ok(()) => at += size.bytes(),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+static NEXT_DEVICE: AtomicU64 = AtomicU64::new(DEVICES);
+
+/// Maps device registers, uncached, for good. Returns the address of the first.
+///
+/// # Errors
+/// [`MapError::NoFrames`].
+pub(crate) fn map_device(physical: u64, bytes: u64) -> Result<u64, MapError> {
+    let start = physical & !4095;
+    let len = (physical + bytes).next_multiple_of(4096) - start;
+    let at = NEXT_DEVICE.fetch_add(len, Ordering::Relaxed);
+    kernel().map_range(at, start, len, Flags::KERNEL_DEVICE, PageSize::Small)?;
+    Ok(at + (physical - start))
+}
+
+/// One address space's tables: an own lower half, the kernel's upper half. Freed on drop, the leaves' frames
+/// excepted: those belong to somebody else.
+#[derive(Debug)]
+pub(crate) struct PageTables {
+    tables: Tables<Hardware>,
+}
+
+impl PageTables {
+    /// An empty lower half.
+    ///
+    /// # Errors
+    /// [`MapError::NoFrames`].
+    pub(crate) fn new_user() -> Result<Self, MapError> {
+        let tables = Tables::new(Half::Lower, Hardware)?;
+        tables.share_upper_half(kernel());
+        Ok(Self { tables })
+    }
+
+    /// Makes this the current address space.
+    ///
+    /// # Safety
+    /// These tables outlive their use: before they are dropped, another root is loaded on this CPU.
+    pub(crate) unsafe fn activate(&self) {
+        // SAFETY: the upper half, where code, data and stacks are, is the kernel's.
+        unsafe { activate(self.tables.root()) };
+    }
+
+    /// Whether CR3 holds these.
+    pub(crate) fn is_active(&self) -> bool {
+        active_root() == self.tables.root()
+    }
+}
+
+impl core::ops::Deref for PageTables {
+    type Target = Tables<Hardware>;
+    fn deref(&self) -> &Tables<Hardware> {
+        &self.tables
+    }
+}
+
+impl Drop for PageTables {
+    fn drop(&mut self) {
+        if self.is_active() {
+            // SAFETY: the kernel's tables map the same upper half and live for ever.
+            unsafe { activate(kernel().root()) };
+        }
+        self.tables.clear();
+        frames::free(self.tables.root());
+    }
+}

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Runs everything that must pass.
+#
+#   ./test.sh                all of it: set-up, format, lints, host tests, both images, the tests in QEMU
+#   ./test.sh --fast         only the host tests
+#   ./test.sh [--fast] NAME  only tests whose names contain NAME, and no lints
+#
+# Every step runs even when an earlier one failed, so that one run tells everything; the last line sums up. Exit status:
+# 0 all passed, 1 something failed, 125 set-up was not possible.
+
+set -euo pipefail
+program=${0##*/}
+here=$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")
+# shellcheck source=scripts/setup.sh
+. "$here/scripts/setup.sh"
+# shellcheck source=scripts/build.sh
+. "$here/scripts/build.sh"
+
+fast=no names=()
+for argument in "$@"; do
+    case $argument in
+    --fast) fast=yes ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
+    -*) die "$argument" "unknown option (--help tells)" ;;
+    *) names+=("$argument") ;;
+    esac
+done
+((${#names[@]} <= 1)) || die "${names[1]}" "one NAME at most"
+
+passed=0 failed=() skipped=()
+
+step() { # NAME COMMAND...
+    local name=$1 start=$SECONDS
+    shift
+    printf '\n== %s\n' "$name"
+    if "$@"; then
+        passed=$((passed + 1))
+        printf -- '-- %s: passed (%d s)\n' "$name" $((SECONDS - start))
+    else
+        failed+=("$name")
+        printf -- '-- %s: FAILED (%d s)\n' "$name" $((SECONDS - start))
+    fi
+}
+
+skip() { # NAME WHY
+    printf '\n== %s\n-- skipped: %s\n' "$1" "$2"
+    skipped+=("$1")
+}
+
+# A step's commands in a subshell: `die` in it ends the step, not the run.
+image() { (build_all release "$1") && echo "$CARGO_TARGET_DIR/daxiom-$1.img"; }
+
+clippy_host() { cargo clippy -q --locked --workspace --exclude kernel --all-targets -- -D warnings; }
+clippy_kernel() { kernel_cargo clippy -q --locked --release -p kernel -- -D warnings; }
+
+lints() {
+    # Wanted, not needed: without root the rest still runs.
+    (build_locked setup lint) || true
+    if cargo fmt --version >/dev/null 2>&1; then
+        step "format" cargo fmt --all --check
+    else
+        skip "format" "this toolchain has no rustfmt"
+    fi
+    if cargo clippy --version >/dev/null 2>&1; then
+        step "lints, host crates" clippy_host
+        step "lints, kernel" clippy_kernel
+    else
+        skip "lints" "this toolchain has no clippy"
+    fi
+}
+
+cd -- "$root"
+if [[ $fast == yes ]]; then needs=(build); else needs=(qemu uefi build); fi
+printf '== set-up: %s\n' "${needs[*]}"
+build_locked setup "${needs[@]}"
+setup build # once more, for this shell: which toolchain
+printf -- '-- %s\n' "$("$RUSTC" --version)"
+
+if [[ $fast == no && ${#names[@]} == 0 ]]; then lints; fi
+step "host tests" cargo test -q --locked -- "${names[@]}"
+if [[ $fast == no ]]; then
+    step "BIOS image" image bios
+    step "UEFI image" image uefi
+    # Two machines at a time, each with two processors: more only makes time-outs.
+    step "tests in QEMU" cargo test --locked -p tests -- --test-threads=2 "${names[@]}"
+fi
+
+printf '\n'
+if ((${#failed[@]} > 0)); then
+    printf 'test.sh: FAILED: %s (%d passed' "$(printf '%s; ' "${failed[@]}" | sed 's/; $//')" "$passed"
+else
+    printf 'test.sh: all passed (%d steps' "$passed"
+fi
+((${#skipped[@]} == 0)) || printf ', skipped: %s' "${skipped[*]}"
+printf ', %d s)\n' "$SECONDS"
+((${#failed[@]} == 0))

@@ -1,0 +1,77 @@
+//! The promise of `--exec`: what goes to stdout, what to stderr, and the exit status.
+
+use tests::image::Image;
+use tests::run::Run;
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn output_and_errors_go_apart_and_the_first_failure_ends_the_run() {
+    let image = Image::ext2(32 * MIB);
+    let outcome = Run::new("echo one; cat /nothing; echo two").pmem(&image).outcome();
+    assert_eq!(outcome.status, 1);
+    assert_eq!(outcome.text(), "one\n");
+    assert_eq!(outcome.stderr, "cat: /nothing: no such file or directory\n");
+    image.expect_clean();
+}
+
+#[test]
+fn with_k_the_run_goes_on_after_a_failure_and_still_reports_it() {
+    let image = Image::ext2(32 * MIB);
+    let outcome = Run::new("echo one; cat /nothing; echo two").pmem(&image).args(["-k"]).outcome();
+    assert_eq!(outcome.status, 1);
+    assert_eq!(outcome.text(), "one\ntwo\n");
+    assert_eq!(outcome.stderr, "cat: /nothing: no such file or directory\n");
+}
+
+#[test]
+fn binary_output_comes_through_unchanged() {
+    let tree = tempfile::tempdir().expect("a folder");
+    let bytes: Vec<u8> = (0..=255_u8).cycle().take(70_000).collect();
+    std::fs::write(tree.path().join("bytes"), &bytes).expect("a file");
+    let image = Image::ext2_of(32 * MIB, tree.path());
+    let outcome = Run::new("cat /bytes").pmem(&image).outcome();
+    assert_eq!(outcome.status, 0);
+    assert!(outcome.stdout == bytes, "{} bytes came", outcome.stdout.len());
+}
+
+#[test]
+fn a_kernel_panic_ends_with_101_and_says_where() {
+    let image = Image::ext2(32 * MIB);
+    for kind in ["panic", "null", "stack-overflow", "divide"] {
+        let outcome = Run::new(&format!("crash {kind}")).pmem(&image).outcome();
+        assert_eq!(outcome.status, 101, "{kind}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains("KERNEL PANIC"), "{kind}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains("backtrace"), "{kind}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_stack_overflow_is_called_one() {
+    let image = Image::ext2(32 * MIB);
+    let outcome = Run::new("crash stack-overflow").pmem(&image).outcome();
+    assert!(outcome.stderr.contains("kernel stack overflow"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_triple_fault_is_never_taken_as_success() {
+    let image = Image::ext2(32 * MIB);
+    let outcome = Run::new("crash triple-fault").pmem(&image).outcome();
+    assert_eq!(outcome.status, 101, "{}", outcome.stderr);
+}
+
+#[test]
+fn a_run_that_does_not_end_is_ended_with_124() {
+    let image = Image::ext2(32 * MIB);
+    let line = Run::new("sleep 1000").pmem(&image).args(["--timeout", "8"]).fails(124);
+    assert!(line.starts_with("qemu-run.sh: "), "{line}");
+}
+
+#[test]
+fn a_script_with_a_syntax_error_runs_nothing() {
+    let image = Image::ext2(32 * MIB);
+    let outcome = Run::new("echo one; echo 'two").pmem(&image).outcome();
+    assert_eq!(outcome.status, 1);
+    assert!(outcome.stdout.is_empty(), "{}", outcome.text());
+    assert!(outcome.stderr.contains("unterminated"), "{}", outcome.stderr);
+}
