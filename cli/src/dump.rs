@@ -183,7 +183,8 @@ mod tests {
     fn repeated_lines_become_one_star_and_a_short_line_never_does() {
         let zeros = "00 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00  |................|";
         let text = alloc::format!(
-            "00000000  {zeros}\n*\n00000030  00 00 00 00                                       |....|\n00000034\n"
+            "00000000  {zeros}\n*\n\
+             00000030  00 00 00 00                                       |....|\n00000034\n"
         );
         assert_eq!(dumped(Dump::canonical(0), &[0; 52], 99), text);
         let text = alloc::format!("00000000  {zeros}\n*\n00000030\n");

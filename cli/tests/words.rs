@@ -6,9 +6,11 @@ use proptest::prelude::*;
 
 proptest! {
     #[test]
-    fn quoted_words_come_back(commands in prop::collection::vec(prop::collection::vec("(?s).{0,12}", 1..5), 0..5)) {
-        let lines: Vec<String> =
-            commands.iter().map(|words| words.iter().map(|w| words::quote(w)).collect::<Vec<_>>().join(" ")).collect();
+    fn quoted_words_come_back(
+        commands in prop::collection::vec(prop::collection::vec("(?s).{0,12}", 1..5), 0..5),
+    ) {
+        let line = |words: &Vec<String>| words.iter().map(|w| words::quote(w)).collect::<Vec<_>>().join(" ");
+        let lines: Vec<String> = commands.iter().map(line).collect();
         for separator in [";", "\n", " ; # it's a comment\n"] {
             let script = lines.join(separator);
             let split = words::split(&script).unwrap();
@@ -23,7 +25,8 @@ proptest! {
     fn every_command_splits_the_same_by_itself(script in "[a-c #;&\n\r\\\\'\"$|é]{0,24}") {
         if let Ok(commands) = words::split(&script) {
             for command in commands {
-                prop_assert_eq!(script.get(command.start..command.start + command.source.len()), Some(command.source));
+                let end = command.start + command.source.len();
+                prop_assert_eq!(script.get(command.start..end), Some(command.source));
                 let again = words::split(command.source).unwrap();
                 prop_assert_eq!(again.len(), 1);
                 prop_assert_eq!(&again[0].words, &command.words);
@@ -106,7 +109,10 @@ proptest! {
     }
 
     #[test]
-    fn dumps_do_not_depend_on_the_pieces(bytes in prop::collection::vec(0u8..2, 0..200), cuts in prop::collection::vec(0usize..40, 0..20)) {
+    fn dumps_do_not_depend_on_the_pieces(
+        bytes in prop::collection::vec(0u8..2, 0..200),
+        cuts in prop::collection::vec(0usize..40, 0..20),
+    ) {
         for start in [dump::Dump::canonical(5), dump::Dump::xfs(5)] {
             let (mut whole, mut pieces) = (String::new(), String::new());
             let mut dump = start.clone();

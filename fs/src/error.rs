@@ -89,17 +89,24 @@ pub struct Corrupt {
     pub why: &'static str,
     /// The offending value, where one tells more than `why` alone.
     pub value: Option<u64>,
+    /// What the value should have kept to.
+    pub limit: Option<u64>,
 }
 
 impl Corrupt {
     /// A contradiction in structure `what` number `index`.
     pub const fn new(what: &'static str, index: u64, why: &'static str) -> Self {
-        Self { what, index, why, value: None }
+        Self { what, index, why, value: None, limit: None }
     }
 
     /// The same, with the value that gave it away.
     pub const fn with(what: &'static str, index: u64, why: &'static str, value: u64) -> Self {
-        Self { what, index, why, value: Some(value) }
+        Self { what, index, why, value: Some(value), limit: None }
+    }
+
+    /// The same, with the value and what it should have kept to.
+    pub const fn against(what: &'static str, index: u64, why: &'static str, value: u64, limit: u64) -> Self {
+        Self { what, index, why, value: Some(value), limit: Some(limit) }
     }
 }
 
@@ -179,9 +186,10 @@ impl fmt::Display for Unsupported {
 impl fmt::Display for Corrupt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "corrupt {} {}: {}", self.what, self.index, self.why)?;
-        match self.value {
-            Some(value) => write!(f, " ({value})"),
-            None => Ok(()),
+        match (self.value, self.limit) {
+            (Some(value), Some(limit)) => write!(f, " ({value}, limit {limit})"),
+            (Some(value), None) => write!(f, " ({value})"),
+            (None, _) => Ok(()),
         }
     }
 }

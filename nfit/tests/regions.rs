@@ -272,6 +272,37 @@ fn an_overlap_with_a_range_long_before_is_seen() {
 }
 
 #[test]
+fn an_overlap_of_one_byte_is_seen() {
+    let table = Table::new().spa(&VOLATILE, 1, GIB, GIB + 1);
+    let (error, _) = refused(table.spa(&PERSISTENT, 2, 2 * GIB, GIB));
+    assert!(
+        matches!(
+            error,
+            Error::Overlap {
+                index: 2,
+                other_index: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_virtual_disk_at_the_start_of_a_neighbour_is_the_neighbours() {
+    let table = Table::new()
+        .spa(&PERSISTENT, 1, GIB, GIB)
+        .spa(&PERSISTENT, 2, 2 * GIB, GIB);
+    let bytes = table.spa(&PERSISTENT_DISK, 0, 2 * GIB, 4096).finish();
+    let regions = Nfit::parse(&bytes).unwrap().regions().unwrap();
+    let counts = [
+        regions[0].virtual_disks.len(),
+        regions[1].virtual_disks.len(),
+    ];
+    assert_eq!(counts, [0, 1]);
+}
+
+#[test]
 fn an_overlap_is_told_in_one_line() {
     let (error, _) = refused(Table::new().spa(&PERSISTENT, 1, GIB, 2 * GIB).spa(
         &PERSISTENT,

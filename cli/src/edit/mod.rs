@@ -7,7 +7,7 @@
 //! | Backspace, Ctrl-H; Delete, Ctrl-D | delete back; delete under the cursor |
 //! | Ctrl-K/U/W, Alt-D, Alt-Backspace; Ctrl-Y | cut to the end/start/blank, words; paste what was last cut |
 //! | Ctrl-T; Ctrl-L | swap two characters; clear the screen |
-//! | Up/Down, Ctrl-P/N; Ctrl-R | walk the history; search it (Ctrl-R older, Ctrl-G back, any other key takes it) |
+//! | Up/Down, Ctrl-P/N; Ctrl-R | walk the history; search it (Ctrl-R: older, Ctrl-G: stop, others take it) |
 //! | Tab; Tab Tab | complete; list the candidates |
 //! | Enter; Ctrl-C; Ctrl-D on an empty line | [`Event::Line`]; [`Event::Interrupt`]; [`Event::EndOfInput`] |
 //!
@@ -22,6 +22,7 @@
 //! | `keys.rs` | bytes into keys |
 //! | `line.rs` | the characters and the cursor |
 //! | `history.rs` | lines typed before |
+//! | `search.rs` | Ctrl-R |
 //! | `complete.rs` | the word before the cursor, and its candidates |
 //! | `screen.rs` | what the terminal shows, and the least output that changes it |
 
@@ -30,6 +31,7 @@ mod history;
 mod keys;
 mod line;
 mod screen;
+mod search;
 
 pub use complete::Completer;
 
@@ -42,6 +44,7 @@ use history::History;
 use keys::{Decoder, Key};
 use line::Line;
 use screen::Screen;
+use search::Search;
 
 const BELL: char = '\x07';
 
@@ -77,17 +80,6 @@ enum Last {
     Cut,
     Tab,
     Other,
-}
-
-/// Ctrl-R. The editor's line is the match, its cursor at the place of the match.
-#[derive(Debug)]
-struct Search {
-    wanted: String,
-    /// The line before the search.
-    before: Line,
-    /// The history line shown; the number of lines if it is none yet.
-    at: usize,
-    failed: bool,
 }
 
 impl Default for Editor {
@@ -226,8 +218,7 @@ impl Editor {
             Key::Up => self.history.up(&self.line).map(|line| self.line = line).is_some(),
             Key::Down => self.history.down(&self.line).map(|line| self.line = line).is_some(),
             Key::Search => {
-                let (before, at) = (self.line.clone(), self.history.len());
-                self.search = Some(Search { wanted: String::new(), before, at, failed: false });
+                self.start_search();
                 true
             }
             Key::Clear => {
@@ -241,63 +232,6 @@ impl Editor {
             echo.push(BELL);
         }
         None
-    }
-
-    /// A key during a search. Gives back a key that ends it and is still to be acted on.
-    fn press_in_search(&mut self, key: Key, echo: &mut String) -> Option<Key> {
-        let mut search = self.search.take()?;
-        match key {
-            Key::Abort => {
-                self.line = search.before;
-                return None;
-            }
-            Key::Char(c) if search.wanted.chars().count() < self.limit => {
-                search.wanted.push(c);
-                // The line shown may contain the longer text as well.
-                self.find(&mut search, false);
-            }
-            Key::Char(_) => search.failed = true,
-            Key::Backspace => {
-                search.wanted.pop();
-                search.at = self.history.len();
-                self.line = search.before.clone();
-                search.failed = false;
-                if !search.wanted.is_empty() {
-                    self.find(&mut search, false);
-                }
-            }
-            Key::Search => self.find(&mut search, true),
-            _ => {
-                let cursor = self.line.cursor();
-                // The walk through the history goes on from here, and back to what was being typed.
-                if search.at < self.history.len()
-                    && let Some(line) = self.history.go_to(search.at, &search.before)
-                {
-                    self.line = line;
-                    self.line.move_to(cursor);
-                }
-                return Some(key);
-            }
-        }
-        if search.failed {
-            echo.push(BELL);
-        }
-        self.search = Some(search);
-        None
-    }
-
-    /// Finds the wanted text in the line shown or an older one; with `older`, in one that says something
-    /// else.
-    fn find(&mut self, search: &mut Search, older: bool) {
-        let shown = self.history.get(search.at).filter(|_| older);
-        let end = if older { search.at } else { search.at.saturating_add(1) };
-        let found = self.history.find(&search.wanted, end, shown);
-        search.failed = found.is_none();
-        if let Some((index, place)) = found {
-            search.at = index;
-            self.line = Line::new(self.history.get(index).unwrap_or_default());
-            self.line.move_to(place);
-        }
     }
 
     fn finish(&mut self, echo: &mut String) -> Event {
@@ -378,11 +312,7 @@ impl Editor {
     fn shown(&self) -> (Vec<char>, usize) {
         let mut text: Vec<char> = match &self.search {
             None => self.prompt.clone(),
-            Some(search) => {
-                let failed = if search.failed { "failed " } else { "" };
-                let search = ["(", failed, "reverse-i-search)`", &search.wanted, "': "];
-                search.iter().flat_map(|part| part.chars()).collect()
-            }
+            Some(search) => search.prompt().chars().collect(),
         };
         let cursor = text.len() + self.line.cursor();
         text.extend_from_slice(self.line.chars());

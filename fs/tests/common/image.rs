@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 /// The second at which every image is made: the simulated clock starts there too.
 const MADE: &str = "1767225600";
+/// The name of every image, so that the same arguments give the same bytes.
+pub(crate) const UUID: &str = "6461786d-0000-4000-8000-000000000001";
 /// The second at which every image is judged: after all that the tests did to it.
 const JUDGED: &str = "1893456000";
 
@@ -72,8 +74,8 @@ impl Image {
             .expect("an image file");
         let mut command = tool("mke2fs");
         command.env("E2FSPROGS_FAKE_TIME", MADE);
-        command.args(["-q", "-F", "-t", "ext2", "-b", "4096", "-U"]);
-        command.args(["6461786d-0000-4000-8000-000000000001", "-E", "hash_seed=null"]);
+        command.args(["-q", "-F", "-t", "ext2", "-b", "4096", "-U", UUID]);
+        command.args(["-E", &format!("hash_seed={UUID}")]);
         succeed(command.args(options).arg(&path));
         Self { scratch, path }
     }

@@ -65,7 +65,9 @@ impl Layout {
 
     /// Fills every free block with a byte that is no zero: what a fresh block shows if nobody zeroed it.
     pub(crate) fn soil_free_blocks(&self, image: &mut [u8]) {
-        for block in (0..self.blocks).filter(|&block| !self.in_use(&image.to_owned_bits(), block)) {
+        let free: Vec<u64> =
+            (0..self.blocks).filter(|&block| !self.in_use(image, block)).collect();
+        for block in free {
             let start = (block * BLOCK) as usize;
             image[start..start + BLOCK as usize].fill(0xDB);
         }

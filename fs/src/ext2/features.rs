@@ -1,0 +1,141 @@
+//! Feature bits of the superblock and their names, as `mke2fs -O` spells them.
+//!
+//! | set | an unknown bit means |
+//! |---|---|
+//! | compat | nothing |
+//! | incompat | refuse to mount |
+//! | ro_compat | mount read-only |
+
+use core::fmt;
+
+/// compat: backups in two groups only (`s_backup_bgs`).
+pub const COMPAT_SPARSE_SUPER2: u32 = 0x200;
+/// compat: blocks are reserved for a growing descriptor table.
+pub const COMPAT_RESIZE_INODE: u32 = 0x10;
+
+/// incompat: directory entries tell the file's type.
+pub const INCOMPAT_FILETYPE: u32 = 0x2;
+/// incompat: the journal must be replayed first.
+pub const INCOMPAT_RECOVER: u32 = 0x4;
+/// What this implementation understands.
+pub const INCOMPAT_KNOWN: u32 = INCOMPAT_FILETYPE;
+
+/// ro_compat: backups only in some groups.
+pub const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
+/// ro_compat: there are files of 2 GiB and more.
+pub const RO_COMPAT_LARGE_FILE: u32 = 0x2;
+/// What this implementation keeps right when it writes. `btree_dir` was never used.
+pub const RO_COMPAT_KNOWN: u32 = RO_COMPAT_SPARSE_SUPER | RO_COMPAT_LARGE_FILE | 0x4;
+
+const INCOMPAT: [(u32, &str); 16] = [
+    (0x1, "compression"),
+    (INCOMPAT_FILETYPE, "filetype"),
+    (INCOMPAT_RECOVER, "needs_recovery"),
+    (0x8, "journal_dev"),
+    (0x10, "meta_bg"),
+    (0x40, "extents"),
+    (0x80, "64bit"),
+    (0x100, "mmp"),
+    (0x200, "flex_bg"),
+    (0x400, "ea_inode"),
+    (0x1000, "dirdata"),
+    (0x2000, "metadata_csum_seed"),
+    (0x4000, "large_dir"),
+    (0x8000, "inline_data"),
+    (0x1_0000, "encrypt"),
+    (0x2_0000, "casefold"),
+];
+
+const RO_COMPAT: [(u32, &str); 17] = [
+    (RO_COMPAT_SPARSE_SUPER, "sparse_super"),
+    (RO_COMPAT_LARGE_FILE, "large_file"),
+    (0x4, "btree_dir"),
+    (0x8, "huge_file"),
+    (0x10, "uninit_bg"),
+    (0x20, "dir_nlink"),
+    (0x40, "extra_isize"),
+    (0x80, "snapshot"),
+    (0x100, "quota"),
+    (0x200, "bigalloc"),
+    (0x400, "metadata_csum"),
+    (0x800, "replica"),
+    (0x1000, "read-only"),
+    (0x2000, "project"),
+    (0x4000, "shared_blocks"),
+    (0x8000, "verity"),
+    (0x1_0000, "orphan_present"),
+];
+
+fn write_names(f: &mut fmt::Formatter<'_>, names: &[(u32, &str)], bits: u32) -> fmt::Result {
+    let mut left = bits;
+    for &(bit, name) in names {
+        if left & bit != 0 {
+            write!(f, " {name}")?;
+            left &= !bit;
+        }
+    }
+    // What has no name is shown bit by bit, as debugfs does in its own way (FEATURE_I17).
+    while left != 0 {
+        let bit = left & left.wrapping_neg();
+        write!(f, " {bit:#x}")?;
+        left &= !bit;
+    }
+    Ok(())
+}
+
+/// Writes the names of incompat bits, each preceded by a blank, and what to do about a journal.
+pub fn write_incompat(f: &mut fmt::Formatter<'_>, bits: u32) -> fmt::Result {
+    write_names(f, &INCOMPAT, bits)?;
+    if bits & INCOMPAT_RECOVER != 0 {
+        f.write_str(" (the journal must be replayed first: run e2fsck on the image)")?;
+    }
+    Ok(())
+}
+
+/// Writes the names of ro_compat bits, each preceded by a blank.
+pub fn write_ro_compat(f: &mut fmt::Formatter<'_>, bits: u32) -> fmt::Result {
+    write_names(f, &RO_COMPAT, bits)
+}
+
+/// Why a mount became read-only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadOnlyReason {
+    /// The caller asked for it.
+    Asked,
+    /// The region cannot be written.
+    Region,
+    /// These ro_compat features could not be kept right.
+    Features(u32),
+}
+
+impl fmt::Display for ReadOnlyReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked => f.write_str("mounted read-only"),
+            Self::Region => f.write_str("the region cannot be written"),
+            Self::Features(bits) => {
+                f.write_str("features that allow reading only:")?;
+                write_ro_compat(f, *bits)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::error::Unsupported;
+    use std::string::ToString;
+
+    #[test]
+    fn features_are_named_and_unknown_ones_shown_as_bits() {
+        assert_eq!(
+            Unsupported::Incompat(0x2c0 | 0x10_0000).to_string(),
+            "unsupported incompatible features: extents 64bit flex_bg 0x100000"
+        );
+        assert!(Unsupported::Incompat(4).to_string().contains("e2fsck"));
+        assert_eq!(
+            super::ReadOnlyReason::Features(0x408).to_string(),
+            "features that allow reading only: huge_file metadata_csum"
+        );
+    }
+}

@@ -1,0 +1,141 @@
+//! Block groups: descriptors, read in place and checked on each use.
+//!
+//! # Locking
+//! One short mutex a group guards its two bitmaps and its descriptor's counts: `block map → group`; two groups are never
+//! held at once. The addresses in a descriptor never change, so they are read without it.
+
+use super::Ext2;
+use super::layout::*;
+use crate::error::{Corrupt, Result};
+use crate::platform::Platform;
+use crate::pmem::Pmem;
+
+/// What is remembered of a group in DRAM.
+#[derive(Debug, Default)]
+pub(super) struct GroupState {
+    /// No block before this one (counted in the group) is free.
+    pub first_free_block: u32,
+    /// No inode before this one (counted in the group, from 0) is free.
+    pub first_free_inode: u32,
+}
+
+/// A descriptor whose addresses lie inside their group.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Group {
+    pub index: u32,
+    /// Byte offset of the descriptor.
+    pub desc: u64,
+    /// First block.
+    pub start: u32,
+    /// Number of blocks.
+    pub blocks: u32,
+    pub block_bitmap: u32,
+    pub inode_bitmap: u32,
+    pub inode_table: u32,
+    table_blocks: u32,
+}
+
+impl Group {
+    /// True if `block`, one of the group's, belongs to its bitmaps or inode table.
+    #[inline]
+    fn is_own(&self, block: u32) -> bool {
+        block == self.block_bitmap
+            || block == self.inode_bitmap
+            || block.wrapping_sub(self.inode_table) < self.table_blocks
+    }
+}
+
+impl<P: Platform> Ext2<P> {
+    /// Byte offset of the descriptor of `group`.
+    #[inline]
+    pub(super) fn desc(&self, group: u32) -> u64 {
+        debug_assert!(group < self.sb.group_count);
+        byte(self.sb.first_data_block + 1) + u64::from(group) * DESC_SIZE
+    }
+
+    /// The descriptor of `group`, checked.
+    pub(super) fn group(&self, index: u32) -> Result<Group> {
+        let (sb, pmem) = (&self.sb, self.pmem());
+        if index >= sb.group_count {
+            return Err(Corrupt::with("group descriptor", index.into(), "no such group", index.into()).into());
+        }
+        let desc = self.desc(index);
+        let group = Group {
+            index,
+            desc,
+            start: sb.group_start(index),
+            blocks: sb.group_blocks(index),
+            block_bitmap: pmem.load_u32(desc + BG_BLOCK_BITMAP),
+            inode_bitmap: pmem.load_u32(desc + BG_INODE_BITMAP),
+            inode_table: pmem.load_u32(desc + BG_INODE_TABLE),
+            table_blocks: sb.inode_table_blocks,
+        };
+        let bad = |why, block: u32| Corrupt::with("group descriptor", index.into(), why, block.into());
+        let fits = |block: u32, count: u32| {
+            let relative = block.wrapping_sub(group.start);
+            block >= group.start
+                && relative < group.blocks
+                && count <= group.blocks - relative
+                && !sb.in_backup(index, relative)
+        };
+        if !fits(group.block_bitmap, 1) {
+            return Err(bad("the block bitmap is not in the group", group.block_bitmap).into());
+        }
+        if !fits(group.inode_bitmap, 1) {
+            return Err(bad("the inode bitmap is not in the group", group.inode_bitmap).into());
+        }
+        if !fits(group.inode_table, sb.inode_table_blocks) {
+            return Err(bad("the inode table is not in the group", group.inode_table).into());
+        }
+        let in_table = |block: u32| block.wrapping_sub(group.inode_table) < sb.inode_table_blocks;
+        if group.block_bitmap == group.inode_bitmap
+            || in_table(group.block_bitmap)
+            || in_table(group.inode_bitmap)
+        {
+            return Err(bad("bitmaps and inode table overlap", group.block_bitmap).into());
+        }
+        Ok(group)
+    }
+
+    /// Refuses a block of `group` that holds the file system's own structures: it is nobody's to take or to free.
+    #[inline]
+    pub(super) fn check_not_own(&self, group: &Group, block: u32) -> Result<()> {
+        if group.is_own(block) || self.sb.in_backup(group.index, block - group.start) {
+            let why = "a block of the file system's own was taken for a file's";
+            return Err(Corrupt::with("group", group.index.into(), why, block.into()).into());
+        }
+        Ok(())
+    }
+
+    /// The group that `block`, which is below `blocks_count`, belongs to.
+    #[inline]
+    pub(super) fn group_of_block(&self, block: u32) -> u32 {
+        block / self.sb.blocks_per_group
+    }
+
+    /// The group of inode `ino`, which is in `1..=inodes_count`.
+    #[inline]
+    pub(super) fn group_of_inode(&self, ino: u32) -> u32 {
+        (ino - 1) / self.sb.inodes_per_group
+    }
+
+    /// Changes a 16-bit count of a descriptor by `change`, under the group's lock. Counts have no order among other
+    /// stores: they can be recomputed from the bitmaps.
+    #[inline]
+    pub(super) fn add_to_count(&self, group: &Group, field: u64, change: i32) {
+        let pmem = self.pmem();
+        let count = i32::from(pmem.load_u16(group.desc + field)) + change;
+        pmem.store_u16(group.desc + field, count.clamp(0, u16::MAX.into()) as u16);
+        pmem.flush(group.desc + field, 2);
+    }
+
+    /// Free blocks and free inodes, summed over the descriptors.
+    pub(super) fn sum_free(&self) -> (u32, u32) {
+        let pmem = self.pmem();
+        (0..self.sb.group_count).map(|group| self.desc(group)).fold((0u32, 0u32), |(blocks, inodes), desc| {
+            let more_blocks = pmem.load_u16(desc + BG_FREE_BLOCKS_COUNT);
+            let more_inodes = pmem.load_u16(desc + BG_FREE_INODES_COUNT);
+            (blocks.saturating_add(more_blocks.into()), inodes.saturating_add(more_inodes.into()))
+        })
+    }
+}

@@ -1,0 +1,126 @@
+//! Where things are on the disk, under the specification's names. All numbers are little-endian.
+//!
+//! Specification: "ext2" in the Linux kernel's documentation (`filesystems/ext2`, `filesystems/ext4/*.rst`).
+//!
+//! ```text
+//! byte 0     1024         4096                                            (blocks of 4096 bytes)
+//! | boot     | superblock | group descriptors | reserved for growth | block bitmap | inode bitmap | inodes | data …
+//! |<------------------------------------- group 0 ------------------------------------------------------------->| group 1 …
+//! ```
+
+#![allow(missing_docs)]
+
+use crate::PAGE_SIZE;
+
+/// Bytes in a block: only the page size is supported.
+pub const BLOCK: u64 = PAGE_SIZE;
+/// Pointers in an indirect block.
+pub const POINTERS: u64 = BLOCK / 4;
+/// Bits in a bitmap block.
+pub const BITS: u32 = BLOCK as u32 * 8;
+/// Where the first superblock is.
+pub const SUPERBLOCK: u64 = 1024;
+/// The root directory's inode.
+pub const ROOT_INO: u32 = 2;
+
+// Superblock: offsets from its start.
+pub const S_INODES_COUNT: u64 = 0x00;
+pub const S_BLOCKS_COUNT: u64 = 0x04;
+pub const S_R_BLOCKS_COUNT: u64 = 0x08;
+pub const S_FREE_BLOCKS_COUNT: u64 = 0x0c;
+pub const S_FREE_INODES_COUNT: u64 = 0x10;
+pub const S_FIRST_DATA_BLOCK: u64 = 0x14;
+pub const S_LOG_BLOCK_SIZE: u64 = 0x18;
+pub const S_BLOCKS_PER_GROUP: u64 = 0x20;
+pub const S_INODES_PER_GROUP: u64 = 0x28;
+pub const S_MTIME: u64 = 0x2c;
+pub const S_WTIME: u64 = 0x30;
+pub const S_MNT_COUNT: u64 = 0x34;
+pub const S_MAGIC: u64 = 0x38;
+pub const S_STATE: u64 = 0x3a;
+pub const S_REV_LEVEL: u64 = 0x4c;
+pub const S_FIRST_INO: u64 = 0x54;
+pub const S_INODE_SIZE: u64 = 0x58;
+pub const S_FEATURE_COMPAT: u64 = 0x5c;
+pub const S_FEATURE_INCOMPAT: u64 = 0x60;
+pub const S_FEATURE_RO_COMPAT: u64 = 0x64;
+pub const S_UUID: u64 = 0x68;
+pub const S_VOLUME_NAME: u64 = 0x78;
+pub const S_LAST_MOUNTED: u64 = 0x88;
+pub const S_RESERVED_GDT_BLOCKS: u64 = 0xce;
+pub const S_WANT_EXTRA_ISIZE: u64 = 0x15e;
+pub const S_BACKUP_BGS: u64 = 0x24c;
+
+/// What [`S_MAGIC`] holds.
+pub const MAGIC: u16 = 0xef53;
+/// [`S_STATE`]: cleanly unmounted.
+pub const VALID_FS: u16 = 1;
+/// [`S_STATE`]: errors were detected.
+pub const ERROR_FS: u16 = 2;
+
+// Group descriptor: offsets from its start.
+pub const DESC_SIZE: u64 = 32;
+pub const BG_BLOCK_BITMAP: u64 = 0x0;
+pub const BG_INODE_BITMAP: u64 = 0x4;
+pub const BG_INODE_TABLE: u64 = 0x8;
+pub const BG_FREE_BLOCKS_COUNT: u64 = 0xc;
+pub const BG_FREE_INODES_COUNT: u64 = 0xe;
+pub const BG_USED_DIRS_COUNT: u64 = 0x10;
+
+// Inode: offsets from its start.
+pub const I_MODE: u64 = 0x00;
+pub const I_UID: u64 = 0x02;
+pub const I_SIZE: u64 = 0x04;
+pub const I_ATIME: u64 = 0x08;
+pub const I_CTIME: u64 = 0x0c;
+pub const I_MTIME: u64 = 0x10;
+pub const I_DTIME: u64 = 0x14;
+pub const I_GID: u64 = 0x18;
+pub const I_LINKS_COUNT: u64 = 0x1a;
+pub const I_BLOCKS: u64 = 0x1c;
+pub const I_FLAGS: u64 = 0x20;
+pub const I_BLOCK: u64 = 0x28;
+pub const I_GENERATION: u64 = 0x64;
+pub const I_FILE_ACL: u64 = 0x68;
+/// `i_dir_acl` in the oldest images.
+pub const I_SIZE_HIGH: u64 = 0x6c;
+pub const I_UID_HIGH: u64 = 0x78;
+pub const I_GID_HIGH: u64 = 0x7a;
+pub const I_EXTRA_ISIZE: u64 = 0x80;
+pub const I_CTIME_EXTRA: u64 = 0x84;
+pub const I_MTIME_EXTRA: u64 = 0x88;
+pub const I_ATIME_EXTRA: u64 = 0x8c;
+pub const I_CRTIME: u64 = 0x90;
+pub const I_CRTIME_EXTRA: u64 = 0x94;
+
+/// Bytes of an inode in revision 0, and of the part every inode has.
+pub const GOOD_OLD_INODE_SIZE: u32 = 128;
+/// The first inode that is not reserved, in revision 0.
+pub const GOOD_OLD_FIRST_INO: u32 = 11;
+/// Bytes of `i_block`: 15 pointers, or a short symbolic link's target.
+pub const I_BLOCK_BYTES: u64 = 60;
+/// [`I_FLAGS`]: the directory has a hash index.
+pub const INDEX_FL: u32 = 0x1000;
+/// The most names an inode may have.
+pub const LINK_MAX: u16 = 32_000;
+
+// Directory entry: offsets from its start.
+pub const D_INODE: u64 = 0;
+pub const D_REC_LEN: u64 = 4;
+pub const D_NAME_LEN: u64 = 6;
+pub const D_FILE_TYPE: u64 = 7;
+pub const D_NAME: u64 = 8;
+/// The longest name.
+pub const NAME_MAX: usize = 255;
+
+// Extended attribute block: offsets from its start.
+pub const H_MAGIC: u64 = 0;
+pub const H_REFCOUNT: u64 = 4;
+/// What [`H_MAGIC`] holds.
+pub const XATTR_MAGIC: u32 = 0xea02_0000;
+
+/// Byte offset of block `block`.
+#[inline]
+pub const fn byte(block: u32) -> u64 {
+    block as u64 * BLOCK
+}

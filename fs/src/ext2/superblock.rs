@@ -1,0 +1,265 @@
+//! The superblock: raw as it is on disk, and decoded, which holds only what passed every check.
+
+use super::features::{self, ReadOnlyReason};
+use super::layout::*;
+use crate::error::{Corrupt, Error, Result, Unsupported};
+use crate::pmem::Pmem;
+
+/// The 1,024 bytes as they are on disk.
+pub struct RawSuperBlock([u8; 1024]);
+
+const _: () = assert!(size_of::<RawSuperBlock>() == 1024);
+
+impl RawSuperBlock {
+    /// Copies it out of a region.
+    ///
+    /// # Errors
+    /// The region is too small to hold one.
+    pub fn load(pmem: &impl Pmem) -> Result<Self> {
+        if pmem.len() < SUPERBLOCK + 1024 {
+            return Err(corrupt("the region is too small for a file system", pmem.len()));
+        }
+        let mut bytes = [0; 1024];
+        pmem.read(SUPERBLOCK, &mut bytes);
+        Ok(Self(bytes))
+    }
+
+    /// One from bytes, for tests and fuzzers.
+    pub fn from_bytes(bytes: [u8; 1024]) -> Self {
+        Self(bytes)
+    }
+
+    fn array<const N: usize>(&self, at: u64) -> [u8; N] {
+        let mut out = [0; N];
+        if let Some(from) = self.0.get(at as usize..at as usize + N) {
+            out.copy_from_slice(from);
+        }
+        out
+    }
+
+    fn u16(&self, at: u64) -> u16 {
+        u16::from_le_bytes(self.array(at))
+    }
+
+    fn u32(&self, at: u64) -> u32 {
+        u32::from_le_bytes(self.array(at))
+    }
+}
+
+/// A superblock that makes sense, with what follows from it. Counts that change are not in it: they are read in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SuperBlock {
+    /// `s_inodes_count`
+    pub inodes_count: u32,
+    /// `s_blocks_count`
+    pub blocks_count: u32,
+    /// `s_r_blocks_count`, not more than all
+    pub r_blocks_count: u32,
+    /// `s_first_data_block`: 0 with blocks of 4 KiB
+    pub first_data_block: u32,
+    /// `s_blocks_per_group`
+    pub blocks_per_group: u32,
+    /// `s_inodes_per_group`
+    pub inodes_per_group: u32,
+    /// Number of groups; the last may be short of blocks.
+    pub group_count: u32,
+    /// `s_state` as it was found
+    pub state: u16,
+    /// `s_rev_level`
+    pub rev_level: u32,
+    /// `s_first_ino`: the first inode that is not reserved
+    pub first_ino: u32,
+    /// `s_inode_size`
+    pub inode_size: u32,
+    /// `s_feature_compat`
+    pub feature_compat: u32,
+    /// `s_feature_incompat`
+    pub feature_incompat: u32,
+    /// `s_feature_ro_compat` as it was found
+    pub feature_ro_compat: u32,
+    /// Blocks of the descriptor table
+    pub gdt_blocks: u32,
+    /// `s_reserved_gdt_blocks`, if the feature is there
+    pub reserved_gdt_blocks: u32,
+    /// Blocks of one group's inode table
+    pub inode_table_blocks: u32,
+    /// What a new inode's `i_extra_isize` is; 0 for inodes of 128 bytes
+    pub extra_isize: u16,
+    /// `s_uuid`
+    pub uuid: [u8; 16],
+    /// `s_volume_name`
+    pub volume_name: [u8; 16],
+    backup_bgs: [u32; 2],
+}
+
+fn corrupt(why: &'static str, value: u64) -> Error {
+    Corrupt::with("superblock", 0, why, value).into()
+}
+
+/// Refuses with `why` and the offending value unless `ok`.
+fn check(ok: bool, why: &'static str, value: u32) -> Result<()> {
+    if ok { Ok(()) } else { Err(corrupt(why, value.into())) }
+}
+
+impl SuperBlock {
+    /// Decodes and checks `raw`, found in a region of `region` bytes.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a sound superblock of something else, [`Error::Corrupt`] for nonsense.
+    pub fn decode(raw: &RawSuperBlock, region: u64) -> Result<Self> {
+        // 1. Is it one, and of a kind we know? Nothing else can be trusted before.
+        check(raw.u16(S_MAGIC) == MAGIC, "no ext2 file system: bad magic number", raw.u16(S_MAGIC).into())?;
+        let rev_level = raw.u32(S_REV_LEVEL);
+        if rev_level > 1 {
+            return Err(Unsupported::Revision(rev_level).into());
+        }
+        let dynamic = |at| if rev_level == 0 { 0 } else { raw.u32(at) };
+        let feature_incompat = dynamic(S_FEATURE_INCOMPAT);
+        if feature_incompat & !features::INCOMPAT_KNOWN != 0 {
+            return Err(Unsupported::Incompat(feature_incompat & !features::INCOMPAT_KNOWN).into());
+        }
+        let feature_compat = dynamic(S_FEATURE_COMPAT);
+        let feature_ro_compat = dynamic(S_FEATURE_RO_COMPAT);
+
+        // 2. Sizes of blocks and inodes.
+        let log_block_size = raw.u32(S_LOG_BLOCK_SIZE);
+        check(log_block_size <= 6, "nonsensical s_log_block_size", log_block_size)?;
+        if 1024 << log_block_size != BLOCK {
+            return Err(Unsupported::BlockSize(1024 << log_block_size).into());
+        }
+        let (inode_size, first_ino) = match rev_level {
+            0 => (GOOD_OLD_INODE_SIZE, GOOD_OLD_FIRST_INO),
+            _ => (raw.u16(S_INODE_SIZE).into(), raw.u32(S_FIRST_INO)),
+        };
+        let sizes = GOOD_OLD_INODE_SIZE..=BLOCK as u32;
+        check(inode_size.is_power_of_two() && sizes.contains(&inode_size), "bad s_inode_size", inode_size)?;
+
+        // 3. Groups.
+        let first_data_block = raw.u32(S_FIRST_DATA_BLOCK);
+        check(first_data_block == 0, "s_first_data_block is not 0", first_data_block)?;
+        let blocks_per_group = raw.u32(S_BLOCKS_PER_GROUP);
+        let usual = (256..=BITS).contains(&blocks_per_group) && blocks_per_group.is_multiple_of(8);
+        check(usual, "bad s_blocks_per_group", blocks_per_group)?;
+        let inodes_per_group = raw.u32(S_INODES_PER_GROUP);
+        check((1..=BITS).contains(&inodes_per_group), "bad s_inodes_per_group", inodes_per_group)?;
+
+        // 4. Counts, and whether all of it is there.
+        let blocks_count = raw.u32(S_BLOCKS_COUNT);
+        check(blocks_count > 1, "bad s_blocks_count", blocks_count)?;
+        let bytes = byte(blocks_count);
+        if bytes > region {
+            let why = "the region is shorter than the file system";
+            return Err(Corrupt::against("superblock", 0, why, bytes, region).into());
+        }
+        let group_count = blocks_count.div_ceil(blocks_per_group);
+        let inodes_count = raw.u32(S_INODES_COUNT);
+        let expected = u64::from(group_count) * u64::from(inodes_per_group);
+        let why = "s_inodes_count does not agree with the groups";
+        check(u64::from(inodes_count) == expected, why, inodes_count)?;
+        let usual = (GOOD_OLD_FIRST_INO..=inodes_count).contains(&first_ino);
+        check(usual, "bad s_first_ino", first_ino)?;
+
+        // 5. What follows: the descriptor table, which must fit into the first group, and the inode tables.
+        let gdt_blocks = u64::from(group_count).div_ceil(BLOCK / DESC_SIZE) as u32;
+        let reserved_gdt_blocks = match feature_compat & features::COMPAT_RESIZE_INODE {
+            0 => 0,
+            _ => u32::from(raw.u16(S_RESERVED_GDT_BLOCKS)),
+        };
+        let why = "bad s_reserved_gdt_blocks";
+        check(u64::from(reserved_gdt_blocks) <= POINTERS, why, reserved_gdt_blocks)?;
+        let first_group = blocks_count.min(blocks_per_group);
+        let why = "the descriptor table does not fit into the first group";
+        check(1 + gdt_blocks + reserved_gdt_blocks < first_group, why, gdt_blocks)?;
+        let table = u64::from(inodes_per_group) * u64::from(inode_size);
+        let room = inode_size - GOOD_OLD_INODE_SIZE;
+        let want = u32::from(raw.u16(S_WANT_EXTRA_ISIZE));
+        let extra_isize = if want >= 4 && want <= room && want.is_multiple_of(4) { want } else { 32.min(room) };
+        Ok(Self {
+            inodes_count,
+            blocks_count,
+            r_blocks_count: raw.u32(S_R_BLOCKS_COUNT).min(blocks_count),
+            first_data_block,
+            blocks_per_group,
+            inodes_per_group,
+            group_count,
+            state: raw.u16(S_STATE),
+            rev_level,
+            first_ino,
+            inode_size,
+            feature_compat,
+            feature_incompat,
+            feature_ro_compat,
+            gdt_blocks,
+            reserved_gdt_blocks,
+            inode_table_blocks: table.div_ceil(BLOCK) as u32,
+            extra_isize: extra_isize as u16,
+            uuid: raw.array(S_UUID),
+            volume_name: raw.array(S_VOLUME_NAME),
+            backup_bgs: [raw.u32(S_BACKUP_BGS), raw.u32(S_BACKUP_BGS + 4)],
+        })
+    }
+
+    /// True if the image was unmounted cleanly and no errors were noted on it.
+    pub fn is_clean(&self) -> bool {
+        self.state & (VALID_FS | ERROR_FS) == VALID_FS
+    }
+
+    /// True if directory entries tell the kind of what they name.
+    pub fn has_filetype(&self) -> bool {
+        self.feature_incompat & features::INCOMPAT_FILETYPE != 0
+    }
+
+    /// Why its features allow reading only, if they do.
+    pub fn read_only_reason(&self) -> Option<ReadOnlyReason> {
+        let unknown = self.feature_ro_compat & !features::RO_COMPAT_KNOWN;
+        (unknown != 0).then_some(ReadOnlyReason::Features(unknown))
+    }
+
+    /// Blocks at the start of a group that holds a copy of the superblock: it, the descriptors, and room for more.
+    #[inline]
+    pub fn backup_blocks(&self) -> u32 {
+        1 + self.gdt_blocks + self.reserved_gdt_blocks
+    }
+
+    /// True if `group` starts with a superblock and descriptors.
+    pub fn has_super(&self, group: u32) -> bool {
+        if self.feature_compat & features::COMPAT_SPARSE_SUPER2 != 0 {
+            return group == 0 || self.backup_bgs.contains(&group);
+        }
+        if group <= 1 || self.feature_ro_compat & features::RO_COMPAT_SPARSE_SUPER == 0 {
+            return true;
+        }
+        [3, 5, 7].iter().any(|&base| {
+            let mut rest = group;
+            while rest.is_multiple_of(base) {
+                rest /= base;
+            }
+            rest == 1
+        })
+    }
+
+    /// True if the `relative`th block of `group` belongs to a copy of superblock and descriptors.
+    #[inline]
+    pub fn in_backup(&self, group: u32, relative: u32) -> bool {
+        relative < self.backup_blocks() && self.has_super(group)
+    }
+
+    /// First block of `group`.
+    #[inline]
+    pub fn group_start(&self, group: u32) -> u32 {
+        group * self.blocks_per_group
+    }
+
+    /// Number of blocks of `group`.
+    #[inline]
+    pub fn group_blocks(&self, group: u32) -> u32 {
+        self.blocks_per_group.min(self.blocks_count - self.group_start(group))
+    }
+
+    /// Blocks that hold the file system's own structures.
+    pub fn overhead(&self) -> u64 {
+        let backups = (0..self.group_count).filter(|&group| self.has_super(group)).count() as u64;
+        let own = u64::from(self.inode_table_blocks) + 2;
+        backups * u64::from(self.backup_blocks()) + u64::from(self.group_count) * own
+    }
+}

@@ -1,0 +1,269 @@
+//! A platform put together from parts: memory that is watched, locks with hooks, page tables that can pause.
+//!
+//! Hooks belong to a *thread*, not to a lock: a test's script says what the reader's thread or the writer's thread does
+//! when it gets somewhere, whichever inode's lock it meets there.
+
+use fs::platform::{Mapped, NoFrames, PageTables, Platform, Timestamp};
+use fs::pmem::Pmem;
+use fs::pmem::ram::Ram;
+use fs::sim::{Entry, SimMutex, SimRwLock, Tables};
+use fs::stats::Stats;
+use lock_api::{RawRwLock, RawRwLockDowngrade};
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+
+/// A machine of memory `M`, reader-writer locks `L` and page tables `T`.
+pub(crate) struct Rig<M = Ram, L = SimRwLock, T = Tables> {
+    pub(crate) pmem: Arc<M>,
+    clock: Arc<AtomicI64>,
+    kinds: PhantomData<fn() -> (L, T)>,
+}
+
+impl<M, L, T> Rig<M, L, T> {
+    /// A machine over `pmem`, on 2026-01-01.
+    pub(crate) fn new(pmem: M) -> Self {
+        let clock = Arc::new(AtomicI64::new(1_767_225_600));
+        Self { pmem: Arc::new(pmem), clock, kinds: PhantomData }
+    }
+}
+
+impl<M, L, T> Clone for Rig<M, L, T> {
+    fn clone(&self) -> Self {
+        Self { pmem: self.pmem.clone(), clock: self.clock.clone(), kinds: PhantomData }
+    }
+}
+
+impl<M, L, T> Platform for Rig<M, L, T>
+where
+    M: Pmem + 'static,
+    L: RawRwLockDowngrade + Send + Sync + 'static,
+    T: PageTables,
+{
+    type Pmem = M;
+    type Mutex = SimMutex;
+    type RwLock = L;
+    type PageTables = T;
+
+    fn pmem(&self) -> &M {
+        &self.pmem
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp { secs: self.clock.fetch_add(1, SeqCst), nanos: 0 }
+    }
+}
+
+/// One access to watched memory.
+pub(crate) enum Touch<'a> {
+    /// Bytes are read.
+    Load,
+    /// An ordinary store.
+    Store(u64, &'a [u8]),
+    /// A store past the cache, of zeros too.
+    Stream(u64, &'a [u8]),
+    /// Lines of this range are written back: offset, length.
+    Flush(u64, u64),
+    /// What is in flight becomes durable.
+    Fence,
+}
+
+/// Calls its watcher before each access.
+pub(crate) struct Spy {
+    pub(crate) ram: Ram,
+    watch: Box<dyn Fn(Touch<'_>) + Send + Sync>,
+}
+
+impl Spy {
+    /// Memory with `image` in it, watched by `watch`.
+    pub(crate) fn new(image: &[u8], watch: impl Fn(Touch<'_>) + Send + Sync + 'static) -> Self {
+        Self { ram: Ram::from_bytes(image), watch: Box::new(watch) }
+    }
+}
+
+macro_rules! spied {
+    ($($load:ident $store:ident $number:ident),*) => {$(
+        fn $load(&self, offset: u64) -> $number {
+            (self.watch)(Touch::Load);
+            self.ram.$load(offset)
+        }
+        fn $store(&self, offset: u64, value: $number) {
+            (self.watch)(Touch::Store(offset, &value.to_le_bytes()));
+            self.ram.$store(offset, value);
+        }
+    )*};
+}
+
+impl Pmem for Spy {
+    spied!(load_u8 store_u8 u8, load_u16 store_u16 u16, load_u32 store_u32 u32, load_u64 store_u64 u64);
+
+    fn len(&self) -> u64 {
+        self.ram.len()
+    }
+    fn writable(&self) -> bool {
+        self.ram.writable()
+    }
+    fn frame(&self, offset: u64) -> u64 {
+        self.ram.frame(offset)
+    }
+    fn read(&self, offset: u64, to: &mut [u8]) {
+        (self.watch)(Touch::Load);
+        self.ram.read(offset, to);
+    }
+    fn write(&self, offset: u64, from: &[u8]) {
+        (self.watch)(Touch::Store(offset, from));
+        self.ram.write(offset, from);
+    }
+    fn write_nt(&self, offset: u64, from: &[u8]) {
+        (self.watch)(Touch::Stream(offset, from));
+        self.ram.write_nt(offset, from);
+    }
+    fn zero_nt(&self, offset: u64, len: u64) {
+        // A length beyond the region is the caller's bug, and `Ram` says so: it is not to end in a huge vector.
+        let zeros = vec![0; len.min(self.len()) as usize];
+        (self.watch)(Touch::Stream(offset, &zeros));
+        self.ram.zero_nt(offset, len);
+    }
+    fn flush(&self, offset: u64, len: u64) {
+        (self.watch)(Touch::Flush(offset, len));
+        self.ram.flush(offset, len);
+    }
+    fn fence(&self) {
+        (self.watch)(Touch::Fence);
+        self.ram.fence();
+    }
+    fn stats(&self) -> &Stats {
+        self.ram.stats()
+    }
+}
+
+type Hook = Box<dyn FnMut()>;
+
+thread_local! {
+    static EXCLUSIVE: Cell<u64> = const { Cell::new(0) };
+    static BEFORE_EXCLUSIVE: RefCell<Option<Hook>> = const { RefCell::new(None) };
+    static WAITS_EXCLUSIVE: RefCell<Option<Hook>> = const { RefCell::new(None) };
+    static BEFORE_ZERO_PAGE: RefCell<Option<Hook>> = const { RefCell::new(None) };
+}
+
+/// A place where a thread's script can step in; each hook runs once.
+#[derive(Clone, Copy)]
+pub(crate) enum Point {
+    /// Before the thread takes a reader-writer lock exclusively, or waits for it.
+    BeforeExclusive,
+    /// The thread found the lock held and is going to wait for it exclusively.
+    WaitsExclusive,
+    /// Before a zero page is put into the page tables.
+    BeforeZeroPage,
+}
+
+impl Point {
+    fn slot(self) -> &'static std::thread::LocalKey<RefCell<Option<Hook>>> {
+        match self {
+            Self::BeforeExclusive => &BEFORE_EXCLUSIVE,
+            Self::WaitsExclusive => &WAITS_EXCLUSIVE,
+            Self::BeforeZeroPage => &BEFORE_ZERO_PAGE,
+        }
+    }
+
+    /// Lets this thread run `hook` when it next gets there.
+    pub(crate) fn hook(self, hook: impl FnMut() + 'static) {
+        self.slot().set(Some(Box::new(hook)));
+    }
+
+    fn reached(self) {
+        if let Some(mut hook) = self.slot().take() {
+            hook();
+        }
+    }
+}
+
+/// How often this thread took a [`HookedLock`] exclusively.
+pub(crate) fn exclusive_count() -> u64 {
+    EXCLUSIVE.get()
+}
+
+/// A reader-writer lock that counts, and stops at, each exclusive acquisition.
+pub(crate) struct HookedLock(SimRwLock);
+
+// SAFETY: every call is handed on to a lock that keeps the contract; what is added touches thread-locals only.
+unsafe impl RawRwLock for HookedLock {
+    // The constant is how lock_api makes a lock: each use is a new one, none is shared through it.
+    #[allow(clippy::declare_interior_mutable_const)]
+    const INIT: Self = Self(<SimRwLock as RawRwLock>::INIT);
+    type GuardMarker = <SimRwLock as RawRwLock>::GuardMarker;
+
+    fn lock_shared(&self) {
+        RawRwLock::lock_shared(&self.0);
+    }
+    fn try_lock_shared(&self) -> bool {
+        self.0.try_lock_shared()
+    }
+    unsafe fn unlock_shared(&self) {
+        // SAFETY: the caller holds it shared.
+        unsafe { self.0.unlock_shared() }
+    }
+    fn lock_exclusive(&self) {
+        Point::BeforeExclusive.reached();
+        EXCLUSIVE.set(EXCLUSIVE.get() + 1);
+        if !self.0.try_lock_exclusive() {
+            Point::WaitsExclusive.reached();
+            RawRwLock::lock_exclusive(&self.0);
+        }
+    }
+    fn try_lock_exclusive(&self) -> bool {
+        EXCLUSIVE.set(EXCLUSIVE.get() + 1);
+        self.0.try_lock_exclusive()
+    }
+    unsafe fn unlock_exclusive(&self) {
+        // SAFETY: the caller holds it exclusively.
+        unsafe { self.0.unlock_exclusive() }
+    }
+}
+
+// SAFETY: as above.
+unsafe impl RawRwLockDowngrade for HookedLock {
+    unsafe fn downgrade(&self) {
+        // SAFETY: the caller holds it exclusively.
+        unsafe { self.0.downgrade() }
+    }
+}
+
+/// Page tables with a place to pause at.
+#[derive(Default)]
+pub(crate) struct PausingTables(Tables);
+
+impl PageTables for PausingTables {
+    fn map(&self, va: u64, frame: u64, writable: bool) -> Result<Mapped, NoFrames> {
+        self.0.map(va, frame, writable)
+    }
+    fn map_zero(&self, va: u64) -> Result<Mapped, NoFrames> {
+        Point::BeforeZeroPage.reached();
+        self.0.map_zero(va)
+    }
+    fn unmap(&self, va: u64, pages: u64) -> u64 {
+        self.0.unmap(va, pages)
+    }
+    fn write_protect(&self, va: u64, pages: u64) -> u64 {
+        self.0.write_protect(va, pages)
+    }
+}
+
+/// Page tables that a test can look into.
+pub(crate) trait Entries: PageTables + Default {
+    /// The entry at `va`.
+    fn entry(&self, va: u64) -> Option<Entry>;
+}
+
+impl Entries for Tables {
+    fn entry(&self, va: u64) -> Option<Entry> {
+        Tables::entry(self, va)
+    }
+}
+
+impl Entries for PausingTables {
+    fn entry(&self, va: u64) -> Option<Entry> {
+        self.0.entry(va)
+    }
+}

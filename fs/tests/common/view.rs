@@ -1,0 +1,136 @@
+//! A file mapped into an address space of its own, loaded and stored through the entries that faults put there.
+
+use super::BLOCK;
+use super::rig::Entries;
+use fs::dax::{Fault, Outcome, Protocol, fault, msync};
+use fs::platform::{PageTables, Platform};
+use fs::pmem::{Pmem, ram};
+use fs::sim::{Entry, ZERO_FRAME};
+use fs::vfs::{Inode, InodeRef};
+use fs::Result;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The mapping of some pages of a file; unmapped on drop.
+pub(crate) struct View<P: Platform>
+where
+    P::PageTables: Entries,
+{
+    pub(crate) file: InodeRef<P>,
+    pub(crate) tables: Arc<P::PageTables>,
+    pub(crate) protocol: Protocol,
+    va: u64,
+    pages: Range<u64>,
+}
+
+impl<P: Platform> View<P>
+where
+    P::PageTables: Entries,
+{
+    /// Maps `pages` of `file` in a new address space.
+    pub(crate) fn new(file: &InodeRef<P>, pages: Range<u64>) -> Self {
+        Self::within(Arc::default(), 0x7000_0000_0000, file, pages)
+    }
+
+    /// Maps `pages` of `file` at `va` of the address space of `tables`.
+    pub(crate) fn within(
+        tables: Arc<P::PageTables>,
+        va: u64,
+        file: &InodeRef<P>,
+        pages: Range<u64>,
+    ) -> Self {
+        file.mapping().attach(tables.clone(), va, pages.clone());
+        Self { file: file.clone(), tables, protocol: Protocol::default(), va, pages }
+    }
+
+    /// The address at which page `page` of the file is seen.
+    pub(crate) fn va(&self, page: u64) -> u64 {
+        assert!(self.pages.contains(&page), "page {page} outside the view");
+        self.va + (page - self.pages.start) * BLOCK
+    }
+
+    /// The entry through which page `page` of the file is seen now.
+    pub(crate) fn entry(&self, page: u64) -> Option<Entry> {
+        self.tables.entry(self.va(page))
+    }
+
+    /// One fault at page `page` of the file.
+    pub(crate) fn fault(&self, page: u64, write: bool) -> Result<Outcome> {
+        let request = Fault { va: self.va(page), page, write };
+        fault(self.protocol, &*self.file, &self.tables, request)
+    }
+
+    /// Loads from byte `offset` of the file, faulting where nothing is mapped.
+    pub(crate) fn load(&self, offset: u64, to: &mut [u8]) -> Result<()> {
+        each_page(offset, to.len(), |page, within, part| {
+            let entry = match self.entry(page) {
+                Some(entry) => entry,
+                None => {
+                    self.fault(page, false)?;
+                    self.entry(page).expect("a read fault that succeeds leaves an entry")
+                }
+            };
+            match entry.frame {
+                ZERO_FRAME => to[part].fill(0),
+                frame => self.pmem().read(frame - ram::BASE + within, &mut to[part]),
+            }
+            Ok(())
+        })
+    }
+
+    /// Stores to byte `offset` of the file, faulting where nothing is mapped for writing.
+    pub(crate) fn store(&self, offset: u64, from: &[u8]) -> Result<()> {
+        each_page(offset, from.len(), |page, within, part| {
+            if !self.entry(page).is_some_and(|entry| entry.writable) {
+                self.fault(page, true)?;
+            }
+            let entry = self.entry(page).expect("a write fault that succeeds leaves an entry");
+            assert!(entry.writable, "a write fault left page {page} read-only");
+            assert_ne!(entry.frame, ZERO_FRAME, "the zero page is mapped for writing");
+            self.pmem().write(entry.frame - ram::BASE + within, &from[part]);
+            Ok(())
+        })
+    }
+
+    /// The byte at `offset`.
+    pub(crate) fn load_byte(&self, offset: u64) -> Result<u8> {
+        let mut byte = [0xEE];
+        self.load(offset, &mut byte)?;
+        Ok(byte[0])
+    }
+
+    /// Makes stores to all its pages durable; returns how many were dirty.
+    pub(crate) fn msync(&self) -> Result<u64> {
+        msync(&*self.file, self.pages.clone())
+    }
+
+    fn pmem(&self) -> &P::Pmem {
+        self.file.platform().pmem()
+    }
+}
+
+impl<P: Platform> Drop for View<P>
+where
+    P::PageTables: Entries,
+{
+    fn drop(&mut self) {
+        self.file.mapping().detach(&self.tables, self.va);
+        self.tables.unmap(self.va, self.pages.end - self.pages.start);
+    }
+}
+
+/// Calls `f(page, offset in the page, range in the buffer)` for each page that `len` bytes at `offset` touch.
+fn each_page(
+    offset: u64,
+    len: usize,
+    mut f: impl FnMut(u64, u64, Range<usize>) -> Result<()>,
+) -> Result<()> {
+    let mut done = 0;
+    while done < len {
+        let at = offset + done as u64;
+        let count = ((BLOCK - at % BLOCK) as usize).min(len - done);
+        f(at / BLOCK, at % BLOCK, done..done + count)?;
+        done += count;
+    }
+    Ok(())
+}
