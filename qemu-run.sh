@@ -3,7 +3,8 @@
 #
 # What script and kernel agree on:
 #   COM1  console: boot messages, the interactive shell, panics
-#   COM2  with --exec: what the commands print; our stdout        COM3  their errors; our stderr
+#   COM4  with --exec: what the commands print; our stdout        COM3  their errors; our stderr
+#         (not COM2: OVMF takes that for a console and talks on it while it boots)
 #   fw_cfg opt/daxiom/exec: the script; opt/daxiom/args: "keep-going" with -k
 #   isa-debug-exit at port 0xf4: 0x10 all succeeded, 0x11 a command failed, 50 panic; QEMU's status is twice that plus 1
 #
@@ -60,8 +61,14 @@ qemu_arguments() {
         printf '%s' "$script" >"$temporary/exec"
         arguments+=(-monitor none -fw_cfg "name=opt/daxiom/exec,file=$(escape "$temporary")/exec"
             -chardev "file,id=console,path=$(escape "$temporary")/console" -serial chardev:console
-            -chardev "file,id=out,path=/dev/fd/7" -serial chardev:out
-            -chardev "file,id=err,path=/dev/fd/8" -serial chardev:err)
+            -chardev "file,id=err,path=/dev/fd/8" -chardev "file,id=out,path=/dev/fd/7")
+        if [[ $firmware == bios ]]; then
+            # For kernels that still print on COM2.
+            arguments+=(-chardev "file,id=old-out,path=/dev/fd/7" -serial chardev:old-out)
+        else
+            arguments+=(-serial null)
+        fi
+        arguments+=(-serial chardev:err -serial chardev:out)
         [[ $keep_going == no ]] || arguments+=(-fw_cfg "name=opt/daxiom/args,string=keep-going")
     else
         arguments+=(-serial mon:stdio)

@@ -128,7 +128,7 @@ use_toolchain() {
 }
 
 install_nightly() {
-    local line="rustup toolchain install $toolchain --profile minimal -c rust-src -c llvm-tools -c rustfmt -c clippy"
+    local line="rustup toolchain install $toolchain --no-self-update --profile minimal -c rust-src -c llvm-tools -c rustfmt -c clippy"
     [[ ${DAXIOM_INSTALL:-yes} != no ]] || die "set-up" "$toolchain lacks rust-src or llvm-tools; this would install them: $line"
     say "set-up" "$line"
     $line >&2 || die "set-up" "$toolchain: rustup could not install it"

@@ -1,0 +1,108 @@
+//! Persistent memory: the NFIT's regions, mapped, as [`fs::pmem::Pmem`].
+//!
+//! | module | what |
+//! |---|---|
+//! | [`flush`] | write-back, non-temporal stores, zeroing, fences |
+//! | [`region`] | one region: bounded access, counted |
+//!
+//! [`init`] finds and maps; whatever goes wrong is kept as text for the `nfit` command, and there are no regions.
+
+pub(crate) mod flush;
+pub(crate) mod region;
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use fs::stats::Stats;
+use nfit::Nfit;
+use spin::Once;
+
+use crate::klog;
+use crate::mm::layout;
+use crate::mm::paging::{self, Flags};
+pub(crate) use region::Region;
+
+/// What was found at start.
+pub(crate) struct Found {
+    /// The table's bytes, or why there is none.
+    pub(crate) table: Result<Vec<u8>, crate::acpi::Error>,
+    /// The regions that could be mapped, in the table's order.
+    pub(crate) regions: Vec<Region>,
+    /// What went wrong, a line each.
+    pub(crate) problems: Vec<String>,
+    /// Caches reach persistence on power loss, by the platform capabilities: flushing is not needed.
+    pub(crate) persistent_caches: bool,
+}
+
+static FOUND: Once<Found> = Once::new();
+/// Counters of everything that happens to persistent memory.
+static STATS: Stats = Stats::new();
+
+/// The one set of counters.
+pub(crate) fn stats() -> &'static Stats {
+    &STATS
+}
+
+/// What was found; before [`init`], nothing.
+pub(crate) fn found() -> Option<&'static Found> {
+    FOUND.get()
+}
+
+/// The regions, to be mounted as `pmem0`, `pmem1`, ….
+pub(crate) fn regions() -> &'static [Region] {
+    FOUND.get().map_or(&[], |found| &found.regions)
+}
+
+/// Reads the NFIT and maps its regions write-back, read-only where a DIMM is not armed.
+pub(crate) fn init() -> &'static Found {
+    FOUND.call_once(|| {
+        let mut found =
+            Found { table: crate::acpi::table("NFIT"), regions: Vec::new(), problems: Vec::new(), persistent_caches: false };
+        let result = match &found.table {
+            Ok(bytes) => read(bytes),
+            Err(error) => Err(error.to_string()),
+        };
+        match result {
+            Ok((regions, problems, persistent_caches)) => {
+                found.regions = regions;
+                found.problems = problems;
+                found.persistent_caches = persistent_caches;
+            }
+            Err(problem) => found.problems.push(problem),
+        }
+        flush::init(found.persistent_caches);
+        found
+    })
+}
+
+type Contents = (Vec<Region>, Vec<String>, bool);
+
+/// Regions, problems, and whether caches are persistent.
+fn read(bytes: &[u8]) -> Result<Contents, String> {
+    let nfit = Nfit::parse(bytes).map_err(|error| error.to_string())?;
+    let mut problems = Vec::new();
+    let persistent_caches = match nfit.capabilities() {
+        Ok(capabilities) => capabilities.is_some_and(|capabilities| capabilities.cpu_cache_flush()),
+        Err(error) => {
+            problems.push(error.to_string());
+            false
+        }
+    };
+    let mut regions = Vec::new();
+    for found in nfit.regions().map_err(|error| error.to_string())? {
+        let rights = if found.armed { Flags::KERNEL_DATA } else { Flags::KERNEL_READ };
+        // Every root entry must be there before the first task's tables copy them.
+        let mapped = layout::reserve_direct(found.base, found.length)
+            .and_then(|()| paging::map_direct(found.base, found.length, rights));
+        match mapped {
+            Ok(at) => {
+                klog!(Info, "pmem{}: {found}", regions.len());
+                // SAFETY: the NFIT says that the range is persistent memory, no two regions overlap, and it is
+                // mapped for good. RAM that the kernel manages is not in it: see `overlaps_ram`.
+                regions.push(unsafe { Region::new(found.base, found.length, at, found.armed, &STATS) });
+            }
+            Err(error) => problems.push(alloc::format!("region {}: {error}", found.spa_index)),
+        }
+    }
+    Ok((regions, problems, persistent_caches))
+}
