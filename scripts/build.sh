@@ -35,6 +35,7 @@ build_all() {
 build_locked() {
     mkdir -p -- "$CARGO_TARGET_DIR" || die "$CARGO_TARGET_DIR" "cannot make the build directory"
     (
+        if declare -F unlock_images >/dev/null; then unlock_images; fi
         if ! flock -w 5 9; then
             say "build" "waiting for another build of this checkout"
             flock 9
@@ -48,7 +49,7 @@ build_steps() {
     setup build
 
     # Nothing to do takes half a second and says nothing; whoever waits longer is told what for.
-    (sleep 2 9>&- && say "build" "building the kernel and the $firmware image (up to 6 minutes the first time)") &
+    announce "building the kernel and the $firmware image (up to 6 minutes the first time)" &
     notice=$!
     if ! build_kernel "$profile"; then
         stop "$notice"
@@ -59,6 +60,15 @@ build_steps() {
         die "build" "the $firmware image could not be made (see above)"
     fi
     stop "$notice"
+}
+
+# Says it after two seconds, unless stopped before. Nothing of ours that outlives us may hold the lock or our output.
+announce() {
+    exec 9>&-
+    trap 'kill "$timer"' TERM
+    sleep 2 >/dev/null 2>&1 &
+    timer=$!
+    if wait "$timer"; then say "build" "$1"; fi
 }
 
 stop() {

@@ -25,10 +25,7 @@ impl Capabilities {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Needs> {
         at_least(bytes, 16)?;
-        Ok(Self {
-            highest_valid: u8_at(bytes, 4)?,
-            capabilities: u32_at(bytes, 8)?,
-        })
+        Ok(Self { highest_valid: u8_at(bytes, 4)?, capabilities: u32_at(bytes, 8)? })
     }
 
     /// The capability bits up to the highest valid one.
@@ -85,19 +82,12 @@ mod tests {
     use alloc::string::ToString;
 
     fn text(highest_valid: u8, capabilities: u32) -> alloc::string::String {
-        Capabilities {
-            highest_valid,
-            capabilities,
-        }
-        .to_string()
+        Capabilities { highest_valid, capabilities }.to_string()
     }
 
     #[test]
     fn bits_above_the_highest_valid_one_count_for_nothing() {
-        let eadr_only = Capabilities {
-            highest_valid: 0,
-            capabilities: 0b111,
-        };
+        let eadr_only = Capabilities { highest_valid: 0, capabilities: 0b111 };
         assert!(
             eadr_only.cpu_cache_flush()
                 && !eadr_only.memory_controller_flush()
@@ -110,9 +100,6 @@ mod tests {
             "capabilities: cpu cache flush, memory controller flush, memory mirroring"
         );
         assert_eq!(text(31, 1 << 31), "capabilities: unknown 0x80000000");
-        assert_eq!(
-            text(255, 1 << 31 | 2),
-            "capabilities: memory controller flush, unknown 0x80000000"
-        );
+        assert_eq!(text(255, 1 << 31 | 2), "capabilities: memory controller flush, unknown 0x80000000");
     }
 }

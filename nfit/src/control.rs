@@ -88,8 +88,7 @@ impl ControlRegion {
 
     /// Manufacturing location and date, if valid.
     pub fn manufactured(&self) -> Option<(u8, u16)> {
-        (self.valid_fields & 1 != 0)
-            .then_some((self.manufacturing_location, self.manufacturing_date))
+        (self.valid_fields & 1 != 0).then_some((self.manufacturing_location, self.manufacturing_date))
     }
 
     /// What the region format interface code says in words, if it is one of the three that are in
@@ -123,29 +122,14 @@ impl fmt::Display for ControlRegion {
     /// `control region 3: vendor 0x8086 device 0x1 revision 0x1 ... serial 0x123456 format 0x301
     /// (...) block windows 0`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            index,
-            vendor_id,
-            device_id,
-            revision_id,
-            serial_number,
-            ..
-        } = self;
+        let Self { index, vendor_id, device_id, revision_id, serial_number, .. } = self;
         write!(
             f,
             "control region {index}: vendor {vendor_id:#x} device {device_id:#x} revision {revision_id:#x} "
         )?;
         let (vendor, device) = (self.subsystem_vendor_id, self.subsystem_device_id);
-        write!(
-            f,
-            "subsystem {vendor:#x}:{device:#x}:{:#x} ",
-            self.subsystem_revision_id
-        )?;
-        write!(
-            f,
-            "serial {serial_number:#x} format {:#x} ",
-            self.format_interface_code
-        )?;
+        write!(f, "subsystem {vendor:#x}:{device:#x}:{:#x} ", self.subsystem_revision_id)?;
+        write!(f, "serial {serial_number:#x} format {:#x} ", self.format_interface_code)?;
         if let Some(name) = self.format_interface_name() {
             write!(f, "({name}) ")?;
         }
@@ -153,12 +137,7 @@ impl fmt::Display for ControlRegion {
             write!(f, "made at {location:#x} on {date:#06x} ")?;
         }
         match &self.block_control_windows {
-            Some(windows) => write!(
-                f,
-                "block windows {} of {}",
-                windows.number,
-                Size(windows.window_size)
-            ),
+            Some(windows) => write!(f, "block windows {} of {}", windows.number, Size(windows.window_size)),
             None => f.write_str("block windows 0"),
         }
     }
@@ -199,21 +178,9 @@ impl fmt::Display for BlockDataWindow {
     /// `block data window: control region 3 windows 2 of 8 KiB start 0x0 capacity 1 GiB first block
     /// 0x0`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            control_region_index,
-            number,
-            start_offset,
-            first_block,
-            ..
-        } = self;
+        let Self { control_region_index, number, start_offset, first_block, .. } = self;
         let (size, capacity) = (Size(self.window_size), Size(self.capacity));
-        write!(
-            f,
-            "block data window: control region {control_region_index} windows {number} of {size} "
-        )?;
-        write!(
-            f,
-            "start {start_offset:#x} capacity {capacity} first block {first_block:#x}"
-        )
+        write!(f, "block data window: control region {control_region_index} windows {number} of {size} ")?;
+        write!(f, "start {start_offset:#x} capacity {capacity} first block {first_block:#x}")
     }
 }

@@ -24,11 +24,7 @@ pub struct Place {
 impl fmt::Display for Place {
     /// `spa range structure (type 0, ordinal 0, byte offset 40)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            structure_type,
-            ordinal,
-            offset,
-        } = self;
+        let Self { structure_type, ordinal, offset } = self;
         write!(
             f,
             "{structure_type} structure (type {}, ordinal {ordinal}, byte offset {offset})",
@@ -201,68 +197,34 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::HeaderTruncated { given } => {
-                write!(
-                    f,
-                    "nfit header: {given} bytes given, the header needs {HEADER_BYTES}"
-                )
+                write!(f, "nfit header: {given} bytes given, the header needs {HEADER_BYTES}")
             }
             Self::Signature { found } => write!(f, "nfit header: signature is {found}, not NFIT"),
             Self::LengthTooShort { length } => {
-                write!(
-                    f,
-                    "nfit header: length field is {length}, the header needs {HEADER_BYTES}"
-                )
+                write!(f, "nfit header: length field is {length}, the header needs {HEADER_BYTES}")
             }
             Self::LengthPastBytes { length, given } => {
-                write!(
-                    f,
-                    "nfit header: length field is {length}, only {given} bytes given"
-                )
+                write!(f, "nfit header: length field is {length}, only {given} bytes given")
             }
             Self::Checksum { length, sum } => {
-                write!(
-                    f,
-                    "nfit header: checksum is wrong, the table's {length} bytes sum to {sum:#x}, not 0"
-                )
+                write!(f, "nfit header: checksum is wrong, the table's {length} bytes sum to {sum:#x}, not 0")
             }
-            Self::Remainder {
-                ordinal,
-                offset,
-                remaining,
-            } => {
-                write!(
-                    f,
-                    "nfit structure (ordinal {ordinal}, byte offset {offset}): "
-                )?;
-                write!(
-                    f,
-                    "{remaining} bytes are left, too few for a type and a length"
-                )
+            Self::Remainder { ordinal, offset, remaining } => {
+                write!(f, "nfit structure (ordinal {ordinal}, byte offset {offset}): ")?;
+                write!(f, "{remaining} bytes are left, too few for a type and a length")
             }
             Self::ZeroLength { at } => write!(f, "{at}: length is 0"),
             Self::StructureTooShort { at, length, needed } => {
                 write!(f, "{at}: length is {length}, needs {needed}")
             }
-            Self::PastEnd {
-                at,
-                length,
-                remaining,
-            } => {
-                write!(
-                    f,
-                    "{at}: length is {length}, only {remaining} bytes are left in the table"
-                )
+            Self::PastEnd { at, length, remaining } => {
+                write!(f, "{at}: length is {length}, only {remaining} bytes are left in the table")
             }
             Self::ReservedIndex { at } => {
                 write!(f, "{at}: persistent memory has index 0, which is reserved")
             }
             Self::EmptyRange { at, index } => write!(f, "{at}: spa {index} has length 0"),
-            Self::UnalignedRange {
-                at,
-                index,
-                base,
-                length,
-            } => {
+            Self::UnalignedRange { at, index, base, length } => {
                 let range = Extent(*base, *length);
                 write!(
                     f,
@@ -270,31 +232,11 @@ impl fmt::Display for Error {
                     crate::PAGE_BYTES
                 )
             }
-            Self::RangeOverflow {
-                at,
-                index,
-                base,
-                length,
-            } => {
-                write!(
-                    f,
-                    "{at}: spa {index} {} ends beyond 64-bit addresses",
-                    Extent(*base, *length)
-                )
+            Self::RangeOverflow { at, index, base, length } => {
+                write!(f, "{at}: spa {index} {} ends beyond 64-bit addresses", Extent(*base, *length))
             }
-            Self::Overlap {
-                at,
-                index,
-                base,
-                length,
-                other,
-                other_index,
-            } => {
-                write!(
-                    f,
-                    "{at}: spa {index} {} overlaps spa {other_index}, {other}",
-                    Extent(*base, *length)
-                )
+            Self::Overlap { at, index, base, length, other, other_index } => {
+                write!(f, "{at}: spa {index} {} overlaps spa {other_index}, {other}", Extent(*base, *length))
             }
             Self::DuplicateIndex { at, first, index } => {
                 write!(f, "{at}: index {index} is already taken by {first}")
@@ -302,25 +244,11 @@ impl fmt::Display for Error {
             Self::MissingSpaRange { at, index } => {
                 write!(f, "{at}: refers to spa {index}, which does not exist")
             }
-            Self::MissingControlRegion {
-                at,
-                index,
-                spa_index,
-            } => {
-                write!(
-                    f,
-                    "{at}: refers to control region {index}, which does not exist, for spa {spa_index}"
-                )
+            Self::MissingControlRegion { at, index, spa_index } => {
+                write!(f, "{at}: refers to control region {index}, which does not exist, for spa {spa_index}")
             }
-            Self::MissingInterleave {
-                at,
-                index,
-                spa_index,
-            } => {
-                write!(
-                    f,
-                    "{at}: refers to interleave {index}, which does not exist, for spa {spa_index}"
-                )
+            Self::MissingInterleave { at, index, spa_index } => {
+                write!(f, "{at}: refers to interleave {index}, which does not exist, for spa {spa_index}")
             }
             Self::DuplicateCapabilities { at, first } => write!(f, "{at}: repeats {first}"),
             Self::OutOfMemory => f.write_str("nfit: out of memory while joining the structures"),

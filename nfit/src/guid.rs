@@ -30,10 +30,7 @@ impl fmt::Display for Guid {
         let (low, mid) = (u32::from_le_bytes([a, b, c, d]), u16::from_le_bytes([e, f]));
         let (high, sequence) = (u16::from_le_bytes([g, h]), u16::from_be_bytes([i, j]));
         let node = u64::from_be_bytes([0, 0, k, l, m, n, o, p]);
-        write!(
-            out,
-            "{low:08x}-{mid:04x}-{high:04x}-{sequence:04x}-{node:012x}"
-        )
+        write!(out, "{low:08x}-{mid:04x}-{high:04x}-{sequence:04x}-{node:012x}")
     }
 }
 
@@ -64,38 +61,14 @@ pub enum RangeType {
 impl RangeType {
     /// The types the specification names, with their GUIDs.
     const NAMED: [(Self, Guid); 8] = [
-        (
-            Self::VolatileMemory,
-            Guid::from_groups(0x7305_944F, 0xFDDA, 0x44E3, 0xB16C_3F22_D252_E5D0),
-        ),
-        (
-            Self::PersistentMemory,
-            Guid::from_groups(0x66F0_D379, 0xB4F3, 0x4074, 0xAC43_0D33_18B7_8CDB),
-        ),
-        (
-            Self::ControlRegion,
-            Guid::from_groups(0x92F7_01F6, 0x13B4, 0x405D, 0x910B_2993_67E8_234C),
-        ),
-        (
-            Self::BlockDataWindow,
-            Guid::from_groups(0x91AF_0530, 0x5D86, 0x470E, 0xA6B0_0A2D_B940_8249),
-        ),
-        (
-            Self::VolatileVirtualDisk,
-            Guid::from_groups(0x77AB_535A, 0x45FC, 0x624B, 0x5560_F7B2_81D1_F96E),
-        ),
-        (
-            Self::VolatileVirtualCd,
-            Guid::from_groups(0x3D5A_BD30, 0x4175, 0x87CE, 0x6D64_D2AD_E523_C4BB),
-        ),
-        (
-            Self::PersistentVirtualDisk,
-            Guid::from_groups(0x5CEA_02C9, 0x4D07, 0x69D3, 0x269F_4496_FBE0_96F9),
-        ),
-        (
-            Self::PersistentVirtualCd,
-            Guid::from_groups(0x0801_8188, 0x42CD, 0xBB48, 0x100F_5387_D53D_ED3D),
-        ),
+        (Self::VolatileMemory, Guid::from_groups(0x7305_944F, 0xFDDA, 0x44E3, 0xB16C_3F22_D252_E5D0)),
+        (Self::PersistentMemory, Guid::from_groups(0x66F0_D379, 0xB4F3, 0x4074, 0xAC43_0D33_18B7_8CDB)),
+        (Self::ControlRegion, Guid::from_groups(0x92F7_01F6, 0x13B4, 0x405D, 0x910B_2993_67E8_234C)),
+        (Self::BlockDataWindow, Guid::from_groups(0x91AF_0530, 0x5D86, 0x470E, 0xA6B0_0A2D_B940_8249)),
+        (Self::VolatileVirtualDisk, Guid::from_groups(0x77AB_535A, 0x45FC, 0x624B, 0x5560_F7B2_81D1_F96E)),
+        (Self::VolatileVirtualCd, Guid::from_groups(0x3D5A_BD30, 0x4175, 0x87CE, 0x6D64_D2AD_E523_C4BB)),
+        (Self::PersistentVirtualDisk, Guid::from_groups(0x5CEA_02C9, 0x4D07, 0x69D3, 0x269F_4496_FBE0_96F9)),
+        (Self::PersistentVirtualCd, Guid::from_groups(0x0801_8188, 0x42CD, 0xBB48, 0x100F_5387_D53D_ED3D)),
     ];
 
     /// The type a GUID stands for.
@@ -109,19 +82,14 @@ impl RangeType {
         if let Self::Unknown(guid) = self {
             return guid;
         }
-        let named = Self::NAMED
-            .iter()
-            .find(|(range_type, _)| *range_type == self);
+        let named = Self::NAMED.iter().find(|(range_type, _)| *range_type == self);
         named.map_or(Guid([0; 16]), |(_, guid)| *guid)
     }
 
     /// A RAM disk inside persistent memory. It overlaps the persistent range that holds it, by the
     /// specification, and is to be left alone.
     pub fn is_inside_persistent_memory(self) -> bool {
-        matches!(
-            self,
-            Self::PersistentVirtualDisk | Self::PersistentVirtualCd
-        )
+        matches!(self, Self::PersistentVirtualDisk | Self::PersistentVirtualCd)
     }
 }
 
@@ -170,9 +138,6 @@ mod tests {
         let guid = Guid([0x11; 16]);
         assert_eq!(RangeType::from_guid(guid), RangeType::Unknown(guid));
         assert_eq!(RangeType::Unknown(guid).guid(), guid);
-        assert_eq!(
-            RangeType::Unknown(guid).to_string(),
-            "unknown type 11111111-1111-1111-1111-111111111111"
-        );
+        assert_eq!(RangeType::Unknown(guid).to_string(), "unknown type 11111111-1111-1111-1111-111111111111");
     }
 }

@@ -97,9 +97,7 @@ impl<'a> Nfit<'a> {
         let signature = array_at::<4>(bytes, 0).map_err(cut)?;
         // A short slice that is some other table is better told so than "cut".
         if signature != *b"NFIT" {
-            return Err(Error::Signature {
-                found: FixedText(signature),
-            });
+            return Err(Error::Signature { found: FixedText(signature) });
         }
         let length = u32_at(bytes, 4).map_err(cut)?;
         let size = usize::try_from(length).unwrap_or(usize::MAX);
@@ -189,16 +187,7 @@ impl<'a> Nfit<'a> {
 impl fmt::Display for Nfit<'_> {
     /// `nfit: oem BOCHS table BXPC revision 1 length 224`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            oem_id,
-            oem_table_id,
-            revision,
-            ..
-        } = self;
-        write!(
-            f,
-            "nfit: oem {oem_id} table {oem_table_id} revision {revision} length {}",
-            self.table.len()
-        )
+        let Self { oem_id, oem_table_id, revision, .. } = self;
+        write!(f, "nfit: oem {oem_id} table {oem_table_id} revision {revision} length {}", self.table.len())
     }
 }

@@ -44,28 +44,15 @@ impl<'a> Interleave<'a> {
     /// Line Offsets, one per line: where it starts, in multiples of the line size from the start of
     /// the SPA range.
     pub fn line_offsets(&self) -> impl ExactSizeIterator<Item = u32> + use<'a> {
-        self.offsets
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|line| u32::from_le_bytes(*line))
+        self.offsets.as_chunks::<4>().0.iter().map(|line| u32::from_le_bytes(*line))
     }
 }
 
 impl fmt::Display for Interleave<'_> {
     /// `interleave 1: lines 2 of 256 B`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            index,
-            number_of_lines,
-            line_size,
-            ..
-        } = self;
-        write!(
-            f,
-            "interleave {index}: lines {number_of_lines} of {}",
-            Size((*line_size).into())
-        )
+        let Self { index, number_of_lines, line_size, .. } = self;
+        write!(f, "interleave {index}: lines {number_of_lines} of {}", Size((*line_size).into()))
     }
 }
 
@@ -79,9 +66,7 @@ pub struct Smbios<'a> {
 
 impl<'a> Smbios<'a> {
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Needs> {
-        Ok(Self {
-            data: bytes.get(8..).ok_or(Needs(8))?,
-        })
+        Ok(Self { data: bytes.get(8..).ok_or(Needs(8))? })
     }
 }
 
@@ -106,19 +91,12 @@ impl<'a> FlushHints<'a> {
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Needs> {
         at_least(bytes, 16)?;
         let count = u16_at(bytes, 8)?.into();
-        Ok(Self {
-            device_handle: DeviceHandle(u32_at(bytes, 4)?),
-            addresses: entries(bytes, 16, count, 8)?,
-        })
+        Ok(Self { device_handle: DeviceHandle(u32_at(bytes, 4)?), addresses: entries(bytes, 16, count, 8)? })
     }
 
     /// Flush Hint Addresses: system physical addresses, 8 bytes writable at each.
     pub fn addresses(&self) -> impl ExactSizeIterator<Item = u64> + use<'a> {
-        self.addresses
-            .as_chunks::<8>()
-            .0
-            .iter()
-            .map(|address| u64::from_le_bytes(*address))
+        self.addresses.as_chunks::<8>().0.iter().map(|address| u64::from_le_bytes(*address))
     }
 }
 
@@ -127,18 +105,10 @@ impl fmt::Display for FlushHints<'_> {
     /// more`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.addresses().len();
-        write!(
-            f,
-            "flush hints: handle {} addresses {count}",
-            self.device_handle
-        )?;
+        write!(f, "flush hints: handle {} addresses {count}", self.device_handle)?;
         for (position, address) in self.addresses().take(SHOWN).enumerate() {
             write!(f, "{} {address:#x}", if position == 0 { " at" } else { "" })?;
         }
-        if count > SHOWN {
-            write!(f, " +{} more", count - SHOWN)
-        } else {
-            Ok(())
-        }
+        if count > SHOWN { write!(f, " +{} more", count - SHOWN) } else { Ok(()) }
     }
 }

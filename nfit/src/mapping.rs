@@ -161,29 +161,13 @@ impl fmt::Display for RegionMapping {
     /// state none`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            device_handle,
-            physical_id,
-            region_id,
-            region_offset,
-            dpa,
-            interleave_ways,
-            state,
-            ..
+            device_handle, physical_id, region_id, region_offset, dpa, interleave_ways, state, ..
         } = self;
         let (spa, control) = (Index(self.spa_index), Index(self.control_region_index));
         let (size, interleave) = (Size(self.region_size), Index(self.interleave_index));
-        write!(
-            f,
-            "mapping: handle {device_handle} physical id {physical_id} region id {region_id} "
-        )?;
-        write!(
-            f,
-            "spa {spa} control region {control} size {size} offset {region_offset:#x} dpa {dpa:#x} "
-        )?;
-        write!(
-            f,
-            "interleave {interleave} ways {interleave_ways} state {state}"
-        )
+        write!(f, "mapping: handle {device_handle} physical id {physical_id} region id {region_id} ")?;
+        write!(f, "spa {spa} control region {control} size {size} offset {region_offset:#x} dpa {dpa:#x} ")?;
+        write!(f, "interleave {interleave} ways {interleave_ways} state {state}")
     }
 }
 
@@ -195,10 +179,7 @@ mod tests {
     #[test]
     fn every_part_of_a_handle_comes_from_its_own_bits() {
         let handle = DeviceHandle(0xfabc_4321);
-        assert_eq!(
-            handle.to_string(),
-            "0xfabc4321 (dimm 1 channel 2 controller 3 socket 4 node 2748)"
-        );
+        assert_eq!(handle.to_string(), "0xfabc4321 (dimm 1 channel 2 controller 3 socket 4 node 2748)");
     }
 
     #[test]

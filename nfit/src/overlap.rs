@@ -19,12 +19,7 @@ pub(crate) fn is_persistent(spa: &SpaRange) -> bool {
 
 /// Refuses a persistent range that could not be mapped page by page.
 pub(crate) fn check_range(at: Place, spa: &SpaRange) -> Result<(), Error> {
-    let SpaRange {
-        index,
-        base,
-        length,
-        ..
-    } = *spa;
+    let SpaRange { index, base, length, .. } = *spa;
     if index == 0 {
         return Err(Error::ReservedIndex { at });
     }
@@ -32,20 +27,10 @@ pub(crate) fn check_range(at: Place, spa: &SpaRange) -> Result<(), Error> {
         return Err(Error::EmptyRange { at, index });
     }
     if spa.end().is_none() {
-        return Err(Error::RangeOverflow {
-            at,
-            index,
-            base,
-            length,
-        });
+        return Err(Error::RangeOverflow { at, index, base, length });
     }
     if base % PAGE_BYTES != 0 || length % PAGE_BYTES != 0 {
-        return Err(Error::UnalignedRange {
-            at,
-            index,
-            base,
-            length,
-        });
+        return Err(Error::UnalignedRange { at, index, base, length });
     }
     Ok(())
 }
@@ -54,8 +39,7 @@ pub(crate) fn check_range(at: Place, spa: &SpaRange) -> Result<(), Error> {
 /// part. Virtual disks inside persistent memory are left to `place_virtual_disks`.
 pub(crate) fn check_overlaps(by_base: &[Placed<SpaRange>]) -> Result<(), Error> {
     // Of the ranges so far, the one that reaches furthest: among persistent ones, and among others.
-    let (mut persistent, mut others): (Option<Placed<SpaRange>>, Option<Placed<SpaRange>>) =
-        (None, None);
+    let (mut persistent, mut others): (Option<Placed<SpaRange>>, Option<Placed<SpaRange>>) = (None, None);
     for (at, spa) in by_base {
         if spa.length == 0 || spa.range_type.is_inside_persistent_memory() {
             continue;
@@ -66,11 +50,7 @@ pub(crate) fn check_overlaps(by_base: &[Placed<SpaRange>]) -> Result<(), Error> 
                 return Err(overlap(*at, spa, other, &reaching));
             }
         }
-        let furthest = if is_persistent(spa) {
-            &mut persistent
-        } else {
-            &mut others
-        };
+        let furthest = if is_persistent(spa) { &mut persistent } else { &mut others };
         if furthest.is_none_or(|(_, reaching)| last_byte(&reaching) < last_byte(spa)) {
             *furthest = Some((*at, *spa));
         }
@@ -84,20 +64,8 @@ fn last_byte(spa: &SpaRange) -> u64 {
 }
 
 fn overlap(at: Place, spa: &SpaRange, other: Place, other_spa: &SpaRange) -> Error {
-    let SpaRange {
-        index,
-        base,
-        length,
-        ..
-    } = *spa;
-    Error::Overlap {
-        at,
-        index,
-        base,
-        length,
-        other,
-        other_index: other_spa.index,
-    }
+    let SpaRange { index, base, length, .. } = *spa;
+    Error::Overlap { at, index, base, length, other, other_index: other_spa.index }
 }
 
 /// Gives each RAM disk inside persistent memory to the region that holds it. The specification
@@ -120,9 +88,7 @@ pub(crate) fn place_virtual_disks(
             continue;
         }
         if disk.base < region.base || last_byte(disk) >= region.end() {
-            let holder = by_base
-                .iter()
-                .find(|(_, spa)| spa.index == region.spa_index);
+            let holder = by_base.iter().find(|(_, spa)| spa.index == region.spa_index);
             // It is there, for the region was made from it.
             let (other, spa) = holder.copied().unwrap_or((*at, *disk));
             return Err(overlap(*at, disk, other, &spa));

@@ -34,20 +34,11 @@ pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> Result<u64, Needs> {
 /// Fails unless `bytes` holds `needed` bytes: decoders say so first, so that the error names the
 /// whole need and not the first field that was missing.
 pub(crate) fn at_least(bytes: &[u8], needed: usize) -> Result<(), Needs> {
-    if bytes.len() < needed {
-        Err(Needs(needed))
-    } else {
-        Ok(())
-    }
+    if bytes.len() < needed { Err(Needs(needed)) } else { Ok(()) }
 }
 
 /// `count` entries of `size` bytes that begin at `offset`.
-pub(crate) fn entries(
-    bytes: &[u8],
-    offset: usize,
-    count: usize,
-    size: usize,
-) -> Result<&[u8], Needs> {
+pub(crate) fn entries(bytes: &[u8], offset: usize, count: usize, size: usize) -> Result<&[u8], Needs> {
     let end = count.saturating_mul(size).saturating_add(offset);
     bytes.get(offset..end).ok_or(Needs(end))
 }

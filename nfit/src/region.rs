@@ -70,10 +70,7 @@ impl<'a> Region<'a> {
     /// them. To make writes durable on a platform without ADR, write to at least one of each
     /// DIMM's.
     pub fn flush_hint_addresses(&self) -> impl Iterator<Item = u64> + '_ {
-        self.dimms
-            .iter()
-            .filter_map(|dimm| dimm.flush_hints)
-            .flat_map(|hints| hints.addresses())
+        self.dimms.iter().filter_map(|dimm| dimm.flush_hints).flat_map(|hints| hints.addresses())
     }
 }
 
@@ -81,24 +78,13 @@ impl fmt::Display for Region<'_> {
     /// `region 2: 0x100000000..0x104000000 (64 MiB) proximity 0 attribute WB|NV armed state none
     /// dimms 1`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "region {}: {} ",
-            self.spa_index,
-            Extent(self.base, self.length)
-        )?;
+        write!(f, "region {}: {} ", self.spa_index, Extent(self.base, self.length))?;
         match self.proximity_domain {
             Some(domain) => write!(f, "proximity {domain}")?,
             None => f.write_str("proximity unknown")?,
         }
         let armed = if self.armed { "armed" } else { "read-only" };
-        write!(
-            f,
-            " attribute {} {armed} state {} dimms {}",
-            self.attribute,
-            self.state,
-            self.dimms.len()
-        )?;
+        write!(f, " attribute {} {armed} state {} dimms {}", self.attribute, self.state, self.dimms.len())?;
         match self.virtual_disks.len() {
             0 => Ok(()),
             count => write!(f, " virtual disks {count}"),
@@ -123,19 +109,10 @@ pub struct Dimm<'a> {
 impl fmt::Display for Dimm<'_> {
     /// `dimm: handle 0x1 (dimm 1 ...) spa 2 vendor 0x8086 serial 0x123456 flush hints 0 state none`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RegionMapping {
-            device_handle,
-            spa_index,
-            state,
-            ..
-        } = self.mapping;
+        let RegionMapping { device_handle, spa_index, state, .. } = self.mapping;
         write!(f, "dimm: handle {device_handle} spa {spa_index} ")?;
         if let Some(control) = &self.control_region {
-            write!(
-                f,
-                "vendor {:#x} serial {:#x} ",
-                control.vendor_id, control.serial_number
-            )?;
+            write!(f, "vendor {:#x} serial {:#x} ", control.vendor_id, control.serial_number)?;
         }
         let hints = self.flush_hints.map_or(0, |hints| hints.addresses().len());
         write!(f, "flush hints {hints} state {state}")

@@ -46,9 +46,7 @@ pub(crate) fn regions<'a>(nfit: &Nfit<'a>) -> Result<Vec<Region<'a>>, Error> {
     sort_unique(&mut parts.ranges, |spa| spa.index)?;
     sort_unique(&mut parts.control_regions, |control| control.index)?;
     sort_unique(&mut parts.interleaves, |interleave| interleave.index)?;
-    parts
-        .flush_hints
-        .sort_unstable_by_key(|(at, hints)| (hints.device_handle, at.ordinal));
+    parts.flush_hints.sort_unstable_by_key(|(at, hints)| (hints.device_handle, at.ordinal));
     // 4. No two meanings for one address, either.
     let mut by_base = Vec::new();
     for range in &parts.ranges {
@@ -83,15 +81,9 @@ impl<'a> Parts<'a> {
         while let Some(next) = structures.next_placed() {
             match next? {
                 (at, Structure::SpaRange(spa)) => push(&mut parts.ranges, (at, spa))?,
-                (at, Structure::RegionMapping(mapping)) => {
-                    push(&mut parts.mappings, (at, mapping))?
-                }
-                (at, Structure::ControlRegion(control)) => {
-                    push(&mut parts.control_regions, (at, control))?
-                }
-                (at, Structure::Interleave(interleave)) => {
-                    push(&mut parts.interleaves, (at, interleave))?
-                }
+                (at, Structure::RegionMapping(mapping)) => push(&mut parts.mappings, (at, mapping))?,
+                (at, Structure::ControlRegion(control)) => push(&mut parts.control_regions, (at, control))?,
+                (at, Structure::Interleave(interleave)) => push(&mut parts.interleaves, (at, interleave))?,
                 (at, Structure::FlushHints(hints)) => push(&mut parts.flush_hints, (at, hints))?,
                 _ => {}
             }
@@ -102,9 +94,7 @@ impl<'a> Parts<'a> {
     /// The flush hints of a mapping's DIMM: the first structure that has them.
     fn flush_hints_of(&self, mapping: &RegionMapping) -> Option<FlushHints<'a>> {
         let handle = mapping.device_handle;
-        let first = self
-            .flush_hints
-            .partition_point(|(_, hints)| hints.device_handle < handle);
+        let first = self.flush_hints.partition_point(|(_, hints)| hints.device_handle < handle);
         let (_, hints) = self.flush_hints.get(first)?;
         (hints.device_handle == handle).then_some(*hints)
     }
@@ -116,11 +106,7 @@ fn sort_unique<T>(list: &mut [Placed<T>], index_of: fn(&T) -> u16) -> Result<(),
     for ((first, one), (at, two)) in list.iter().zip(list.iter().skip(1)) {
         let index = index_of(two);
         if index != 0 && index == index_of(one) {
-            return Err(Error::DuplicateIndex {
-                at: *at,
-                first: *first,
-                index,
-            });
+            return Err(Error::DuplicateIndex { at: *at, first: *first, index });
         }
     }
     Ok(())
@@ -128,12 +114,8 @@ fn sort_unique<T>(list: &mut [Placed<T>], index_of: fn(&T) -> u16) -> Result<(),
 
 /// Finds an index in a list that `sort_unique` has sorted; 0 is never found.
 fn find<T>(list: &[Placed<T>], index: u16, index_of: fn(&T) -> u16) -> Option<&T> {
-    let position = list
-        .binary_search_by_key(&index, |(_, item)| index_of(item))
-        .ok()?;
-    list.get(position)
-        .filter(|_| index != 0)
-        .map(|(_, item)| item)
+    let position = list.binary_search_by_key(&index, |(_, item)| index_of(item)).ok()?;
+    list.get(position).filter(|_| index != 0).map(|(_, item)| item)
 }
 
 /// Gives each region the DIMMs that are mapped into it.
@@ -147,53 +129,30 @@ fn join<'a>(regions: &mut [Region<'a>], parts: &Parts<'a>) -> Result<(), Error> 
 
     for (at, mapping) in &parts.mappings {
         let (at, spa_index) = (*at, mapping.spa_index);
-        let found = by_index
-            .binary_search_by_key(&spa_index, |(index, _)| *index)
-            .ok();
-        let position = found
-            .and_then(|found| by_index.get(found))
-            .map(|(_, position)| *position);
+        let found = by_index.binary_search_by_key(&spa_index, |(index, _)| *index).ok();
+        let position = found.and_then(|found| by_index.get(found)).map(|(_, position)| *position);
         let Some(region) = position.and_then(|position| regions.get_mut(position)) else {
             // In another kind of range, or in none: then it must say so by index 0 or by a failed
             // map.
             let in_none = spa_index == 0 || mapping.state.contains(StateFlags::MAP_FAILED);
             if !in_none && find(&parts.ranges, spa_index, |spa| spa.index).is_none() {
-                return Err(Error::MissingSpaRange {
-                    at,
-                    index: spa_index,
-                });
+                return Err(Error::MissingSpaRange { at, index: spa_index });
             }
             continue;
         };
         let index = mapping.control_region_index;
         let control_region = find(&parts.control_regions, index, |control| control.index).copied();
         if index != 0 && control_region.is_none() {
-            return Err(Error::MissingControlRegion {
-                at,
-                index,
-                spa_index,
-            });
+            return Err(Error::MissingControlRegion { at, index, spa_index });
         }
         let index = mapping.interleave_index;
         let interleave = find(&parts.interleaves, index, |interleave| interleave.index).copied();
         if index != 0 && interleave.is_none() {
-            return Err(Error::MissingInterleave {
-                at,
-                index,
-                spa_index,
-            });
+            return Err(Error::MissingInterleave { at, index, spa_index });
         }
         let flush_hints = parts.flush_hints_of(mapping);
         region.note_state(mapping.state);
-        push(
-            &mut region.dimms,
-            Dimm {
-                mapping: *mapping,
-                control_region,
-                interleave,
-                flush_hints,
-            },
-        )?;
+        push(&mut region.dimms, Dimm { mapping: *mapping, control_region, interleave, flush_hints })?;
     }
     Ok(())
 }

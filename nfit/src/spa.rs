@@ -49,8 +49,7 @@ impl SpaRange {
         Ok(Self {
             index: u16_at(bytes, 4)?,
             flags,
-            proximity_domain: (flags & Self::PROXIMITY_DOMAIN_VALID != 0)
-                .then_some(proximity_domain),
+            proximity_domain: (flags & Self::PROXIMITY_DOMAIN_VALID != 0).then_some(proximity_domain),
             range_type: RangeType::from_guid(Guid(array_at(bytes, 16)?)),
             base: u64_at(bytes, 32)?,
             length: u64_at(bytes, 40)?,
@@ -73,13 +72,7 @@ impl SpaRange {
 impl fmt::Display for SpaRange {
     /// `spa 1: persistent memory 0x140000000..0x180000000 (1 GiB) proximity 0 attribute WB|NV`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "spa {}: {} {} ",
-            self.index,
-            self.range_type,
-            Extent(self.base, self.length)
-        )?;
+        write!(f, "spa {}: {} {} ", self.index, self.range_type, Extent(self.base, self.length))?;
         match self.proximity_domain {
             Some(domain) => write!(f, "proximity {domain}")?,
             None => f.write_str("proximity unknown")?,

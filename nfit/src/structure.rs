@@ -96,15 +96,10 @@ impl<'a> Structure<'a> {
             StructureType::INTERLEAVE => Self::Interleave(Interleave::decode(bytes)?),
             StructureType::SMBIOS => Self::Smbios(Smbios::decode(bytes)?),
             StructureType::CONTROL_REGION => Self::ControlRegion(ControlRegion::decode(bytes)?),
-            StructureType::BLOCK_DATA_WINDOW => {
-                Self::BlockDataWindow(BlockDataWindow::decode(bytes)?)
-            }
+            StructureType::BLOCK_DATA_WINDOW => Self::BlockDataWindow(BlockDataWindow::decode(bytes)?),
             StructureType::FLUSH_HINTS => Self::FlushHints(FlushHints::decode(bytes)?),
             StructureType::CAPABILITIES => Self::Capabilities(Capabilities::decode(bytes)?),
-            _ => Self::Unknown {
-                structure_type,
-                length,
-            },
+            _ => Self::Unknown { structure_type, length },
         })
     }
 }
@@ -120,15 +115,8 @@ impl fmt::Display for Structure<'_> {
             Self::BlockDataWindow(window) => window.fmt(f),
             Self::FlushHints(hints) => hints.fmt(f),
             Self::Capabilities(capabilities) => capabilities.fmt(f),
-            Self::Unknown {
-                structure_type,
-                length,
-            } => {
-                write!(
-                    f,
-                    "unknown structure: type {} length {length}",
-                    structure_type.0
-                )
+            Self::Unknown { structure_type, length } => {
+                write!(f, "unknown structure: type {} length {length}", structure_type.0)
             }
         }
     }
@@ -151,25 +139,16 @@ pub struct Structures<'a> {
 
 impl<'a> Structures<'a> {
     pub(crate) fn new(table: &'a [u8]) -> Self {
-        Self {
-            table,
-            offset: HEADER_BYTES,
-            ordinal: 0,
-        }
+        Self { table, offset: HEADER_BYTES, ordinal: 0 }
     }
 
     /// The next structure and where it lies.
     pub(crate) fn next_placed(&mut self) -> Option<Result<(Place, Structure<'a>), Error>> {
-        let rest = self
-            .table
-            .get(self.offset..)
-            .filter(|rest| !rest.is_empty())?;
+        let rest = self.table.get(self.offset..).filter(|rest| !rest.is_empty())?;
         let next = self.read(rest);
         match next {
             // No overflow: the structure was found inside the table.
-            Ok((_, _, length)) => {
-                (self.offset, self.ordinal) = (self.offset + length, self.ordinal + 1)
-            }
+            Ok((_, _, length)) => (self.offset, self.ordinal) = (self.offset + length, self.ordinal + 1),
             Err(_) => self.offset = self.table.len(),
         }
         Some(next.map(|(place, structure, _)| (place, structure)))
@@ -179,34 +158,18 @@ impl<'a> Structures<'a> {
     fn read(&self, rest: &'a [u8]) -> Result<(Place, Structure<'a>, usize), Error> {
         let (offset, ordinal, remaining) = (self.offset, self.ordinal, rest.len());
         let (Ok(structure_type), Ok(length)) = (u16_at(rest, 0), u16_at(rest, 2)) else {
-            return Err(Error::Remainder {
-                ordinal,
-                offset,
-                remaining,
-            });
+            return Err(Error::Remainder { ordinal, offset, remaining });
         };
         let structure_type = StructureType(structure_type);
-        let at = Place {
-            structure_type,
-            ordinal,
-            offset,
-        };
+        let at = Place { structure_type, ordinal, offset };
         let size = usize::from(length);
         if size == 0 {
             return Err(Error::ZeroLength { at });
         }
         if size < STRUCTURE_HEADER_BYTES {
-            return Err(Error::StructureTooShort {
-                at,
-                length,
-                needed: STRUCTURE_HEADER_BYTES,
-            });
+            return Err(Error::StructureTooShort { at, length, needed: STRUCTURE_HEADER_BYTES });
         }
-        let bytes = rest.get(..size).ok_or(Error::PastEnd {
-            at,
-            length,
-            remaining,
-        })?;
+        let bytes = rest.get(..size).ok_or(Error::PastEnd { at, length, remaining })?;
         match Structure::decode(structure_type, length, bytes) {
             Ok(structure) => Ok((at, structure, size)),
             Err(Needs(needed)) => Err(Error::StructureTooShort { at, length, needed }),

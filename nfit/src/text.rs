@@ -17,21 +17,13 @@ impl<const N: usize> fmt::Display for FixedText<N> {
         while let [rest @ .., b' ' | 0] = name {
             name = rest;
         }
-        if name.is_empty() {
-            f.write_char('-')
-        } else {
-            name.escape_ascii().fmt(f)
-        }
+        if name.is_empty() { f.write_char('-') } else { name.escape_ascii().fmt(f) }
     }
 }
 
 /// Writes the names of the set bits, joined with `|`; bits without a name as one hexadecimal
 /// number; `none` for none.
-pub(crate) fn write_bits(
-    f: &mut fmt::Formatter<'_>,
-    bits: u64,
-    names: &[(u64, &str)],
-) -> fmt::Result {
+pub(crate) fn write_bits(f: &mut fmt::Formatter<'_>, bits: u64, names: &[(u64, &str)]) -> fmt::Result {
     if bits == 0 {
         return f.write_str("none");
     }
@@ -43,11 +35,7 @@ pub(crate) fn write_bits(
             separator = "|";
         }
     }
-    if rest != 0 {
-        write!(f, "{separator}{rest:#x}")
-    } else {
-        Ok(())
-    }
+    if rest != 0 { write!(f, "{separator}{rest:#x}") } else { Ok(()) }
 }
 
 /// A number of bytes, in the largest unit that says it exactly: `64 MiB`, `1536 KiB`, `513 B`.
@@ -81,11 +69,7 @@ pub(crate) struct Index(pub(crate) u16);
 
 impl fmt::Display for Index {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == 0 {
-            f.write_str("none")
-        } else {
-            write!(f, "{}", self.0)
-        }
+        if self.0 == 0 { f.write_str("none") } else { write!(f, "{}", self.0) }
     }
 }
 

@@ -30,10 +30,7 @@ fn exercise(bytes: &[u8]) {
             }
         }
     }
-    assert!(
-        structures <= bytes.len() / 4,
-        "more structures than the table has room for"
-    );
+    assert!(structures <= bytes.len() / 4, "more structures than the table has room for");
     let capabilities = nfit.capabilities();
     if let Err(error) = capabilities {
         assert!(
@@ -44,39 +41,24 @@ fn exercise(bytes: &[u8]) {
     match nfit.regions() {
         Err(error) => {
             one_line(&error.to_string());
-            assert!(
-                failed.is_none_or(|failed| failed == error),
-                "{failed:?} {error:?}"
-            );
+            assert!(failed.is_none_or(|failed| failed == error), "{failed:?} {error:?}");
         }
         Ok(regions) => {
             assert_eq!(failed, None);
             for region in &regions {
                 one_line(&region.to_string());
-                region
-                    .dimms
-                    .iter()
-                    .for_each(|dimm| one_line(&dimm.to_string()));
+                region.dimms.iter().for_each(|dimm| one_line(&dimm.to_string()));
                 assert!(region.length != 0 && region.spa_index != 0);
                 assert!(region.base % PAGE_BYTES == 0 && region.length % PAGE_BYTES == 0);
                 assert_eq!(region.base.checked_add(region.length), Some(region.end()));
             }
-            assert!(
-                regions.windows(2).all(|pair| pair[0].end() <= pair[1].base),
-                "regions overlap"
-            );
+            assert!(regions.windows(2).all(|pair| pair[0].end() <= pair[1].base), "regions overlap");
         }
     }
 }
 
 fn one_line(text: &str) {
-    assert!(
-        !text.is_empty()
-            && text
-                .chars()
-                .all(|character| (' '..='~').contains(&character)),
-        "{text:?}"
-    );
+    assert!(!text.is_empty() && text.chars().all(|character| (' '..='~').contains(&character)), "{text:?}");
 }
 
 #[test]
@@ -103,10 +85,7 @@ fn every_corrupted_byte_is_an_answer() {
                 bytes[position] = value;
                 // A smaller length takes bytes off the sum, and may by chance take off 0.
                 if value != table[position] && !(4..8).contains(&position) {
-                    assert!(
-                        Nfit::parse(&bytes).is_err(),
-                        "byte {position} set to {value} went unnoticed"
-                    );
+                    assert!(Nfit::parse(&bytes).is_err(), "byte {position} set to {value} went unnoticed");
                 }
                 fix_checksum(&mut bytes);
                 // Printing everything takes longest, so it is done for the flipped bits.
@@ -128,19 +107,13 @@ fn bounded(name: &str, table: Table) {
     let start = Instant::now();
     exercise(&bytes);
     let took = start.elapsed();
-    assert!(
-        took < Duration::from_secs(20),
-        "{name}: {took:?} for {} bytes",
-        bytes.len()
-    );
+    assert!(took < Duration::from_secs(20), "{name}: {took:?} for {} bytes", bytes.len());
 }
 
 #[test]
 fn large_tables_take_bounded_work() {
     let addresses: Vec<u64> = (0..8000).collect();
-    let mut mappings = Table::new()
-        .spa(&PERSISTENT, 1, 0, GIB)
-        .flush_hints(1, &addresses);
+    let mut mappings = Table::new().spa(&PERSISTENT, 1, 0, GIB).flush_hints(1, &addresses);
     let mut disks = Table::new();
     let mut neighbours = Table::new();
     let mut nested = Table::new();
@@ -149,11 +122,7 @@ fn large_tables_take_bounded_work() {
         mappings = mappings.mapping(1, 1, 0, 0, 0);
         neighbours = neighbours.spa(&PERSISTENT, number, base, 8192);
         nested = nested.spa(&VOLATILE, number, base, GIB);
-        let guid = if number % 2 == 0 {
-            PERSISTENT
-        } else {
-            PERSISTENT_DISK
-        };
+        let guid = if number % 2 == 0 { PERSISTENT } else { PERSISTENT_DISK };
         let base = if number % 2 == 0 { base } else { base + 8192 };
         disks = disks.spa(&guid, number, base, 8192);
     }

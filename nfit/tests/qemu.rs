@@ -13,10 +13,7 @@ const PERSIST_MEMCTRL: &[u8] = include_bytes!("data/qemu72-persist-memctrl.bin")
 fn listing(bytes: &[u8]) -> String {
     let nfit = Nfit::parse(bytes).unwrap();
     let mut lines = vec![nfit.to_string()];
-    lines.extend(
-        nfit.structures()
-            .map(|structure| structure.unwrap().to_string()),
-    );
+    lines.extend(nfit.structures().map(|structure| structure.unwrap().to_string()));
     for region in nfit.regions().unwrap() {
         lines.push(region.to_string());
         lines.extend(region.dimms.iter().map(ToString::to_string));
@@ -67,21 +64,10 @@ fn an_unarmed_nvdimm_is_read_only() {
 
 #[test]
 fn persistence_options_are_capabilities() {
-    let cpu = Nfit::parse(PERSIST_CPU)
-        .unwrap()
-        .capabilities()
-        .unwrap()
-        .unwrap();
+    let cpu = Nfit::parse(PERSIST_CPU).unwrap().capabilities().unwrap().unwrap();
     assert!(cpu.cpu_cache_flush() && cpu.memory_controller_flush() && !cpu.memory_mirroring());
-    assert_eq!(
-        cpu.to_string(),
-        "capabilities: cpu cache flush, memory controller flush"
-    );
-    let memctrl = Nfit::parse(PERSIST_MEMCTRL)
-        .unwrap()
-        .capabilities()
-        .unwrap()
-        .unwrap();
+    assert_eq!(cpu.to_string(), "capabilities: cpu cache flush, memory controller flush");
+    let memctrl = Nfit::parse(PERSIST_MEMCTRL).unwrap().capabilities().unwrap().unwrap();
     assert!(!memctrl.cpu_cache_flush() && memctrl.memory_controller_flush());
     assert_eq!(memctrl.to_string(), "capabilities: memory controller flush");
     assert!(listing(PERSIST_CPU).contains("\nregion 2: "));

@@ -7,11 +7,7 @@ use common::{HEADER, MAPPING, PERSISTENT, SPA, Table, VOLATILE, fix_checksum, fi
 use nfit::{Error, FixedText, Nfit, Place, Structure, StructureType};
 
 fn place(structure_type: StructureType, ordinal: usize, offset: usize) -> Place {
-    Place {
-        structure_type,
-        ordinal,
-        offset,
-    }
+    Place { structure_type, ordinal, offset }
 }
 
 /// All items of the iterator.
@@ -23,16 +19,10 @@ fn items(bytes: &[u8]) -> Vec<Result<Structure<'_>, Error>> {
 fn only_error(bytes: &[u8]) -> Error {
     let mut items = items(bytes);
     let last = items.pop().unwrap().unwrap_err();
-    assert!(
-        items.iter().all(Result::is_ok),
-        "iteration went on after an error: {items:?}"
-    );
+    assert!(items.iter().all(Result::is_ok), "iteration went on after an error: {items:?}");
     // The other ways in give the same answer.
     assert_eq!(Nfit::parse(bytes).unwrap().regions().unwrap_err(), last);
-    assert_eq!(
-        Nfit::parse(bytes).unwrap().capabilities().unwrap_err(),
-        last
-    );
+    assert_eq!(Nfit::parse(bytes).unwrap().capabilities().unwrap_err(), last);
     last
 }
 
@@ -40,21 +30,9 @@ fn only_error(bytes: &[u8]) -> Error {
 fn one_of_everything_prints_one_line_each() {
     let bytes = Table::everything().finish();
     let nfit = Nfit::parse(&bytes).unwrap();
-    assert_eq!(
-        nfit.to_string(),
-        format!(
-            "nfit: oem DAXIOM table TEST revision 1 length {}",
-            bytes.len()
-        )
-    );
-    assert_eq!(
-        (nfit.oem_id(), nfit.revision(), nfit.oem_revision()),
-        (FixedText(*b"DAXIOM"), 1, 7)
-    );
-    let lines: Vec<_> = nfit
-        .structures()
-        .map(|structure| structure.unwrap().to_string())
-        .collect();
+    assert_eq!(nfit.to_string(), format!("nfit: oem DAXIOM table TEST revision 1 length {}", bytes.len()));
+    assert_eq!((nfit.oem_id(), nfit.revision(), nfit.oem_revision()), (FixedText(*b"DAXIOM"), 1, 7));
+    let lines: Vec<_> = nfit.structures().map(|structure| structure.unwrap().to_string()).collect();
     let expected = [
         "spa 1: persistent memory 0x100000000..0x140000000 (1 GiB) proximity 5 attribute WB|NV",
         "mapping: handle 0x12345 (dimm 5 channel 4 controller 3 socket 2 node 1) physical id 17 region id 4 \
@@ -78,47 +56,21 @@ fn one_of_everything_prints_one_line_each() {
 fn fields_behind_the_line_are_decoded() {
     let bytes = Table::everything().finish();
     let items = items(&bytes);
-    let Ok(Structure::Interleave(interleave)) = items[2] else {
-        panic!()
-    };
+    let Ok(Structure::Interleave(interleave)) = items[2] else { panic!() };
     assert_eq!(interleave.line_offsets().collect::<Vec<_>>(), [0, 2, 4]);
-    let Ok(Structure::ControlRegion(control)) = items[5] else {
-        panic!()
-    };
+    let Ok(Structure::ControlRegion(control)) = items[5] else { panic!() };
     let windows = control.block_control_windows.unwrap();
-    assert_eq!(
-        (windows.number, windows.window_size, windows.flags),
-        (2, 0x2000, 1)
-    );
-    assert_eq!(
-        (
-            windows.command_register_offset,
-            windows.command_register_size
-        ),
-        (8, 9)
-    );
-    assert_eq!(
-        (windows.status_register_offset, windows.status_register_size),
-        (10, 11)
-    );
+    assert_eq!((windows.number, windows.window_size, windows.flags), (2, 0x2000, 1));
+    assert_eq!((windows.command_register_offset, windows.command_register_size), (8, 9));
+    assert_eq!((windows.status_register_offset, windows.status_register_size), (10, 11));
     assert_eq!(control.manufactured(), None);
 }
 
 #[test]
 fn many_flush_hints_are_one_short_line() {
-    let bytes = Table::new()
-        .flush_hints(1, &[1, 2, 3, 4, 5, 6])
-        .flush_hints(2, &[])
-        .finish();
-    let lines: Vec<_> = items(&bytes)
-        .into_iter()
-        .map(|item| item.unwrap().to_string())
-        .collect();
-    assert!(
-        lines[0].ends_with("addresses 6 at 0x1 0x2 0x3 0x4 +2 more"),
-        "{}",
-        lines[0]
-    );
+    let bytes = Table::new().flush_hints(1, &[1, 2, 3, 4, 5, 6]).flush_hints(2, &[]).finish();
+    let lines: Vec<_> = items(&bytes).into_iter().map(|item| item.unwrap().to_string()).collect();
+    assert!(lines[0].ends_with("addresses 6 at 0x1 0x2 0x3 0x4 +2 more"), "{}", lines[0]);
     assert!(lines[1].ends_with("addresses 0"), "{}", lines[1]);
 }
 
@@ -138,14 +90,7 @@ fn the_location_cookie_is_read_only_if_flagged() {
     let bytes = spa(1, &[0xef, 0xcd, 0, 0, 0, 0, 0, 0]);
     assert!(!items(&bytes)[0].unwrap().to_string().contains("cookie"));
     let at = place(StructureType::SPA_RANGE, 0, HEADER);
-    assert_eq!(
-        only_error(&spa(4, &[])),
-        Error::StructureTooShort {
-            at,
-            length: 56,
-            needed: 64
-        }
-    );
+    assert_eq!(only_error(&spa(4, &[])), Error::StructureTooShort { at, length: 56, needed: 64 });
 }
 
 #[test]
@@ -168,117 +113,65 @@ fn bytes_after_the_table_are_ignored() {
 #[test]
 fn a_bad_header_is_named() {
     let good = Table::everything().finish();
-    assert_eq!(
-        Nfit::parse(&good[..39]).unwrap_err(),
-        Error::HeaderTruncated { given: 39 }
-    );
-    assert_eq!(
-        Nfit::parse(&[]).unwrap_err(),
-        Error::HeaderTruncated { given: 0 }
-    );
+    assert_eq!(Nfit::parse(&good[..39]).unwrap_err(), Error::HeaderTruncated { given: 39 });
+    assert_eq!(Nfit::parse(&[]).unwrap_err(), Error::HeaderTruncated { given: 0 });
 
     let mut bytes = good.clone();
     bytes[..4].copy_from_slice(b"APIC");
     fix_checksum(&mut bytes);
     let error = Nfit::parse(&bytes).unwrap_err();
-    assert_eq!(
-        error,
-        Error::Signature {
-            found: FixedText(*b"APIC")
-        }
-    );
-    assert_eq!(
-        error.to_string(),
-        "nfit header: signature is APIC, not NFIT"
-    );
+    assert_eq!(error, Error::Signature { found: FixedText(*b"APIC") });
+    assert_eq!(error.to_string(), "nfit header: signature is APIC, not NFIT");
 
     for length in [0u32, 36, 39] {
         let mut bytes = good.clone();
         bytes[4..8].copy_from_slice(&length.to_le_bytes());
-        assert_eq!(
-            Nfit::parse(&bytes).unwrap_err(),
-            Error::LengthTooShort { length }
-        );
+        assert_eq!(Nfit::parse(&bytes).unwrap_err(), Error::LengthTooShort { length });
     }
     let (length, given) = (u32::try_from(good.len()).unwrap(), good.len() - 1);
     let error = Nfit::parse(&good[..given]).unwrap_err();
     assert_eq!(error, Error::LengthPastBytes { length, given });
-    assert_eq!(
-        error.to_string(),
-        format!("nfit header: length field is {length}, only {given} bytes given")
-    );
+    assert_eq!(error.to_string(), format!("nfit header: length field is {length}, only {given} bytes given"));
     let mut bytes = good.clone();
     bytes[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
     assert_eq!(
         Nfit::parse(&bytes).unwrap_err(),
-        Error::LengthPastBytes {
-            length: u32::MAX,
-            given: good.len()
-        }
+        Error::LengthPastBytes { length: u32::MAX, given: good.len() }
     );
 
     let mut bytes = good.clone();
     bytes[9] = bytes[9].wrapping_add(3);
     let error = Nfit::parse(&bytes).unwrap_err();
     assert_eq!(error, Error::Checksum { length, sum: 3 });
-    let text =
-        format!("nfit header: checksum is wrong, the table's {length} bytes sum to 0x3, not 0");
+    let text = format!("nfit header: checksum is wrong, the table's {length} bytes sum to 0x3, not 0");
     assert_eq!(error.to_string(), text);
 }
 
 #[test]
 fn a_structure_of_length_0_is_named() {
-    let bytes = Table::new()
-        .spa(&PERSISTENT, 1, 0, 4096)
-        .raw(&[1, 0, 0, 0])
-        .finish();
+    let bytes = Table::new().spa(&PERSISTENT, 1, 0, 4096).raw(&[1, 0, 0, 0]).finish();
     let error = only_error(&bytes);
-    assert_eq!(
-        error,
-        Error::ZeroLength {
-            at: place(StructureType::REGION_MAPPING, 1, HEADER + SPA)
-        }
-    );
+    assert_eq!(error, Error::ZeroLength { at: place(StructureType::REGION_MAPPING, 1, HEADER + SPA) });
     let text = "region mapping structure (type 1, ordinal 1, byte offset 96): length is 0";
     assert_eq!(error.to_string(), text);
 }
 
 #[test]
 fn a_structure_below_its_minimum_is_named() {
-    let minimums = [
-        (0, 56),
-        (1, 48),
-        (2, 16),
-        (3, 8),
-        (4, 32),
-        (5, 40),
-        (6, 16),
-        (7, 16),
-        (8, 4),
-    ];
+    let minimums = [(0, 56), (1, 48), (2, 16), (3, 8), (4, 32), (5, 40), (6, 16), (7, 16), (8, 4)];
     for (number, needed) in minimums {
         let at = place(StructureType(number), 1, HEADER + SPA);
         for length in 1..u16::try_from(needed).unwrap() {
             let bytes = Table::new().spa(&PERSISTENT, 1, 0, 4096);
-            let bytes = bytes
-                .raw(&number.to_le_bytes())
-                .raw(&length.to_le_bytes())
-                .raw(&[0; 64])
-                .finish();
+            let bytes = bytes.raw(&number.to_le_bytes()).raw(&length.to_le_bytes()).raw(&[0; 64]).finish();
             // A length that does not even cover type and length is refused before the type is
             // looked at.
             let needed = if length < 4 { 4 } else { needed };
-            assert_eq!(
-                only_error(&bytes),
-                Error::StructureTooShort { at, length, needed }
-            );
+            assert_eq!(only_error(&bytes), Error::StructureTooShort { at, length, needed });
         }
         let body = vec![0; needed - 4];
         let bytes = Table::new().structure(number, &body).finish();
-        assert!(
-            items(&bytes)[0].is_ok(),
-            "type {number} with its minimum of {needed} bytes"
-        );
+        assert!(items(&bytes)[0].is_ok(), "type {number} with its minimum of {needed} bytes");
     }
 }
 
@@ -287,55 +180,31 @@ fn a_list_longer_than_its_structure_is_named() {
     // (structure, where its count is, count, bytes it would need)
     let cases = [
         (Table::new().interleave(1, &[1, 2]), 8, 3u32, 28),
-        (
-            Table::new().interleave(1, &[1, 2]),
-            8,
-            u32::MAX,
-            16 + 4 * u32::MAX as usize,
-        ),
+        (Table::new().interleave(1, &[1, 2]), 8, u32::MAX, 16 + 4 * u32::MAX as usize),
         (Table::new().flush_hints(1, &[1, 2]), 8, 3, 40),
-        (
-            Table::new().flush_hints(1, &[1, 2]),
-            8,
-            0xffff,
-            16 + 8 * 0xffff,
-        ),
+        (Table::new().flush_hints(1, &[1, 2]), 8, 0xffff, 16 + 8 * 0xffff),
         (Table::new().control(1), 30, 1, 80),
     ];
     for (table, field, count, needed) in cases {
         let mut bytes = table.finish();
         let length = u16::try_from(bytes.len() - HEADER).unwrap();
         let width = if field == 30 { 2 } else { 4 };
-        bytes[HEADER + field..HEADER + field + width]
-            .copy_from_slice(&count.to_le_bytes()[..width]);
+        bytes[HEADER + field..HEADER + field + width].copy_from_slice(&count.to_le_bytes()[..width]);
         fix_up(&mut bytes);
         let structure_type = StructureType(bytes[HEADER].into());
         let at = place(structure_type, 0, HEADER);
-        assert_eq!(
-            only_error(&bytes),
-            Error::StructureTooShort { at, length, needed }
-        );
+        assert_eq!(only_error(&bytes), Error::StructureTooShort { at, length, needed });
     }
 }
 
 #[test]
 fn a_structure_past_the_end_is_named() {
-    let mut bytes = Table::new()
-        .spa(&PERSISTENT, 1, 0, 4096)
-        .mapping(1, 1, 0, 0, 0)
-        .finish();
+    let mut bytes = Table::new().spa(&PERSISTENT, 1, 0, 4096).mapping(1, 1, 0, 0, 0).finish();
     bytes[HEADER + SPA + 2] += 1;
     fix_checksum(&mut bytes);
     let error = only_error(&bytes);
     let at = place(StructureType::REGION_MAPPING, 1, HEADER + SPA);
-    assert_eq!(
-        error,
-        Error::PastEnd {
-            at,
-            length: 49,
-            remaining: MAPPING
-        }
-    );
+    assert_eq!(error, Error::PastEnd { at, length: 49, remaining: MAPPING });
     let text = "region mapping structure (type 1, ordinal 1, byte offset 96): length is 49, only 48 \
                 bytes are left in the table";
     assert_eq!(error.to_string(), text);
@@ -345,41 +214,20 @@ fn a_structure_past_the_end_is_named() {
 fn an_odd_remainder_is_named() {
     for remaining in 1..4 {
         let rest = vec![0; remaining];
-        let bytes = Table::new()
-            .spa(&PERSISTENT, 1, 0, 4096)
-            .raw(&rest)
-            .finish();
+        let bytes = Table::new().spa(&PERSISTENT, 1, 0, 4096).raw(&rest).finish();
         let error = only_error(&bytes);
-        assert_eq!(
-            error,
-            Error::Remainder {
-                ordinal: 1,
-                offset: HEADER + SPA,
-                remaining
-            }
-        );
-        assert!(
-            error
-                .to_string()
-                .starts_with("nfit structure (ordinal 1, byte offset 96): ")
-        );
+        assert_eq!(error, Error::Remainder { ordinal: 1, offset: HEADER + SPA, remaining });
+        assert!(error.to_string().starts_with("nfit structure (ordinal 1, byte offset 96): "));
     }
 }
 
 #[test]
 fn capabilities_are_believed_once() {
     let bytes = Table::new().capabilities(1, 2).finish();
-    let capabilities = Nfit::parse(&bytes)
-        .unwrap()
-        .capabilities()
-        .unwrap()
-        .unwrap();
+    let capabilities = Nfit::parse(&bytes).unwrap().capabilities().unwrap().unwrap();
     assert!(capabilities.memory_controller_flush() && !capabilities.cpu_cache_flush());
     let bytes = Table::new().capabilities(1, 2).capabilities(1, 3).finish();
-    let (first, at) = (
-        place(StructureType::CAPABILITIES, 0, 40),
-        place(StructureType::CAPABILITIES, 1, 56),
-    );
+    let (first, at) = (place(StructureType::CAPABILITIES, 0, 40), place(StructureType::CAPABILITIES, 1, 56));
     let error = Nfit::parse(&bytes).unwrap().capabilities().unwrap_err();
     assert_eq!(error, Error::DuplicateCapabilities { at, first });
 }

@@ -92,7 +92,8 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 /// A command of e2fsprogs, found where Debian puts it even if the caller's PATH has no sbin.
 fn tool(name: &str) -> Command {
-    let place = ["/usr/sbin", "/sbin"].map(|dir| Path::new(dir).join(name)).into_iter().find(|path| path.exists());
+    let place =
+        ["/usr/sbin", "/sbin"].map(|dir| Path::new(dir).join(name)).into_iter().find(|path| path.exists());
     Command::new(place.unwrap_or_else(|| name.into()))
 }
 

@@ -69,7 +69,9 @@ impl Vm {
             match self.output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(bytes) => self.transcript.push_str(&String::from_utf8_lossy(&bytes)),
                 Err(RecvTimeoutError::Timeout) => self.fail(&format!("no {pattern:?} in {PATIENCE:?}")),
-                Err(RecvTimeoutError::Disconnected) => self.fail(&format!("the machine ended before {pattern:?}")),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.fail(&format!("the machine ended before {pattern:?}"))
+                }
             }
         }
     }

@@ -25,14 +25,18 @@ fn pattern(seed: u64, len: usize) -> Vec<u8> {
 fn expect_same_digests(image: &Image, files: &BTreeMap<String, Vec<u8>>, args: &[&str]) {
     // Commands of bounded length: a few hundred files each.
     let names: Vec<&String> = files.keys().collect();
-    let commands: Vec<String> = names.chunks(200).map(|part| {
-        let words: Vec<String> = part.iter().map(|name| format!("/{name}")).collect();
-        format!("sha256sum {}", words.join(" "))
-    }).collect();
+    let commands: Vec<String> = names
+        .chunks(200)
+        .map(|part| {
+            let words: Vec<String> = part.iter().map(|name| format!("/{name}")).collect();
+            format!("sha256sum {}", words.join(" "))
+        })
+        .collect();
     let printed = Run::new(&commands.join("\n")).pmem(image).args(args).ok();
     let mut seen = 0;
     for line in printed.lines() {
-        let (digest, name) = line.split_once("  /").unwrap_or_else(|| panic!("not a line of sha256sum: {line:?}"));
+        let (digest, name) =
+            line.split_once("  /").unwrap_or_else(|| panic!("not a line of sha256sum: {line:?}"));
         let contents = files.get(name).unwrap_or_else(|| panic!("{name} is not ours"));
         assert_eq!(digest, sha256(contents), "{name}, {} bytes", contents.len());
         seen += 1;
@@ -58,7 +62,13 @@ fn a_tree_of_2000_files_up_to_200_mib_reads_back_bit_for_bit() {
             1..=6 => (number * 37) as usize % 20_000,
             7 => 12 * 4096 - 1 + number as usize % 3,
             8 => (number * 1013) as usize % 150_000,
-            _ => if number % 100 == 9 { 2_000_000 } else { 4096 * (number as usize % 40) },
+            _ => {
+                if number % 100 == 9 {
+                    2_000_000
+                } else {
+                    4096 * (number as usize % 40)
+                }
+            }
         };
         files.insert(format!("d{}/e{}/file-{number}", number % 7, number % 13), pattern(number, len));
     }
@@ -84,9 +94,11 @@ fn a_sparse_file_reads_as_zeros_where_it_has_no_blocks() {
         file.write_all_at(b"X", place).expect("a byte");
     }
     let image = Image::ext2_of(64 * MIB, tree.path());
-    let script = places.map(|place| format!("io -r -c 'pread -q -v {place} 2' -c 'pread -q -v {} 2' /sparse", place - 4096));
+    let script = places
+        .map(|place| format!("io -r -c 'pread -q -v {place} 2' -c 'pread -q -v {} 2' /sparse", place - 4096));
     let printed = Run::new(&script.join("\n")).pmem(&image).ok();
-    let bytes: Vec<&str> = printed.lines().filter_map(|line| line.split("  ").nth(1)).map(str::trim).collect();
+    let bytes: Vec<&str> =
+        printed.lines().filter_map(|line| line.split("  ").nth(1)).map(str::trim).collect();
     // The first is the last byte of the file: one byte there.
     assert_eq!(bytes, ["58 00", "00 00", "58 00", "00 00", "58 00", "00 00", "58", "00 00"], "{printed}");
     image.expect_clean();
@@ -113,7 +125,8 @@ fn a_hole_that_was_read_through_a_mapping_can_be_written_through_it() {
     let printed = Run::new(script).pmem(&image).ok();
     assert!(printed.contains("00 00 00 00") && printed.contains("7a 7a 7a 7a 00 00 00 00"), "{printed}");
     let counter = |name: &str| {
-        let line = printed.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("no {name}"));
+        let line =
+            printed.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("no {name}"));
         line.trim().parse::<u64>().expect("a number")
     };
     assert_eq!(counter("fault.zero-page "), 1);

@@ -4,10 +4,8 @@
 
 /// GUIDs as they lie in the table.
 pub const VOLATILE: [u8; 16] = *b"\x4f\x94\x05\x73\xda\xfd\xe3\x44\xb1\x6c\x3f\x22\xd2\x52\xe5\xd0";
-pub const PERSISTENT: [u8; 16] =
-    *b"\x79\xd3\xf0\x66\xf3\xb4\x74\x40\xac\x43\x0d\x33\x18\xb7\x8c\xdb";
-pub const PERSISTENT_DISK: [u8; 16] =
-    *b"\xc9\x02\xea\x5c\x07\x4d\xd3\x69\x26\x9f\x44\x96\xfb\xe0\x96\xf9";
+pub const PERSISTENT: [u8; 16] = *b"\x79\xd3\xf0\x66\xf3\xb4\x74\x40\xac\x43\x0d\x33\x18\xb7\x8c\xdb";
+pub const PERSISTENT_DISK: [u8; 16] = *b"\xc9\x02\xea\x5c\x07\x4d\xd3\x69\x26\x9f\x44\x96\xfb\xe0\x96\xf9";
 
 /// Offset of the first structure, and lengths of the structures of fixed length.
 pub const HEADER: usize = 40;
@@ -56,9 +54,7 @@ impl Table {
     /// A structure of any type: type and length are put before `body`.
     pub fn structure(self, structure_type: u16, body: &[u8]) -> Self {
         let length = u16::try_from(body.len() + 4).unwrap();
-        self.raw(&structure_type.to_le_bytes())
-            .raw(&length.to_le_bytes())
-            .raw(body)
+        self.raw(&structure_type.to_le_bytes()).raw(&length.to_le_bytes()).raw(body)
     }
 
     /// An SPA range with flags 2, proximity domain 5 and attribute WB|NV.

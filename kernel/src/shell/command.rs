@@ -1,0 +1,106 @@
+//! What a command is: its entry in the table, and how it fails.
+
+use alloc::string::String;
+use core::fmt;
+use core::ops::RangeInclusive;
+
+use cli::opts::Opts;
+
+use super::Shell;
+
+/// What a command's function returns.
+pub(crate) type Done = Result<(), Failure>;
+
+/// How a command fails.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// With something still to be said, after `CMD: `.
+    Complaint(String),
+    /// As [`Complaint`](Self::Complaint), but it ends a program with more to do, as a signal would.
+    Fault(String),
+    /// Everything was said already.
+    Said,
+    /// Its output could not be written; [`Output`](super::output::Output) knows why.
+    Output,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+impl From<fmt::Error> for Failure {
+    fn from(_: fmt::Error) -> Self {
+        Self::Output
+    }
+}
+
+/// Any text makes a complaint.
+pub(crate) fn complaint(text: impl fmt::Display) -> Failure {
+    Failure::Complaint(alloc::format!("{text}"))
+}
+
+/// Names what a failure is about: `what: why`.
+pub(crate) trait On<T> {
+    /// The failure, about `what`.
+    fn on(self, what: &str) -> Result<T, Failure>;
+}
+
+impl<T, E: fmt::Display> On<T> for Result<T, E> {
+    fn on(self, what: &str) -> Result<T, Failure> {
+        self.map_err(|why| Failure::Complaint(alloc::format!("{what}: {why}")))
+    }
+}
+
+/// A command.
+pub(crate) struct Command {
+    /// What is typed.
+    pub(crate) name: &'static str,
+    /// Its operands, for people.
+    pub(crate) operands: &'static str,
+    /// What it does, in a line.
+    pub(crate) about: &'static str,
+    /// Its options, for people: letter with value, and what it does.
+    pub(crate) options: &'static [(&'static str, &'static str)],
+    /// Its options, as [`Opts::parse`] takes them.
+    pub(crate) spec: &'static str,
+    /// How many operands it takes.
+    pub(crate) count: RangeInclusive<usize>,
+    /// Runs it.
+    pub(crate) run: fn(&mut Shell, &Opts<'_>) -> Done,
+}
+
+/// More operands than anyone types.
+pub(crate) const ANY: usize = usize::MAX;
+
+impl Command {
+    /// `ls [-l] [-a] [PATH...]`.
+    pub(crate) fn synopsis(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(|f| {
+            f.write_str(self.name)?;
+            for (option, _) in self.options {
+                write!(f, " [{option}]")?;
+            }
+            if self.operands.is_empty() { Ok(()) } else { write!(f, " {}", self.operands) }
+        })
+    }
+
+    /// Sorts the arguments.
+    ///
+    /// # Errors
+    /// An unknown option, too few operands, too many.
+    pub(crate) fn parse<'a>(&self, args: &'a [String]) -> Result<Opts<'a>, Failure> {
+        let opts = Opts::parse(self.spec, args).map_err(complaint)?;
+        check_count(&opts, &self.count)?;
+        Ok(opts)
+    }
+}
+
+/// Complains about a missing operand or the first that is too much.
+pub(crate) fn check_count(opts: &Opts<'_>, count: &RangeInclusive<usize>) -> Done {
+    let operands = opts.operands();
+    if operands.len() < *count.start() {
+        return Err(complaint("missing operand"));
+    }
+    match operands.get(*count.end()) {
+        Some(extra) => Err(complaint(format_args!("extra operand '{extra}'"))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,124 @@
+//! Where a command's output goes: the console, COM2 in exec mode, or the file after `>`.
+//!
+//! Output is collected to whole lines or 4 KiB. On the console, Ctrl-C is looked for whenever something is passed on;
+//! other keys wait for the next prompt.
+
+use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::command::{Done, Failure};
+use super::text;
+use crate::console::{self, Stream};
+use crate::machine::File;
+
+const COLLECT: usize = 4096;
+const COLLECT_FOR_FILE: usize = 64 << 10;
+const CTRL_C: u8 = 3;
+
+/// Standard output. Writing to it through [`fmt::Write`] takes the shell's text and passes on the bytes it stands for.
+#[derive(Default)]
+pub(crate) struct Output {
+    collected: Vec<u8>,
+    file: Option<Redirected>,
+    /// Typed while a command ran.
+    typed: VecDeque<u8>,
+    failure: Option<Failure>,
+}
+
+struct Redirected {
+    file: File,
+    offset: u64,
+    name: String,
+}
+
+impl Output {
+    /// From here on, everything goes to `file`, from byte `offset` on. `name` is for messages.
+    pub(super) fn redirect(&mut self, file: File, offset: u64, name: &str) {
+        self.file = Some(Redirected { file, offset, name: name.to_string() });
+    }
+
+    /// The command is over: passes on what is left, and goes back to the console.
+    pub(super) fn finish(&mut self) -> Done {
+        let flushed = self.flush();
+        self.file = None;
+        self.collected.clear();
+        match self.failure.take() {
+            Some(failure) => Err(failure),
+            None => flushed,
+        }
+    }
+
+    /// Writes bytes as they are.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Done {
+        self.collected.extend_from_slice(bytes);
+        let ready = match self.file {
+            Some(_) => self.collected.len() >= COLLECT_FOR_FILE,
+            None => self.collected.len() >= COLLECT || bytes.ends_with(b"\n"),
+        };
+        if ready { self.flush() } else { Ok(()) }
+    }
+
+    /// Passes on what was collected.
+    pub(crate) fn flush(&mut self) -> Done {
+        if self.collected.is_empty() {
+            return Ok(());
+        }
+        let bytes = core::mem::take(&mut self.collected);
+        let Some(to) = &mut self.file else {
+            console::write(Stream::Out, &bytes);
+            return self.poll();
+        };
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            match to.file.write_at(to.offset, rest) {
+                Ok(n) if n > 0 => {
+                    to.offset += n as u64;
+                    rest = &rest[n..];
+                }
+                outcome => {
+                    let why = outcome.err().unwrap_or(fs::Errno::NoSpace.into());
+                    return self.fail(Failure::Complaint(alloc::format!("{}: {why}", to.name)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the keyboard: a command that runs for long calls this now and then.
+    ///
+    /// # Errors
+    /// [`Failure::Interrupted`] after Ctrl-C.
+    pub(crate) fn poll(&mut self) -> Done {
+        if console::exec_mode() {
+            return Ok(());
+        }
+        while let Some(byte) = console::try_read() {
+            if byte == CTRL_C {
+                self.typed.clear();
+                self.collected.clear();
+                return self.fail(Failure::Interrupted);
+            }
+            self.typed.push_back(byte);
+        }
+        Ok(())
+    }
+
+    /// The next byte typed.
+    pub(super) fn read_key(&mut self) -> u8 {
+        self.typed.pop_front().unwrap_or_else(console::read)
+    }
+
+    /// Remembers a failure, for those who write through [`fmt::Write`] and only learn that there was one.
+    fn fail(&mut self, failure: Failure) -> Done {
+        self.failure = Some(failure);
+        Err(Failure::Output)
+    }
+}
+
+impl fmt::Write for Output {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.bytes(&text::encode(text)).map_err(|_| fmt::Error)
+    }
+}
