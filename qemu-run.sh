@@ -180,8 +180,8 @@ finish() {
 # With --exec nobody has seen the console: what it said from the panic on, or its last lines.
 show_panic() {
     [[ $exec_mode == yes && -s $temporary/console ]] || return 0
-    if grep -aqi panic "$temporary/console"; then
-        sed -n '/[Pp][Aa][Nn][Ii][Cc]/,$p' "$temporary/console"
+    if grep -aq 'KERNEL PANIC' "$temporary/console"; then
+        sed -n '/KERNEL PANIC/,$p' "$temporary/console"
     else
         tail -n 20 "$temporary/console"
     fi | tr -d '\r' >&2
@@ -218,8 +218,7 @@ build_paths "$profile" "$firmware"
 if [[ $build == yes ]]; then
     needs=(qemu)
     [[ $firmware == bios ]] || needs+=(uefi)
-    build_locked setup "${needs[@]}"
-    build_all "$profile" "$firmware"
+    build_all "$profile" "$firmware" "${needs[@]}"
 fi
 have qemu-system-x86_64 || die "qemu-system-x86_64" "not found (without --no-build it would be installed)"
 [[ -f $BOOT_IMAGE ]] || die "$BOOT_IMAGE" "not built yet: run without --no-build"

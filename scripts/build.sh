@@ -4,7 +4,8 @@
 #   scripts/build.sh [--debug] [--uefi]       builds, then prints the two files' names
 #
 #   build_paths PROFILE FIRMWARE    only sets KERNEL_ELF and BOOT_IMAGE (for --no-build)
-#   build_all PROFILE FIRMWARE      sets up what is missing, builds both, sets the same two
+#   build_all PROFILE FIRMWARE [PURPOSE...]
+#                                   sets up what is missing (for the purposes, too), builds both, sets the same two
 #   build_locked COMMAND...         runs COMMAND while no other build of this checkout runs
 #   kernel_cargo COMMAND OPTION...  cargo for the kernel's target
 #
@@ -28,7 +29,7 @@ build_paths() {
 
 build_all() {
     build_paths "$1" "$2"
-    build_locked build_steps "$1" "$2"
+    build_locked build_steps "$@"
 }
 
 # In a subshell, which lets go of the lock however it ends; QEMU, started later, never inherits it.
@@ -46,7 +47,7 @@ build_locked() {
 
 build_steps() {
     local profile=$1 firmware=$2 notice
-    setup build
+    setup build "${@:3}"
 
     # Nothing to do takes half a second and says nothing; whoever waits longer is told what for.
     announce "building the kernel and the $firmware image (up to 6 minutes the first time)" &

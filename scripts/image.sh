@@ -35,12 +35,12 @@ add_image() {
     size=$(stat -Lc %s -- "$file")
     ((size >= IMAGE_PAGE)) || die "$file" "is too small for an NVDIMM: $size bytes, it takes $IMAGE_PAGE"
     ((size % IMAGE_PAGE == 0)) || die "$file" "its size, $size bytes, is not a multiple of $IMAGE_PAGE as an NVDIMM's must be"
-    # Opened for reading, which is enough for a lock and cannot harm.
+    # Opened for reading, which is enough for a lock and cannot harm. The seconds are for a machine just killed.
     exec {lock}<"$file" || die "$file" "cannot be opened"
     if [[ $readonly == on ]]; then
-        flock -n -s "$lock" || die "$file" "is busy: a running machine writes to it"
+        flock -w 3 -s "$lock" || die "$file" "is busy: a running machine writes to it"
     else
-        flock -n -x "$lock" || die "$file" "is busy: another running machine uses it"
+        flock -w 3 -x "$lock" || die "$file" "is busy: another running machine uses it"
     fi
     if have losetup && [[ -n $(losetup -j "$file" 2>/dev/null) ]]; then
         die "$file" "is busy: it is attached to a loop device (losetup -j FILE shows which)"

@@ -20,6 +20,7 @@ PATH=$PATH:/usr/sbin:/sbin
 # Debian's first version that builds the kernel (-Zjson-target-spec), and the nightly for everybody else.
 RUST_MINOR=96
 PINNED_NIGHTLY=nightly-2026-05-20
+DEBIAN_LLVM_TOOLS=/usr/lib/rustlib/x86_64-unknown-linux-gnu/bin
 
 say() { printf '%s: %s\n' "$program" "$1${2:+: $2}" >&2; }
 die() { say "$@"; exit 125; }
@@ -27,7 +28,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 setup() {
     choose_toolchain
-    local packages=() purpose
+    local packages=() links=() purpose
     for purpose in "$@"; do
         case $purpose in
         qemu)
@@ -39,8 +40,8 @@ setup() {
         build)
             # cargo fetches crates over https; a fresh machine may know no certificates.
             [[ -d /etc/ssl/certs || -d /etc/pki ]] || packages+=(ca-certificates)
+            have cc || packages+=(gcc libc6-dev)
             [[ $toolchain != debian ]] || missing_debian_rust
-            [[ $toolchain == debian ]] || have cc || packages+=(gcc libc6-dev)
             ;;
         lint)
             if [[ $toolchain == debian ]]; then
@@ -50,7 +51,7 @@ setup() {
             ;;
         esac
     done
-    ((${#packages[@]} == 0)) || install_packages "${packages[@]}"
+    ((${#packages[@]} + ${#links[@]} == 0)) || install_missing
     if [[ " $* " == *' build '* || " $* " == *' lint '* ]]; then use_toolchain; fi
 }
 
@@ -71,36 +72,44 @@ debian_rust_works() {
         ((BASH_REMATCH[1] >= RUST_MINOR))
 }
 
-# Adds to the caller's `packages`.
+# Adds to setup's `packages`, and to `links`: `bootloader` looks for three of LLVM's tools in the sysroot, where Debian
+# does not put them.
 missing_debian_rust() {
+    local tool
     debian_rust_works || packages+=(rustc-web cargo-web rust-web-src)
-    have cc || packages+=(gcc libc6-dev)
     [[ -x /usr/lib/llvm-22/bin/llvm-objcopy ]] || packages+=(llvm-22)
     [[ -x /usr/lib/llvm-22/bin/lld ]] || packages+=(lld-22)
+    for tool in rust-lld llvm-objcopy llvm-objdump; do
+        [[ -x $DEBIAN_LLVM_TOOLS/$tool ]] || links+=("ln -sf /usr/lib/llvm-22/bin/${tool#rust-} $DEBIAN_LLVM_TOOLS/$tool")
+    done
 }
 
-install_packages() {
-    have apt-get || die "set-up" "this machine lacks $* (Debian's names) and has no apt-get: install them (docs/toolchain.md)"
-    say "set-up" "installing $*"
-    # --no-remove: taking away another Rust that the user has installed is not ours to decide.
-    as_root "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-remove --no-install-recommends $*" \
-        "apt-get update && apt-get install -y --no-install-recommends $*"
-}
+# Installs setup's `packages` and makes its `links`, as root or through sudo, or prints the line that would.
+install_missing() {
+    local quiet='' plain='' what=${packages[*]} sudo=(sudo) line output
+    if ((${#packages[@]} > 0)); then
+        have apt-get || die "set-up" "this machine lacks $what (Debian's names) and has no apt-get: docs/toolchain.md"
+        # --no-remove: taking away another Rust that the user has installed is not ours to decide.
+        quiet="apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-remove --no-install-recommends $what"
+        plain="apt-get update && apt-get install -y --no-install-recommends $what"
+    fi
+    if ((${#links[@]} > 0)); then
+        what+="${what:+, }links in $DEBIAN_LLVM_TOOLS"
+        line="mkdir -p $DEBIAN_LLVM_TOOLS$(printf ' && %s' "${links[@]}")"
+        quiet+="${quiet:+ && }$line" plain+="${plain:+ && }$line"
+    fi
+    line="sudo sh -c '$plain'"
 
-# as_root COMMAND [SHORT]: runs it, or prints the line (SHORT, if given) that would. Both are for `sh -c`.
-as_root() {
-    local command=$1 line="sudo sh -c '${2:-$1}'"
-    local sudo=(sudo)
     [[ -t 0 && -t 2 ]] || sudo+=(-n) # nobody there to type a password
     if [[ ${DAXIOM_INSTALL:-yes} == no ]]; then
-        die "set-up" "something is missing and DAXIOM_INSTALL=no; this would install it: $line"
+        die "set-up" "DAXIOM_INSTALL=no and something is missing, which this would install: $line"
     elif ((EUID == 0)); then
         sudo=()
     elif ! have sudo || ! "${sudo[@]}" true 2>/dev/null; then
-        die "set-up" "something is missing and needs root; this would install it: $line"
+        die "set-up" "something is missing, and only root can install it: $line"
     fi
-    local output
-    if ! output=$("${sudo[@]}" sh -c "$command" </dev/null 2>&1); then
+    say "set-up" "installing $what"
+    if ! output=$("${sudo[@]}" sh -c "$quiet" </dev/null 2>&1); then
         tail -n 20 <<<"$output" >&2
         die "set-up" "that failed (see above); by hand it would be: $line"
     fi
@@ -124,7 +133,6 @@ use_toolchain() {
     export PATH=$sysroot/bin:$PATH
     host=$("$RUSTC" -vV | sed -n 's/^host: //p')
     LLVM_TOOLS=$sysroot/lib/rustlib/$host/bin
-    if [[ $toolchain == debian ]]; then link_llvm_tools; fi
 }
 
 install_nightly() {
@@ -132,17 +140,6 @@ install_nightly() {
     [[ ${DAXIOM_INSTALL:-yes} != no ]] || die "set-up" "$toolchain lacks rust-src or llvm-tools; this would install them: $line"
     say "set-up" "$line"
     $line >&2 || die "set-up" "$toolchain: rustup could not install it"
-}
-
-# `bootloader` looks for these three in the sysroot, where Debian does not put them.
-link_llvm_tools() {
-    local links=() tool
-    for tool in rust-lld llvm-objcopy llvm-objdump; do
-        [[ -x $LLVM_TOOLS/$tool ]] || links+=("ln -sf /usr/lib/llvm-22/bin/${tool#rust-} $LLVM_TOOLS/$tool")
-    done
-    ((${#links[@]} > 0)) || return 0
-    say "set-up" "linking LLVM 22's tools into $LLVM_TOOLS"
-    as_root "mkdir -p $LLVM_TOOLS$(printf ' && %s' "${links[@]}")"
 }
 
 # Sets OVMF_CODE and OVMF_VARS; each distribution has its own place for them.

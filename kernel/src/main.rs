@@ -1,12 +1,170 @@
+//! Daxiom's kernel: the machine under the `fs` crate.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`arch`] | CPU, traps, interrupts, time |
+//! | [`mm`] | frames, page tables, address space layout, heap, stacks |
+//! | [`acpi`], [`pmem`] | NFIT, regions of persistent memory, flushing |
+//! | [`console`], [`klog`], [`fw_cfg`], [`exit`] | serial ports, log, QEMU's configuration and exit |
+//! | [`panic`](mod@panic), [`crash`] | the end, and how to bring it about |
+//! | [`sync`] | locks |
+//! | [`selftest`] | checks that need the machine |
+//!
+//! [`start`] runs on the boot loader's stack until there are page tables and a stack of our own; [`main`] does the
+//! rest. The boot loader is the `bootloader` crate's.
 #![no_std]
 #![no_main]
-use bootloader_api::*;
-static C: BootloaderConfig = { let mut c = BootloaderConfig::new_default(); c.mappings.kernel_base = config::Mapping::FixedAddress(0xffff_ffff_8000_0000); c.mappings.physical_memory=Some(config::Mapping::FixedAddress(0xffff_8000_0000_0000)); c};
-entry_point!(main, config=&C);
-fn main(b: &'static mut BootInfo) -> ! { 
- use core::fmt::Write;
- let mut u = unsafe { uart_16550::Uart16550Tty::new_port(0x3f8, uart_16550::Config::default()).unwrap() };
- writeln!(u, "hello {:x} {:?}", main as *const () as usize, b.rsdp_addr).unwrap();
- for r in b.memory_regions.iter() { writeln!(u, "{:x?}", r).unwrap(); }
- unsafe { x86_64::instructions::port::Port::<u32>::new(0xf4).write(0x10) }; loop {} }
-#[panic_handler] fn p(_: &core::panic::PanicInfo) -> ! { loop {} }
+#![deny(unsafe_op_in_unsafe_fn)]
+#![allow(dead_code, reason = "the shell and the fault path will use what is here piece by piece")]
+
+extern crate alloc;
+
+mod acpi;
+mod arch;
+mod console;
+mod crash;
+mod exit;
+mod fw_cfg;
+mod klog;
+mod mm;
+mod panic;
+mod pmem;
+mod selftest;
+mod sync;
+
+use core::arch::asm;
+
+use bootloader_api::config::Mapping;
+use bootloader_api::{BootInfo, BootloaderConfig, entry_point};
+
+use arch::gdt::{self, InterruptStack};
+use arch::{cpu, idt, pic, time};
+use mm::stack::KernelStack;
+use mm::{frames, layout};
+
+/// Pages of the stack that `main` and the shell run on.
+const MAIN_STACK_PAGES: u64 = 48;
+/// Pages of an interrupt stack.
+const INTERRUPT_STACK_PAGES: u64 = 8;
+
+static CONFIG: BootloaderConfig = {
+    let mut config = BootloaderConfig::new_default();
+    config.kernel_stack_size = 128 * 1024;
+    config.mappings.kernel_base = Mapping::FixedAddress(layout::IMAGE);
+    config.mappings.physical_memory = Some(Mapping::FixedAddress(layout::DIRECT_MAP));
+    config
+};
+
+entry_point!(start, config = &CONFIG);
+
+/// The first part, on the boot loader's stack and page tables.
+fn start(boot: &'static mut BootInfo) -> ! {
+    // 1. A console, so that everything after can complain, and traps.
+    console::init();
+    klog::init();
+    gdt::init();
+    idt::init();
+    // 2. The CPU's control bits, the clock.
+    cpu::init();
+    let (hz, measured) = time::init();
+    klog!(Info, "Daxiom {} on {} ({})", env!("CARGO_PKG_VERSION"), cpu::features().brand(), cpu::features().vendor());
+    let how = if measured { "measured" } else { "by CPUID" };
+    klog!(Info, "time-stamp counter: {}.{:03} MHz, {how}", hz / 1_000_000, hz / 1000 % 1000);
+    // 3. Frames and our page tables, then a stack in them. What is needed of the boot information is copied.
+    mm::boot::init(boot);
+    acpi::init(boot.rsdp_addr.into_option());
+    // SAFETY: our tables map image and direct map as the current ones do. The boot loader's stack is lost, and
+    // nothing on it is used after; `on_new_stack` never returns.
+    unsafe {
+        let Ok(stack) = KernelStack::new(MAIN_STACK_PAGES) else { panic!("no memory for the first stack") };
+        let top = stack.top();
+        core::mem::forget(stack);
+        asm!(
+            "mov cr3, {root}",
+            "mov rsp, {top}",
+            "xor ebp, ebp",
+            "call {main}",
+            "ud2",
+            root = in(reg) mm::paging::kernel().root(),
+            top = in(reg) top,
+            main = sym main,
+            options(noreturn)
+        );
+    }
+}
+
+/// The second part, on our own.
+extern "C" fn main() -> ! {
+    // 4. The boot loader's memory, and interrupt stacks with guard pages.
+    let gained = mm::boot::reclaim();
+    for which in [InterruptStack::DoubleFault, InterruptStack::Nmi, InterruptStack::MachineCheck] {
+        match KernelStack::new(INTERRUPT_STACK_PAGES) {
+            Ok(stack) => {
+                gdt::set_interrupt_stack(which, stack.top());
+                core::mem::forget(stack);
+            }
+            Err(error) => klog!(Warn, "no stack for {which:?}: {error}"),
+        }
+    }
+    let counts = frames::counts();
+    klog!(
+        Info,
+        "memory: {} MiB RAM, {} MiB free ({} KiB from the boot loader)",
+        counts.total * 4 / 1024,
+        counts.free * 4 / 1024,
+        gained * 4
+    );
+    // 5. Interrupts: the console's input.
+    pic::init();
+    x86_64::instructions::interrupts::enable();
+    // 6. What ACPI tells: CPUs, persistent memory.
+    match acpi::cpu_apic_ids() {
+        Ok(ids) => klog!(Info, "cpus: {} enabled, 1 running", ids.len()),
+        Err(error) => klog!(Warn, "cpus: {error}"),
+    }
+    let found = pmem::init();
+    for problem in &found.problems {
+        klog!(Warn, "pmem: {problem}");
+    }
+    klog!(Info, "pmem: {} region(s), write-back by {}", found.regions.len(), pmem::flush::method());
+    // 7. Exec mode or interactive, as QEMU's configuration says.
+    let script = fw_cfg::read("opt/daxiom/exec");
+    console::set_exec_mode(script.is_some());
+    klog!(Info, "ready");
+    klog::quiet();
+    run(script)
+}
+
+/// In place of the shell: obeys a few words for tests, and leaves.
+fn run(script: Option<alloc::vec::Vec<u8>>) -> ! {
+    println!("daxiom");
+    let script = script.unwrap_or_default();
+    let script = core::str::from_utf8(&script).unwrap_or("");
+    for command in script.split(';').map(str::trim).filter(|command| !command.is_empty()) {
+        match command.split_once(' ') {
+            Some(("crash", kind)) => match crash::Kind::from_name(kind) {
+                Some(kind) => crash::trigger(kind),
+                None => eprintln!("crash: {kind}: no such kind"),
+            },
+            _ if command == "selftest" => {
+                if !selftest::run() {
+                    exit::exit(exit::Outcome::Failure);
+                }
+            }
+            _ if command == "free" => println!("{}", frames::counts()),
+            _ if command == "cpuid" => println!("{}", cpu::features()),
+            _ if command == "map" => {
+                mm::paging::kernel().regions(0, u64::MAX, &mut |region| println!("{region}"));
+            }
+            _ if command == "echo" => loop {
+                let byte = console::read();
+                println!("got {byte}");
+                if byte == b'q' {
+                    break;
+                }
+            },
+            _ => eprintln!("{command}: not found"),
+        }
+    }
+    exit::exit(exit::Outcome::Success)
+}

@@ -44,26 +44,33 @@ pub(crate) fn page_fault(address: u64, access: Access, frame: &TrapFrame) -> ! {
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     interrupts::disable();
+    let mut console = Emergency::console();
+    // Writing to a serial port can't fail.
     if PANICKING.swap(true, Ordering::AcqRel) {
-        let _ = Emergency::console().write_str("\npanic inside a panic\n");
+        let _ = console.write_str("\nKERNEL PANIC: panic inside a panic\n");
+        if let Some(mut err) = Emergency::err() {
+            let _ = err.write_str("panic: panic inside a panic\n");
+        }
         exit(Outcome::Panic);
     }
-    // Writing to a serial port can't fail; a panic of a message's `Display` ends above.
-    let mut console = Emergency::console();
-    let location = |out: &mut Emergency| match info.location() {
-        Some(location) => write!(out, " at {}:{}", location.file(), location.line()),
-        None => Ok(()),
-    };
+    let _ = write!(console, "\nKERNEL PANIC: {}{}\n", OneLine(info), At(info));
     if let Some(mut err) = Emergency::err() {
-        let _ = write!(err, "panic: {}", OneLine(info));
-        let _ = location(&mut err);
-        let _ = err.write_str("\n");
+        let _ = writeln!(err, "panic: {}{}", OneLine(info), At(info));
     }
-    let _ = write!(console, "\nKERNEL PANIC: {}", OneLine(info));
-    let _ = location(&mut console);
-    let _ = console.write_str("\n");
     let _ = report(&mut console);
     exit(Outcome::Panic)
+}
+
+/// Where the panic was.
+struct At<'a>(&'a PanicInfo<'a>);
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.location() {
+            Some(location) => write!(f, " at {}:{}", location.file(), location.line()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The message with its line ends shown as spaces.

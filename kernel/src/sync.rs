@@ -24,10 +24,32 @@ pub(crate) struct IrqLock<T> {
     inner: spin::mutex::SpinMutex<T, Answering>,
 }
 
-/// Access to what an [`IrqLock`] guards; gives the interrupt flag back when dropped.
+/// Access to what an [`IrqLock`] guards. Fields drop in this order: the lock first, then the interrupt flag.
 pub(crate) struct IrqGuard<'a, T> {
-    inner: Option<spin::mutex::SpinMutexGuard<'a, T>>,
-    enable: bool,
+    inner: spin::mutex::SpinMutexGuard<'a, T, Answering>,
+    _flag: InterruptsOff,
+}
+
+/// Interrupts are off until this is dropped; then they are as before.
+pub(crate) struct InterruptsOff {
+    were_on: bool,
+}
+
+impl InterruptsOff {
+    /// Turns them off on this CPU.
+    pub(crate) fn new() -> Self {
+        let were_on = interrupts::are_enabled();
+        interrupts::disable();
+        Self { were_on }
+    }
+}
+
+impl Drop for InterruptsOff {
+    fn drop(&mut self) {
+        if self.were_on {
+            interrupts::enable();
+        }
+    }
 }
 
 impl<T> IrqLock<T> {
@@ -38,47 +60,26 @@ impl<T> IrqLock<T> {
 
     /// Waits for the lock.
     pub(crate) fn lock(&self) -> IrqGuard<'_, T> {
-        let enable = interrupts::are_enabled();
-        interrupts::disable();
-        IrqGuard { inner: Some(self.inner.lock()), enable }
+        let flag = InterruptsOff::new();
+        IrqGuard { inner: self.inner.lock(), _flag: flag }
     }
 
     /// Takes the lock if it is free.
     pub(crate) fn try_lock(&self) -> Option<IrqGuard<'_, T>> {
-        let enable = interrupts::are_enabled();
-        interrupts::disable();
-        let inner = self.inner.try_lock();
-        if inner.is_none() && enable {
-            interrupts::enable();
-        }
-        inner.map(|inner| IrqGuard { inner: Some(inner), enable })
+        let flag = InterruptsOff::new();
+        self.inner.try_lock().map(|inner| IrqGuard { inner, _flag: flag })
     }
 }
 
 impl<T> Deref for IrqGuard<'_, T> {
     type Target = T;
     fn deref(&self) -> &T {
-        match &self.inner {
-            Some(inner) => inner,
-            None => unreachable!("the guard is taken on drop only"),
-        }
+        &self.inner
     }
 }
 
 impl<T> DerefMut for IrqGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        match &mut self.inner {
-            Some(inner) => inner,
-            None => unreachable!("the guard is taken on drop only"),
-        }
-    }
-}
-
-impl<T> Drop for IrqGuard<'_, T> {
-    fn drop(&mut self) {
-        self.inner = None;
-        if self.enable {
-            interrupts::enable();
-        }
+        &mut self.inner
     }
 }

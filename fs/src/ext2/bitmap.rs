@@ -6,10 +6,6 @@ use super::layout::BITS;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Dirty, Staged};
 
-/// The fact that bits were set or cleared.
-#[derive(Debug)]
-pub(super) struct Changed;
-
 /// A bitmap at a byte offset, of which the first `limit` bits count.
 #[derive(Clone, Copy)]
 pub(super) struct Bitmap {
@@ -50,17 +46,17 @@ impl Bitmap {
         None
     }
 
-    /// Sets `bit`.
+    /// Sets `bit`, which makes `fact` one.
     #[inline]
-    pub(super) fn set(&self, pmem: &impl Pmem, bit: u32) -> Staged<Changed, Dirty> {
+    pub(super) fn set<T>(&self, pmem: &impl Pmem, bit: u32, fact: T) -> Staged<T, Dirty> {
         debug_assert!(bit < self.limit);
         let word = self.word(bit);
         pmem.store_u64(word, pmem.load_u64(word) | 1 << (bit % 64));
-        Staged::stored(Changed, word, 8)
+        Staged::stored(fact, word, 8)
     }
 
     /// Clears `count` bits from `first` on. `None` if one was clear already or beyond the limit: nothing was changed.
-    pub(super) fn clear(&self, pmem: &impl Pmem, first: u32, count: u32) -> Option<Staged<Changed, Dirty>> {
+    pub(super) fn clear(&self, pmem: &impl Pmem, first: u32, count: u32) -> Option<Staged<(), Dirty>> {
         let end = first.checked_add(count)?;
         if end > self.limit || self.find_clear(pmem, first, end).is_some() {
             return None;
@@ -74,7 +70,7 @@ impl Bitmap {
             bit = next;
         }
         let start = self.word(first);
-        Some(Staged::stored(Changed, start, self.word(end.saturating_sub(1).max(first)) + 8 - start))
+        Some(Staged::stored((), start, self.word(end.saturating_sub(1).max(first)) + 8 - start))
     }
 }
 
@@ -89,7 +85,7 @@ mod tests {
         let map = Bitmap::new(0, 200);
         for bit in 0..200 {
             assert_eq!(map.find_clear(&ram, 0, BITS), Some(bit));
-            map.set(&ram, bit).unordered();
+            map.set(&ram, bit, ()).unordered();
         }
         assert_eq!(map.find_clear(&ram, 0, BITS), None);
         assert!(map.is_set(&ram, 200));

@@ -1,8 +1,151 @@
-//! ext2 (being written)
-pub mod features {
-    //! feature names
-    /// Writes the names of incompat bits, each preceded by a blank.
-    pub fn write_incompat(f: &mut core::fmt::Formatter<'_>, bits: u32) -> core::fmt::Result {
-        write!(f, " {bits:#x}")
+//! ext2 on persistent memory: metadata is used in place, there is no buffer cache.
+//!
+//! Here: revisions 0 and 1 with blocks of 4 KiB, regular files with direct to triple-indirect blocks, directories
+//! without order, creating, removing, renaming, truncating. Not here: making links, devices and symbolic links, extended
+//! attributes (kept, and freed with their inode), other block sizes, repair after a crash, replaying a journal. Reading
+//! does not update access times.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`layout`] | where things are on the disk |
+//! | [`features`] | feature bits and their names |
+//! | [`superblock`] | the superblock, decoded and checked |
+//! | `mount` | mounting, syncing, unmounting |
+//! | `group`, `bitmap` | block groups and their bitmaps, in place |
+//! | `alloc`, `ialloc` | taking and freeing blocks and inodes |
+//! | `cache` | which inodes are in memory |
+//! | `inode`, `times` | an inode's fields, in place |
+//! | `map`, `extents` | from a page of a file to its block |
+//! | `grow` | filling holes: fresh blocks and their publication |
+//! | `truncate` | cutting the block map, freeing what was cut |
+//! | `file` | reading and writing |
+//! | `dir`, `dirent` | directories: entries found, added, taken out |
+//! | `namei`, `rename` | create, unlink, rmdir; rename |
+//! | `ops` | the traits of [`vfs`](crate::vfs) |
+//!
+//! Specification: the Linux kernel's `filesystems/ext2` and `filesystems/ext4` documents.
+//!
+//! # Locking
+//!
+//! ```text
+//! rename → inode lock of a directory → inode lock of what is in it → block map → group
+//!                                     inode lock → cache shard, xattr counts, superblock (leaves)
+//! ```
+//!
+//! * The *inode lock* is `dax_sem` ([`Mapping`](crate::vfs::Mapping)): content and size of a file, entries of a directory,
+//!   and the number of links are changed under it, held exclusively. Two directories are locked ancestor first,
+//!   unrelated ones by number, and only by rename, which holds the *rename* lock: so the tree's shape stands still.
+//! * The *block map* mutex of an inode guards filling holes and `i_blocks`.
+//! * A *group*'s mutex guards its bitmaps and counts. At most one is held.
+//! * A *cache shard* guards which inodes are in memory; nothing is locked inside.
+//!
+//! # Invariants
+//!
+//! * A pointer is stored only with evidence that the block's content and its bitmap bit are durable
+//!   ([`grow`]'s `Staged<Chain, Clean>`); a block is freed only with evidence that the pointer to it is durably gone
+//!   ([`truncate`]'s `Staged<Cut, Clean>`). The same holds for names and inodes.
+//! * Bytes of the last block beyond the end of the file may hold anything; whoever makes the file longer zeroes them.
+//! * What is read from the image is checked before it is used; a contradiction marks the file system as in error, and
+//!   it is not marked clean again.
+//!
+//! [`grow`]: self#invariants
+//! [`truncate`]: self#invariants
+
+mod alloc;
+mod bitmap;
+mod cache;
+mod dir;
+mod dirent;
+mod extents;
+pub mod features;
+mod file;
+mod group;
+mod grow;
+mod ialloc;
+mod inode;
+pub mod layout;
+mod map;
+mod mount;
+mod namei;
+mod ops;
+mod rename;
+pub mod superblock;
+#[cfg(test)]
+mod tests;
+mod times;
+mod truncate;
+
+pub use features::ReadOnlyReason;
+pub use inode::Inode;
+pub use mount::{MountOptions, mount};
+pub use superblock::{RawSuperBlock, SuperBlock};
+
+use crate::error::{Errno, Error, Result};
+use crate::platform::{Mutex, Platform};
+use ::alloc::boxed::Box;
+use ::alloc::sync::Weak;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+
+/// A mounted ext2 file system.
+pub struct Ext2<P: Platform> {
+    /// Itself, for the handles it gives out.
+    me: Weak<Self>,
+    platform: P,
+    sb: SuperBlock,
+    groups: Box<[Mutex<P, group::GroupState>]>,
+    cache: cache::Cache<P>,
+    /// Held by renames between directories.
+    rename: Mutex<P, ()>,
+    /// Guards reference counts of attribute blocks.
+    xattrs: Mutex<P, ()>,
+    /// Guards the superblock's fields that change.
+    super_lock: Mutex<P, ()>,
+    /// Nothing may be changed: asked for, forced, or unmounted.
+    frozen: AtomicBool,
+    reason: Option<ReadOnlyReason>,
+    /// A contradiction was met.
+    errors: AtomicBool,
+    next_generation: AtomicU32,
+}
+
+impl<P: Platform> Ext2<P> {
+    /// The superblock as it was at mount.
+    pub fn super_block(&self) -> &SuperBlock {
+        &self.sb
+    }
+
+    /// False if the image was not unmounted cleanly, or errors were noted on it: e2fsck should see it.
+    pub fn was_clean(&self) -> bool {
+        self.sb.is_clean()
+    }
+
+    /// Why it is read-only, if it was from the start.
+    pub fn read_only_reason(&self) -> Option<ReadOnlyReason> {
+        self.reason
+    }
+
+    /// True if a contradiction was met since the mount.
+    pub fn met_errors(&self) -> bool {
+        self.errors.load(SeqCst)
+    }
+
+    #[inline]
+    fn pmem(&self) -> &P::Pmem {
+        self.platform.pmem()
+    }
+
+    /// Refuses on a file system that may not be changed.
+    #[inline]
+    fn check_writable(&self) -> Result<()> {
+        if self.frozen.load(SeqCst) { Err(Errno::ReadOnly.into()) } else { Ok(()) }
+    }
+
+    /// Remembers that a contradiction was met.
+    #[inline]
+    fn noted<T>(&self, result: Result<T>) -> Result<T> {
+        if let Err(Error::Corrupt(_)) = result {
+            self.errors.store(true, SeqCst);
+        }
+        result
     }
 }

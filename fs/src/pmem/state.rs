@@ -40,6 +40,11 @@ impl<T, S> Staged<T, S> {
     pub fn fact(&self) -> &T {
         &self.fact
     }
+
+    /// The same bytes, seen as another fact.
+    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Staged<U, S> {
+        Staged { fact: f(self.fact), offset: self.offset, len: self.len, state: PhantomData }
+    }
 }
 
 impl<T> Staged<T, Dirty> {
@@ -70,6 +75,11 @@ impl<T> Staged<T, InFlight> {
     pub fn fence(self, pmem: &impl Pmem) -> Staged<T, Clean> {
         pmem.fence();
         self.next()
+    }
+
+    /// Two things in flight, as one fact.
+    pub(crate) fn join<U, V>(self, other: Staged<U, InFlight>, f: impl FnOnce(T, U) -> V) -> Staged<V, InFlight> {
+        Staged { fact: f(self.fact, other.fact), offset: self.offset, len: self.len, state: PhantomData }
     }
 
     /// Leaves the fence to a later one (msync, fsync, the next ordered step).
@@ -114,6 +124,13 @@ impl<A: InFlightGroup, B: InFlightGroup> InFlightGroup for (A, B) {
 
 impl<G: InFlightGroup> InFlightGroup for Option<G> {
     type Clean = Option<G::Clean>;
+    fn landed(self, fenced: Fenced) -> Self::Clean {
+        self.map(|group| group.landed(fenced))
+    }
+}
+
+impl<G: InFlightGroup, const N: usize> InFlightGroup for [G; N] {
+    type Clean = [G::Clean; N];
     fn landed(self, fenced: Fenced) -> Self::Clean {
         self.map(|group| group.landed(fenced))
     }

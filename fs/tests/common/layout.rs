@@ -17,6 +17,8 @@ pub(crate) fn u32_at(bytes: &[u8], at: u64) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }
 
+/// What free blocks are filled with to see that they are zeroed when they are used.
+pub(crate) const SOIL: u8 = 0xDB;
 /// Byte offset of the superblock.
 pub(crate) const SUPERBLOCK: u64 = 1024;
 /// Byte offset of the group descriptors.
@@ -69,7 +71,7 @@ impl Layout {
             (0..self.blocks).filter(|&block| !self.in_use(image, block)).collect();
         for block in free {
             let start = (block * BLOCK) as usize;
-            image[start..start + BLOCK as usize].fill(0xDB);
+            image[start..start + BLOCK as usize].fill(SOIL);
         }
     }
 }

@@ -114,7 +114,7 @@ where
     P::PageTables: Entries,
 {
     fn drop(&mut self) {
-        self.file.mapping().detach(&self.tables, self.va);
+        self.file.mapping().detach(&self.tables, self.va, []);
         self.tables.unmap(self.va, self.pages.end - self.pages.start);
     }
 }

@@ -5,7 +5,7 @@
 
 use spin::Once;
 use x86_64::VirtAddr;
-use x86_64::instructions::{segmentation, tables::load_tss};
+use x86_64::instructions::tables::load_tss;
 use x86_64::registers::segmentation::{CS, DS, ES, FS, GS, SS, Segment};
 use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable, SegmentSelector};
 use x86_64::structures::tss::TaskStateSegment;
@@ -41,9 +41,10 @@ static SEGMENTS: Once<Segments> = Once::new();
 
 /// Loads our descriptor table and task state, with early interrupt stacks.
 pub(crate) fn init() {
-    let early_top = VirtAddr::from_ptr(&raw const EARLY) + EARLY_SIZE as u64;
-    // SAFETY: called once by the only CPU that runs, before the task state is loaded.
-    unsafe { (*(&raw mut TASK_STATE)).interrupt_stack_table[..3].fill(early_top) };
+    let early_top = &raw const EARLY as u64 + EARLY_SIZE as u64;
+    for which in [InterruptStack::DoubleFault, InterruptStack::Nmi, InterruptStack::MachineCheck] {
+        set_interrupt_stack(which, early_top);
+    }
     let segments = SEGMENTS.call_once(|| {
         let mut gdt = GlobalDescriptorTable::new();
         let code = gdt.append(Descriptor::kernel_code_segment());
@@ -62,11 +63,6 @@ pub(crate) fn init() {
         }
         load_tss(segments.task);
     }
-}
-
-/// The code segment, for the interrupt descriptor table.
-pub(crate) fn code_selector() -> SegmentSelector {
-    segmentation::CS::get_reg()
 }
 
 /// Gives an exception its stack.

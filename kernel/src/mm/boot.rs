@@ -126,6 +126,13 @@ pub(crate) fn covers(start: u64, bytes: u64) -> bool {
     MAP.get().is_some_and(|map| map.covers(start, bytes))
 }
 
+/// Whether any of this range is RAM by firmware's memory map.
+pub(crate) fn overlaps_ram(start: u64, bytes: u64) -> bool {
+    let end = start.saturating_add(bytes);
+    let ram = memory_map().iter().filter(|range| !matches!(range.kind, Kind::Reserved(_)));
+    ram.into_iter().any(|range| range.start < end && start < range.end)
+}
+
 // The linker's names for the image's first byte and the first beyond.
 unsafe extern "C" {
     static __executable_start: u8;

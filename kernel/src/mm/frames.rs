@@ -1,7 +1,8 @@
 //! Physical frames: a buddy allocator with blocks from 4 KiB to 2 MiB.
 //!
-//! One byte for each frame says what it is; free blocks are linked through their own first bytes, by way of the
-//! direct map. Allocating and freeing take a number of steps bounded by the ten orders. Only RAM that the boot
+//! One byte for each frame says what it is, and eight more link free blocks to lists. Free memory itself is not
+//! touched: under an emulator, the first touch of each 2 MiB costs the host milliseconds. Allocating and freeing take
+//! a number of steps bounded by the ten orders. Only RAM that the boot
 //! loader calls usable is managed, and what it used itself once [`reclaim`] is called; never frame 0, nor
 //! [`TRAMPOLINE`], where other CPUs will start.
 //!
@@ -14,6 +15,7 @@
 //! - A free block is on the list of its order; no two free buddies exist.
 
 use core::fmt;
+use core::mem::MaybeUninit;
 
 use super::layout::direct;
 use crate::sync::IrqLock;
@@ -33,18 +35,21 @@ const USED: u8 = 0x40;
 const RESERVED: u8 = 0xff;
 /// RAM that is never given out: the kernel's image.
 const PINNED: u8 = 0xfe;
-const NONE: u64 = u64::MAX;
+const NONE: u32 = u32::MAX;
 
-/// The links of a free block, in its first bytes.
+/// Neighbours of a free block on its order's list, by frame number.
+#[derive(Clone, Copy)]
 #[repr(C)]
 struct Links {
-    next: u64,
-    previous: u64,
+    next: u32,
+    previous: u32,
 }
 
 struct Buddy {
     states: &'static mut [u8],
-    heads: [u64; ORDERS],
+    /// Valid for heads of free blocks only.
+    links: &'static mut [MaybeUninit<Links>],
+    heads: [u32; ORDERS],
     free_blocks: [u64; ORDERS],
     total: u64,
     free: u64,
@@ -78,41 +83,46 @@ impl fmt::Display for Counts {
 }
 
 impl Buddy {
-    fn links(&mut self, frame: u64) -> &mut Links {
-        let at = direct(frame * FRAME) as *mut Links;
-        // SAFETY: the frame is the head of a free block, so it is RAM in the direct map that nobody else uses, and
-        // `&mut self` keeps other users of its links out.
-        unsafe { &mut *at }
-    }
-
     fn push(&mut self, frame: u64, order: u8) {
         let next = self.heads[usize::from(order)];
-        *self.links(frame) = Links { next, previous: NONE };
+        self.links[frame as usize].write(Links { next, previous: NONE });
         if next != NONE {
-            self.links(next).previous = frame;
+            self.set_previous(next, frame as u32);
         }
-        self.heads[usize::from(order)] = frame;
+        self.heads[usize::from(order)] = frame as u32;
         self.free_blocks[usize::from(order)] += 1;
         self.states[frame as usize] = FREE | order;
     }
 
     fn unlink(&mut self, frame: u64, order: u8) {
-        let Links { next, previous } = *self.links(frame);
+        let Links { next, previous } = self.links_of(frame as u32);
         if previous == NONE {
             self.heads[usize::from(order)] = next;
         } else {
-            self.links(previous).next = next;
+            let older = self.links_of(previous).previous;
+            self.links[previous as usize].write(Links { next, previous: older });
         }
         if next != NONE {
-            self.links(next).previous = previous;
+            self.set_previous(next, previous);
         }
         self.free_blocks[usize::from(order)] -= 1;
         self.states[frame as usize] = INSIDE;
     }
 
+    fn links_of(&self, frame: u32) -> Links {
+        // SAFETY: `frame` is the head of a free block (it came from a list, or its state says so), and `push` has
+        // written its links.
+        unsafe { self.links[frame as usize].assume_init() }
+    }
+
+    fn set_previous(&mut self, frame: u32, previous: u32) {
+        let next = self.links_of(frame).next;
+        self.links[frame as usize].write(Links { next, previous });
+    }
+
     fn allocate(&mut self, order: u8) -> Option<u64> {
         let found = (order..=LARGE).find(|order| self.heads[usize::from(*order)] != NONE)?;
-        let frame = self.heads[usize::from(found)];
+        let frame = u64::from(self.heads[usize::from(found)]);
         self.unlink(frame, found);
         for half in (order..found).rev() {
             self.push(frame + (1 << half), half);
@@ -137,14 +147,25 @@ impl Buddy {
         self.push(frame, order);
     }
 
-    /// Takes frames into management that were reserved so far.
+    /// Takes frames into management that were reserved so far, in blocks as large as fit.
     fn add(&mut self, start: u64, end: u64) {
         let end = end.min(self.states.len() as u64);
-        for frame in start.max(1)..end {
-            if self.states[frame as usize] == RESERVED && frame != TRAMPOLINE / FRAME {
-                self.total += 1;
-                self.release(frame, 0);
+        let mut frame = start.max(1);
+        while frame < end {
+            let ours = |frame: u64| self.states[frame as usize] == RESERVED && frame != TRAMPOLINE / FRAME;
+            let aligned = (frame.trailing_zeros() as u8).min(LARGE);
+            let limit = end.min(frame + (1 << aligned));
+            let run = (frame..limit).take_while(|frame| ours(*frame)).count() as u64;
+            if run == 0 {
+                frame += 1;
+                continue;
             }
+            // The largest power of two in the run is aligned, since the frame is aligned to more.
+            let order = run.ilog2() as u8;
+            self.states[frame as usize..(frame + (1 << order)) as usize].fill(INSIDE);
+            self.total += 1 << order;
+            self.release(frame, order);
+            frame += 1 << order;
         }
     }
 }
@@ -152,8 +173,10 @@ impl Buddy {
 /// Starts with the usable ranges of physical memory `[start, end)`; the direct map shows them already. The bytes
 /// for the frames' states, up to `top`, are taken from one of the ranges. `false` if none is large enough.
 pub(super) fn init(usable: &dyn Fn(&mut dyn FnMut(u64, u64)), top: u64) -> bool {
-    let count = top.div_ceil(FRAME);
-    let bytes = count.next_multiple_of(FRAME);
+    // Frame numbers have 32 bits: 16 TiB of RAM.
+    let count = top.div_ceil(FRAME).min(u64::from(NONE));
+    let link_bytes = count * size_of::<Links>() as u64;
+    let bytes = (link_bytes + count).next_multiple_of(FRAME);
     let mut place = None;
     usable(&mut |start, end| {
         let fits = start >= 1 << 20 && end.saturating_sub(start.next_multiple_of(FRAME)) >= bytes;
@@ -162,15 +185,19 @@ pub(super) fn init(usable: &dyn Fn(&mut dyn FnMut(u64, u64)), top: u64) -> bool 
         }
     });
     let Some(place) = place else { return false };
-    // SAFETY: the range is usable RAM of the right length, in the direct map, and not yet given to anybody.
-    let states = unsafe {
-        core::ptr::write_bytes(direct(place) as *mut u8, RESERVED, count as usize);
-        core::slice::from_raw_parts_mut(direct(place) as *mut u8, count as usize)
+    let at = direct(place);
+    // SAFETY: the range is usable RAM of the right length, in the direct map, and not yet given to anybody. The links
+    // lie at its start, which is a multiple of 4096, and the states behind them.
+    let (links, states) = unsafe {
+        let states = (at + link_bytes) as *mut u8;
+        core::ptr::write_bytes(states, RESERVED, count as usize);
+        let states = core::slice::from_raw_parts_mut(states, count as usize);
+        (core::slice::from_raw_parts_mut(at as *mut MaybeUninit<Links>, count as usize), states)
     };
     let own = place / FRAME..(place + bytes) / FRAME;
     states[own.start as usize..own.end.min(count) as usize].fill(PINNED);
     let empty = [0; ORDERS];
-    let mut buddy = Buddy { states, heads: [NONE; ORDERS], free_blocks: empty, total: 0, free: 0 };
+    let mut buddy = Buddy { states, links, heads: [NONE; ORDERS], free_blocks: empty, total: 0, free: 0 };
     usable(&mut |start, end| buddy.add(start.div_ceil(FRAME), end / FRAME));
     *FRAMES.lock() = Some(buddy);
     true

@@ -2,8 +2,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-pub(crate) use paging::{Entry, Flags, Half, Installed, MapError, PageSize, Partial, Region, Walk};
-use paging::{Machine, Table, Tables};
+pub(crate) use paging::{Flags, MapError, PageSize, Partial};
+use paging::{Half, Machine, Table, Tables};
 use spin::Once;
 use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
@@ -96,6 +96,18 @@ pub(crate) fn map_direct(physical: u64, bytes: u64, flags: Flags) -> Result<u64,
         Err(error) => return Err(error),
     }
     Ok(direct(physical))
+}
+
+/// Makes the root entries for a physical range's place in the direct map, which address spaces made from now on
+/// will share.
+///
+/// # Errors
+/// As [`map_direct`].
+pub(crate) fn reserve_direct(physical: u64, bytes: u64) -> Result<(), MapError> {
+    match physical.checked_add(bytes) {
+        Some(end) if end <= layout::DIRECT_MAP_BYTES => kernel().reserve_slots(direct(physical), bytes),
+        _ => Err(MapError::OutOfRange { at: physical }),
+    }
 }
 
 /// The slow way where a part is mapped already: page by page.

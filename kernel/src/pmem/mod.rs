@@ -18,7 +18,7 @@ use nfit::Nfit;
 use spin::Once;
 
 use crate::klog;
-use crate::mm::layout;
+use crate::mm::boot;
 use crate::mm::paging::{self, Flags};
 pub(crate) use region::Region;
 
@@ -90,15 +90,19 @@ fn read(bytes: &[u8]) -> Result<Contents, String> {
     };
     let mut regions = Vec::new();
     for found in nfit.regions().map_err(|error| error.to_string())? {
+        if boot::overlaps_ram(found.base, found.length) {
+            problems.push(alloc::format!("region {}: the memory map says its addresses are RAM", found.spa_index));
+            continue;
+        }
         let rights = if found.armed { Flags::KERNEL_DATA } else { Flags::KERNEL_READ };
         // Every root entry must be there before the first task's tables copy them.
-        let mapped = layout::reserve_direct(found.base, found.length)
+        let mapped = paging::reserve_direct(found.base, found.length)
             .and_then(|()| paging::map_direct(found.base, found.length, rights));
         match mapped {
             Ok(at) => {
                 klog!(Info, "pmem{}: {found}", regions.len());
                 // SAFETY: the NFIT says that the range is persistent memory, no two regions overlap, and it is
-                // mapped for good. RAM that the kernel manages is not in it: see `overlaps_ram`.
+                // mapped for good; RAM that the kernel manages is not in it, as checked above.
                 regions.push(unsafe { Region::new(found.base, found.length, at, found.armed, &STATS) });
             }
             Err(error) => problems.push(alloc::format!("region {}: {error}", found.spa_index)),

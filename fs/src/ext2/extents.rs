@@ -1,0 +1,111 @@
+//! Which parts of a file lie where: runs of neighbouring blocks, and holes, for fiemap.
+//!
+//! What is absent is skipped by whole subtrees, so a sparse file costs what is there.
+
+use super::inode::Inode;
+use super::layout::*;
+use super::map::{DIRECT, LEVELS, first_page, span};
+use crate::error::Result;
+use crate::platform::Platform;
+use crate::vfs::Extent;
+use core::ops::ControlFlow;
+
+/// Collects pages into extents and hands them on.
+struct Merger<'a> {
+    current: Option<Extent>,
+    /// Blocks met: not more than the file system has, whatever the pointers say.
+    left: u64,
+    f: &'a mut dyn FnMut(Extent) -> ControlFlow<()>,
+}
+
+impl Merger<'_> {
+    fn add(&mut self, page: u64, pages: u64, block: Option<u32>) -> ControlFlow<()> {
+        let next = Extent { offset: page * BLOCK, len: pages * BLOCK, place: block.map(byte) };
+        if let Some(extent) = &mut self.current {
+            let continues = match (extent.place, next.place) {
+                (None, None) => true,
+                (Some(place), Some(more)) => place + extent.len == more,
+                _ => false,
+            };
+            if continues {
+                extent.len += next.len;
+                return ControlFlow::Continue(());
+            }
+            (self.f)(*extent)?;
+        }
+        self.current = Some(next);
+        ControlFlow::Continue(())
+    }
+}
+
+/// The pages looked for.
+#[derive(Clone, Copy)]
+struct Window {
+    start: u64,
+    end: u64,
+}
+
+impl<P: Platform> Inode<P> {
+    /// Calls `f` with each run and hole of the pages `start..end`, in order.
+    pub(super) fn walk_extents(
+        &self,
+        start: u64,
+        end: u64,
+        f: &mut dyn FnMut(Extent) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let mut merger = Merger { current: None, left: self.fs.sb.blocks_count.into(), f };
+        let window = Window { start, end };
+        let root = self.raw + I_BLOCK;
+        let mut flow = self.walk_table(root, DIRECT, 0, 0, window, &mut merger)?;
+        for depth in 1..=LEVELS {
+            if flow.is_break() {
+                return Ok(());
+            }
+            let slot = root + (DIRECT + depth as u64 - 1) * 4;
+            flow = self.walk_table(slot, 1, first_page(depth), depth, window, &mut merger)?;
+        }
+        if let (ControlFlow::Continue(()), Some(extent)) = (flow, merger.current) {
+            let _ = (merger.f)(extent);
+        }
+        Ok(())
+    }
+
+    /// Walks the `count` pointers from byte offset `table` on, each with `depth` levels below, the first for page `base`.
+    fn walk_table(
+        &self,
+        table: u64,
+        count: u64,
+        base: u64,
+        depth: usize,
+        window: Window,
+        merger: &mut Merger<'_>,
+    ) -> Result<ControlFlow<()>> {
+        let each = span(depth);
+        let first = window.start.saturating_sub(base) / each;
+        for index in first..count {
+            let from = (base + index * each).max(window.start);
+            let to = (base + (index + 1) * each).min(window.end);
+            if from >= to {
+                break;
+            }
+            let flow = match self.pointer(table + index * 4)? {
+                0 => merger.add(from, to - from, None),
+                block => {
+                    merger.left = merger
+                        .left
+                        .checked_sub(1)
+                        .ok_or_else(|| self.corrupt("more blocks than the file system has", block.into()))?;
+                    if depth == 0 {
+                        merger.add(from, 1, Some(block))
+                    } else {
+                        self.walk_table(byte(block), POINTERS, base + index * each, depth - 1, window, merger)?
+                    }
+                }
+            };
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}

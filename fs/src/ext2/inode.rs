@@ -1,0 +1,281 @@
+//! An inode in memory: where its raw form is, its lock, and its fields, which are read and stored in place.
+//!
+//! # Locking
+//! `i_size` and `i_links_count` change under the inode lock, held exclusively; `i_blocks` under the block-map mutex.
+
+use super::Ext2;
+use super::grow::Goal;
+use super::layout::*;
+use super::times::{ATIME, CTIME, MTIME};
+use crate::error::{Corrupt, Errno, Error, Result};
+use crate::platform::{Mutex, Platform, Timestamp};
+use crate::pmem::Pmem;
+use crate::pmem::state::{Dirty, Staged};
+use crate::vfs::{Attr, FileKind, Mapping, SetAttr};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// An inode of a mounted ext2.
+pub struct Inode<P: Platform> {
+    pub(super) fs: Arc<Ext2<P>>,
+    pub(super) ino: u32,
+    /// Byte offset of the raw inode.
+    pub(super) raw: u64,
+    pub(super) kind: FileKind,
+    pub(super) mapping: Mapping<P>,
+    /// The block-map mutex, with a hint where to look for the next block.
+    pub(super) map_lock: Mutex<P, Goal>,
+}
+
+/// The kind that `i_mode` tells.
+pub(super) fn kind_of_mode(mode: u16) -> Option<FileKind> {
+    Some(match mode >> 12 {
+        0x1 => FileKind::Fifo,
+        0x2 => FileKind::CharDevice,
+        0x4 => FileKind::Directory,
+        0x6 => FileKind::BlockDevice,
+        0x8 => FileKind::File,
+        0xa => FileKind::Symlink,
+        0xc => FileKind::Socket,
+        _ => return None,
+    })
+}
+
+/// The fact that the number of links was stored.
+#[derive(Debug)]
+pub(super) struct LinksStored;
+
+impl<P: Platform> Ext2<P> {
+    /// Byte offset of the raw inode `ino`, which is in `1..=inodes_count`.
+    pub(super) fn raw_inode(&self, ino: u32) -> Result<u64> {
+        if ino == 0 || ino > self.sb.inodes_count {
+            let why = "no such inode";
+            return Err(Corrupt::against("inode", ino.into(), why, ino.into(), self.sb.inodes_count.into()).into());
+        }
+        let group = self.group(self.group_of_inode(ino))?;
+        let slot = (ino - 1) % self.sb.inodes_per_group;
+        // The table lies in the group, and `slot` in the table.
+        Ok(byte(group.inode_table) + u64::from(slot) * u64::from(self.sb.inode_size))
+    }
+
+    /// Inode `ino`, in memory or loaded. The caller found its number under a lock that keeps it from being freed.
+    pub(super) fn inode(&self, ino: u32) -> Result<Arc<Inode<P>>> {
+        self.cache.get(ino, || self.load_inode(ino))
+    }
+
+    fn load_inode(&self, ino: u32) -> Result<Inode<P>> {
+        let bad = |why, value: u64| Error::from(Corrupt::with("inode", ino.into(), why, value));
+        let fs = self.me.upgrade().ok_or(Errno::Busy)?;
+        let raw = self.raw_inode(ino)?;
+        if ino != ROOT_INO && ino < self.sb.first_ino {
+            return Err(bad("a reserved inode has a name", ino.into()));
+        }
+        let pmem = self.pmem();
+        let mode = pmem.load_u16(raw + I_MODE);
+        let links = pmem.load_u16(raw + I_LINKS_COUNT);
+        if links == 0 || !self.inode_in_use(ino)? {
+            return Err(bad("a free inode has a name", links.into()));
+        }
+        let Some(kind) = kind_of_mode(mode) else {
+            return Err(bad("i_mode tells no kind", mode.into()));
+        };
+        let high = if kind == FileKind::File { pmem.load_u32(raw + I_SIZE_HIGH) } else { 0 };
+        let size = u64::from(high) << 32 | u64::from(pmem.load_u32(raw + I_SIZE));
+        let limit = match kind {
+            FileKind::File => super::map::MAX_SIZE,
+            // Holes are not allowed in a directory, so it cannot be larger than the file system.
+            FileKind::Directory if !size.is_multiple_of(BLOCK) => return Err(bad("bad size of a directory", size)),
+            FileKind::Directory => byte(self.sb.blocks_count),
+            FileKind::Symlink => BLOCK,
+            _ => u64::MAX,
+        };
+        if size > limit {
+            return Err(Corrupt::against("inode", ino.into(), "i_size is too large", size, limit).into());
+        }
+        let (mapping, map_lock) = (Mapping::new(), Mutex::<P, _>::new(Goal::default()));
+        Ok(Inode { fs, ino, raw, kind, mapping, map_lock })
+    }
+}
+
+impl<P: Platform> Inode<P> {
+    #[inline]
+    pub(super) fn pmem(&self) -> &P::Pmem {
+        self.fs.pmem()
+    }
+
+    /// A contradiction in this inode.
+    pub(super) fn corrupt(&self, why: &'static str, value: u64) -> Error {
+        Corrupt::with("inode", self.ino.into(), why, value).into()
+    }
+
+    /// Refuses with the errno for what is not a regular file.
+    #[inline]
+    pub(super) fn expect_file(&self) -> Result<()> {
+        match self.kind {
+            FileKind::File => Ok(()),
+            FileKind::Directory => Err(Errno::IsDirectory.into()),
+            _ => Err(Errno::Invalid.into()),
+        }
+    }
+
+    /// Refuses what is not a directory.
+    pub(super) fn expect_dir(&self) -> Result<()> {
+        if self.kind == FileKind::Directory { Ok(()) } else { Err(Errno::NotDirectory.into()) }
+    }
+
+    /// `i_size`. Under the inode lock it is stable.
+    #[inline]
+    pub(super) fn load_size(&self) -> u64 {
+        let pmem = self.pmem();
+        let low = u64::from(pmem.load_u32(self.raw + I_SIZE));
+        if self.kind != FileKind::File {
+            return low;
+        }
+        u64::from(pmem.load_u32(self.raw + I_SIZE_HIGH)) << 32 | low
+    }
+
+    /// Stores `i_size` and flushes it, so that at no time a crash shows a size below both the old and the new one: its
+    /// halves are apart, and the larger upper half is on its own first.
+    pub(super) fn store_size(&self, size: u64) -> Result<()> {
+        let pmem = self.pmem();
+        let (low, high) = (size as u32, (size >> 32) as u32);
+        let store = |at, value| {
+            pmem.store_u32(self.raw + at, value);
+            pmem.flush(self.raw + at, 4);
+        };
+        if self.kind != FileKind::File {
+            if high != 0 {
+                return Err(Errno::FileTooBig.into());
+            }
+            store(I_SIZE, low);
+            return Ok(());
+        }
+        if size > i32::MAX as u64 {
+            self.fs.need_large_file()?;
+        }
+        let old = pmem.load_u32(self.raw + I_SIZE_HIGH);
+        if high > old {
+            store(I_SIZE_HIGH, high);
+            pmem.fence();
+        }
+        store(I_SIZE, low);
+        if high < old {
+            pmem.fence();
+            store(I_SIZE_HIGH, high);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn links(&self) -> u16 {
+        self.pmem().load_u16(self.raw + I_LINKS_COUNT)
+    }
+
+    /// Stores the number of links. Under the inode lock, held exclusively.
+    pub(super) fn store_links(&self, links: u16) -> Staged<LinksStored, Dirty> {
+        self.pmem().store_u16(self.raw + I_LINKS_COUNT, links);
+        Staged::stored(LinksStored, self.raw + I_LINKS_COUNT, 2)
+    }
+
+    /// Adds a link, up to the format's limit. Under the inode lock, held exclusively.
+    pub(super) fn raise_links(&self) -> Result<Staged<LinksStored, Dirty>> {
+        let links = self.links();
+        if links >= LINK_MAX {
+            return Err(Errno::TooManyLinks.into());
+        }
+        Ok(self.store_links(links + 1))
+    }
+
+    /// Takes a link away. Under the inode lock, held exclusively.
+    pub(super) fn lower_links(&self) -> Staged<LinksStored, Dirty> {
+        self.store_links(self.links().saturating_sub(1))
+    }
+
+    /// The block of its extended attributes, or 0.
+    pub(super) fn file_acl(&self) -> u32 {
+        self.pmem().load_u32(self.raw + I_FILE_ACL)
+    }
+
+    /// True if the target of a symbolic link is in the inode itself.
+    pub(super) fn is_fast_symlink(&self) -> bool {
+        let xattrs = if self.file_acl() == 0 { 0 } else { BLOCK / 512 };
+        self.kind == FileKind::Symlink && u64::from(self.pmem().load_u32(self.raw + I_BLOCKS)) == xattrs
+    }
+
+    /// The target of a symbolic link.
+    pub(super) fn target(&self) -> Result<Vec<u8>> {
+        if self.kind != FileKind::Symlink {
+            return Err(Errno::Invalid.into());
+        }
+        let size = self.load_size();
+        let limit = if self.is_fast_symlink() { I_BLOCK_BYTES } else { BLOCK };
+        if size == 0 || size >= limit {
+            let why = "bad length of a symbolic link";
+            return Err(Corrupt::against("inode", self.ino.into(), why, size, limit - 1).into());
+        }
+        let from = if self.is_fast_symlink() {
+            self.raw + I_BLOCK
+        } else {
+            byte(self.find(0)?.ok_or_else(|| self.corrupt("a symbolic link without its block", size))?)
+        };
+        let mut target = alloc::vec![0; size as usize];
+        self.pmem().read(from, &mut target);
+        Ok(target)
+    }
+
+    pub(super) fn load_attr(&self) -> Attr {
+        let pmem = self.pmem();
+        let wide = |low, high| {
+            u32::from(pmem.load_u16(self.raw + high)) << 16 | u32::from(pmem.load_u16(self.raw + low))
+        };
+        Attr {
+            ino: self.ino.into(),
+            kind: self.kind,
+            mode: pmem.load_u16(self.raw + I_MODE) & 0o7777,
+            links: self.links().into(),
+            uid: wide(I_UID, I_UID_HIGH),
+            gid: wide(I_GID, I_GID_HIGH),
+            size: self.load_size(),
+            blocks: pmem.load_u32(self.raw + I_BLOCKS).into(),
+            atime: self.time(ATIME),
+            mtime: self.time(MTIME),
+            ctime: self.time(CTIME),
+        }
+    }
+
+    /// Changes attributes. They have no order among other stores.
+    pub(super) fn change_attr(&self, change: &SetAttr, now: Timestamp) {
+        let pmem = self.pmem();
+        if let Some(mode) = change.mode {
+            let kind = pmem.load_u16(self.raw + I_MODE) & !0o7777;
+            pmem.store_u16(self.raw + I_MODE, kind | mode & 0o7777);
+        }
+        for (id, low, high) in [(change.uid, I_UID, I_UID_HIGH), (change.gid, I_GID, I_GID_HIGH)] {
+            if let Some(id) = id {
+                pmem.store_u16(self.raw + low, id as u16);
+                pmem.store_u16(self.raw + high, (id >> 16) as u16);
+            }
+        }
+        if let Some(time) = change.atime {
+            self.touch(&[ATIME], time);
+        }
+        if let Some(time) = change.mtime {
+            self.touch(&[MTIME], time);
+        }
+        self.touch(&[CTIME], now);
+        pmem.flush(self.raw, GOOD_OLD_INODE_SIZE.into());
+    }
+}
+
+/// The last handle is gone: an inode without a name is freed. Nobody is there to be told if that fails; the error is
+/// noted on the file system.
+impl<P: Platform> Drop for Inode<P> {
+    fn drop(&mut self) {
+        if self.links() == 0 && self.fs.check_writable().is_ok() {
+            let result = self.release();
+            // Its blocks and its number are leaked then, which hurts nobody.
+            let _ = self.fs.noted(result);
+        }
+        self.fs.cache.forget(self);
+    }
+}

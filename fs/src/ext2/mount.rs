@@ -1,0 +1,170 @@
+//! Mounting, syncing and unmounting: the superblock's fields that change.
+//!
+//! As Linux's ext2 does it: while mounted for writing, the state says "not clean"; unmounting sets back what was found,
+//! or "errors" if contradictions were met.
+
+use super::cache::Cache;
+use super::features::{self, ReadOnlyReason};
+use super::group::GroupState;
+use super::inode::Inode;
+use super::layout::*;
+use super::Ext2;
+use super::superblock::{RawSuperBlock, SuperBlock};
+use crate::error::{Errno, Result};
+use crate::platform::{Mutex, Platform};
+use crate::pmem::Pmem;
+use crate::vfs::StatFs;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+
+/// How to mount.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MountOptions {
+    /// Change nothing on the image, not even its mount count.
+    pub read_only: bool,
+}
+
+/// Mounts the file system in the platform's region. Costs the same for every size: groups are looked at when needed.
+///
+/// # Errors
+/// What [`SuperBlock::decode`] refuses, and a root directory that is none. The image is unchanged then.
+pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2<P>>> {
+    // 1. Believe nothing before it is checked.
+    let sb = SuperBlock::decode(&RawSuperBlock::load(platform.pmem())?, platform.pmem().len())?;
+    let reason = if options.read_only {
+        Some(ReadOnlyReason::Asked)
+    } else if !platform.pmem().writable() {
+        Some(ReadOnlyReason::Region)
+    } else {
+        sb.read_only_reason()
+    };
+    let groups = (0..sb.group_count).map(|_| Mutex::<P, _>::new(GroupState::default())).collect();
+    let now = platform.now().secs as u32;
+    let fs = Arc::new_cyclic(|me| Ext2 {
+        me: me.clone(),
+        platform,
+        sb,
+        groups,
+        cache: Cache::new(),
+        rename: Mutex::<P, _>::new(()),
+        xattrs: Mutex::<P, _>::new(()),
+        super_lock: Mutex::<P, _>::new(()),
+        frozen: AtomicBool::new(true),
+        reason,
+        errors: AtomicBool::new(false),
+        next_generation: AtomicU32::new(now.wrapping_mul(0x9e37_79b1)),
+    });
+    // 2. A root directory must be there. (Frozen until now: nothing is written if it is not.)
+    fs.root_inode()?;
+    // 3. Say on the image that it is mounted.
+    if reason.is_none() {
+        fs.mark_mounted();
+        fs.frozen.store(false, SeqCst);
+    }
+    Ok(fs)
+}
+
+impl<P: Platform> Ext2<P> {
+    pub(super) fn root_inode(&self) -> Result<Arc<Inode<P>>> {
+        let root = self.inode(ROOT_INO)?;
+        match root.expect_dir() {
+            Ok(()) => Ok(root),
+            Err(_) => Err(root.corrupt("the root is not a directory", 0)),
+        }
+    }
+
+    fn store_state(&self, state: u16) {
+        self.pmem().store_u16(SUPERBLOCK + S_STATE, state);
+    }
+
+    fn mark_mounted(&self) {
+        let (pmem, now) = (self.pmem(), self.platform.now().secs as u32);
+        let _lock = self.super_lock.lock();
+        self.store_state(self.sb.state & !VALID_FS);
+        let count = pmem.load_u16(SUPERBLOCK + S_MNT_COUNT).saturating_add(1);
+        pmem.store_u16(SUPERBLOCK + S_MNT_COUNT, count);
+        pmem.store_u32(SUPERBLOCK + S_MTIME, now);
+        pmem.store_u32(SUPERBLOCK + S_WTIME, now);
+        if self.sb.rev_level > 0 {
+            let mut last_mounted = [0; 64];
+            last_mounted[0] = b'/';
+            pmem.write(SUPERBLOCK + S_LAST_MOUNTED, &last_mounted);
+        }
+        pmem.flush(SUPERBLOCK, 1024);
+        pmem.fence();
+    }
+
+    /// Makes the superblock's counts right and everything stored so far durable.
+    pub(super) fn sync_metadata(&self, state: Option<u16>) {
+        let pmem = self.pmem();
+        if self.check_writable().is_ok() || state.is_some() {
+            let now = self.platform.now().secs as u32;
+            let _lock = self.super_lock.lock();
+            let (blocks, inodes) = self.sum_free();
+            pmem.store_u32(SUPERBLOCK + S_FREE_BLOCKS_COUNT, blocks);
+            pmem.store_u32(SUPERBLOCK + S_FREE_INODES_COUNT, inodes);
+            pmem.store_u32(SUPERBLOCK + S_WTIME, now);
+            if self.met_errors() {
+                self.store_state(pmem.load_u16(SUPERBLOCK + S_STATE) | ERROR_FS);
+            }
+            pmem.flush(SUPERBLOCK, 128);
+            // Everything before is durable before the image may say that it is clean.
+            pmem.fence();
+            if let Some(state) = state {
+                self.store_state(state);
+                pmem.flush(SUPERBLOCK + S_STATE, 2);
+            }
+        }
+        pmem.fence();
+    }
+
+    pub(super) fn do_unmount(&self) -> Result<()> {
+        // 1. From here on nobody starts a change; whoever is in the middle of one holds a handle.
+        let was_frozen = self.frozen.swap(true, SeqCst);
+        if !self.cache.is_empty() {
+            self.frozen.store(was_frozen, SeqCst);
+            return Err(Errno::Busy.into());
+        }
+        // 2. The state that was found, unless there is more to say.
+        if !was_frozen {
+            let found = self.sb.state;
+            self.sync_metadata(Some(if self.met_errors() { found & !VALID_FS | ERROR_FS } else { found }));
+        }
+        Ok(())
+    }
+
+    /// A file of 2 GiB or more is about to be: says so on the image first.
+    pub(super) fn need_large_file(&self) -> Result<()> {
+        let pmem = self.pmem();
+        let at = SUPERBLOCK + S_FEATURE_RO_COMPAT;
+        if self.sb.rev_level == 0 {
+            return Err(Errno::FileTooBig.into());
+        }
+        if pmem.load_u32(at) & features::RO_COMPAT_LARGE_FILE == 0 {
+            let _lock = self.super_lock.lock();
+            pmem.store_u32(at, pmem.load_u32(at) | features::RO_COMPAT_LARGE_FILE);
+            pmem.flush(at, 4);
+            pmem.fence();
+        }
+        Ok(())
+    }
+
+    /// Calls `f` with each inode in memory, for write-back of what is mapped.
+    pub fn for_each_inode(&self, f: impl FnMut(&Arc<Inode<P>>)) {
+        self.cache.for_each(f);
+    }
+
+    pub(super) fn load_stat_fs(&self) -> StatFs {
+        let (blocks, inodes) = self.sum_free();
+        StatFs {
+            block_size: BLOCK,
+            blocks: u64::from(self.sb.blocks_count).saturating_sub(self.sb.overhead()),
+            blocks_free: blocks.into(),
+            blocks_available: blocks.saturating_sub(self.sb.r_blocks_count).into(),
+            inodes: self.sb.inodes_count.into(),
+            inodes_free: inodes.into(),
+            label: self.sb.volume_name,
+            uuid: self.sb.uuid,
+        }
+    }
+}

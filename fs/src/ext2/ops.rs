@@ -1,0 +1,149 @@
+//! The traits of [`vfs`](crate::vfs): locks are taken, contradictions noted, the work is done elsewhere.
+
+use super::Ext2;
+use super::dir::check_name;
+use super::inode::Inode;
+use super::layout::*;
+use super::times::{CTIME, MTIME};
+use crate::error::Result;
+use crate::platform::Platform;
+use crate::pmem::Pmem;
+use crate::vfs::{
+    self, AllocOk, Attr, DirEntry, Extent, FileKind, FileSystem, Held, InodeRef, Mapping, SetAttr, StatFs,
+};
+use alloc::vec::Vec;
+use core::ops::ControlFlow;
+use core::sync::atomic::Ordering::SeqCst;
+
+impl<P: Platform> FileSystem<P> for Ext2<P> {
+    fn root(&self) -> Result<InodeRef<P>> {
+        Ok(self.noted(self.root_inode())?)
+    }
+
+    fn stat_fs(&self) -> StatFs {
+        self.load_stat_fs()
+    }
+
+    fn read_only(&self) -> bool {
+        self.frozen.load(SeqCst)
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.sync_metadata(None);
+        Ok(())
+    }
+
+    fn unmount(&self) -> Result<()> {
+        self.do_unmount()
+    }
+
+    fn rename(&self, old_dir: u64, old: &[u8], new_dir: u64, new: &[u8]) -> Result<()> {
+        self.noted(self.rename_name(old_dir, old, new_dir, new))
+    }
+}
+
+impl<P: Platform> vfs::Inode<P> for Inode<P> {
+    fn platform(&self) -> &P {
+        &self.fs.platform
+    }
+
+    fn ino(&self) -> u64 {
+        self.ino.into()
+    }
+
+    fn kind(&self) -> FileKind {
+        self.kind
+    }
+
+    fn attr(&self) -> Attr {
+        self.load_attr()
+    }
+
+    fn set_attr(&self, change: &SetAttr) -> Result<()> {
+        self.fs.check_writable()?;
+        let _exclusive = self.mapping.exclusive();
+        self.change_attr(change, self.fs.platform.now());
+        Ok(())
+    }
+
+    #[inline]
+    fn mapping(&self) -> &Mapping<P> {
+        &self.mapping
+    }
+
+    #[inline]
+    fn size(&self, _lock: Held<'_>) -> u64 {
+        self.load_size()
+    }
+
+    #[inline]
+    fn block(&self, _lock: Held<'_>, page: u64) -> Result<Option<u64>> {
+        Ok(self.fs.noted(self.find(page))?.map(byte))
+    }
+
+    #[inline]
+    fn allocate(&self, _ok: AllocOk<'_>, page: u64) -> Result<(u64, bool)> {
+        let (block, fresh) = self.fs.noted(self.fill_hole(page))?;
+        Ok((byte(block), fresh))
+    }
+
+    fn start_write_fault(&self) -> Result<()> {
+        self.fs.check_writable()?;
+        self.touch(&[MTIME, CTIME], self.fs.platform.now());
+        Ok(())
+    }
+
+    fn commit(&self) {
+        self.pmem().fence();
+    }
+
+    fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<usize> {
+        self.fs.noted(self.read_file(offset, to))
+    }
+
+    fn write_at(&self, offset: u64, from: &[u8]) -> Result<usize> {
+        self.fs.noted(self.write_file(offset, from))
+    }
+
+    fn truncate(&self, size: u64) -> Result<()> {
+        self.fs.noted(self.set_size(size))
+    }
+
+    fn extents(&self, from: u64, f: &mut dyn FnMut(Extent) -> ControlFlow<()>) -> Result<()> {
+        self.expect_file()?;
+        let _shared = self.mapping.shared();
+        let pages = self.load_size().div_ceil(BLOCK);
+        self.fs.noted(self.walk_extents(from / BLOCK, pages, f))
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<InodeRef<P>> {
+        self.expect_dir()?;
+        check_name(name)?;
+        let _shared = self.mapping.shared();
+        let found = self.fs.noted(self.expect_name(name).and_then(|found| self.named(&found.entry)))?;
+        Ok(found)
+    }
+
+    fn read_dir(&self, from: u64, f: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>) -> Result<()> {
+        self.expect_dir()?;
+        let _shared = self.mapping.shared();
+        self.fs.noted(self.list(from, f))
+    }
+
+    fn create(&self, name: &[u8], kind: FileKind, mode: u16) -> Result<InodeRef<P>> {
+        Ok(self.fs.noted(self.create_name(name, kind, mode))?)
+    }
+
+    fn unlink(&self, name: &[u8]) -> Result<()> {
+        self.fs.noted(self.unlink_name(name))
+    }
+
+    fn rmdir(&self, name: &[u8]) -> Result<()> {
+        self.fs.noted(self.rmdir_name(name))
+    }
+
+    fn read_link(&self) -> Result<Vec<u8>> {
+        let _shared = self.mapping.shared();
+        self.fs.noted(self.target())
+    }
+}

@@ -1,0 +1,90 @@
+//! An inode's times. Inodes of 128 bytes have seconds (32 bits, signed); larger ones may have 2 more bits of seconds and
+//! 30 bits of nanoseconds in an `_extra` field, if `i_extra_isize` covers it.
+
+use super::inode::Inode;
+use super::layout::*;
+use crate::platform::{Platform, Timestamp};
+use crate::pmem::Pmem;
+
+/// One of an inode's times: the offsets of its two halves.
+#[derive(Clone, Copy)]
+pub(super) struct Time(u64, u64);
+
+pub(super) const ATIME: Time = Time(I_ATIME, I_ATIME_EXTRA);
+pub(super) const CTIME: Time = Time(I_CTIME, I_CTIME_EXTRA);
+pub(super) const MTIME: Time = Time(I_MTIME, I_MTIME_EXTRA);
+pub(super) const CRTIME: Time = Time(I_CRTIME, I_CRTIME_EXTRA);
+
+/// The latest time the extra bits can say (in the year 2446).
+const LAST: i64 = (3 << 32) + i32::MAX as i64;
+
+/// Both halves of a time, as stored; what does not fit is brought to the nearest that does.
+pub(super) fn encode(time: Timestamp, has_extra: bool) -> (u32, u32) {
+    let last = if has_extra { LAST } else { i32::MAX.into() };
+    let secs = time.secs.clamp(i32::MIN.into(), last);
+    let low = secs as u32;
+    let epoch = ((secs - i64::from(low as i32)) >> 32) as u32 & 3;
+    (low, time.nanos.min(999_999_999) << 2 | epoch)
+}
+
+/// The time of both halves.
+pub(super) fn decode(low: u32, extra: u32) -> Timestamp {
+    let secs = i64::from(low as i32) + (i64::from(extra & 3) << 32);
+    Timestamp { secs, nanos: (extra >> 2).min(999_999_999) }
+}
+
+impl<P: Platform> Inode<P> {
+    /// True if the field of four bytes at `at`, beyond the first 128 bytes, is in use.
+    #[inline]
+    pub(super) fn has_field(&self, at: u64) -> bool {
+        let size = u64::from(self.fs.sb.inode_size);
+        let good_old = u64::from(GOOD_OLD_INODE_SIZE);
+        size > good_old && {
+            let extra = u64::from(self.pmem().load_u16(self.raw + I_EXTRA_ISIZE));
+            at + 4 <= (good_old + extra).min(size)
+        }
+    }
+
+    pub(super) fn time(&self, Time(low, extra): Time) -> Timestamp {
+        let pmem = self.pmem();
+        let extra = if self.has_field(extra) { pmem.load_u32(self.raw + extra) } else { 0 };
+        decode(pmem.load_u32(self.raw + low), extra)
+    }
+
+    /// Stores a time. Times have no order among other stores; the caller flushes.
+    #[inline]
+    fn store_time(&self, Time(low, extra): Time, time: Timestamp) {
+        let has_extra = self.has_field(extra);
+        let (secs, more) = encode(time, has_extra);
+        self.pmem().store_u32(self.raw + low, secs);
+        if has_extra {
+            self.pmem().store_u32(self.raw + extra, more);
+        }
+    }
+
+    /// Stores `now` into each of `times`, and flushes.
+    #[inline]
+    pub(super) fn touch(&self, times: &[Time], now: Timestamp) {
+        times.iter().for_each(|&time| self.store_time(time, now));
+        self.pmem().flush(self.raw + I_ATIME, 12);
+        if self.fs.sb.inode_size > GOOD_OLD_INODE_SIZE {
+            self.pmem().flush(self.raw + I_CTIME_EXTRA, 12);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_survive_encoding_within_their_range() {
+        for secs in [i64::from(i32::MIN), -1, 0, 1, i32::MAX.into(), 1 << 31, 1 << 32, 5 << 31, LAST] {
+            let time = Timestamp { secs, nanos: 123_456_789 };
+            let (low, extra) = encode(time, true);
+            assert_eq!(decode(low, extra), time);
+        }
+        let late = Timestamp { secs: i64::MAX, nanos: 0 };
+        assert_eq!(decode(encode(late, false).0, 0).secs, i32::MAX.into());
+    }
+}

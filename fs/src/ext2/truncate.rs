@@ -1,0 +1,227 @@
+//! Changing a file's size, and freeing blocks.
+//!
+//! Shrinking goes from the outside in, so that a crash leaks blocks at worst:
+//!
+//! 1. the size, durable: nothing beyond it is the file's;
+//! 2. every mapping of what is beyond goes;
+//! 3. the pointers, durable;
+//! 4. the bitmap bits.
+//!
+//! # Locking
+//! Under the inode lock, held exclusively (or the inode is nobody's any more); takes group mutexes.
+
+use super::inode::Inode;
+use super::layout::*;
+use super::map::{DIRECT, LEVELS, MAX_SIZE, first_page, span};
+use super::times::{CTIME, MTIME};
+use crate::error::{Errno, Result};
+use crate::platform::Platform;
+use crate::pmem::Pmem;
+use crate::pmem::state::{Clean, Staged};
+use crate::vfs::{AllocOk, FileKind};
+
+/// The fact that pointers were cleared: what they led to can be freed.
+#[derive(Debug)]
+pub(super) struct Cut;
+
+/// Pointers cleared under one fence.
+const CHUNK: usize = 64;
+
+/// Collects neighbouring blocks, to free them together. They are counted off the inode at the end.
+#[derive(Default)]
+struct Freed {
+    first: u32,
+    count: u32,
+    total: u32,
+}
+
+impl Freed {
+    fn add<P: Platform>(&mut self, inode: &Inode<P>, cut: &Staged<Cut, Clean>, block: u32) -> Result<()> {
+        if self.count > 0 && block == self.first + self.count {
+            self.count += 1;
+            return Ok(());
+        }
+        self.flush(inode, cut)?;
+        (self.first, self.count) = (block, 1);
+        Ok(())
+    }
+
+    /// Frees what is collected. Each chunk's blocks are freed before the evidence for them goes.
+    fn flush<P: Platform>(&mut self, inode: &Inode<P>, cut: &Staged<Cut, Clean>) -> Result<()> {
+        let count = core::mem::take(&mut self.count);
+        if count > 0 {
+            inode.fs.free_run(cut, self.first, count)?;
+            self.total = self.total.saturating_add(count);
+        }
+        Ok(())
+    }
+}
+
+impl<P: Platform> Inode<P> {
+    /// Sets the size of a regular file.
+    pub(super) fn set_size(&self, size: u64) -> Result<()> {
+        self.expect_file()?;
+        self.fs.check_writable()?;
+        if size > MAX_SIZE {
+            return Err(Errno::FileTooBig.into());
+        }
+        let exclusive = self.mapping.exclusive();
+        let old = self.load_size();
+        if size > old {
+            self.zero_gap(old, size)?;
+            self.pmem().fence();
+            self.store_size(size)?;
+        } else if size < old {
+            self.shrink(exclusive.alloc_ok(), size)?;
+        }
+        self.touch(&[MTIME, CTIME], self.fs.platform.now());
+        Ok(())
+    }
+
+    fn shrink(&self, ok: AllocOk<'_>, size: u64) -> Result<()> {
+        let first = size.div_ceil(BLOCK);
+        // 1. The size, durable.
+        self.store_size(size)?;
+        self.pmem().fence();
+        // 2. No address space shows what is beyond, nor bytes of the last page that are not the file's.
+        self.mapping.unmap(ok, first..u64::MAX);
+        self.zero_gap(size, first * BLOCK)?;
+        // 3 and 4.
+        self.cut(first)
+    }
+
+    /// Frees every block from page `first` on, and indirect blocks that become empty.
+    fn cut(&self, first: u64) -> Result<()> {
+        let mut freed = Freed::default();
+        let root = self.raw + I_BLOCK;
+        let mut result = self.cut_table(root, DIRECT, 0, 0, first, &mut freed);
+        for depth in 1..=LEVELS {
+            let slot = root + (DIRECT + depth as u64 - 1) * 4;
+            result = result.and_then(|()| self.cut_table(slot, 1, first_page(depth), depth, first, &mut freed));
+        }
+        let mut goal = self.map_lock.lock();
+        *goal = Default::default();
+        let pmem = self.pmem();
+        let units = freed.total.saturating_mul((BLOCK / 512) as u32);
+        pmem.store_u32(self.raw + I_BLOCKS, pmem.load_u32(self.raw + I_BLOCKS).saturating_sub(units));
+        pmem.flush(self.raw + I_BLOCKS, 4);
+        result
+    }
+
+    /// Cuts the `count` pointers from byte offset `table` on, each with `depth` levels below, the first for page `base`.
+    fn cut_table(
+        &self,
+        table: u64,
+        count: u64,
+        base: u64,
+        depth: usize,
+        first: u64,
+        freed: &mut Freed,
+    ) -> Result<()> {
+        let pmem = self.pmem();
+        let (each, keep) = (span(depth), first.saturating_sub(base));
+        let mut index = keep / each;
+        if index >= count {
+            return Ok(());
+        }
+        // 1. A subtree of which something stays.
+        if !keep.is_multiple_of(each) {
+            let slot = table + index * 4;
+            let child = self.pointer(slot)?;
+            if child != 0 {
+                self.cut_table(byte(child), POINTERS, base + index * each, depth - 1, first, freed)?;
+                let is_empty = (0..BLOCK / 8).all(|word| pmem.load_u64(byte(child) + word * 8) == 0);
+                if is_empty {
+                    let cut = self.clear_pointers(slot, 1);
+                    freed.add(self, &cut, child)?;
+                    freed.flush(self, &cut)?;
+                }
+            }
+            index += 1;
+        }
+        // 2. What goes as a whole, some pointers at a time: cleared, durable, then freed with all that is below.
+        while index < count {
+            let len = (CHUNK as u64).min(count - index);
+            let from = table + index * 4;
+            let mut blocks = [0; CHUNK];
+            for (at, block) in blocks.iter_mut().enumerate().take(len as usize) {
+                *block = self.pointer(from + at as u64 * 4)?;
+            }
+            if blocks.iter().any(|&block| block != 0) {
+                let cut = self.clear_pointers(from, len);
+                for block in blocks.into_iter().filter(|&block| block != 0) {
+                    self.free_tree(block, depth, &cut, freed)?;
+                }
+                freed.flush(self, &cut)?;
+            }
+            index += len;
+        }
+        Ok(())
+    }
+
+    fn clear_pointers(&self, from: u64, len: u64) -> Staged<Cut, Clean> {
+        let pmem = self.pmem();
+        for slot in 0..len {
+            pmem.store_u32(from + slot * 4, 0);
+        }
+        Staged::stored(Cut, from, len * 4).flush(pmem).fence(pmem)
+    }
+
+    /// Frees `block`, to which no pointer is left, and what is `depth` levels below it. What was freed already is not
+    /// entered: so pointers in a circle come to an end.
+    fn free_tree(&self, block: u32, depth: usize, cut: &Staged<Cut, Clean>, freed: &mut Freed) -> Result<()> {
+        if depth > 0 {
+            if !self.fs.block_in_use(block)? {
+                return Err(self.corrupt("an indirect block is free", block.into()));
+            }
+            for slot in 0..POINTERS {
+                let child = self.pointer(byte(block) + slot * 4)?;
+                if child != 0 {
+                    self.free_tree(child, depth - 1, cut, freed)?;
+                }
+            }
+        }
+        freed.add(self, cut, block)
+    }
+
+    /// Frees the inode and all that it holds: it has no name and no handle any more.
+    pub(super) fn release(&self) -> Result<()> {
+        let pmem = self.pmem();
+        let now = (self.fs.platform.now().secs as u32).max(1);
+        pmem.store_u32(self.raw + I_DTIME, now);
+        pmem.flush(self.raw + I_DTIME, 4);
+        // 1. Its blocks.
+        let has_blocks = matches!(self.kind, FileKind::File | FileKind::Directory | FileKind::Symlink);
+        if has_blocks && !self.is_fast_symlink() {
+            self.store_size(0)?;
+            self.cut(0)?;
+        }
+        // 2. Its share of an attribute block.
+        self.release_xattrs()?;
+        // 3. The inode, which is durably without a name and blocks.
+        pmem.fence();
+        self.fs.free_inode(self.ino, self.kind)
+    }
+
+    fn release_xattrs(&self) -> Result<()> {
+        let pmem = self.pmem();
+        let block = self.file_acl();
+        if block == 0 {
+            return Ok(());
+        }
+        if block >= self.fs.sb.blocks_count || pmem.load_u32(byte(block) + H_MAGIC) != XATTR_MAGIC {
+            return Err(self.corrupt("i_file_acl leads to no attribute block", block.into()));
+        }
+        let slot = self.raw + I_FILE_ACL;
+        let cut = self.clear_pointers(slot, 1);
+        let _lock = self.fs.xattrs.lock();
+        match pmem.load_u32(byte(block) + H_REFCOUNT) {
+            0 | 1 => self.fs.free_run(&cut, block, 1),
+            count => {
+                pmem.store_u32(byte(block) + H_REFCOUNT, count - 1);
+                pmem.flush(byte(block) + H_REFCOUNT, 4);
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! One region of persistent memory: every access is checked, done by instructions the compiler knows nothing of or by
+//! atomics (tasks may store to the same bytes through their mappings), and counted.
+
+use core::fmt;
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+use fs::pmem::Pmem;
+use fs::stats::Stats;
+
+use super::flush;
+
+/// A mapped region.
+pub(crate) struct Region {
+    physical: u64,
+    len: u64,
+    at: u64,
+    armed: bool,
+    stats: &'static Stats,
+}
+
+impl Region {
+    /// The region of `len` bytes at `physical`, mapped at `at`.
+    ///
+    /// # Safety
+    /// The range is persistent memory that no other object of this kernel lies in; it is mapped at `at` for good,
+    /// writable if `armed`, and `at` is a multiple of 4096.
+    pub(super) const unsafe fn new(physical: u64, len: u64, at: u64, armed: bool, stats: &'static Stats) -> Self {
+        Self { physical, len, at, armed, stats }
+    }
+
+    /// Physical address of the first byte.
+    pub(crate) fn base(&self) -> u64 {
+        self.physical
+    }
+
+    /// The address for `len` bytes at `offset`.
+    #[inline]
+    #[track_caller]
+    fn address(&self, offset: u64, len: u64) -> u64 {
+        let inside = offset <= self.len && len <= self.len - offset;
+        assert!(inside, "{len} bytes at {offset:#x} of a region of {:#x}", self.len);
+        self.at + offset
+    }
+
+    /// The same for a store.
+    #[inline]
+    #[track_caller]
+    fn target(&self, offset: u64, len: u64) -> u64 {
+        assert!(self.armed, "a store to a read-only region at {offset:#x}");
+        self.address(offset, len)
+    }
+
+    /// An aligned number as an atomic.
+    #[inline]
+    #[track_caller]
+    fn number<T>(&self, address: u64) -> &T {
+        assert!(address.is_multiple_of(size_of::<T>() as u64), "a number at {address:#x} is not aligned");
+        // SAFETY: `address` came from `address` or `target` for `size_of::<T>()` bytes, so it is mapped as long as
+        // `self` lives; it is aligned; `T` is an atomic, for which any bits are a value and sharing is allowed.
+        unsafe { &*(address as *const T) }
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Region({:#x}, {:#x} bytes)", self.physical, self.len)
+    }
+}
+
+impl Pmem for Region {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn writable(&self) -> bool {
+        self.armed
+    }
+
+    #[inline]
+    fn frame(&self, offset: u64) -> u64 {
+        self.address(offset, 1);
+        self.physical + offset
+    }
+
+    #[inline]
+    fn load_u8(&self, offset: u64) -> u8 {
+        self.number::<AtomicU8>(self.address(offset, 1)).load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn load_u16(&self, offset: u64) -> u16 {
+        self.number::<AtomicU16>(self.address(offset, 2)).load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn load_u32(&self, offset: u64) -> u32 {
+        self.number::<AtomicU32>(self.address(offset, 4)).load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn load_u64(&self, offset: u64) -> u64 {
+        self.number::<AtomicU64>(self.address(offset, 8)).load(Ordering::Relaxed)
+    }
+
+    fn read(&self, offset: u64, to: &mut [u8]) {
+        let from = self.address(offset, to.len() as u64);
+        // SAFETY: `address` checked the source; `to` is the caller's.
+        unsafe { flush::copy(to.as_mut_ptr() as u64, from, to.len() as u64) };
+    }
+
+    #[inline]
+    fn store_u8(&self, offset: u64, value: u8) {
+        self.number::<AtomicU8>(self.target(offset, 1)).store(value, Ordering::Release);
+    }
+
+    #[inline]
+    fn store_u16(&self, offset: u64, value: u16) {
+        self.number::<AtomicU16>(self.target(offset, 2)).store(value, Ordering::Release);
+    }
+
+    #[inline]
+    fn store_u32(&self, offset: u64, value: u32) {
+        self.number::<AtomicU32>(self.target(offset, 4)).store(value, Ordering::Release);
+    }
+
+    #[inline]
+    fn store_u64(&self, offset: u64, value: u64) {
+        self.number::<AtomicU64>(self.target(offset, 8)).store(value, Ordering::Release);
+    }
+
+    fn write(&self, offset: u64, from: &[u8]) {
+        let to = self.target(offset, from.len() as u64);
+        // SAFETY: `target` checked the range and the right to write; `from` is the caller's.
+        unsafe { flush::copy(to, from.as_ptr() as u64, from.len() as u64) };
+    }
+
+    fn write_nt(&self, offset: u64, from: &[u8]) {
+        let to = self.target(offset, from.len() as u64);
+        // SAFETY: as in `write`.
+        let lines = unsafe { flush::copy_past_cache(to, from.as_ptr() as u64, from.len() as u64) };
+        self.stats.pmem_bytes_nt.add(from.len() as u64);
+        self.stats.pmem_lines_flushed.add(lines);
+    }
+
+    fn zero_nt(&self, offset: u64, len: u64) {
+        let to = self.target(offset, len);
+        // SAFETY: `target` checked the range and the right to write.
+        let lines = unsafe { flush::zero_past_cache(to, len) };
+        self.stats.pmem_bytes_zeroed.add(len);
+        self.stats.pmem_lines_flushed.add(lines);
+    }
+
+    #[inline]
+    fn flush(&self, offset: u64, len: u64) {
+        let at = self.address(offset, len);
+        // SAFETY: `address` checked the range; its lines are mapped, since it begins and ends in whole pages.
+        let lines = unsafe { flush::write_back(at, len) };
+        self.stats.pmem_lines_flushed.add(lines);
+    }
+
+    #[inline]
+    fn fence(&self) {
+        flush::fence();
+        self.stats.pmem_fences.inc();
+    }
+
+    fn stats(&self) -> &Stats {
+        self.stats
+    }
+}

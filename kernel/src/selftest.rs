@@ -1,0 +1,179 @@
+//! Checks of what only the machine can show: frames, page tables, recoverable faults, persistence primitives.
+//!
+//! The shell's `selftest` runs them all; each returns what it found wrong. Nothing of a file system is touched:
+//! persistence primitives work on a frame of RAM.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::arch::user_access::{self, FaultAt};
+use crate::console;
+use crate::mm::fault::Refusal;
+use crate::mm::layout::{TASK_END, TASK_START, direct};
+use crate::mm::paging::{self, Flags, PageSize, PageTables, Partial};
+use crate::mm::stack::KernelStack;
+use crate::mm::{frames, heap};
+use crate::pmem::flush;
+
+type Check = fn() -> Result<(), String>;
+
+/// Every check with its name.
+const CHECKS: [(&str, Check); 6] = [
+    ("frames", check_frames),
+    ("heap", check_heap),
+    ("stacks", check_stacks),
+    ("address space", check_address_space),
+    ("refused accesses", check_refusals),
+    ("persistence primitives", check_flush),
+];
+
+/// Runs all; prints a line for each. `true` if all passed.
+pub(crate) fn run() -> bool {
+    let mut passed = true;
+    for (name, check) in CHECKS {
+        let before = frames::counts().free;
+        let mut result = check();
+        // The heap keeps what it has grown by; everything else gives back what it took.
+        if result.is_ok() && name != "heap" && frames::counts().free != before {
+            result = Err(format!("{before} frames were free before, {} after", frames::counts().free));
+        }
+        match result {
+            Ok(()) => console::print(console::Stream::Out, format_args!("selftest: {name}: ok\n")),
+            Err(why) => {
+                passed = false;
+                console::print(console::Stream::Err, format_args!("selftest: {name}: {why}\n"));
+            }
+        }
+    }
+    passed
+}
+
+fn expect(condition: bool, what: &str) -> Result<(), String> {
+    if condition { Ok(()) } else { Err(String::from(what)) }
+}
+
+fn check_frames() -> Result<(), String> {
+    let mut taken = [0; 64];
+    for frame in &mut taken {
+        *frame = frames::allocate_zeroed().ok_or("no frames")?;
+    }
+    let large = frames::allocate_large();
+    let mut sorted = taken;
+    sorted.sort_unstable();
+    let distinct = sorted.windows(2).all(|pair| pair[0] != pair[1]);
+    let sane = taken.iter().all(|frame| *frame != 0 && *frame != frames::TRAMPOLINE && frame.is_multiple_of(4096));
+    taken.into_iter().for_each(frames::free);
+    if let Some(large) = large {
+        expect(PageSize::Large.divides(large), "a 2 MiB block is not aligned")?;
+        frames::free_large(large);
+    }
+    expect(distinct, "a frame was given out twice")?;
+    expect(sane, "frame 0, the trampoline's, or one that is not aligned")
+}
+
+fn check_heap() -> Result<(), String> {
+    let mut blocks: Vec<Vec<u8>> = (1..200).map(|i| alloc::vec![i as u8; i * 97]).collect();
+    blocks.retain(|block| block.len() % 2 == 0);
+    let intact = blocks.iter().all(|block| block.iter().all(|byte| usize::from(*byte) * 97 == block.len()));
+    expect(intact, "a block's contents changed")?;
+    let (used, mapped) = heap::usage();
+    expect(used <= mapped, "more used than mapped")?;
+    // More than there is: an error, not the end.
+    expect(Vec::<u8>::new().try_reserve_exact(1 << 38).is_err(), "256 GiB were promised")
+}
+
+fn check_stacks() -> Result<(), String> {
+    let stack = KernelStack::new(4).map_err(|error| format!("{error}"))?;
+    let tables = paging::kernel();
+    expect(tables.leaf(stack.bottom()).is_some() && tables.leaf(stack.top() - 1).is_some(), "not mapped")?;
+    expect(tables.leaf(stack.bottom() - 1).is_none(), "no guard page")?;
+    drop(stack);
+    // Tables of the stacks' part may stay for the next one: take them back for the count.
+    tables.prune(crate::mm::layout::STACKS, crate::mm::layout::SLOT_BYTES);
+    Ok(())
+}
+
+/// An address space with one writable and one read-only page; loads, stores, and what is refused.
+fn check_address_space() -> Result<(), String> {
+    let at = TASK_START + (5 << 30);
+    let error = |error: paging::MapError| format!("{error}");
+    let (one, two) = (frames::allocate_zeroed().ok_or("no frames")?, frames::allocate_zeroed().ok_or("no frames")?);
+    let result = (|| {
+        let tables = PageTables::new_user().map_err(error)?;
+        let data = Flags::PRESENT | Flags::WRITE | Flags::NO_EXECUTE;
+        tables.install(at, one, PageSize::Small, data).map_err(error)?;
+        tables.install(at + 4096, two, PageSize::Small, data.without(Flags::WRITE)).map_err(error)?;
+        // SAFETY: the tables are dropped at the end of this closure, which loads the kernel's again.
+        unsafe { tables.activate() };
+        let fault = |fault: FaultAt| format!("{fault}");
+        user_access::store_u64(at + 8, 0x1122_3344_5566_7788).map_err(fault)?;
+        expect(user_access::load_u64(at + 8) == Ok(0x1122_3344_5566_7788), "a word read back differs")?;
+        user_access::fill(at + 100, 0xab, 1001).map_err(fault)?;
+        let mut bytes = [0; 1003];
+        user_access::load(&mut bytes, at + 99).map_err(fault)?;
+        let (first, middle, last) = (bytes[0], &bytes[1..1002], bytes[1002]);
+        expect(first == 0 && last == 0 && middle.iter().all(|byte| *byte == 0xab), "fill differs")?;
+        user_access::copy(at + 2000, at + 100, 64).map_err(fault)?;
+        expect(user_access::load_u8(at + 2063) == Ok(0xab), "copy differs")?;
+        // A store that runs into the read-only page: everything before it is there.
+        let refused = user_access::store(at + 4092, &[0xcd; 8]).map_err(|fault| (fault.address, fault.write));
+        expect(refused == Err((at + 4092, true)) || refused == Err((at + 4096, true)), "wrong refusal")?;
+        expect(user_access::load_u64(at + 4096) == Ok(0), "the read-only page changed")?;
+        // Write protection takes effect at once.
+        tables.write_protect_range(at, 4096, Partial::Whole, |_, _, _| {}).map_err(error)?;
+        expect(user_access::store_u8(at, 1).is_err(), "a store went through write protection")?;
+        tables.unmap_range(at, 8192, |_, _, _| {}).map_err(error)?;
+        expect(user_access::load_u8(at).is_err(), "a load went through an unmapped page")
+    })();
+    frames::free(one);
+    frames::free(two);
+    result
+}
+
+fn check_refusals() -> Result<(), String> {
+    let refused = |address, write| Err(FaultAt { address, write, why: Refusal::NoArea });
+    expect(user_access::load_u64(0) == refused(0, false).map(|()| 0), "null load")?;
+    expect(user_access::store_u8(TASK_START, 1) == refused(TASK_START, true), "store outside every area")?;
+    expect(user_access::store_u8(TASK_END, 1) == refused(TASK_END, true), "store beyond the end")?;
+    expect(user_access::load_u8(u64::MAX).is_err(), "load at the end of the address space")?;
+    expect(user_access::load_u8(direct(0x1000)).is_err(), "load from the kernel's half")?;
+    expect(user_access::fill(TASK_START, 0, 1 << 20) == refused(TASK_START, true), "fill")
+}
+
+/// Copies and zeros of every alignment, on a page of RAM.
+fn check_flush() -> Result<(), String> {
+    let frame = frames::allocate_zeroed().ok_or("no frames")?;
+    let page = direct(frame);
+    let source: [u8; 600] = core::array::from_fn(|i| (i % 251) as u8 + 1);
+    let mut result = Ok(());
+    for (to, from, bytes) in [(0, 0, 600), (1, 3, 7), (5, 2, 3), (63, 1, 130), (8, 8, 512), (7, 0, 1), (9, 9, 0), (2, 5, 593)] {
+        let mut expected = [0u8; 4096];
+        expected[to..to + bytes].copy_from_slice(&source[from..from + bytes]);
+        let mut seen = [0u8; 4096];
+        // SAFETY: the frame is ours and in the direct map; all ranges lie in it or in the arrays.
+        unsafe {
+            flush::zero_past_cache(page, 4096);
+            flush::copy_past_cache(page + to as u64, source[from..].as_ptr() as u64, bytes as u64);
+            flush::write_back(page, 4096);
+            flush::fence();
+            flush::copy(seen.as_mut_ptr() as u64, page, 4096);
+        }
+        if seen != expected {
+            result = Err(format!("copy of {bytes} bytes to {to} differs"));
+        }
+        let mut zeroed = [0xffu8; 4096];
+        zeroed[to..to + bytes].fill(0);
+        // SAFETY: as above.
+        unsafe {
+            core::ptr::write_bytes(page as *mut u8, 0xff, 4096);
+            flush::zero_past_cache(page + to as u64, bytes as u64);
+            flush::copy(seen.as_mut_ptr() as u64, page, 4096);
+        }
+        if seen != zeroed {
+            result = Err(format!("zeroing {bytes} bytes at {to} differs"));
+        }
+    }
+    frames::free(frame);
+    result
+}

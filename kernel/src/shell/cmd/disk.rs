@@ -1,0 +1,153 @@
+//! Commands about file systems: df, mount, umount, sync.
+
+use alloc::string::{String, ToString};
+use core::fmt::Write;
+
+use cli::human;
+use cli::opts::Opts;
+use cli::table::{Align, Table};
+use fs::vfs::FileSystem;
+
+use super::super::command::{ANY, Command, Done, Failure, On, complaint};
+use super::super::{Shell, text};
+use crate::mounts::{self, Mount, Options};
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "df",
+        operands: "[FILE...]",
+        about: "show the space of file systems",
+        options: &[("-h", "sizes with K, M, G"), ("-i", "inodes instead of blocks")],
+        spec: "hik",
+        count: 0..=ANY,
+        run: df,
+    },
+    Command {
+        name: "mount",
+        operands: "[DEVICE DIRECTORY]",
+        about: "show what is mounted, or mount pmem0, pmem1, ...",
+        options: &[("-o OPTIONS", "ro, rw, protocol=read-first|racy; several with commas"), ("-r", "as -o ro")],
+        spec: "o:rt:",
+        count: 0..=2,
+        run: mount,
+    },
+    Command {
+        name: "umount",
+        operands: "DEVICE|DIRECTORY...",
+        about: "write everything back and mark the image clean",
+        options: &[],
+        spec: "",
+        count: 1..=ANY,
+        run: |sh, opts| sh.for_each("umount", opts.operands(), umount),
+    },
+    Command {
+        name: "sync",
+        operands: "[FILE...]",
+        about: "make everything durable, or what was stored to files",
+        options: &[],
+        spec: "",
+        count: 0..=ANY,
+        run: sync,
+    },
+];
+
+/// `used` of `total` in percent, rounded up, as df has it.
+fn percent(used: u64, total: u64) -> String {
+    match total {
+        0 => "-".to_string(),
+        _ => alloc::format!("{}%", (u128::from(used) * 100).div_ceil(total.into())),
+    }
+}
+
+fn df(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    let mut table = Table::new(&[Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Left]);
+    let table = table.row(match (opts.has('i'), opts.has('h')) {
+        (true, _) => ["Filesystem", "Inodes", "IUsed", "IFree", "IUse%", "Mounted on"],
+        (_, true) => ["Filesystem", "Size", "Used", "Avail", "Use%", "Mounted on"],
+        _ => ["Filesystem", "1K-blocks", "Used", "Available", "Use%", "Mounted on"],
+    });
+    let mut add = |mount: &Mount| {
+        let stat = mount.fs.stat_fs();
+        let bytes = |blocks: u64| match opts.has('h') {
+            true => human::short(blocks.saturating_mul(stat.block_size)).to_string(),
+            false => (blocks.saturating_mul(stat.block_size) / 1024).to_string(),
+        };
+        let point = text::decode(&mount.point());
+        let row = if opts.has('i') {
+            let used = stat.inodes.saturating_sub(stat.inodes_free);
+            let counts = [stat.inodes, used, stat.inodes_free].map(|count| count.to_string());
+            let [all, busy, free] = counts;
+            [mount.device.clone(), all, busy, free, percent(used, stat.inodes), point]
+        } else {
+            let used = stat.blocks.saturating_sub(stat.blocks_free);
+            let [all, busy, free] = [stat.blocks, used, stat.blocks_available].map(bytes);
+            let share = percent(used, used.saturating_add(stat.blocks_available));
+            [mount.device.clone(), all, busy, free, share, point]
+        };
+        table.row(row);
+    };
+    let outcome = if opts.operands().is_empty() {
+        mounts::all().iter().for_each(|mount| add(mount));
+        Ok(())
+    } else {
+        sh.for_each("df", opts.operands(), |sh, path| {
+            add(&sh.find(path)?.mount);
+            Ok(())
+        })
+    };
+    if table.rows() > 1 {
+        write!(sh.out, "{table}")?;
+    }
+    outcome
+}
+
+fn mount(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    let [device, point] = opts.operands() else {
+        if !opts.operands().is_empty() {
+            return Err(complaint("missing operand"));
+        }
+        for mount in mounts::all() {
+            let mode = if mount.options.read_only { "ro" } else { "rw" };
+            let point = text::decode(&mount.point());
+            let (device, protocol) = (&mount.device, mount.options.protocol);
+            writeln!(sh.out, "{device} on {point} type ext2 ({mode},protocol={protocol})")?;
+        }
+        return Ok(());
+    };
+    if let Some(kind) = opts.value('t').filter(|kind| *kind != "ext2") {
+        return Err(complaint(format_args!("unknown file system type '{kind}' (there is ext2)")));
+    }
+    let mut options = Options { read_only: opts.has('r'), ..Options::default() };
+    for (_, value) in opts.options().iter().filter(|(option, _)| *option == 'o') {
+        options.parse(value.unwrap_or_default()).map_err(complaint)?;
+    }
+    // The first mount makes `/`: there is nothing yet to look the mount point up in.
+    if !mounts::all().is_empty() {
+        let place = sh.find(point)?;
+        place.file.expect_directory().on(point)?;
+    }
+    mounts::mount(device, &sh.absolute(point), options).on(device)
+}
+
+fn umount(sh: &mut Shell, name: &str) -> Done {
+    let mount = mounts::find(name, &sh.absolute(name)).on(name)?;
+    mounts::unmount(mount, &text::encode(&sh.cwd)).on(name)?;
+    if mounts::all().is_empty() {
+        sh.cwd = "/".to_string();
+    }
+    Ok(())
+}
+
+fn sync(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    if !opts.operands().is_empty() {
+        return sh.for_each("sync", opts.operands(), |sh, path| {
+            let file = sh.find(path)?.file;
+            fs::dax::fsync(&*file).map(|_| ()).on(path)
+        });
+    }
+    let failures = mounts::sync_all();
+    for (device, error) in &failures {
+        sh.complain("sync", &alloc::format!("{device}: {error}"));
+    }
+    if failures.is_empty() { Ok(()) } else { Err(Failure::Said) }
+}

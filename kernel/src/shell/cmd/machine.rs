@@ -1,0 +1,152 @@
+//! Commands about the machine: nfit, cpuid, dmesg, stats, date, uptime, crash.
+
+use core::fmt::Write;
+
+use cli::date::DateTime;
+use cli::opts::Opts;
+
+use super::super::Shell;
+use super::super::command::{Command, Done, On, complaint};
+use crate::arch::{cpu, time};
+use crate::machine::STATS;
+use crate::{crash, klog, pmem};
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "nfit",
+        operands: "",
+        about: "show the NVDIMM firmware table and the regions made of it",
+        options: &[],
+        spec: "",
+        count: 0..=0,
+        run: nfit,
+    },
+    Command {
+        name: "cpuid",
+        operands: "",
+        about: "show what the processor can do",
+        options: &[],
+        spec: "",
+        count: 0..=0,
+        run: |sh, _| Ok(writeln!(sh.out, "{}", cpu::features())?),
+    },
+    Command {
+        name: "dmesg",
+        operands: "",
+        about: "show the kernel's log",
+        options: &[],
+        spec: "",
+        count: 0..=0,
+        run: |sh, _| {
+            let mut outcome = Ok(());
+            klog::replay(|bytes| {
+                if outcome.is_ok() {
+                    outcome = sh.out.bytes(bytes);
+                }
+            });
+            outcome
+        },
+    },
+    Command {
+        name: "stats",
+        operands: "[reset | PREFIX]",
+        about: "show every counter, or those that start so; reset clears them",
+        options: &[],
+        spec: "",
+        count: 0..=1,
+        run: stats,
+    },
+    Command {
+        name: "date",
+        operands: "",
+        about: "show the date and the time (UTC)",
+        options: &[("-u", "ignored"), ("-s", "seconds since 1970")],
+        spec: "us",
+        count: 0..=0,
+        run: date,
+    },
+    Command {
+        name: "uptime",
+        operands: "",
+        about: "show the seconds since the start",
+        options: &[],
+        spec: "",
+        count: 0..=0,
+        run: |sh, _| {
+            let ns = time::monotonic_ns();
+            Ok(writeln!(sh.out, "{}.{:06}", ns / 1_000_000_000, ns / 1000 % 1_000_000)?)
+        },
+    },
+    Command {
+        name: "crash",
+        operands: "KIND",
+        about: "let the kernel crash; without KIND, say how it can",
+        options: &[],
+        spec: "",
+        count: 0..=1,
+        run: crash,
+    },
+];
+
+fn nfit(sh: &mut Shell, _: &Opts<'_>) -> Done {
+    let found = pmem::found().ok_or_else(|| complaint("the tables were not looked at"))?;
+    let bytes = found.table.as_ref().map_err(complaint)?;
+    let table = nfit::Nfit::parse(bytes).map_err(complaint)?;
+    writeln!(sh.out, "{table}")?;
+    for structure in table.structures() {
+        writeln!(sh.out, "{}", structure.map_err(complaint)?)?;
+    }
+    let regions = table.regions().map_err(complaint)?;
+    for region in regions {
+        writeln!(sh.out, "{region}")?;
+    }
+    for (number, region) in pmem::regions().iter().enumerate() {
+        writeln!(sh.out, "pmem{number}: {region}")?;
+    }
+    for problem in &found.problems {
+        sh.complain("nfit", problem);
+    }
+    Ok(())
+}
+
+fn stats(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    let prefix = match opts.operands() {
+        ["reset"] => {
+            STATS.reset();
+            return Ok(());
+        }
+        [prefix] => *prefix,
+        _ => "",
+    };
+    let (mut any, mut outcome) = (false, Ok(()));
+    STATS.each(|name, value| {
+        if name.starts_with(prefix) && outcome.is_ok() {
+            any = true;
+            outcome = writeln!(sh.out, "{name} {value}");
+        }
+    });
+    outcome?;
+    if any { Ok(()) } else { Err("no counter starts so").on(prefix) }
+}
+
+fn date(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    let now = time::now();
+    if opts.has('s') {
+        return Ok(writeln!(sh.out, "{}", now.secs)?);
+    }
+    let date = DateTime::from_epoch(now.secs);
+    let DateTime { year, day, hour, minute, second, .. } = date;
+    let (weekday, month) = (date.weekday().unwrap_or("???"), date.month_name());
+    Ok(writeln!(sh.out, "{weekday} {month} {day:2} {hour:02}:{minute:02}:{second:02} UTC {year}")?)
+}
+
+fn crash(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    let names = crash::Kind::ALL.map(|(name, _)| name).join(", ");
+    let Some(name) = opts.operands().first() else {
+        return Ok(writeln!(sh.out, "{names}")?);
+    };
+    let kind = crash::Kind::from_name(name).ok_or_else(|| alloc::format!("unknown kind (there are {names})")).on(name)?;
+    sh.out.flush()?;
+    crash::trigger(kind);
+    Err(complaint(format_args!("{name}: the machine did not notice")))
+}

@@ -1,0 +1,164 @@
+//! Commands that make and remove names: mkdir, rmdir, rm.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use cli::mode::parse_octal;
+use cli::opts::Opts;
+use fs::vfs::FileKind;
+use fs::{Errno, Error};
+
+use super::super::command::{ANY, Command, Done, Failure, On, complaint};
+use super::super::files::DIR_MODE;
+use super::super::{Shell, text};
+use crate::mounts::Why;
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "mkdir",
+        operands: "DIRECTORY...",
+        about: "make directories",
+        options: &[("-p", "those on the way too; fine if it exists"), ("-m MODE", "permissions in octal (755)")],
+        spec: "pm:",
+        count: 1..=ANY,
+        run: mkdir,
+    },
+    Command {
+        name: "rmdir",
+        operands: "DIRECTORY...",
+        about: "remove empty directories",
+        options: &[],
+        spec: "",
+        count: 1..=ANY,
+        run: |sh, opts| sh.for_each("rmdir", opts.operands(), |sh, path| remove_dir(sh, path)),
+    },
+    Command {
+        name: "rm",
+        operands: "FILE...",
+        about: "remove files",
+        options: &[("-r", "directories with all that is in them"), ("-f", "fine if there is none")],
+        spec: "rRf",
+        count: 0..=ANY,
+        run: rm,
+    },
+];
+
+fn mkdir(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    let mode = opts.value('m').map_or(Ok(DIR_MODE), |text| parse_octal(text).on(text))?;
+    sh.for_each("mkdir", opts.operands(), |sh, path| {
+        if !opts.has('p') {
+            return make_dir(sh, path, mode);
+        }
+        // Every prefix in turn; what is there already is fine if it is a directory.
+        let ends = path.char_indices().filter(|(at, c)| *c == '/' && *at > 0).map(|(at, _)| at);
+        for end in ends.chain([path.len()]) {
+            let prefix = &path[..end];
+            match sh.walk(prefix, true) {
+                Ok(place) if place.is_directory() => {}
+                Ok(_) if end == path.len() => return Err(Errno::Exists).on(path),
+                Ok(_) => return Err(Errno::NotDirectory).on(prefix),
+                Err(Why::File(Error::Op(Errno::NotFound))) => {
+                    make_dir(sh, prefix, if end == path.len() { mode } else { DIR_MODE })?;
+                }
+                Err(why) => return Err(why).on(prefix),
+            }
+        }
+        Ok(())
+    })
+}
+
+fn make_dir(sh: &Shell, path: &str, mode: u16) -> Done {
+    // `mkdir .` and `mkdir /` exist; slot would find the first invalid.
+    if sh.walk(path, false).is_ok() {
+        return Err(Errno::Exists).on(path);
+    }
+    let slot = sh.slot(path)?;
+    slot.dir.file.create(&slot.name, FileKind::Directory, mode).map(|_| ()).on(path)
+}
+
+fn remove_dir(sh: &Shell, path: &str) -> Done {
+    let slot = sh.slot(path)?;
+    if slot.dir.covers(&slot.name) {
+        return Err(Errno::Busy).on(path);
+    }
+    slot.dir.file.rmdir(&slot.name).on(path)
+}
+
+fn rm(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    let (recursive, force) = (opts.has('r') || opts.has('R'), opts.has('f'));
+    if opts.operands().is_empty() && !force {
+        return Err(complaint("missing operand"));
+    }
+    sh.for_each("rm", opts.operands(), |sh, path| {
+        let last = text::base_name(path);
+        if matches!(last, "." | ".." | "/") {
+            return Err(alloc::format!("refusing to remove '{last}'")).on(path);
+        }
+        let place = match sh.walk(path, false) {
+            Ok(place) => place,
+            Err(Why::File(Error::Op(Errno::NotFound | Errno::NotDirectory))) if force => return Ok(()),
+            Err(why) => return Err(why).on(path),
+        };
+        if !place.is_directory() {
+            return unlink(sh, path);
+        }
+        if !recursive {
+            return Err(Errno::IsDirectory).on(path);
+        }
+        drop(place);
+        remove_tree(sh, path)
+    })
+}
+
+fn unlink(sh: &Shell, path: &str) -> Done {
+    let slot = sh.slot(path)?;
+    if slot.dir.covers(&slot.name) {
+        return Err(Errno::Busy).on(path);
+    }
+    slot.dir.file.unlink(&slot.name).on(path)
+}
+
+/// Removes a directory and what is in it, the deepest first. No recursion: the depth is the image's, not ours.
+fn remove_tree(sh: &mut Shell, top: &str) -> Done {
+    let mut pending: Vec<(String, Vec<String>)> = Vec::new();
+    let mut failed = false;
+    let mut enter = Some(top.to_string());
+    loop {
+        if let Some(path) = enter.take() {
+            let dir = sh.find(&path)?.file;
+            let mut names = sh.names(&dir, &path)?;
+            names.reverse();
+            pending.push((path, names));
+        }
+        let Some((path, names)) = pending.last_mut() else { break };
+        let Some(name) = names.pop() else {
+            let done = pending.pop().map_or(Ok(()), |(path, _)| remove_dir(sh, &path));
+            failed |= note(sh, done)?;
+            continue;
+        };
+        let whole = text::join(path, &name);
+        match sh.walk(&whole, false).on(&whole) {
+            Ok(place) if place.is_directory() => enter = Some(whole),
+            Ok(place) => {
+                drop(place);
+                let done = unlink(sh, &whole);
+                failed |= note(sh, done)?;
+            }
+            Err(failure) => failed |= note(sh, Err(failure))?,
+        }
+        sh.out.poll()?;
+    }
+    if failed { Err(Failure::Said) } else { Ok(()) }
+}
+
+/// Says what failed, so that the rest can go on; whether something did.
+fn note(sh: &mut Shell, done: Done) -> Result<bool, Failure> {
+    match done {
+        Ok(()) => Ok(false),
+        Err(Failure::Complaint(text)) => {
+            sh.complain("rm", &text);
+            Ok(true)
+        }
+        Err(other) => Err(other),
+    }
+}

@@ -1,0 +1,156 @@
+//! Commands about the shell itself.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+use cli::opts::Opts;
+
+use super::super::command::{ANY, Command, Done, Failure, On};
+use super::super::{Shell, find, text};
+use super::GROUPS;
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "help",
+        operands: "[COMMAND...]",
+        about: "list the commands, or explain some",
+        options: &[],
+        spec: "",
+        count: 0..=ANY,
+        run: help,
+    },
+    Command {
+        name: "cd",
+        operands: "[DIRECTORY]",
+        about: "change the current directory (to /)",
+        options: &[],
+        spec: "",
+        count: 0..=1,
+        run: |sh, opts| {
+            let path = opts.operands().first().copied().unwrap_or("/");
+            let place = sh.find(path)?;
+            place.file.expect_directory().on(path)?;
+            sh.cwd = text::decode(&place.path());
+            Ok(())
+        },
+    },
+    Command {
+        name: "pwd",
+        operands: "",
+        about: "print the current directory",
+        options: &[],
+        spec: "LP",
+        count: 0..=0,
+        run: |sh, _| {
+            let cwd = sh.shown(&sh.cwd).into_owned();
+            Ok(writeln!(sh.out, "{cwd}")?)
+        },
+    },
+    Command {
+        name: "echo",
+        operands: "[TEXT...] [> FILE | >> FILE]",
+        about: "print text; any command's output can go to a file",
+        options: &[("-n", "without a newline")],
+        // What begins with a dash in the middle is text.
+        spec: "+n",
+        count: 0..=ANY,
+        run: |sh, opts| {
+            let end = if opts.has('n') { "" } else { "\n" };
+            let line = opts.operands().join(" ");
+            Ok(write!(sh.out, "{line}{end}")?)
+        },
+    },
+    Command {
+        name: "history",
+        operands: "",
+        about: "list the lines typed before",
+        options: &[],
+        spec: "",
+        count: 0..=0,
+        run: |sh, _| {
+            let lines: Vec<String> = sh.editor.history().map(ToString::to_string).collect();
+            for (number, line) in lines.iter().enumerate() {
+                writeln!(sh.out, "{:5}  {line}", number + 1)?;
+            }
+            Ok(())
+        },
+    },
+    Command {
+        name: "clear",
+        operands: "",
+        about: "clear the terminal",
+        options: &[],
+        spec: "",
+        count: 0..=0,
+        run: |sh, _| Ok(sh.out.write_str("\x1b[H\x1b[2J")?),
+    },
+    Command {
+        name: "true",
+        operands: "",
+        about: "succeed",
+        options: &[],
+        spec: "",
+        count: 0..=ANY,
+        run: |_, _| Ok(()),
+    },
+    Command {
+        name: "false",
+        operands: "",
+        about: "fail",
+        options: &[],
+        spec: "",
+        count: 0..=ANY,
+        run: |_, _| Err(Failure::Said),
+    },
+    Command {
+        name: "poweroff",
+        operands: "",
+        about: "write everything back, unmount and switch off",
+        options: &[],
+        spec: "",
+        count: 0..=0,
+        run: |sh, _| {
+            sh.leave = Some(true);
+            Ok(())
+        },
+    },
+    Command {
+        name: "exit",
+        operands: "[STATUS]",
+        about: "as poweroff; with a STATUS other than 0, as after a failure",
+        options: &[],
+        spec: "",
+        count: 0..=1,
+        run: |sh, opts| {
+            let status = opts.operands().first().copied().unwrap_or("0");
+            let status: u8 = status.parse().map_err(|_| "not a number from 0 to 255").on(status)?;
+            sh.leave = Some(status == 0);
+            Ok(())
+        },
+    },
+];
+
+fn help(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    if !opts.operands().is_empty() {
+        return sh.for_each("help", opts.operands(), |sh, name| {
+            let command = find(name).ok_or("no such command").on(name)?;
+            writeln!(sh.out, "{}\n    {}", command.synopsis(), command.about)?;
+            for (option, meaning) in command.options {
+                writeln!(sh.out, "    {option:<12} {meaning}")?;
+            }
+            super::super::io::more_help(sh, name)
+        });
+    }
+    for (group, commands) in GROUPS {
+        if !group.is_empty() {
+            writeln!(sh.out, "{group}:")?;
+        }
+        for command in commands.iter() {
+            let left = alloc::format!("{} {}", command.name, command.operands);
+            writeln!(sh.out, "  {left:<36} {}", command.about)?;
+        }
+    }
+    writeln!(sh.out, "help COMMAND shows a command's options.")?;
+    Ok(())
+}

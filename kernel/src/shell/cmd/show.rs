@@ -1,0 +1,220 @@
+//! Commands that read files and show what is in them.
+
+use alloc::string::{String, ToString};
+use core::fmt::Write;
+
+use cli::dump::Dump;
+use cli::opts::Opts;
+use cli::size;
+use sha2::{Digest, Sha256};
+
+use super::super::Shell;
+use super::super::command::{ANY, Command, Done, Failure, On, complaint};
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "cat",
+        operands: "FILE...",
+        about: "print files",
+        options: &[],
+        spec: "u",
+        count: 1..=ANY,
+        run: |sh, opts| {
+            sh.for_each("cat", opts.operands(), |sh, path| {
+                let file = sh.open(path)?;
+                sh.read_pieces(&file, path, 0, u64::MAX, |sh, bytes| sh.out.bytes(bytes))
+            })
+        },
+    },
+    Command {
+        name: "head",
+        operands: "FILE...",
+        about: "print the first lines of files",
+        options: &[("-n N", "that many lines (10)"), ("-c N", "that many bytes")],
+        spec: "n:c:",
+        count: 1..=ANY,
+        run: head,
+    },
+    Command {
+        name: "hexdump",
+        operands: "FILE...",
+        about: "show bytes in hexadecimal",
+        options: &[
+            ("-C", "bytes and characters"),
+            ("-n LEN", "at most that many bytes"),
+            ("-s OFF", "from that byte on"),
+        ],
+        spec: "Cn:s:v",
+        count: 1..=ANY,
+        run: hexdump,
+    },
+    Command {
+        name: "sha256sum",
+        operands: "FILE...",
+        about: "print SHA-256 sums",
+        options: &[],
+        spec: "b",
+        count: 1..=ANY,
+        run: |sh, opts| sh.for_each("sha256sum", opts.operands(), sha256sum),
+    },
+    Command {
+        name: "wc",
+        operands: "FILE...",
+        about: "count lines, words and bytes",
+        options: &[("-l", "lines only"), ("-w", "words only"), ("-c", "bytes only")],
+        spec: "lwc",
+        count: 1..=ANY,
+        run: |sh, opts| sh.for_each("wc", opts.operands(), |sh, path| wc(sh, path, opts)),
+    },
+];
+
+/// A number that is an option's value.
+pub(super) fn number(opts: &Opts<'_>, option: char) -> Result<Option<u64>, Failure> {
+    opts.value(option).map(|value| size::parse(value, 4096, 512).on(value)).transpose()
+}
+
+fn head(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    let bytes = number(opts, 'c')?;
+    let lines = number(opts, 'n')?.unwrap_or(10);
+    let headed = opts.operands().len() > 1;
+    let mut first = true;
+    sh.for_each("head", opts.operands(), |sh, path| {
+        let file = sh.open(path)?;
+        if headed {
+            let gap = if core::mem::take(&mut first) { "" } else { "\n" };
+            let shown = sh.shown(path).into_owned();
+            writeln!(sh.out, "{gap}==> {shown} <==")?;
+        }
+        let mut left = lines;
+        let mut ended = lines == 0 && bytes.is_none();
+        let outcome = sh.read_pieces(&file, path, 0, bytes.unwrap_or(u64::MAX), |sh, piece| {
+            let mut end = if ended { 0 } else { piece.len() };
+            if bytes.is_none() && !ended {
+                for (at, _) in piece.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+                    left -= 1;
+                    if left == 0 {
+                        (end, ended) = (at + 1, true);
+                        break;
+                    }
+                }
+            }
+            sh.out.bytes(&piece[..end])?;
+            // Nobody reads on: a failure of no name ends it.
+            if ended { Err(Failure::Said) } else { Ok(()) }
+        });
+        if ended { Ok(()) } else { outcome }
+    })
+}
+
+fn hexdump(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    let from = number(opts, 's')?.unwrap_or(0);
+    let limit = number(opts, 'n')?.unwrap_or(u64::MAX);
+    sh.for_each("hexdump", opts.operands(), |sh, path| {
+        let file = sh.open(path)?;
+        if opts.has('C') {
+            let mut dump = Dump::canonical(from);
+            sh.read_pieces(&file, path, from, limit, |sh, bytes| Ok(dump.feed(bytes, &mut sh.out)?))?;
+            return Ok(dump.finish(&mut sh.out)?);
+        }
+        let mut words = Words { offset: from, ..Words::default() };
+        sh.read_pieces(&file, path, from, limit, |sh, bytes| words.feed(sh, bytes))?;
+        words.finish(sh)
+    })
+}
+
+/// hexdump's own format: eight little-endian words a line, repeated lines as one `*`.
+#[derive(Default)]
+struct Words {
+    offset: u64,
+    line: [u8; 16],
+    filled: usize,
+    previous: Option<[u8; 16]>,
+    starred: bool,
+    any: bool,
+}
+
+impl Words {
+    fn feed(&mut self, sh: &mut Shell, bytes: &[u8]) -> Done {
+        for byte in bytes {
+            self.line[self.filled] = *byte;
+            self.filled += 1;
+            if self.filled == self.line.len() {
+                self.flush(sh)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, sh: &mut Shell) -> Done {
+        let filled = core::mem::take(&mut self.filled);
+        if filled == 0 {
+            return Ok(());
+        }
+        self.any = true;
+        let (offset, line) = (self.offset, self.line);
+        self.offset += filled as u64;
+        if filled == line.len() && self.previous == Some(line) {
+            if !core::mem::replace(&mut self.starred, true) {
+                writeln!(sh.out, "*")?;
+            }
+            return Ok(());
+        }
+        (self.previous, self.starred) = (Some(line), false);
+        let mut text = String::new();
+        for word in line[..filled].chunks(2) {
+            let high = word.get(1).copied().unwrap_or(0);
+            write!(text, " {:04x}", u16::from_le_bytes([word[0], high]))?;
+        }
+        // hexdump pads a short line's places.
+        writeln!(sh.out, "{offset:07x}{text:<40}")?;
+        Ok(())
+    }
+
+    fn finish(&mut self, sh: &mut Shell) -> Done {
+        self.flush(sh)?;
+        if self.any {
+            writeln!(sh.out, "{:07x}", self.offset)?;
+        }
+        Ok(())
+    }
+}
+
+fn sha256sum(sh: &mut Shell, path: &str) -> Done {
+    let file = sh.open(path)?;
+    let mut hash = Sha256::new();
+    sh.read_pieces(&file, path, 0, u64::MAX, |_, bytes| {
+        hash.update(bytes);
+        Ok(())
+    })?;
+    for byte in hash.finalize() {
+        write!(sh.out, "{byte:02x}")?;
+    }
+    let shown = sh.shown(path).into_owned();
+    Ok(writeln!(sh.out, "  {shown}")?)
+}
+
+fn wc(sh: &mut Shell, path: &str, opts: &Opts<'_>) -> Done {
+    if opts.options().len() > 1 {
+        return Err(complaint("one of -l, -w and -c at most"));
+    }
+    let file = sh.open(path)?;
+    let (mut lines, mut words, mut bytes, mut in_word) = (0u64, 0u64, 0u64, false);
+    sh.read_pieces(&file, path, 0, u64::MAX, |_, piece| {
+        bytes += piece.len() as u64;
+        for byte in piece {
+            lines += u64::from(*byte == b'\n');
+            let blank = byte.is_ascii_whitespace() || *byte == 0x0b;
+            words += u64::from(!blank && !in_word);
+            in_word = !blank;
+        }
+        Ok(())
+    })?;
+    let counts = match opts.options().first() {
+        Some(('l', _)) => lines.to_string(),
+        Some(('w', _)) => words.to_string(),
+        Some(_) => bytes.to_string(),
+        None => alloc::format!("{lines:7} {words:7} {bytes:7}"),
+    };
+    let shown = sh.shown(path).into_owned();
+    Ok(writeln!(sh.out, "{counts} {shown}")?)
+}

@@ -1,0 +1,136 @@
+//! A session from its first line to the machine's end.
+//!
+//! With a script (fw_cfg file `opt/daxiom/exec`) it is run: output goes to COM2, errors to COM3, and the machine ends with
+//! what came of it. It stops at the first command that fails, unless `opt/daxiom/args` has the word `keep-going`.
+//! Otherwise there is a prompt on COM1.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::ControlFlow;
+
+use cli::edit::{Editor, Event};
+use fs::vfs::FileKind;
+
+use super::{Shell, commands, text};
+use crate::console::{self, Stream};
+use crate::exit::{Outcome, exit};
+use crate::mm::aspace;
+use crate::{fw_cfg, mounts};
+
+const SCRIPT: &str = "opt/daxiom/exec";
+const ARGUMENTS: &str = "opt/daxiom/args";
+
+/// Runs the session: the last thing the kernel does.
+pub(crate) fn run() -> ! {
+    mounts::init();
+    let well = match fw_cfg::read(SCRIPT) {
+        Some(script) => {
+            console::set_exec_mode(true);
+            let arguments = text::decode(&fw_cfg::read(ARGUMENTS).unwrap_or_default());
+            let keep_going = arguments.split_whitespace().any(|word| word == "keep-going");
+            let mut shell = Shell::new(false);
+            let well = shell.run_script(&text::decode(&script), keep_going);
+            shell.close() & shell.leave.unwrap_or(true) & well
+        }
+        None => {
+            crate::klog::quiet();
+            let mut shell = Shell::new(true);
+            shell.prompt();
+            shell.close() & shell.leave.unwrap_or(true)
+        }
+    };
+    exit(if well { Outcome::Success } else { Outcome::Failure })
+}
+
+/// The console, for the editor's echo: every key's answer is there at once.
+struct Echo;
+
+impl fmt::Write for Echo {
+    fn write_str(&mut self, echo: &str) -> fmt::Result {
+        // The editor writes CR LF; the console makes one of a bare LF.
+        console::write(Stream::Console, echo.replace("\r\n", "\n").as_bytes());
+        Ok(())
+    }
+}
+
+impl Shell {
+    /// Reads and runs lines until somebody leaves.
+    fn prompt(&mut self) {
+        while self.leave.is_none() {
+            let prompt = alloc::format!("daxiom:{}# ", text::harmless(&self.cwd));
+            let mut editor = core::mem::take(&mut self.editor);
+            let event = self.read_line(&mut editor, &prompt, true);
+            self.editor = editor;
+            match event {
+                Event::Line(line) => {
+                    self.run_script(&line, true);
+                }
+                Event::Interrupt => {}
+                Event::EndOfInput => self.leave = Some(true),
+            }
+        }
+    }
+
+    /// Reads a line from the console. Tab completes if `complete`.
+    pub(super) fn read_line(&mut self, editor: &mut Editor, prompt: &str, complete: bool) -> Event {
+        editor.start(prompt, &mut Echo);
+        loop {
+            let byte = self.out.read_key();
+            let mut completer = |before: &[String], word: &str| {
+                if complete { self.completions(before, word) } else { Vec::new() }
+            };
+            if let Some(event) = editor.feed_with(byte, &mut completer, &mut Echo) {
+                return event;
+            }
+        }
+    }
+
+    /// What `word`, after the words `before`, may become: a command, or a path.
+    fn completions(&self, before: &[String], word: &str) -> Vec<String> {
+        let takes_commands = before.is_empty() || (before.len() == 1 && before[0] == "help");
+        if takes_commands && !word.contains('/') {
+            return commands().map(|command| command.name.to_string()).collect();
+        }
+        let (dir, prefix) = match word.rfind('/') {
+            Some(slash) => word.split_at(slash + 1),
+            None => ("", word),
+        };
+        let Ok(place) = self.walk(if dir.is_empty() { "." } else { dir }, true) else { return Vec::new() };
+        let mut found = Vec::new();
+        let _ = place.file.read_dir(0, &mut |entry| {
+            let name = text::decode(entry.name);
+            let hidden = name.starts_with('.') && !prefix.starts_with('.');
+            if name.starts_with(prefix) && !hidden && name != "." && name != ".." {
+                let is_dir = match entry.kind {
+                    Some(kind) => kind == FileKind::Directory,
+                    None => self.walk(&text::join(dir, &name), true).is_ok_and(|place| place.is_directory()),
+                };
+                found.push(alloc::format!("{dir}{name}{}", if is_dir { "/" } else { "" }));
+            }
+            // More than that nobody reads.
+            if found.len() < 1000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        found
+    }
+
+    /// Unmaps, writes back and unmounts everything; `true` if that went well.
+    fn close(&mut self) -> bool {
+        let space = aspace::current();
+        for area in space.areas() {
+            if let Err(error) = space.munmap(area.start, area.len) {
+                self.complain("poweroff", &alloc::format!("{}: {error}", area.name));
+            }
+        }
+        let mut well = true;
+        // What was mounted last may be mounted on what was mounted first.
+        for mount in mounts::all().into_iter().rev() {
+            let device = mount.device.clone();
+            if let Err(why) = mounts::unmount(mount, b"/") {
+                self.complain("poweroff", &alloc::format!("{device}: {why}"));
+                well = false;
+            }
+        }
+        well
+    }
+}
