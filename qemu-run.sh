@@ -76,7 +76,7 @@ qemu_arguments() {
     if [[ $gdb != no ]]; then
         [[ $gdb != free ]] || gdb=$(free_port)
         arguments+=(-S -gdb "tcp:127.0.0.1:$gdb")
-        say "--gdb" "waiting; type: gdb -ex 'add-symbol-file \"$KERNEL_ELF\" -o $KERNEL_BASE' -ex 'target remote 127.0.0.1:$gdb'"
+        say "--gdb" "waiting; type: gdb -ex 'symbol-file -o $KERNEL_BASE \"$KERNEL_ELF\"' -ex 'target remote 127.0.0.1:$gdb'"
     fi
 }
 
@@ -197,39 +197,44 @@ leave() {
     exit "$reached"
 }
 
-parse_options "$@"
-if [[ $exec_mode == yes && $script == - ]]; then
-    script=$(cat && echo .) # the dot saves the last line's end
-    script=${script%.}
-fi
-# The kernel takes no longer one.
-((${#script} <= 1 << 18)) || die "--exec" "the script is longer than 256 KiB"
+# All in one function: bash reads a script as it goes, and the file may change while the machine runs.
+main() {
+    parse_options "$@"
+    if [[ $exec_mode == yes && $script == - ]]; then
+        script=$(cat && echo .) # the dot saves the last line's end
+        script=${script%.}
+    fi
+    # The kernel takes no longer one.
+    ((${#script} <= 1 << 18)) || die "--exec" "the script is longer than 256 KiB"
 
-terminal=$(stty -g 2>/dev/null) || terminal=''
-trap leave EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
-temporary=$(mktemp -d "${TMPDIR:-/tmp}/daxiom.XXXXXX" 2>/dev/null) || die "${TMPDIR:-/tmp}" "cannot make a temporary directory"
+    terminal=$(stty -g 2>/dev/null) || terminal=''
+    trap leave EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    trap 'exit 129' HUP
+    temporary=$(mktemp -d "${TMPDIR:-/tmp}/daxiom.XXXXXX" 2>/dev/null) || die "${TMPDIR:-/tmp}" "cannot make a temporary directory"
 
-pmem_file=() pmem_size=() pmem_readonly=() image_locks=()
-for image in "${pmem[@]}"; do add_image "$image"; done
-build_paths "$profile" "$firmware"
-if [[ $build == yes ]]; then
-    needs=(qemu)
-    [[ $firmware == bios ]] || needs+=(uefi)
-    build_all "$profile" "$firmware" "${needs[@]}"
-fi
-have qemu-system-x86_64 || die "qemu-system-x86_64" "not found (without --no-build it would be installed)"
-[[ -f $BOOT_IMAGE ]] || die "$BOOT_IMAGE" "not built yet: run without --no-build"
-[[ $firmware == bios ]] || find_ovmf || die "OVMF" "not found (without --no-build it would be installed)"
-if ((${#pmem[@]} == 0)); then
-    default_image "$size"
-    add_image "$DEFAULT_IMAGE"
-    pmem=("$DEFAULT_IMAGE")
-fi
+    pmem_file=() pmem_size=() pmem_readonly=() image_locks=()
+    for image in "${pmem[@]}"; do add_image "$image"; done
+    build_paths "$profile" "$firmware"
+    if [[ $build == yes ]]; then
+        needs=(qemu)
+        [[ $firmware == bios ]] || needs+=(uefi)
+        build_all "$profile" "$firmware" "${needs[@]}"
+    fi
+    have qemu-system-x86_64 || die "qemu-system-x86_64" "not found (without --no-build it would be installed)"
+    [[ -f $BOOT_IMAGE ]] || die "$BOOT_IMAGE" "not built yet: run without --no-build"
+    [[ $firmware == bios ]] || find_ovmf || die "OVMF" "not found (without --no-build it would be installed)"
+    if ((${#pmem[@]} == 0)); then
+        default_image "$size"
+        add_image "$DEFAULT_IMAGE"
+        pmem=("$DEFAULT_IMAGE")
+    fi
 
-arguments=()
-qemu_arguments
-run_qemu
-finish
+    arguments=()
+    qemu_arguments
+    run_qemu
+    finish
+}
+
+main "$@"

@@ -89,7 +89,7 @@ printf '\n'
 if ((${#failed[@]} > 0)); then
     printf 'test.sh: FAILED: %s (%d passed' "$(printf '%s; ' "${failed[@]}" | sed 's/; $//')" "$passed"
 else
-    printf 'test.sh: all passed (%d steps' "$passed"
+    printf 'test.sh: all passed (steps: %d' "$passed"
 fi
 ((${#skipped[@]} == 0)) || printf ', skipped: %s' "${skipped[*]}"
 printf ', %d s)\n' "$SECONDS"

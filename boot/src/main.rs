@@ -68,11 +68,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, String>
     let [kernel, image] =
         <[PathBuf; 2]>::try_from(paths).map_err(|_| "expected a kernel and an image file")?;
     let firmware = firmware.ok_or("say --bios or --uefi")?;
-    Ok(Arguments {
-        kernel,
-        image,
-        firmware,
-    })
+    Ok(Arguments { kernel, image, firmware })
 }
 
 fn make_image(arguments: &Arguments) -> Result<(), String> {

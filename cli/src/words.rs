@@ -23,6 +23,17 @@ pub struct Command<'a> {
     pub source: &'a str,
     /// Where `source` starts in the script, in bytes.
     pub start: usize,
+    /// Where its output goes, if not to the terminal.
+    pub redirect: Option<Redirect>,
+}
+
+/// `> FILE` or `>> FILE`. Of several, the last counts, and the others are not even made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// The file's name, unquoted.
+    pub file: String,
+    /// `>>`: what is in the file stays.
+    pub append: bool,
 }
 
 /// Why a script cannot be split, and where.
@@ -45,6 +56,10 @@ pub enum WordsErrorKind {
     TrailingBackslash,
     /// The shell has no such operator.
     Unsupported(&'static str),
+    /// No file's name follows this operator.
+    NoFile(&'static str),
+    /// There is a redirection, but no command.
+    NoCommand,
 }
 
 impl fmt::Display for WordsError {
@@ -53,6 +68,8 @@ impl fmt::Display for WordsError {
             WordsErrorKind::Unterminated(quote) => write!(f, "unterminated {quote}")?,
             WordsErrorKind::TrailingBackslash => write!(f, "nothing after \\")?,
             WordsErrorKind::Unsupported(operator) => write!(f, "{operator} is not supported")?,
+            WordsErrorKind::NoFile(operator) => write!(f, "no file after {operator}")?,
+            WordsErrorKind::NoCommand => write!(f, "no command for the redirection")?,
         }
         match self.line {
             1 => write!(f, " at column {}", self.column),
@@ -63,30 +80,39 @@ impl fmt::Display for WordsError {
 
 impl core::error::Error for WordsError {}
 
-/// Splits a script. Commands without words are left out. Fails as a whole, so that no half of a script is
-/// run.
+/// Splits a script. Commands without words are left out. Fails as a whole, so that no half of a script is run.
 pub fn split(script: &str) -> Result<Vec<Command<'_>>, WordsError> {
     let mut lexer = Lexer { script, at: 0 };
     let mut commands: Vec<Command<'_>> = Vec::new();
     let mut open = false;
+    let mistake = |kind, at| Mistake { kind, at, word: None }.locate(script);
     while let Some(token) = lexer.next().map_err(|mistake| mistake.locate(script))? {
-        let Token::Word { start, text } = token else {
-            open = false;
-            continue;
+        let (start, text, redirect) = match token {
+            Token::Word { start, text } => (start, text, None),
+            Token::Redirect { start, operator } => match lexer.next().map_err(|mistake| mistake.locate(script))? {
+                Some(Token::Word { text, .. }) => (start, text, Some(operator)),
+                _ => return Err(mistake(WordsErrorKind::NoFile(operator), start)),
+            },
+            Token::Separator | Token::Comment => {
+                open = false;
+                continue;
+            }
         };
-        match commands.last_mut().filter(|_| open) {
-            Some(command) => {
-                command.words.push(text);
-                command.source = script.get(command.start..lexer.at).unwrap_or_default();
-            }
-            None => {
-                let source = script.get(start..lexer.at).unwrap_or_default();
-                commands.push(Command { words: Vec::from([text]), source, start });
-                open = true;
-            }
+        if !open {
+            commands.push(Command { words: Vec::new(), source: "", start, redirect: None });
+            open = true;
         }
+        let Some(command) = commands.last_mut() else { continue };
+        match redirect {
+            None => command.words.push(text),
+            Some(operator) => command.redirect = Some(Redirect { file: text, append: operator == ">>" }),
+        }
+        command.source = script.get(command.start..lexer.at).unwrap_or_default();
     }
-    Ok(commands)
+    match commands.iter().find(|command| command.words.is_empty()) {
+        Some(command) => Err(mistake(WordsErrorKind::NoCommand, command.start)),
+        None => Ok(commands),
+    }
 }
 
 /// Quotes a word so that [`split`] gives it back; as it is if it needs no quotes.
@@ -152,6 +178,8 @@ pub(crate) fn last_word(line: &str) -> Option<LastWord> {
             }
             Ok(Some(Token::Word { text, .. })) => last.before.push(text),
             Ok(Some(Token::Separator)) => last.before.clear(),
+            // The file's name is a word after the command's: a path, in any case.
+            Ok(Some(Token::Redirect { operator, .. })) => last.before.push(operator.into()),
             Ok(Some(Token::Comment)) if lexer.at == line.len() => return None,
             Ok(Some(Token::Comment)) => {}
             Ok(None) => return Some(LastWord { start: line.len(), ..last }),
@@ -165,6 +193,7 @@ pub(crate) fn last_word(line: &str) -> Option<LastWord> {
 
 enum Token {
     Word { start: usize, text: String },
+    Redirect { start: usize, operator: &'static str },
     Separator,
     Comment,
 }
@@ -226,6 +255,7 @@ impl Lexer<'_> {
                 Ok(Some(Token::Comment))
             }
             _ => match self.operator() {
+                Some(operator @ (">" | ">>")) => Ok(Some(Token::Redirect { start, operator })),
                 Some(operator) => {
                     Err(Mistake { kind: WordsErrorKind::Unsupported(operator), at: start, word: None })
                 }
@@ -360,8 +390,24 @@ mod tests {
         assert_eq!(error("sleep 1 &"), "& is not supported at column 9");
         assert_eq!(error("a&&b"), "&& is not supported at column 2");
         assert_eq!(error("ls;\n ls|cat"), "| is not supported at line 2, column 4");
-        assert_eq!(error("a >>b"), ">> is not supported at column 3");
+        assert_eq!(error("a <b"), "< is not supported at column 3");
+        assert_eq!(error("a >& b"), ">& is not supported at column 3");
+        assert_eq!(error("a >; b"), "no file after > at column 3");
+        assert_eq!(error("a;\nb >> > c"), "no file after >> at line 2, column 3");
+        assert_eq!(error("a; > b"), "no command for the redirection at column 4");
         assert_eq!(error("(a)"), "( is not supported at column 1");
+    }
+
+    #[test]
+    fn redirections_are_taken_out_of_the_words() {
+        let commands = split("echo a>'b c' d; e 2 >> f > g # h").unwrap();
+        assert_eq!(commands[0].words, ["echo", "a", "d"]);
+        assert_eq!(commands[0].redirect, Some(Redirect { file: "b c".into(), append: false }));
+        assert_eq!(commands[0].source, "echo a>'b c' d");
+        assert_eq!(commands[1].words, ["e", "2"]);
+        assert_eq!(commands[1].redirect, Some(Redirect { file: "g".into(), append: false }));
+        assert!(split("echo >>f").unwrap()[0].redirect.as_ref().unwrap().append);
+        assert_eq!(split("a '>' b").unwrap()[0].redirect, None);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The serial ports: COM1 is the console; in exec mode COM2 is standard output and COM3 standard error.
+//! The serial ports: COM1 is the console; in exec mode COM4 is standard output and COM3 standard error. (OVMF takes
+//! COM2 for a console of its own and talks there while it boots.)
 //!
 //! The console turns `\n` into `\r\n`; the other two carry bytes as they are. Sending polls. Received bytes come
 //! by IRQ 4 into a ring, so that an idle shell can halt the CPU. A panic writes past the locks.
@@ -20,15 +21,15 @@ use crate::sync::IrqLock;
 pub(crate) enum Stream {
     /// COM1: boot messages, the shell, panics.
     Console,
-    /// A command's output: COM2 in exec mode, else the console.
+    /// A command's output: COM4 in exec mode, else the console.
     Out,
     /// A command's complaints: COM3 in exec mode, else the console.
     Err,
 }
 
 const COM1: u16 = 0x3f8;
-const COM2: u16 = 0x2f8;
 const COM3: u16 = 0x3e8;
+const COM4: u16 = 0x2e8;
 
 type Uart = Uart16550<PioBackend>;
 
@@ -79,7 +80,7 @@ impl Port {
 }
 
 static CONSOLE: IrqLock<Port> = Port::new(COM1);
-static OUT: IrqLock<Port> = Port::new(COM2);
+static OUT: IrqLock<Port> = Port::new(COM4);
 static ERR: IrqLock<Port> = Port::new(COM3);
 static EXEC: AtomicBool = AtomicBool::new(false);
 
@@ -119,7 +120,7 @@ pub(crate) fn init() {
     ERR.lock().init(IER::empty());
 }
 
-/// In exec mode a command's output goes to COM2 and COM3.
+/// In exec mode a command's output goes to COM4, its complaints to COM3.
 pub(crate) fn set_exec_mode(on: bool) {
     EXEC.store(on, Ordering::Relaxed);
 }
@@ -158,9 +159,7 @@ pub(crate) fn read() -> u8 {
 
 /// IRQ 4 came.
 pub(crate) fn on_interrupt() {
-    if let Some(mut ring) = INPUT.try_lock() {
-        ring.fill();
-    }
+    INPUT.lock().fill();
 }
 
 /// Formats to a stream.

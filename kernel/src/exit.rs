@@ -3,7 +3,11 @@
 //! QEMU's exit status is `value * 2 + 1`; the values are the contract with `qemu-run.sh`. QEMU's own 0 never
 //! means success (a triple fault gives it).
 
+use core::fmt::Write;
+
 use x86_64::instructions::{hlt, interrupts, port::Port};
+
+use crate::console::Emergency;
 
 /// The device's port, as `qemu-run.sh` configures it.
 const PORT: u16 = 0xf4;
@@ -24,9 +28,8 @@ pub(crate) fn exit(outcome: Outcome) -> ! {
     interrupts::disable();
     // SAFETY: the port is isa-debug-exit's or nobody's; a write to an absent port does nothing.
     unsafe { Port::<u32>::new(PORT).write(outcome as u32) };
-    if outcome != Outcome::Panic {
-        crate::console::write(crate::console::Stream::Console, b"No isa-debug-exit device: halted.\n");
-    }
+    // Writing to a serial port can't fail.
+    let _ = Emergency::console().write_str("No isa-debug-exit device: halted.\n");
     loop {
         interrupts::disable();
         hlt();

@@ -13,10 +13,11 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use fs::dax::{self, Protocol};
+use fs::ext2::ReadOnlyReason;
 use fs::platform::Platform;
 use fs::pmem::Pmem;
 use fs::vfs::path::PATH_MAX;
-use fs::vfs::{FileKind, FileSystem, Inode};
+use fs::vfs::{FileKind, FileSystem};
 use fs::{Errno, Error};
 
 use crate::klog;
@@ -124,8 +125,8 @@ impl Mount {
     /// The first error met; the rest was tried nevertheless.
     pub(crate) fn sync(&self) -> fs::Result<()> {
         let mut outcome = Ok(());
-        self.fs.for_each_inode(&mut |file: &dyn Inode<Machine>| {
-            let result = dax::fsync(file).map(|_| ());
+        self.fs.for_each_inode(|file| {
+            let result = dax::fsync(&**file).map(|_| ());
             if outcome.is_ok() {
                 outcome = result;
             }
@@ -172,7 +173,17 @@ fn region(name: &str) -> Result<(String, &'static crate::pmem::Region), Why> {
     let regions = crate::pmem::regions();
     match regions.get(index) {
         Some(region) => Ok((name.to_string(), region)),
-        None => Err(Why::Other(crate::pmem::why_no_regions().unwrap_or_else(|| "no such device".into()))),
+        None => Err(Why::Other(why_no_region())),
+    }
+}
+
+/// Why there are fewer regions than wanted.
+fn why_no_region() -> String {
+    let Some(found) = crate::pmem::found() else { return "no such device".into() };
+    match (&found.table, found.problems.first()) {
+        (Err(crate::acpi::Error::NoTable(_)), _) => "no NVDIMM found: start with --pmem FILE".into(),
+        (_, Some(problem)) => alloc::format!("no usable region: {problem}"),
+        (_, None) => alloc::format!("no such device (there are {})", found.regions.len()),
     }
 }
 
@@ -203,11 +214,13 @@ pub(crate) fn mount(device: &str, point: &[u8], mut options: Options) -> Result<
         }
         place.names
     };
-    if !options.read_only && !machine.pmem().writable() {
-        klog!(Warn, "{device} cannot be written (not armed, or read-only): mounted read-only");
-        options.read_only = true;
+    let fs = fs::ext2::mount(machine, fs::ext2::MountOptions { read_only: options.read_only })?;
+    if let Some(reason) = fs.read_only_reason().filter(|reason| *reason != ReadOnlyReason::Asked) {
+        klog!(Warn, "{device}: mounted read-only: {reason}");
     }
-    let fs = Ext2::mount(machine, options.read_only)?;
+    if !fs.was_clean() {
+        klog!(Warn, "{device}: was not unmounted cleanly, or has errors: run e2fsck");
+    }
     options.read_only = fs.read_only();
     let at = path_of(&names);
     let mode = if options.read_only { "ro" } else { "rw" };

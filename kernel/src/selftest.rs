@@ -5,6 +5,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::arch::user_access::{self, FaultAt};
@@ -100,12 +101,11 @@ fn check_address_space() -> Result<(), String> {
     let error = |error: paging::MapError| format!("{error}");
     let (one, two) = (frames::allocate_zeroed().ok_or("no frames")?, frames::allocate_zeroed().ok_or("no frames")?);
     let result = (|| {
-        let tables = PageTables::new_user().map_err(error)?;
+        let tables = Arc::new(PageTables::new_user().map_err(error)?);
         let data = Flags::PRESENT | Flags::WRITE | Flags::NO_EXECUTE;
         tables.install(at, one, PageSize::Small, data).map_err(error)?;
         tables.install(at + 4096, two, PageSize::Small, data.without(Flags::WRITE)).map_err(error)?;
-        // SAFETY: the tables are dropped at the end of this closure, which loads the kernel's again.
-        unsafe { tables.activate() };
+        tables.activate();
         let fault = |fault: FaultAt| format!("{fault}");
         user_access::store_u64(at + 8, 0x1122_3344_5566_7788).map_err(fault)?;
         expect(user_access::load_u64(at + 8) == Ok(0x1122_3344_5566_7788), "a word read back differs")?;
@@ -126,6 +126,7 @@ fn check_address_space() -> Result<(), String> {
         tables.unmap_range(at, 8192, |_, _, _| {}).map_err(error)?;
         expect(user_access::load_u8(at).is_err(), "a load went through an unmapped page")
     })();
+    paging::activate_kernel();
     frames::free(one);
     frames::free(two);
     result

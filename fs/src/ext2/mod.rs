@@ -19,7 +19,7 @@
 //! | `grow` | filling holes: fresh blocks and their publication |
 //! | `truncate` | cutting the block map, freeing what was cut |
 //! | `file` | reading and writing |
-//! | `dir`, `dirent` | directories: entries found, added, taken out |
+//! | `dir`, `dirent`, `diredit` | directories: entries found, added, taken out |
 //! | `namei`, `rename` | create, unlink, rmdir; rename |
 //! | `ops` | the traits of [`vfs`](crate::vfs) |
 //!
@@ -55,6 +55,7 @@ mod alloc;
 mod bitmap;
 mod cache;
 mod dir;
+mod diredit;
 mod dirent;
 mod extents;
 pub mod features;

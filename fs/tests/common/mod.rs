@@ -8,12 +8,14 @@
 //! | [`rig`] | a platform put together from parts: spied-on memory, locks with hooks |
 //! | [`view`] | a file mapped into an address space, loaded and stored through faults |
 //! | [`rng`] | repeatable random numbers |
+//! | [`hostile`] | damaged images, and everything tried on them |
 //! | [`layout`] | where ext2 keeps things, read straight from the bytes |
 //!
 //! Nothing here knows how `fs::ext2` works: layouts come from the specification, judgements from e2fsck.
 // Every test binary uses its own part of this.
 #![allow(dead_code, unused_imports)]
 
+pub(crate) mod hostile;
 pub(crate) mod image;
 pub(crate) mod layout;
 pub(crate) mod rig;
@@ -146,13 +148,17 @@ pub(crate) fn write<P: Platform>(file: &dyn Inode<P>, offset: u64, bytes: &[u8])
 
 /// The runs and holes of a file from its start.
 pub(crate) fn extents<P: Platform>(file: &dyn Inode<P>) -> Vec<Extent> {
+    extents_up_to(file, usize::MAX).expect("extents")
+}
+
+/// As [`extents`], but no more than `most`.
+pub(crate) fn extents_up_to<P: Platform>(file: &dyn Inode<P>, most: usize) -> Result<Vec<Extent>> {
     let mut list = Vec::new();
-    let result = file.extents(0, &mut |extent| {
+    file.extents(0, &mut |extent| {
         list.push(extent);
-        ControlFlow::Continue(())
-    });
-    result.expect("extents");
-    list
+        if list.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(list)
 }
 
 /// The pages of a file that have blocks; checks on the way that the runs follow each other up to the end.

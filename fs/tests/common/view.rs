@@ -114,8 +114,8 @@ where
     P::PageTables: Entries,
 {
     fn drop(&mut self) {
-        self.file.mapping().detach(&self.tables, self.va, []);
         self.tables.unmap(self.va, self.pages.end - self.pages.start);
+        self.file.mapping().detach(&self.tables, self.va, []);
     }
 }
 

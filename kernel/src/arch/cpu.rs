@@ -52,6 +52,8 @@ pub(crate) struct Features {
     pub(crate) hypervisor: bool,
     /// MOVNTI (SSE2).
     pub(crate) movnti: bool,
+    /// Machine-check exceptions.
+    pub(crate) mce: bool,
 }
 
 static FEATURES: Once<Features> = Once::new();
@@ -94,6 +96,7 @@ fn detect() -> Features {
         pge: bit(one.edx, 13),
         clflush: bit(one.edx, 19),
         movnti: bit(one.edx, 26),
+        mce: bit(one.edx, 7),
         pcid: bit(one.ecx, 17),
         x2apic: bit(one.ecx, 21),
         hypervisor: bit(one.ecx, 31),
@@ -107,12 +110,14 @@ fn detect() -> Features {
     }
 }
 
-/// Turns on what the page tables rely on: write protection in ring 0, execute-disable, global pages. SMEP comes
-/// along where it exists: nothing is mapped for ring 3, so it can only catch mistakes.
+/// Turns on what the page tables rely on: write protection in ring 0, execute-disable, global pages. Machine
+/// checks become exceptions. SMEP comes along where it exists: nothing is mapped for ring 3, so it can only catch
+/// mistakes.
 pub(crate) fn init() {
     let features = features();
-    // SAFETY: WP, NXE, PGE and SMEP change no translation of the boot loader's tables that this kernel depends
-    // on: it stores through writable entries only and has no user pages. NXE, PGE and SMEP are supported, by CPUID.
+    // SAFETY: WP, NXE, PGE, MCE and SMEP change no translation of the boot loader's tables that this kernel depends
+    // on: it stores through writable entries only and has no user pages. NXE, PGE and SMEP are supported, by CPUID,
+    // as is MCE, whose exception has a handler.
     unsafe {
         Cr0::update(|cr0| *cr0 |= Cr0Flags::WRITE_PROTECT);
         if features.nx {
@@ -120,6 +125,7 @@ pub(crate) fn init() {
         }
         Cr4::update(|cr4| {
             cr4.set(Cr4Flags::PAGE_GLOBAL, features.pge);
+            cr4.set(Cr4Flags::MACHINE_CHECK_EXCEPTION, features.mce);
             cr4.set(Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION, features.smep);
         });
     }
@@ -159,6 +165,7 @@ impl fmt::Display for Features {
             (self.clflushopt, "clflushopt"),
             (self.clwb, "clwb"),
             (self.movnti, "movnti"),
+            (self.mce, "mce"),
             (self.erms, "erms"),
             (self.rdtscp, "rdtscp"),
             (self.invariant_tsc, "invariant-tsc"),

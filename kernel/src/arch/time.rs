@@ -8,18 +8,10 @@
 use core::arch::x86_64::{__cpuid, _rdtsc};
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use fs::platform::Timestamp;
 use x86_64::instructions::port::Port;
 
 use super::{cpu, rtc};
-
-/// A time since 1970-01-01 00:00:00 UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Timestamp {
-    /// Whole seconds.
-    pub(crate) secs: i64,
-    /// Nanoseconds, below 10⁹.
-    pub(crate) nanos: u32,
-}
 
 /// Ticks per second of the 8254.
 const PIT_HZ: u64 = 1_193_182;

@@ -1,5 +1,6 @@
 //! Page tables on this machine: the `paging` crate over frames, direct map and TLB.
 
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) use paging::{Flags, MapError, PageSize, Partial};
@@ -12,6 +13,7 @@ use x86_64::structures::paging::PhysFrame;
 use super::layout::{self, direct};
 use super::{frames, layout::DEVICES};
 use crate::arch::{cpu, tlb};
+use crate::sync::IrqLock;
 
 /// The machine the page tables are on.
 #[derive(Clone, Copy, Debug)]
@@ -70,10 +72,30 @@ pub(crate) fn largest() -> PageSize {
 /// # Safety
 /// The tree maps the code that runs, its data and its stack just as the current one does, and it lives until
 /// another is loaded.
-pub(crate) unsafe fn activate(root: u64) {
+unsafe fn activate(root: u64) {
     let frame = PhysFrame::containing_address(PhysAddr::new_truncate(root));
     // SAFETY: by the caller.
     unsafe { Cr3::write(frame, Cr3Flags::empty()) };
+}
+
+/// The tables CR3 holds, if they are not the kernel's. One CPU runs so far.
+static ACTIVE: IrqLock<Option<Arc<PageTables>>> = IrqLock::new(None);
+
+/// Goes back to the kernel's own tables, without a lower half.
+pub(crate) fn activate_kernel() {
+    switch(kernel().root(), None);
+}
+
+fn switch(root: u64, tables: Option<Arc<PageTables>>) {
+    let before = {
+        let mut active = ACTIVE.lock();
+        // SAFETY: every tree's upper half, where code, data and stacks are, is the kernel's. A task's tree lives until
+        // the next switch, since `ACTIVE` holds it from here on.
+        unsafe { activate(root) };
+        core::mem::replace(&mut *active, tables)
+    };
+    // May be the last reference: dropped outside the lock.
+    drop(before);
 }
 
 /// The root that CR3 holds.
@@ -165,18 +187,9 @@ impl PageTables {
         Ok(Self { tables })
     }
 
-    /// Makes this the current address space.
-    ///
-    /// # Safety
-    /// These tables outlive their use: before they are dropped, another root is loaded on this CPU.
-    pub(crate) unsafe fn activate(&self) {
-        // SAFETY: the upper half, where code, data and stacks are, is the kernel's.
-        unsafe { activate(self.tables.root()) };
-    }
-
-    /// Whether CR3 holds these.
-    pub(crate) fn is_active(&self) -> bool {
-        active_root() == self.tables.root()
+    /// Makes this the current address space; it is kept alive as long as it is that.
+    pub(crate) fn activate(self: &Arc<Self>) {
+        switch(self.tables.root(), Some(self.clone()));
     }
 }
 
@@ -189,10 +202,7 @@ impl core::ops::Deref for PageTables {
 
 impl Drop for PageTables {
     fn drop(&mut self) {
-        if self.is_active() {
-            // SAFETY: the kernel's tables map the same upper half and live for ever.
-            unsafe { activate(kernel().root()) };
-        }
+        // Not in CR3: `ACTIVE` would hold a reference.
         self.tables.clear();
         frames::free(self.tables.root());
     }

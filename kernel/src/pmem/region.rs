@@ -67,6 +67,16 @@ impl fmt::Debug for Region {
     }
 }
 
+/// `128 GiB at 0x100000000, read-only`, with sizes in the largest unit that divides them.
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+        let (shift, unit) = units.into_iter().find(|(shift, _)| self.len.trailing_zeros() >= *shift).unwrap_or((0, "B"));
+        write!(f, "{} {unit} at {:#x}", self.len >> shift, self.physical)?;
+        if self.armed { Ok(()) } else { f.write_str(", read-only (not armed)") }
+    }
+}
+
 impl Pmem for Region {
     fn len(&self) -> u64 {
         self.len

@@ -79,7 +79,8 @@ impl Output {
                 }
                 outcome => {
                     let why = outcome.err().unwrap_or(fs::Errno::NoSpace.into());
-                    return self.fail(Failure::Complaint(alloc::format!("{}: {why}", to.name)));
+                    let text = alloc::format!("{}: {why}", to.name);
+                    return self.fail(Failure::Complaint(text));
                 }
             }
         }

@@ -18,7 +18,7 @@ fn escaped(c: char) -> Option<u8> {
 /// Bytes as the shell's text. [`encode`] gives them back.
 pub(crate) fn decode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
-    let mut escape = |text: &mut String, bytes: &[u8]| {
+    let escape = |text: &mut String, bytes: &[u8]| {
         text.extend(bytes.iter().filter_map(|byte| char::from_u32(ESCAPE + u32::from(*byte))));
     };
     for chunk in bytes.utf8_chunks() {

@@ -9,7 +9,6 @@ use fs::vfs::{FileKind, FileSystem, SetAttr};
 use fs::{Errno, Error};
 
 use super::super::command::{ANY, Command, Done, Failure, On, complaint};
-use super::super::files::BUFFER;
 use super::super::{Shell, text};
 use crate::machine::File;
 use crate::mounts::{Place, Why};
@@ -67,7 +66,7 @@ fn copy_tree(sh: &mut Shell, from: &str, to: &str, opts: &Opts<'_>) -> Done {
     let mut failed = false;
     while let Some((from, to)) = pending.pop() {
         // A link in a tree is not followed: it could lead up and around.
-        let step = |sh: &mut Shell| {
+        let mut step = |sh: &mut Shell| {
             let source = sh.walk(&from, !recursive).on(&from)?;
             match source.file.kind() {
                 FileKind::Directory if !recursive => Err(Errno::IsDirectory).on(&from),

@@ -151,7 +151,7 @@ fn sort(entries: &mut [Entry], opts: &Opts<'_>) {
 }
 
 /// The mode as on disk, type bits included.
-pub(super) fn whole_mode(attr: &Attr) -> u16 {
+pub(in super::super) fn whole_mode(attr: &Attr) -> u16 {
     let kind = match attr.kind {
         FileKind::Fifo => 0x1000,
         FileKind::CharDevice => 0x2000,

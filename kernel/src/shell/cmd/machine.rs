@@ -3,7 +3,9 @@
 use core::fmt::Write;
 
 use cli::date::DateTime;
+use cli::human;
 use cli::opts::Opts;
+use fs::pmem::Pmem;
 
 use super::super::Shell;
 use super::super::command::{Command, Done, On, complaint};
@@ -101,12 +103,17 @@ fn nfit(sh: &mut Shell, _: &Opts<'_>) -> Done {
         writeln!(sh.out, "{region}")?;
     }
     for (number, region) in pmem::regions().iter().enumerate() {
-        writeln!(sh.out, "pmem{number}: {region}")?;
+        writeln!(sh.out, "pmem{number}: {:#x}, {}, {}", region.base(), human::iec(region.len()), access(region))?;
     }
     for problem in &found.problems {
         sh.complain("nfit", problem);
     }
     Ok(())
+}
+
+/// How a region can be used.
+fn access(region: &pmem::Region) -> &'static str {
+    if region.writable() { "read and write" } else { "read only" }
 }
 
 fn stats(sh: &mut Shell, opts: &Opts<'_>) -> Done {

@@ -23,6 +23,7 @@ mod shell;
 mod show;
 
 use super::command::Command;
+pub(super) use list::whole_mode;
 
 /// Every group, in the order in which `help` shows them.
 pub(super) const GROUPS: &[(&str, &[Command])] = &[

@@ -1,0 +1,220 @@
+//! The file system as it should be: names and contents in ordinary collections.
+
+use super::common::BLOCK;
+use fs::Errno;
+use std::collections::BTreeMap;
+
+/// What a file holds: its size, and the pages that are no holes.
+#[derive(Clone, Default)]
+pub(crate) struct Contents {
+    pub(crate) size: u64,
+    pub(crate) pages: BTreeMap<u64, Vec<u8>>,
+    /// A write stopped half-way for lack of space: which pages are holes is not known any more.
+    pub(crate) vague: bool,
+}
+
+impl Contents {
+    /// `len` bytes at `offset`, fewer at the end.
+    pub(crate) fn read(&self, offset: u64, len: u64) -> Vec<u8> {
+        let end = (offset + len).min(self.size);
+        let mut bytes = Vec::new();
+        let mut at = offset;
+        while at < end {
+            let count = (BLOCK - at % BLOCK).min(end - at);
+            let within = (at % BLOCK) as usize..(at % BLOCK + count) as usize;
+            match self.pages.get(&(at / BLOCK)) {
+                Some(page) => bytes.extend_from_slice(&page[within]),
+                None => bytes.resize(bytes.len() + count as usize, 0),
+            }
+            at += count;
+        }
+        bytes
+    }
+
+    /// Puts `from` at `offset`; the size stays.
+    pub(crate) fn store(&mut self, offset: u64, from: &[u8]) {
+        for (index, &byte) in from.iter().enumerate() {
+            let at = offset + index as u64;
+            let page = self.pages.entry(at / BLOCK).or_insert_with(|| vec![0; BLOCK as usize]);
+            page[(at % BLOCK) as usize] = byte;
+        }
+    }
+
+    /// As write(2).
+    pub(crate) fn write(&mut self, offset: u64, from: &[u8]) {
+        self.store(offset, from);
+        if !from.is_empty() {
+            self.size = self.size.max(offset + from.len() as u64);
+        }
+    }
+
+    /// As truncate(2).
+    pub(crate) fn truncate(&mut self, size: u64) {
+        self.pages.retain(|&page, _| page < size.div_ceil(BLOCK));
+        if let Some(page) = self.pages.get_mut(&(size / BLOCK)).filter(|_| size < self.size) {
+            page[(size % BLOCK) as usize..].fill(0);
+        }
+        self.size = size;
+        self.vague &= size != 0;
+    }
+
+    /// The pages that have blocks.
+    pub(crate) fn allocated(&self) -> Vec<u64> {
+        self.pages.keys().copied().collect()
+    }
+}
+
+/// A file or directory.
+pub(crate) enum Kind {
+    File(Contents),
+    Directory(BTreeMap<Vec<u8>, usize>),
+}
+
+/// A node of the tree, and under which name it hangs where; `None` once it was removed.
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
+    pub(crate) place: Option<(usize, Vec<u8>)>,
+}
+
+/// The whole tree; node 0 is the root.
+pub(crate) struct Reference {
+    pub(crate) nodes: Vec<Node>,
+}
+
+impl Reference {
+    /// As mke2fs leaves it.
+    pub(crate) fn new() -> Self {
+        let place = Some((0, b"/".to_vec()));
+        let mut all = Self { nodes: vec![Node { kind: Kind::Directory(BTreeMap::new()), place }] };
+        all.add(0, b"lost+found", Kind::Directory(BTreeMap::new()));
+        all
+    }
+
+    /// What is in directory `dir`.
+    pub(crate) fn entries(&self, dir: usize) -> &BTreeMap<Vec<u8>, usize> {
+        match &self.nodes[dir].kind {
+            Kind::Directory(entries) => entries,
+            Kind::File(_) => panic!("node {dir} is no directory"),
+        }
+    }
+
+    fn entries_mut(&mut self, dir: usize) -> &mut BTreeMap<Vec<u8>, usize> {
+        match &mut self.nodes[dir].kind {
+            Kind::Directory(entries) => entries,
+            Kind::File(_) => panic!("node {dir} is no directory"),
+        }
+    }
+
+    /// What file `node` holds.
+    pub(crate) fn contents(&mut self, node: usize) -> &mut Contents {
+        match &mut self.nodes[node].kind {
+            Kind::File(contents) => contents,
+            Kind::Directory(_) => panic!("node {node} is no file"),
+        }
+    }
+
+    /// True for a directory.
+    pub(crate) fn is_directory(&self, node: usize) -> bool {
+        matches!(self.nodes[node].kind, Kind::Directory(_))
+    }
+
+    /// All nodes that have a name and are directories, or are not.
+    pub(crate) fn living(&self, directories: bool) -> Vec<usize> {
+        let living = (0..self.nodes.len()).filter(|&node| self.nodes[node].place.is_some());
+        living.filter(|&node| self.is_directory(node) == directories).collect()
+    }
+
+    /// Links that stat(2) shows.
+    pub(crate) fn links(&self, node: usize) -> u32 {
+        match &self.nodes[node] {
+            Node { place: None, .. } => 0,
+            Node { kind: Kind::File(_), .. } => 1,
+            Node { kind: Kind::Directory(entries), .. } => {
+                2 + entries.values().filter(|&&inner| self.is_directory(inner)).count() as u32
+            }
+        }
+    }
+
+    /// The names from the root to `node`.
+    pub(crate) fn path(&self, node: usize) -> Vec<u8> {
+        match (&self.nodes[node].place, node) {
+            (_, 0) => Vec::new(),
+            (Some((dir, name)), _) => [self.path(*dir), b"/".to_vec(), name.clone()].concat(),
+            (None, _) => panic!("node {node} has no name"),
+        }
+    }
+
+    /// Hangs a new node into `dir`.
+    pub(crate) fn add(&mut self, dir: usize, name: &[u8], kind: Kind) -> usize {
+        let node = self.nodes.len();
+        self.nodes.push(Node { kind, place: Some((dir, name.to_vec())) });
+        self.entries_mut(dir).insert(name.to_vec(), node);
+        node
+    }
+
+    /// Takes a name away.
+    pub(crate) fn remove(&mut self, dir: usize, name: &[u8]) {
+        let node = self.entries_mut(dir).remove(name).expect("the name is there");
+        self.nodes[node].place = None;
+    }
+
+    /// What unlink(2), or rmdir(2), has to answer.
+    pub(crate) fn removal(&self, dir: usize, name: &[u8], directory: bool) -> Result<(), Errno> {
+        let node = *self.entries(dir).get(name).ok_or(Errno::NotFound)?;
+        match (directory, &self.nodes[node].kind) {
+            (false, Kind::Directory(_)) => Err(Errno::IsDirectory),
+            (true, Kind::File(_)) => Err(Errno::NotDirectory),
+            (true, Kind::Directory(entries)) if !entries.is_empty() => Err(Errno::NotEmpty),
+            _ => Ok(()),
+        }
+    }
+
+    /// What rename(2) may answer: no answer but success, or any of these errors.
+    pub(crate) fn rename_errors(
+        &self,
+        (old_dir, old): (usize, &[u8]),
+        (new_dir, new): (usize, &[u8]),
+    ) -> Vec<Errno> {
+        let Some(&source) = self.entries(old_dir).get(old) else { return vec![Errno::NotFound] };
+        let target = self.entries(new_dir).get(new).copied();
+        if target == Some(source) {
+            return Vec::new();
+        }
+        let mut errors = Vec::new();
+        if self.is_below(new_dir, source) {
+            errors.push(Errno::Invalid);
+        }
+        match target.map(|target| (self.is_directory(source), &self.nodes[target].kind)) {
+            Some((true, Kind::File(_))) => errors.push(Errno::NotDirectory),
+            Some((false, Kind::Directory(_))) => errors.push(Errno::IsDirectory),
+            Some((true, Kind::Directory(entries))) if !entries.is_empty() => errors.push(Errno::NotEmpty),
+            _ => {}
+        }
+        // A directory over one that it is in: POSIX leaves open which of the two mistakes counts.
+        if errors == [Errno::IsDirectory] && target.is_some_and(|target| self.is_below(old_dir, target)) {
+            errors.push(Errno::NotEmpty);
+        }
+        errors
+    }
+
+    /// Moves a name.
+    pub(crate) fn rename(&mut self, (old_dir, old): (usize, &[u8]), (new_dir, new): (usize, &[u8])) {
+        let source = self.entries_mut(old_dir).remove(old).expect("the name is there");
+        if let Some(replaced) = self.entries_mut(new_dir).insert(new.to_vec(), source)
+            && replaced != source
+        {
+            self.nodes[replaced].place = None;
+        }
+        self.nodes[source].place = Some((new_dir, new.to_vec()));
+    }
+
+    fn is_below(&self, mut node: usize, top: usize) -> bool {
+        loop {
+            match &self.nodes[node].place {
+                _ if node == top => return true,
+                Some((dir, _)) if node != 0 => node = *dir,
+                _ => return false,
+            }
+        }
+    }
+}

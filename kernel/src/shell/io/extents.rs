@@ -1,0 +1,123 @@
+//! `fiemap`: where a file's bytes are in the region, in units of 512 bytes.
+//!
+//! Extents that meet the range asked for are shown whole; a hole at its ends only as far as the range goes.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
+use core::ops::ControlFlow;
+
+use cli::opts::Opts;
+use fs::vfs::Extent;
+
+use super::super::Shell;
+use super::super::command::{Done, complaint};
+use super::{IoCommand, Session};
+
+pub(super) const COMMANDS: &[IoCommand] = &[IoCommand {
+    name: "fiemap",
+    alias: "",
+    operands: "[-alv] [-n nx] [offset [len]]",
+    about: "print block mapping for a file",
+    spec: "alvn:",
+    count: 0..=2,
+    run: fiemap,
+}];
+
+/// Lines kept for the table of -v, whose columns are as wide as the widest.
+const MOST_LINES: usize = 100_000;
+const SECTOR: u64 = 512;
+/// The last extent of a file (`FIEMAP_EXTENT_LAST`).
+const LAST: u32 = 1;
+
+/// A line of the listing, in sectors; the ends are inclusive.
+struct Line {
+    first: u64,
+    last: u64,
+    place: Option<u64>,
+    flags: u32,
+}
+
+impl Line {
+    fn count(&self) -> u64 {
+        self.last - self.first + 1
+    }
+
+    fn blocks(&self) -> String {
+        match self.place {
+            Some(place) => alloc::format!("{place}..{}", place + self.count() - 1),
+            None => "hole".into(),
+        }
+    }
+}
+
+fn fiemap(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    let operand = |index: usize| opts.operands().get(index).map(|text| session.number(text)).transpose();
+    let from = operand(0)?.unwrap_or(0);
+    let to = operand(1)?.map_or(u64::MAX, |len| from.saturating_add(len));
+    let most = session.option(opts, 'n')?.map_or(MOST_LINES, |most| most.clamp(1, MOST_LINES as u64) as usize);
+    let name = sh.shown(&session.name).into_owned();
+    writeln!(sh.out, "{name}:")?;
+    if opts.has('a') {
+        return Ok(());
+    }
+    let lines = lines(session, from, to)?;
+    let lines = &lines[..lines.len().min(most)];
+    if opts.has('v') {
+        return table(sh, lines);
+    }
+    for (number, line) in lines.iter().enumerate() {
+        let count = if opts.has('l') { alloc::format!(" {} blocks", line.count()) } else { String::new() };
+        writeln!(sh.out, "\t{number}: [{}..{}]: {}{count}", line.first, line.last, line.blocks())?;
+    }
+    Ok(())
+}
+
+fn lines(session: &Session, from: u64, to: u64) -> Result<Vec<Line>, super::Failure> {
+    let size = session.file.attr().size;
+    let mut lines: Vec<Line> = Vec::new();
+    let mut last_extent = None;
+    let mut add = |extent: Extent| {
+        let end = extent.offset.saturating_add(extent.len);
+        if extent.place.is_some() {
+            last_extent = Some(extent.offset);
+        }
+        if end <= from || extent.offset >= to || lines.len() >= MOST_LINES {
+            return ControlFlow::Continue(());
+        }
+        // A hole is as long as was asked for, and not longer than the file.
+        let (start, end) = match extent.place {
+            Some(_) => (extent.offset, end),
+            None => (extent.offset.max(from), end.min(to).min(size)),
+        };
+        if end <= start {
+            return ControlFlow::Continue(());
+        }
+        let place = extent.place.map(|place| place / SECTOR);
+        lines.push(Line { first: start / SECTOR, last: (end - 1) / SECTOR, place, flags: 0 });
+        ControlFlow::Continue(())
+    };
+    session.file.extents(0, &mut add).map_err(complaint)?;
+    for line in lines.iter_mut().filter(|line| line.place.is_some()) {
+        line.flags = if Some(line.first * SECTOR) == last_extent { LAST } else { 0 };
+    }
+    Ok(lines)
+}
+
+/// The listing of -v.
+fn table(sh: &mut Shell, lines: &[Line]) -> Done {
+    const NARROWEST: usize = 16;
+    let offsets = |line: &Line| alloc::format!("[{}..{}]:", line.first, line.last);
+    let widest = |f: &dyn Fn(&Line) -> usize| lines.iter().map(f).max().unwrap_or(0).max(NARROWEST);
+    let left = widest(&|line| offsets(line).len());
+    let middle = widest(&|line| line.blocks().len());
+    writeln!(sh.out, " EXT: {:left$} {:middle$} TOTAL FLAGS", "FILE-OFFSET", "BLOCK-RANGE")?;
+    for (number, line) in lines.iter().enumerate() {
+        write!(sh.out, "{number:4}: {:left$} {:middle$} {:5}", offsets(line), line.blocks(), line.count())?;
+        match line.place {
+            Some(_) => writeln!(sh.out, " {:>5}", alloc::format!("{:#x}", line.flags))?,
+            None => writeln!(sh.out)?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! `io`: reading, writing and mapping one file, with the commands of xfs_io(8).
+//!
+//! Commands, options, sizes and what is printed are those of xfs_io 6.1. What differs: complaints have the shell's form
+//! (`io: FILE: CMD: why`); an access that a fault refuses does not kill, it is a complaint with address, access and
+//! reason, after which only the `-c` commands that are left are dropped; one file is open; and `ptwalk` is new.
+//!
+//! | file | commands |
+//! |---|---|
+//! | this one | opening the file, running commands, the prompt |
+//! | `transfer.rs` | pread, pwrite |
+//! | `mapping.rs` | mmap, munmap, mread, mwrite, msync, ptwalk |
+//! | `file.rs` | fsync, fdatasync, truncate, stat, statfs |
+//! | `extents.rs` | fiemap |
+//!
+//! References: xfs_io(8), and what xfs_io 6.1 prints.
+
+mod extents;
+mod file;
+mod mapping;
+mod transfer;
+
+use alloc::string::{String, ToString};
+use core::fmt::Write;
+use core::ops::RangeInclusive;
+
+use cli::edit::{Editor, Event};
+use cli::opts::Opts;
+use cli::{size, words};
+use fs::vfs::{FileKind, FileSystem};
+use fs::{Errno, PAGE_SIZE};
+
+use super::Shell;
+use super::command::{ANY, Command, Done, Failure, On, complaint};
+use crate::machine::File;
+use crate::mounts;
+
+pub(super) const COMMANDS: &[Command] = &[Command {
+    name: "io",
+    operands: "FILE",
+    about: "read, write and map a file, as xfs_io does",
+    options: &[
+        ("-c CMD", "run an io command; several times for several. Without: a prompt"),
+        ("-f", "make the file if it is not there"),
+        ("-r", "open it to read only"),
+        ("-t", "truncate it to nothing first"),
+    ],
+    // Those of xfs_io that change nothing here are taken as well: -d direct, -s synchronous, -i, -n, -x.
+    spec: "c:C:frtdsinxp:m:",
+    count: 1..=ANY,
+    run,
+}];
+
+/// One of io's commands.
+struct IoCommand {
+    name: &'static str,
+    alias: &'static str,
+    operands: &'static str,
+    about: &'static str,
+    /// Options, as [`Opts::parse`] takes them.
+    spec: &'static str,
+    count: RangeInclusive<usize>,
+    run: fn(&mut Session, &mut Shell, &Opts<'_>) -> Done,
+}
+
+const GROUPS: &[&[IoCommand]] = &[transfer::COMMANDS, mapping::COMMANDS, file::COMMANDS, extents::COMMANDS, OWN];
+
+const OWN: &[IoCommand] = &[
+    IoCommand {
+        name: "help",
+        alias: "?",
+        operands: "[command]",
+        about: "help for one or all commands",
+        spec: "",
+        count: 0..=1,
+        run: |_, sh, opts| match opts.operands().first() {
+            Some(name) => write_help(sh, find(name).ok_or("command not found").on(name)?),
+            None => all().try_for_each(|command| write_help(sh, command)),
+        },
+    },
+    IoCommand {
+        name: "quit",
+        alias: "q",
+        operands: "",
+        about: "end io",
+        spec: "",
+        count: 0..=0,
+        run: |session, _, _| {
+            session.over = true;
+            Ok(())
+        },
+    },
+];
+
+fn all() -> impl Iterator<Item = &'static IoCommand> {
+    GROUPS.iter().flat_map(|group| group.iter())
+}
+
+fn find(name: &str) -> Option<&'static IoCommand> {
+    all().find(|command| command.name == name || (!command.alias.is_empty() && command.alias == name))
+}
+
+fn write_help(sh: &mut Shell, command: &IoCommand) -> Done {
+    let gap = if command.operands.is_empty() { "" } else { " " };
+    Ok(writeln!(sh.out, "{}{gap}{} -- {}", command.name, command.operands, command.about)?)
+}
+
+/// What `help io` adds.
+pub(super) fn more_help(sh: &mut Shell, name: &str) -> Done {
+    if name != "io" {
+        return Ok(());
+    }
+    writeln!(sh.out, "    Commands:")?;
+    all().try_for_each(|command| {
+        write!(sh.out, "    ")?;
+        write_help(sh, command)
+    })
+}
+
+/// The open file and its mappings.
+struct Session {
+    file: File,
+    name: String,
+    read_only: bool,
+    synchronous: bool,
+    direct: bool,
+    maps: mapping::Maps,
+    over: bool,
+}
+
+fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    let [name] = opts.operands() else {
+        return Err(complaint("one file at a time"));
+    };
+    let commands = || opts.options().iter().filter(|(option, _)| matches!(option, 'c' | 'C'));
+    if commands().next().is_none() && !sh.interactive {
+        return Err(complaint("option -c CMD is missing"));
+    }
+    let mut session = open(sh, name, opts)?;
+    let outcome = if commands().next().is_none() {
+        session.prompt(sh)
+    } else {
+        // As in xfs_io, one that fails does not keep the next ones from running.
+        let mut outcome = Ok(());
+        for (_, command) in commands() {
+            match session.execute(sh, command.unwrap_or_default()) {
+                Ok(()) => {}
+                Err(Failure::Complaint(text)) => {
+                    sh.complain("io", &text);
+                    outcome = Err(Failure::Said);
+                }
+                Err(Failure::Said) => outcome = Err(Failure::Said),
+                Err(other) => {
+                    outcome = Err(other);
+                    break;
+                }
+            }
+            if session.over {
+                break;
+            }
+        }
+        outcome
+    };
+    session.maps.unmap_all();
+    outcome
+}
+
+/// Opens the file as the options say.
+fn open(sh: &Shell, name: &str, opts: &Opts<'_>) -> Result<Session, Failure> {
+    let read_only = opts.has('r');
+    let file = if opts.has('f') && !read_only {
+        sh.open_or_create(name)?.0
+    } else {
+        let place = sh.find(name)?;
+        if !read_only && !place.is_directory() && place.mount.options.read_only {
+            return Err(Errno::ReadOnly).on(name);
+        }
+        place.file
+    };
+    let read_only = read_only || file.kind() == FileKind::Directory;
+    if opts.has('t') {
+        match read_only {
+            true => return Err("cannot be truncated: it is open to read only").on(name),
+            false => file.truncate(0).on(name)?,
+        }
+    }
+    let (name, maps) = (name.to_string(), mapping::Maps::default());
+    Ok(Session { file, name, read_only, synchronous: opts.has('s'), direct: opts.has('d'), maps, over: false })
+}
+
+impl Session {
+    /// Runs a line of io commands; the first that fails ends it.
+    fn execute(&mut self, sh: &mut Shell, line: &str) -> Done {
+        let file = self.name.clone();
+        let commands = words::split(line).on(&file)?;
+        for command in &commands {
+            let Some((name, args)) = command.words.split_first() else { continue };
+            let about = |text| alloc::format!("{file}: {name}: {text}");
+            self.dispatch(sh, name, args).map_err(|failure| match failure {
+                Failure::Complaint(text) => Failure::Complaint(about(text)),
+                Failure::Fault(text) => Failure::Fault(about(text)),
+                other => other,
+            })?;
+            if self.over {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn dispatch(&mut self, sh: &mut Shell, name: &str, args: &[String]) -> Done {
+        let command = find(name).ok_or_else(|| complaint("command not found"))?;
+        let opts = Opts::parse(command.spec, args).map_err(complaint)?;
+        let given = opts.operands().len();
+        let (least, most) = (*command.count.start(), *command.count.end());
+        if !(least..=most).contains(&given) {
+            let expected = match (least, most) {
+                (least, most) if least == most => alloc::format!("{least}"),
+                (least, most) => alloc::format!("{least} to {most}"),
+            };
+            return Err(complaint(format_args!("bad argument count {given}, expected {expected} arguments")));
+        }
+        (command.run)(self, sh, &opts)
+    }
+
+    /// Reads and runs lines until `quit` or Ctrl-D.
+    fn prompt(&mut self, sh: &mut Shell) -> Done {
+        let mut editor = Editor::new();
+        while !self.over {
+            match sh.read_line(&mut editor, "io> ", false) {
+                Event::Line(line) => {
+                    let outcome = self.execute(sh, &line).and(sh.out.flush());
+                    match outcome {
+                        Ok(()) => {}
+                        // The output is unusable for whoever comes next, unless its failure is taken.
+                        Err(Failure::Output) => {
+                            if let Err(failure) = sh.out.finish() {
+                                sh.report("io", failure);
+                            }
+                        }
+                        Err(failure) => sh.report("io", failure),
+                    }
+                }
+                Event::Interrupt => {}
+                Event::EndOfInput => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// A size or an offset.
+    fn number(&self, text: &str) -> Result<u64, Failure> {
+        let block_size = mounts::of(&self.file).map_or(PAGE_SIZE, |mount| mount.fs.stat_fs().block_size);
+        size::parse(text, block_size, 512).on(text)
+    }
+
+    /// The value of an option, as a number.
+    fn option(&self, opts: &Opts<'_>, option: char) -> Result<Option<u64>, Failure> {
+        opts.value(option).map(|value| self.number(value)).transpose()
+    }
+
+    /// The operands `off len`.
+    fn range(&self, opts: &Opts<'_>) -> Result<(u64, u64), Failure> {
+        match opts.operands() {
+            [offset, len, ..] => Ok((self.number(offset)?, self.number(len)?)),
+            _ => Err(complaint("offset and length are missing")),
+        }
+    }
+
+    /// Refuses what would change a file that is open to read only.
+    fn expect_writable(&self) -> Done {
+        if self.read_only { Err(complaint("the file is open to read only")) } else { Ok(()) }
+    }
+
+    /// Makes everything about the file durable.
+    fn fsync(&self) -> Done {
+        fs::dax::fsync(&*self.file).map(|_| ()).map_err(complaint)
+    }
+}
