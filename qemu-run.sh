@@ -61,14 +61,8 @@ qemu_arguments() {
         printf '%s' "$script" >"$temporary/exec"
         arguments+=(-monitor none -fw_cfg "name=opt/daxiom/exec,file=$(escape "$temporary")/exec"
             -chardev "file,id=console,path=$(escape "$temporary")/console" -serial chardev:console
-            -chardev "file,id=err,path=/dev/fd/8" -chardev "file,id=out,path=/dev/fd/7")
-        if [[ $firmware == bios ]]; then
-            # For kernels that still print on COM2.
-            arguments+=(-chardev "file,id=old-out,path=/dev/fd/7" -serial chardev:old-out)
-        else
-            arguments+=(-serial null)
-        fi
-        arguments+=(-serial chardev:err -serial chardev:out)
+            -serial null -chardev "file,id=err,path=/dev/fd/8" -serial chardev:err
+            -chardev "file,id=out,path=/dev/fd/7" -serial chardev:out)
         [[ $keep_going == no ]] || arguments+=(-fw_cfg "name=opt/daxiom/args,string=keep-going")
     else
         arguments+=(-serial mon:stdio)

@@ -2,7 +2,6 @@
 
 mod common;
 
-use common::rig::{HookedLock, Rig, exclusive_count};
 use common::{BLOCK, Image, LEVELS, View, allocated_pages, at, create, expect_errno, mount};
 use common::{mount_read_only, pattern, read_range, session, write};
 use fs::dax::{Outcome, fsync};
@@ -230,28 +229,4 @@ fn truncation_unmaps_in_every_address_space() {
         assert_eq!(other.load_byte(5 * BLOCK), Ok(0));
         assert!(view.msync().is_ok_and(|pages| pages <= 5), "freed pages are still dirty");
     });
-}
-
-#[test]
-fn a_fault_that_allocates_nothing_takes_no_lock_exclusively() {
-    let image = Image::new(256);
-    let rig: Rig<Ram, HookedLock, Tables> = Rig::new(Ram::from_bytes(&image.bytes()));
-    let fs = mount(rig.clone());
-    let file = create(&fs, "f");
-    file.truncate(5 * BLOCK).expect("truncate");
-    write(&*file, BLOCK, &pattern(1, 2 * BLOCK as usize));
-    let view = View::new(&file, 0..8);
-    let mut before = exclusive_count();
-    let mut taken = || std::mem::replace(&mut before, exclusive_count()).abs_diff(exclusive_count());
-    for (page, write, outcome) in [
-        (0, false, Ok(Outcome::ZeroPage)),
-        (1, false, Ok(Outcome::Block)),
-        (1, true, Ok(Outcome::MkWrite)),
-        (2, true, Ok(Outcome::Block)),
-        (2, true, Ok(Outcome::Spurious)),
-        (6, true, Err(Errno::BeyondEnd.into())),
-    ] {
-        assert_eq!((view.fault(page, write), taken()), (outcome, 0), "page {page}, write {write}");
-    }
-    assert_eq!((view.fault(3, true), taken()), (Ok(Outcome::Allocated), 1));
 }

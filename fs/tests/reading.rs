@@ -233,19 +233,3 @@ fn attributes_are_those_of_the_source_in_inodes_of_128_and_256_bytes() {
         (meta.mode() as u16 & 0o7777, meta.nlink() as u32, meta.uid(), meta.gid(), meta.mtime())
     }
 }
-
-#[test]
-fn directories_and_files_refuse_what_the_other_does() {
-    let scratch = Scratch::new();
-    let tree = scratch.tree();
-    std::fs::write(tree.join("f"), "x").expect("a file");
-    let fs = mount_read_only(Image::of_tree(scratch, &tree, 512, &[]).machine());
-    let (root, file) = (fs.root().expect("root"), at(&fs, "f"));
-    expect_errno(file.lookup(b"x").map(|inode| inode.ino()), Errno::NotDirectory);
-    expect_errno(file.read_dir(0, &mut |_| ControlFlow::Continue(())), Errno::NotDirectory);
-    expect_errno(root.read_at(0, &mut [0; 8]), Errno::IsDirectory);
-    let stat = fs.stat_fs();
-    assert_eq!((stat.block_size, stat.inodes), (4096, 256));
-    assert_eq!(stat.inodes_free, 256 - 12);
-    assert!(stat.blocks_available < stat.blocks_free && stat.blocks_free < stat.blocks);
-}

@@ -1,8 +1,8 @@
 //! ACPI tables: the NFIT as bytes, and how many CPUs the MADT lists.
 //!
-//! The `acpi` crate walks from the RSDP to the table headers. It trusts lengths and addresses, so what it is given
-//! here is bounded: an address outside firmware's memory map reads as zeros, a length is cut to [`LONGEST`]. The
-//! tables' contents are then taken as bytes, whose parsers trust nothing.
+//! The `acpi` crate walks from the RSDP to the table headers. It trusts lengths and addresses, so what it is
+//! given here is bounded: an address outside firmware's memory map reads as zeros, a length is cut to
+//! [`LONGEST`]. The tables' contents are then taken as bytes, whose parsers trust nothing.
 //!
 //! References: ACPI 6.5, 5.2.5 (RSDP), 5.2.6 (headers), 5.2.12 (MADT), 5.2.25 (NFIT).
 
@@ -110,7 +110,9 @@ pub(crate) fn cpu_apic_ids() -> Result<Vec<u32>, Error> {
     let mut rest = madt.get(HEADER + 8..).unwrap_or(&[]);
     while let [kind, length, ..] = *rest {
         let Some(entry) = rest.get(..usize::from(length)).filter(|entry| entry.len() >= 2) else { break };
-        let word = |at: usize| entry.get(at..at + 4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+        let word = |at: usize| {
+            entry.get(at..at + 4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+        };
         let found = match kind {
             0 => entry.get(3).zip(word(4)).map(|(id, flags)| (u32::from(*id), flags)),
             9 => word(4).zip(word(8)),
@@ -135,7 +137,11 @@ static ZEROS: [u64; 512] = [0; 512];
 struct Mapper;
 
 impl Handler for Mapper {
-    unsafe fn map_physical_region<T>(&self, physical_address: usize, size: usize) -> PhysicalMapping<Self, T> {
+    unsafe fn map_physical_region<T>(
+        &self,
+        physical_address: usize,
+        size: usize,
+    ) -> PhysicalMapping<Self, T> {
         // Neither a table shorter than its header, nor one of gigabytes: the crate computes with this length.
         let least = core::mem::size_of::<T>().max(if size == 0 { HEADER } else { 0 });
         let length = size.clamp(least, LONGEST);

@@ -1,8 +1,8 @@
-//! The serial ports: COM1 is the console; in exec mode COM4 is standard output and COM3 standard error. (OVMF takes
-//! COM2 for a console of its own and talks there while it boots.)
+//! The serial ports: COM1 is the console; in exec mode COM4 is standard output and COM3 standard error. (OVMF
+//! takes COM2 for a console of its own and talks there while it boots.)
 //!
-//! The console turns `\n` into `\r\n`; the other two carry bytes as they are. Sending polls. Received bytes come
-//! by IRQ 4 into a ring, so that an idle shell can halt the CPU. A panic writes past the locks.
+//! The console turns `\n` into `\r\n`; the other two carry bytes as they are. Sending polls. Received bytes
+//! come by IRQ 4 into a ring, so that an idle shell can halt the CPU. A panic writes past the locks.
 //!
 //! References: NS16550A data sheet, through the `uart_16550` crate.
 
@@ -34,8 +34,8 @@ const COM4: u16 = 0x2e8;
 type Uart = Uart16550<PioBackend>;
 
 const fn uart(port: u16) -> Uart {
-    // SAFETY: the three ports are the legacy PC addresses of serial ports, and nothing else drives them. Where
-    // one is absent, reads give all ones and writes do nothing; `init` finds that out.
+    // SAFETY: the three ports are the legacy PC addresses of serial ports, and nothing else drives them.
+    // Where one is absent, reads give all ones and writes do nothing; `init` finds that out.
     match unsafe { Uart16550::new_port(port) } {
         Ok(uart) => uart,
         Err(_) => panic!("a valid port"),

@@ -63,8 +63,8 @@ pub(crate) fn trigger(kind: Kind) {
         Kind::StackOverflow => {
             core::hint::black_box(recurse(1));
         }
-        // SAFETY: this and the next ones break the rules to end the kernel; none of them returns, because each
-        // raises an exception for which there is no fixup.
+        // SAFETY: this and the next ones break the rules to end the kernel; none of them returns, because
+        // each raises an exception for which there is no fixup.
         Kind::NullDereference => unsafe {
             asm!("mov {0}, [{0}]", inout(reg) 0u64 => _);
         },

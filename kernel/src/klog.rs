@@ -1,7 +1,7 @@
 //! The kernel's log: lines with a time and a level in a ring of fixed size, for `dmesg`.
 //!
-//! Nothing is allocated, so it works from the first line of `main` on. Until [`quiet`] is called at the end of
-//! start-up, lines of level info and above go to the console too; warnings and errors always do. The `log`
+//! Nothing is allocated, so it works from the first line of `main` on. Until [`quiet`] is called at the end
+//! of start-up, lines of level info and above go to the console too; warnings and errors always do. The `log`
 //! facade, which the `acpi` crate uses, ends here as well.
 
 use core::fmt::{self, Write};

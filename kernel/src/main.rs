@@ -8,14 +8,15 @@
 //! | [`console`], [`klog`], [`fw_cfg`], [`exit`] | serial ports, log, QEMU's configuration and exit |
 //! | [`panic`](mod@panic), [`crash`] | the end, and how to bring it about |
 //! | [`sync`] | locks |
+//! | [`machine`], [`mounts`] | the machine as the `fs` crate sees it; what is mounted where |
+//! | [`shell`] | the commands |
 //! | [`selftest`] | checks that need the machine |
 //!
-//! [`start`] runs on the boot loader's stack until there are page tables and a stack of our own; [`main`] does the
-//! rest. The boot loader is the `bootloader` crate's.
+//! [`start`] runs on the boot loader's stack until there are page tables and a stack of our own; [`main`]
+//! does the rest. The boot loader is the `bootloader` crate's.
 #![no_std]
 #![no_main]
 #![deny(unsafe_op_in_unsafe_fn)]
-#![allow(dead_code, reason = "the shell and the fault path will use what is here piece by piece")]
 
 extern crate alloc;
 
@@ -26,10 +27,13 @@ mod crash;
 mod exit;
 mod fw_cfg;
 mod klog;
+mod machine;
 mod mm;
+mod mounts;
 mod panic;
 mod pmem;
 mod selftest;
+mod shell;
 mod sync;
 
 use core::arch::asm;
@@ -67,14 +71,20 @@ fn start(boot: &'static mut BootInfo) -> ! {
     // 2. The CPU's control bits, the clock.
     cpu::init();
     let (hz, measured) = time::init();
-    klog!(Info, "Daxiom {} on {} ({})", env!("CARGO_PKG_VERSION"), cpu::features().brand(), cpu::features().vendor());
+    klog!(
+        Info,
+        "Daxiom {} on {} ({})",
+        env!("CARGO_PKG_VERSION"),
+        cpu::features().brand(),
+        cpu::features().vendor()
+    );
     let how = if measured { "measured" } else { "by CPUID" };
     klog!(Info, "time-stamp counter: {}.{:03} MHz, {how}", hz / 1_000_000, hz / 1000 % 1000);
     // 3. Frames and our page tables, then a stack in them. What is needed of the boot information is copied.
     mm::boot::init(boot);
     acpi::init(boot.rsdp_addr.into_option());
-    // SAFETY: our tables map image and direct map as the current ones do. The boot loader's stack is lost, and
-    // nothing on it is used after; `on_new_stack` never returns.
+    // SAFETY: our tables map image and direct map as the current ones do. The boot loader's stack is lost,
+    // and nothing on it is used after; `on_new_stack` never returns.
     unsafe {
         let Ok(stack) = KernelStack::new(MAIN_STACK_PAGES) else { panic!("no memory for the first stack") };
         let top = stack.top();
@@ -127,44 +137,12 @@ extern "C" fn main() -> ! {
         klog!(Warn, "pmem: {problem}");
     }
     klog!(Info, "pmem: {} region(s), write-back by {}", found.regions.len(), pmem::flush::method());
-    // 7. Exec mode or interactive, as QEMU's configuration says.
-    let script = fw_cfg::read("opt/daxiom/exec");
-    console::set_exec_mode(script.is_some());
+    // 7. The first task: an address space, and the zero page that all share.
+    if !mm::dax_tables::init() || mm::aspace::init().is_err() {
+        panic!("no memory for the first address space");
+    }
+    // 8. The shell: the script that QEMU's configuration holds, or a prompt. It mounts pmem0 first.
     klog!(Info, "ready");
     klog::quiet();
-    run(script)
-}
-
-/// In place of the shell: obeys a few words for tests, and leaves.
-fn run(script: Option<alloc::vec::Vec<u8>>) -> ! {
-    println!("daxiom");
-    let script = script.unwrap_or_default();
-    let script = core::str::from_utf8(&script).unwrap_or("");
-    for command in script.split(';').map(str::trim).filter(|command| !command.is_empty()) {
-        match command.split_once(' ') {
-            Some(("crash", kind)) => match crash::Kind::from_name(kind) {
-                Some(kind) => crash::trigger(kind),
-                None => eprintln!("crash: {kind}: no such kind"),
-            },
-            _ if command == "selftest" => {
-                if !selftest::run() {
-                    exit::exit(exit::Outcome::Failure);
-                }
-            }
-            _ if command == "free" => println!("{}", frames::counts()),
-            _ if command == "cpuid" => println!("{}", cpu::features()),
-            _ if command == "map" => {
-                mm::paging::kernel().regions(0, u64::MAX, &mut |region| println!("{region}"));
-            }
-            _ if command == "echo" => loop {
-                let byte = console::read();
-                println!("got {byte}");
-                if byte == b'q' {
-                    break;
-                }
-            },
-            _ => eprintln!("{command}: not found"),
-        }
-    }
-    exit::exit(exit::Outcome::Success)
+    shell::run()
 }

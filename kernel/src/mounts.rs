@@ -167,7 +167,7 @@ pub(crate) fn init() {
 /// The region called `name` (`pmem0`, `/dev/pmem0`).
 fn region(name: &str) -> Result<(String, &'static crate::pmem::Region), Why> {
     let name = name.strip_prefix("/dev/").unwrap_or(name);
-    let number = name.strip_prefix("pmem").filter(|number| !number.is_empty() && *number == number.trim_start_matches('+'));
+    let number = name.strip_prefix("pmem").filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
     let index = number.and_then(|number| number.parse::<usize>().ok());
     let index = index.ok_or_else(|| Why::Other("no such device: they are called pmem0, pmem1, ...".into()))?;
     let regions = crate::pmem::regions();
@@ -241,6 +241,10 @@ pub(crate) fn find(name: &str, path: &[u8]) -> Result<Arc<Mount>, Why> {
     let mounts = all();
     if let Some(mount) = mounts.iter().find(|mount| mount.device == device) {
         return Ok(mount.clone());
+    }
+    let is_number = |number: &str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    if device.strip_prefix("pmem").is_some_and(is_number) {
+        return Err(Why::Other("not mounted".into()));
     }
     let place = walk(path, true)?;
     let mount = mounts.iter().find(|mount| mount.point == place.names);

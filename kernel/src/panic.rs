@@ -1,7 +1,7 @@
 //! The end of the kernel: message, registers, backtrace, exit code.
 //!
-//! Output goes past all locks to COM1 (first line `KERNEL PANIC: …`), and in exec mode as one line
-//! `panic: MESSAGE at FILE:LINE` to COM3. A panic while this runs ends at once. Nothing here allocates, and every
+//! Output goes past all locks to COM1 (first line `KERNEL PANIC: …`), and in exec mode as one line `panic:
+//! MESSAGE at FILE:LINE` to COM3. A panic while this runs ends at once. Nothing here allocates, and every
 //! address of the backtrace is checked in the page tables before it is read.
 
 use core::fmt::{self, Write};
@@ -101,7 +101,8 @@ fn report(out: &mut Emergency) -> fmt::Result {
         unsafe { core::arch::asm!("mov {}, rbp", out(reg) rbp, options(nomem, nostack, preserves_flags)) };
         rbp
     } else {
-        // SAFETY: `exception` and `page_fault` never return, so the frame they were given is still on its stack.
+        // SAFETY: `exception` and `page_fault` never return, so the frame they were given is still on its
+        // stack.
         let frame = unsafe { &*(trapped as *const TrapFrame) };
         write!(out, "{frame}")?;
         writeln!(out, "backtrace:\n  {}", Place(frame.rip))?;
@@ -136,7 +137,8 @@ fn backtrace(mut rbp: u64, out: &mut Emergency) -> fmt::Result {
 fn mapped(address: u64) -> bool {
     match paging::try_kernel() {
         Some(tables) if tables.root() == paging::active_root() => tables.leaf(address).is_some(),
-        // An address space's tables share the kernel's half; before there are tables, the boot stack is mapped.
+        // An address space's tables share the kernel's half; before there are tables, the boot stack is
+        // mapped.
         Some(tables) => tables.leaf(address).is_some(),
         None => true,
     }

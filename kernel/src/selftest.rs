@@ -1,7 +1,7 @@
 //! Checks of what only the machine can show: frames, page tables, recoverable faults, persistence primitives.
 //!
-//! The shell's `selftest` runs them all; each returns what it found wrong. Nothing of a file system is touched:
-//! persistence primitives work on a frame of RAM.
+//! The shell's `selftest` runs them all; each returns what it found wrong. Nothing of a file system is
+//! touched: persistence primitives work on a frame of RAM.
 
 use alloc::format;
 use alloc::string::String;
@@ -63,7 +63,8 @@ fn check_frames() -> Result<(), String> {
     let mut sorted = taken;
     sorted.sort_unstable();
     let distinct = sorted.windows(2).all(|pair| pair[0] != pair[1]);
-    let sane = taken.iter().all(|frame| *frame != 0 && *frame != frames::TRAMPOLINE && frame.is_multiple_of(4096));
+    let sane =
+        taken.iter().all(|frame| *frame != 0 && *frame != frames::TRAMPOLINE && frame.is_multiple_of(4096));
     taken.into_iter().for_each(frames::free);
     if let Some(large) = large {
         expect(PageSize::Large.divides(large), "a 2 MiB block is not aligned")?;
@@ -99,7 +100,8 @@ fn check_stacks() -> Result<(), String> {
 fn check_address_space() -> Result<(), String> {
     let at = TASK_START + (5 << 30);
     let error = |error: paging::MapError| format!("{error}");
-    let (one, two) = (frames::allocate_zeroed().ok_or("no frames")?, frames::allocate_zeroed().ok_or("no frames")?);
+    let (one, two) =
+        (frames::allocate_zeroed().ok_or("no frames")?, frames::allocate_zeroed().ok_or("no frames")?);
     let result = (|| {
         let tables = Arc::new(PageTables::new_user().map_err(error)?);
         let data = Flags::PRESENT | Flags::WRITE | Flags::NO_EXECUTE;
@@ -148,7 +150,9 @@ fn check_flush() -> Result<(), String> {
     let page = direct(frame);
     let source: [u8; 600] = core::array::from_fn(|i| (i % 251) as u8 + 1);
     let mut result = Ok(());
-    for (to, from, bytes) in [(0, 0, 600), (1, 3, 7), (5, 2, 3), (63, 1, 130), (8, 8, 512), (7, 0, 1), (9, 9, 0), (2, 5, 593)] {
+    for (to, from, bytes) in
+        [(0, 0, 600), (1, 3, 7), (5, 2, 3), (63, 1, 130), (8, 8, 512), (7, 0, 1), (9, 9, 0), (2, 5, 593)]
+    {
         let mut expected = [0u8; 4096];
         expected[to..to + bytes].copy_from_slice(&source[from..from + bytes]);
         let mut seen = [0u8; 4096];

@@ -1,7 +1,7 @@
 //! Locks for data that interrupt handlers or other CPUs may want.
 //!
-//! [`IrqLock`] is a spin lock that keeps interrupts off while it is held, so that a handler on the same CPU can't
-//! spin on a lock its own CPU holds. Sections under it are short and never fault. Waiting runs
+//! [`IrqLock`] is a spin lock that keeps interrupts off while it is held, so that a handler on the same CPU
+//! can't spin on a lock its own CPU holds. Sections under it are short and never fault. Waiting runs
 //! [`Answering::relax`], the one place where a waiting CPU will answer shootdowns (DESIGN.md, law 7).
 
 use core::ops::{Deref, DerefMut};

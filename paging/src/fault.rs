@@ -1,7 +1,8 @@
 //! What a page fault does to page tables: publish one leaf with compare-exchange, or take rights away.
 //!
-//! Many faults may run at once in one tree, with [`Tables::unmap_range`] beside them. The caller holds whatever
-//! lock makes its frame the right one (DESIGN.md, law 2: look up after locking); here only the entry is decided.
+//! Many faults may run at once in one tree, with [`Tables::unmap_range`] beside them. The caller holds
+//! whatever lock makes its frame the right one (DESIGN.md, law 2: look up after locking); here only the entry
+//! is decided.
 
 use core::sync::atomic::Ordering;
 
@@ -22,7 +23,8 @@ pub enum Installed {
 }
 
 impl<M: Machine> Tables<M> {
-    /// Maps a page of `size` at `at` for a fault. `at` and `frame` are multiples of `size`, in the lower half.
+    /// Maps a page of `size` at `at` for a fault. `at` and `frame` are multiples of `size`, in the lower
+    /// half.
     ///
     /// A present leaf is never weakened or moved: the same frame can gain [`Flags::WRITE`] (and the accessed,
     /// dirty and software bits of `flags`); anything else is reported as [`Installed::Occupied`]. No
@@ -84,9 +86,9 @@ impl<M: Machine> Tables<M> {
         .map_err(Entry)
     }
 
-    /// Takes [`Flags::WRITE`] (and the dirty bit) from every leaf in the range, so that the next store faults,
-    /// and invalidates once. `was` hears of each leaf that was writable or dirty. A large leaf at the edge is
-    /// split or taken as a whole, as `partial` says. Returns how many leaves changed.
+    /// Takes [`Flags::WRITE`] (and the dirty bit) from every leaf in the range, so that the next store
+    /// faults, and invalidates once. `was` hears of each leaf that was writable or dirty. A large leaf at the
+    /// edge is split or taken as a whole, as `partial` says. Returns how many leaves changed.
     ///
     /// # Errors
     /// As [`Tables::unmap_range`]; `NoFrames` only with [`Partial::Split`].

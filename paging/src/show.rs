@@ -74,7 +74,11 @@ impl fmt::Display for Region {
         let last = self.start + (self.bytes - 1);
         let pages = self.bytes / self.size.bytes();
         let flags = self.flags.without(Flags::LARGE);
-        write!(f, "{:#018x}-{last:#018x} -> {:#012x} {pages:>8} x {} {flags}", self.start, self.frame, self.size)
+        write!(
+            f,
+            "{:#018x}-{last:#018x} -> {:#012x} {pages:>8} x {} {flags}",
+            self.start, self.frame, self.size
+        )
     }
 }
 

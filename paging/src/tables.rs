@@ -1,9 +1,9 @@
 //! The tree of tables: mapping, unmapping, changing rights, splitting, pruning.
 //!
 //! # Locking
-//! No lock is taken here. Growing the tree and setting leaves is by compare-exchange, so faults in parallel are
-//! fine with each other and with [`Tables::unmap_range`]. [`Tables::prune`] frees tables: its caller must know
-//! that nobody else works in that range (the address space's lock, held exclusively).
+//! No lock is taken here. Growing the tree and setting leaves is by compare-exchange, so faults in parallel
+//! are fine with each other and with [`Tables::unmap_range`]. [`Tables::prune`] frees tables: its caller must
+//! know that nobody else works in that range (the address space's lock, held exclusively).
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -74,7 +74,9 @@ pub enum MapError {
 impl fmt::Display for MapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AlreadyMapped { at, entry, size } => write!(f, "{at:#x}: already mapped ({size}: {entry:?})"),
+            Self::AlreadyMapped { at, entry, size } => {
+                write!(f, "{at:#x}: already mapped ({size}: {entry:?})")
+            }
             Self::NotMapped { at } => write!(f, "{at:#x}: not mapped"),
             Self::Misaligned { at, size } => write!(f, "{at:#x}: not a multiple of {size}"),
             Self::OutOfRange { at } => write!(f, "{at:#x}: outside this half of the address space"),
@@ -126,8 +128,9 @@ impl<M: Machine> Tables<M> {
         &self.machine
     }
 
-    /// Lets this tree use the other half of `kernel`: its 256 top root entries are copied. Tables below them are
-    /// shared from then on; root entries the kernel's tree gets later are not, hence [`Tables::reserve_slots`].
+    /// Lets this tree use the other half of `kernel`: its 256 top root entries are copied. Tables below them
+    /// are shared from then on; root entries the kernel's tree gets later are not, hence
+    /// [`Tables::reserve_slots`].
     pub fn share_upper_half(&self, kernel: &Self) {
         let from = self.machine.table(kernel.root);
         let to = self.machine.table(self.root);
@@ -171,7 +174,14 @@ impl<M: Machine> Tables<M> {
     ///
     /// # Errors
     /// As [`Tables::map`].
-    pub fn map_range(&self, at: u64, frame: u64, bytes: u64, flags: Flags, largest: PageSize) -> Result<(), MapError> {
+    pub fn map_range(
+        &self,
+        at: u64,
+        frame: u64,
+        bytes: u64,
+        flags: Flags,
+        largest: PageSize,
+    ) -> Result<(), MapError> {
         self.check(at, bytes, PageSize::Small)?;
         let mut done = 0;
         while done < bytes {
@@ -191,7 +201,8 @@ impl<M: Machine> Tables<M> {
 
     /// Unmaps every leaf in the range, splitting large ones at its edges, and tells `gone` of each: address,
     /// entry as the CPU left it, size. Invalidates before it returns; `gone` runs before that, so it must not
-    /// free the frame for others to use. Empty tables stay: see [`Tables::prune`]. Returns the leaves unmapped.
+    /// free the frame for others to use. Empty tables stay: see [`Tables::prune`]. Returns the leaves
+    /// unmapped.
     ///
     /// # Errors
     /// `Misaligned`, `OutOfRange`; `NoFrames` if a leaf could not be split (what came before it is unmapped).
@@ -277,8 +288,8 @@ impl<M: Machine> Tables<M> {
         })
     }
 
-    /// Frees the tables in the range that have become empty, the root's own entries of the kernel half excepted
-    /// (other roots share them). Nobody else may be changing or faulting in this range.
+    /// Frees the tables in the range that have become empty, the root's own entries of the kernel half
+    /// excepted (other roots share them). Nobody else may be changing or faulting in this range.
     pub fn prune(&self, at: u64, bytes: u64) {
         if self.check(at, bytes, PageSize::Small).is_err() {
             return;
@@ -429,8 +440,8 @@ impl<M: Machine> Tables<M> {
         self.chain(frame, freed);
     }
 
-    /// Puts an unlinked table on the list of those to free. The link lies in the table itself: a frame address
-    /// has its present bit clear, so a CPU that still walks here finds nothing.
+    /// Puts an unlinked table on the list of those to free. The link lies in the table itself: a frame
+    /// address has its present bit clear, so a CPU that still walks here finds nothing.
     fn chain(&self, frame: u64, freed: &mut u64) {
         self.machine.table(frame)[0].store(*freed, Ordering::Release);
         *freed = frame;

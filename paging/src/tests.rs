@@ -108,12 +108,17 @@ fn errors_say_what_is_in_the_way() {
     let again = tables.map(UPPER, MIB2, PageSize::Large, RW);
     assert_eq!(again, Err(MapError::AlreadyMapped { at: UPPER, entry: found, size: PageSize::Large }));
     let inside = tables.map(UPPER + KIB4, MIB2, PageSize::Small, RW);
-    assert_eq!(inside, Err(MapError::AlreadyMapped { at: UPPER + KIB4, entry: found, size: PageSize::Large }));
+    assert_eq!(
+        inside,
+        Err(MapError::AlreadyMapped { at: UPPER + KIB4, entry: found, size: PageSize::Large })
+    );
     let misaligned = Err(MapError::Misaligned { at: UPPER + KIB4, size: PageSize::Large });
     assert_eq!(tables.map(UPPER + KIB4, 0, PageSize::Large, RW), misaligned);
     assert_eq!(tables.map(0x1000, 0, PageSize::Small, RW), Err(MapError::OutOfRange { at: 0x1000 }));
-    assert_eq!(tables.map_range(u64::MAX - 4095, 0, 8192, RW, PageSize::Small).unwrap_err(),
-        MapError::OutOfRange { at: u64::MAX - 4095 });
+    assert_eq!(
+        tables.map_range(u64::MAX - 4095, 0, 8192, RW, PageSize::Small).unwrap_err(),
+        MapError::OutOfRange { at: u64::MAX - 4095 }
+    );
     assert_eq!(tables.map_range(UPPER, 0, 0, RW, PageSize::Small), Err(MapError::OutOfRange { at: UPPER }));
     assert_eq!(tables.unmap(UPPER + GIB, PageSize::Small), Err(MapError::NotMapped { at: UPPER + GIB }));
 }

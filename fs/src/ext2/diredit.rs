@@ -8,8 +8,8 @@
 //! # Locking
 //! Under the directory's inode lock, held exclusively.
 
-use super::dirent::Entry;
 use super::dir::Found;
+use super::dirent::Entry;
 use super::grow::{Chain, Fill};
 use super::ialloc::Nameable;
 use super::inode::Inode;
@@ -139,7 +139,9 @@ impl<P: Platform> Inode<P> {
         let mut goal = self.map_lock.lock();
         match self.locate(&path)? {
             Spot::Block(_) => Err(self.bad_dir("a block beyond the end of a directory", page * BLOCK)),
-            Spot::Hole { slot, level } => self.fresh(&mut goal, page, &path, slot, level, Fill::Bytes(0, bytes)),
+            Spot::Hole { slot, level } => {
+                self.fresh(&mut goal, page, &path, slot, level, Fill::Bytes(0, bytes))
+            }
         }
     }
 
@@ -148,12 +150,16 @@ impl<P: Platform> Inode<P> {
         let pmem = self.pmem();
         let size = (chain.fact().page + 1) * BLOCK;
         let published = self.publish(&mut self.map_lock.lock(), chain);
-        published.fence(pmem);
+        published.fence(pmem).into_fact();
         self.store_size(size)
     }
 
     /// Uncovers a prepared entry that is durable, as is what it names.
-    pub(super) fn publish_entry(&self, entry: Prepared<Clean>, target: Staged<Nameable, Clean>) -> Result<()> {
+    pub(super) fn publish_entry(
+        &self,
+        entry: Prepared<Clean>,
+        target: Staged<Nameable, Clean>,
+    ) -> Result<()> {
         let pmem = self.pmem();
         match entry {
             Prepared::Free(entry) => {
@@ -191,7 +197,11 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Makes an entry name another inode, which is durable.
-    pub(super) fn redirect(&self, entry: &Entry, target: Staged<Nameable, Clean>) -> Staged<EntryChanged, Dirty> {
+    pub(super) fn redirect(
+        &self,
+        entry: &Entry,
+        target: Staged<Nameable, Clean>,
+    ) -> Staged<EntryChanged, Dirty> {
         self.drop_index();
         let (pmem, target) = (self.pmem(), target.into_fact());
         if entry.file_type != target.file_type {

@@ -98,7 +98,14 @@ impl<P: Platform> Inode<P> {
                     if depth == 0 {
                         merger.add(from, 1, Some(block))
                     } else {
-                        self.walk_table(byte(block), POINTERS, base + index * each, depth - 1, window, merger)?
+                        self.walk_table(
+                            byte(block),
+                            POINTERS,
+                            base + index * each,
+                            depth - 1,
+                            window,
+                            merger,
+                        )?
                     }
                 }
             };

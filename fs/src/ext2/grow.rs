@@ -175,7 +175,11 @@ impl<P: Platform> Inode<P> {
 
     /// Stores the pointer to a chain that is durable, flushed; and counts its blocks.
     #[inline]
-    pub(super) fn publish(&self, _goal: &mut Goal, chain: Staged<Chain, Clean>) -> Staged<Published, InFlight> {
+    pub(super) fn publish(
+        &self,
+        _goal: &mut Goal,
+        chain: Staged<Chain, Clean>,
+    ) -> Staged<Published, InFlight> {
         let (pmem, chain) = (self.pmem(), chain.into_fact());
         pmem.store_u32(chain.slot, chain.root);
         let units = pmem.load_u32(self.raw + I_BLOCKS).saturating_add(chain.blocks * (BLOCK / 512) as u32);

@@ -67,7 +67,8 @@ impl<P: Platform> Ext2<P> {
         // 2. All of its bytes: 160 from here, the rest zeros.
         let pmem = self.pmem();
         let mut bytes = [0; 160];
-        let mut put = |at: u64, value: &[u8]| bytes[at as usize..at as usize + value.len()].copy_from_slice(value);
+        let mut put =
+            |at: u64, value: &[u8]| bytes[at as usize..at as usize + value.len()].copy_from_slice(value);
         let kind_bits = MODE_KIND.iter().find(|(of, _)| *of == kind).map_or(0, |(_, bits)| *bits);
         let mut mode = kind_bits | mode & 0o7777;
         if pmem.load_u16(parent.raw + I_MODE) & S_ISGID != 0 {

@@ -50,7 +50,9 @@ impl<P: Platform> Ext2<P> {
     pub(super) fn raw_inode(&self, ino: u32) -> Result<u64> {
         if ino == 0 || ino > self.sb.inodes_count {
             let why = "no such inode";
-            return Err(Corrupt::against("inode", ino.into(), why, ino.into(), self.sb.inodes_count.into()).into());
+            return Err(
+                Corrupt::against("inode", ino.into(), why, ino.into(), self.sb.inodes_count.into()).into()
+            );
         }
         let group = self.group(self.group_of_inode(ino))?;
         let slot = (ino - 1) % self.sb.inodes_per_group;
@@ -76,6 +78,10 @@ impl<P: Platform> Ext2<P> {
         if links == 0 || !self.inode_in_use(ino)? {
             return Err(bad("a free inode has a name", links.into()));
         }
+        let flags = pmem.load_u32(raw + I_FLAGS);
+        if flags & FOREIGN_FL != 0 {
+            return Err(bad("i_flags of a feature that the file system does not have", flags.into()));
+        }
         let Some(kind) = kind_of_mode(mode) else {
             return Err(bad("i_mode tells no kind", mode.into()));
         };
@@ -84,7 +90,9 @@ impl<P: Platform> Ext2<P> {
         let limit = match kind {
             FileKind::File => super::map::MAX_SIZE,
             // Holes are not allowed in a directory, so it cannot be larger than the file system.
-            FileKind::Directory if !size.is_multiple_of(BLOCK) => return Err(bad("bad size of a directory", size)),
+            FileKind::Directory if !size.is_multiple_of(BLOCK) => {
+                return Err(bad("bad size of a directory", size));
+            }
             FileKind::Directory => byte(self.sb.blocks_count),
             FileKind::Symlink => BLOCK,
             _ => u64::MAX,
@@ -228,6 +236,14 @@ impl<P: Platform> Inode<P> {
         let wide = |low, high| {
             u32::from(pmem.load_u16(self.raw + high)) << 16 | u32::from(pmem.load_u16(self.raw + low))
         };
+        // Without the lock: the halves of the size belong together if the upper one did not change meanwhile.
+        let upper = || if self.kind == FileKind::File { pmem.load_u32(self.raw + I_SIZE_HIGH) } else { 0 };
+        let size = loop {
+            let (before, size) = (upper(), self.load_size());
+            if before == upper() {
+                break size;
+            }
+        };
         Attr {
             ino: self.ino.into(),
             kind: self.kind,
@@ -235,7 +251,7 @@ impl<P: Platform> Inode<P> {
             links: self.links().into(),
             uid: wide(I_UID, I_UID_HIGH),
             gid: wide(I_GID, I_GID_HIGH),
-            size: self.load_size(),
+            size,
             blocks: pmem.load_u32(self.raw + I_BLOCKS).into(),
             atime: self.time(ATIME),
             mtime: self.time(MTIME),

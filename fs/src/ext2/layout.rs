@@ -101,6 +101,8 @@ pub const GOOD_OLD_FIRST_INO: u32 = 11;
 pub const I_BLOCK_BYTES: u64 = 60;
 /// [`I_FLAGS`]: the directory has a hash index.
 pub const INDEX_FL: u32 = 0x1000;
+/// [`I_FLAGS`]: what `i_block` holds is no block map (extents, data).
+pub const FOREIGN_FL: u32 = 0x1008_0000;
 /// The most names an inode may have.
 pub const LINK_MAX: u16 = 32_000;
 

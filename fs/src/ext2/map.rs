@@ -173,9 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_file_is_what_linux_says_it_is() {
-        // `s_maxbytes` of Linux's ext2 with blocks of 4 KiB.
-        assert_eq!(MAX_SIZE, 2_194_719_883_264);
+    fn the_largest_file_is_as_large_as_its_count_of_blocks_allows() {
+        let limit = u64::from(u32::MAX) / 8;
+        assert!(MAX_PAGES + indirect_blocks(MAX_PAGES) <= limit);
+        assert!(MAX_PAGES + 1 + indirect_blocks(MAX_PAGES + 1) > limit);
+        assert_eq!(indirect_blocks(12), 0);
+        assert_eq!(indirect_blocks(1036), 1);
+        assert_eq!(indirect_blocks(1037), 3);
+        assert_eq!(indirect_blocks(1_049_613), 1 + 1025 + 3);
         const { assert!(MAX_PAGES < crate::vfs::index::MAX_PAGES) };
     }
 }

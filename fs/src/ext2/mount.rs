@@ -3,12 +3,12 @@
 //! As Linux's ext2 does it: while mounted for writing, the state says "not clean"; unmounting sets back what was found,
 //! or "errors" if contradictions were met.
 
+use super::Ext2;
 use super::cache::Cache;
 use super::features::{self, ReadOnlyReason};
 use super::group::GroupState;
 use super::inode::Inode;
 use super::layout::*;
-use super::Ext2;
 use super::superblock::{RawSuperBlock, SuperBlock};
 use crate::error::{Errno, Result};
 use crate::platform::{Mutex, Platform};

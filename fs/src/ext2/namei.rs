@@ -5,8 +5,8 @@
 //! # Locking
 //! `inode lock of the directory → inode lock of what is named`, both exclusively.
 
-use super::diredit::Room;
 use super::dir::{Found, check_name, is_dot_name};
+use super::diredit::Room;
 use super::dirent::Entry;
 use super::ialloc::Nameable;
 use super::inode::Inode;

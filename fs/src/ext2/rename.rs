@@ -10,7 +10,7 @@
 //! # Locking
 //! `rename lock → both directories → what is moved, what is replaced`. Of the directories, the one that contains the other
 //! comes first, otherwise the lower number: the rename lock keeps the tree as it is meanwhile. What is moved and what is
-//! replaced are one level below a locked directory, and not above either: see `trap`.
+//! replaced (lower number first) are one level below a locked directory, and not above either: see `trap`.
 
 use super::Ext2;
 use super::dir::{Found, check_name, is_dot_name};
@@ -111,7 +111,7 @@ impl<P: Platform> Ext2<P> {
         to.expect_alive()?;
         // 1. What is moved, what is replaced, and may they?
         let found = from.expect_name(old)?;
-        let source = &*moved.insert(from.named(&found.entry)?);
+        let source: &Arc<Inode<P>> = moved.insert(from.named(&found.entry)?);
         let is_dir = source.kind == FileKind::Directory;
         if trap == Some(source.ino) || source.ino == to.ino {
             return Err(Errno::Invalid.into());
@@ -142,8 +142,13 @@ impl<P: Platform> Ext2<P> {
         if gains_dir && to.links() >= LINK_MAX {
             return Err(Errno::TooManyLinks.into());
         }
-        let _source = source.mapping.exclusive();
-        let _target = target.map(|(_, target)| target.mapping.exclusive());
+        // Files may have names in other directories too: two of them are locked by number.
+        let (mut lower, mut upper) = (Some(source), target.map(|(_, target)| target));
+        if upper.is_some_and(|target| target.ino < source.ino) {
+            core::mem::swap(&mut lower, &mut upper);
+        }
+        let _lower = lower.map(|inode| inode.mapping.exclusive());
+        let _upper = upper.map(|inode| inode.mapping.exclusive());
         if let Some((_, target)) = target
             && is_dir
             && !target.is_empty_dir()?

@@ -173,7 +173,8 @@ impl SuperBlock {
         let table = u64::from(inodes_per_group) * u64::from(inode_size);
         let room = inode_size - GOOD_OLD_INODE_SIZE;
         let want = u32::from(raw.u16(S_WANT_EXTRA_ISIZE));
-        let extra_isize = if want >= 4 && want <= room && want.is_multiple_of(4) { want } else { 32.min(room) };
+        let extra_isize =
+            if want >= 4 && want <= room && want.is_multiple_of(4) { want } else { 32.min(room) };
         Ok(Self {
             inodes_count,
             blocks_count,

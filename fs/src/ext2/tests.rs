@@ -6,7 +6,7 @@ use crate::error::{Errno, Error, Result, Unsupported};
 use crate::pmem::Pmem;
 use crate::pmem::ram::Ram;
 use crate::sim::Machine;
-use crate::vfs::{FileKind, FileSystem, Inode, InodeRef, path};
+use crate::vfs::{FileKind, FileSystem, InodeRef, path};
 use core::ops::ControlFlow;
 use std::format;
 use std::fs;
@@ -20,6 +20,7 @@ use std::vec::Vec;
 
 mod damage;
 mod names;
+mod parallel;
 mod read;
 mod write;
 
@@ -55,7 +56,10 @@ fn run(tool: &str, args: &[&str]) -> Output {
 fn mke2fs(size: &str, options: &[&str]) -> Vec<u8> {
     let folder = Folder::new();
     let file = folder.0.join("image").display().to_string();
-    let mut args = vec!["-q", "-F", "-t", "ext2"];
+    let mut args = vec!["-q", "-F"];
+    if !options.contains(&"-t") {
+        args.extend(["-t", "ext2"]);
+    }
     if !options.contains(&"-b") {
         args.extend(["-b", "4096"]);
     }

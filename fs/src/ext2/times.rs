@@ -13,7 +13,6 @@ pub(super) struct Time(u64, u64);
 pub(super) const ATIME: Time = Time(I_ATIME, I_ATIME_EXTRA);
 pub(super) const CTIME: Time = Time(I_CTIME, I_CTIME_EXTRA);
 pub(super) const MTIME: Time = Time(I_MTIME, I_MTIME_EXTRA);
-pub(super) const CRTIME: Time = Time(I_CRTIME, I_CRTIME_EXTRA);
 
 /// The latest time the extra bits can say (in the year 2446).
 const LAST: i64 = (3 << 32) + i32::MAX as i64;

@@ -97,7 +97,8 @@ impl<P: Platform> Inode<P> {
         let mut result = self.cut_table(root, DIRECT, 0, 0, first, &mut freed);
         for depth in 1..=LEVELS {
             let slot = root + (DIRECT + depth as u64 - 1) * 4;
-            result = result.and_then(|()| self.cut_table(slot, 1, first_page(depth), depth, first, &mut freed));
+            result =
+                result.and_then(|()| self.cut_table(slot, 1, first_page(depth), depth, first, &mut freed));
         }
         let mut goal = self.map_lock.lock();
         *goal = Default::default();

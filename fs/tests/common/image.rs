@@ -69,9 +69,7 @@ impl Image {
     /// An ext2 of `blocks` blocks, made with more options.
     pub(crate) fn with(scratch: Scratch, blocks: u64, options: &[&str]) -> Self {
         let path = scratch.join("image");
-        File::create(&path)
-            .and_then(|file| file.set_len(blocks * super::BLOCK))
-            .expect("an image file");
+        File::create(&path).and_then(|file| file.set_len(blocks * super::BLOCK)).expect("an image file");
         let mut command = tool("mke2fs");
         command.env("E2FSPROGS_FAKE_TIME", MADE);
         command.args(["-q", "-F", "-t", "ext2", "-b", "4096", "-U", UUID]);
@@ -160,8 +158,8 @@ impl Image {
 
     fn debugfs_bytes(&self, request: &str) -> Vec<u8> {
         let output = succeed(tool("debugfs").args(["-R", request]).arg(&self.path));
-        // debugfs exits with 0 whatever happened: what went wrong is on stderr, after its banner. Owners, which rdump
-        // cannot give without being root, are not looked at.
+        // debugfs exits with 0 whatever happened: what went wrong is on stderr, after its banner. Owners,
+        // which rdump cannot give without being root, are not looked at.
         let errors = String::from_utf8_lossy(&output.stderr);
         let ignored = |line: &&str| {
             line.starts_with("debugfs 1.") || line.contains("Operation not permitted while changing")

@@ -1,4 +1,5 @@
-//! Where ext2 keeps things, read straight from an image's bytes: for damage in chosen places, and for watching stores.
+//! Where ext2 keeps things, read straight from an image's bytes: for damage in chosen places, and for
+//! watching stores.
 
 use super::BLOCK;
 
@@ -67,8 +68,7 @@ impl Layout {
 
     /// Fills every free block with a byte that is no zero: what a fresh block shows if nobody zeroed it.
     pub(crate) fn soil_free_blocks(&self, image: &mut [u8]) {
-        let free: Vec<u64> =
-            (0..self.blocks).filter(|&block| !self.in_use(image, block)).collect();
+        let free: Vec<u64> = (0..self.blocks).filter(|&block| !self.in_use(image, block)).collect();
         for block in free {
             let start = (block * BLOCK) as usize;
             image[start..start + BLOCK as usize].fill(SOIL);

@@ -5,11 +5,12 @@
 //! |---|---|
 //! | this one | mounting, and reading and writing whole files |
 //! | [`image`] | images: mke2fs makes them, debugfs reads them, e2fsck judges them |
-//! | [`rig`] | a platform put together from parts: spied-on memory, locks with hooks |
+//! | [`rig`], [`spy`] | a platform put together from parts; memory that is watched |
 //! | [`view`] | a file mapped into an address space, loaded and stored through faults |
-//! | [`rng`] | repeatable random numbers |
-//! | [`hostile`] | damaged images, and everything tried on them |
+//! | [`stage`] | two such address spaces, and a script for two threads |
+//! | [`hostile`], [`tries`] | damaged images, and everything tried on them |
 //! | [`layout`] | where ext2 keeps things, read straight from the bytes |
+//! | [`rng`] | repeatable random numbers |
 //!
 //! Nothing here knows how `fs::ext2` works: layouts come from the specification, judgements from e2fsck.
 // Every test binary uses its own part of this.
@@ -20,6 +21,9 @@ pub(crate) mod image;
 pub(crate) mod layout;
 pub(crate) mod rig;
 pub(crate) mod rng;
+pub(crate) mod spy;
+pub(crate) mod stage;
+pub(crate) mod tries;
 pub(crate) mod view;
 
 pub(crate) use image::{Image, Scratch};
@@ -39,8 +43,7 @@ pub(crate) const BLOCK: u64 = fs::PAGE_SIZE;
 /// Pointers in an indirect block.
 pub(crate) const POINTERS: u64 = BLOCK / 4;
 /// The first page behind each level of the block map: direct, single, double, triple.
-pub(crate) const LEVELS: [u64; 4] =
-    [0, 12, 12 + POINTERS, 12 + POINTERS + POINTERS * POINTERS];
+pub(crate) const LEVELS: [u64; 4] = [0, 12, 12 + POINTERS, 12 + POINTERS + POINTERS * POINTERS];
 
 /// Mounts for reading and writing.
 pub(crate) fn mount<P: Platform>(platform: P) -> Arc<Ext2<P>> {
@@ -54,7 +57,7 @@ pub(crate) fn try_mount<P: Platform>(platform: P) -> Result<Arc<Ext2<P>>> {
 
 /// Mounts for reading.
 pub(crate) fn mount_read_only<P: Platform>(platform: P) -> Arc<Ext2<P>> {
-    let options = MountOptions { read_only: true, ..MountOptions::default() };
+    let options = MountOptions { read_only: true };
     fs::ext2::mount(platform, options).unwrap_or_else(|error| panic!("mount -o ro: {error}"))
 }
 

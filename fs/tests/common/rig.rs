@@ -1,13 +1,12 @@
-//! A platform put together from parts: memory that is watched, locks with hooks, page tables that can pause.
+//! A platform put together from parts: any memory, locks with hooks, page tables that can pause.
 //!
-//! Hooks belong to a *thread*, not to a lock: a test's script says what the reader's thread or the writer's thread does
-//! when it gets somewhere, whichever inode's lock it meets there.
+//! Hooks belong to a *thread*, not to a lock: a test's script says what the reader's thread or the writer's
+//! thread does when it gets somewhere, whichever inode's lock it meets there.
 
 use fs::platform::{Mapped, NoFrames, PageTables, Platform, Timestamp};
 use fs::pmem::Pmem;
 use fs::pmem::ram::Ram;
 use fs::sim::{Entry, SimMutex, SimRwLock, Tables};
-use fs::stats::Stats;
 use lock_api::{RawRwLock, RawRwLockDowngrade};
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
@@ -52,89 +51,6 @@ where
 
     fn now(&self) -> Timestamp {
         Timestamp { secs: self.clock.fetch_add(1, SeqCst), nanos: 0 }
-    }
-}
-
-/// One access to watched memory.
-pub(crate) enum Touch<'a> {
-    /// Bytes are read.
-    Load,
-    /// An ordinary store.
-    Store(u64, &'a [u8]),
-    /// A store past the cache, of zeros too.
-    Stream(u64, &'a [u8]),
-    /// Lines of this range are written back: offset, length.
-    Flush(u64, u64),
-    /// What is in flight becomes durable.
-    Fence,
-}
-
-/// Calls its watcher before each access.
-pub(crate) struct Spy {
-    pub(crate) ram: Ram,
-    watch: Box<dyn Fn(Touch<'_>) + Send + Sync>,
-}
-
-impl Spy {
-    /// Memory with `image` in it, watched by `watch`.
-    pub(crate) fn new(image: &[u8], watch: impl Fn(Touch<'_>) + Send + Sync + 'static) -> Self {
-        Self { ram: Ram::from_bytes(image), watch: Box::new(watch) }
-    }
-}
-
-macro_rules! spied {
-    ($($load:ident $store:ident $number:ident),*) => {$(
-        fn $load(&self, offset: u64) -> $number {
-            (self.watch)(Touch::Load);
-            self.ram.$load(offset)
-        }
-        fn $store(&self, offset: u64, value: $number) {
-            (self.watch)(Touch::Store(offset, &value.to_le_bytes()));
-            self.ram.$store(offset, value);
-        }
-    )*};
-}
-
-impl Pmem for Spy {
-    spied!(load_u8 store_u8 u8, load_u16 store_u16 u16, load_u32 store_u32 u32, load_u64 store_u64 u64);
-
-    fn len(&self) -> u64 {
-        self.ram.len()
-    }
-    fn writable(&self) -> bool {
-        self.ram.writable()
-    }
-    fn frame(&self, offset: u64) -> u64 {
-        self.ram.frame(offset)
-    }
-    fn read(&self, offset: u64, to: &mut [u8]) {
-        (self.watch)(Touch::Load);
-        self.ram.read(offset, to);
-    }
-    fn write(&self, offset: u64, from: &[u8]) {
-        (self.watch)(Touch::Store(offset, from));
-        self.ram.write(offset, from);
-    }
-    fn write_nt(&self, offset: u64, from: &[u8]) {
-        (self.watch)(Touch::Stream(offset, from));
-        self.ram.write_nt(offset, from);
-    }
-    fn zero_nt(&self, offset: u64, len: u64) {
-        // A length beyond the region is the caller's bug, and `Ram` says so: it is not to end in a huge vector.
-        let zeros = vec![0; len.min(self.len()) as usize];
-        (self.watch)(Touch::Stream(offset, &zeros));
-        self.ram.zero_nt(offset, len);
-    }
-    fn flush(&self, offset: u64, len: u64) {
-        (self.watch)(Touch::Flush(offset, len));
-        self.ram.flush(offset, len);
-    }
-    fn fence(&self) {
-        (self.watch)(Touch::Fence);
-        self.ram.fence();
-    }
-    fn stats(&self) -> &Stats {
-        self.ram.stats()
     }
 }
 
@@ -187,7 +103,8 @@ pub(crate) fn exclusive_count() -> u64 {
 /// A reader-writer lock that counts, and stops at, each exclusive acquisition.
 pub(crate) struct HookedLock(SimRwLock);
 
-// SAFETY: every call is handed on to a lock that keeps the contract; what is added touches thread-locals only.
+// SAFETY: every call is handed on to a lock that keeps the contract; what is added touches thread-locals
+// only.
 unsafe impl RawRwLock for HookedLock {
     // The constant is how lock_api makes a lock: each use is a new one, none is shared through it.
     #[allow(clippy::declare_interior_mutable_const)]

@@ -1,13 +1,14 @@
-//! A file mapped into an address space of its own, loaded and stored through the entries that faults put there.
+//! A file mapped into an address space of its own, loaded and stored through the entries that faults put
+//! there.
 
 use super::BLOCK;
 use super::rig::Entries;
+use fs::Result;
 use fs::dax::{Fault, Outcome, Protocol, fault, msync};
 use fs::platform::{PageTables, Platform};
 use fs::pmem::{Pmem, ram};
 use fs::sim::{Entry, ZERO_FRAME};
 use fs::vfs::{Inode, InodeRef};
-use fs::Result;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -33,12 +34,7 @@ where
     }
 
     /// Maps `pages` of `file` at `va` of the address space of `tables`.
-    pub(crate) fn within(
-        tables: Arc<P::PageTables>,
-        va: u64,
-        file: &InodeRef<P>,
-        pages: Range<u64>,
-    ) -> Self {
+    pub(crate) fn within(tables: Arc<P::PageTables>, va: u64, file: &InodeRef<P>, pages: Range<u64>) -> Self {
         file.mapping().attach(tables.clone(), va, pages.clone());
         Self { file: file.clone(), tables, protocol: Protocol::default(), va, pages }
     }
@@ -120,11 +116,7 @@ where
 }
 
 /// Calls `f(page, offset in the page, range in the buffer)` for each page that `len` bytes at `offset` touch.
-fn each_page(
-    offset: u64,
-    len: usize,
-    mut f: impl FnMut(u64, u64, Range<usize>) -> Result<()>,
-) -> Result<()> {
+fn each_page(offset: u64, len: usize, mut f: impl FnMut(u64, u64, Range<usize>) -> Result<()>) -> Result<()> {
     let mut done = 0;
     while done < len {
         let at = offset + done as u64;

@@ -37,7 +37,11 @@ impl World {
             Kind::File(contents) => {
                 assert_eq!(attr.size, contents.size, "size of node {node}");
                 if !contents.vague {
-                    assert_eq!(common::allocated_pages(&*inode), contents.allocated(), "blocks of node {node}");
+                    assert_eq!(
+                        common::allocated_pages(&*inode),
+                        contents.allocated(),
+                        "blocks of node {node}"
+                    );
                 }
                 if contents.size < 8 << 20 {
                     let want = contents.read(0, contents.size);

@@ -1,5 +1,5 @@
-//! Random sequences of operations, by name, by copying and through mappings, against a model in memory; e2fsck and
-//! debugfs judge what is left of each.
+//! Random sequences of operations, by name, by copying and through mappings, against a model in memory;
+//! e2fsck and debugfs judge what is left of each.
 //!
 //! | variable | meaning |
 //! |---|---|

@@ -48,7 +48,8 @@ impl World {
             assert_eq!(result, Err(Error::Op(Errno::Exists)));
             return;
         }
-        // An inode, a block for a directory, and one more if its parent has to grow (and a pointer block to it).
+        // An inode, a block for a directory, and one more if its parent has to grow (and a pointer block to
+        // it).
         if self.fs.stat_fs().inodes_free == 0 && result.is_err() {
             assert_eq!(result, Err(Error::Op(Errno::NoSpace)));
         } else {
@@ -61,7 +62,8 @@ impl World {
 
     pub(crate) fn remove(&mut self) {
         let (dir, name) = self.any_name();
-        let is_directory = self.model.entries(dir).get(&name).is_some_and(|&node| self.model.is_directory(node));
+        let is_directory =
+            self.model.entries(dir).get(&name).is_some_and(|&node| self.model.is_directory(node));
         // The wrong call now and then.
         let directory = is_directory != self.rng.one_in(8);
         let call = if directory { "rmdir" } else { "unlink" };
@@ -77,7 +79,8 @@ impl World {
 
     pub(crate) fn rename(&mut self) {
         let (old, new) = (self.any_name(), self.any_name());
-        let show = |(dir, name): &(usize, Vec<u8>)| format!("{:?} in node {dir}", String::from_utf8_lossy(name));
+        let show =
+            |(dir, name): &(usize, Vec<u8>)| format!("{:?} in node {dir}", String::from_utf8_lossy(name));
         self.note(format!("rename {} to {}", show(&old), show(&new)));
         let (old, new) = ((old.0, &old.1[..]), (new.0, &new.1[..]));
         let [old_dir, new_dir] = [old.0, new.0].map(|dir| self.inode(dir).ino());

@@ -16,27 +16,27 @@ pub(crate) struct Contents {
 impl Contents {
     /// `len` bytes at `offset`, fewer at the end.
     pub(crate) fn read(&self, offset: u64, len: u64) -> Vec<u8> {
-        let end = (offset + len).min(self.size);
-        let mut bytes = Vec::new();
-        let mut at = offset;
-        while at < end {
-            let count = (BLOCK - at % BLOCK).min(end - at);
-            let within = (at % BLOCK) as usize..(at % BLOCK + count) as usize;
-            match self.pages.get(&(at / BLOCK)) {
-                Some(page) => bytes.extend_from_slice(&page[within]),
-                None => bytes.resize(bytes.len() + count as usize, 0),
+        let end = (offset + len).min(self.size).max(offset);
+        let mut bytes = vec![0; (end - offset) as usize];
+        for (&page, content) in self.pages.range(offset / BLOCK..end.div_ceil(BLOCK)) {
+            let (start, stop) = ((page * BLOCK).max(offset), ((page + 1) * BLOCK).min(end));
+            if start < stop {
+                let within = (start - page * BLOCK) as usize..(stop - page * BLOCK) as usize;
+                bytes[(start - offset) as usize..(stop - offset) as usize].copy_from_slice(&content[within]);
             }
-            at += count;
         }
         bytes
     }
 
     /// Puts `from` at `offset`; the size stays.
     pub(crate) fn store(&mut self, offset: u64, from: &[u8]) {
-        for (index, &byte) in from.iter().enumerate() {
-            let at = offset + index as u64;
+        let mut rest = from;
+        while !rest.is_empty() {
+            let at = offset + (from.len() - rest.len()) as u64;
+            let (part, left) = rest.split_at(rest.len().min((BLOCK - at % BLOCK) as usize));
             let page = self.pages.entry(at / BLOCK).or_insert_with(|| vec![0; BLOCK as usize]);
-            page[(at % BLOCK) as usize] = byte;
+            page[(at % BLOCK) as usize..][..part.len()].copy_from_slice(part);
+            rest = left;
         }
     }
 

@@ -111,13 +111,13 @@ fn detect() -> Features {
 }
 
 /// Turns on what the page tables rely on: write protection in ring 0, execute-disable, global pages. Machine
-/// checks become exceptions. SMEP comes along where it exists: nothing is mapped for ring 3, so it can only catch
-/// mistakes.
+/// checks become exceptions. SMEP comes along where it exists: nothing is mapped for ring 3, so it can only
+/// catch mistakes.
 pub(crate) fn init() {
     let features = features();
-    // SAFETY: WP, NXE, PGE, MCE and SMEP change no translation of the boot loader's tables that this kernel depends
-    // on: it stores through writable entries only and has no user pages. NXE, PGE and SMEP are supported, by CPUID,
-    // as is MCE, whose exception has a handler.
+    // SAFETY: WP, NXE, PGE, MCE and SMEP change no translation of the boot loader's tables that this kernel
+    // depends on: it stores through writable entries only and has no user pages. NXE, PGE and SMEP are
+    // supported, by CPUID, as is MCE, whose exception has a handler.
     unsafe {
         Cr0::update(|cr0| *cr0 |= Cr0Flags::WRITE_PROTECT);
         if features.nx {

@@ -1,7 +1,8 @@
-//! Segments and the task state: one code segment, and stacks of their own for the exceptions that can't trust the
-//! current one (Intel SDM volume 3A, "Interrupt Stack Table").
+//! Segments and the task state: one code segment, and stacks of their own for the exceptions that can't trust
+//! the current one (Intel SDM volume 3A, "Interrupt Stack Table").
 //!
-//! The interrupt stacks come from [`crate::mm::stack`], with guard pages; until paging is up, static ones serve.
+//! The interrupt stacks come from [`crate::mm::stack`], with guard pages; until paging is up, static ones
+//! serve.
 
 use spin::Once;
 use x86_64::VirtAddr;
@@ -54,8 +55,8 @@ pub(crate) fn init() {
         Segments { gdt, code, task }
     });
     segments.gdt.load();
-    // SAFETY: the selectors belong to the table just loaded; in 64-bit mode data segments may be null, and the
-    // task-state descriptor is not busy yet.
+    // SAFETY: the selectors belong to the table just loaded; in 64-bit mode data segments may be null, and
+    // the task-state descriptor is not busy yet.
     unsafe {
         CS::set_reg(segments.code);
         for clear in [SS::set_reg, DS::set_reg, ES::set_reg, FS::set_reg, GS::set_reg] {
@@ -67,10 +68,10 @@ pub(crate) fn init() {
 
 /// Gives an exception its stack.
 pub(crate) fn set_interrupt_stack(which: InterruptStack, top: u64) {
-    // SAFETY: the CPU reads the task state when an exception comes; a store of 8 aligned bytes is not torn, and
-    // both the old and the new stack are valid. Only the boot CPU calls this, during start-up.
+    // SAFETY: the CPU reads the task state when an exception comes; a store of 8 aligned bytes is not torn,
+    // and both the old and the new stack are valid. Only the boot CPU calls this, during start-up.
     unsafe {
-        let stack = &raw mut (*(&raw mut TASK_STATE)).interrupt_stack_table[which as usize];
+        let stack = &raw mut TASK_STATE.interrupt_stack_table[which as usize];
         stack.write_unaligned(VirtAddr::new(top));
     }
 }

@@ -1,6 +1,7 @@
 //! The interrupt descriptor table: every exception and the sixteen legacy interrupts.
 //!
-//! Entries are interrupt gates (interrupts off on entry). The handlers are the assembly stubs of [`super::trap`].
+//! Entries are interrupt gates (interrupts off on entry). The handlers are the assembly stubs of
+//! [`super::trap`].
 
 use spin::Once;
 use x86_64::VirtAddr;

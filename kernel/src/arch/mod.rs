@@ -23,7 +23,7 @@ pub(crate) mod tlb;
 pub(crate) mod trap;
 pub(crate) mod user_access;
 
-/// What a CPU does each time round while it waits for a lock: nothing yet; with several CPUs, it will answer the
-/// shootdowns sent to it.
+/// What a CPU does each time round while it waits for a lock: nothing yet; with several CPUs, it will answer
+/// the shootdowns sent to it.
 #[inline]
 pub(crate) fn answer_while_waiting() {}

@@ -1,4 +1,5 @@
-//! The two 8259 interrupt controllers: IRQ 0 to 15 become vectors 32 to 47; only the console's IRQ 4 is let through.
+//! The two 8259 interrupt controllers: IRQ 0 to 15 become vectors 32 to 47; only the console's IRQ 4 is let
+//! through.
 //!
 //! Both firmwares leave the local APIC's LINT0 in virtual-wire mode, so the 8259s reach the boot CPU.
 //! Reference: Intel 8259A data sheet.

@@ -1,6 +1,7 @@
 //! The wall clock: the CMOS real-time clock, read once at start.
 //!
-//! Reference: Motorola MC146818A data sheet; registers 0x00 to 0x09, status A (update in progress) and B (BCD, 12 h).
+//! Reference: Motorola MC146818A data sheet; registers 0x00 to 0x09, status A (update in progress) and B
+//! (BCD, 12 h).
 
 use x86_64::instructions::port::Port;
 

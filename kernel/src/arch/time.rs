@@ -1,7 +1,8 @@
 //! Time: monotonic nanoseconds by the time-stamp counter, wall clock by the CMOS clock read at start.
 //!
-//! The counter's rate comes from CPUID where it is told (leaf 0x15: crystal ratio; 0x4000_0010: hypervisors, kHz), else
-//! it is measured against channel 2 of the 8254 timer for 5 ms.
+//! The counter's rate comes from CPUID where it is told (leaf 0x15: crystal ratio; 0x4000_0010: hypervisors,
+//! kHz), else it is measured against channel 2 of the 8254 timer for 5 ms. Both
+//! are read together, so a busy host does not disturb the result.
 //!
 //! References: Intel SDM volume 3B "Time-Stamp Counter"; Intel 8254 data sheet.
 
@@ -57,31 +58,47 @@ fn told() -> Option<u64> {
     None
 }
 
-/// Counts ticks while the 8254 counts down once.
+/// Compares the two counters over [`PIT_TICKS`].
 fn measure() -> u64 {
     let mut gate = Port::<u8>::new(0x61);
-    let mut command = Port::<u8>::new(0x43);
-    let mut channel = Port::<u8>::new(0x42);
-    // SAFETY: channel 2 drives the speaker only. Gate on, speaker off; mode 0: the output rises at zero.
-    let start = unsafe {
+    // SAFETY: channel 2 drives the speaker only. Gate on, speaker off; mode 0: it counts down from 0xffff.
+    unsafe {
         let old = gate.read();
         gate.write((old & !2) | 1);
-        command.write(0b1011_0000);
-        channel.write(PIT_TICKS as u8);
-        channel.write((PIT_TICKS >> 8) as u8);
-        ticks()
-    };
-    let mut now = start;
-    // Without a timer, the counter's own 2³² ticks end the wait, and the rate is wrong rather than the boot stuck.
-    while now - start < 1 << 32 {
-        // SAFETY: reading the port changes nothing. Bit 5 is channel 2's output.
-        let done = unsafe { gate.read() } & 0x20 != 0;
-        now = ticks();
-        if done {
-            break;
+        Port::<u8>::new(0x43).write(0b1011_0000);
+        Port::<u8>::new(0x42).write(0xff);
+        Port::<u8>::new(0x42).write(0xff);
+    }
+    let start = sample();
+    loop {
+        let now = sample();
+        let counted = u64::from(start.1.wrapping_sub(now.1));
+        let passed = now.0 - start.0;
+        if counted >= PIT_TICKS {
+            return passed * PIT_HZ / counted;
+        }
+        // Without a timer, the rate is wrong rather than the boot stuck.
+        if passed > 1 << 32 {
+            return 1 << 32;
         }
     }
-    (now - start) * PIT_HZ / PIT_TICKS
+}
+
+/// Both counters at the same time: of a few tries, the one that took least.
+fn sample() -> (u64, u16) {
+    let once = || {
+        let before = ticks();
+        // SAFETY: latches channel 2's count and reads its two halves.
+        let count = unsafe {
+            Port::<u8>::new(0x43).write(0b1000_0000);
+            let mut channel = Port::<u8>::new(0x42);
+            u16::from_le_bytes([channel.read(), channel.read()])
+        };
+        let after = ticks();
+        (after - before, before + (after - before) / 2, count)
+    };
+    let best = (0..5).map(|_| once()).min();
+    best.map_or((ticks(), 0), |(_, at, count)| (at, count))
 }
 
 /// Nanoseconds since [`init`].

@@ -1,8 +1,8 @@
-//! Forgetting translations. Every removal of rights ends in [`shootdown`], the one place that will know about other
-//! CPUs.
+//! Forgetting translations. Every removal of rights ends in [`shootdown`], the one place that will know about
+//! other CPUs.
 //!
-//! Reference: Intel SDM volume 3A, "Invalidation of TLBs and Paging-Structure Caches": INVLPG drops a page's entry,
-//! global or not, and all paging-structure-cache entries of the current PCID.
+//! Reference: Intel SDM volume 3A, "Invalidation of TLBs and Paging-Structure Caches": INVLPG drops a page's
+//! entry, global or not, and all paging-structure-cache entries of the current PCID.
 
 use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
@@ -11,8 +11,8 @@ use x86_64::registers::control::{Cr4, Cr4Flags};
 /// More pages than this are cheaper to drop all at once.
 const FLUSH_ALL_FROM: u64 = 64;
 
-/// Makes every CPU forget what it knows of `pages` pages of 4 KiB from `start`, in every address space, before it
-/// returns. One CPU runs so far, so this is the local flush.
+/// Makes every CPU forget what it knows of `pages` pages of 4 KiB from `start`, in every address space,
+/// before it returns. One CPU runs so far, so this is the local flush.
 pub(crate) fn shootdown(start: u64, pages: u64) {
     if pages >= FLUSH_ALL_FROM {
         flush_all(start >> 63 != 0);

@@ -1,15 +1,15 @@
 //! Exceptions and interrupts: entry code, dispatch, and the page fault's two ways.
 //!
 //! # The page fault
-//! [`page_fault_stub`] is the lean way: it saves only what Rust may clobber, and asks [`crate::mm::fault`] to serve
-//! the fault. If that succeeds it returns at once. If not, everything is put back, and the full way is taken as if
-//! the CPU had come there directly: all registers are saved, an access of [`super::user_access`] continues at its
-//! fixup with an error, anything else panics with the registers of the fault.
+//! [`page_fault_stub`] is the lean way: it saves only what Rust may clobber, and asks [`crate::mm::fault`] to
+//! serve the fault. If that succeeds it returns at once. If not, everything is put back, and the full way is
+//! taken as if the CPU had come there directly: all registers are saved, an access of [`super::user_access`]
+//! continues at its fixup with an error, anything else panics with the registers of the fault.
 //!
 //! Handlers run with interrupts off; a page fault is served with interrupts as they were when it happened.
 //!
-//! References: Intel SDM volume 3A, "Interrupt and Exception Handling": error codes, stack layout (SS, RSP, RFLAGS,
-//! CS, RIP, error code; RSP aligned to 16 before).
+//! References: Intel SDM volume 3A, "Interrupt and Exception Handling": error codes, stack layout (SS, RSP,
+//! RFLAGS, CS, RIP, error code; RSP aligned to 16 before).
 
 use core::arch::global_asm;
 use core::fmt;
@@ -209,7 +209,7 @@ extern "C" fn page_fault(frame: &mut FaultFrame) -> bool {
     if on {
         interrupts::enable();
     }
-    let served = matches!(fault::handle(frame.cr2, Access(frame.error), frame), Resolution::Resumed);
+    let served = matches!(fault::handle(frame.cr2, Access(frame.error)), Resolution::Resumed);
     if on {
         interrupts::disable();
     }
@@ -234,7 +234,7 @@ fn unserved_page_fault(frame: &mut TrapFrame) {
     let address = Cr2::read_raw();
     if let Some(fixup) = user_access::fixup(frame.rip) {
         frame.rip = fixup;
-        frame.rax = fault::take_refusal() as u64;
+        frame.rax = 1;
         frame.rdx = address;
         return;
     }

@@ -1,16 +1,17 @@
 //! Loads and stores at task addresses, which a fault may refuse.
 //!
-//! A task's address can be bad in ways only the page fault finds out: no area, beyond the file's end, no space left.
-//! The functions here are assembly with known ranges. When [`super::trap`] can't serve a fault inside one of
-//! them, it continues at the fixup with the reason in RAX and the address in RDX, which becomes a [`FaultAt`].
+//! A task's address can be bad in ways only the page fault finds out: no area, beyond the file's end, no
+//! space left. The functions here are assembly with known ranges. When [`super::trap`] can't serve a fault
+//! inside one of them, it continues at the fixup with 1 in RAX and the address in RDX, which becomes a
+//! [`FaultAt`].
 //!
-//! Outside them, a fault at a task's address that can't be served is a kernel bug and panics. None of this may run
-//! under a lock (DESIGN.md, lock order).
+//! Outside them, a fault at a task's address that can't be served is a kernel bug and panics. None of this
+//! may run under a lock (DESIGN.md, lock order).
 
 use core::arch::global_asm;
 use core::fmt;
 
-use crate::mm::fault::{Access, Refusal};
+use crate::mm::fault::{self, Refusal};
 use crate::mm::layout::TASK_END;
 
 /// An access that was refused.
@@ -31,10 +32,10 @@ impl fmt::Display for FaultAt {
     }
 }
 
-/// What the assembly returns: RAX is 0 or a refusal, RDX a value or the address.
+/// What the assembly returns: RAX is 0, RDX a value; or RAX is 1, RDX the refused address.
 #[repr(C)]
 struct Outcome {
-    refusal: u64,
+    refused: u64,
     value: u64,
 }
 
@@ -99,8 +100,8 @@ unsafe extern "C" {
     fn user_access_fixup();
 }
 
-/// Where to continue after a refused fault at `rip`, if that is inside this module's assembly. All functions use no
-/// stack but their return address, so one fixup serves them.
+/// Where to continue after a refused fault at `rip`, if that is inside this module's assembly. All functions
+/// use no stack but their return address, so one fixup serves them.
 pub(super) fn fixup(rip: u64) -> Option<u64> {
     let (start, end) = (user_load_u64 as *const () as u64, user_access_fixup as *const () as u64);
     (start..end).contains(&rip).then_some(end)
@@ -115,16 +116,17 @@ fn check(at: u64, bytes: usize, write: bool) -> Result<(), FaultAt> {
 }
 
 fn outcome(outcome: Outcome, write: bool) -> Result<u64, FaultAt> {
-    match Refusal::from_code(outcome.refusal) {
-        None => Ok(outcome.value),
-        Some(why) => Err(FaultAt { address: outcome.value, write, why }),
+    match outcome.refused {
+        0 => Ok(outcome.value),
+        _ => Err(FaultAt { address: outcome.value, write, why: fault::take_refusal() }),
     }
 }
 
 /// Loads 8 bytes.
 pub(crate) fn load_u64(at: u64) -> Result<u64, FaultAt> {
     check(at, 8, false)?;
-    // SAFETY: the address is in the lower half, which holds no object of Rust's; a refused fault ends in the fixup.
+    // SAFETY: the address is in the lower half, which holds no object of Rust's; a refused fault ends in the
+    // fixup.
     outcome(unsafe { user_load_u64(at) }, false)
 }
 
@@ -163,8 +165,8 @@ pub(crate) fn store(to: u64, from: &[u8]) -> Result<(), FaultAt> {
     outcome(unsafe { user_copy(to, from.as_ptr() as u64, from.len() as u64) }, true).map(|_| ())
 }
 
-/// Copies from one task address to another, both in the current address space. `write` in the error says which
-/// of the two was refused.
+/// Copies from one task address to another, both in the current address space. `write` in the error says
+/// which of the two was refused.
 pub(crate) fn copy(to: u64, from: u64, bytes: usize) -> Result<(), FaultAt> {
     check(to, bytes, true)?;
     check(from, bytes, false)?;
@@ -182,7 +184,7 @@ pub(crate) fn fill(to: u64, byte: u8, bytes: usize) -> Result<(), FaultAt> {
 }
 
 /// The access a page-fault error code describes, as this module's errors spell it.
-pub(crate) fn describe(access: Access) -> &'static str {
+pub(crate) fn describe(access: fault::Access) -> &'static str {
     if access.is_fetch() {
         "instruction fetch"
     } else if access.is_write() {

@@ -21,9 +21,10 @@ use core::fmt;
 use fs::dax::{self, Fault, Protocol};
 use fs::platform::PageTables as _;
 use fs::vfs::FileKind;
-use fs::{Errno, Error, PAGE_SIZE, Result};
+use fs::{Errno, PAGE_SIZE, Result};
 use spin::Once;
 
+use super::fault::{Access, Refusal};
 use super::layout::TASK_END;
 use super::paging::PageTables;
 use crate::machine::{File, STATS};
@@ -46,45 +47,6 @@ impl fmt::Display for Rights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let letter = |on, letter| if on { letter } else { '-' };
         write!(f, "{}{}{}", letter(self.read, 'r'), letter(self.write, 'w'), letter(self.exec, 'x'))
-    }
-}
-
-/// What was tried at an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    Read,
-    Write,
-    Execute,
-}
-
-impl fmt::Display for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Execute => "instruction fetch",
-        })
-    }
-}
-
-/// Why a fault could not be served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// No area holds the address.
-    NoArea,
-    /// The area forbids this access.
-    NoRight(Rights),
-    /// The file could not serve it.
-    File(Error),
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoArea => f.write_str("nothing is mapped there"),
-            Self::NoRight(rights) => write!(f, "the mapping's rights are {rights}"),
-            Self::File(error) => error.fmt(f),
-        }
     }
 }
 
@@ -142,8 +104,8 @@ static CURRENT: Once<Arc<AddressSpace>> = Once::new();
 /// Gives the shell's task an address space and switches to it.
 pub(crate) fn init() -> Result<()> {
     let space = Arc::new(AddressSpace::new()?);
+    let space = CURRENT.call_once(|| space);
     space.tables.activate();
-    CURRENT.call_once(|| space);
     Ok(())
 }
 
@@ -180,24 +142,20 @@ impl AddressSpace {
     /// # Errors
     /// The reason for the task's error; nothing changed.
     #[inline]
-    pub(crate) fn fault(&self, va: u64, access: Access) -> core::result::Result<(), Reason> {
+    pub(crate) fn fault(&self, va: u64, access: Access) -> core::result::Result<(), Refusal> {
         let areas = self.areas.read();
         let Some(area) = find(&areas, va) else {
             STATS.fault_no_area.inc();
-            return Err(Reason::NoArea);
+            return Err(Refusal::NoArea);
         };
-        let allowed = match access {
-            Access::Read => area.rights.read,
-            Access::Write => area.rights.write,
-            Access::Execute => area.rights.exec,
-        };
+        let allowed = if access.is_write() { area.rights.write } else { area.rights.read };
         if !allowed {
             STATS.fault_no_right.inc();
-            return Err(Reason::NoRight(area.rights));
+            return Err(Refusal::NoRight(area.rights));
         }
         let va = va & !(PAGE_SIZE - 1);
-        let fault = Fault { va, page: area.page(va), write: access == Access::Write };
-        dax::fault(area.protocol, &*area.file, &self.tables, fault).map(|_| ()).map_err(Reason::File)
+        let fault = Fault { va, page: area.page(va), write: access.is_write() };
+        dax::fault(area.protocol, &*area.file, &self.tables, fault).map(|_| ()).map_err(Refusal::File)
     }
 
     /// Maps `len` bytes of `file` from byte `offset` on, shared, at an address of the kernel's choice, which it returns.

@@ -9,8 +9,8 @@
 //! 4. CR3 is loaded, and `main` goes on with a stack of our own;
 //! 5. the boot loader's memory is taken into management, but the frames the image lies in.
 //!
-//! Regions that firmware reserves are not mapped here (with an AMD CPU model, SeaBIOS reports one just below 1 TiB);
-//! ACPI tables and NVDIMMs are mapped when they are found.
+//! Regions that firmware reserves are not mapped here (with an AMD CPU model, SeaBIOS reports one just below
+//! 1 TiB); ACPI tables and NVDIMMs are mapped when they are found.
 
 use bootloader_api::BootInfo;
 use bootloader_api::info::MemoryRegionKind;
@@ -65,7 +65,9 @@ impl MemoryMap {
             let kind = match region.kind {
                 MemoryRegionKind::Usable => Kind::Usable,
                 MemoryRegionKind::Bootloader => Kind::Boot,
-                MemoryRegionKind::UnknownBios(kind) | MemoryRegionKind::UnknownUefi(kind) => Kind::Reserved(kind),
+                MemoryRegionKind::UnknownBios(kind) | MemoryRegionKind::UnknownUefi(kind) => {
+                    Kind::Reserved(kind)
+                }
                 _ => Kind::Reserved(u32::MAX),
             };
             if map.len == MOST {
@@ -158,7 +160,7 @@ pub(crate) fn init(boot: &BootInfo) {
         "the boot loader did not map physical memory where it was told"
     );
     // 2. Frames.
-    let usable = |each: &mut dyn FnMut(u64, u64)| {
+    let usable = |each: frames::EachRange<'_>| {
         for range in map.ranges().iter().filter(|range| range.kind == Kind::Usable) {
             each(range.start, range.end);
         }

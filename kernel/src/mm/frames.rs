@@ -1,10 +1,10 @@
 //! Physical frames: a buddy allocator with blocks from 4 KiB to 2 MiB.
 //!
-//! One byte for each frame says what it is, and eight more link free blocks to lists. Free memory itself is not
-//! touched: under an emulator, the first touch of each 2 MiB costs the host milliseconds. Allocating and freeing take
-//! a number of steps bounded by the ten orders. Only RAM that the boot
-//! loader calls usable is managed, and what it used itself once [`reclaim`] is called; never frame 0, nor
-//! [`TRAMPOLINE`], where other CPUs will start.
+//! One byte for each frame says what it is, and eight more link free blocks to lists. Free memory itself is
+//! not touched: under an emulator, the first touch of each 2 MiB costs the host milliseconds. Allocating and
+//! freeing take a number of steps bounded by the ten orders. Only RAM that the boot loader calls usable is
+//! managed, and what it used itself once [`reclaim`] is called; never frame 0, nor [`TRAMPOLINE`], where
+//! other CPUs will start.
 //!
 //! # Locking
 //! One [`IrqLock`] around everything; it is a leaf.
@@ -110,8 +110,8 @@ impl Buddy {
     }
 
     fn links_of(&self, frame: u32) -> Links {
-        // SAFETY: `frame` is the head of a free block (it came from a list, or its state says so), and `push` has
-        // written its links.
+        // SAFETY: `frame` is the head of a free block (it came from a list, or its state says so), and `push`
+        // has written its links.
         unsafe { self.links[frame as usize].assume_init() }
     }
 
@@ -170,9 +170,13 @@ impl Buddy {
     }
 }
 
-/// Starts with the usable ranges of physical memory `[start, end)`; the direct map shows them already. The bytes
-/// for the frames' states, up to `top`, are taken from one of the ranges. `false` if none is large enough.
-pub(super) fn init(usable: &dyn Fn(&mut dyn FnMut(u64, u64)), top: u64) -> bool {
+/// Gets the first address and the first beyond of each range.
+pub(super) type EachRange<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// Starts with the usable ranges of physical memory `[start, end)`; the direct map shows them already. The
+/// bytes for the frames' states, up to `top`, are taken from one of the ranges. `false` if none is large
+/// enough.
+pub(super) fn init(usable: &dyn Fn(EachRange<'_>), top: u64) -> bool {
     // Frame numbers have 32 bits: 16 TiB of RAM.
     let count = top.div_ceil(FRAME).min(u64::from(NONE));
     let link_bytes = count * size_of::<Links>() as u64;
@@ -186,8 +190,8 @@ pub(super) fn init(usable: &dyn Fn(&mut dyn FnMut(u64, u64)), top: u64) -> bool 
     });
     let Some(place) = place else { return false };
     let at = direct(place);
-    // SAFETY: the range is usable RAM of the right length, in the direct map, and not yet given to anybody. The links
-    // lie at its start, which is a multiple of 4096, and the states behind them.
+    // SAFETY: the range is usable RAM of the right length, in the direct map, and not yet given to anybody.
+    // The links lie at its start, which is a multiple of 4096, and the states behind them.
     let (links, states) = unsafe {
         let states = (at + link_bytes) as *mut u8;
         core::ptr::write_bytes(states, RESERVED, count as usize);

@@ -50,7 +50,8 @@ impl Growing {
         if added == 0 {
             return false;
         }
-        // SAFETY: the pages were mapped just now, right behind the ones the heap has, and belong to it for ever.
+        // SAFETY: the pages were mapped just now, right behind the ones the heap has, and belong to it for
+        // ever.
         unsafe {
             if self.mapped == 0 {
                 self.heap.init(HEAP as *mut u8, added as usize);
@@ -73,7 +74,9 @@ unsafe impl GlobalAlloc for KernelHeap {
             return block.as_ptr();
         }
         // Alignment and the list's own words can cost more than the size says.
-        let Some(bytes) = layout.size().checked_add(layout.align() + 64) else { return core::ptr::null_mut() };
+        let Some(bytes) = layout.size().checked_add(layout.align() + 64) else {
+            return core::ptr::null_mut();
+        };
         if bytes as u64 > HEAP_BYTES || !growing.grow(bytes as u64) {
             return core::ptr::null_mut();
         }

@@ -23,8 +23,8 @@
 //!                       └──────────────────────────────┘ at most 2 GiB (code model "kernel")
 //! ```
 //!
-//! The upper half is the same in every address space. Its tables at the second level exist before the first task
-//! does, so a later change below them is seen by all.
+//! The upper half is the same in every address space. Its tables at the second level exist before the first
+//! task does, so a later change below them is seen by all.
 
 /// The first address a task can map.
 pub(crate) const TASK_START: u64 = 0x1_0000;

@@ -8,11 +8,15 @@
 //! | [`paging`] | page tables on this machine |
 //! | [`stack`] | kernel stacks with guard pages |
 //! | [`heap`] | `alloc`'s allocator |
+//! | [`aspace`] | address spaces: areas of files |
+//! | [`dax_tables`] | a task's page tables as the fault protocols want them |
 //! | [`fault`] | what a page fault asks for, and how it is answered |
 //!
 //! Lock order: heap → stacks → frames. Page tables take no lock but the frames'.
 
+pub(crate) mod aspace;
 pub(crate) mod boot;
+pub(crate) mod dax_tables;
 pub(crate) mod fault;
 pub(crate) mod frames;
 pub(crate) mod heap;

@@ -30,8 +30,8 @@ impl Machine for Hardware {
 
     #[inline]
     fn table(&self, frame: u64) -> &Table {
-        // SAFETY: the frame came from `allocate_table`: it is RAM, in the direct map, holds 512 entries, and is
-        // only accessed as atomics. The paging crate frees it after it has let go of every reference.
+        // SAFETY: the frame came from `allocate_table`: it is RAM, in the direct map, holds 512 entries, and
+        // is only accessed as atomics. The paging crate frees it after it has let go of every reference.
         unsafe { &*(direct(frame) as *const Table) }
     }
 
@@ -89,8 +89,8 @@ pub(crate) fn activate_kernel() {
 fn switch(root: u64, tables: Option<Arc<PageTables>>) {
     let before = {
         let mut active = ACTIVE.lock();
-        // SAFETY: every tree's upper half, where code, data and stacks are, is the kernel's. A task's tree lives until
-        // the next switch, since `ACTIVE` holds it from here on.
+        // SAFETY: every tree's upper half, where code, data and stacks are, is the kernel's. A task's tree
+        // lives until the next switch, since `ACTIVE` holds it from here on.
         unsafe { activate(root) };
         core::mem::replace(&mut *active, tables)
     };
@@ -103,8 +103,8 @@ pub(crate) fn active_root() -> u64 {
     Cr3::read_raw().0.start_address().as_u64()
 }
 
-/// Shows a physical range in the direct map, write-back, with the largest pages that fit. What is mapped there
-/// already stays. Returns where it begins.
+/// Shows a physical range in the direct map, write-back, with the largest pages that fit. What is mapped
+/// there already stays. Returns where it begins.
 ///
 /// # Errors
 /// [`MapError::OutOfRange`] beyond the direct map, [`MapError::NoFrames`].
@@ -120,8 +120,8 @@ pub(crate) fn map_direct(physical: u64, bytes: u64, flags: Flags) -> Result<u64,
     Ok(direct(physical))
 }
 
-/// Makes the root entries for a physical range's place in the direct map, which address spaces made from now on
-/// will share.
+/// Makes the root entries for a physical range's place in the direct map, which address spaces made from now
+/// on will share.
 ///
 /// # Errors
 /// As [`map_direct`].

@@ -1,7 +1,7 @@
 //! Kernel stacks with guard pages.
 //!
-//! Each stack lies at the top of a slot of 256 KiB; the rest of the slot, at least one page, is never mapped. So
-//! an overflow faults, the fault can't push its frame, and the double fault (on its own stack) says so.
+//! Each stack lies at the top of a slot of 256 KiB; the rest of the slot, at least one page, is never mapped.
+//! So an overflow faults, the fault can't push its frame, and the double fault (on its own stack) says so.
 
 use super::frames;
 use super::layout::STACKS;

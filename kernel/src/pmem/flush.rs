@@ -2,10 +2,11 @@
 //!
 //! The instruction that writes lines back is chosen once, by CPUID: CLWB keeps the line, CLFLUSHOPT drops it,
 //! CLFLUSH drops it and orders itself. Where the platform's capabilities say that caches survive a power loss
-//! (eADR), nothing is written back and only the fence remains. Zeros and copies go past the cache with MOVNTI.
+//! (eADR), nothing is written back and only the fence remains. Zeros and copies go past the cache with
+//! MOVNTI.
 //!
-//! References: Intel SDM volume 2: CLWB, CLFLUSHOPT, CLFLUSH, MOVNTI, SFENCE; volume 1, 12.1 "persistent memory";
-//! ACPI 6.5, 5.2.25.9 (platform capabilities).
+//! References: Intel SDM volume 2: CLWB, CLFLUSHOPT, CLFLUSH, MOVNTI, SFENCE; volume 1, 12.1 "persistent
+//! memory"; ACPI 6.5, 5.2.25.9 (platform capabilities).
 
 use core::arch::asm;
 use core::fmt;
@@ -72,7 +73,8 @@ macro_rules! each_line {
         let mut at = $at;
         let mut left = $lines;
         while left >= 8 {
-            // SAFETY: by the caller of `write_back`, the lines are mapped; writing them back changes no memory.
+            // SAFETY: by the caller of `write_back`, the lines are mapped; writing them back changes no
+            // memory.
             unsafe {
                 asm!(
                     concat!($instruction, " [{0}]"),
@@ -99,7 +101,8 @@ macro_rules! each_line {
     }};
 }
 
-/// Starts the write-back of every line that holds a byte of the range. Returns how many instructions that took.
+/// Starts the write-back of every line that holds a byte of the range. Returns how many instructions that
+/// took.
 ///
 /// # Safety
 /// The range is mapped.
@@ -179,9 +182,9 @@ pub(crate) unsafe fn copy_past_cache(to: u64, from: u64, bytes: u64) -> u64 {
     }
 }
 
-/// Stores zeros past the cache, 256 bytes at a time: 35 instructions for each, 560 for a page, where REP STOSQ and
-/// writing back took over 590. Ends that are not aligned to 8 bytes go through the cache. Returns the lines
-/// written back.
+/// Stores zeros past the cache, 256 bytes at a time: 35 instructions for each, 560 for a page, where REP
+/// STOSQ and writing back took over 590. Ends that are not aligned to 8 bytes go through the cache. Returns
+/// the lines written back.
 ///
 /// # Safety
 /// The range is mapped and may be written.

@@ -5,7 +5,8 @@
 //! | [`flush`] | write-back, non-temporal stores, zeroing, fences |
 //! | [`region`] | one region: bounded access, counted |
 //!
-//! [`init`] finds and maps; whatever goes wrong is kept as text for the `nfit` command, and there are no regions.
+//! [`init`] finds and maps; whatever goes wrong is kept as text for the `nfit` command, and there are no
+//! regions.
 
 pub(crate) mod flush;
 pub(crate) mod region;
@@ -13,11 +14,11 @@ pub(crate) mod region;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use fs::stats::Stats;
 use nfit::Nfit;
 use spin::Once;
 
 use crate::klog;
+use crate::machine::STATS;
 use crate::mm::boot;
 use crate::mm::paging::{self, Flags};
 pub(crate) use region::Region;
@@ -35,14 +36,6 @@ pub(crate) struct Found {
 }
 
 static FOUND: Once<Found> = Once::new();
-/// Counters of everything that happens to persistent memory.
-static STATS: Stats = Stats::new();
-
-/// The one set of counters.
-pub(crate) fn stats() -> &'static Stats {
-    &STATS
-}
-
 /// What was found; before [`init`], nothing.
 pub(crate) fn found() -> Option<&'static Found> {
     FOUND.get()
@@ -56,15 +49,21 @@ pub(crate) fn regions() -> &'static [Region] {
 /// What went wrong, if there is no region: the reason a command gives that wants one.
 pub(crate) fn why_no_regions() -> Option<String> {
     let found = FOUND.get()?;
-    let why = || found.problems.first().cloned().unwrap_or_else(|| "the NFIT lists no persistent memory".to_string());
+    let why = || {
+        found.problems.first().cloned().unwrap_or_else(|| "the NFIT lists no persistent memory".to_string())
+    };
     found.regions.is_empty().then(why)
 }
 
 /// Reads the NFIT and maps its regions write-back, read-only where a DIMM is not armed.
 pub(crate) fn init() -> &'static Found {
     FOUND.call_once(|| {
-        let mut found =
-            Found { table: crate::acpi::table("NFIT"), regions: Vec::new(), problems: Vec::new(), persistent_caches: false };
+        let mut found = Found {
+            table: crate::acpi::table("NFIT"),
+            regions: Vec::new(),
+            problems: Vec::new(),
+            persistent_caches: false,
+        };
         let result = match &found.table {
             Ok(bytes) => read(bytes),
             Err(error) => Err(error.to_string()),
@@ -98,7 +97,10 @@ fn read(bytes: &[u8]) -> Result<Contents, String> {
     let mut regions = Vec::new();
     for found in nfit.regions().map_err(|error| error.to_string())? {
         if boot::overlaps_ram(found.base, found.length) {
-            problems.push(alloc::format!("region {}: the memory map says its addresses are RAM", found.spa_index));
+            problems.push(alloc::format!(
+                "region {}: the memory map says its addresses are RAM",
+                found.spa_index
+            ));
             continue;
         }
         let rights = if found.armed { Flags::KERNEL_DATA } else { Flags::KERNEL_READ };
@@ -108,8 +110,8 @@ fn read(bytes: &[u8]) -> Result<Contents, String> {
         match mapped {
             Ok(at) => {
                 klog!(Info, "pmem{}: {found}", regions.len());
-                // SAFETY: the NFIT says that the range is persistent memory, no two regions overlap, and it is
-                // mapped for good; RAM that the kernel manages is not in it, as checked above.
+                // SAFETY: the NFIT says that the range is persistent memory, no two regions overlap, and it
+                // is mapped for good; RAM that the kernel manages is not in it, as checked above.
                 regions.push(unsafe { Region::new(found.base, found.length, at, found.armed, &STATS) });
             }
             Err(error) => problems.push(alloc::format!("region {}: {error}", found.spa_index)),

@@ -1,5 +1,5 @@
-//! One region of persistent memory: every access is checked, done by instructions the compiler knows nothing of or by
-//! atomics (tasks may store to the same bytes through their mappings), and counted.
+//! One region of persistent memory: every access is checked, done by instructions the compiler knows nothing
+//! of or by atomics (tasks may store to the same bytes through their mappings), and counted.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -22,9 +22,15 @@ impl Region {
     /// The region of `len` bytes at `physical`, mapped at `at`.
     ///
     /// # Safety
-    /// The range is persistent memory that no other object of this kernel lies in; it is mapped at `at` for good,
-    /// writable if `armed`, and `at` is a multiple of 4096.
-    pub(super) const unsafe fn new(physical: u64, len: u64, at: u64, armed: bool, stats: &'static Stats) -> Self {
+    /// The range is persistent memory that no other object of this kernel lies in; it is mapped at `at` for
+    /// good, writable if `armed`, and `at` is a multiple of 4096.
+    pub(super) const unsafe fn new(
+        physical: u64,
+        len: u64,
+        at: u64,
+        armed: bool,
+        stats: &'static Stats,
+    ) -> Self {
         Self { physical, len, at, armed, stats }
     }
 
@@ -55,8 +61,9 @@ impl Region {
     #[track_caller]
     fn number<T>(&self, address: u64) -> &T {
         assert!(address.is_multiple_of(size_of::<T>() as u64), "a number at {address:#x} is not aligned");
-        // SAFETY: `address` came from `address` or `target` for `size_of::<T>()` bytes, so it is mapped as long as
-        // `self` lives; it is aligned; `T` is an atomic, for which any bits are a value and sharing is allowed.
+        // SAFETY: `address` came from `address` or `target` for `size_of::<T>()` bytes, so it is mapped as
+        // long as `self` lives; it is aligned; `T` is an atomic, for which any bits are a value and sharing
+        // is allowed.
         unsafe { &*(address as *const T) }
     }
 }
@@ -71,7 +78,8 @@ impl fmt::Debug for Region {
 impl fmt::Display for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
-        let (shift, unit) = units.into_iter().find(|(shift, _)| self.len.trailing_zeros() >= *shift).unwrap_or((0, "B"));
+        let (shift, unit) =
+            units.into_iter().find(|(shift, _)| self.len.trailing_zeros() >= *shift).unwrap_or((0, "B"));
         write!(f, "{} {unit} at {:#x}", self.len >> shift, self.physical)?;
         if self.armed { Ok(()) } else { f.write_str(", read-only (not armed)") }
     }

@@ -5,28 +5,38 @@ use core::fmt;
 use crate::arch::user_access::{self, FaultAt};
 use crate::mm::aspace;
 
+/// A refused access: `write fault at 0x10000000: beyond the end of the file`.
+pub(super) struct Refused(FaultAt);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let access = if self.0.write { "write" } else { "read" };
+        write!(f, "{access} fault at {:#x}: {}", self.0.address, self.0.why)
+    }
+}
+
 /// Loads bytes from `address` on.
 ///
 /// # Errors
 /// What the fault at the first address that could not be read said.
-pub(super) fn read(address: u64, to: &mut [u8]) -> Result<(), FaultAt> {
-    user_access::load(to, address)
+pub(super) fn read(address: u64, to: &mut [u8]) -> Result<(), Refused> {
+    user_access::load(to, address).map_err(Refused)
 }
 
 /// Stores bytes from `address` on.
 ///
 /// # Errors
 /// As for [`read`]; what lies before was stored.
-pub(super) fn write(address: u64, from: &[u8]) -> Result<(), FaultAt> {
-    user_access::store(address, from)
+pub(super) fn write(address: u64, from: &[u8]) -> Result<(), Refused> {
+    user_access::store(address, from).map_err(Refused)
 }
 
 /// Stores `len` times the same byte.
 ///
 /// # Errors
 /// As for [`write`].
-pub(super) fn fill(address: u64, byte: u8, len: usize) -> Result<(), FaultAt> {
-    user_access::fill(address, byte, len)
+pub(super) fn fill(address: u64, byte: u8, len: usize) -> Result<(), Refused> {
+    user_access::fill(address, byte, len).map_err(Refused)
 }
 
 /// Writes the page-table entries that lead to `address`, a line each, and where it leads.

@@ -12,11 +12,14 @@ fn what_mke2fs_put_in_reads_back() {
         fs::write(source.join(format!("dir/sub/file{index}")), pattern(index as u64, size)).unwrap();
     }
     for index in 0..300 {
-        fs::write(source.join(format!("a rather long name that fills directory blocks {index}")), "x").unwrap();
+        fs::write(source.join(format!("a rather long name that fills directory blocks {index}")), "x")
+            .unwrap();
     }
     std::os::unix::fs::symlink("dir/sub/file3", source.join("fast")).unwrap();
     std::os::unix::fs::symlink(format!("dir/{}sub/file4", "./".repeat(100)), source.join("slow")).unwrap();
-    for options in [&["-I", "256"][..], &["-I", "128"], &["-O", "^filetype"], &["-O", "has_journal"], &["-r", "0"]] {
+    for options in
+        [&["-I", "256"][..], &["-I", "128"], &["-O", "^filetype"], &["-O", "has_journal"], &["-r", "0"]]
+    {
         let options = [options, &["-d", source.to_str().unwrap()]].concat();
         let image = mke2fs("64M", &options);
         let (machine, fs) = open(&image);
@@ -76,7 +79,8 @@ fn an_indexed_directory_reads_and_changes() {
         fs::write(source.join(format!("big/entry number {index}")), "").unwrap();
     }
     let file = folder.0.join("indexed").display().to_string();
-    fs::write(&file, mke2fs("64M", &["-N", "4096", "-O", "dir_index", "-d", source.to_str().unwrap()])).unwrap();
+    fs::write(&file, mke2fs("64M", &["-N", "4096", "-O", "dir_index", "-d", source.to_str().unwrap()]))
+        .unwrap();
     run("e2fsck", &["-fyD", &file]);
     let image = fs::read(&file).unwrap();
     let (machine, fs) = open(&image);

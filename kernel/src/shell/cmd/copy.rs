@@ -197,10 +197,10 @@ fn rename(sh: &mut Shell, from: &str, to: &str, keep_existing: bool) -> Done {
         return Err(Errno::Busy).on(from);
     }
     if old.dir.mount.device != new.dir.mount.device {
-        return Err(Error::from(Errno::CrossDevice)).on(from);
+        return Err(Errno::CrossDevice).on(&alloc::format!("{from} to {to}"));
     }
     let (old_dir, new_dir) = (old.dir.file.ino(), new.dir.file.ino());
     old.dir.mount.fs.rename(old_dir, &old.name, new_dir, &new.name).map_err(|error| {
-        Failure::Complaint(alloc::format!("{from}: {to}: {error}"))
+        Failure::Complaint(alloc::format!("{from} to {to}: {error}"))
     })
 }

@@ -60,7 +60,7 @@ fn percent(used: u64, total: u64) -> String {
 }
 
 fn df(sh: &mut Shell, opts: &Opts<'_>) -> Done {
-    let mut table = Table::new(&[Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Left]);
+    let mut table = Table::new(&[Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Left]).gap(1);
     let table = table.row(match (opts.has('i'), opts.has('h')) {
         (true, _) => ["Filesystem", "Inodes", "IUsed", "IFree", "IUse%", "Mounted on"],
         (_, true) => ["Filesystem", "Size", "Used", "Avail", "Use%", "Mounted on"],

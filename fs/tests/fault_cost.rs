@@ -1,9 +1,14 @@
-//! No heap on a fault's way: neither to a block that is there, nor into a hole once the file's index has its leaf.
+//! What a fault does not cost: no heap, neither for a block that is there nor for a hole once the file's
+//! index has its leaf; and no lock taken exclusively as long as nothing is allocated.
 
 mod common;
 
-use common::{BLOCK, Image, LEVELS, View, create, mount, write};
+use common::rig::{HookedLock, Rig, exclusive_count};
+use common::{BLOCK, Image, LEVELS, View, create, mount, pattern, write};
+use fs::Errno;
 use fs::dax::Outcome;
+use fs::pmem::ram::Ram;
+use fs::sim::Tables;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -40,7 +45,8 @@ fn allocations<R>(work: impl FnOnce() -> R) -> (u64, R) {
 
 #[test]
 fn faults_allocate_no_heap_once_the_index_has_its_leaf() {
-    // The simulated page tables are a map and do allocate: every entry is there already, for the first part, or ...
+    // The simulated page tables are a map and do allocate: every entry is there already, for the first part,
+    // or ...
     let image = Image::new(512);
     let fs = mount(image.machine());
     let file = create(&fs, "f");
@@ -57,8 +63,8 @@ fn faults_allocate_no_heap_once_the_index_has_its_leaf() {
     assert_eq!(allocations(|| view.fault(1, true)), (0, Ok(Outcome::MkWrite)));
     assert_eq!(allocations(|| view.fault(far, true)), (0, Ok(Outcome::MkWrite)));
 
-    // ... for the second, where the zero page's entry is taken out and the block's put in, whatever the map itself takes
-    // for one entry out and one in, measured on a map with the same history.
+    // ... for the second, where the zero page's entry is taken out and the block's put in, whatever the map
+    // itself takes for one entry out and one in, measured on a map with the same history.
     let twin = View::new(&file, 0..LEVELS[2] + 600);
     for page in [1, 5, 20, far, far + 5] {
         twin.fault(page, false).expect("the same entries");
@@ -72,4 +78,28 @@ fn faults_allocate_no_heap_once_the_index_has_its_leaf() {
         let (of_fault, outcome) = allocations(|| view.fault(page, true));
         assert_eq!((of_fault, outcome), (of_map, Ok(Outcome::Allocated)), "page {page}");
     }
+}
+
+#[test]
+fn a_fault_that_allocates_nothing_takes_no_lock_exclusively() {
+    let image = Image::new(256);
+    let rig: Rig<Ram, HookedLock, Tables> = Rig::new(Ram::from_bytes(&image.bytes()));
+    let fs = mount(rig.clone());
+    let file = create(&fs, "f");
+    file.truncate(5 * BLOCK).expect("truncate");
+    write(&*file, BLOCK, &pattern(1, 2 * BLOCK as usize));
+    let view = View::new(&file, 0..8);
+    let mut before = exclusive_count();
+    let mut taken = || std::mem::replace(&mut before, exclusive_count()).abs_diff(exclusive_count());
+    for (page, write, outcome) in [
+        (0, false, Ok(Outcome::ZeroPage)),
+        (1, false, Ok(Outcome::Block)),
+        (1, true, Ok(Outcome::MkWrite)),
+        (2, true, Ok(Outcome::Block)),
+        (2, true, Ok(Outcome::Spurious)),
+        (6, true, Err(Errno::BeyondEnd.into())),
+    ] {
+        assert_eq!((view.fault(page, write), taken()), (outcome, 0), "page {page}, write {write}");
+    }
+    assert_eq!((view.fault(3, true), taken()), (Ok(Outcome::Allocated), 1));
 }
