@@ -2,12 +2,12 @@
 
 mod common;
 
-use common::{BLOCK, Image, LEVELS, View, allocated_pages, at, create, expect_errno, mount};
+use common::{BLOCK, Image, LEVELS, View, allocated_pages, at, create, expect_errno};
 use common::{mount_read_only, pattern, read_range, session, write};
 use fs::dax::{Outcome, fsync};
 use fs::ext2::Ext2;
-use fs::pmem::ram::{self, Ram};
-use fs::sim::{Entry, Machine, Tables, ZERO_FRAME};
+use fs::pmem::ram;
+use fs::sim::{Entry, Machine, ZERO_FRAME};
 use fs::stats::Stats;
 use fs::vfs::FileSystem;
 use fs::{Errno, platform::Platform};
@@ -157,6 +157,25 @@ fn bytes_beyond_the_end_are_zero_in_the_last_page() {
         view.load(BLOCK + 100, &mut tail).expect("the last page");
         assert!(tail.iter().all(|&byte| byte == 0), "cut-off bytes show beyond the end");
     });
+}
+
+#[test]
+fn stores_beyond_the_end_never_become_part_of_the_file() {
+    // A program may store to the rest of the last page; whoever makes the file longer must not show it.
+    for by_writing in [false, true] {
+        with_hole(1, |_, view, _| {
+            view.file.truncate(100).expect("truncate");
+            view.store(50, &[0xDB; 500]).expect("store");
+            if by_writing {
+                write(&*view.file, 5000, b"x");
+            } else {
+                view.file.truncate(5000).expect("truncate");
+            }
+            let bytes = read_range(&*view.file, 0, 5000);
+            assert_eq!(bytes[50..100], [0xDB; 50]);
+            assert!(bytes[100..].iter().all(|&byte| byte == 0), "by writing: {by_writing}");
+        });
+    }
 }
 
 #[test]

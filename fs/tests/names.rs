@@ -2,13 +2,16 @@
 
 mod common;
 
-use common::{Image, Scratch, at, create, expect_errno, mkdir, names, pattern, read_all, rename};
+use common::{
+    Image, Scratch, at, create, expect_errno, mkdir, mount_read_only, names, pattern, read_all, rename,
+};
 use common::{rmdir, session, unlink, write};
 use fs::Errno;
 use fs::ext2::Ext2;
 use fs::sim::Machine;
 use fs::vfs::{FileKind, FileSystem};
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 fn links(fs: &Ext2<Machine>, path: &str) -> u32 {
     at(fs, path).attr().links

@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{BLOCK, Image, LEVELS, POINTERS, Scratch, allocated_pages, at, create, extents, mount};
+use common::{
+    BLOCK, Image, LEVELS, POINTERS, Scratch, allocated_pages, at, blocks_for, create, extents, mount,
+};
 use common::{mount_read_only, pattern, read_range, session, write};
 use fs::pmem::Pmem;
 use fs::vfs::FileSystem;
@@ -124,6 +126,7 @@ fn what_is_written_sparsely_is_where_debugfs_looks_and_goes_when_truncated() {
             assert!(read_range(&*file, page * BLOCK + 100, 500) == pattern(page, 1000)[..500]);
             file.truncate(page * BLOCK).expect("truncate");
             assert_eq!(allocated_pages(&*file), PAGES[..index]);
+            assert_eq!(file.attr().blocks, 8 * blocks_for(&PAGES[..index]), "cut to page {page}");
         });
     }
     session(&image, |fs| {

@@ -162,18 +162,15 @@ pub(crate) fn on_interrupt() {
     INPUT.lock().fill();
 }
 
-/// Formats to a stream.
-pub(crate) fn print(stream: Stream, args: fmt::Arguments<'_>) {
-    // A port that is absent or full is no reason to fail.
-    let _ = Writer(stream).write_fmt(args);
-}
-
-struct Writer(Stream);
-
-impl Write for Writer {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        write(self.0, text.as_bytes());
-        Ok(())
+/// Waits until every port has sent what it was given, however slowly somebody reads at its other end.
+pub(crate) fn drain() {
+    const LINE_STATUS: u16 = 5;
+    const TRANSMITTER_EMPTY: u8 = 1 << 6;
+    for port in [COM1, COM3, COM4] {
+        // SAFETY: reading the line status has no effect on what is sent; an absent port reads as all ones.
+        while unsafe { x86_64::instructions::port::Port::<u8>::new(port + LINE_STATUS).read() } & TRANSMITTER_EMPTY == 0 {
+            core::hint::spin_loop();
+        }
     }
 }
 
@@ -205,25 +202,4 @@ impl Write for Emergency {
         }
         Ok(())
     }
-}
-
-/// Prints to a command's standard output.
-#[macro_export]
-macro_rules! print {
-    ($($arg:tt)*) => { $crate::console::print($crate::console::Stream::Out, format_args!($($arg)*)) };
-}
-
-/// Prints a line to a command's standard output.
-#[macro_export]
-macro_rules! println {
-    () => { $crate::print!("\n") };
-    ($($arg:tt)*) => { $crate::print!("{}\n", format_args!($($arg)*)) };
-}
-
-/// Prints a line to a command's standard error.
-#[macro_export]
-macro_rules! eprintln {
-    ($($arg:tt)*) => {
-        $crate::console::print($crate::console::Stream::Err, format_args!("{}\n", format_args!($($arg)*)))
-    };
 }

@@ -2,6 +2,9 @@
 
 use core::arch::asm;
 
+use x86_64::VirtAddr;
+use x86_64::structures::DescriptorTablePointer;
+
 /// What can go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -23,11 +26,15 @@ pub(crate) enum Kind {
     ExecuteData,
     /// A non-canonical address.
     GeneralProtection,
+    /// An exception without an interrupt table: the CPU resets.
+    TripleFault,
+    /// No exception at all: a loop without end, interrupts off.
+    Hang,
 }
 
 impl Kind {
     /// Every kind with its name.
-    pub(crate) const ALL: [(&'static str, Self); 9] = [
+    pub(crate) const ALL: [(&'static str, Self); 11] = [
         ("panic", Self::Panic),
         ("double-panic", Self::DoublePanic),
         ("null", Self::NullDereference),
@@ -37,6 +44,8 @@ impl Kind {
         ("write-code", Self::WriteCode),
         ("execute-data", Self::ExecuteData),
         ("general-protection", Self::GeneralProtection),
+        ("triple-fault", Self::TripleFault),
+        ("hang", Self::Hang),
     ];
 
     /// The kind with this name.
@@ -87,6 +96,18 @@ pub(crate) fn trigger(kind: Kind) {
         Kind::GeneralProtection => unsafe {
             asm!("mov {0}, [{0}]", inout(reg) 0x8000_0000_0000_0000u64 => _);
         },
+        // SAFETY: as above; with an empty table neither the exception nor the double fault finds a handler.
+        Kind::TripleFault => unsafe {
+            let empty = DescriptorTablePointer { limit: 0, base: VirtAddr::zero() };
+            x86_64::instructions::tables::lidt(&empty);
+            asm!("ud2");
+        },
+        Kind::Hang => {
+            x86_64::instructions::interrupts::disable();
+            loop {
+                core::hint::spin_loop();
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use core::fmt::Write;
 
 use x86_64::instructions::{hlt, interrupts, port::Port};
 
-use crate::console::Emergency;
+use crate::console::{self, Emergency};
 
 /// The device's port, as `qemu-run.sh` configures it.
 const PORT: u16 = 0xf4;
@@ -26,6 +26,8 @@ pub(crate) enum Outcome {
 /// Ends the machine. Without the device, the CPU halts for ever, and the console says so.
 pub(crate) fn exit(outcome: Outcome) -> ! {
     interrupts::disable();
+    // QEMU ends at once, with whatever its serial ports still hold.
+    console::drain();
     // SAFETY: the port is isa-debug-exit's or nobody's; a write to an absent port does nothing.
     unsafe { Port::<u32>::new(PORT).write(outcome as u32) };
     // Writing to a serial port can't fail.

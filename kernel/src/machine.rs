@@ -24,11 +24,6 @@ impl Machine {
     pub(crate) fn new(region: &'static Region) -> Self {
         Self { region }
     }
-
-    /// The region.
-    pub(crate) fn region(&self) -> &'static Region {
-        self.region
-    }
 }
 
 impl Platform for Machine {

@@ -9,7 +9,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::arch::user_access::{self, FaultAt};
-use crate::console;
 use crate::mm::fault::Refusal;
 use crate::mm::layout::{TASK_END, TASK_START, direct};
 use crate::mm::paging::{self, Flags, PageSize, PageTables, Partial};
@@ -29,9 +28,8 @@ const CHECKS: [(&str, Check); 6] = [
     ("persistence primitives", check_flush),
 ];
 
-/// Runs all; prints a line for each. `true` if all passed.
-pub(crate) fn run() -> bool {
-    let mut passed = true;
+/// Runs all, and tells `report` of each by name.
+pub(crate) fn run(mut report: impl FnMut(&str, Result<(), String>)) {
     for (name, check) in CHECKS {
         let before = frames::counts().free;
         let mut result = check();
@@ -39,15 +37,8 @@ pub(crate) fn run() -> bool {
         if result.is_ok() && name != "heap" && frames::counts().free != before {
             result = Err(format!("{before} frames were free before, {} after", frames::counts().free));
         }
-        match result {
-            Ok(()) => console::print(console::Stream::Out, format_args!("selftest: {name}: ok\n")),
-            Err(why) => {
-                passed = false;
-                console::print(console::Stream::Err, format_args!("selftest: {name}: {why}\n"));
-            }
-        }
+        report(name, result);
     }
-    passed
 }
 
 fn expect(condition: bool, what: &str) -> Result<(), String> {
@@ -98,6 +89,7 @@ fn check_stacks() -> Result<(), String> {
 
 /// An address space with one writable and one read-only page; loads, stores, and what is refused.
 fn check_address_space() -> Result<(), String> {
+    let before = paging::active();
     let at = TASK_START + (5 << 30);
     let error = |error: paging::MapError| format!("{error}");
     let (one, two) =
@@ -107,7 +99,7 @@ fn check_address_space() -> Result<(), String> {
         let data = Flags::PRESENT | Flags::WRITE | Flags::NO_EXECUTE;
         tables.install(at, one, PageSize::Small, data).map_err(error)?;
         tables.install(at + 4096, two, PageSize::Small, data.without(Flags::WRITE)).map_err(error)?;
-        tables.activate();
+        paging::activate(Some(tables.clone()));
         let fault = |fault: FaultAt| format!("{fault}");
         user_access::store_u64(at + 8, 0x1122_3344_5566_7788).map_err(fault)?;
         expect(user_access::load_u64(at + 8) == Ok(0x1122_3344_5566_7788), "a word read back differs")?;
@@ -128,7 +120,7 @@ fn check_address_space() -> Result<(), String> {
         tables.unmap_range(at, 8192, |_, _, _| {}).map_err(error)?;
         expect(user_access::load_u8(at).is_err(), "a load went through an unmapped page")
     })();
-    paging::activate_kernel();
+    paging::activate(before);
     frames::free(one);
     frames::free(two);
     result

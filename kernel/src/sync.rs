@@ -63,12 +63,6 @@ impl<T> IrqLock<T> {
         let flag = InterruptsOff::new();
         IrqGuard { inner: self.inner.lock(), _flag: flag }
     }
-
-    /// Takes the lock if it is free.
-    pub(crate) fn try_lock(&self) -> Option<IrqGuard<'_, T>> {
-        let flag = InterruptsOff::new();
-        self.inner.try_lock().map(|inner| IrqGuard { inner, _flag: flag })
-    }
 }
 
 impl<T> Deref for IrqGuard<'_, T> {

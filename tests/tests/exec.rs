@@ -63,7 +63,7 @@ fn a_triple_fault_is_never_taken_as_success() {
 #[test]
 fn a_run_that_does_not_end_is_ended_with_124() {
     let image = Image::ext2(32 * MIB);
-    let line = Run::new("sleep 1000").pmem(&image).args(["--timeout", "8"]).fails(124);
+    let line = Run::new("crash hang").pmem(&image).args(["--timeout", "8"]).fails(124);
     assert!(line.starts_with("qemu-run.sh: "), "{line}");
 }
 

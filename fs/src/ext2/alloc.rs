@@ -28,10 +28,12 @@ impl<P: Platform> Ext2<P> {
         Bitmap::new(byte(group.block_bitmap), group.blocks)
     }
 
-    /// Takes a free block: `goal` or the next one in its group, else one of the group, else one of the groups after it.
+    /// Takes a free block: `goal` or the next one in its group, else one of the group, else one of the groups
+    /// after it.
     ///
     /// # Errors
-    /// [`Errno::NoSpace`]; [`Error::Corrupt`](crate::Error::Corrupt) where a bitmap or descriptor contradicts itself.
+    /// [`Errno::NoSpace`]; [`Error::Corrupt`](crate::Error::Corrupt) where a bitmap or descriptor contradicts
+    /// itself.
     pub(super) fn take_block(&self, goal: u32) -> Result<Staged<Taken, InFlight>> {
         let goal = if goal < self.sb.blocks_count { goal } else { 0 };
         let (first, count) = (self.group_of_block(goal), self.sb.group_count);
@@ -80,8 +82,8 @@ impl<P: Platform> Ext2<P> {
         let _ = self.noted(result);
     }
 
-    /// Frees `count` neighbouring blocks, to which no pointer is left. Their bits become durable with a later fence: a
-    /// crash before it leaks them.
+    /// Frees `count` neighbouring blocks, to which no pointer is left. Their bits become durable with a later
+    /// fence: a crash before it leaks them.
     ///
     /// # Errors
     /// Some of them are free already, or the file system's own.

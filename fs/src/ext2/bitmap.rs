@@ -1,4 +1,5 @@
-//! One bitmap block, in place: finding, setting and clearing bits by 64-bit words. A set bit is a thing in use.
+//! One bitmap block, in place: finding, setting and clearing bits by 64-bit words. A set bit is a thing in
+//! use.
 //!
 //! The caller holds the group's lock; a word is stored whole, so a crash never tears it.
 
@@ -55,7 +56,8 @@ impl Bitmap {
         Staged::stored(fact, word, 8)
     }
 
-    /// Clears `count` bits from `first` on. `None` if one was clear already or beyond the limit: nothing was changed.
+    /// Clears `count` bits from `first` on. `None` if one was clear already or beyond the limit: nothing was
+    /// changed.
     pub(super) fn clear(&self, pmem: &impl Pmem, first: u32, count: u32) -> Option<Staged<(), Dirty>> {
         let end = first.checked_add(count)?;
         if end > self.limit || self.find_clear(pmem, first, end).is_some() {

@@ -1,8 +1,8 @@
 //! Changing directories: entries added and taken out, each by one store that a crash cannot tear.
 //!
-//! * *Added* into the free space of a block: the entry is written where no reader looks, made durable, then uncovered by
-//!   storing the `rec_len` of the entry before it, or the inode number of a free entry. Or into a fresh block, which is
-//!   published as in `grow`.
+//! * *Added* into the free space of a block: the entry is written where no reader looks, made durable, then
+//!   uncovered by storing the `rec_len` of the entry before it, or the inode number of a free entry. Or into
+//!   a fresh block, which is published as in `grow`.
 //! * *Taken out*: covered by the `rec_len` of the entry before it, or its inode number set to 0.
 //!
 //! # Locking

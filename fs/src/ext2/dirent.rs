@@ -5,7 +5,8 @@
 //! | inode | rec_len | name_len | type | name … (padded to 4) | … rec_len
 //! ```
 //!
-//! The entries of a block fill it; an entry with inode 0 is free. The space of an entry beyond its own need is free too.
+//! The entries of a block fill it; an entry with inode 0 is free. The space of an entry beyond its own need
+//! is free too.
 
 use super::inode::Inode;
 use super::layout::*;
@@ -39,7 +40,8 @@ impl Entry {
         if self.ino == 0 { 0 } else { Self::need(self.name_len.into()) }
     }
 
-    /// True if it is in use and called `name`. Compares by words of 4 bytes, which the entry's padding allows.
+    /// True if it is in use and called `name`. Compares by words of 4 bytes, which the entry's padding
+    /// allows.
     #[inline]
     pub(super) fn is_called(&self, pmem: &impl Pmem, name: &[u8]) -> bool {
         if self.ino == 0 || usize::from(self.name_len) != name.len() {
@@ -143,8 +145,8 @@ impl<P: Platform> Inode<P> {
         Ok(Entry { at, pos, ino, rec_len, name_len, file_type })
     }
 
-    /// Calls `f(entry, the one before it in the same block)` for every entry from the block of byte `from` on, free ones
-    /// too, in order. Under the inode lock.
+    /// Calls `f(entry, the one before it in the same block)` for every entry from the block of byte `from`
+    /// on, free ones too, in order. Under the inode lock.
     #[inline]
     pub(super) fn each_entry<B>(
         &self,

@@ -70,7 +70,8 @@ impl<P: Platform> Inode<P> {
         Ok(())
     }
 
-    /// Walks the `count` pointers from byte offset `table` on, each with `depth` levels below, the first for page `base`.
+    /// Walks the `count` pointers from byte offset `table` on, each with `depth` levels below, the first for
+    /// page `base`.
     fn walk_table(
         &self,
         table: u64,

@@ -96,8 +96,8 @@ impl<P: Platform> Inode<P> {
         (done, Ok(()))
     }
 
-    /// Zeroes the bytes `size..to` in the block of the last byte, if it has one: in flight. Under the inode lock, held
-    /// exclusively.
+    /// Zeroes the bytes `size..to` in the block of the last byte, if it has one: in flight. Under the inode
+    /// lock, held exclusively.
     pub(super) fn zero_gap(&self, size: u64, to: u64) -> Result<()> {
         let within = size % BLOCK;
         if within != 0

@@ -1,8 +1,8 @@
 //! Block groups: descriptors, read in place and checked on each use.
 //!
 //! # Locking
-//! One short mutex a group guards its two bitmaps and its descriptor's counts: `block map → group`; two groups are never
-//! held at once. The addresses in a descriptor never change, so they are read without it.
+//! One short mutex a group guards its two bitmaps and its descriptor's counts: `block map → group`; two
+//! groups are never held at once. The addresses in a descriptor never change, so they are read without it.
 
 use super::Ext2;
 use super::layout::*;
@@ -97,7 +97,8 @@ impl<P: Platform> Ext2<P> {
         Ok(group)
     }
 
-    /// Refuses a block of `group` that holds the file system's own structures: it is nobody's to take or to free.
+    /// Refuses a block of `group` that holds the file system's own structures: it is nobody's to take or to
+    /// free.
     #[inline]
     pub(super) fn check_not_own(&self, group: &Group, block: u32) -> Result<()> {
         if group.is_own(block) || self.sb.in_backup(group.index, block - group.start) {
@@ -119,8 +120,8 @@ impl<P: Platform> Ext2<P> {
         (ino - 1) / self.sb.inodes_per_group
     }
 
-    /// Changes a 16-bit count of a descriptor by `change`, under the group's lock. Counts have no order among other
-    /// stores: they can be recomputed from the bitmaps.
+    /// Changes a 16-bit count of a descriptor by `change`, under the group's lock. Counts have no order among
+    /// other stores: they can be recomputed from the bitmaps.
     #[inline]
     pub(super) fn add_to_count(&self, group: &Group, field: u64, change: i32) {
         let pmem = self.pmem();

@@ -1,7 +1,8 @@
 //! Filling holes: fresh blocks, and their publication in the block map.
 //!
-//! A hole may need indirect blocks too. They and the data block are filled while nothing points to them; one fence makes
-//! all of it durable; then one pointer, in the inode or in an indirect block that is there, publishes the whole chain:
+//! A hole may need indirect blocks too. They and the data block are filled while nothing points to them; one
+//! fence makes all of it durable; then one pointer, in the inode or in an indirect block that is there,
+//! publishes the whole chain:
 //!
 //! ```text
 //! slot (published last) → indirect → indirect → data
@@ -37,7 +38,8 @@ pub(super) enum Fill<'a> {
     Bytes(usize, &'a [u8]),
 }
 
-/// The fact that a data block and the indirect blocks above it are filled and taken; nothing points to them yet.
+/// The fact that a data block and the indirect blocks above it are filled and taken; nothing points to them
+/// yet.
 #[derive(Debug)]
 pub(super) struct Chain {
     /// Where the pointer to it belongs.
@@ -94,8 +96,8 @@ impl<P: Platform> Inode<P> {
         self.fs.sb.group_start(self.fs.group_of_inode(self.ino))
     }
 
-    /// Takes and fills the blocks that the hole at `slot`, `level` steps along `path`, needs. On an error everything is
-    /// as it was.
+    /// Takes and fills the blocks that the hole at `slot`, `level` steps along `path`, needs. On an error
+    /// everything is as it was.
     pub(super) fn fresh(
         &self,
         goal: &mut Goal,
@@ -229,8 +231,9 @@ impl Batch {
         Ok(None)
     }
 
-    /// One fence, then every pointer; and no address space shows the zero page any more where there is a block now.
-    /// True if there was anything to publish. All writes past the cache made before are durable then.
+    /// One fence, then every pointer; and no address space shows the zero page any more where there is a
+    /// block now. True if there was anything to publish. All writes past the cache made before are durable
+    /// then.
     pub(super) fn publish<P: Platform>(&mut self, inode: &Inode<P>, ok: AllocOk<'_>) -> bool {
         if self.len == 0 {
             return false;

@@ -111,7 +111,8 @@ impl<P: Platform> Ext2<P> {
         if self.sb.has_filetype() { file_type(kind) } else { 0 }
     }
 
-    /// Takes an inode: a file's near its directory; a directory's where there is room, the root's children spread.
+    /// Takes an inode: a file's near its directory; a directory's where there is room, the root's children
+    /// spread.
     fn take_inode(&self, parent: &Inode<P>, kind: FileKind) -> Result<Staged<TakenInode, InFlight>> {
         let is_dir = kind == FileKind::Directory;
         let home = self.group_of_inode(parent.ino);

@@ -1,7 +1,8 @@
 //! An inode in memory: where its raw form is, its lock, and its fields, which are read and stored in place.
 //!
 //! # Locking
-//! `i_size` and `i_links_count` change under the inode lock, held exclusively; `i_blocks` under the block-map mutex.
+//! `i_size` and `i_links_count` change under the inode lock, held exclusively; `i_blocks` under the block-map
+//! mutex.
 
 use super::Ext2;
 use super::grow::Goal;
@@ -60,7 +61,8 @@ impl<P: Platform> Ext2<P> {
         Ok(byte(group.inode_table) + u64::from(slot) * u64::from(self.sb.inode_size))
     }
 
-    /// Inode `ino`, in memory or loaded. The caller found its number under a lock that keeps it from being freed.
+    /// Inode `ino`, in memory or loaded. The caller found its number under a lock that keeps it from being
+    /// freed.
     pub(super) fn inode(&self, ino: u32) -> Result<Arc<Inode<P>>> {
         self.cache.get(ino, || self.load_inode(ino))
     }
@@ -142,8 +144,8 @@ impl<P: Platform> Inode<P> {
         u64::from(pmem.load_u32(self.raw + I_SIZE_HIGH)) << 32 | low
     }
 
-    /// Stores `i_size` and flushes it, so that at no time a crash shows a size below both the old and the new one: its
-    /// halves are apart, and the larger upper half is on its own first.
+    /// Stores `i_size` and flushes it, so that at no time a crash shows a size below both the old and the new
+    /// one: its halves are apart, and the larger upper half is on its own first.
     pub(super) fn store_size(&self, size: u64) -> Result<()> {
         let pmem = self.pmem();
         let (low, high) = (size as u32, (size >> 32) as u32);
@@ -283,8 +285,8 @@ impl<P: Platform> Inode<P> {
     }
 }
 
-/// The last handle is gone: an inode without a name is freed. Nobody is there to be told if that fails; the error is
-/// noted on the file system.
+/// The last handle is gone: an inode without a name is freed. Nobody is there to be told if that fails; the
+/// error is noted on the file system.
 impl<P: Platform> Drop for Inode<P> {
     fn drop(&mut self) {
         if self.links() == 0 && self.fs.check_writable().is_ok() {

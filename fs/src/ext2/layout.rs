@@ -3,9 +3,8 @@
 //! Specification: "ext2" in the Linux kernel's documentation (`filesystems/ext2`, `filesystems/ext4/*.rst`).
 //!
 //! ```text
-//! byte 0     1024         4096                                            (blocks of 4096 bytes)
-//! | boot     | superblock | group descriptors | reserved for growth | block bitmap | inode bitmap | inodes | data …
-//! |<------------------------------------- group 0 ------------------------------------------------------------->| group 1 …
+//! group 0 | boot (1024) superblock | group descriptors | room | block bitmap | inode bitmap | inodes | data
+//! group 1 | a copy, in some groups | a copy            | room | block bitmap | inode bitmap | inodes | data
 //! ```
 
 #![allow(missing_docs)]

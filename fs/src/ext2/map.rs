@@ -54,7 +54,8 @@ const fn indirect_blocks(pages: u64) -> u64 {
     blocks
 }
 
-/// The most pages a file may have so that `i_blocks` (32 bits, in units of 512 bytes) can count it without holes.
+/// The most pages a file may have so that `i_blocks` (32 bits, in units of 512 bytes) can count it without
+/// holes.
 const MAX_PAGES: u64 = {
     let limit = u32::MAX as u64 / (BLOCK / 512);
     let mut low = 0;
@@ -145,7 +146,8 @@ impl<P: Platform> Inode<P> {
         }
     }
 
-    /// The block of `page`; `None` for a hole. A direct block is one load, one behind an indirect block two, and so on.
+    /// The block of `page`; `None` for a hole. A direct block is one load, one behind an indirect block two,
+    /// and so on.
     #[inline]
     pub(super) fn find(&self, page: u64) -> Result<Option<u32>> {
         let Some(path) = Path::of(page) else { return Ok(None) };

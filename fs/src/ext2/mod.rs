@@ -1,9 +1,9 @@
 //! ext2 on persistent memory: metadata is used in place, there is no buffer cache.
 //!
-//! Here: revisions 0 and 1 with blocks of 4 KiB, regular files with direct to triple-indirect blocks, directories
-//! without order, creating, removing, renaming, truncating. Not here: making links, devices and symbolic links, extended
-//! attributes (kept, and freed with their inode), other block sizes, repair after a crash, replaying a journal. Reading
-//! does not update access times.
+//! Here: revisions 0 and 1 with blocks of 4 KiB, regular files with direct to triple-indirect blocks,
+//! directories without order, creating, removing, renaming, truncating. Not here: making links, devices and
+//! symbolic links, extended attributes (kept, and freed with their inode), other block sizes, repair after a
+//! crash, replaying a journal. Reading does not update access times.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -32,24 +32,25 @@
 //!                                     inode lock → cache shard, xattr counts, superblock (leaves)
 //! ```
 //!
-//! * The *inode lock* is `dax_sem` ([`Mapping`](crate::vfs::Mapping)): content and size of a file, entries of a directory,
-//!   and the number of links are changed under it, held exclusively. Two directories are locked ancestor first,
-//!   unrelated ones by number, and only by rename, which holds the *rename* lock: so the tree's shape stands still.
+//! * The *inode lock* is `dax_sem` ([`Mapping`](crate::vfs::Mapping)): content and size of a file, entries of
+//!   a directory, and the number of links are changed under it, held exclusively. Two directories are locked
+//!   ancestor first, unrelated ones by number, and only by rename, which holds the *rename* lock: so the
+//!   tree's shape stands still.
 //! * The *block map* mutex of an inode guards filling holes and `i_blocks`.
 //! * A *group*'s mutex guards its bitmaps and counts. At most one is held.
 //! * A *cache shard* guards which inodes are in memory; nothing is locked inside.
 //!
 //! # Invariants
 //!
-//! * A pointer is stored only with evidence that the block's content and its bitmap bit are durable
-//!   ([`grow`]'s `Staged<Chain, Clean>`); a block is freed only with evidence that the pointer to it is durably gone
-//!   ([`truncate`]'s `Staged<Cut, Clean>`). The same holds for names and inodes.
-//! * Bytes of the last block beyond the end of the file may hold anything; whoever makes the file longer zeroes them.
-//! * What is read from the image is checked before it is used; a contradiction marks the file system as in error, and
-//!   it is not marked clean again.
-//!
-//! [`grow`]: self#invariants
-//! [`truncate`]: self#invariants
+//! * A pointer is stored only with evidence that the block's content and its bitmap bit are durable (`grow`:
+//!   `Staged<Chain, Clean>`); a block is freed only with evidence that the pointer to it is durably gone
+//!   (`truncate`: `Staged<Cut, Clean>`). A name appears only with evidence that its inode is durable
+//!   (`diredit`: `Staged<Nameable, Clean>`). That an inode is freed only after its name is durably gone is
+//!   the order of steps in `namei` and `truncate`, not in a type: a handle is between.
+//! * Bytes of the last block beyond the end of the file may hold anything; whoever makes the file longer
+//!   zeroes them.
+//! * What is read from the image is checked before it is used; a contradiction marks the file system as in
+//!   error, and it is not marked clean again.
 
 mod alloc;
 mod bitmap;

@@ -1,7 +1,7 @@
 //! Mounting, syncing and unmounting: the superblock's fields that change.
 //!
-//! As Linux's ext2 does it: while mounted for writing, the state says "not clean"; unmounting sets back what was found,
-//! or "errors" if contradictions were met.
+//! As Linux's ext2 does it: while mounted for writing, the state says "not clean"; unmounting sets back what
+//! was found, or "errors" if contradictions were met.
 
 use super::Ext2;
 use super::cache::Cache;
@@ -24,7 +24,8 @@ pub struct MountOptions {
     pub read_only: bool,
 }
 
-/// Mounts the file system in the platform's region. Costs the same for every size: groups are looked at when needed.
+/// Mounts the file system in the platform's region. Costs the same for every size: groups are looked at when
+/// needed.
 ///
 /// # Errors
 /// What [`SuperBlock::decode`] refuses, and a root directory that is none. The image is unchanged then.

@@ -1,6 +1,7 @@
 //! Names made and removed.
 //!
-//! An inode is initialised, durably, before a name shows it; a name is gone, durably, before the inode may go.
+//! An inode is initialised, durably, before a name shows it; a name is gone, durably, before the inode may
+//! go.
 //!
 //! # Locking
 //! `inode lock of the directory → inode lock of what is named`, both exclusively.
@@ -160,8 +161,8 @@ impl<P: Platform> Inode<P> {
         Ok(child)
     }
 
-    /// Refuses a subdirectory that says it belongs elsewhere, this directory itself among them: locking it could wait
-    /// for ever. Without the child's lock: its `..` changes only under ours.
+    /// Refuses a subdirectory that says it belongs elsewhere, this directory itself among them: locking it
+    /// could wait for ever. Without the child's lock: its `..` changes only under ours.
     pub(super) fn expect_child(&self, found: &Found, child: &Self) -> Result<()> {
         if child.ino == self.ino || child.ino == ROOT_INO || child.dot_dot()?.ino != self.ino {
             return Err(self.bad_dir("a subdirectory names another parent", found.entry.pos));

@@ -8,9 +8,10 @@
 //! 4. links as before; what was replaced loses one.
 //!
 //! # Locking
-//! `rename lock → both directories → what is moved, what is replaced`. Of the directories, the one that contains the other
-//! comes first, otherwise the lower number: the rename lock keeps the tree as it is meanwhile. What is moved and what is
-//! replaced (lower number first) are one level below a locked directory, and not above either: see `trap`.
+//! `rename lock → both directories → what is moved, what is replaced`. Of the directories, the one that
+//! contains the other comes first, otherwise the lower number: the rename lock keeps the tree as it is
+//! meanwhile. What is moved and what is replaced (lower number first) are one level below a locked directory,
+//! and not above either: see `trap`.
 
 use super::Ext2;
 use super::dir::{Found, check_name, is_dot_name};
@@ -94,8 +95,8 @@ impl<P: Platform> Ext2<P> {
         Ok(None)
     }
 
-    /// Renames under the directories' locks. `trap` is the child of one directory on the way to the other: moving it
-    /// would move a directory into itself, and it is not empty.
+    /// Renames under the directories' locks. `trap` is the child of one directory on the way to the other:
+    /// moving it would move a directory into itself, and it is not empty.
     #[allow(clippy::too_many_arguments)]
     fn rename_locked(
         &self,

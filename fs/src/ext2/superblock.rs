@@ -46,7 +46,8 @@ impl RawSuperBlock {
     }
 }
 
-/// A superblock that makes sense, with what follows from it. Counts that change are not in it: they are read in place.
+/// A superblock that makes sense, with what follows from it. Counts that change are not in it: they are read
+/// in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SuperBlock {
     /// `s_inodes_count`
@@ -216,7 +217,8 @@ impl SuperBlock {
         (unknown != 0).then_some(ReadOnlyReason::Features(unknown))
     }
 
-    /// Blocks at the start of a group that holds a copy of the superblock: it, the descriptors, and room for more.
+    /// Blocks at the start of a group that holds a copy of the superblock: it, the descriptors, and room for
+    /// more.
     #[inline]
     pub fn backup_blocks(&self) -> u32 {
         1 + self.gdt_blocks + self.reserved_gdt_blocks

@@ -1,5 +1,5 @@
-//! An inode's times. Inodes of 128 bytes have seconds (32 bits, signed); larger ones may have 2 more bits of seconds and
-//! 30 bits of nanoseconds in an `_extra` field, if `i_extra_isize` covers it.
+//! An inode's times. Inodes of 128 bytes have seconds (32 bits, signed); larger ones may have 2 more bits of
+//! seconds and 30 bits of nanoseconds in an `_extra` field, if `i_extra_isize` covers it.
 
 use super::inode::Inode;
 use super::layout::*;

@@ -109,7 +109,8 @@ impl<P: Platform> Inode<P> {
         result
     }
 
-    /// Cuts the `count` pointers from byte offset `table` on, each with `depth` levels below, the first for page `base`.
+    /// Cuts the `count` pointers from byte offset `table` on, each with `depth` levels below, the first for
+    /// page `base`.
     fn cut_table(
         &self,
         table: u64,
@@ -140,7 +141,8 @@ impl<P: Platform> Inode<P> {
             }
             index += 1;
         }
-        // 2. What goes as a whole, some pointers at a time: cleared, durable, then freed with all that is below.
+        // 2. What goes as a whole, some pointers at a time: cleared, durable, then freed with all that is
+        //    below.
         while index < count {
             let len = (CHUNK as u64).min(count - index);
             let from = table + index * 4;
@@ -168,8 +170,8 @@ impl<P: Platform> Inode<P> {
         Staged::stored(Cut, from, len * 4).flush(pmem).fence(pmem)
     }
 
-    /// Frees `block`, to which no pointer is left, and what is `depth` levels below it. What was freed already is not
-    /// entered: so pointers in a circle come to an end.
+    /// Frees `block`, to which no pointer is left, and what is `depth` levels below it. What was freed
+    /// already is not entered: so pointers in a circle come to an end.
     fn free_tree(&self, block: u32, depth: usize, cut: &Staged<Cut, Clean>, freed: &mut Freed) -> Result<()> {
         if depth > 0 {
             if !self.fs.block_in_use(block)? {

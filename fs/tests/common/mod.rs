@@ -35,6 +35,7 @@ use fs::platform::Platform;
 use fs::sim::Machine;
 use fs::vfs::{Extent, FileKind, FileSystem, Inode, InodeRef, path};
 use fs::{Errno, Error, Result};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -177,6 +178,17 @@ pub(crate) fn allocated_pages<P: Platform>(file: &dyn Inode<P>) -> Vec<u64> {
     }
     assert_eq!(end, file.attr().size.next_multiple_of(BLOCK), "extents end elsewhere than the file");
     pages
+}
+
+/// Blocks that a file with blocks at `pages` takes, pointer blocks included: none of those is kept empty.
+pub(crate) fn blocks_for(pages: &[u64]) -> u64 {
+    let mut tables = BTreeSet::new();
+    for &page in pages {
+        let depth = LEVELS.iter().rposition(|&first| first <= page).expect("from 0 on");
+        let below = page - LEVELS[depth];
+        tables.extend((1..=depth as u32).map(|level| (depth, level, below / POINTERS.pow(level))));
+    }
+    (pages.len() + tables.len()) as u64
 }
 
 /// The names in a directory, in its order, `.` and `..` too.

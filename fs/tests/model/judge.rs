@@ -3,12 +3,22 @@
 use super::common::{self, names, read_all, read_range};
 use super::reference::{Contents, Kind};
 use super::world::World;
+use fs::vfs::FileSystem;
+use fs::{Errno, Error, Result};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 impl World {
+    /// Checks that there is no space indeed, for an operation that takes `pages` blocks, pointers included.
+    pub(crate) fn expect_full<T>(&self, result: &Result<T>, pages: u64) {
+        let Err(error) = result else { return };
+        assert_eq!(*error, Error::Op(Errno::NoSpace));
+        let stat = self.fs.stat_fs();
+        assert!(stat.blocks_available < pages, "no space with {} blocks left", stat.blocks_available);
+    }
+
     /// Looks at one node, by whatever way still leads to it.
     pub(crate) fn compare_one(&mut self) {
         let node = match self.any_file() {
@@ -37,6 +47,8 @@ impl World {
             Kind::File(contents) => {
                 assert_eq!(attr.size, contents.size, "size of node {node}");
                 if !contents.vague {
+                    let blocks = 8 * common::blocks_for(&contents.allocated());
+                    assert_eq!(attr.blocks, blocks, "i_blocks of node {node}");
                     assert_eq!(
                         common::allocated_pages(&*inode),
                         contents.allocated(),

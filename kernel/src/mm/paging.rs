@@ -1,7 +1,6 @@
 //! Page tables on this machine: the `paging` crate over frames, direct map and TLB.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) use paging::{Flags, MapError, PageSize, Partial};
 use paging::{Half, Machine, Table, Tables};
@@ -11,7 +10,7 @@ use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::PhysFrame;
 
 use super::layout::{self, direct};
-use super::{frames, layout::DEVICES};
+use super::frames;
 use crate::arch::{cpu, tlb};
 use crate::sync::IrqLock;
 
@@ -72,7 +71,7 @@ pub(crate) fn largest() -> PageSize {
 /// # Safety
 /// The tree maps the code that runs, its data and its stack just as the current one does, and it lives until
 /// another is loaded.
-unsafe fn activate(root: u64) {
+unsafe fn load_root(root: u64) {
     let frame = PhysFrame::containing_address(PhysAddr::new_truncate(root));
     // SAFETY: by the caller.
     unsafe { Cr3::write(frame, Cr3Flags::empty()) };
@@ -81,17 +80,20 @@ unsafe fn activate(root: u64) {
 /// The tables CR3 holds, if they are not the kernel's. One CPU runs so far.
 static ACTIVE: IrqLock<Option<Arc<PageTables>>> = IrqLock::new(None);
 
-/// Goes back to the kernel's own tables, without a lower half.
-pub(crate) fn activate_kernel() {
-    switch(kernel().root(), None);
+/// The current address space's tables.
+pub(crate) fn active() -> Option<Arc<PageTables>> {
+    ACTIVE.lock().clone()
 }
 
-fn switch(root: u64, tables: Option<Arc<PageTables>>) {
+/// Makes these tables the current ones and keeps them alive as long as they are that; `None` for the kernel's
+/// own, without a lower half.
+pub(crate) fn activate(tables: Option<Arc<PageTables>>) {
+    let root = tables.as_ref().map_or(kernel().root(), |tables| tables.root());
     let before = {
         let mut active = ACTIVE.lock();
         // SAFETY: every tree's upper half, where code, data and stacks are, is the kernel's. A task's tree
         // lives until the next switch, since `ACTIVE` holds it from here on.
-        unsafe { activate(root) };
+        unsafe { load_root(root) };
         core::mem::replace(&mut *active, tables)
     };
     // May be the last reference: dropped outside the lock.
@@ -155,20 +157,6 @@ fn map_missing(start: u64, end: u64, flags: Flags) -> Result<(), MapError> {
     Ok(())
 }
 
-static NEXT_DEVICE: AtomicU64 = AtomicU64::new(DEVICES);
-
-/// Maps device registers, uncached, for good. Returns the address of the first.
-///
-/// # Errors
-/// [`MapError::NoFrames`].
-pub(crate) fn map_device(physical: u64, bytes: u64) -> Result<u64, MapError> {
-    let start = physical & !4095;
-    let len = (physical + bytes).next_multiple_of(4096) - start;
-    let at = NEXT_DEVICE.fetch_add(len, Ordering::Relaxed);
-    kernel().map_range(at, start, len, Flags::KERNEL_DEVICE, PageSize::Small)?;
-    Ok(at + (physical - start))
-}
-
 /// One address space's tables: an own lower half, the kernel's upper half. Freed on drop, the leaves' frames
 /// excepted: those belong to somebody else.
 #[derive(Debug)]
@@ -189,7 +177,7 @@ impl PageTables {
 
     /// Makes this the current address space; it is kept alive as long as it is that.
     pub(crate) fn activate(self: &Arc<Self>) {
-        switch(self.tables.root(), Some(self.clone()));
+        activate(Some(self.clone()));
     }
 }
 

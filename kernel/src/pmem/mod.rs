@@ -46,15 +46,6 @@ pub(crate) fn regions() -> &'static [Region] {
     FOUND.get().map_or(&[], |found| &found.regions)
 }
 
-/// What went wrong, if there is no region: the reason a command gives that wants one.
-pub(crate) fn why_no_regions() -> Option<String> {
-    let found = FOUND.get()?;
-    let why = || {
-        found.problems.first().cloned().unwrap_or_else(|| "the NFIT lists no persistent memory".to_string())
-    };
-    found.regions.is_empty().then(why)
-}
-
 /// Reads the NFIT and maps its regions write-back, read-only where a DIMM is not armed.
 pub(crate) fn init() -> &'static Found {
     FOUND.call_once(|| {

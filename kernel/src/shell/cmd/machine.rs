@@ -1,4 +1,4 @@
-//! Commands about the machine: nfit, cpuid, dmesg, stats, date, uptime, crash.
+//! Commands about the machine: nfit, cpuid, dmesg, stats, date, uptime, selftest, crash.
 
 use core::fmt::Write;
 
@@ -8,7 +8,7 @@ use cli::opts::Opts;
 use fs::pmem::Pmem;
 
 use super::super::Shell;
-use super::super::command::{Command, Done, On, complaint};
+use super::super::command::{Command, Done, Failure, On, complaint};
 use crate::arch::{cpu, time};
 use crate::machine::STATS;
 use crate::{crash, klog, pmem};
@@ -80,6 +80,15 @@ pub(super) const COMMANDS: &[Command] = &[
         },
     },
     Command {
+        name: "selftest",
+        operands: "",
+        about: "check frames, page tables, faults and flushing on this machine",
+        options: &[],
+        spec: "",
+        count: 0..=0,
+        run: selftest,
+    },
+    Command {
         name: "crash",
         operands: "KIND",
         about: "let the kernel crash; without KIND, say how it can",
@@ -145,6 +154,22 @@ fn date(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let DateTime { year, day, hour, minute, second, .. } = date;
     let (weekday, month) = (date.weekday().unwrap_or("???"), date.month_name());
     Ok(writeln!(sh.out, "{weekday} {month} {day:2} {hour:02}:{minute:02}:{second:02} UTC {year}")?)
+}
+
+fn selftest(sh: &mut Shell, _: &Opts<'_>) -> Done {
+    let mut outcome = Ok(());
+    crate::selftest::run(|name, result| match result {
+        Ok(()) => {
+            if let (Ok(()), Err(error)) = (&outcome, writeln!(sh.out, "{name}: ok")) {
+                outcome = Err(error.into());
+            }
+        }
+        Err(why) => {
+            sh.complain("selftest", &alloc::format!("{name}: {why}"));
+            outcome = Err(Failure::Said);
+        }
+    });
+    outcome
 }
 
 fn crash(sh: &mut Shell, opts: &Opts<'_>) -> Done {

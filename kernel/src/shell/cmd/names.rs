@@ -106,6 +106,11 @@ fn rm(sh: &mut Shell, opts: &Opts<'_>) -> Done {
             return Err(Errno::IsDirectory).on(path);
         }
         drop(place);
+        let slot = sh.slot(path)?;
+        if slot.dir.covers(&slot.name) {
+            // Before anything is lost: the directory itself could not go.
+            return Err(Errno::Busy).on(path);
+        }
         remove_tree(sh, path)
     })
 }
