@@ -219,7 +219,7 @@ main() {
     have qemu-system-x86_64 || die "qemu-system-x86_64" "not found (without --no-build it would be installed)"
     [[ -f $BOOT_IMAGE ]] || die "$BOOT_IMAGE" "not built yet: run without --no-build"
     [[ $firmware == bios ]] || find_ovmf || die "OVMF" "not found (without --no-build it would be installed)"
-    if ((${#pmem[@]} == 0)); then
+    if ((${#pmem[@]} == 0)) && [[ $no_pmem == no ]]; then
         default_image "$size"
         add_image "$DEFAULT_IMAGE"
         pmem=("$DEFAULT_IMAGE")
@@ -227,6 +227,7 @@ main() {
 
     arguments=()
     qemu_arguments
+    arguments+=("${qemu_options[@]}")
     run_qemu
     finish
 }

@@ -8,7 +8,7 @@
 
 usage() {
     cat <<'END'
-usage: ./qemu-run.sh [OPTION]...
+usage: ./qemu-run.sh [OPTION]... [-- QEMU-OPTION...]
 
 Builds Daxiom and boots it in QEMU with a file as NVDIMM. Without --exec: a shell on this terminal; `poweroff` or
 Ctrl-A X leaves. Options may come in any order, as --option VALUE or --option=VALUE.
@@ -16,7 +16,8 @@ Ctrl-A X leaves. Options may come in any order, as --option VALUE or --option=VA
   --exec 'CMD; CMD'      run the commands and leave; --exec - reads them from standard input
   -k, --keep-going       with --exec: go on after a command that failed
   --pmem FILE[,ro]       FILE is an NVDIMM, with ,ro a read-only one; several times for several NVDIMMs.
-                         Without it: target/pmem.img, an ext2 image made with mke2fs from a few sample files
+                         Without it: target/pmem.img, an ext2 image made with mke2fs from a few sample files.
+                         `--pmem none`: no NVDIMM at all
   --size SIZE            size of target/pmem.img when it is made (256M)
   --mem SIZE             RAM (256M)              --smp N        processors (2)
   --uefi                 boot by UEFI (OVMF) instead of BIOS
@@ -29,6 +30,7 @@ Ctrl-A X leaves. Options may come in any order, as --option VALUE or --option=VA
   --debug                debug build of the kernel
   --gdb[=PORT]           wait for gdb at the start; the command line to type is printed
   --no-build             run what was built last, setting up and building nothing
+  -- QEMU-OPTION...      what follows goes to QEMU as it is
   --help                 this text
 
 SIZE is a number of bytes, or one with K, M, G or T. With --exec, standard output carries the commands' output and
@@ -41,6 +43,7 @@ END
 
 parse_options() {
     script='' exec_mode=no keep_going=no pmem=() size='' mem=256M smp='' firmware=bios accel=auto icount=no
+    qemu_options=() no_pmem=no
     persistence='' timeout='' console='' profile=release gdb=no build=yes
     local option value
     while (($# > 0)); do
@@ -58,7 +61,7 @@ parse_options() {
         case $option in
         --exec) exec_mode=yes script=$value ;;
         -k | --keep-going) keep_going=yes ;;
-        --pmem) pmem+=("$value") ;;
+        --pmem) if [[ $value == none ]]; then no_pmem=yes; else pmem+=("$value"); fi ;;
         --size) size=$(bytes "$option" "$value") ;;
         --mem) mem=$value ;;
         --smp) smp=$(whole_number "$option" "$value" 1 255) ;;
@@ -75,6 +78,7 @@ parse_options() {
         --gdb) gdb=${value:-free} && [[ -z $value ]] || gdb=$(whole_number "$option" "$value" 1 65535) ;;
         --no-build) build=no ;;
         -h | --help) usage && exit 0 ;;
+        --) qemu_options=("$@") && break ;;
         *) die "$option" "unknown option (--help lists them)" ;;
         esac
     done
@@ -95,6 +99,7 @@ check_options() {
     [[ $exec_mode == yes || $keep_going == no ]] || die "-k" "goes with --exec only"
     [[ $exec_mode == yes || -z $console ]] || die "--console" "goes with --exec only: the console is this terminal otherwise"
     [[ -z $console || (! -d $console && -d $(dirname -- "$console")) ]] || die "$console" "cannot be written for --console"
+    [[ $no_pmem == no || ${#pmem[@]} == 0 ]] || die "--pmem" "either none or files (a file of that name: ./none)"
     [[ -z $size || ${#pmem[@]} == 0 ]] || die "--size" "is for the image made without --pmem; truncate(1) makes others"
     if [[ -z $timeout && $exec_mode == yes && $gdb == no ]]; then timeout=300; fi
     timeout=${timeout:-0}

@@ -89,10 +89,12 @@ pub fn split(script: &str) -> Result<Vec<Command<'_>>, WordsError> {
     while let Some(token) = lexer.next().map_err(|mistake| mistake.locate(script))? {
         let (start, text, redirect) = match token {
             Token::Word { start, text } => (start, text, None),
-            Token::Redirect { start, operator } => match lexer.next().map_err(|mistake| mistake.locate(script))? {
-                Some(Token::Word { text, .. }) => (start, text, Some(operator)),
-                _ => return Err(mistake(WordsErrorKind::NoFile(operator), start)),
-            },
+            Token::Redirect { start, operator } => {
+                match lexer.next().map_err(|mistake| mistake.locate(script))? {
+                    Some(Token::Word { text, .. }) => (start, text, Some(operator)),
+                    _ => return Err(mistake(WordsErrorKind::NoFile(operator), start)),
+                }
+            }
             Token::Separator | Token::Comment => {
                 open = false;
                 continue;

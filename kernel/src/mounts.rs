@@ -169,7 +169,8 @@ fn region(name: &str) -> Result<(String, &'static crate::pmem::Region), Why> {
     let name = name.strip_prefix("/dev/").unwrap_or(name);
     let number = name.strip_prefix("pmem").filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
     let index = number.and_then(|number| number.parse::<usize>().ok());
-    let index = index.ok_or_else(|| Why::Other("no such device: they are called pmem0, pmem1, ...".into()))?;
+    let index =
+        index.ok_or_else(|| Why::Other("no such device: they are called pmem0, pmem1, ...".into()))?;
     let regions = crate::pmem::regions();
     match regions.get(index) {
         Some(region) => Ok((name.to_string(), region)),

@@ -25,7 +25,7 @@ impl Run {
     pub fn new(script: &str) -> Self {
         let mut command = crate::qemu_run();
         // The build is test.sh's business; a run that hangs must not hang the suite.
-        command.args(["--no-build", "--timeout", "300"]);
+        command.args(["--no-build", "--timeout", "300", "--exec", script]);
         Self { command, script: script.to_owned() }
     }
 
@@ -42,7 +42,7 @@ impl Run {
 
     /// Runs it and hands over whatever came of it.
     pub fn outcome(mut self) -> Outcome {
-        let output = self.command.args(["--exec", &self.script]).stdin(Stdio::null()).output();
+        let output = self.command.stdin(Stdio::null()).output();
         let output = output.expect("qemu-run.sh starts");
         Outcome {
             status: output.status.code().unwrap_or(-1),

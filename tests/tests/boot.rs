@@ -59,9 +59,9 @@ fn the_shell_edits_lines_and_powers_off() {
     let image = Image::ext2(32 * MIB);
     let mut vm = Vm::boot(&image, &[]);
     // Typed with an error, which is then erased; then once more from the history.
-    assert_eq!(vm.command("echo onf\x08e two"), "one two\n".replace("one", "one"));
+    assert_eq!(vm.command("echo onf\x08e two"), "one two\n");
     assert_eq!(vm.command("\x1b[A"), "one two\n");
-    assert_eq!(vm.command("mkdir /made; ls /"), "lost+found\nmade\n".replace('\n', "\n"));
+    assert_eq!(vm.command("mkdir /made; ls -1 /"), "lost+found\nmade\n");
     vm.send("poweroff\r");
     assert_eq!(vm.wait(), 0);
     image.expect_clean();

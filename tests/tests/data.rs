@@ -95,7 +95,7 @@ fn a_sparse_file_reads_as_zeros_where_it_has_no_blocks() {
     }
     let image = Image::ext2_of(64 * MIB, tree.path());
     let script = places
-        .map(|place| format!("io -r -c 'pread -q -v {place} 2' -c 'pread -q -v {} 2' /sparse", place - 4096));
+        .map(|place| format!("io -r -c 'pread -v {place} 2' -c 'pread -v {} 2' /sparse", place - 4096));
     let printed = Run::new(&script.join("\n")).pmem(&image).ok();
     let bytes: Vec<&str> =
         printed.lines().filter_map(|line| line.split("  ").nth(1)).map(str::trim).collect();
@@ -121,7 +121,7 @@ fn what_is_written_through_a_mapping_debugfs_reads() {
 fn a_hole_that_was_read_through_a_mapping_can_be_written_through_it() {
     let image = Image::ext2(64 * MIB);
     let script = "stats reset; io -f -c 'truncate 16k' -c 'mmap 0 16k' -c 'mread -v 4k 4' -c 'mwrite -S 0x7a 4k 4' \
-                  -c 'mread -v 4k 4' -c 'pread -q -v 4k 8' /hole; stats";
+                  -c 'mread -v 4k 4' -c 'pread -v 4k 8' /hole; stats";
     let printed = Run::new(script).pmem(&image).ok();
     assert!(printed.contains("00 00 00 00") && printed.contains("7a 7a 7a 7a 00 00 00 00"), "{printed}");
     let counter = |name: &str| {

@@ -78,7 +78,7 @@ fn with_room_enough() {
         blocks: 2048,
         inodes: 256,
         steps: 250,
-        sequences: 60,
+        sequences: 200,
         far: false,
     });
 }
@@ -90,7 +90,7 @@ fn on_a_disk_that_is_always_nearly_full() {
         blocks: 96,
         inodes: 24,
         steps: 300,
-        sequences: 60,
+        sequences: 200,
         far: false,
     });
 }
@@ -102,7 +102,7 @@ fn with_files_behind_three_levels_of_pointers() {
         blocks: 1024,
         inodes: 64,
         steps: 250,
-        sequences: 30,
+        sequences: 100,
         far: true,
     });
 }

@@ -17,8 +17,8 @@
 
 #![forbid(unsafe_code)]
 
-pub(crate) mod command;
 mod cmd;
+pub(crate) mod command;
 mod files;
 mod io;
 pub(crate) mod output;

@@ -29,7 +29,11 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "touch",
         operands: "FILE...",
         about: "set files' times to now; make files that are not there",
-        options: &[("-c", "make none"), ("-a", "time of the last read only"), ("-m", "time of the last change only")],
+        options: &[
+            ("-c", "make none"),
+            ("-a", "time of the last read only"),
+            ("-m", "time of the last change only"),
+        ],
         spec: "cam",
         count: 1..=ANY,
         run: |sh, opts| sh.for_each("touch", opts.operands(), |sh, path| touch(sh, path, opts)),

@@ -18,7 +18,11 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "cp",
         operands: "SOURCE... TARGET",
         about: "copy files; holes stay holes",
-        options: &[("-r", "directories with all that is in them"), ("-p", "keep mode, owner and times"), ("-f", "ignored")],
+        options: &[
+            ("-r", "directories with all that is in them"),
+            ("-p", "keep mode, owner and times"),
+            ("-f", "ignored"),
+        ],
         spec: "rRapf",
         count: 1..=ANY,
         run: |sh, opts| to_target(sh, opts, "cp", &|sh, from, to| copy_tree(sh, from, to, opts)),
@@ -35,8 +39,14 @@ pub(super) const COMMANDS: &[Command] = &[
 ];
 
 /// Calls `f` with each source and its target, which is in the last operand if that is a directory.
-fn to_target(sh: &mut Shell, opts: &Opts<'_>, name: &str, f: &dyn Fn(&mut Shell, &str, &str) -> Done) -> Done {
-    let Some((target, sources)) = opts.operands().split_last().filter(|(_, sources)| !sources.is_empty()) else {
+fn to_target(
+    sh: &mut Shell,
+    opts: &Opts<'_>,
+    name: &str,
+    f: &dyn Fn(&mut Shell, &str, &str) -> Done,
+) -> Done {
+    let Some((target, sources)) = opts.operands().split_last().filter(|(_, sources)| !sources.is_empty())
+    else {
         let after = opts.operands().first().copied().unwrap_or_default();
         return Err(complaint(format_args!("missing target after '{after}'")));
     };
@@ -73,7 +83,9 @@ fn copy_tree(sh: &mut Shell, from: &str, to: &str, opts: &Opts<'_>) -> Done {
                 FileKind::Directory => {
                     let dir = copy_dir(sh, &source, &from, &to)?;
                     let names = sh.names(&source.file, &from)?;
-                    pending.extend(names.iter().rev().map(|name| (text::join(&from, name), text::join(&to, name))));
+                    pending.extend(
+                        names.iter().rev().map(|name| (text::join(&from, name), text::join(&to, name))),
+                    );
                     made.push((source.file, dir, to.clone()));
                     Ok(())
                 }
@@ -111,7 +123,9 @@ fn copy_dir(sh: &Shell, source: &Place, from: &str, to: &str) -> Result<File, Fa
     }
     let slot = sh.slot(to)?;
     let (dir, inside) = (slot.dir.path(), source.path());
-    if slot.dir.mount.device == source.mount.device && (dir == inside || dir.starts_with(&[&inside[..], b"/"].concat())) {
+    if slot.dir.mount.device == source.mount.device
+        && (dir == inside || dir.starts_with(&[&inside[..], b"/"].concat()))
+    {
         return Err(alloc::format!("cannot copy a directory into itself, {to}")).on(from);
     }
     slot.dir.file.create(&slot.name, FileKind::Directory, source.file.attr().mode | 0o700).on(to)
@@ -200,7 +214,9 @@ fn rename(sh: &mut Shell, from: &str, to: &str, keep_existing: bool) -> Done {
         return Err(Errno::CrossDevice).on(&alloc::format!("{from} to {to}"));
     }
     let (old_dir, new_dir) = (old.dir.file.ino(), new.dir.file.ino());
-    old.dir.mount.fs.rename(old_dir, &old.name, new_dir, &new.name).map_err(|error| {
-        Failure::Complaint(alloc::format!("{from} to {to}: {error}"))
-    })
+    old.dir
+        .mount
+        .fs
+        .rename(old_dir, &old.name, new_dir, &new.name)
+        .map_err(|error| Failure::Complaint(alloc::format!("{from} to {to}: {error}")))
 }

@@ -26,7 +26,10 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "mount",
         operands: "[DEVICE DIRECTORY]",
         about: "show what is mounted, or mount pmem0, pmem1, ...",
-        options: &[("-o OPTIONS", "ro, rw, protocol=read-first|racy; several with commas"), ("-r", "as -o ro")],
+        options: &[
+            ("-o OPTIONS", "ro, rw, protocol=read-first|racy; several with commas"),
+            ("-r", "as -o ro"),
+        ],
         spec: "o:rt:",
         count: 0..=2,
         run: mount,
@@ -60,7 +63,9 @@ fn percent(used: u64, total: u64) -> String {
 }
 
 fn df(sh: &mut Shell, opts: &Opts<'_>) -> Done {
-    let mut table = Table::new(&[Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Left]).gap(1);
+    let mut table =
+        Table::new(&[Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Left])
+            .gap(1);
     let table = table.row(match (opts.has('i'), opts.has('h')) {
         (true, _) => ["Filesystem", "Inodes", "IUsed", "IFree", "IUse%", "Mounted on"],
         (_, true) => ["Filesystem", "Size", "Used", "Avail", "Use%", "Mounted on"],

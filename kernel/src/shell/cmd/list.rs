@@ -47,7 +47,10 @@ fn ls(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     // With -l, a link is what is listed; but `ls -l link/` and `ls link` are about what it leads to.
     let follow = !(opts.has('l') || opts.has('d'));
     let outcome = sh.for_each("ls", operands, |sh, path| {
-        let place = sh.walk(path, follow).or_else(|why| if follow { sh.walk(path, false) } else { Err(why) }).on(path)?;
+        let place = sh
+            .walk(path, follow)
+            .or_else(|why| if follow { sh.walk(path, false) } else { Err(why) })
+            .on(path)?;
         if place.is_directory() && !opts.has('d') {
             dirs.push(path.to_string());
         } else {
@@ -132,7 +135,8 @@ fn list(sh: &mut Shell, path: &str, opts: &Opts<'_>) -> Result<Vec<String>, Fail
         writeln!(sh.out, "total {}", blocks.div_ceil(2))?;
     }
     print(sh, &entries, opts)?;
-    let below = |entry: &Entry| entry.attr.kind == FileKind::Directory && entry.name != "." && entry.name != "..";
+    let below =
+        |entry: &Entry| entry.attr.kind == FileKind::Directory && entry.name != "." && entry.name != "..";
     if !opts.has('R') {
         return Ok(Vec::new());
     }
@@ -176,7 +180,8 @@ fn print(sh: &mut Shell, entries: &[Entry], opts: &Opts<'_>) -> Done {
         }
         return Ok(());
     }
-    let size = |attr: &Attr| if opts.has('h') { human::short(attr.size).to_string() } else { attr.size.to_string() };
+    let size =
+        |attr: &Attr| if opts.has('h') { human::short(attr.size).to_string() } else { attr.size.to_string() };
     let width = |f: &dyn Fn(&Attr) -> usize| entries.iter().map(|entry| f(&entry.attr)).max().unwrap_or(0);
     let digits = |n: u64| n.checked_ilog10().map_or(1, |log| log as usize + 1);
     let links = width(&|attr| digits(attr.links.into()));

@@ -112,7 +112,13 @@ fn nfit(sh: &mut Shell, _: &Opts<'_>) -> Done {
         writeln!(sh.out, "{region}")?;
     }
     for (number, region) in pmem::regions().iter().enumerate() {
-        writeln!(sh.out, "pmem{number}: {:#x}, {}, {}", region.base(), human::iec(region.len()), access(region))?;
+        writeln!(
+            sh.out,
+            "pmem{number}: {:#x}, {}, {}",
+            region.base(),
+            human::iec(region.len()),
+            access(region)
+        )?;
     }
     for problem in &found.problems {
         sh.complain("nfit", problem);
@@ -177,7 +183,9 @@ fn crash(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let Some(name) = opts.operands().first() else {
         return Ok(writeln!(sh.out, "{names}")?);
     };
-    let kind = crash::Kind::from_name(name).ok_or_else(|| alloc::format!("unknown kind (there are {names})")).on(name)?;
+    let kind = crash::Kind::from_name(name)
+        .ok_or_else(|| alloc::format!("unknown kind (there are {names})"))
+        .on(name)?;
     sh.out.flush()?;
     crash::trigger(kind);
     Err(complaint(format_args!("{name}: the machine did not notice")))

@@ -18,7 +18,10 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "mkdir",
         operands: "DIRECTORY...",
         about: "make directories",
-        options: &[("-p", "those on the way too; fine if it exists"), ("-m MODE", "permissions in octal (755)")],
+        options: &[
+            ("-p", "those on the way too; fine if it exists"),
+            ("-m MODE", "permissions in octal (755)"),
+        ],
         spec: "pm:",
         count: 1..=ANY,
         run: mkdir,

@@ -55,7 +55,8 @@ fn fiemap(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let operand = |index: usize| opts.operands().get(index).map(|text| session.number(text)).transpose();
     let from = operand(0)?.unwrap_or(0);
     let to = operand(1)?.map_or(u64::MAX, |len| from.saturating_add(len));
-    let most = session.option(opts, 'n')?.map_or(MOST_LINES, |most| most.clamp(1, MOST_LINES as u64) as usize);
+    let most =
+        session.option(opts, 'n')?.map_or(MOST_LINES, |most| most.clamp(1, MOST_LINES as u64) as usize);
     let name = sh.shown(&session.name).into_owned();
     writeln!(sh.out, "{name}:")?;
     if opts.has('a') {

@@ -112,7 +112,10 @@ impl Session {
             _ => self.range(opts)?,
         };
         let Some(from) = offset.checked_sub(map.offset) else {
-            return Err(complaint(format_args!("offset ({offset}) is before start of mapping ({})", map.offset)));
+            return Err(complaint(format_args!(
+                "offset ({offset}) is before start of mapping ({})",
+                map.offset
+            )));
         };
         if from > map.len || len > map.len - from {
             let (start, size) = (map.offset, map.len);
@@ -128,7 +131,8 @@ fn mmap(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
     }
     // Without an option, all rights.
     let all = !"rwx".chars().any(|option| opts.has(option));
-    let rights = Rights { read: all || opts.has('r'), write: all || opts.has('w'), exec: all || opts.has('x') };
+    let rights =
+        Rights { read: all || opts.has('r'), write: all || opts.has('w'), exec: all || opts.has('x') };
     let count = session.maps.maps.len();
     if rights.write {
         session.expect_writable()?;
@@ -160,7 +164,10 @@ fn show_or_choose(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Don
         let (left, right) = if number == session.maps.current { ('[', ']') } else { (' ', ' ') };
         let Map { start, offset, len, rights } = map;
         let end = start + len;
-        writeln!(sh.out, "{left}{number:03}{right} {start:#x} - {end:#x} {rights}  {name:>14} ({offset} : {len})")?;
+        writeln!(
+            sh.out,
+            "{left}{number:03}{right} {start:#x} - {end:#x} {rights}  {name:>14} ({offset} : {len})"
+        )?;
     }
     Ok(())
 }

@@ -7,8 +7,10 @@
 //! | file | commands |
 //! |---|---|
 //! | this one | opening the file, running commands, the prompt |
+//! | `table.rs` | what a command is, the list of them, help |
 //! | `transfer.rs` | pread, pwrite |
-//! | `mapping.rs` | mmap, munmap, mread, mwrite, msync, ptwalk |
+//! | `maps.rs` | the session's mappings: mmap, munmap |
+//! | `mapping.rs` | what is done to them: mread, mwrite, msync, ptwalk |
 //! | `file.rs` | fsync, fdatasync, truncate, stat, statfs |
 //! | `extents.rs` | fiemap |
 //!
@@ -17,11 +19,11 @@
 mod extents;
 mod file;
 mod mapping;
+mod maps;
+mod table;
 mod transfer;
 
 use alloc::string::{String, ToString};
-use core::fmt::Write;
-use core::ops::RangeInclusive;
 
 use cli::edit::{Editor, Event};
 use cli::opts::Opts;
@@ -33,6 +35,8 @@ use super::Shell;
 use super::command::{ANY, Command, Done, Failure, On, complaint};
 use crate::machine::File;
 use crate::mounts;
+use table::find;
+pub(super) use table::more_help;
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "io",
@@ -50,72 +54,6 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     run,
 }];
 
-/// One of io's commands.
-struct IoCommand {
-    name: &'static str,
-    alias: &'static str,
-    operands: &'static str,
-    about: &'static str,
-    /// Options, as [`Opts::parse`] takes them.
-    spec: &'static str,
-    count: RangeInclusive<usize>,
-    run: fn(&mut Session, &mut Shell, &Opts<'_>) -> Done,
-}
-
-const GROUPS: &[&[IoCommand]] = &[transfer::COMMANDS, mapping::COMMANDS, file::COMMANDS, extents::COMMANDS, OWN];
-
-const OWN: &[IoCommand] = &[
-    IoCommand {
-        name: "help",
-        alias: "?",
-        operands: "[command]",
-        about: "help for one or all commands",
-        spec: "",
-        count: 0..=1,
-        run: |_, sh, opts| match opts.operands().first() {
-            Some(name) => write_help(sh, find(name).ok_or("command not found").on(name)?),
-            None => all().try_for_each(|command| write_help(sh, command)),
-        },
-    },
-    IoCommand {
-        name: "quit",
-        alias: "q",
-        operands: "",
-        about: "end io",
-        spec: "",
-        count: 0..=0,
-        run: |session, _, _| {
-            session.over = true;
-            Ok(())
-        },
-    },
-];
-
-fn all() -> impl Iterator<Item = &'static IoCommand> {
-    GROUPS.iter().flat_map(|group| group.iter())
-}
-
-fn find(name: &str) -> Option<&'static IoCommand> {
-    all().find(|command| command.name == name || (!command.alias.is_empty() && command.alias == name))
-}
-
-fn write_help(sh: &mut Shell, command: &IoCommand) -> Done {
-    let gap = if command.operands.is_empty() { "" } else { " " };
-    Ok(writeln!(sh.out, "{}{gap}{} -- {}", command.name, command.operands, command.about)?)
-}
-
-/// What `help io` adds.
-pub(super) fn more_help(sh: &mut Shell, name: &str) -> Done {
-    if name != "io" {
-        return Ok(());
-    }
-    writeln!(sh.out, "    Commands:")?;
-    all().try_for_each(|command| {
-        write!(sh.out, "    ")?;
-        write_help(sh, command)
-    })
-}
-
 /// The open file and its mappings.
 struct Session {
     file: File,
@@ -123,7 +61,7 @@ struct Session {
     read_only: bool,
     synchronous: bool,
     direct: bool,
-    maps: mapping::Maps,
+    maps: maps::Maps,
     over: bool,
 }
 
@@ -183,8 +121,16 @@ fn open(sh: &Shell, name: &str, opts: &Opts<'_>) -> Result<Session, Failure> {
             false => file.truncate(0).on(name)?,
         }
     }
-    let (name, maps) = (name.to_string(), mapping::Maps::default());
-    Ok(Session { file, name, read_only, synchronous: opts.has('s'), direct: opts.has('d'), maps, over: false })
+    let (name, maps) = (name.to_string(), maps::Maps::default());
+    Ok(Session {
+        file,
+        name,
+        read_only,
+        synchronous: opts.has('s'),
+        direct: opts.has('d'),
+        maps,
+        over: false,
+    })
 }
 
 impl Session {

@@ -115,7 +115,14 @@ impl Plan {
     }
 
     /// Prints how it went, unless nobody wants to know.
-    fn report(&self, sh: &mut Shell, opts: &Opts<'_>, verb: &str, (done, ops): (u64, u64), start: u64) -> Done {
+    fn report(
+        &self,
+        sh: &mut Shell,
+        opts: &Opts<'_>,
+        verb: &str,
+        (done, ops): (u64, u64),
+        start: u64,
+    ) -> Done {
         let elapsed = time::monotonic_ns().saturating_sub(start);
         let report = Report { verb, done, requested: self.len, offset: self.offset, ops, elapsed };
         match (opts.has('q'), opts.has('C')) {
