@@ -69,7 +69,8 @@ make_default_image() {
         found=$(stat -Lc %s -- "$DEFAULT_IMAGE")
         ((found == ${size:-$found})) ||
             die "--size" "$DEFAULT_IMAGE is there already with $found bytes; delete it to have it made again"
-        say "$DEFAULT_IMAGE" "used as it is; delete it to have it made again"
+        # A script wants its commands' errors on stderr, and nothing else.
+        [[ $exec_mode == yes ]] || say "$DEFAULT_IMAGE" "used as it is; delete it to have it made again"
         return
     fi
     size=${size:-$((256 << 20))}

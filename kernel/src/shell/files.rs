@@ -1,5 +1,5 @@
-//! Files by path, as the commands need them: paths are the shell's text, relative to its current directory, and errors
-//! name the path.
+//! Files by path, as the commands need them: paths are the shell's text, relative to its current directory,
+//! and errors name the path.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -81,8 +81,8 @@ impl Shell {
         }
     }
 
-    /// Opens a file to write to it, making it if need be; the flag tells whether it is new. What exists may be of any
-    /// kind.
+    /// Opens a file to write to it, making it if need be; the flag tells whether it is new. What exists may
+    /// be of any kind.
     pub(super) fn open_or_create(&self, path: &str) -> Result<(File, bool), Failure> {
         match self.walk(path, true) {
             Ok(place) => {

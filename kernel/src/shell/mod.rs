@@ -1,7 +1,8 @@
 //! The shell: one task that runs commands, typed on the serial line or given by `./qemu-run.sh --exec`.
 //!
-//! Commands carry the names people know and behave as their namesakes do, as far as they go; `help` lists them. A failure
-//! is one line on standard error, `CMD: what: why`. Left out: pipes, variables, patterns, jobs.
+//! Commands carry the names people know and behave as their namesakes do, as far as they go; `help` lists
+//! them. A failure is one line on standard error, `CMD: what: why`. Left out: pipes, variables, patterns,
+//! jobs.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -68,8 +69,8 @@ impl Shell {
         Self { out: Output::default(), cwd: "/".to_string(), editor, leave: None, interactive }
     }
 
-    /// Runs the commands of a script or line, one after the other; `true` if all succeeded. With `keep_going`, a failure
-    /// does not keep the next ones from running.
+    /// Runs the commands of a script or line, one after the other; `true` if all succeeded. With
+    /// `keep_going`, a failure does not keep the next ones from running.
     fn run_script(&mut self, script: &str, keep_going: bool) -> bool {
         let commands = match words::split(script) {
             Ok(commands) => commands,

@@ -1,7 +1,7 @@
 //! Where a command's output goes: the console, COM2 in exec mode, or the file after `>`.
 //!
-//! Output is collected to whole lines or 4 KiB. On the console, Ctrl-C is looked for whenever something is passed on;
-//! other keys wait for the next prompt.
+//! Output is collected to whole lines or 4 KiB. On the console, Ctrl-C is looked for whenever something is
+//! passed on; other keys wait for the next prompt.
 
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
@@ -17,7 +17,8 @@ const COLLECT: usize = 4096;
 const COLLECT_FOR_FILE: usize = 64 << 10;
 const CTRL_C: u8 = 3;
 
-/// Standard output. Writing to it through [`fmt::Write`] takes the shell's text and passes on the bytes it stands for.
+/// Standard output. Writing to it through [`fmt::Write`] takes the shell's text and passes on the bytes it
+/// stands for.
 #[derive(Default)]
 pub(crate) struct Output {
     collected: Vec<u8>,

@@ -1,4 +1,5 @@
-//! The shell's task: loads and stores at its addresses, through its page tables, faulting as any program's do.
+//! The shell's task: loads and stores at its addresses, through its page tables, faulting as any program's
+//! do.
 
 use core::fmt;
 

@@ -1,7 +1,8 @@
 //! The shell's text: names are bytes, but words, lines and messages are `str`.
 //!
-//! A byte that is not part of valid UTF-8 becomes a character of plane 16's end (U+10FF80 to U+10FFFF, which nobody
-//! uses), and the same byte again on the way out. So every name can be shown, typed by a script and found again.
+//! A byte that is not part of valid UTF-8 becomes a character of plane 16's end (U+10FF80 to U+10FFFF, which
+//! nobody uses), and the same byte again on the way out. So every name can be shown, typed by a script and
+//! found again.
 
 use alloc::borrow::Cow;
 use alloc::string::String;

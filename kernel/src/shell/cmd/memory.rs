@@ -1,7 +1,8 @@
 //! Commands about memory: what the shell's task has mapped, and what the machine has left.
 //!
-//! `mmap` makes mappings that last, unlike those of `io`, which end with it. `peek` and `poke` are the task's own loads
-//! and stores: they fault, and what a fault refuses is an error that names address, access and reason.
+//! `mmap` makes mappings that last, unlike those of `io`, which end with it. `peek` and `poke` are the task's
+//! own loads and stores: they fault, and what a fault refuses is an error that names address, access and
+//! reason.
 
 use core::fmt::Write;
 

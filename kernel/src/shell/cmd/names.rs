@@ -126,7 +126,8 @@ fn unlink(sh: &Shell, path: &str) -> Done {
     slot.dir.file.unlink(&slot.name).on(path)
 }
 
-/// Removes a directory and what is in it, the deepest first. No recursion: the depth is the image's, not ours.
+/// Removes a directory and what is in it, the deepest first. No recursion: the depth is the image's, not
+/// ours.
 fn remove_tree(sh: &mut Shell, top: &str) -> Done {
     let mut pending: Vec<(String, Vec<String>)> = Vec::new();
     let mut failed = false;

@@ -11,8 +11,9 @@ use cli::opts::Opts;
 use fs::vfs::Extent;
 
 use super::super::Shell;
-use super::super::command::{Done, complaint};
-use super::{IoCommand, Session};
+use super::super::command::{Done, Failure, complaint};
+use super::Session;
+use super::table::IoCommand;
 
 pub(super) const COMMANDS: &[IoCommand] = &[IoCommand {
     name: "fiemap",
@@ -74,7 +75,7 @@ fn fiemap(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
     Ok(())
 }
 
-fn lines(session: &Session, from: u64, to: u64) -> Result<Vec<Line>, super::Failure> {
+fn lines(session: &Session, from: u64, to: u64) -> Result<Vec<Line>, Failure> {
     let size = session.file.attr().size;
     let mut lines: Vec<Line> = Vec::new();
     let mut last_extent = None;

@@ -10,7 +10,8 @@ use fs::vfs::{FileKind, FileSystem};
 use super::super::Shell;
 use super::super::cmd::whole_mode;
 use super::super::command::{Done, complaint};
-use super::{IoCommand, Session};
+use super::Session;
+use super::table::IoCommand;
 use crate::mounts;
 
 pub(super) const COMMANDS: &[IoCommand] = &[

@@ -1,8 +1,9 @@
 //! `io`: reading, writing and mapping one file, with the commands of xfs_io(8).
 //!
-//! Commands, options, sizes and what is printed are those of xfs_io 6.1. What differs: complaints have the shell's form
-//! (`io: FILE: CMD: why`); an access that a fault refuses does not kill, it is a complaint with address, access and
-//! reason, after which only the `-c` commands that are left are dropped; one file is open; and `ptwalk` is new.
+//! Commands, options, sizes and what is printed are those of xfs_io 6.1. What differs: complaints have the
+//! shell's form (`io: FILE: CMD: why`); an access that a fault refuses does not kill, it is a complaint with
+//! address, access and reason, after which only the `-c` commands that are left are dropped; one file is
+//! open; and `ptwalk` is new.
 //!
 //! | file | commands |
 //! |---|---|

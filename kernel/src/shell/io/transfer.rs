@@ -9,7 +9,8 @@ use cli::opts::Opts;
 
 use super::super::Shell;
 use super::super::command::{Done, Failure, complaint};
-use super::{IoCommand, Session};
+use super::Session;
+use super::table::IoCommand;
 use crate::arch::time;
 
 pub(super) const COMMANDS: &[IoCommand] = &[

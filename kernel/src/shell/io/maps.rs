@@ -1,0 +1,148 @@
+//! The mappings of a session: mmap, munmap.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+use cli::opts::Opts;
+
+use super::super::Shell;
+use super::super::command::{Done, Failure, complaint};
+use super::Session;
+use super::table::IoCommand;
+use crate::mm::aspace::{self, Rights};
+use crate::mounts;
+
+pub(super) const COMMANDS: &[IoCommand] = &[
+    IoCommand {
+        name: "mmap",
+        alias: "mm",
+        operands: "[N] | [-rwxS] [-s size] [off len]",
+        about: "mmap a range in the current file, show mappings",
+        spec: "rwxSs:",
+        count: 0..=2,
+        run: mmap,
+    },
+    IoCommand {
+        name: "munmap",
+        alias: "mu",
+        operands: "",
+        about: "unmaps the current memory mapping",
+        spec: "",
+        count: 0..=0,
+        run: munmap,
+    },
+];
+
+/// One mapping, as it was asked for.
+pub(super) struct Map {
+    /// Where it begins.
+    pub(super) start: u64,
+    /// The file's byte there.
+    pub(super) offset: u64,
+    pub(super) len: u64,
+    rights: Rights,
+}
+
+/// The mappings of a session, one of them current.
+#[derive(Default)]
+pub(super) struct Maps {
+    maps: Vec<Map>,
+    current: usize,
+}
+
+impl Maps {
+    /// The current mapping.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn current(&self) -> Result<&Map, Failure> {
+        self.maps.get(self.current).ok_or_else(|| complaint("no mapped regions, try 'help mmap'"))
+    }
+
+    /// The session is over.
+    pub(super) fn unmap_all(&mut self) {
+        for map in self.maps.drain(..) {
+            // It was mapped so; nothing can be wrong with it.
+            let _ = aspace::current().munmap(map.start, map.len);
+        }
+    }
+}
+
+impl Session {
+    /// The address and the length of a range of the current mapping: that of `off len`, or all of it.
+    pub(super) fn mapped(&self, opts: &Opts<'_>) -> Result<(u64, u64), Failure> {
+        let map = self.maps.current()?;
+        let (offset, len) = match opts.operands() {
+            [] => (map.offset, map.len),
+            [_] => return Err(complaint("length is missing")),
+            _ => self.range(opts)?,
+        };
+        let Some(from) = offset.checked_sub(map.offset) else {
+            return Err(complaint(format_args!(
+                "offset ({offset}) is before start of mapping ({})",
+                map.offset
+            )));
+        };
+        if from > map.len || len > map.len - from {
+            let (start, size) = (map.offset, map.len);
+            return Err(complaint(format_args!("range ({offset}:{len}) is beyond mapping ({start}:{size})")));
+        }
+        Ok((map.start + from, len))
+    }
+}
+
+fn mmap(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    if opts.operands().len() < 2 {
+        return show_or_choose(session, sh, opts);
+    }
+    // Without an option, all rights.
+    let all = !"rwx".chars().any(|option| opts.has(option));
+    let rights =
+        Rights { read: all || opts.has('r'), write: all || opts.has('w'), exec: all || opts.has('x') };
+    let count = session.maps.maps.len();
+    if rights.write {
+        session.expect_writable()?;
+    }
+    let (offset, len) = session.range(opts)?;
+    session.option(opts, 's')?; // where it would go is the kernel's choice; xfs_io reserves and frees that much
+    let protocol = mounts::protocol(&session.file);
+    let space = aspace::current();
+    let start = space.mmap(&session.file, protocol, &session.name, offset, len, rights).map_err(complaint)?;
+    session.maps.maps.push(Map { start, offset, len, rights });
+    session.maps.current = count;
+    Ok(())
+}
+
+fn show_or_choose(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    if !opts.options().is_empty() {
+        return Err(complaint("offset and length are missing"));
+    }
+    session.maps.current()?;
+    if let [number] = opts.operands() {
+        let (number, count) = (session.number(number)?, session.maps.maps.len());
+        if number >= count as u64 {
+            return Err(complaint(format_args!("value {number} is out of range (0-{})", count - 1)));
+        }
+        session.maps.current = number as usize;
+    }
+    let name: String = sh.shown(&session.name).into_owned();
+    for (number, map) in session.maps.maps.iter().enumerate() {
+        let (left, right) = if number == session.maps.current { ('[', ']') } else { (' ', ' ') };
+        let Map { start, offset, len, rights } = map;
+        let end = start + len;
+        writeln!(
+            sh.out,
+            "{left}{number:03}{right} {start:#x} - {end:#x} {rights}  {name:>14} ({offset} : {len})"
+        )?;
+    }
+    Ok(())
+}
+
+fn munmap(session: &mut Session, _: &mut Shell, _: &Opts<'_>) -> Done {
+    let map = session.maps.current()?;
+    aspace::current().munmap(map.start, map.len).map_err(complaint)?;
+    session.maps.maps.remove(session.maps.current);
+    session.maps.current = session.maps.current.min(session.maps.maps.len().saturating_sub(1));
+    Ok(())
+}
