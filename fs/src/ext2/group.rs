@@ -108,6 +108,19 @@ impl<P: Platform> Ext2<P> {
         Ok(())
     }
 
+    /// True if `block`, which is below `blocks_count`, holds structures of the file system itself, going by its group's
+    /// descriptor as it stands: no pointer of a file may lead there.
+    #[inline]
+    pub(super) fn holds_structures(&self, block: u32) -> bool {
+        let (sb, pmem) = (&self.sb, self.pmem());
+        let index = self.group_of_block(block);
+        let desc = self.desc(index);
+        block.wrapping_sub(pmem.load_u32(desc + BG_INODE_TABLE)) < sb.inode_table_blocks
+            || block == pmem.load_u32(desc + BG_BLOCK_BITMAP)
+            || block == pmem.load_u32(desc + BG_INODE_BITMAP)
+            || sb.in_backup(index, block - sb.group_start(index))
+    }
+
     /// The group that `block`, which is below `blocks_count`, belongs to.
     #[inline]
     pub(super) fn group_of_block(&self, block: u32) -> u32 {

@@ -119,12 +119,15 @@ pub(super) enum Spot {
 }
 
 impl<P: Platform> Inode<P> {
-    /// Loads the pointer at byte offset `slot`: 0, or a block of the file system.
+    /// Loads the pointer at byte offset `slot`: 0, or a block that can be a file's.
     #[inline]
     pub(super) fn pointer(&self, slot: u64) -> Result<u32> {
         let block = self.pmem().load_u32(slot);
         if block >= self.fs.sb.blocks_count {
             return Err(self.corrupt("block pointer out of range", block.into()));
+        }
+        if block != 0 && self.fs.holds_structures(block) {
+            return Err(self.corrupt("block pointer into the file system's own structures", block.into()));
         }
         Ok(block)
     }

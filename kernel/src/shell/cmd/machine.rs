@@ -90,7 +90,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "crash",
-        operands: "KIND",
+        operands: "[KIND]",
         about: "let the kernel crash; without KIND, say how it can",
         options: &[],
         spec: "",

@@ -105,7 +105,8 @@ fn mmap(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
         session.expect_writable()?;
     }
     let (offset, len) = session.range(opts)?;
-    session.option(opts, 's')?; // where it would go is the kernel's choice; xfs_io reserves and frees that much
+    // xfs_io reserves and frees that much first, to move the mapping; where it goes is the kernel's choice here.
+    session.option(opts, 's')?;
     let protocol = mounts::protocol(&session.file);
     let space = aspace::current();
     let start = space.mmap(&session.file, protocol, &session.name, offset, len, rights).map_err(complaint)?;
@@ -126,6 +127,10 @@ fn show_or_choose(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Don
         }
         session.maps.current = number as usize;
     }
+    show(session, sh)
+}
+
+fn show(session: &Session, sh: &mut Shell) -> Done {
     let name: String = sh.shown(&session.name).into_owned();
     for (number, map) in session.maps.maps.iter().enumerate() {
         let (left, right) = if number == session.maps.current { ('[', ']') } else { (' ', ' ') };
@@ -139,10 +144,11 @@ fn show_or_choose(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Don
     Ok(())
 }
 
-fn munmap(session: &mut Session, _: &mut Shell, _: &Opts<'_>) -> Done {
+/// Unmaps the current mapping; the next one becomes it, or the last. Those that are left are shown.
+fn munmap(session: &mut Session, sh: &mut Shell, _: &Opts<'_>) -> Done {
     let map = session.maps.current()?;
     aspace::current().munmap(map.start, map.len).map_err(complaint)?;
     session.maps.maps.remove(session.maps.current);
     session.maps.current = session.maps.current.min(session.maps.maps.len().saturating_sub(1));
-    Ok(())
+    show(session, sh)
 }

@@ -147,7 +147,7 @@ fn pread(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
             return Ok(false);
         }
         // As xfs_io: a dump when reading forward, each buffer on lines of its own.
-        if opts.has('v') && !opts.has('q') && plan.order == Order::Forward {
+        if opts.has('v') && plan.order == Order::Forward {
             let mut dump = Dump::xfs(at);
             for buffer in bytes[..got].chunks(plan.buffer as usize) {
                 dump.feed(buffer, &mut sh.out)?;
