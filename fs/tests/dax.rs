@@ -248,3 +248,17 @@ fn truncation_unmaps_in_every_address_space() {
         assert!(view.msync().is_ok_and(|pages| pages <= 5), "freed pages are still dirty");
     });
 }
+
+#[test]
+fn what_was_stored_and_not_synced_is_flushed_when_the_last_handle_goes() {
+    with_hole(8, |_, view, stats| {
+        for page in [2, 3, 6] {
+            view.store(page * BLOCK, b"not synced").expect("store");
+        }
+        // The stats are the machine's, so they outlive the file.
+        stats.reset();
+        drop(view);
+        assert_eq!(stats.pmem_lines_flushed.get(), 3 * BLOCK / 64, "its pages, and nothing else");
+        assert_eq!(stats.pmem_fences.get(), 1);
+    });
+}

@@ -285,13 +285,38 @@ impl<P: Platform> Inode<P> {
     }
 }
 
-/// The last handle is gone: an inode without a name is freed. Nobody is there to be told if that fails; the
-/// error is noted on the file system.
+impl<P: Platform> Inode<P> {
+    /// Makes the dirty pages durable. It is mapped nowhere any more, so no store can follow.
+    fn flush_dirty(&self) -> Result<()> {
+        let (mut any, mut result) = (false, Ok(()));
+        self.mapping.index.take_dirty(0..u64::MAX, |run| {
+            any = true;
+            for page in run {
+                match self.find(page) {
+                    Ok(Some(block)) => self.pmem().flush(byte(block), BLOCK),
+                    Ok(None) => {}
+                    Err(error) => result = Err(error),
+                }
+            }
+        });
+        if any {
+            self.pmem().fence();
+        }
+        result
+    }
+}
+
+/// The last handle is gone: an inode without a name is freed; what was stored to another through mappings and not
+/// synced is flushed, for afterwards nobody knows that it is dirty. Nobody is there to be told if that fails; the error
+/// is noted on the file system.
 impl<P: Platform> Drop for Inode<P> {
     fn drop(&mut self) {
         if self.links() == 0 && self.fs.check_writable().is_ok() {
             let result = self.release();
             // Its blocks and its number are leaked then, which hurts nobody.
+            let _ = self.fs.noted(result);
+        } else {
+            let result = self.flush_dirty();
             let _ = self.fs.noted(result);
         }
         self.fs.cache.forget(self);
