@@ -168,7 +168,10 @@ pub(crate) fn drain() {
     const TRANSMITTER_EMPTY: u8 = 1 << 6;
     for port in [COM1, COM3, COM4] {
         // SAFETY: reading the line status has no effect on what is sent; an absent port reads as all ones.
-        while unsafe { x86_64::instructions::port::Port::<u8>::new(port + LINE_STATUS).read() } & TRANSMITTER_EMPTY == 0 {
+        while unsafe { x86_64::instructions::port::Port::<u8>::new(port + LINE_STATUS).read() }
+            & TRANSMITTER_EMPTY
+            == 0
+        {
             core::hint::spin_loop();
         }
     }

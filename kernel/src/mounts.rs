@@ -20,8 +20,9 @@ use fs::{Errno, Error};
 use crate::klog;
 use crate::machine::{File, Machine};
 use crate::sync::IrqLock;
-pub(crate) use walk::{Place, check_path, parent, walk};
-use walk::{names_of, path_of};
+use fs::vfs::path::names_of;
+use walk::path_of;
+pub(crate) use walk::{Place, check_path, covers, parent, path_to, walk};
 
 /// The file system type that is mounted.
 type Ext2 = fs::ext2::Ext2<Machine>;

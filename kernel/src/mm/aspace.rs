@@ -70,7 +70,14 @@ impl Area {
 
     /// The same area, reduced to `start..end`.
     fn part(&self, start: u64, end: u64) -> Self {
-        Self { start, end, first_page: self.page(start), file: self.file.clone(), name: self.name.clone(), ..*self }
+        Self {
+            start,
+            end,
+            first_page: self.page(start),
+            file: self.file.clone(),
+            name: self.name.clone(),
+            ..*self
+        }
     }
 
     /// The file's pages it shows.
@@ -189,7 +196,8 @@ impl AddressSpace {
         let mut areas = self.areas.write();
         let start = place(&areas, offset, len).ok_or(Errno::NoMemory)?;
         let (file, name) = (file.clone(), Arc::from(name));
-        let area = Area { start, end: start + len, first_page: offset / PAGE_SIZE, rights, protocol, file, name };
+        let area =
+            Area { start, end: start + len, first_page: offset / PAGE_SIZE, rights, protocol, file, name };
         area.file.mapping().attach(self.tables.clone(), start, area.pages());
         let at = areas.partition_point(|other| other.start < start);
         areas.insert(at, area);
@@ -216,7 +224,11 @@ impl AddressSpace {
             let before = (area.start < range.start).then(|| area.part(area.start, range.start));
             let after = (area.end > range.end).then(|| area.part(range.end, area.end));
             let parts = || before.iter().chain(after.iter());
-            area.file.mapping().detach(&self.tables, area.start, parts().map(|part| (part.start, part.pages())));
+            area.file.mapping().detach(
+                &self.tables,
+                area.start,
+                parts().map(|part| (part.start, part.pages())),
+            );
             kept.extend(before.into_iter().chain(after));
         }
         *areas = kept;

@@ -63,7 +63,8 @@ impl fs::platform::PageTables for PageTables {
 
     fn unmap(&self, va: u64, pages: u64) -> u64 {
         // Only 4 KiB leaves are installed, so nothing needs splitting, which alone could fail.
-        self.unmap_range(va, pages * frames::FRAME, |_, _, _| {}).unwrap_or_else(|error| panic!("unmap: {error}"))
+        self.unmap_range(va, pages * frames::FRAME, |_, _, _| {})
+            .unwrap_or_else(|error| panic!("unmap: {error}"))
     }
 
     fn write_protect(&self, va: u64, pages: u64) -> u64 {

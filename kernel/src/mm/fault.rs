@@ -70,10 +70,12 @@ static REFUSAL: IrqLock<Option<Refusal>> = IrqLock::new(None);
 pub(crate) fn handle(address: u64, access: Access) -> Resolution {
     let refusal = match aspace::try_current() {
         // Nothing is executed from a task's areas: a fetch there is a wild jump.
-        Some(space) if (TASK_START..TASK_END).contains(&address) && !access.is_fetch() => match space.fault(address, access) {
-            Ok(()) => return Resolution::Resumed,
-            Err(refusal) => refusal,
-        },
+        Some(space) if (TASK_START..TASK_END).contains(&address) && !access.is_fetch() => {
+            match space.fault(address, access) {
+                Ok(()) => return Resolution::Resumed,
+                Err(refusal) => refusal,
+            }
+        }
         _ => {
             STATS.fault_no_area.inc();
             Refusal::NoArea

@@ -9,8 +9,8 @@ use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::PhysFrame;
 
-use super::layout::{self, direct};
 use super::frames;
+use super::layout::{self, direct};
 use crate::arch::{cpu, tlb};
 use crate::sync::IrqLock;
 

@@ -21,13 +21,6 @@ pub(super) const DIR_MODE: u16 = 0o755;
 /// How much of a file is moved at once. On the heap: the stack is small.
 pub(super) const BUFFER: usize = 256 << 10;
 
-impl Place {
-    /// True for a directory.
-    pub(super) fn is_directory(&self) -> bool {
-        self.file.kind() == FileKind::Directory
-    }
-}
-
 /// Where a name is, or would be.
 pub(super) struct Slot {
     /// The directory.

@@ -11,7 +11,8 @@ use fs::{Errno, Error};
 use super::super::command::{ANY, Command, Done, Failure, On, complaint};
 use super::super::{Shell, text};
 use crate::machine::File;
-use crate::mounts::{Place, Why};
+
+use crate::mounts::{self, Place, Why};
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -122,7 +123,7 @@ fn copy_dir(sh: &Shell, source: &Place, from: &str, to: &str) -> Result<File, Fa
         Err(why) => return Err(why).on(to),
     }
     let slot = sh.slot(to)?;
-    let (dir, inside) = (slot.dir.path(), source.path());
+    let (dir, inside) = (mounts::path_to(&slot.dir), mounts::path_to(&source));
     if slot.dir.mount.device == source.mount.device
         && (dir == inside || dir.starts_with(&[&inside[..], b"/"].concat()))
     {
@@ -193,7 +194,7 @@ fn keep(source: &File, target: &File, to: &str) -> Done {
 fn rename(sh: &mut Shell, from: &str, to: &str, keep_existing: bool) -> Done {
     let source = sh.walk(from, false).on(from)?;
     if let Ok(target) = sh.walk(to, false) {
-        if same(&source, &target) && source.path() == target.path() {
+        if same(&source, &target) && mounts::path_to(&source) == mounts::path_to(&target) {
             return Err(alloc::format!("is the same file as {to}")).on(from);
         }
         if keep_existing {
@@ -207,7 +208,7 @@ fn rename(sh: &mut Shell, from: &str, to: &str, keep_existing: bool) -> Done {
     if to.ends_with('/') && !is_dir {
         return Err(Errno::NotDirectory).on(to);
     }
-    if old.dir.covers(&old.name) || new.dir.covers(&new.name) {
+    if mounts::covers(&old.dir, &old.name) || mounts::covers(&new.dir, &new.name) {
         return Err(Errno::Busy).on(from);
     }
     if old.dir.mount.device != new.dir.mount.device {

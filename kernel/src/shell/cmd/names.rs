@@ -11,7 +11,7 @@ use fs::{Errno, Error};
 use super::super::command::{ANY, Command, Done, Failure, On, complaint};
 use super::super::files::DIR_MODE;
 use super::super::{Shell, text};
-use crate::mounts::Why;
+use crate::mounts::{self, Why};
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -81,7 +81,7 @@ fn make_dir(sh: &Shell, path: &str, mode: u16) -> Done {
 
 fn remove_dir(sh: &Shell, path: &str) -> Done {
     let slot = sh.slot(path)?;
-    if slot.dir.covers(&slot.name) {
+    if mounts::covers(&slot.dir, &slot.name) {
         return Err(Errno::Busy).on(path);
     }
     slot.dir.file.rmdir(&slot.name).on(path)
@@ -110,7 +110,7 @@ fn rm(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         }
         drop(place);
         let slot = sh.slot(path)?;
-        if slot.dir.covers(&slot.name) {
+        if mounts::covers(&slot.dir, &slot.name) {
             // Before anything is lost: the directory itself could not go.
             return Err(Errno::Busy).on(path);
         }
@@ -120,7 +120,7 @@ fn rm(sh: &mut Shell, opts: &Opts<'_>) -> Done {
 
 fn unlink(sh: &Shell, path: &str) -> Done {
     let slot = sh.slot(path)?;
-    if slot.dir.covers(&slot.name) {
+    if mounts::covers(&slot.dir, &slot.name) {
         return Err(Errno::Busy).on(path);
     }
     slot.dir.file.unlink(&slot.name).on(path)

@@ -31,7 +31,7 @@ pub(super) const COMMANDS: &[Command] = &[
             let path = opts.operands().first().copied().unwrap_or("/");
             let place = sh.find(path)?;
             place.file.expect_directory().on(path)?;
-            sh.cwd = text::decode(&place.path());
+            sh.cwd = text::decode(&crate::mounts::path_to(&place));
             Ok(())
         },
     },
