@@ -143,6 +143,5 @@ extern "C" fn main() -> ! {
     }
     // 8. The shell: the script that QEMU's configuration holds, or a prompt. It mounts pmem0 first.
     klog!(Info, "ready");
-    klog::quiet();
     shell::run()
 }

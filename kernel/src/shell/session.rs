@@ -36,6 +36,7 @@ pub(crate) fn run() -> ! {
         None => {
             crate::klog::quiet();
             let mut shell = Shell::new(true);
+            console::write(Stream::Console, b"`help` lists the commands; `poweroff` or Ctrl-A X leaves.\n");
             shell.prompt();
             shell.close() & shell.leave.unwrap_or(true)
         }
@@ -102,16 +103,18 @@ impl Shell {
             let name = text::decode(entry.name);
             let hidden = name.starts_with('.') && !prefix.starts_with('.');
             if name.starts_with(prefix) && !hidden && name != "." && name != ".." {
-                let is_dir = match entry.kind {
-                    Some(kind) => kind == FileKind::Directory,
-                    None => self.walk(&text::join(dir, &name), true).is_ok_and(|place| place.is_directory()),
-                };
-                found.push(alloc::format!("{dir}{name}{}", if is_dir { "/" } else { "" }));
+                found.push((name, entry.kind));
             }
             // More than that nobody reads.
             if found.len() < 1000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
-        found
+        // Where the directory does not tell kinds, the inodes do; looked at now that the directory's lock is let go.
+        let is_dir = |name: &str, kind| match kind {
+            Some(kind) => kind == FileKind::Directory,
+            None => self.walk(&text::join(dir, name), true).is_ok_and(|place| place.is_directory()),
+        };
+        let slash = |name: &str, kind| if is_dir(name, kind) { "/" } else { "" };
+        found.into_iter().map(|(name, kind)| alloc::format!("{dir}{name}{}", slash(&name, kind))).collect()
     }
 
     /// Unmaps, writes back and unmounts everything; `true` if that went well.
