@@ -35,6 +35,9 @@ pub struct Place<P: Platform, M = ()> {
     pub names: Vec<Vec<u8>>,
 }
 
+/// A directory, and a name in it that may or may not be there.
+pub type Slot<'a, P, M> = (Place<P, M>, &'a [u8]);
+
 impl<P: Platform, M> Place<P, M> {
     /// True if it is a directory.
     pub fn is_directory(&self) -> bool {
@@ -47,7 +50,11 @@ impl<P: Platform, M> Place<P, M> {
 ///
 /// # Errors
 /// [`Errno::NotFound`], [`Errno::NotDirectory`], [`Errno::NameTooLong`], [`Errno::Loop`], and the file systems' own.
-pub fn walk<P: Platform, N: Namespace<P>>(space: &N, path: &[u8], follow: bool) -> Result<Place<P, N::Mount>> {
+pub fn walk<P: Platform, N: Namespace<P>>(
+    space: &N,
+    path: &[u8],
+    follow: bool,
+) -> Result<Place<P, N::Mount>> {
     if path.len() > PATH_MAX {
         return Err(Errno::NameTooLong.into());
     }
@@ -108,7 +115,7 @@ pub fn walk<P: Platform, N: Namespace<P>>(space: &N, path: &[u8], follow: bool) 
 pub fn parent_place<'a, P: Platform, N: Namespace<P>>(
     space: &N,
     path: &'a [u8],
-) -> Result<(Place<P, N::Mount>, &'a [u8])> {
+) -> Result<Slot<'a, P, N::Mount>> {
     let end = path.iter().rposition(|&byte| byte != b'/').ok_or(Errno::Exists)? + 1;
     let trimmed = &path[..end];
     let start = trimmed.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
