@@ -123,7 +123,7 @@ fn copy_dir(sh: &Shell, source: &Place, from: &str, to: &str) -> Result<File, Fa
         Err(why) => return Err(why).on(to),
     }
     let slot = sh.slot(to)?;
-    let (dir, inside) = (mounts::path_to(&slot.dir), mounts::path_to(&source));
+    let (dir, inside) = (mounts::path_to(&slot.dir), mounts::path_to(source));
     if slot.dir.mount.device == source.mount.device
         && (dir == inside || dir.starts_with(&[&inside[..], b"/"].concat()))
     {
