@@ -56,8 +56,6 @@ pub enum Errno {
     CrossDevice,
     /// `ELOOP`
     Loop,
-    /// `EPERM`
-    NotPermitted,
     /// A mapped access at or beyond the page that holds the file's last byte (`SIGBUS`).
     BeyondEnd,
 }
@@ -72,8 +70,6 @@ pub enum Unsupported {
     Revision(u32),
     /// A block size other than the page size, in bytes.
     BlockSize(u64),
-    /// An inode size, in bytes.
-    InodeSize(u32),
     /// The operation does not exist for this kind of file or in this version.
     Operation(&'static str),
 }
@@ -132,7 +128,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Op(errno) => errno.fmt(f),
-            Self::Poisoned(offset) => write!(f, "uncorrectable memory error at byte {offset:#x} of the region"),
+            Self::Poisoned(offset) => {
+                write!(f, "uncorrectable memory error at byte {offset:#x} of the region")
+            }
             Self::Unsupported(what) => what.fmt(f),
             Self::Corrupt(what) => what.fmt(f),
         }
@@ -160,7 +158,6 @@ impl fmt::Display for Errno {
             Self::Overflow => "value too large",
             Self::CrossDevice => "invalid cross-device link",
             Self::Loop => "too many levels of symbolic links",
-            Self::NotPermitted => "operation not permitted",
             Self::BeyondEnd => "beyond the end of the file",
         })
     }
@@ -175,9 +172,11 @@ impl fmt::Display for Unsupported {
             }
             Self::Revision(rev) => write!(f, "unsupported ext2 revision {rev}"),
             Self::BlockSize(bytes) => {
-                write!(f, "unsupported block size {bytes}: mapping needs blocks of 4096 bytes (mke2fs -b 4096)")
+                write!(
+                    f,
+                    "unsupported block size {bytes}: mapping needs blocks of 4096 bytes (mke2fs -b 4096)"
+                )
             }
-            Self::InodeSize(bytes) => write!(f, "unsupported inode size {bytes}"),
             Self::Operation(what) => write!(f, "{what}: operation not supported"),
         }
     }

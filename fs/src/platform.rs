@@ -6,7 +6,7 @@
 
 use crate::pmem::Pmem;
 use crate::stats::Stats;
-use lock_api::{RawMutex, RawRwLockDowngrade};
+use lock_api::{RawMutex, RawRwLock};
 
 /// A machine, as one mounted file system sees it.
 pub trait Platform: Sized + Send + Sync + 'static {
@@ -15,7 +15,7 @@ pub trait Platform: Sized + Send + Sync + 'static {
     /// A lock held for a few dozen instructions; the holder takes no fault.
     type Mutex: RawMutex + Send + Sync;
     /// A reader-writer lock that may be held while blocks are zeroed and other CPUs answer (`dax_sem`).
-    type RwLock: RawRwLockDowngrade + Send + Sync;
+    type RwLock: RawRwLock + Send + Sync;
     /// The page tables of one address space.
     type PageTables: PageTables;
 
@@ -24,6 +24,12 @@ pub trait Platform: Sized + Send + Sync + 'static {
 
     /// The time of day.
     fn now(&self) -> Timestamp;
+
+    /// One turn of a wait for another CPU. Whoever waits without a lock calls it each time it looked in vain; the
+    /// kernel answers TLB shootdowns in it (law 7).
+    fn relax(&self) {
+        core::hint::spin_loop();
+    }
 
     /// Where everything is counted.
     fn stats(&self) -> &Stats {

@@ -3,9 +3,9 @@
 //!
 //! The locks here are real ones for real threads. Tests that own every step bring their own [`Platform`].
 
+use crate::PAGE_SIZE;
 use crate::platform::{Mapped, NoFrames, PageTables, Platform, Timestamp};
 use crate::pmem::ram::Ram;
-use crate::PAGE_SIZE;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicI64, Ordering::SeqCst};

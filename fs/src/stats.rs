@@ -93,6 +93,8 @@ stats! {
     zero_page_unmapped => "zero-page.unmapped",
     /// Entries write-protected again by write-back.
     write_protected => "write-protected",
+    /// Entries taken out because a file became shorter.
+    mapping_unmapped => "mapping.unmapped",
     /// Blocks allocated.
     block_allocated => "block.allocated",
     /// Blocks freed.

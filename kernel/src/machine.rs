@@ -2,6 +2,7 @@
 
 use fs::platform::{Platform, Timestamp};
 use fs::stats::Stats;
+use spin::relax::RelaxStrategy;
 
 use crate::mm::paging::PageTables;
 use crate::pmem::Region;
@@ -40,6 +41,10 @@ impl Platform for Machine {
 
     fn now(&self) -> Timestamp {
         crate::arch::time::now()
+    }
+
+    fn relax(&self) {
+        Answering::relax();
     }
 
     fn stats(&self) -> &Stats {

@@ -1,7 +1,12 @@
 //! Which inodes are in memory: each at most once, for as long as somebody holds it.
 //!
+//! A number has one instance at a time, from its loading to the end of its drop: two would have two locks. Whoever asks
+//! for an inode whose last handle is just being dropped waits until that is over (Linux's `I_FREEING`), which it is
+//! soon: a drop takes no inode lock and asks for no inode.
+//!
 //! # Locking
-//! One mutex a shard, a leaf: nothing is locked inside, and no inode is dropped inside.
+//! One mutex a shard, a leaf: nothing is locked inside, and no inode is dropped inside. It is let go between two looks
+//! at an inode that is being dropped. Only [`Cache::if_empty`] holds more than one, in order.
 
 use super::inode::Inode;
 use crate::error::Result;
@@ -28,22 +33,31 @@ impl<P: Platform> Cache<P> {
     }
 
     /// The inode in memory, or the one that `load` makes. `load` locks nothing.
-    pub(super) fn get(&self, ino: u32, load: impl FnOnce() -> Result<Inode<P>>) -> Result<Arc<Inode<P>>> {
-        let mut shard = self.shard(ino).lock();
-        if let Some(inode) = shard.get(&ino).and_then(Weak::upgrade) {
-            return Ok(inode);
+    pub(super) fn get(
+        &self,
+        platform: &P,
+        ino: u32,
+        load: impl FnOnce() -> Result<Inode<P>>,
+    ) -> Result<Arc<Inode<P>>> {
+        loop {
+            let mut shard = self.shard(ino).lock();
+            match shard.get(&ino).map(Weak::upgrade) {
+                Some(Some(inode)) => return Ok(inode),
+                None => {
+                    let inode = Arc::new(load()?);
+                    shard.insert(ino, Arc::downgrade(&inode));
+                    return Ok(inode);
+                }
+                // Its drop is running: until `forget`, the number is taken.
+                Some(None) => drop(shard),
+            }
+            platform.relax();
         }
-        let inode = Arc::new(load()?);
-        shard.insert(ino, Arc::downgrade(&inode));
-        Ok(inode)
     }
 
-    /// `inode` is being dropped. Its number may have been given to another one meanwhile, which stays.
+    /// The drop of `inode` is over: its number may be loaded, or given to another inode, from here on.
     pub(super) fn forget(&self, inode: &Inode<P>) {
-        let mut shard = self.shard(inode.ino).lock();
-        if shard.get(&inode.ino).is_some_and(|weak| core::ptr::eq(weak.as_ptr(), inode)) {
-            shard.remove(&inode.ino);
-        }
+        self.shard(inode.ino).lock().remove(&inode.ino);
     }
 
     /// True if no inode is in memory.

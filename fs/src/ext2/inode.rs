@@ -64,7 +64,7 @@ impl<P: Platform> Ext2<P> {
     /// Inode `ino`, in memory or loaded. The caller found its number under a lock that keeps it from being
     /// freed.
     pub(super) fn inode(&self, ino: u32) -> Result<Arc<Inode<P>>> {
-        self.cache.get(ino, || self.load_inode(ino))
+        self.cache.get(&self.platform, ino, || self.load_inode(ino))
     }
 
     fn load_inode(&self, ino: u32) -> Result<Inode<P>> {

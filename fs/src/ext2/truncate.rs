@@ -84,7 +84,8 @@ impl<P: Platform> Inode<P> {
         self.store_size(size)?;
         self.pmem().fence();
         // 2. No address space shows what is beyond, nor bytes of the last page that are not the file's.
-        self.mapping.unmap(ok, first..u64::MAX);
+        let gone = self.mapping.unmap(ok, first..u64::MAX);
+        self.fs.platform.stats().mapping_unmapped.add(gone);
         self.zero_gap(size, first * BLOCK)?;
         // 3 and 4.
         self.cut(first)

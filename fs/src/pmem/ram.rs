@@ -40,7 +40,11 @@ impl Ram {
 
     fn check(&self, offset: u64, len: u64) {
         let end = offset.checked_add(len);
-        assert!(end.is_some_and(|end| end <= self.len()), "{len} bytes at {offset:#x} of a region of {:#x}", self.len());
+        assert!(
+            end.is_some_and(|end| end <= self.len()),
+            "{len} bytes at {offset:#x} of a region of {:#x}",
+            self.len()
+        );
     }
 
     /// Calls `f(word, shift in bits, byte count, position in the range)` for each atom of the range.
@@ -72,12 +76,17 @@ impl Ram {
             }
             let mask = ((1u64 << (count * 8)) - 1) << shift;
             let new = u64::from_le_bytes(new) << shift;
-            word.fetch_update(SeqCst, SeqCst, |old| Some(old & !mask | new)).expect("the closure always answers");
+            word.fetch_update(SeqCst, SeqCst, |old| Some(old & !mask | new))
+                .expect("the closure always answers");
         });
     }
 
     fn put_aligned(&self, offset: u64, bytes: &[u8]) {
-        assert!(offset.is_multiple_of(bytes.len() as u64), "{} bytes at {offset:#x} are not aligned", bytes.len());
+        assert!(
+            offset.is_multiple_of(bytes.len() as u64),
+            "{} bytes at {offset:#x} are not aligned",
+            bytes.len()
+        );
         self.put(offset, bytes);
     }
 }

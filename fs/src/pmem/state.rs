@@ -78,7 +78,11 @@ impl<T> Staged<T, InFlight> {
     }
 
     /// Two things in flight, as one fact.
-    pub(crate) fn join<U, V>(self, other: Staged<U, InFlight>, f: impl FnOnce(T, U) -> V) -> Staged<V, InFlight> {
+    pub(crate) fn join<U, V>(
+        self,
+        other: Staged<U, InFlight>,
+        f: impl FnOnce(T, U) -> V,
+    ) -> Staged<V, InFlight> {
         Staged { fact: f(self.fact, other.fact), offset: self.offset, len: self.len, state: PhantomData }
     }
 

@@ -182,7 +182,10 @@ mod tests {
             index.mark_dirty(page);
         }
         assert_eq!(taken(&index, 6..64), [6..8, 63..64]);
-        assert_eq!(taken(&index, 0..u64::MAX), [5..6, 64..65, 511..513, 70_000..70_001, MAX_PAGES - 1..MAX_PAGES]);
+        assert_eq!(
+            taken(&index, 0..u64::MAX),
+            [5..6, 64..65, 511..513, 70_000..70_001, MAX_PAGES - 1..MAX_PAGES]
+        );
         assert_eq!(taken(&index, 0..u64::MAX), []);
     }
 

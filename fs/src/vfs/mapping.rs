@@ -64,7 +64,7 @@ impl<'a> AllocOk<'a> {
 pub struct Shared<'a, P: Platform>(#[allow(dead_code)] RwLockReadGuard<'a, P::RwLock, ()>);
 
 /// `dax_sem`, held exclusively.
-pub struct Exclusive<'a, P: Platform>(RwLockWriteGuard<'a, P::RwLock, ()>);
+pub struct Exclusive<'a, P: Platform>(#[allow(dead_code)] RwLockWriteGuard<'a, P::RwLock, ()>);
 
 impl<P: Platform> Shared<'_, P> {
     /// Proof of it.
@@ -73,7 +73,7 @@ impl<P: Platform> Shared<'_, P> {
     }
 }
 
-impl<'a, P: Platform> Exclusive<'a, P> {
+impl<P: Platform> Exclusive<'_, P> {
     /// Proof of it.
     pub fn held(&self) -> Held<'_> {
         Held(PhantomData)
@@ -82,11 +82,6 @@ impl<'a, P: Platform> Exclusive<'a, P> {
     /// Leave to allocate.
     pub fn alloc_ok(&self) -> AllocOk<'_> {
         AllocOk(PhantomData)
-    }
-
-    /// Lets readers in again, without a gap in which another writer could come.
-    pub fn downgrade(self) -> Shared<'a, P> {
-        Shared(RwLockWriteGuard::downgrade(self.0))
     }
 }
 
@@ -99,7 +94,11 @@ impl<P: Platform> Default for Mapping<P> {
 impl<P: Platform> Mapping<P> {
     /// A file that is mapped nowhere.
     pub fn new() -> Self {
-        Self { dax_sem: RwLock::<P, ()>::new(()), areas: Mutex::<P, _>::new(Vec::new()), index: PageIndex::new() }
+        Self {
+            dax_sem: RwLock::<P, ()>::new(()),
+            areas: Mutex::<P, _>::new(Vec::new()),
+            index: PageIndex::new(),
+        }
     }
 
     /// Takes `dax_sem` shared.
@@ -123,22 +122,23 @@ impl<P: Platform> Mapping<P> {
     /// Forgets the area at `va` in `tables` but for the parts `keep` (address and pages of each), in one step. The
     /// caller has unmapped the rest: until then, whoever frees a block must still find it here. Called under the
     /// address space's lock, so that no fault brings an entry back in between.
-    pub fn detach(&self, tables: &Arc<P::PageTables>, va: u64, keep: impl IntoIterator<Item = (u64, Range<u64>)>) {
+    pub fn detach(
+        &self,
+        tables: &Arc<P::PageTables>,
+        va: u64,
+        keep: impl IntoIterator<Item = (u64, Range<u64>)>,
+    ) {
         let mut areas = self.areas.lock();
         areas.retain(|area| !(Arc::ptr_eq(&area.tables, tables) && area.va == va));
         areas.extend(keep.into_iter().map(|(va, pages)| Area { tables: tables.clone(), va, pages }));
     }
 
-    /// True if some address space has an area of this file.
-    pub fn is_mapped(&self) -> bool {
-        !self.areas.lock().is_empty()
-    }
-
     /// Takes the entries of `pages` out of every address space; when it returns, no TLB serves them. The index forgets
-    /// that they were dirty: for blocks about to be freed.
-    pub fn unmap(&self, _ok: AllocOk<'_>, pages: Range<u64>) {
-        self.for_each_area(&pages, |tables, va, count| tables.unmap(va, count));
+    /// that they were dirty: for blocks about to be freed. Returns the number of entries taken out.
+    pub fn unmap(&self, _ok: AllocOk<'_>, pages: Range<u64>) -> u64 {
+        let gone = self.for_each_area(&pages, |tables, va, count| tables.unmap(va, count));
         self.index.clear(pages);
+        gone
     }
 
     /// A block took the place of a hole at `page`: takes the zero page out of every address space that shows it there.

@@ -7,7 +7,7 @@ use fs::platform::{Mapped, NoFrames, PageTables, Platform, Timestamp};
 use fs::pmem::Pmem;
 use fs::pmem::ram::Ram;
 use fs::sim::{Entry, SimMutex, SimRwLock, Tables};
-use lock_api::{RawRwLock, RawRwLockDowngrade};
+use lock_api::RawRwLock;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl<M, L, T> Clone for Rig<M, L, T> {
 impl<M, L, T> Platform for Rig<M, L, T>
 where
     M: Pmem + 'static,
-    L: RawRwLockDowngrade + Send + Sync + 'static,
+    L: RawRwLock + Send + Sync + 'static,
     T: PageTables,
 {
     type Pmem = M;
@@ -52,6 +52,11 @@ where
     fn now(&self) -> Timestamp {
         Timestamp { secs: self.clock.fetch_add(1, SeqCst), nanos: 0 }
     }
+
+    fn relax(&self) {
+        Point::Relaxes.reached();
+        std::thread::yield_now();
+    }
 }
 
 type Hook = Box<dyn FnMut()>;
@@ -60,6 +65,7 @@ thread_local! {
     static EXCLUSIVE: Cell<u64> = const { Cell::new(0) };
     static BEFORE_EXCLUSIVE: RefCell<Option<Hook>> = const { RefCell::new(None) };
     static WAITS_EXCLUSIVE: RefCell<Option<Hook>> = const { RefCell::new(None) };
+    static RELAXES: RefCell<Option<Hook>> = const { RefCell::new(None) };
     static BEFORE_ZERO_PAGE: RefCell<Option<Hook>> = const { RefCell::new(None) };
 }
 
@@ -70,6 +76,8 @@ pub(crate) enum Point {
     BeforeExclusive,
     /// The thread found the lock held and is going to wait for it exclusively.
     WaitsExclusive,
+    /// The thread waits without a lock, and has looked once.
+    Relaxes,
     /// Before a zero page is put into the page tables.
     BeforeZeroPage,
 }
@@ -79,6 +87,7 @@ impl Point {
         match self {
             Self::BeforeExclusive => &BEFORE_EXCLUSIVE,
             Self::WaitsExclusive => &WAITS_EXCLUSIVE,
+            Self::Relaxes => &RELAXES,
             Self::BeforeZeroPage => &BEFORE_ZERO_PAGE,
         }
     }
@@ -136,14 +145,6 @@ unsafe impl RawRwLock for HookedLock {
     unsafe fn unlock_exclusive(&self) {
         // SAFETY: the caller holds it exclusively.
         unsafe { self.0.unlock_exclusive() }
-    }
-}
-
-// SAFETY: as above.
-unsafe impl RawRwLockDowngrade for HookedLock {
-    unsafe fn downgrade(&self) {
-        // SAFETY: the caller holds it exclusively.
-        unsafe { self.0.downgrade() }
     }
 }
 

@@ -27,6 +27,11 @@ impl Script {
         self.0.1.notify_all();
     }
 
+    /// True if `event` has been said.
+    pub(crate) fn said(&self, event: &str) -> bool {
+        self.0.0.lock().expect("the script").contains(&event)
+    }
+
     /// Waits until one of `events` has been said.
     pub(crate) fn wait(&self, events: &[&'static str]) {
         let said = self.0.0.lock().expect("the script");
