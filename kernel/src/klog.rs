@@ -45,10 +45,11 @@ struct Line {
 
 impl Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = LINE - 1 - self.len;
-        let take = text.len().min(room);
-        self.bytes[self.len..self.len + take].copy_from_slice(&text.as_bytes()[..take]);
-        self.len += take;
+        // Names from an image end up here: nothing that controls a terminal, and no line of its own.
+        for byte in text.bytes().take(LINE - 1 - self.len) {
+            self.bytes[self.len] = if byte.is_ascii_control() { b'?' } else { byte };
+            self.len += 1;
+        }
         Ok(())
     }
 }

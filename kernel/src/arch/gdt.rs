@@ -68,8 +68,9 @@ pub(crate) fn init() {
 
 /// Gives an exception its stack.
 pub(crate) fn set_interrupt_stack(which: InterruptStack, top: u64) {
-    // SAFETY: the CPU reads the task state when an exception comes; a store of 8 aligned bytes is not torn,
-    // and both the old and the new stack are valid. Only the boot CPU calls this, during start-up.
+    // SAFETY: the field is ours, packed, hence written unaligned. Only the boot CPU calls this, during start-up; the CPU
+    // reads it when one of these three exceptions comes, none of which is expected meanwhile and after which nothing goes
+    // on.
     unsafe {
         let stack = &raw mut TASK_STATE.interrupt_stack_table[which as usize];
         stack.write_unaligned(VirtAddr::new(top));

@@ -232,6 +232,10 @@ impl AddressSpace {
             kept.extend(before.into_iter().chain(after));
         }
         *areas = kept;
+        // Tables that are empty now go, with the lock held: no fault works here, and the files no longer lead here. A
+        // neighbour in the same 2 MiB may be unmapped through its file at the same moment, once there are more CPUs:
+        // then this must wait for that.
+        self.tables.prune(range.start, range.end - range.start);
         Ok(())
     }
 

@@ -176,7 +176,7 @@ pub(crate) fn init(boot: &BootInfo) {
 }
 
 fn build(map: &MemoryMap) -> Result<Tables<Hardware>, MapError> {
-    let tables = Tables::new(Half::Upper, Hardware)?;
+    let tables = Tables::new(Half::Upper, Hardware::Kernel)?;
     let largest = kernel_paging::largest();
     // Image: page by page, with the rights the boot loader took from the ELF segments.
     let boot_tables = BootTables(kernel_paging::active_root());

@@ -254,6 +254,17 @@ pub(crate) fn allocate_zeroed() -> Option<u64> {
     Some(frame)
 }
 
+/// Frames that tasks' page tables leave to the kernel: its heap can't do without.
+const RESERVE: u64 = 256;
+
+/// A frame of zeros for a task's page table: `None` before the kernel itself runs out.
+pub(crate) fn allocate_zeroed_for_task() -> Option<u64> {
+    if FRAMES.lock().as_ref().is_none_or(|buddy| buddy.free <= RESERVE) {
+        return None;
+    }
+    allocate_zeroed()
+}
+
 /// 2 MiB in one piece, aligned to that, with whatever is in it.
 pub(crate) fn allocate_large() -> Option<u64> {
     allocate_order(LARGE)

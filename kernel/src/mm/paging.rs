@@ -14,13 +14,21 @@ use super::layout::{self, direct};
 use crate::arch::{cpu, tlb};
 use crate::sync::IrqLock;
 
-/// The machine the page tables are on.
+/// The machine the page tables are on, and for whom they are.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Hardware;
+pub(crate) enum Hardware {
+    /// The kernel's.
+    Kernel,
+    /// A task's, which may not take the last frames.
+    Task,
+}
 
 impl Machine for Hardware {
     fn allocate_table(&self) -> Option<u64> {
-        frames::allocate_zeroed()
+        match self {
+            Self::Kernel => frames::allocate_zeroed(),
+            Self::Task => frames::allocate_zeroed_for_task(),
+        }
     }
 
     fn free_table(&self, frame: u64) {
@@ -109,9 +117,10 @@ pub(crate) fn active_root() -> u64 {
 /// there already stays. Returns where it begins.
 ///
 /// # Errors
-/// [`MapError::OutOfRange`] beyond the direct map, [`MapError::NoFrames`].
+/// [`MapError::OutOfRange`] beyond the direct map or what the CPU can address, [`MapError::NoFrames`].
 pub(crate) fn map_direct(physical: u64, bytes: u64, flags: Flags) -> Result<u64, MapError> {
-    let end = physical.checked_add(bytes).filter(|end| *end <= layout::DIRECT_MAP_BYTES);
+    let most = layout::DIRECT_MAP_BYTES.min(1 << cpu::features().physical_bits.min(52));
+    let end = physical.checked_add(bytes).filter(|end| *end <= most);
     let end = end.ok_or(MapError::OutOfRange { at: physical })?;
     let (start, end) = (physical & !4095, end.next_multiple_of(4096));
     match kernel().map_range(direct(start), start, end - start, flags, largest()) {
@@ -170,7 +179,7 @@ impl PageTables {
     /// # Errors
     /// [`MapError::NoFrames`].
     pub(crate) fn new_user() -> Result<Self, MapError> {
-        let tables = Tables::new(Half::Lower, Hardware)?;
+        let tables = Tables::new(Half::Lower, Hardware::Task)?;
         tables.share_upper_half(kernel());
         Ok(Self { tables })
     }

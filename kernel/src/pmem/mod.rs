@@ -14,7 +14,7 @@ pub(crate) mod region;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use nfit::Nfit;
+use nfit::{Nfit, StateFlags};
 use spin::Once;
 
 use crate::klog;
@@ -78,35 +78,63 @@ type Contents = (Vec<Region>, Vec<String>, bool);
 fn read(bytes: &[u8]) -> Result<Contents, String> {
     let nfit = Nfit::parse(bytes).map_err(|error| error.to_string())?;
     let mut problems = Vec::new();
-    let persistent_caches = match nfit.capabilities() {
-        Ok(capabilities) => capabilities.is_some_and(|capabilities| capabilities.cpu_cache_flush()),
-        Err(error) => {
-            problems.push(error.to_string());
-            false
+    let mut persistent_caches = false;
+    match nfit.capabilities() {
+        Ok(None) => {}
+        Ok(Some(promise)) => {
+            persistent_caches = promise.cpu_cache_flush();
+            if !persistent_caches && !promise.memory_controller_flush() {
+                problems
+                    .push("the platform promises no flush at power loss: what is fenced may be lost".into());
+            }
         }
-    };
+        Err(error) => problems.push(error.to_string()),
+    }
     let mut regions = Vec::new();
     for found in nfit.regions().map_err(|error| error.to_string())? {
-        if boot::overlaps_ram(found.base, found.length) {
-            problems.push(alloc::format!(
-                "region {}: the memory map says its addresses are RAM",
-                found.spa_index
-            ));
+        let index = found.spa_index;
+        if let Some(why) = unusable(&found) {
+            problems.push(alloc::format!("region {index}: not used: {why}"));
             continue;
         }
-        let rights = if found.armed { Flags::KERNEL_DATA } else { Flags::KERNEL_READ };
+        let damage = StateFlags::SAVE_FAILED
+            .union(StateFlags::RESTORE_FAILED)
+            .union(StateFlags::FLUSH_FAILED)
+            .union(StateFlags::MAP_FAILED);
+        let damaged = found.state.0 & damage.0 != 0;
+        if damaged {
+            problems.push(alloc::format!("region {index}: may have lost data ({}): read only", found.state));
+        }
+        let writable = found.armed && !damaged;
+        let rights = if writable { Flags::KERNEL_DATA } else { Flags::KERNEL_READ };
         // Every root entry must be there before the first task's tables copy them.
         let mapped = paging::reserve_direct(found.base, found.length)
             .and_then(|()| paging::map_direct(found.base, found.length, rights));
         match mapped {
             Ok(at) => {
                 klog!(Info, "pmem{}: {found}", regions.len());
-                // SAFETY: the NFIT says that the range is persistent memory, no two regions overlap, and it
-                // is mapped for good; RAM that the kernel manages is not in it, as checked above.
-                regions.push(unsafe { Region::new(found.base, found.length, at, found.armed, &STATS) });
+                // SAFETY: the NFIT says that the range is persistent memory, no two regions and nothing else in the
+                // table overlap it, and it is mapped for good; RAM that the kernel manages is not in it, as checked
+                // above.
+                regions.push(unsafe { Region::new(found.base, found.length, at, writable, &STATS) });
             }
-            Err(error) => problems.push(alloc::format!("region {}: {error}", found.spa_index)),
+            Err(error) => problems.push(alloc::format!("region {index}: not used: {error}")),
         }
     }
     Ok((regions, problems, persistent_caches))
+}
+
+/// Why a region that the table describes soundly can't be used.
+fn unusable(region: &nfit::Region<'_>) -> Option<&'static str> {
+    // I/O and local APIC registers, in the place where every PC has them.
+    const DEVICES: core::ops::Range<u64> = 0xfec0_0000..0xfef0_0000;
+    if boot::overlaps_ram(region.base, region.length) {
+        Some("the memory map says its addresses are RAM")
+    } else if region.base < 1 << 20 || (region.base < DEVICES.end && region.end() > DEVICES.start) {
+        Some("devices are at its addresses")
+    } else if !region.virtual_disks.is_empty() {
+        Some("firmware keeps a virtual disk in it")
+    } else {
+        None
+    }
 }

@@ -107,6 +107,10 @@ impl Shell {
         mut limit: u64,
         mut f: impl FnMut(&mut Self, &[u8]) -> Done,
     ) -> Done {
+        if self.out.goes_to(file) && file.attr().size > from {
+            // It would grow as fast as it is read.
+            return Err("input file is output file").on(path);
+        }
         let mut buffer = alloc::vec![0; (limit.min(BUFFER as u64) as usize).max(1)];
         while limit > 0 {
             self.out.poll()?;

@@ -117,8 +117,10 @@ impl Shell {
     fn redirect(&mut self, redirect: &Redirect) -> Done {
         let name = redirect.file.as_str();
         let file = self.open_or_create(name)?.0;
-        if file.kind() != FileKind::File {
-            return Err(fs::Errno::IsDirectory).on(name);
+        match file.kind() {
+            FileKind::File => {}
+            FileKind::Directory => return Err(fs::Errno::IsDirectory).on(name),
+            _ => return Err("not a regular file").on(name),
         }
         let offset = if redirect.append { file.attr().size } else { 0 };
         if !redirect.append {
@@ -141,8 +143,9 @@ impl Shell {
     pub(crate) fn complain(&mut self, name: &str, text: &str) {
         // What comes before the line was written before it.
         let _ = self.out.flush();
+        // One line, whatever the names in it hold: nobody shall forge another.
         let line = alloc::format!("{name}: {text}");
-        let mut bytes = text::encode(&self.shown(&line)).into_owned();
+        let mut bytes = text::encode(&text::harmless(&line)).into_owned();
         bytes.push(b'\n');
         console::write(Stream::Err, &bytes);
     }

@@ -1,4 +1,4 @@
-//! Where a command's output goes: the console, COM2 in exec mode, or the file after `>`.
+//! Where a command's output goes: the console, COM4 in exec mode, or the file after `>`.
 //!
 //! Output is collected to whole lines or 4 KiB. On the console, Ctrl-C is looked for whenever something is
 //! passed on; other keys wait for the next prompt.
@@ -38,6 +38,12 @@ impl Output {
     /// From here on, everything goes to `file`, from byte `offset` on. `name` is for messages.
     pub(super) fn redirect(&mut self, file: File, offset: u64, name: &str) {
         self.file = Some(Redirected { file, offset, name: name.to_string() });
+    }
+
+    /// True if everything goes to this file.
+    pub(super) fn goes_to(&self, file: &File) -> bool {
+        // One inode has one object in memory, however it was found.
+        self.file.as_ref().is_some_and(|to| alloc::sync::Arc::ptr_eq(&to.file, file))
     }
 
     /// The command is over: passes on what is left, and goes back to the console.

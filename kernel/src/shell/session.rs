@@ -1,6 +1,6 @@
 //! A session from its first line to the machine's end.
 //!
-//! With a script (fw_cfg file `opt/daxiom/exec`) it is run: output goes to COM2, errors to COM3, and the
+//! With a script (fw_cfg file `opt/daxiom/exec`) it is run: output goes to COM4, errors to COM3, and the
 //! machine ends with what came of it. It stops at the first command that fails, unless `opt/daxiom/args` has
 //! the word `keep-going`. Otherwise there is a prompt on COM1.
 

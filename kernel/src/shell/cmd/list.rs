@@ -116,6 +116,7 @@ fn list(sh: &mut Shell, path: &str, opts: &Opts<'_>) -> Result<Vec<String>, Fail
         }
     }
     for name in names {
+        sh.out.poll()?;
         let whole = text::join(path, &name);
         // Through the mount table: a mount point shows what is mounted.
         let file = match sh.walk(&whole, false) {

@@ -123,7 +123,7 @@ fn nfit(sh: &mut Shell, _: &Opts<'_>) -> Done {
     for problem in &found.problems {
         sh.complain("nfit", problem);
     }
-    Ok(())
+    if found.problems.is_empty() { Ok(()) } else { Err(Failure::Said) }
 }
 
 /// How a region can be used.
