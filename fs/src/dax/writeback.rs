@@ -16,8 +16,8 @@ use crate::pmem::Pmem;
 use crate::vfs::Inode;
 use core::ops::Range;
 
-/// Makes stores to `pages` of `file` durable, through whatever address space they came, and the metadata that leads to
-/// them. Returns how many pages were dirty.
+/// Makes stores to `pages` of `file` durable, through whatever address space they came; the metadata that leads to them
+/// is durable already. Returns how many pages were dirty.
 ///
 /// # Errors
 /// What looking a block up can meet ([`Error::Corrupt`](crate::Error::Corrupt)); the pages not reached stay dirty.
@@ -45,7 +45,8 @@ pub fn msync<P: Platform>(file: &dyn Inode<P>, pages: Range<u64>) -> Result<u64>
         }
     });
     stats.sync_pages.add(flushed);
-    // The fence that makes the pages durable also lands the pointers, which were flushed when they were stored.
+    // The pages were flushed here, so the fence must be here too. Pointers and size need none: whichever CPU stored them
+    // waited for them under the lock.
     file.commit();
     match failed {
         None => Ok(flushed),

@@ -56,19 +56,21 @@ impl<P: Platform> Inode<P> {
         // 2. Data, and fresh blocks for what was a hole; durable, then published.
         let mut batch = Batch::new();
         let (done, outcome) = self.write_pieces(&mut batch, exclusive.alloc_ok(), offset, from);
-        let published = batch.publish(self, exclusive.alloc_ok());
+        batch.publish(self, exclusive.alloc_ok());
+        // What stopped it is told only if nothing was written; what it says of the image is kept in any case.
+        let outcome = self.fs.noted(outcome);
         if done == 0 {
             return outcome.map(|()| 0);
         }
-        let end = offset + done as u64;
-        if !published || end > size {
-            self.pmem().fence();
-        }
         // 3. What is in the file is durable: it may become longer.
+        let end = offset + done as u64;
         if end > size {
+            self.pmem().fence();
             self.store_size(end)?;
         }
         self.touch(&[MTIME, CTIME], self.fs.platform.now());
+        // 4. All of it is durable, whoever syncs it or does not.
+        self.pmem().fence();
         Ok(done)
     }
 

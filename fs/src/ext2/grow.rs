@@ -59,7 +59,8 @@ pub(super) struct Chain {
 pub(super) struct Published;
 
 impl<P: Platform> Inode<P> {
-    /// The block of `page`, and whether it was allocated just now. Under the inode lock.
+    /// The block of `page`, and whether it was allocated just now: the pointer is durable then. Under the inode
+    /// lock.
     pub(super) fn fill_hole(&self, page: u64) -> Result<(u32, bool)> {
         self.fs.check_writable()?;
         let path = Path::of(page).ok_or(Errno::FileTooBig)?;
@@ -71,9 +72,10 @@ impl<P: Platform> Inode<P> {
         };
         // 2. Take and fill; durable.
         let chain = self.fresh(&mut goal, page, &path, slot, level, Fill::Zeros)?.fence(self.pmem());
-        // 3. Publish.
+        // 3. Publish, durably: whoever finds the pointer from here on may sync on another CPU, whose fence would
+        //    not wait for it.
         let block = chain.fact().data;
-        self.publish(&mut goal, chain).unfenced();
+        self.publish(&mut goal, chain).fence(self.pmem()).into_fact();
         Ok((block, true))
     }
 
@@ -128,6 +130,7 @@ impl<P: Platform> Inode<P> {
             Ok(data) => data,
             Err(error) => {
                 tables.into_iter().flatten().for_each(|taken| fs.give_back(taken));
+                pmem.fence();
                 return Err(error);
             }
         };
@@ -231,12 +234,11 @@ impl Batch {
         Ok(None)
     }
 
-    /// One fence, then every pointer; and no address space shows the zero page any more where there is a
-    /// block now. True if there was anything to publish. All writes past the cache made before are durable
-    /// then.
-    pub(super) fn publish<P: Platform>(&mut self, inode: &Inode<P>, ok: AllocOk<'_>) -> bool {
+    /// One fence, then every pointer, flushed: the caller fences before it lets go of the inode lock. No address
+    /// space shows the zero page any more where there is a block now.
+    pub(super) fn publish<P: Platform>(&mut self, inode: &Inode<P>, ok: AllocOk<'_>) {
         if self.len == 0 {
-            return false;
+            return;
         }
         self.len = 0;
         let chains = core::mem::replace(&mut self.chains, [const { None }; BATCH]);
@@ -253,6 +255,5 @@ impl Batch {
         }
         let unmapped = pages.into_iter().flatten().map(|page| inode.mapping.unmap_zero(ok, page)).sum();
         inode.fs.platform.stats().zero_page_unmapped.add(unmapped);
-        true
     }
 }

@@ -182,7 +182,7 @@ impl<P: Platform> Ext2<P> {
         Ok(Some(bitmap.set(pmem, slot, TakenInode(ino)).flush(pmem)))
     }
 
-    /// Frees an inode that has no name, no blocks and no handle, durably.
+    /// Frees an inode that has no name, no blocks and no handle, durably. The caller fences.
     pub(super) fn free_inode(&self, ino: u32, kind: FileKind) -> Result<()> {
         let pmem = self.pmem();
         let group = self.group(self.group_of_inode(ino))?;

@@ -261,7 +261,7 @@ impl<P: Platform> Inode<P> {
         }
     }
 
-    /// Changes attributes. They have no order among other stores.
+    /// Changes attributes. They have no order among other stores; durable on return.
     pub(super) fn change_attr(&self, change: &SetAttr, now: Timestamp) {
         let pmem = self.pmem();
         if let Some(mode) = change.mode {
@@ -282,6 +282,7 @@ impl<P: Platform> Inode<P> {
         }
         self.touch(&[CTIME], now);
         pmem.flush(self.raw, GOOD_OLD_INODE_SIZE.into());
+        pmem.fence();
     }
 }
 

@@ -15,6 +15,7 @@ use super::layout::*;
 use super::times::CTIME;
 use crate::error::{Errno, Result, Unsupported};
 use crate::platform::Platform;
+use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged, fence_all};
 use crate::vfs::FileKind;
 use alloc::sync::Arc;
@@ -70,8 +71,10 @@ impl<P: Platform> Inode<P> {
             self.raise_links()?.flush(self.pmem()).unfenced();
         }
         let (prepared, target) = fence_all(self.pmem(), (prepared, target));
-        // 4. The name.
-        self.publish_entry(prepared, target)
+        // 4. The name; durable on return.
+        self.publish_entry(prepared, target)?;
+        self.pmem().fence();
+        Ok(())
     }
 
     /// Gives a new directory, which nobody knows yet, its entries `.` and `..`.
@@ -114,12 +117,12 @@ impl<P: Platform> Inode<P> {
         }
         {
             let _exclusive = child.mapping.exclusive();
-            self.remove_name(&found, &child).unfenced();
+            self.remove_name(&found, &child).fence(self.pmem()).into_fact();
         }
         Ok(child)
     }
 
-    /// Takes a name out, durably, then the link. Both inode locks are held exclusively.
+    /// Takes a name out, durably, then the link, which the caller fences. Both inode locks are held exclusively.
     fn remove_name(&self, found: &Found, child: &Self) -> Staged<(), InFlight> {
         let pmem = self.pmem();
         let gone: Staged<_, Clean> = self.take_out(found).flush(pmem).fence(pmem);
@@ -156,7 +159,7 @@ impl<P: Platform> Inode<P> {
             // `.` goes with the directory: no link is left.
             self.remove_name(&found, &child).unfenced();
             child.store_links(0).flush(pmem).unfenced();
-            self.lower_links().flush(pmem).unfenced();
+            self.lower_links().flush(pmem).fence(pmem).into_fact();
         }
         Ok(child)
     }

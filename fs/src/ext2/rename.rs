@@ -170,7 +170,7 @@ impl<P: Platform> Ext2<P> {
                 let prepared = match to.prepare(room, new, raised.fact()) {
                     Ok(prepared) => prepared,
                     Err(error) => {
-                        source.store_links(links).flush(pmem).unfenced();
+                        source.store_links(links).flush(pmem).fence(pmem).into_fact();
                         return Err(error);
                     }
                 };
@@ -207,6 +207,7 @@ impl<P: Platform> Ext2<P> {
             let left = if is_dir { 0 } else { target.links().saturating_sub(1) };
             target.store_links(left).flush(pmem).unfenced();
         }
+        pmem.fence();
         Ok(())
     }
 }

@@ -61,7 +61,8 @@ impl<P: Platform> Inode<P> {
         }
     }
 
-    /// Stores `now` into each of `times`, and flushes.
+    /// Stores `now` into each of `times`, and flushes. A write fault leaves it at that: a time is advisory, and a crash
+    /// may bring back an earlier one.
     #[inline]
     pub(super) fn touch(&self, times: &[Time], now: Timestamp) {
         times.iter().for_each(|&time| self.store_time(time, now));

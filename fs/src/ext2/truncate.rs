@@ -66,16 +66,23 @@ impl<P: Platform> Inode<P> {
             return Err(Errno::FileTooBig.into());
         }
         let exclusive = self.mapping.exclusive();
+        let result = self.resize(exclusive.alloc_ok(), size);
+        self.touch(&[MTIME, CTIME], self.fs.platform.now());
+        self.pmem().fence();
+        result
+    }
+
+    fn resize(&self, ok: AllocOk<'_>, size: u64) -> Result<()> {
         let old = self.load_size();
         if size > old {
             self.zero_gap(old, size)?;
             self.pmem().fence();
-            self.store_size(size)?;
+            self.store_size(size)
         } else if size < old {
-            self.shrink(exclusive.alloc_ok(), size)?;
+            self.shrink(ok, size)
+        } else {
+            Ok(())
         }
-        self.touch(&[MTIME, CTIME], self.fs.platform.now());
-        Ok(())
     }
 
     fn shrink(&self, ok: AllocOk<'_>, size: u64) -> Result<()> {
@@ -204,7 +211,9 @@ impl<P: Platform> Inode<P> {
         self.release_xattrs()?;
         // 3. The inode, which is durably without a name and blocks.
         pmem.fence();
-        self.fs.free_inode(self.ino, self.kind)
+        self.fs.free_inode(self.ino, self.kind)?;
+        pmem.fence();
+        Ok(())
     }
 
     fn release_xattrs(&self) -> Result<()> {

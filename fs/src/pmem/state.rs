@@ -86,7 +86,7 @@ impl<T> Staged<T, InFlight> {
         Staged { fact: f(self.fact, other.fact), offset: self.offset, len: self.len, state: PhantomData }
     }
 
-    /// Leaves the fence to a later one (msync, fsync, the next ordered step).
+    /// Leaves the fence to a later one of the same operation, on the same CPU: another CPU's does not land it.
     pub fn unfenced(self) -> T {
         self.fact
     }

@@ -49,6 +49,11 @@ pub trait FileSystem<P: Platform>: Send + Sync {
 
 /// A file, directory or other inode.
 ///
+/// # Durability
+/// A function that changes metadata makes the change durable before it lets go of its lock, so that it is durable on
+/// return, and a sync need not know which CPU made it (docs/decisions/0005). What is left to a sync: stores through
+/// mappings, and the times that [`start_write_fault`](Inode::start_write_fault) stores.
+///
 /// # Locking
 /// The functions under *Copying* and *Names* take the inode lock (`dax_sem`) themselves; those under *Mapping* are
 /// called under it and are given the proof.
@@ -74,19 +79,20 @@ pub trait Inode<P: Platform>: Send + Sync {
     /// nothing. What it returns is true as long as the lock is held.
     fn block(&self, lock: Held<'_>, page: u64) -> Result<Option<u64>>;
     /// As [`block`](Inode::block), but fills a hole: allocates a block, makes its zeros durable, then publishes the
-    /// pointer. The pointer itself is flushed, and durable at the next fence. The flag tells whether it allocated.
+    /// pointer, which is durable on return too (what `MAP_SYNC` asks for). The flag tells whether it allocated.
     fn allocate(&self, ok: AllocOk<'_>, page: u64) -> Result<(u64, bool)>;
-    /// A write fault is about to happen: updates the times, refuses on a read-only file system. Takes no lock.
+    /// A write fault is about to happen: updates the times, refuses on a read-only file system. Takes no lock. The times
+    /// are flushed, not waited for: they are advisory.
     fn start_write_fault(&self) -> Result<()>;
-    /// Makes the inode's metadata durable (all of it was flushed when stored: one fence does).
+    /// Waits for everything that this CPU flushed: mapped pages, and times. Metadata needs no commit.
     fn commit(&self);
 
     // -- Copying -----------------------------------------------------------------------------------------------
 
     /// Reads at byte `offset`; returns how many bytes there were (0 at or beyond the end). Holes read as zeros.
     fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<usize>;
-    /// Writes at byte `offset`, allocating and growing as needed. The data is durable on return, its metadata at the
-    /// next [`commit`](Inode::commit). Returns how many bytes were written: fewer only when space ran out after some.
+    /// Writes at byte `offset`, allocating and growing as needed: durable on return. Returns how many bytes were
+    /// written: fewer only when space ran out, or a contradiction in the image was met, after some.
     fn write_at(&self, offset: u64, from: &[u8]) -> Result<usize>;
     /// Sets the size. Shrinking unmaps and frees what lies beyond; the tail of the last page reads as zeros.
     fn truncate(&self, size: u64) -> Result<()>;

@@ -1,0 +1,142 @@
+//! What an operation did to metadata is durable when it returns, on the CPU that it ran on: a sync, or an unmount, on
+//! another CPU lands none of its flushes.
+//!
+//! The watcher knows of several CPUs, one a thread: a fence lands what the same thread flushed, nothing else.
+
+mod common;
+
+use common::rig::Rig;
+use common::spy::{Spy, Touch};
+use common::{
+    BLOCK, Image, View, create, mkdir, mount, pattern, read_all, read_range, rename, rmdir, unlink, write,
+};
+use fs::dax::Outcome;
+use fs::ext2::Ext2;
+use fs::platform::Platform;
+use fs::pmem::ram::Ram;
+use fs::sim::Machine;
+use fs::vfs::SetAttr;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
+
+const LINE: usize = 64;
+
+/// What the CPUs see, and what is certain to be in the memory.
+struct Cpus {
+    live: Vec<u8>,
+    durable: Vec<u8>,
+    in_flight: HashMap<ThreadId, Vec<(usize, Vec<u8>)>>,
+}
+
+impl Cpus {
+    fn see(&mut self, touch: &Touch<'_>) {
+        match *touch {
+            Touch::Load => {}
+            Touch::Store(offset, bytes) => self.store(offset, bytes),
+            Touch::Stream(offset, bytes) => {
+                self.store(offset, bytes);
+                self.flush(offset, bytes.len() as u64);
+            }
+            Touch::Flush(offset, len) => self.flush(offset, len),
+            Touch::Fence => {
+                for (line, content) in self.in_flight.remove(&std::thread::current().id()).unwrap_or_default()
+                {
+                    self.durable[line..line + LINE].copy_from_slice(&content);
+                }
+            }
+        }
+    }
+
+    fn store(&mut self, offset: u64, bytes: &[u8]) {
+        self.live[offset as usize..offset as usize + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn flush(&mut self, offset: u64, len: u64) {
+        let mine = self.in_flight.entry(std::thread::current().id()).or_default();
+        for line in (offset as usize / LINE * LINE..(offset + len) as usize).step_by(LINE) {
+            mine.push((line, self.live[line..line + LINE].to_vec()));
+        }
+    }
+}
+
+/// A machine over `image`, and its watcher.
+fn watched(image: &Image) -> (Arc<Mutex<Cpus>>, Rig<Spy>) {
+    let bytes = image.bytes();
+    let cpus = Cpus { live: bytes.clone(), durable: bytes.clone(), in_flight: HashMap::new() };
+    let cpus = Arc::new(Mutex::new(cpus));
+    let watching = cpus.clone();
+    (cpus, Rig::new(Spy::new(&bytes, move |touch| watching.lock().expect("the watcher").see(&touch))))
+}
+
+/// The file system as a power failure would leave it now.
+fn after_crash(cpus: &Mutex<Cpus>) -> Arc<Ext2<Machine>> {
+    mount(Machine::new(Ram::from_bytes(&cpus.lock().expect("the watcher").durable)))
+}
+
+fn on_another_cpu<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    std::thread::scope(|scope| scope.spawn(work).join().expect("the other CPU"))
+}
+
+#[test]
+fn msync_finds_the_pointer_that_another_cpu_stored_durable() {
+    let image = Image::new(512);
+    common::session(&image, |fs| create(fs, "f").truncate(8 * BLOCK).expect("truncate"));
+    let (cpus, rig) = watched(&image);
+    let fs = mount(rig);
+    let view = View::new(&common::at(&fs, "f"), 0..8);
+    on_another_cpu(|| view.store(3 * BLOCK, b"hello").expect("store"));
+    assert_eq!(view.msync(), Ok(1));
+    assert_eq!(read_range(&*common::at(&after_crash(&cpus), "f"), 3 * BLOCK, 5), b"hello");
+}
+
+#[test]
+fn fsync_finds_the_size_that_another_cpu_stored_durable() {
+    let image = Image::new(512);
+    common::session(&image, |fs| drop(create(fs, "f")));
+    let (cpus, rig) = watched(&image);
+    let fs = mount(rig);
+    let file = common::at(&fs, "f");
+    on_another_cpu(|| write(&*file, 0, b"hello"));
+    fs::dax::fsync(&*file).expect("fsync");
+    assert_eq!(read_all(&*common::at(&after_crash(&cpus), "f")), b"hello");
+}
+
+#[test]
+fn every_operation_is_durable_on_return_for_a_known_number_of_fences() {
+    let image = Image::new(512);
+    common::session(&image, |fs| {
+        write(&*create(fs, "old"), 0, &pattern(1, BLOCK as usize));
+        drop(mkdir(fs, "d"));
+    });
+    let (cpus, rig) = watched(&image);
+    let fs = mount(rig.clone());
+    let file = common::at(&fs, "old");
+    let view = View::new(&file, 0..64);
+    let expect = |fences: u64, what: &str, work: &mut dyn FnMut()| {
+        let before = rig.stats().pmem_fences.get();
+        work();
+        assert_eq!(rig.stats().pmem_fences.get() - before, fences, "fences of: {what}");
+        let cpus = cpus.lock().expect("the watcher");
+        let lost = (0..cpus.live.len()).find(|&at| cpus.live[at] != cpus.durable[at]);
+        assert_eq!(lost.map(|at| format!("{at:#x}")), None, "not durable after: {what}");
+    };
+    let page = pattern(2, BLOCK as usize);
+    expect(1, "overwrite 4 KiB", &mut || write(&*file, 0, &page));
+    expect(3, "append 4 KiB", &mut || write(&*file, BLOCK, &page));
+    expect(2, "grow", &mut || file.truncate(20 * BLOCK).expect("truncate"));
+    expect(2, "write 4 KiB into a hole", &mut || write(&*file, 5 * BLOCK, &page));
+    expect(2, "fault with allocation", &mut || assert_eq!(view.fault(7, true), Ok(Outcome::Allocated)));
+    expect(3, "shrink", &mut || file.truncate(BLOCK).expect("truncate"));
+    let mode = SetAttr { mode: Some(0o600), ..SetAttr::default() };
+    expect(1, "chmod", &mut || file.set_attr(&mode).expect("set_attr"));
+    expect(2, "create", &mut || drop(create(&fs, "new")));
+    expect(4, "mkdir", &mut || drop(mkdir(&fs, "sub")));
+    expect(4, "rename, new name", &mut || rename(&fs, "new", "d/new").expect("rename"));
+    expect(4, "unlink, an empty file freed", &mut || unlink(&fs, "d/new").expect("unlink"));
+    expect(5, "rmdir", &mut || rmdir(&fs, "sub").expect("rmdir"));
+    expect(2, "unlink, a file that is open", &mut || unlink(&fs, "old").expect("unlink"));
+    drop(view);
+    let mut last = Some(file);
+    expect(3, "the last handle of a file without a name", &mut || drop(last.take()));
+}
