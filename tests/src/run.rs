@@ -2,12 +2,15 @@
 
 use crate::image::Image;
 use std::ffi::OsStr;
+use std::fs::File;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A run being put together.
 pub struct Run {
     command: Command,
     script: String,
+    stdin: Option<File>,
 }
 
 /// What came of a run.
@@ -26,7 +29,14 @@ impl Run {
         let mut command = crate::qemu_run();
         // The build is test.sh's business; a run that hangs must not hang the suite.
         command.args(["--no-build", "--timeout", "300", "--exec", script]);
-        Self { command, script: script.to_owned() }
+        Self { command, script: script.to_owned(), stdin: None }
+    }
+
+    /// As [`new`](Run::new), with the script in a file: one that is too long for a command line.
+    pub fn from_file(script: &Path) -> Self {
+        let mut run = Self::new("-");
+        run.stdin = Some(File::open(script).expect("the script can be read"));
+        run
     }
 
     /// Adds an NVDIMM backed by `image`.
@@ -42,7 +52,7 @@ impl Run {
 
     /// Runs it and hands over whatever came of it.
     pub fn outcome(mut self) -> Outcome {
-        let output = self.command.stdin(Stdio::null()).output();
+        let output = self.command.stdin(self.stdin.take().map_or_else(Stdio::null, Stdio::from)).output();
         let output = output.expect("qemu-run.sh starts");
         Outcome {
             status: output.status.code().unwrap_or(-1),

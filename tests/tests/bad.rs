@@ -22,6 +22,19 @@ fn not_started(run: Run, part: &str) {
     assert!(line.starts_with("qemu-run.sh: ") && line.contains(part), "{line}");
 }
 
+/// An SPA range structure of the NFIT: 64 MiB of persistent memory at `base`.
+fn spa_range(index: u16, base: u64) -> Vec<u8> {
+    let persistent_memory: u128 = 0xdb8c_b718_330d_43ac_4074_b4f3_66f0_d379;
+    let mut bytes = vec![0, 0, 56, 0];
+    bytes.extend(index.to_le_bytes());
+    bytes.extend([0; 10]);
+    bytes.extend(persistent_memory.to_le_bytes());
+    bytes.extend(base.to_le_bytes());
+    bytes.extend((64_u64 << 20).to_le_bytes());
+    bytes.extend(8_u64.to_le_bytes());
+    bytes
+}
+
 #[test]
 fn no_nvdimm() {
     let run = || Run::new("ls /").args(["--pmem", "none"]);
@@ -57,7 +70,11 @@ fn an_unknown_incompatible_feature_is_refused() {
 #[test]
 fn a_truncated_image() {
     let image = Image::ext2(64 * MIB);
-    fs::OpenOptions::new().write(true).open(image.path()).and_then(|file| file.set_len(32 * MIB)).expect("shorter");
+    fs::OpenOptions::new()
+        .write(true)
+        .open(image.path())
+        .and_then(|file| file.set_len(32 * MIB))
+        .expect("shorter");
     let before = image.digest();
     let line = Run::new("ls /").pmem(&image).fails(1);
     assert!(line.contains("67108864") && line.contains("33554432"), "{line}");
@@ -111,7 +128,11 @@ fn accesses_that_no_file_can_serve_are_errors_and_the_kernel_lives_on() {
     let lines: Vec<&str> = outcome.stderr.lines().collect();
     assert_eq!(lines.len(), 5, "{}", outcome.stderr);
     assert!(lines[0].contains("read fault at 0xdead0000: nothing is mapped there"), "{}", lines[0]);
-    assert!(lines[1].contains("read fault at 0x") && lines[1].ends_with(": beyond the end of the file"), "{}", lines[1]);
+    assert!(
+        lines[1].contains("read fault at 0x") && lines[1].ends_with(": beyond the end of the file"),
+        "{}",
+        lines[1]
+    );
     assert!(lines[2].contains("write fault at 0x") && lines[2].contains("r--"), "{}", lines[2]);
     assert!(lines[3].contains("read fault at 0x0: nothing is mapped there"), "{}", lines[3]);
     assert!(lines[4].contains("read fault at 0xffff800000000000: nothing is mapped there"), "{}", lines[4]);
@@ -201,22 +222,84 @@ fn a_firmware_table_that_lies() {
     let zero_length = nfit(&[&[1, 0, 0, 0]]);
     let too_long = nfit(&[&[0, 0, 56, 0, 1, 2, 3, 4]]);
     // Persistent memory twice at the same place.
-    let range = |index: u16, base: u64| {
-        let mut bytes = vec![0, 0, 56, 0];
-        bytes.extend(index.to_le_bytes());
-        bytes.extend([0; 10]);
-        bytes.extend([0x79, 0xd3, 0xf0, 0x66, 0xf3, 0xb4, 0x74, 0x40, 0xac, 0x43, 0x0d, 0x33, 0x18, 0xb7, 0x8c, 0xdb]);
-        bytes.extend(base.to_le_bytes());
-        bytes.extend((64_u64 << 20).to_le_bytes());
-        bytes.extend(8_u64.to_le_bytes());
-        bytes
-    };
-    let overlap = nfit(&[&range(1, 8 << 30), &range(2, (8 << 30) + (32 << 20))]);
+    let overlap = nfit(&[&spa_range(1, 8 << 30), &spa_range(2, (8 << 30) + (32 << 20))]);
     for (outcome, part) in [(zero_length, "length is 0"), (too_long, "only 8 bytes"), (overlap, "overlap")] {
         assert_eq!(outcome.status, 1, "{part}: {}", outcome.stderr);
         assert_eq!(outcome.stderr.lines().count(), 1, "{part}: {}", outcome.stderr);
-        assert!(outcome.stderr.starts_with("nfit: ") && outcome.stderr.contains(part), "{part}: {}", outcome.stderr);
+        assert!(
+            outcome.stderr.starts_with("nfit: ") && outcome.stderr.contains(part),
+            "{part}: {}",
+            outcome.stderr
+        );
     }
+}
+
+#[test]
+fn a_region_that_cannot_be_used_is_named_and_the_kernel_boots() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |structures: &[Vec<u8>]| {
+        let path = folder.path().join("nfit.bin");
+        fs::write(&path, [vec![0; 4], structures.concat()].concat()).expect("a file");
+        let table = format!("sig=NFIT,rev=1,data={}", path.display());
+        Run::new("nfit; ls /").args(["-k", "--pmem", "none", "--", "-acpitable", &table]).outcome()
+    };
+    // Where no CPU can address it; where RAM is; where the APIC's registers are.
+    for (base, why) in [
+        (0x2000_0000_0000, "outside"),
+        (0x10_0000, "the memory map says its addresses are RAM"),
+        (0xfee0_0000, "devices are at its addresses"),
+    ] {
+        let outcome = run(&[spa_range(1, base)]);
+        assert_eq!(outcome.status, 1, "{base:#x}: {}", outcome.stderr);
+        let lines: Vec<&str> = outcome.stderr.lines().collect();
+        assert_eq!(lines.len(), 2, "{base:#x}: {}", outcome.stderr);
+        assert!(lines[0].starts_with("nfit: region 1: not used: ") && lines[0].contains(why), "{}", lines[0]);
+        assert!(
+            lines[1].starts_with("ls: /: not mounted: pmem0: ") && lines[1].contains(why),
+            "{}",
+            lines[1]
+        );
+    }
+}
+
+#[test]
+fn memory_that_runs_out_under_mappings_is_an_error_and_comes_back() {
+    let image = Image::ext2(64 * MIB);
+    // A read in every 2 MiB of a sparse file takes a page-table page each, until there is none.
+    let mut script = String::from("truncate -s 100g /big; mmap -r /big\n");
+    for step in 0..12_000_u64 {
+        script += &format!("peek {:#x} 1\n", (1_u64 << 40) + step * (2 << 20));
+    }
+    script += "munmap 0x10000000000\nmmap -r /big\npeek 0x10000000000 1; echo alive";
+    let file = image.folder().join("script");
+    fs::write(&file, script).expect("the script");
+    let outcome = Run::from_file(&file).pmem(&image).args(["-k", "--mem", "40M"]).outcome();
+    assert_eq!(outcome.status, 1, "{}", outcome.stderr);
+    let mut errors = outcome.stderr.lines();
+    assert!(errors.all(|line| line.ends_with(": cannot allocate memory")), "{}", outcome.stderr);
+    assert!(outcome.text().ends_with("alive\n"), "{}", outcome.text().lines().last().unwrap_or_default());
+    image.expect_clean();
+}
+
+#[test]
+fn a_store_that_runs_into_nothing_keeps_every_byte_before_it() {
+    let image = Image::ext2(16 * MIB);
+    let script = "truncate -s 4096 /one; mmap /one; poke 0x10000000ffb 1 2 3 4 5 6 7 8; peek 0x10000000ff8 8";
+    let outcome = Run::new(script).pmem(&image).args(["-k"]).outcome();
+    assert_eq!(outcome.status, 1);
+    assert!(outcome.stderr.contains("write fault at 0x10000001000: "), "{}", outcome.stderr);
+    assert!(outcome.text().contains("00 00 00 01 02 03 04 05"), "{}", outcome.text());
+}
+
+#[test]
+fn names_cannot_forge_an_error_line_nor_output_feed_itself() {
+    let image = Image::ext2(16 * MIB);
+    assert_eq!(
+        Run::new("cat \"/a\nls: forged\"").pmem(&image).fails(1),
+        "cat: /a?ls: forged: no such file or directory"
+    );
+    let line = Run::new("echo text > /f; cat /f >> /f").pmem(&image).fails(1);
+    assert_eq!(line, "cat: /f: input file is output file");
 }
 
 #[test]

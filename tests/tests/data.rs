@@ -94,8 +94,8 @@ fn a_sparse_file_reads_as_zeros_where_it_has_no_blocks() {
         file.write_all_at(b"X", place).expect("a byte");
     }
     let image = Image::ext2_of(64 * MIB, tree.path());
-    let script = places
-        .map(|place| format!("io -r -c 'pread -v {place} 2' -c 'pread -v {} 2' /sparse", place - 4096));
+    let script =
+        places.map(|place| format!("io -r -c 'pread -v {place} 2' -c 'pread -v {} 2' /sparse", place - 4096));
     let printed = Run::new(&script.join("\n")).pmem(&image).ok();
     let bytes: Vec<&str> =
         printed.lines().filter_map(|line| line.split("  ").nth(1)).map(str::trim).collect();

@@ -42,7 +42,8 @@ fn the_platforms_promise_is_read_and_decides_about_flushing() {
         let image = Image::ext2(16 * MIB);
         let script = "stats reset; io -f -c 'pwrite -q 0 4k' -c 'mmap 0 4k' -c 'mwrite 0 4k' -c 'msync 0 4k' /f; nfit; stats pmem";
         let printed = Run::new(script).pmem(&image).args(args).ok();
-        let flushed = printed.lines().find_map(|line| line.strip_prefix("pmem.lines-flushed ")).map(str::to_owned);
+        let flushed =
+            printed.lines().find_map(|line| line.strip_prefix("pmem.lines-flushed ")).map(str::to_owned);
         image.expect_clean();
         (printed, flushed.and_then(|count| count.parse::<u64>().ok()).expect("a number"))
     };

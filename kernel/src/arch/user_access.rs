@@ -12,6 +12,7 @@ use core::arch::global_asm;
 use core::fmt;
 
 use crate::mm::fault::{self, Refusal};
+use crate::mm::frames::FRAME;
 use crate::mm::layout::TASK_END;
 
 /// An access that was refused.
@@ -151,36 +152,51 @@ pub(crate) fn store_u8(at: u64, value: u8) -> Result<(), FaultAt> {
     outcome(unsafe { user_store_u8(at, u64::from(value)) }, true).map(|_| ())
 }
 
+/// Calls `f` with the position and length of each part of `bytes` bytes from task address `at` on that lies in one
+/// page: a word that straddled two would be refused with bytes of the good one.
+fn by_page(
+    at: u64,
+    bytes: usize,
+    mut f: impl FnMut(usize, usize) -> Result<u64, FaultAt>,
+) -> Result<(), FaultAt> {
+    let mut done = 0;
+    while done < bytes {
+        let room = FRAME - (at + done as u64) % FRAME;
+        let len = (bytes - done).min(room as usize);
+        f(done, len)?;
+        done += len;
+    }
+    Ok(())
+}
+
 /// Copies from a task to the kernel.
 pub(crate) fn load(to: &mut [u8], from: u64) -> Result<(), FaultAt> {
     check(from, to.len(), false)?;
-    // SAFETY: `to` is ours to write, and `from` as in `load_u64`.
-    outcome(unsafe { user_copy(to.as_mut_ptr() as u64, from, to.len() as u64) }, false).map(|_| ())
+    by_page(from, to.len(), |at, len| {
+        let part = &mut to[at..at + len];
+        // SAFETY: `part` is ours to write, and `from` as in `load_u64`.
+        outcome(unsafe { user_copy(part.as_mut_ptr() as u64, from + at as u64, len as u64) }, false)
+    })
 }
 
 /// Copies from the kernel to a task.
 pub(crate) fn store(to: u64, from: &[u8]) -> Result<(), FaultAt> {
     check(to, from.len(), true)?;
-    // SAFETY: `from` is readable, and `to` as in `load_u64`.
-    outcome(unsafe { user_copy(to, from.as_ptr() as u64, from.len() as u64) }, true).map(|_| ())
-}
-
-/// Copies from one task address to another, both in the current address space. `write` in the error says
-/// which of the two was refused.
-pub(crate) fn copy(to: u64, from: u64, bytes: usize) -> Result<(), FaultAt> {
-    check(to, bytes, true)?;
-    check(from, bytes, false)?;
-    // SAFETY: as in `load_u64`, twice.
-    let result = outcome(unsafe { user_copy(to, from, bytes as u64) }, false).map(|_| ());
-    let stored = |address: u64| (to..to + bytes as u64).contains(&address);
-    result.map_err(|fault| FaultAt { write: stored(fault.address), ..fault })
+    by_page(to, from.len(), |at, len| {
+        let part = &from[at..at + len];
+        // SAFETY: `part` is readable, and `to` as in `load_u64`.
+        outcome(unsafe { user_copy(to + at as u64, part.as_ptr() as u64, len as u64) }, true)
+    })
 }
 
 /// Stores the same byte `bytes` times.
 pub(crate) fn fill(to: u64, byte: u8, bytes: usize) -> Result<(), FaultAt> {
     check(to, bytes, true)?;
-    // SAFETY: as in `load_u64`.
-    outcome(unsafe { user_fill(to, u64::from(byte) * 0x0101_0101_0101_0101, bytes as u64) }, true).map(|_| ())
+    let pattern = u64::from(byte) * 0x0101_0101_0101_0101;
+    by_page(to, bytes, |at, len| {
+        // SAFETY: as in `load_u64`.
+        outcome(unsafe { user_fill(to + at as u64, pattern, len as u64) }, true)
+    })
 }
 
 /// The access a page-fault error code describes, as this module's errors spell it.
