@@ -60,9 +60,14 @@ impl<P: Platform> Cache<P> {
         self.shard(inode.ino).lock().remove(&inode.ino);
     }
 
-    /// True if no inode is in memory.
-    pub(super) fn is_empty(&self) -> bool {
-        self.shards.iter().all(|shard| shard.lock().is_empty())
+    /// Calls `f` if no inode is in memory; none comes into it meanwhile. True if it was called.
+    pub(super) fn if_empty(&self, f: impl FnOnce()) -> bool {
+        let shards = self.shards.each_ref().map(|shard| shard.lock());
+        let empty = shards.iter().all(|shard| shard.is_empty());
+        if empty {
+            f();
+        }
+        empty
     }
 
     /// Calls `f` with each inode in memory, no lock held.

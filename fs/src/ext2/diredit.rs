@@ -127,6 +127,7 @@ impl<P: Platform> Inode<P> {
                 if size >= MAX_DIR_SIZE {
                     return Err(Errno::NoSpace.into());
                 }
+                self.trim(size)?;
                 compose(target.ino, BLOCK as u16);
                 Prepared::NewBlock(self.fresh_dir_block(size / BLOCK, &buffer[..len])?)
             }

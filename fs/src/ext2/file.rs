@@ -49,6 +49,9 @@ impl<P: Platform> Inode<P> {
         if offset + from.len() as u64 > i32::MAX as u64 {
             self.fs.need_large_file()?;
         }
+        if offset + from.len() as u64 > size {
+            self.trim(size)?;
+        }
         // 1. Bytes between the old end and the new data may hold anything: zeros.
         if offset > size {
             self.zero_gap(size, offset)?;

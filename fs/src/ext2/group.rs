@@ -9,6 +9,7 @@ use super::layout::*;
 use crate::error::{Corrupt, Result};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
+use core::sync::atomic::Ordering::Relaxed;
 
 /// What is remembered of a group in DRAM.
 #[derive(Debug, Default)]
@@ -110,15 +111,32 @@ impl<P: Platform> Ext2<P> {
 
     /// True if `block`, which is below `blocks_count`, holds structures of the file system itself, going by its group's
     /// descriptor as it stands: no pointer of a file may lead there.
+    ///
+    /// Every pointer followed is asked about, so the usual answer is quick: mke2fs puts a group's structures in front,
+    /// and once that is known of a group, a block further back needs no look at the descriptor.
     #[inline]
     pub(super) fn holds_structures(&self, block: u32) -> bool {
-        let (sb, pmem) = (&self.sb, self.pmem());
         let index = self.group_of_block(block);
-        let desc = self.desc(index);
-        block.wrapping_sub(pmem.load_u32(desc + BG_INODE_TABLE)) < sb.inode_table_blocks
-            || block == pmem.load_u32(desc + BG_BLOCK_BITMAP)
-            || block == pmem.load_u32(desc + BG_INODE_BITMAP)
-            || sb.in_backup(index, block - sb.group_start(index))
+        let relative = block - self.sb.group_start(index);
+        let compact = self.compact.get(index as usize).is_some_and(|compact| compact.load(Relaxed));
+        !(compact && relative >= self.sb.structure_blocks()) && self.is_among_structures(index, block)
+    }
+
+    #[cold]
+    fn is_among_structures(&self, index: u32, block: u32) -> bool {
+        let (sb, pmem) = (&self.sb, self.pmem());
+        let (desc, start) = (self.desc(index), sb.group_start(index));
+        let table = pmem.load_u32(desc + BG_INODE_TABLE);
+        let bitmaps = [BG_BLOCK_BITMAP, BG_INODE_BITMAP].map(|field| pmem.load_u32(desc + field));
+        let in_front = |block: u32, count: u32| {
+            block.wrapping_sub(start).checked_add(count).is_some_and(|end| end <= sb.structure_blocks())
+        };
+        if in_front(table, sb.inode_table_blocks) && bitmaps.iter().all(|&bitmap| in_front(bitmap, 1)) {
+            self.compact[index as usize].store(true, Relaxed);
+        }
+        block.wrapping_sub(table) < sb.inode_table_blocks
+            || bitmaps.contains(&block)
+            || sb.in_backup(index, block - start)
     }
 
     /// The group that `block`, which is below `blocks_count`, belongs to.

@@ -15,6 +15,7 @@ use crate::pmem::state::{Dirty, Staged};
 use crate::vfs::{Attr, FileKind, Mapping, SetAttr};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::AtomicBool;
 
 /// An inode of a mounted ext2.
 pub struct Inode<P: Platform> {
@@ -26,6 +27,9 @@ pub struct Inode<P: Platform> {
     pub(super) mapping: Mapping<P>,
     /// The block-map mutex, with a hint where to look for the next block.
     pub(super) map_lock: Mutex<P, Goal>,
+    /// Nothing lies beyond `i_size`, though a crash or an error may have left something on this file system: see
+    /// [`trim`](Inode::trim).
+    pub(super) trimmed: AtomicBool,
 }
 
 /// The kind that `i_mode` tells.
@@ -103,7 +107,7 @@ impl<P: Platform> Ext2<P> {
             return Err(Corrupt::against("inode", ino.into(), "i_size is too large", size, limit).into());
         }
         let (mapping, map_lock) = (Mapping::new(), Mutex::<P, _>::new(Goal::default()));
-        Ok(Inode { fs, ino, raw, kind, mapping, map_lock })
+        Ok(Inode { fs, ino, raw, kind, mapping, map_lock, trimmed: AtomicBool::new(false) })
     }
 }
 
@@ -312,7 +316,7 @@ impl<P: Platform> Inode<P> {
 /// is noted on the file system.
 impl<P: Platform> Drop for Inode<P> {
     fn drop(&mut self) {
-        if self.links() == 0 && self.fs.check_writable().is_ok() {
+        if self.links() == 0 && self.fs.reason.is_none() {
             let result = self.release();
             // Its blocks and its number are leaked then, which hurts nobody.
             let _ = self.fs.noted(result);

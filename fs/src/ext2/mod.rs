@@ -95,6 +95,8 @@ pub struct Ext2<P: Platform> {
     platform: P,
     sb: SuperBlock,
     groups: Box<[Mutex<P, group::GroupState>]>,
+    /// Groups known to have all their own structures in front: see `group::holds_structures`.
+    compact: Box<[AtomicBool]>,
     cache: cache::Cache<P>,
     /// Held by renames between directories.
     rename: Mutex<P, ()>,

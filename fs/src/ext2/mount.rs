@@ -39,13 +39,15 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
     } else {
         sb.read_only_reason()
     };
-    let groups = (0..sb.group_count).map(|_| Mutex::<P, _>::new(GroupState::default())).collect();
+    let sb_groups = sb.group_count;
+    let groups = (0..sb_groups).map(|_| Mutex::<P, _>::new(GroupState::default())).collect();
     let now = platform.now().secs as u32;
     let fs = Arc::new_cyclic(|me| Ext2 {
         me: me.clone(),
         platform,
         sb,
         groups,
+        compact: (0..sb_groups).map(|_| AtomicBool::new(false)).collect(),
         cache: Cache::new(),
         rename: Mutex::<P, _>::new(()),
         xattrs: Mutex::<P, _>::new(()),
@@ -98,9 +100,10 @@ impl<P: Platform> Ext2<P> {
     /// Makes the superblock's counts right and everything stored so far durable.
     pub(super) fn sync_metadata(&self, state: Option<u16>) {
         let pmem = self.pmem();
+        let _lock = self.super_lock.lock();
+        // Looked at under the lock: an unmount that comes after has the last word.
         if self.check_writable().is_ok() || state.is_some() {
             let now = self.platform.now().secs as u32;
-            let _lock = self.super_lock.lock();
             let (blocks, inodes) = self.sum_free();
             pmem.store_u32(SUPERBLOCK + S_FREE_BLOCKS_COUNT, blocks);
             pmem.store_u32(SUPERBLOCK + S_FREE_INODES_COUNT, inodes);
@@ -120,10 +123,10 @@ impl<P: Platform> Ext2<P> {
     }
 
     pub(super) fn do_unmount(&self) -> Result<()> {
-        // 1. From here on nobody starts a change; whoever is in the middle of one holds a handle.
-        let was_frozen = self.frozen.swap(true, SeqCst);
-        if !self.cache.is_empty() {
-            self.frozen.store(was_frozen, SeqCst);
+        // 1. Whoever is in the middle of a change holds a handle. With none there, and none to come, it is frozen: a
+        //    refused unmount is never seen by anyone.
+        let mut was_frozen = false;
+        if !self.cache.if_empty(|| was_frozen = self.frozen.swap(true, SeqCst)) {
             return Err(Errno::Busy.into());
         }
         // 2. The state that was found, unless there is more to say.

@@ -37,11 +37,15 @@ impl<P: Platform> Ext2<P> {
         // Numbers that lead to no directory are the caller's mistake, not the image's.
         let directory = |ino: u64| -> Result<Arc<Inode<P>>> {
             let ino = u32::try_from(ino).map_err(|_| Errno::NotFound)?;
-            Ok(self.inode(ino).map_err(|_| Errno::NotFound)?)
+            // A name leads to a directory, and holds it, on its way here; what is wrong with it is the image's fault.
+            let exists = (1..=self.sb.inodes_count).contains(&ino) && self.inode_in_use(ino)?;
+            if exists { self.inode(ino) } else { Err(Errno::NotFound.into()) }
         };
         let (from, to) = (directory(old_dir)?, directory(new_dir)?);
         from.expect_dir()?;
         to.expect_dir()?;
+        // Once more, now that there are handles: from here on no unmount comes in between.
+        self.check_writable()?;
         // Handles are dropped after every lock: an inode may go with them.
         let (mut moved, mut replaced) = (None, None);
         if from.ino == to.ino {

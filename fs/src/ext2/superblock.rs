@@ -247,6 +247,12 @@ impl SuperBlock {
         relative < self.backup_blocks() && self.has_super(group)
     }
 
+    /// Blocks at the front of a group that hold all of its structures if they are packed there, as mke2fs does.
+    #[inline]
+    pub fn structure_blocks(&self) -> u32 {
+        self.backup_blocks() + 2 + self.inode_table_blocks
+    }
+
     /// First block of `group`.
     #[inline]
     pub fn group_start(&self, group: u32) -> u32 {

@@ -7,6 +7,8 @@
 //! 3. the pointers, durable;
 //! 4. the bitmap bits.
 //!
+//! Growing starts with a look beyond the end where a crash may have left something: [`Inode::trim`].
+//!
 //! # Locking
 //! Under the inode lock, held exclusively (or the inode is nobody's any more); takes group mutexes.
 
@@ -19,6 +21,7 @@ use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Staged};
 use crate::vfs::{AllocOk, FileKind};
+use core::sync::atomic::Ordering::Relaxed;
 
 /// The fact that pointers were cleared: what they led to can be freed.
 #[derive(Debug)]
@@ -75,6 +78,7 @@ impl<P: Platform> Inode<P> {
     fn resize(&self, ok: AllocOk<'_>, size: u64) -> Result<()> {
         let old = self.load_size();
         if size > old {
+            self.trim(old)?;
             self.zero_gap(old, size)?;
             self.pmem().fence();
             self.store_size(size)
@@ -98,6 +102,22 @@ impl<P: Platform> Inode<P> {
         self.cut(first)
     }
 
+    /// Before the file or directory becomes longer than `size`: frees blocks beyond it, which a crash between a pointer
+    /// and the size, or a truncation that failed, may have left. Otherwise what was cut, or never was in the file,
+    /// would appear in it. Costs nothing on a file system that was clean and met no errors; else once an inode. Under
+    /// the inode lock, held exclusively; durable.
+    ///
+    /// # Errors
+    /// What lies there contradicts itself: the file must not become longer.
+    pub(super) fn trim(&self, size: u64) -> Result<()> {
+        if (self.fs.was_clean() && !self.fs.met_errors()) || self.trimmed.load(Relaxed) {
+            return Ok(());
+        }
+        self.cut(size.div_ceil(BLOCK))?;
+        self.trimmed.store(true, Relaxed);
+        Ok(())
+    }
+
     /// Frees every block from page `first` on, and indirect blocks that become empty.
     fn cut(&self, first: u64) -> Result<()> {
         let mut freed = Freed::default();
@@ -114,6 +134,9 @@ impl<P: Platform> Inode<P> {
         let units = freed.total.saturating_mul((BLOCK / 512) as u32);
         pmem.store_u32(self.raw + I_BLOCKS, pmem.load_u32(self.raw + I_BLOCKS).saturating_sub(units));
         pmem.flush(self.raw + I_BLOCKS, 4);
+        if result.is_err() {
+            self.trimmed.store(false, Relaxed);
+        }
         result
     }
 
