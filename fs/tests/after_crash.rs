@@ -132,6 +132,9 @@ fn a_refused_unmount_leaks_nothing() {
     let image = Image::new(2048);
     let machine = image.machine();
     let fs = mount(machine.clone());
+    // Held from before the first unmount on: every one must be refused.
+    let held = fs.root().unwrap();
+    let root = &held;
     let stop = std::sync::atomic::AtomicBool::new(false);
     let spurious = std::thread::scope(|s| {
         let t = s.spawn(|| {
@@ -140,7 +143,6 @@ fn a_refused_unmount_leaks_nothing() {
                 std::thread::yield_now();
             }
         });
-        let root = fs.root().unwrap();
         let mut spurious = 0;
         for _ in 0..20_000 {
             match root.create(b"t", FileKind::File, 0o644) {
@@ -158,6 +160,7 @@ fn a_refused_unmount_leaks_nothing() {
         spurious
     });
     assert_eq!(spurious, 0);
+    drop(held);
     fs.unmount().unwrap();
     drop(fs);
     image.store(&machine);

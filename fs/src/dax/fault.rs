@@ -10,6 +10,7 @@ use crate::PAGE_SIZE;
 use crate::error::{Errno, Error, Result};
 use crate::platform::{Mapped, NoFrames, PageTables, Platform};
 use crate::pmem::Pmem;
+use crate::vfs::index::MAX_PAGES;
 use crate::vfs::{AllocOk, Held, Inode};
 
 /// A fault inside an area, whose rights were checked already.
@@ -122,7 +123,8 @@ fn attempt<P: Platform>(
     alloc_ok: Option<AllocOk<'_>>,
 ) -> Result<Attempt> {
     // The size is looked at under the lock: a truncation that has finished is seen, one to come waits.
-    if fault.page >= file.size(lock).div_ceil(PAGE_SIZE) {
+    // What the index cannot hold, no file system may make a file of: it is refused before the index is touched.
+    if fault.page >= file.size(lock).div_ceil(PAGE_SIZE).min(MAX_PAGES) {
         return Err(Errno::BeyondEnd.into());
     }
     let (place, fresh) = match (fault.write, alloc_ok) {

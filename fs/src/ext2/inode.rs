@@ -103,7 +103,8 @@ impl<P: Platform> Ext2<P> {
             FileKind::Symlink => BLOCK,
             _ => u64::MAX,
         };
-        if size > limit {
+        let torn = kind == FileKind::File && !self.was_clean() && size >> 32 == limit >> 32;
+        if size > limit && !torn {
             return Err(Corrupt::against("inode", ino.into(), "i_size is too large", size, limit).into());
         }
         let (mapping, map_lock) = (Mapping::new(), Mutex::<P, _>::new(Goal::default()));
@@ -145,7 +146,9 @@ impl<P: Platform> Inode<P> {
         if self.kind != FileKind::File {
             return low;
         }
-        u64::from(pmem.load_u32(self.raw + I_SIZE_HIGH)) << 32 | low
+        let size = u64::from(pmem.load_u32(self.raw + I_SIZE_HIGH)) << 32 | low;
+        // Between its halves a crash may leave a size above the limit, with the limit's upper half.
+        size.min(super::map::MAX_SIZE)
     }
 
     /// Stores `i_size` and flushes it, so that at no time a crash shows a size below both the old and the new

@@ -98,7 +98,7 @@ pub struct Ext2<P: Platform> {
     /// Groups known to have all their own structures in front: see `group::holds_structures`.
     compact: Box<[AtomicBool]>,
     cache: cache::Cache<P>,
-    /// Held by renames between directories.
+    /// Held by whoever locks two directories: renames and rmdir.
     rename: Mutex<P, ()>,
     /// Guards reference counts of attribute blocks.
     xattrs: Mutex<P, ()>,

@@ -145,6 +145,9 @@ impl<P: Platform> Inode<P> {
     }
 
     fn rmdir_locked(&self, name: &[u8]) -> Result<Arc<Self>> {
+        // Whoever locks a directory below another holds this: in a hostile circle of directories, two would wait for
+        // each other.
+        let _rename = self.fs.rename.lock();
         let _exclusive = self.mapping.exclusive();
         let found = self.expect_name(name)?;
         let child = self.named(&found.entry)?;

@@ -48,11 +48,12 @@ impl<P: Platform> Ext2<P> {
         self.check_writable()?;
         // Handles are dropped after every lock: an inode may go with them.
         let (mut moved, mut replaced) = (None, None);
+        // Within a directory too: a directory below it may be locked.
+        let _rename = self.rename.lock();
         if from.ino == to.ino {
             let _exclusive = from.mapping.exclusive();
             return self.rename_locked(&from, old, &to, new, None, &mut moved, &mut replaced);
         }
-        let _rename = self.rename.lock();
         // Which directory contains the other, and which of its children is on the way there?
         let above_to = self.way_up(&to, from.ino)?;
         let above_from = if above_to.is_some() { None } else { self.way_up(&from, to.ino)? };
