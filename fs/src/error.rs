@@ -56,7 +56,7 @@ pub enum Errno {
     CrossDevice,
     /// `ELOOP`
     Loop,
-    /// A mapped access at or beyond the page that holds the file's last byte (`SIGBUS`).
+    /// A mapped access beyond the page that holds the file's last byte (`SIGBUS`).
     BeyondEnd,
 }
 

@@ -12,9 +12,11 @@ use lock_api::{RawMutex, RawRwLock};
 pub trait Platform: Sized + Send + Sync + 'static {
     /// The region the file system is on.
     type Pmem: Pmem;
-    /// A lock held for a few dozen instructions; the holder takes no fault.
+    /// A lock with interrupts as they are; the holder takes no fault. Mostly held for a few dozen instructions; a block
+    /// map's while blocks are zeroed, a file's areas' while TLBs are shot down, the rename lock for a whole rename.
     type Mutex: RawMutex + Send + Sync;
-    /// A reader-writer lock that may be held while blocks are zeroed and other CPUs answer (`dax_sem`).
+    /// A reader-writer lock that may be held while blocks are zeroed and other CPUs answer (`dax_sem`). Readers that keep
+    /// coming must not keep a writer out for ever.
     type RwLock: RawRwLock + Send + Sync;
     /// The page tables of one address space.
     type PageTables: PageTables;

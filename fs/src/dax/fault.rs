@@ -49,9 +49,10 @@ enum Attempt {
 /// Serves one fault on `file` in the address space of `tables`.
 ///
 /// # Errors
-/// [`Errno::BeyondEnd`] at or beyond the page that holds the last byte, [`Errno::NoSpace`], [`Errno::ReadOnly`],
-/// [`Errno::NoMemory`] when there is no frame for a table page, [`Error::Corrupt`], [`Error::Poisoned`]. The file and the
-/// page tables are as they were.
+/// [`Errno::BeyondEnd`] beyond the page that holds the last byte, [`Errno::NoSpace`], [`Errno::ReadOnly`],
+/// [`Errno::NoMemory`] when there is no frame for a table page or no memory for the index, [`Error::Corrupt`],
+/// [`Error::Poisoned`]. The file's bytes and the page tables are as they were; a refused store has updated the times, and
+/// after `NoMemory` the hole may have got a block of zeros.
 #[inline]
 pub fn fault<P: Platform>(
     protocol: Protocol,
@@ -146,7 +147,7 @@ fn attempt<P: Platform>(
     };
     if fault.write {
         // Before the entry: a store through it must never find the page clean.
-        file.mapping().index.mark_dirty(fault.page);
+        file.mapping().index.mark_dirty(fault.page)?;
     }
     // A load maps read-only even where stores are allowed: the first store must come here to mark the page dirty.
     let frame = file.platform().pmem().frame(place);
@@ -161,7 +162,7 @@ fn attempt<P: Platform>(
 
 fn map_zero_page<P: Platform>(file: &dyn Inode<P>, tables: &P::PageTables, fault: Fault) -> Result<Attempt> {
     // Before the entry: whoever allocates a block here must know that there is something to unmap.
-    file.mapping().index.mark_zero(fault.page);
+    file.mapping().index.mark_zero(fault.page)?;
     Ok(Attempt::Done(match tables.map_zero(fault.va).map_err(no_frames)? {
         Mapped::Already => Outcome::Spurious,
         _ => Outcome::ZeroPage,

@@ -38,7 +38,8 @@ pub fn msync<P: Platform>(file: &dyn Inode<P>, pages: Range<u64>) -> Result<u64>
                     flushed += 1;
                 }
                 Err(error) => {
-                    mapping.index.mark_dirty(page);
+                    // Its node is there: it was dirty a moment ago.
+                    let _ = mapping.index.mark_dirty(page);
                     failed = failed.or(Some(error));
                 }
             }

@@ -240,18 +240,11 @@ impl<P: Platform> Inode<P> {
         Ok(target)
     }
 
+    /// All attributes. Under the inode lock.
     pub(super) fn load_attr(&self) -> Attr {
         let pmem = self.pmem();
         let wide = |low, high| {
             u32::from(pmem.load_u16(self.raw + high)) << 16 | u32::from(pmem.load_u16(self.raw + low))
-        };
-        // Without the lock: the halves of the size belong together if the upper one did not change meanwhile.
-        let upper = || if self.kind == FileKind::File { pmem.load_u32(self.raw + I_SIZE_HIGH) } else { 0 };
-        let size = loop {
-            let (before, size) = (upper(), self.load_size());
-            if before == upper() {
-                break size;
-            }
         };
         Attr {
             ino: self.ino.into(),
@@ -260,7 +253,7 @@ impl<P: Platform> Inode<P> {
             links: self.links().into(),
             uid: wide(I_UID, I_UID_HIGH),
             gid: wide(I_GID, I_GID_HIGH),
-            size,
+            size: self.load_size(),
             blocks: pmem.load_u32(self.raw + I_BLOCKS).into(),
             atime: self.time(ATIME),
             mtime: self.time(MTIME),

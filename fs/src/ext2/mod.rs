@@ -33,9 +33,9 @@
 //! ```
 //!
 //! * The *inode lock* is `dax_sem` ([`Mapping`](crate::vfs::Mapping)): content and size of a file, entries of
-//!   a directory, and the number of links are changed under it, held exclusively. Two directories are locked
-//!   ancestor first, unrelated ones by number, and only by rename, which holds the *rename* lock: so the
-//!   tree's shape stands still.
+//!   a directory, and the number of links are changed under it, held exclusively. Who locks two
+//!   directories (rename, rmdir) holds the *rename* lock: so no two of them wait for each other, however an image's
+//!   directories point at each other. A rename locks the ancestor first, unrelated ones by number.
 //! * The *block map* mutex of an inode guards filling holes and `i_blocks`.
 //! * A *group*'s mutex guards its bitmaps and counts. At most one is held.
 //! * A *cache shard* guards which inodes are in memory; nothing is locked inside.

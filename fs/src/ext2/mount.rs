@@ -24,8 +24,8 @@ pub struct MountOptions {
     pub read_only: bool,
 }
 
-/// Mounts the file system in the platform's region. Costs the same for every size: groups are looked at when
-/// needed.
+/// Mounts the file system in the platform's region. Groups are looked at when needed: each costs a mutex and a
+/// flag in memory.
 ///
 /// # Errors
 /// What [`SuperBlock::decode`] refuses, and a root directory that is none. The image is unchanged then.

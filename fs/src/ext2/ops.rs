@@ -56,6 +56,8 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
     }
 
     fn attr(&self) -> Attr {
+        // The size has two halves: under the lock they belong together.
+        let _shared = self.mapping.shared();
         self.load_attr()
     }
 

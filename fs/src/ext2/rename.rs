@@ -38,7 +38,8 @@ impl<P: Platform> Ext2<P> {
         let directory = |ino: u64| -> Result<Arc<Inode<P>>> {
             let ino = u32::try_from(ino).map_err(|_| Errno::NotFound)?;
             // A name leads to a directory, and holds it, on its way here; what is wrong with it is the image's fault.
-            let exists = (1..=self.sb.inodes_count).contains(&ino) && self.inode_in_use(ino)?;
+            let is_name = ino == ROOT_INO || (self.sb.first_ino..=self.sb.inodes_count).contains(&ino);
+            let exists = is_name && self.inode_in_use(ino)?;
             if exists { self.inode(ino) } else { Err(Errno::NotFound.into()) }
         };
         let (from, to) = (directory(old_dir)?, directory(new_dir)?);

@@ -8,7 +8,9 @@
 //!  root[128]  →  middle[128]  →  bottom[128]  →  Leaf { dirty: 512 bits, zero: 512 bits }
 //! ```
 
+use crate::error::{Errno, Result};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use once_cell::race::OnceBox;
@@ -22,12 +24,35 @@ type Bits = [AtomicU64; 8];
 type Bottom = Node<Leaf>;
 type Middle = Node<Bottom>;
 
-struct Node<T>([OnceBox<T>; FANOUT]);
+/// A node that appears on first use. (An array of one: the only box that safe, stable Rust makes fallibly.)
+type Lazy<T> = OnceBox<[T; 1]>;
 
-impl<T> Node<T> {
-    fn new() -> Box<Self> {
-        Box::new(Self([const { OnceBox::new() }; FANOUT]))
+struct Node<T>([Lazy<T>; FANOUT]);
+
+impl<T> Default for Node<T> {
+    fn default() -> Self {
+        Self([const { OnceBox::new() }; FANOUT])
     }
+}
+
+/// What `lazy` holds, made now if need be.
+#[inline]
+fn existing_or_new<T: Default>(lazy: &Lazy<T>) -> Result<&T> {
+    lazy.get_or_try_init(allocate).map(|[node]| node)
+}
+
+#[cold]
+fn allocate<T: Default>() -> Result<Box<[T; 1]>> {
+    let mut one = Vec::new();
+    one.try_reserve_exact(1).map_err(|_| Errno::NoMemory)?;
+    one.push(T::default());
+    Box::try_from(one.into_boxed_slice()).map_err(|_| Errno::NoMemory.into())
+}
+
+/// What `lazy` holds, if it is there.
+#[inline]
+fn existing<T>(lazy: &Lazy<T>) -> Option<&T> {
+    lazy.get().map(|[node]| node)
 }
 
 #[derive(Default)]
@@ -38,7 +63,7 @@ struct Leaf {
 
 /// The index of one file.
 pub struct PageIndex {
-    root: OnceBox<Node<Middle>>,
+    root: Lazy<Node<Middle>>,
 }
 
 impl Default for PageIndex {
@@ -64,28 +89,39 @@ impl PageIndex {
     }
 
     /// The leaf of `page`, made if need be.
-    fn leaf(&self, page: u64) -> &Leaf {
+    #[inline]
+    fn leaf(&self, page: u64) -> Result<&Leaf> {
         let [a, b, c] = slots(page);
-        let middle = self.root.get_or_init(Node::new).0[a].get_or_init(Node::new);
-        middle.0[b].get_or_init(Node::new).0[c].get_or_init(Box::default)
+        let middle = existing_or_new(&existing_or_new(&self.root)?.0[a])?;
+        existing_or_new(&existing_or_new(&middle.0[b])?.0[c])
     }
 
     /// The leaf of `page`, if it is there.
     fn existing(&self, page: u64) -> Option<&Leaf> {
         let [a, b, c] = slots(page);
-        self.root.get()?.0[a].get()?.0[b].get()?.0[c].get()
+        existing(&existing(&existing(&existing(&self.root)?.0[a])?.0[b])?.0[c])
     }
 
     /// A store to `page` may follow.
-    pub fn mark_dirty(&self, page: u64) {
+    ///
+    /// # Errors
+    /// [`Errno::NoMemory`] for a node; the page is not marked.
+    #[inline]
+    pub fn mark_dirty(&self, page: u64) -> Result<()> {
         let (word, mask) = bit(page);
-        self.leaf(page).dirty[word].fetch_or(mask, SeqCst);
+        self.leaf(page)?.dirty[word].fetch_or(mask, SeqCst);
+        Ok(())
     }
 
     /// The zero page is about to be mapped at `page`.
-    pub fn mark_zero(&self, page: u64) {
+    ///
+    /// # Errors
+    /// As for [`mark_dirty`](Self::mark_dirty).
+    #[inline]
+    pub fn mark_zero(&self, page: u64) -> Result<()> {
         let (word, mask) = bit(page);
-        self.leaf(page).zero[word].fetch_or(mask, SeqCst);
+        self.leaf(page)?.zero[word].fetch_or(mask, SeqCst);
+        Ok(())
     }
 
     /// True if `page` is dirty.
@@ -138,16 +174,16 @@ impl PageIndex {
         while page < end {
             let [a, b, c] = slots(page);
             let skip = |shift: u32| (page >> shift).wrapping_add(1) << shift;
-            let Some(root) = self.root.get() else { return };
-            let Some(middle) = root.0[a].get() else {
+            let Some(root) = existing(&self.root) else { return };
+            let Some(middle) = existing(&root.0[a]) else {
                 page = skip(23);
                 continue;
             };
-            let Some(bottom) = middle.0[b].get() else {
+            let Some(bottom) = existing(&middle.0[b]) else {
                 page = skip(16);
                 continue;
             };
-            let Some(leaf) = bottom.0[c].get() else {
+            let Some(leaf) = existing(&bottom.0[c]) else {
                 page = skip(9);
                 continue;
             };
@@ -166,7 +202,6 @@ impl PageIndex {
 mod tests {
     use super::*;
     use alloc::collections::BTreeSet;
-    use alloc::vec::Vec;
     use proptest::prelude::*;
 
     fn taken(index: &PageIndex, pages: Range<u64>) -> Vec<Range<u64>> {
@@ -179,7 +214,7 @@ mod tests {
     fn dirty_pages_come_out_once_and_in_runs() {
         let index = PageIndex::new();
         for page in [5, 6, 7, 63, 64, 511, 512, 70_000, MAX_PAGES - 1] {
-            index.mark_dirty(page);
+            index.mark_dirty(page).unwrap();
         }
         assert_eq!(taken(&index, 6..64), [6..8, 63..64]);
         assert_eq!(
@@ -192,7 +227,7 @@ mod tests {
     #[test]
     fn zero_and_dirty_are_apart() {
         let index = PageIndex::new();
-        index.mark_zero(9);
+        index.mark_zero(9).unwrap();
         assert!(!index.is_dirty(9));
         assert!(!index.take_zero(8));
         assert!(index.take_zero(9));
@@ -208,7 +243,7 @@ mod tests {
         ) {
             let (index, mut model) = (PageIndex::new(), BTreeSet::new());
             for page in marks {
-                index.mark_dirty(page);
+                index.mark_dirty(page).unwrap();
                 model.insert(page);
             }
             let range = |(a, b): (u64, u64)| a.min(b)..a.max(b);

@@ -33,7 +33,8 @@ pub trait FileSystem<P: Platform>: Send + Sync {
     /// True if nothing on it may be changed.
     fn read_only(&self) -> bool;
 
-    /// Makes everything written so far durable: files' dirty mapped pages and metadata. The image stays mounted.
+    /// Brings the image's summary up to date, so that nothing but its state says it is mounted. What was stored through
+    /// mappings is [`dax::fsync`](crate::dax::fsync)'s part, for each file, before.
     fn sync(&self) -> Result<()>;
 
     /// Syncs and marks the image clean. Afterwards every change is refused with [`Errno::ReadOnly`].
@@ -96,14 +97,14 @@ pub trait Inode<P: Platform>: Send + Sync {
     fn write_at(&self, offset: u64, from: &[u8]) -> Result<usize>;
     /// Sets the size. Shrinking unmaps and frees what lies beyond; the tail of the last page reads as zeros.
     fn truncate(&self, size: u64) -> Result<()>;
-    /// Calls `f` with each run of blocks and each hole from byte `from` on, in order, up to the end of the file.
+    /// Calls `f`, under the inode lock (it must not come back to this inode), with each run of blocks and each hole from byte `from` on, in order, up to the end of the file.
     fn extents(&self, from: u64, f: &mut dyn FnMut(Extent) -> ControlFlow<()>) -> Result<()>;
 
     // -- Names -------------------------------------------------------------------------------------------------
 
     /// The inode called `name` in this directory.
     fn lookup(&self, name: &[u8]) -> Result<InodeRef<P>>;
-    /// Calls `f` with each entry from position `from` on (0 is the first); an entry's `next` continues after it.
+    /// Calls `f`, under the inode lock (it must not come back to this inode), with each entry from position `from` on (0 is the first); an entry's `next` continues after it.
     fn read_dir(&self, from: u64, f: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>) -> Result<()>;
     /// Makes a regular file or an empty directory called `name`, with permission bits `mode`.
     fn create(&self, name: &[u8], kind: FileKind, mode: u16) -> Result<InodeRef<P>>;
@@ -184,7 +185,7 @@ pub struct SetAttr {
 /// One name in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DirEntry<'a> {
-    /// The name, as stored: any bytes but `/` and NUL.
+    /// The name, as stored: bytes of any value; an honest image has no `/` and NUL in it.
     pub name: &'a [u8],
     /// The inode it names.
     pub ino: u64,
