@@ -115,7 +115,7 @@ stats! {
     pmem_bytes_zeroed => "pmem.bytes-zeroed",
     /// Bytes written with non-temporal stores, zeroing apart.
     pmem_bytes_nt => "pmem.bytes-nontemporal",
-    /// TLB invalidations that left this CPU's hands: single pages and whole flushes.
+    /// Shootdowns: times that translations were made to be forgotten, whether of one page or of all.
     tlb_invalidations => "tlb.invalidations",
 }
 

@@ -133,6 +133,7 @@ fn a_hole_that_was_read_through_a_mapping_can_be_written_through_it() {
     assert_eq!(counter("fault.retry "), 1);
     assert_eq!(counter("fault.allocated "), 1);
     assert_eq!(counter("zero-page.unmapped "), 1);
+    assert!(counter("tlb.invalidations ") >= 1, "the zero page's translation was forgotten");
     image.expect_clean();
     assert_eq!(&image.file("/hole")[4096..4104], b"zzzz\0\0\0\0");
 }

@@ -8,12 +8,15 @@ use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
 use x86_64::registers::control::{Cr4, Cr4Flags};
 
+use crate::machine::STATS;
+
 /// More pages than this are cheaper to drop all at once.
 const FLUSH_ALL_FROM: u64 = 64;
 
 /// Makes every CPU forget what it knows of `pages` pages of 4 KiB from `start`, in every address space,
 /// before it returns. One CPU runs so far, so this is the local flush.
 pub(crate) fn shootdown(start: u64, pages: u64) {
+    STATS.tlb_invalidations.inc();
     if pages >= FLUSH_ALL_FROM {
         flush_all(start >> 63 != 0);
         return;
