@@ -87,10 +87,11 @@ fi
 
 printf '\n'
 if ((${#failed[@]} > 0)); then
-    printf 'test.sh: FAILED: %s (%d passed' "$(printf '%s; ' "${failed[@]}" | sed 's/; $//')" "$passed"
+    printf 'test.sh: FAILED: %s' "$(printf '%s; ' "${failed[@]}" | sed 's/; $//')"
 else
-    printf 'test.sh: all passed (steps: %d' "$passed"
+    printf 'test.sh: all passed'
 fi
-((${#skipped[@]} == 0)) || printf ', skipped: %s' "${skipped[*]}"
-printf ', %d s)\n' "$SECONDS"
+printf ' (%d s)\n' "$SECONDS"
+((${#skipped[@]} == 0)) || printf 'test.sh: skipped: %s\n' "${skipped[*]}"
+printf 'steps: %d passed, %d failed, %d skipped\n' "$passed" "${#failed[@]}" "${#skipped[@]}"
 ((${#failed[@]} == 0))
