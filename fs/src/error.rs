@@ -56,6 +56,14 @@ pub enum Errno {
     CrossDevice,
     /// `ELOOP`
     Loop,
+    /// `EPERM`: the kind of file, or its flags, do not allow it to anyone.
+    NotPermitted,
+    /// `ENODATA`: no such extended attribute.
+    NoData,
+    /// `ERANGE`
+    Range,
+    /// `ENXIO`: a seek beyond the data.
+    NoSuchAddress,
     /// A mapped access beyond the page that holds the file's last byte (`SIGBUS`).
     BeyondEnd,
 }
@@ -158,6 +166,10 @@ impl fmt::Display for Errno {
             Self::Overflow => "value too large",
             Self::CrossDevice => "invalid cross-device link",
             Self::Loop => "too many levels of symbolic links",
+            Self::NotPermitted => "operation not permitted",
+            Self::NoData => "no such attribute",
+            Self::Range => "numerical result out of range",
+            Self::NoSuchAddress => "no such device or address",
             Self::BeyondEnd => "beyond the end of the file",
         })
     }

@@ -12,7 +12,7 @@ use crate::error::{Corrupt, Errno, Error, Result};
 use crate::platform::{Mutex, Platform, Timestamp};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Dirty, Staged};
-use crate::vfs::{Attr, FileKind, Mapping, SetAttr};
+use crate::vfs::{Attr, Device, FileKind, Mapping, SetAttr};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::AtomicBool;
@@ -240,6 +240,20 @@ impl<P: Platform> Inode<P> {
         Ok(target)
     }
 
+    /// The device that a device's inode tells: old numbers of 8 bits in `i_block[0]`, or new ones in `i_block[1]`.
+    fn device(&self) -> Device {
+        if !matches!(self.kind, FileKind::CharDevice | FileKind::BlockDevice) {
+            return Device::default();
+        }
+        match self.pmem().load_u32(self.raw + I_BLOCK) {
+            0 => {
+                let new = self.pmem().load_u32(self.raw + I_BLOCK + 4);
+                Device { major: new >> 8 & 0xfff, minor: new & 0xff | new >> 12 & 0xf_ff00 }
+            }
+            old => Device { major: old >> 8 & 0xff, minor: old & 0xff },
+        }
+    }
+
     /// All attributes. Under the inode lock.
     pub(super) fn load_attr(&self) -> Attr {
         let pmem = self.pmem();
@@ -258,6 +272,13 @@ impl<P: Platform> Inode<P> {
             atime: self.time(ATIME),
             mtime: self.time(MTIME),
             ctime: self.time(CTIME),
+            crtime: self.has_field(I_CRTIME_EXTRA).then(|| {
+                super::times::decode(
+                    pmem.load_u32(self.raw + I_CRTIME),
+                    pmem.load_u32(self.raw + I_CRTIME_EXTRA),
+                )
+            }),
+            device: self.device(),
         }
     }
 

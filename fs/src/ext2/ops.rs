@@ -5,11 +5,12 @@ use super::dir::check_name;
 use super::inode::Inode;
 use super::layout::*;
 use super::times::{CTIME, MTIME};
-use crate::error::Result;
+use crate::error::{Result, Unsupported};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::{
-    self, AllocOk, Attr, DirEntry, Extent, FileKind, FileSystem, Held, InodeRef, Mapping, SetAttr, StatFs,
+    self, AllocOk, Attr, Device, DirEntry, Extent, Fallocate, FileKind, FileSystem, Held, InodeRef, Mapping,
+    Rename, Seek, SetAttr, SetXattr, StatFs,
 };
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
@@ -37,7 +38,10 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
         self.do_unmount()
     }
 
-    fn rename(&self, old_dir: u64, old: &[u8], new_dir: u64, new: &[u8]) -> Result<()> {
+    fn rename(&self, old_dir: u64, old: &[u8], new_dir: u64, new: &[u8], how: Rename) -> Result<()> {
+        if how != Rename::Replace {
+            return Err(Unsupported::Operation("renaming without replacing").into());
+        }
         self.noted(self.rename_name(old_dir, old, new_dir, new))
     }
 }
@@ -111,6 +115,14 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
         self.fs.noted(self.set_size(size))
     }
 
+    fn fallocate(&self, _how: Fallocate, _offset: u64, _len: u64) -> Result<()> {
+        Err(Unsupported::Operation("fallocate").into())
+    }
+
+    fn seek(&self, _offset: u64, _what: Seek) -> Result<u64> {
+        Err(Unsupported::Operation("seeking data").into())
+    }
+
     fn extents(&self, from: u64, f: &mut dyn FnMut(Extent) -> ControlFlow<()>) -> Result<()> {
         self.expect_file()?;
         let _shared = self.mapping.shared();
@@ -134,6 +146,34 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
 
     fn create(&self, name: &[u8], kind: FileKind, mode: u16) -> Result<InodeRef<P>> {
         Ok(self.fs.noted(self.create_name(name, kind, mode))?)
+    }
+
+    fn make_device(&self, _: &[u8], _: FileKind, _: u16, _: Device) -> Result<InodeRef<P>> {
+        Err(Unsupported::Operation("making devices").into())
+    }
+
+    fn symlink(&self, _name: &[u8], _target: &[u8]) -> Result<InodeRef<P>> {
+        Err(Unsupported::Operation("making symbolic links").into())
+    }
+
+    fn link(&self, _name: &[u8], _ino: u64) -> Result<()> {
+        Err(Unsupported::Operation("making links").into())
+    }
+
+    fn xattr(&self, _name: &[u8]) -> Result<Vec<u8>> {
+        Err(Unsupported::Operation("extended attributes").into())
+    }
+
+    fn set_xattr(&self, _name: &[u8], _value: &[u8], _how: SetXattr) -> Result<()> {
+        Err(Unsupported::Operation("extended attributes").into())
+    }
+
+    fn remove_xattr(&self, _name: &[u8]) -> Result<()> {
+        Err(Unsupported::Operation("extended attributes").into())
+    }
+
+    fn list_xattrs(&self) -> Result<Vec<Vec<u8>>> {
+        Err(Unsupported::Operation("extended attributes").into())
     }
 
     fn unlink(&self, name: &[u8]) -> Result<()> {

@@ -43,9 +43,15 @@ pub trait FileSystem<P: Platform>: Send + Sync {
     /// [`Errno::Busy`] while files are open (referenced) other than by the file system itself; nothing changed.
     fn unmount(&self) -> Result<()>;
 
-    /// Moves the name `old` in directory `old_dir` to `new` in `new_dir` (inode numbers), replacing a file there, or an
-    /// empty directory by a directory, as rename(2) does.
-    fn rename(&self, old_dir: u64, old: &[u8], new_dir: u64, new: &[u8]) -> Result<()>;
+    /// Moves the name `old` in directory `old_dir` to `new` in `new_dir` (inode numbers), as renameat2(2) does. After a
+    /// crash it has happened as a whole or not at all.
+    fn rename(&self, old_dir: u64, old: &[u8], new_dir: u64, new: &[u8], how: Rename) -> Result<()>;
+
+    /// Gives back memory that only makes things faster: names, inodes nobody holds. Returns about how many bytes. Called
+    /// where memory is short, under whatever locks: it waits for none.
+    fn shrink(&self) -> usize {
+        0
+    }
 }
 
 /// A file, directory or other inode.
@@ -97,6 +103,18 @@ pub trait Inode<P: Platform>: Send + Sync {
     fn write_at(&self, offset: u64, from: &[u8]) -> Result<usize>;
     /// Sets the size. Shrinking unmaps and frees what lies beyond; the tail of the last page reads as zeros.
     fn truncate(&self, size: u64) -> Result<()>;
+    /// Changes which bytes have blocks, as fallocate(2) does with these flags. Done as a whole or not at all, but for what
+    /// [`Fallocate`] says.
+    ///
+    /// # Errors
+    /// [`Errno::Invalid`] for `len` 0, for what is not a regular file, and for what [`Fallocate`] says;
+    /// [`Errno::FileTooBig`] if `offset + len` is beyond what a file may have; [`Errno::NoSpace`].
+    fn fallocate(&self, how: Fallocate, offset: u64, len: u64) -> Result<()>;
+    /// The first byte from `offset` on that is data, or in a hole (the end of the file is one), as lseek(2) finds it.
+    ///
+    /// # Errors
+    /// [`Errno::NoSuchAddress`] at or beyond the end of the file, and if there is no more data.
+    fn seek(&self, offset: u64, what: Seek) -> Result<u64>;
     /// Calls `f`, under the inode lock (it must not come back to this inode), with each run of blocks and each hole from byte `from` on, in order, up to the end of the file.
     fn extents(&self, from: u64, f: &mut dyn FnMut(Extent) -> ControlFlow<()>) -> Result<()>;
 
@@ -106,14 +124,48 @@ pub trait Inode<P: Platform>: Send + Sync {
     fn lookup(&self, name: &[u8]) -> Result<InodeRef<P>>;
     /// Calls `f`, under the inode lock (it must not come back to this inode), with each entry from position `from` on (0 is the first); an entry's `next` continues after it.
     fn read_dir(&self, from: u64, f: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>) -> Result<()>;
-    /// Makes a regular file or an empty directory called `name`, with permission bits `mode`.
+    /// Makes a regular file, an empty directory, a named pipe or a socket called `name`, with permission bits `mode`.
     fn create(&self, name: &[u8], kind: FileKind, mode: u16) -> Result<InodeRef<P>>;
+    /// Makes a device called `name`; `kind` tells which.
+    fn make_device(&self, name: &[u8], kind: FileKind, mode: u16, device: Device) -> Result<InodeRef<P>>;
+    /// Makes a symbolic link called `name` that leads to `target`.
+    ///
+    /// # Errors
+    /// [`Errno::NotFound`] for an empty target, [`Errno::NameTooLong`] for one that does not fit into a block.
+    fn symlink(&self, name: &[u8], target: &[u8]) -> Result<InodeRef<P>>;
+    /// Gives the inode `ino`, to which the caller holds a handle, one more name here.
+    ///
+    /// # Errors
+    /// [`Errno::NotPermitted`] for a directory, [`Errno::TooManyLinks`].
+    fn link(&self, name: &[u8], ino: u64) -> Result<()>;
     /// Removes the name of something that is not a directory; the inode goes with its last name and last handle.
     fn unlink(&self, name: &[u8]) -> Result<()>;
     /// Removes an empty directory.
     fn rmdir(&self, name: &[u8]) -> Result<()>;
     /// The target of a symbolic link.
     fn read_link(&self) -> Result<Vec<u8>>;
+
+    // -- Extended attributes -------------------------------------------------------------------------------------
+
+    /// The value of the attribute called `name` (with its prefix: `user.x`, `trusted.y`).
+    ///
+    /// # Errors
+    /// [`Errno::NoData`] if there is none, unsupported for a prefix that is not kept.
+    fn xattr(&self, name: &[u8]) -> Result<Vec<u8>>;
+    /// Sets an attribute: after a crash it has its old value or the new one.
+    ///
+    /// # Errors
+    /// [`Errno::Exists`] and [`Errno::NoData`] as `how` asks for, [`Errno::Range`] for a name that is empty or too long,
+    /// [`Errno::NoSpace`] if the attributes do not fit into one block, [`Errno::NotPermitted`] for `user.` attributes of
+    /// what is neither file nor directory.
+    fn set_xattr(&self, name: &[u8], value: &[u8], how: SetXattr) -> Result<()>;
+    /// Removes an attribute.
+    ///
+    /// # Errors
+    /// [`Errno::NoData`] if there is none.
+    fn remove_xattr(&self, name: &[u8]) -> Result<()>;
+    /// The names of all attributes.
+    fn list_xattrs(&self) -> Result<Vec<Vec<u8>>>;
 
     /// Refuses with [`Errno::NotDirectory`] what is not a directory.
     fn expect_directory(&self) -> Result<()> {
@@ -165,6 +217,71 @@ pub struct Attr {
     pub mtime: Timestamp,
     /// Last change of the inode.
     pub ctime: Timestamp,
+    /// When it was made, where the inode has room for that.
+    pub crtime: Option<Timestamp>,
+    /// The device, of a device.
+    pub device: Device,
+}
+
+/// A device's numbers, as mknod(2) takes them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Device {
+    /// Which driver: 12 bits.
+    pub major: u32,
+    /// Which of its devices: 20 bits.
+    pub minor: u32,
+}
+
+/// How a rename treats what has the new name already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rename {
+    /// It is replaced: a file by a file, an empty directory by a directory.
+    Replace,
+    /// The rename is refused with [`Errno::Exists`] (`RENAME_NOREPLACE`).
+    NoReplace,
+    /// It gets the old name: both are there, of whatever kind (`RENAME_EXCHANGE`).
+    Exchange,
+}
+
+/// What fallocate(2) does with a range of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallocate {
+    /// Fills its holes with blocks of zeros. On [`Errno::NoSpace`] some may have been filled.
+    Allocate {
+        /// The file does not become longer. Blocks beyond its end stay for as long as a handle does.
+        keep_size: bool,
+    },
+    /// Whole blocks become holes, the rest reads as zeros; the size stays (`PUNCH_HOLE | KEEP_SIZE`).
+    PunchHole,
+    /// It reads as zeros and has blocks.
+    ZeroRange {
+        /// The file does not become longer.
+        keep_size: bool,
+    },
+    /// It is cut out, what comes after moves down. Whole blocks only, not up to the end: [`Errno::Invalid`].
+    CollapseRange,
+    /// A hole is put in, what comes after moves up. Whole blocks only, not at or beyond the end: [`Errno::Invalid`].
+    InsertRange,
+}
+
+/// What lseek(2) looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seek {
+    /// `SEEK_DATA`
+    Data,
+    /// `SEEK_HOLE`
+    Hole,
+}
+
+/// How setxattr(2) treats an attribute that is there, or is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetXattr {
+    /// Made or replaced.
+    Any,
+    /// Made; [`Errno::Exists`] if it is there (`XATTR_CREATE`).
+    Create,
+    /// Replaced; [`Errno::NoData`] if it is not there (`XATTR_REPLACE`).
+    Replace,
 }
 
 /// Changes to attributes; `None` leaves one as it is.

@@ -33,7 +33,7 @@ pub(crate) use view::View;
 use fs::ext2::{Ext2, MountOptions};
 use fs::platform::Platform;
 use fs::sim::Machine;
-use fs::vfs::{Extent, FileKind, FileSystem, Inode, InodeRef, path};
+use fs::vfs::{Extent, FileKind, FileSystem, Inode, InodeRef, Rename, path};
 use fs::{Errno, Error, Result};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -101,7 +101,7 @@ pub(crate) fn rename<P: Platform>(fs: &Ext2<P>, old: &str, new: &str) -> Result<
     let root = fs.root()?;
     let (old_dir, old_name) = path::parent(&root, old.as_bytes())?;
     let (new_dir, new_name) = path::parent(&root, new.as_bytes())?;
-    fs.rename(old_dir.ino(), old_name, new_dir.ino(), new_name)
+    fs.rename(old_dir.ino(), old_name, new_dir.ino(), new_name, Rename::Replace)
 }
 
 /// Unlinks by path.

@@ -4,7 +4,7 @@ use super::rig::Rig;
 use super::spy::Spy;
 use super::{BLOCK, LEVELS, View, extents_up_to, rmdir, unlink};
 use fs::ext2::{Ext2, MountOptions};
-use fs::vfs::{FileKind, FileSystem, InodeRef, SetAttr, path};
+use fs::vfs::{FileKind, FileSystem, InodeRef, Rename, SetAttr, path};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -96,10 +96,10 @@ impl Tries {
         }
         self.note(root.create(b"made", FileKind::Directory, 0o755));
         let dir = find("dir").map_or(0, |dir| dir.ino());
-        self.note(fs.rename(2, b"new", dir, b"moved"));
-        self.note(fs.rename(2, b"dir", 2, b"renamed"));
-        self.note(fs.rename(2, b"sparse", 2, b"long"));
-        self.note(fs.rename(2, b"renamed", 2, b"made"));
+        self.note(fs.rename(2, b"new", dir, b"moved", Rename::Replace));
+        self.note(fs.rename(2, b"dir", 2, b"renamed", Rename::Replace));
+        self.note(fs.rename(2, b"sparse", 2, b"long", Rename::Replace));
+        self.note(fs.rename(2, b"renamed", 2, b"made", Rename::Replace));
         for path in ["long", "made/sub/none", "fast", "slow", "made/moved", "made/hard"] {
             self.note(unlink(fs, path));
         }

@@ -3,7 +3,7 @@
 use super::common::{Rng, mount};
 use super::reference::{Contents, Kind};
 use super::world::World;
-use fs::vfs::{FileKind, FileSystem};
+use fs::vfs::{FileKind, FileSystem, Rename};
 use fs::{Errno, Error, Result};
 use std::collections::BTreeMap;
 
@@ -84,7 +84,7 @@ impl World {
         self.note(format!("rename {} to {}", show(&old), show(&new)));
         let (old, new) = ((old.0, &old.1[..]), (new.0, &new.1[..]));
         let [old_dir, new_dir] = [old.0, new.0].map(|dir| self.inode(dir).ino());
-        let result = self.fs.rename(old_dir, old.1, new_dir, new.1);
+        let result = self.fs.rename(old_dir, old.1, new_dir, new.1, Rename::Replace);
         let errors = self.model.rename_errors(old, new);
         match result {
             Ok(()) => {

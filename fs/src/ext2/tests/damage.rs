@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::vfs::Extent;
+use crate::vfs::Rename;
 
 fn error_of(image: &[u8]) -> String {
     match try_mount(image) {
@@ -186,7 +187,7 @@ fn damaged_directory_entries_are_named() {
         let errors: Vec<_> = error.map(|error| error.to_string()).collect();
         assert!(errors.iter().any(|error| error.contains(why)), "{why}: {errors:?}");
         let _ = dir.create(b"new", FileKind::File, 0);
-        let _ = fs.rename(dir.ino(), b"new", 2, b"newer");
+        let _ = fs.rename(dir.ino(), b"new", 2, b"newer", Rename::Replace);
     }
 }
 
@@ -222,12 +223,12 @@ fn exercise(image: &[u8]) {
             let _ = file.truncate(12_345);
         }
         let _ = dir.create(b"made dir", FileKind::Directory, 0o755);
-        let _ = fs.rename(2, b"file", dir.ino(), b"moved");
+        let _ = fs.rename(2, b"file", dir.ino(), b"moved", Rename::Replace);
         let _ = dir.unlink(b"made");
         let _ = dir.rmdir(b"made dir");
         let _ = dir.unlink(b"moved");
     }
-    let _ = fs.rename(2, b"dir", 2, b"moved dir");
+    let _ = fs.rename(2, b"dir", 2, b"moved dir", Rename::Replace);
     let _ = fs.sync();
     drop(top);
     let _ = fs.unmount();

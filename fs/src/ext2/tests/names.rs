@@ -1,6 +1,7 @@
 //! Names made, removed and moved.
 
 use super::*;
+use crate::vfs::Rename;
 use std::collections::BTreeMap;
 
 #[test]
@@ -81,7 +82,7 @@ fn names_that_cannot_be_are_refused() {
         assert_eq!(errno(dir.lookup(name)), want);
         assert_eq!(errno(dir.create(name, FileKind::File, 0)), want);
         assert_eq!(errno(dir.unlink(name)), want);
-        assert_eq!(errno(fs.rename(2, b"x", 2, name)), want);
+        assert_eq!(errno(fs.rename(2, b"x", 2, name, Rename::Replace)), want);
     }
     assert_eq!(errno(dir.create(b".", FileKind::File, 0)), Errno::Exists);
     assert_eq!(errno(dir.rmdir(b".")), Errno::Invalid);
@@ -120,7 +121,7 @@ fn rename_in_all_its_cases() {
     let mv = |old: &str, new: &str| -> Result<()> {
         let (old_dir, old) = path::parent(&top, old.as_bytes())?;
         let (new_dir, new) = path::parent(&top, new.as_bytes())?;
-        fs.rename(old_dir.ino(), old, new_dir.ino(), new)
+        fs.rename(old_dir.ino(), old, new_dir.ino(), new, Rename::Replace)
     };
     dir("/a");
     dir("/a/b");
@@ -144,7 +145,7 @@ fn rename_in_all_its_cases() {
     assert_eq!(errno(mv("/z", "/a/b/g")), Errno::NotDirectory);
     assert_eq!(errno(mv("/a/b/g", "/z")), Errno::IsDirectory);
     assert_eq!(errno(mv("/none", "/z")), Errno::NotFound);
-    assert_eq!(errno(fs.rename(999_999, b"x", 2, b"y")), Errno::NotFound);
+    assert_eq!(errno(fs.rename(999_999, b"x", 2, b"y", Rename::Replace)), Errno::NotFound);
     // Over an empty one, and across with `..` following.
     mv("/a/b/c", "/z").unwrap();
     assert_eq!(at(&fs, "/z/..").ino(), 2);
@@ -272,7 +273,7 @@ fn random_step(
             let goal = over.unwrap_or(fresh);
             let (old_dir, old) = path::parent(&top, name.as_bytes()).unwrap();
             let (new_dir, new) = path::parent(&top, goal.as_bytes()).unwrap();
-            let result = fs.rename(old_dir.ino(), old, new_dir.ino(), new);
+            let result = fs.rename(old_dir.ino(), old, new_dir.ino(), new, Rename::Replace);
             let (prefix, goal_prefix) = (format!("{name}/"), format!("{goal}/"));
             if goal == name {
                 result.unwrap();

@@ -1,6 +1,7 @@
 //! Several threads at once: the counts agree afterwards, and nobody got another's block.
 
 use super::*;
+use crate::vfs::Rename;
 use std::thread;
 
 #[test]
@@ -24,11 +25,20 @@ fn threads_share_groups_directories_and_files() {
                     drop(exclusive);
                     match step % 4 {
                         0 => common.unlink(&name(step)).unwrap(),
-                        1 => fs.rename(common.ino(), &name(step), other.ino(), &name(step)).unwrap(),
+                        1 => fs
+                            .rename(common.ino(), &name(step), other.ino(), &name(step), Rename::Replace)
+                            .unwrap(),
                         2 => {
                             let made =
                                 other.create(&[&name(step)[..], b"d"].concat(), FileKind::Directory, 0o755);
-                            fs.rename(common.ino(), &name(step), made.unwrap().ino(), b"inside").unwrap();
+                            fs.rename(
+                                common.ino(),
+                                &name(step),
+                                made.unwrap().ino(),
+                                b"inside",
+                                Rename::Replace,
+                            )
+                            .unwrap();
                         }
                         _ => file.truncate(step * 10).unwrap(),
                     }
@@ -68,7 +78,7 @@ fn directories_that_move_both_ways_do_not_wait_for_each_other() {
                 for _ in 0..2000 {
                     let name = names[random(3)];
                     // Whatever it answers, it answers.
-                    let _ = fs.rename(places[random(4)], name, places[random(4)], name);
+                    let _ = fs.rename(places[random(4)], name, places[random(4)], name, Rename::Replace);
                 }
             });
         }

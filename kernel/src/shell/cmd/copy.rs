@@ -218,6 +218,6 @@ fn rename(sh: &mut Shell, from: &str, to: &str, keep_existing: bool) -> Done {
     old.dir
         .mount
         .fs
-        .rename(old_dir, &old.name, new_dir, &new.name)
+        .rename(old_dir, &old.name, new_dir, &new.name, fs::vfs::Rename::Replace)
         .map_err(|error| Failure::Complaint(alloc::format!("{from} to {to}: {error}")))
 }
