@@ -76,8 +76,10 @@ pub enum Unsupported {
     Incompat(u32),
     /// `s_rev_level` above 1.
     Revision(u32),
-    /// A block size other than the page size, in bytes.
+    /// A block size above the page size, in bytes.
     BlockSize(u64),
+    /// Mapping a file on blocks that are smaller than a page: their size in bytes.
+    Mapping(u64),
     /// The operation does not exist for this kind of file or in this version.
     Operation(&'static str),
 }
@@ -186,7 +188,13 @@ impl fmt::Display for Unsupported {
             Self::BlockSize(bytes) => {
                 write!(
                     f,
-                    "unsupported block size {bytes}: mapping needs blocks of 4096 bytes (mke2fs -b 4096)"
+                    "unsupported block size {bytes}: blocks of 1024, 2048 or 4096 bytes are (mke2fs -b 4096)"
+                )
+            }
+            Self::Mapping(bytes) => {
+                write!(
+                    f,
+                    "mmap: the file system's blocks have {bytes} bytes, mapping needs 4096 (mke2fs -b 4096)"
                 )
             }
             Self::Operation(what) => write!(f, "{what}: operation not supported"),

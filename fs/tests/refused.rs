@@ -71,7 +71,7 @@ fn a_clean_journal_is_no_obstacle_and_stays() {
 
 #[test]
 fn other_block_sizes_are_refused_with_the_size_that_is_needed() {
-    for size in ["1024", "2048"] {
+    for size in ["8192", "65536"] {
         let image = made_with(&["-b", size]);
         let error = refusal(&image.bytes());
         assert_eq!(error, Error::Unsupported(Unsupported::BlockSize(size.parse().expect("a number"))));

@@ -48,9 +48,9 @@ fn an_image_without_a_file_system() {
 }
 
 #[test]
-fn a_block_size_that_cannot_be_mapped() {
-    let image = Image::mke2fs(16 * MIB, &["-t", "ext2", "-b", "1024"]);
-    refused(&image, "unsupported block size 1024: mapping needs blocks of 4096 bytes (mke2fs -b 4096)");
+fn a_block_size_above_the_page_size() {
+    let image = Image::mke2fs(16 * MIB, &["-t", "ext2", "-b", "8192"]);
+    refused(&image, "unsupported block size 8192: blocks of 1024, 2048 or 4096 bytes are (mke2fs -b 4096)");
 }
 
 #[test]

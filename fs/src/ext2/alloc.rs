@@ -24,8 +24,8 @@ impl Taken {
 }
 
 impl<P: Platform> Ext2<P> {
-    fn block_bitmap(group: &Group) -> Bitmap {
-        Bitmap::new(byte(group.block_bitmap), group.blocks)
+    fn block_bitmap(&self, group: &Group) -> Bitmap {
+        Bitmap::new(self.byte(group.block_bitmap), group.blocks)
     }
 
     /// Takes a free block: `goal` or the next one in its group, else one of the group, else one of the groups
@@ -35,7 +35,8 @@ impl<P: Platform> Ext2<P> {
     /// [`Errno::NoSpace`]; [`Error::Corrupt`](crate::Error::Corrupt) where a bitmap or descriptor contradicts
     /// itself.
     pub(super) fn take_block(&self, goal: u32) -> Result<Staged<Taken, InFlight>> {
-        let goal = if goal < self.sb.blocks_count { goal } else { 0 };
+        let first = self.sb.first_data_block;
+        let goal = if (first..self.sb.blocks_count).contains(&goal) { goal } else { first };
         let (first, count) = (self.group_of_block(goal), self.sb.group_count);
         for step in 0..count {
             let index = (first + step) % count;
@@ -55,7 +56,7 @@ impl<P: Platform> Ext2<P> {
     fn take_in_group(&self, index: u32, from: u32) -> Result<Option<Staged<Taken, InFlight>>> {
         let pmem = self.pmem();
         let group = self.group(index)?;
-        let bitmap = Self::block_bitmap(&group);
+        let bitmap = self.block_bitmap(&group);
         let mut state = self.groups[index as usize].lock();
         // The count is what e2fsck and we believe: a bit that is clear although it is 0 is left alone.
         if pmem.load_u16(group.desc + BG_FREE_BLOCKS_COUNT) == 0 {
@@ -109,7 +110,7 @@ impl<P: Platform> Ext2<P> {
         }
         let bit = first - group.start;
         let mut state = self.groups[group.index as usize].lock();
-        let Some(cleared) = Self::block_bitmap(&group).clear(pmem, bit, count) else {
+        let Some(cleared) = self.block_bitmap(&group).clear(pmem, bit, count) else {
             let why = "a block was freed that is free";
             return Err(Corrupt::with("block bitmap", group.index.into(), why, first.into()).into());
         };
@@ -123,6 +124,6 @@ impl<P: Platform> Ext2<P> {
     /// True if the bitmap says that `block`, which is below `blocks_count`, is in use.
     pub(super) fn block_in_use(&self, block: u32) -> Result<bool> {
         let group = self.group(self.group_of_block(block))?;
-        Ok(Self::block_bitmap(&group).is_set(self.pmem(), block - group.start))
+        Ok(self.block_bitmap(&group).is_set(self.pmem(), block - group.start))
     }
 }

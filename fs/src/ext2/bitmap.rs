@@ -3,7 +3,6 @@
 //!
 //! The caller holds the group's lock; a word is stored whole, so a crash never tears it.
 
-use super::layout::BITS;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Dirty, Staged};
 
@@ -17,8 +16,7 @@ pub(super) struct Bitmap {
 impl Bitmap {
     /// The bitmap in the block at byte `at`; its bits from `limit` on are padding.
     pub(super) fn new(at: u64, limit: u32) -> Self {
-        debug_assert!(limit <= BITS);
-        Self { at, limit: limit.min(BITS) }
+        Self { at, limit }
     }
 
     #[inline]
@@ -86,16 +84,16 @@ mod tests {
         let ram = Ram::from_bytes(&[0; 4096]);
         let map = Bitmap::new(0, 200);
         for bit in 0..200 {
-            assert_eq!(map.find_clear(&ram, 0, BITS), Some(bit));
+            assert_eq!(map.find_clear(&ram, 0, 32768), Some(bit));
             map.set(&ram, bit, ()).unordered();
         }
-        assert_eq!(map.find_clear(&ram, 0, BITS), None);
+        assert_eq!(map.find_clear(&ram, 0, 32768), None);
         assert!(map.is_set(&ram, 200));
         assert!(map.clear(&ram, 190, 11).is_none());
         map.clear(&ram, 60, 70).unwrap().unordered();
         assert!(map.clear(&ram, 129, 2).is_none());
-        assert_eq!(map.find_clear(&ram, 0, BITS), Some(60));
-        assert_eq!(map.find_clear(&ram, 100, BITS), Some(100));
+        assert_eq!(map.find_clear(&ram, 0, 32768), Some(60));
+        assert_eq!(map.find_clear(&ram, 100, 32768), Some(100));
         assert_eq!(map.find_clear(&ram, 0, 60), None);
         assert!(map.is_set(&ram, 59) && !map.is_set(&ram, 129) && map.is_set(&ram, 130));
     }

@@ -14,7 +14,7 @@ use super::grow::{Chain, Fill};
 use super::ialloc::Nameable;
 use super::inode::Inode;
 use super::layout::*;
-use super::map::{Path, Spot};
+use super::map::Spot;
 use super::times::{CTIME, MTIME};
 use crate::error::{Errno, Result};
 use crate::platform::Platform;
@@ -128,20 +128,22 @@ impl<P: Platform> Inode<P> {
                     return Err(Errno::NoSpace.into());
                 }
                 self.trim(size)?;
-                compose(target.ino, BLOCK as u16);
-                Prepared::NewBlock(self.fresh_dir_block(size / BLOCK, &buffer[..len])?)
+                compose(target.ino, self.fs.block_size() as u16);
+                Prepared::NewBlock(self.fresh_dir_block(size / self.fs.block_size(), &buffer[..len])?)
             }
         })
     }
 
-    /// A fresh block for page `page` of the directory, which is a hole, that starts with `bytes`.
-    pub(super) fn fresh_dir_block(&self, page: u64, bytes: &[u8]) -> Result<Staged<Chain, InFlight>> {
-        let path = Path::of(page).ok_or(Errno::FileTooBig)?;
+    /// A fresh block for logical block `lblk` of the directory, which is a hole, that starts with `bytes`.
+    pub(super) fn fresh_dir_block(&self, lblk: u64, bytes: &[u8]) -> Result<Staged<Chain, InFlight>> {
+        let path = self.fs.sb.reach.path(lblk).ok_or(Errno::FileTooBig)?;
         let mut goal = self.map_lock.lock();
         match self.locate(&path)? {
-            Spot::Block(_) => Err(self.bad_dir("a block beyond the end of a directory", page * BLOCK)),
+            Spot::Block(_) => {
+                Err(self.bad_dir("a block beyond the end of a directory", lblk * self.fs.block_size()))
+            }
             Spot::Hole { slot, level } => {
-                self.fresh(&mut goal, page, &path, slot, level, Fill::Bytes(0, bytes))
+                self.fresh(&mut goal, lblk, &path, slot, level, Fill::Bytes(0, bytes))
             }
         }
     }
@@ -149,7 +151,7 @@ impl<P: Platform> Inode<P> {
     /// Publishes a fresh block at the end of the directory, then makes the directory longer.
     pub(super) fn publish_dir_block(&self, chain: Staged<Chain, Clean>) -> Result<()> {
         let pmem = self.pmem();
-        let size = (chain.fact().page + 1) * BLOCK;
+        let size = (chain.fact().lblk + 1) * self.fs.block_size();
         let published = self.publish(&mut self.map_lock.lock(), chain);
         published.fence(pmem).into_fact();
         self.store_size(size)

@@ -102,18 +102,18 @@ impl<P: Platform> Inode<P> {
         Corrupt::with("directory", self.ino.into(), why, pos).into()
     }
 
-    /// The byte offset of the block that holds page `page` of this directory.
-    pub(super) fn dir_block(&self, page: u64) -> Result<u64> {
-        match self.find(page)? {
-            Some(block) => Ok(byte(block)),
-            None => Err(self.bad_dir("a hole in a directory", page * BLOCK)),
+    /// The byte offset of the block that holds logical block `lblk` of this directory.
+    pub(super) fn dir_block(&self, lblk: u64) -> Result<u64> {
+        match self.find(lblk)? {
+            Some(block) => Ok(self.fs.byte(block)),
+            None => Err(self.bad_dir("a hole in a directory", lblk * self.fs.block_size())),
         }
     }
 
-    /// The entry at byte `within` of the block at byte offset `block`, which is page `page` of the directory.
+    /// The entry at byte `within` of the block at byte offset `block`, which is logical block `lblk` of the directory.
     #[inline]
-    pub(super) fn entry(&self, page: u64, block: u64, within: u64) -> Result<Entry> {
-        let (pmem, sb, pos) = (self.pmem(), &self.fs.sb, page * BLOCK + within);
+    pub(super) fn entry(&self, lblk: u64, block: u64, within: u64) -> Result<Entry> {
+        let (pmem, sb, pos) = (self.pmem(), &self.fs.sb, lblk * self.fs.block_size() + within);
         // `within` is a multiple of 4 and at least 8 below the end of the block: see below.
         let at = block + within;
         let ino = pmem.load_u32(at + D_INODE);
@@ -130,7 +130,9 @@ impl<P: Platform> Inode<P> {
         if rec_len < Entry::need(1) || !rec_len.is_multiple_of(4) {
             return Err(self.bad_dir("bad rec_len", pos));
         }
-        if end > BLOCK || (end != BLOCK && BLOCK - end < u64::from(Entry::need(1))) {
+        if end > self.fs.block_size()
+            || (end != self.fs.block_size() && self.fs.block_size() - end < u64::from(Entry::need(1)))
+        {
             return Err(self.bad_dir("rec_len reaches beyond the block", pos));
         }
         if Entry::need(name_len.into()) > rec_len {
@@ -153,13 +155,13 @@ impl<P: Platform> Inode<P> {
         from: u64,
         mut f: impl FnMut(&Entry, Option<&Entry>) -> Result<ControlFlow<B>>,
     ) -> Result<Option<B>> {
-        let pages = self.load_size() / BLOCK;
-        for page in from / BLOCK..pages {
-            let block = self.dir_block(page)?;
+        let lblks = self.load_size() / self.fs.block_size();
+        for lblk in from / self.fs.block_size()..lblks {
+            let block = self.dir_block(lblk)?;
             let mut before: Option<Entry> = None;
             let mut within = 0;
-            while within < BLOCK {
-                let entry = self.entry(page, block, within)?;
+            while within < self.fs.block_size() {
+                let entry = self.entry(lblk, block, within)?;
                 if let ControlFlow::Break(found) = f(&entry, before.as_ref())? {
                     return Ok(Some(found));
                 }

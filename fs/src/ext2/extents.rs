@@ -4,14 +4,15 @@
 
 use super::inode::Inode;
 use super::layout::*;
-use super::map::{DIRECT, LEVELS, first_page, span};
+use super::map::{DIRECT, LEVELS};
 use crate::error::Result;
 use crate::platform::Platform;
 use crate::vfs::Extent;
 use core::ops::ControlFlow;
 
-/// Collects pages into extents and hands them on.
+/// Collects logical blocks into extents and hands them on.
 struct Merger<'a> {
+    block_bits: u32,
     current: Option<Extent>,
     /// Blocks met: not more than the file system has, whatever the pointers say.
     left: u64,
@@ -19,8 +20,12 @@ struct Merger<'a> {
 }
 
 impl Merger<'_> {
-    fn add(&mut self, page: u64, pages: u64, block: Option<u32>) -> ControlFlow<()> {
-        let next = Extent { offset: page * BLOCK, len: pages * BLOCK, place: block.map(byte) };
+    fn add(&mut self, lblk: u64, lblks: u64, block: Option<u32>) -> ControlFlow<()> {
+        let next = Extent {
+            offset: lblk << self.block_bits,
+            len: lblks << self.block_bits,
+            place: block.map(|block| u64::from(block) << self.block_bits),
+        };
         if let Some(extent) = &mut self.current {
             let continues = match (extent.place, next.place) {
                 (None, None) => true,
@@ -38,7 +43,7 @@ impl Merger<'_> {
     }
 }
 
-/// The pages looked for.
+/// The logical blocks looked for.
 #[derive(Clone, Copy)]
 struct Window {
     start: u64,
@@ -46,14 +51,19 @@ struct Window {
 }
 
 impl<P: Platform> Inode<P> {
-    /// Calls `f` with each run and hole of the pages `start..end`, in order.
+    /// Calls `f` with each run and hole of the logical blocks `start..end`, in order.
     pub(super) fn walk_extents(
         &self,
         start: u64,
         end: u64,
         f: &mut dyn FnMut(Extent) -> ControlFlow<()>,
     ) -> Result<()> {
-        let mut merger = Merger { current: None, left: self.fs.sb.blocks_count.into(), f };
+        let mut merger = Merger {
+            block_bits: self.fs.sb.block_bits,
+            current: None,
+            left: self.fs.sb.blocks_count.into(),
+            f,
+        };
         let window = Window { start, end };
         let root = self.raw + I_BLOCK;
         let mut flow = self.walk_table(root, DIRECT, 0, 0, window, &mut merger)?;
@@ -62,7 +72,8 @@ impl<P: Platform> Inode<P> {
                 return Ok(());
             }
             let slot = root + (DIRECT + depth as u64 - 1) * 4;
-            flow = self.walk_table(slot, 1, first_page(depth), depth, window, &mut merger)?;
+            flow =
+                self.walk_table(slot, 1, self.fs.sb.reach.first_lblk(depth), depth, window, &mut merger)?;
         }
         if let (ControlFlow::Continue(()), Some(extent)) = (flow, merger.current) {
             let _ = (merger.f)(extent);
@@ -71,7 +82,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Walks the `count` pointers from byte offset `table` on, each with `depth` levels below, the first for
-    /// page `base`.
+    /// logical block `base`.
     fn walk_table(
         &self,
         table: u64,
@@ -81,7 +92,7 @@ impl<P: Platform> Inode<P> {
         window: Window,
         merger: &mut Merger<'_>,
     ) -> Result<ControlFlow<()>> {
-        let each = span(depth);
+        let each = self.fs.sb.reach.span(depth);
         let first = window.start.saturating_sub(base) / each;
         for index in first..count {
             let from = (base + index * each).max(window.start);
@@ -100,8 +111,8 @@ impl<P: Platform> Inode<P> {
                         merger.add(from, 1, Some(block))
                     } else {
                         self.walk_table(
-                            byte(block),
-                            POINTERS,
+                            self.fs.byte(block),
+                            self.fs.sb.pointers(),
                             base + index * each,
                             depth - 1,
                             window,

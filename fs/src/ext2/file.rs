@@ -5,8 +5,6 @@
 
 use super::grow::{Batch, Fill};
 use super::inode::Inode;
-use super::layout::*;
-use super::map::MAX_SIZE;
 use super::times::{CTIME, MTIME};
 use crate::error::{Errno, Result};
 use crate::platform::Platform;
@@ -22,11 +20,11 @@ impl<P: Platform> Inode<P> {
         let mut done = 0;
         while done < len {
             let at = offset + done as u64;
-            let within = at % BLOCK;
-            let count = ((BLOCK - within) as usize).min(len - done);
+            let within = at % self.fs.block_size();
+            let count = ((self.fs.block_size() - within) as usize).min(len - done);
             let piece = &mut to[done..done + count];
-            match self.find(at / BLOCK)? {
-                Some(block) => self.pmem().read(byte(block) + within, piece),
+            match self.find(at / self.fs.block_size())? {
+                Some(block) => self.pmem().read(self.fs.byte(block) + within, piece),
                 None => piece.fill(0),
             }
             done += count;
@@ -40,10 +38,10 @@ impl<P: Platform> Inode<P> {
         if from.is_empty() {
             return Ok(0);
         }
-        if offset >= MAX_SIZE {
+        if offset >= self.fs.sb.max_file_size() {
             return Err(Errno::FileTooBig.into());
         }
-        let from = &from[..from.len().min((MAX_SIZE - offset) as usize)];
+        let from = &from[..from.len().min((self.fs.sb.max_file_size() - offset) as usize)];
         let exclusive = self.mapping.exclusive();
         let size = self.load_size();
         if offset + from.len() as u64 > i32::MAX as u64 {
@@ -77,7 +75,7 @@ impl<P: Platform> Inode<P> {
         Ok(done)
     }
 
-    /// Writes page by page. Returns how many bytes were written, and why it stopped before the end.
+    /// Writes block by block. Returns how many bytes were written, and why it stopped before the end.
     fn write_pieces(
         &self,
         batch: &mut Batch,
@@ -88,11 +86,11 @@ impl<P: Platform> Inode<P> {
         let mut done = 0;
         while done < from.len() {
             let at = offset + done as u64;
-            let within = (at % BLOCK) as usize;
-            let count = (BLOCK as usize - within).min(from.len() - done);
+            let within = (at % self.fs.block_size()) as usize;
+            let count = (self.fs.block_size() as usize - within).min(from.len() - done);
             let piece = &from[done..done + count];
-            match batch.add(self, ok, at / BLOCK, Fill::Bytes(within, piece)) {
-                Ok(Some(block)) => self.pmem().write_nt(byte(block) + within as u64, piece),
+            match batch.add(self, ok, at / self.fs.block_size(), Fill::Bytes(within, piece)) {
+                Ok(Some(block)) => self.pmem().write_nt(self.fs.byte(block) + within as u64, piece),
                 Ok(None) => {}
                 Err(error) => return (done, Err(error)),
             }
@@ -104,12 +102,12 @@ impl<P: Platform> Inode<P> {
     /// Zeroes the bytes `size..to` in the block of the last byte, if it has one: in flight. Under the inode
     /// lock, held exclusively.
     pub(super) fn zero_gap(&self, size: u64, to: u64) -> Result<()> {
-        let within = size % BLOCK;
+        let within = size % self.fs.block_size();
         if within != 0
-            && let Some(block) = self.find(size / BLOCK)?
+            && let Some(block) = self.find(size / self.fs.block_size())?
         {
-            let len = (BLOCK - within).min(to - size);
-            self.pmem().zero_nt(byte(block) + within, len);
+            let len = (self.fs.block_size() - within).min(to - size);
+            self.pmem().zero_nt(self.fs.byte(block) + within, len);
         }
         Ok(())
     }

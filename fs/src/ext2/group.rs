@@ -51,7 +51,7 @@ impl<P: Platform> Ext2<P> {
     #[inline]
     pub(super) fn desc(&self, group: u32) -> u64 {
         debug_assert!(group < self.sb.group_count);
-        byte(self.sb.first_data_block + 1) + u64::from(group) * DESC_SIZE
+        self.byte(self.sb.first_data_block + 1) + u64::from(group) * DESC_SIZE
     }
 
     /// The descriptor of `group`, checked.
@@ -142,7 +142,8 @@ impl<P: Platform> Ext2<P> {
     /// The group that `block`, which is below `blocks_count`, belongs to.
     #[inline]
     pub(super) fn group_of_block(&self, block: u32) -> u32 {
-        block / self.sb.blocks_per_group
+        // A pointer below the first block belongs to the first group, in front of which it is nobody's.
+        block.saturating_sub(self.sb.first_data_block) / self.sb.blocks_per_group
     }
 
     /// The group of inode `ino`, which is in `1..=inodes_count`.

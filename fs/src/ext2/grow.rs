@@ -24,8 +24,8 @@ use crate::vfs::AllocOk;
 /// Where to look for the next block: what the block-map mutex guards.
 #[derive(Debug, Default)]
 pub(super) struct Goal {
-    page: u64,
-    /// The block that `page` got last; 0 if there was none yet.
+    lblk: u64,
+    /// The block that `lblk` got last; 0 if there was none yet.
     block: u32,
 }
 
@@ -48,8 +48,8 @@ pub(super) struct Chain {
     root: u32,
     /// The data block.
     pub data: u32,
-    /// Its page.
-    pub page: u64,
+    /// Its logical block.
+    pub lblk: u64,
     /// How many blocks they are.
     blocks: u32,
 }
@@ -59,11 +59,11 @@ pub(super) struct Chain {
 pub(super) struct Published;
 
 impl<P: Platform> Inode<P> {
-    /// The block of `page`, and whether it was allocated just now: the pointer is durable then. Under the inode
+    /// The block of `lblk`, and whether it was allocated just now: the pointer is durable then. Under the inode
     /// lock.
-    pub(super) fn fill_hole(&self, page: u64) -> Result<(u32, bool)> {
+    pub(super) fn fill_hole(&self, lblk: u64) -> Result<(u32, bool)> {
         self.fs.check_writable()?;
-        let path = Path::of(page).ok_or(Errno::FileTooBig)?;
+        let path = self.fs.sb.reach.path(lblk).ok_or(Errno::FileTooBig)?;
         let mut goal = self.map_lock.lock();
         // 1. Look, under the lock that nobody fills a hole without.
         let (slot, level) = match self.locate(&path)? {
@@ -71,7 +71,7 @@ impl<P: Platform> Inode<P> {
             Spot::Hole { slot, level } => (slot, level),
         };
         // 2. Take and fill; durable.
-        let chain = self.fresh(&mut goal, page, &path, slot, level, Fill::Zeros)?.fence(self.pmem());
+        let chain = self.fresh(&mut goal, lblk, &path, slot, level, Fill::Zeros)?.fence(self.pmem());
         // 3. Publish, durably: whoever finds the pointer from here on may sync on another CPU, whose fence would
         //    not wait for it.
         let block = chain.fact().data;
@@ -79,13 +79,13 @@ impl<P: Platform> Inode<P> {
         Ok((block, true))
     }
 
-    /// Where the block of `page` had best be, whose pointer at `slot` is empty.
+    /// Where the block of `lblk` had best be, whose pointer at `slot` is empty.
     #[inline]
-    fn goal(&self, goal: &Goal, page: u64, path: &Path, slot: u64, level: usize) -> u32 {
-        if goal.block != 0 && page == goal.page + 1 {
+    fn goal(&self, goal: &Goal, lblk: u64, path: &Path, slot: u64, level: usize) -> u32 {
+        if goal.block != 0 && lblk == goal.lblk + 1 {
             return goal.block + 1;
         }
-        // After the block of the page before; else after the indirect block; else in the inode's group.
+        // After the block of the logical block before; else after the indirect block; else in the inode's group.
         if level == path.depth && path.slots[level] > 0 {
             let before = self.pmem().load_u32(slot - 4);
             if before != 0 && before < self.fs.sb.blocks_count {
@@ -93,7 +93,7 @@ impl<P: Platform> Inode<P> {
             }
         }
         if level > 0 {
-            return (slot / BLOCK) as u32 + 1;
+            return (slot / self.fs.block_size()) as u32 + 1;
         }
         self.fs.sb.group_start(self.fs.group_of_inode(self.ino))
     }
@@ -103,7 +103,7 @@ impl<P: Platform> Inode<P> {
     pub(super) fn fresh(
         &self,
         goal: &mut Goal,
-        page: u64,
+        lblk: u64,
         path: &Path,
         slot: u64,
         level: usize,
@@ -111,12 +111,12 @@ impl<P: Platform> Inode<P> {
     ) -> Result<Staged<Chain, InFlight>> {
         let (pmem, fs) = (self.pmem(), &self.fs);
         let above = path.depth - level;
-        let units = (above as u32 + 1) * (BLOCK / 512) as u32;
+        let units = (above as u32 + 1) * (self.fs.block_size() / 512) as u32;
         if pmem.load_u32(self.raw + I_BLOCKS).checked_add(units).is_none() {
             return Err(Errno::FileTooBig.into());
         }
         // 1. Take all that is needed, the indirect blocks first, or nothing.
-        let mut next = self.goal(goal, page, path, slot, level);
+        let mut next = self.goal(goal, lblk, path, slot, level);
         let mut tables: [Option<Staged<Taken, InFlight>>; LEVELS] = [const { None }; LEVELS];
         let mut take = || -> Result<_> {
             for table in &mut tables[..above] {
@@ -134,13 +134,13 @@ impl<P: Platform> Inode<P> {
                 return Err(error);
             }
         };
-        *goal = Goal { page, block: data.fact().block() };
+        *goal = Goal { lblk, block: data.fact().block() };
         // 2. Fill the data block past the cache, then hang it below the indirect blocks from the bottom up.
-        let place = byte(data.fact().block());
+        let place = self.fs.byte(data.fact().block());
         let filled = match fill {
             Fill::Zeros => {
-                pmem.zero_nt(place, BLOCK);
-                Staged::streamed((), place, BLOCK)
+                pmem.zero_nt(place, self.fs.block_size());
+                Staged::streamed((), place, self.fs.block_size())
             }
             Fill::Bytes(at, bytes) => {
                 let (at, end) = (at as u64, (at + bytes.len()) as u64);
@@ -148,27 +148,27 @@ impl<P: Platform> Inode<P> {
                 if at > 0 {
                     pmem.zero_nt(place, at);
                 }
-                if end < BLOCK {
-                    pmem.zero_nt(place + end, BLOCK - end);
+                if end < self.fs.block_size() {
+                    pmem.zero_nt(place + end, self.fs.block_size() - end);
                 }
-                Staged::streamed((), place, BLOCK)
+                Staged::streamed((), place, self.fs.block_size())
             }
         };
         let mut chain = data.join(filled, |taken, ()| Chain {
             slot,
             root: taken.block(),
             data: taken.block(),
-            page,
+            lblk,
             blocks: 1,
         });
         for (index, table) in tables.into_iter().enumerate().rev() {
             let Some(table) = table else { continue };
-            let place = byte(table.fact().block());
+            let place = self.fs.byte(table.fact().block());
             let entry = place + u64::from(path.slots[level + index + 1]) * 4;
-            pmem.zero_nt(place, BLOCK);
+            pmem.zero_nt(place, self.fs.block_size());
             pmem.store_u32(entry, chain.fact().root);
             pmem.flush(entry, 4);
-            let filled = Staged::streamed((), place, BLOCK);
+            let filled = Staged::streamed((), place, self.fs.block_size());
             chain = chain.join(table.join(filled, |taken, ()| taken), |chain, table| Chain {
                 root: table.block(),
                 blocks: chain.blocks + 1,
@@ -187,7 +187,9 @@ impl<P: Platform> Inode<P> {
     ) -> Staged<Published, InFlight> {
         let (pmem, chain) = (self.pmem(), chain.into_fact());
         pmem.store_u32(chain.slot, chain.root);
-        let units = pmem.load_u32(self.raw + I_BLOCKS).saturating_add(chain.blocks * (BLOCK / 512) as u32);
+        let units = pmem
+            .load_u32(self.raw + I_BLOCKS)
+            .saturating_add(chain.blocks * (self.fs.block_size() / 512) as u32);
         pmem.store_u32(self.raw + I_BLOCKS, units);
         pmem.flush(self.raw + I_BLOCKS, 4);
         Staged::stored(Published, chain.slot, 4).flush(pmem)
@@ -208,26 +210,26 @@ impl Batch {
         Self { chains: [const { None }; BATCH], len: 0 }
     }
 
-    /// Fills the hole at `page`, or tells which block is there already.
+    /// Fills the hole at `lblk`, or tells which block is there already.
     pub(super) fn add<P: Platform>(
         &mut self,
         inode: &Inode<P>,
         ok: AllocOk<'_>,
-        page: u64,
+        lblk: u64,
         fill: Fill<'_>,
     ) -> Result<Option<u32>> {
-        let path = Path::of(page).ok_or(Errno::FileTooBig)?;
+        let path = inode.fs.sb.reach.path(lblk).ok_or(Errno::FileTooBig)?;
         let level = {
             let mut goal = inode.map_lock.lock();
             let (slot, level) = match inode.locate(&path)? {
                 Spot::Block(block) => return Ok(Some(block)),
                 Spot::Hole { slot, level } => (slot, level),
             };
-            self.chains[self.len] = Some(inode.fresh(&mut goal, page, &path, slot, level, fill)?);
+            self.chains[self.len] = Some(inode.fresh(&mut goal, lblk, &path, slot, level, fill)?);
             level
         };
         self.len += 1;
-        // New indirect blocks must be found by the next page's look-up.
+        // New indirect blocks must be found by the next logical block's look-up.
         if self.len == BATCH || level < path.depth {
             self.publish(inode, ok);
         }
@@ -243,17 +245,17 @@ impl Batch {
         self.len = 0;
         let chains = core::mem::replace(&mut self.chains, [const { None }; BATCH]);
         let chains = fence_all(inode.pmem(), chains);
-        let mut pages = [None; BATCH];
+        let mut lblks = [None; BATCH];
         {
             let mut goal = inode.map_lock.lock();
-            for (chain, page) in chains.into_iter().zip(&mut pages) {
+            for (chain, lblk) in chains.into_iter().zip(&mut lblks) {
                 if let Some(chain) = chain {
-                    *page = Some(chain.fact().page);
+                    *lblk = Some(chain.fact().lblk);
                     inode.publish(&mut goal, chain).unfenced();
                 }
             }
         }
-        let unmapped = pages.into_iter().flatten().map(|page| inode.mapping.unmap_zero(ok, page)).sum();
+        let unmapped = lblks.into_iter().flatten().map(|lblk| inode.mapping.unmap_zero(ok, lblk)).sum();
         inode.fs.platform.stats().zero_page_unmapped.add(unmapped);
     }
 }

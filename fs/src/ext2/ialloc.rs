@@ -43,7 +43,7 @@ const S_ISGID: u16 = 0o2000;
 
 impl<P: Platform> Ext2<P> {
     fn inode_bitmap(&self, group: &Group) -> Bitmap {
-        Bitmap::new(byte(group.inode_bitmap), self.sb.inodes_per_group)
+        Bitmap::new(self.byte(group.inode_bitmap), self.sb.inodes_per_group)
     }
 
     /// True if the bitmap says that `ino` is in use.

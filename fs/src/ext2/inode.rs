@@ -62,7 +62,7 @@ impl<P: Platform> Ext2<P> {
         let group = self.group(self.group_of_inode(ino))?;
         let slot = (ino - 1) % self.sb.inodes_per_group;
         // The table lies in the group, and `slot` in the table.
-        Ok(byte(group.inode_table) + u64::from(slot) * u64::from(self.sb.inode_size))
+        Ok(self.byte(group.inode_table) + u64::from(slot) * u64::from(self.sb.inode_size))
     }
 
     /// Inode `ino`, in memory or loaded. The caller found its number under a lock that keeps it from being
@@ -94,13 +94,13 @@ impl<P: Platform> Ext2<P> {
         let high = if kind == FileKind::File { pmem.load_u32(raw + I_SIZE_HIGH) } else { 0 };
         let size = u64::from(high) << 32 | u64::from(pmem.load_u32(raw + I_SIZE));
         let limit = match kind {
-            FileKind::File => super::map::MAX_SIZE,
+            FileKind::File => self.sb.max_file_size(),
             // Holes are not allowed in a directory, so it cannot be larger than the file system.
-            FileKind::Directory if !size.is_multiple_of(BLOCK) => {
+            FileKind::Directory if !size.is_multiple_of(self.block_size()) => {
                 return Err(bad("bad size of a directory", size));
             }
-            FileKind::Directory => byte(self.sb.blocks_count),
-            FileKind::Symlink => BLOCK,
+            FileKind::Directory => self.byte(self.sb.blocks_count),
+            FileKind::Symlink => self.block_size(),
             _ => u64::MAX,
         };
         let torn = kind == FileKind::File && !self.was_clean() && size >> 32 == limit >> 32;
@@ -148,7 +148,7 @@ impl<P: Platform> Inode<P> {
         }
         let size = u64::from(pmem.load_u32(self.raw + I_SIZE_HIGH)) << 32 | low;
         // Between its halves a crash may leave a size above the limit, with the limit's upper half.
-        size.min(super::map::MAX_SIZE)
+        size.min(self.fs.sb.max_file_size())
     }
 
     /// Stores `i_size` and flushes it, so that at no time a crash shows a size below both the old and the new
@@ -215,7 +215,7 @@ impl<P: Platform> Inode<P> {
 
     /// True if the target of a symbolic link is in the inode itself.
     pub(super) fn is_fast_symlink(&self) -> bool {
-        let xattrs = if self.file_acl() == 0 { 0 } else { BLOCK / 512 };
+        let xattrs = if self.file_acl() == 0 { 0 } else { self.fs.block_size() / 512 };
         self.kind == FileKind::Symlink && u64::from(self.pmem().load_u32(self.raw + I_BLOCKS)) == xattrs
     }
 
@@ -225,7 +225,7 @@ impl<P: Platform> Inode<P> {
             return Err(Errno::Invalid.into());
         }
         let size = self.load_size();
-        let limit = if self.is_fast_symlink() { I_BLOCK_BYTES } else { BLOCK };
+        let limit = if self.is_fast_symlink() { I_BLOCK_BYTES } else { self.fs.block_size() };
         if size == 0 || size >= limit {
             let why = "bad length of a symbolic link";
             return Err(Corrupt::against("inode", self.ino.into(), why, size, limit - 1).into());
@@ -233,7 +233,8 @@ impl<P: Platform> Inode<P> {
         let from = if self.is_fast_symlink() {
             self.raw + I_BLOCK
         } else {
-            byte(self.find(0)?.ok_or_else(|| self.corrupt("a symbolic link without its block", size))?)
+            self.fs
+                .byte(self.find(0)?.ok_or_else(|| self.corrupt("a symbolic link without its block", size))?)
         };
         let mut target = alloc::vec![0; size as usize];
         self.pmem().read(from, &mut target);
@@ -315,7 +316,7 @@ impl<P: Platform> Inode<P> {
             any = true;
             for page in run {
                 match self.find(page) {
-                    Ok(Some(block)) => self.pmem().flush(byte(block), BLOCK),
+                    Ok(Some(block)) => self.pmem().flush(self.fs.byte(block), self.fs.block_size()),
                     Ok(None) => {}
                     Err(error) => result = Err(error),
                 }

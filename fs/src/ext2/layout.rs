@@ -9,14 +9,6 @@
 
 #![allow(missing_docs)]
 
-use crate::PAGE_SIZE;
-
-/// Bytes in a block: only the page size is supported.
-pub const BLOCK: u64 = PAGE_SIZE;
-/// Pointers in an indirect block.
-pub const POINTERS: u64 = BLOCK / 4;
-/// Bits in a bitmap block.
-pub const BITS: u32 = BLOCK as u32 * 8;
 /// Where the first superblock is.
 pub const SUPERBLOCK: u64 = 1024;
 /// The root directory's inode.
@@ -119,9 +111,3 @@ pub const H_MAGIC: u64 = 0;
 pub const H_REFCOUNT: u64 = 4;
 /// What [`H_MAGIC`] holds.
 pub const XATTR_MAGIC: u32 = 0xea02_0000;
-
-/// Byte offset of block `block`.
-#[inline]
-pub const fn byte(block: u32) -> u64 {
-    block as u64 * BLOCK
-}

@@ -1,9 +1,9 @@
-//! The block map: from a page of a file to its block.
+//! The block map: from a logical block of a file to its block.
 //!
 //! ```text
-//! i_block[0..12]  → data                                        pages 0..12
-//! i_block[12]     → 1024 × data                                 pages 12..1036
-//! i_block[13]     → 1024 × 1024 × data                          pages 1036..1049612
+//! i_block[0..12]  → data                                        blocks 0..12
+//! i_block[12]     → 1024 × data                                 blocks 12..1036
+//! i_block[13]     → 1024 × 1024 × data                          blocks 1036..1049612
 //! i_block[14]     → 1024 × 1024 × 1024 × data                   the rest
 //! ```
 //!
@@ -20,88 +20,99 @@ pub(super) const DIRECT: u64 = 12;
 /// Levels of indirection.
 pub(super) const LEVELS: usize = 3;
 
-/// Pages below one pointer at `depth` levels above the data.
-pub(super) const fn span(depth: usize) -> u64 {
-    POINTERS.pow(depth as u32)
+/// How far each level reaches: what follows from the block size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reach {
+    /// An indirect block has 2 to this power pointers.
+    pointer_bits: u32,
+    /// The most blocks a file may have.
+    pub max_lblks: u64,
 }
 
-/// First page below the pointer in the inode with `depth` levels of indirection.
-pub(super) const fn first_page(depth: usize) -> u64 {
-    match depth {
-        0 => 0,
-        1 => DIRECT,
-        2 => DIRECT + span(1),
-        _ => DIRECT + span(1) + span(2),
-    }
-}
-
-/// Indirect blocks of a file of `pages` pages without holes.
-const fn indirect_blocks(pages: u64) -> u64 {
-    let mut blocks = 0;
-    let mut depth = 1;
-    while depth <= LEVELS {
-        let mut below = pages.saturating_sub(first_page(depth));
-        if depth < LEVELS && below > span(depth) {
-            below = span(depth);
+impl Reach {
+    /// With blocks of 2 to the power `block_bits` bytes.
+    pub(super) const fn new(block_bits: u32) -> Self {
+        let mut reach = Self { pointer_bits: block_bits - 2, max_lblks: 0 };
+        // The most blocks that `i_blocks` (32 bits, in units of 512 bytes) can count without holes, and that three
+        // levels lead to.
+        let limit = (u32::MAX >> (block_bits - 9)) as u64;
+        let mut low = 0;
+        let mut high = reach.first_lblk(LEVELS) + reach.span(LEVELS);
+        while low < high {
+            let middle = (low + high).div_ceil(2);
+            if middle + reach.indirect_blocks(middle) <= limit {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
         }
-        let mut level = 1;
-        while level <= depth {
-            blocks += below.div_ceil(span(level));
-            level += 1;
-        }
-        depth += 1;
+        reach.max_lblks = low;
+        reach
     }
-    blocks
-}
 
-/// The most pages a file may have so that `i_blocks` (32 bits, in units of 512 bytes) can count it without
-/// holes.
-const MAX_PAGES: u64 = {
-    let limit = u32::MAX as u64 / (BLOCK / 512);
-    let mut low = 0;
-    let mut high = limit;
-    while low < high {
-        let middle = (low + high).div_ceil(2);
-        if middle + indirect_blocks(middle) <= limit {
-            low = middle;
+    /// Blocks below one pointer at `depth` levels above the data.
+    #[inline]
+    pub(super) const fn span(&self, depth: usize) -> u64 {
+        1 << (self.pointer_bits * depth as u32)
+    }
+
+    /// First logical block below the pointer in the inode with `depth` levels of indirection.
+    #[inline]
+    pub(super) const fn first_lblk(&self, depth: usize) -> u64 {
+        match depth {
+            0 => 0,
+            1 => DIRECT,
+            2 => DIRECT + self.span(1),
+            _ => DIRECT + self.span(1) + self.span(2),
+        }
+    }
+
+    /// Indirect blocks of a file of `lblks` blocks without holes.
+    const fn indirect_blocks(&self, lblks: u64) -> u64 {
+        let mut blocks = 0;
+        let mut depth = 1;
+        while depth <= LEVELS {
+            let mut below = lblks.saturating_sub(self.first_lblk(depth));
+            if depth < LEVELS && below > self.span(depth) {
+                below = self.span(depth);
+            }
+            let mut level = 1;
+            while level <= depth {
+                blocks += below.div_ceil(self.span(level));
+                level += 1;
+            }
+            depth += 1;
+        }
+        blocks
+    }
+
+    /// The way to `lblk`; `None` beyond what a file may have.
+    #[inline]
+    pub(super) fn path(&self, lblk: u64) -> Option<Path> {
+        if lblk < DIRECT {
+            return Some(Path { depth: 0, slots: [lblk as u16, 0, 0, 0] });
+        }
+        if lblk >= self.max_lblks {
+            return None;
+        }
+        let slot = |rest: u64, level: usize| (rest / self.span(level) % self.span(1)) as u16;
+        Some(if lblk < self.first_lblk(2) {
+            Path { depth: 1, slots: [12, (lblk - self.first_lblk(1)) as u16, 0, 0] }
+        } else if lblk < self.first_lblk(3) {
+            let rest = lblk - self.first_lblk(2);
+            Path { depth: 2, slots: [13, slot(rest, 1), slot(rest, 0), 0] }
         } else {
-            high = middle - 1;
-        }
+            let rest = lblk - self.first_lblk(3);
+            Path { depth: 3, slots: [14, slot(rest, 2), slot(rest, 1), slot(rest, 0)] }
+        })
     }
-    low
-};
+}
 
-/// The largest size of a file, in bytes: a little less than 2 TiB.
-pub(super) const MAX_SIZE: u64 = MAX_PAGES * BLOCK;
-
-/// The way to a page's pointer: an index into `i_block`, then into `depth` indirect blocks.
+/// The way to a logical block's pointer: an index into `i_block`, then into `depth` indirect blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Path {
     pub depth: usize,
     pub slots: [u16; LEVELS + 1],
-}
-
-impl Path {
-    /// The way to `page`; `None` beyond what a file may have.
-    #[inline]
-    pub(super) fn of(page: u64) -> Option<Self> {
-        if page < DIRECT {
-            return Some(Self { depth: 0, slots: [page as u16, 0, 0, 0] });
-        }
-        if page >= MAX_PAGES {
-            return None;
-        }
-        let slot = |rest: u64, level: usize| (rest / span(level) % POINTERS) as u16;
-        Some(if page < first_page(2) {
-            Self { depth: 1, slots: [12, (page - first_page(1)) as u16, 0, 0] }
-        } else if page < first_page(3) {
-            let rest = page - first_page(2);
-            Self { depth: 2, slots: [13, slot(rest, 1), slot(rest, 0), 0] }
-        } else {
-            let rest = page - first_page(3);
-            Self { depth: 3, slots: [14, slot(rest, 2), slot(rest, 1), slot(rest, 0)] }
-        })
-    }
 }
 
 /// Where a way ends.
@@ -143,17 +154,17 @@ impl<P: Platform> Inode<P> {
                 block if level == path.depth => return Ok(Spot::Block(block)),
                 block => {
                     level += 1;
-                    slot = byte(block) + u64::from(path.slots[level]) * 4;
+                    slot = self.fs.byte(block) + u64::from(path.slots[level]) * 4;
                 }
             }
         }
     }
 
-    /// The block of `page`; `None` for a hole. A direct block is one load, one behind an indirect block two,
+    /// The block of `lblk`; `None` for a hole. A direct block is one load, one behind an indirect block two,
     /// and so on.
     #[inline]
-    pub(super) fn find(&self, page: u64) -> Result<Option<u32>> {
-        let Some(path) = Path::of(page) else { return Ok(None) };
+    pub(super) fn find(&self, lblk: u64) -> Result<Option<u32>> {
+        let Some(path) = self.fs.sb.reach.path(lblk) else { return Ok(None) };
         Ok(match self.locate(&path)? {
             Spot::Block(block) => Some(block),
             Spot::Hole { .. } => None,
@@ -165,27 +176,40 @@ impl<P: Platform> Inode<P> {
 mod tests {
     use super::*;
 
+    const REACH: [Reach; 3] = [Reach::new(10), Reach::new(11), Reach::new(12)];
+
     #[test]
     fn the_ways_to_the_edges_of_each_level() {
-        let way = |page| Path::of(page).map(|path| (path.depth, path.slots));
+        let reach = REACH[2];
+        let way = |lblk| reach.path(lblk).map(|path| (path.depth, path.slots));
         assert_eq!(way(11), Some((0, [11, 0, 0, 0])));
         assert_eq!(way(12), Some((1, [12, 0, 0, 0])));
         assert_eq!(way(1035), Some((1, [12, 1023, 0, 0])));
         assert_eq!(way(1036), Some((2, [13, 0, 0, 0])));
         assert_eq!(way(1_049_611), Some((2, [13, 1023, 1023, 0])));
         assert_eq!(way(1_049_612), Some((3, [14, 0, 0, 0])));
-        assert_eq!(way(MAX_PAGES), None);
+        assert_eq!(way(reach.max_lblks), None);
+        let way = |lblk| REACH[0].path(lblk).map(|path| (path.depth, path.slots));
+        assert_eq!(way(267), Some((1, [12, 255, 0, 0])));
+        assert_eq!(way(268), Some((2, [13, 0, 0, 0])));
+        assert_eq!(way(65_804), Some((3, [14, 0, 0, 0])));
+        assert_eq!(way(16_843_019), Some((3, [14, 255, 255, 255])));
+        assert_eq!(way(16_843_020), None);
     }
 
     #[test]
-    fn the_largest_file_is_as_large_as_its_count_of_blocks_allows() {
-        let limit = u64::from(u32::MAX) / 8;
-        assert!(MAX_PAGES + indirect_blocks(MAX_PAGES) <= limit);
-        assert!(MAX_PAGES + 1 + indirect_blocks(MAX_PAGES + 1) > limit);
-        assert_eq!(indirect_blocks(12), 0);
-        assert_eq!(indirect_blocks(1036), 1);
-        assert_eq!(indirect_blocks(1037), 3);
-        assert_eq!(indirect_blocks(1_049_613), 1 + 1025 + 3);
-        const { assert!(MAX_PAGES < crate::vfs::index::MAX_PAGES) };
+    fn the_largest_file_is_as_large_as_levels_and_its_count_of_blocks_allow() {
+        for (reach, bits) in REACH.into_iter().zip(10..) {
+            let (max, limit) = (reach.max_lblks, u64::from(u32::MAX >> (bits - 9)));
+            assert!(max + reach.indirect_blocks(max) <= limit);
+            let levels_end = max == reach.first_lblk(3) + reach.span(3);
+            assert!(levels_end || max + 1 + reach.indirect_blocks(max + 1) > limit);
+            assert_eq!(levels_end, bits < 12);
+            assert!(bits < 12 || max < crate::vfs::index::MAX_PAGES);
+        }
+        assert_eq!(REACH[2].indirect_blocks(12), 0);
+        assert_eq!(REACH[2].indirect_blocks(1036), 1);
+        assert_eq!(REACH[2].indirect_blocks(1037), 3);
+        assert_eq!(REACH[2].indirect_blocks(1_049_613), 1 + 1025 + 3);
     }
 }

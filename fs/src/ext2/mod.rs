@@ -133,6 +133,18 @@ impl<P: Platform> Ext2<P> {
         self.errors.load(SeqCst)
     }
 
+    /// Bytes in a block.
+    #[inline]
+    fn block_size(&self) -> u64 {
+        self.sb.block_size()
+    }
+
+    /// Byte offset of block `block`.
+    #[inline]
+    fn byte(&self, block: u32) -> u64 {
+        self.sb.byte(block)
+    }
+
     #[inline]
     fn pmem(&self) -> &P::Pmem {
         self.platform.pmem()

@@ -161,7 +161,7 @@ impl<P: Platform> Ext2<P> {
     pub(super) fn load_stat_fs(&self) -> StatFs {
         let (blocks, inodes) = self.sum_free();
         StatFs {
-            block_size: BLOCK,
+            block_size: self.block_size(),
             blocks: u64::from(self.sb.blocks_count).saturating_sub(self.sb.overhead()),
             blocks_free: blocks.into(),
             blocks_available: blocks.saturating_sub(self.sb.r_blocks_count).into(),

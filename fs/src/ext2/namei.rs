@@ -85,7 +85,7 @@ impl<P: Platform> Inode<P> {
         bytes[..4].copy_from_slice(&self.ino.to_le_bytes());
         bytes[4..10].copy_from_slice(&[first as u8, 0, 1, file_type, b'.', 0]);
         bytes[12..16].copy_from_slice(&parent.to_le_bytes());
-        bytes[16..18].copy_from_slice(&(BLOCK as u16 - first).to_le_bytes());
+        bytes[16..18].copy_from_slice(&(self.fs.block_size() as u16 - first).to_le_bytes());
         bytes[18..22].copy_from_slice(&[2, file_type, b'.', b'.']);
         let chain = self.fresh_dir_block(0, &bytes)?;
         self.publish_dir_block(chain.fence(self.pmem()))

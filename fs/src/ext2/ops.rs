@@ -3,9 +3,9 @@
 use super::Ext2;
 use super::dir::check_name;
 use super::inode::Inode;
-use super::layout::*;
 use super::times::{CTIME, MTIME};
-use crate::error::{Result, Unsupported};
+use crate::PAGE_SIZE;
+use crate::error::{Errno, Result, Unsupported};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::{
@@ -77,6 +77,15 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
         &self.mapping
     }
 
+    fn expect_mappable(&self) -> Result<()> {
+        match self.kind {
+            FileKind::File if self.fs.block_size() == PAGE_SIZE => Ok(()),
+            FileKind::File => Err(Unsupported::Mapping(self.fs.block_size()).into()),
+            FileKind::Directory => Err(Errno::IsDirectory.into()),
+            _ => Err(Unsupported::Operation("mmap of what is not a regular file").into()),
+        }
+    }
+
     #[inline]
     fn size(&self, _lock: Held<'_>) -> u64 {
         self.load_size()
@@ -84,13 +93,13 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
 
     #[inline]
     fn block(&self, _lock: Held<'_>, page: u64) -> Result<Option<u64>> {
-        Ok(self.fs.noted(self.find(page))?.map(byte))
+        Ok(self.fs.noted(self.find(page))?.map(|block| self.fs.byte(block)))
     }
 
     #[inline]
     fn allocate(&self, _ok: AllocOk<'_>, page: u64) -> Result<(u64, bool)> {
         let (block, fresh) = self.fs.noted(self.fill_hole(page))?;
-        Ok((byte(block), fresh))
+        Ok((self.fs.byte(block), fresh))
     }
 
     fn start_write_fault(&self) -> Result<()> {
@@ -126,8 +135,8 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
     fn extents(&self, from: u64, f: &mut dyn FnMut(Extent) -> ControlFlow<()>) -> Result<()> {
         self.expect_file()?;
         let _shared = self.mapping.shared();
-        let pages = self.load_size().div_ceil(BLOCK);
-        self.fs.noted(self.walk_extents(from / BLOCK, pages, f))
+        let pages = self.load_size().div_ceil(self.fs.block_size());
+        self.fs.noted(self.walk_extents(from / self.fs.block_size(), pages, f))
     }
 
     fn lookup(&self, name: &[u8]) -> Result<InodeRef<P>> {

@@ -2,6 +2,8 @@
 
 use super::features::{self, ReadOnlyReason};
 use super::layout::*;
+use super::map::Reach;
+use crate::PAGE_SIZE;
 use crate::error::{Corrupt, Error, Result, Unsupported};
 use crate::pmem::Pmem;
 
@@ -56,7 +58,9 @@ pub struct SuperBlock {
     pub blocks_count: u32,
     /// `s_r_blocks_count`, not more than all
     pub r_blocks_count: u32,
-    /// `s_first_data_block`: 0 with blocks of 4 KiB
+    /// A block has 2 to this power bytes.
+    pub block_bits: u32,
+    /// `s_first_data_block`: 1 with blocks of 1 KiB, otherwise 0
     pub first_data_block: u32,
     /// `s_blocks_per_group`
     pub blocks_per_group: u32,
@@ -91,6 +95,7 @@ pub struct SuperBlock {
     /// `s_volume_name`
     pub volume_name: [u8; 16],
     backup_bgs: [u32; 2],
+    pub(super) reach: Reach,
 }
 
 fn corrupt(why: &'static str, value: u64) -> Error {
@@ -125,34 +130,38 @@ impl SuperBlock {
         // 2. Sizes of blocks and inodes.
         let log_block_size = raw.u32(S_LOG_BLOCK_SIZE);
         check(log_block_size <= 6, "nonsensical s_log_block_size", log_block_size)?;
-        if 1024 << log_block_size != BLOCK {
-            return Err(Unsupported::BlockSize(1024 << log_block_size).into());
+        let block_bits = 10 + log_block_size;
+        let block_size = 1u64 << block_bits;
+        if block_size > PAGE_SIZE {
+            return Err(Unsupported::BlockSize(block_size).into());
         }
+        let bits = block_size as u32 * 8;
         let (inode_size, first_ino) = match rev_level {
             0 => (GOOD_OLD_INODE_SIZE, GOOD_OLD_FIRST_INO),
             _ => (raw.u16(S_INODE_SIZE).into(), raw.u32(S_FIRST_INO)),
         };
-        let sizes = GOOD_OLD_INODE_SIZE..=BLOCK as u32;
+        let sizes = GOOD_OLD_INODE_SIZE..=block_size as u32;
         check(inode_size.is_power_of_two() && sizes.contains(&inode_size), "bad s_inode_size", inode_size)?;
 
         // 3. Groups.
         let first_data_block = raw.u32(S_FIRST_DATA_BLOCK);
-        check(first_data_block == 0, "s_first_data_block is not 0", first_data_block)?;
+        let why = "s_first_data_block does not agree with the block size";
+        check(first_data_block == u32::from(block_bits == 10), why, first_data_block)?;
         let blocks_per_group = raw.u32(S_BLOCKS_PER_GROUP);
-        let usual = (256..=BITS).contains(&blocks_per_group) && blocks_per_group.is_multiple_of(8);
+        let usual = (256..=bits).contains(&blocks_per_group) && blocks_per_group.is_multiple_of(8);
         check(usual, "bad s_blocks_per_group", blocks_per_group)?;
         let inodes_per_group = raw.u32(S_INODES_PER_GROUP);
-        check((1..=BITS).contains(&inodes_per_group), "bad s_inodes_per_group", inodes_per_group)?;
+        check((1..=bits).contains(&inodes_per_group), "bad s_inodes_per_group", inodes_per_group)?;
 
         // 4. Counts, and whether all of it is there.
         let blocks_count = raw.u32(S_BLOCKS_COUNT);
-        check(blocks_count > 1, "bad s_blocks_count", blocks_count)?;
-        let bytes = byte(blocks_count);
+        check(blocks_count > first_data_block + 1, "bad s_blocks_count", blocks_count)?;
+        let bytes = u64::from(blocks_count) << block_bits;
         if bytes > region {
             let why = "the region is shorter than the file system";
             return Err(Corrupt::against("superblock", 0, why, bytes, region).into());
         }
-        let group_count = blocks_count.div_ceil(blocks_per_group);
+        let group_count = (blocks_count - first_data_block).div_ceil(blocks_per_group);
         let inodes_count = raw.u32(S_INODES_COUNT);
         let expected = u64::from(group_count) * u64::from(inodes_per_group);
         let why = "s_inodes_count does not agree with the groups";
@@ -161,14 +170,14 @@ impl SuperBlock {
         check(usual, "bad s_first_ino", first_ino)?;
 
         // 5. What follows: the descriptor table, which must fit into the first group, and the inode tables.
-        let gdt_blocks = u64::from(group_count).div_ceil(BLOCK / DESC_SIZE) as u32;
+        let gdt_blocks = u64::from(group_count).div_ceil(block_size / DESC_SIZE) as u32;
         let reserved_gdt_blocks = match feature_compat & features::COMPAT_RESIZE_INODE {
             0 => 0,
             _ => u32::from(raw.u16(S_RESERVED_GDT_BLOCKS)),
         };
         let why = "bad s_reserved_gdt_blocks";
-        check(u64::from(reserved_gdt_blocks) <= POINTERS, why, reserved_gdt_blocks)?;
-        let first_group = blocks_count.min(blocks_per_group);
+        check(u64::from(reserved_gdt_blocks) <= block_size / 4, why, reserved_gdt_blocks)?;
+        let first_group = (blocks_count - first_data_block).min(blocks_per_group);
         let why = "the descriptor table does not fit into the first group";
         check(1 + gdt_blocks + reserved_gdt_blocks < first_group, why, gdt_blocks)?;
         let table = u64::from(inodes_per_group) * u64::from(inode_size);
@@ -179,6 +188,7 @@ impl SuperBlock {
         Ok(Self {
             inodes_count,
             blocks_count,
+            block_bits,
             r_blocks_count: raw.u32(S_R_BLOCKS_COUNT).min(blocks_count),
             first_data_block,
             blocks_per_group,
@@ -193,12 +203,37 @@ impl SuperBlock {
             feature_ro_compat,
             gdt_blocks,
             reserved_gdt_blocks,
-            inode_table_blocks: table.div_ceil(BLOCK) as u32,
+            inode_table_blocks: table.div_ceil(block_size) as u32,
             extra_isize: extra_isize as u16,
             uuid: raw.array(S_UUID),
             volume_name: raw.array(S_VOLUME_NAME),
             backup_bgs: [raw.u32(S_BACKUP_BGS), raw.u32(S_BACKUP_BGS + 4)],
+            reach: Reach::new(block_bits),
         })
+    }
+
+    /// Bytes in a block: 1, 2 or 4 KiB.
+    #[inline]
+    pub fn block_size(&self) -> u64 {
+        1 << self.block_bits
+    }
+
+    /// Pointers in an indirect block.
+    #[inline]
+    pub(super) fn pointers(&self) -> u64 {
+        self.block_size() / 4
+    }
+
+    /// The largest size of a file, in bytes: a little less than 2 TiB with blocks of 4 KiB.
+    #[inline]
+    pub fn max_file_size(&self) -> u64 {
+        self.reach.max_lblks << self.block_bits
+    }
+
+    /// Byte offset of block `block`.
+    #[inline]
+    pub(super) fn byte(&self, block: u32) -> u64 {
+        u64::from(block) << self.block_bits
     }
 
     /// True if the image was unmounted cleanly and no errors were noted on it.
@@ -256,7 +291,7 @@ impl SuperBlock {
     /// First block of `group`.
     #[inline]
     pub fn group_start(&self, group: u32) -> u32 {
-        group * self.blocks_per_group
+        self.first_data_block + group * self.blocks_per_group
     }
 
     /// Number of blocks of `group`.

@@ -27,6 +27,14 @@ mod write;
 type Fs = Arc<Ext2<Machine>>;
 type Node = InodeRef<Machine>;
 
+/// Bytes in a block of the images made here.
+const BLOCK: u64 = 4096;
+
+/// Byte offset of block `block` of those.
+fn byte(block: u32) -> u64 {
+    u64::from(block) * BLOCK
+}
+
 /// A folder of its own for a test, removed with it.
 struct Folder(PathBuf);
 

@@ -14,7 +14,7 @@
 
 use super::inode::Inode;
 use super::layout::*;
-use super::map::{DIRECT, LEVELS, MAX_SIZE, first_page, span};
+use super::map::{DIRECT, LEVELS};
 use super::times::{CTIME, MTIME};
 use crate::error::{Errno, Result};
 use crate::platform::Platform;
@@ -65,7 +65,7 @@ impl<P: Platform> Inode<P> {
     pub(super) fn set_size(&self, size: u64) -> Result<()> {
         self.expect_file()?;
         self.fs.check_writable()?;
-        if size > MAX_SIZE {
+        if size > self.fs.sb.max_file_size() {
             return Err(Errno::FileTooBig.into());
         }
         let exclusive = self.mapping.exclusive();
@@ -90,14 +90,14 @@ impl<P: Platform> Inode<P> {
     }
 
     fn shrink(&self, ok: AllocOk<'_>, size: u64) -> Result<()> {
-        let first = size.div_ceil(BLOCK);
+        let first = size.div_ceil(self.fs.block_size());
         // 1. The size, durable.
         self.store_size(size)?;
         self.pmem().fence();
-        // 2. No address space shows what is beyond, nor bytes of the last page that are not the file's.
+        // 2. No address space shows what is beyond, nor bytes of the last block that are not the file's.
         let gone = self.mapping.unmap(ok, first..u64::MAX);
         self.fs.platform.stats().mapping_unmapped.add(gone);
-        self.zero_gap(size, first * BLOCK)?;
+        self.zero_gap(size, first * self.fs.block_size())?;
         // 3 and 4.
         self.cut(first)
     }
@@ -113,25 +113,26 @@ impl<P: Platform> Inode<P> {
         if (self.fs.was_clean() && !self.fs.met_errors()) || self.trimmed.load(Relaxed) {
             return Ok(());
         }
-        self.cut(size.div_ceil(BLOCK))?;
+        self.cut(size.div_ceil(self.fs.block_size()))?;
         self.trimmed.store(true, Relaxed);
         Ok(())
     }
 
-    /// Frees every block from page `first` on, and indirect blocks that become empty.
+    /// Frees every block from logical block `first` on, and indirect blocks that become empty.
     fn cut(&self, first: u64) -> Result<()> {
         let mut freed = Freed::default();
         let root = self.raw + I_BLOCK;
         let mut result = self.cut_table(root, DIRECT, 0, 0, first, &mut freed);
         for depth in 1..=LEVELS {
             let slot = root + (DIRECT + depth as u64 - 1) * 4;
-            result =
-                result.and_then(|()| self.cut_table(slot, 1, first_page(depth), depth, first, &mut freed));
+            result = result.and_then(|()| {
+                self.cut_table(slot, 1, self.fs.sb.reach.first_lblk(depth), depth, first, &mut freed)
+            });
         }
         let mut goal = self.map_lock.lock();
         *goal = Default::default();
         let pmem = self.pmem();
-        let units = freed.total.saturating_mul((BLOCK / 512) as u32);
+        let units = freed.total.saturating_mul((self.fs.block_size() / 512) as u32);
         pmem.store_u32(self.raw + I_BLOCKS, pmem.load_u32(self.raw + I_BLOCKS).saturating_sub(units));
         pmem.flush(self.raw + I_BLOCKS, 4);
         if result.is_err() {
@@ -141,7 +142,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Cuts the `count` pointers from byte offset `table` on, each with `depth` levels below, the first for
-    /// page `base`.
+    /// logical block `base`.
     fn cut_table(
         &self,
         table: u64,
@@ -152,7 +153,7 @@ impl<P: Platform> Inode<P> {
         freed: &mut Freed,
     ) -> Result<()> {
         let pmem = self.pmem();
-        let (each, keep) = (span(depth), first.saturating_sub(base));
+        let (each, keep) = (self.fs.sb.reach.span(depth), first.saturating_sub(base));
         let mut index = keep / each;
         if index >= count {
             return Ok(());
@@ -162,8 +163,16 @@ impl<P: Platform> Inode<P> {
             let slot = table + index * 4;
             let child = self.pointer(slot)?;
             if child != 0 {
-                self.cut_table(byte(child), POINTERS, base + index * each, depth - 1, first, freed)?;
-                let is_empty = (0..BLOCK / 8).all(|word| pmem.load_u64(byte(child) + word * 8) == 0);
+                self.cut_table(
+                    self.fs.byte(child),
+                    self.fs.sb.pointers(),
+                    base + index * each,
+                    depth - 1,
+                    first,
+                    freed,
+                )?;
+                let is_empty = (0..self.fs.block_size() / 8)
+                    .all(|word| pmem.load_u64(self.fs.byte(child) + word * 8) == 0);
                 if is_empty {
                     let cut = self.clear_pointers(slot, 1);
                     freed.add(self, &cut, child)?;
@@ -208,8 +217,8 @@ impl<P: Platform> Inode<P> {
             if !self.fs.block_in_use(block)? {
                 return Err(self.corrupt("an indirect block is free", block.into()));
             }
-            for slot in 0..POINTERS {
-                let child = self.pointer(byte(block) + slot * 4)?;
+            for slot in 0..self.fs.sb.pointers() {
+                let child = self.pointer(self.fs.byte(block) + slot * 4)?;
                 if child != 0 {
                     self.free_tree(child, depth - 1, cut, freed)?;
                 }
@@ -245,17 +254,17 @@ impl<P: Platform> Inode<P> {
         if block == 0 {
             return Ok(());
         }
-        if block >= self.fs.sb.blocks_count || pmem.load_u32(byte(block) + H_MAGIC) != XATTR_MAGIC {
+        if block >= self.fs.sb.blocks_count || pmem.load_u32(self.fs.byte(block) + H_MAGIC) != XATTR_MAGIC {
             return Err(self.corrupt("i_file_acl leads to no attribute block", block.into()));
         }
         let slot = self.raw + I_FILE_ACL;
         let cut = self.clear_pointers(slot, 1);
         let _lock = self.fs.xattrs.lock();
-        match pmem.load_u32(byte(block) + H_REFCOUNT) {
+        match pmem.load_u32(self.fs.byte(block) + H_REFCOUNT) {
             0 | 1 => self.fs.free_run(&cut, block, 1),
             count => {
-                pmem.store_u32(byte(block) + H_REFCOUNT, count - 1);
-                pmem.flush(byte(block) + H_REFCOUNT, 4);
+                pmem.store_u32(self.fs.byte(block) + H_REFCOUNT, count - 1);
+                pmem.flush(self.fs.byte(block) + H_REFCOUNT, 4);
                 Ok(())
             }
         }

@@ -167,6 +167,9 @@ pub trait Inode<P: Platform>: Send + Sync {
     /// The names of all attributes.
     fn list_xattrs(&self) -> Result<Vec<Vec<u8>>>;
 
+    /// Refuses what cannot be mapped: all but regular files, on blocks of the page size.
+    fn expect_mappable(&self) -> Result<()>;
+
     /// Refuses with [`Errno::NotDirectory`] what is not a directory.
     fn expect_directory(&self) -> Result<()> {
         if self.kind() == FileKind::Directory { Ok(()) } else { Err(Errno::NotDirectory.into()) }

@@ -20,7 +20,6 @@ use core::fmt;
 
 use fs::dax::{self, Fault, Protocol};
 use fs::platform::PageTables as _;
-use fs::vfs::FileKind;
 use fs::{Errno, PAGE_SIZE, Result};
 use spin::Once;
 
@@ -170,7 +169,7 @@ impl AddressSpace {
     ///
     /// # Errors
     /// [`Errno::Invalid`] for no bytes or an offset inside a page, [`Errno::Overflow`] beyond what the index covers or
-    /// what an address space holds, [`Errno::IsDirectory`] or unsupported for what is not a regular file.
+    /// what an address space holds, and what [`expect_mappable`](fs::vfs::Inode::expect_mappable) refuses.
     pub(crate) fn mmap(
         &self,
         file: &File,
@@ -180,11 +179,7 @@ impl AddressSpace {
         len: u64,
         rights: Rights,
     ) -> Result<u64> {
-        match file.kind() {
-            FileKind::File => {}
-            FileKind::Directory => return Err(Errno::IsDirectory.into()),
-            _ => return Err(fs::Unsupported::Operation("mmap of what is not a regular file").into()),
-        }
+        file.expect_mappable()?;
         if len == 0 || !offset.is_multiple_of(PAGE_SIZE) {
             return Err(Errno::Invalid.into());
         }
