@@ -9,9 +9,15 @@
 //! |---|---|
 //! | [`edit`]  | the line editor: key bytes in, echo and finished lines out |
 //! | [`words`] | a script into commands, a command into words; quoting; the word to complete |
-//! | [`opts`]  | short options and operands of one command |
+//! | [`opts`]  | options and operands of one command |
 //! | [`size`]  | `4k`, `0x10`, `2b`: numbers with `xfs_io`'s suffixes |
-//! | [`mode`]  | `-rw-r--r--` and octal permissions |
+//! | [`mode`]  | `-rw-r--r--`, octal permissions, `u+x` |
+//! | [`owner`] | `USER:GROUP` |
+//! | [`pattern`] | `*.rs`, `^user\.` |
+//! | [`find`]  | the expressions of find |
+//! | [`format`] | the formats of `stat -c` |
+//! | [`xattr`] | values of extended attributes |
+//! | [`when`]  | moments as people type them |
 //! | [`date`]  | seconds since the epoch, the PC's clock chip, `ls`'s dates |
 //! | [`human`] | `xfs_io`'s report after reading and writing; sizes for people |
 //! | [`dump`]  | bytes as `pread -v` and as `hexdump -C` show them |
@@ -25,9 +31,15 @@ extern crate alloc;
 pub mod date;
 pub mod dump;
 pub mod edit;
+pub mod find;
+pub mod format;
 pub mod human;
 pub mod mode;
 pub mod opts;
+pub mod owner;
+pub mod pattern;
 pub mod size;
 pub mod table;
+pub mod when;
 pub mod words;
+pub mod xattr;

@@ -1,10 +1,12 @@
-//! Unix file modes as letters and in octal.
+//! Unix file modes as letters and in octal, and changes to them as chmod takes them.
 //!
 //! A mode is the 16-bit `i_mode` of an ext2 inode: four bits of file type, then set-user-id, set-group-id and
 //! sticky, then three times read, write, execute.
 //!
-//! References: "The Second Extended File System" (nongnu.org), 3.3 `i_mode`; POSIX `ls`, "long format".
+//! References: "The Second Extended File System" (nongnu.org), 3.3 `i_mode`; POSIX `ls`, "long format", and `chmod`,
+//! "extended description"; chmod(1) of GNU for what a directory keeps.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::fmt::Write;
 
@@ -56,13 +58,15 @@ impl fmt::Display for Letters {
     }
 }
 
-/// Why a text is not an octal mode.
+/// Why a text is not a mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModeError {
     /// It is empty or this character is not an octal digit.
     NotOctal(Option<char>),
     /// It has bits beyond 7777.
     TooLarge,
+    /// It is neither octal nor like `u+x,go=r`: this character, or the end, comes where it may not.
+    NotSymbolic(Option<char>),
 }
 
 impl fmt::Display for ModeError {
@@ -71,6 +75,8 @@ impl fmt::Display for ModeError {
             Self::NotOctal(None) => write!(f, "empty mode"),
             Self::NotOctal(Some(c)) => write!(f, "'{}' is not an octal digit", c.escape_debug()),
             Self::TooLarge => write!(f, "mode above 7777"),
+            Self::NotSymbolic(None) => write!(f, "no mode: + - or = is missing"),
+            Self::NotSymbolic(Some(c)) => write!(f, "no mode: '{}' is out of place", c.escape_debug()),
         }
     }
 }
@@ -91,6 +97,128 @@ pub fn parse_octal(text: &str) -> Result<u16, ModeError> {
         mode &= 0o7777;
     }
     if too_large { Err(ModeError::TooLarge) } else { Ok(mode) }
+}
+
+/// A change of permissions: `644`, `u+x`, `go=,a+X`, `u=g`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change(Vec<Step>);
+
+/// One step of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Step {
+    /// Whose bits, set-id and sticky included; 0 if nobody was named.
+    who: u16,
+    op: char,
+    what: What,
+    /// Set-id bits that are asked for: a directory keeps the others.
+    mentioned: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// These bits.
+    Bits(u16),
+    /// These bits, and execution if it is a directory or anyone may execute it (`X`).
+    BitsAndMaybeExecute(u16),
+    /// The permissions that this one of user, group and others has, as a shift.
+    Copy(u32),
+}
+
+const ALL: u16 = 0o7777;
+const SET_IDS: u16 = 0o6000;
+
+impl Change {
+    /// Reads a mode in octal, or steps with letters, commas between.
+    ///
+    /// # Errors
+    /// [`ModeError`], naming the first character that is out of place.
+    pub fn parse(text: &str) -> Result<Self, ModeError> {
+        if text.starts_with(|c: char| c.is_ascii_digit()) || text.is_empty() {
+            let mode = parse_octal(text)?;
+            // With five digits, a directory's set-id bits are meant too.
+            let mentioned = if text.len() < 5 { mode } else { ALL };
+            return Ok(Self(Vec::from([Step { who: ALL, op: '=', what: What::Bits(mode), mentioned }])));
+        }
+        let mut steps = Vec::new();
+        for clause in text.split(',') {
+            let mut chars = clause.chars().peekable();
+            let mut who = 0;
+            while let Some(bits) = chars.peek().and_then(|c| Self::who(*c)) {
+                who |= bits;
+                chars.next();
+            }
+            if chars.peek().is_none() {
+                return Err(ModeError::NotSymbolic(None));
+            }
+            while let Some(op) = chars.next() {
+                if !matches!(op, '+' | '-' | '=') {
+                    return Err(ModeError::NotSymbolic(Some(op)));
+                }
+                let copied = match chars.peek() {
+                    Some('u') => Some(6),
+                    Some('g') => Some(3),
+                    Some('o') => Some(0),
+                    _ => None,
+                };
+                let (mut bits, mut maybe) = (0, false);
+                if copied.is_some() {
+                    chars.next();
+                } else {
+                    while let Some(c) = chars.next_if(|c| !matches!(c, '+' | '-' | '=')) {
+                        match c {
+                            'r' => bits |= 0o444,
+                            'w' => bits |= 0o222,
+                            'x' => bits |= 0o111,
+                            'X' => maybe = true,
+                            's' => bits |= SET_IDS,
+                            't' => bits |= 0o1000,
+                            other => return Err(ModeError::NotSymbolic(Some(other))),
+                        }
+                    }
+                }
+                let mentioned = if who == 0 { bits } else { bits & who };
+                let what = match (copied, maybe) {
+                    (Some(shift), _) => What::Copy(shift),
+                    (_, true) => What::BitsAndMaybeExecute(bits),
+                    _ => What::Bits(bits),
+                };
+                steps.push(Step { who, op, what, mentioned });
+            }
+        }
+        Ok(Self(steps))
+    }
+
+    fn who(letter: char) -> Option<u16> {
+        Some(match letter {
+            'u' => 0o4700,
+            'g' => 0o2070,
+            'o' => 0o1007,
+            'a' => ALL,
+            _ => return None,
+        })
+    }
+
+    /// The low 12 bits that `mode` gets. A step that names nobody leaves the bits in `umask` alone; a directory
+    /// keeps set-id bits that are not asked for.
+    pub fn apply(&self, mode: u16, is_dir: bool, umask: u16) -> u16 {
+        let mut mode = mode & ALL;
+        for step in &self.0 {
+            let kept = if is_dir { SET_IDS & !step.mentioned } else { 0 };
+            let bits = match step.what {
+                What::Bits(bits) => bits,
+                What::BitsAndMaybeExecute(bits) if is_dir || mode & 0o111 != 0 => bits | 0o111,
+                What::BitsAndMaybeExecute(bits) => bits,
+                What::Copy(shift) => (mode >> shift & 7) * 0o111,
+            };
+            let bits = bits & if step.who == 0 { !umask } else { step.who } & !kept;
+            mode = match step.op {
+                '+' => mode | bits,
+                '-' => mode & !bits,
+                _ => mode & (if step.who == 0 { 0 } else { !step.who } | kept) | bits,
+            };
+        }
+        mode
+    }
 }
 
 #[cfg(test)]
@@ -141,5 +269,63 @@ mod tests {
         assert_eq!(parse_octal("648"), Err(ModeError::NotOctal(Some('8'))));
         assert_eq!(parse_octal("+x"), Err(ModeError::NotOctal(Some('+'))));
         assert_eq!(parse_octal(""), Err(ModeError::NotOctal(None)));
+    }
+    fn change(text: &str, mode: u16) -> u16 {
+        Change::parse(text).unwrap().apply(mode, false, 0o022)
+    }
+
+    /// Compared with GNU chmod under umask 022.
+    #[test]
+    fn symbolic_changes_of_files() {
+        for (text, before, after) in [
+            ("u+x", 0o644, 0o744),
+            ("+x", 0o600, 0o711),
+            ("+w", 0o444, 0o644),
+            ("-w", 0o666, 0o466),
+            ("=r", 0o777, 0o444),
+            ("a=rw", 0o755, 0o666),
+            ("go=", 0o777, 0o700),
+            ("u=g,g=o", 0o751, 0o511),
+            ("o=u", 0o750, 0o757),
+            ("u+s,g+s,+t", 0o755, 0o7755),
+            ("ug-s", 0o6755, 0o755),
+            ("a+X", 0o644, 0o644),
+            ("a+X", 0o744, 0o755),
+            ("u=rwX,go=rX", 0o600, 0o644),
+            ("u+x-w", 0o644, 0o544),
+            ("u=", 0o4755, 0o055),
+            ("644", 0o6755, 0o644),
+            ("01777", 0, 0o1777),
+        ] {
+            assert_eq!(change(text, before), after, "{text} on {before:o}");
+        }
+    }
+
+    #[test]
+    fn a_directory_keeps_set_id_bits_nobody_asked_about() {
+        let change = |text: &str, mode| Change::parse(text).unwrap().apply(mode, true, 0o022);
+        for (text, before, after) in [
+            ("755", 0o2700, 0o2755),
+            ("00755", 0o2700, 0o755),
+            ("4755", 0o2700, 0o6755),
+            ("u=rwx", 0o4500, 0o4700),
+            ("g-s", 0o2755, 0o755),
+            ("a+X", 0o600, 0o711),
+        ] {
+            assert_eq!(change(text, before), after, "{text} on {before:o}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_mode_says_what_is_wrong_with_it() {
+        let error = |text| Change::parse(text).unwrap_err();
+        assert_eq!(error("u+q"), ModeError::NotSymbolic(Some('q')));
+        assert_eq!(error("u"), ModeError::NotSymbolic(None));
+        assert_eq!(error("u+x,"), ModeError::NotSymbolic(None));
+        assert_eq!(error("z=r"), ModeError::NotSymbolic(Some('z')));
+        assert_eq!(error("u+gr"), ModeError::NotSymbolic(Some('r')));
+        assert_eq!(error("9"), ModeError::NotOctal(Some('9')));
+        assert_eq!(error("17777"), ModeError::TooLarge);
+        assert_eq!(error(""), ModeError::NotOctal(None));
     }
 }

@@ -1,10 +1,15 @@
-//! Short options: a small getopt.
+//! Options: a small getopt.
 //!
 //! A specification is a string of option letters, each followed by `:` if the option takes a value:
 //! `"b:fqS:"`. Options may be clustered (`-fq`), values attached or separate (`-b4k`, `-b 4k`), options and
 //! operands mixed as GNU programs and `xfs_io` allow (`pwrite 0 4k -q`). `--` ends the options, `-` alone is
 //! an operand. With a `+` at the start of the specification the first operand ends the options too, for
-//! commands whose operands are a command of their own (`time ls -l`). There are no long options.
+//! commands whose operands are a command of their own (`time ls -l`). A specification that is just `-` makes
+//! every argument an operand, for commands with a language of their own (`find / -name x`).
+//!
+//! Long options follow the letters, each after a blank, as `name=c`: `--name` counts as the option `c`. With a `:`
+//! at its end, or if the letter `c` takes a value, so does the long option: `--name=value` or `--name value`. A
+//! `c` that is not among the letters has the long name only.
 //!
 //! Reference: POSIX.1-2024, XBD 12.2, and getopt(3) for the mixing and the `+`.
 
@@ -17,10 +22,14 @@ use core::fmt;
 pub enum OptError {
     /// The command has no such option.
     Unknown(char),
-    /// The command has no long options.
+    /// The command has no such long option.
     UnknownLong(String),
     /// The option's value is missing.
     NeedsValue(char),
+    /// The long option's value is missing.
+    LongNeedsValue(String),
+    /// The long option takes none.
+    LongTakesNone(String),
 }
 
 impl fmt::Display for OptError {
@@ -29,6 +38,8 @@ impl fmt::Display for OptError {
             Self::Unknown(c) => write!(f, "unknown option -{}", c.escape_debug()),
             Self::UnknownLong(name) => write!(f, "unknown option {}", name.escape_debug()),
             Self::NeedsValue(c) => write!(f, "option -{c} needs a value"),
+            Self::LongNeedsValue(name) => write!(f, "option --{name} needs a value"),
+            Self::LongTakesNone(name) => write!(f, "option --{name} takes no value"),
         }
     }
 }
@@ -45,12 +56,17 @@ pub struct Opts<'a> {
 impl<'a> Opts<'a> {
     /// Sorts `args` (without the command's name) by the specification `spec`.
     pub fn parse<S: AsRef<str>>(spec: &str, args: &'a [S]) -> Result<Self, OptError> {
+        let mut found = Self::default();
+        let mut args = args.iter().map(AsRef::as_ref);
+        if spec == "-" {
+            found.operands.extend(args);
+            return Ok(found);
+        }
         let (spec, first_operand_ends) = match spec.strip_prefix('+') {
             Some(spec) => (spec, true),
             None => (spec, false),
         };
-        let mut found = Self::default();
-        let mut args = args.iter().map(AsRef::as_ref);
+        let (spec, long) = spec.split_once(' ').unwrap_or((spec, ""));
         while let Some(arg) = args.next() {
             let Some(cluster) = arg.strip_prefix('-').filter(|cluster| !cluster.is_empty()) else {
                 found.operands.push(arg);
@@ -62,8 +78,20 @@ impl<'a> Opts<'a> {
             if cluster == "-" {
                 break;
             }
-            if cluster.starts_with('-') {
-                return Err(OptError::UnknownLong(arg.into()));
+            if let Some(text) = cluster.strip_prefix('-') {
+                let (name, attached) = match text.split_once('=') {
+                    Some((name, value)) => (name, Some(value)),
+                    None => (text, None),
+                };
+                let (letter, valued) =
+                    long_option(spec, long, name).ok_or_else(|| OptError::UnknownLong(arg.into()))?;
+                let value = match (valued, attached) {
+                    (true, None) => Some(args.next().ok_or_else(|| OptError::LongNeedsValue(name.into()))?),
+                    (false, Some(_)) => return Err(OptError::LongTakesNone(name.into())),
+                    (_, attached) => attached,
+                };
+                found.options.push((letter, value));
+                continue;
             }
             let mut letters = cluster.chars();
             while let Some(letter) = letters.next() {
@@ -120,6 +148,14 @@ fn takes_value(spec: &str, letter: char) -> Option<bool> {
     Some(after.starts_with(':'))
 }
 
+/// The letter that a long option stands for, and whether it takes a value; `None` if there is none of that name.
+fn long_option(spec: &str, long: &str, name: &str) -> Option<(char, bool)> {
+    let (_, letter) = long.split(' ').filter_map(|entry| entry.split_once('=')).find(|(n, _)| *n == name)?;
+    let valued = letter.ends_with(':');
+    let letter = letter.chars().next()?;
+    Some((letter, valued || takes_value(spec, letter) == Some(true)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +201,30 @@ mod tests {
         assert_eq!(error(&["-+"]), "unknown option -+");
         assert_eq!(error(&["--force"]), "unknown option --force");
         assert_eq!(error(&["-é"]), "unknown option -é");
+    }
+
+    #[test]
+    fn long_options_stand_for_letters() {
+        let spec = "fb: exchange=X size=b printf=P:";
+        let args = ["--exchange", "--size", "4k", "--printf=a=b", "x", "--", "--size"];
+        let opts = Opts::parse(spec, &args).unwrap();
+        assert_eq!(opts.options(), [('X', None), ('b', Some("4k")), ('P', Some("a=b"))]);
+        assert_eq!(opts.operands(), ["x", "--size"]);
+        let error = |args: &[&str]| Opts::parse(spec, args).unwrap_err().to_string();
+        // A letter of a long name only is no short option, and neither is the list of long names.
+        assert_eq!(error(&["-X"]), "unknown option -X");
+        assert_eq!(error(&["-e"]), "unknown option -e");
+        assert_eq!(error(&["- "]), "unknown option - ");
+        assert_eq!(error(&["--exchange=1"]), "option --exchange takes no value");
+        assert_eq!(error(&["--size"]), "option --size needs a value");
+        assert_eq!(error(&["--siz=1"]), "unknown option --siz=1");
+        assert_eq!(error(&["--=1"]), "unknown option --=1");
+    }
+
+    #[test]
+    fn a_language_of_its_own_has_no_options() {
+        let opts = Opts::parse("-", &["-x", "--", "--y", "-"]).unwrap();
+        assert_eq!((opts.options().len(), opts.operands()), (0, &["-x", "--", "--y", "-"][..]));
     }
 
     #[test]
