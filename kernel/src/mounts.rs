@@ -212,7 +212,10 @@ pub(crate) fn mount(device: &str, point: &[u8], mut options: Options) -> Result<
         }
         place.names
     };
-    let fs = fs::ext2::mount(machine, fs::ext2::MountOptions { read_only: options.read_only })?;
+    let fs = fs::ext2::mount(
+        machine,
+        fs::ext2::MountOptions { read_only: options.read_only, ..Default::default() },
+    )?;
     if let Some(reason) = fs.read_only_reason().filter(|reason| *reason != ReadOnlyReason::Asked) {
         klog!(Warn, "{device}: mounted read-only: {reason}");
     }

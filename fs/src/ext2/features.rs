@@ -10,6 +10,10 @@ use core::fmt;
 
 /// compat: backups in two groups only (`s_backup_bgs`).
 pub const COMPAT_SPARSE_SUPER2: u32 = 0x200;
+/// compat: there is a journal (ext3); it is left alone.
+pub const COMPAT_HAS_JOURNAL: u32 = 0x4;
+/// compat: there are extended attributes.
+pub const COMPAT_EXT_ATTR: u32 = 0x8;
 /// compat: blocks are reserved for a growing descriptor table.
 pub const COMPAT_RESIZE_INODE: u32 = 0x10;
 
@@ -17,8 +21,10 @@ pub const COMPAT_RESIZE_INODE: u32 = 0x10;
 pub const INCOMPAT_FILETYPE: u32 = 0x2;
 /// incompat: the journal must be replayed first.
 pub const INCOMPAT_RECOVER: u32 = 0x4;
+/// incompat: from some group on, descriptors lie in the groups that they describe.
+pub const INCOMPAT_META_BG: u32 = 0x10;
 /// What this implementation understands.
-pub const INCOMPAT_KNOWN: u32 = INCOMPAT_FILETYPE;
+pub const INCOMPAT_KNOWN: u32 = INCOMPAT_FILETYPE | INCOMPAT_META_BG;
 
 /// ro_compat: backups only in some groups.
 pub const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
@@ -32,7 +38,7 @@ const INCOMPAT: [(u32, &str); 16] = [
     (INCOMPAT_FILETYPE, "filetype"),
     (INCOMPAT_RECOVER, "needs_recovery"),
     (0x8, "journal_dev"),
-    (0x10, "meta_bg"),
+    (INCOMPAT_META_BG, "meta_bg"),
     (0x40, "extents"),
     (0x80, "64bit"),
     (0x100, "mmp"),
@@ -44,6 +50,21 @@ const INCOMPAT: [(u32, &str); 16] = [
     (0x8000, "inline_data"),
     (0x1_0000, "encrypt"),
     (0x2_0000, "casefold"),
+];
+
+const COMPAT: [(u32, &str); 12] = [
+    (0x1, "dir_prealloc"),
+    (0x2, "imagic_inodes"),
+    (COMPAT_HAS_JOURNAL, "has_journal"),
+    (COMPAT_EXT_ATTR, "ext_attr"),
+    (COMPAT_RESIZE_INODE, "resize_inode"),
+    (0x20, "dir_index"),
+    (0x40, "lazy_bg"),
+    (0x80, "exclude_inode"),
+    (0x100, "snapshot_bitmap"),
+    (COMPAT_SPARSE_SUPER2, "sparse_super2"),
+    (0x400, "fast_commit"),
+    (0x1000, "orphan_file"),
 ];
 
 const RO_COMPAT: [(u32, &str); 17] = [
@@ -85,11 +106,21 @@ fn write_names(f: &mut fmt::Formatter<'_>, names: &[(u32, &str)], bits: u32) -> 
 
 /// Writes the names of incompat bits, each preceded by a blank, and what to do about a journal.
 pub fn write_incompat(f: &mut fmt::Formatter<'_>, bits: u32) -> fmt::Result {
-    write_names(f, &INCOMPAT, bits)?;
+    write_incompat_names(f, bits)?;
     if bits & INCOMPAT_RECOVER != 0 {
         f.write_str(" (the journal must be replayed first: run e2fsck on the image)")?;
     }
     Ok(())
+}
+
+/// Writes the names of compat bits, each preceded by a blank.
+pub fn write_compat(f: &mut fmt::Formatter<'_>, bits: u32) -> fmt::Result {
+    write_names(f, &COMPAT, bits)
+}
+
+/// Writes the names of incompat bits, each preceded by a blank.
+pub fn write_incompat_names(f: &mut fmt::Formatter<'_>, bits: u32) -> fmt::Result {
+    write_names(f, &INCOMPAT, bits)
 }
 
 /// Writes the names of ro_compat bits, each preceded by a blank.

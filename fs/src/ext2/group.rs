@@ -6,6 +6,7 @@
 
 use super::Ext2;
 use super::layout::*;
+use super::superblock::SuperBlock;
 use crate::error::{Corrupt, Result};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
@@ -46,17 +47,10 @@ impl Group {
     }
 }
 
-impl<P: Platform> Ext2<P> {
-    /// Byte offset of the descriptor of `group`.
-    #[inline]
-    pub(super) fn desc(&self, group: u32) -> u64 {
-        debug_assert!(group < self.sb.group_count);
-        self.byte(self.sb.first_data_block + 1) + u64::from(group) * DESC_SIZE
-    }
-
+impl SuperBlock {
     /// The descriptor of `group`, checked.
-    pub(super) fn group(&self, index: u32) -> Result<Group> {
-        let (sb, pmem) = (&self.sb, self.pmem());
+    pub(super) fn group(&self, pmem: &impl Pmem, index: u32) -> Result<Group> {
+        let sb = self;
         if index >= sb.group_count {
             return Err(Corrupt::with("group descriptor", index.into(), "no such group", index.into()).into());
         }
@@ -96,6 +90,20 @@ impl<P: Platform> Ext2<P> {
             return Err(bad("bitmaps and inode table overlap", group.block_bitmap).into());
         }
         Ok(group)
+    }
+}
+
+impl<P: Platform> Ext2<P> {
+    /// Byte offset of the descriptor of `group`.
+    #[inline]
+    pub(super) fn desc(&self, group: u32) -> u64 {
+        debug_assert!(group < self.sb.group_count);
+        self.sb.desc(group)
+    }
+
+    /// The descriptor of `group`, checked.
+    pub(super) fn group(&self, index: u32) -> Result<Group> {
+        self.sb.group(self.pmem(), index)
     }
 
     /// Refuses a block of `group` that holds the file system's own structures: it is nobody's to take or to

@@ -28,10 +28,18 @@ pub const S_MTIME: u64 = 0x2c;
 pub const S_WTIME: u64 = 0x30;
 pub const S_MNT_COUNT: u64 = 0x34;
 pub const S_MAGIC: u64 = 0x38;
+pub const S_MAX_MNT_COUNT: u64 = 0x36;
 pub const S_STATE: u64 = 0x3a;
+pub const S_ERRORS: u64 = 0x3c;
+pub const S_LASTCHECK: u64 = 0x40;
+pub const S_CHECKINTERVAL: u64 = 0x44;
+pub const S_CREATOR_OS: u64 = 0x48;
 pub const S_REV_LEVEL: u64 = 0x4c;
+pub const S_DEF_RESUID: u64 = 0x50;
+pub const S_DEF_RESGID: u64 = 0x52;
 pub const S_FIRST_INO: u64 = 0x54;
 pub const S_INODE_SIZE: u64 = 0x58;
+pub const S_BLOCK_GROUP_NR: u64 = 0x5a;
 pub const S_FEATURE_COMPAT: u64 = 0x5c;
 pub const S_FEATURE_INCOMPAT: u64 = 0x60;
 pub const S_FEATURE_RO_COMPAT: u64 = 0x64;
@@ -39,8 +47,12 @@ pub const S_UUID: u64 = 0x68;
 pub const S_VOLUME_NAME: u64 = 0x78;
 pub const S_LAST_MOUNTED: u64 = 0x88;
 pub const S_RESERVED_GDT_BLOCKS: u64 = 0xce;
+pub const S_FIRST_META_BG: u64 = 0x104;
+pub const S_MKFS_TIME: u64 = 0x108;
 pub const S_WANT_EXTRA_ISIZE: u64 = 0x15e;
 pub const S_BACKUP_BGS: u64 = 0x24c;
+/// From here on the superblock has reserved bytes, which Linux and e2fsprogs leave alone: the redo record is there.
+pub const S_DAXIOM: u64 = 0x290;
 
 /// What [`S_MAGIC`] holds.
 pub const MAGIC: u16 = 0xef53;

@@ -11,6 +11,7 @@
 //! | [`features`] | feature bits and their names |
 //! | [`superblock`] | the superblock, decoded and checked |
 //! | `mount` | mounting, syncing, unmounting |
+//! | [`info`] | what a superblock says, for people |
 //! | `group`, `bitmap` | block groups and their bitmaps, in place |
 //! | `alloc`, `ialloc` | taking and freeing blocks and inodes |
 //! | `cache` | which inodes are in memory |
@@ -64,6 +65,7 @@ mod file;
 mod group;
 mod grow;
 mod ialloc;
+pub mod info;
 mod inode;
 pub mod layout;
 mod map;

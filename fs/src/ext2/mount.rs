@@ -12,7 +12,7 @@ use super::layout::*;
 use super::superblock::{RawSuperBlock, SuperBlock};
 use crate::error::{Errno, Result};
 use crate::platform::{Mutex, Platform};
-use crate::pmem::Pmem;
+use crate::pmem::{LINE, Pmem};
 use crate::vfs::StatFs;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
@@ -22,6 +22,10 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 pub struct MountOptions {
     /// Change nothing on the image, not even its mount count.
     pub read_only: bool,
+    /// Use the copy of the superblock that is this many KiB from the start (Linux's `sb=`), and the descriptors after it.
+    /// Mounted for writing, both are first put in the place of the damaged ones, and the image is looked through as after
+    /// a crash.
+    pub super_block: Option<u64>,
 }
 
 /// Mounts the file system in the platform's region. Groups are looked at when needed: each costs a mutex and a
@@ -31,7 +35,16 @@ pub struct MountOptions {
 /// What [`SuperBlock::decode`] refuses, and a root directory that is none. The image is unchanged then.
 pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2<P>>> {
     // 1. Believe nothing before it is checked.
-    let sb = SuperBlock::decode(&RawSuperBlock::load(platform.pmem())?, platform.pmem().len())?;
+    let pmem = platform.pmem();
+    let at = match options.super_block {
+        None => SUPERBLOCK,
+        Some(kib) => kib.checked_mul(1024).ok_or(Errno::Invalid)?,
+    };
+    let raw = RawSuperBlock::load_at(pmem, at)?;
+    let mut sb = SuperBlock::decode(&raw, pmem.len())?;
+    if at != SUPERBLOCK {
+        sb = sb.read_from_copy_at(at)?;
+    }
     let reason = if options.read_only {
         Some(ReadOnlyReason::Asked)
     } else if !platform.pmem().writable() {
@@ -39,6 +52,9 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
     } else {
         sb.read_only_reason()
     };
+    if at != SUPERBLOCK && reason.is_none() {
+        sb = restore(platform.pmem(), &raw, &sb)?;
+    }
     let sb_groups = sb.group_count;
     let groups = (0..sb_groups).map(|_| Mutex::<P, _>::new(GroupState::default())).collect();
     let now = platform.now().secs as u32;
@@ -65,6 +81,35 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
         fs.frozen.store(false, SeqCst);
     }
     Ok(fs)
+}
+
+/// Puts a copy of superblock and descriptors in the place of the first ones, marked as not clean: what was counted since
+/// the copy was made is not in it.
+///
+/// # Errors
+/// A descriptor of the copy makes no sense; nothing was changed.
+fn restore(pmem: &impl Pmem, raw: &RawSuperBlock, copy: &SuperBlock) -> Result<SuperBlock> {
+    // 1. Is the copy any better?
+    for group in 0..copy.group_count {
+        copy.group(pmem, group)?;
+    }
+    // 2. The descriptors, then the superblock that says where they are. What the superblock has beyond the copied fields
+    //    is the redo record's: it stays.
+    let first = copy.first_data_block + 1;
+    let mut line = [0; LINE as usize];
+    for at in (0..u64::from(copy.gdt_blocks) << copy.block_bits).step_by(line.len()) {
+        pmem.read(copy.byte(copy.gdt_start) + at, &mut line);
+        pmem.write_nt(copy.byte(first) + at, &line);
+    }
+    pmem.fence();
+    let mut bytes = *raw.bytes();
+    bytes[S_BLOCK_GROUP_NR as usize..][..2].fill(0);
+    let state = raw.u16(S_STATE) & !VALID_FS;
+    bytes[S_STATE as usize..][..2].copy_from_slice(&state.to_le_bytes());
+    pmem.write(SUPERBLOCK, &bytes[..S_DAXIOM as usize]);
+    pmem.flush(SUPERBLOCK, S_DAXIOM);
+    pmem.fence();
+    SuperBlock::decode(&RawSuperBlock::load(pmem)?, pmem.len())
 }
 
 impl<P: Platform> Ext2<P> {

@@ -18,12 +18,30 @@ impl RawSuperBlock {
     /// # Errors
     /// The region is too small to hold one.
     pub fn load(pmem: &impl Pmem) -> Result<Self> {
-        if pmem.len() < SUPERBLOCK + 1024 {
-            return Err(corrupt("the region is too small for a file system", pmem.len()));
+        Self::load_at(pmem, SUPERBLOCK)
+    }
+
+    /// Copies the one at byte `at` out of a region.
+    ///
+    /// # Errors
+    /// The region ends before it does.
+    pub fn load_at(pmem: &impl Pmem, at: u64) -> Result<Self> {
+        if at.checked_add(1024).is_none_or(|end| end > pmem.len()) {
+            let why = if at == SUPERBLOCK {
+                "the region is too small for a file system"
+            } else {
+                "the region ends before this copy of it"
+            };
+            return Err(corrupt(why, pmem.len()));
         }
         let mut bytes = [0; 1024];
-        pmem.read(SUPERBLOCK, &mut bytes);
+        pmem.read(at, &mut bytes);
         Ok(Self(bytes))
+    }
+
+    /// The bytes.
+    pub(super) fn bytes(&self) -> &[u8; 1024] {
+        &self.0
     }
 
     /// One from bytes, for tests and fuzzers.
@@ -31,7 +49,7 @@ impl RawSuperBlock {
         Self(bytes)
     }
 
-    fn array<const N: usize>(&self, at: u64) -> [u8; N] {
+    pub(super) fn array<const N: usize>(&self, at: u64) -> [u8; N] {
         let mut out = [0; N];
         if let Some(from) = self.0.get(at as usize..at as usize + N) {
             out.copy_from_slice(from);
@@ -39,11 +57,11 @@ impl RawSuperBlock {
         out
     }
 
-    fn u16(&self, at: u64) -> u16 {
+    pub(super) fn u16(&self, at: u64) -> u16 {
         u16::from_le_bytes(self.array(at))
     }
 
-    fn u32(&self, at: u64) -> u32 {
+    pub(super) fn u32(&self, at: u64) -> u32 {
         u32::from_le_bytes(self.array(at))
     }
 }
@@ -82,8 +100,12 @@ pub struct SuperBlock {
     pub feature_incompat: u32,
     /// `s_feature_ro_compat` as it was found
     pub feature_ro_compat: u32,
-    /// Blocks of the descriptor table
+    /// Blocks of the descriptor table in front of the groups that have a superblock: all descriptors, without `meta_bg`
     pub gdt_blocks: u32,
+    /// The first meta group whose descriptors lie in itself; none without `meta_bg`
+    pub first_meta_bg: u32,
+    /// First block of the descriptor table that is used: after the superblock that is used
+    pub(super) gdt_start: u32,
     /// `s_reserved_gdt_blocks`, if the feature is there
     pub reserved_gdt_blocks: u32,
     /// Blocks of one group's inode table
@@ -170,7 +192,12 @@ impl SuperBlock {
         check(usual, "bad s_first_ino", first_ino)?;
 
         // 5. What follows: the descriptor table, which must fit into the first group, and the inode tables.
-        let gdt_blocks = u64::from(group_count).div_ceil(block_size / DESC_SIZE) as u32;
+        let desc_blocks = u64::from(group_count).div_ceil(block_size / DESC_SIZE) as u32;
+        let first_meta_bg = match feature_incompat & features::INCOMPAT_META_BG {
+            0 => desc_blocks,
+            _ => raw.u32(S_FIRST_META_BG).min(desc_blocks),
+        };
+        let gdt_blocks = first_meta_bg;
         let reserved_gdt_blocks = match feature_compat & features::COMPAT_RESIZE_INODE {
             0 => 0,
             _ => u32::from(raw.u16(S_RESERVED_GDT_BLOCKS)),
@@ -180,6 +207,12 @@ impl SuperBlock {
         let first_group = (blocks_count - first_data_block).min(blocks_per_group);
         let why = "the descriptor table does not fit into the first group";
         check(1 + gdt_blocks + reserved_gdt_blocks < first_group, why, gdt_blocks)?;
+        // The last meta group's first group may be the last of all, and short.
+        let meta_groups = block_size / DESC_SIZE;
+        let last_meta = (u64::from(desc_blocks) - 1) * meta_groups * u64::from(blocks_per_group);
+        let room = u64::from(blocks_count - first_data_block) - last_meta;
+        let why = "a group is too short for its descriptors";
+        check(first_meta_bg == desc_blocks || room > 2, why, room as u32)?;
         let table = u64::from(inodes_per_group) * u64::from(inode_size);
         let room = inode_size - GOOD_OLD_INODE_SIZE;
         let want = u32::from(raw.u16(S_WANT_EXTRA_ISIZE));
@@ -202,6 +235,8 @@ impl SuperBlock {
             feature_incompat,
             feature_ro_compat,
             gdt_blocks,
+            first_meta_bg,
+            gdt_start: first_data_block + 1,
             reserved_gdt_blocks,
             inode_table_blocks: table.div_ceil(block_size) as u32,
             extra_isize: extra_isize as u16,
@@ -236,6 +271,27 @@ impl SuperBlock {
         u64::from(block) << self.block_bits
     }
 
+    /// The same, read from the copy at byte `at`: the descriptors after it are used, not those after the first.
+    ///
+    /// # Errors
+    /// There can be no copy.
+    pub(super) fn read_from_copy_at(mut self, at: u64) -> Result<Self> {
+        let block = (at >> self.block_bits) as u32;
+        let group = block.saturating_sub(self.first_data_block) / self.blocks_per_group;
+        let fits = at.is_multiple_of(self.block_size())
+            && group < self.group_count
+            && block == self.group_start(group)
+            && self.has_super(group);
+        if !fits {
+            return Err(corrupt("a file system like this has no copy of its superblock there", at / 1024));
+        }
+        if self.gdt_blocks > 0 && self.group_blocks(group) <= self.gdt_blocks {
+            return Err(corrupt("the copy's group is too short for descriptors", block.into()));
+        }
+        self.gdt_start = block + 1;
+        Ok(self)
+    }
+
     /// True if the image was unmounted cleanly and no errors were noted on it.
     pub fn is_clean(&self) -> bool {
         self.state & (VALID_FS | ERROR_FS) == VALID_FS
@@ -252,11 +308,42 @@ impl SuperBlock {
         (unknown != 0).then_some(ReadOnlyReason::Features(unknown))
     }
 
-    /// Blocks at the start of a group that holds a copy of the superblock: it, the descriptors, and room for
-    /// more.
+    /// The most blocks that a group starts with for copies of the superblock and of descriptors, and room for more.
     #[inline]
     pub fn backup_blocks(&self) -> u32 {
-        1 + self.gdt_blocks + self.reserved_gdt_blocks
+        1 + (self.gdt_blocks + self.reserved_gdt_blocks).max(1)
+    }
+
+    /// The meta group (groups whose descriptors fill a block) of `group`, and its place in it.
+    #[inline]
+    fn meta_group(&self, group: u32) -> (u32, u32) {
+        let bits = self.block_bits - DESC_SIZE.trailing_zeros();
+        (group >> bits, group & ((1 << bits) - 1))
+    }
+
+    /// Blocks that `group` starts with for a copy of the superblock, of descriptors, and room for more.
+    pub fn front_blocks(&self, group: u32) -> u32 {
+        let (meta, within) = self.meta_group(group);
+        if meta >= self.first_meta_bg {
+            let has_descriptors = within <= 1 || self.meta_group(group + 1).1 == 0;
+            return u32::from(self.has_super(group)) + u32::from(has_descriptors);
+        }
+        if self.has_super(group) { 1 + self.gdt_blocks + self.reserved_gdt_blocks } else { 0 }
+    }
+
+    /// Byte offset of the descriptor of `group`.
+    #[inline]
+    pub(super) fn desc(&self, group: u32) -> u64 {
+        let (meta, within) = self.meta_group(group);
+        let block = if meta < self.first_meta_bg { self.gdt_start + meta } else { self.meta_bg_block(meta) };
+        self.byte(block) + u64::from(within) * DESC_SIZE
+    }
+
+    /// The block of descriptors that meta group `meta` has in its own first group.
+    #[cold]
+    fn meta_bg_block(&self, meta: u32) -> u32 {
+        let group = meta << (self.block_bits - DESC_SIZE.trailing_zeros());
+        self.group_start(group) + u32::from(self.has_super(group))
     }
 
     /// True if `group` starts with a superblock and descriptors.
@@ -279,7 +366,7 @@ impl SuperBlock {
     /// True if the `relative`th block of `group` belongs to a copy of superblock and descriptors.
     #[inline]
     pub fn in_backup(&self, group: u32, relative: u32) -> bool {
-        relative < self.backup_blocks() && self.has_super(group)
+        relative < self.backup_blocks() && relative < self.front_blocks(group)
     }
 
     /// Blocks at the front of a group that hold all of its structures if they are packed there, as mke2fs does.
@@ -302,8 +389,7 @@ impl SuperBlock {
 
     /// Blocks that hold the file system's own structures.
     pub fn overhead(&self) -> u64 {
-        let backups = (0..self.group_count).filter(|&group| self.has_super(group)).count() as u64;
-        let own = u64::from(self.inode_table_blocks) + 2;
-        backups * u64::from(self.backup_blocks()) + u64::from(self.group_count) * own
+        let fronts: u64 = (0..self.group_count).map(|group| u64::from(self.front_blocks(group))).sum();
+        fronts + u64::from(self.group_count) * (u64::from(self.inode_table_blocks) + 2)
     }
 }

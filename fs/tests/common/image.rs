@@ -78,6 +78,11 @@ impl Image {
         Self { scratch, path }
     }
 
+    /// Where the image is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// All its bytes.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         std::fs::read(&self.path).expect("the image can be read")

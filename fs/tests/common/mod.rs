@@ -58,7 +58,7 @@ pub(crate) fn try_mount<P: Platform>(platform: P) -> Result<Arc<Ext2<P>>> {
 
 /// Mounts for reading.
 pub(crate) fn mount_read_only<P: Platform>(platform: P) -> Arc<Ext2<P>> {
-    let options = MountOptions { read_only: true };
+    let options = MountOptions { read_only: true, ..MountOptions::default() };
     fs::ext2::mount(platform, options).unwrap_or_else(|error| panic!("mount -o ro: {error}"))
 }
 

@@ -105,7 +105,7 @@ fn a_read_only_mount_changes_nothing() {
     assert_eq!(errno(root(&fs).create(b"x", FileKind::File, 0)), Errno::ReadOnly);
     fs.unmount().unwrap();
     let machine = Machine::new(Ram::from_bytes(&image));
-    let fs = mount(machine.clone(), MountOptions { read_only: true }).unwrap();
+    let fs = mount(machine.clone(), MountOptions { read_only: true, ..MountOptions::default() }).unwrap();
     assert_eq!(errno(root(&fs).set_attr(&Default::default())), Errno::ReadOnly);
     fs.sync().unwrap();
     fs.unmount().unwrap();
