@@ -27,6 +27,12 @@ pub trait Platform: Sized + Send + Sync + 'static {
     /// The time of day.
     fn now(&self) -> Timestamp;
 
+    /// On whose behalf this CPU works: owner of new inodes; may blocks reserved for root be taken? Root, unless the
+    /// platform knows of others.
+    fn user(&self) -> User {
+        User::default()
+    }
+
     /// One turn of a wait for another CPU. Whoever waits without a lock calls it each time it looked in vain; the
     /// kernel answers TLB shootdowns in it (law 7).
     fn relax(&self) {
@@ -51,6 +57,15 @@ pub struct Timestamp {
     pub secs: i64,
     /// Nanoseconds, below 10⁹.
     pub nanos: u32,
+}
+
+/// Whose work it is. The default is root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
 }
 
 /// The page tables of one address space, as the fault protocols need them. They are the leaf of the lock order: an

@@ -4,11 +4,11 @@
 //! The locks here are real ones for real threads. Tests that own every step bring their own [`Platform`].
 
 use crate::PAGE_SIZE;
-use crate::platform::{Mapped, NoFrames, PageTables, Platform, Timestamp};
+use crate::platform::{Mapped, NoFrames, PageTables, Platform, Timestamp, User};
 use crate::pmem::ram::Ram;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicI64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicI64, AtomicU32, Ordering::SeqCst};
 
 /// The mutex of the simulated machine.
 pub type SimMutex = spin::Mutex<()>;
@@ -21,12 +21,19 @@ pub struct Machine {
     /// Its region, shared with the test.
     pub ram: Arc<Ram>,
     clock: Arc<AtomicI64>,
+    user: Arc<[AtomicU32; 2]>,
 }
 
 impl Machine {
     /// A machine over `ram`; its clock starts on 2026-01-01.
     pub fn new(ram: Ram) -> Self {
-        Self { ram: Arc::new(ram), clock: Arc::new(AtomicI64::new(1_767_225_600)) }
+        Self { ram: Arc::new(ram), clock: Arc::new(AtomicI64::new(1_767_225_600)), user: Arc::default() }
+    }
+
+    /// From now on all is done on behalf of `user`. It starts as root.
+    pub fn become_user(&self, user: User) {
+        self.user[0].store(user.uid, SeqCst);
+        self.user[1].store(user.gid, SeqCst);
     }
 }
 
@@ -42,6 +49,10 @@ impl Platform for Machine {
 
     fn now(&self) -> Timestamp {
         Timestamp { secs: self.clock.fetch_add(1, SeqCst), nanos: 0 }
+    }
+
+    fn user(&self) -> User {
+        User { uid: self.user[0].load(SeqCst), gid: self.user[1].load(SeqCst) }
     }
 }
 

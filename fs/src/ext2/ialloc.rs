@@ -11,7 +11,7 @@ use super::inode::Inode;
 use super::layout::*;
 use super::times::encode;
 use crate::error::{Corrupt, Errno, Result};
-use crate::platform::Platform;
+use crate::platform::{Platform, User};
 use crate::pmem::Pmem;
 use crate::pmem::state::{InFlight, Staged};
 use crate::vfs::FileKind;
@@ -71,6 +71,11 @@ impl<P: Platform> Ext2<P> {
             |at: u64, value: &[u8]| bytes[at as usize..at as usize + value.len()].copy_from_slice(value);
         let kind_bits = MODE_KIND.iter().find(|(of, _)| *of == kind).map_or(0, |(_, bits)| *bits);
         let mut mode = kind_bits | mode & 0o7777;
+        let User { uid, gid } = self.platform.user();
+        for (low, high, id) in [(I_UID, I_UID_HIGH, uid), (I_GID, I_GID_HIGH, gid)] {
+            put(low, &(id as u16).to_le_bytes());
+            put(high, &((id >> 16) as u16).to_le_bytes());
+        }
         if pmem.load_u16(parent.raw + I_MODE) & S_ISGID != 0 {
             put(I_GID, &pmem.load_u16(parent.raw + I_GID).to_le_bytes());
             put(I_GID_HIGH, &pmem.load_u16(parent.raw + I_GID_HIGH).to_le_bytes());

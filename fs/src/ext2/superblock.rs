@@ -76,6 +76,12 @@ pub struct SuperBlock {
     pub blocks_count: u32,
     /// `s_r_blocks_count`, not more than all
     pub r_blocks_count: u32,
+    /// `s_def_resuid`: the user who may take reserved blocks, beside root
+    pub def_resuid: u16,
+    /// `s_def_resgid`: the group whose members may, if it is not 0
+    pub def_resgid: u16,
+    /// `s_free_blocks_count` as it was found
+    pub free_blocks_count: u32,
     /// A block has 2 to this power bytes.
     pub block_bits: u32,
     /// `s_first_data_block`: 1 with blocks of 1 KiB, otherwise 0
@@ -223,6 +229,9 @@ impl SuperBlock {
             blocks_count,
             block_bits,
             r_blocks_count: raw.u32(S_R_BLOCKS_COUNT).min(blocks_count),
+            def_resuid: raw.u16(S_DEF_RESUID),
+            def_resgid: raw.u16(S_DEF_RESGID),
+            free_blocks_count: raw.u32(S_FREE_BLOCKS_COUNT),
             first_data_block,
             blocks_per_group,
             inodes_per_group,
