@@ -7,6 +7,7 @@
 //! | [`image`] | images: mke2fs makes them, debugfs reads them, e2fsck judges them |
 //! | [`rig`], [`spy`] | a platform put together from parts; memory that is watched |
 //! | [`view`] | a file mapped into an address space, loaded and stored through faults |
+//! | [`exercised`] | a file as the exerciser `fsx` drives it |
 //! | [`stage`] | two such address spaces, and a script for two threads |
 //! | [`hostile`], [`tries`] | damaged images, and everything tried on them |
 //! | [`layout`] | where ext2 keeps things, read straight from the bytes |
@@ -16,6 +17,7 @@
 // Every test binary uses its own part of this.
 #![allow(dead_code, unused_imports)]
 
+pub(crate) mod exercised;
 pub(crate) mod hostile;
 pub(crate) mod image;
 pub(crate) mod layout;

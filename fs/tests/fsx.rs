@@ -1,0 +1,336 @@
+//! The exerciser on files of a mounted image: random operations against a model, e2fsck at the end of each run.
+//!
+//! Each run's operations can be repeated: a failure prints the line. More of them, and other ones:
+//!
+//! ```text
+//! DAXIOM_FSX_OPS=1000000 DAXIOM_SEED=7 cargo test --release -p fs --test fsx -- --nocapture long
+//! ```
+
+mod common;
+
+use common::exercised::Exercised;
+use common::{Image, Scratch, create, session, unlink};
+use fs::ext2::Ext2;
+use fs::sim::Machine;
+use fs::vfs::FileSystem;
+use fs::{Errno, Error};
+use fsx::report::What;
+use fsx::{Fail, Failure, Fsx, Kind, Options, Range, Stop, Target};
+use std::sync::Arc;
+
+/// What the environment says, as a number.
+fn environment(name: &str) -> Option<u64> {
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: not a number")))
+}
+
+/// The first seed: another one to look elsewhere.
+fn seed() -> u64 {
+    environment("DAXIOM_SEED").unwrap_or(1)
+}
+
+/// Runs the exerciser, which must find nothing; what was printed.
+fn pass<T: Target>(options: Options, target: T) -> (String, T) {
+    let line = options.to_string();
+    let mut fsx = Fsx::new(options, target).expect("memory for the model");
+    let mut out = String::new();
+    match fsx.run(&mut out) {
+        Ok(()) => (out, fsx.into_target()),
+        Err(Stop::Output) => unreachable!("a string takes everything"),
+        Err(Stop::Failed(failure)) => {
+            let mut report = String::new();
+            fsx.explain(&failure, &mut report).expect("a string takes everything");
+            panic!("fsx {line}\n{out}{report}");
+        }
+    }
+}
+
+/// An image with blocks of `block` bytes, and about `mib` MiB.
+fn image(mib: u64, block: u64) -> Image {
+    Image::with(Scratch::new(), mib << 8, &["-b", &block.to_string()])
+}
+
+/// Runs the exerciser with each line of options on a new file of one image, with e2fsck's judgement at the end. What is
+/// freed must be all that was taken.
+fn runs(image: &Image, lines: &[String]) {
+    session(image, |fs| {
+        let free = fs.stat_fs().blocks_free;
+        for line in lines {
+            let options = Options::parse(line).unwrap_or_else(|why| panic!("{line}: {why}"));
+            drop(create(fs, "f"));
+            let mapped = options.one_mapping.then_some(options.max_len);
+            let (out, target) = pass(options, Exercised::new(fs, "f", mapped));
+            println!("fsx {line}\n{out}");
+            drop(target);
+            unlink(fs, "f").expect("unlink");
+            assert_eq!(fs.stat_fs().blocks_free, free, "{line}: blocks leaked");
+        }
+        // e2fsck shall have files to judge: the last run once more.
+        drop(create(fs, "g"));
+        pass(
+            Options::parse(lines.last().expect("a run")).expect("parsed before"),
+            Exercised::new(fs, "g", None),
+        );
+    });
+}
+
+/// The sets of options, most after runs of xfstests; each does what is special about it often.
+const SETS: &[(&str, u64)] = &[
+    // generic/075
+    ("", 1500),
+    ("-l 10485760", 1500),
+    ("-x", 1000),
+    ("-l 10485760 -x", 1000),
+    // generic/127: small and dense, with and without mappings, with dropping
+    ("-l 262144 -o 65536 -L", 1500),
+    ("-l 262144 -o 65536 -L -R -W", 1000),
+    ("-l 262144 -o 65536 -R -W", 1500),
+    ("-l 262144 -o 65536 -f", 1500),
+    // generic/091, 263
+    ("-l 500000 -r 4096 -t 512 -w 512 -Z -R -W", 1000),
+    ("-o 8192 -l 500000 -r 4096 -t 4096 -w 4096 -Z", 1000),
+    ("-o 128000 -l 500000 -r 4096 -t 512 -w 512 -Z", 1000),
+    // generic/363
+    ("-e 1", 2000),
+    ("-e 1 -M -c 50", 2000),
+    // A mapping that lives on while blocks are freed and moved under it.
+    ("-M", 3000),
+    ("-M -c 100 -l 2097152 -o 300000", 1500),
+    // Everything compared, everything small.
+    ("-X -l 40000 -o 9000 -c 10 -M", 3000),
+    ("-X -l 3000 -o 3000 -y", 1000),
+    // Around the single indirect block and the double one: 12 and 1036 pages.
+    ("-l 6m -o 2m -s 1", 400),
+];
+
+#[test]
+fn files_with_blocks_of_a_page_hold_what_the_model_holds() {
+    let lines: Vec<String> =
+        SETS.iter().zip(seed()..).map(|((set, ops), seed)| format!("-N {ops} -S {seed} {set}")).collect();
+    runs(&image(64, 4096), &lines);
+}
+
+#[test]
+fn files_with_smaller_blocks_hold_what_the_model_holds() {
+    for block in [1024, 2048] {
+        let sets =
+            ["-X -l 40000 -o 9000 -c 10", "-l 262144", "-l 500000 -o 128000 -x", "-l 3m -o 1m -s 1", "-L -f"];
+        let lines: Vec<String> =
+            sets.iter().zip(seed()..).map(|(set, seed)| format!("-N 1000 -S {seed} -R -W {set}")).collect();
+        runs(&image(64, block), &lines);
+    }
+}
+
+#[test]
+fn a_full_file_system_changes_nothing_it_refuses() {
+    for (block, seed) in [(4096, seed()), (4096, seed() + 1), (1024, seed()), (2048, seed())] {
+        let image = image(1, block);
+        session(&image, |fs| {
+            let free = fs.stat_fs().blocks_free;
+            drop(create(fs, "f"));
+            // Greater than the image.
+            let options = format!("-N 1500 -S {seed} -l 3m -o 500000 -M");
+            let options = Options::parse(&options).expect("good options");
+            let debug = Options { debug_from: Some(1), ..options };
+            let (out, target) = pass(debug, Exercised::new(fs, "f", Some(3 << 20)));
+            assert!(out.matches("no space after").count() > 20, "it was never full:\n{out}");
+            drop(target);
+            unlink(fs, "f").expect("unlink");
+            assert_eq!(fs.stat_fs().blocks_free, free, "blocks leaked");
+        });
+    }
+}
+
+#[test]
+fn six_files_at_a_time() {
+    // generic/127: lite and standard, with and without mappings, standard also with dropping.
+    let sets = ["-L", "-L -R -W", "", "-R -W", "-f", "-f -R -W"];
+    let image = image(64, 4096);
+    session(&image, |fs| {
+        std::thread::scope(|scope| {
+            for (number, set) in sets.iter().enumerate() {
+                let path = format!("f{number}");
+                drop(create(fs, &path));
+                let line = format!("-q -l 262144 -o 65536 -S 191110531 -N 1500 {set}");
+                scope.spawn(move || {
+                    pass(Options::parse(&line).expect("good options"), Exercised::new(fs, &path, None));
+                });
+            }
+        });
+    });
+}
+
+/// `DAXIOM_FSX_OPS` operations (20,000 if it is not set), as generic/521 and 522 do a million.
+#[test]
+fn a_long_run() {
+    let ops = environment("DAXIOM_FSX_OPS").unwrap_or(20_000);
+    let seed = seed();
+    // A mapping of its own for each operation, one for all, and none, with blocks of each size.
+    let run = |block, set: &str, part: u64| {
+        let line = format!("-N {} -S {seed} -l 600000 -o 128000 -c 1000 -p 100000 {set}", ops * part / 10);
+        runs(&image(64, block), &[line]);
+    };
+    run(4096, "", 3);
+    run(4096, "-M -e 1", 5);
+    run(2048, "-R -W", 1);
+    run(1024, "-R -W", 1);
+}
+
+/// What a broken file system does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bug {
+    /// Truncating leaves what is in the last block after the end.
+    TailStays,
+    /// One write in 50 is answered, and not done.
+    LostWrite,
+    /// One store in 50 is, too.
+    LostStore,
+    /// Collapsing cuts the block after the right one.
+    CollapseOffByOne,
+    /// Allocating with KEEP_SIZE does not keep it.
+    Grows,
+    /// What a truncation cut off is still mapped: the old block is seen.
+    MappingOutlivesBlock,
+}
+
+/// A file that is exercised, with a mistake between the exerciser and it.
+struct Broken {
+    inner: Exercised,
+    bug: Bug,
+    calls: u64,
+    /// The first page as it was mapped once.
+    seen: Option<[u8; 4096]>,
+}
+
+impl Broken {
+    fn now_and_then(&mut self, bug: Bug) -> bool {
+        self.calls += u64::from(self.bug == bug);
+        self.bug == bug && self.calls.is_multiple_of(50)
+    }
+}
+
+type Done<T = ()> = Result<T, Fail<Error>>;
+
+impl Target for Broken {
+    type Error = Error;
+
+    fn block_size(&self) -> u64 {
+        self.inner.block_size()
+    }
+    fn read(&mut self, offset: u64, to: &mut [u8]) -> Done<usize> {
+        self.inner.read(offset, to)
+    }
+    fn write(&mut self, offset: u64, from: &[u8]) -> Done<usize> {
+        if self.now_and_then(Bug::LostWrite) { Ok(from.len()) } else { self.inner.write(offset, from) }
+    }
+    fn map_read(&mut self, offset: u64, to: &mut [u8]) -> Done {
+        self.inner.map_read(offset, to)?;
+        if self.bug == Bug::MappingOutlivesBlock && offset == 0 && to.len() >= 4096 {
+            let seen = self.seen.get_or_insert_with(|| to[..4096].try_into().expect("a page"));
+            to[..4096].copy_from_slice(&*seen);
+        }
+        Ok(())
+    }
+    fn map_write(&mut self, offset: u64, from: &[u8]) -> Done<usize> {
+        if self.now_and_then(Bug::LostStore) { Ok(from.len()) } else { self.inner.map_write(offset, from) }
+    }
+    fn msync(&mut self, offset: u64, len: u64) -> Done {
+        self.inner.msync(offset, len)
+    }
+    fn truncate(&mut self, size: u64) -> Done {
+        let old = self.inner.size()?;
+        let end = size.next_multiple_of(4096).min(old);
+        let mut tail = vec![0; end.saturating_sub(size) as usize];
+        self.inner.read(size, &mut tail)?;
+        self.inner.truncate(size)?;
+        if self.bug == Bug::TailStays && !tail.is_empty() {
+            // A file that was never mapped can be stored to after its end.
+            self.inner.map_write(size, &tail)?;
+        }
+        Ok(())
+    }
+    fn fallocate(&mut self, how: Range, offset: u64, len: u64) -> Done {
+        match how {
+            Range::Allocate { .. } if self.bug == Bug::Grows => {
+                self.inner.fallocate(Range::Allocate { keep_size: false }, offset, len)
+            }
+            Range::Collapse if self.bug == Bug::CollapseOffByOne => {
+                self.inner.fallocate(how, offset.saturating_sub(4096), len)
+            }
+            _ => self.inner.fallocate(how, offset, len),
+        }
+    }
+    fn size(&mut self) -> Done<u64> {
+        self.inner.size()
+    }
+    fn end(&mut self) -> Done<u64> {
+        self.inner.end()
+    }
+    fn fsync(&mut self) -> Done {
+        self.inner.fsync()
+    }
+    fn close_and_open(&mut self) -> Done {
+        self.inner.close_and_open()
+    }
+    fn flush(&mut self) -> Done {
+        self.inner.flush()
+    }
+}
+
+/// How the exerciser fails with this mistake; `None` if the mistake needs what the file system cannot do.
+fn find(fs: &Arc<Ext2<Machine>>, bug: Bug, line: &str) -> Option<Failure<Error>> {
+    drop(create(fs, "f"));
+    let target = Broken { inner: Exercised::new(fs, "f", None), bug, calls: 0, seen: None };
+    let mut fsx = Fsx::new(Options::parse(line).expect("good options"), target).expect("memory");
+    let result = fsx.run(&mut String::new());
+    let able = match bug {
+        Bug::CollapseOffByOne => fsx.count(Kind::Collapse) > 0,
+        Bug::Grows => fsx.count(Kind::Allocate) > 0,
+        _ => true,
+    };
+    drop(fsx);
+    unlink(fs, "f").expect("unlink");
+    match result {
+        Err(Stop::Failed(failure)) => Some(failure),
+        Ok(()) if !able => None,
+        other => panic!("{bug:?} was not found: {other:?}"),
+    }
+}
+
+#[test]
+fn mistakes_under_the_exerciser_are_found() {
+    session(&image(16, 4096), |fs| {
+        for (bug, line) in [
+            (Bug::TailStays, "-N 2000"),
+            (Bug::LostWrite, "-N 10000"),
+            (Bug::LostStore, "-N 10000"),
+            (Bug::CollapseOffByOne, "-N 2000"),
+            (Bug::Grows, "-N 2000"),
+            (Bug::MappingOutlivesBlock, "-N 5000"),
+        ] {
+            let Some(failure) = find(fs, bug, line) else { continue };
+            let right = match bug {
+                Bug::Grows => matches!(failure.what, What::Size { .. }),
+                Bug::LostWrite => matches!(failure.what, What::Data { .. } | What::Size { .. }),
+                _ => matches!(failure.what, What::Data { .. }),
+            };
+            assert!(right, "{bug:?}: {failure}");
+        }
+    });
+}
+
+#[test]
+fn a_refusal_that_is_no_lack_of_space_ends_the_run() {
+    // A file system that is read-only since a contradiction was met must not pass for one that holds what was written.
+    let image = image(16, 4096);
+    let machine = image.machine();
+    let fs = common::mount(machine);
+    drop(create(&fs, "f"));
+    fs.unmount().expect("unmount");
+    let mut fsx = Fsx::new(Options::default(), Exercised::new(&fs, "f", None)).expect("memory");
+    let Err(Stop::Failed(failure)) = fsx.run(&mut String::new()) else { panic!("it passed") };
+    let What::Refused { why: Fail::Other(Error::Op(Errno::ReadOnly)), .. } = failure.what else {
+        panic!("{failure}")
+    };
+}

@@ -1,0 +1,637 @@
+//! Choosing, doing and checking operations.
+
+use crate::model::{Model, zeros};
+use crate::op::{Kind, Op};
+use crate::options::Options;
+use crate::report::{Failure, Log, Outcome, What};
+use crate::rng::Rng;
+use crate::target::{Fail, Range, Target};
+use alloc::collections::TryReserveError;
+use alloc::vec::{self, Vec};
+use core::fmt::{self, Write};
+
+/// How a run ends early.
+#[derive(Debug)]
+pub enum Stop<E> {
+    /// Something differed, or was refused.
+    Failed(Failure<E>),
+    /// What was to be said could not be written.
+    Output,
+}
+
+impl<E> From<fmt::Error> for Stop<E> {
+    fn from(_: fmt::Error) -> Self {
+        Self::Output
+    }
+}
+
+/// [`Target::write`] or [`Target::map_write`].
+type Store<T> = fn(&mut T, u64, &[u8]) -> Result<usize, Fail<<T as Target>::Error>>;
+
+/// Stored after the end of the file, to see it zeroed.
+const DIRT: u8 = 0xDB;
+/// The whole file is compared in pieces of so many bytes.
+const PIECE: u64 = 64 << 10;
+
+/// An exerciser: a target, the model, and what comes next.
+pub struct Fsx<T: Target> {
+    options: Options,
+    target: T,
+    model: Model,
+    rng: Rng,
+    /// Operations to do instead of random ones.
+    replay: Option<vec::IntoIter<Op>>,
+    /// What is chosen from.
+    kinds: Vec<Kind>,
+    /// What cannot keep the size.
+    no_keep: Vec<Kind>,
+    number: u64,
+    done: u64,
+    counts: [u64; Kind::ALL.len()],
+    log: Log,
+    buffer: Vec<u8>,
+}
+
+impl<T: Target> Fsx<T> {
+    /// An exerciser that does random operations.
+    ///
+    /// # Errors
+    /// There is no memory for the model.
+    pub fn new(options: Options, target: T) -> Result<Self, TryReserveError> {
+        let mut rng = Rng::new(options.seed);
+        let model = Model::new(options.max_len as usize, &mut rng)?;
+        let buffer = zeros((options.max_op.max(PIECE) + target.page_size()) as usize)?;
+        let off = &options.off;
+        let on = |kind: &Kind| match kind {
+            Kind::Read | Kind::Write | Kind::Fsync => true,
+            Kind::MapRead => !off.map_read,
+            Kind::MapWrite => !off.map_write,
+            Kind::Truncate => !options.lite,
+            Kind::Allocate => !off.allocate,
+            Kind::Punch => !off.punch,
+            Kind::Zero => !off.zero,
+            Kind::Collapse => !options.lite && !off.collapse,
+            Kind::Insert => !options.lite && !off.insert,
+        };
+        let kinds = Kind::ALL.into_iter().filter(on).collect();
+        Ok(Self {
+            target,
+            model,
+            rng,
+            replay: None,
+            kinds,
+            no_keep: Vec::new(),
+            number: options.first - 1,
+            done: 0,
+            counts: [0; Kind::ALL.len()],
+            log: Log::default(),
+            buffer,
+            options,
+        })
+    }
+
+    /// Does these operations, not random ones. Those that the file's state or the options do not allow are skipped.
+    pub fn replay(mut self, ops: Vec<Op>) -> Self {
+        self.replay = Some(ops.into_iter());
+        self
+    }
+
+    /// All of it: [`start`](Self::start), [`step`](Self::step) until the last, [`finish`](Self::finish).
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn run(&mut self, out: &mut dyn Write) -> Result<(), Stop<T::Error>> {
+        self.start(out)?;
+        while self.step(out)? {}
+        self.finish(out)
+    }
+
+    /// Makes the file empty, or with `-L` as long as it may be.
+    ///
+    /// # Errors
+    /// What the target refuses.
+    pub fn start(&mut self, out: &mut dyn Write) -> Result<(), Stop<T::Error>> {
+        if !self.options.quiet {
+            writeln!(out, "Seed set to {}", self.options.seed)?;
+        }
+        let max = self.options.max_len;
+        if self.options.preallocate {
+            self.target.truncate(0).map_err(|why| self.refused("truncate", why))?;
+            match self.target.fallocate(Range::Allocate { keep_size: true }, 0, max) {
+                Ok(()) => {}
+                Err(Fail::Unsupported) => writeln!(out, "fsx: preallocation is not supported")?,
+                Err(why) => return Err(self.refused("fallocate", why)),
+            }
+        }
+        let size = if self.options.lite { max } else { 0 };
+        for size in [0, size] {
+            // Not twice the same: cutting an empty file would free what was preallocated.
+            if self.target.size().map_err(|why| self.refused("stat", why))? != size {
+                self.target.truncate(size).map_err(|why| self.refused("truncate", why))?;
+            }
+        }
+        self.model.truncate(0, size);
+        self.check_size().map_err(|what| self.failed(None, what))
+    }
+
+    /// Does and checks the next operation; `false` if there is none.
+    ///
+    /// # Errors
+    /// The first failure: more steps mean nothing.
+    pub fn step(&mut self, out: &mut dyn Write) -> Result<bool, Stop<T::Error>> {
+        let op = match &mut self.replay {
+            Some(ops) => ops.next(),
+            None => (self.done < self.options.ops).then(|| self.draw()),
+        };
+        let Some(op) = op else { return Ok(false) };
+        self.number += 1;
+        self.done += 1;
+        let before = self.model.size();
+        let outcome = self.perform(&op);
+        // In the log before it is judged: a failing one is the log's last.
+        self.log.push(self.number, op, before, *outcome.as_ref().unwrap_or(&Outcome::Done));
+        let outcome = outcome.map_err(|what| self.failed(Some(op), what))?;
+        self.tell(out, &op, before, outcome)?;
+        self.after(&op, outcome).map_err(|what| self.failed(Some(op), what))?;
+        Ok(true)
+    }
+
+    /// Compares the whole file, once more after closing and opening it, and sums up.
+    ///
+    /// # Errors
+    /// As for [`step`](Self::step).
+    pub fn finish(&mut self, out: &mut dyn Write) -> Result<(), Stop<T::Error>> {
+        let mut last = || {
+            self.compare_all()?;
+            if self.kinds.contains(&Kind::MapRead) {
+                self.compare_mapped()?;
+            }
+            called("close and open", self.target.close_and_open())?;
+            self.check_size()?;
+            self.compare_all()
+        };
+        last().map_err(|what| self.failed(None, what))?;
+        if !self.options.quiet {
+            for (kind, count) in Kind::ALL.iter().zip(self.counts).filter(|(_, count)| *count > 0) {
+                write!(out, "{} {count}, ", kind.name())?;
+            }
+            writeln!(out, "skipped {}", self.done - self.counts.iter().sum::<u64>())?;
+        }
+        writeln!(out, "All {} operations completed A-OK!", self.done)?;
+        Ok(())
+    }
+
+    /// The operation done last, and the file's size before it.
+    pub fn last(&self) -> Option<(Op, u64)> {
+        self.log.last()
+    }
+
+    /// How often an operation of this kind was done, skipped ones left out.
+    pub fn count(&self, kind: Kind) -> u64 {
+        self.counts[kind as usize]
+    }
+
+    /// What is exercised.
+    pub fn target(&mut self) -> &mut T {
+        &mut self.target
+    }
+
+    /// Ends it.
+    pub fn into_target(self) -> T {
+        self.target
+    }
+
+    /// Says what a failure is, what came before it, and how to have it again.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn explain(&self, failure: &Failure<T::Error>, out: &mut dyn Write) -> fmt::Result {
+        writeln!(out, "{failure}")?;
+        writeln!(out, "LOG DUMP ({} total operations), as --replay-ops takes it:", self.done)?;
+        write!(out, "{}", self.log)?;
+        let options = Options { ops: self.done, ..self.options.clone() };
+        let replay = if self.replay.is_some() { " --replay-ops OPS" } else { "" };
+        writeln!(out, "repeat: fsx {options}{replay} FILE")
+    }
+
+    // -- Choosing ----------------------------------------------------------------------------------------------
+
+    /// The next random operation. As many random numbers for each, so that the same seed chooses alike.
+    fn draw(&mut self) -> Op {
+        let [what, at, long, flags, close] = core::array::from_fn(|_| self.rng.next());
+        let kind = self.kinds[(what % self.kinds.len() as u64) as usize];
+        let Options { max_len, max_op, ref align, .. } = self.options;
+        let size = self.model.size();
+        let long = if self.options.always_max { max_op } else { long % (max_op + 1) };
+        // One in eight begins, and one in eight ends, where a page does.
+        let (snap_start, snap_end) = ((flags >> 8) % 8 == 0, (flags >> 16) % 8 == 0);
+        let page = self.target.page_size();
+        let range = |limit: u64, align: u64| {
+            if limit == 0 {
+                return (0, 0);
+            }
+            let mut offset = at % limit;
+            if snap_start {
+                offset -= offset % page;
+            }
+            offset -= offset % align;
+            let mut end = (offset + long).min(limit);
+            if snap_end {
+                end = end.next_multiple_of(page).min(limit).min(offset + max_op);
+            }
+            let len = end - offset;
+            (offset, if self.options.direct { len - len % align } else { len })
+        };
+        let whole = self.target.block_size();
+        let (offset, len) = match kind {
+            Kind::Read | Kind::MapRead => range(size, align.read),
+            Kind::Write | Kind::MapWrite => range(self.limit(kind), align.write),
+            Kind::Allocate | Kind::Zero => range(self.limit(kind), 1),
+            // Beyond the end there may be blocks, and there is nothing to be seen.
+            Kind::Punch => range(if (flags >> 24) % 8 == 0 { max_len } else { size }, 1),
+            Kind::Truncate if self.options.small_truncates => {
+                let size = (size + at % (2 * max_op + 1)).saturating_sub(max_op).min(max_len);
+                (0, size - size % align.truncate)
+            }
+            Kind::Truncate => {
+                let size = at % (max_len + 1);
+                (0, size - size % align.truncate)
+            }
+            Kind::Collapse => {
+                let (offset, len) = range(self.limit(kind), whole);
+                (offset, len - len % whole)
+            }
+            Kind::Insert => {
+                let (offset, _) = range(size, whole);
+                let len = long.min(max_len - size);
+                (offset, len - len % whole)
+            }
+            Kind::Fsync => (0, 0),
+        };
+        let may_keep = matches!(kind, Kind::Allocate | Kind::Zero);
+        let may_keep = may_keep && !self.options.off.keep_size && !self.no_keep.contains(&kind);
+        Op {
+            keep_size: may_keep && flags % 2 == 0,
+            close_open: self.options.close > 0 && close % self.options.close == 0,
+            ..Op::new(kind, offset, len)
+        }
+    }
+
+    /// Where the range of an operation of this kind must end.
+    fn limit(&self, kind: Kind) -> u64 {
+        let size = self.model.size();
+        match kind {
+            Kind::Read | Kind::MapRead => size,
+            Kind::Collapse => size.saturating_sub(1),
+            Kind::Write | Kind::MapWrite | Kind::Allocate | Kind::Zero if self.options.lite => size,
+            _ => self.options.max_len,
+        }
+    }
+
+    /// Why an operation cannot be done now.
+    fn unfit(&self, op: &Op) -> Option<&'static str> {
+        let size = self.model.size();
+        if op.skip {
+            return Some("asked for");
+        }
+        match op.kind {
+            Kind::Fsync => return None,
+            Kind::Truncate if op.len > self.options.max_len => return Some("longer than -l"),
+            Kind::Truncate if op.len != size && self.options.lite => return Some("-L"),
+            Kind::Truncate => return None,
+            Kind::Collapse | Kind::Insert if self.options.lite => return Some("-L"),
+            _ if op.len == 0 => return Some("nothing to do"),
+            _ => {}
+        }
+        if op.len > self.options.max_op {
+            return Some("longer than -o");
+        }
+        if op.offset.checked_add(op.len).is_none_or(|end| end > self.limit(op.kind))
+            && op.kind != Kind::Insert
+        {
+            return Some("beyond the end");
+        }
+        if matches!(op.kind, Kind::Collapse | Kind::Insert)
+            && !(op.offset | op.len).is_multiple_of(self.target.block_size())
+        {
+            return Some("not whole blocks");
+        }
+        if op.kind == Kind::Insert && (op.offset >= size || op.len > self.options.max_len - size) {
+            return Some("beyond the end");
+        }
+        None
+    }
+
+    /// The size after the operation.
+    fn size_after(&self, op: &Op) -> u64 {
+        let (size, end) = (self.model.size(), op.offset.saturating_add(op.len));
+        match op.kind {
+            Kind::Write | Kind::MapWrite => size.max(end),
+            Kind::Allocate | Kind::Zero if !op.keep_size => size.max(end),
+            Kind::Truncate => op.len,
+            Kind::Collapse => size - op.len,
+            Kind::Insert => size + op.len,
+            _ => size,
+        }
+    }
+
+    // -- Doing -------------------------------------------------------------------------------------------------
+
+    /// Does an operation, to the file and to the model.
+    fn perform(&mut self, op: &Op) -> Result<Outcome, What<T::Error>> {
+        if let Some(why) = self.unfit(op) {
+            return Ok(Outcome::Skipped(why));
+        }
+        let before = self.model.size();
+        let after = self.size_after(op);
+        // Where the file grows, what others stored there through a mapping must not be in it.
+        let grows = after > before && op.kind != Kind::Insert && self.options.pollute;
+        let tail = before.next_multiple_of(self.target.page_size()).min(after.max(before));
+        let dirty = grows && self.store_tail(tail, DIRT)?;
+        let outcome = match op.kind {
+            Kind::Read | Kind::MapRead => self.read(op),
+            Kind::Write => self.write(op),
+            Kind::MapWrite => self.map_write(op),
+            Kind::Truncate => self.change(op, "truncate", |target| target.truncate(op.len)),
+            Kind::Fsync => self.change(op, "fsync", T::fsync),
+            Kind::Allocate => self.fallocate(op, Range::Allocate { keep_size: op.keep_size }),
+            Kind::Punch => self.fallocate(op, Range::Punch),
+            Kind::Zero => self.fallocate(op, Range::Zero { keep_size: op.keep_size }),
+            Kind::Collapse => self.fallocate(op, Range::Collapse),
+            Kind::Insert => self.fallocate(op, Range::Insert),
+        }?;
+        if dirty {
+            if self.model.size() == before {
+                // Nothing came of it, so nothing zeroed it: what comes next finds it as it was.
+                self.store_tail(tail, 0)?;
+            } else {
+                self.compare(before, tail.min(self.model.size()))?;
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn read(&mut self, op: &Op) -> Result<Outcome, What<T::Error>> {
+        let size = self.model.size();
+        let mut len = op.len as usize;
+        let result = if op.kind == Kind::Read {
+            self.target.read(op.offset, &mut self.buffer[..len])
+        } else {
+            // The last page is looked at to its end.
+            let (end, page) = (op.offset + op.len, self.target.page_size());
+            if end.next_multiple_of(page) >= size {
+                len += (end.next_multiple_of(page) - end) as usize;
+            }
+            self.target.map_read(op.offset, &mut self.buffer[..len]).map(|()| len)
+        };
+        match result {
+            Ok(done) if done == len => {}
+            Ok(done) => return Err(What::Short { asked: len as u64, done: done as u64 }),
+            Err(Fail::Unsupported) => return Ok(Outcome::Unsupported),
+            Err(why) => return Err(What::Refused { call: op.kind.name(), why }),
+        }
+        self.judge(op.kind.name(), op.offset, len)?;
+        Ok(Outcome::Done)
+    }
+
+    fn write(&mut self, op: &Op) -> Result<Outcome, What<T::Error>> {
+        self.store(op, T::write)
+    }
+
+    fn map_write(&mut self, op: &Op) -> Result<Outcome, What<T::Error>> {
+        let end = op.offset + op.len;
+        if end > self.model.size() {
+            match self.target.truncate(end) {
+                Ok(()) => self.model.grow(self.number, end),
+                Err(Fail::NoSpace) => return Ok(Outcome::NoSpace(0)),
+                Err(why) => return Err(What::Refused { call: "truncate", why }),
+            }
+        }
+        let outcome = self.store(op, T::map_write)?;
+        if outcome != Outcome::Unsupported {
+            called("msync", self.target.msync(op.offset, op.len))?;
+            let page = self.target.page_size();
+            if end.next_multiple_of(page) >= self.model.size() {
+                self.check_tail()?;
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Stores this operation's bytes; what was stored before space ran out counts.
+    fn store(&mut self, op: &Op, call: Store<T>) -> Result<Outcome, What<T::Error>> {
+        let len = op.len as usize;
+        let bytes = &mut self.buffer[..len];
+        self.model.generate(self.number, self.options.fill, op.offset, bytes);
+        let mut done = 0;
+        let mut outcome = Outcome::Done;
+        while done < len && outcome == Outcome::Done {
+            match call(&mut self.target, op.offset + done as u64, &bytes[done..]) {
+                Ok(count) if (1..=len - done).contains(&count) => done += count,
+                Ok(count) => return Err(What::Short { asked: (len - done) as u64, done: count as u64 }),
+                Err(Fail::NoSpace) => outcome = Outcome::NoSpace(done as u64),
+                Err(Fail::Unsupported) if done == 0 => outcome = Outcome::Unsupported,
+                Err(why) => return Err(What::Refused { call: op.kind.name(), why }),
+            }
+        }
+        self.model.put(self.number, op.offset, &bytes[..done]);
+        Ok(outcome)
+    }
+
+    fn fallocate(&mut self, op: &Op, how: Range) -> Result<Outcome, What<T::Error>> {
+        self.change(op, op.kind.name(), |target| target.fallocate(how, op.offset, op.len))
+    }
+
+    /// Does what changes the file as a whole or not at all.
+    fn change(
+        &mut self,
+        op: &Op,
+        call: &'static str,
+        f: impl FnOnce(&mut T) -> Result<(), Fail<T::Error>>,
+    ) -> Result<Outcome, What<T::Error>> {
+        match f(&mut self.target) {
+            Ok(()) => {}
+            Err(Fail::NoSpace) => return Ok(Outcome::NoSpace(0)),
+            Err(Fail::Unsupported) => return Ok(Outcome::Unsupported),
+            Err(why) => return Err(What::Refused { call, why }),
+        }
+        let (number, size) = (self.number, self.size_after(op));
+        match op.kind {
+            Kind::Truncate => self.model.truncate(number, size),
+            Kind::Allocate => self.model.grow(number, size),
+            Kind::Zero => {
+                self.model.grow(number, size);
+                self.model.zero(number, op.offset, op.len);
+            }
+            Kind::Punch => self.model.zero(number, op.offset, op.len),
+            Kind::Collapse => self.model.collapse(number, op.offset, op.len),
+            Kind::Insert => self.model.insert(number, op.offset, op.len),
+            Kind::Read | Kind::Write | Kind::MapRead | Kind::MapWrite | Kind::Fsync => {}
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Fills the last page from the end of the file up to byte `to`; `false` if that cannot be.
+    fn store_tail(&mut self, to: u64, byte: u8) -> Result<bool, What<T::Error>> {
+        let size = self.model.size();
+        if to == size {
+            return Ok(false);
+        }
+        let tail = &mut self.buffer[..(to - size) as usize];
+        tail.fill(byte);
+        match self.target.map_write(size, tail) {
+            Ok(done) if done == tail.len() => Ok(true),
+            Ok(done) => Err(What::Short { asked: tail.len() as u64, done: done as u64 }),
+            Err(Fail::NoSpace | Fail::Unsupported) => Ok(false),
+            Err(why) => Err(What::Refused { call: "mapwrite after the end", why }),
+        }
+    }
+
+    // -- Checking ----------------------------------------------------------------------------------------------
+
+    /// What follows an operation: flushing, closing, comparing.
+    fn after(&mut self, op: &Op, outcome: Outcome) -> Result<(), What<T::Error>> {
+        match outcome {
+            Outcome::Done => self.counts[op.kind as usize] += 1,
+            Outcome::Skipped(_) => {}
+            // Nothing changed, it was said: that is seen to.
+            Outcome::NoSpace(_) => self.compare_all()?,
+            Outcome::Unsupported => {
+                if op.keep_size {
+                    self.no_keep.push(op.kind);
+                } else {
+                    self.kinds.retain(|kind| *kind != op.kind);
+                }
+                self.compare_all()?;
+            }
+        }
+        if self.options.sync {
+            called("fsync", self.target.fsync())?;
+        }
+        if self.options.flush {
+            called("flush", self.target.flush())?;
+        }
+        if op.close_open && !op.skip {
+            called("close and open", self.target.close_and_open())?;
+        }
+        if !self.options.no_size {
+            self.check_size()?;
+        }
+        if self.options.compare { self.compare_all() } else { Ok(()) }
+    }
+
+    fn check_size(&mut self) -> Result<(), What<T::Error>> {
+        let good = self.model.size();
+        let answers = [
+            ("stat", called("stat", self.target.size())?),
+            ("seeking to the end", called("seek", self.target.end())?),
+        ];
+        match answers.into_iter().find(|(_, bad)| *bad != good) {
+            Some((by, bad)) => Err(What::Size { by, good, bad }),
+            None => Ok(()),
+        }
+    }
+
+    /// Looks through a mapping at the bytes after the end of the file.
+    fn check_tail(&mut self) -> Result<(), What<T::Error>> {
+        let size = self.model.size();
+        let len = (size.next_multiple_of(self.target.page_size()) - size) as usize;
+        if len == 0 {
+            return Ok(());
+        }
+        called("mapread after the end", self.target.map_read(size, &mut self.buffer[..len]))?;
+        self.judge("mapread", size, len)
+    }
+
+    fn compare_all(&mut self) -> Result<(), What<T::Error>> {
+        self.compare(0, self.model.size())
+    }
+
+    /// Reads bytes `from..to`, which are in the file, and compares them.
+    fn compare(&mut self, mut from: u64, to: u64) -> Result<(), What<T::Error>> {
+        while from < to {
+            let len = (to - from).min(PIECE) as usize;
+            let done = called("read", self.target.read(from, &mut self.buffer[..len]))?;
+            if done != len {
+                return Err(What::Short { asked: len as u64, done: done as u64 });
+            }
+            self.judge("read", from, len)?;
+            from += len as u64;
+        }
+        Ok(())
+    }
+
+    /// Loads the whole file through a mapping, to the end of its last page.
+    fn compare_mapped(&mut self) -> Result<(), What<T::Error>> {
+        let end = self.model.size().next_multiple_of(self.target.page_size());
+        let mut from = 0;
+        while from < end {
+            let len = (end - from).min(PIECE) as usize;
+            match self.target.map_read(from, &mut self.buffer[..len]) {
+                Ok(()) => self.judge("mapread", from, len)?,
+                Err(Fail::Unsupported) => return Ok(()),
+                Err(why) => return Err(What::Refused { call: "mapread", why }),
+            }
+            from += len as u64;
+        }
+        Ok(())
+    }
+
+    /// Compares the first `len` bytes of the buffer, which `by` returned for `offset`.
+    fn judge(&self, by: &'static str, offset: u64, len: usize) -> Result<(), What<T::Error>> {
+        let bytes = &self.buffer[..len];
+        match self.model.differs(offset, bytes) {
+            Some(first) => Err(What::data(by, &self.model, offset, bytes, first)),
+            None => Ok(()),
+        }
+    }
+
+    // -- Telling -----------------------------------------------------------------------------------------------
+
+    fn tell(&self, out: &mut dyn Write, op: &Op, before: u64, outcome: Outcome) -> fmt::Result {
+        let Options { progress, debug_from, quiet, .. } = self.options;
+        let number = self.number;
+        if outcome == Outcome::Unsupported && !quiet {
+            let keep = if op.keep_size { " keep_size" } else { "" };
+            writeln!(out, "fsx: {}{keep}: not supported by this file system, switched off", op.kind.name())?;
+        }
+        let wanted = progress > 0 && number.is_multiple_of(progress);
+        if !wanted && debug_from.is_none_or(|from| number < from) {
+            return Ok(());
+        }
+        write!(out, "{number} {}", op.kind.name())?;
+        let (from, len) = (op.offset, op.len);
+        match op.kind {
+            Kind::Fsync => {}
+            Kind::Truncate => write!(out, " from {before:#x} to {len:#x}")?,
+            _ if len == 0 => write!(out, " at {from:#x}")?,
+            _ => write!(out, " {from:#x} thru {:#x} ({len:#x} bytes)", from.saturating_add(len - 1))?,
+        }
+        if op.keep_size {
+            out.write_str(" keep_size")?;
+        }
+        if op.close_open {
+            out.write_str(" close_open")?;
+        }
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Skipped(why) => write!(out, ": skipped, {why}")?,
+            Outcome::NoSpace(done) => write!(out, ": no space after {done:#x} bytes")?,
+            Outcome::Unsupported => out.write_str(": not supported")?,
+        }
+        out.write_str("\n")
+    }
+
+    fn failed(&self, op: Option<Op>, what: What<T::Error>) -> Stop<T::Error> {
+        Stop::Failed(Failure { number: self.number, op, what })
+    }
+
+    fn refused(&self, call: &'static str, why: Fail<T::Error>) -> Stop<T::Error> {
+        self.failed(None, What::Refused { call, why })
+    }
+}
+
+/// Names the call in a failure.
+fn called<V, E>(call: &'static str, result: Result<V, Fail<E>>) -> Result<V, What<E>> {
+    result.map_err(|why| What::Refused { call, why })
+}

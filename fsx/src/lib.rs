@@ -1,0 +1,50 @@
+//! `fsx`: random operations on one file, each compared with a model in memory.
+//!
+//! The exerciser knows no file system: it drives a [`Target`], which is a file of `fs` on the host, an open file of the
+//! shell in the kernel, and a deliberately broken one in tests. Its options carry the letters that users of fsx know.
+//!
+//! After each operation the following hold, or the run ends with a report ([`Fsx::explain`]) that tells where, what was
+//! expected, what was found, which operation stored there last, and how to repeat it:
+//!
+//! 1. What a read, or a load through a mapping, returns is what the model holds.
+//! 2. The bytes between the end of the file and the end of its last page are zeros, seen through a mapping.
+//! 3. The file is as long as the model, asked for in two ways ([`Target::size`], [`Target::end`]).
+//!
+//! Operation number *n* stores the byte *n* mod 256, at odd offsets plus a random byte that belongs to the offset: a
+//! byte tells which operation it came from, and data that was moved to a wrong place is noticed.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`target`] | what an exercised file must be able to do, and how it refuses |
+//! | [`options`] | the options, from a command line and back |
+//! | [`op`] | one operation, and its line in a file of operations |
+//! | `model` | what the file should hold |
+//! | `rng` | repeatable random numbers |
+//! | [`exercise`] | choosing, doing and checking operations |
+//! | [`report`] | what is said when something differs |
+//!
+//! Left out: asynchronous and direct I/O, reflinks, deduplication, copying within the file.
+//!
+//! No locks. Memory: six times the file's greatest length, and the buffer of one operation.
+//!
+//! Reference: the description of fsx in xfstests' documentation; no code was taken from it.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod exercise;
+mod model;
+pub mod op;
+pub mod options;
+pub mod report;
+mod rng;
+pub mod target;
+
+pub use exercise::{Fsx, Stop};
+pub use op::{Kind, Op};
+pub use options::Options;
+pub use report::Failure;
+pub use target::{Fail, Range, Target};

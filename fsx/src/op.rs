@@ -1,0 +1,230 @@
+//! One operation, and its line in a file of operations.
+//!
+//! A file of operations has one in each line:
+//!
+//! ```text
+//! NAME OFFSET LENGTH [SIZE] [keep_size] [close_open] [# comment]
+//! ```
+//!
+//! `NAME` is one of `read`, `write`, `mapread`, `mapwrite`, `truncate`, `fallocate`, `punch_hole`, `zero_range`,
+//! `collapse_range`, `insert_range`, `fsync`. Numbers are decimal, or hexadecimal after `0x`. For `truncate`, `OFFSET` is
+//! ignored and `LENGTH` is the new size. `SIZE`, the file's size before, is for readers and ignored, as is a `*`.
+//! `close_open` closes the file after the operation and opens it again. `skip` before `NAME` makes the line count, for
+//! the bytes that later operations write depend on their numbers, but does nothing. Empty lines do not count.
+//!
+//! The log in a failure's report has this format too.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Reads.
+    Read,
+    /// Writes.
+    Write,
+    /// Loads through a mapping.
+    MapRead,
+    /// Stores through a mapping, after making the file long enough.
+    MapWrite,
+    /// Sets the size.
+    Truncate,
+    /// Allocates blocks.
+    Allocate,
+    /// Punches a hole.
+    Punch,
+    /// Zeroes a range.
+    Zero,
+    /// Cuts a range out.
+    Collapse,
+    /// Puts a hole in.
+    Insert,
+    /// Makes the file durable.
+    Fsync,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Read,
+        Self::Write,
+        Self::MapRead,
+        Self::MapWrite,
+        Self::Truncate,
+        Self::Allocate,
+        Self::Punch,
+        Self::Zero,
+        Self::Collapse,
+        Self::Insert,
+        Self::Fsync,
+    ];
+
+    /// Its name in a file of operations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::MapRead => "mapread",
+            Self::MapWrite => "mapwrite",
+            Self::Truncate => "truncate",
+            Self::Allocate => "fallocate",
+            Self::Punch => "punch_hole",
+            Self::Zero => "zero_range",
+            Self::Collapse => "collapse_range",
+            Self::Insert => "insert_range",
+            Self::Fsync => "fsync",
+        }
+    }
+}
+
+/// An operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Op {
+    /// What it does.
+    pub kind: Kind,
+    /// First byte; 0 for a truncation.
+    pub offset: u64,
+    /// Bytes; the new size for a truncation.
+    pub len: u64,
+    /// The file does not become longer (allocating, zeroing).
+    pub keep_size: bool,
+    /// Afterwards the file is closed and opened again.
+    pub close_open: bool,
+    /// It has a number but is not done.
+    pub skip: bool,
+}
+
+impl Op {
+    /// The operation on a range, without flags.
+    pub fn new(kind: Kind, offset: u64, len: u64) -> Self {
+        Self { kind, offset, len, keep_size: false, close_open: false, skip: false }
+    }
+
+    /// Its line, with the file's size before.
+    pub fn line(&self, size: u64) -> impl fmt::Display + '_ {
+        fmt::from_fn(move |f| {
+            let Self { kind, offset, len, keep_size, close_open, skip } = *self;
+            let skip = if skip { "skip " } else { "" };
+            write!(f, "{skip}{} {offset:#x} {len:#x} {size:#x}", kind.name())?;
+            if keep_size {
+                f.write_str(" keep_size")?;
+            }
+            if close_open {
+                f.write_str(" close_open")?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// What is wrong with a line of a file of operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadLine {
+    /// Its number, from 1 on.
+    pub line: usize,
+    /// What is wrong.
+    pub why: &'static str,
+}
+
+impl fmt::Display for BadLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.why)
+    }
+}
+
+impl core::error::Error for BadLine {}
+
+/// The operations in a text.
+///
+/// # Errors
+/// The first line that is none.
+pub fn parse(text: &str) -> Result<Vec<Op>, BadLine> {
+    let mut ops = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default();
+        if let Some(op) = parse_line(line).map_err(|why| BadLine { line: index + 1, why })? {
+            ops.push(op);
+        }
+    }
+    Ok(ops)
+}
+
+fn parse_line(line: &str) -> Result<Option<Op>, &'static str> {
+    let mut words = line.split_ascii_whitespace().peekable();
+    let skip = words.next_if_eq(&"skip").is_some();
+    let Some(name) = words.next() else {
+        return if skip { Err("'skip' without an operation") } else { Ok(None) };
+    };
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name).ok_or("no such operation")?;
+    let mut next = || number(words.next().ok_or("an offset and a length are needed")?);
+    let (offset, len) = (next()?, next()?);
+    let mut op = Op { skip, ..Op::new(kind, offset, len) };
+    if words.peek().is_some_and(|word| word.starts_with(|first: char| first.is_ascii_digit())) {
+        number(words.next().unwrap_or_default())?;
+    }
+    for word in words {
+        match word {
+            "keep_size" => op.keep_size = true,
+            "close_open" => op.close_open = true,
+            "*" => {}
+            _ => return Err("unknown flag"),
+        }
+    }
+    Ok(Some(op))
+}
+
+fn number(word: &str) -> Result<u64, &'static str> {
+    let parsed = match word.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => word.parse(),
+    };
+    parsed.map_err(|_| "not a number")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use std::vec;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for kind in Kind::ALL {
+            for flags in 0..8 {
+                let op = Op {
+                    keep_size: flags & 1 != 0,
+                    close_open: flags & 2 != 0,
+                    skip: flags & 4 != 0,
+                    ..Op::new(kind, 0x1234, u64::MAX)
+                };
+                assert_eq!(parse(&op.line(77).to_string()), Ok(vec![op]));
+            }
+        }
+    }
+
+    #[test]
+    fn comments_sizes_and_marks_are_optional() {
+        let text = "# a comment\n\n write 10 0x10\nwrite 10 16 0x55 # and more\n\twrite 0xa 16 *\n";
+        assert_eq!(parse(text), Ok(vec![Op::new(Kind::Write, 10, 16); 3]));
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        for (line, why) in [
+            ("wryte 0 1", "no such operation"),
+            ("write 0", "an offset and a length are needed"),
+            ("write", "an offset and a length are needed"),
+            ("skip", "'skip' without an operation"),
+            ("write 0 0x", "not a number"),
+            ("write -1 0", "not a number"),
+            ("write 0 18446744073709551616", "not a number"),
+            ("write 0 1 2x", "not a number"),
+            ("write 0 1 2 3", "unknown flag"),
+            ("write 0 1 keepsize", "unknown flag"),
+        ] {
+            let text = ["fsync 0 0\n", line].concat();
+            assert_eq!(parse(&text), Err(BadLine { line: 2, why }), "{line}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What an exercised file must be able to do, and how it refuses.
+
+/// Why a target did not do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fail<E> {
+    /// It cannot do this at all; nothing changed. The exerciser says so once and does not ask again.
+    Unsupported,
+    /// No space is left; nothing changed. The exerciser goes on, after seeing that nothing did.
+    NoSpace,
+    /// Anything else ends the run.
+    Other(E),
+}
+
+/// What fallocate(2) does with a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// Blocks for it all; what is there stays.
+    Allocate {
+        /// The file does not become longer.
+        keep_size: bool,
+    },
+    /// Holes, as far as whole blocks go, and zeros.
+    Punch,
+    /// Zeros, with blocks.
+    Zero {
+        /// The file does not become longer.
+        keep_size: bool,
+    },
+    /// Cut out; what comes after moves down.
+    Collapse,
+    /// Put in; what comes after moves up.
+    Insert,
+}
+
+/// A file to exercise. Offsets and lengths are bytes.
+pub trait Target {
+    /// What it says when something fails.
+    type Error: core::fmt::Display;
+
+    /// Collapsing and inserting work on multiples of it.
+    fn block_size(&self) -> u64;
+
+    /// Bytes in a page of a mapping.
+    fn page_size(&self) -> u64 {
+        4096
+    }
+
+    /// Reads at `offset`; returns how many bytes there were.
+    fn read(&mut self, offset: u64, to: &mut [u8]) -> Result<usize, Fail<Self::Error>>;
+
+    /// Writes at `offset`; returns how many bytes were written: fewer only if space ran out after them.
+    fn write(&mut self, offset: u64, from: &[u8]) -> Result<usize, Fail<Self::Error>>;
+
+    /// Loads through a mapping. The range may go on after the end of the file, up to the end of its last page.
+    fn map_read(&mut self, offset: u64, to: &mut [u8]) -> Result<(), Fail<Self::Error>>;
+
+    /// Stores through a mapping, within the file's pages as for [`map_read`](Self::map_read). Returns how many bytes were
+    /// stored: fewer only if space ran out after them.
+    fn map_write(&mut self, offset: u64, from: &[u8]) -> Result<usize, Fail<Self::Error>>;
+
+    /// Makes what was stored there through a mapping durable.
+    fn msync(&mut self, offset: u64, len: u64) -> Result<(), Fail<Self::Error>>;
+
+    /// Sets the size.
+    fn truncate(&mut self, size: u64) -> Result<(), Fail<Self::Error>>;
+
+    /// Does what fallocate(2) does.
+    fn fallocate(&mut self, how: Range, offset: u64, len: u64) -> Result<(), Fail<Self::Error>>;
+
+    /// The size, as stat(2) tells it.
+    fn size(&mut self) -> Result<u64, Fail<Self::Error>>;
+
+    /// The size, found in another way: seeking to the end.
+    fn end(&mut self) -> Result<u64, Fail<Self::Error>>;
+
+    /// Makes the file durable.
+    fn fsync(&mut self) -> Result<(), Fail<Self::Error>>;
+
+    /// Closes the file, mappings too, and opens it again.
+    fn close_and_open(&mut self) -> Result<(), Fail<Self::Error>>;
+
+    /// Makes the file durable and forgets all that is cached of it.
+    fn flush(&mut self) -> Result<(), Fail<Self::Error>>;
+}
+
+impl<E: core::fmt::Display> core::fmt::Display for Fail<E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Unsupported => f.write_str("operation not supported"),
+            Self::NoSpace => f.write_str("no space left on device"),
+            Self::Other(why) => why.fmt(f),
+        }
+    }
+}
