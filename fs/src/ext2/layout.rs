@@ -54,6 +54,25 @@ pub const S_BACKUP_BGS: u64 = 0x24c;
 /// From here on the superblock has reserved bytes, which Linux and e2fsprogs leave alone: the redo record is there.
 pub const S_DAXIOM: u64 = 0x290;
 
+// Superblock: ours, in bytes that nobody else uses. See `redo`.
+/// Who mounted last: [`OWNER_MAGIC`], then `s_mnt_count` and `s_mtime` of that mount.
+pub const S_OWNER: u64 = 0x290;
+pub const S_OWNER_MNT_COUNT: u64 = 0x294;
+pub const S_OWNER_MTIME: u64 = 0x298;
+/// The redo record: its checksum (8 bytes), 0 if there is none.
+pub const S_REDO: u64 = 0x2a0;
+pub const S_REDO_COUNT: u64 = 0x2a8;
+pub const S_REDO_MNT_COUNT: u64 = 0x2aa;
+pub const S_REDO_MTIME: u64 = 0x2ac;
+pub const S_REDO_LASTCHECK: u64 = 0x2b0;
+pub const S_REDO_WTIME: u64 = 0x2b4;
+/// Its words, 12 bytes each.
+pub const S_REDO_WORDS: u64 = 0x2b8;
+/// Here the superblock's own checksum starts.
+pub const S_REDO_END: u64 = 0x3fc;
+/// What [`S_OWNER`] holds.
+pub const OWNER_MAGIC: u32 = u32::from_le_bytes(*b"Daxm");
+
 /// What [`S_MAGIC`] holds.
 pub const MAGIC: u16 = 0xef53;
 /// [`S_STATE`]: cleanly unmounted.

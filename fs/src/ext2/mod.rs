@@ -22,6 +22,7 @@
 //! | `file` | reading and writing |
 //! | `dir`, `dirent`, `diredit` | directories: entries found, added, taken out |
 //! | `namei`, `rename` | create, unlink, rmdir; rename |
+//! | `redo` | several stores that a crash shows all of, or none |
 //! | `ops` | the traits of [`vfs`](crate::vfs) |
 //!
 //! Specification: the Linux kernel's `filesystems/ext2` and `filesystems/ext4` documents.
@@ -72,6 +73,7 @@ mod map;
 mod mount;
 mod namei;
 mod ops;
+mod redo;
 mod rename;
 pub mod superblock;
 #[cfg(test)]
@@ -104,11 +106,13 @@ pub struct Ext2<P: Platform> {
     rename: Mutex<P, ()>,
     /// Guards reference counts of attribute blocks.
     xattrs: Mutex<P, ()>,
-    /// Guards the superblock's fields that change.
+    /// Guards the superblock's fields that change, the redo record among them.
     super_lock: Mutex<P, ()>,
     /// Nothing may be changed: asked for, forced, or unmounted.
     frozen: AtomicBool,
     reason: Option<ReadOnlyReason>,
+    /// A crash left a redo record.
+    redo_found: AtomicBool,
     /// A contradiction was met.
     errors: AtomicBool,
     next_generation: AtomicU32,
@@ -128,6 +132,17 @@ impl<P: Platform> Ext2<P> {
     /// Why it is read-only, if it was from the start.
     pub fn read_only_reason(&self) -> Option<ReadOnlyReason> {
         self.reason
+    }
+
+    /// True if the mount finished a change that a crash had cut short (`redo`).
+    pub fn redo_replayed(&self) -> bool {
+        self.reason.is_none() && self.redo_found.load(SeqCst)
+    }
+
+    /// True if a crash cut a change short that this mount, which is read-only, could not finish: a name, or a piece of a
+    /// file, may be missing or there twice until a mount for writing has finished it.
+    pub fn redo_pending(&self) -> bool {
+        self.reason.is_some() && self.redo_found.load(SeqCst)
     }
 
     /// True if a contradiction was met since the mount.

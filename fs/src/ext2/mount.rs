@@ -32,7 +32,8 @@ pub struct MountOptions {
 /// flag in memory.
 ///
 /// # Errors
-/// What [`SuperBlock::decode`] refuses, and a root directory that is none. The image is unchanged then.
+/// What [`SuperBlock::decode`] refuses, and a root directory that is none. The image is unchanged then, unless a
+/// crash had left a redo record: that is done first.
 pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2<P>>> {
     // 1. Believe nothing before it is checked.
     let pmem = platform.pmem();
@@ -70,12 +71,15 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
         super_lock: Mutex::<P, _>::new(()),
         frozen: AtomicBool::new(true),
         reason,
+        redo_found: AtomicBool::new(false),
         errors: AtomicBool::new(false),
         next_generation: AtomicU32::new(now.wrapping_mul(0x9e37_79b1)),
     });
-    // 2. A root directory must be there. (Frozen until now: nothing is written if it is not.)
+    // 2. What a crash left to do is done before anything else is read.
+    fs.redo_found.store(if reason.is_none() { fs.replay_redo() } else { fs.has_redo() }, SeqCst);
+    // 3. A root directory must be there. (Frozen until now: nothing more is written if it is not.)
     fs.root_inode()?;
-    // 3. Say on the image that it is mounted.
+    // 4. Say on the image that it is mounted.
     if reason.is_none() {
         fs.mark_mounted();
         fs.frozen.store(false, SeqCst);
@@ -133,6 +137,7 @@ impl<P: Platform> Ext2<P> {
         pmem.store_u16(SUPERBLOCK + S_MNT_COUNT, count);
         pmem.store_u32(SUPERBLOCK + S_MTIME, now);
         pmem.store_u32(SUPERBLOCK + S_WTIME, now);
+        self.mark_owner();
         if self.sb.rev_level > 0 {
             let mut last_mounted = [0; 64];
             last_mounted[0] = b'/';

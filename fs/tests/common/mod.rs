@@ -9,6 +9,7 @@
 //! | [`view`] | a file mapped into an address space, loaded and stored through faults |
 //! | [`exercised`] | a file as the exerciser `fsx` drives it |
 //! | [`stage`] | two such address spaces, and a script for two threads |
+//! | [`tape`] | what was stored, to build every image that a crash can leave |
 //! | [`hostile`], [`tries`] | damaged images, and everything tried on them |
 //! | [`layout`] | where ext2 keeps things, read straight from the bytes |
 //! | [`rng`] | repeatable random numbers |
@@ -25,6 +26,7 @@ pub(crate) mod rig;
 pub(crate) mod rng;
 pub(crate) mod spy;
 pub(crate) mod stage;
+pub(crate) mod tape;
 pub(crate) mod tries;
 pub(crate) mod view;
 
