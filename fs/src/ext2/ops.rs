@@ -143,6 +143,8 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
         self.expect_dir()?;
         check_name(name)?;
         let _shared = self.mapping.shared();
+        // What `..` of a removed directory names may be gone, or something else by now.
+        self.expect_alive()?;
         let found = self.fs.noted(self.expect_name(name).and_then(|found| self.named(&found.entry)))?;
         Ok(found)
     }
