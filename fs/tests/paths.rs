@@ -167,6 +167,73 @@ fn a_walk_starts_where_it_is_told_unless_the_path_begins_at_the_root() {
 }
 
 #[test]
+fn a_directory_is_found_in_those_above_it() {
+    let (mounts, _images) = three();
+    let path_to = |path: &str| path::path_to(&mounts, &mounts.walk(path)).expect("a path");
+    assert_eq!(path_to("/"), b"/");
+    assert_eq!(path_to("/a/./b/.."), b"/a");
+    assert_eq!(path_to("/a/in"), b"/a/b/point/c");
+    assert_eq!(path_to("/a/in/d"), b"/a/b/point/c/d");
+    assert_eq!(path_to("/a/in/d/e"), b"/a/b/point/c/d/e");
+    let within = |place: &str, dir: &str| path::is_within(&mounts, &mounts.walk(place), &mounts.walk(dir));
+    for (place, dir, yes) in [
+        ("/a", "/a", true),
+        ("/a/b", "/a", true),
+        ("/a", "/a/b", false),
+        ("/a/in/d/e", "/", true),
+        ("/a/in/d/e", "/a/b/point", true),
+        ("/a/in/d", "/a/in/d/e", false),
+        // Roots have the same number on every file system.
+        ("/", "/a/b/point", false),
+    ] {
+        assert_eq!(within(place, dir), Ok(yes), "{place} in {dir}");
+    }
+}
+
+#[test]
+fn a_name_is_not_taken_for_a_path() {
+    let (mounts, _images) = three();
+    let dir = mounts.walk("/a/b");
+    let child = |name: &str| path::child(&mounts, &dir, name.as_bytes()).map(|place| id(&place));
+    assert_eq!(child("point"), Ok((1, ROOT)));
+    expect_errno(child("point/c"), Errno::Invalid);
+    expect_errno(child("/a"), Errno::Invalid);
+    for dots in [".", ".."] {
+        expect_errno(child(dots), Errno::Invalid);
+    }
+    expect_errno(child(""), Errno::NotFound);
+    let dir = mounts.walk("/a");
+    let link = path::child(&mounts, &dir, b"in").expect("the link");
+    assert_eq!(link.file.kind(), FileKind::Symlink);
+}
+
+#[test]
+fn directories_in_a_circle_are_an_error_not_an_endless_loop() {
+    let scratch = Scratch::new();
+    let tree = scratch.tree();
+    std::fs::create_dir_all(tree.join("a/b/c")).expect("directories");
+    let image = Image::of_tree(scratch, &tree, 256, &[]);
+    let inode = |path: &str| common::at(&mount_read_only(image.machine()), path).ino();
+    let (a, c) = (inode("a"), inode("a/b/c"));
+    // `..` of a is c: it is above itself, and nobody gets out of it.
+    let at = (image.bmap("/a", 0).expect("its block") * common::BLOCK) as usize + 12;
+    let mut bytes = image.bytes();
+    bytes[at..at + 4].copy_from_slice(&(c as u32).to_le_bytes());
+    image.store_bytes(&bytes);
+    let mounts = Mounts::new(mount_read_only(image.machine()));
+    assert_eq!(mounts.id("/a/.."), (0, c));
+    let start = mounts.walk("/a/b");
+    let root = mounts.walk("/");
+    expect_errno(path::is_within(&mounts, &start, &root), Errno::Loop);
+    assert_eq!(
+        path::is_within(&mounts, &start, &Place { file: common::at(&mounts.all[0], "a"), mount: 0 }),
+        Ok(true)
+    );
+    assert_eq!(common::at(&mounts.all[0], "a").ino(), a);
+    assert!(path::path_to(&mounts, &start).is_err());
+}
+
+#[test]
 fn a_path_has_its_limits() {
     let (mounts, _images) = three();
     let longest = "./".repeat(PATH_MAX / 2) + "a";

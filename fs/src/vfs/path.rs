@@ -10,6 +10,8 @@ use super::{FileKind, InodeRef};
 use crate::error::{Errno, Result};
 use crate::platform::Platform;
 use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use core::ops::ControlFlow;
 
 /// The longest path, in bytes (`PATH_MAX` without its NUL).
 pub const PATH_MAX: usize = 4095;
@@ -19,7 +21,7 @@ const MAX_LINKS: u32 = 40;
 /// One or more file systems that paths lead through.
 pub trait Namespace<P: Platform> {
     /// What tells file systems apart.
-    type Mount: Clone;
+    type Mount: Clone + PartialEq;
 
     /// The file system at `/`, and its root.
     fn root(&self) -> Result<Place<P, Self::Mount>>;
@@ -124,13 +126,104 @@ pub fn walk<P: Platform, N: Namespace<P>>(
         }
         at = end;
         here.file = next;
-        // A mount point may itself be the root of what is mounted below it.
-        while here.is_directory()
-            && let Some(root) = space.mounted_on(&here.mount, here.file.ino())
-        {
-            here = root?;
+        enter_mounts(space, &mut here)?;
+    }
+}
+
+/// Goes from a directory that something is mounted on to the root of that.
+fn enter_mounts<P: Platform, N: Namespace<P>>(space: &N, here: &mut Place<P, N::Mount>) -> Result<()> {
+    while here.is_directory()
+        && let Some(root) = space.mounted_on(&here.mount, here.file.ino())
+    {
+        *here = root?;
+    }
+    Ok(())
+}
+
+/// What is called `name`, one name and not a path, in the directory `dir`; a link is not followed. For trees: a name
+/// that an image made up can't lead elsewhere.
+///
+/// # Errors
+/// As [`Inode::lookup`](super::Inode::lookup); [`Errno::Invalid`] for `.` and `..`.
+pub fn child<P: Platform, N: Namespace<P>>(
+    space: &N,
+    dir: &Place<P, N::Mount>,
+    name: &[u8],
+) -> Result<Place<P, N::Mount>> {
+    if name == b"." || name == b".." {
+        return Err(Errno::Invalid.into());
+    }
+    let mut found = Place { file: dir.file.lookup(name)?, mount: dir.mount.clone() };
+    enter_mounts(space, &mut found)?;
+    Ok(found)
+}
+
+/// True if the directory `place` is `dir` or in it, at any depth.
+///
+/// # Errors
+/// [`Errno::Loop`] if a damaged image has a directory above itself, and the file systems' own.
+pub fn is_within<P: Platform, N: Namespace<P>>(
+    space: &N,
+    place: &Place<P, N::Mount>,
+    dir: &Place<P, N::Mount>,
+) -> Result<bool> {
+    let same =
+        |a: &Place<P, N::Mount>, b: &Place<P, N::Mount>| a.file.ino() == b.file.ino() && a.mount == b.mount;
+    let mut here = place.clone();
+    // Brent's way to notice a circle: a mark that is moved up at every power of two.
+    let (mut mark, mut steps, mut next_mark) = (here.clone(), 0_u64, 1_u64);
+    loop {
+        if same(&here, dir) {
+            return Ok(true);
+        }
+        if !leave_mount(space, &mut here) {
+            return Ok(false);
+        }
+        here.file = here.file.lookup(b"..")?;
+        if same(&here, &mark) {
+            return Err(Errno::Loop.into());
+        }
+        steps += 1;
+        if steps == next_mark {
+            (mark, next_mark) = (here.clone(), next_mark.saturating_mul(2));
         }
     }
+}
+
+/// The path of a directory from `/` on, without links and dots, as getcwd(3) finds it: the directories above it are
+/// searched for its number.
+///
+/// # Errors
+/// [`Errno::NotFound`] for a directory that was removed, [`Errno::NameTooLong`] beyond [`PATH_MAX`] (which ends the
+/// search in a damaged image's circle, too), and the file systems' own.
+pub fn path_to<P: Platform, N: Namespace<P>>(space: &N, dir: &Place<P, N::Mount>) -> Result<Vec<u8>> {
+    let mut here = dir.clone();
+    // Last name first, each with its bytes the wrong way round.
+    let mut path = Vec::new();
+    while leave_mount(space, &mut here) {
+        let (above, ino) = (here.file.lookup(b"..")?, here.file.ino());
+        let before = path.len();
+        above.read_dir(0, &mut |entry| {
+            if entry.ino != ino || entry.name == b"." || entry.name == b".." {
+                return ControlFlow::Continue(());
+            }
+            path.extend(entry.name.iter().rev());
+            ControlFlow::Break(())
+        })?;
+        if path.len() == before {
+            return Err(Errno::NotFound.into());
+        }
+        path.push(b'/');
+        if path.len() > PATH_MAX {
+            return Err(Errno::NameTooLong.into());
+        }
+        here.file = above;
+    }
+    if path.is_empty() {
+        path.push(b'/');
+    }
+    path.reverse();
+    Ok(path)
 }
 
 /// Goes from the root of a mounted file system to the directory it covers, which `..` is looked up in. False at `/`,
