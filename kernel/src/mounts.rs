@@ -1,7 +1,8 @@
 //! The mount table: which file system is where. [`walk`](mod@walk) finds files by path across them.
 //!
 //! # Locking
-//! The table's lock is held just to copy the table or to change it, never while a file system works.
+//! The table's lock is held just to take a reference to the table or to put another in its place, never while a file
+//! system works.
 
 mod walk;
 
@@ -20,9 +21,7 @@ use fs::{Errno, Error};
 use crate::klog;
 use crate::machine::{File, Machine};
 use crate::sync::IrqLock;
-use fs::vfs::path::names_of;
-use walk::path_of;
-pub(crate) use walk::{Place, check_path, covers, parent, path_to, walk};
+pub(crate) use walk::{Place, check_path, child, covers, is_within, parent, path_to, walk};
 
 /// The file system type that is mounted.
 type Ext2 = fs::ext2::Ext2<Machine>;
@@ -99,16 +98,42 @@ pub(crate) struct Mount {
     pub(crate) options: Options,
     /// The file system.
     pub(crate) fs: Arc<Ext2>,
-    /// The names that lead to the mount point.
-    point: Vec<Vec<u8>>,
+    /// The directory it is mounted on; `/` is on none.
+    point: Option<Place>,
+    /// Where that was at the mount.
+    point_then: Vec<u8>,
+    /// Its root's inode number.
+    root: u64,
     /// The region's first frame: it tells whose file a file is.
     frame: u64,
+}
+
+impl PartialEq for Mount {
+    fn eq(&self, other: &Self) -> bool {
+        self.frame == other.frame
+    }
 }
 
 impl Mount {
     /// The mount point's path.
     pub(crate) fn point(&self) -> Vec<u8> {
-        path_of(&self.point)
+        // A directory above it may have been renamed.
+        self.point.as_ref().and_then(|point| path_to(point).ok()).unwrap_or_else(|| self.point_then.clone())
+    }
+
+    /// A number that no other mount has.
+    pub(crate) fn id(&self) -> u64 {
+        self.frame
+    }
+
+    /// True if it is mounted at `/`.
+    pub(crate) fn is_root(&self) -> bool {
+        self.point.is_none()
+    }
+
+    /// True if it is mounted on inode `ino` of `mount`.
+    fn is_on(&self, mount: &Mount, ino: u64) -> bool {
+        self.point.as_ref().is_some_and(|point| point.file.ino() == ino && *point.mount == *mount)
     }
 
     /// True if `file` is on it.
@@ -132,18 +157,30 @@ impl Mount {
     }
 }
 
-static MOUNTS: IrqLock<Vec<Arc<Mount>>> = IrqLock::new(Vec::new());
+/// Everything that is mounted, in the order of mounting.
+type List = Vec<Arc<Mount>>;
+
+/// Never changed but replaced, so that a walk can use it without a lock and without a copy. `None`: nothing is mounted.
+static MOUNTS: IrqLock<Option<Arc<List>>> = IrqLock::new(None);
 /// Why `/` is not there.
 static NO_ROOT: IrqLock<Option<String>> = IrqLock::new(None);
 
-/// Everything that is mounted, in the order of mounting.
-pub(crate) fn all() -> Vec<Arc<Mount>> {
-    MOUNTS.lock().clone()
+/// Everything that is mounted, in the order of mounting. Allocates nothing while something is.
+pub(crate) fn all() -> Arc<List> {
+    MOUNTS.lock().clone().unwrap_or_default()
+}
+
+/// Makes `mounts` what is mounted.
+fn replace(mounts: List) {
+    let mounts = (!mounts.is_empty()).then(|| Arc::new(mounts));
+    let old = core::mem::replace(&mut *MOUNTS.lock(), mounts);
+    // Not under the lock: handles may go with it.
+    drop(old);
 }
 
 /// The mount that a file is on.
 pub(crate) fn of(file: &File) -> Option<Arc<Mount>> {
-    all().into_iter().find(|mount| mount.holds(file))
+    all().iter().find(|mount| mount.holds(file)).cloned()
 }
 
 /// The fault protocol that a file's mount asks for.
@@ -154,7 +191,7 @@ pub(crate) fn protocol(file: &File) -> Protocol {
 /// Mounts pmem0 at `/`, at the end of the kernel's start. What hinders it is logged and kept for those who
 /// ask for a file.
 pub(crate) fn init() {
-    if let Err(why) = mount("pmem0", b"/", Options::default()) {
+    if let Err(why) = mount("pmem0", None, b"/", Options::default()) {
         let reason = alloc::format!("pmem0: {why}");
         klog!(Warn, "/ is not mounted: {reason}");
         *NO_ROOT.lock() = Some(reason);
@@ -185,11 +222,16 @@ fn why_no_region() -> String {
     }
 }
 
-/// Mounts the file system on a device at a directory, or at `/` if nothing is there.
+/// Mounts the file system on a device at a directory, or at `/` if nothing is there. `start` and `path` as in [`walk`].
 ///
 /// # Errors
 /// Whatever stands against it; nothing changed.
-pub(crate) fn mount(device: &str, point: &[u8], mut options: Options) -> Result<(), Why> {
+pub(crate) fn mount(
+    device: &str,
+    start: Option<&Place>,
+    path: &[u8],
+    mut options: Options,
+) -> Result<(), Why> {
     let (device, region) = region(device)?;
     let mounts = all();
     let machine = Machine::new(region);
@@ -198,20 +240,21 @@ pub(crate) fn mount(device: &str, point: &[u8], mut options: Options) -> Result<
         let point = String::from_utf8_lossy(&mount.point()).into_owned();
         return Err(Why::Other(alloc::format!("already mounted on {point}")));
     }
-    let names = if mounts.iter().all(|mount| !mount.point.is_empty()) {
+    let point = if !mounts.iter().any(|mount| mount.is_root()) {
         // The first one is the root, wherever it was asked for.
-        if point.iter().any(|byte| *byte != b'/') {
+        if path.iter().any(|byte| *byte != b'/') {
             return Err(Why::Other("nothing is mounted at / yet".into()));
         }
-        Vec::new()
+        None
     } else {
-        let place = walk(point, true)?;
+        let place = walk(start, path, true)?;
         place.file.expect_directory()?;
-        if mounts.iter().any(|mount| mount.point == place.names) {
+        if place.file.ino() == place.mount.root {
             return Err(Errno::Busy.into());
         }
-        place.names
+        Some(place)
     };
+    let at = point.as_ref().map_or_else(|| Ok(b"/".to_vec()), path_to)?;
     let fs = fs::ext2::mount(
         machine,
         fs::ext2::MountOptions { read_only: options.read_only, ..Default::default() },
@@ -223,21 +266,22 @@ pub(crate) fn mount(device: &str, point: &[u8], mut options: Options) -> Result<
         klog!(Warn, "{device}: was not unmounted cleanly, or has errors: run e2fsck");
     }
     options.read_only = fs.read_only();
-    let at = path_of(&names);
     let mode = if options.read_only { "ro" } else { "rw" };
     klog!(Info, "{device} mounted on {} ({mode}, {})", String::from_utf8_lossy(&at), options.protocol);
-    if names.is_empty() {
+    if point.is_none() {
         *NO_ROOT.lock() = None;
     }
-    MOUNTS.lock().push(Arc::new(Mount { device, options, fs, point: names, frame }));
+    let root = fs.root()?.ino();
+    let mount = Mount { device, options, fs, point, point_then: at, root, frame };
+    replace(mounts.iter().cloned().chain([Arc::new(mount)]).collect());
     Ok(())
 }
 
-/// The mount that `name` means: its device or its mount point.
+/// The mount that `name` means: its device or its mount point, which `path` is, from `start` on.
 ///
 /// # Errors
 /// There is none.
-pub(crate) fn find(name: &str, path: &[u8]) -> Result<Arc<Mount>, Why> {
+pub(crate) fn find(name: &str, start: Option<&Place>, path: &[u8]) -> Result<Arc<Mount>, Why> {
     let device = name.strip_prefix("/dev/").unwrap_or(name);
     let mounts = all();
     if let Some(mount) = mounts.iter().find(|mount| mount.device == device) {
@@ -247,23 +291,23 @@ pub(crate) fn find(name: &str, path: &[u8]) -> Result<Arc<Mount>, Why> {
     if device.strip_prefix("pmem").is_some_and(is_number) {
         return Err(Why::Other("not mounted".into()));
     }
-    let place = walk(path, true)?;
-    let mount = mounts.iter().find(|mount| mount.point == place.names);
-    mount.cloned().ok_or_else(|| Why::Other("not mounted".into()))
+    let place = walk(start, path, true)?;
+    if place.file.ino() == place.mount.root { Ok(place.mount) } else { Err(Why::Other("not mounted".into())) }
 }
 
 /// Writes everything back, marks the image clean, and takes the mount out of the table.
 ///
 /// # Errors
-/// Busy if something is mounted below it, a file of it is mapped or `cwd` is inside; the file system's
-/// errors. It is then still mounted.
-pub(crate) fn unmount(mount: Arc<Mount>, cwd: &[u8]) -> Result<(), Why> {
+/// Busy if something is mounted below it, a file of it is mapped or `cwd` is on it; the file system's errors. It is
+/// then still mounted.
+pub(crate) fn unmount(mount: Arc<Mount>, cwd: Option<&Place>) -> Result<(), Why> {
     let busy = |why: fmt::Arguments<'_>| Err(Why::Other(alloc::format!("{}: {why}", Error::Op(Errno::Busy))));
-    let inside = |names: &[Vec<u8>]| names.starts_with(&mount.point);
-    if let Some(other) = all().iter().find(|other| other.frame != mount.frame && inside(&other.point)) {
+    let mounts = all();
+    let below = |other: &&Arc<Mount>| other.point.as_ref().is_some_and(|point| point.mount == mount);
+    if let Some(other) = mounts.iter().find(below) {
         return busy(format_args!("{} is mounted inside", other.device));
     }
-    if !mount.point.is_empty() && inside(&names_of(cwd)) {
+    if cwd.is_some_and(|cwd| cwd.mount == mount) {
         return busy(format_args!("the current directory is inside"));
     }
     if let Some(area) = crate::mm::aspace::current().areas().iter().find(|area| mount.holds(&area.file)) {
@@ -272,8 +316,8 @@ pub(crate) fn unmount(mount: Arc<Mount>, cwd: &[u8]) -> Result<(), Why> {
     mount.sync()?;
     mount.fs.unmount()?;
     klog!(Info, "{} unmounted", mount.device);
-    MOUNTS.lock().retain(|other| other.frame != mount.frame);
-    if mount.point.is_empty() {
+    replace(mounts.iter().filter(|other| **other != mount).cloned().collect());
+    if mount.is_root() {
         *NO_ROOT.lock() = Some(alloc::format!("{}: unmounted", mount.device));
     }
     Ok(())

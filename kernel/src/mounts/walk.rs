@@ -5,24 +5,24 @@ use alloc::vec::Vec;
 
 use fs::Errno;
 use fs::vfs::FileSystem;
-use fs::vfs::path::{self, Namespace, PATH_MAX};
+use fs::vfs::path::{self, Covered, Namespace, PATH_MAX};
 
-use super::{Mount, NO_ROOT, Why, all};
-use crate::machine::{File, Machine};
+use super::{List, Mount, NO_ROOT, Why, all};
+use crate::machine::Machine;
 
-/// What a walk found.
+/// A file, and the mount it is on.
 pub(crate) type Place = path::Place<Machine, Arc<Mount>>;
 
 /// The mount table, as it was when the walk began, and which of it is at `/`.
 struct Table {
-    mounts: Vec<Arc<Mount>>,
+    mounts: Arc<List>,
     root: Arc<Mount>,
 }
 
 impl Table {
     fn now() -> Result<Self, Why> {
         let mounts = all();
-        match mounts.iter().find(|mount| mount.point.is_empty()).cloned() {
+        match mounts.iter().find(|mount| mount.is_root()).cloned() {
             Some(root) => Ok(Self { mounts, root }),
             None => {
                 let reason = NO_ROOT.lock().clone();
@@ -32,49 +32,78 @@ impl Table {
     }
 }
 
-fn root_of(mount: &Arc<Mount>) -> fs::Result<(Arc<Mount>, File)> {
-    Ok((mount.clone(), mount.fs.root()?))
+fn root_of(mount: &Arc<Mount>) -> fs::Result<Place> {
+    Ok(Place { file: mount.fs.root()?, mount: mount.clone() })
 }
 
 impl Namespace<Machine> for Table {
     type Mount = Arc<Mount>;
 
-    fn root(&self) -> fs::Result<(Arc<Mount>, File)> {
+    fn root(&self) -> fs::Result<Place> {
         root_of(&self.root)
     }
 
-    fn mounted_at(&self, names: &[Vec<u8>]) -> Option<fs::Result<(Arc<Mount>, File)>> {
-        self.mounts.iter().find(|mount| mount.point == names).map(root_of)
+    fn mounted_on(&self, mount: &Arc<Mount>, ino: u64) -> Option<fs::Result<Place>> {
+        self.mounts.iter().find(|other| other.is_on(mount, ino)).map(root_of)
+    }
+
+    fn covered_by(&self, mount: &Arc<Mount>, ino: u64) -> Option<Covered<Machine, Arc<Mount>>> {
+        (mount.root == ino).then(|| match &mount.point {
+            Some(point) => Covered::Directory(point.clone()),
+            None => Covered::Nothing,
+        })
     }
 }
 
-/// Finds what the absolute path `path` names. With `follow`, a symbolic link at its end is followed.
+/// Finds what `path` names, from `start` on (from `/` if there is none). With `follow`, a symbolic link at its end is
+/// followed.
 ///
 /// # Errors
 /// [`Why::NotMounted`], otherwise as [`path::walk`].
-pub(crate) fn walk(path: &[u8], follow: bool) -> Result<Place, Why> {
-    Ok(path::walk(&Table::now()?, path, follow)?)
+pub(crate) fn walk(start: Option<&Place>, path: &[u8], follow: bool) -> Result<Place, Why> {
+    Ok(path::walk(&Table::now()?, start, path, follow)?)
 }
 
-/// The directory that holds, or would hold, the last name of the absolute path `path`, and that name.
+/// The directory that holds, or would hold, the last name of `path`, and that name. `start` as in [`walk`].
 ///
 /// # Errors
 /// [`Why::NotMounted`], otherwise as [`path::parent_place`].
-pub(crate) fn parent(path: &[u8]) -> Result<(Place, &[u8]), Why> {
-    Ok(path::parent_place(&Table::now()?, path)?)
+pub(crate) fn parent<'a>(start: Option<&Place>, path: &'a [u8]) -> Result<(Place, &'a [u8]), Why> {
+    Ok(path::parent_place(&Table::now()?, start, path)?)
 }
 
-/// A place's path, without links and dots.
-pub(crate) fn path_to(place: &Place) -> Vec<u8> {
-    path_of(&place.names)
+/// What is called `name` in the directory `dir`; a link is not followed.
+///
+/// # Errors
+/// As [`path::child`].
+pub(crate) fn child(dir: &Place, name: &[u8]) -> Result<Place, Why> {
+    Ok(path::child(&Table::now()?, dir, name)?)
 }
 
-/// True if something is mounted at `name` in the directory `place`: the name must stay.
-pub(crate) fn covers(place: &Place, name: &[u8]) -> bool {
-    let is_it = |point: &[Vec<u8>]| {
-        point.split_last().is_some_and(|(last, dir)| last.as_slice() == name && dir == place.names)
-    };
-    all().iter().any(|mount| is_it(&mount.point))
+/// True if the directory `place` is `dir` or in it.
+///
+/// # Errors
+/// As [`path::is_within`].
+pub(crate) fn is_within(place: &Place, dir: &Place) -> Result<bool, Why> {
+    Ok(path::is_within(&Table::now()?, place, dir)?)
+}
+
+/// A directory's path, without links and dots.
+///
+/// # Errors
+/// As [`path::path_to`].
+pub(crate) fn path_to(dir: &Place) -> Result<Vec<u8>, Why> {
+    Ok(path::path_to(&Table::now()?, dir)?)
+}
+
+/// True if something is mounted at `name` in the directory `dir`: the name must stay.
+pub(crate) fn covers(dir: &Place, name: &[u8]) -> bool {
+    let mounts = all();
+    // Hardly ever is there more than the root, which is on nothing.
+    if mounts.iter().all(|mount| mount.is_root()) {
+        return false;
+    }
+    dir.file.lookup(name).is_ok_and(|file| mounts.iter().any(|mount| mount.is_on(&dir.mount, file.ino())))
 }
 
 /// Refuses what no Unix takes as a path.
@@ -84,12 +113,4 @@ pub(crate) fn check_path(path: &[u8]) -> Result<(), Why> {
         length if length > PATH_MAX => Err(Errno::NameTooLong.into()),
         _ => Ok(()),
     }
-}
-
-/// The absolute path of names.
-pub(super) fn path_of(names: &[Vec<u8>]) -> Vec<u8> {
-    if names.is_empty() {
-        return b"/".to_vec();
-    }
-    names.iter().flat_map(|name| core::iter::once(&b'/').chain(name)).copied().collect()
 }

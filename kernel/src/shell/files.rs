@@ -1,8 +1,7 @@
 //! Files by path, as the commands need them: paths are the shell's text, relative to its current directory,
 //! and errors name the path.
 
-use alloc::borrow::Cow;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
@@ -29,23 +28,110 @@ pub(super) struct Slot {
     pub(super) name: Vec<u8>,
 }
 
-impl Shell {
-    /// The path as bytes, from `/` on.
-    pub(super) fn absolute<'a>(&self, path: &'a str) -> Cow<'a, [u8]> {
-        let bytes = text::encode(path);
-        if bytes.starts_with(b"/") {
-            return bytes;
+/// A path, where it begins, and how it is shown.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    /// The directory; none for `/`.
+    pub(super) start: Option<&'a Place>,
+    /// The path from there.
+    pub(super) path: &'a str,
+    /// What messages call it.
+    pub(super) shown: &'a str,
+}
+
+impl<'a> At<'a> {
+    /// A path as it was typed.
+    pub(super) fn path(sh: &'a Shell, path: &'a str) -> Self {
+        Self { start: sh.here(), path, shown: path }
+    }
+
+    /// Finds the file; `follow` a symbolic link at the end.
+    pub(super) fn walk(self, follow: bool) -> Result<Place, Why> {
+        let path = text::encode(self.path);
+        mounts::check_path(&path)?;
+        mounts::walk(self.start, &path, follow)
+    }
+
+    /// The directory and the name in it.
+    pub(super) fn slot(self) -> Result<Slot, Failure> {
+        let split = || {
+            let path = text::encode(self.path);
+            mounts::check_path(&path)?;
+            let (dir, name) = mounts::parent(self.start, &path)?;
+            Ok::<_, Why>(Slot { name: name.to_vec(), dir })
+        };
+        split().on(self.shown)
+    }
+
+    /// Opens a file to write to it, making it if need be; the flag tells whether it is new. What exists may
+    /// be of any kind.
+    pub(super) fn open_or_create(self) -> Result<(File, bool), Failure> {
+        match self.walk(true) {
+            Ok(place) => {
+                // As open(2) for writing does, rather than at the first write.
+                if place.mount.options.read_only {
+                    return Err(Errno::ReadOnly).on(self.shown);
+                }
+                Ok((place.file, false))
+            }
+            Err(Why::File(Error::Op(Errno::NotFound))) => {
+                if self.path.ends_with('/') {
+                    return Err(Errno::IsDirectory).on(self.shown);
+                }
+                let slot = self.slot()?;
+                // A link that leads nowhere is in the way.
+                let file = slot.dir.file.create(&slot.name, FileKind::File, FILE_MODE).on(self.shown)?;
+                Ok((file, true))
+            }
+            Err(why) => Err(why).on(self.shown),
         }
-        let mut absolute = text::encode(&self.cwd).into_owned();
-        absolute.push(b'/');
-        absolute.extend_from_slice(&bytes);
-        Cow::Owned(absolute)
+    }
+}
+
+impl Shell {
+    /// The path as the shell shows it: from `/` on, through the current directory as it was gone to, without dots.
+    pub(super) fn logical(&self, path: &str) -> String {
+        let mut whole = if path.starts_with('/') { String::new() } else { self.cwd.clone() };
+        for name in path.split('/').filter(|name| !matches!(*name, "" | ".")) {
+            if name == ".." {
+                whole.truncate(whole.rfind('/').unwrap_or(0));
+            } else {
+                if !whole.ends_with('/') {
+                    whole.push('/');
+                }
+                whole.push_str(name);
+            }
+        }
+        if whole.is_empty() { "/".to_string() } else { whole }
+    }
+
+    /// Goes to a directory as `cd -L` does: `..` goes back the way that the shell came, also behind a link, and out of
+    /// a directory that was removed.
+    pub(super) fn change_dir(&mut self, path: &str) -> Done {
+        let logical = self.logical(path);
+        let place = if path.split('/').any(|name| name == "..") {
+            // What `..` goes back over must be there, but for where we are.
+            for (at, _) in path.match_indices("/..") {
+                let before = &path[..at];
+                let dots = before.split('/').all(|name| matches!(name, "" | "." | ".."));
+                if path[at + 3..].bytes().next().is_none_or(|byte| byte == b'/') && !dots {
+                    let before = self.logical(before);
+                    self.walk(&before, true).and_then(|place| Ok(place.file.expect_directory()?)).on(path)?;
+                }
+            }
+            self.walk(&logical, true).on(path)?
+        } else {
+            self.find(path)?
+        };
+        place.file.expect_directory().on(path)?;
+        self.here = (logical != "/").then_some(place);
+        self.cwd = logical;
+        Ok(())
     }
 
     /// Finds a file; `follow` a symbolic link at the end.
     pub(super) fn walk(&self, path: &str, follow: bool) -> Result<Place, Why> {
-        mounts::check_path(&text::encode(path))?;
-        mounts::walk(&self.absolute(path), follow)
+        At::path(self, path).walk(follow)
     }
 
     /// As [`walk`](Self::walk), following, with the path in the error.
@@ -53,15 +139,14 @@ impl Shell {
         self.walk(path, true).on(path)
     }
 
+    /// What the path begins at: the current directory.
+    pub(super) fn here(&self) -> Option<&Place> {
+        self.here.as_ref()
+    }
+
     /// The directory and the name in it that `path` means.
     pub(super) fn slot(&self, path: &str) -> Result<Slot, Failure> {
-        let split = || {
-            mounts::check_path(&text::encode(path))?;
-            let absolute = self.absolute(path);
-            let (dir, name) = mounts::parent(&absolute)?;
-            Ok::<_, Why>(Slot { name: name.to_vec(), dir })
-        };
-        split().on(path)
+        At::path(self, path).slot()
     }
 
     /// Opens what can be read as bytes.
@@ -77,25 +162,7 @@ impl Shell {
     /// Opens a file to write to it, making it if need be; the flag tells whether it is new. What exists may
     /// be of any kind.
     pub(super) fn open_or_create(&self, path: &str) -> Result<(File, bool), Failure> {
-        match self.walk(path, true) {
-            Ok(place) => {
-                // As open(2) for writing does, rather than at the first write.
-                if place.mount.options.read_only {
-                    return Err(Errno::ReadOnly).on(path);
-                }
-                Ok((place.file, false))
-            }
-            Err(Why::File(Error::Op(Errno::NotFound))) => {
-                if path.ends_with('/') {
-                    return Err(Errno::IsDirectory).on(path);
-                }
-                let slot = self.slot(path)?;
-                // A link that leads nowhere is in the way.
-                let file = slot.dir.file.create(&slot.name, FileKind::File, FILE_MODE).on(path)?;
-                Ok((file, true))
-            }
-            Err(why) => Err(why).on(path),
-        }
+        At::path(self, path).open_or_create()
     }
 
     /// Calls `f` with each piece of a file from byte `from` on, up to `limit` bytes.

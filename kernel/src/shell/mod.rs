@@ -10,7 +10,8 @@
 //! | `session.rs` | the two ways to get lines: exec mode, the prompt; leaving |
 //! | `command.rs` | a command's entry in the table, and how it fails |
 //! | `output.rs` | where output goes; Ctrl-C |
-//! | `files.rs` | files by path, as the commands need them |
+//! | `files.rs` | files by path, as the commands need them; the current directory |
+//! | `tree.rs` | directory trees of any depth |
 //! | `task.rs` | loads and stores at the task's addresses |
 //! | `text.rs` | names that are not UTF-8 |
 //! | `cmd/` | the commands, a file for each group |
@@ -26,6 +27,7 @@ pub(crate) mod output;
 mod session;
 mod task;
 mod text;
+mod tree;
 
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
@@ -35,6 +37,7 @@ use cli::words::{self, Redirect};
 use fs::vfs::FileKind;
 
 use crate::console::{self, Stream};
+use crate::mounts::Place;
 use command::{Command, Done, Failure, On};
 use output::Output;
 
@@ -44,8 +47,10 @@ pub(crate) use session::run;
 pub(crate) struct Shell {
     /// Where commands write.
     pub(crate) out: Output,
-    /// The current directory: an absolute path without links and dots.
+    /// The current directory, as it was gone to: an absolute path without dots.
     cwd: String,
+    /// The same as a place; none for `/`.
+    here: Option<Place>,
     editor: Editor,
     /// Somebody wants to leave: with success?
     leave: Option<bool>,
@@ -66,7 +71,7 @@ fn commands() -> impl Iterator<Item = &'static Command> {
 impl Shell {
     fn new(interactive: bool) -> Self {
         let editor = Editor::with_limits(4096, 200);
-        Self { out: Output::default(), cwd: "/".to_string(), editor, leave: None, interactive }
+        Self { out: Output::default(), cwd: "/".to_string(), here: None, editor, leave: None, interactive }
     }
 
     /// Runs the commands of a script or line, one after the other; `true` if all succeeded. With

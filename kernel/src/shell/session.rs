@@ -126,10 +126,12 @@ impl Shell {
             }
         }
         let mut well = true;
-        // What was mounted last may be mounted on what was mounted first.
-        for mount in mounts::all().into_iter().rev() {
+        self.here = None;
+        // What was mounted last may be mounted on what was mounted first, and holds that.
+        let mut mounts = mounts::all().to_vec();
+        while let Some(mount) = mounts.pop() {
             let device = mount.device.clone();
-            if let Err(why) = mounts::unmount(mount, b"/") {
+            if let Err(why) = mounts::unmount(mount, None) {
                 self.complain("poweroff", &alloc::format!("{device}: {why}"));
                 well = false;
             }

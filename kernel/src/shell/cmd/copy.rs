@@ -1,6 +1,6 @@
 //! Commands that copy and move: cp, mv.
 
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
@@ -9,9 +9,10 @@ use fs::vfs::{FileKind, FileSystem, SetAttr};
 use fs::{Errno, Error};
 
 use super::super::command::{ANY, Command, Done, Failure, On, complaint};
+use super::super::files::{At, Slot};
+use super::super::tree::{Tree, Visit};
 use super::super::{Shell, text};
 use crate::machine::File;
-
 use crate::mounts::{self, Place, Why};
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -66,37 +67,55 @@ fn to_target(
 }
 
 fn same(a: &Place, b: &Place) -> bool {
-    a.mount.device == b.mount.device && a.file.ino() == b.file.ino()
+    a.mount == b.mount && a.file.ino() == b.file.ino()
 }
 
-/// Copies a file, or a directory with what is in it. No recursion: the depth is the image's, not ours.
+/// Copies a file, or a directory with what is in it.
 fn copy_tree(sh: &mut Shell, from: &str, to: &str, opts: &Opts<'_>) -> Done {
     let recursive = opts.has('r') || opts.has('R') || opts.has('a');
-    let mut pending: Vec<(String, String)> = Vec::from([(from.to_string(), to.to_string())]);
-    let mut made: Vec<(File, File, String)> = Vec::new();
+    let keeps = opts.has('p') || opts.has('a');
+    // A link in a tree is not followed: it could lead up and around.
+    let source = sh.walk(from, !recursive).on(from)?;
+    if !source.is_directory() {
+        // Held for as long as the copy takes, and so is what `to` begins at.
+        let here = sh.here().cloned();
+        return copy_one(sh, &source, from, At { start: here.as_ref(), path: to, shown: to }, opts);
+    }
+    if !recursive {
+        return Err(Errno::IsDirectory).on(from);
+    }
+    // The directories that were made for those that are being visited.
+    let mut made = Vec::from([copy_dir(&source, from, At::path(sh, to), true)?]);
+    let mut tree = Tree::new(from);
+    tree.enter(sh, source)?;
     let mut failed = false;
-    while let Some((from, to)) = pending.pop() {
-        // A link in a tree is not followed: it could lead up and around.
+    loop {
         let mut step = |sh: &mut Shell| {
-            let source = sh.walk(&from, !recursive).on(&from)?;
-            match source.file.kind() {
-                FileKind::Directory if !recursive => Err(Errno::IsDirectory).on(&from),
-                FileKind::Directory => {
-                    let dir = copy_dir(sh, &source, &from, &to)?;
-                    let names = sh.names(&source.file, &from)?;
-                    pending.extend(
-                        names.iter().rev().map(|name| (text::join(&from, name), text::join(&to, name))),
-                    );
-                    made.push((source.file, dir, to.clone()));
-                    Ok(())
+            let Some(visit) = tree.next(sh)? else { return Ok(true) };
+            let below = tree.path()[from.len()..].trim_start_matches('/');
+            let shown = if below.is_empty() { to.to_string() } else { text::join(to, below) };
+            match visit {
+                Visit::Found(place) => {
+                    let at = At { start: made.last(), path: tree.name(), shown: &shown };
+                    if !place.is_directory() {
+                        return copy_one(sh, &place, tree.path(), at, opts).map(|()| false);
+                    }
+                    let copy = copy_dir(&place, tree.path(), at, false)?;
+                    tree.enter(sh, place)?;
+                    made.push(copy);
                 }
-                FileKind::File => copy_file(sh, &source, &from, &to, opts),
-                FileKind::Symlink => Err("links cannot be made yet").on(&to),
-                _ => Err("special files cannot be made yet").on(&to),
+                // Now, for making what is in it changed its times.
+                Visit::Left(source) => {
+                    if let Some(copy) = made.pop().filter(|_| keeps) {
+                        keep(&source.file, &copy.file, &shown)?;
+                    }
+                }
             }
+            Ok(false)
         };
         match step(sh) {
-            Ok(()) => {}
+            Ok(false) => {}
+            Ok(true) => break,
             Err(Failure::Complaint(text)) => {
                 sh.complain("cp", &text);
                 failed = true;
@@ -104,44 +123,57 @@ fn copy_tree(sh: &mut Shell, from: &str, to: &str, opts: &Opts<'_>) -> Done {
             Err(other) => return Err(other),
         }
     }
-    // Afterwards, for making what is in them changed their times.
-    for (source, dir, to) in made.iter().rev().filter(|_| opts.has('p') || opts.has('a')) {
-        keep(source, dir, to)?;
-    }
     if failed { Err(Failure::Said) } else { Ok(()) }
 }
 
-/// Makes the directory `to` like `from`, if it is not there.
-fn copy_dir(sh: &Shell, source: &Place, from: &str, to: &str) -> Result<File, Failure> {
-    match sh.walk(to, true) {
+/// Copies what is no directory.
+fn copy_one(sh: &mut Shell, source: &Place, from: &str, to: At<'_>, opts: &Opts<'_>) -> Done {
+    match source.file.kind() {
+        FileKind::File => copy_file(sh, source, from, to, opts),
+        FileKind::Symlink => Err("links cannot be made yet").on(to.shown),
+        _ => Err("special files cannot be made yet").on(to.shown),
+    }
+}
+
+/// Makes the directory `to` like `from`, if it is not there. What is not `top` is in a directory that was made so.
+fn copy_dir(source: &Place, from: &str, to: At<'_>, top: bool) -> Result<Place, Failure> {
+    let into_itself = |place: &Place| match mounts::is_within(place, source) {
+        Ok(true) => Err(alloc::format!("cannot copy a directory into itself, {}", to.shown)).on(from),
+        Ok(false) => Ok(()),
+        Err(why) => Err(why).on(to.shown),
+    };
+    match to.walk(true) {
         Ok(place) if place.is_directory() && same(&place, source) => {
             return Err("source and target are the same directory").on(from);
         }
-        Ok(place) if place.is_directory() => return Ok(place.file),
-        Ok(_) => return Err(Errno::NotDirectory).on(to),
+        Ok(place) if place.is_directory() => {
+            into_itself(&place)?;
+            return Ok(place);
+        }
+        Ok(_) => return Err(Errno::NotDirectory).on(to.shown),
         Err(Why::File(Error::Op(Errno::NotFound))) => {}
-        Err(why) => return Err(why).on(to),
+        Err(why) => return Err(why).on(to.shown),
     }
-    let slot = sh.slot(to)?;
-    let (dir, inside) = (mounts::path_to(&slot.dir), mounts::path_to(source));
-    if slot.dir.mount.device == source.mount.device
-        && (dir == inside || dir.starts_with(&[&inside[..], b"/"].concat()))
-    {
-        return Err(alloc::format!("cannot copy a directory into itself, {to}")).on(from);
+    let slot = to.slot()?;
+    if top {
+        into_itself(&slot.dir)?;
     }
-    slot.dir.file.create(&slot.name, FileKind::Directory, source.file.attr().mode | 0o700).on(to)
+    let mode = source.file.attr().mode | 0o700;
+    let file = slot.dir.file.create(&slot.name, FileKind::Directory, mode).on(to.shown)?;
+    Ok(Place { file, mount: slot.dir.mount })
 }
 
-fn copy_file(sh: &mut Shell, source: &Place, from: &str, to: &str, opts: &Opts<'_>) -> Done {
-    if let Ok(target) = sh.walk(to, true) {
+fn copy_file(sh: &mut Shell, source: &Place, from: &str, to: At<'_>, opts: &Opts<'_>) -> Done {
+    if let Ok(target) = to.walk(true) {
         if same(&target, source) {
-            return Err(alloc::format!("is the same file as {to}")).on(from);
+            return Err(alloc::format!("is the same file as {}", to.shown)).on(from);
         }
         if target.is_directory() {
-            return Err(Errno::IsDirectory).on(to);
+            return Err(Errno::IsDirectory).on(to.shown);
         }
     }
-    let (target, new) = sh.open_or_create(to)?;
+    let (target, new) = to.open_or_create()?;
+    let to = to.shown;
     let attr = source.file.attr();
     if !new {
         target.truncate(0).on(to)?;
@@ -194,7 +226,8 @@ fn keep(source: &File, target: &File, to: &str) -> Done {
 fn rename(sh: &mut Shell, from: &str, to: &str, keep_existing: bool) -> Done {
     let source = sh.walk(from, false).on(from)?;
     if let Ok(target) = sh.walk(to, false) {
-        if same(&source, &target) && mounts::path_to(&source) == mounts::path_to(&target) {
+        let same_name = |old: Slot, new: Slot| same(&old.dir, &new.dir) && old.name == new.name;
+        if same(&source, &target) && same_name(sh.slot(from)?, sh.slot(to)?) {
             return Err(alloc::format!("is the same file as {to}")).on(from);
         }
         if keep_existing {
@@ -211,7 +244,7 @@ fn rename(sh: &mut Shell, from: &str, to: &str, keep_existing: bool) -> Done {
     if mounts::covers(&old.dir, &old.name) || mounts::covers(&new.dir, &new.name) {
         return Err(Errno::Busy).on(from);
     }
-    if old.dir.mount.device != new.dir.mount.device {
+    if old.dir.mount != new.dir.mount {
         return Err(Errno::CrossDevice).on(&alloc::format!("{from} to {to}"));
     }
     let (old_dir, new_dir) = (old.dir.file.ino(), new.dir.file.ino());

@@ -111,7 +111,7 @@ fn mount(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         if !opts.operands().is_empty() {
             return Err(complaint("missing operand"));
         }
-        for mount in mounts::all() {
+        for mount in mounts::all().iter() {
             let mode = if mount.options.read_only { "ro" } else { "rw" };
             let point = text::decode(&mount.point());
             let (device, protocol) = (&mount.device, mount.options.protocol);
@@ -131,16 +131,23 @@ fn mount(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         let place = sh.find(point)?;
         place.file.expect_directory().on(point)?;
     }
-    mounts::mount(device, &sh.absolute(point), options).on(device)
+    mounts::mount(device, sh.here(), &text::encode(point), options).on(device)
 }
 
 fn umount(sh: &mut Shell, name: &str) -> Done {
-    let mount = mounts::find(name, &sh.absolute(name)).on(name)?;
-    mounts::unmount(mount, &text::encode(&sh.cwd)).on(name)?;
-    if mounts::all().is_empty() {
-        sh.cwd = "/".to_string();
+    let mount = mounts::find(name, sh.here(), &text::encode(name)).on(name)?;
+    if !mount.is_root() {
+        return mounts::unmount(mount, sh.here()).on(name);
     }
-    Ok(())
+    // A handle to where we are would hold it.
+    let cwd = core::mem::replace(&mut sh.cwd, "/".to_string());
+    sh.here = None;
+    let done = mounts::unmount(mount, None).on(name);
+    if done.is_err() {
+        // If it was removed, nobody can go back.
+        let _ = sh.change_dir(&cwd);
+    }
+    done
 }
 
 fn sync(sh: &mut Shell, opts: &Opts<'_>) -> Done {

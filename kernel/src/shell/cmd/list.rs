@@ -1,5 +1,6 @@
 //! `ls`.
 
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
@@ -11,6 +12,7 @@ use fs::vfs::{Attr, FileKind};
 use super::super::command::{ANY, Command, Done, Failure, On};
 use super::super::{Shell, text};
 use crate::machine::File;
+use crate::mounts::{self, Place};
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "ls",
@@ -33,6 +35,15 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     count: 0..=ANY,
     run: ls,
 }];
+
+/// A directory to be listed. Found by its name in the one above, which a path may be too short for.
+struct Pending {
+    /// None: it was typed.
+    above: Option<Place>,
+    path: String,
+    /// Where its name begins in `path`.
+    name: usize,
+}
 
 /// A name to be listed.
 struct Entry {
@@ -71,19 +82,40 @@ fn ls(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     if !opts.has('S') && !opts.has('t') {
         dirs.sort_unstable();
     }
-    // Not by recursion: a damaged image can have directories without end, of which paths see 4 KiB.
-    dirs.reverse();
+    let mut pending: Vec<Pending> =
+        dirs.into_iter().rev().map(|path| Pending { above: None, name: 0, path }).collect();
+    // What was listed below an operand: a damaged image can have a directory in several places, or in itself.
+    let mut seen = BTreeSet::new();
     let mut failed = some_failed;
-    while let Some(path) = dirs.pop() {
+    while let Some(next) = pending.pop() {
+        if next.above.is_none() {
+            seen.clear();
+        }
         if headed {
             if !core::mem::take(&mut first) {
                 writeln!(sh.out)?;
             }
-            let shown = sh.shown(&path).into_owned();
+            let shown = sh.shown(&next.path).into_owned();
             writeln!(sh.out, "{shown}:")?;
         }
-        match list(sh, &path, opts) {
-            Ok(below) => dirs.extend(below.into_iter().rev().map(|name| text::join(&path, &name))),
+        let path = next.path.as_str();
+        let mut step = |sh: &mut Shell| {
+            let dir = match &next.above {
+                None => sh.find(path)?,
+                Some(above) => mounts::child(above, &text::encode(&path[next.name..])).on(path)?,
+            };
+            if !seen.insert((dir.mount.id(), dir.file.ino())) {
+                return Err("the image is damaged: this directory is in more than one place").on(path);
+            }
+            let below = list(sh, &dir, path, opts)?;
+            pending.extend(below.into_iter().rev().map(|name| {
+                let path = text::join(path, &name);
+                Pending { above: Some(dir.clone()), name: path.len() - name.len(), path }
+            }));
+            Ok(())
+        };
+        match step(sh) {
+            Ok(()) => {}
             Err(Failure::Complaint(why)) => {
                 sh.complain("ls", &why);
                 failed = true;
@@ -95,9 +127,8 @@ fn ls(sh: &mut Shell, opts: &Opts<'_>) -> Done {
 }
 
 /// Lists a directory. With -R, returns the directories in it.
-fn list(sh: &mut Shell, path: &str, opts: &Opts<'_>) -> Result<Vec<String>, Failure> {
-    let dir = sh.find(path)?.file;
-    let mut names = sh.names(&dir, path)?;
+fn list(sh: &mut Shell, dir: &Place, path: &str, opts: &Opts<'_>) -> Result<Vec<String>, Failure> {
+    let mut names = sh.names(&dir.file, path)?;
     let all = opts.has('a') || opts.has('A');
     names.retain(|name| all || !name.starts_with('.'));
     // Inodes are only looked at where something of them is asked for.
@@ -111,18 +142,17 @@ fn list(sh: &mut Shell, path: &str, opts: &Opts<'_>) -> Result<Vec<String>, Fail
     let mut entries = Vec::with_capacity(names.len() + 2);
     if opts.has('a') {
         for name in [".", ".."] {
-            let file = sh.find(&text::join(path, name))?.file;
+            let file = mounts::walk(Some(dir), name.as_bytes(), true).on(&text::join(path, name))?.file;
             entries.push(Entry { name: name.to_string(), attr: file.attr(), file: None });
         }
     }
     for name in names {
         sh.out.poll()?;
-        let whole = text::join(path, &name);
         // Through the mount table: a mount point shows what is mounted.
-        let file = match sh.walk(&whole, false) {
+        let file = match mounts::child(dir, &text::encode(&name)) {
             Ok(place) => place.file,
             Err(why) => {
-                sh.complain("ls", &alloc::format!("{whole}: {why}"));
+                sh.complain("ls", &alloc::format!("{}: {why}", text::join(path, &name)));
                 continue;
             }
         };

@@ -113,7 +113,7 @@ fn mmap(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         return Err(fs::Errno::ReadOnly).on(path);
     }
     let protocol = mounts::protocol(&place.file);
-    let name = alloc::string::String::from_utf8_lossy(&crate::mounts::path_to(&place)).into_owned();
+    let name = sh.logical(path);
     let start = aspace::current().mmap(&place.file, protocol, &name, offset, len, rights).on(path)?;
     Ok(writeln!(sh.out, "{start:#x}")?)
 }

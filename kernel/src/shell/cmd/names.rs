@@ -1,17 +1,15 @@
 //! Commands that make and remove names: mkdir, rmdir, rm.
 
-use alloc::string::{String, ToString};
-use alloc::vec::Vec;
-
 use cli::mode::parse_octal;
 use cli::opts::Opts;
 use fs::vfs::FileKind;
 use fs::{Errno, Error};
 
 use super::super::command::{ANY, Command, Done, Failure, On, complaint};
-use super::super::files::DIR_MODE;
+use super::super::files::{DIR_MODE, Slot};
+use super::super::tree::{Tree, Visit};
 use super::super::{Shell, text};
-use crate::mounts::{self, Why};
+use crate::mounts::{self, Place, Why};
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -81,10 +79,15 @@ fn make_dir(sh: &Shell, path: &str, mode: u16) -> Done {
 
 fn remove_dir(sh: &Shell, path: &str) -> Done {
     let slot = sh.slot(path)?;
-    if mounts::covers(&slot.dir, &slot.name) {
-        return Err(Errno::Busy).on(path);
+    remove(&slot.dir, &slot.name, true).on(path)
+}
+
+/// Removes a name: a directory's or another.
+fn remove(dir: &Place, name: &[u8], is_dir: bool) -> fs::Result<()> {
+    if mounts::covers(dir, name) {
+        return Err(Errno::Busy.into());
     }
-    slot.dir.file.rmdir(&slot.name).on(path)
+    if is_dir { dir.file.rmdir(name) } else { dir.file.unlink(name) }
 }
 
 fn rm(sh: &mut Shell, opts: &Opts<'_>) -> Done {
@@ -102,60 +105,41 @@ fn rm(sh: &mut Shell, opts: &Opts<'_>) -> Done {
             Err(Why::File(Error::Op(Errno::NotFound | Errno::NotDirectory))) if force => return Ok(()),
             Err(why) => return Err(why).on(path),
         };
-        if !place.is_directory() {
-            return unlink(sh, path);
-        }
-        if !recursive {
+        if place.is_directory() && !recursive {
             return Err(Errno::IsDirectory).on(path);
         }
-        drop(place);
         let slot = sh.slot(path)?;
+        if !place.is_directory() {
+            return remove(&slot.dir, &slot.name, false).on(path);
+        }
         if mounts::covers(&slot.dir, &slot.name) {
             // Before anything is lost: the directory itself could not go.
             return Err(Errno::Busy).on(path);
         }
-        remove_tree(sh, path)
+        remove_tree(sh, path, place, &slot)
     })
 }
 
-fn unlink(sh: &Shell, path: &str) -> Done {
-    let slot = sh.slot(path)?;
-    if mounts::covers(&slot.dir, &slot.name) {
-        return Err(Errno::Busy).on(path);
-    }
-    slot.dir.file.unlink(&slot.name).on(path)
-}
-
-/// Removes a directory and what is in it, the deepest first. No recursion: the depth is the image's, not
-/// ours.
-fn remove_tree(sh: &mut Shell, top: &str) -> Done {
-    let mut pending: Vec<(String, Vec<String>)> = Vec::new();
+/// Removes a directory and what is in it, the deepest first.
+fn remove_tree(sh: &mut Shell, path: &str, top: Place, slot: &Slot) -> Done {
+    let mut tree = Tree::new(path);
+    tree.enter(sh, top)?;
     let mut failed = false;
-    let mut enter = Some(top.to_string());
     loop {
-        if let Some(path) = enter.take() {
-            let dir = sh.find(&path)?.file;
-            let mut names = sh.names(&dir, &path)?;
-            names.reverse();
-            pending.push((path, names));
-        }
-        let Some((path, names)) = pending.last_mut() else { break };
-        let Some(name) = names.pop() else {
-            let done = pending.pop().map_or(Ok(()), |(path, _)| remove_dir(sh, &path));
-            failed |= note(sh, done)?;
-            continue;
-        };
-        let whole = text::join(path, &name);
-        match sh.walk(&whole, false).on(&whole) {
-            Ok(place) if place.is_directory() => enter = Some(whole),
-            Ok(place) => {
-                drop(place);
-                let done = unlink(sh, &whole);
-                failed |= note(sh, done)?;
+        let done = match tree.next(sh) {
+            Ok(None) => break,
+            Ok(Some(Visit::Found(place))) if place.is_directory() => tree.enter(sh, place),
+            Ok(Some(visit)) => {
+                let is_dir = matches!(visit, Visit::Left(_));
+                let done = match tree.dir() {
+                    Some(dir) => remove(dir, &text::encode(tree.name()), is_dir),
+                    None => remove(&slot.dir, &slot.name, is_dir),
+                };
+                done.on(tree.path())
             }
-            Err(failure) => failed |= note(sh, Err(failure))?,
-        }
-        sh.out.poll()?;
+            Err(failure) => Err(failure),
+        };
+        failed |= note(sh, done)?;
     }
     if failed { Err(Failure::Said) } else { Ok(()) }
 }

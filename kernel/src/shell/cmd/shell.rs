@@ -9,6 +9,7 @@ use cli::opts::Opts;
 use super::super::command::{ANY, Command, Done, Failure, On};
 use super::super::{Shell, find, text};
 use super::GROUPS;
+use crate::mounts;
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -27,23 +28,21 @@ pub(super) const COMMANDS: &[Command] = &[
         options: &[],
         spec: "",
         count: 0..=1,
-        run: |sh, opts| {
-            let path = opts.operands().first().copied().unwrap_or("/");
-            let place = sh.find(path)?;
-            place.file.expect_directory().on(path)?;
-            sh.cwd = text::decode(&crate::mounts::path_to(&place));
-            Ok(())
-        },
+        run: |sh, opts| sh.change_dir(opts.operands().first().copied().unwrap_or("/")),
     },
     Command {
         name: "pwd",
         operands: "",
         about: "print the current directory",
-        options: &[],
+        options: &[("-P", "without symbolic links"), ("-L", "as it was gone to (the default)")],
         spec: "LP",
         count: 0..=0,
-        run: |sh, _| {
-            let cwd = sh.shown(&sh.cwd).into_owned();
+        run: |sh, opts| {
+            let cwd = match sh.here() {
+                Some(here) if opts.has('P') => text::decode(&mounts::path_to(here).on(&sh.cwd)?),
+                _ => sh.cwd.clone(),
+            };
+            let cwd = sh.shown(&cwd).into_owned();
             Ok(writeln!(sh.out, "{cwd}")?)
         },
     },
