@@ -15,7 +15,7 @@ use fs::ext2::Ext2;
 use fs::platform::Platform;
 use fs::pmem::ram::Ram;
 use fs::sim::Machine;
-use fs::vfs::SetAttr;
+use fs::vfs::{FileSystem, SetAttr};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
@@ -131,9 +131,17 @@ fn every_operation_is_durable_on_return_for_a_known_number_of_fences() {
     let mode = SetAttr { mode: Some(0o600), ..SetAttr::default() };
     expect(1, "chmod", &mut || file.set_attr(&mode).expect("set_attr"));
     expect(2, "create", &mut || drop(create(&fs, "new")));
-    expect(4, "mkdir", &mut || drop(mkdir(&fs, "sub")));
+    expect(3, "mkdir", &mut || drop(mkdir(&fs, "sub")));
     expect(4, "rename, new name", &mut || rename(&fs, "new", "d/new").expect("rename"));
-    expect(4, "unlink, an empty file freed", &mut || unlink(&fs, "d/new").expect("unlink"));
+    expect(2, "link", &mut || {
+        fs.root().expect("root").link(b"new", common::at(&fs, "d/new").ino()).expect("link")
+    });
+    expect(2, "unlink, one of two names", &mut || unlink(&fs, "new").expect("unlink"));
+    expect(2, "symlink, in the inode", &mut || {
+        drop(fs.root().expect("root").symlink(b"fast", b"x").expect("symlink"))
+    });
+    expect(3, "unlink, a short symlink", &mut || unlink(&fs, "fast").expect("unlink"));
+    expect(3, "unlink, an empty file freed", &mut || unlink(&fs, "d/new").expect("unlink"));
     expect(5, "rmdir", &mut || rmdir(&fs, "sub").expect("rmdir"));
     expect(2, "unlink, a file that is open", &mut || unlink(&fs, "old").expect("unlink"));
     drop(view);

@@ -33,16 +33,14 @@ pub(super) fn is_dot_name(name: &[u8]) -> bool {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub entry: Entry,
-    /// The entry before it in the same block.
-    pub before: Option<Entry>,
 }
 
 impl<P: Platform> Inode<P> {
     /// The entry called `name`.
     pub(super) fn find_name(&self, name: &[u8]) -> Result<Option<Found>> {
-        self.each_entry(0, |entry, before| {
+        self.each_entry(0, |entry| {
             Ok(if entry.is_called(self.pmem(), name) {
-                ControlFlow::Break(Found { entry: *entry, before: before.copied() })
+                ControlFlow::Break(Found { entry: *entry })
             } else {
                 ControlFlow::Continue(())
             })
@@ -61,7 +59,7 @@ impl<P: Platform> Inode<P> {
 
     pub(super) fn list(&self, from: u64, f: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>) -> Result<()> {
         let mut name = [0; NAME_MAX];
-        self.each_entry(from, |entry, _| {
+        self.each_entry(from, |entry| {
             if entry.pos < from || entry.ino == 0 {
                 return Ok(ControlFlow::Continue(()));
             }

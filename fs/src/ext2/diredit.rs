@@ -2,8 +2,12 @@
 //!
 //! * *Added* into the free space of a block: the entry is written where no reader looks, made durable, then
 //!   uncovered by storing the `rec_len` of the entry before it, or the inode number of a free entry. Or into
-//!   a fresh block, which is published as in `grow`.
-//! * *Taken out*: covered by the `rec_len` of the entry before it, or its inode number set to 0.
+//!   a fresh block, which is published as in `grow`. Free entries in a row are first made one, durably, if one alone is
+//!   too short: by the `rec_len` of the first, or of the entry in front of them.
+//! * *Taken out*: its inode number set to 0. No other entry is looked at.
+//!
+//! An entry keeps its place for as long as it is there, so whoever reads a directory in steps meets each entry that stays
+//! exactly once.
 //!
 //! # Locking
 //! Under the directory's inode lock, held exclusively.
@@ -17,7 +21,7 @@ use super::layout::*;
 use super::map::Spot;
 use super::times::{CTIME, MTIME};
 use crate::error::{Errno, Result};
-use crate::platform::Platform;
+use crate::platform::{Platform, Timestamp};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Dirty, Fenced, InFlight, InFlightGroup, Staged};
 use core::ops::ControlFlow;
@@ -28,10 +32,9 @@ const MAX_DIR_SIZE: u64 = 1 << 31;
 /// Where a new entry fits.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Room {
-    /// Into a free entry.
-    Free(Entry),
-    /// Behind what this entry needs itself.
-    Behind(Entry),
+    /// Into this entry, which is free, or behind what it needs itself. Free entries after it, up to where it is told to
+    /// end here, belong to the room: `rec_len` is what it will have to be.
+    At { entry: Entry, rec_len: u16 },
     /// Into a new block.
     NewBlock,
 }
@@ -68,21 +71,45 @@ impl InFlightGroup for Prepared<InFlight> {
     }
 }
 
-/// The fact that an entry is gone or names another inode.
+/// The fact that an entry is gone or names another inode: the one it named has lost that name.
 #[derive(Debug)]
-pub(super) struct EntryChanged;
+pub(super) struct NameGone;
+
+/// Free space in a row, while entries are walked.
+#[derive(Default)]
+struct Run {
+    /// The entry it starts in, and the bytes from that entry's start to the end of the row.
+    first: Option<(Entry, u16)>,
+}
+
+impl Run {
+    /// The walk is at `entry`: is there room for `need` bytes in the row that ends with it?
+    fn add(&mut self, entry: &Entry, need: u16) -> Option<Room> {
+        if entry.ino == 0 && entry.rec_len >= need {
+            // Alone it needs no merging, and no fence for it.
+            return Some(Room::At { entry: *entry, rec_len: entry.rec_len });
+        }
+        let (first, len) = match self.first {
+            // A row ends with its block.
+            Some((first, len)) if entry.ino == 0 && entry.within != 0 => (first, len + entry.rec_len),
+            _ => (*entry, entry.rec_len),
+        };
+        self.first = Some((first, len));
+        (len - first.used() >= need).then_some(Room::At { entry: first, rec_len: len })
+    }
+}
 
 impl<P: Platform> Inode<P> {
     /// Looks for `name`, and for room for it on the way.
     pub(super) fn find_room(&self, name: &[u8]) -> Result<core::result::Result<Room, Found>> {
         let need = Entry::need(name.len());
-        let mut room = None;
-        let found = self.each_entry(0, |entry, before| {
+        let (mut room, mut run) = (None, Run::default());
+        let found = self.each_entry(0, |entry| {
             if entry.is_called(self.pmem(), name) {
-                return Ok(ControlFlow::Break(Found { entry: *entry, before: before.copied() }));
+                return Ok(ControlFlow::Break(Found { entry: *entry }));
             }
-            if room.is_none() && entry.rec_len - entry.used() >= need {
-                room = Some(if entry.ino == 0 { Room::Free(*entry) } else { Room::Behind(*entry) });
+            if room.is_none() {
+                room = run.add(entry, need);
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -106,21 +133,29 @@ impl<P: Platform> Inode<P> {
             buffer[D_NAME as usize..len].copy_from_slice(name);
         };
         Ok(match room {
-            Room::Free(entry) => {
-                compose(0, entry.rec_len);
-                // All but the inode number and rec_len, which stay.
-                let at = entry.at + D_NAME_LEN;
-                pmem.write(at, &buffer[D_NAME_LEN as usize..len]);
-                let written = Staged::stored(InFree(entry.at), at, len as u64 - D_NAME_LEN);
-                Prepared::Free(written.flush(pmem))
-            }
-            Room::Behind(entry) => {
-                let keep = entry.used();
-                let at = entry.at + u64::from(keep);
-                compose(target.ino, entry.rec_len - keep);
-                pmem.write(at, &buffer[..len]);
-                let written = Staged::stored(BehindOther { at: entry.at, rec_len: keep }, at, len as u64);
-                Prepared::Behind(written.flush(pmem))
+            Room::At { entry, rec_len } => {
+                if entry.rec_len != rec_len {
+                    // 1. The entries after it are none any more, durably: what is written over them is nothing's.
+                    pmem.store_u16(entry.at + D_REC_LEN, rec_len);
+                    pmem.flush(entry.at + D_REC_LEN, 2);
+                    pmem.fence();
+                }
+                // 2. All that a reader does not see.
+                if entry.ino == 0 {
+                    compose(0, rec_len);
+                    // All but the inode number and rec_len, which stay.
+                    let at = entry.at + D_NAME_LEN;
+                    pmem.write(at, &buffer[D_NAME_LEN as usize..len]);
+                    let written = Staged::stored(InFree(entry.at), at, len as u64 - D_NAME_LEN);
+                    Prepared::Free(written.flush(pmem))
+                } else {
+                    let keep = entry.used();
+                    let at = entry.at + u64::from(keep);
+                    compose(target.ino, rec_len - keep);
+                    pmem.write(at, &buffer[..len]);
+                    let written = Staged::stored(BehindOther { at: entry.at, rec_len: keep }, at, len as u64);
+                    Prepared::Behind(written.flush(pmem))
+                }
             }
             Room::NewBlock => {
                 let size = self.load_size();
@@ -157,11 +192,13 @@ impl<P: Platform> Inode<P> {
         self.store_size(size)
     }
 
-    /// Uncovers a prepared entry that is durable, as is what it names.
+    /// Uncovers a prepared entry called `name` that is durable, as is what it names.
     pub(super) fn publish_entry(
         &self,
         entry: Prepared<Clean>,
         target: Staged<Nameable, Clean>,
+        _name: &[u8],
+        now: Timestamp,
     ) -> Result<()> {
         let pmem = self.pmem();
         match entry {
@@ -177,26 +214,17 @@ impl<P: Platform> Inode<P> {
             }
             Prepared::NewBlock(chain) => self.publish_dir_block(chain)?,
         }
-        self.touch(&[MTIME, CTIME], self.fs.platform.now());
+        self.touch(&[MTIME, CTIME], now);
         Ok(())
     }
 
-    /// Takes an entry out. It was found under the lock that is still held.
-    pub(super) fn take_out(&self, found: &Found) -> Staged<EntryChanged, Dirty> {
+    /// Takes the entry called `name` out. It was found under the lock that is still held.
+    pub(super) fn take_out(&self, found: &Found, _name: &[u8], now: Timestamp) -> Staged<NameGone, Dirty> {
         self.drop_index();
         let (pmem, entry) = (self.pmem(), &found.entry);
-        let changed = match &found.before {
-            Some(before) => {
-                pmem.store_u16(before.at + D_REC_LEN, before.rec_len + entry.rec_len);
-                Staged::stored(EntryChanged, before.at + D_REC_LEN, 2)
-            }
-            None => {
-                pmem.store_u32(entry.at + D_INODE, 0);
-                Staged::stored(EntryChanged, entry.at + D_INODE, 4)
-            }
-        };
-        self.touch(&[MTIME, CTIME], self.fs.platform.now());
-        changed
+        pmem.store_u32(entry.at + D_INODE, 0);
+        self.touch(&[MTIME, CTIME], now);
+        Staged::stored(NameGone, entry.at + D_INODE, 4)
     }
 
     /// Makes an entry name another inode, which is durable.
@@ -204,15 +232,16 @@ impl<P: Platform> Inode<P> {
         &self,
         entry: &Entry,
         target: Staged<Nameable, Clean>,
-    ) -> Staged<EntryChanged, Dirty> {
+        now: Timestamp,
+    ) -> Staged<NameGone, Dirty> {
         self.drop_index();
         let (pmem, target) = (self.pmem(), target.into_fact());
         if entry.file_type != target.file_type {
             pmem.store_u8(entry.at + D_FILE_TYPE, target.file_type);
         }
         pmem.store_u32(entry.at + D_INODE, target.ino);
-        self.touch(&[MTIME, CTIME], self.fs.platform.now());
-        Staged::stored(EntryChanged, entry.at, 8)
+        self.touch(&[MTIME, CTIME], now);
+        Staged::stored(NameGone, entry.at, 8)
     }
 
     /// A changed directory has no hash index any more: it would be wrong. Durable before the first change.
@@ -228,7 +257,7 @@ impl<P: Platform> Inode<P> {
 
     /// True if there is nothing in it but `.` and `..`.
     pub(super) fn is_empty_dir(&self) -> Result<bool> {
-        let found = self.each_entry(0, |entry, _| {
+        let found = self.each_entry(0, |entry| {
             let counts = entry.ino != 0 && !entry.is_dot(self.pmem());
             Ok(if counts { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;

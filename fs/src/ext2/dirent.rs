@@ -23,6 +23,8 @@ pub(super) struct Entry {
     pub at: u64,
     /// Byte position in the directory.
     pub pos: u64,
+    /// Byte position in its block.
+    pub within: u16,
     pub ino: u32,
     pub rec_len: u16,
     pub name_len: u8,
@@ -144,29 +146,26 @@ impl<P: Platform> Inode<P> {
         if ino != 0 && name_len == 0 {
             return Err(self.bad_dir("an entry without a name", pos));
         }
-        Ok(Entry { at, pos, ino, rec_len, name_len, file_type })
+        Ok(Entry { at, pos, within: within as u16, ino, rec_len, name_len, file_type })
     }
 
-    /// Calls `f(entry, the one before it in the same block)` for every entry from the block of byte `from`
-    /// on, free ones too, in order. Under the inode lock.
+    /// Calls `f` for every entry from the block of byte `from` on, free ones too, in order. Under the inode lock.
     #[inline]
     pub(super) fn each_entry<B>(
         &self,
         from: u64,
-        mut f: impl FnMut(&Entry, Option<&Entry>) -> Result<ControlFlow<B>>,
+        mut f: impl FnMut(&Entry) -> Result<ControlFlow<B>>,
     ) -> Result<Option<B>> {
         let lblks = self.load_size() / self.fs.block_size();
         for lblk in from / self.fs.block_size()..lblks {
             let block = self.dir_block(lblk)?;
-            let mut before: Option<Entry> = None;
             let mut within = 0;
             while within < self.fs.block_size() {
                 let entry = self.entry(lblk, block, within)?;
-                if let ControlFlow::Break(found) = f(&entry, before.as_ref())? {
+                if let ControlFlow::Break(found) = f(&entry)? {
                     return Ok(Some(found));
                 }
                 within += u64::from(entry.rec_len);
-                before = Some(entry);
             }
         }
         Ok(None)

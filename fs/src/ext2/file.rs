@@ -44,6 +44,7 @@ impl<P: Platform> Inode<P> {
         let from = &from[..from.len().min((self.fs.sb.max_file_size() - offset) as usize)];
         let exclusive = self.mapping.exclusive();
         let size = self.load_size();
+        self.expect_writable_at(offset, size)?;
         if offset + from.len() as u64 > i32::MAX as u64 {
             self.fs.need_large_file()?;
         }

@@ -7,13 +7,13 @@ use super::Ext2;
 use super::bitmap::Bitmap;
 use super::dirent::file_type;
 use super::group::Group;
-use super::inode::Inode;
+use super::inode::{Inode, Nameless};
 use super::layout::*;
 use super::times::encode;
 use crate::error::{Corrupt, Errno, Result};
-use crate::platform::{Platform, User};
+use crate::platform::{Platform, Timestamp, User};
 use crate::pmem::Pmem;
-use crate::pmem::state::{InFlight, Staged};
+use crate::pmem::state::{Clean, InFlight, Staged};
 use crate::vfs::FileKind;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -25,18 +25,56 @@ pub(super) struct Nameable {
     pub file_type: u8,
 }
 
-/// The fact that an inode's bit is set.
-struct TakenInode(u32);
+/// The fact that an inode's bit is set: it belongs to whoever holds this.
+#[derive(Debug)]
+pub(super) struct TakenInode {
+    pub ino: u32,
+    /// Byte offset of the raw inode, which holds anything yet.
+    pub raw: u64,
+}
 
-const MODE_KIND: [(FileKind, u16); 7] = [
-    (FileKind::File, 0x8000),
-    (FileKind::Directory, 0x4000),
-    (FileKind::Symlink, 0xa000),
-    (FileKind::CharDevice, 0x2000),
-    (FileKind::BlockDevice, 0x6000),
-    (FileKind::Fifo, 0x1000),
-    (FileKind::Socket, 0xc000),
-];
+/// What a new inode is to be.
+pub(super) struct New {
+    pub kind: FileKind,
+    /// Permission bits.
+    pub mode: u16,
+    /// All of its times.
+    pub now: Timestamp,
+    pub size: u32,
+    /// Its space, in units of 512 bytes.
+    pub units: u32,
+    /// A pointer to a block that is durable, a short target, a device's numbers.
+    pub i_block: [u8; I_BLOCK_BYTES as usize],
+}
+
+impl New {
+    /// Names to come; a directory is in itself too.
+    fn links(&self) -> u16 {
+        if self.kind == FileKind::Directory { 2 } else { 1 }
+    }
+}
+
+/// `i_mode`'s bits for `kind`.
+const fn mode_bits(kind: FileKind) -> u16 {
+    match kind {
+        FileKind::Fifo => 0x1000,
+        FileKind::CharDevice => 0x2000,
+        FileKind::Directory => 0x4000,
+        FileKind::BlockDevice => 0x6000,
+        FileKind::File => 0x8000,
+        FileKind::Symlink => 0xa000,
+        FileKind::Socket => 0xc000,
+    }
+}
+
+/// The flags that a new inode of `kind` has from its parent.
+const fn inherited(kind: FileKind) -> u32 {
+    match kind {
+        FileKind::Directory => INHERITED_FL,
+        FileKind::File => INHERITED_BY_FILES_FL,
+        _ => INHERITED_BY_OTHERS_FL,
+    }
+}
 
 /// `S_ISGID`: what is made in such a directory belongs to its group.
 const S_ISGID: u16 = 0o2000;
@@ -52,25 +90,19 @@ impl<P: Platform> Ext2<P> {
         Ok(self.inode_bitmap(&group).is_set(self.pmem(), (ino - 1) % self.sb.inodes_per_group))
     }
 
-    /// A new inode, with `links` names to come and nothing in it.
-    pub(super) fn new_inode(
+    /// Initialises an inode that was taken, all of its bytes past the cache. What it points to is durable.
+    pub(super) fn write_inode(
         &self,
+        taken: Staged<TakenInode, InFlight>,
         parent: &Inode<P>,
-        kind: FileKind,
-        mode: u16,
-        links: u16,
-    ) -> Result<Staged<Nameable, InFlight>> {
-        // 1. Its bit.
-        let taken = self.take_inode(parent, kind)?;
-        let TakenInode(ino) = *taken.fact();
-        let raw = self.raw_inode(ino)?;
-        // 2. All of its bytes: 160 from here, the rest zeros.
-        let pmem = self.pmem();
+        new: &New,
+    ) -> Staged<Nameable, InFlight> {
+        let (pmem, kind) = (self.pmem(), new.kind);
+        // 160 bytes from here, the rest zeros.
         let mut bytes = [0; 160];
         let mut put =
             |at: u64, value: &[u8]| bytes[at as usize..at as usize + value.len()].copy_from_slice(value);
-        let kind_bits = MODE_KIND.iter().find(|(of, _)| *of == kind).map_or(0, |(_, bits)| *bits);
-        let mut mode = kind_bits | mode & 0o7777;
+        let mut mode = mode_bits(kind) | new.mode & 0o7777;
         let User { uid, gid } = self.platform.user();
         for (low, high, id) in [(I_UID, I_UID_HIGH, uid), (I_GID, I_GID_HIGH, gid)] {
             put(low, &(id as u16).to_le_bytes());
@@ -84,10 +116,14 @@ impl<P: Platform> Ext2<P> {
             }
         }
         put(I_MODE, &mode.to_le_bytes());
-        put(I_LINKS_COUNT, &links.to_le_bytes());
+        put(I_LINKS_COUNT, &new.links().to_le_bytes());
+        put(I_SIZE, &new.size.to_le_bytes());
+        put(I_BLOCKS, &new.units.to_le_bytes());
+        put(I_BLOCK, &new.i_block);
+        put(I_FLAGS, &(parent.flags() & inherited(kind)).to_le_bytes());
         put(I_GENERATION, &self.next_generation.fetch_add(1, Relaxed).to_le_bytes());
         let has_extra = u64::from(self.sb.extra_isize) + u64::from(GOOD_OLD_INODE_SIZE) >= I_CRTIME_EXTRA + 4;
-        let (secs, extra) = encode(self.platform.now(), has_extra);
+        let (secs, extra) = encode(new.now, has_extra);
         for at in [I_ATIME, I_CTIME, I_MTIME] {
             put(at, &secs.to_le_bytes());
         }
@@ -102,13 +138,19 @@ impl<P: Platform> Ext2<P> {
         }
         let size = u64::from(self.sb.inode_size);
         let known = (bytes.len() as u64).min(size);
+        let raw = taken.fact().raw;
         pmem.write_nt(raw, &bytes[..known as usize]);
         if size > known {
             pmem.zero_nt(raw + known, size - known);
         }
         let written = Staged::streamed((), raw, size);
         self.platform.stats().inode_allocated.inc();
-        Ok(taken.join(written, |TakenInode(ino), ()| Nameable { ino, file_type: self.entry_type(kind) }))
+        taken.join(written, |taken, ()| self.nameable(taken.ino, kind))
+    }
+
+    /// What a name says of an inode.
+    pub(super) fn nameable(&self, ino: u32, kind: FileKind) -> Nameable {
+        Nameable { ino, file_type: self.entry_type(kind) }
     }
 
     /// What a directory entry says of `kind`.
@@ -118,7 +160,11 @@ impl<P: Platform> Ext2<P> {
 
     /// Takes an inode: a file's near its directory; a directory's where there is room, the root's children
     /// spread.
-    fn take_inode(&self, parent: &Inode<P>, kind: FileKind) -> Result<Staged<TakenInode, InFlight>> {
+    pub(super) fn take_inode(
+        &self,
+        parent: &Inode<P>,
+        kind: FileKind,
+    ) -> Result<Staged<TakenInode, InFlight>> {
         let is_dir = kind == FileKind::Directory;
         let home = self.group_of_inode(parent.ino);
         let first = match is_dir {
@@ -184,11 +230,31 @@ impl<P: Platform> Ext2<P> {
         if is_dir {
             self.add_to_count(&group, BG_USED_DIRS_COUNT, 1);
         }
-        Ok(Some(bitmap.set(pmem, slot, TakenInode(ino)).flush(pmem)))
+        let raw = self.byte(group.inode_table) + u64::from(slot) * u64::from(self.sb.inode_size);
+        Ok(Some(bitmap.set(pmem, slot, TakenInode { ino, raw }).flush(pmem)))
     }
 
-    /// Frees an inode that has no name, no blocks and no handle, durably. The caller fences.
-    pub(super) fn free_inode(&self, ino: u32, kind: FileKind) -> Result<()> {
+    /// Gives back an inode that was never initialised.
+    pub(super) fn give_back_inode(&self, taken: Staged<TakenInode, InFlight>, kind: FileKind) {
+        let ino = taken.unfenced().ino;
+        // It was taken a moment ago, so nothing about it can be wrong.
+        let result = self.clear_inode(ino, kind);
+        let _ = self.noted(result);
+    }
+
+    /// Frees an inode that has no blocks and no handle, and durably no name. The caller fences.
+    pub(super) fn free_inode(
+        &self,
+        ino: u32,
+        kind: FileKind,
+        _nameless: Staged<Nameless, Clean>,
+    ) -> Result<()> {
+        self.clear_inode(ino, kind)?;
+        self.platform.stats().inode_freed.inc();
+        Ok(())
+    }
+
+    fn clear_inode(&self, ino: u32, kind: FileKind) -> Result<()> {
         let pmem = self.pmem();
         let group = self.group(self.group_of_inode(ino))?;
         let slot = (ino - 1) % self.sb.inodes_per_group;
@@ -203,7 +269,6 @@ impl<P: Platform> Ext2<P> {
         if kind == FileKind::Directory {
             self.add_to_count(&group, BG_USED_DIRS_COUNT, -1);
         }
-        self.platform.stats().inode_freed.inc();
         Ok(())
     }
 }

@@ -5,17 +5,19 @@
 //! mutex.
 
 use super::Ext2;
+use super::diredit::NameGone;
 use super::grow::Goal;
+use super::ialloc::TakenInode;
 use super::layout::*;
 use super::times::{ATIME, CTIME, MTIME};
 use crate::error::{Corrupt, Errno, Error, Result};
 use crate::platform::{Mutex, Platform, Timestamp};
 use crate::pmem::Pmem;
-use crate::pmem::state::{Dirty, Staged};
+use crate::pmem::state::{Clean, Dirty, Staged};
 use crate::vfs::{Attr, Device, FileKind, Mapping, SetAttr};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicBool;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// An inode of a mounted ext2.
 pub struct Inode<P: Platform> {
@@ -30,6 +32,10 @@ pub struct Inode<P: Platform> {
     /// Nothing lies beyond `i_size`, though a crash or an error may have left something on this file system: see
     /// [`trim`](Inode::trim).
     pub(super) trimmed: AtomicBool,
+    /// Evidence that it has no name, from whoever took the last one away.
+    pub(super) nameless: Mutex<P, Option<Staged<Nameless, Clean>>>,
+    /// Never initialised: its drop does nothing.
+    stillborn: AtomicBool,
 }
 
 /// The kind that `i_mode` tells.
@@ -48,7 +54,11 @@ pub(super) fn kind_of_mode(mode: u16) -> Option<FileKind> {
 
 /// The fact that the number of links was stored.
 #[derive(Debug)]
-pub(super) struct LinksStored;
+pub(super) struct LinksStored(pub u16);
+
+/// The fact that an inode has no name: it may be freed when nobody holds it.
+#[derive(Debug)]
+pub(super) struct Nameless;
 
 impl<P: Platform> Ext2<P> {
     /// Byte offset of the raw inode `ino`, which is in `1..=inodes_count`.
@@ -107,12 +117,39 @@ impl<P: Platform> Ext2<P> {
         if size > limit && !torn {
             return Err(Corrupt::against("inode", ino.into(), "i_size is too large", size, limit).into());
         }
-        let (mapping, map_lock) = (Mapping::new(), Mutex::<P, _>::new(Goal::default()));
-        Ok(Inode { fs, ino, raw, kind, mapping, map_lock, trimmed: AtomicBool::new(false) })
+        Ok(Inode::new(fs, ino, raw, kind))
+    }
+
+    /// The handle of an inode that was taken just now, which nobody else knows.
+    pub(super) fn new_handle(&self, taken: &TakenInode, kind: FileKind) -> Result<Arc<Inode<P>>> {
+        let make = || {
+            let fs = self.me.upgrade().ok_or(Errno::Busy)?;
+            Ok(Inode::new(fs, taken.ino, taken.raw, kind))
+        };
+        self.cache.get(&self.platform, taken.ino, make)
     }
 }
 
 impl<P: Platform> Inode<P> {
+    fn new(fs: Arc<Ext2<P>>, ino: u32, raw: u64, kind: FileKind) -> Self {
+        Self {
+            fs,
+            ino,
+            raw,
+            kind,
+            mapping: Mapping::new(),
+            map_lock: Mutex::<P, _>::new(Goal::default()),
+            trimmed: AtomicBool::new(false),
+            nameless: Mutex::<P, _>::new(None),
+            stillborn: AtomicBool::new(false),
+        }
+    }
+
+    /// It will not be: its number is given back, its last handle changes nothing.
+    pub(super) fn abandon(&self) {
+        self.stillborn.store(true, Relaxed);
+    }
+
     #[inline]
     pub(super) fn pmem(&self) -> &P::Pmem {
         self.fs.pmem()
@@ -188,13 +225,7 @@ impl<P: Platform> Inode<P> {
         self.pmem().load_u16(self.raw + I_LINKS_COUNT)
     }
 
-    /// Stores the number of links. Under the inode lock, held exclusively.
-    pub(super) fn store_links(&self, links: u16) -> Staged<LinksStored, Dirty> {
-        self.pmem().store_u16(self.raw + I_LINKS_COUNT, links);
-        Staged::stored(LinksStored, self.raw + I_LINKS_COUNT, 2)
-    }
-
-    /// Adds a link, up to the format's limit. Under the inode lock, held exclusively.
+    /// Adds a link for a name to come, up to the format's limit. Under the inode lock, held exclusively.
     pub(super) fn raise_links(&self) -> Result<Staged<LinksStored, Dirty>> {
         let links = self.links();
         if links >= LINK_MAX {
@@ -203,9 +234,55 @@ impl<P: Platform> Inode<P> {
         Ok(self.store_links(links + 1))
     }
 
-    /// Takes a link away. Under the inode lock, held exclusively.
-    pub(super) fn lower_links(&self) -> Staged<LinksStored, Dirty> {
-        self.store_links(self.links().saturating_sub(1))
+    /// A name is gone: `left` links are left. An inode with none of them says from when on. Under the inode lock, held
+    /// exclusively.
+    pub(super) fn lose_name(
+        &self,
+        _gone: &Staged<NameGone, Clean>,
+        left: u16,
+        now: Timestamp,
+    ) -> Staged<LinksStored, Dirty> {
+        if left == 0 {
+            // In the line of the links.
+            self.pmem().store_u32(self.raw + I_DTIME, (now.secs as u32).max(1));
+        }
+        self.touch(&[CTIME], now);
+        self.store_links(left)
+    }
+
+    /// Stores the number of links. Under the inode lock, held exclusively.
+    pub(super) fn store_links(&self, links: u16) -> Staged<LinksStored, Dirty> {
+        self.pmem().store_u16(self.raw + I_LINKS_COUNT, links);
+        Staged::stored(LinksStored(links), self.raw + I_LINKS_COUNT, 2)
+    }
+
+    /// The number of links is durable. If it is 0, the inode may go with its last handle.
+    pub(super) fn links_left(&self, stored: Staged<LinksStored, Clean>) {
+        if stored.fact().0 == 0 {
+            *self.nameless.lock() = Some(stored.map(|_| Nameless));
+        }
+    }
+
+    /// `i_flags`
+    #[inline]
+    pub(super) fn flags(&self) -> u32 {
+        self.pmem().load_u32(self.raw + I_FLAGS)
+    }
+
+    /// Refuses what one of `flags` forbids.
+    #[inline]
+    pub(super) fn expect_without(&self, flags: u32) -> Result<()> {
+        if self.flags() & flags == 0 { Ok(()) } else { Err(Errno::NotPermitted.into()) }
+    }
+
+    /// Refuses to write at `offset` of a file of `size` bytes what may not be changed, or only get longer.
+    #[inline]
+    pub(super) fn expect_writable_at(&self, offset: u64, size: u64) -> Result<()> {
+        match self.flags() & (IMMUTABLE_FL | APPEND_FL) {
+            0 => Ok(()),
+            APPEND_FL if offset == size => Ok(()),
+            _ => Err(Errno::NotPermitted.into()),
+        }
     }
 
     /// The block of its extended attributes, or 0.
@@ -334,12 +411,12 @@ impl<P: Platform> Inode<P> {
 /// is noted on the file system.
 impl<P: Platform> Drop for Inode<P> {
     fn drop(&mut self) {
-        if self.links() == 0 && self.fs.reason.is_none() {
-            let result = self.release();
-            // Its blocks and its number are leaked then, which hurts nobody.
-            let _ = self.fs.noted(result);
-        } else {
-            let result = self.flush_dirty();
+        if !*self.stillborn.get_mut() {
+            let result = match self.nameless.get_mut().take() {
+                // An error leaks its blocks and its number, which hurts nobody.
+                Some(nameless) => self.release(nameless),
+                None => self.flush_dirty(),
+            };
             let _ = self.fs.noted(result);
         }
         self.fs.cache.forget(self);

@@ -121,6 +121,19 @@ pub const GOOD_OLD_INODE_SIZE: u32 = 128;
 pub const GOOD_OLD_FIRST_INO: u32 = 11;
 /// Bytes of `i_block`: 15 pointers, or a short symbolic link's target.
 pub const I_BLOCK_BYTES: u64 = 60;
+/// [`I_FLAGS`]: nothing of it may be changed, nor may it get or lose a name.
+pub const IMMUTABLE_FL: u32 = 0x10;
+/// [`I_FLAGS`]: it only grows: a file at its end, a directory by names.
+pub const APPEND_FL: u32 = 0x20;
+/// [`I_FLAGS`]: what is below the directory's subdirectories has nothing to do with each other.
+pub const TOPDIR_FL: u32 = 0x2_0000;
+/// [`I_FLAGS`] that a new directory has from its parent: secure deletion, undelete, compress and do not, synchronous, no
+/// dump, no access times, data journalled, no tail merging, synchronous directory.
+pub const INHERITED_FL: u32 = 0x1 | 0x2 | 0x4 | 0x8 | 0x40 | 0x80 | 0x400 | 0x4000 | 0x8000 | 0x1_0000;
+/// Those of [`INHERITED_FL`] that a regular file has too: all but the last.
+pub const INHERITED_BY_FILES_FL: u32 = INHERITED_FL & !0x1_0000;
+/// Those of [`INHERITED_FL`] that everything else has: no dump, no access times.
+pub const INHERITED_BY_OTHERS_FL: u32 = 0x40 | 0x80;
 /// [`I_FLAGS`]: the directory has a hash index.
 pub const INDEX_FL: u32 = 0x1000;
 /// [`I_FLAGS`]: what `i_block` holds is no block map (extents, data).

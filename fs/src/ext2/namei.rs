@@ -1,35 +1,83 @@
 //! Names made and removed.
 //!
-//! An inode is initialised, durably, before a name shows it; a name is gone, durably, before the inode may
-//! go.
+//! An inode is initialised, durably, before a name shows it; a name is gone, durably, before the inode loses the link for
+//! it; an inode is without links, durably, before it is freed. Each step asks for evidence of the one before, in the types.
 //!
 //! # Locking
 //! `inode lock of the directory → inode lock of what is named`, both exclusively.
 
+use super::Ext2;
+use super::alloc::Taken;
 use super::dir::{Found, check_name, is_dot_name};
-use super::diredit::Room;
 use super::dirent::Entry;
-use super::ialloc::Nameable;
+use super::ialloc::{New, TakenInode};
 use super::inode::Inode;
 use super::layout::*;
 use super::times::CTIME;
-use crate::error::{Errno, Result, Unsupported};
+use super::truncate::Cut;
+use crate::error::{Errno, Result};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
-use crate::pmem::state::{Clean, InFlight, Staged, fence_all};
-use crate::vfs::FileKind;
+use crate::pmem::state::{Clean, Staged, fence_all};
+use crate::vfs::{Device, FileKind};
 use alloc::sync::Arc;
 
+/// What a new inode starts with.
+#[derive(Clone, Copy)]
+pub(super) enum Content<'a> {
+    /// Nothing; a directory has `.` and `..`.
+    Empty,
+    /// A symbolic link's target.
+    Target(&'a [u8]),
+    /// A device's numbers.
+    Device(Device),
+}
+
 impl<P: Platform> Inode<P> {
+    /// A regular file, directory, named pipe or socket.
     pub(super) fn create_name(&self, name: &[u8], kind: FileKind, mode: u16) -> Result<Arc<Self>> {
+        match kind {
+            FileKind::File | FileKind::Directory | FileKind::Fifo | FileKind::Socket => {
+                self.make_name(name, kind, mode, Content::Empty)
+            }
+            _ => Err(Errno::Invalid.into()),
+        }
+    }
+
+    pub(super) fn make_device_name(
+        &self,
+        name: &[u8],
+        kind: FileKind,
+        mode: u16,
+        device: Device,
+    ) -> Result<Arc<Self>> {
+        let is_device = matches!(kind, FileKind::CharDevice | FileKind::BlockDevice);
+        if !is_device || device.major > 0xfff || device.minor > 0xf_ffff {
+            return Err(Errno::Invalid.into());
+        }
+        self.make_name(name, kind, mode, Content::Device(device))
+    }
+
+    pub(super) fn symlink_name(&self, name: &[u8], target: &[u8]) -> Result<Arc<Self>> {
+        if target.is_empty() {
+            return Err(Errno::NotFound.into());
+        }
+        // With its NUL it has to fit into a block.
+        if target.len() as u64 >= self.fs.block_size() {
+            return Err(Errno::NameTooLong.into());
+        }
+        if target.contains(&0) {
+            return Err(Errno::Invalid.into());
+        }
+        self.make_name(name, FileKind::Symlink, 0o777, Content::Target(target))
+    }
+
+    fn make_name(&self, name: &[u8], kind: FileKind, mode: u16, content: Content<'_>) -> Result<Arc<Self>> {
         self.expect_dir()?;
         check_name(name)?;
         self.fs.check_writable()?;
         if is_dot_name(name) {
             return Err(Errno::Exists.into());
-        }
-        if !matches!(kind, FileKind::File | FileKind::Directory) {
-            return Err(Unsupported::Operation("making anything but files and directories").into());
         }
         let _exclusive = self.mapping.exclusive();
         self.expect_alive()?;
@@ -37,63 +85,130 @@ impl<P: Platform> Inode<P> {
         let Ok(room) = self.find_room(name)? else {
             return Err(Errno::Exists.into());
         };
+        self.expect_without(IMMUTABLE_FL)?;
         if kind == FileKind::Directory && self.links() >= LINK_MAX {
             return Err(Errno::TooManyLinks.into());
         }
-        // 2. The inode. From here on, an error takes its links away: it is freed with its only handle.
-        let links = if kind == FileKind::Directory { 2 } else { 1 };
-        let target = self.fs.new_inode(self, kind, mode, links)?;
-        let child = self.fs.inode(target.fact().ino)?;
-        match self.name_new(room, name, &child, target) {
-            Ok(()) => Ok(child),
+        let (fs, pmem) = (&self.fs, self.pmem());
+        // 2. A number, and a handle; a block with what is in it, durable; the name, where nobody sees it.
+        let taken = fs.take_inode(self, kind)?;
+        let child = match fs.new_handle(taken.fact(), kind) {
+            Ok(child) => child,
             Err(error) => {
-                child.store_links(0).unordered();
-                Err(error)
+                fs.give_back_inode(taken, kind);
+                pmem.fence();
+                return Err(error);
             }
+        };
+        let nameable = fs.nameable(child.ino, kind);
+        let ready = self.first_block(taken.fact(), kind, content).and_then(|block| {
+            match self.prepare(room, name, &nameable) {
+                Ok(prepared) => Ok((block, prepared)),
+                Err(error) => {
+                    if let Some(block) = block {
+                        let number = block.fact().block();
+                        // Nothing ever pointed to it.
+                        let _ = fs.noted(fs.free_run(&block.map(|_| Cut), number, 1));
+                    }
+                    Err(error)
+                }
+            }
+        });
+        let (block, prepared) = match ready {
+            Ok(ready) => ready,
+            Err(error) => {
+                child.abandon();
+                fs.give_back_inode(taken, kind);
+                pmem.fence();
+                return Err(error);
+            }
+        };
+        // 3. The inode. With the name, and the parent's link from a new directory, durable. Nothing fails from here on.
+        let new = fs.new_of(kind, mode, content, block);
+        let now = new.now;
+        let target = fs.write_inode(taken, self, &new);
+        if kind == FileKind::Directory {
+            self.raise_links()?.flush(pmem).unfenced();
         }
-    }
-
-    /// Gives a new inode its first name, and a new directory its first entries.
-    fn name_new(
-        &self,
-        room: Room,
-        name: &[u8],
-        child: &Self,
-        target: Staged<Nameable, InFlight>,
-    ) -> Result<()> {
-        let is_dir = child.kind == FileKind::Directory;
-        // 3. What will be published: the inode's content, the name; all of it durable.
-        if is_dir {
-            child.add_dots(self.ino)?;
-        }
-        let prepared = self.prepare(room, name, target.fact())?;
-        if is_dir {
-            self.raise_links()?.flush(self.pmem()).unfenced();
-        }
-        let (prepared, target) = fence_all(self.pmem(), (prepared, target));
+        let (prepared, target) = fence_all(pmem, (prepared, target));
         // 4. The name; durable on return.
-        self.publish_entry(prepared, target)?;
-        self.pmem().fence();
-        Ok(())
+        self.publish_entry(prepared, target, name, now)?;
+        pmem.fence();
+        Ok(child)
     }
 
-    /// Gives a new directory, which nobody knows yet, its entries `.` and `..`.
-    fn add_dots(&self, parent: u32) -> Result<()> {
-        let mut bytes = [0; 24];
-        let file_type = self.fs.entry_type(FileKind::Directory);
-        let first = Entry::need(1);
-        bytes[..4].copy_from_slice(&self.ino.to_le_bytes());
-        bytes[4..10].copy_from_slice(&[first as u8, 0, 1, file_type, b'.', 0]);
-        bytes[12..16].copy_from_slice(&parent.to_le_bytes());
-        bytes[16..18].copy_from_slice(&(self.fs.block_size() as u16 - first).to_le_bytes());
-        bytes[18..22].copy_from_slice(&[2, file_type, b'.', b'.']);
-        let chain = self.fresh_dir_block(0, &bytes)?;
-        self.publish_dir_block(chain.fence(self.pmem()))
+    /// The block that a new inode starts with, if it does: filled, durable.
+    fn first_block(
+        &self,
+        taken: &TakenInode,
+        kind: FileKind,
+        content: Content<'_>,
+    ) -> Result<Option<Staged<Taken, Clean>>> {
+        let (fs, pmem) = (&self.fs, self.pmem());
+        let dots;
+        let bytes: &[u8] = match content {
+            Content::Target(target) if target.len() as u64 >= I_BLOCK_BYTES => target,
+            Content::Empty if kind == FileKind::Directory => {
+                dots = fs.dots(taken.ino, self.ino);
+                &dots
+            }
+            _ => return Ok(None),
+        };
+        let block = fs.take_block(fs.sb.group_start(fs.group_of_inode(taken.ino)))?;
+        let (at, len) = (fs.byte(block.fact().block()), bytes.len() as u64);
+        pmem.write_nt(at, bytes);
+        pmem.zero_nt(at + len, fs.block_size() - len);
+        let filled = Staged::streamed((), at, fs.block_size());
+        Ok(Some(block.join(filled, |taken, ()| taken).fence(pmem)))
     }
 
     /// Refuses to make names in a directory that was removed.
     pub(super) fn expect_alive(&self) -> Result<()> {
         if self.links() == 0 { Err(Errno::NotFound.into()) } else { Ok(()) }
+    }
+
+    /// One more name for inode `ino`.
+    pub(super) fn link_name(&self, name: &[u8], ino: u64) -> Result<()> {
+        self.expect_dir()?;
+        check_name(name)?;
+        self.fs.check_writable()?;
+        // Numbers that lead nowhere are the caller's mistake, not the image's.
+        let ino = u32::try_from(ino).map_err(|_| Errno::NotFound)?;
+        let may_be = (self.fs.sb.first_ino..=self.fs.sb.inodes_count).contains(&ino) || ino == ROOT_INO;
+        if !may_be || !self.fs.inode_in_use(ino)? {
+            return Err(Errno::NotFound.into());
+        }
+        // The caller has a handle, so it is in memory.
+        let target = self.fs.inode(ino)?;
+        if target.kind == FileKind::Directory {
+            return Err(Errno::NotPermitted.into());
+        }
+        if is_dot_name(name) {
+            return Err(Errno::Exists.into());
+        }
+        let _exclusive = self.mapping.exclusive();
+        self.expect_alive()?;
+        let Ok(room) = self.find_room(name)? else {
+            return Err(Errno::Exists.into());
+        };
+        self.expect_without(IMMUTABLE_FL)?;
+        let _target = target.mapping.exclusive();
+        target.expect_alive()?;
+        target.expect_without(IMMUTABLE_FL | APPEND_FL)?;
+        if target.links() >= LINK_MAX {
+            return Err(Errno::TooManyLinks.into());
+        }
+        let (pmem, now) = (self.pmem(), self.fs.platform.now());
+        let nameable = self.fs.nameable(ino, target.kind);
+        // 1. The name, where nobody sees it; the link for it.
+        let prepared = self.prepare(room, name, &nameable)?;
+        target.touch(&[CTIME], now);
+        let raised = target.raise_links()?.flush(pmem).map(|_| nameable);
+        let (prepared, raised) = fence_all(pmem, (prepared, raised));
+        // 2. The name appears; durable on return.
+        self.publish_entry(prepared, raised, name, now)?;
+        pmem.fence();
+        Ok(())
     }
 
     pub(super) fn unlink_name(&self, name: &[u8]) -> Result<()> {
@@ -112,23 +227,26 @@ impl<P: Platform> Inode<P> {
         let _exclusive = self.mapping.exclusive();
         let found = self.expect_name(name)?;
         let child = self.named(&found.entry)?;
+        self.expect_removable(&child)?;
         if child.kind == FileKind::Directory {
             return Err(Errno::IsDirectory.into());
         }
         {
             let _exclusive = child.mapping.exclusive();
-            self.remove_name(&found, &child).fence(self.pmem()).into_fact();
+            let (pmem, now) = (self.pmem(), self.fs.platform.now());
+            // 1. The name.
+            let gone = self.take_out(&found, name, now).flush(pmem).fence(pmem);
+            // 2. The link.
+            let left = child.links().saturating_sub(1);
+            child.links_left(child.lose_name(&gone, left, now).flush(pmem).fence(pmem));
         }
         Ok(child)
     }
 
-    /// Takes a name out, durably, then the link, which the caller fences. Both inode locks are held exclusively.
-    fn remove_name(&self, found: &Found, child: &Self) -> Staged<(), InFlight> {
-        let pmem = self.pmem();
-        let gone: Staged<_, Clean> = self.take_out(found).flush(pmem).fence(pmem);
-        let _ = gone.into_fact();
-        child.touch(&[CTIME], self.fs.platform.now());
-        child.lower_links().flush(pmem).map(|_| ())
+    /// Refuses to take the name of `child` out of this directory if the flags of either forbid it.
+    pub(super) fn expect_removable(&self, child: &Self) -> Result<()> {
+        self.expect_without(IMMUTABLE_FL | APPEND_FL)?;
+        child.expect_without(IMMUTABLE_FL | APPEND_FL)
     }
 
     pub(super) fn rmdir_name(&self, name: &[u8]) -> Result<()> {
@@ -151,6 +269,7 @@ impl<P: Platform> Inode<P> {
         let _exclusive = self.mapping.exclusive();
         let found = self.expect_name(name)?;
         let child = self.named(&found.entry)?;
+        self.expect_removable(&child)?;
         child.expect_dir()?;
         self.expect_child(&found, &child)?;
         {
@@ -158,11 +277,12 @@ impl<P: Platform> Inode<P> {
             if !child.is_empty_dir()? {
                 return Err(Errno::NotEmpty.into());
             }
-            let pmem = self.pmem();
-            // `.` goes with the directory: no link is left.
-            self.remove_name(&found, &child).unfenced();
-            child.store_links(0).flush(pmem).unfenced();
-            self.lower_links().flush(pmem).fence(pmem).into_fact();
+            let (pmem, now) = (self.pmem(), self.fs.platform.now());
+            let gone = self.take_out(&found, name, now).flush(pmem).fence(pmem);
+            // `.` goes with the directory: no link is left. And `..`.
+            let left = child.lose_name(&gone, 0, now).flush(pmem);
+            self.lose_name(&gone, self.links().saturating_sub(1), now).flush(pmem).unfenced();
+            child.links_left(left.fence(pmem));
         }
         Ok(child)
     }
@@ -175,4 +295,60 @@ impl<P: Platform> Inode<P> {
         }
         Ok(())
     }
+}
+
+impl<P: Platform> Ext2<P> {
+    /// The start of a new directory's only block: its entries `.` and `..`.
+    fn dots(&self, ino: u32, parent: u32) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        let file_type = self.entry_type(FileKind::Directory);
+        let first = Entry::need(1);
+        bytes[..4].copy_from_slice(&ino.to_le_bytes());
+        bytes[4..10].copy_from_slice(&[first as u8, 0, 1, file_type, b'.', 0]);
+        bytes[12..16].copy_from_slice(&parent.to_le_bytes());
+        bytes[16..18].copy_from_slice(&(self.block_size() as u16 - first).to_le_bytes());
+        bytes[18..22].copy_from_slice(&[2, file_type, b'.', b'.']);
+        bytes
+    }
+
+    /// What a new inode is to be, with its first block, if it has one.
+    fn new_of(
+        &self,
+        kind: FileKind,
+        mode: u16,
+        content: Content<'_>,
+        block: Option<Staged<Taken, Clean>>,
+    ) -> New {
+        let now = self.platform.now();
+        let mut new = New { kind, mode, now, size: 0, units: 0, i_block: [0; I_BLOCK_BYTES as usize] };
+        match content {
+            Content::Empty => {}
+            Content::Target(target) => {
+                new.size = target.len() as u32;
+                if block.is_none() {
+                    new.i_block[..target.len()].copy_from_slice(target);
+                }
+            }
+            Content::Device(device) => new.i_block[..8].copy_from_slice(&encode_device(device)),
+        }
+        if let Some(block) = block {
+            new.i_block[..4].copy_from_slice(&block.into_fact().block().to_le_bytes());
+            new.units = (self.block_size() / 512) as u32;
+            if kind == FileKind::Directory {
+                new.size = self.block_size() as u32;
+            }
+        }
+        new
+    }
+}
+
+/// A device's numbers as the start of `i_block` tells them: old ones of 8 bits, or new ones in the second word.
+fn encode_device(Device { major, minor }: Device) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    if major < 256 && minor < 256 {
+        bytes[..4].copy_from_slice(&(major << 8 | minor).to_le_bytes());
+    } else {
+        bytes[4..].copy_from_slice(&(minor & 0xff | major << 8 | (minor & !0xff) << 12).to_le_bytes());
+    }
+    bytes
 }

@@ -3,6 +3,7 @@
 use super::Ext2;
 use super::dir::check_name;
 use super::inode::Inode;
+use super::layout::{APPEND_FL, IMMUTABLE_FL};
 use super::times::{CTIME, MTIME};
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Result, Unsupported};
@@ -68,6 +69,7 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
     fn set_attr(&self, change: &SetAttr) -> Result<()> {
         self.fs.check_writable()?;
         let _exclusive = self.mapping.exclusive();
+        self.expect_without(IMMUTABLE_FL | APPEND_FL)?;
         self.change_attr(change, self.fs.platform.now());
         Ok(())
     }
@@ -104,6 +106,7 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
 
     fn start_write_fault(&self) -> Result<()> {
         self.fs.check_writable()?;
+        self.expect_without(IMMUTABLE_FL | APPEND_FL)?;
         self.touch(&[MTIME, CTIME], self.fs.platform.now());
         Ok(())
     }
@@ -121,6 +124,7 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
     }
 
     fn truncate(&self, size: u64) -> Result<()> {
+        self.expect_without(IMMUTABLE_FL | APPEND_FL)?;
         self.fs.noted(self.set_size(size))
     }
 
@@ -159,16 +163,16 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
         Ok(self.fs.noted(self.create_name(name, kind, mode))?)
     }
 
-    fn make_device(&self, _: &[u8], _: FileKind, _: u16, _: Device) -> Result<InodeRef<P>> {
-        Err(Unsupported::Operation("making devices").into())
+    fn make_device(&self, name: &[u8], kind: FileKind, mode: u16, device: Device) -> Result<InodeRef<P>> {
+        Ok(self.fs.noted(self.make_device_name(name, kind, mode, device))?)
     }
 
-    fn symlink(&self, _name: &[u8], _target: &[u8]) -> Result<InodeRef<P>> {
-        Err(Unsupported::Operation("making symbolic links").into())
+    fn symlink(&self, name: &[u8], target: &[u8]) -> Result<InodeRef<P>> {
+        Ok(self.fs.noted(self.symlink_name(name, target))?)
     }
 
-    fn link(&self, _name: &[u8], _ino: u64) -> Result<()> {
-        Err(Unsupported::Operation("making links").into())
+    fn link(&self, name: &[u8], ino: u64) -> Result<()> {
+        self.fs.noted(self.link_name(name, ino))
     }
 
     fn xattr(&self, _name: &[u8]) -> Result<Vec<u8>> {

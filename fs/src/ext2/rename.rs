@@ -18,10 +18,8 @@ use super::dir::{Found, check_name, is_dot_name};
 use super::ialloc::Nameable;
 use super::inode::Inode;
 use super::layout::*;
-use super::times::CTIME;
 use crate::error::{Errno, Result};
 use crate::platform::Platform;
-use crate::pmem::Pmem;
 use crate::pmem::state::fence_all;
 use crate::vfs::FileKind;
 use alloc::sync::Arc;
@@ -123,6 +121,7 @@ impl<P: Platform> Ext2<P> {
         if trap == Some(source.ino) || source.ino == to.ino {
             return Err(Errno::Invalid.into());
         }
+        from.expect_removable(source)?;
         if is_dir {
             from.expect_child(&found, source)?;
         }
@@ -131,10 +130,14 @@ impl<P: Platform> Ext2<P> {
             Ok(_) => None,
             Err(found) => Some((found, &*replaced.insert(to.named(&found.entry)?))),
         };
+        if target.is_none() {
+            to.expect_without(IMMUTABLE_FL)?;
+        }
         if let Some((found, target)) = target {
             if target.ino == source.ino {
                 return Ok(());
             }
+            to.expect_removable(target)?;
             match (is_dir, target.kind == FileKind::Directory) {
                 (true, false) => return Err(Errno::NotDirectory.into()),
                 (false, true) => return Err(Errno::IsDirectory.into()),
@@ -165,13 +168,13 @@ impl<P: Platform> Ext2<P> {
         // `..` is found before anything changes, so that nothing can fail halfway.
         let dot_dot = if is_dir && from.ino != to.ino { Some(source.dot_dot()?) } else { None };
 
-        let pmem = self.pmem();
+        let (pmem, now) = (self.pmem(), self.platform.now());
         let nameable = |ino| Nameable { ino, file_type: self.entry_type(source.kind) };
         // 2. Two names for a moment: two links.
         let links = source.links();
         let raised = source.store_links(links.saturating_add(1)).flush(pmem).map(|_| nameable(source.ino));
         // 3. The new name.
-        match room {
+        let replaced_gone = match room {
             Ok(room) => {
                 let prepared = match to.prepare(room, new, raised.fact()) {
                     Ok(prepared) => prepared,
@@ -184,36 +187,36 @@ impl<P: Platform> Ext2<P> {
                     to.raise_links()?.flush(pmem).unfenced();
                 }
                 let (prepared, raised) = fence_all(pmem, (prepared, raised));
-                to.publish_entry(prepared, raised)?;
+                to.publish_entry(prepared, raised, new, now)?;
+                None
             }
             Err(Found { entry, .. }) => {
                 let raised = raised.fence(pmem);
-                to.redirect(&entry, raised).flush(pmem).unfenced();
+                Some(to.redirect(&entry, raised, now).flush(pmem))
             }
-        }
+        };
         // 4. `..` of a directory that moved: the new parent has its link for it by now.
         if let Some(dot_dot) = &dot_dot {
             let parent = Nameable { ino: to.ino, file_type: dot_dot.file_type };
             let parent = to.store_links(to.links()).flush(pmem).map(|_| parent).fence(pmem);
-            source.redirect(dot_dot, parent).flush(pmem).unfenced();
+            source.redirect(dot_dot, parent, now).flush(pmem).unfenced();
         }
-        pmem.fence();
+        let replaced_gone = fence_all(pmem, replaced_gone);
         // 5. The old name goes. Making the new one may have changed the entry before it: found again.
         let found = from.expect_name(old)?;
-        from.take_out(&found).flush(pmem).fence(pmem).into_fact();
+        let gone = from.take_out(&found, old, now).flush(pmem).fence(pmem);
         // 6. Links.
-        let now = self.platform.now();
-        source.touch(&[CTIME], now);
-        source.store_links(links).flush(pmem).unfenced();
+        source.lose_name(&gone, links, now).flush(pmem).unfenced();
         if is_dir && (from.ino != to.ino || target.is_some()) {
-            from.lower_links().flush(pmem).unfenced();
+            from.lose_name(&gone, from.links().saturating_sub(1), now).flush(pmem).unfenced();
         }
-        if let Some((_, target)) = target {
-            target.touch(&[CTIME], now);
+        let left = target.zip(replaced_gone.as_ref()).map(|((_, target), gone)| {
             let left = if is_dir { 0 } else { target.links().saturating_sub(1) };
-            target.store_links(left).flush(pmem).unfenced();
+            target.lose_name(gone, left, now).flush(pmem)
+        });
+        if let Some(((_, target), left)) = target.zip(fence_all(pmem, left)) {
+            target.links_left(left);
         }
-        pmem.fence();
         Ok(())
     }
 }

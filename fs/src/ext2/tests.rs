@@ -2,7 +2,7 @@
 
 use super::layout::*;
 use super::{Ext2, MountOptions, mount};
-use crate::error::{Errno, Error, Result, Unsupported};
+use crate::error::{Errno, Error, Result};
 use crate::pmem::Pmem;
 use crate::pmem::ram::Ram;
 use crate::sim::Machine;

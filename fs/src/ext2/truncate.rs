@@ -12,7 +12,7 @@
 //! # Locking
 //! Under the inode lock, held exclusively (or the inode is nobody's any more); takes group mutexes.
 
-use super::inode::Inode;
+use super::inode::{Inode, Nameless};
 use super::layout::*;
 use super::map::{DIRECT, LEVELS};
 use super::times::{CTIME, MTIME};
@@ -227,25 +227,29 @@ impl<P: Platform> Inode<P> {
         freed.add(self, cut, block)
     }
 
-    /// Frees the inode and all that it holds: it has no name and no handle any more.
-    pub(super) fn release(&self) -> Result<()> {
+    /// Frees the inode and all that it holds: it has durably no name, and no handle any more.
+    pub(super) fn release(&self, nameless: Staged<Nameless, Clean>) -> Result<()> {
         let pmem = self.pmem();
-        let now = (self.fs.platform.now().secs as u32).max(1);
-        pmem.store_u32(self.raw + I_DTIME, now);
-        pmem.flush(self.raw + I_DTIME, 4);
         // 1. Its blocks.
         let has_blocks = matches!(self.kind, FileKind::File | FileKind::Directory | FileKind::Symlink);
-        if has_blocks && !self.is_fast_symlink() {
+        if has_blocks && !self.is_fast_symlink() && self.has_pointers() {
             self.store_size(0)?;
             self.cut(0)?;
         }
         // 2. Its share of an attribute block.
         self.release_xattrs()?;
-        // 3. The inode, which is durably without a name and blocks.
-        pmem.fence();
-        self.fs.free_inode(self.ino, self.kind)?;
+        // 3. The inode. A pointer that is gone is so durably: what was freed came after.
+        self.fs.free_inode(self.ino, self.kind, nameless)?;
         pmem.fence();
         Ok(())
+    }
+
+    /// False if `i_block` is all zeros.
+    fn has_pointers(&self) -> bool {
+        let from = self.raw + I_BLOCK;
+        let words = I_BLOCK_BYTES / 8;
+        (0..words).any(|word| self.pmem().load_u64(from + word * 8) != 0)
+            || self.pmem().load_u32(from + words * 8) != 0
     }
 
     fn release_xattrs(&self) -> Result<()> {

@@ -161,6 +161,21 @@ impl Image {
         out
     }
 
+    /// Lets debugfs change the image.
+    pub(crate) fn debugfs_write(&self, request: &str) {
+        let output = succeed(tool("debugfs").args(["-w", "-R", request]).arg(&self.path));
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        let errors: Vec<&str> = errors.lines().filter(|line| !line.starts_with("debugfs 1.")).collect();
+        assert!(errors.is_empty(), "debugfs {request}: {errors:?}");
+    }
+
+    /// The number of the inode at `path`, as debugfs finds it.
+    pub(crate) fn inode_number(&self, path: &str) -> u64 {
+        let answer = self.debugfs(&format!("stat \"{path}\""));
+        let number = answer.split_whitespace().nth(1).and_then(|word| word.parse().ok());
+        number.unwrap_or_else(|| panic!("stat {path}: {answer}"))
+    }
+
     fn debugfs_bytes(&self, request: &str) -> Vec<u8> {
         let output = succeed(tool("debugfs").args(["-R", request]).arg(&self.path));
         // debugfs exits with 0 whatever happened: what went wrong is on stderr, after its banner. Owners,
