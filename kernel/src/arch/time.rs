@@ -103,7 +103,11 @@ fn sample() -> (u64, u16) {
 
 /// Nanoseconds since [`init`].
 pub(crate) fn monotonic_ns() -> u64 {
-    let ticks = ticks().saturating_sub(START.load(Ordering::Relaxed));
+    to_ns(ticks().saturating_sub(START.load(Ordering::Relaxed)))
+}
+
+/// Nanoseconds that so many ticks take.
+pub(crate) fn to_ns(ticks: u64) -> u64 {
     ((u128::from(ticks) * u128::from(SCALE.load(Ordering::Relaxed))) >> 32) as u64
 }
 

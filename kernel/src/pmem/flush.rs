@@ -150,18 +150,41 @@ pub(crate) unsafe fn copy(to: u64, from: u64, bytes: u64) {
     }
 }
 
-/// Copies past the cache where `to` is aligned to 8 bytes; the bytes before and after go through it and are
-/// written back. Returns the lines written back so.
+/// Copies past the cache where `to` is aligned to 8 bytes, 256 bytes at a time: 67 instructions for each, 1,072 for a
+/// page; the bytes before and after go through the cache and are written back. Returns the lines written back so.
 ///
 /// # Safety
 /// As [`copy`].
 pub(crate) unsafe fn copy_past_cache(to: u64, from: u64, bytes: u64) -> u64 {
     let (head, words, tail) = parts(to, bytes);
-    let mut at = to + head;
-    let mut source = from + head;
-    for _ in 0..words {
-        // SAFETY: by the caller; `at` is aligned.
-        unsafe {
+    let (mut at, mut source) = (to + head, from + head);
+    // SAFETY: by the caller; `at` is aligned to 8 and the loops copy `words` words. The ends lie in the ranges.
+    unsafe {
+        if words >= 32 {
+            // Where the source is, counted from the target: one register moves.
+            asm!(
+                "2:",
+                ".set nt_at, 0",
+                ".rept 16",
+                "mov {a}, [{at} + {apart} + nt_at]",
+                "mov {b}, [{at} + {apart} + nt_at + 8]",
+                "movnti [{at} + nt_at], {a}",
+                "movnti [{at} + nt_at + 8], {b}",
+                ".set nt_at, nt_at + 16",
+                ".endr",
+                "add {at}, 256",
+                "dec {count}",
+                "jnz 2b",
+                at = inout(reg) at,
+                apart = in(reg) source.wrapping_sub(at),
+                count = inout(reg) words / 32 => _,
+                a = out(reg) _,
+                b = out(reg) _,
+                options(nostack)
+            );
+            source += words / 32 * 256;
+        }
+        for _ in 0..words % 32 {
             asm!(
                 "mov {word}, [{source}]",
                 "movnti [{at}], {word}",
@@ -170,12 +193,13 @@ pub(crate) unsafe fn copy_past_cache(to: u64, from: u64, bytes: u64) -> u64 {
                 at = in(reg) at,
                 options(nostack, preserves_flags)
             );
+            at += 8;
+            source += 8;
         }
-        at += 8;
-        source += 8;
-    }
-    // SAFETY: by the caller; the two ends lie in the ranges.
-    unsafe {
+        // Hardly ever is there an end: 4 KiB have none.
+        if head + tail == 0 {
+            return 0;
+        }
         copy(to, from, head);
         copy(at, source, tail);
         write_back(to, head) + write_back(at, tail)

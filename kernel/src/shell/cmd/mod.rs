@@ -9,10 +9,12 @@
 //! | `copy.rs` | cp, mv |
 //! | `disk.rs` | df, mount, umount, sync |
 //! | `memory.rs` | mmap, munmap, maps, peek, poke, ptwalk, free |
+//! | `bench.rs` | bench |
 //! | `machine.rs` | nfit, cpuid, dmesg, stats, date, uptime, crash |
 //! | `shell.rs` | help, cd, pwd, echo, history, clear, true, false, poweroff |
 
 mod attributes;
+mod bench;
 mod copy;
 mod disk;
 mod list;
@@ -36,5 +38,6 @@ pub(super) const GROUPS: &[(&str, &[Command])] = &[
     ("Mapped files", super::io::COMMANDS),
     ("", memory::COMMANDS),
     ("Machine", machine::COMMANDS),
+    ("", bench::COMMANDS),
     ("Shell", shell::COMMANDS),
 ];
