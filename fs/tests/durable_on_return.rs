@@ -142,9 +142,9 @@ fn every_operation_is_durable_on_return_for_a_known_number_of_fences() {
     });
     expect(3, "unlink, a short symlink", &mut || unlink(&fs, "fast").expect("unlink"));
     expect(3, "unlink, an empty file freed", &mut || unlink(&fs, "d/new").expect("unlink"));
-    expect(5, "rmdir", &mut || rmdir(&fs, "sub").expect("rmdir"));
+    expect(4, "rmdir", &mut || rmdir(&fs, "sub").expect("rmdir"));
     expect(2, "unlink, a file that is open", &mut || unlink(&fs, "old").expect("unlink"));
     drop(view);
     let mut last = Some(file);
-    expect(3, "the last handle of a file without a name", &mut || drop(last.take()));
+    expect(2, "the last handle of a file without a name", &mut || drop(last.take()));
 }
