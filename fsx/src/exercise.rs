@@ -1,4 +1,13 @@
-//! Choosing, doing and checking operations.
+//! Doing operations, to the file and to the model.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | this one | [`Fsx`]: from the first operation to the last |
+//! | `choose.rs` | which operation comes next, and whether it can be done |
+//! | `check.rs` | what is compared, and when |
+
+mod check;
+mod choose;
 
 use crate::model::{Model, zeros};
 use crate::op::{Kind, Op};
@@ -119,7 +128,10 @@ impl<T: Target> Fsx<T> {
             self.target.truncate(0).map_err(|why| self.refused("truncate", why))?;
             match self.target.fallocate(Range::Allocate { keep_size: true }, 0, max) {
                 Ok(()) => {}
-                Err(Fail::Unsupported) => writeln!(out, "fsx: preallocation is not supported")?,
+                Err(Fail::Unsupported) if self.options.quiet => {}
+                Err(Fail::Unsupported) => {
+                    writeln!(out, "fsx: preallocation: not supported by this file system")?;
+                }
                 Err(why) => return Err(self.refused("fallocate", why)),
             }
         }
@@ -212,127 +224,6 @@ impl<T: Target> Fsx<T> {
         let options = Options { ops: self.done, ..self.options.clone() };
         let replay = if self.replay.is_some() { " --replay-ops OPS" } else { "" };
         writeln!(out, "repeat: fsx {options}{replay} FILE")
-    }
-
-    // -- Choosing ----------------------------------------------------------------------------------------------
-
-    /// The next random operation. As many random numbers for each, so that the same seed chooses alike.
-    fn draw(&mut self) -> Op {
-        let [what, at, long, flags, close] = core::array::from_fn(|_| self.rng.next());
-        let kind = self.kinds[(what % self.kinds.len() as u64) as usize];
-        let Options { max_len, max_op, ref align, .. } = self.options;
-        let size = self.model.size();
-        let long = if self.options.always_max { max_op } else { long % (max_op + 1) };
-        // One in eight begins, and one in eight ends, where a page does.
-        let (snap_start, snap_end) = ((flags >> 8) % 8 == 0, (flags >> 16) % 8 == 0);
-        let page = self.target.page_size();
-        let range = |limit: u64, align: u64| {
-            if limit == 0 {
-                return (0, 0);
-            }
-            let mut offset = at % limit;
-            if snap_start {
-                offset -= offset % page;
-            }
-            offset -= offset % align;
-            let mut end = (offset + long).min(limit);
-            if snap_end {
-                end = end.next_multiple_of(page).min(limit).min(offset + max_op);
-            }
-            let len = end - offset;
-            (offset, if self.options.direct { len - len % align } else { len })
-        };
-        let whole = self.target.block_size();
-        let (offset, len) = match kind {
-            Kind::Read | Kind::MapRead => range(size, align.read),
-            Kind::Write | Kind::MapWrite => range(self.limit(kind), align.write),
-            Kind::Allocate | Kind::Zero => range(self.limit(kind), 1),
-            // Beyond the end there may be blocks, and there is nothing to be seen.
-            Kind::Punch => range(if (flags >> 24) % 8 == 0 { max_len } else { size }, 1),
-            Kind::Truncate if self.options.small_truncates => {
-                let size = (size + at % (2 * max_op + 1)).saturating_sub(max_op).min(max_len);
-                (0, size - size % align.truncate)
-            }
-            Kind::Truncate => {
-                let size = at % (max_len + 1);
-                (0, size - size % align.truncate)
-            }
-            Kind::Collapse => {
-                let (offset, len) = range(self.limit(kind), whole);
-                (offset, len - len % whole)
-            }
-            Kind::Insert => {
-                let (offset, _) = range(size, whole);
-                let len = long.min(max_len - size);
-                (offset, len - len % whole)
-            }
-            Kind::Fsync => (0, 0),
-        };
-        let may_keep = matches!(kind, Kind::Allocate | Kind::Zero);
-        let may_keep = may_keep && !self.options.off.keep_size && !self.no_keep.contains(&kind);
-        Op {
-            keep_size: may_keep && flags % 2 == 0,
-            close_open: self.options.close > 0 && close % self.options.close == 0,
-            ..Op::new(kind, offset, len)
-        }
-    }
-
-    /// Where the range of an operation of this kind must end.
-    fn limit(&self, kind: Kind) -> u64 {
-        let size = self.model.size();
-        match kind {
-            Kind::Read | Kind::MapRead => size,
-            Kind::Collapse => size.saturating_sub(1),
-            Kind::Write | Kind::MapWrite | Kind::Allocate | Kind::Zero if self.options.lite => size,
-            _ => self.options.max_len,
-        }
-    }
-
-    /// Why an operation cannot be done now.
-    fn unfit(&self, op: &Op) -> Option<&'static str> {
-        let size = self.model.size();
-        if op.skip {
-            return Some("asked for");
-        }
-        match op.kind {
-            Kind::Fsync => return None,
-            Kind::Truncate if op.len > self.options.max_len => return Some("longer than -l"),
-            Kind::Truncate if op.len != size && self.options.lite => return Some("-L"),
-            Kind::Truncate => return None,
-            Kind::Collapse | Kind::Insert if self.options.lite => return Some("-L"),
-            _ if op.len == 0 => return Some("nothing to do"),
-            _ => {}
-        }
-        if op.len > self.options.max_op {
-            return Some("longer than -o");
-        }
-        if op.offset.checked_add(op.len).is_none_or(|end| end > self.limit(op.kind))
-            && op.kind != Kind::Insert
-        {
-            return Some("beyond the end");
-        }
-        if matches!(op.kind, Kind::Collapse | Kind::Insert)
-            && !(op.offset | op.len).is_multiple_of(self.target.block_size())
-        {
-            return Some("not whole blocks");
-        }
-        if op.kind == Kind::Insert && (op.offset >= size || op.len > self.options.max_len - size) {
-            return Some("beyond the end");
-        }
-        None
-    }
-
-    /// The size after the operation.
-    fn size_after(&self, op: &Op) -> u64 {
-        let (size, end) = (self.model.size(), op.offset.saturating_add(op.len));
-        match op.kind {
-            Kind::Write | Kind::MapWrite => size.max(end),
-            Kind::Allocate | Kind::Zero if !op.keep_size => size.max(end),
-            Kind::Truncate => op.len,
-            Kind::Collapse => size - op.len,
-            Kind::Insert => size + op.len,
-            _ => size,
-        }
     }
 
     // -- Doing -------------------------------------------------------------------------------------------------
@@ -484,105 +375,6 @@ impl<T: Target> Fsx<T> {
             Ok(done) => Err(What::Short { asked: tail.len() as u64, done: done as u64 }),
             Err(Fail::NoSpace | Fail::Unsupported) => Ok(false),
             Err(why) => Err(What::Refused { call: "mapwrite after the end", why }),
-        }
-    }
-
-    // -- Checking ----------------------------------------------------------------------------------------------
-
-    /// What follows an operation: flushing, closing, comparing.
-    fn after(&mut self, op: &Op, outcome: Outcome) -> Result<(), What<T::Error>> {
-        match outcome {
-            Outcome::Done => self.counts[op.kind as usize] += 1,
-            Outcome::Skipped(_) => {}
-            // Nothing changed, it was said: that is seen to.
-            Outcome::NoSpace(_) => self.compare_all()?,
-            Outcome::Unsupported => {
-                if op.keep_size {
-                    self.no_keep.push(op.kind);
-                } else {
-                    self.kinds.retain(|kind| *kind != op.kind);
-                }
-                self.compare_all()?;
-            }
-        }
-        if self.options.sync {
-            called("fsync", self.target.fsync())?;
-        }
-        if self.options.flush {
-            called("flush", self.target.flush())?;
-        }
-        if op.close_open && !op.skip {
-            called("close and open", self.target.close_and_open())?;
-        }
-        if !self.options.no_size {
-            self.check_size()?;
-        }
-        if self.options.compare { self.compare_all() } else { Ok(()) }
-    }
-
-    fn check_size(&mut self) -> Result<(), What<T::Error>> {
-        let good = self.model.size();
-        let answers = [
-            ("stat", called("stat", self.target.size())?),
-            ("seeking to the end", called("seek", self.target.end())?),
-        ];
-        match answers.into_iter().find(|(_, bad)| *bad != good) {
-            Some((by, bad)) => Err(What::Size { by, good, bad }),
-            None => Ok(()),
-        }
-    }
-
-    /// Looks through a mapping at the bytes after the end of the file.
-    fn check_tail(&mut self) -> Result<(), What<T::Error>> {
-        let size = self.model.size();
-        let len = (size.next_multiple_of(self.target.page_size()) - size) as usize;
-        if len == 0 {
-            return Ok(());
-        }
-        called("mapread after the end", self.target.map_read(size, &mut self.buffer[..len]))?;
-        self.judge("mapread", size, len)
-    }
-
-    fn compare_all(&mut self) -> Result<(), What<T::Error>> {
-        self.compare(0, self.model.size())
-    }
-
-    /// Reads bytes `from..to`, which are in the file, and compares them.
-    fn compare(&mut self, mut from: u64, to: u64) -> Result<(), What<T::Error>> {
-        while from < to {
-            let len = (to - from).min(PIECE) as usize;
-            let done = called("read", self.target.read(from, &mut self.buffer[..len]))?;
-            if done != len {
-                return Err(What::Short { asked: len as u64, done: done as u64 });
-            }
-            self.judge("read", from, len)?;
-            from += len as u64;
-        }
-        Ok(())
-    }
-
-    /// Loads the whole file through a mapping, to the end of its last page.
-    fn compare_mapped(&mut self) -> Result<(), What<T::Error>> {
-        let end = self.model.size().next_multiple_of(self.target.page_size());
-        let mut from = 0;
-        while from < end {
-            let len = (end - from).min(PIECE) as usize;
-            match self.target.map_read(from, &mut self.buffer[..len]) {
-                Ok(()) => self.judge("mapread", from, len)?,
-                Err(Fail::Unsupported) => return Ok(()),
-                Err(why) => return Err(What::Refused { call: "mapread", why }),
-            }
-            from += len as u64;
-        }
-        Ok(())
-    }
-
-    /// Compares the first `len` bytes of the buffer, which `by` returned for `offset`.
-    fn judge(&self, by: &'static str, offset: u64, len: usize) -> Result<(), What<T::Error>> {
-        let bytes = &self.buffer[..len];
-        match self.model.differs(offset, bytes) {
-            Some(first) => Err(What::data(by, &self.model, offset, bytes, first)),
-            None => Ok(()),
         }
     }
 

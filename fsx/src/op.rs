@@ -138,12 +138,15 @@ impl core::error::Error for BadLine {}
 /// The operations in a text.
 ///
 /// # Errors
-/// The first line that is none.
+/// The first line that is none, or for which there is no memory.
 pub fn parse(text: &str) -> Result<Vec<Op>, BadLine> {
     let mut ops = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default();
-        if let Some(op) = parse_line(line).map_err(|why| BadLine { line: index + 1, why })? {
+        let bad = |why| BadLine { line: index + 1, why };
+        if let Some(op) = parse_line(line).map_err(bad)? {
+            // However long the text is, this must not be where memory ends.
+            ops.try_reserve(1).map_err(|_| bad("there is no memory for more"))?;
             ops.push(op);
         }
     }

@@ -5,6 +5,7 @@ use core::fmt;
 
 use crate::arch::user_access::{self, FaultAt};
 use crate::mm::aspace;
+use crate::mm::fault::Refusal;
 
 /// A refused access: `write fault at 0x10000000: beyond the end of the file`.
 pub(super) struct Refused(FaultAt);
@@ -13,6 +14,21 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let access = if self.0.write { "write" } else { "read" };
         write!(f, "{access} fault at {:#x}: {}", self.0.address, self.0.why)
+    }
+}
+
+impl Refused {
+    /// The first address that was not reached.
+    pub(super) fn address(&self) -> u64 {
+        self.0.address
+    }
+
+    /// What the file said, if it was the file.
+    pub(super) fn error(&self) -> Option<fs::Error> {
+        match self.0.why {
+            Refusal::File(error) => Some(error),
+            _ => None,
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! | `disk.rs` | df, mount, umount, sync |
 //! | `memory.rs` | mmap, munmap, maps, peek, poke, ptwalk, free |
 //! | `bench.rs` | bench |
+//! | `fsx.rs` | fsx |
 //! | `machine.rs` | nfit, cpuid, dmesg, stats, date, uptime, crash |
 //! | `shell.rs` | help, cd, pwd, echo, history, clear, true, false, poweroff |
 
@@ -17,6 +18,7 @@ mod attributes;
 mod bench;
 mod copy;
 mod disk;
+mod fsx;
 mod list;
 mod machine;
 mod memory;
@@ -37,6 +39,7 @@ pub(super) const GROUPS: &[(&str, &[Command])] = &[
     ("File systems", disk::COMMANDS),
     ("Mapped files", super::io::COMMANDS),
     ("", memory::COMMANDS),
+    ("", fsx::COMMANDS),
     ("Machine", machine::COMMANDS),
     ("", bench::COMMANDS),
     ("Shell", shell::COMMANDS),

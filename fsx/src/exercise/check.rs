@@ -1,0 +1,105 @@
+//! What is compared, and when.
+
+use super::{Fsx, PIECE, called};
+use crate::op::Op;
+use crate::report::{Outcome, What};
+use crate::target::{Fail, Target};
+
+impl<T: Target> Fsx<T> {
+    /// What follows an operation: flushing, closing, comparing.
+    pub(super) fn after(&mut self, op: &Op, outcome: Outcome) -> Result<(), What<T::Error>> {
+        match outcome {
+            Outcome::Done => self.counts[op.kind as usize] += 1,
+            Outcome::Skipped(_) => {}
+            // Nothing changed, it was said: that is seen to.
+            Outcome::NoSpace(_) => self.compare_all()?,
+            Outcome::Unsupported => {
+                if op.keep_size {
+                    self.no_keep.push(op.kind);
+                } else {
+                    self.kinds.retain(|kind| *kind != op.kind);
+                }
+                self.compare_all()?;
+            }
+        }
+        if self.options.sync {
+            called("fsync", self.target.fsync())?;
+        }
+        if self.options.flush {
+            called("flush", self.target.flush())?;
+        }
+        if op.close_open && !op.skip {
+            called("close and open", self.target.close_and_open())?;
+        }
+        if !self.options.no_size {
+            self.check_size()?;
+        }
+        if self.options.compare { self.compare_all() } else { Ok(()) }
+    }
+
+    pub(super) fn check_size(&mut self) -> Result<(), What<T::Error>> {
+        let good = self.model.size();
+        let answers = [
+            ("stat", called("stat", self.target.size())?),
+            ("seeking to the end", called("seek", self.target.end())?),
+        ];
+        match answers.into_iter().find(|(_, bad)| *bad != good) {
+            Some((by, bad)) => Err(What::Size { by, good, bad }),
+            None => Ok(()),
+        }
+    }
+
+    /// Looks through a mapping at the bytes after the end of the file.
+    pub(super) fn check_tail(&mut self) -> Result<(), What<T::Error>> {
+        let size = self.model.size();
+        let len = (size.next_multiple_of(self.target.page_size()) - size) as usize;
+        if len == 0 {
+            return Ok(());
+        }
+        called("mapread after the end", self.target.map_read(size, &mut self.buffer[..len]))?;
+        self.judge("mapread", size, len)
+    }
+
+    pub(super) fn compare_all(&mut self) -> Result<(), What<T::Error>> {
+        self.compare(0, self.model.size())
+    }
+
+    /// Reads bytes `from..to`, which are in the file, and compares them.
+    pub(super) fn compare(&mut self, mut from: u64, to: u64) -> Result<(), What<T::Error>> {
+        while from < to {
+            let len = (to - from).min(PIECE) as usize;
+            let done = called("read", self.target.read(from, &mut self.buffer[..len]))?;
+            if done != len {
+                return Err(What::Short { asked: len as u64, done: done as u64 });
+            }
+            self.judge("read", from, len)?;
+            from += len as u64;
+        }
+        Ok(())
+    }
+
+    /// Loads the whole file through a mapping, to the end of its last page.
+    pub(super) fn compare_mapped(&mut self) -> Result<(), What<T::Error>> {
+        let end = self.model.size().next_multiple_of(self.target.page_size());
+        let mut from = 0;
+        while from < end {
+            let len = (end - from).min(PIECE) as usize;
+            match self.target.map_read(from, &mut self.buffer[..len]) {
+                Ok(()) => self.judge("mapread", from, len)?,
+                Err(Fail::Unsupported) => return Ok(()),
+                Err(why) => return Err(What::Refused { call: "mapread", why }),
+            }
+            from += len as u64;
+        }
+        Ok(())
+    }
+
+    /// Compares the first `len` bytes of the buffer, which `by` returned for `offset`.
+    pub(super) fn judge(&self, by: &'static str, offset: u64, len: usize) -> Result<(), What<T::Error>> {
+        let bytes = &self.buffer[..len];
+        match self.model.differs(offset, bytes) {
+            Some(first) => Err(What::data(by, &self.model, offset, bytes, first)),
+            None => Ok(()),
+        }
+    }
+}
