@@ -23,6 +23,7 @@
 //! | `lists.rs` | interleave, flush hint addresses, SMBIOS |
 //! | `caps.rs` | platform capabilities |
 //! | `region.rs`, `resolve.rs`, `overlap.rs` | the joined view; how it is joined; how ranges are checked |
+//! | `pfn.rs` | not of this table: the block by which Linux marks a DIMM's data as fsdax |
 //! | `error.rs`, `read.rs`, `text.rs` | errors, little-endian reading, printing |
 //!
 //! Reference: ACPI specification 6.5, section 5.2.25 "NVDIMM Firmware Interface Table (NFIT)";
@@ -40,6 +41,7 @@ mod guid;
 mod lists;
 mod mapping;
 mod overlap;
+mod pfn;
 mod read;
 mod region;
 mod resolve;
@@ -57,6 +59,7 @@ pub use error::{Error, Place};
 pub use guid::{Guid, RangeType};
 pub use lists::{FlushHints, Interleave, Smbios};
 pub use mapping::{DeviceHandle, RegionMapping, StateFlags};
+pub use pfn::{PFN_BYTES, PFN_OFFSET, PfnError, PfnInfo, PfnMode, pfn_checksum};
 pub use region::{Dimm, Region};
 pub use spa::SpaRange;
 pub use structure::{Structure, StructureType, Structures};
