@@ -96,6 +96,8 @@ pub(crate) struct Mount {
     pub(crate) device: String,
     /// What it was mounted with; `read_only` is what came of it.
     pub(crate) options: Options,
+    /// Where it begins in the region, in bytes: not 0 for a DIMM in fsdax mode.
+    pub(crate) offset: u64,
     /// The file system.
     pub(crate) fs: Arc<Ext2>,
     /// The directory it is mounted on; `/` is on none.
@@ -198,16 +200,19 @@ pub(crate) fn init() {
     }
 }
 
-/// The region called `name` (`pmem0`, `/dev/pmem0`).
-fn region(name: &str) -> Result<(String, &'static crate::pmem::Region), Why> {
+/// The region called `name` (`pmem0`, `/dev/pmem0`): its name, its data, and where in it that begins.
+fn region(name: &str) -> Result<(String, &'static crate::pmem::Region, u64), Why> {
     let name = name.strip_prefix("/dev/").unwrap_or(name);
     let number = name.strip_prefix("pmem").filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
     let index = number.and_then(|number| number.parse::<usize>().ok());
     let index =
         index.ok_or_else(|| Why::Other("no such device: they are called pmem0, pmem1, ...".into()))?;
-    let regions = crate::pmem::regions();
-    match regions.get(index) {
-        Some(region) => Ok((name.to_string(), region)),
+    match crate::pmem::data(index) {
+        Some(Ok(data)) => {
+            let whole = crate::pmem::regions().get(index).map_or(data.base(), |region| region.base());
+            Ok((name.to_string(), data, data.base() - whole))
+        }
+        Some(Err(why)) => Err(Why::Other(why.to_string())),
         None => Err(Why::Other(why_no_region())),
     }
 }
@@ -232,7 +237,7 @@ pub(crate) fn mount(
     path: &[u8],
     mut options: Options,
 ) -> Result<(), Why> {
-    let (device, region) = region(device)?;
+    let (device, region, offset) = region(device)?;
     let mounts = all();
     let machine = Machine::new(region);
     let frame = machine.pmem().frame(0);
@@ -267,12 +272,21 @@ pub(crate) fn mount(
     }
     options.read_only = fs.read_only();
     let mode = if options.read_only { "ro" } else { "rw" };
-    klog!(Info, "{device} mounted on {} ({mode}, {})", String::from_utf8_lossy(&at), options.protocol);
+    let behind = if offset == 0 { String::new() } else { alloc::format!(", from byte {offset}") };
+    klog!(
+        Info,
+        "{device} mounted on {} ({mode}, {}{behind})",
+        String::from_utf8_lossy(&at),
+        options.protocol
+    );
+    if !frame.is_multiple_of(2 << 20) {
+        klog!(Warn, "{device}: begins at {frame:#x}, which is not a multiple of 2 MiB: no 2 MiB mappings");
+    }
     if point.is_none() {
         *NO_ROOT.lock() = None;
     }
     let root = fs.root()?.ino();
-    let mount = Mount { device, options, fs, point, point_then: at, root, frame };
+    let mount = Mount { device, options, offset, fs, point, point_then: at, root, frame };
     replace(mounts.iter().cloned().chain([Arc::new(mount)]).collect());
     Ok(())
 }

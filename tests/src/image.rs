@@ -39,6 +39,29 @@ impl Image {
         image
     }
 
+    /// A DIMM of `size` bytes as Linux has it in fsdax mode: an information block at byte 4096, and an empty ext2 from
+    /// byte `data` on.
+    pub fn fsdax(size: u64, data: u64) -> Self {
+        let (offset, blocks) = (format!("offset={data}"), ((size - data) / 4096).to_string());
+        let image = Self::zeros(size);
+        let output = tool("mke2fs")
+            .args(["-qF", "-t", "ext2", "-b", "4096", "-E", &offset])
+            .arg(&image.path)
+            .arg(blocks)
+            .output();
+        expect_success("mke2fs", output);
+        image.poke(4096, &fsdax_block(size, data));
+        image
+    }
+
+    /// What is in the file from byte `from` on, as an image of its own.
+    pub fn tail(&self, from: u64) -> Self {
+        let bytes = fs::read(&self.path).expect("the image can be read");
+        let image = Self::zeros(bytes.len() as u64 - from);
+        image.poke(0, &bytes[from as usize..]);
+        image
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -83,6 +106,30 @@ impl Image {
         let file = fs::OpenOptions::new().write(true).open(&self.path).expect("the image can be written");
         file.write_all_at(bytes, offset).expect("the image takes the bytes");
     }
+}
+
+/// The block at byte 4096 that Linux 5.4 and later leave on a DIMM of `size` bytes in fsdax mode, its page structures in
+/// RAM, with the data from byte `data` on: `struct nd_pfn_sb` of version 1.4.
+pub fn fsdax_block(size: u64, data: u64) -> Vec<u8> {
+    let mut block = vec![0; 4096];
+    let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"NVDIMM_PFN_INFO\0");
+    put(16, b"an uuid of tests");
+    put(52, &[1, 0, 4, 0]);
+    put(56, &data.to_le_bytes());
+    put(64, &((size - data) / 4096).to_le_bytes());
+    put(72, &1_u32.to_le_bytes());
+    put(84, &(2_u32 << 20).to_le_bytes());
+    put(88, &4096_u32.to_le_bytes());
+    put(92, &64_u16.to_le_bytes());
+    let words = block.chunks(4).map(|word| u32::from_le_bytes(word.try_into().expect("4 bytes")));
+    let (low, high) = words.fold((0_u32, 0_u32), |(low, high), word| {
+        let low = low.wrapping_add(word);
+        (low, high.wrapping_add(low))
+    });
+    block[4088..4092].copy_from_slice(&low.to_le_bytes());
+    block[4092..].copy_from_slice(&high.to_le_bytes());
+    block
 }
 
 /// SHA-256 in hexadecimal.

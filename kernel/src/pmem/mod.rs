@@ -5,6 +5,8 @@
 //! | [`flush`] | write-back, non-temporal stores, zeroing, fences |
 //! | [`region`] | one region: bounded access, counted |
 //!
+//! A region that Linux uses in fsdax mode says so in a block of its own ([`Layout`]): its data begins behind that.
+//!
 //! [`init`] finds and maps; whatever goes wrong is kept as text for the `nfit` command, and there are no
 //! regions.
 
@@ -14,7 +16,8 @@ pub(crate) mod region;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use nfit::{Nfit, StateFlags};
+use fs::pmem::Pmem;
+use nfit::{Nfit, PfnError, PfnInfo, StateFlags};
 use spin::Once;
 
 use crate::klog;
@@ -29,10 +32,53 @@ pub(crate) struct Found {
     pub(crate) table: Result<Vec<u8>, crate::acpi::Error>,
     /// The regions that could be mapped, in the table's order.
     pub(crate) regions: Vec<Region>,
+    /// What Linux's information block says of each region.
+    pub(crate) layouts: Vec<Layout>,
     /// What went wrong, a line each.
     pub(crate) problems: Vec<String>,
     /// Caches reach persistence on power loss, by the platform capabilities: flushing is not needed.
     pub(crate) persistent_caches: bool,
+}
+
+/// Where the data of a region is.
+pub(crate) enum Layout {
+    /// Everywhere: there is no information block.
+    Raw,
+    /// Everywhere, for the block is damaged.
+    Damaged(PfnError),
+    /// Behind the block: the namespace is in fsdax mode.
+    Fsdax(PfnInfo, Region),
+    /// Nowhere that a file system could be: the namespace is in device-dax mode.
+    Devdax(PfnError),
+}
+
+impl Layout {
+    fn of(region: &Region) -> Self {
+        let mut block = alloc::boxed::Box::new([0; nfit::PFN_BYTES]);
+        if region.len() < nfit::PFN_OFFSET + nfit::PFN_BYTES as u64 {
+            return Self::Raw;
+        }
+        region.read(nfit::PFN_OFFSET, &mut *block);
+        match PfnInfo::parse(&block, region.base(), region.len()) {
+            Ok(None) => Self::Raw,
+            Ok(Some(info)) => Self::Fsdax(info, region.part(info.data_offset, info.data_len)),
+            Err(error @ PfnError::DeviceDax) => Self::Devdax(error),
+            Err(error) => Self::Damaged(error),
+        }
+    }
+}
+
+/// The part of a region where a file system is, if the region is there.
+///
+/// # Errors
+/// There is none in device-dax mode.
+pub(crate) fn data(index: usize) -> Option<Result<&'static Region, PfnError>> {
+    let found = FOUND.get()?;
+    Some(match found.layouts.get(index)? {
+        Layout::Raw | Layout::Damaged(_) => Ok(found.regions.get(index)?),
+        Layout::Fsdax(_, data) => Ok(data),
+        Layout::Devdax(error) => Err(*error),
+    })
 }
 
 static FOUND: Once<Found> = Once::new();
@@ -52,6 +98,7 @@ pub(crate) fn init() -> &'static Found {
         let mut found = Found {
             table: crate::acpi::table("NFIT"),
             regions: Vec::new(),
+            layouts: Vec::new(),
             problems: Vec::new(),
             persistent_caches: false,
         };
@@ -68,6 +115,17 @@ pub(crate) fn init() -> &'static Found {
             Err(problem) => found.problems.push(problem),
         }
         flush::init(found.persistent_caches);
+        found.layouts = found.regions.iter().map(Layout::of).collect();
+        for (number, layout) in found.layouts.iter().enumerate() {
+            match layout {
+                Layout::Raw => {}
+                Layout::Fsdax(info, _) => klog!(Info, "pmem{number}: {info}"),
+                Layout::Damaged(error) => {
+                    klog!(Warn, "pmem{number}: {error}; it is taken for a region without one");
+                }
+                Layout::Devdax(error) => klog!(Warn, "pmem{number}: {error}"),
+            }
+        }
         found
     })
 }

@@ -34,6 +34,14 @@ impl Region {
         Self { physical, len, at, armed, stats }
     }
 
+    /// `len` bytes of it from `offset` on, as a region; both are multiples of 4096.
+    #[track_caller]
+    pub(super) fn part(&self, offset: u64, len: u64) -> Self {
+        let at = self.address(offset, len);
+        assert!(offset.is_multiple_of(4096) && len.is_multiple_of(4096), "parts are of whole pages");
+        Self { physical: self.physical + offset, len, at, armed: self.armed, stats: self.stats }
+    }
+
     /// Physical address of the first byte.
     pub(crate) fn base(&self) -> u64 {
         self.physical

@@ -115,7 +115,11 @@ fn mount(sh: &mut Shell, opts: &Opts<'_>) -> Done {
             let mode = if mount.options.read_only { "ro" } else { "rw" };
             let point = text::decode(&mount.point());
             let (device, protocol) = (&mount.device, mount.options.protocol);
-            writeln!(sh.out, "{device} on {point} type ext2 ({mode},protocol={protocol})")?;
+            write!(sh.out, "{device} on {point} type ext2 ({mode},protocol={protocol}")?;
+            if mount.offset != 0 {
+                write!(sh.out, ",offset={}", mount.offset)?;
+            }
+            writeln!(sh.out, ")")?;
         }
         return Ok(());
     };

@@ -119,6 +119,13 @@ fn nfit(sh: &mut Shell, _: &Opts<'_>) -> Done {
             human::iec(region.len()),
             access(region)
         )?;
+        match found.layouts.get(number) {
+            None | Some(pmem::Layout::Raw) => {}
+            Some(pmem::Layout::Fsdax(info, _)) => writeln!(sh.out, "pmem{number}: {info}")?,
+            Some(pmem::Layout::Damaged(error) | pmem::Layout::Devdax(error)) => {
+                writeln!(sh.out, "pmem{number}: {error}")?;
+            }
+        }
     }
     for problem in &found.problems {
         sh.complain("nfit", problem);
