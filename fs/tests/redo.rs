@@ -74,7 +74,7 @@ fn a_crash_at_any_point_of_a_commit_shows_all_words_or_none() {
     fs.commit_words(&before[..26]).expect("a commit");
     tape.rewind(&rig);
     fs.commit_words(&stage.words).expect("a commit");
-    assert_eq!(tape.fences(), 4, "one of them is the test's own evidence");
+    assert_eq!(tape.fences(), 3);
     let (mut none, mut replayed, mut all) = (0, 0, 0);
     tape.crashes(300, |at, image| {
         let (again, image) = mounted(&image);
@@ -127,12 +127,11 @@ fn a_record_that_leads_out_of_the_file_system_or_into_the_superblock_is_never_wr
     for bad in [1, 1022, 1024, 2044, end, end + 4, u64::MAX - 3, u64::MAX, end - 2] {
         assert_eq!(fs.commit_words(&[good, (bad, 1)]), Err(Error::Op(Errno::Overflow)), "{bad:#x}");
     }
-    assert_eq!(fs.commit_words(&[]), Err(Error::Op(Errno::Overflow)));
     assert_eq!(fs.commit_words(&[good; 28]), Err(Error::Op(Errno::Overflow)));
     assert!(machine.ram.to_bytes() == before, "a refused commit changed the image");
     for sound in [1020, 2048, end - 4] {
         let value = u32_at(&before, sound);
-        fs.commit_words(&[(sound, value)]).unwrap_or_else(|error| panic!("{sound:#x}: {error}"));
+        fs.commit_words(&[(sound, value), good]).unwrap_or_else(|error| panic!("{sound:#x}: {error}"));
     }
 }
 
@@ -143,7 +142,7 @@ fn a_record_with_a_right_checksum_that_leads_out_of_the_file_system_is_void() {
     let (mut tape, rig) = Tape::record(&image.bytes());
     let fs = mount(rig.clone());
     tape.rewind(&rig);
-    fs.commit_words(&[(900 * 4096, 0x1234_5678)]).expect("a commit");
+    fs.commit_words(&[(900 * 4096, 0x1234_5678), (900 * 4096 + 64, 5)]).expect("a commit");
     let mut seen = 0;
     tape.crashes(0, |at, image| {
         let sound = mounted(&image).0;

@@ -153,5 +153,14 @@ pub const NAME_MAX: usize = 255;
 // Extended attribute block: offsets from its start.
 pub const H_MAGIC: u64 = 0;
 pub const H_REFCOUNT: u64 = 4;
+pub const H_BLOCKS: u64 = 8;
+pub const H_HASH: u64 = 12;
+/// Here the entries start.
+pub const H_ENTRIES: usize = 32;
+// An attribute's entry: offsets from its start, where `e_name_len`, `e_name_index` and `e_value_offs` are.
+pub const E_VALUE_BLOCK: usize = 4;
+pub const E_VALUE_SIZE: usize = 8;
+pub const E_HASH: usize = 12;
+pub const E_NAME: usize = 16;
 /// What [`H_MAGIC`] holds.
 pub const XATTR_MAGIC: u32 = 0xea02_0000;

@@ -22,6 +22,7 @@
 //! | `file` | reading and writing |
 //! | `dir`, `dirent`, `diredit` | directories: entries found, added, taken out |
 //! | `namei`, `rename` | create, unlink, rmdir; rename |
+//! | `xattr` | extended attributes |
 //! | `redo` | several stores that a crash shows all of, or none |
 //! | `ops` | the traits of [`vfs`](crate::vfs) |
 //!
@@ -80,6 +81,7 @@ pub mod superblock;
 mod tests;
 mod times;
 mod truncate;
+mod xattr;
 
 pub use features::ReadOnlyReason;
 pub use inode::Inode;

@@ -175,20 +175,20 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
         self.fs.noted(self.link_name(name, ino))
     }
 
-    fn xattr(&self, _name: &[u8]) -> Result<Vec<u8>> {
-        Err(Unsupported::Operation("extended attributes").into())
+    fn xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
+        self.fs.noted(self.get_xattr(name))
     }
 
-    fn set_xattr(&self, _name: &[u8], _value: &[u8], _how: SetXattr) -> Result<()> {
-        Err(Unsupported::Operation("extended attributes").into())
+    fn set_xattr(&self, name: &[u8], value: &[u8], how: SetXattr) -> Result<()> {
+        self.fs.noted(self.change_xattr(name, Some(value), how))
     }
 
-    fn remove_xattr(&self, _name: &[u8]) -> Result<()> {
-        Err(Unsupported::Operation("extended attributes").into())
+    fn remove_xattr(&self, name: &[u8]) -> Result<()> {
+        self.fs.noted(self.change_xattr(name, None, SetXattr::Replace))
     }
 
     fn list_xattrs(&self) -> Result<Vec<Vec<u8>>> {
-        Err(Unsupported::Operation("extended attributes").into())
+        self.fs.noted(self.xattr_names())
     }
 
     fn unlink(&self, name: &[u8]) -> Result<()> {

@@ -251,26 +251,4 @@ impl<P: Platform> Inode<P> {
         (0..words).any(|word| self.pmem().load_u64(from + word * 8) != 0)
             || self.pmem().load_u32(from + words * 8) != 0
     }
-
-    fn release_xattrs(&self) -> Result<()> {
-        let pmem = self.pmem();
-        let block = self.file_acl();
-        if block == 0 {
-            return Ok(());
-        }
-        if block >= self.fs.sb.blocks_count || pmem.load_u32(self.fs.byte(block) + H_MAGIC) != XATTR_MAGIC {
-            return Err(self.corrupt("i_file_acl leads to no attribute block", block.into()));
-        }
-        let slot = self.raw + I_FILE_ACL;
-        let cut = self.clear_pointers(slot, 1);
-        let _lock = self.fs.xattrs.lock();
-        match pmem.load_u32(self.fs.byte(block) + H_REFCOUNT) {
-            0 | 1 => self.fs.free_run(&cut, block, 1),
-            count => {
-                pmem.store_u32(self.fs.byte(block) + H_REFCOUNT, count - 1);
-                pmem.flush(self.fs.byte(block) + H_REFCOUNT, 4);
-                Ok(())
-            }
-        }
-    }
 }

@@ -93,6 +93,11 @@ impl<T> Staged<T, InFlight> {
 }
 
 impl<T> Staged<T, Clean> {
+    /// The fact that there is nothing to wait for: whoever publishes shows only what was durable before.
+    pub(crate) fn nothing(fact: T) -> Self {
+        Self { fact, offset: 0, len: 0, state: PhantomData }
+    }
+
     /// The durable fact.
     pub fn into_fact(self) -> T {
         self.fact
