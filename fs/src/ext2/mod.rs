@@ -2,7 +2,7 @@
 //!
 //! Here: revisions 0 and 1 with blocks of 4 KiB, regular files with direct to triple-indirect blocks,
 //! directories without order, creating, removing, renaming, truncating. Not here: making links, devices and
-//! symbolic links, extended attributes (kept, and freed with their inode), other block sizes, repair after a
+//! symbolic links, other block sizes, repair after a
 //! crash, replaying a journal. Reading does not update access times.
 //!
 //! | file | what it holds |
@@ -32,7 +32,8 @@
 //!
 //! ```text
 //! rename → inode lock of a directory → inode lock of what is in it → block map → group
-//!                                     inode lock → cache shard, xattr counts, superblock (leaves)
+//!                                     block map → attribute blocks → group, superblock
+//!                                     inode lock → cache shard, superblock (leaves)
 //! ```
 //!
 //! * The *inode lock* is `dax_sem` ([`Mapping`](crate::vfs::Mapping)): content and size of a file, entries of
@@ -106,7 +107,7 @@ pub struct Ext2<P: Platform> {
     cache: cache::Cache<P>,
     /// Held by whoever locks two directories: renames and rmdir.
     rename: Mutex<P, ()>,
-    /// Guards reference counts of attribute blocks.
+    /// Guards what blocks of attributes hold, their counts of users among it.
     xattrs: Mutex<P, ()>,
     /// Guards the superblock's fields that change, the redo record among them.
     super_lock: Mutex<P, ()>,
