@@ -117,6 +117,8 @@ stats! {
     pmem_bytes_nt => "pmem.bytes-nontemporal",
     /// Shootdowns: times that translations were made to be forgotten, whether of one page or of all.
     tlb_invalidations => "tlb.invalidations",
+    /// Times that memory was short and caches were asked to give some back.
+    heap_shrinks => "heap.shrinks",
 }
 
 #[cfg(test)]

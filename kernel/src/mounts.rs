@@ -64,12 +64,14 @@ impl From<Errno> for Why {
 pub(crate) struct Options {
     /// Change nothing.
     pub(crate) read_only: bool,
+    /// Use the copy of the superblock that is so many KiB from the start.
+    pub(crate) super_block: Option<u64>,
     /// Which fault protocol its files use.
     pub(crate) protocol: Protocol,
 }
 
 impl Options {
-    /// Reads `ro,protocol=racy`.
+    /// Reads `ro,sb=32768,protocol=racy`.
     ///
     /// # Errors
     /// What is wrong with the first option that is.
@@ -82,6 +84,12 @@ impl Options {
                     let names = || Protocol::ALL.map(|protocol| protocol.to_string()).join(", ");
                     let unknown = |_| alloc::format!("unknown protocol '{name}' (there are {})", names());
                     self.protocol = name.parse().map_err(unknown)?;
+                }
+                Some(("sb", kib)) => {
+                    let number = |kib: &str| kib.parse().ok().filter(|kib| *kib > 0);
+                    let bad =
+                        || alloc::format!("sb={kib}: not a number of KiB (a copy's block, times its KiB)");
+                    self.super_block = Some(number(kib).ok_or_else(bad)?);
                 }
                 _ => return Err(alloc::format!("unknown mount option '{option}'")),
             }
@@ -169,7 +177,8 @@ static NO_ROOT: IrqLock<Option<String>> = IrqLock::new(None);
 
 /// Everything that is mounted, in the order of mounting. Allocates nothing while something is.
 pub(crate) fn all() -> Arc<List> {
-    MOUNTS.lock().clone().unwrap_or_default()
+    let mounts = MOUNTS.lock().clone();
+    mounts.unwrap_or_default()
 }
 
 /// Makes `mounts` what is mounted.
@@ -190,9 +199,17 @@ pub(crate) fn protocol(file: &File) -> Protocol {
     of(file).map_or_else(Protocol::default, |mount| mount.options.protocol)
 }
 
+/// Has every mounted file system give back memory that it only keeps to be faster. Waits for no lock.
+fn shrink() -> usize {
+    // Under the lock, so that no last reference to a mount goes here. Whoever holds it now is changing the table.
+    let Some(mounts) = MOUNTS.try_lock() else { return 0 };
+    mounts.iter().flat_map(|list| list.iter()).fold(0, |sum, mount| sum.saturating_add(mount.fs.shrink()))
+}
+
 /// Mounts pmem0 at `/`, at the end of the kernel's start. What hinders it is logged and kept for those who
 /// ask for a file.
 pub(crate) fn init() {
+    crate::mm::heap::on_pressure(shrink);
     if let Err(why) = mount("pmem0", None, b"/", Options::default()) {
         let reason = alloc::format!("pmem0: {why}");
         klog!(Warn, "/ is not mounted: {reason}");
@@ -262,7 +279,7 @@ pub(crate) fn mount(
     let at = point.as_ref().map_or_else(|| Ok(b"/".to_vec()), path_to)?;
     let fs = fs::ext2::mount(
         machine,
-        fs::ext2::MountOptions { read_only: options.read_only, ..Default::default() },
+        fs::ext2::MountOptions { read_only: options.read_only, super_block: options.super_block },
     )?;
     if let Some(reason) = fs.read_only_reason().filter(|reason| *reason != ReadOnlyReason::Asked) {
         klog!(Warn, "{device}: mounted read-only: {reason}");

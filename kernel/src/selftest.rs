@@ -9,19 +9,22 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::arch::user_access::{self, FaultAt};
+use crate::machine::STATS;
 use crate::mm::fault::Refusal;
 use crate::mm::layout::{TASK_END, TASK_START, direct};
 use crate::mm::paging::{self, Flags, PageSize, PageTables, Partial};
 use crate::mm::stack::KernelStack;
 use crate::mm::{frames, heap};
 use crate::pmem::flush;
+use crate::sync::IrqLock;
 
 type Check = fn() -> Result<(), String>;
 
 /// Every check with its name.
-const CHECKS: [(&str, Check); 6] = [
+const CHECKS: [(&str, Check); 7] = [
     ("frames", check_frames),
     ("heap", check_heap),
+    ("memory pressure", check_pressure),
     ("stacks", check_stacks),
     ("address space", check_address_space),
     ("refused accesses", check_refusals),
@@ -34,7 +37,7 @@ pub(crate) fn run(mut report: impl FnMut(&str, Result<(), String>)) {
         let before = frames::counts().free;
         let mut result = check();
         // The heap keeps what it has grown by; everything else gives back what it took.
-        if result.is_ok() && name != "heap" && frames::counts().free != before {
+        if result.is_ok() && !matches!(name, "heap" | "memory pressure") && frames::counts().free != before {
             result = Err(format!("{before} frames were free before, {} after", frames::counts().free));
         }
         report(name, result);
@@ -74,6 +77,57 @@ fn check_heap() -> Result<(), String> {
     expect(used <= mapped, "more used than mapped")?;
     // More than there is: an error, not the end.
     expect(Vec::<u8>::new().try_reserve_exact(1 << 38).is_err(), "256 GiB were promised")
+}
+
+/// What [`check_pressure`] keeps until memory is short.
+static BALLAST: IrqLock<Vec<Vec<u8>>> = IrqLock::new(Vec::new());
+
+fn drop_ballast() -> usize {
+    let Some(mut ballast) = BALLAST.try_lock() else { return 0 };
+    ballast.drain(..).map(|piece| piece.capacity()).sum()
+}
+
+/// With all but a few MiB taken, what cannot be had is given back by others, asked once.
+fn check_pressure() -> Result<(), String> {
+    const LEFT: u64 = 16 << 20;
+    const PIECE: usize = 1 << 20;
+    heap::on_pressure(drop_ballast);
+    let mut large = Vec::with_capacity(((frames::counts().free * frames::FRAME) >> 21) as usize);
+    while frames::counts().free * frames::FRAME > LEFT
+        && let Some(frame) = frames::allocate_large()
+    {
+        large.push(frame);
+    }
+    let piece = || {
+        let mut bytes = Vec::<u8>::new();
+        bytes.try_reserve_exact(PIECE).ok().map(|()| bytes)
+    };
+    // Out of room for pieces before out of memory would be a failure, too.
+    let mut ballast = Vec::with_capacity(4 * LEFT as usize / PIECE + heap_pieces(PIECE));
+    let start = STATS.heap_shrinks.get();
+    while ballast.len() < ballast.capacity()
+        && let Some(bytes) = piece()
+    {
+        ballast.push(bytes);
+    }
+    let refused = STATS.heap_shrinks.get();
+    let kept = ballast.len();
+    *BALLAST.lock() = ballast;
+    let served = piece();
+    let given = STATS.heap_shrinks.get();
+    // The machine has its memory back before anything is said.
+    let left = BALLAST.lock().len();
+    large.into_iter().for_each(frames::free_large);
+    drop(core::mem::take(&mut *BALLAST.lock()));
+    expect(kept > 0 && refused == start + 1, "memory was short, and nobody was asked once")?;
+    expect(given == refused + 1 && left == 0, "the ballast was not given back")?;
+    expect(served.is_some(), "what was given back was not used")
+}
+
+/// How many pieces of so many bytes the heap has room for as it is.
+fn heap_pieces(bytes: usize) -> usize {
+    let (used, mapped) = heap::usage();
+    (mapped - used) as usize / bytes
 }
 
 fn check_stacks() -> Result<(), String> {

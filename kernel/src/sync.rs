@@ -58,6 +58,12 @@ impl<T> IrqLock<T> {
         Self { inner: spin::mutex::SpinMutex::new(value) }
     }
 
+    /// The lock, if nobody holds it.
+    pub(crate) fn try_lock(&self) -> Option<IrqGuard<'_, T>> {
+        let flag = InterruptsOff::new();
+        self.inner.try_lock().map(|inner| IrqGuard { inner, _flag: flag })
+    }
+
     /// Waits for the lock.
     pub(crate) fn lock(&self) -> IrqGuard<'_, T> {
         let flag = InterruptsOff::new();

@@ -27,7 +27,10 @@ pub(super) const COMMANDS: &[Command] = &[
         operands: "[DEVICE DIRECTORY]",
         about: "show what is mounted, or mount pmem0, pmem1, ...",
         options: &[
-            ("-o OPTIONS", "ro, rw, protocol=read-first|racy; several with commas"),
+            (
+                "-o OPTIONS",
+                "ro, rw, protocol=read-first|racy, sb=KIB (a copy of the superblock); several with commas",
+            ),
             ("-r", "as -o ro"),
         ],
         spec: "o:rt:",
