@@ -21,7 +21,7 @@ use fs::{Errno, Error};
 use crate::klog;
 use crate::machine::{File, Machine};
 use crate::sync::IrqLock;
-pub(crate) use walk::{Place, check_path, child, covers, is_within, parent, path_to, walk};
+pub(crate) use walk::{Place, across, check_path, child, covers, is_within, parent, path_to, walk};
 
 /// The file system type that is mounted.
 type Ext2 = fs::ext2::Ext2<Machine>;

@@ -39,6 +39,11 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
         self.do_unmount()
     }
 
+    fn entry(&self, entry: &DirEntry<'_>) -> Result<InodeRef<P>> {
+        let ino = u32::try_from(entry.ino).map_err(|_| Errno::Invalid)?;
+        Ok(self.noted(self.inode(ino))?)
+    }
+
     fn rename(&self, old_dir: u64, old: &[u8], new_dir: u64, new: &[u8], how: Rename) -> Result<()> {
         if how != Rename::Replace {
             return Err(Unsupported::Operation("renaming without replacing").into());

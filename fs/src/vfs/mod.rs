@@ -43,6 +43,11 @@ pub trait FileSystem<P: Platform>: Send + Sync {
     /// [`Errno::Busy`] while files are open (referenced) other than by the file system itself; nothing changed.
     fn unmount(&self) -> Result<()>;
 
+    /// The inode that an entry leads to, without a search for its name. Called from inside the `read_dir` that gave the
+    /// entry: the directory's lock keeps the number from being freed. It takes no inode's lock; let go of what it
+    /// returns outside of `read_dir`, for the last handle may have work to do.
+    fn entry(&self, entry: &DirEntry<'_>) -> Result<InodeRef<P>>;
+
     /// Moves the name `old` in directory `old_dir` to `new` in `new_dir` (inode numbers), as renameat2(2) does. After a
     /// crash it has happened as a whole or not at all.
     fn rename(&self, old_dir: u64, old: &[u8], new_dir: u64, new: &[u8], how: Rename) -> Result<()>;

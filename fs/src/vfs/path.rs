@@ -140,6 +140,18 @@ fn enter_mounts<P: Platform, N: Namespace<P>>(space: &N, here: &mut Place<P, N::
     Ok(())
 }
 
+/// Where a walk comes to that finds the directory `place`: the root of what is mounted on it, if something is.
+///
+/// # Errors
+/// The file systems' own.
+pub fn across<P: Platform, N: Namespace<P>>(
+    space: &N,
+    mut place: Place<P, N::Mount>,
+) -> Result<Place<P, N::Mount>> {
+    enter_mounts(space, &mut place)?;
+    Ok(place)
+}
+
 /// What is called `name`, one name and not a path, in the directory `dir`; a link is not followed. For trees: a name
 /// that an image made up can't lead elsewhere.
 ///

@@ -80,6 +80,14 @@ pub(crate) fn child(dir: &Place, name: &[u8]) -> Result<Place, Why> {
     Ok(path::child(&Table::now()?, dir, name)?)
 }
 
+/// Where a walk comes to that finds the directory `place`: as [`path::across`].
+///
+/// # Errors
+/// As [`path::across`].
+pub(crate) fn across(place: Place) -> Result<Place, Why> {
+    Ok(path::across(&Table::now()?, place)?)
+}
+
 /// True if the directory `place` is `dir` or in it.
 ///
 /// # Errors
