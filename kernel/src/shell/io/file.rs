@@ -1,15 +1,15 @@
-//! What is done to the file as a whole: fsync, fdatasync, truncate, stat, statfs.
+//! What is done to the file as a whole: fsync, fdatasync, truncate, stat, statfs, chmod, utimes.
 
 use core::fmt::Write;
 
 use cli::date::DateTime;
 use cli::opts::Opts;
 use fs::platform::Timestamp;
-use fs::vfs::{FileKind, FileSystem};
+use fs::vfs::{FileKind, FileSystem, SetAttr};
 
 use super::super::Shell;
-use super::super::cmd::whole_mode;
-use super::super::command::{Done, complaint};
+use super::super::cmd::{device_number, whole_mode};
+use super::super::command::{Done, Failure, On, complaint};
 use super::Session;
 use super::table::IoCommand;
 use crate::mounts;
@@ -58,13 +58,51 @@ pub(super) const COMMANDS: &[IoCommand] = &[
     IoCommand {
         name: "statfs",
         alias: "",
-        operands: "",
+        operands: "[-s]",
         about: "statistics on the filesystem of the currently open file",
-        spec: "",
+        spec: "s",
         count: 0..=0,
         run: statfs,
     },
+    IoCommand {
+        name: "chmod",
+        alias: "",
+        operands: "-r | -w",
+        about: "change the read/write permissions on the currently open file",
+        spec: "rw",
+        count: 0..=0,
+        run: |session, _, opts| {
+            let mode = match (opts.has('r'), opts.has('w')) {
+                (true, false) => 0o444,
+                (false, true) => 0o664,
+                _ => return Err(complaint("one of -r and -w")),
+            };
+            session.file.set_attr(&SetAttr { mode: Some(mode), ..SetAttr::default() }).map_err(complaint)
+        },
+    },
+    IoCommand {
+        name: "utimes",
+        alias: "",
+        operands: "atime_sec atime_nsec mtime_sec mtime_nsec",
+        about: "Update file times of the current file",
+        spec: "",
+        count: 4..=4,
+        run: utimes,
+    },
 ];
+
+fn utimes(session: &mut Session, _: &mut Shell, opts: &Opts<'_>) -> Done {
+    let time = |at: usize| -> Result<Timestamp, Failure> {
+        let [secs, nanos] = [opts.operands()[at], opts.operands()[at + 1]];
+        let nanos_of = |text: &str| text.parse().ok().filter(|nanos| *nanos < 1_000_000_000);
+        Ok(Timestamp {
+            secs: secs.parse().map_err(|_| "not a number of seconds").on(secs)?,
+            nanos: nanos_of(nanos).ok_or("not a number of nanoseconds below 1000000000").on(nanos)?,
+        })
+    };
+    let (atime, mtime) = (Some(time(0)?), Some(time(2)?));
+    session.file.set_attr(&SetAttr { atime, mtime, ..SetAttr::default() }).map_err(complaint)
+}
 
 fn kind(kind: FileKind) -> &'static str {
     match kind {
@@ -91,6 +129,9 @@ fn stat(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
         for (name, time) in [("atime", attr.atime), ("ctime", attr.ctime), ("mtime", attr.mtime)] {
             writeln!(sh.out, "stat.{name}.tv_sec = {}\nstat.{name}.tv_nsec = {}", time.secs, time.nanos)?;
         }
+        writeln!(sh.out, "stat.rdev_major = {}\nstat.rdev_minor = {}", attr.device.major, attr.device.minor)?;
+        let (major, minor) = mounts::of(&session.file).map_or((0, 0), |mount| device_number(&mount));
+        writeln!(sh.out, "stat.dev_major = {major}\nstat.dev_minor = {minor}")?;
         return Ok(());
     }
     let name = sh.shown(&session.name).into_owned();
@@ -126,5 +167,8 @@ fn statfs(session: &mut Session, sh: &mut Shell, _: &Opts<'_>) -> Done {
     writeln!(sh.out, "fd.path = \"{name}\"")?;
     writeln!(sh.out, "statfs.f_bsize = {}", stat.block_size)?;
     writeln!(sh.out, "statfs.f_blocks = {}\nstatfs.f_bavail = {}", stat.blocks, stat.blocks_available)?;
-    Ok(writeln!(sh.out, "statfs.f_files = {}\nstatfs.f_ffree = {}", stat.inodes, stat.inodes_free)?)
+    writeln!(sh.out, "statfs.f_files = {}\nstatfs.f_ffree = {}", stat.inodes, stat.inodes_free)?;
+    // ST_RDONLY; ST_VALID; ST_NOATIME, for reading changes no times.
+    let flags = u32::from(mount.fs.read_only()) | 0x20 | 0x400;
+    Ok(writeln!(sh.out, "statfs.f_flags = {flags:#x}")?)
 }

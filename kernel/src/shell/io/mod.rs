@@ -12,15 +12,18 @@
 //! | `transfer.rs` | pread, pwrite |
 //! | `maps.rs` | the session's mappings: mmap, munmap |
 //! | `mapping.rs` | what is done to them: mread, mwrite, msync, ptwalk |
-//! | `file.rs` | fsync, fdatasync, truncate, stat, statfs |
-//! | `extents.rs` | fiemap |
+//! | `file.rs` | fsync, fdatasync, truncate, stat, statfs, chmod, utimes |
+//! | `falloc.rs` | falloc, fpunch, fzero, fcollapse, finsert |
+//! | `extents.rs`, `seek.rs` | fiemap, seek |
 //!
 //! References: xfs_io(8), and what xfs_io 6.1 prints.
 
 mod extents;
+mod falloc;
 mod file;
 mod mapping;
 mod maps;
+mod seek;
 mod table;
 mod transfer;
 
@@ -197,7 +200,10 @@ impl Session {
     /// A size or an offset.
     fn number(&self, text: &str) -> Result<u64, Failure> {
         let block_size = mounts::of(&self.file).map_or(PAGE_SIZE, |mount| mount.fs.stat_fs().block_size);
-        size::parse(text, block_size, 512).on(text)
+        let number = size::parse(text, block_size, 512).on(text)?;
+        // Offsets are signed, as in any Unix.
+        i64::try_from(number).map_err(|_| size::SizeError::Overflow).on(text)?;
+        Ok(number)
     }
 
     /// The value of an option, as a number.

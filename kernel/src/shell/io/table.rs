@@ -7,7 +7,7 @@ use cli::opts::Opts;
 
 use super::super::Shell;
 use super::super::command::{Done, On};
-use super::{Session, extents, file, mapping, maps, transfer};
+use super::{Session, extents, falloc, file, mapping, maps, seek, transfer};
 
 /// One of io's commands.
 pub(super) struct IoCommand {
@@ -21,8 +21,16 @@ pub(super) struct IoCommand {
     pub(super) run: fn(&mut Session, &mut Shell, &Opts<'_>) -> Done,
 }
 
-const GROUPS: &[&[IoCommand]] =
-    &[transfer::COMMANDS, maps::COMMANDS, mapping::COMMANDS, file::COMMANDS, extents::COMMANDS, OWN];
+const GROUPS: &[&[IoCommand]] = &[
+    transfer::COMMANDS,
+    maps::COMMANDS,
+    mapping::COMMANDS,
+    file::COMMANDS,
+    falloc::COMMANDS,
+    extents::COMMANDS,
+    seek::COMMANDS,
+    OWN,
+];
 
 const OWN: &[IoCommand] = &[
     IoCommand {
