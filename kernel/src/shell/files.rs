@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
-use fs::vfs::{FileKind, SetAttr};
+use fs::vfs::{FileKind, FileSystem};
 use fs::{Errno, Error};
 
 use super::command::{Done, Failure, On};
@@ -27,6 +27,9 @@ pub(super) struct Slot {
     /// The name, as bytes.
     pub(super) name: Vec<u8>,
 }
+
+/// A name in a directory, and what it leads to.
+pub(super) type Named = (String, Result<Place, Why>);
 
 /// A path, where it begins, and how it is shown.
 #[derive(Clone, Copy)]
@@ -208,6 +211,59 @@ impl Shell {
         Ok(names.iter().map(|name| text::decode(name)).collect())
     }
 
+    /// Up to `most` names in a directory from position `from` on, `.` and `..` left out, with what they lead to: links
+    /// are not followed, mount points are crossed. And the position to go on from, unless that was all.
+    pub(super) fn read_some(
+        &mut self,
+        dir: &Place,
+        mut from: u64,
+        most: usize,
+    ) -> Result<(Vec<Named>, Option<u64>), Why> {
+        let mut found = Vec::new();
+        // Under the directory's lock nothing else is done.
+        dir.file.read_dir(from, &mut |entry| {
+            from = entry.next;
+            if entry.name != b"." && entry.name != b".." {
+                found.push((text::decode(entry.name), dir.mount.fs.entry(&entry)));
+            }
+            if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        let next = (found.len() == most).then_some(from);
+        let across = |file| {
+            let place = Place { file, mount: dir.mount.clone() };
+            if place.is_directory() { mounts::across(place) } else { Ok(place) }
+        };
+        let found = found.into_iter().map(|(name, file)| {
+            if name.is_empty() || name.contains(['/', '\0']) {
+                // An image made it up: in a path it would mean something else.
+                return (name, Err(Why::Other("the image is damaged: this is no name".into())));
+            }
+            (name, file.map_err(Why::from).and_then(across))
+        });
+        Ok((found.collect(), next))
+    }
+
+    /// Calls `f` with all the names in a directory, in the directory's order, as [`read_some`](Self::read_some) finds
+    /// them.
+    pub(super) fn entries(
+        &mut self,
+        dir: &Place,
+        path: &str,
+        mut f: impl FnMut(&mut Self, String, Result<Place, Why>) -> Done,
+    ) -> Done {
+        const SOME: usize = 256;
+        let mut next = Some(0);
+        while let Some(from) = next {
+            self.out.poll()?;
+            let (found, more) = self.read_some(dir, from, SOME).on(path)?;
+            next = more;
+            for (name, place) in found {
+                f(self, name, place)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes all of `bytes` at `offset`.
     pub(super) fn write_all(&self, file: &File, path: &str, mut offset: u64, mut bytes: &[u8]) -> Done {
         while !bytes.is_empty() {
@@ -219,11 +275,5 @@ impl Shell {
             bytes = &bytes[done..];
         }
         Ok(())
-    }
-
-    /// Sets the times of `file` to now.
-    pub(super) fn touch_times(&self, file: &File, path: &str) -> Done {
-        let now = fs::platform::Platform::now(file.platform());
-        file.set_attr(&SetAttr { atime: Some(now), mtime: Some(now), ..SetAttr::default() }).on(path)
     }
 }

@@ -1,30 +1,17 @@
-//! Commands about what is known of a file: stat, touch, truncate.
+//! Commands about a file's times and size: touch, truncate, fallocate.
 
-use core::fmt::Write;
-
-use cli::date::DateTime;
-use cli::mode::Letters;
 use cli::opts::Opts;
-use cli::size::Change;
-use fs::platform::Timestamp;
-use fs::vfs::{FileKind, SetAttr};
+use cli::size::{self, Change};
+use cli::when;
+use fs::platform::{Platform, Timestamp};
+use fs::vfs::{Fallocate, FileKind, SetAttr};
 use fs::{Errno, Error};
 
-use super::super::command::{ANY, Command, Done, On, complaint};
-use super::super::{Shell, text};
-use super::list::whole_mode;
+use super::super::Shell;
+use super::super::command::{ANY, Command, Done, Failure, On, complaint};
 use crate::mounts::Why;
 
 pub(super) const COMMANDS: &[Command] = &[
-    Command {
-        name: "stat",
-        operands: "FILE...",
-        about: "show everything that is known of files",
-        options: &[("-L", "follow links")],
-        spec: "L",
-        count: 1..=ANY,
-        run: |sh, opts| sh.for_each("stat", opts.operands(), |sh, path| stat(sh, path, opts.has('L'))),
-    },
     Command {
         name: "touch",
         operands: "FILE...",
@@ -33,81 +20,102 @@ pub(super) const COMMANDS: &[Command] = &[
             ("-c", "make none"),
             ("-a", "time of the last read only"),
             ("-m", "time of the last change only"),
+            ("-d DATE", "2026-11-22 19:14:55.123456789, or @SECONDS, instead of now"),
+            ("-t STAMP", "[[CC]YY]MMDDhhmm[.ss] instead of now"),
+            ("-r FILE", "that file's times instead of now"),
+            ("-h", "links themselves"),
         ],
-        spec: "cam",
+        spec: "camd:t:r:h",
         count: 1..=ANY,
-        run: |sh, opts| sh.for_each("touch", opts.operands(), |sh, path| touch(sh, path, opts)),
+        run: touch,
     },
     Command {
         name: "truncate",
         operands: "FILE...",
         about: "set files' sizes; make files that are not there",
-        options: &[("-s SIZE", "4096, 4k, +1M (longer by), -512 (shorter by)"), ("-c", "make none")],
-        spec: "s:c",
+        options: &[
+            ("-s SIZE", "4096, 4k, +1M (longer by), -512 (shorter by)"),
+            ("-r FILE", "that file's size"),
+            ("-c", "make none"),
+        ],
+        spec: "s:r:c",
         count: 1..=ANY,
         run: truncate,
     },
+    Command {
+        name: "fallocate",
+        operands: "FILE",
+        about: "give a range of a file blocks, or take them away",
+        options: &[
+            ("-l LEN", "so many bytes"),
+            ("-o OFF", "from that byte on (0)"),
+            ("-n", "the file does not become longer"),
+            ("-p", "punch a hole"),
+            ("-z", "zeros, with blocks"),
+            ("-c", "cut the range out"),
+            ("-i", "put a hole in"),
+        ],
+        spec: "l:o:npzci length=l offset=o keep-size=n punch-hole=p zero-range=z collapse-range=c insert-range=i",
+        count: 1..=1,
+        run: fallocate,
+    },
 ];
 
-/// As stat(1) calls them.
-pub(in super::super) fn kind_name(kind: FileKind, size: u64) -> &'static str {
-    match kind {
-        FileKind::File if size == 0 => "regular empty file",
-        FileKind::File => "regular file",
-        FileKind::Directory => "directory",
-        FileKind::Symlink => "symbolic link",
-        FileKind::CharDevice => "character special file",
-        FileKind::BlockDevice => "block special file",
-        FileKind::Fifo => "fifo",
-        FileKind::Socket => "socket",
-    }
-}
-
-fn stat(sh: &mut Shell, path: &str, follow: bool) -> Done {
-    let place = sh.walk(path, follow).on(path)?;
-    let attr = place.file.attr();
-    let shown = sh.shown(path).into_owned();
-    write!(sh.out, "  File: {shown}")?;
-    if attr.kind == FileKind::Symlink {
-        let target = text::decode(&place.file.read_link().on(path)?);
-        let target = sh.shown(&target).into_owned();
-        write!(sh.out, " -> {target}")?;
-    }
-    let (kind, blocks) = (kind_name(attr.kind, attr.size), attr.blocks);
-    let block_size = fs::vfs::FileSystem::stat_fs(&*place.mount.fs).block_size;
-    writeln!(sh.out, "\n  Size: {:<10}\tBlocks: {blocks:<10} IO Block: {block_size:<6} {kind}", attr.size)?;
-    writeln!(sh.out, "Device: {}\tInode: {:<11} Links: {}", place.mount.device, attr.ino, attr.links)?;
-    let owner = |id: u32| if id == 0 { "root" } else { "UNKNOWN" };
-    let (letters, uid, gid) = (Letters(whole_mode(&attr)), attr.uid, attr.gid);
-    write!(sh.out, "Access: ({:04o}/{letters})  Uid: ({uid:>5}/{:>8})", attr.mode & 0o7777, owner(uid))?;
-    writeln!(sh.out, "   Gid: ({gid:>5}/{:>8})", owner(gid))?;
-    for (what, time) in [("Access", attr.atime), ("Modify", attr.mtime), ("Change", attr.ctime)] {
-        let Timestamp { secs, nanos } = time;
-        writeln!(sh.out, "{what}: {}.{nanos:09} +0000", DateTime::from_epoch(secs))?;
-    }
-    Ok(())
-}
-
-fn touch(sh: &mut Shell, path: &str, opts: &Opts<'_>) -> Done {
-    let file = match sh.walk(path, true) {
-        Ok(place) => place.file,
-        Err(Why::File(Error::Op(Errno::NotFound))) if opts.has('c') => return Ok(()),
-        Err(_) => match sh.open_or_create(path)? {
-            (_, true) => return Ok(()),
-            (file, false) => file,
-        },
+/// Times to set: those of -d, -t or -r.
+fn given_times(sh: &Shell, opts: &Opts<'_>, now: Timestamp) -> Result<(Timestamp, Timestamp), Failure> {
+    let given = opts.options().iter().rev().find(|(option, _)| matches!(option, 'd' | 't' | 'r'));
+    let Some((option, Some(text))) = given else { return Ok((now, now)) };
+    let moment = match option {
+        'd' => when::parse_date(text, (now.secs, now.nanos)).ok_or("invalid date").on(text)?,
+        't' => when::parse_stamp(text, now.secs).ok_or("invalid date").on(text)?,
+        _ => {
+            let attr = sh.walk(text, !opts.has('h')).on(text)?.file.attr();
+            return Ok((attr.atime, attr.mtime));
+        }
     };
-    if opts.has('a') == opts.has('m') {
-        return sh.touch_times(&file, path);
-    }
-    let now = Some(fs::platform::Platform::now(file.platform()));
-    let (atime, mtime) = if opts.has('a') { (now, None) } else { (None, now) };
-    file.set_attr(&SetAttr { atime, mtime, ..SetAttr::default() }).on(path)
+    let time = Timestamp { secs: moment.0, nanos: moment.1 };
+    Ok((time, time))
+}
+
+fn touch(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    let (atime, mtime) = given_times(sh, opts, crate::arch::time::now())?;
+    let is_now = !['d', 't', 'r'].iter().any(|option| opts.has(*option));
+    let both = opts.has('a') == opts.has('m');
+    sh.for_each("touch", opts.operands(), |sh, path| {
+        let (file, new) = match sh.walk(path, !opts.has('h')) {
+            Ok(place) => (place.file, false),
+            Err(Why::File(Error::Op(Errno::NotFound))) if opts.has('c') || opts.has('h') => return Ok(()),
+            Err(_) => sh.open_or_create(path)?,
+        };
+        if is_now && new {
+            return Ok(());
+        }
+        let (atime, mtime) = if is_now {
+            let now = file.platform().now();
+            (now, now)
+        } else {
+            (atime, mtime)
+        };
+        let atime = (both || opts.has('a')).then_some(atime);
+        let mtime = (both || opts.has('m')).then_some(mtime);
+        file.set_attr(&SetAttr { atime, mtime, ..SetAttr::default() }).on(path)
+    })
 }
 
 fn truncate(sh: &mut Shell, opts: &Opts<'_>) -> Done {
-    let size = opts.value('s').ok_or_else(|| complaint("option -s SIZE is missing"))?;
-    let change = Change::parse(size, 4096, 512).on(size)?;
+    let base = opts.value('r').map(|path| Ok::<_, Failure>(sh.find(path)?.file.attr().size)).transpose()?;
+    let change = opts.value('s').map(|size| Change::parse(size, 4096, 512).on(size)).transpose()?;
+    let to = match (base, change) {
+        (None, None) => return Err(complaint("option -s SIZE is missing")),
+        (Some(_), Some(Change::To(_))) => {
+            return Err(complaint("with -r, -s SIZE must be relative: +SIZE or -SIZE"));
+        }
+        (Some(base), None) => Change::To(base),
+        (Some(base), Some(change)) => {
+            Change::To(change.apply(base).ok_or_else(|| complaint(Errno::FileTooBig))?)
+        }
+        (None, Some(change)) => change,
+    };
     sh.for_each("truncate", opts.operands(), |sh, path| {
         if opts.has('c') && matches!(sh.walk(path, true), Err(Why::File(Error::Op(Errno::NotFound)))) {
             return Ok(());
@@ -116,7 +124,44 @@ fn truncate(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         if file.kind() == FileKind::Directory {
             return Err(Errno::IsDirectory).on(path);
         }
-        let size = change.apply(file.attr().size).ok_or(Errno::FileTooBig).on(path)?;
+        let size = to.apply(file.attr().size).ok_or(Errno::FileTooBig).on(path)?;
         file.truncate(size).on(path)
     })
+}
+
+fn fallocate(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    let number = |option| match opts.value(option) {
+        Some(text) => {
+            // `4KiB` is `4K`.
+            let number = size::parse(text.strip_suffix("iB").unwrap_or(text), 0, 0).on(text)?;
+            i64::try_from(number).map_err(|_| Errno::FileTooBig).on(text)?;
+            Ok(Some(number))
+        }
+        None => Ok::<_, Failure>(None),
+    };
+    let offset = number('o')?.unwrap_or(0);
+    let len = number('l')?.ok_or_else(|| complaint("option -l LEN is missing"))?;
+    let keep_size = opts.has('n');
+    let ways = ['p', 'z', 'c', 'i'].map(|way| opts.has(way));
+    let how = match ways {
+        [false, false, false, false] => Fallocate::Allocate { keep_size },
+        [true, false, false, false] => Fallocate::PunchHole,
+        [false, true, false, false] => Fallocate::ZeroRange { keep_size },
+        [false, false, true, false] if !keep_size => Fallocate::CollapseRange,
+        [false, false, false, true] if !keep_size => Fallocate::InsertRange,
+        [false, false, true, false] | [false, false, false, true] => {
+            return Err(complaint("-c and -i change the size: not with -n"));
+        }
+        _ => return Err(complaint("one of -p, -z, -c and -i at most")),
+    };
+    let [path] = opts.operands() else { return Err(complaint("missing operand")) };
+    let file = match how {
+        Fallocate::Allocate { .. } | Fallocate::ZeroRange { .. } => sh.open_or_create(path)?.0,
+        _ => sh.open(path)?,
+    };
+    match file.kind() {
+        FileKind::File => file.fallocate(how, offset, len).on(path),
+        FileKind::Directory => Err(Errno::IsDirectory).on(path),
+        _ => Err("not a regular file").on(path),
+    }
 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
 use cli::opts::Opts;
-use fs::vfs::{FileKind, FileSystem, SetAttr};
+use fs::vfs::{FileKind, FileSystem, Rename, SetAttr, SetXattr};
 use fs::{Errno, Error};
 
 use super::super::command::{ANY, Command, Done, Failure, On, complaint};
@@ -22,10 +22,12 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "copy files; holes stay holes",
         options: &[
             ("-r", "directories with all that is in them"),
-            ("-p", "keep mode, owner and times"),
+            ("-p", "keep mode, owner, times and extended attributes"),
+            ("-a", "as -r -p"),
+            ("-T", "the last operand is a name, even if it is a directory's"),
             ("-f", "ignored"),
         ],
-        spec: "rRapf",
+        spec: "rRapfT",
         count: 1..=ANY,
         run: |sh, opts| to_target(sh, opts, "cp", &|sh, from, to| copy_tree(sh, from, to, opts)),
     },
@@ -33,15 +35,28 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "mv",
         operands: "SOURCE... TARGET",
         about: "rename files, or move them into a directory",
-        options: &[("-n", "replace nothing"), ("-f", "ignored")],
-        spec: "fn",
+        options: &[
+            ("-n", "replace nothing"),
+            ("-T", "the last operand is a name, even if it is a directory's"),
+            ("--exchange", "what has the names changes places"),
+            ("-f", "ignored"),
+        ],
+        spec: "fnT exchange=X no-clobber=n no-target-directory=T",
         count: 1..=ANY,
-        run: |sh, opts| to_target(sh, opts, "mv", &|sh, from, to| rename(sh, from, to, opts.has('n'))),
+        run: |sh, opts| {
+            let how = match (opts.has('X'), opts.has('n')) {
+                (true, true) => return Err(complaint("-n and --exchange exclude each other")),
+                (true, _) => Rename::Exchange,
+                (_, true) => Rename::NoReplace,
+                _ => Rename::Replace,
+            };
+            to_target(sh, opts, "mv", &|sh, from, to| rename(sh, from, to, how))
+        },
     },
 ];
 
 /// Calls `f` with each source and its target, which is in the last operand if that is a directory.
-fn to_target(
+pub(super) fn to_target(
     sh: &mut Shell,
     opts: &Opts<'_>,
     name: &str,
@@ -52,8 +67,11 @@ fn to_target(
         let after = opts.operands().first().copied().unwrap_or_default();
         return Err(complaint(format_args!("missing target after '{after}'")));
     };
+    if opts.has('T') && sources.len() > 1 {
+        return Err(complaint(format_args!("extra operand '{target}'")));
+    }
     let into = match sh.walk(target, true) {
-        Ok(place) => place.is_directory(),
+        Ok(place) => place.is_directory() && !opts.has('T'),
         Err(Why::File(Error::Op(Errno::NotFound))) => false,
         Err(why) => return Err(why).on(target),
     };
@@ -66,13 +84,14 @@ fn to_target(
     })
 }
 
-fn same(a: &Place, b: &Place) -> bool {
+/// True if both are the same file.
+pub(super) fn same(a: &Place, b: &Place) -> bool {
     a.mount == b.mount && a.file.ino() == b.file.ino()
 }
 
 /// Copies a file, or a directory with what is in it.
 fn copy_tree(sh: &mut Shell, from: &str, to: &str, opts: &Opts<'_>) -> Done {
-    let recursive = opts.has('r') || opts.has('R') || opts.has('a');
+    let recursive = recursive(opts);
     let keeps = opts.has('p') || opts.has('a');
     // A link in a tree is not followed: it could lead up and around.
     let source = sh.walk(from, !recursive).on(from)?;
@@ -130,9 +149,28 @@ fn copy_tree(sh: &mut Shell, from: &str, to: &str, opts: &Opts<'_>) -> Done {
 fn copy_one(sh: &mut Shell, source: &Place, from: &str, to: At<'_>, opts: &Opts<'_>) -> Done {
     match source.file.kind() {
         FileKind::File => copy_file(sh, source, from, to, opts),
-        FileKind::Symlink => Err("links cannot be made yet").on(to.shown),
-        _ => Err("special files cannot be made yet").on(to.shown),
+        // As they are, not what is behind them; which is meant only where a tree is copied.
+        kind if recursive(opts) => {
+            let slot = to.slot()?;
+            let attr = source.file.attr();
+            let (dir, name) = (&slot.dir.file, &slot.name[..]);
+            let copy = match kind {
+                FileKind::Symlink => dir.symlink(name, &source.file.read_link().on(from)?),
+                FileKind::CharDevice | FileKind::BlockDevice => {
+                    dir.make_device(name, kind, attr.mode, attr.device)
+                }
+                _ => dir.create(name, kind, attr.mode),
+            };
+            let copy = copy.on(to.shown)?;
+            if opts.has('p') || opts.has('a') { keep(&source.file, &copy, to.shown) } else { Ok(()) }
+        }
+        _ => Err("not a regular file").on(from),
     }
+}
+
+/// True if directories are copied with what is in them.
+fn recursive(opts: &Opts<'_>) -> bool {
+    opts.has('r') || opts.has('R') || opts.has('a')
 }
 
 /// Makes the directory `to` like `from`, if it is not there. What is not `top` is in a directory that was made so.
@@ -211,7 +249,16 @@ fn copy_file(sh: &mut Shell, source: &Place, from: &str, to: At<'_>, opts: &Opts
     Ok(())
 }
 
+/// Gives the copy what the original has: mode, owner, times, extended attributes.
 fn keep(source: &File, target: &File, to: &str) -> Done {
+    let names = match source.list_xattrs() {
+        // Not every file system has them.
+        Err(Error::Unsupported(_)) => Vec::new(),
+        names => names.on(to)?,
+    };
+    for name in names {
+        target.set_xattr(&name, &source.xattr(&name).on(to)?, SetXattr::Any).on(to)?;
+    }
     let attr = source.attr();
     let change = SetAttr {
         mode: Some(attr.mode),
@@ -223,14 +270,14 @@ fn keep(source: &File, target: &File, to: &str) -> Done {
     target.set_attr(&change).on(to)
 }
 
-fn rename(sh: &mut Shell, from: &str, to: &str, keep_existing: bool) -> Done {
+fn rename(sh: &mut Shell, from: &str, to: &str, how: Rename) -> Done {
     let source = sh.walk(from, false).on(from)?;
     if let Ok(target) = sh.walk(to, false) {
         let same_name = |old: Slot, new: Slot| same(&old.dir, &new.dir) && old.name == new.name;
         if same(&source, &target) && same_name(sh.slot(from)?, sh.slot(to)?) {
             return Err(alloc::format!("is the same file as {to}")).on(from);
         }
-        if keep_existing {
+        if how == Rename::NoReplace {
             return Ok(());
         }
     }
@@ -238,7 +285,7 @@ fn rename(sh: &mut Shell, from: &str, to: &str, keep_existing: bool) -> Done {
     drop(source);
     let old = sh.slot(from)?;
     let new = sh.slot(to)?;
-    if to.ends_with('/') && !is_dir {
+    if to.ends_with('/') && !is_dir && how != Rename::Exchange {
         return Err(Errno::NotDirectory).on(to);
     }
     if mounts::covers(&old.dir, &old.name) || mounts::covers(&new.dir, &new.name) {
@@ -251,6 +298,6 @@ fn rename(sh: &mut Shell, from: &str, to: &str, keep_existing: bool) -> Done {
     old.dir
         .mount
         .fs
-        .rename(old_dir, &old.name, new_dir, &new.name, fs::vfs::Rename::Replace)
+        .rename(old_dir, &old.name, new_dir, &new.name, how)
         .map_err(|error| Failure::Complaint(alloc::format!("{from} to {to}: {error}")))
 }

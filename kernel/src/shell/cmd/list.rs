@@ -11,8 +11,7 @@ use fs::vfs::{Attr, FileKind};
 
 use super::super::command::{ANY, Command, Done, Failure, On};
 use super::super::{Shell, text};
-use crate::machine::File;
-use crate::mounts::{self, Place};
+use crate::mounts::{self, Place, Why};
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "ls",
@@ -22,51 +21,66 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         ("-a", "names that start with a dot too"),
         ("-A", "as -a, without . and .."),
         ("-d", "directories themselves, not what is in them"),
+        ("-F", "a character after the name: / directory, @ link, | pipe, = socket, * executable"),
         ("-h", "with -l: sizes with K, M, G"),
         ("-i", "inode numbers"),
-        ("-l", "kind and permissions, links, owner, group, size, time"),
+        ("-l", "kind and permissions, links, owner, group, size or device, time"),
+        ("-n", "as -l"),
         ("-r", "the other way round"),
         ("-R", "directories in directories too"),
         ("-S", "sort by size, largest first"),
         ("-t", "sort by time, newest first"),
         ("-1", "a name per line, as without a terminal"),
     ],
-    spec: "aAdhilrRSt1n",
+    spec: "aAdFhilnrRSt1",
     count: 0..=ANY,
     run: ls,
 }];
 
-/// A directory to be listed. Found by its name in the one above, which a path may be too short for.
+/// A directory to be listed.
 struct Pending {
-    /// None: it was typed.
-    above: Option<Place>,
+    dir: Place,
     path: String,
-    /// Where its name begins in `path`.
-    name: usize,
+    /// It was typed, not found in another.
+    operand: bool,
 }
 
 /// A name to be listed.
 struct Entry {
     name: String,
     attr: Attr,
-    file: Option<File>,
+    /// Where a link leads, for -l.
+    target: Option<String>,
+}
+
+impl Entry {
+    fn new(name: String, place: &Place, opts: &Opts<'_>) -> Result<Self, Why> {
+        let attr = place.file.attr();
+        let shows_target = long(opts) && attr.kind == FileKind::Symlink;
+        let target = if shows_target { Some(text::decode(&place.file.read_link()?)) } else { None };
+        Ok(Self { name, attr, target })
+    }
+}
+
+/// With -l, or -n: there are only numbers anyway.
+fn long(opts: &Opts<'_>) -> bool {
+    opts.has('l') || opts.has('n')
 }
 
 fn ls(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let operands = if opts.operands().is_empty() { &["."] } else { opts.operands() };
     let (mut files, mut dirs) = (Vec::new(), Vec::new());
     // With -l, a link is what is listed; but `ls -l link/` and `ls link` are about what it leads to.
-    let follow = !(opts.has('l') || opts.has('d'));
+    let follow = !(long(opts) || opts.has('d') || opts.has('F'));
     let outcome = sh.for_each("ls", operands, |sh, path| {
         let place = sh
             .walk(path, follow)
             .or_else(|why| if follow { sh.walk(path, false) } else { Err(why) })
             .on(path)?;
         if place.is_directory() && !opts.has('d') {
-            dirs.push(path.to_string());
+            dirs.push((place.file.attr(), Pending { dir: place, path: path.to_string(), operand: true }));
         } else {
-            let attr = place.file.attr();
-            files.push(Entry { name: path.to_string(), attr, file: Some(place.file) });
+            files.push(Entry::new(path.to_string(), &place, opts).on(path)?);
         }
         Ok(())
     });
@@ -75,111 +89,118 @@ fn ls(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         Err(Failure::Said) => true,
         Err(other) => return Err(other),
     };
-    sort(&mut files, opts);
+    sort(&mut files, opts, |entry| (&entry.name, &entry.attr));
     print(sh, &files, opts)?;
     let headed = operands.len() > 1 || opts.has('R');
     let mut first = files.is_empty();
-    if !opts.has('S') && !opts.has('t') {
-        dirs.sort_unstable();
-    }
-    let mut pending: Vec<Pending> =
-        dirs.into_iter().rev().map(|path| Pending { above: None, name: 0, path }).collect();
+    sort(&mut dirs, opts, |(attr, pending)| (&pending.path, attr));
+    let mut pending: Vec<Pending> = dirs.into_iter().rev().map(|(_, pending)| pending).collect();
     // What was listed below an operand: a damaged image can have a directory in several places, or in itself.
     let mut seen = BTreeSet::new();
     let mut failed = some_failed;
-    while let Some(next) = pending.pop() {
-        if next.above.is_none() {
+    while let Some(Pending { dir, path, operand }) = pending.pop() {
+        if operand {
             seen.clear();
         }
         if headed {
             if !core::mem::take(&mut first) {
                 writeln!(sh.out)?;
             }
-            let shown = sh.shown(&next.path).into_owned();
+            let shown = sh.shown(&path).into_owned();
             writeln!(sh.out, "{shown}:")?;
         }
-        let path = next.path.as_str();
-        let mut step = |sh: &mut Shell| {
-            let dir = match &next.above {
-                None => sh.find(path)?,
-                Some(above) => mounts::child(above, &text::encode(&path[next.name..])).on(path)?,
-            };
-            if !seen.insert((dir.mount.id(), dir.file.ino())) {
-                return Err("the image is damaged: this directory is in more than one place").on(path);
-            }
-            let below = list(sh, &dir, path, opts)?;
-            pending.extend(below.into_iter().rev().map(|name| {
-                let path = text::join(path, &name);
-                Pending { above: Some(dir.clone()), name: path.len() - name.len(), path }
-            }));
-            Ok(())
+        let step = if seen.insert((dir.mount.id(), dir.file.ino())) {
+            list(sh, &dir, &path, opts, &mut pending)
+        } else {
+            Err("the image is damaged: this directory is in more than one place").on(&path)
         };
-        match step(sh) {
+        match step {
             Ok(()) => {}
             Err(Failure::Complaint(why)) => {
                 sh.complain("ls", &why);
                 failed = true;
             }
+            Err(Failure::Said) => failed = true,
             Err(other) => return Err(other),
         }
     }
     if failed { Err(Failure::Said) } else { Ok(()) }
 }
 
-/// Lists a directory. With -R, returns the directories in it.
-fn list(sh: &mut Shell, dir: &Place, path: &str, opts: &Opts<'_>) -> Result<Vec<String>, Failure> {
-    let mut names = sh.names(&dir.file, path)?;
+/// Lists a directory. With -R, the directories in it become the next to be listed.
+fn list(sh: &mut Shell, dir: &Place, path: &str, opts: &Opts<'_>, pending: &mut Vec<Pending>) -> Done {
     let all = opts.has('a') || opts.has('A');
-    names.retain(|name| all || !name.starts_with('.'));
     // Inodes are only looked at where something of them is asked for.
-    let cheap = !"lRStidh".chars().any(|option| opts.has(option));
-    if cheap && !opts.has('a') {
+    let cheap = !"lRStidhFn".chars().any(|option| opts.has(option));
+    if cheap {
+        let mut names = sh.names(&dir.file, path)?;
+        names.retain(|name| all || !name.starts_with('.'));
+        if opts.has('a') {
+            names.splice(0..0, [".".to_string(), "..".to_string()]);
+        }
         if opts.has('r') {
             names.reverse();
         }
-        return print_names(sh, &names, opts).map(|()| Vec::new());
+        return print_names(sh, &names, opts);
     }
-    let mut entries = Vec::with_capacity(names.len() + 2);
+    let (mut entries, mut failed) = (Vec::new(), false);
+    let mut below = Vec::new();
     if opts.has('a') {
         for name in [".", ".."] {
-            let file = mounts::walk(Some(dir), name.as_bytes(), true).on(&text::join(path, name))?.file;
-            entries.push(Entry { name: name.to_string(), attr: file.attr(), file: None });
+            let above = mounts::walk(Some(dir), name.as_bytes(), true);
+            let entry = above.and_then(|place| Entry::new(name.to_string(), &place, opts));
+            entries.push((entry.on(&text::join(path, name))?, None));
         }
     }
-    for name in names {
-        sh.out.poll()?;
-        // Through the mount table: a mount point shows what is mounted.
-        let file = match mounts::child(dir, &text::encode(&name)) {
-            Ok(place) => place.file,
+    sh.entries(dir, path, |sh, name, place| {
+        if !all && name.starts_with('.') {
+            return Ok(());
+        }
+        let entry = place.and_then(|place| Ok((Entry::new(name.clone(), &place, opts)?, place)));
+        match entry {
+            Ok((entry, place)) => {
+                let goes_on = opts.has('R') && place.is_directory();
+                entries.push((entry, goes_on.then_some(place)));
+            }
             Err(why) => {
                 sh.complain("ls", &alloc::format!("{}: {why}", text::join(path, &name)));
-                continue;
+                failed = true;
             }
-        };
-        let attr = file.attr();
-        let link = attr.kind == FileKind::Symlink;
-        entries.push(Entry { name, attr, file: link.then_some(file) });
-    }
-    sort(&mut entries, opts);
-    if opts.has('l') {
-        let blocks: u64 = entries.iter().map(|entry| entry.attr.blocks).sum();
+        }
+        Ok(())
+    })?;
+    sort(&mut entries, opts, |(entry, _)| (&entry.name, &entry.attr));
+    if long(opts) {
+        let blocks: u64 = entries.iter().map(|(entry, _)| entry.attr.blocks).sum();
         writeln!(sh.out, "total {}", blocks.div_ceil(2))?;
     }
-    print(sh, &entries, opts)?;
-    let below =
-        |entry: &Entry| entry.attr.kind == FileKind::Directory && entry.name != "." && entry.name != "..";
-    if !opts.has('R') {
-        return Ok(Vec::new());
+    let mut listed = Vec::with_capacity(entries.len());
+    for (entry, place) in entries {
+        if let Some(dir) = place {
+            below.push(Pending { dir, path: text::join(path, &entry.name), operand: false });
+        }
+        listed.push(entry);
     }
-    Ok(entries.into_iter().filter(below).map(|entry| entry.name).collect())
+    print(sh, &listed, opts)?;
+    pending.extend(below.into_iter().rev());
+    if failed { Err(Failure::Said) } else { Ok(()) }
 }
 
-fn sort(entries: &mut [Entry], opts: &Opts<'_>) {
-    if opts.has('S') {
-        entries.sort_by_key(|entry| core::cmp::Reverse(entry.attr.size));
-    } else if opts.has('t') {
-        entries.sort_by_key(|entry| core::cmp::Reverse(entry.attr.mtime));
-    }
+/// By name, size or time; `key` tells the name and the attributes of what is sorted.
+fn sort<T>(entries: &mut [T], opts: &Opts<'_>, key: impl Fn(&T) -> (&String, &Attr)) {
+    entries.sort_unstable_by(|a, b| {
+        let ((a, of_a), (b, of_b)) = (key(a), key(b));
+        let first = if opts.has('S') {
+            of_b.size.cmp(&of_a.size)
+        } else if opts.has('t') {
+            of_b.mtime.cmp(&of_a.mtime)
+        } else {
+            core::cmp::Ordering::Equal
+        };
+        // By bytes, dots first: they are in front of every other name that begins with a dot.
+        let by_name = || text::encode(a).cmp(&text::encode(b));
+        first.then_with(by_name)
+    });
     if opts.has('r') {
         entries.reverse();
     }
@@ -199,42 +220,67 @@ pub(in super::super) fn whole_mode(attr: &Attr) -> u16 {
     kind | attr.mode & 0o7777
 }
 
-fn print(sh: &mut Shell, entries: &[Entry], opts: &Opts<'_>) -> Done {
-    if !opts.has('l') {
-        let names: Vec<String> = entries.iter().map(|entry| entry.name.clone()).collect();
-        if !opts.has('i') {
-            return print_names(sh, &names, opts);
-        }
-        for entry in entries {
-            let shown = sh.shown(&entry.name).into_owned();
-            writeln!(sh.out, "{} {shown}", entry.attr.ino)?;
-        }
-        return Ok(());
+/// The character that -F puts after a name.
+fn mark(attr: &Attr) -> &'static str {
+    match attr.kind {
+        FileKind::Directory => "/",
+        FileKind::Symlink => "@",
+        FileKind::Fifo => "|",
+        FileKind::Socket => "=",
+        FileKind::File if attr.mode & 0o111 != 0 => "*",
+        _ => "",
     }
-    let size =
-        |attr: &Attr| if opts.has('h') { human::short(attr.size).to_string() } else { attr.size.to_string() };
+}
+
+fn digits(n: u64) -> usize {
+    n.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
+
+/// True for what has device numbers.
+pub(super) fn is_device(attr: &Attr) -> bool {
+    matches!(attr.kind, FileKind::CharDevice | FileKind::BlockDevice)
+}
+
+fn print(sh: &mut Shell, entries: &[Entry], opts: &Opts<'_>) -> Done {
     let width = |f: &dyn Fn(&Attr) -> usize| entries.iter().map(|entry| f(&entry.attr)).max().unwrap_or(0);
-    let digits = |n: u64| n.checked_ilog10().map_or(1, |log| log as usize + 1);
+    let inodes = width(&|attr| digits(attr.ino));
+    let marked = |entry: &Entry| if opts.has('F') { mark(&entry.attr) } else { "" };
+    if !long(opts) {
+        let whole = |entry: &Entry| {
+            let (name, mark) = (&entry.name, marked(entry));
+            match opts.has('i') {
+                true => alloc::format!("{:inodes$} {name}{mark}", entry.attr.ino),
+                false => alloc::format!("{name}{mark}"),
+            }
+        };
+        let names: Vec<String> = entries.iter().map(whole).collect();
+        return print_names(sh, &names, opts);
+    }
+    let devices =
+        |f: &dyn Fn(&Attr) -> u32| width(&|attr| if is_device(attr) { digits(f(attr).into()) } else { 0 });
+    let (majors, minors) = (devices(&|attr| attr.device.major), devices(&|attr| attr.device.minor));
+    let size = |attr: &Attr| match (is_device(attr), opts.has('h')) {
+        (true, _) => alloc::format!("{:>majors$}, {:>minors$}", attr.device.major, attr.device.minor),
+        (_, true) => human::short(attr.size).to_string(),
+        _ => attr.size.to_string(),
+    };
     let links = width(&|attr| digits(attr.links.into()));
     let uid = width(&|attr| digits(attr.uid.into()));
     let gid = width(&|attr| digits(attr.gid.into()));
     let sizes = width(&|attr| size(attr).len());
-    let inodes = width(&|attr| digits(attr.ino));
     let now = crate::arch::time::now().secs;
-    for Entry { name, attr, file } in entries {
+    for entry in entries {
+        let Entry { name, attr, target } = entry;
         if opts.has('i') {
             write!(sh.out, "{:inodes$} ", attr.ino)?;
         }
         write!(sh.out, "{} {:links$} ", mode::Letters(whole_mode(attr)), attr.links)?;
         write!(sh.out, "{:<uid$} {:<gid$} {:>sizes$} ", attr.uid, attr.gid, size(attr))?;
         write!(sh.out, "{} {}", date::ls_style(attr.mtime.secs, now), sh_name(sh, name))?;
-        if attr.kind == FileKind::Symlink
-            && let Some(file) = file
-        {
-            let target = text::decode(&file.read_link().on(name)?);
-            write!(sh.out, " -> {}", sh_name(sh, &target))?;
+        match target {
+            Some(target) => writeln!(sh.out, " -> {}", sh_name(sh, target))?,
+            None => writeln!(sh.out, "{}", marked(entry))?,
         }
-        writeln!(sh.out)?;
     }
     Ok(())
 }

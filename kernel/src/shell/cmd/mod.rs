@@ -3,9 +3,15 @@
 //! | file | commands |
 //! |---|---|
 //! | `list.rs` | ls |
-//! | `show.rs` | cat, head, hexdump, sha256sum, wc |
-//! | `attributes.rs` | stat, touch, truncate |
+//! | `find.rs` | find |
+//! | `usage.rs` | du |
+//! | `show.rs` | cat, head, hexdump, sha256sum, wc, cmp |
+//! | `stat.rs` | stat |
+//! | `attributes.rs` | touch, truncate, fallocate |
+//! | `owner.rs` | chmod, chown |
+//! | `xattrs.rs` | getfattr, setfattr |
 //! | `names.rs` | mkdir, rmdir, rm |
+//! | `links.rs` | ln, readlink, mknod, mkfifo |
 //! | `copy.rs` | cp, mv |
 //! | `disk.rs` | df, mount, umount, sync |
 //! | `memory.rs` | mmap, munmap, maps, peek, poke, ptwalk, free |
@@ -18,23 +24,39 @@ mod attributes;
 mod bench;
 mod copy;
 mod disk;
+mod find;
 mod fsx;
+mod links;
 mod list;
 mod machine;
 mod memory;
 mod names;
+mod owner;
 mod shell;
 mod show;
+mod stat;
+mod usage;
+mod xattrs;
 
 use super::command::Command;
 pub(super) use list::whole_mode;
+pub(super) use stat::device_number;
+
+/// Permissions that new files do not get, and that a change which names nobody leaves alone.
+const UMASK: u16 = 0o022;
 
 /// Every group, in the order in which `help` shows them.
 pub(super) const GROUPS: &[(&str, &[Command])] = &[
     ("Files", list::COMMANDS),
+    ("", find::COMMANDS),
+    ("", usage::COMMANDS),
     ("", show::COMMANDS),
+    ("", stat::COMMANDS),
     ("", attributes::COMMANDS),
+    ("", owner::COMMANDS),
+    ("", xattrs::COMMANDS),
     ("", names::COMMANDS),
+    ("", links::COMMANDS),
     ("", copy::COMMANDS),
     ("File systems", disk::COMMANDS),
     ("Mapped files", super::io::COMMANDS),

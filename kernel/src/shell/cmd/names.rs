@@ -1,6 +1,6 @@
 //! Commands that make and remove names: mkdir, rmdir, rm.
 
-use cli::mode::parse_octal;
+use cli::mode::Change;
 use cli::opts::Opts;
 use fs::vfs::FileKind;
 use fs::{Errno, Error};
@@ -16,10 +16,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "mkdir",
         operands: "DIRECTORY...",
         about: "make directories",
-        options: &[
-            ("-p", "those on the way too; fine if it exists"),
-            ("-m MODE", "permissions in octal (755)"),
-        ],
+        options: &[("-p", "those on the way too; fine if it exists"), ("-m MODE", "permissions (755)")],
         spec: "pm:",
         count: 1..=ANY,
         run: mkdir,
@@ -28,10 +25,26 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "rmdir",
         operands: "DIRECTORY...",
         about: "remove empty directories",
-        options: &[],
-        spec: "",
+        options: &[("-p", "those on the way too")],
+        spec: "p",
         count: 1..=ANY,
-        run: |sh, opts| sh.for_each("rmdir", opts.operands(), |sh, path| remove_dir(sh, path)),
+        run: |sh, opts| {
+            sh.for_each("rmdir", opts.operands(), |sh, path| {
+                remove_dir(sh, path)?;
+                let mut path = path.trim_end_matches('/');
+                while opts.has('p')
+                    && let Some((above, _)) = path.rsplit_once('/')
+                {
+                    path = above.trim_end_matches('/');
+                    // The root stays, and so does where we are.
+                    if path.is_empty() || path == "." {
+                        break;
+                    }
+                    remove_dir(sh, path)?;
+                }
+                Ok(())
+            })
+        },
     },
     Command {
         name: "rm",
@@ -45,7 +58,10 @@ pub(super) const COMMANDS: &[Command] = &[
 ];
 
 fn mkdir(sh: &mut Shell, opts: &Opts<'_>) -> Done {
-    let mode = opts.value('m').map_or(Ok(DIR_MODE), |text| parse_octal(text).on(text))?;
+    let mode = match opts.value('m') {
+        Some(text) => Change::parse(text).on(text)?.apply(0o777, true, super::UMASK),
+        None => DIR_MODE,
+    };
     sh.for_each("mkdir", opts.operands(), |sh, path| {
         if !opts.has('p') {
             return make_dir(sh, path, mode);
@@ -83,7 +99,7 @@ fn remove_dir(sh: &Shell, path: &str) -> Done {
 }
 
 /// Removes a name: a directory's or another.
-fn remove(dir: &Place, name: &[u8], is_dir: bool) -> fs::Result<()> {
+pub(super) fn remove(dir: &Place, name: &[u8], is_dir: bool) -> fs::Result<()> {
     if mounts::covers(dir, name) {
         return Err(Errno::Busy.into());
     }

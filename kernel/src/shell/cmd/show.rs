@@ -49,6 +49,15 @@ pub(super) const COMMANDS: &[Command] = &[
         run: hexdump,
     },
     Command {
+        name: "cmp",
+        operands: "FILE1 FILE2",
+        about: "compare two files byte by byte; fails if they differ",
+        options: &[("-s", "say nothing")],
+        spec: "s",
+        count: 2..=2,
+        run: cmp,
+    },
+    Command {
         name: "sha256sum",
         operands: "FILE...",
         about: "print SHA-256 sums",
@@ -67,6 +76,46 @@ pub(super) const COMMANDS: &[Command] = &[
         run: |sh, opts| sh.for_each("wc", opts.operands(), |sh, path| wc(sh, path, opts)),
     },
 ];
+
+/// Compares two files; what differs is said, and fails.
+fn cmp(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    let [a, b] = opts.operands() else { return Err(complaint("missing operand")) };
+    let (first, second) = (sh.open(a)?, sh.open(b)?);
+    let (mut at, mut line, mut ended) = (0u64, 1u64, false);
+    let mut other = alloc::vec![0; super::super::files::BUFFER];
+    let outcome = sh.read_pieces(&first, a, 0, u64::MAX, |sh, bytes| {
+        let mut got = 0;
+        // A read may bring less than there is only at the end.
+        while got < bytes.len() {
+            match second.read_at(at + got as u64, &mut other[got..bytes.len()]).on(b)? {
+                0 => break,
+                more => got += more,
+            }
+        }
+        let same = bytes.iter().zip(&other[..got]).take_while(|(one, two)| one == two).count();
+        line += bytes[..same].iter().filter(|byte| **byte == b'\n').count() as u64;
+        at += same as u64;
+        if same == bytes.len() {
+            return Ok(());
+        }
+        ended = true;
+        if same < got && !opts.has('s') {
+            let (a, b) = (sh.shown(a).into_owned(), sh.shown(b).into_owned());
+            writeln!(sh.out, "{a} {b} differ: byte {}, line {line}", at + 1)?;
+        } else if same == got && !opts.has('s') {
+            return Err(alloc::format!("ends after byte {at}, line {line}")).on(b);
+        }
+        Err(Failure::Said)
+    });
+    outcome?;
+    if !ended && second.attr().size > at {
+        if opts.has('s') {
+            return Err(Failure::Said);
+        }
+        return Err(alloc::format!("ends after byte {at}, line {line}")).on(a);
+    }
+    Ok(())
+}
 
 /// A number that is an option's value.
 pub(super) fn number(opts: &Opts<'_>, option: char) -> Result<Option<u64>, Failure> {
