@@ -1,25 +1,41 @@
 //! Taking blocks from the bitmaps and giving them back.
 //!
+//! Small data is packed into runs of blocks that are broken already, near where it was meant to be; a large file keeps
+//! whole runs to itself while it fills them: see [`runs`](super::runs) and [`place`](super::place).
+//!
+//! CPUs stay out of each other's way: a group whose lock is held is passed over as long as another has room.
+//!
 //! # Locking
 //! Takes one group's mutex at a time; called under an inode's block-map mutex or its inode lock.
 
 use super::Ext2;
 use super::bitmap::Bitmap;
-use super::group::Group;
+use super::group::{Group, GroupState};
 use super::layout::*;
+use super::runs::{Into, RUN, Space};
 use super::truncate::Cut;
 use crate::error::{Corrupt, Errno, Result};
-use crate::platform::Platform;
+use crate::platform::{Platform, User};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
+use core::sync::atomic::Ordering::Relaxed;
 
-/// The fact that a block's bit was set: it belongs to whoever holds this. Published or given back.
+/// The fact that the bits of neighbouring blocks were set: they belong to whoever holds this. Published or given back.
 #[derive(Debug)]
-pub(super) struct Taken(u32);
+pub(super) struct Taken {
+    first: u32,
+    count: u32,
+}
 
 impl Taken {
+    /// The block; of several, the first.
     pub(super) fn block(&self) -> u32 {
-        self.0
+        self.first
+    }
+
+    /// How many they are.
+    pub(super) fn count(&self) -> u32 {
+        self.count
     }
 }
 
@@ -28,58 +44,234 @@ impl<P: Platform> Ext2<P> {
         Bitmap::new(self.byte(group.block_bitmap), group.blocks)
     }
 
-    /// Takes a free block: `goal` or the next one in its group, else one of the group, else one of the groups
-    /// after it.
+    /// What is remembered of a group's blocks, looked at now if it never was. Under the group's lock.
+    #[inline]
+    fn space<'a>(&self, state: &'a mut GroupState, index: u32) -> Result<&'a mut Space> {
+        if state.space.is_none() {
+            state.space = Some(self.new_space(index)?);
+        }
+        state.space.as_mut().ok_or(Errno::NoSpace.into())
+    }
+
+    #[cold]
+    fn new_space(&self, index: u32) -> Result<Space> {
+        let (group, pmem) = (self.group(index)?, self.pmem());
+        let bitmap = self.block_bitmap(&group);
+        let phase = (pmem.frame(0) >> self.sb.block_bits) % u64::from(RUN);
+        let structures_end = group.structures_end().max(self.sb.front_blocks(index));
+        Ok(Space::new(pmem, group, &bitmap, phase as u32, structures_end))
+    }
+
+    /// Takes free blocks out of the count of all, before any bit is looked for: `want` of them, or fewer if only those are
+    /// there for the user.
+    #[inline]
+    fn claim(&self, want: u32) -> Result<u32> {
+        let left = self.free_blocks.fetch_sub(want.into(), Relaxed) - i64::from(want);
+        if left >= i64::from(self.sb.r_blocks_count) { Ok(want) } else { self.claim_last(want, left) }
+    }
+
+    /// As [`claim`](Self::claim), where only reserved blocks would be left.
+    #[cold]
+    fn claim_last(&self, want: u32, left: i64) -> Result<u32> {
+        let User { uid, gid } = self.platform.user();
+        let sb = &self.sb;
+        if uid == 0 || uid == sb.def_resuid.into() || gid != 0 && gid == sb.def_resgid.into() {
+            return Ok(want);
+        }
+        let room = (left + i64::from(want) - i64::from(sb.r_blocks_count)).clamp(0, want.into()) as u32;
+        self.unclaim(want - room);
+        if room == 0 { Err(Errno::NoSpace.into()) } else { Ok(room) }
+    }
+
+    #[inline]
+    fn unclaim(&self, count: u32) {
+        if count > 0 {
+            self.free_blocks.fetch_add(count.into(), Relaxed);
+        }
+    }
+
+    /// Claims up to `want` blocks and lets `take` take them; what it does not take is nobody's claim.
+    #[inline]
+    fn claimed<T>(&self, want: u32, take: impl FnOnce(u32) -> (u32, T)) -> Result<T> {
+        let want = self.claim(want)?;
+        let (taken, result) = take(want);
+        self.unclaim(want - taken);
+        Ok(result)
+    }
+
+    /// Takes a free block for small data: `goal`, or one near it.
     ///
     /// # Errors
     /// [`Errno::NoSpace`]; [`Error::Corrupt`](crate::Error::Corrupt) where a bitmap or descriptor contradicts
     /// itself.
     pub(super) fn take_block(&self, goal: u32) -> Result<Staged<Taken, InFlight>> {
+        self.take_blocks(goal, 1)
+    }
+
+    /// As [`take_block`](Self::take_block), up to `want` neighbouring ones.
+    pub(super) fn take_blocks(&self, goal: u32, want: u32) -> Result<Staged<Taken, InFlight>> {
+        self.claimed(want, |want| {
+            let result = self.take_near(goal, want);
+            (result.as_ref().map_or(0, |taken| taken.fact().count), result)
+        })?
+    }
+
+    #[inline]
+    fn take_near(&self, goal: u32, want: u32) -> Result<Staged<Taken, InFlight>> {
         let first = self.sb.first_data_block;
         let goal = if (first..self.sb.blocks_count).contains(&goal) { goal } else { first };
-        let (first, count) = (self.group_of_block(goal), self.sb.group_count);
-        for step in 0..count {
-            let index = (first + step) % count;
-            if self.pmem().load_u16(self.desc(index) + BG_FREE_BLOCKS_COUNT) == 0 {
+        let (home, count) = (self.group_of_block(goal), self.sb.group_count);
+        // Groups that nobody is busy with; then waiting for those that are; then what others keep for themselves.
+        let mut was_busy = false;
+        for (wait, ways) in
+            [(false, &[Into::Broken, Into::Any][..]), (true, &[Into::Any]), (true, &[Into::Kept])]
+        {
+            if ways == [Into::Any] && !was_busy {
                 continue;
             }
-            let from = if step == 0 { goal - self.sb.group_start(index) } else { 0 };
-            if let Some(taken) = self.take_in_group(index, from)? {
-                self.platform.stats().block_allocated.inc();
-                return Ok(taken);
+            for index in (home..count).chain(0..home) {
+                if self.free_in(index) == 0 {
+                    continue;
+                }
+                let mutex = &self.groups[index as usize];
+                let Some(mut state) = (if wait { Some(mutex.lock()) } else { mutex.try_lock() }) else {
+                    was_busy = true;
+                    continue;
+                };
+                let space = self.space(&mut state, index)?;
+                let from = if index == home { goal - space.group.start } else { 0 };
+                if let Some(taken) = self.take_in(space, from, want, ways)? {
+                    return Ok(taken);
+                }
             }
         }
         Err(Errno::NoSpace.into())
     }
 
+    /// Free blocks of a group, by its descriptor.
     #[inline]
-    fn take_in_group(&self, index: u32, from: u32) -> Result<Option<Staged<Taken, InFlight>>> {
-        let pmem = self.pmem();
-        let group = self.group(index)?;
-        let bitmap = self.block_bitmap(&group);
-        let mut state = self.groups[index as usize].lock();
-        // The count is what e2fsck and we believe: a bit that is clear although it is 0 is left alone.
-        if pmem.load_u16(group.desc + BG_FREE_BLOCKS_COUNT) == 0 {
-            return Ok(None);
-        }
-        let from = from.max(state.first_free_block);
-        let ahead = bitmap.find_clear(pmem, from, group.blocks);
-        let Some(bit) = ahead.or_else(|| bitmap.find_clear(pmem, state.first_free_block, from)) else {
-            return Ok(None);
-        };
-        self.check_not_own(&group, group.start + bit)?;
-        if from == state.first_free_block {
-            state.first_free_block = bit + 1;
-        }
-        self.add_to_count(&group, BG_FREE_BLOCKS_COUNT, -1);
-        Ok(Some(bitmap.set(pmem, bit, Taken(group.start + bit)).flush(pmem)))
+    fn free_in(&self, index: u32) -> u32 {
+        self.pmem().load_u16(self.desc(index) + BG_FREE_BLOCKS_COUNT).into()
     }
 
-    /// Gives back a block that was never published.
+    #[inline]
+    fn take_in(
+        &self,
+        space: &mut Space,
+        from: u32,
+        want: u32,
+        ways: &[Into],
+    ) -> Result<Option<Staged<Taken, InFlight>>> {
+        let pmem = self.pmem();
+        let bitmap = self.block_bitmap(&space.group);
+        // The count is what e2fsck and we believe: a bit that is clear although it is 0 is left alone.
+        let want = want.min(pmem.load_u16(space.group.desc + BG_FREE_BLOCKS_COUNT).into());
+        if want == 0 {
+            return Ok(None);
+        }
+        for &into in ways {
+            if let Some((bit, count)) = space.pick(pmem, &bitmap, from, want, into) {
+                return self.set_bits(space, &bitmap, bit, count).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    #[inline]
+    fn set_bits(
+        &self,
+        space: &mut Space,
+        bitmap: &Bitmap,
+        bit: u32,
+        count: u32,
+    ) -> Result<Staged<Taken, InFlight>> {
+        let pmem = self.pmem();
+        let first = space.group.start + bit;
+        self.check_none_own(space, first, count)?;
+        space.note_taken(bit);
+        self.add_to_count(&space.group, BG_FREE_BLOCKS_COUNT, -(count as i32));
+        self.platform.stats().block_allocated.add(count.into());
+        Ok(bitmap.set(pmem, bit, count, Taken { first, count }).flush(pmem))
+    }
+
+    /// Refuses blocks of a group that hold structures.
+    #[inline]
+    fn check_none_own(&self, space: &Space, first: u32, count: u32) -> Result<()> {
+        if first - space.group.start < space.structures_end {
+            (first..first + count).try_for_each(|block| self.check_not_own(&space.group, block))?;
+        }
+        Ok(())
+    }
+
+    /// Takes `block` and up to `want` in all of those after it in its run, which the caller keeps. `None` if `block` is in
+    /// use.
+    pub(super) fn take_kept(&self, block: u32, want: u32) -> Result<Option<Staged<Taken, InFlight>>> {
+        let index = self.group_of_block(block);
+        self.claimed(want, |want| {
+            let mut state = self.groups[index as usize].lock();
+            let result = self.space(&mut state, index).and_then(|space| {
+                let (pmem, bitmap) = (self.pmem(), self.block_bitmap(&space.group));
+                let bit = block - space.group.start;
+                let want = want.min(self.free_in(index));
+                if want == 0 || bitmap.is_set(pmem, bit) {
+                    return Ok(None);
+                }
+                let count = bitmap.clear_len(pmem, bit, want);
+                self.set_bits(space, &bitmap, bit, count).map(Some)
+            });
+            let taken = result.as_ref().ok().and_then(Option::as_ref);
+            (taken.map_or(0, |taken| taken.fact().count), result)
+        })?
+    }
+
+    /// Keeps a run that is free as a whole for the caller: the one at block `near` if it is, else in its group or one after
+    /// it, those first in which nobody keeps one. Returns its first block.
+    pub(super) fn keep_free_run(&self, near: u32) -> Result<Option<u32>> {
+        let (home, count) = (self.group_of_block(near), self.sb.group_count);
+        for (alone, wait) in [(true, false), (false, false), (false, true)] {
+            for index in (home..count).chain(0..home) {
+                if self.free_in(index) < RUN {
+                    continue;
+                }
+                let mutex = &self.groups[index as usize];
+                let state = if wait { Some(mutex.lock()) } else { mutex.try_lock() };
+                let Some(mut state) = state else { continue };
+                let space = self.space(&mut state, index)?;
+                let prefer = (index == home).then(|| near - space.group.start);
+                if let Some(bit) = space.keep_free(prefer, alone) {
+                    return Ok(Some(space.group.start + bit));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Keeps the run that starts at `first` for the caller, though part of it is taken; false if it is none, or another
+    /// inode keeps it.
+    pub(super) fn keep_run(&self, first: u32) -> Result<bool> {
+        if !(self.sb.first_data_block..self.sb.blocks_count).contains(&first) {
+            return Ok(false);
+        }
+        let index = self.group_of_block(first);
+        let mut state = self.groups[index as usize].lock();
+        let space = self.space(&mut state, index)?;
+        let bit = first - space.group.start;
+        Ok(space.keep(bit))
+    }
+
+    /// The run that starts at `first` is kept no more.
+    pub(super) fn let_go_run(&self, first: u32) {
+        let mut state = self.groups[self.group_of_block(first) as usize].lock();
+        if let Some(space) = &mut state.space {
+            space.let_go(first - space.group.start);
+        }
+    }
+
+    /// Gives back blocks that were never published.
     pub(super) fn give_back(&self, taken: Staged<Taken, InFlight>) {
-        let block = taken.unfenced().0;
-        // It was taken a moment ago, so nothing about it can be wrong.
-        let result = self.clear_bits(block, 1);
+        let Taken { first, count } = taken.unfenced();
+        // They were taken a moment ago, so nothing about them can be wrong.
+        let result = self.clear_bits(first, count);
         let _ = self.noted(result);
     }
 
@@ -104,19 +296,23 @@ impl<P: Platform> Ext2<P> {
     /// Clears the bits of blocks that lie in one group.
     fn clear_bits(&self, first: u32, count: u32) -> Result<()> {
         let pmem = self.pmem();
-        let group = self.group(self.group_of_block(first))?;
-        for block in first..first + count {
-            self.check_not_own(&group, block)?;
+        let index = self.group_of_block(first);
+        let mut state = self.groups[index as usize].lock();
+        let space = self.space(&mut state, index)?;
+        if first < space.group.start {
+            let why = "a block of the file system's own was taken for a file's";
+            return Err(Corrupt::with("group", index.into(), why, first.into()).into());
         }
-        let bit = first - group.start;
-        let mut state = self.groups[group.index as usize].lock();
-        let Some(cleared) = self.block_bitmap(&group).clear(pmem, bit, count) else {
+        self.check_none_own(space, first, count)?;
+        let (bit, bitmap) = (first - space.group.start, self.block_bitmap(&space.group));
+        let Some(cleared) = bitmap.clear(pmem, bit, count) else {
             let why = "a block was freed that is free";
-            return Err(Corrupt::with("block bitmap", group.index.into(), why, first.into()).into());
+            return Err(Corrupt::with("block bitmap", index.into(), why, first.into()).into());
         };
         cleared.flush(pmem).unfenced();
-        state.first_free_block = state.first_free_block.min(bit);
-        self.add_to_count(&group, BG_FREE_BLOCKS_COUNT, count as i32);
+        space.note_freed(pmem, &bitmap, bit, count);
+        self.add_to_count(&space.group, BG_FREE_BLOCKS_COUNT, count as i32);
+        self.free_blocks.fetch_add(count.into(), Relaxed);
         self.platform.stats().block_freed.add(count.into());
         Ok(())
     }

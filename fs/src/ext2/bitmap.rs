@@ -5,6 +5,7 @@
 
 use crate::pmem::Pmem;
 use crate::pmem::state::{Dirty, Staged};
+use core::ops::Range;
 
 /// A bitmap at a byte offset, of which the first `limit` bits count.
 #[derive(Clone, Copy)]
@@ -45,13 +46,51 @@ impl Bitmap {
         None
     }
 
-    /// Sets `bit`, which makes `fact` one.
+    /// How many of the `most` bits from `bit` on, which is clear, are clear.
     #[inline]
-    pub(super) fn set<T>(&self, pmem: &impl Pmem, bit: u32, fact: T) -> Staged<T, Dirty> {
-        debug_assert!(bit < self.limit);
-        let word = self.word(bit);
-        pmem.store_u64(word, pmem.load_u64(word) | 1 << (bit % 64));
-        Staged::stored(fact, word, 8)
+    pub(super) fn clear_len(&self, pmem: &impl Pmem, bit: u32, most: u32) -> u32 {
+        let end = bit.saturating_add(most).min(self.limit);
+        let mut at = bit + 1;
+        while at < end {
+            let set = pmem.load_u64(self.word(at)) & u64::MAX << (at % 64);
+            if set != 0 {
+                return ((at & !63) + set.trailing_zeros()).min(end) - bit;
+            }
+            at = (at & !63) + 64;
+        }
+        end - bit
+    }
+
+    /// True if all bits of `range` are clear.
+    pub(super) fn is_clear(&self, pmem: &impl Pmem, range: Range<u32>) -> bool {
+        let mut words = Self::words(range);
+        words.all(|(bit, mask)| pmem.load_u64(self.word(bit)) & mask == 0)
+    }
+
+    /// The words that hold the bits of `range`: a bit of each, and the mask of those meant.
+    #[inline]
+    fn words(range: Range<u32>) -> impl Iterator<Item = (u32, u64)> {
+        let Range { start: mut bit, end } = range;
+        core::iter::from_fn(move || {
+            (bit < end).then(|| {
+                let next = ((bit & !63) + 64).min(end);
+                let word = (bit, (u64::MAX >> (64 - (next - bit))) << (bit % 64));
+                bit = next;
+                word
+            })
+        })
+    }
+
+    /// Sets `count` bits from `first` on, one at least, which makes `fact` one.
+    #[inline]
+    pub(super) fn set<T>(&self, pmem: &impl Pmem, first: u32, count: u32, fact: T) -> Staged<T, Dirty> {
+        debug_assert!(count > 0 && first + count <= self.limit);
+        for (bit, mask) in Self::words(first..first + count) {
+            let word = self.word(bit);
+            pmem.store_u64(word, pmem.load_u64(word) | mask);
+        }
+        let start = self.word(first);
+        Staged::stored(fact, start, self.word(first + count - 1) + 8 - start)
     }
 
     /// Clears `count` bits from `first` on. `None` if one was clear already or beyond the limit: nothing was
@@ -61,13 +100,9 @@ impl Bitmap {
         if end > self.limit || self.find_clear(pmem, first, end).is_some() {
             return None;
         }
-        let mut bit = first;
-        while bit < end {
-            let next = ((bit & !63) + 64).min(end);
-            let mask = (u64::MAX >> (64 - (next - bit))) << (bit % 64);
+        for (bit, mask) in Self::words(first..end) {
             let word = self.word(bit);
             pmem.store_u64(word, pmem.load_u64(word) & !mask);
-            bit = next;
         }
         let start = self.word(first);
         Some(Staged::stored((), start, self.word(end.saturating_sub(1).max(first)) + 8 - start))
@@ -85,7 +120,7 @@ mod tests {
         let map = Bitmap::new(0, 200);
         for bit in 0..200 {
             assert_eq!(map.find_clear(&ram, 0, 32768), Some(bit));
-            map.set(&ram, bit, ()).unordered();
+            map.set(&ram, bit, 1, ()).unordered();
         }
         assert_eq!(map.find_clear(&ram, 0, 32768), None);
         assert!(map.is_set(&ram, 200));
@@ -95,6 +130,11 @@ mod tests {
         assert_eq!(map.find_clear(&ram, 0, 32768), Some(60));
         assert_eq!(map.find_clear(&ram, 100, 32768), Some(100));
         assert_eq!(map.find_clear(&ram, 0, 60), None);
+        assert_eq!((map.clear_len(&ram, 60, 500), map.clear_len(&ram, 63, 3)), (70, 3));
+        assert!(map.is_clear(&ram, 60..130) && !map.is_clear(&ram, 59..61) && !map.is_clear(&ram, 100..131));
+        map.set(&ram, 64, 64, ()).unordered();
+        assert_eq!((map.clear_len(&ram, 60, 500), map.find_clear(&ram, 64, 200)), (4, Some(128)));
+        map.clear(&ram, 64, 64).unwrap().unordered();
         assert!(map.is_set(&ram, 59) && !map.is_set(&ram, 129) && map.is_set(&ram, 130));
     }
 }

@@ -1,13 +1,13 @@
-//! Which parts of a file lie where: runs of neighbouring blocks, and holes, for fiemap.
+//! Which parts of a file lie where: runs of neighbouring blocks, and holes, for fiemap and lseek.
 //!
 //! What is absent is skipped by whole subtrees, so a sparse file costs what is there.
 
 use super::inode::Inode;
 use super::layout::*;
 use super::map::{DIRECT, LEVELS};
-use crate::error::Result;
+use crate::error::{Errno, Result};
 use crate::platform::Platform;
-use crate::vfs::Extent;
+use crate::vfs::{Extent, Seek};
 use core::ops::ControlFlow;
 
 /// Collects logical blocks into extents and hands them on.
@@ -51,6 +51,31 @@ struct Window {
 }
 
 impl<P: Platform> Inode<P> {
+    /// The first byte from `offset` on that is data, or in a hole, as lseek(2) finds it: blocks are data, whatever they
+    /// hold.
+    pub(super) fn seek_file(&self, offset: u64, what: Seek) -> Result<u64> {
+        self.expect_file()?;
+        let _shared = self.mapping.shared();
+        let (size, bits) = (self.load_size(), self.fs.sb.block_bits);
+        if offset >= size {
+            return Err(Errno::NoSuchAddress.into());
+        }
+        let (first, end) = (offset >> bits, size.div_ceil(self.fs.block_size()));
+        if what == Seek::Data {
+            let found = self.first_block_in(first..end)?;
+            return found.map(|(lblk, _)| (lblk << bits).max(offset)).ok_or(Errno::NoSuchAddress.into());
+        }
+        let mut hole = size;
+        self.walk_extents(first, end, &mut |extent| match extent.place {
+            Some(_) => ControlFlow::Continue(()),
+            None => {
+                hole = extent.offset.max(offset);
+                ControlFlow::Break(())
+            }
+        })?;
+        Ok(hole)
+    }
+
     /// Calls `f` with each run and hole of the logical blocks `start..end`, in order.
     pub(super) fn walk_extents(
         &self,

@@ -3,8 +3,10 @@
 //! # Locking
 //! Reading takes the inode lock shared, writing exclusively.
 
-use super::grow::{Batch, Fill};
+use super::grow::Fill;
 use super::inode::Inode;
+use super::map::Spot;
+use super::place::{Hole, PACKED};
 use super::times::{CTIME, MTIME};
 use crate::error::{Errno, Result};
 use crate::platform::Platform;
@@ -17,15 +19,19 @@ impl<P: Platform> Inode<P> {
         let _shared = self.mapping.shared();
         let size = self.load_size();
         let len = (to.len() as u64).min(size.saturating_sub(offset)) as usize;
+        let block_bits = self.fs.sb.block_bits;
         let mut done = 0;
         while done < len {
             let at = offset + done as u64;
-            let within = at % self.fs.block_size();
-            let count = ((self.fs.block_size() - within) as usize).min(len - done);
+            let within = at & (self.fs.block_size() - 1);
+            let most = (within + (len - done) as u64).div_ceil(self.fs.block_size());
+            let path = self.fs.sb.reach.path(at >> block_bits).ok_or(Errno::FileTooBig)?;
+            let (spot, count) = self.look(&path, most)?;
+            let count = ((count << block_bits) - within).min((len - done) as u64) as usize;
             let piece = &mut to[done..done + count];
-            match self.find(at / self.fs.block_size())? {
-                Some(block) => self.pmem().read(self.fs.byte(block) + within, piece),
-                None => piece.fill(0),
+            match spot {
+                Spot::Block(block) => self.pmem().read(self.fs.byte(block) + within, piece),
+                Spot::Hole { .. } => piece.fill(0),
             }
             done += count;
         }
@@ -38,66 +44,90 @@ impl<P: Platform> Inode<P> {
         if from.is_empty() {
             return Ok(0);
         }
-        if offset >= self.fs.sb.max_file_size() {
+        let max = self.fs.sb.max_file_size();
+        if offset >= max {
             return Err(Errno::FileTooBig.into());
         }
-        let from = &from[..from.len().min((self.fs.sb.max_file_size() - offset) as usize)];
+        let from = &from[..from.len().min((max - offset) as usize)];
         let exclusive = self.mapping.exclusive();
-        let size = self.load_size();
+        let ok = exclusive.alloc_ok();
+        let (size, end) = (self.load_size(), offset + from.len() as u64);
         self.expect_writable_at(offset, size)?;
-        if offset + from.len() as u64 > i32::MAX as u64 {
-            self.fs.need_large_file()?;
+        if end > size {
+            self.prepare_growth(ok, size, offset, end)?;
         }
-        if offset + from.len() as u64 > size {
-            self.trim(size)?;
-        }
-        // 1. Bytes between the old end and the new data may hold anything: zeros.
-        if offset > size {
-            self.zero_gap(size, offset)?;
-        }
-        // 2. Data, and fresh blocks for what was a hole; durable, then published.
-        let mut batch = Batch::new();
-        let (done, outcome) = self.write_pieces(&mut batch, exclusive.alloc_ok(), offset, from);
-        batch.publish(self, exclusive.alloc_ok());
+        // 1. Data, and fresh blocks for what was a hole; durable, then published.
+        let (done, outcome) = self.write_pieces(ok, offset, from, size.max(end));
         // What stopped it is told only if nothing was written; what it says of the image is kept in any case.
         let outcome = self.fs.noted(outcome);
         if done == 0 {
             return outcome.map(|()| 0);
         }
-        // 3. What is in the file is durable: it may become longer.
+        // 2. What is in the file is durable: it may become longer.
         let end = offset + done as u64;
         if end > size {
             self.pmem().fence();
             self.store_size(end)?;
         }
         self.touch(&[MTIME, CTIME], self.fs.platform.now());
-        // 4. All of it is durable, whoever syncs it or does not.
+        // 3. All of it is durable, whoever syncs it or does not.
         self.pmem().fence();
         Ok(done)
     }
 
-    /// Writes block by block. Returns how many bytes were written, and why it stopped before the end.
-    fn write_pieces(
-        &self,
-        batch: &mut Batch,
-        ok: AllocOk<'_>,
-        offset: u64,
-        from: &[u8],
-    ) -> (usize, Result<()>) {
+    /// The file, of `size` bytes, is about to get bytes from `offset` to `end`, beyond its end.
+    #[inline]
+    fn prepare_growth(&self, ok: AllocOk<'_>, size: u64, offset: u64, end: u64) -> Result<()> {
+        if end > i32::MAX as u64 {
+            self.fs.need_large_file()?;
+        }
+        self.trim(size)?;
+        // Bytes between the old end and the new data may hold anything: zeros.
+        if offset > size {
+            self.zero_gap(size, offset)?;
+        }
+        let packed = PACKED << self.fs.sb.block_bits;
+        if size <= packed && packed < end && size > 0 {
+            self.outgrow(ok, size.div_ceil(self.fs.block_size()))?;
+        }
+        Ok(())
+    }
+
+    /// Writes run by run into a file that is, or will be, `size` bytes long. Returns how many bytes were written, and why it
+    /// stopped before the end.
+    #[inline]
+    fn write_pieces(&self, ok: AllocOk<'_>, offset: u64, from: &[u8], size: u64) -> (usize, Result<()>) {
         let mut done = 0;
         while done < from.len() {
-            let at = offset + done as u64;
-            let within = (at % self.fs.block_size()) as usize;
-            let count = (self.fs.block_size() as usize - within).min(from.len() - done);
-            let piece = &from[done..done + count];
-            match batch.add(self, ok, at / self.fs.block_size(), Fill::Bytes(within, piece)) {
-                Ok(Some(block)) => self.pmem().write_nt(self.fs.byte(block) + within as u64, piece),
-                Ok(None) => {}
+            match self.write_piece(ok, offset + done as u64, &from[done..], size) {
+                Ok(count) => done += count,
                 Err(error) => return (done, Err(error)),
             }
-            done += count;
         }
         (done, Ok(()))
+    }
+
+    /// Writes to one run, or hole, of the file: how many bytes of `from` that took.
+    #[inline]
+    fn write_piece(&self, ok: AllocOk<'_>, at: u64, from: &[u8], size: u64) -> Result<usize> {
+        let (block_size, block_bits) = (self.fs.block_size(), self.fs.sb.block_bits);
+        let (lblk, within) = (at >> block_bits, at & (block_size - 1));
+        let most = (within + from.len() as u64).div_ceil(block_size);
+        let path = self.fs.sb.reach.path(lblk).ok_or(Errno::FileTooBig)?;
+        let (spot, count) = self.look(&path, most)?;
+        let bytes = |count: u64| ((count << block_bits) - within).min(from.len() as u64) as usize;
+        Ok(match spot {
+            Spot::Block(block) => {
+                let count = bytes(count);
+                self.pmem().write_nt(self.fs.byte(block) + within, &from[..count]);
+                count
+            }
+            Spot::Hole { slot, level } => {
+                let hole = Hole { lblk, path: &path, slot, level };
+                let end = size.div_ceil(block_size);
+                bytes(self.fill(ok, hole, count, end, Fill::Bytes(within as usize, from))?)
+            }
+        })
     }
 
     /// Zeroes the bytes `size..to` in the block of the last byte, if it has one: in flight. Under the inode

@@ -6,6 +6,7 @@
 
 use super::Ext2;
 use super::layout::*;
+use super::runs::Space;
 use super::superblock::SuperBlock;
 use crate::error::{Corrupt, Result};
 use crate::platform::Platform;
@@ -15,8 +16,8 @@ use core::sync::atomic::Ordering::Relaxed;
 /// What is remembered of a group in DRAM.
 #[derive(Debug, Default)]
 pub(super) struct GroupState {
-    /// No block before this one (counted in the group) is free.
-    pub first_free_block: u32,
+    /// Its blocks; `None` until the first is taken or freed.
+    pub space: Option<Space>,
     /// No inode before this one (counted in the group, from 0) is free.
     pub first_free_inode: u32,
 }
@@ -38,6 +39,20 @@ pub(super) struct Group {
 }
 
 impl Group {
+    /// One without structures.
+    #[cfg(test)]
+    pub(super) fn for_tests(start: u32, blocks: u32) -> Self {
+        let nowhere = u32::MAX;
+        let [block_bitmap, inode_bitmap, inode_table] = [nowhere; 3];
+        Self { index: 0, desc: 0, start, blocks, block_bitmap, inode_bitmap, inode_table, table_blocks: 0 }
+    }
+
+    /// No structure of the group lies from this block (counted in the group) on, those in front of it apart.
+    pub(super) fn structures_end(&self) -> u32 {
+        let ends = [self.block_bitmap + 1, self.inode_bitmap + 1, self.inode_table + self.table_blocks];
+        ends.into_iter().map(|end| end - self.start).max().unwrap_or(self.blocks)
+    }
+
     /// True if `block`, one of the group's, belongs to its bitmaps or inode table.
     #[inline]
     fn is_own(&self, block: u32) -> bool {

@@ -1,12 +1,14 @@
 //! Filling holes: fresh blocks, and their publication in the block map.
 //!
-//! A hole may need indirect blocks too. They and the data block are filled while nothing points to them; one
+//! A hole may need indirect blocks too. They and the data blocks are filled while nothing points to them; one
 //! fence makes all of it durable; then one pointer, in the inode or in an indirect block that is there,
 //! publishes the whole chain:
 //!
 //! ```text
-//! slot (published last) → indirect → indirect → data
+//! slot (published last) → indirect → indirect → data, data, data, …
 //! ```
+//!
+//! Where all indirect blocks are there, each data block is published by its own pointer, side by side.
 //!
 //! # Locking
 //! Under the inode's block-map mutex, which takes part as `&mut Goal`; takes group mutexes.
@@ -15,46 +17,44 @@ use super::alloc::Taken;
 use super::inode::Inode;
 use super::layout::*;
 use super::map::{LEVELS, Path, Spot};
+pub(super) use super::place::Goal;
+use super::place::Hole;
 use crate::error::{Errno, Result};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
-use crate::pmem::state::{Clean, InFlight, Staged, fence_all};
+use crate::pmem::state::{Clean, InFlight, Staged};
 use crate::vfs::AllocOk;
+use core::ops::Range;
 
-/// Where to look for the next block: what the block-map mutex guards.
-#[derive(Debug, Default)]
-pub(super) struct Goal {
-    lblk: u64,
-    /// The block that `lblk` got last; 0 if there was none yet.
-    block: u32,
-}
-
-/// What a fresh data block holds.
+/// What fresh data blocks hold.
 #[derive(Clone, Copy)]
 pub(super) enum Fill<'a> {
     /// Zeros.
     Zeros,
-    /// These bytes from byte `.0` on, zeros around them.
+    /// These bytes, as far as there is room, from byte `.0` on, zeros around them.
     Bytes(usize, &'a [u8]),
 }
 
-/// The fact that a data block and the indirect blocks above it are filled and taken; nothing points to them
+/// The fact that data blocks and the indirect blocks above them are filled and taken; nothing points to them
 /// yet.
 #[derive(Debug)]
 pub(super) struct Chain {
-    /// Where the pointer to it belongs.
+    /// Where the pointers to it belong: `pointers` neighbouring ones.
     slot: u64,
-    /// What the pointer will be.
+    pointers: u32,
+    /// What the first pointer will be; the others follow.
     root: u32,
-    /// The data block.
+    /// The first data block.
     pub data: u32,
     /// Its logical block.
     pub lblk: u64,
-    /// How many blocks they are.
+    /// How many data blocks there are.
+    pub count: u32,
+    /// How many blocks they all are.
     blocks: u32,
 }
 
-/// The fact that the pointer to a chain is stored.
+/// The fact that the pointers to a chain are stored.
 #[derive(Debug)]
 pub(super) struct Published;
 
@@ -71,7 +71,9 @@ impl<P: Platform> Inode<P> {
             Spot::Hole { slot, level } => (slot, level),
         };
         // 2. Take and fill; durable.
-        let chain = self.fresh(&mut goal, lblk, &path, slot, level, Fill::Zeros)?.fence(self.pmem());
+        let end = self.load_size().div_ceil(self.fs.block_size());
+        let hole = Hole { lblk, path: &path, slot, level };
+        let chain = self.fresh_run(&mut goal, hole, 1, end, Fill::Zeros)?.fence(self.pmem());
         // 3. Publish, durably: whoever finds the pointer from here on may sync on another CPU, whose fence would
         //    not wait for it.
         let block = chain.fact().data;
@@ -79,27 +81,51 @@ impl<P: Platform> Inode<P> {
         Ok((block, true))
     }
 
-    /// Where the block of `lblk` had best be, whose pointer at `slot` is empty.
-    #[inline]
-    fn goal(&self, goal: &Goal, lblk: u64, path: &Path, slot: u64, level: usize) -> u32 {
-        if goal.block != 0 && lblk == goal.lblk + 1 {
-            return goal.block + 1;
+    /// Fills the holes among logical blocks `range` with blocks of zeros, in pieces: each is durable, but for its
+    /// pointers, which the caller fences. The file has, or is about to have, `end` blocks.
+    ///
+    /// # Errors
+    /// Those before the one that met it are filled.
+    pub(super) fn fill_holes(&self, ok: AllocOk<'_>, range: Range<u64>, end: u64) -> Result<()> {
+        let mut lblk = range.start;
+        while lblk < range.end {
+            let path = self.fs.sb.reach.path(lblk).ok_or(Errno::FileTooBig)?;
+            lblk += match self.look(&path, range.end - lblk)? {
+                (Spot::Block(_), count) => count,
+                (Spot::Hole { slot, level }, count) => {
+                    self.fill(ok, Hole { lblk, path: &path, slot, level }, count, end, Fill::Zeros)?
+                }
+            };
         }
-        // After the block of the logical block before; else after the indirect block; else in the inode's group.
-        if level == path.depth && path.slots[level] > 0 {
-            let before = self.pmem().load_u32(slot - 4);
-            if before != 0 && before < self.fs.sb.blocks_count {
-                return before + 1;
-            }
-        }
-        if level > 0 {
-            return (slot / self.fs.block_size()) as u32 + 1;
-        }
-        self.fs.sb.group_start(self.fs.group_of_inode(self.ino))
+        Ok(())
     }
 
-    /// Takes and fills the blocks that the hole at `slot`, `level` steps along `path`, needs. On an error
-    /// everything is as it was.
+    /// Fills `hole` and up to `want` logical blocks in all after it, which are holes too, in the same table. Durable, but
+    /// for the pointers, which the caller fences before it lets go of the inode lock. No address space shows the zero
+    /// page any more where there is a block now. Returns how many were filled.
+    #[inline]
+    pub(super) fn fill(
+        &self,
+        ok: AllocOk<'_>,
+        hole: Hole<'_>,
+        want: u64,
+        end: u64,
+        fill: Fill<'_>,
+    ) -> Result<u64> {
+        let count = {
+            let mut goal = self.map_lock.lock();
+            let chain = self.fresh_run(&mut goal, hole, want, end, fill)?.fence(self.pmem());
+            let count = u64::from(chain.fact().count);
+            self.publish(&mut goal, chain).unfenced();
+            count
+        };
+        let unmapped = (hole.lblk..hole.lblk + count).map(|lblk| self.mapping.unmap_zero(ok, lblk)).sum();
+        self.fs.platform.stats().zero_page_unmapped.add(unmapped);
+        Ok(count)
+    }
+
+    /// Takes and fills the block and the indirect blocks that the hole at `slot`, `level` steps along `path`, needs, packed
+    /// among other small data. On an error everything is as it was.
     pub(super) fn fresh(
         &self,
         goal: &mut Goal,
@@ -109,22 +135,64 @@ impl<P: Platform> Inode<P> {
         level: usize,
         fill: Fill<'_>,
     ) -> Result<Staged<Chain, InFlight>> {
-        let (pmem, fs) = (self.pmem(), &self.fs);
-        let above = path.depth - level;
-        let units = (above as u32 + 1) * (self.fs.block_size() / 512) as u32;
-        if pmem.load_u32(self.raw + I_BLOCKS).checked_add(units).is_none() {
+        self.fresh_run(goal, Hole { lblk, path, slot, level }, 1, 0, fill)
+    }
+
+    /// As [`fresh`](Self::fresh), for up to `want` holes in the same table of a file that has, or is about to have, `end`
+    /// blocks.
+    #[inline]
+    fn fresh_run(
+        &self,
+        goal: &mut Goal,
+        hole: Hole<'_>,
+        want: u64,
+        end: u64,
+        fill: Fill<'_>,
+    ) -> Result<Staged<Chain, InFlight>> {
+        let above = hole.path.depth - hole.level;
+        // `i_blocks` has room for all, or at least for one.
+        let room = self.pmem().load_u32(self.raw + I_BLOCKS).leading_zeros() > 0;
+        let want = if room { want.min(u64::from(u32::MAX)) as u32 } else { 1 };
+        let units = (above as u64 + 1) << (self.fs.sb.block_bits - 9);
+        if !room && u64::from(self.pmem().load_u32(self.raw + I_BLOCKS)) + units > u64::from(u32::MAX) {
             return Err(Errno::FileTooBig.into());
         }
+        if above == 0 {
+            let data = self.take_data(goal, hole, want, end)?;
+            let filled = self.fill_data(data.fact(), fill);
+            return Ok(data.join(filled, |taken, ()| Chain {
+                slot: hole.slot,
+                pointers: taken.count(),
+                root: taken.block(),
+                data: taken.block(),
+                lblk: hole.lblk,
+                count: taken.count(),
+                blocks: taken.count(),
+            }));
+        }
+        self.fresh_below(goal, hole, want, end, fill)
+    }
+
+    /// [`fresh_run`](Self::fresh_run) where indirect blocks are needed too.
+    #[inline(never)]
+    fn fresh_below(
+        &self,
+        goal: &mut Goal,
+        hole: Hole<'_>,
+        want: u32,
+        end: u64,
+        fill: Fill<'_>,
+    ) -> Result<Staged<Chain, InFlight>> {
+        let (pmem, fs) = (self.pmem(), &self.fs);
+        let Hole { lblk, path, slot, level } = hole;
+        let above = path.depth - level;
         // 1. Take all that is needed, the indirect blocks first, or nothing.
-        let mut next = self.goal(goal, lblk, path, slot, level);
         let mut tables: [Option<Staged<Taken, InFlight>>; LEVELS] = [const { None }; LEVELS];
         let mut take = || -> Result<_> {
             for table in &mut tables[..above] {
-                let taken = fs.take_block(next)?;
-                next = taken.fact().block() + 1;
-                *table = Some(taken);
+                *table = Some(self.take_table(goal)?);
             }
-            fs.take_block(next)
+            self.take_data(goal, hole, want, end)
         };
         let data = match take() {
             Ok(data) => data,
@@ -134,43 +202,28 @@ impl<P: Platform> Inode<P> {
                 return Err(error);
             }
         };
-        *goal = Goal { lblk, block: data.fact().block() };
-        // 2. Fill the data block past the cache, then hang it below the indirect blocks from the bottom up.
-        let place = self.fs.byte(data.fact().block());
-        let filled = match fill {
-            Fill::Zeros => {
-                pmem.zero_nt(place, self.fs.block_size());
-                Staged::streamed((), place, self.fs.block_size())
-            }
-            Fill::Bytes(at, bytes) => {
-                let (at, end) = (at as u64, (at + bytes.len()) as u64);
-                pmem.write_nt(place + at, bytes);
-                if at > 0 {
-                    pmem.zero_nt(place, at);
-                }
-                if end < self.fs.block_size() {
-                    pmem.zero_nt(place + end, self.fs.block_size() - end);
-                }
-                Staged::streamed((), place, self.fs.block_size())
-            }
-        };
+        // 2. Fill the data blocks past the cache, then hang them below the indirect blocks from the bottom up.
+        let filled = self.fill_data(data.fact(), fill);
         let mut chain = data.join(filled, |taken, ()| Chain {
             slot,
+            pointers: taken.count(),
             root: taken.block(),
             data: taken.block(),
             lblk,
-            blocks: 1,
+            count: taken.count(),
+            blocks: taken.count(),
         });
         for (index, table) in tables.into_iter().enumerate().rev() {
             let Some(table) = table else { continue };
-            let place = self.fs.byte(table.fact().block());
+            let place = fs.byte(table.fact().block());
             let entry = place + u64::from(path.slots[level + index + 1]) * 4;
-            pmem.zero_nt(place, self.fs.block_size());
-            pmem.store_u32(entry, chain.fact().root);
-            pmem.flush(entry, 4);
-            let filled = Staged::streamed((), place, self.fs.block_size());
+            pmem.zero_nt(place, fs.block_size());
+            let &Chain { root, pointers, .. } = chain.fact();
+            self.store_pointers(entry, root, pointers);
+            let filled = Staged::streamed((), place, fs.block_size());
             chain = chain.join(table.join(filled, |taken, ()| taken), |chain, table| Chain {
                 root: table.block(),
+                pointers: 1,
                 blocks: chain.blocks + 1,
                 ..chain
             });
@@ -178,7 +231,39 @@ impl<P: Platform> Inode<P> {
         Ok(chain)
     }
 
-    /// Stores the pointer to a chain that is durable, flushed; and counts its blocks.
+    /// Fills fresh data blocks, past the cache.
+    #[inline]
+    fn fill_data(&self, taken: &Taken, fill: Fill<'_>) -> Staged<(), InFlight> {
+        let pmem = self.pmem();
+        let (place, len) = (self.fs.byte(taken.block()), u64::from(taken.count()) << self.fs.sb.block_bits);
+        match fill {
+            Fill::Zeros => pmem.zero_nt(place, len),
+            Fill::Bytes(at, bytes) => {
+                let bytes = &bytes[..bytes.len().min(len as usize - at)];
+                let (at, end) = (at as u64, (at + bytes.len()) as u64);
+                pmem.write_nt(place + at, bytes);
+                if at > 0 {
+                    pmem.zero_nt(place, at);
+                }
+                if end < len {
+                    pmem.zero_nt(place + end, len - end);
+                }
+            }
+        }
+        Staged::streamed((), place, len)
+    }
+
+    /// Stores `count` pointers from byte offset `slot` on, to `first` and the blocks after it; flushed.
+    #[inline]
+    fn store_pointers(&self, slot: u64, first: u32, count: u32) {
+        let pmem = self.pmem();
+        for index in 0..count {
+            pmem.store_u32(slot + u64::from(index) * 4, first + index);
+        }
+        pmem.flush(slot, u64::from(count) * 4);
+    }
+
+    /// Stores the pointers to a chain that is durable, flushed; and counts its blocks.
     #[inline]
     pub(super) fn publish(
         &self,
@@ -186,76 +271,11 @@ impl<P: Platform> Inode<P> {
         chain: Staged<Chain, Clean>,
     ) -> Staged<Published, InFlight> {
         let (pmem, chain) = (self.pmem(), chain.into_fact());
-        pmem.store_u32(chain.slot, chain.root);
-        let units = pmem
-            .load_u32(self.raw + I_BLOCKS)
-            .saturating_add(chain.blocks * (self.fs.block_size() / 512) as u32);
+        self.store_pointers(chain.slot, chain.root, chain.pointers);
+        let units = chain.blocks << (self.fs.sb.block_bits - 9);
+        let units = pmem.load_u32(self.raw + I_BLOCKS).saturating_add(units);
         pmem.store_u32(self.raw + I_BLOCKS, units);
         pmem.flush(self.raw + I_BLOCKS, 4);
-        Staged::stored(Published, chain.slot, 4).flush(pmem)
-    }
-}
-
-/// How many chains one fence serves.
-const BATCH: usize = 16;
-
-/// Chains waiting for the fence that they share. Each is for another pointer.
-pub(super) struct Batch {
-    chains: [Option<Staged<Chain, InFlight>>; BATCH],
-    len: usize,
-}
-
-impl Batch {
-    pub(super) fn new() -> Self {
-        Self { chains: [const { None }; BATCH], len: 0 }
-    }
-
-    /// Fills the hole at `lblk`, or tells which block is there already.
-    pub(super) fn add<P: Platform>(
-        &mut self,
-        inode: &Inode<P>,
-        ok: AllocOk<'_>,
-        lblk: u64,
-        fill: Fill<'_>,
-    ) -> Result<Option<u32>> {
-        let path = inode.fs.sb.reach.path(lblk).ok_or(Errno::FileTooBig)?;
-        let level = {
-            let mut goal = inode.map_lock.lock();
-            let (slot, level) = match inode.locate(&path)? {
-                Spot::Block(block) => return Ok(Some(block)),
-                Spot::Hole { slot, level } => (slot, level),
-            };
-            self.chains[self.len] = Some(inode.fresh(&mut goal, lblk, &path, slot, level, fill)?);
-            level
-        };
-        self.len += 1;
-        // New indirect blocks must be found by the next logical block's look-up.
-        if self.len == BATCH || level < path.depth {
-            self.publish(inode, ok);
-        }
-        Ok(None)
-    }
-
-    /// One fence, then every pointer, flushed: the caller fences before it lets go of the inode lock. No address
-    /// space shows the zero page any more where there is a block now.
-    pub(super) fn publish<P: Platform>(&mut self, inode: &Inode<P>, ok: AllocOk<'_>) {
-        if self.len == 0 {
-            return;
-        }
-        self.len = 0;
-        let chains = core::mem::replace(&mut self.chains, [const { None }; BATCH]);
-        let chains = fence_all(inode.pmem(), chains);
-        let mut lblks = [None; BATCH];
-        {
-            let mut goal = inode.map_lock.lock();
-            for (chain, lblk) in chains.into_iter().zip(&mut lblks) {
-                if let Some(chain) = chain {
-                    *lblk = Some(chain.fact().lblk);
-                    inode.publish(&mut goal, chain).unfenced();
-                }
-            }
-        }
-        let unmapped = lblks.into_iter().flatten().map(|lblk| inode.mapping.unmap_zero(ok, lblk)).sum();
-        inode.fs.platform.stats().zero_page_unmapped.add(unmapped);
+        Staged::streamed(Published, chain.slot, u64::from(chain.pointers) * 4)
     }
 }

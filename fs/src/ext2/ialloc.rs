@@ -231,7 +231,7 @@ impl<P: Platform> Ext2<P> {
             self.add_to_count(&group, BG_USED_DIRS_COUNT, 1);
         }
         let raw = self.byte(group.inode_table) + u64::from(slot) * u64::from(self.sb.inode_size);
-        Ok(Some(bitmap.set(pmem, slot, TakenInode { ino, raw }).flush(pmem)))
+        Ok(Some(bitmap.set(pmem, slot, 1, TakenInode { ino, raw }).flush(pmem)))
     }
 
     /// Gives back an inode that was never initialised.

@@ -36,6 +36,8 @@ pub struct Inode<P: Platform> {
     pub(super) nameless: Mutex<P, Option<Staged<Nameless, Clean>>>,
     /// Never initialised: its drop does nothing.
     stillborn: AtomicBool,
+    /// There may be blocks beyond `i_size`, allocated ahead (`KEEP_SIZE`): freed when the inode leaves memory.
+    pub(super) beyond: AtomicBool,
 }
 
 /// The kind that `i_mode` tells.
@@ -142,6 +144,7 @@ impl<P: Platform> Inode<P> {
             trimmed: AtomicBool::new(false),
             nameless: Mutex::<P, _>::new(None),
             stillborn: AtomicBool::new(false),
+            beyond: AtomicBool::new(false),
         }
     }
 
@@ -404,10 +407,19 @@ impl<P: Platform> Inode<P> {
         }
         result
     }
+
+    /// Frees what was allocated ahead beyond the end. It is mapped nowhere: mappings end with the file.
+    fn cut_beyond(&self) -> Result<()> {
+        if self.beyond.load(Relaxed) {
+            self.cut(self.load_size().div_ceil(self.fs.block_size()))?;
+            self.pmem().fence();
+        }
+        Ok(())
+    }
 }
 
 /// The last handle is gone: an inode without a name is freed; what was stored to another through mappings and not
-/// synced is flushed, for afterwards nobody knows that it is dirty. Nobody is there to be told if that fails; the error
+/// synced is flushed, for afterwards nobody knows that it is dirty; blocks beyond the end are freed. Nobody is there to be told if that fails; the error
 /// is noted on the file system.
 impl<P: Platform> Drop for Inode<P> {
     fn drop(&mut self) {
@@ -415,10 +427,11 @@ impl<P: Platform> Drop for Inode<P> {
             let result = match self.nameless.get_mut().take() {
                 // An error leaks its blocks and its number, which hurts nobody.
                 Some(nameless) => self.release(nameless),
-                None => self.flush_dirty(),
+                None => self.flush_dirty().and_then(|()| self.cut_beyond()),
             };
             let _ = self.fs.noted(result);
         }
+        self.forget_goal(&mut self.map_lock.lock());
         self.fs.cache.forget(self);
     }
 }

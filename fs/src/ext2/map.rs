@@ -86,6 +86,13 @@ impl Reach {
         blocks
     }
 
+    /// How many pointers there are from the end of `path` to the end of its table, that one included.
+    #[inline]
+    pub(super) fn left_in_table(&self, path: &Path) -> u64 {
+        let len = if path.depth == 0 { DIRECT } else { self.span(1) };
+        len - u64::from(path.slots[path.depth])
+    }
+
     /// The way to `lblk`; `None` beyond what a file may have.
     #[inline]
     pub(super) fn path(&self, lblk: u64) -> Option<Path> {
@@ -158,6 +165,43 @@ impl<P: Platform> Inode<P> {
                 }
             }
         }
+    }
+
+    /// What is at `lblk`, and for how many logical blocks of the `most` from it on the same goes: neighbouring blocks, or
+    /// a hole. Of one table of pointers at a time.
+    #[inline]
+    pub(super) fn look(&self, path: &Path, most: u64) -> Result<(Spot, u64)> {
+        let spot = self.locate(path)?;
+        let most = most.min(self.fs.sb.reach.left_in_table(path));
+        if most == 1 {
+            return Ok((spot, 1));
+        }
+        let mut count = 1;
+        match spot {
+            Spot::Block(block) => {
+                let slot = self.slot(path)?;
+                while count < most && self.pointer(slot + count * 4)? == block + count as u32 {
+                    count += 1;
+                }
+            }
+            Spot::Hole { slot, level } if level == path.depth => {
+                while count < most && self.pmem().load_u32(slot + count * 4) == 0 {
+                    count += 1;
+                }
+            }
+            Spot::Hole { .. } => count = most,
+        }
+        Ok((spot, count))
+    }
+
+    /// Byte offset of the pointer at the end of `path`, whose tables are there.
+    #[inline]
+    pub(super) fn slot(&self, path: &Path) -> Result<u64> {
+        let mut slot = self.raw + I_BLOCK + u64::from(path.slots[0]) * 4;
+        for level in 1..=path.depth {
+            slot = self.fs.byte(self.pointer(slot)?) + u64::from(path.slots[level]) * 4;
+        }
+        Ok(slot)
     }
 
     /// The block of `lblk`; `None` for a hole. A direct block is one load, one behind an indirect block two,

@@ -14,11 +14,13 @@
 //! | [`info`] | what a superblock says, for people |
 //! | `group`, `bitmap` | block groups and their bitmaps, in place |
 //! | `alloc`, `ialloc` | taking and freeing blocks and inodes |
+//! | `runs`, `place` | runs of 512 blocks, and where a file's next block had best be |
 //! | `cache` | which inodes are in memory |
 //! | `inode`, `times` | an inode's fields, in place |
 //! | `map`, `extents` | from a page of a file to its block |
 //! | `grow` | filling holes: fresh blocks and their publication |
 //! | `truncate` | cutting the block map, freeing what was cut |
+//! | `fallocate` | allocating ahead, punching holes, zeroing ranges |
 //! | `file` | reading and writing |
 //! | `dir`, `dirent`, `diredit` | directories: entries found, added, taken out |
 //! | `namei`, `rename` | create, unlink, rmdir; rename |
@@ -63,6 +65,7 @@ mod dir;
 mod diredit;
 mod dirent;
 mod extents;
+mod fallocate;
 pub mod features;
 mod file;
 mod group;
@@ -75,8 +78,10 @@ mod map;
 mod mount;
 mod namei;
 mod ops;
+mod place;
 mod redo;
 mod rename;
+mod runs;
 pub mod superblock;
 #[cfg(test)]
 mod tests;
@@ -93,7 +98,7 @@ use crate::error::{Errno, Error, Result};
 use crate::platform::{Mutex, Platform};
 use ::alloc::boxed::Box;
 use ::alloc::sync::Weak;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::SeqCst};
 
 /// A mounted ext2 file system.
 pub struct Ext2<P: Platform> {
@@ -102,6 +107,8 @@ pub struct Ext2<P: Platform> {
     platform: P,
     sb: SuperBlock,
     groups: Box<[Mutex<P, group::GroupState>]>,
+    /// Free blocks of all groups, less those that somebody is just taking.
+    free_blocks: AtomicI64,
     /// Groups known to have all their own structures in front: see `group::holds_structures`.
     compact: Box<[AtomicBool]>,
     cache: cache::Cache<P>,

@@ -15,7 +15,7 @@ use crate::platform::{Mutex, Platform};
 use crate::pmem::{LINE, Pmem};
 use crate::vfs::StatFs;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::SeqCst};
 
 /// How to mount.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,6 +73,7 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
         reason,
         redo_found: AtomicBool::new(false),
         errors: AtomicBool::new(false),
+        free_blocks: AtomicI64::new(0),
         next_generation: AtomicU32::new(now.wrapping_mul(0x9e37_79b1)),
     });
     // 2. What a crash left to do is done before anything else is read.
@@ -81,6 +82,7 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
     fs.root_inode()?;
     // 4. Say on the image that it is mounted.
     if reason.is_none() {
+        fs.count_free_blocks(at == SUPERBLOCK);
         fs.mark_mounted();
         fs.frozen.store(false, SeqCst);
     }
@@ -123,6 +125,14 @@ impl<P: Platform> Ext2<P> {
             Ok(()) => Ok(root),
             Err(_) => Err(root.corrupt("the root is not a directory", 0)),
         }
+    }
+
+    /// Starts the count of free blocks: what the superblock says if the image is clean (and it was not a copy that was
+    /// read), else what its groups say. After recovery, before anything is taken.
+    fn count_free_blocks(&self, believe: bool) {
+        let believe = believe && self.sb.is_clean();
+        let count = if believe { self.sb.free_blocks_count } else { self.sum_free().0 };
+        self.free_blocks.store(count.into(), SeqCst);
     }
 
     fn store_state(&self, state: u16) {

@@ -133,12 +133,12 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
         self.fs.noted(self.set_size(size))
     }
 
-    fn fallocate(&self, _how: Fallocate, _offset: u64, _len: u64) -> Result<()> {
-        Err(Unsupported::Operation("fallocate").into())
+    fn fallocate(&self, how: Fallocate, offset: u64, len: u64) -> Result<()> {
+        self.fs.noted(self.change_range(how, offset, len))
     }
 
-    fn seek(&self, _offset: u64, _what: Seek) -> Result<u64> {
-        Err(Unsupported::Operation("seeking data").into())
+    fn seek(&self, offset: u64, what: Seek) -> Result<u64> {
+        self.fs.noted(self.seek_file(offset, what))
     }
 
     fn extents(&self, from: u64, f: &mut dyn FnMut(Extent) -> ControlFlow<()>) -> Result<()> {

@@ -21,6 +21,7 @@ use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Staged};
 use crate::vfs::{AllocOk, FileKind};
+use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The fact that pointers were cleared: what they led to can be freed.
@@ -84,6 +85,8 @@ impl<P: Platform> Inode<P> {
             self.store_size(size)
         } else if size < old {
             self.shrink(ok, size)
+        } else if self.beyond.load(Relaxed) {
+            self.cut(size.div_ceil(self.fs.block_size()))
         } else {
             Ok(())
         }
@@ -118,86 +121,86 @@ impl<P: Platform> Inode<P> {
         Ok(())
     }
 
-    /// Frees every block from logical block `first` on, and indirect blocks that become empty.
-    fn cut(&self, first: u64) -> Result<()> {
-        let mut freed = Freed::default();
-        let root = self.raw + I_BLOCK;
-        let mut result = self.cut_table(root, DIRECT, 0, 0, first, &mut freed);
-        for depth in 1..=LEVELS {
-            let slot = root + (DIRECT + depth as u64 - 1) * 4;
-            result = result.and_then(|()| {
-                self.cut_table(slot, 1, self.fs.sb.reach.first_lblk(depth), depth, first, &mut freed)
-            });
-        }
-        let mut goal = self.map_lock.lock();
-        *goal = Default::default();
-        let pmem = self.pmem();
-        let units = freed.total.saturating_mul((self.fs.block_size() / 512) as u32);
-        pmem.store_u32(self.raw + I_BLOCKS, pmem.load_u32(self.raw + I_BLOCKS).saturating_sub(units));
-        pmem.flush(self.raw + I_BLOCKS, 4);
-        if result.is_err() {
-            self.trimmed.store(false, Relaxed);
+    /// Frees every block from logical block `first` on, and indirect blocks that become empty. Under the inode lock, held
+    /// exclusively.
+    pub(super) fn cut(&self, first: u64) -> Result<()> {
+        let result = self.cut_range(first..u64::MAX);
+        match result {
+            Ok(()) => self.beyond.store(false, Relaxed),
+            Err(_) => self.trimmed.store(false, Relaxed),
         }
         result
     }
 
-    /// Cuts the `count` pointers from byte offset `table` on, each with `depth` levels below, the first for
-    /// logical block `base`.
+    /// Frees the blocks of logical blocks `range`, and indirect blocks that become empty. Under the inode lock, held
+    /// exclusively; no address space shows them.
+    pub(super) fn cut_range(&self, range: Range<u64>) -> Result<()> {
+        let mut freed = Freed::default();
+        let root = self.raw + I_BLOCK;
+        let mut result = self.cut_table(root, DIRECT, 0, 0, &range, &mut freed);
+        for depth in 1..=LEVELS {
+            let slot = root + (DIRECT + depth as u64 - 1) * 4;
+            let base = self.fs.sb.reach.first_lblk(depth);
+            result = result.and_then(|()| self.cut_table(slot, 1, base, depth, &range, &mut freed));
+        }
+        self.forget_goal(&mut self.map_lock.lock());
+        let pmem = self.pmem();
+        let units = freed.total.saturating_mul((self.fs.block_size() / 512) as u32);
+        pmem.store_u32(self.raw + I_BLOCKS, pmem.load_u32(self.raw + I_BLOCKS).saturating_sub(units));
+        pmem.flush(self.raw + I_BLOCKS, 4);
+        result
+    }
+
+    /// Cuts those of the `count` pointers from byte offset `table` on, each with `depth` levels below, the first for
+    /// logical block `base`, that lead to blocks of `range`.
     fn cut_table(
         &self,
         table: u64,
         count: u64,
         base: u64,
         depth: usize,
-        first: u64,
+        range: &Range<u64>,
         freed: &mut Freed,
     ) -> Result<()> {
         let pmem = self.pmem();
-        let (each, keep) = (self.fs.sb.reach.span(depth), first.saturating_sub(base));
-        let mut index = keep / each;
-        if index >= count {
-            return Ok(());
-        }
-        // 1. A subtree of which something stays.
-        if !keep.is_multiple_of(each) {
+        let each = self.fs.sb.reach.span(depth);
+        let mut index = range.start.saturating_sub(base) / each;
+        // Pointers before this one lead to nothing behind the range.
+        let whole_end = (range.end.saturating_sub(base) / each).min(count);
+        while index < count && base + index * each < range.end {
             let slot = table + index * 4;
-            let child = self.pointer(slot)?;
-            if child != 0 {
-                self.cut_table(
-                    self.fs.byte(child),
-                    self.fs.sb.pointers(),
-                    base + index * each,
-                    depth - 1,
-                    first,
-                    freed,
-                )?;
-                let is_empty = (0..self.fs.block_size() / 8)
-                    .all(|word| pmem.load_u64(self.fs.byte(child) + word * 8) == 0);
+            if pmem.load_u32(slot) == 0 {
+                index += 1;
+                continue;
+            }
+            // 1. A subtree of which something stays.
+            if index >= whole_end || base + index * each < range.start {
+                let child = self.pointer(slot)?;
+                let (inner, pointers) = (self.fs.byte(child), self.fs.sb.pointers());
+                self.cut_table(inner, pointers, base + index * each, depth - 1, range, freed)?;
+                let is_empty = (0..self.fs.block_size() / 8).all(|word| pmem.load_u64(inner + word * 8) == 0);
                 if is_empty {
                     let cut = self.clear_pointers(slot, 1);
                     freed.add(self, &cut, child)?;
                     freed.flush(self, &cut)?;
                 }
+                index += 1;
+                continue;
             }
-            index += 1;
-        }
-        // 2. What goes as a whole, some pointers at a time: cleared, durable, then freed with all that is
-        //    below.
-        while index < count {
-            let len = (CHUNK as u64).min(count - index);
-            let from = table + index * 4;
+            // 2. What goes as a whole, some pointers at a time: cleared, durable, then freed with all that is
+            //    below.
             let mut blocks = [0; CHUNK];
-            for (at, block) in blocks.iter_mut().enumerate().take(len as usize) {
-                *block = self.pointer(from + at as u64 * 4)?;
+            let mut len = 0;
+            while len < CHUNK && index + (len as u64) < whole_end {
+                blocks[len] = self.pointer(slot + len as u64 * 4)?;
+                len += 1;
             }
-            if blocks.iter().any(|&block| block != 0) {
-                let cut = self.clear_pointers(from, len);
-                for block in blocks.into_iter().filter(|&block| block != 0) {
-                    self.free_tree(block, depth, &cut, freed)?;
-                }
-                freed.flush(self, &cut)?;
+            let cut = self.clear_pointers(slot, len as u64);
+            for &block in blocks[..len].iter().filter(|&&block| block != 0) {
+                self.free_tree(block, depth, &cut, freed)?;
             }
-            index += len;
+            freed.flush(self, &cut)?;
+            index += len as u64;
         }
         Ok(())
     }

@@ -1,0 +1,148 @@
+//! Which bytes of a file have blocks: fallocate(2).
+//!
+//! | kind | after a crash in the middle |
+//! |---|---|
+//! | allocate | some holes are filled with zeros; the size grows last |
+//! | punch a hole | some of it reads as zeros, or is a hole already |
+//! | zero a range | some of it reads as zeros already |
+//!
+//! Blocks beyond the end (`keep_size`) live as long as the inode is in memory: docs/decisions/0007.
+//!
+//! # Locking
+//! Takes the inode lock exclusively; block map and group mutexes below.
+
+use super::inode::Inode;
+use super::layout::{APPEND_FL, IMMUTABLE_FL};
+use super::times::{CTIME, MTIME};
+use crate::error::{Errno, Result, Unsupported};
+use crate::platform::Platform;
+use crate::pmem::Pmem;
+use crate::vfs::{AllocOk, Fallocate};
+use core::ops::Range;
+use core::sync::atomic::Ordering::Relaxed;
+
+impl<P: Platform> Inode<P> {
+    pub(super) fn change_range(&self, how: Fallocate, offset: u64, len: u64) -> Result<()> {
+        self.expect_file()?;
+        self.fs.check_writable()?;
+        // Offsets are signed for whoever asks.
+        let signed = |number: u64| i64::try_from(number).is_ok();
+        if len == 0 || !signed(offset) || !signed(len) {
+            return Err(Errno::Invalid.into());
+        }
+        let range = offset..offset + len;
+        if range.end > self.fs.sb.max_file_size() {
+            return Err(Errno::FileTooBig.into());
+        }
+        let exclusive = self.mapping.exclusive();
+        let appends = matches!(how, Fallocate::Allocate { .. });
+        self.expect_without(if appends { IMMUTABLE_FL } else { IMMUTABLE_FL | APPEND_FL })?;
+        let ok = exclusive.alloc_ok();
+        let size = self.load_size();
+        let result = match how {
+            Fallocate::Allocate { keep_size } => self.allocate_range(ok, range, keep_size),
+            Fallocate::PunchHole => self.punch(ok, range),
+            Fallocate::ZeroRange { keep_size } => self.zero_range(ok, range, keep_size),
+            Fallocate::CollapseRange | Fallocate::InsertRange => {
+                Err(Unsupported::Operation("moving a file's bytes").into())
+            }
+        };
+        // Allocating changes no contents.
+        let times = match how {
+            Fallocate::Allocate { .. } if self.load_size() == size => &[CTIME][..],
+            _ => &[MTIME, CTIME],
+        };
+        if result.is_ok() {
+            self.touch(times, self.fs.platform.now());
+        }
+        self.pmem().fence();
+        result
+    }
+
+    /// Fills the holes of `range` with blocks of zeros; then the file reaches as far, unless it keeps its size.
+    fn allocate_range(&self, ok: AllocOk<'_>, range: Range<u64>, keep_size: bool) -> Result<()> {
+        self.with_blocks(ok, range, keep_size, || Ok(()))
+    }
+
+    /// Makes `range` zeros, with blocks. Holes are filled first: if there is no space for that, nothing was overwritten.
+    fn zero_range(&self, ok: AllocOk<'_>, range: Range<u64>, keep_size: bool) -> Result<()> {
+        self.with_blocks(ok, range.clone(), keep_size, || self.zero_blocks(range))
+    }
+
+    /// Fills the holes of `range`, calls `then`, and lets the file reach as far, unless it keeps its size.
+    fn with_blocks(
+        &self,
+        ok: AllocOk<'_>,
+        range: Range<u64>,
+        keep_size: bool,
+        then: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let block_size = self.fs.block_size();
+        let size = self.load_size();
+        let (lblks, has) =
+            (range.start / block_size..range.end.div_ceil(block_size), size.div_ceil(block_size));
+        if range.end > size {
+            if range.end > i32::MAX as u64 && !keep_size {
+                self.fs.need_large_file()?;
+            }
+            self.trim(size)?;
+        }
+        let had_beyond = self.beyond.load(Relaxed);
+        if lblks.end > has {
+            self.beyond.store(true, Relaxed);
+        }
+        let end = size.max(range.end).div_ceil(block_size);
+        if let Err(error) = self.fill_holes(ok, lblks.clone(), end) {
+            // What was filled in the file stays; what would be beyond its end goes, unless some was there before.
+            if lblks.end > has && !had_beyond {
+                self.pmem().fence();
+                self.cut(has)?;
+            }
+            return Err(error);
+        }
+        then()?;
+        if range.end > size && !keep_size {
+            self.zero_gap(size, range.end)?;
+            self.pmem().fence();
+            self.store_size(range.end)?;
+            self.beyond.store(had_beyond, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Zeroes the bytes of `range` that have blocks: in flight.
+    fn zero_blocks(&self, range: Range<u64>) -> Result<()> {
+        let (block_size, block_bits) = (self.fs.block_size(), self.fs.sb.block_bits);
+        let end = range.end.div_ceil(block_size);
+        let mut lblk = range.start >> block_bits;
+        while let Some((first, block)) = self.first_block_in(lblk..end)? {
+            let path = self.fs.sb.reach.path(first).ok_or(Errno::FileTooBig)?;
+            let (_, count) = self.look(&path, end - first)?;
+            let (from, to) =
+                ((first << block_bits).max(range.start), ((first + count) << block_bits).min(range.end));
+            self.pmem().zero_nt(self.fs.byte(block) + (from - (first << block_bits)), to - from);
+            lblk = first + count;
+        }
+        Ok(())
+    }
+
+    /// Whole blocks of `range` become holes, the rest reads as zeros.
+    fn punch(&self, ok: AllocOk<'_>, range: Range<u64>) -> Result<()> {
+        let block_size = self.fs.block_size();
+        let whole = range.start.div_ceil(block_size)..range.end / block_size;
+        // 1. Parts of blocks; durable.
+        if whole.start > whole.end {
+            self.zero_blocks(range)?;
+            self.pmem().fence();
+            return Ok(());
+        }
+        self.zero_blocks(range.start..whole.start * block_size)?;
+        self.zero_blocks(whole.end * block_size..range.end)?;
+        self.pmem().fence();
+        // 2. No address space shows the others.
+        let gone = self.mapping.unmap(ok, whole.clone());
+        self.fs.platform.stats().mapping_unmapped.add(gone);
+        // 3. Their pointers, durable; then the bitmap's bits.
+        self.cut_range(whole)
+    }
+}

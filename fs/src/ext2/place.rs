@@ -1,0 +1,260 @@
+//! Where a file's next block had best be: small files packed, large ones in runs that one entry can map.
+//!
+//! A file's *window* `w` is its logical blocks `512w..512w + 512`. A window that is, or will be, full gets a
+//! [run](super::runs) of its own, block `i` of the window in block `i` of the run, so that a file written in order is mapped by
+//! entries of 2 MiB from its start. Which windows are that?
+//!
+//! * those that the file's size covers, or the end of what is being written or allocated;
+//! * the first, of a file of more than [`PACKED`] blocks: a file that outgrows those moves into a run;
+//! * the others, of a file that grew into them from the window before.
+//!
+//! Everything else, and all indirect blocks, are packed into runs that are broken already. The run of the window that is
+//! being filled is *kept*: other files stay out of it while there is room elsewhere. It is let go when the window is
+//! full, when the file goes on in another window, and when the inode leaves memory.
+//!
+//! docs/decisions/0008.
+//!
+//! # Locking
+//! Under the inode's block-map mutex, which takes part as `&mut Goal`; takes group mutexes. [`Inode::outgrow`] is called
+//! under the inode lock, held exclusively.
+
+use super::alloc::Taken;
+use super::inode::Inode;
+use super::layout::*;
+use super::map::{Path, Spot};
+use super::runs::RUN;
+use super::truncate::Cut;
+use crate::error::{Errno, Result};
+use crate::platform::Platform;
+use crate::pmem::Pmem;
+use crate::pmem::state::{InFlight, Staged};
+use crate::vfs::AllocOk;
+
+/// A file of this many blocks or fewer is packed with other small ones.
+pub(super) const PACKED: u64 = 16;
+
+/// Where to look for the next block: what the block-map mutex guards.
+#[derive(Debug, Default)]
+pub(super) struct Goal {
+    /// The logical block that was filled last, and its block; 0 if there was none yet.
+    lblk: u64,
+    block: u32,
+    /// The indirect block that was taken last; 0 if there was none yet.
+    table: u32,
+    /// The window that is being filled, and the first block of the run kept for it; 0 if none is.
+    window: u64,
+    run: u32,
+}
+
+/// A hole, and the way to it.
+#[derive(Clone, Copy)]
+pub(super) struct Hole<'a> {
+    pub lblk: u64,
+    pub path: &'a Path,
+    /// Byte offset of the empty pointer.
+    pub slot: u64,
+    /// How far along the way it is.
+    pub level: usize,
+}
+
+impl<P: Platform> Inode<P> {
+    fn home(&self) -> u32 {
+        self.fs.sb.group_start(self.fs.group_of_inode(self.ino))
+    }
+
+    /// The block of the logical block before `hole`, if it has one.
+    #[inline]
+    fn block_before(&self, hole: Hole<'_>) -> Result<Option<u32>> {
+        match hole {
+            Hole { lblk: 0, .. } => Ok(None),
+            Hole { path, level, slot, .. } if level == path.depth && path.slots[level] > 0 => {
+                Ok(Some(self.pointer(slot - 4)?).filter(|&block| block != 0))
+            }
+            Hole { lblk, .. } => self.find(lblk - 1),
+        }
+    }
+
+    /// Takes a block for `hole`, and up to `want` in all of neighbouring ones for those after it. The file has, or is about
+    /// to have, `end` blocks.
+    #[inline]
+    pub(super) fn take_data(
+        &self,
+        goal: &mut Goal,
+        hole: Hole<'_>,
+        want: u32,
+        end: u64,
+    ) -> Result<Staged<Taken, InFlight>> {
+        let run = u64::from(RUN);
+        let (window, at) = (hole.lblk / run, (hole.lblk % run) as u32);
+        let want = want.min(RUN - at);
+        if goal.run != 0 && goal.window != window {
+            self.let_go(goal);
+        }
+        if goal.run == 0 && end > PACKED {
+            self.choose_run(goal, hole, end)?;
+        }
+        let taken = match goal.run {
+            0 => None,
+            // Somebody who was short of space may have been there.
+            first => self.fs.take_kept(first + at, want)?,
+        };
+        let taken = match taken {
+            Some(taken) => taken,
+            None => self.fs.take_blocks(self.near(goal, hole)?, want)?,
+        };
+        let count = taken.fact().count();
+        (goal.lblk, goal.block) = (hole.lblk + u64::from(count) - 1, taken.fact().block() + count - 1);
+        if at + count == RUN {
+            self.let_go(goal);
+        }
+        Ok(taken)
+    }
+
+    /// Where a block of small data had best be.
+    #[inline]
+    fn near(&self, goal: &Goal, hole: Hole<'_>) -> Result<u32> {
+        if goal.block != 0 && hole.lblk == goal.lblk + 1 {
+            return Ok(goal.block + 1);
+        }
+        // After the block of the logical block before; else after the indirect block; else in the inode's group.
+        Ok(match self.block_before(hole)? {
+            Some(before) => before + 1,
+            None if hole.level > 0 => (hole.slot >> self.fs.sb.block_bits) as u32 + 1,
+            None => self.home(),
+        })
+    }
+
+    /// Takes a block for a table of pointers: outside of runs that data will fill.
+    pub(super) fn take_table(&self, goal: &mut Goal) -> Result<Staged<Taken, InFlight>> {
+        let near = if goal.table != 0 { goal.table + 1 } else { self.home() };
+        let taken = self.fs.take_block(near)?;
+        goal.table = taken.fact().block();
+        Ok(taken)
+    }
+
+    /// Keeps the run that belongs to the window of `hole`, if there is one.
+    fn choose_run(&self, goal: &mut Goal, hole: Hole<'_>, end: u64) -> Result<()> {
+        let run = u64::from(RUN);
+        let (window, at) = (hole.lblk / run, (hole.lblk % run) as u32);
+        let before = self.block_before(hole)?;
+        // 1. The window has begun: it goes on where it did, if that is a run.
+        let begun = match before {
+            _ if at == 0 => self.first_block_in(hole.lblk + 1..(hole.lblk + run).min(end))?,
+            Some(before) => Some((hole.lblk - 1, before)),
+            None => self.first_block_in(window * run..((window + 1) * run).min(end))?,
+        };
+        if let Some((lblk, block)) = begun {
+            let first = block.saturating_sub((lblk % run) as u32);
+            if first != 0 && self.fs.keep_run(first)? {
+                (goal.window, goal.run) = (window, first);
+            }
+            return Ok(());
+        }
+        // 2. A fresh one, after the run of the window before.
+        let will_be_full = end >= (window + 1) * run || window == 0 || at == 0 && before.is_some();
+        if will_be_full {
+            let near = before.map_or(self.home(), |before| (before + 1).min(self.fs.sb.blocks_count - 1));
+            if let Some(first) = self.fs.keep_free_run(near)? {
+                (goal.window, goal.run) = (window, first);
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn let_go(&self, goal: &mut Goal) {
+        if goal.run != 0 {
+            self.fs.let_go_run(core::mem::take(&mut goal.run));
+        }
+    }
+
+    /// The block map changes, or the inode leaves memory: what was meant for it is anybody's.
+    pub(super) fn forget_goal(&self, goal: &mut Goal) {
+        self.let_go(goal);
+        *goal = Goal::default();
+    }
+
+    /// The first block that logical blocks `range` have, and which of them has it. Skips what is absent by whole subtrees.
+    pub(super) fn first_block_in(&self, range: core::ops::Range<u64>) -> Result<Option<(u64, u32)>> {
+        let (reach, pmem) = (&self.fs.sb.reach, self.pmem());
+        let mut lblk = range.start;
+        while lblk < range.end {
+            let Some(path) = reach.path(lblk) else { break };
+            match self.locate(&path)? {
+                Spot::Block(block) => return Ok(Some((lblk, block))),
+                Spot::Hole { slot, level } if level == path.depth => {
+                    let left = reach.left_in_table(&path).min(range.end - lblk);
+                    let mut index = 1;
+                    while index < left && pmem.load_u32(slot + index * 4) == 0 {
+                        index += 1;
+                    }
+                    lblk += index;
+                }
+                Spot::Hole { level, .. } => {
+                    let each = reach.span(path.depth - level);
+                    lblk += each - (lblk - reach.first_lblk(path.depth)) % each;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The file, of `blocks` blocks so far, is about to have more than [`PACKED`]: moves them into a run, so that it is mapped
+    /// by large entries from its start. If there is no room, or they have holes, they stay. Durable.
+    pub(super) fn outgrow(&self, ok: AllocOk<'_>, blocks: u64) -> Result<()> {
+        let (pmem, fs) = (self.pmem(), &self.fs);
+        let mut old = [0; PACKED as usize];
+        for (lblk, old) in (0..blocks).zip(&mut old) {
+            match self.find(lblk)? {
+                Some(block) => *old = block,
+                None => return Ok(()),
+            }
+        }
+        let old = &old[..blocks.min(PACKED) as usize];
+        let in_order = old.iter().zip(old[0]..).all(|(&block, expected)| block == expected);
+        if in_order && fs.keep_run(old[0])? {
+            fs.let_go_run(old[0]);
+            return Ok(());
+        }
+        let Some(run) = fs.keep_free_run(old[0])? else { return Ok(()) };
+        let taken = match fs.take_kept(run, old.len() as u32) {
+            Ok(Some(taken)) if taken.fact().count() as usize == old.len() => taken,
+            other => {
+                if let Ok(Some(taken)) = other {
+                    fs.give_back(taken);
+                } else if let Err(error) = other
+                    && error != Errno::NoSpace.into()
+                {
+                    return Err(error);
+                }
+                fs.let_go_run(run);
+                return Ok(());
+            }
+        };
+        // 1. No address space shows the old blocks: nothing is stored to them any more.
+        let gone = self.mapping.unmap(ok, 0..blocks);
+        fs.platform.stats().mapping_unmapped.add(gone);
+        let mut goal = self.map_lock.lock();
+        self.let_go(&mut goal);
+        (goal.window, goal.run) = (0, run);
+        // 2. Copied; durable.
+        for (&from, to) in old.iter().zip(run..) {
+            let mut piece = [0; 512];
+            for at in (0..fs.block_size()).step_by(piece.len()) {
+                pmem.read(fs.byte(from) + at, &mut piece);
+                pmem.write_nt(fs.byte(to) + at, &piece);
+            }
+        }
+        let copied = taken.fence(pmem);
+        // 3. Each pointer is replaced; durable.
+        let first = copied.into_fact().block();
+        for (lblk, to) in (0..blocks).zip(first..) {
+            let slot = self.slot(&fs.sb.reach.path(lblk).ok_or(Errno::FileTooBig)?)?;
+            pmem.store_u32(slot, to);
+            pmem.flush(slot, 4);
+        }
+        let cut = Staged::stored(Cut, self.raw + I_BLOCK, 4).flush(pmem).fence(pmem);
+        // 4. Nothing leads to the old ones.
+        old.iter().try_for_each(|&block| fs.free_run(&cut, block, 1))
+    }
+}
