@@ -5,6 +5,7 @@
 //! | allocate | some holes are filled with zeros; the size grows last |
 //! | punch a hole | some of it reads as zeros, or is a hole already |
 //! | zero a range | some of it reads as zeros already |
+//! | collapse, insert | the file as it was, or as it is to be: see [`shift`](super::shift) |
 //!
 //! Blocks beyond the end (`keep_size`) live as long as the inode is in memory: docs/decisions/0007.
 //!
@@ -14,7 +15,7 @@
 use super::inode::Inode;
 use super::layout::{APPEND_FL, IMMUTABLE_FL};
 use super::times::{CTIME, MTIME};
-use crate::error::{Errno, Result, Unsupported};
+use crate::error::{Errno, Result};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::{AllocOk, Fallocate};
@@ -43,9 +44,8 @@ impl<P: Platform> Inode<P> {
             Fallocate::Allocate { keep_size } => self.allocate_range(ok, range, keep_size),
             Fallocate::PunchHole => self.punch(ok, range),
             Fallocate::ZeroRange { keep_size } => self.zero_range(ok, range, keep_size),
-            Fallocate::CollapseRange | Fallocate::InsertRange => {
-                Err(Unsupported::Operation("moving a file's bytes").into())
-            }
+            Fallocate::CollapseRange => self.collapse(ok, range, size),
+            Fallocate::InsertRange => self.insert(ok, range, size),
         };
         // Allocating changes no contents.
         let times = match how {

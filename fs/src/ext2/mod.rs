@@ -20,7 +20,7 @@
 //! | `map`, `extents` | from a page of a file to its block |
 //! | `grow` | filling holes: fresh blocks and their publication |
 //! | `truncate` | cutting the block map, freeing what was cut |
-//! | `fallocate` | allocating ahead, punching holes, zeroing ranges |
+//! | `fallocate`, `shift` | allocating ahead, punching holes, zeroing ranges; taking ranges out, putting holes in |
 //! | `file` | reading and writing |
 //! | `dir`, `dirent`, `diredit` | directories: entries found, added, taken out |
 //! | `namei`, `rename` | create, unlink, rmdir; rename |
@@ -82,6 +82,7 @@ mod place;
 mod redo;
 mod rename;
 mod runs;
+mod shift;
 pub mod superblock;
 #[cfg(test)]
 mod tests;

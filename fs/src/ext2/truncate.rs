@@ -33,14 +33,19 @@ const CHUNK: usize = 64;
 
 /// Collects neighbouring blocks, to free them together. They are counted off the inode at the end.
 #[derive(Default)]
-struct Freed {
+pub(super) struct Freed {
     first: u32,
     count: u32,
     total: u32,
 }
 
 impl Freed {
-    fn add<P: Platform>(&mut self, inode: &Inode<P>, cut: &Staged<Cut, Clean>, block: u32) -> Result<()> {
+    pub(super) fn add<P: Platform>(
+        &mut self,
+        inode: &Inode<P>,
+        cut: &Staged<Cut, Clean>,
+        block: u32,
+    ) -> Result<()> {
         if self.count > 0 && block == self.first + self.count {
             self.count += 1;
             return Ok(());
@@ -51,7 +56,7 @@ impl Freed {
     }
 
     /// Frees what is collected. Each chunk's blocks are freed before the evidence for them goes.
-    fn flush<P: Platform>(&mut self, inode: &Inode<P>, cut: &Staged<Cut, Clean>) -> Result<()> {
+    pub(super) fn flush<P: Platform>(&mut self, inode: &Inode<P>, cut: &Staged<Cut, Clean>) -> Result<()> {
         let count = core::mem::take(&mut self.count);
         if count > 0 {
             inode.fs.free_run(cut, self.first, count)?;
