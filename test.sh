@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs everything that must pass.
 #
-#   ./test.sh                all of it: set-up, format, lints, host tests, both images, the tests in QEMU
+#   ./test.sh                all of it: set-up, format, lints, host tests, both images, a minute of fuzzing, the tests in
+#                            QEMU
 #   ./test.sh --fast         only the host tests
 #   ./test.sh [--fast] NAME  only tests whose names contain NAME, and no lints
 #
@@ -20,7 +21,7 @@ fast=no names=()
 for argument in "$@"; do
     case $argument in
     --fast) fast=yes ;;
-    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
+    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
     -*) die "$argument" "unknown option (--help tells)" ;;
     *) names+=("$argument") ;;
     esac
@@ -69,6 +70,16 @@ lints() {
     fi
 }
 
+fuzzing() {
+    local status=0
+    "$root/scripts/fuzz.sh" --build || status=$?
+    if ((status == 125)); then
+        skip "fuzzing" "it could not be set up (see above)"
+    else
+        step "fuzzing" "$root/scripts/fuzz.sh" 60
+    fi
+}
+
 cd -- "$root"
 if [[ $fast == yes ]]; then needs=(build); else needs=(qemu uefi build); fi
 printf '== set-up: %s\n' "${needs[*]}"
@@ -82,6 +93,7 @@ if [[ $fast == no ]]; then
     step "BIOS image" image bios
     step "UEFI image" image uefi
     # Two machines at a time, each with two processors: more only makes time-outs.
+    if ((${#names[@]} == 0)); then fuzzing; fi
     step "tests in QEMU" cargo test --locked -p tests -- --test-threads=2 "${names[@]}"
 fi
 

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Set-up: finds what this machine lacks and installs it. Sourced by qemu-run.sh, test.sh and scripts/build.sh.
 #
-#   setup qemu build uefi lint      install what is missing for these purposes; choose the Rust toolchain
+#   setup qemu build uefi lint fuzz install what is missing for these purposes; choose the Rust toolchain
 #   say WHAT [WHY]                  one line on stderr, in the calling script's name
 #   die WHAT WHY                    the same, then exit 125: "could not build or start"
 #
@@ -43,6 +43,8 @@ setup() {
             have cc || packages+=(gcc libc6-dev)
             [[ $toolchain != debian ]] || missing_debian_rust
             ;;
+        # libFuzzer is C++.
+        fuzz) have c++ || packages+=(g++) ;;
         lint)
             if [[ $toolchain == debian ]]; then
                 [[ -x /usr/bin/cargo-fmt ]] || packages+=(rustfmt-web)

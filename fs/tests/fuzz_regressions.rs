@@ -1,0 +1,113 @@
+//! What the fuzzer found stays fixed, and a short random run of what it runs: without libFuzzer, on stable Rust.
+//!
+//! A finding is a file in fs/tests/regressions: docs/fuzzing.md tells how it gets there.
+
+use fuzz_exec::input::{Input, Mount, Op};
+use fuzz_exec::meter::Meter;
+use fuzz_exec::{mutate, run, run_to_image};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+#[global_allocator]
+static GLOBAL: Meter = Meter;
+
+fn findings() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/regressions");
+    let entries = std::fs::read_dir(folder).expect("the folder of findings");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a finding").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "bin"));
+    paths.sort();
+    paths
+}
+
+/// What an input does wrong.
+fn complaint<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+    // Told once, in the test's own words, and without a backtrace each.
+    std::panic::set_hook(Box::new(|_| ()));
+    let result = catch_unwind(AssertUnwindSafe(f)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
+    });
+    let _ = std::panic::take_hook();
+    result
+}
+
+#[test]
+fn findings_stay_fixed() {
+    let mut bad = Vec::new();
+    for path in findings() {
+        let data = std::fs::read(&path).expect("a finding");
+        if let Err(what) = complaint(|| run(&data)) {
+            bad.push(format!("{}: {what}\n{}", path.display(), Input::decode(&data)));
+        }
+    }
+    assert!(bad.is_empty(), "{} findings are back:\n{}", bad.len(), bad.join("\n"));
+}
+
+/// Seeds of the random run; DAXIOM_FUZZ_SEEDS=FROM..TO takes others.
+fn seeds() -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var("DAXIOM_FUZZ_SEEDS") else { return 0..1500 };
+    let (from, to) = text.split_once("..").expect("DAXIOM_FUZZ_SEEDS=FROM..TO");
+    from.parse().expect("a number")..to.parse().expect("a number")
+}
+
+#[test]
+fn random_inputs_find_nothing() {
+    let (mut mounted, mut worked, mut tried, mut bad) = (0, 0, 0, Vec::new());
+    for seed in seeds() {
+        let input = mutate::generate(seed);
+        match complaint(|| run(&input.encode())) {
+            Ok(report) => {
+                mounted += u32::from(report.mounted);
+                worked += report.worked;
+                tried += report.tried;
+            }
+            Err(what) => bad.push(format!("seed {seed}: {what}\n{input}")),
+        }
+    }
+    assert!(bad.is_empty(), "{} of {:?}:\n{}", bad.len(), seeds(), bad[..bad.len().min(5)].join("\n"));
+    println!("{mounted} mounted, {tried} operations tried, {worked} results good");
+    // If hardly anything worked, finding nothing would mean little.
+    assert!(u64::from(mounted) * 2 > seeds().count() as u64 && worked > tried, "{mounted} {tried} {worked}");
+}
+
+/// True where only a repair at mount could make the image sound.
+fn needs_repair(input: &Input) -> bool {
+    let crashes = |op: &Op| fuzz_exec::session::name(op.code).starts_with("crash");
+    !fuzz_exec::images::is_clean(input.image)
+        || matches!(input.mount, Mount::Copy(_))
+        || input.ops.iter().any(crashes)
+}
+
+#[test]
+fn what_undamaged_images_become_is_sound() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzzed-{}", std::process::id()));
+    let (mut judged, mut bad) = (0, Vec::new());
+    for seed in seeds() {
+        let input = mutate::generate(seed);
+        if !input.patches.is_empty() || needs_repair(&input) {
+            continue;
+        }
+        // What goes wrong before the end is the other test's.
+        let Ok((report, image)) = complaint(|| run_to_image(&input.encode())) else { continue };
+        if !report.unmounted || report.worked == 0 || judged == 60 {
+            continue;
+        }
+        judged += 1;
+        std::fs::write(&path, image).expect("an image file");
+        let output = Command::new("e2fsck")
+            .env("PATH", std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin")
+            .env("E2FSCK_TIME", "1893456000")
+            .arg("-fn")
+            .arg(&path)
+            .output()
+            .expect("e2fsck: install it with `apt-get install e2fsprogs`");
+        if !output.status.success() {
+            bad.push(format!("seed {seed}: {}\n{input}", String::from_utf8_lossy(&output.stdout)));
+        }
+    }
+    let _ = std::fs::remove_file(&path);
+    assert!(bad.is_empty(), "{} of {judged}:\n{}", bad.len(), bad[..bad.len().min(5)].join("\n"));
+    assert!(judged > 20, "{judged} judged");
+}
