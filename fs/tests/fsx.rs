@@ -267,6 +267,9 @@ impl Target for Broken {
     fn end(&mut self) -> Done<u64> {
         self.inner.end()
     }
+    fn hole(&mut self, from: u64) -> Done<Option<(u64, u64)>> {
+        self.inner.hole(from)
+    }
     fn fsync(&mut self) -> Done {
         self.inner.fsync()
     }

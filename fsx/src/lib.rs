@@ -9,6 +9,7 @@
 //! 1. What a read, or a load through a mapping, returns is what the model holds.
 //! 2. The bytes between the end of the file and the end of its last page are zeros, seen through a mapping.
 //! 3. The file is as long as the model, asked for in two ways ([`Target::size`], [`Target::end`]).
+//! 4. What seeking says is a hole holds zeros: whenever the whole file is compared.
 //!
 //! Operation number *n* stores the byte *n* mod 256, at odd offsets plus a random byte that belongs to the offset: a
 //! byte tells which operation it came from, and data that was moved to a wrong place is noticed.

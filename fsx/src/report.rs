@@ -46,6 +46,15 @@ pub enum What<E> {
         /// The file's.
         bad: u64,
     },
+    /// A hole that cannot be: it is empty, begins before where it was looked for, or ends after the file.
+    Hole {
+        /// Where it was looked for.
+        from: u64,
+        /// Its first byte.
+        start: u64,
+        /// The one after its last.
+        end: u64,
+    },
     /// Fewer bytes were read or written than asked for, with no error.
     Short {
         /// Bytes asked for.
@@ -115,6 +124,9 @@ impl<E: fmt::Display> fmt::Display for Failure<E> {
                 write!(f, "\nthe bad byte's operation is {number} (mod 256), if its offset is even")
             }
             What::Size { by, good, bad } => write!(f, "BAD SIZE: {by} tells {bad:#x}, expected {good:#x}"),
+            What::Hole { from, start, end } => {
+                write!(f, "BAD HOLE: from {from:#x} on, the first is {start:#x} up to {end:#x}")
+            }
             What::Short { asked, done } => write!(f, "SHORT: {done:#x} bytes of {asked:#x}"),
             What::Refused { call, why } => write!(f, "{call}: {why}"),
         }

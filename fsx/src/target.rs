@@ -73,6 +73,13 @@ pub trait Target {
     /// The size, found in another way: seeking to the end.
     fn end(&mut self) -> Result<u64, Fail<Self::Error>>;
 
+    /// The first hole from `from` on, which is in the file: its first byte and the one after its last. `None` if no hole
+    /// but the one at the end follows.
+    fn hole(&mut self, from: u64) -> Result<Option<(u64, u64)>, Fail<Self::Error>> {
+        let _ = from;
+        Err(Fail::Unsupported)
+    }
+
     /// Makes the file durable.
     fn fsync(&mut self) -> Result<(), Fail<Self::Error>>;
 

@@ -46,6 +46,8 @@ enum Bug {
     HonestNoSpace,
     /// Nothing of fallocate is there, and no mapping; which is true.
     HonestUnsupported,
+    /// A block with something in its second half only passes for a hole.
+    HoleWithData,
     /// Writing fails.
     Broken,
 }
@@ -253,6 +255,19 @@ impl Target for File {
         Ok(if self.bug == Bug::EndIsOld { self.old_end } else { self.size } as u64)
     }
 
+    fn hole(&mut self, from: u64) -> Done<Option<(u64, u64)>> {
+        let first = from as usize / self.block;
+        for block in first..self.size.div_ceil(self.block) {
+            let (start, end) = (block * self.block, (block + 1) * self.block);
+            // Whether a block of zeros is a hole, the file may say as it likes.
+            let looked = if self.bug == Bug::HoleWithData { start + self.block / 2 } else { end };
+            if self.pages[start..looked].iter().all(|byte| *byte == 0) {
+                return Ok(Some((from.max(start as u64), end.min(self.size) as u64)));
+            }
+        }
+        Ok(None)
+    }
+
     fn fsync(&mut self) -> Done {
         Ok(())
     }
@@ -352,6 +367,7 @@ fn every_mistake_is_found() {
         (Bug::EndIsOld, "-N 1000"),
         (Bug::ShortRead, "-N 1000"),
         (Bug::NoSpaceAfterChange, "-N 2000"),
+        (Bug::HoleWithData, "-N 1000 -X -l 5000"),
         (Bug::Broken, "-N 100"),
     ] {
         for seed in 1..4 {

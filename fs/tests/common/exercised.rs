@@ -4,7 +4,7 @@ use super::{BLOCK, View, at};
 use fs::dax::fsync;
 use fs::ext2::Ext2;
 use fs::sim::Machine;
-use fs::vfs::{Fallocate, FileSystem, Inode, InodeRef};
+use fs::vfs::{Fallocate, FileSystem, Inode, InodeRef, Seek};
 use fs::{Errno, Error};
 use fsx::{Fail, Range, Target};
 use std::sync::Arc;
@@ -136,6 +136,22 @@ impl Target for Exercised {
         let file = self.file();
         let lock = file.mapping().shared();
         Ok(file.size(lock.held()))
+    }
+
+    fn hole(&mut self, from: u64) -> Result<Option<(u64, u64)>, Fail<Error>> {
+        let file = self.file();
+        let found = |result: fs::Result<u64>| match result {
+            Ok(offset) => Ok(Some(offset)),
+            // No more data: the hole goes on to the end.
+            Err(Error::Op(Errno::NoSuchAddress)) => Ok(None),
+            Err(error) => Err(fail(error)),
+        };
+        let Some(start) = found(file.seek(from, Seek::Hole))? else { return Ok(None) };
+        let size = file.attr().size;
+        if start == size {
+            return Ok(None);
+        }
+        Ok(Some((start, found(file.seek(start, Seek::Data))?.unwrap_or(size))))
     }
 
     fn fsync(&mut self) -> Result<(), Fail<Error>> {

@@ -60,8 +60,33 @@ impl<T: Target> Fsx<T> {
         self.judge("mapread", size, len)
     }
 
+    /// Compares the whole file, and the holes that seeking finds.
     pub(super) fn compare_all(&mut self) -> Result<(), What<T::Error>> {
-        self.compare(0, self.model.size())
+        self.compare(0, self.model.size())?;
+        self.check_holes()
+    }
+
+    /// What is said to be a hole holds zeros.
+    fn check_holes(&mut self) -> Result<(), What<T::Error>> {
+        let (mut from, size) = (0, self.model.size());
+        while from < size {
+            let (start, end) = match self.target.hole(from) {
+                Ok(Some(hole)) => hole,
+                Ok(None) | Err(Fail::Unsupported) => return Ok(()),
+                Err(why) => return Err(What::Refused { call: "seek", why }),
+            };
+            if start < from || end <= start || end > size {
+                return Err(What::Hole { from, start, end });
+            }
+            from = start;
+            while from < end {
+                let len = (end - from).min(PIECE) as usize;
+                self.buffer[..len].fill(0);
+                self.judge("seeking holes", from, len)?;
+                from += len as u64;
+            }
+        }
+        Ok(())
     }
 
     /// Reads bytes `from..to`, which are in the file, and compares them.
