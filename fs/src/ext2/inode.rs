@@ -419,8 +419,8 @@ impl<P: Platform> Inode<P> {
 }
 
 /// The last handle is gone: an inode without a name is freed; what was stored to another through mappings and not
-/// synced is flushed, for afterwards nobody knows that it is dirty; blocks beyond the end are freed. Nobody is there to be told if that fails; the error
-/// is noted on the file system.
+/// synced is flushed, for afterwards nobody knows that it is dirty; blocks beyond the end are freed. Nobody is there to be
+/// told if that fails; the error is noted on the file system.
 impl<P: Platform> Drop for Inode<P> {
     fn drop(&mut self) {
         if !*self.stillborn.get_mut() {

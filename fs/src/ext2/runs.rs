@@ -110,7 +110,7 @@ impl Space {
         }
     }
 
-    /// The block `bit` and those after it, `count` in all and in one run, are taken now.
+    /// The block `bit` is taken now.
     #[inline]
     pub(super) fn note_taken(&mut self, bit: u32) {
         self.free &= !(1 << self.run_of(bit));

@@ -112,7 +112,8 @@ pub trait Inode<P: Platform>: Send + Sync {
     /// [`Fallocate`] says.
     ///
     /// # Errors
-    /// [`Errno::Invalid`] for `len` 0, for what is not a regular file, and for what [`Fallocate`] says;
+    /// [`Errno::Invalid`] for `len` 0, for an offset or a length of 2⁶³ or more, for what is neither file nor directory, and
+    /// for what [`Fallocate`] says; [`Errno::IsDirectory`];
     /// [`Errno::FileTooBig`] if `offset + len` is beyond what a file may have; [`Errno::NoSpace`].
     fn fallocate(&self, how: Fallocate, offset: u64, len: u64) -> Result<()>;
     /// The first byte from `offset` on that is data, or in a hole (the end of the file is one), as lseek(2) finds it.
