@@ -284,8 +284,10 @@ pub(crate) fn mount(
     if let Some(reason) = fs.read_only_reason().filter(|reason| *reason != ReadOnlyReason::Asked) {
         klog!(Warn, "{device}: mounted read-only: {reason}");
     }
-    if !fs.was_clean() {
-        klog!(Warn, "{device}: was not unmounted cleanly, or has errors: run e2fsck");
+    if let Some(recovered) = fs.recovered() {
+        klog!(Warn, "{device}: was not unmounted cleanly, or had errors: {recovered}");
+    } else if !fs.was_clean() {
+        klog!(Warn, "{device}: was not unmounted cleanly, or has errors: nothing was repaired");
     }
     options.read_only = fs.read_only();
     let mode = if options.read_only { "ro" } else { "rw" };

@@ -8,6 +8,7 @@
 //! The entries of a block fill it; an entry with inode 0 is free. The space of an entry beyond its own need
 //! is free too.
 
+use super::Ext2;
 use super::inode::Inode;
 use super::layout::*;
 use crate::error::{Corrupt, Error, Result};
@@ -115,38 +116,7 @@ impl<P: Platform> Inode<P> {
     /// The entry at byte `within` of the block at byte offset `block`, which is logical block `lblk` of the directory.
     #[inline]
     pub(super) fn entry(&self, lblk: u64, block: u64, within: u64) -> Result<Entry> {
-        let (pmem, sb, pos) = (self.pmem(), &self.fs.sb, lblk * self.fs.block_size() + within);
-        // `within` is a multiple of 4 and at least 8 below the end of the block: see below.
-        let at = block + within;
-        let ino = pmem.load_u32(at + D_INODE);
-        let word = pmem.load_u32(at + D_REC_LEN);
-        let (rec_len, name_len) = (word as u16, (word >> 16) as u8);
-        let mut file_type = (word >> 24) as u8;
-        if !sb.has_filetype() {
-            if file_type != 0 {
-                return Err(self.bad_dir("name_len is too large", pos));
-            }
-            file_type = 0;
-        }
-        let end = within + u64::from(rec_len);
-        if rec_len < Entry::need(1) || !rec_len.is_multiple_of(4) {
-            return Err(self.bad_dir("bad rec_len", pos));
-        }
-        if end > self.fs.block_size()
-            || (end != self.fs.block_size() && self.fs.block_size() - end < u64::from(Entry::need(1)))
-        {
-            return Err(self.bad_dir("rec_len reaches beyond the block", pos));
-        }
-        if Entry::need(name_len.into()) > rec_len {
-            return Err(self.bad_dir("name_len does not fit into rec_len", pos));
-        }
-        if ino > sb.inodes_count {
-            return Err(self.bad_dir("an entry names an inode that cannot be", pos));
-        }
-        if ino != 0 && name_len == 0 {
-            return Err(self.bad_dir("an entry without a name", pos));
-        }
-        Ok(Entry { at, pos, within: within as u16, ino, rec_len, name_len, file_type })
+        self.fs.dir_entry(self.ino, lblk, block, within)
     }
 
     /// Calls `f` for every entry from the block of byte `from` on, free ones too, in order. Under the inode lock.
@@ -169,5 +139,45 @@ impl<P: Platform> Inode<P> {
             }
         }
         Ok(None)
+    }
+}
+
+impl<P: Platform> Ext2<P> {
+    /// The entry at byte `within` of the block at byte offset `block`, which is logical block `lblk` of directory `dir`.
+    #[inline]
+    pub(super) fn dir_entry(&self, dir: u32, lblk: u64, block: u64, within: u64) -> Result<Entry> {
+        let (pmem, sb, pos) = (self.pmem(), &self.sb, lblk * self.block_size() + within);
+        let bad = |why, pos| Error::from(Corrupt::with("directory", dir.into(), why, pos));
+        // `within` is a multiple of 4 and at least 8 below the end of the block: see below.
+        let at = block + within;
+        let ino = pmem.load_u32(at + D_INODE);
+        let word = pmem.load_u32(at + D_REC_LEN);
+        let (rec_len, name_len) = (word as u16, (word >> 16) as u8);
+        let mut file_type = (word >> 24) as u8;
+        if !sb.has_filetype() {
+            if file_type != 0 {
+                return Err(bad("name_len is too large", pos));
+            }
+            file_type = 0;
+        }
+        let end = within + u64::from(rec_len);
+        if rec_len < Entry::need(1) || !rec_len.is_multiple_of(4) {
+            return Err(bad("bad rec_len", pos));
+        }
+        if end > self.block_size()
+            || (end != self.block_size() && self.block_size() - end < u64::from(Entry::need(1)))
+        {
+            return Err(bad("rec_len reaches beyond the block", pos));
+        }
+        if Entry::need(name_len.into()) > rec_len {
+            return Err(bad("name_len does not fit into rec_len", pos));
+        }
+        if ino > sb.inodes_count {
+            return Err(bad("an entry names an inode that cannot be", pos));
+        }
+        if ino != 0 && name_len == 0 {
+            return Err(bad("an entry without a name", pos));
+        }
+        Ok(Entry { at, pos, within: within as u16, ino, rec_len, name_len, file_type })
     }
 }

@@ -6,6 +6,7 @@
 //! | incompat | refuse to mount |
 //! | ro_compat | mount read-only |
 
+use crate::error::Corrupt;
 use core::fmt;
 
 /// compat: backups in two groups only (`s_backup_bgs`).
@@ -137,6 +138,8 @@ pub enum ReadOnlyReason {
     Region,
     /// These ro_compat features could not be kept right.
     Features(u32),
+    /// It was not unmounted cleanly, and this contradiction is more than a crash can leave.
+    Damaged(Corrupt),
 }
 
 impl fmt::Display for ReadOnlyReason {
@@ -148,6 +151,7 @@ impl fmt::Display for ReadOnlyReason {
                 f.write_str("features that allow reading only:")?;
                 write_ro_compat(f, *bits)
             }
+            Self::Damaged(what) => write!(f, "{what}: run e2fsck on the image"),
         }
     }
 }

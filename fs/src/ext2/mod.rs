@@ -26,6 +26,7 @@
 //! | `namei`, `rename` | create, unlink, rmdir; rename |
 //! | `xattr` | extended attributes |
 //! | `redo` | several stores that a crash shows all of, or none |
+//! | `recover` | repair after a crash, at mount |
 //! | `ops` | the traits of [`vfs`](crate::vfs) |
 //!
 //! Specification: the Linux kernel's `filesystems/ext2` and `filesystems/ext4` documents.
@@ -79,6 +80,7 @@ mod mount;
 mod namei;
 mod ops;
 mod place;
+mod recover;
 mod redo;
 mod rename;
 mod runs;
@@ -93,6 +95,7 @@ mod xattr;
 pub use features::ReadOnlyReason;
 pub use inode::Inode;
 pub use mount::{MountOptions, mount};
+pub use recover::Recovered;
 pub use superblock::{RawSuperBlock, SuperBlock};
 
 use crate::error::{Errno, Error, Result};
@@ -100,6 +103,8 @@ use crate::platform::{Mutex, Platform};
 use ::alloc::boxed::Box;
 use ::alloc::sync::Weak;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::SeqCst};
+use once_cell::race::OnceBox;
+use recover::Recovery;
 
 /// A mounted ext2 file system.
 pub struct Ext2<P: Platform> {
@@ -124,6 +129,8 @@ pub struct Ext2<P: Platform> {
     reason: Option<ReadOnlyReason>,
     /// A crash left a redo record.
     redo_found: AtomicBool,
+    /// What came of looking at an image that was not clean.
+    recovery: OnceBox<Recovery>,
     /// A contradiction was met.
     errors: AtomicBool,
     next_generation: AtomicU32,
@@ -142,7 +149,23 @@ impl<P: Platform> Ext2<P> {
 
     /// Why it is read-only, if it was from the start.
     pub fn read_only_reason(&self) -> Option<ReadOnlyReason> {
-        self.reason
+        match self.recovery.get() {
+            Some(Recovery::Damaged(what)) => Some(ReadOnlyReason::Damaged(*what)),
+            _ => self.reason,
+        }
+    }
+
+    /// What this mount repaired, if the image was not unmounted cleanly.
+    pub fn recovered(&self) -> Option<&Recovered> {
+        match self.recovery.get() {
+            Some(Recovery::Sound(recovered)) => Some(recovered),
+            _ => None,
+        }
+    }
+
+    /// True if nothing is on the image but what the map of each file says: it was clean, or was repaired.
+    fn is_sound(&self) -> bool {
+        (self.was_clean() || self.recovered().is_some()) && !self.met_errors()
     }
 
     /// True if the mount finished a change that a crash had cut short (`redo`).

@@ -14,8 +14,10 @@ use crate::error::{Errno, Result};
 use crate::platform::{Mutex, Platform};
 use crate::pmem::{LINE, Pmem};
 use crate::vfs::StatFs;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::SeqCst};
+use once_cell::race::OnceBox;
 
 /// How to mount.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,16 +74,22 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
         frozen: AtomicBool::new(true),
         reason,
         redo_found: AtomicBool::new(false),
+        recovery: OnceBox::new(),
         errors: AtomicBool::new(false),
         free_blocks: AtomicI64::new(0),
         next_generation: AtomicU32::new(now.wrapping_mul(0x9e37_79b1)),
     });
     // 2. What a crash left to do is done before anything else is read.
     fs.redo_found.store(if reason.is_none() { fs.replay_redo() } else { fs.has_redo() }, SeqCst);
-    // 3. A root directory must be there. (Frozen until now: nothing more is written if it is not.)
+    // 3. What else it left is repaired.
+    if reason.is_none() && !fs.was_clean() {
+        let _ = fs.recovery.set(Box::new(fs.recover()?));
+        fs.errors.store(fs.recovered().is_none(), SeqCst);
+    }
+    // 4. A root directory must be there. (Frozen until now: nothing more is written if it is not.)
     fs.root_inode()?;
-    // 4. Say on the image that it is mounted.
-    if reason.is_none() {
+    // 5. Say on the image that it is mounted.
+    if fs.read_only_reason().is_none() {
         fs.count_free_blocks(at == SUPERBLOCK);
         fs.mark_mounted();
         fs.frozen.store(false, SeqCst);
@@ -129,7 +137,7 @@ impl<P: Platform> Ext2<P> {
 
     /// Starts the count of free blocks: what the superblock says if the image is clean (and it was not a copy that was
     /// read), else what its groups say. After recovery, before anything is taken.
-    fn count_free_blocks(&self, believe: bool) {
+    pub(super) fn count_free_blocks(&self, believe: bool) {
         let believe = believe && self.sb.is_clean();
         let count = if believe { self.sb.free_blocks_count } else { self.sum_free().0 };
         self.free_blocks.store(count.into(), SeqCst);
@@ -142,7 +150,8 @@ impl<P: Platform> Ext2<P> {
     fn mark_mounted(&self) {
         let (pmem, now) = (self.pmem(), self.platform.now().secs as u32);
         let _lock = self.super_lock.lock();
-        self.store_state(self.sb.state & !VALID_FS);
+        // What was repaired has no errors any more.
+        self.store_state(if self.recovered().is_some() { 0 } else { self.sb.state & !VALID_FS });
         let count = pmem.load_u16(SUPERBLOCK + S_MNT_COUNT).saturating_add(1);
         pmem.store_u16(SUPERBLOCK + S_MNT_COUNT, count);
         pmem.store_u32(SUPERBLOCK + S_MTIME, now);
@@ -191,7 +200,7 @@ impl<P: Platform> Ext2<P> {
         }
         // 2. The state that was found, unless there is more to say.
         if !was_frozen {
-            let found = self.sb.state;
+            let found = if self.recovered().is_some() { VALID_FS } else { self.sb.state };
             self.sync_metadata(Some(if self.met_errors() { found & !VALID_FS | ERROR_FS } else { found }));
         }
         Ok(())

@@ -110,15 +110,15 @@ impl<P: Platform> Inode<P> {
         self.cut(first)
     }
 
-    /// Before the file or directory becomes longer than `size`: frees blocks beyond it, which a crash between a pointer
-    /// and the size, or a truncation that failed, may have left. Otherwise what was cut, or never was in the file,
-    /// would appear in it. Costs nothing on a file system that was clean and met no errors; else once an inode. Under
+    /// Before the file or directory becomes longer than `size`: frees blocks beyond it, which a truncation that
+    /// failed may have left. Otherwise what was cut, or never was in the file,
+    /// would appear in it. Costs nothing on a file system that met no errors; else once an inode. Under
     /// the inode lock, held exclusively; durable.
     ///
     /// # Errors
     /// What lies there contradicts itself: the file must not become longer.
     pub(super) fn trim(&self, size: u64) -> Result<()> {
-        if (self.fs.was_clean() && !self.fs.met_errors()) || self.trimmed.load(Relaxed) {
+        if self.fs.is_sound() || self.trimmed.load(Relaxed) {
             return Ok(());
         }
         self.cut(size.div_ceil(self.fs.block_size()))?;

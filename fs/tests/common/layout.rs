@@ -41,6 +41,11 @@ impl Layout {
         }
     }
 
+    /// Byte offset of what comes after the inode table of an image's only group.
+    pub(crate) fn first_data(&self, image: &[u8]) -> u64 {
+        (self.inode(image, self.inodes_per_group) + self.inode_size).next_multiple_of(BLOCK)
+    }
+
     /// Byte offset of inode `ino`.
     pub(crate) fn inode(&self, image: &[u8], ino: u64) -> u64 {
         let (group, index) = ((ino - 1) / self.inodes_per_group, (ino - 1) % self.inodes_per_group);

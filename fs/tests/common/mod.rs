@@ -18,12 +18,14 @@
 // Every test binary uses its own part of this.
 #![allow(dead_code, unused_imports)]
 
+pub(crate) mod crash;
 pub(crate) mod exercised;
 pub(crate) mod hostile;
 pub(crate) mod image;
 pub(crate) mod layout;
 pub(crate) mod rig;
 pub(crate) mod rng;
+pub(crate) mod snapshot;
 pub(crate) mod spy;
 pub(crate) mod stage;
 pub(crate) mod tape;

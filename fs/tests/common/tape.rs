@@ -8,13 +8,30 @@ use super::Rng;
 use super::rig::Rig;
 use super::spy::{Spy, Touch};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
+#[derive(Clone)]
 enum Event {
     Store(u64, Vec<u8>),
     Stream(u64, Vec<u8>),
     Flush(u64, u64),
     Fence,
+    /// An operation returned.
+    Mark,
+}
+
+/// A flush or a fence.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Barrier {
+    /// Its place on the tape.
+    pub(crate) at: usize,
+    /// What is flushed, from where and how much; `None` for a fence.
+    pub(crate) flush: Option<(u64, u64)>,
+    /// Marks before it.
+    pub(crate) marks: usize,
+    /// Fences before it.
+    pub(crate) fences: usize,
 }
 
 /// A tape of what was done to a memory, by one thread.
@@ -32,6 +49,20 @@ struct Unit {
 
 /// Up to so many uncertain units, all combinations are tried.
 const ALL_UP_TO: usize = 6;
+/// Of this many neighbouring bytes no more than this many units are tried alone: more is a block's content.
+const AREA: u64 = 4096;
+const ALONE: usize = 24;
+
+/// A place on the tape for which crashes are made up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// Marks before it.
+    pub(crate) marks: usize,
+    /// Fences before it.
+    pub(crate) fences: usize,
+    /// It is a mark, or the end: an operation has just returned.
+    pub(crate) returned: bool,
+}
 
 impl Tape {
     /// A machine over a copy of `image`, whose stores are recorded.
@@ -62,16 +93,68 @@ impl Tape {
         self.events.lock().expect("the tape").iter().filter(|event| matches!(event, Event::Fence)).count()
     }
 
+    /// What was in memory at its start.
+    pub(crate) fn start(&self) -> Vec<u8> {
+        self.start.clone()
+    }
+
+    /// Notes that an operation returned.
+    pub(crate) fn mark(&self) {
+        self.events.lock().expect("the tape").push(Event::Mark);
+    }
+
+    /// The places on the tape where something is flushed or fenced, and what.
+    pub(crate) fn barriers(&self) -> Vec<Barrier> {
+        let (mut marks, mut fences) = (0, 0);
+        let mut list = Vec::new();
+        for (at, event) in self.events.lock().expect("the tape").iter().enumerate() {
+            let flush = match *event {
+                Event::Flush(offset, len) => Some((offset, len)),
+                Event::Fence => None,
+                Event::Mark => {
+                    marks += 1;
+                    continue;
+                }
+                _ => continue,
+            };
+            list.push(Barrier { at, flush, marks, fences });
+            fences += usize::from(flush.is_none());
+        }
+        list
+    }
+
+    /// The same tape as if event `at` had been forgotten.
+    pub(crate) fn without(&self, at: usize) -> Self {
+        let mut events = self.events.lock().expect("the tape").clone();
+        events.remove(at);
+        Self { start: self.start.clone(), events: Arc::new(Mutex::new(events)) }
+    }
+
     /// Calls `judge(where, image)` with images that a crash can leave: before each fence and at the end, with all that is
-    /// uncertain as it was, all as it became, each unit alone as it became or as it was, and `random` mixtures.
+    /// uncertain as it was, all as it became, each unit alone as it became or as it was (of whole blocks of content: some),
+    /// and `random` mixtures.
     pub(crate) fn crashes(&self, random: usize, mut judge: impl FnMut(&str, Vec<u8>)) {
-        let mut rng = Rng::new(1);
+        self.crashes_at(0..usize::MAX, random, 1, |moment, how, image| {
+            judge(&format!("before fence {}, {how}", moment.fences), image);
+        });
+    }
+
+    /// As [`crashes`](Tape::crashes), and at each mark, with so many fences before it; tells what came before. `seed` gives
+    /// the mixtures.
+    pub(crate) fn crashes_at(
+        &self,
+        range: Range<usize>,
+        random: usize,
+        seed: u64,
+        mut judge: impl FnMut(Moment, &str, Vec<u8>),
+    ) {
+        let mut rng = Rng::new(seed);
         let mut live = self.start.clone();
         let mut durable = self.start.clone();
         let mut units: BTreeMap<u64, Unit> = BTreeMap::new();
-        let mut fences = 0;
+        let mut moment = Moment { marks: 0, fences: 0, returned: false };
         let events = self.events.lock().expect("the tape");
-        for event in events.iter().chain([&Event::Fence]) {
+        for event in events.iter().chain([&Event::Mark]) {
             match event {
                 Event::Store(at, bytes) => store(&mut live, &mut units, *at, bytes, false),
                 Event::Stream(at, bytes) => store(&mut live, &mut units, *at, bytes, true),
@@ -79,11 +162,18 @@ impl Tape {
                     let lines = at / 64 * 64..(at + len).next_multiple_of(64);
                     units.range_mut(lines).for_each(|(_, unit)| unit.flushed = unit.versions.len() - 1);
                 }
+                Event::Mark => {
+                    moment.returned = true;
+                    if range.contains(&moment.fences) {
+                        images(&durable, &units, random, &mut rng, |how, image| judge(moment, how, image));
+                    }
+                    moment = Moment { marks: moment.marks + 1, returned: false, ..moment };
+                }
                 Event::Fence => {
-                    images(&durable, &units, random, &mut rng, |how, image| {
-                        judge(&format!("before fence {fences}, {how}"), image);
-                    });
-                    fences += 1;
+                    if range.contains(&moment.fences) {
+                        images(&durable, &units, random, &mut rng, |how, image| judge(moment, how, image));
+                    }
+                    moment.fences += 1;
                     for (at, unit) in &mut units {
                         unit.versions.drain(..unit.flushed);
                         unit.flushed = 0;
@@ -140,7 +230,13 @@ fn images(
     }
     with("nothing more", &mut |_, _| 0);
     with("everything", &mut |_, last| last);
-    for only in 0..uncertain.len() {
+    let mut area = (0, 0);
+    for (only, (at, _)) in uncertain.iter().enumerate() {
+        let number = at / AREA;
+        area = if area.0 == number { (number, area.1 + 1) } else { (number, 0) };
+        if area.1 >= ALONE {
+            continue;
+        }
         with(&format!("unit {only} alone"), &mut |index, last| if index == only { last } else { 0 });
         with(&format!("all but unit {only}"), &mut |index, last| if index == only { 0 } else { last });
     }

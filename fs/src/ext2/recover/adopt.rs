@@ -1,0 +1,64 @@
+//! Inodes that another system's crash left without a name get one in `lost+found`: `#` and their number, as e2fsck does.
+//!
+//! They are sound by now, and so is the file system; names are made in the usual way.
+
+use super::scan::Found;
+use crate::error::{Errno, Result};
+use crate::ext2::Ext2;
+use crate::ext2::ialloc::Nameable;
+use crate::ext2::inode::Inode;
+use crate::platform::Platform;
+use crate::pmem::Pmem;
+use crate::pmem::state::fence_all;
+use crate::vfs::FileKind;
+use alloc::format;
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering::SeqCst;
+
+impl<P: Platform> Ext2<P> {
+    /// Names what is to be named. Returns how many.
+    ///
+    /// # Errors
+    /// No space for a directory entry: the rest waits for a mount that finds some.
+    pub(super) fn adopt(&self, found: &Found) -> Result<u32> {
+        let nameless = &found.nameless;
+        if !nameless.is_empty() {
+            let home = self.lost_and_found()?;
+            nameless.iter().try_for_each(|&ino| self.adopt_inode(&home, ino))?;
+        }
+        Ok(nameless.len() as u32)
+    }
+
+    /// The directory `lost+found`, made if it is missing.
+    fn lost_and_found(&self) -> Result<Arc<Inode<P>>> {
+        let root = self.root_inode()?;
+        if let Some(found) = root.find_name(b"lost+found")? {
+            let home = root.named(&found.entry)?;
+            home.expect_dir()?;
+            return Ok(home);
+        }
+        // Nobody else knows of this file system yet.
+        self.frozen.store(false, SeqCst);
+        let home = root.create_name(b"lost+found", FileKind::Directory, 0o700);
+        self.frozen.store(true, SeqCst);
+        home
+    }
+
+    fn adopt_inode(&self, home: &Inode<P>, ino: u32) -> Result<()> {
+        let pmem = self.pmem();
+        let child = self.inode(ino)?;
+        for attempt in 0..100 {
+            let name = if attempt == 0 { format!("#{ino}") } else { format!("#{ino}.{attempt}") };
+            if let Ok(room) = home.find_room(name.as_bytes())? {
+                let target = Nameable { ino, file_type: self.entry_type(child.kind) };
+                let counted = child.store_links(1).flush(pmem).map(|_| target);
+                let prepared = home.prepare(room, name.as_bytes(), counted.fact())?;
+                let (prepared, counted) = fence_all(pmem, (prepared, counted));
+                home.publish_entry(prepared, counted, name.as_bytes(), self.platform.now())?;
+                pmem.fence();
+                return Ok(());
+            }
+        }
+        Err(Errno::Exists.into())
+    }
+}

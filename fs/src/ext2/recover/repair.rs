@@ -1,0 +1,262 @@
+//! The stores of a repair: first what is wrong with inodes, durably; then what is nobody's any more is freed. Each store
+//! is right alone, and the whole can be done again.
+
+use super::Recovered;
+use super::claims::words;
+use super::nodes::{Node, bitmap_word, bits, in_use};
+use super::scan::Found;
+use super::walk::{Map, Step};
+use crate::error::Result;
+use crate::ext2::Ext2;
+use crate::ext2::dirent::file_type;
+use crate::ext2::features::RO_COMPAT_LARGE_FILE;
+use crate::ext2::inode::kind_of_mode;
+use crate::ext2::layout::*;
+use crate::platform::Platform;
+use crate::pmem::Pmem;
+use crate::pmem::state::{Clean, InFlight, Staged};
+use crate::vfs::FileKind;
+use alloc::vec::Vec;
+
+/// The fact that no inode with a name leads to anything that was not claimed for it, and that those without one show no
+/// link.
+struct Mended;
+
+impl<P: Platform> Ext2<P> {
+    /// Repairs what `found` says.
+    pub(super) fn repair(&self, found: &Found) -> Result<Recovered> {
+        let mut done = Recovered { ours: found.ours, ..Recovered::default() };
+        let mended = self.mend(found, &mut done)?.fence(self.pmem());
+        self.free_what_is_nobodys(found, &mended, &mut done)?;
+        self.pmem().fence();
+        Ok(done)
+    }
+
+    fn store_flushed_u32(&self, at: u64, value: u32) {
+        self.pmem().store_u32(at, value);
+        self.pmem().flush(at, 4);
+    }
+
+    /// Stores `count` unless it is there.
+    fn set_count(&self, at: u64, count: u32, is_wide: bool, done: &mut Recovered) {
+        let pmem = self.pmem();
+        let found = if is_wide { pmem.load_u32(at) } else { pmem.load_u16(at).into() };
+        if found != count {
+            if is_wide {
+                pmem.store_u32(at, count);
+            } else {
+                pmem.store_u16(at, count as u16);
+            }
+            pmem.flush(at, 4);
+            done.counts += 1;
+        }
+    }
+
+    /// 1. Inodes, and attribute blocks.
+    fn mend(&self, found: &Found, done: &mut Recovered) -> Result<Staged<Mended, InFlight>> {
+        for index in 0..self.sb.group_count {
+            for ino in in_use(self, index)? {
+                let node = found.nodes.get(self, ino);
+                let raw = self.raw_inode(ino)?;
+                if node.is(Node::NAMED | Node::ADOPT) {
+                    self.mend_inode(ino, raw, node, found.ours, done)?;
+                } else if !self.is_reserved(ino) {
+                    self.clear_links(raw);
+                }
+            }
+            self.each_stale_inode(index, |_, raw| {
+                self.clear_links(raw);
+                done.inodes += 1;
+                Ok(())
+            })?;
+        }
+        for sharers in found.xattrs.chunk_by(|a, b| a == b) {
+            let at = self.byte(sharers[0]) + H_REFCOUNT;
+            if self.pmem().load_u32(at) as usize != sharers.len() {
+                self.store_flushed_u32(at, sharers.len() as u32);
+                done.xattrs += 1;
+            }
+        }
+        Ok(Staged::streamed(Mended, SUPERBLOCK, 0))
+    }
+
+    /// An inode that nobody names shows no link, and when it went.
+    fn clear_links(&self, raw: u64) {
+        let pmem = self.pmem();
+        pmem.store_u16(raw + I_LINKS_COUNT, 0);
+        pmem.flush(raw + I_LINKS_COUNT, 2);
+        if pmem.load_u32(raw + I_DTIME) == 0 {
+            self.store_flushed_u32(raw + I_DTIME, (self.platform.now().secs as u32).max(1));
+        }
+    }
+
+    fn mend_inode(&self, ino: u32, raw: u64, node: Node, ours: bool, done: &mut Recovered) -> Result<()> {
+        let pmem = self.pmem();
+        let Some(kind) = kind_of_mode(pmem.load_u16(raw + I_MODE)) else { return Ok(()) };
+        if pmem.load_u16(raw + I_LINKS_COUNT) != node.links() {
+            pmem.store_u16(raw + I_LINKS_COUNT, node.links());
+            pmem.flush(raw + I_LINKS_COUNT, 2);
+            done.links += 1;
+        }
+        if pmem.load_u32(raw + I_DTIME) != 0 {
+            self.store_flushed_u32(raw + I_DTIME, 0);
+            done.flags += 1;
+        }
+        let end = self.end_of(ino, raw, kind)?;
+        if kind == FileKind::File {
+            self.mend_size(raw, done);
+        }
+        // Another system may have changed a directory and not yet its index.
+        let flags = pmem.load_u32(raw + I_FLAGS);
+        if kind == FileKind::Directory && !ours && flags & INDEX_FL != 0 {
+            self.store_flushed_u32(raw + I_FLAGS, flags & !INDEX_FL);
+            done.flags += 1;
+        }
+        if node.is(Node::TRIM | Node::RECOUNT) {
+            let mut blocks = u64::from(pmem.load_u32(raw + I_FILE_ACL) != 0);
+            Map { fs: self, ino, raw, end }.each(&mut |step| {
+                match step {
+                    Step::Block { .. } => blocks += 1,
+                    Step::Beyond { slot } => self.store_flushed_u32(slot, 0),
+                }
+                Ok(())
+            })?;
+            done.trimmed += u32::from(node.is(Node::TRIM));
+            if node.is(Node::RECOUNT) {
+                self.store_flushed_u32(raw + I_BLOCKS, (blocks * (self.block_size() / 512)) as u32);
+                done.block_counts += 1;
+            }
+        }
+        if node.is(Node::RETYPE) {
+            self.mend_types(ino, raw, end)?;
+            done.entry_types += 1;
+        }
+        Ok(())
+    }
+
+    /// A size that is torn, or for which a feature's flag is missing.
+    fn mend_size(&self, raw: u64, done: &mut Recovered) {
+        let (size, limit) = (self.raw_size(raw), self.sb.max_file_size());
+        if size > limit {
+            self.store_flushed_u32(raw + I_SIZE, limit as u32);
+            done.sizes += 1;
+        }
+        let at = SUPERBLOCK + S_FEATURE_RO_COMPAT;
+        let features = self.pmem().load_u32(at);
+        if size > i32::MAX as u64 && self.sb.rev_level > 0 && features & RO_COMPAT_LARGE_FILE == 0 {
+            self.store_flushed_u32(at, features | RO_COMPAT_LARGE_FILE);
+            done.flags += 1;
+        }
+    }
+
+    /// Makes every entry of a directory tell the kind of what it names.
+    fn mend_types(&self, ino: u32, raw: u64, end: u64) -> Result<()> {
+        let pmem = self.pmem();
+        Map { fs: self, ino, raw, end }.each(&mut |step| {
+            let Step::Block { block, lblk, is_data: true } = step else { return Ok(()) };
+            let mut within = 0;
+            while within < self.block_size() {
+                let entry = self.dir_entry(ino, lblk, self.byte(block), within)?;
+                within += u64::from(entry.rec_len);
+                if entry.ino == 0 {
+                    continue;
+                }
+                let mode = pmem.load_u16(self.raw_inode(entry.ino)? + I_MODE);
+                if let Some(tells) = kind_of_mode(mode).map(file_type)
+                    && tells != entry.file_type
+                {
+                    pmem.store_u8(entry.at + D_FILE_TYPE, tells);
+                    pmem.flush(entry.at + D_FILE_TYPE, 1);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// 2. Bits of blocks and inodes that nobody claims, and every count.
+    fn free_what_is_nobodys(
+        &self,
+        found: &Found,
+        mended: &Staged<Mended, Clean>,
+        done: &mut Recovered,
+    ) -> Result<()> {
+        let (mut free_blocks, mut free_inodes) = (0u32, 0u32);
+        let mut room = Vec::new();
+        for index in 0..self.sb.group_count {
+            let blocks = self.free_blocks(found, index, &mut room, mended, done)?;
+            let (inodes, dirs) = self.free_inodes(found, index, mended, done)?;
+            let desc = self.desc(index);
+            self.set_count(desc + BG_FREE_BLOCKS_COUNT, blocks, false, done);
+            self.set_count(desc + BG_FREE_INODES_COUNT, inodes, false, done);
+            self.set_count(desc + BG_USED_DIRS_COUNT, dirs, false, done);
+            free_blocks = free_blocks.saturating_add(blocks);
+            free_inodes = free_inodes.saturating_add(inodes);
+        }
+        // The superblock's counts are brought up to date by every sync; that they are not is no damage.
+        let before = done.counts;
+        self.set_count(SUPERBLOCK + S_FREE_BLOCKS_COUNT, free_blocks, true, done);
+        self.set_count(SUPERBLOCK + S_FREE_INODES_COUNT, free_inodes, true, done);
+        done.counts = before;
+        Ok(())
+    }
+
+    /// Makes the block bitmap of group `index` say what is claimed. Returns how many blocks are free.
+    fn free_blocks(
+        &self,
+        found: &Found,
+        index: u32,
+        room: &mut Vec<u64>,
+        _mended: &Staged<Mended, Clean>,
+        done: &mut Recovered,
+    ) -> Result<u32> {
+        let (pmem, group) = (self.pmem(), self.group(index)?);
+        let bitmap = self.byte(group.block_bitmap);
+        let mut used = 0;
+        for (at, &claimed) in found.claims.of_group(self, index, room)?.iter().enumerate() {
+            used += claimed.count_ones();
+            let place = bitmap + at as u64 * 8;
+            let leaked = bitmap_word(self, bitmap, at, group.blocks) & !claimed;
+            if leaked != 0 {
+                pmem.store_u64(place, pmem.load_u64(place) & !leaked);
+                pmem.flush(place, 8);
+                done.blocks += leaked.count_ones();
+            }
+        }
+        Ok(group.blocks - used)
+    }
+
+    /// Takes inodes without a name out of the inode bitmap of group `index`. Returns how many are free, and how many
+    /// directories there are.
+    fn free_inodes(
+        &self,
+        found: &Found,
+        index: u32,
+        _mended: &Staged<Mended, Clean>,
+        done: &mut Recovered,
+    ) -> Result<(u32, u32)> {
+        let (pmem, limit) = (self.pmem(), self.sb.inodes_per_group);
+        let bitmap = self.byte(self.group(index)?.inode_bitmap);
+        let (mut used, mut dirs) = (0, 0);
+        for at in 0..words(limit) {
+            let word = bitmap_word(self, bitmap, at, limit);
+            let mut nobodys = 0;
+            for bit in bits(word) {
+                let ino = index * limit + at as u32 * 64 + bit + 1;
+                let node = found.nodes.get(self, ino);
+                if node.is(Node::NAMED | Node::ADOPT) || self.is_reserved(ino) {
+                    used += 1;
+                    dirs += u32::from(node.is(Node::DIRECTORY));
+                } else {
+                    nobodys |= 1 << bit;
+                }
+            }
+            if nobodys != 0 {
+                let place = bitmap + at as u64 * 8;
+                pmem.store_u64(place, pmem.load_u64(place) & !nobodys);
+                pmem.flush(place, 8);
+                done.inodes += nobodys.count_ones();
+            }
+        }
+        Ok((limit - used, dirs))
+    }
+}

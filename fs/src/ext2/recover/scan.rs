@@ -1,0 +1,319 @@
+//! All inodes: what is right, what is to be repaired, and what nobody but e2fsck should touch. Reads only.
+
+use super::claims::Claims;
+use super::nodes::{Node, Nodes, in_use};
+use super::walk::{Map, Step};
+use crate::error::{Corrupt, Errno, Result};
+use crate::ext2::Ext2;
+use crate::ext2::inode::kind_of_mode;
+use crate::ext2::layout::*;
+use crate::platform::Platform;
+use crate::pmem::Pmem;
+use crate::vfs::FileKind;
+use alloc::vec::Vec;
+
+/// The inode of the blocks that cannot be used.
+const BAD_BLOCKS_INO: u32 = 1;
+/// The inode that holds blocks for more descriptors: all but its double-indirect block are structures.
+const RESIZE_INO: u32 = 7;
+/// How far beyond the last inode in use one may be that a crash caught in the making: more than there are processors.
+const WINDOW: u32 = 64;
+
+/// A scan on its way.
+pub(super) struct Scan<'a, P: Platform> {
+    pub(super) fs: &'a Ext2<P>,
+    pub(super) ours: bool,
+    pub(super) claims: Claims,
+    pub(super) nodes: Nodes,
+    xattrs: Vec<u32>,
+    nameless: Vec<u32>,
+}
+
+/// What a scan found: a sound file system, but for what is to be repaired.
+pub(super) struct Found {
+    pub(super) ours: bool,
+    pub(super) claims: Claims,
+    pub(super) nodes: Nodes,
+    /// Attribute blocks, each as often as it is shared, in order.
+    pub(super) xattrs: Vec<u32>,
+    /// Inodes that are to get a name. (Their nodes cannot be found any more when the bitmaps are repaired.)
+    pub(super) nameless: Vec<u32>,
+}
+
+impl<P: Platform> Ext2<P> {
+    /// Looks at everything. An error is what makes the image beyond repair, or no memory.
+    pub(super) fn scan(&self, ours: bool) -> Result<Found> {
+        let (claims, nodes) = (Claims::new(self)?, Nodes::new(self)?);
+        let mut scan = Scan { fs: self, ours, claims, nodes, xattrs: Vec::new(), nameless: Vec::new() };
+        scan.walk_tree()?;
+        for index in 0..self.sb.group_count {
+            for ino in in_use(self, index)? {
+                scan.look_at(ino)?;
+            }
+            self.each_stale_inode(index, |ino, raw| {
+                let links = self.pmem().load_u16(raw + I_LINKS_COUNT);
+                if links > 0 && !ours {
+                    return Err(self.bad_inode(ino, "a free inode has links", links.into()));
+                }
+                Ok(())
+            })?;
+        }
+        scan.claim_xattrs()?;
+        scan.compare_bitmaps()?;
+        let Scan { claims, nodes, xattrs, nameless, .. } = scan;
+        Ok(Found { ours, claims, nodes, xattrs, nameless })
+    }
+
+    /// Calls `f` with each inode of group `index` that is marked free and does not look so: its bit was lost in a crash,
+    /// not all of its content. Inodes are taken from the front, so beyond the last in use there are few.
+    pub(super) fn each_stale_inode(
+        &self,
+        index: u32,
+        mut f: impl FnMut(u32, u64) -> Result<()>,
+    ) -> Result<()> {
+        let pmem = self.pmem();
+        let limit = self.sb.inodes_per_group;
+        let first = index * limit + 1;
+        let table = self.byte(self.group(index)?.inode_table);
+        let check = |slot: u32, f: &mut dyn FnMut(u32, u64) -> Result<()>| -> Result<bool> {
+            let raw = table + u64::from(slot) * u64::from(self.sb.inode_size);
+            let (mode, links) = (pmem.load_u16(raw + I_MODE), pmem.load_u16(raw + I_LINKS_COUNT));
+            let never = pmem.load_u32(raw + I_DTIME) == 0;
+            if links != 0 || (mode != 0 && never) {
+                f(first + slot, raw)?;
+            }
+            Ok(mode == 0 && links == 0 && never)
+        };
+        let mut next = 0;
+        for ino in in_use(self, index)? {
+            for slot in next..ino - first {
+                check(slot, &mut f)?;
+            }
+            next = ino - first + 1;
+        }
+        let mut fresh = 0;
+        for slot in next..limit {
+            fresh = if check(slot, &mut f)? { fresh + 1 } else { 0 };
+            if fresh == WINDOW {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// `i_size` of the regular file at byte offset `raw`.
+    pub(super) fn raw_size(&self, raw: u64) -> u64 {
+        u64::from(self.pmem().load_u32(raw + I_SIZE_HIGH)) << 32
+            | u64::from(self.pmem().load_u32(raw + I_SIZE))
+    }
+
+    /// Logical blocks that inode `ino`, of kind `kind`, may have.
+    pub(super) fn end_of(&self, ino: u32, raw: u64, kind: FileKind) -> Result<u64> {
+        let pmem = self.pmem();
+        let low = u64::from(pmem.load_u32(raw + I_SIZE));
+        Ok(match kind {
+            FileKind::File => {
+                let (size, limit) = (self.raw_size(raw), self.sb.max_file_size());
+                // Between its halves a crash may leave a size above the limit, with the limit's upper half.
+                if size > limit && size >> 32 != limit >> 32 {
+                    return Err(
+                        Corrupt::against("inode", ino.into(), "i_size is too large", size, limit).into()
+                    );
+                }
+                size.min(limit).div_ceil(self.block_size())
+            }
+            FileKind::Directory => low / self.block_size(),
+            FileKind::Symlink => {
+                let xattrs = if pmem.load_u32(raw + I_FILE_ACL) == 0 { 0 } else { self.block_size() / 512 };
+                let is_fast = u64::from(pmem.load_u32(raw + I_BLOCKS)) == xattrs;
+                let limit = if is_fast { I_BLOCK_BYTES } else { self.block_size() };
+                if low == 0 || low >= limit {
+                    let why = "bad length of a symbolic link";
+                    return Err(Corrupt::against("inode", ino.into(), why, low, limit - 1).into());
+                }
+                u64::from(!is_fast)
+            }
+            _ => 0,
+        })
+    }
+}
+
+impl<P: Platform> Scan<'_, P> {
+    /// Looks at inode `ino`, which is in use. The tree was walked before.
+    fn look_at(&mut self, ino: u32) -> Result<()> {
+        let fs = self.fs;
+        let raw = fs.raw_inode(ino)?;
+        if fs.is_reserved(ino) {
+            return self.claim_reserved(ino, raw);
+        }
+        let node = self.nodes.get(fs, ino);
+        let (links, mode) = (fs.pmem().load_u16(raw + I_LINKS_COUNT), fs.pmem().load_u16(raw + I_MODE));
+        let kind = kind_of_mode(mode);
+        if node.is(Node::NAMED) {
+            if links < node.links() {
+                let why = "fewer links than names";
+                return Err(
+                    Corrupt::against("inode", ino.into(), why, links.into(), node.links().into()).into()
+                );
+            }
+            return match kind {
+                Some(FileKind::Directory) => Ok(()),
+                Some(kind) => self.claim_content(ino, raw, kind),
+                None => Err(fs.bad_inode(ino, "i_mode tells no kind", mode.into())),
+            };
+        }
+        match kind {
+            _ if links == 0 => Ok(()),
+            Some(FileKind::Directory) if self.ours => self.expect_nothing_in(ino, raw),
+            _ if self.ours => Ok(()),
+            Some(FileKind::Directory) => Err(fs.bad_inode(ino, "a directory has no name", links.into())),
+            None => Err(fs.bad_inode(ino, "i_mode tells no kind", mode.into())),
+            // Another system's: what has nothing in it is not worth a name.
+            Some(FileKind::File) if fs.pmem().load_u32(raw + I_BLOCKS) == 0 => Ok(()),
+            Some(kind) => {
+                self.nameless.try_reserve(1).map_err(|_| Errno::NoMemory)?;
+                self.nameless.push(ino);
+                if let Some(node) = self.nodes.get_mut(fs, ino) {
+                    node.mark(Node::ADOPT);
+                    node.add_link();
+                }
+                self.claim_content(ino, raw, kind)
+            }
+        }
+    }
+
+    /// Claims the blocks of an inode that is no directory.
+    fn claim_content(&mut self, ino: u32, raw: u64, kind: FileKind) -> Result<()> {
+        let fs = self.fs;
+        let flags = fs.pmem().load_u32(raw + I_FLAGS);
+        if flags & FOREIGN_FL != 0 {
+            let why = "i_flags of a feature that the file system does not have";
+            return Err(fs.bad_inode(ino, why, flags.into()));
+        }
+        let end = fs.end_of(ino, raw, kind)?;
+        let (mut blocks, mut beyond) = (0, false);
+        if kind == FileKind::File || end > 0 {
+            let map = Map { fs, ino, raw, end };
+            map.each(&mut |step| {
+                match step {
+                    Step::Block { block, .. } => {
+                        self.claims.claim(fs, ino, block)?;
+                        blocks += 1;
+                    }
+                    Step::Beyond { .. } => beyond = true,
+                }
+                Ok(())
+            })?;
+        }
+        if kind == FileKind::Symlink && blocks != end {
+            return Err(fs.bad_inode(ino, "a symbolic link without its block", blocks));
+        }
+        self.settle(ino, raw, blocks, beyond)
+    }
+
+    /// Notes what is to be done about an inode with `blocks` blocks of its own, and pointers beyond its end or none.
+    pub(super) fn settle(&mut self, ino: u32, raw: u64, blocks: u64, beyond: bool) -> Result<()> {
+        let fs = self.fs;
+        let xattrs = fs.pmem().load_u32(raw + I_FILE_ACL);
+        if xattrs != 0 {
+            self.xattrs.try_reserve(1).map_err(|_| Errno::NoMemory)?;
+            self.xattrs.push(xattrs);
+        }
+        let units = (blocks + u64::from(xattrs != 0)) * (fs.block_size() / 512);
+        let wrong = units != u64::from(fs.pmem().load_u32(raw + I_BLOCKS));
+        if let Some(node) = self.nodes.get_mut(fs, ino) {
+            if beyond {
+                node.mark(Node::TRIM);
+            }
+            if wrong {
+                node.mark(Node::RECOUNT);
+            }
+        }
+        Ok(())
+    }
+
+    /// Claims the blocks of an inode that is the file system's own: bad blocks, a journal, room for descriptors.
+    fn claim_reserved(&mut self, ino: u32, raw: u64) -> Result<()> {
+        let fs = self.fs;
+        if fs.pmem().load_u32(raw + I_BLOCKS) == 0 {
+            return Ok(());
+        }
+        if ino == RESIZE_INO {
+            let block = fs.pmem().load_u32(raw + I_BLOCK + 13 * 4);
+            return if block == 0 { Ok(()) } else { self.claims.claim(fs, ino, block) };
+        }
+        let map = Map { fs, ino, raw, end: u64::MAX };
+        map.each(&mut |step| match step {
+            Step::Block { block, .. } if ino == BAD_BLOCKS_INO && fs.holds_structures(block) => Ok(()),
+            Step::Block { block, .. } => self.claims.claim(fs, ino, block),
+            Step::Beyond { .. } => Ok(()),
+        })
+    }
+
+    /// Refuses a directory without a name that has entries: it is not ours to free.
+    fn expect_nothing_in(&self, ino: u32, raw: u64) -> Result<()> {
+        let fs = self.fs;
+        let lblks = u64::from(fs.pmem().load_u32(raw + I_SIZE)) / fs.block_size();
+        for lblk in 0..lblks.min(crate::ext2::map::DIRECT) {
+            let block = fs.pmem().load_u32(raw + I_BLOCK + lblk * 4);
+            if block == 0 || block >= fs.sb.blocks_count {
+                break;
+            }
+            let mut within = 0;
+            while within < fs.block_size() {
+                let entry = fs.dir_entry(ino, lblk, fs.byte(block), within)?;
+                if entry.ino != 0 && !entry.is_dot(fs.pmem()) {
+                    return Err(fs.bad_inode(ino, "a directory with entries has no name", entry.pos));
+                }
+                within += u64::from(entry.rec_len);
+            }
+        }
+        Ok(())
+    }
+
+    /// Claims each attribute block once; it must count at least those who share it.
+    fn claim_xattrs(&mut self) -> Result<()> {
+        let fs = self.fs;
+        self.xattrs.sort_unstable();
+        for sharers in self.xattrs.chunk_by(|a, b| a == b) {
+            let block = sharers[0];
+            let bad =
+                |why, value: u64| Err(Corrupt::with("attribute block", block.into(), why, value).into());
+            if !(fs.sb.first_data_block..fs.sb.blocks_count).contains(&block) {
+                return bad("i_file_acl leads out of the file system", block.into());
+            }
+            let header = fs.byte(block);
+            let magic = fs.pmem().load_u32(header + H_MAGIC);
+            if magic != XATTR_MAGIC {
+                return bad("bad magic number", magic.into());
+            }
+            let count = fs.pmem().load_u32(header + H_REFCOUNT);
+            if (count as usize) < sharers.len() {
+                return bad("more inodes share it than it counts", count.into());
+            }
+            self.claims.claim(fs, 0, block).map_err(|_| {
+                Corrupt::new("attribute block", block.into(), "it is something else's block too")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Everything that is claimed must be in use.
+    fn compare_bitmaps(&self) -> Result<()> {
+        let fs = self.fs;
+        let mut room = Vec::new();
+        for index in 0..fs.sb.group_count {
+            let bitmap = fs.byte(fs.group(index)?.block_bitmap);
+            let claimed = self.claims.of_group(fs, index, &mut room)?;
+            for (at, &word) in claimed.iter().enumerate().filter(|(_, word)| **word != 0) {
+                let lost = word & !fs.pmem().load_u64(bitmap + at as u64 * 8);
+                if lost != 0 {
+                    let block = fs.sb.group_start(index) + at as u32 * 64 + lost.trailing_zeros();
+                    let why = "a block in use is marked free";
+                    return Err(Corrupt::with("block bitmap", index.into(), why, block.into()).into());
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! The directory tree from the root: each directory reached once, each name counted. Iteratively: a tree may be as deep
+//! as it has directories.
+
+use super::nodes::Node;
+use super::scan::Scan;
+use super::walk::{Map, Step};
+use crate::error::{Corrupt, Errno, Error, Result};
+use crate::ext2::dirent::{Entry, file_type};
+use crate::ext2::inode::kind_of_mode;
+use crate::ext2::layout::*;
+use crate::platform::Platform;
+use crate::pmem::Pmem;
+use crate::vfs::FileKind;
+use alloc::vec::Vec;
+
+/// A directory that is named, but not yet walked.
+#[derive(Clone, Copy)]
+struct Pending {
+    ino: u32,
+    parent: u32,
+}
+
+fn bad_dir(ino: u32, why: &'static str, pos: u64) -> Error {
+    Corrupt::with("directory", ino.into(), why, pos).into()
+}
+
+impl<P: Platform> Scan<'_, P> {
+    /// Walks everything that can be reached from the root.
+    pub(super) fn walk_tree(&mut self) -> Result<()> {
+        let fs = self.fs;
+        let raw = fs.raw_inode(ROOT_INO)?;
+        if kind_of_mode(fs.pmem().load_u16(raw + I_MODE)) != Some(FileKind::Directory) {
+            return Err(fs.bad_inode(ROOT_INO, "the root is not a directory", 0));
+        }
+        let Some(root) = self.nodes.get_mut(fs, ROOT_INO) else {
+            return Err(fs.bad_inode(ROOT_INO, "the root is marked free", 0));
+        };
+        root.mark(Node::NAMED | Node::DIRECTORY);
+        // Its `.` and its `..`.
+        root.add_link();
+        root.add_link();
+        let mut pending = Vec::new();
+        let mut next = Some(Pending { ino: ROOT_INO, parent: ROOT_INO });
+        while let Some(directory) = next {
+            self.walk_directory(directory, &mut pending)?;
+            next = pending.pop();
+        }
+        Ok(())
+    }
+
+    /// Claims a directory's blocks, and reads its entries on the way: so none is read twice, however often an image
+    /// points at it.
+    fn walk_directory(&mut self, directory: Pending, pending: &mut Vec<Pending>) -> Result<()> {
+        let (fs, Pending { ino, .. }) = (self.fs, directory);
+        let raw = fs.raw_inode(ino)?;
+        let flags = fs.pmem().load_u32(raw + I_FLAGS);
+        if flags & FOREIGN_FL != 0 {
+            let why = "i_flags of a feature that the file system does not have";
+            return Err(fs.bad_inode(ino, why, flags.into()));
+        }
+        let size = u64::from(fs.pmem().load_u32(raw + I_SIZE));
+        if size == 0 || !size.is_multiple_of(fs.block_size()) {
+            return Err(fs.bad_inode(ino, "bad size of a directory", size));
+        }
+        let (mut lblks, mut blocks, mut beyond) = (0, 0, false);
+        let map = Map { fs, ino, raw, end: size / fs.block_size() };
+        map.each(&mut |step| {
+            match step {
+                Step::Block { block, lblk, is_data } => {
+                    self.claims.claim(fs, ino, block)?;
+                    blocks += 1;
+                    if is_data {
+                        if lblk != lblks {
+                            return Err(bad_dir(ino, "a hole in a directory", lblks * fs.block_size()));
+                        }
+                        lblks += 1;
+                        self.walk_entries(directory, lblk, fs.byte(block), pending)?;
+                    }
+                }
+                Step::Beyond { .. } => beyond = true,
+            }
+            Ok(())
+        })?;
+        if lblks != map.end {
+            return Err(bad_dir(ino, "a hole in a directory", lblks * fs.block_size()));
+        }
+        self.settle(ino, raw, blocks, beyond)
+    }
+
+    /// Reads the entries in the block at byte offset `block`, logical block `lblk` of a directory.
+    fn walk_entries(
+        &mut self,
+        directory: Pending,
+        lblk: u64,
+        block: u64,
+        pending: &mut Vec<Pending>,
+    ) -> Result<()> {
+        let (fs, Pending { ino, parent }) = (self.fs, directory);
+        let (mut within, mut index) = (0, 0);
+        while within < fs.block_size() {
+            let entry = fs.dir_entry(ino, lblk, block, within)?;
+            within += u64::from(entry.rec_len);
+            let (is_dot, is_dot_dot) = (entry.is_called(fs.pmem(), b"."), entry.is_called(fs.pmem(), b".."));
+            let mut target = None;
+            match (lblk, index) {
+                (0, 0) if !is_dot || entry.ino != ino => {
+                    return Err(bad_dir(ino, "the first entry is not `.`", entry.pos));
+                }
+                (0, 1) if !is_dot_dot => {
+                    return Err(bad_dir(ino, "the second entry is not `..`", entry.pos));
+                }
+                (0, 1) if entry.ino != parent => {
+                    return Err(bad_dir(ino, "`..` names another directory", entry.ino.into()));
+                }
+                (0, 0 | 1) => target = Some(FileKind::Directory),
+                _ if is_dot || is_dot_dot => {
+                    return Err(bad_dir(ino, "`.` or `..` in the wrong place", entry.pos));
+                }
+                _ if entry.ino != 0 => target = Some(self.walk_name(directory, &entry, pending)?),
+                _ => {}
+            }
+            if let Some(kind) = target
+                && fs.sb.has_filetype()
+                && entry.file_type != file_type(kind)
+                && let Some(node) = self.nodes.get_mut(fs, ino)
+            {
+                node.mark(Node::RETYPE);
+            }
+            index += 1;
+        }
+        if lblk == 0 && index < 2 {
+            return Err(bad_dir(ino, "no entry `..`", 0));
+        }
+        Ok(())
+    }
+
+    /// Counts a name. Returns the kind of what it names.
+    fn walk_name(
+        &mut self,
+        directory: Pending,
+        entry: &Entry,
+        pending: &mut Vec<Pending>,
+    ) -> Result<FileKind> {
+        let (fs, Pending { ino: dir, .. }) = (self.fs, directory);
+        let mut name = entry.at + D_NAME..entry.at + D_NAME + u64::from(entry.name_len);
+        if name.any(|at| matches!(fs.pmem().load_u8(at), 0 | b'/')) {
+            return Err(bad_dir(dir, "a name with a character that none may have", entry.pos));
+        }
+        let ino = entry.ino;
+        if ino == ROOT_INO || fs.is_reserved(ino) {
+            return Err(bad_dir(dir, "an entry names a reserved inode", entry.pos));
+        }
+        let Some(node) = self.nodes.get_mut(fs, ino) else {
+            return Err(bad_dir(dir, "an entry names a free inode", entry.pos));
+        };
+        let raw = fs.raw_inode(ino)?;
+        let mode = fs.pmem().load_u16(raw + I_MODE);
+        let Some(kind) = kind_of_mode(mode) else {
+            return Err(fs.bad_inode(ino, "i_mode tells no kind", mode.into()));
+        };
+        if kind == FileKind::Directory {
+            if node.is(Node::NAMED) {
+                return Err(fs.bad_inode(ino, "a directory has two names", dir.into()));
+            }
+            node.mark(Node::DIRECTORY);
+            // Its own `.`.
+            node.add_link();
+            pending.try_reserve(1).map_err(|_| Errno::NoMemory)?;
+            pending.push(Pending { ino, parent: dir });
+        }
+        node.mark(Node::NAMED);
+        node.add_link();
+        if kind == FileKind::Directory
+            && let Some(parent) = self.nodes.get_mut(fs, dir)
+        {
+            parent.add_link();
+        }
+        Ok(kind)
+    }
+}
