@@ -90,6 +90,9 @@ pub mod superblock;
 mod tests;
 mod times;
 mod truncate;
+#[cfg(any(daxiom_order = "right", daxiom_order = "wrong"))]
+#[allow(dead_code)]
+mod wrong_order;
 mod xattr;
 
 pub use features::ReadOnlyReason;

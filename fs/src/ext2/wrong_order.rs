@@ -1,0 +1,116 @@
+//! The wrong order of stores does not compile. Built only by `tests/wrong_order.rs`, with `--cfg daxiom_order="right"`,
+//! which compiles, and `"wrong"`, which must not: with an error in each line that ends in `WRONG`, and nowhere else.
+//!
+//! Each function here publishes or frees something with the real functions. In the right order it waits for what has to be
+//! durable before; in the wrong one it does not.
+
+use super::Ext2;
+use super::diredit::{NameGone, Prepared, Room};
+use super::dirent::Entry;
+use super::grow::{Chain, Goal};
+use super::ialloc::Nameable;
+use super::inode::{Inode, LinksStored, Nameless};
+use super::redo::Words;
+use super::truncate::Cut;
+use crate::error::Result;
+use crate::platform::{Platform, Timestamp};
+use crate::pmem::state::{Clean, Dirty, InFlight, Staged, fence_all};
+use crate::vfs::FileKind;
+
+/// A pointer to a block whose content and bitmap bit are on their way.
+pub(super) fn publish_a_block<P: Platform>(
+    inode: &Inode<P>,
+    goal: &mut Goal,
+    chain: Staged<Chain, InFlight>,
+) {
+    #[cfg(daxiom_order = "right")]
+    let chain = chain.fence(inode.pmem());
+    inode.publish(goal, chain).unfenced(); // WRONG
+}
+
+/// A directory's next block, before it is written.
+pub(super) fn publish_a_directory_block<P: Platform>(dir: &Inode<P>, lblk: u64) -> Result<()> {
+    let chain = dir.fresh_dir_block(lblk, &[])?;
+    #[cfg(daxiom_order = "right")]
+    let chain = chain.fence(dir.pmem());
+    dir.publish_dir_block(chain) // WRONG
+}
+
+/// A name for an inode whose content is not durable.
+pub(super) fn name_an_inode<P: Platform>(
+    dir: &Inode<P>,
+    entry: Prepared<Clean>,
+    inode: Staged<Nameable, InFlight>,
+) -> Result<()> {
+    #[cfg(daxiom_order = "right")]
+    let inode = inode.fence(dir.pmem());
+    let now = Timestamp::default();
+    dir.publish_entry(entry, inode, b"name", now) // WRONG
+}
+
+/// A name that is not durable itself.
+pub(super) fn show_a_name<P: Platform>(
+    dir: &Inode<P>,
+    room: Room,
+    inode: Staged<Nameable, Clean>,
+) -> Result<()> {
+    let entry = dir.prepare(room, b"name", inode.fact())?;
+    #[cfg(daxiom_order = "right")]
+    let entry = fence_all(dir.pmem(), entry);
+    let now = Timestamp::default();
+    dir.publish_entry(entry, inode, b"name", now) // WRONG
+}
+
+/// An entry that names another inode, which is only in the cache yet.
+pub(super) fn redirect_a_name<P: Platform>(dir: &Inode<P>, entry: &Entry, inode: Staged<Nameable, Dirty>) {
+    #[cfg(daxiom_order = "right")]
+    let inode = inode.flush(dir.pmem()).fence(dir.pmem());
+    let now = Timestamp::default();
+    dir.redirect(entry, inode, now).flush(dir.pmem()).unfenced(); // WRONG
+}
+
+/// A link taken away while the name may survive.
+pub(super) fn take_a_link_away<P: Platform>(inode: &Inode<P>, gone: Staged<NameGone, InFlight>) {
+    #[cfg(daxiom_order = "right")]
+    let gone = gone.fence(inode.pmem());
+    inode.lose_name(&gone, 0, Timestamp::default()).unordered(); // WRONG
+}
+
+/// An inode left to its last handle while its link may survive.
+pub(super) fn leave_an_inode<P: Platform>(inode: &Inode<P>, stored: Staged<LinksStored, InFlight>) {
+    #[cfg(daxiom_order = "right")]
+    let stored = stored.fence(inode.pmem());
+    inode.links_left(stored); // WRONG
+}
+
+/// Blocks freed while the pointer to them may survive.
+pub(super) fn free_blocks<P: Platform>(fs: &Ext2<P>, cut: Staged<Cut, InFlight>) -> Result<()> {
+    #[cfg(daxiom_order = "right")]
+    let cut = cut.fence(fs.pmem());
+    fs.free_run(&cut, 7, 1) // WRONG
+}
+
+/// An inode freed while a link to it may survive.
+pub(super) fn free_an_inode<P: Platform>(fs: &Ext2<P>, nameless: Staged<Nameless, InFlight>) -> Result<()> {
+    #[cfg(daxiom_order = "right")]
+    let nameless = nameless.fence(fs.pmem());
+    fs.free_inode(12, FileKind::File, nameless) // WRONG
+}
+
+/// All that an inode holds, freed while a link to it may survive.
+pub(super) fn release_an_inode<P: Platform>(
+    inode: &Inode<P>,
+    nameless: Staged<Nameless, InFlight>,
+) -> Result<()> {
+    #[cfg(daxiom_order = "right")]
+    let nameless = nameless.fence(inode.pmem());
+    inode.release(nameless) // WRONG
+}
+
+/// A record that changes pointers to what is not durable.
+pub(super) fn commit_a_record<P: Platform>(fs: &Ext2<P>, chain: Staged<Chain, InFlight>) -> Result<()> {
+    #[cfg(daxiom_order = "right")]
+    let chain = chain.fence(fs.pmem());
+    fs.commit_all(Words::new(), chain)?; // WRONG
+    Ok(())
+}
