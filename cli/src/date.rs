@@ -59,6 +59,13 @@ impl DateTime {
         WEEKDAYS.get((days + 4).rem_euclid(7) as usize).copied()
     }
 
+    /// `Sun Nov 22 22:40:17 2026`, as ctime(3) has it, without its line end.
+    pub fn ctime(&self) -> impl fmt::Display {
+        let Self { year, day, hour, minute, second, .. } = *self;
+        let (weekday, month) = (self.weekday().unwrap_or("???"), self.month_name());
+        fmt::from_fn(move |f| write!(f, "{weekday} {month} {day:2} {hour:02}:{minute:02}:{second:02} {year}"))
+    }
+
     /// `Jan` to `Dec`; `???` if there is no such month.
     pub fn month_name(&self) -> &'static str {
         MONTHS.get(usize::from(self.month).wrapping_sub(1)).copied().unwrap_or("???")
@@ -240,6 +247,12 @@ mod tests {
         let late = DateTime { year: i64::MAX, ..DateTime::from_epoch(0) };
         assert_eq!(late.to_epoch(), None);
         assert_eq!(DateTime { year: i64::MIN, ..late }.to_epoch(), None);
+    }
+
+    #[test]
+    fn ctime_is_as_wide_for_every_day() {
+        assert_eq!(DateTime::from_epoch(1_795_387_217).ctime().to_string(), "Sun Nov 22 22:40:17 2026");
+        assert_eq!(DateTime::from_epoch(0).ctime().to_string(), "Thu Jan  1 00:00:00 1970");
     }
 
     #[test]

@@ -1,11 +1,13 @@
-//! Commands about file systems: df, mount, umount, sync.
+//! Commands about file systems: df, mount, umount, fsinfo, sync.
 
 use alloc::string::{String, ToString};
 use core::fmt::Write;
 
+use cli::date::DateTime;
 use cli::human;
 use cli::opts::Opts;
 use cli::table::{Align, Table};
+use fs::ext2::info::Field;
 use fs::vfs::FileSystem;
 
 use super::super::command::{ANY, Command, Done, Failure, On, complaint};
@@ -45,6 +47,15 @@ pub(super) const COMMANDS: &[Command] = &[
         spec: "",
         count: 1..=ANY,
         run: |sh, opts| sh.for_each("umount", opts.operands(), umount),
+    },
+    Command {
+        name: "fsinfo",
+        operands: "[DEVICE|DIRECTORY]",
+        about: "show what the superblock says, as tune2fs -l does, and what was repaired",
+        options: &[],
+        spec: "",
+        count: 0..=1,
+        run: fsinfo,
     },
     Command {
         name: "sync",
@@ -155,6 +166,26 @@ fn umount(sh: &mut Shell, name: &str) -> Done {
         let _ = sh.change_dir(&cwd);
     }
     done
+}
+
+fn fsinfo(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    let name = opts.operands().first().copied().unwrap_or("/");
+    let mount = mounts::find(name, sh.here(), &text::encode(name)).on(name)?;
+    let mut lines = String::new();
+    let each = &mut |name: &'static str, field: Field| {
+        let value = match field {
+            Field::Text(text) => text,
+            Field::Time(0) => "n/a".to_string(),
+            Field::Time(time) => DateTime::from_epoch(time.into()).ctime().to_string(),
+        };
+        lines.push_str(&alloc::format!("{name:<26}{value}\n"));
+    };
+    mount.fs.describe(each).on(name)?;
+    if let Some(recovered) = mount.fs.recovered() {
+        lines.push_str(&alloc::format!("{:<26}{recovered}\n", "Repaired at mount:"));
+    }
+    write!(sh.out, "{lines}")?;
+    Ok(())
 }
 
 fn sync(sh: &mut Shell, opts: &Opts<'_>) -> Done {

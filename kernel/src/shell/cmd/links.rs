@@ -200,7 +200,7 @@ fn mknod(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         number.filter(|number| *number <= most).ok_or_else(why).on(text)
     };
     let (name, kind, numbers) = match opts.operands() {
-        [name, kind, numbers @ ..] => (*name, *kind, numbers.iter().copied().collect::<Vec<_>>()),
+        [name, kind, numbers @ ..] => (*name, *kind, numbers.to_vec()),
         _ => return Err(complaint("missing operand")),
     };
     let kind = match (kind, numbers.as_slice()) {

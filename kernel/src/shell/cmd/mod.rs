@@ -13,7 +13,7 @@
 //! | `names.rs` | mkdir, rmdir, rm |
 //! | `links.rs` | ln, readlink, mknod, mkfifo |
 //! | `copy.rs` | cp, mv |
-//! | `disk.rs` | df, mount, umount, sync |
+//! | `disk.rs` | df, mount, umount, fsinfo, sync |
 //! | `memory.rs` | mmap, munmap, maps, peek, poke, ptwalk, free |
 //! | `bench.rs` | bench |
 //! | `fsx.rs` | fsx |
