@@ -19,11 +19,12 @@ use super::ialloc::Nameable;
 use super::inode::Inode;
 use super::layout::*;
 use super::map::Spot;
+use super::redo::Words;
 use super::times::{CTIME, MTIME};
 use crate::error::{Errno, Result};
 use crate::platform::{Platform, Timestamp};
 use crate::pmem::Pmem;
-use crate::pmem::state::{Clean, Dirty, Fenced, InFlight, InFlightGroup, Staged};
+use crate::pmem::state::{Clean, Dirty, Fenced, InFlight, InFlightGroup, Staged, fence_all};
 use core::ops::ControlFlow;
 
 /// The most bytes a directory may have.
@@ -227,25 +228,80 @@ impl<P: Platform> Inode<P> {
         Staged::stored(NameGone, entry.at + D_INODE, 4)
     }
 
-    /// Makes an entry name another inode, which is durable.
-    pub(super) fn redirect(
+    /// Puts into `words` what makes an entry called `name` in `room`: all of it, in free space, or, if it is too long for a
+    /// record, its uncovering: the rest is written where no reader looks. Returns the evidence that that is durable.
+    pub(super) fn place(
         &self,
-        entry: &Entry,
-        target: Staged<Nameable, Clean>,
-        now: Timestamp,
-    ) -> Staged<NameGone, Dirty> {
-        self.drop_index();
-        let (pmem, target) = (self.pmem(), target.into_fact());
-        if entry.file_type != target.file_type {
-            pmem.store_u8(entry.at + D_FILE_TYPE, target.file_type);
+        room: Room,
+        name: &[u8],
+        target: &Nameable,
+        words: &mut Words,
+    ) -> Result<Staged<(), Clean>> {
+        let pmem = self.pmem();
+        let (entry, rec_len) = match room {
+            Room::At { entry, rec_len } => (entry, rec_len),
+            Room::NewBlock => self.grow_dir()?,
+        };
+        // 1. Its own words, its name's, and that of the entry before it.
+        if words.room() >= 3 + name.len().div_ceil(4) {
+            let keep = entry.used();
+            let at = entry.at + u64::from(keep);
+            words.push(at + D_INODE, target.ino);
+            let lens = u32::from(rec_len - keep) | (name.len() as u32) << 16;
+            words.push(at + D_REC_LEN, lens | u32::from(target.file_type) << 24);
+            for (index, chunk) in name.chunks(4).enumerate() {
+                let mut word = [0; 4];
+                word[..chunk.len()].copy_from_slice(chunk);
+                words.push(at + D_NAME + 4 * index as u64, u32::from_le_bytes(word));
+            }
+            if keep > 0 {
+                words.push_u16(pmem, entry.at + D_REC_LEN, keep);
+            }
+            return Ok(Staged::nothing(()));
         }
-        pmem.store_u32(entry.at + D_INODE, target.ino);
-        self.touch(&[MTIME, CTIME], now);
-        Staged::stored(NameGone, entry.at, 8)
+        // 2. Aside.
+        let prepared = self.prepare(Room::At { entry, rec_len }, name, target)?;
+        Ok(match fence_all(pmem, prepared) {
+            Prepared::Free(free) => {
+                words.push(free.fact().0 + D_INODE, target.ino);
+                free.map(|_| ())
+            }
+            Prepared::Behind(behind) => {
+                words.push_u16(pmem, behind.fact().at + D_REC_LEN, behind.fact().rec_len);
+                behind.map(|_| ())
+            }
+            // Not into a room that is there.
+            Prepared::NewBlock(chain) => chain.map(|_| ()),
+        })
+    }
+
+    /// Adds an empty block at the end, durably. Returns its one free entry, which is all of it.
+    fn grow_dir(&self) -> Result<(Entry, u16)> {
+        let (size, len) = (self.load_size(), self.fs.block_size());
+        if size >= MAX_DIR_SIZE {
+            return Err(Errno::NoSpace.into());
+        }
+        self.trim(size)?;
+        let mut bytes = [0; D_NAME as usize];
+        bytes[D_REC_LEN as usize..][..2].copy_from_slice(&(len as u16).to_le_bytes());
+        let chain = self.fresh_dir_block(size / len, &bytes)?.fence(self.pmem());
+        self.publish_dir_block(chain)?;
+        self.pmem().fence();
+        let lblk = size / len;
+        Ok((self.entry(lblk, self.dir_block(lblk)?, 0)?, len as u16))
+    }
+
+    /// Puts into `words` what makes `entry` name `target`.
+    pub(super) fn rename_entry(&self, entry: &Entry, target: &Nameable, words: &mut Words) {
+        words.push(entry.at + D_INODE, target.ino);
+        if entry.file_type != target.file_type {
+            let lens = u16::from(entry.name_len) | u16::from(target.file_type) << 8;
+            words.push_u16(self.pmem(), entry.at + D_NAME_LEN, lens);
+        }
     }
 
     /// A changed directory has no hash index any more: it would be wrong. Durable before the first change.
-    fn drop_index(&self) {
+    pub(super) fn drop_index(&self) {
         let pmem = self.pmem();
         let flags = pmem.load_u32(self.raw + I_FLAGS);
         if flags & INDEX_FL != 0 {

@@ -45,10 +45,7 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
     }
 
     fn rename(&self, old_dir: u64, old: &[u8], new_dir: u64, new: &[u8], how: Rename) -> Result<()> {
-        if how != Rename::Replace {
-            return Err(Unsupported::Operation("renaming without replacing").into());
-        }
-        self.noted(self.rename_name(old_dir, old, new_dir, new))
+        self.noted(self.rename_name(old_dir, old, new_dir, new, how))
     }
 }
 

@@ -85,7 +85,6 @@ impl Words {
 
     /// As [`push`](Words::push) for 2 bytes; the word's other half stays as it is, or as it was pushed.
     #[inline]
-    #[allow(dead_code, reason = "renames come next")]
     pub(super) fn push_u16(&mut self, pmem: &impl Pmem, offset: u64, value: u16) {
         let (at, shift) = (offset & !3, (offset & 2) * 8);
         let old =

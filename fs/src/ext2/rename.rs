@@ -1,36 +1,60 @@
-//! Renaming, within a directory and across.
+//! Renaming, within a directory and across, replacing or exchanging.
 //!
-//! While two names show one inode, it counts both; so whatever a crash leaves has a name and enough links:
-//!
-//! 1. one more link, durable;
-//! 2. the new name (an entry made, or one redirected), durable;
-//! 3. the old name gone, durable;
-//! 4. links as before; what was replaced loses one.
+//! All that a rename changes is one commit of the redo record: the new entry (made, or made to name another inode), the old
+//! one, `..` of a directory that moved, the links of both directories and of what was replaced. A crash shows all of it or
+//! nothing. A new entry too long for the record is written aside and durable before; a new block of a directory is there,
+//! empty, before. Both are free space if the commit does not come.
 //!
 //! # Locking
-//! `rename lock → both directories → what is moved, what is replaced`. Of the directories, the one that
+//! `rename lock → both directories → what is moved, what is replaced → superblock`. Of the directories, the one that
 //! contains the other comes first, otherwise the lower number: the rename lock keeps the tree as it is
 //! meanwhile. What is moved and what is replaced (lower number first) are one level below a locked directory,
 //! and not above either: see `trap`.
 
 use super::Ext2;
-use super::dir::{Found, check_name, is_dot_name};
-use super::ialloc::Nameable;
-use super::inode::Inode;
+use super::dir::{check_name, is_dot_name};
+use super::inode::{Inode, LinksStored};
 use super::layout::*;
+use super::redo::Words;
+use super::times::{CTIME, MTIME};
 use crate::error::{Errno, Result};
 use crate::platform::Platform;
-use crate::pmem::state::fence_all;
-use crate::vfs::FileKind;
+use crate::pmem::state::Staged;
+use crate::vfs::{FileKind, Rename};
 use alloc::sync::Arc;
 
+/// The two names of a rename: each in a directory, which is locked.
+struct Pair<'a, P: Platform> {
+    from: &'a Inode<P>,
+    old: &'a [u8],
+    to: &'a Inode<P>,
+    new: &'a [u8],
+    /// The child of one directory on the way to the other: moving it would move a directory into itself, and it is not
+    /// empty.
+    trap: Option<u32>,
+}
+
+/// What a rename found under its names. The handles are dropped after every lock: an inode may go with them.
+struct Ends<P: Platform> {
+    moved: Option<Arc<Inode<P>>>,
+    replaced: Option<Arc<Inode<P>>>,
+}
+
 impl<P: Platform> Ext2<P> {
-    pub(super) fn rename_name(&self, old_dir: u64, old: &[u8], new_dir: u64, new: &[u8]) -> Result<()> {
+    pub(super) fn rename_name(
+        &self,
+        old_dir: u64,
+        old: &[u8],
+        new_dir: u64,
+        new: &[u8],
+        how: Rename,
+    ) -> Result<()> {
         check_name(old)?;
         check_name(new)?;
         self.check_writable()?;
         if is_dot_name(old) || is_dot_name(new) {
-            return Err(Errno::Invalid.into());
+            let is_there = !is_dot_name(old) && how == Rename::NoReplace;
+            return Err(if is_there { Errno::Exists } else { Errno::Busy }.into());
         }
         // Numbers that lead to no directory are the caller's mistake, not the image's.
         let directory = |ino: u64| -> Result<Arc<Inode<P>>> {
@@ -45,13 +69,13 @@ impl<P: Platform> Ext2<P> {
         to.expect_dir()?;
         // Once more, now that there are handles: from here on no unmount comes in between.
         self.check_writable()?;
-        // Handles are dropped after every lock: an inode may go with them.
-        let (mut moved, mut replaced) = (None, None);
+        let mut ends = Ends { moved: None, replaced: None };
         // Within a directory too: a directory below it may be locked.
         let _rename = self.rename.lock();
         if from.ino == to.ino {
             let _exclusive = from.mapping.exclusive();
-            return self.rename_locked(&from, old, &to, new, None, &mut moved, &mut replaced);
+            let names = Pair { from: &from, old, to: &to, new, trap: None };
+            return self.rename_locked(&names, how, &mut ends);
         }
         // Which directory contains the other, and which of its children is on the way there?
         let above_to = self.way_up(&to, from.ino)?;
@@ -60,7 +84,8 @@ impl<P: Platform> Ext2<P> {
         let (first, second) = if from_first { (&from, &to) } else { (&to, &from) };
         let _first = first.mapping.exclusive();
         let _second = second.mapping.exclusive();
-        self.rename_locked(&from, old, &to, new, above_to.or(above_from), &mut moved, &mut replaced)
+        let names = Pair { from: &from, old, to: &to, new, trap: above_to.or(above_from) };
+        self.rename_locked(&names, how, &mut ends)
     }
 
     /// Climbs from `dir` to the root. If it passes `ancestor`: the inode just below that on the way.
@@ -99,123 +124,135 @@ impl<P: Platform> Ext2<P> {
         Ok(None)
     }
 
-    /// Renames under the directories' locks. `trap` is the child of one directory on the way to the other:
-    /// moving it would move a directory into itself, and it is not empty.
-    #[allow(clippy::too_many_arguments)]
-    fn rename_locked(
-        &self,
-        from: &Inode<P>,
-        old: &[u8],
-        to: &Inode<P>,
-        new: &[u8],
-        trap: Option<u32>,
-        moved: &mut Option<Arc<Inode<P>>>,
-        replaced: &mut Option<Arc<Inode<P>>>,
-    ) -> Result<()> {
+    /// Renames under the directories' locks.
+    fn rename_locked(&self, names: &Pair<'_, P>, how: Rename, ends: &mut Ends<P>) -> Result<()> {
+        let &Pair { from, old, to, new, trap } = names;
         from.expect_alive()?;
         to.expect_alive()?;
-        // 1. What is moved, what is replaced, and may they?
+        // 1. What is there?
         let found = from.expect_name(old)?;
-        let source: &Arc<Inode<P>> = moved.insert(from.named(&found.entry)?);
+        let room = to.find_room(new)?;
+        match (how, &room) {
+            (Rename::NoReplace, Err(_)) => return Err(Errno::Exists.into()),
+            (Rename::Exchange, Ok(_)) => return Err(Errno::NotFound.into()),
+            _ => {}
+        }
+        let source: &Arc<Inode<P>> = ends.moved.insert(from.named(&found.entry)?);
+        let target = match &room {
+            Ok(_) => None,
+            Err(found) => Some((found, &*ends.replaced.insert(to.named(&found.entry)?))),
+        };
+        // 2. May it be?
         let is_dir = source.kind == FileKind::Directory;
+        let exchanged = how == Rename::Exchange;
         if trap == Some(source.ino) || source.ino == to.ino {
             return Err(Errno::Invalid.into());
+        }
+        if let Some((_, target)) = target {
+            if target.ino == source.ino {
+                return Ok(());
+            }
+            if trap == Some(target.ino) || target.ino == from.ino {
+                return Err(if exchanged { Errno::Invalid } else { Errno::NotEmpty }.into());
+            }
         }
         from.expect_removable(source)?;
         if is_dir {
             from.expect_child(&found, source)?;
         }
-        let room = to.find_room(new)?;
-        let target = match &room {
-            Ok(_) => None,
-            Err(found) => Some((found, &*replaced.insert(to.named(&found.entry)?))),
-        };
-        if target.is_none() {
-            to.expect_without(IMMUTABLE_FL)?;
-        }
-        if let Some((found, target)) = target {
-            if target.ino == source.ino {
-                return Ok(());
-            }
-            to.expect_removable(target)?;
-            match (is_dir, target.kind == FileKind::Directory) {
-                (true, false) => return Err(Errno::NotDirectory.into()),
-                (false, true) => return Err(Errno::IsDirectory.into()),
-                (true, true) if trap == Some(target.ino) || target.ino == from.ino => {
-                    return Err(Errno::NotEmpty.into());
+        let target_is_dir = target.is_some_and(|(_, target)| target.kind == FileKind::Directory);
+        match target {
+            None => to.expect_without(IMMUTABLE_FL)?,
+            Some((found, target)) => {
+                to.expect_removable(target)?;
+                if target_is_dir {
+                    to.expect_child(found, target)?;
                 }
-                (true, true) => to.expect_child(found, target)?,
-                (false, false) => {}
             }
         }
-        let gains_dir = is_dir && from.ino != to.ino && target.is_none();
-        if gains_dir && to.links() >= LINK_MAX {
+        match (target.is_some() && !exchanged, is_dir, target_is_dir) {
+            (true, true, false) => return Err(Errno::NotDirectory.into()),
+            (true, false, true) => return Err(Errno::IsDirectory.into()),
+            _ => {}
+        }
+        // 3. Subdirectories that each directory has more or less: links of it.
+        let came = i32::from(is_dir) - i32::from(target_is_dir);
+        let went = if exchanged { came } else { i32::from(is_dir) };
+        let links = |dir: &Inode<P>, more: i32| i32::from(dir.links()).saturating_add(more).max(0);
+        let changes = match from.ino == to.ino {
+            true => [(from, came - went), (to, 0)],
+            false => [(from, -went), (to, came)],
+        };
+        if changes.iter().any(|&(dir, more)| more > 0 && links(dir, more) > LINK_MAX.into()) {
             return Err(Errno::TooManyLinks.into());
         }
-        // Files may have names in other directories too: two of them are locked by number.
+        // 4. Files may have names in other directories too: two of them are locked by number.
         let (mut lower, mut upper) = (Some(source), target.map(|(_, target)| target));
         if upper.is_some_and(|target| target.ino < source.ino) {
             core::mem::swap(&mut lower, &mut upper);
         }
         let _lower = lower.map(|inode| inode.mapping.exclusive());
         let _upper = upper.map(|inode| inode.mapping.exclusive());
-        if let Some((_, target)) = target
-            && is_dir
+        if let Some((_, target)) = target.filter(|_| target_is_dir && !exchanged)
             && !target.is_empty_dir()?
         {
             return Err(Errno::NotEmpty.into());
         }
-        // `..` is found before anything changes, so that nothing can fail halfway.
-        let dot_dot = if is_dir && from.ino != to.ino { Some(source.dot_dot()?) } else { None };
 
+        // 5. What is to change at once.
         let (pmem, now) = (self.pmem(), self.platform.now());
-        let nameable = |ino| Nameable { ino, file_type: self.entry_type(source.kind) };
-        // 2. Two names for a moment: two links.
-        let links = source.links();
-        let raised = source.store_links(links.saturating_add(1)).flush(pmem).map(|_| nameable(source.ino));
-        // 3. The new name.
-        let replaced_gone = match room {
-            Ok(room) => {
-                let prepared = match to.prepare(room, new, raised.fact()) {
-                    Ok(prepared) => prepared,
-                    Err(error) => {
-                        source.store_links(links).flush(pmem).fence(pmem).into_fact();
-                        return Err(error);
-                    }
-                };
-                if gains_dir {
-                    to.raise_links()?.flush(pmem).unfenced();
+        let mut words = Words::new();
+        for (dir, more) in changes.into_iter().filter(|&(_, more)| more != 0) {
+            words.push_u16(pmem, dir.raw + I_LINKS_COUNT, links(dir, more) as u16);
+        }
+        if from.ino != to.ino {
+            let moves = [
+                is_dir.then_some((source, to)),
+                target.map(|(_, t)| (t, from)).filter(|_| exchanged && target_is_dir),
+            ];
+            for (dir, parent) in moves.into_iter().flatten() {
+                words.push(dir.dot_dot()?.at + D_INODE, parent.ino);
+            }
+        }
+        let left = match target {
+            Some((_, target)) if !exchanged => {
+                let left = if target_is_dir { 0 } else { target.links().saturating_sub(1) };
+                words.push_u16(pmem, target.raw + I_LINKS_COUNT, left);
+                if left == 0 {
+                    words.push(target.raw + I_DTIME, (now.secs as u32).max(1));
                 }
-                let (prepared, raised) = fence_all(pmem, (prepared, raised));
-                to.publish_entry(prepared, raised, new, now)?;
-                None
+                Some(left)
             }
-            Err(Found { entry, .. }) => {
-                let raised = raised.fence(pmem);
-                Some(to.redirect(&entry, raised, now).flush(pmem))
-            }
+            _ => None,
         };
-        // 4. `..` of a directory that moved: the new parent has its link for it by now.
-        if let Some(dot_dot) = &dot_dot {
-            let parent = Nameable { ino: to.ino, file_type: dot_dot.file_type };
-            let parent = to.store_links(to.links()).flush(pmem).map(|_| parent).fence(pmem);
-            source.redirect(dot_dot, parent, now).flush(pmem).unfenced();
+        let renamed = self.nameable(source.ino, source.kind);
+        from.drop_index();
+        to.drop_index();
+        match (&room, target) {
+            (Err(there), Some((_, target))) => {
+                to.rename_entry(&there.entry, &renamed, &mut words);
+                if exchanged {
+                    from.rename_entry(&found.entry, &self.nameable(target.ino, target.kind), &mut words);
+                } else {
+                    words.push(found.entry.at + D_INODE, 0);
+                }
+            }
+            _ => words.push(found.entry.at + D_INODE, 0),
         }
-        let replaced_gone = fence_all(pmem, replaced_gone);
-        // 5. The old name goes. Making the new one may have changed the entry before it: found again.
-        let found = from.expect_name(old)?;
-        let gone = from.take_out(&found, old, now).flush(pmem).fence(pmem);
-        // 6. Links.
-        source.lose_name(&gone, links, now).flush(pmem).unfenced();
-        if is_dir && (from.ino != to.ino || target.is_some()) {
-            from.lose_name(&gone, from.links().saturating_sub(1), now).flush(pmem).unfenced();
+        // 6. The new entry, with them or before them; then all at once, durable. Times may be earlier.
+        let ready = match room {
+            Ok(room) => to.place(room, new, &renamed, &mut words)?,
+            Err(_) => Staged::nothing(()),
+        };
+        let changed = [from, to];
+        changed[..1 + usize::from(from.ino != to.ino)].iter().for_each(|dir| dir.touch(&[MTIME, CTIME], now));
+        source.touch(&[CTIME], now);
+        if let Some((_, target)) = target {
+            target.touch(&[CTIME], now);
         }
-        let left = target.zip(replaced_gone.as_ref()).map(|((_, target), gone)| {
-            let left = if is_dir { 0 } else { target.links().saturating_sub(1) };
-            target.lose_name(gone, left, now).flush(pmem)
-        });
-        if let Some(((_, target), left)) = target.zip(fence_all(pmem, left)) {
-            target.links_left(left);
+        let committed = self.commit_all(words, ready)?;
+        if let Some((left, (_, target))) = left.zip(target) {
+            target.links_left(committed.map(|_| LinksStored(left)));
         }
         Ok(())
     }

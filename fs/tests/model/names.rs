@@ -81,15 +81,16 @@ impl World {
         let (old, new) = (self.any_name(), self.any_name());
         let show =
             |(dir, name): &(usize, Vec<u8>)| format!("{:?} in node {dir}", String::from_utf8_lossy(name));
-        self.note(format!("rename {} to {}", show(&old), show(&new)));
+        let how = *self.rng.pick(&[Rename::Replace, Rename::Replace, Rename::NoReplace, Rename::Exchange]);
+        self.note(format!("rename {} to {}, {how:?}", show(&old), show(&new)));
         let (old, new) = ((old.0, &old.1[..]), (new.0, &new.1[..]));
         let [old_dir, new_dir] = [old.0, new.0].map(|dir| self.inode(dir).ino());
-        let result = self.fs.rename(old_dir, old.1, new_dir, new.1, Rename::Replace);
-        let errors = self.model.rename_errors(old, new);
+        let result = self.fs.rename(old_dir, old.1, new_dir, new.1, how);
+        let errors = self.model.rename_errors(old, new, how);
         match result {
             Ok(()) => {
                 assert_eq!(errors, [], "renamed what cannot be");
-                self.model.rename(old, new);
+                self.model.rename(old, new, how);
             }
             Err(Error::Op(Errno::NoSpace)) if errors.is_empty() => {
                 assert!(!self.model.entries(new.0).contains_key(new.1), "replacing takes no space");

@@ -2,6 +2,7 @@
 
 use super::common::BLOCK;
 use fs::Errno;
+use fs::vfs::Rename;
 use std::collections::BTreeMap;
 
 /// What a file holds: its size, and the pages that are no holes.
@@ -174,15 +175,27 @@ impl Reference {
         &self,
         (old_dir, old): (usize, &[u8]),
         (new_dir, new): (usize, &[u8]),
+        how: Rename,
     ) -> Vec<Errno> {
         let Some(&source) = self.entries(old_dir).get(old) else { return vec![Errno::NotFound] };
         let target = self.entries(new_dir).get(new).copied();
+        match (how, target) {
+            (Rename::NoReplace, Some(_)) => return vec![Errno::Exists],
+            (Rename::Exchange, None) => return vec![Errno::NotFound],
+            _ => {}
+        }
         if target == Some(source) {
             return Vec::new();
         }
         let mut errors = Vec::new();
         if self.is_below(new_dir, source) {
             errors.push(Errno::Invalid);
+        }
+        if how == Rename::Exchange {
+            if target.is_some_and(|target| self.is_below(old_dir, target)) {
+                errors.push(Errno::Invalid);
+            }
+            return errors;
         }
         match target.map(|target| (self.is_directory(source), &self.nodes[target].kind)) {
             Some((true, Kind::File(_))) => errors.push(Errno::NotDirectory),
@@ -198,8 +211,21 @@ impl Reference {
     }
 
     /// Moves a name.
-    pub(crate) fn rename(&mut self, (old_dir, old): (usize, &[u8]), (new_dir, new): (usize, &[u8])) {
+    pub(crate) fn rename(
+        &mut self,
+        (old_dir, old): (usize, &[u8]),
+        (new_dir, new): (usize, &[u8]),
+        how: Rename,
+    ) {
         let source = self.entries_mut(old_dir).remove(old).expect("the name is there");
+        if how == Rename::Exchange {
+            let target = self.entries_mut(new_dir).get(new).copied().unwrap_or(source);
+            self.entries_mut(old_dir).insert(old.to_vec(), target);
+            self.nodes[target].place = Some((old_dir, old.to_vec()));
+            self.entries_mut(new_dir).insert(new.to_vec(), source);
+            self.nodes[source].place = Some((new_dir, new.to_vec()));
+            return;
+        }
         if let Some(replaced) = self.entries_mut(new_dir).insert(new.to_vec(), source)
             && replaced != source
         {
