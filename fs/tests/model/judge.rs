@@ -36,6 +36,7 @@ impl World {
         let inode = self.inode(node);
         let attr = inode.attr();
         assert_eq!(attr.links, self.model.links(node), "links of node {node}");
+        self.compare_attributes(node, &inode);
         match &self.model.nodes[node].kind {
             Kind::Directory(entries) => {
                 let all = names(&*inode);
@@ -47,7 +48,8 @@ impl World {
             Kind::File(contents) => {
                 assert_eq!(attr.size, contents.size, "size of node {node}");
                 if !contents.vague {
-                    let blocks = 8 * common::blocks_for(&contents.allocated());
+                    let attributes = u64::from(!self.model.nodes[node].attributes.is_empty());
+                    let blocks = 8 * (common::blocks_for(&contents.allocated()) + attributes);
                     assert_eq!(attr.blocks, blocks, "i_blocks of node {node}");
                     assert_eq!(
                         common::allocated_pages(&*inode),

@@ -9,6 +9,7 @@
 //!
 //! A failure prints what to set to see it again, with as few steps as still fail.
 
+mod attributes;
 #[path = "../common/mod.rs"]
 mod common;
 mod judge;

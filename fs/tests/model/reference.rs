@@ -1,5 +1,6 @@
 //! The file system as it should be: names and contents in ordinary collections.
 
+use super::attributes::Attributes;
 use super::common::BLOCK;
 use fs::Errno;
 use fs::vfs::Rename;
@@ -75,6 +76,7 @@ pub(crate) enum Kind {
 pub(crate) struct Node {
     pub(crate) kind: Kind,
     pub(crate) place: Option<(usize, Vec<u8>)>,
+    pub(crate) attributes: Attributes,
 }
 
 /// The whole tree; node 0 is the root.
@@ -86,7 +88,13 @@ impl Reference {
     /// As mke2fs leaves it.
     pub(crate) fn new() -> Self {
         let place = Some((0, b"/".to_vec()));
-        let mut all = Self { nodes: vec![Node { kind: Kind::Directory(BTreeMap::new()), place }] };
+        let mut all = Self {
+            nodes: vec![Node {
+                kind: Kind::Directory(BTreeMap::new()),
+                place,
+                attributes: Attributes::new(),
+            }],
+        };
         all.add(0, b"lost+found", Kind::Directory(BTreeMap::new()));
         all
     }
@@ -148,7 +156,7 @@ impl Reference {
     /// Hangs a new node into `dir`.
     pub(crate) fn add(&mut self, dir: usize, name: &[u8], kind: Kind) -> usize {
         let node = self.nodes.len();
-        self.nodes.push(Node { kind, place: Some((dir, name.to_vec())) });
+        self.nodes.push(Node { kind, place: Some((dir, name.to_vec())), attributes: Attributes::new() });
         self.entries_mut(dir).insert(name.to_vec(), node);
         node
     }

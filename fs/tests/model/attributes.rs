@@ -1,0 +1,55 @@
+//! The steps on extended attributes.
+
+use super::common::pattern;
+use super::world::World;
+use fs::vfs::{InodeRef, SetXattr};
+use fs::{Errno, Error};
+use std::collections::BTreeMap;
+
+/// Attributes by name.
+pub(crate) type Attributes = BTreeMap<Vec<u8>, Vec<u8>>;
+
+impl World {
+    /// Sets or removes an attribute of a file or directory.
+    pub(crate) fn change_attribute(&mut self) {
+        let directories = self.model.living(true);
+        let node = match self.any_file() {
+            Some(file) if !self.rng.one_in(4) => file,
+            _ => *self.rng.pick(&directories),
+        };
+        let name: Vec<u8> =
+            self.rng.pick(&[&b"user.a"[..], b"user.bb", b"trusted.a", b"security.long one"]).to_vec();
+        let len = if self.rng.one_in(4) { 700 } else { 12 };
+        let value = pattern(self.rng.next(), self.rng.below(len) as usize);
+        let how = self.rng.below(4);
+        self.note(format!("attribute {} of node {node}, {how}", String::from_utf8_lossy(&name)));
+        let inode = self.inode(node);
+        let result = match how {
+            0 => inode.set_xattr(&name, &value, SetXattr::Create),
+            1 => inode.set_xattr(&name, &value, SetXattr::Replace),
+            2 => inode.set_xattr(&name, &value, SetXattr::Any),
+            _ => inode.remove_xattr(&name),
+        };
+        let there = self.model.nodes[node].attributes.contains_key(&name);
+        match (how, there) {
+            (0, true) => assert_eq!(result, Err(Error::Op(Errno::Exists))),
+            (1 | 3, false) => assert_eq!(result, Err(Error::Op(Errno::NoData))),
+            _ => self.expect_full(&result, 1),
+        }
+        if result.is_ok() {
+            let attributes = &mut self.model.nodes[node].attributes;
+            if how == 3 {
+                attributes.remove(&name)
+            } else {
+                attributes.insert(name, value)
+            };
+        }
+    }
+
+    pub(crate) fn compare_attributes(&self, node: usize, inode: &InodeRef<fs::sim::Machine>) {
+        let names = inode.list_xattrs().expect("the names of attributes");
+        let all: Attributes =
+            names.into_iter().map(|name| (name.clone(), inode.xattr(&name).expect("a value"))).collect();
+        assert_eq!(all, self.model.nodes[node].attributes, "attributes of node {node}");
+    }
+}
