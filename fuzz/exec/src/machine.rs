@@ -1,12 +1,14 @@
 //! A machine for one thread: memory that counts accesses, can lose power and goes back to what it was; locks that know
 //! that nobody else can hold them.
 
+use fs::PAGE_SIZE;
 use fs::platform::{Platform, Timestamp, User};
-use fs::pmem::{LINE, Pmem, ram::Ram};
+use fs::pmem::{LINE, Pmem, ram};
 use fs::sim::Tables;
 use fs::stats::Stats;
 use lock_api::{GuardSend, RawMutex, RawRwLock};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,7 +24,11 @@ const UNIT: u64 = 1024;
 
 /// The memory.
 pub struct Watched {
-    ram: Ram,
+    /// Behind a mutex, for one thread: copied in one piece, where `Ram`'s atoms would cost a comparison each, which
+    /// libFuzzer looks at.
+    bytes: Mutex<Vec<u8>>,
+    len: u64,
+    stats: Stats,
     /// Units that were stored to.
     changed: Box<[AtomicBool]>,
     accesses: AtomicU64,
@@ -62,12 +68,33 @@ impl Watched {
             changed.store(true, Relaxed);
             if self.off.load(Relaxed) {
                 self.before().entry(unit).or_insert_with(|| {
-                    let mut bytes = vec![0; (self.ram.len() - unit * UNIT).min(UNIT) as usize];
-                    self.ram.read(unit * UNIT, &mut bytes);
-                    bytes
+                    let len = (self.len - unit * UNIT).min(UNIT);
+                    self.bytes()[self.range(unit * UNIT, len)].to_vec()
                 });
             }
         }
+    }
+
+    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `len` bytes at `offset`, as a range that is in the region.
+    fn range(&self, offset: u64, len: u64) -> Range<usize> {
+        let end = offset.checked_add(len).filter(|&end| end <= self.len);
+        let Some(end) = end else { panic!("{len} bytes at {offset:#x} of a region of {:#x}", self.len) };
+        offset as usize..end as usize
+    }
+
+    fn number<const N: usize>(&self, offset: u64) -> Range<usize> {
+        assert!(offset.is_multiple_of(N as u64), "{N} bytes at {offset:#x} are not aligned");
+        self.range(offset, N as u64)
+    }
+
+    /// Stores without counting.
+    fn put(&self, offset: u64, from: &[u8]) {
+        let range = self.range(offset, from.len() as u64);
+        self.bytes()[range].copy_from_slice(from);
     }
 
     fn before(&self) -> MutexGuard<'_, BTreeMap<u64, Vec<u8>>> {
@@ -79,11 +106,15 @@ macro_rules! watched {
     ($($load:ident $store:ident $number:ident),*) => {$(
         fn $load(&self, offset: u64) -> $number {
             self.access(0);
-            self.ram.$load(offset)
+            let mut value = [0; size_of::<$number>()];
+            let range = self.number::<{ size_of::<$number>() }>(offset);
+            value.copy_from_slice(&self.bytes()[range]);
+            <$number>::from_le_bytes(value)
         }
         fn $store(&self, offset: u64, value: $number) {
             self.store(offset, size_of::<$number>() as u64);
-            self.ram.$store(offset, value);
+            let range = self.number::<{ size_of::<$number>() }>(offset);
+            self.bytes()[range].copy_from_slice(&value.to_le_bytes());
         }
     )*};
 }
@@ -92,38 +123,41 @@ impl Pmem for Watched {
     watched!(load_u8 store_u8 u8, load_u16 store_u16 u16, load_u32 store_u32 u32, load_u64 store_u64 u64);
 
     fn len(&self) -> u64 {
-        self.ram.len()
+        self.len
     }
     fn writable(&self) -> bool {
         self.writable.load(Relaxed)
     }
     fn frame(&self, offset: u64) -> u64 {
-        self.ram.frame(offset)
+        self.range(offset, PAGE_SIZE);
+        ram::BASE + offset
     }
     fn read(&self, offset: u64, to: &mut [u8]) {
         self.access(to.len() as u64);
-        self.ram.read(offset, to);
+        let range = self.range(offset, to.len() as u64);
+        to.copy_from_slice(&self.bytes()[range]);
     }
     fn write(&self, offset: u64, from: &[u8]) {
         self.store(offset, from.len() as u64);
-        self.ram.write(offset, from);
+        self.put(offset, from);
     }
     fn write_nt(&self, offset: u64, from: &[u8]) {
         self.write(offset, from);
     }
     fn zero_nt(&self, offset: u64, len: u64) {
         self.store(offset, len);
-        self.ram.zero_nt(offset, len);
+        let range = self.range(offset, len);
+        self.bytes()[range].fill(0);
     }
     fn flush(&self, offset: u64, len: u64) {
         self.access(len);
-        self.ram.flush(offset, len);
+        self.range(offset, len);
     }
     fn fence(&self) {
         self.access(0);
     }
     fn stats(&self) -> &Stats {
-        self.ram.stats()
+        &self.stats
     }
 }
 
@@ -138,7 +172,9 @@ impl Bench {
     pub fn new(image: Vec<u8>) -> Self {
         let units = (image.len() as u64).div_ceil(UNIT);
         let memory = Watched {
-            ram: Ram::from_bytes(&image),
+            bytes: Mutex::new(image.clone()),
+            len: image.len() as u64,
+            stats: Stats::new(),
             changed: (0..units).map(|_| AtomicBool::new(false)).collect(),
             accesses: AtomicU64::new(0),
             stores: AtomicU64::new(0),
@@ -163,7 +199,7 @@ impl Bench {
 
     /// All that is in the memory now.
     pub fn bytes(&self) -> Vec<u8> {
-        self.memory().ram.to_bytes()
+        self.memory().bytes().clone()
     }
 
     fn memory(&self) -> &Watched {
@@ -190,7 +226,7 @@ impl Bench {
 
     /// True if there is a redo record, sound or not.
     pub fn has_redo_record(&self) -> bool {
-        self.memory().ram.load_u64(REDO_CHECKSUM) != 0
+        self.memory().bytes()[REDO_CHECKSUM as usize..][..8] != [0; 8]
     }
 
     /// From now on, or until told otherwise, a store is a finding.
@@ -220,7 +256,7 @@ impl Bench {
         memory.off.store(false, Relaxed);
         memory.left.store(-1, Relaxed);
         for (unit, bytes) in std::mem::take(&mut *memory.before()) {
-            memory.ram.write(unit * UNIT, &bytes);
+            memory.put(unit * UNIT, &bytes);
         }
     }
 
@@ -239,7 +275,7 @@ impl Bench {
             if changed.swap(false, Relaxed) {
                 let start = unit * UNIT as usize;
                 let end = (start + UNIT as usize).min(self.original.len());
-                memory.ram.write(start as u64, &self.original[start..end]);
+                memory.put(start as u64, &self.original[start..end]);
             }
         }
         self.machine.clock.store(START, Relaxed);
