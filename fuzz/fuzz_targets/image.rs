@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
     fuzz_exec::run(data);
 });
 
-// libFuzzer's own mutations, which know what comparisons looked for, once in four times.
+// libFuzzer's own mutations, which also cross inputs, once in four times.
 fuzz_mutator!(|data: &mut [u8], len: usize, most: usize, seed: u32| {
     if seed % 4 == 0 { fuzzer_mutate(data, len, most) } else { mutate_bytes(data, len, most, seed) }
 });
