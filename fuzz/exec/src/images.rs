@@ -23,11 +23,6 @@ pub fn name(number: u8) -> &'static str {
     IMAGES[usize::from(number)].0
 }
 
-/// True if image `number` is as an honest mke2fs and a clean unmount leave it.
-pub fn is_clean(number: u8) -> bool {
-    name(number) != "unclean"
-}
-
 /// The bytes of image `number`.
 pub fn unpack(number: u8) -> Vec<u8> {
     let mut left = IMAGES[usize::from(number)].1;

@@ -239,6 +239,11 @@ impl Bench {
         self.memory().writable.store(writable, Relaxed);
     }
 
+    /// Whether it does.
+    pub fn is_writable(&self) -> bool {
+        self.memory().writable()
+    }
+
     /// The power fails before store number `stores` from now.
     pub fn fail_after(&self, stores: u32) {
         self.memory().left.store(stores.into(), Relaxed);

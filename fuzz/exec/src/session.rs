@@ -2,7 +2,6 @@
 
 use crate::Report;
 use crate::anatomy::Anatomy;
-use crate::images;
 use crate::input::{Input, Mount, Op};
 use crate::machine::{Bench, Machine};
 use crate::view::View;
@@ -158,9 +157,7 @@ impl<'a> Session<'a> {
                 options.super_block = Some(copy / 1024);
             }
         }
-        let honest = input.patches.is_empty()
-            && images::is_clean(input.image)
-            && !matches!(input.mount, Mount::Copy(_));
+        let honest = input.patches.is_empty();
         Self {
             bench,
             anatomy,
@@ -214,6 +211,8 @@ impl<'a> Session<'a> {
             Ok(fs) => {
                 self.report.mounted = true;
                 self.report.read_only = fs.read_only();
+                let asked = self.options.read_only || !self.bench.is_writable();
+                assert!(asked || !self.honest || !fs.read_only(), "nothing was damaged, and it is read-only");
                 if fs.read_only() {
                     self.bench.seal(true);
                     assert!(unchanged(self.bench), "mounted read-only, and stored to");
