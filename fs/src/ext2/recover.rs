@@ -121,7 +121,8 @@ impl fmt::Display for Recovered {
 pub(super) enum Recovery {
     /// It is sound now.
     Sound(Recovered),
-    /// It contradicts itself; nothing was changed.
+    /// It contradicts itself, and nothing was changed; or what has no name finds no room for one, and the rest was
+    /// repaired.
     Damaged(Corrupt),
 }
 
@@ -132,7 +133,7 @@ impl<P: Platform> Ext2<P> {
     /// [`Errno::NoMemory`](crate::Errno::NoMemory): nothing was changed.
     pub(super) fn recover(&self) -> Result<Recovery> {
         let ours = self.last_mount_was_ours();
-        let found = match self.scan(ours) {
+        let found = match self.scan(ours).and_then(|found| self.can_adopt(&found).map(|()| found)) {
             Ok(found) => found,
             Err(Error::Corrupt(what)) => return Ok(Recovery::Damaged(what)),
             Err(error) => return Err(error),
@@ -140,7 +141,15 @@ impl<P: Platform> Ext2<P> {
         let mut recovered = self.repair(&found)?;
         recovered.finished = self.redo_replayed();
         self.count_free_blocks(false);
-        recovered.adopted = self.adopt(&found)?;
+        match self.adopt(&found) {
+            Ok(adopted) => recovered.adopted = adopted,
+            Err(Error::Corrupt(what)) => return Ok(Recovery::Damaged(what)),
+            // Not refused for a full disk: what is there can be read.
+            Err(_) => {
+                let why = "no room for the name of an inode that lost its own";
+                return Ok(Recovery::Damaged(Corrupt::new("lost+found", ROOT_INO.into(), why)));
+            }
+        }
         Ok(Recovery::Sound(recovered))
     }
 

@@ -3,7 +3,7 @@
 //! They are sound by now, and so is the file system; names are made in the usual way.
 
 use super::scan::Found;
-use crate::error::{Errno, Result};
+use crate::error::{Corrupt, Errno, Result};
 use crate::ext2::Ext2;
 use crate::ext2::ialloc::Nameable;
 use crate::ext2::inode::Inode;
@@ -16,6 +16,23 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering::SeqCst;
 
 impl<P: Platform> Ext2<P> {
+    /// Refuses a `lost+found` that is no directory, where one is needed: before anything is changed.
+    pub(super) fn can_adopt(&self, found: &Found) -> Result<()> {
+        if found.nameless.is_empty() {
+            return Ok(());
+        }
+        let root = self.root_inode()?;
+        match root.find_name(b"lost+found")? {
+            Some(found) if root.named(&found.entry)?.expect_dir().is_err() => Err(Corrupt::new(
+                "lost+found",
+                found.entry.ino.into(),
+                "not a directory, and inodes lost their names",
+            )
+            .into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Names what is to be named. Returns how many.
     ///
     /// # Errors
