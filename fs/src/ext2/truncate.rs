@@ -196,9 +196,14 @@ impl<P: Platform> Inode<P> {
             //    below.
             let mut blocks = [0; CHUNK];
             let mut len = 0;
-            while len < CHUNK && index + (len as u64) < whole_end {
-                blocks[len] = self.pointer(slot + len as u64 * 4)?;
-                len += 1;
+            let most = (whole_end - index).min(CHUNK as u64) as usize;
+            for (at, block) in blocks.iter_mut().enumerate().take(most) {
+                // Most are none; what is cleared ends with the last that is one.
+                let slot = slot + at as u64 * 4;
+                if pmem.load_u32(slot) != 0 {
+                    *block = self.pointer(slot)?;
+                    len = at + 1;
+                }
             }
             let cut = self.clear_pointers(slot, len as u64);
             for &block in blocks[..len].iter().filter(|&&block| block != 0) {
