@@ -261,7 +261,6 @@ impl<P: Platform> Ext2<P> {
 
     /// True if the last mount for writing was ours: what it left follows our order of stores. At mount, before this one
     /// is marked.
-    #[allow(dead_code, reason = "recovery comes next")]
     pub(super) fn last_mount_was_ours(&self) -> bool {
         let pmem = self.pmem();
         pmem.load_u32(SUPERBLOCK + S_OWNER) == OWNER_MAGIC
