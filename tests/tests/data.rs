@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 use tests::image::{Image, sha256};
 use tests::run::Run;
 use tests::vm::Vm;
@@ -168,5 +169,43 @@ fn a_power_cut_right_after_msync_keeps_the_data() {
         assert_eq!(contents.len(), 1 << 20);
         assert!(contents[8192..8192 + 600 * 1024].iter().all(|&byte| byte == 0x30 + round));
         assert!(contents[..8192].iter().all(|&byte| byte == 0));
+    }
+}
+
+/// Commands that write, create, rename and remove for a few seconds, and then go on with one file for as long as they may.
+fn changes() -> String {
+    let mut script = "echo started; ".to_owned();
+    for number in 0..500 {
+        let (dir, moved) = (format!("/d{}", number % 7), format!("/m{}", number % 13));
+        let (fill, at, len) = (number % 256, number % 90, number % 150 + 1);
+        script += &format!(
+            "mkdir -p {dir}; io -f -c 'pwrite -q -S 0x{fill:02x} {at}k {len}k' {dir}/f; mv {dir}/f {moved}; "
+        );
+        match number % 6 {
+            0 => script += &format!("truncate -s {}k {moved}; ", number % 60),
+            1 => script += &format!("rm -r {dir}; "),
+            2 => script += &format!("ln {moved} {dir}/l; ln -s {moved} {dir}/s; "),
+            3 => script += &format!("rm {moved}; "),
+            _ => {}
+        }
+    }
+    script + "fsx -q -N 1000000000 /x"
+}
+
+#[test]
+fn a_power_cut_in_the_middle_of_changes_leaves_e2fsck_nothing_to_find() {
+    for round in 0..4 {
+        let image = Image::ext2(64 * MIB);
+        Run::new("io -f -c 'pwrite -q -S 0x77 0 300k' /before").pmem(&image).ok();
+        // Links that are there already and directories that are gone: refused, which is all right.
+        let mut vm = Vm::start(&image, &["--timeout", "300", "-k", "--exec", &changes()]);
+        vm.expect("started");
+        std::thread::sleep(Duration::from_millis(400 + 650 * round));
+        vm.power_cut();
+        let printed = Run::new("dmesg; umount /").pmem(&image).ok();
+        let recovered = printed.lines().find(|line| line.contains("recovered:"));
+        println!("{}", recovered.unwrap_or_else(|| panic!("nobody looked through the image: {printed}")));
+        image.expect_clean();
+        assert!(image.file("/before") == vec![0x77; 300 << 10], "what was there before is gone");
     }
 }
