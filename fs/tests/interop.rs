@@ -236,18 +236,18 @@ fn make_ours(fs: &Arc<Ext2<Machine>>, precise: bool, old_revision: bool) {
             .expect("writable");
     }
     let sparse = root.create(b"sparse", FileKind::File, 0o600).expect("room");
-    for place in [0, 70_000, 5 << 20, 30 << 20] {
+    for place in [0, 70_000, 5 << 20, 6 << 20] {
         common::write(&*sparse, place, b"here");
     }
     sparse.fallocate(Fallocate::PunchHole, 5 << 20, 4096).expect("a file");
-    sparse.fallocate(Fallocate::Allocate { keep_size: false }, 10 << 20, 100_000).expect("room");
+    sparse.fallocate(Fallocate::Allocate { keep_size: false }, 4 << 20, 100_000).expect("room");
     sparse.fallocate(Fallocate::CollapseRange, 4096, 8192).expect("a file");
     sparse.fallocate(Fallocate::InsertRange, 16_384, 4096).expect("a file");
     if !old_revision {
         let large = root.create(b"large", FileKind::File, 0o600).expect("room");
         common::write(&*large, (3 << 30) - 5, b"beyond 2 GiB");
         // Three gigabytes of zeros are no use to compare.
-        large.truncate(40 << 20).expect("a file");
+        large.truncate(3 << 20).expect("a file");
     }
     root.symlink(b"short link", b"dir/deep/file 1").expect("room");
     root.symlink(b"long link", &[b'x'; 900]).expect("room");
@@ -313,7 +313,7 @@ fn make_linux(root: &Path, precise: bool) {
     run("chown", &["70000:100000", "dir"]);
     run("chmod", &["2751", "dir"]);
     let sparse = std::fs::File::create(root.join("sparse")).expect("room");
-    for place in [0, 70_000, 5 << 20, 30 << 20] {
+    for place in [0, 70_000, 5 << 20, 6 << 20] {
         sparse.write_all_at(b"here", place).expect("room");
     }
     run("ln", &["sparse", "second name"]);
@@ -385,8 +385,8 @@ fn both_change_the_same_files_in_turn() {
                 }
                 let sparse =
                     std::fs::File::options().write(true).open(root.join("sparse")).expect("it is there");
-                sparse.set_len((20 << 20) + round * 1001).expect("room");
-                sparse.write_all_at(&pattern(round + 9, 20_000), 40 << 20).expect("room");
+                sparse.set_len((5 << 20) + round * 1001).expect("room");
+                sparse.write_all_at(&pattern(round + 9, 20_000), 8 << 20).expect("room");
                 drop(sparse);
                 xattr::set(root.join("sparse"), "user.linux", &pattern(round, 200)).expect("room");
                 let link: OsString = OsString::from_vec(vec![b'l', b'0' + round as u8]);
