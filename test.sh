@@ -51,6 +51,16 @@ skip() { # NAME WHY
 # A step's commands in a subshell: `die` in it ends the step, not the run.
 image() { (build_all release "$1") && echo "$CARGO_TARGET_DIR/daxiom-$1.img"; }
 
+# Whether Linux mounts ext2 through a loop device here.
+can_loop() {
+    local folder status=1
+    ((EUID == 0)) && folder=$(mktemp -d) || return 1
+    truncate -s 1M "$folder/image" && mke2fs -q -F -t ext2 "$folder/image" &&
+        mount -t ext2 -o loop,ro "$folder/image" "$folder" 2>/dev/null && umount "$folder" && status=0
+    rm -rf -- "$folder"
+    return $status
+}
+
 clippy_host() { cargo clippy -q --locked --workspace --exclude kernel --all-targets -- -D warnings; }
 clippy_kernel() { kernel_cargo clippy -q --locked --release -p kernel -- -D warnings; }
 
@@ -89,6 +99,13 @@ printf -- '-- %s\n' "$("$RUSTC" --version)"
 
 if [[ $fast == no && ${#names[@]} == 0 ]]; then lints; fi
 step "host tests" cargo test -q --locked -- "${names[@]}"
+if [[ $fast == no && ${#names[@]} == 0 ]]; then
+    if can_loop; then
+        step "exchange with Linux" cargo test -q --locked -p fs --test interop -- --ignored
+    else
+        skip "exchange with Linux" "needs root, and a kernel that mounts ext2 through a loop device"
+    fi
+fi
 if [[ $fast == no ]]; then
     step "BIOS image" image bios
     step "UEFI image" image uefi

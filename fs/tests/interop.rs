@@ -143,7 +143,7 @@ fn our_tree(fs: &Ext2<Machine>) -> Tree {
         };
         seen.kind = match attr.kind {
             FileKind::Directory => {
-                for name in common::names(&*inode) {
+                for name in common::names(&*inode).into_iter().filter(|name| name != b"." && name != b"..") {
                     let below =
                         if path.is_empty() { name.clone() } else { [&path[..], b"/", &name].concat() };
                     left.push((below, inode.lookup(&name).expect("it was listed")));
@@ -263,6 +263,10 @@ fn make_ours(fs: &Arc<Ext2<Machine>>, precise: bool, old_revision: bool) {
         root.make_device(name, kind, 0o660, Device { major, minor }).expect("room");
     }
     let set = |inode: &InodeRef<Machine>, name: &[u8], value: &[u8]| {
+        // The oldest revision has no attributes.
+        if old_revision {
+            return;
+        }
         inode.set_xattr(name, value, SetXattr::Any).expect("room");
     };
     set(&dir, b"user.comment", b"a directory");
@@ -290,7 +294,7 @@ fn linux_reads_what_was_written_here() {
     for (options, precise) in FORMATS {
         let image = Image::with(Scratch::new(), BLOCKS, options);
         let here = ours(&image, |fs| make_ours(fs, precise, options.contains(&"0")));
-        assert!(here.len() > 500);
+        assert!(here.len() > 450);
         let there = linux(&image, "ro", |_| {});
         expect_equal(&here, &there, &format!("{options:?}"));
     }

@@ -36,12 +36,18 @@ impl<P: Platform> Inode<P> {
     /// True if the field of four bytes at `at`, beyond the first 128 bytes, is in use.
     #[inline]
     pub(super) fn has_field(&self, at: u64) -> bool {
+        at + 4 <= self.fields_end()
+    }
+
+    /// Where the fields of the raw inode end that are in use.
+    #[inline]
+    fn fields_end(&self) -> u64 {
         let size = u64::from(self.fs.sb.inode_size);
         let good_old = u64::from(GOOD_OLD_INODE_SIZE);
-        size > good_old && {
-            let extra = u64::from(self.pmem().load_u16(self.raw + I_EXTRA_ISIZE));
-            at + 4 <= (good_old + extra).min(size)
+        if size == good_old {
+            return good_old;
         }
+        (good_old + u64::from(self.pmem().load_u16(self.raw + I_EXTRA_ISIZE))).min(size)
     }
 
     pub(super) fn time(&self, Time(low, extra): Time) -> Timestamp {
@@ -50,25 +56,23 @@ impl<P: Platform> Inode<P> {
         decode(pmem.load_u32(self.raw + low), extra)
     }
 
-    /// Stores a time. Times have no order among other stores; the caller flushes.
-    #[inline]
-    fn store_time(&self, Time(low, extra): Time, time: Timestamp) {
-        let has_extra = self.has_field(extra);
-        let (secs, more) = encode(time, has_extra);
-        self.pmem().store_u32(self.raw + low, secs);
-        if has_extra {
-            self.pmem().store_u32(self.raw + extra, more);
-        }
-    }
-
     /// Stores `now` into each of `times`, and flushes. A write fault leaves it at that: a time is advisory, and a crash
     /// may bring back an earlier one.
     #[inline]
     pub(super) fn touch(&self, times: &[Time], now: Timestamp) {
-        times.iter().for_each(|&time| self.store_time(time, now));
-        self.pmem().flush(self.raw + I_ATIME, 12);
-        if self.fs.sb.inode_size > GOOD_OLD_INODE_SIZE {
-            self.pmem().flush(self.raw + I_CTIME_EXTRA, 12);
+        let (pmem, end) = (self.pmem(), self.fields_end());
+        let (secs, more) = encode(now, true);
+        for &Time(low, extra) in times {
+            if extra + 4 <= end {
+                pmem.store_u32(self.raw + low, secs);
+                pmem.store_u32(self.raw + extra, more);
+            } else {
+                pmem.store_u32(self.raw + low, encode(now, false).0);
+            }
+        }
+        pmem.flush(self.raw + I_ATIME, 12);
+        if end > I_CTIME_EXTRA {
+            pmem.flush(self.raw + I_CTIME_EXTRA, 12);
         }
     }
 }

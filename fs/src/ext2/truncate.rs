@@ -89,7 +89,7 @@ impl<P: Platform> Inode<P> {
             self.pmem().fence();
             self.store_size(size)
         } else if size < old {
-            self.shrink(ok, size)
+            self.shrink(ok, old, size)
         } else if self.beyond.load(Relaxed) {
             self.cut(size.div_ceil(self.fs.block_size()))
         } else {
@@ -97,8 +97,8 @@ impl<P: Platform> Inode<P> {
         }
     }
 
-    fn shrink(&self, ok: AllocOk<'_>, size: u64) -> Result<()> {
-        let first = size.div_ceil(self.fs.block_size());
+    fn shrink(&self, ok: AllocOk<'_>, old: u64, size: u64) -> Result<()> {
+        let [first, end] = [size, old].map(|size| size.div_ceil(self.fs.block_size()));
         // 1. The size, durable.
         self.store_size(size)?;
         self.pmem().fence();
@@ -106,8 +106,12 @@ impl<P: Platform> Inode<P> {
         let gone = self.mapping.unmap(ok, first..u64::MAX);
         self.fs.platform.stats().mapping_unmapped.add(gone);
         self.zero_gap(size, first * self.fs.block_size())?;
-        // 3 and 4.
-        self.cut(first)
+        // 3 and 4. Beyond the old end is nothing, but for what was put there on purpose or left by an error.
+        if self.beyond.load(Relaxed) || !self.fs.is_sound() {
+            self.cut(first)
+        } else {
+            self.cut_range(first..end)
+        }
     }
 
     /// Before the file or directory becomes longer than `size`: frees blocks beyond it, which a truncation that
