@@ -129,7 +129,7 @@ fn a_copy_of_the_superblock_stands_in_for_a_damaged_one() {
         }
         // Read-only it is used where it is, and nothing is stored.
         let machine = image.machine();
-        let read_only = MountOptions { read_only: true, super_block: Some(kib) };
+        let read_only = MountOptions { read_only: true, super_block: Some(kib), ..MountOptions::default() };
         let fs = fs::ext2::mount(machine.clone(), read_only).expect("the copy is whole");
         assert!(read_all(&*at(&fs, "/dir7/file1")) == pattern(7, 30_000));
         drop(fs);

@@ -1,34 +1,119 @@
-//! Which inodes are in memory: each at most once, for as long as somebody holds it.
+//! Which inodes are in memory: each at most once, for as long as somebody holds it, and the most recently used ones
+//! longer, so that a look-up of what was looked up before loads nothing and allocates nothing.
 //!
 //! A number has one instance at a time, from its loading to the end of its drop: two would have two locks. Whoever asks
 //! for an inode whose last handle is just being dropped waits until that is over (Linux's `I_FREEING`), which it is
 //! soon: a drop takes no inode lock and asks for no inode.
 //!
+//! An inode that lost its last name is not kept, so that it is freed with its last handle.
+//!
 //! # Locking
 //! One mutex a shard, a leaf: nothing is locked inside, and no inode is dropped inside. It is let go between two looks
-//! at an inode that is being dropped. Only [`Cache::if_empty`] holds more than one, in order.
+//! at an inode that is being dropped. Only [`Cache::if_idle`] holds more than one, in order. An inode that has to make
+//! room for another is dropped by whoever asked for that one, perhaps under a directory's inode lock: the drop takes
+//! block map and groups, which come after it.
 
 use super::inode::Inode;
-use crate::error::Result;
+use crate::error::{Errno, Result};
 use crate::platform::{Mutex, Platform};
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use hashbrown::HashTable;
 
 const SHARDS: usize = 16;
+/// In the place of an index: it is not kept.
+const NOT_KEPT: u32 = u32::MAX;
 
-type Shard<P> = Mutex<P, BTreeMap<u32, Weak<Inode<P>>>>;
+struct Entry<P: Platform> {
+    ino: u32,
+    /// Its place among the kept ones, or [`NOT_KEPT`].
+    kept: u32,
+    inode: Weak<Inode<P>>,
+}
+
+struct Shard<P: Platform> {
+    table: HashTable<Entry<P>>,
+    /// Kept in memory, a clock: the hand looks for one that was not asked for since it came by.
+    kept: Vec<Arc<Inode<P>>>,
+    hand: usize,
+}
 
 pub(super) struct Cache<P: Platform> {
-    shards: [Shard<P>; SHARDS],
+    shards: [Mutex<P, Shard<P>>; SHARDS],
+    /// How many each shard keeps.
+    keep: AtomicUsize,
+}
+
+/// Numbers of a shard's inodes differ in what is above the shard's.
+fn hash(ino: u32) -> u64 {
+    u64::from(ino / SHARDS as u32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl<P: Platform> Shard<P> {
+    #[inline]
+    fn find(&mut self, ino: u32) -> Option<&mut Entry<P>> {
+        self.table.find_mut(hash(ino), |entry| entry.ino == ino)
+    }
+
+    fn set_kept(&mut self, ino: u32, kept: usize) {
+        if let Some(entry) = self.find(ino) {
+            entry.kept = kept as u32;
+        }
+    }
+
+    /// Keeps `inode`. What had to make room is returned, to be dropped without the lock.
+    fn keep(&mut self, inode: &Arc<Inode<P>>, limit: usize) -> Option<Arc<Inode<P>>> {
+        if self.kept.len() < limit {
+            if self.kept.try_reserve(1).is_ok() {
+                self.kept.push(inode.clone());
+                self.set_kept(inode.ino, self.kept.len() - 1);
+            }
+            return None;
+        }
+        let len = self.kept.len();
+        if len == 0 {
+            return None;
+        }
+        while self.kept[self.hand % len].recent.swap(false, Relaxed) {
+            self.hand = (self.hand + 1) % len;
+        }
+        let place = self.hand % len;
+        self.hand = (place + 1) % len;
+        let old = core::mem::replace(&mut self.kept[place], inode.clone());
+        self.set_kept(old.ino, NOT_KEPT as usize);
+        self.set_kept(inode.ino, place);
+        Some(old)
+    }
+
+    /// Keeps `ino` no longer.
+    fn unkeep(&mut self, ino: u32) -> Option<Arc<Inode<P>>> {
+        let place = match self.find(ino) {
+            Some(entry) if entry.kept != NOT_KEPT => core::mem::replace(&mut entry.kept, NOT_KEPT) as usize,
+            _ => return None,
+        };
+        let inode = self.kept.swap_remove(place);
+        if let Some(moved) = self.kept.get(place).map(|inode| inode.ino) {
+            self.set_kept(moved, place);
+        }
+        Some(inode)
+    }
+
+    fn remove(&mut self, ino: u32) {
+        if let Ok(entry) = self.table.find_entry(hash(ino), |entry| entry.ino == ino) {
+            entry.remove();
+        }
+    }
 }
 
 impl<P: Platform> Cache<P> {
-    pub(super) fn new() -> Self {
-        Self { shards: core::array::from_fn(|_| Shard::<P>::new(BTreeMap::new())) }
+    /// One that keeps about `keep` inodes.
+    pub(super) fn new(keep: usize) -> Self {
+        let shard = |_| Mutex::<P, _>::new(Shard { table: HashTable::new(), kept: Vec::new(), hand: 0 });
+        Self { shards: core::array::from_fn(shard), keep: AtomicUsize::new(keep.div_ceil(SHARDS)) }
     }
 
-    fn shard(&self, ino: u32) -> &Shard<P> {
+    fn shard(&self, ino: u32) -> &Mutex<P, Shard<P>> {
         &self.shards[ino as usize % SHARDS]
     }
 
@@ -40,40 +125,114 @@ impl<P: Platform> Cache<P> {
         load: impl FnOnce() -> Result<Inode<P>>,
     ) -> Result<Arc<Inode<P>>> {
         loop {
-            let mut shard = self.shard(ino).lock();
-            match shard.get(&ino).map(Weak::upgrade) {
-                Some(Some(inode)) => return Ok(inode),
+            let mut guard = self.shard(ino).lock();
+            let shard = &mut *guard;
+            let known = match shard.table.find(hash(ino), |entry| entry.ino == ino) {
+                Some(entry) if entry.kept != NOT_KEPT => {
+                    let inode = &shard.kept[entry.kept as usize];
+                    if !inode.recent.load(Relaxed) {
+                        inode.recent.store(true, Relaxed);
+                    }
+                    return Ok(inode.clone());
+                }
+                Some(entry) => Some(entry.inode.upgrade()),
+                None => None,
+            };
+            let limit = self.keep.load(Relaxed);
+            match known {
+                Some(Some(inode)) => {
+                    // Whoever takes the last name away ends the keeping after that: either it sees this, or this sees it.
+                    let old = if inode.links() == 0 { None } else { shard.keep(&inode, limit) };
+                    drop(guard);
+                    drop(old);
+                    return Ok(inode);
+                }
                 None => {
+                    // Before there is an inode: none may be dropped here.
+                    let room = shard.table.try_reserve(1, |entry| hash(entry.ino));
+                    room.map_err(|_| Errno::NoMemory)?;
                     let inode = Arc::new(load()?);
-                    shard.insert(ino, Arc::downgrade(&inode));
+                    let entry = Entry { ino, kept: NOT_KEPT, inode: Arc::downgrade(&inode) };
+                    shard.table.insert_unique(hash(ino), entry, |entry| hash(entry.ino));
+                    let old = shard.keep(&inode, limit);
+                    drop(guard);
+                    drop(old);
                     return Ok(inode);
                 }
                 // Its drop is running: until `forget`, the number is taken.
-                Some(None) => drop(shard),
+                Some(None) => drop(guard),
             }
             platform.relax();
         }
     }
 
-    /// The drop of `inode` is over: its number may be loaded, or given to another inode, from here on.
-    pub(super) fn forget(&self, inode: &Inode<P>) {
-        self.shard(inode.ino).lock().remove(&inode.ino);
+    /// The inode lost its last name, or never gets one: its last handle is somebody else's from now on.
+    pub(super) fn unkeep(&self, ino: u32) {
+        let inode = self.shard(ino).lock().unkeep(ino);
+        drop(inode);
     }
 
-    /// Calls `f` if no inode is in memory; none comes into it meanwhile. True if it was called.
-    pub(super) fn if_empty(&self, f: impl FnOnce()) -> bool {
+    /// The drop of `inode` is over: its number may be loaded, or given to another inode, from here on.
+    pub(super) fn forget(&self, inode: &Inode<P>) {
+        self.shard(inode.ino).lock().remove(inode.ino);
+    }
+
+    /// Calls `f` if nobody holds an inode; nobody gets one meanwhile. True if it was called.
+    pub(super) fn if_idle(&self, f: impl FnOnce()) -> bool {
         let shards = self.shards.each_ref().map(|shard| shard.lock());
-        let empty = shards.iter().all(|shard| shard.is_empty());
-        if empty {
+        // One that is not kept is held, or its drop is running. Of one that is kept there are no weak handles but ours,
+        // and those become strong ones under the lock only.
+        let idle = shards.iter().all(|shard| {
+            shard.kept.len() == shard.table.len()
+                && shard.kept.iter().all(|inode| Arc::strong_count(inode) == 1)
+        });
+        if idle {
             f();
         }
-        empty
+        idle
+    }
+
+    /// Keeps nothing any more.
+    pub(super) fn close(&self) {
+        self.keep.store(0, Relaxed);
+        for shard in &self.shards {
+            let kept = {
+                let mut shard = shard.lock();
+                shard.table.iter_mut().for_each(|entry| entry.kept = NOT_KEPT);
+                core::mem::take(&mut shard.kept)
+            };
+            drop(kept);
+        }
+    }
+
+    /// Lets go of inodes that nobody holds and whose drop has nothing to do; returns how many. Waits for no lock.
+    pub(super) fn shrink(&self) -> usize {
+        let mut count = 0;
+        for shard in &self.shards {
+            while let Some(inode) = Self::take_idle(shard) {
+                count += 1;
+                drop(inode);
+            }
+        }
+        count
+    }
+
+    fn take_idle(shard: &Mutex<P, Shard<P>>) -> Option<Arc<Inode<P>>> {
+        let mut shard = shard.try_lock()?;
+        let idle = |inode: &&Arc<Inode<P>>| Arc::strong_count(inode) == 1 && inode.has_nothing_to_do();
+        let ino = shard.kept.iter().find(idle)?.ino;
+        let inode = shard.unkeep(ino)?;
+        // Nobody gets it any more, so nobody waits for the end of its drop.
+        shard.remove(ino);
+        inode.detach();
+        Some(inode)
     }
 
     /// Calls `f` with each inode in memory, no lock held.
     pub(super) fn for_each(&self, mut f: impl FnMut(&Arc<Inode<P>>)) {
         for shard in &self.shards {
-            let inodes: Vec<_> = shard.lock().values().filter_map(Weak::upgrade).collect();
+            let inodes: Vec<_> =
+                shard.lock().table.iter().filter_map(|entry| entry.inode.upgrade()).collect();
             inodes.iter().for_each(&mut f);
         }
     }

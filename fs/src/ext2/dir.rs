@@ -1,14 +1,17 @@
 //! Directories: names looked up and listed. Everything here runs under the directory's inode lock.
 
+use super::diredit::Run;
 use super::dirent::Entry;
 use super::inode::Inode;
 use super::layout::*;
+use super::nameindex::{Index, Names};
 use crate::error::{Errno, Result};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::DirEntry;
 use alloc::sync::Arc;
 use core::ops::ControlFlow;
+use lock_api::RwLockWriteGuard;
 
 /// Refuses what cannot be a name: empty, too long, or with a `/` or NUL in it.
 pub(super) fn check_name(name: &[u8]) -> Result<()> {
@@ -29,6 +32,9 @@ pub(super) fn is_dot_name(name: &[u8]) -> bool {
     name == b"." || name == b".."
 }
 
+/// A directory's index, locked for changes.
+pub(super) type IndexGuard<'a, P> = RwLockWriteGuard<'a, <P as Platform>::RwLock, Option<Index>>;
+
 /// A name that was found.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
@@ -36,8 +42,84 @@ pub(super) struct Found {
 }
 
 impl<P: Platform> Inode<P> {
-    /// The entry called `name`.
+    /// The entry called `name`, through the index, which is built if there is none. Under the inode lock.
     pub(super) fn find_name(&self, name: &[u8]) -> Result<Option<Found>> {
+        let Some(names) = &self.names else { return self.scan_name(name) };
+        let tag = self.fs.names.tag(name);
+        if let Some(index) = &*names.index.read() {
+            names.note_use();
+            return self.probe(index, tag, name);
+        }
+        if let Some(index) = &*self.indexed(names) {
+            return self.probe(index, tag, name);
+        }
+        self.scan_name(name)
+    }
+
+    /// The index, locked for changes, built if there is none and memory for one.
+    pub(super) fn indexed<'a>(&self, names: &'a Arc<Names<P>>) -> IndexGuard<'a, P> {
+        names.note_use();
+        let mut index = names.index.write();
+        if index.is_none() && names.is_due() {
+            *index = self.build_index(names);
+            if index.is_none() {
+                names.give_up();
+            }
+        }
+        index
+    }
+
+    /// The entry called `name` among those remembered under `tag`, checked in place.
+    #[inline]
+    pub(super) fn probe(&self, index: &Index, tag: u32, name: &[u8]) -> Result<Option<Found>> {
+        let mut result = Ok(None);
+        index.find(tag, |pos| match self.entry_at(pos) {
+            Ok(entry) if entry.is_called(self.pmem(), name) => {
+                result = Ok(Some(Found { entry }));
+                true
+            }
+            Ok(_) => false,
+            Err(error) => {
+                result = Err(error);
+                true
+            }
+        });
+        result
+    }
+
+    /// An index of all names, and of all room. `None` without memory for it; and for a damaged directory, in which a
+    /// search finds at least what is before the damage.
+    fn build_index(&self, names: &Arc<Names<P>>) -> Option<Index> {
+        let budget = &self.fs.names;
+        let mut index = Index::new();
+        let mut buffer = [0; NAME_MAX];
+        let (mut run, mut lblk, mut ok, mut any) = (Run::default(), 0, true, false);
+        let bits = self.fs.sb.block_bits;
+        let walk = self.each_entry(0, |entry| {
+            if entry.pos >> bits != lblk {
+                ok = ok && index.set_room(budget, lblk, run.most);
+                (run, lblk) = (Run::default(), entry.pos >> bits);
+            }
+            run.add(entry, u16::MAX);
+            any = true;
+            if ok && entry.ino != 0 {
+                let name = &mut buffer[..entry.name_len.into()];
+                self.pmem().read(entry.at + D_NAME, name);
+                ok = index.insert(budget, budget.tag(name), entry.pos);
+            }
+            Ok(if ok { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        });
+        // The last block's.
+        let ok = ok && walk.is_ok() && (!any || index.set_room(budget, lblk, run.most));
+        if ok && budget.list(names) {
+            return Some(index);
+        }
+        budget.drop_index(Some(index));
+        None
+    }
+
+    /// The entry called `name`, looked for one by one.
+    pub(super) fn scan_name(&self, name: &[u8]) -> Result<Option<Found>> {
         self.each_entry(0, |entry| {
             Ok(if entry.is_called(self.pmem(), name) {
                 ControlFlow::Break(Found { entry: *entry })

@@ -19,6 +19,7 @@ use super::ialloc::Nameable;
 use super::inode::Inode;
 use super::layout::*;
 use super::map::Spot;
+use super::nameindex::{Index, Placed};
 use super::redo::Words;
 use super::times::{CTIME, MTIME};
 use crate::error::{Errno, Result};
@@ -42,13 +43,14 @@ pub(super) enum Room {
 
 /// A free entry, at this byte offset, has all but its inode number.
 #[derive(Debug)]
-pub(super) struct InFree(u64);
+pub(super) struct InFree(u64, Placed);
 
 /// An entry is written behind the one at byte offset `at`, which will keep `rec_len`.
 #[derive(Debug)]
 pub(super) struct BehindOther {
     at: u64,
     rec_len: u16,
+    placed: Placed,
 }
 
 /// An entry written where no reader looks yet, and how far that is from being durable.
@@ -59,6 +61,20 @@ pub(super) enum Prepared<S> {
     Behind(Staged<BehindOther, S>),
     /// It appears with its block.
     NewBlock(Staged<Chain, S>),
+}
+
+impl<S> Prepared<S> {
+    /// Where the entry is, or will be. Blocks have `block_size` bytes.
+    pub(super) fn placed(&self, block_size: u64) -> Placed {
+        match self {
+            Self::Free(entry) => entry.fact().1,
+            Self::Behind(entry) => entry.fact().placed,
+            Self::NewBlock(chain) => {
+                let pos = chain.fact().lblk * block_size;
+                Placed { source: pos, pos, rec_len: block_size as u16 }
+            }
+        }
+    }
 }
 
 impl InFlightGroup for Prepared<InFlight> {
@@ -78,14 +94,16 @@ pub(super) struct NameGone;
 
 /// Free space in a row, while entries are walked.
 #[derive(Default)]
-struct Run {
+pub(super) struct Run {
     /// The entry it starts in, and the bytes from that entry's start to the end of the row.
     first: Option<(Entry, u16)>,
+    /// The most bytes that any row had.
+    pub most: u16,
 }
 
 impl Run {
     /// The walk is at `entry`: is there room for `need` bytes in the row that ends with it?
-    fn add(&mut self, entry: &Entry, need: u16) -> Option<Room> {
+    pub(super) fn add(&mut self, entry: &Entry, need: u16) -> Option<Room> {
         if entry.ino == 0 && entry.rec_len >= need {
             // Alone it needs no merging, and no fence for it.
             return Some(Room::At { entry: *entry, rec_len: entry.rec_len });
@@ -96,6 +114,7 @@ impl Run {
             _ => (*entry, entry.rec_len),
         };
         self.first = Some((first, len));
+        self.most = self.most.max(len - first.used());
         (len - first.used() >= need).then_some(Room::At { entry: first, rec_len: len })
     }
 }
@@ -104,6 +123,14 @@ impl<P: Platform> Inode<P> {
     /// Looks for `name`, and for room for it on the way.
     pub(super) fn find_room(&self, name: &[u8]) -> Result<core::result::Result<Room, Found>> {
         let need = Entry::need(name.len());
+        if let Some(names) = &self.names
+            && let Some(index) = &mut *self.indexed(names)
+        {
+            return Ok(match self.probe(index, self.fs.names.tag(name), name)? {
+                Some(found) => Err(found),
+                None => Ok(self.room_by(index, need)?),
+            });
+        }
         let (mut room, mut run) = (None, Run::default());
         let found = self.each_entry(0, |entry| {
             if entry.is_called(self.pmem(), name) {
@@ -118,6 +145,72 @@ impl<P: Platform> Inode<P> {
             Some(found) => Err(found),
             None => Ok(room.unwrap_or(Room::NewBlock)),
         })
+    }
+
+    /// Room for an entry of `need` bytes, by what the index remembers of it, each place checked.
+    fn room_by(&self, index: &mut Index, need: u16) -> Result<Room> {
+        // 1. Where there was room last.
+        for hint in &mut index.hints {
+            if hint.len >= need {
+                let entry = self.entry_at(hint.pos)?;
+                if entry.rec_len - entry.used() >= need {
+                    return Ok(Room::At { entry, rec_len: entry.rec_len });
+                }
+                hint.len = 0;
+            }
+        }
+        // 2. In the first block that may have some.
+        let blocks = self.load_size() / self.fs.block_size();
+        let mut from = None;
+        while let Some(lblk) = index.next_with_room(need, from, blocks) {
+            let mut run = Run::default();
+            let (block, mut within) = (self.dir_block(lblk)?, 0);
+            while within < self.fs.block_size() {
+                let entry = self.entry(lblk, block, within)?;
+                if let Some(room) = run.add(&entry, need) {
+                    return Ok(room);
+                }
+                within += u64::from(entry.rec_len);
+            }
+            index.set_room(&self.fs.names, lblk, run.most);
+            from = Some(lblk);
+        }
+        Ok(Room::NewBlock)
+    }
+
+    /// The entry called `name` appeared at `placed`: the index knows it from now on. Under the inode lock, held
+    /// exclusively, before anybody else looks.
+    pub(super) fn index_added(&self, name: &[u8], placed: &Placed) {
+        let Some(names) = &self.names else { return };
+        let mut guard = names.index.write();
+        let Some(index) = &mut *guard else { return };
+        let budget = &self.fs.names;
+        let lblk = placed.pos >> self.fs.sb.block_bits;
+        // A new block is all room; of another one stays true what is known.
+        let is_whole = u64::from(placed.rec_len) == self.fs.block_size();
+        let ok = index.insert(budget, budget.tag(name), placed.pos)
+            && (!is_whole || index.set_room(budget, lblk, placed.rec_len));
+        index.placed(placed, Entry::need(name.len()));
+        if !ok {
+            budget.drop_index(guard.take());
+        }
+    }
+
+    /// The entry at `pos` reaches over free ones now: none of them is one any more.
+    fn index_swallowed(&self, pos: u64, rec_len: u16) {
+        let Some(names) = &self.names else { return };
+        if let Some(index) = &mut *names.index.write() {
+            index.swallowed(pos, rec_len);
+        }
+    }
+
+    /// The entry called `name` was taken out. As [`index_added`](Self::index_added).
+    pub(super) fn index_removed(&self, name: &[u8], found: &Found) {
+        let Some(names) = &self.names else { return };
+        if let Some(index) = &mut *names.index.write() {
+            index.remove(self.fs.names.tag(name), found.entry.pos);
+            index.freed(&found.entry, self.fs.sb.block_bits);
+        }
     }
 
     /// Writes an entry where no reader looks yet. On an error nothing was changed.
@@ -140,6 +233,7 @@ impl<P: Platform> Inode<P> {
                     pmem.store_u16(entry.at + D_REC_LEN, rec_len);
                     pmem.flush(entry.at + D_REC_LEN, 2);
                     pmem.fence();
+                    self.index_swallowed(entry.pos, rec_len);
                 }
                 // 2. All that a reader does not see.
                 if entry.ino == 0 {
@@ -147,14 +241,18 @@ impl<P: Platform> Inode<P> {
                     // All but the inode number and rec_len, which stay.
                     let at = entry.at + D_NAME_LEN;
                     pmem.write(at, &buffer[D_NAME_LEN as usize..len]);
-                    let written = Staged::stored(InFree(entry.at), at, len as u64 - D_NAME_LEN);
+                    let placed = Placed { source: entry.pos, pos: entry.pos, rec_len };
+                    let written = Staged::stored(InFree(entry.at, placed), at, len as u64 - D_NAME_LEN);
                     Prepared::Free(written.flush(pmem))
                 } else {
                     let keep = entry.used();
                     let at = entry.at + u64::from(keep);
                     compose(target.ino, rec_len - keep);
                     pmem.write(at, &buffer[..len]);
-                    let written = Staged::stored(BehindOther { at: entry.at, rec_len: keep }, at, len as u64);
+                    let pos = entry.pos + u64::from(keep);
+                    let placed = Placed { source: entry.pos, pos, rec_len: rec_len - keep };
+                    let written = BehindOther { at: entry.at, rec_len: keep, placed };
+                    let written = Staged::stored(written, at, len as u64);
                     Prepared::Behind(written.flush(pmem))
                 }
             }
@@ -198,53 +296,59 @@ impl<P: Platform> Inode<P> {
         &self,
         entry: Prepared<Clean>,
         target: Staged<Nameable, Clean>,
-        _name: &[u8],
+        name: &[u8],
         now: Timestamp,
     ) -> Result<()> {
         let pmem = self.pmem();
+        let placed = entry.placed(self.fs.block_size());
         match entry {
             Prepared::Free(entry) => {
-                let InFree(at) = entry.into_fact();
+                let InFree(at, _) = entry.into_fact();
                 pmem.store_u32(at + D_INODE, target.into_fact().ino);
                 pmem.flush(at + D_INODE, 4);
             }
             Prepared::Behind(entry) => {
-                let BehindOther { at, rec_len } = entry.into_fact();
+                let BehindOther { at, rec_len, .. } = entry.into_fact();
                 pmem.store_u16(at + D_REC_LEN, rec_len);
                 pmem.flush(at + D_REC_LEN, 2);
             }
             Prepared::NewBlock(chain) => self.publish_dir_block(chain)?,
         }
+        self.index_added(name, &placed);
         self.touch(&[MTIME, CTIME], now);
         Ok(())
     }
 
     /// Takes the entry called `name` out. It was found under the lock that is still held.
-    pub(super) fn take_out(&self, found: &Found, _name: &[u8], now: Timestamp) -> Staged<NameGone, Dirty> {
+    pub(super) fn take_out(&self, found: &Found, name: &[u8], now: Timestamp) -> Staged<NameGone, Dirty> {
         self.drop_index();
         let (pmem, entry) = (self.pmem(), &found.entry);
         pmem.store_u32(entry.at + D_INODE, 0);
+        self.index_removed(name, found);
         self.touch(&[MTIME, CTIME], now);
         Staged::stored(NameGone, entry.at + D_INODE, 4)
     }
 
     /// Puts into `words` what makes an entry called `name` in `room`: all of it, in free space, or, if it is too long for a
-    /// record, its uncovering: the rest is written where no reader looks. Returns the evidence that that is durable.
+    /// record, its uncovering: the rest is written where no reader looks. Returns the evidence that that is durable, and
+    /// what the index is to know when the words are stored.
     pub(super) fn place(
         &self,
         room: Room,
         name: &[u8],
         target: &Nameable,
         words: &mut Words,
-    ) -> Result<Staged<(), Clean>> {
+    ) -> Result<(Staged<(), Clean>, Placed)> {
         let pmem = self.pmem();
         let (entry, rec_len) = match room {
             Room::At { entry, rec_len } => (entry, rec_len),
             Room::NewBlock => self.grow_dir()?,
         };
+        let keep = entry.used();
+        let pos = entry.pos + u64::from(keep);
+        let placed = Placed { source: entry.pos, pos, rec_len: rec_len - keep };
         // 1. Its own words, its name's, and that of the entry before it.
         if words.room() >= 3 + name.len().div_ceil(4) {
-            let keep = entry.used();
             let at = entry.at + u64::from(keep);
             words.push(at + D_INODE, target.ino);
             let lens = u32::from(rec_len - keep) | (name.len() as u32) << 16;
@@ -257,11 +361,11 @@ impl<P: Platform> Inode<P> {
             if keep > 0 {
                 words.push_u16(pmem, entry.at + D_REC_LEN, keep);
             }
-            return Ok(Staged::nothing(()));
+            return Ok((Staged::nothing(()), placed));
         }
         // 2. Aside.
         let prepared = self.prepare(Room::At { entry, rec_len }, name, target)?;
-        Ok(match fence_all(pmem, prepared) {
+        let ready = match fence_all(pmem, prepared) {
             Prepared::Free(free) => {
                 words.push(free.fact().0 + D_INODE, target.ino);
                 free.map(|_| ())
@@ -272,7 +376,8 @@ impl<P: Platform> Inode<P> {
             }
             // Not into a room that is there.
             Prepared::NewBlock(chain) => chain.map(|_| ()),
-        })
+        };
+        Ok((ready, placed))
     }
 
     /// Adds an empty block at the end, durably. Returns its one free entry, which is all of it.
@@ -288,6 +393,12 @@ impl<P: Platform> Inode<P> {
         self.publish_dir_block(chain)?;
         self.pmem().fence();
         let lblk = size / len;
+        if let Some(names) = &self.names {
+            let mut index = names.index.write();
+            if index.as_mut().is_some_and(|index| !index.set_room(&self.fs.names, lblk, len as u16)) {
+                self.fs.names.drop_index(index.take());
+            }
+        }
         Ok((self.entry(lblk, self.dir_block(lblk)?, 0)?, len as u16))
     }
 
@@ -322,7 +433,16 @@ impl<P: Platform> Inode<P> {
 
     /// The entry `..`.
     pub(super) fn dot_dot(&self) -> Result<Entry> {
-        match self.find_name(b"..")? {
+        // Where it always is. Not through the index: the inode lock may be somebody else's.
+        let block = self.dir_block(0)?;
+        let first = self.entry(0, block, 0)?;
+        if u64::from(first.rec_len) < self.fs.block_size() {
+            let second = self.entry(0, block, first.rec_len.into())?;
+            if second.is_called(self.pmem(), b"..") {
+                return Ok(second);
+            }
+        }
+        match self.scan_name(b"..")? {
             Some(found) => Ok(found.entry),
             None => Err(self.bad_dir("no entry `..`", 0)),
         }

@@ -119,6 +119,13 @@ impl<P: Platform> Inode<P> {
         self.fs.dir_entry(self.ino, lblk, block, within)
     }
 
+    /// The entry at byte `pos` of this directory, where one starts.
+    #[inline]
+    pub(super) fn entry_at(&self, pos: u64) -> Result<Entry> {
+        let (lblk, within) = (pos >> self.fs.sb.block_bits, pos & (self.fs.block_size() - 1));
+        self.entry(lblk, self.dir_block(lblk)?, within)
+    }
+
     /// Calls `f` for every entry from the block of byte `from` on, free ones too, in order. Under the inode lock.
     #[inline]
     pub(super) fn each_entry<B>(

@@ -9,6 +9,7 @@ use super::diredit::NameGone;
 use super::grow::Goal;
 use super::ialloc::TakenInode;
 use super::layout::*;
+use super::nameindex::Names;
 use super::times::{ATIME, CTIME, MTIME};
 use crate::error::{Corrupt, Errno, Error, Result};
 use crate::platform::{Mutex, Platform, Timestamp};
@@ -21,7 +22,7 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// An inode of a mounted ext2.
 pub struct Inode<P: Platform> {
-    pub(super) fs: Arc<Ext2<P>>,
+    pub(super) fs: Ext2<P>,
     pub(super) ino: u32,
     /// Byte offset of the raw inode.
     pub(super) raw: u64,
@@ -34,10 +35,16 @@ pub struct Inode<P: Platform> {
     pub(super) trimmed: AtomicBool,
     /// Evidence that it has no name, from whoever took the last one away.
     pub(super) nameless: Mutex<P, Option<Staged<Nameless, Clean>>>,
-    /// Never initialised: its drop does nothing.
+    /// Its drop has nothing to do: it was never initialised, or it is clean.
     stillborn: AtomicBool,
     /// There may be blocks beyond `i_size`, allocated ahead (`KEEP_SIZE`): freed when the inode leaves memory.
     pub(super) beyond: AtomicBool,
+    /// The cache knows it no more.
+    forgotten: AtomicBool,
+    /// It was asked for since the cache last looked for one to let go.
+    pub(super) recent: AtomicBool,
+    /// A directory's names.
+    pub(super) names: Option<Arc<Names<P>>>,
 }
 
 /// The kind that `i_mode` tells.
@@ -85,7 +92,6 @@ impl<P: Platform> Ext2<P> {
 
     fn load_inode(&self, ino: u32) -> Result<Inode<P>> {
         let bad = |why, value: u64| Error::from(Corrupt::with("inode", ino.into(), why, value));
-        let fs = self.me.upgrade().ok_or(Errno::Busy)?;
         let raw = self.raw_inode(ino)?;
         if ino != ROOT_INO && ino < self.sb.first_ino {
             return Err(bad("a reserved inode has a name", ino.into()));
@@ -119,21 +125,18 @@ impl<P: Platform> Ext2<P> {
         if size > limit && !torn {
             return Err(Corrupt::against("inode", ino.into(), "i_size is too large", size, limit).into());
         }
-        Ok(Inode::new(fs, ino, raw, kind))
+        Ok(Inode::new(self.share(), ino, raw, kind))
     }
 
     /// The handle of an inode that was taken just now, which nobody else knows.
     pub(super) fn new_handle(&self, taken: &TakenInode, kind: FileKind) -> Result<Arc<Inode<P>>> {
-        let make = || {
-            let fs = self.me.upgrade().ok_or(Errno::Busy)?;
-            Ok(Inode::new(fs, taken.ino, taken.raw, kind))
-        };
+        let make = || Ok(Inode::new(self.share(), taken.ino, taken.raw, kind));
         self.cache.get(&self.platform, taken.ino, make)
     }
 }
 
 impl<P: Platform> Inode<P> {
-    fn new(fs: Arc<Ext2<P>>, ino: u32, raw: u64, kind: FileKind) -> Self {
+    fn new(fs: Ext2<P>, ino: u32, raw: u64, kind: FileKind) -> Self {
         Self {
             fs,
             ino,
@@ -145,12 +148,27 @@ impl<P: Platform> Inode<P> {
             nameless: Mutex::<P, _>::new(None),
             stillborn: AtomicBool::new(false),
             beyond: AtomicBool::new(false),
+            forgotten: AtomicBool::new(false),
+            recent: AtomicBool::new(false),
+            names: (kind == FileKind::Directory).then(|| Arc::new(Names::new())),
         }
     }
 
     /// It will not be: its number is given back, its last handle changes nothing.
     pub(super) fn abandon(&self) {
         self.stillborn.store(true, Relaxed);
+        self.fs.cache.unkeep(self.ino);
+    }
+
+    /// The cache, which has the only handle, let go of it, and has forgotten it already.
+    pub(super) fn detach(&self) {
+        self.stillborn.store(true, Relaxed);
+        self.forgotten.store(true, Relaxed);
+    }
+
+    /// True if nothing is lost when it goes, and its drop would take no lock. What is known of a file's pages is.
+    pub(super) fn has_nothing_to_do(&self) -> bool {
+        self.kind != FileKind::File
     }
 
     #[inline]
@@ -263,6 +281,7 @@ impl<P: Platform> Inode<P> {
     pub(super) fn links_left(&self, stored: Staged<LinksStored, Clean>) {
         if stored.fact().0 == 0 {
             *self.nameless.lock() = Some(stored.map(|_| Nameless));
+            self.fs.cache.unkeep(self.ino);
         }
     }
 
@@ -432,6 +451,12 @@ impl<P: Platform> Drop for Inode<P> {
             let _ = self.fs.noted(result);
         }
         self.forget_goal(&mut self.map_lock.lock());
-        self.fs.cache.forget(self);
+        if let Some(names) = &self.names {
+            let index = names.index.write().take();
+            self.fs.names.drop_index(index);
+        }
+        if !*self.forgotten.get_mut() {
+            self.fs.cache.forget(self);
+        }
     }
 }

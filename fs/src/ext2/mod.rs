@@ -15,7 +15,7 @@
 //! | `group`, `bitmap` | block groups and their bitmaps, in place |
 //! | `alloc`, `ialloc` | taking and freeing blocks and inodes |
 //! | `runs`, `place` | runs of 512 blocks, and where a file's next block had best be |
-//! | `cache` | which inodes are in memory |
+//! | `cache`, `nameindex` | which inodes are in memory; where in a directory a name is |
 //! | `inode`, `times` | an inode's fields, in place |
 //! | `map`, `extents` | from a page of a file to its block |
 //! | `grow` | filling holes: fresh blocks and their publication |
@@ -78,6 +78,7 @@ pub mod layout;
 mod map;
 mod mount;
 mod namei;
+mod nameindex;
 mod ops;
 mod place;
 mod recover;
@@ -104,15 +105,39 @@ pub use superblock::{RawSuperBlock, SuperBlock};
 use crate::error::{Errno, Error, Result};
 use crate::platform::{Mutex, Platform};
 use ::alloc::boxed::Box;
-use ::alloc::sync::Weak;
+use ::alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::SeqCst};
 use once_cell::race::OnceBox;
 use recover::Recovery;
 
 /// A mounted ext2 file system.
+///
+/// A handle: what all handles share is [`Shared`]. The handle that [`mount`] returns keeps inodes in memory that nobody
+/// holds; with it go those.
 pub struct Ext2<P: Platform> {
-    /// Itself, for the handles it gives out.
-    me: Weak<Self>,
+    shared: Arc<Shared<P>>,
+    /// It is the one that [`mount`] returned.
+    is_first: bool,
+}
+
+impl<P: Platform> core::ops::Deref for Ext2<P> {
+    type Target = Shared<P>;
+    #[inline]
+    fn deref(&self) -> &Shared<P> {
+        &self.shared
+    }
+}
+
+impl<P: Platform> Drop for Ext2<P> {
+    fn drop(&mut self) {
+        if self.is_first {
+            self.cache.close();
+        }
+    }
+}
+
+/// What all handles to a mounted file system share.
+pub struct Shared<P: Platform> {
     platform: P,
     sb: SuperBlock,
     groups: Box<[Mutex<P, group::GroupState>]>,
@@ -121,6 +146,8 @@ pub struct Ext2<P: Platform> {
     /// Groups known to have all their own structures in front: see `group::holds_structures`.
     compact: Box<[AtomicBool]>,
     cache: cache::Cache<P>,
+    /// Memory for name indexes.
+    names: nameindex::Budget<P>,
     /// Held by whoever locks two directories: renames and rmdir.
     rename: Mutex<P, ()>,
     /// Guards what blocks of attributes hold, their counts of users among it.
@@ -140,6 +167,17 @@ pub struct Ext2<P: Platform> {
 }
 
 impl<P: Platform> Ext2<P> {
+    /// Another handle, for an inode.
+    #[inline]
+    fn share(&self) -> Self {
+        Self { shared: self.shared.clone(), is_first: false }
+    }
+
+    /// Bytes that name indexes take.
+    pub fn name_index_bytes(&self) -> usize {
+        self.names.used()
+    }
+
     /// The superblock as it was at mount.
     pub fn super_block(&self) -> &SuperBlock {
         &self.sb

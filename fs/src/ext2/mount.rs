@@ -3,13 +3,14 @@
 //! As Linux's ext2 does it: while mounted for writing, the state says "not clean"; unmounting sets back what
 //! was found, or "errors" if contradictions were met.
 
-use super::Ext2;
 use super::cache::Cache;
 use super::features::{self, ReadOnlyReason};
 use super::group::GroupState;
 use super::inode::Inode;
 use super::layout::*;
+use super::nameindex::Budget;
 use super::superblock::{RawSuperBlock, SuperBlock};
+use super::{Ext2, Shared};
 use crate::error::{Errno, Result};
 use crate::platform::{Mutex, Platform};
 use crate::pmem::{LINE, Pmem};
@@ -28,7 +29,15 @@ pub struct MountOptions {
     /// Mounted for writing, both are first put in the place of the damaged ones, and the image is looked through as after
     /// a crash.
     pub super_block: Option<u64>,
+    /// How many inodes stay in memory although nobody holds them; 1024 unless told. Some hundred bytes each, and what is
+    /// known of their pages.
+    pub cached_inodes: Option<usize>,
+    /// Memory for the name indexes of all directories, in bytes; 16 MiB unless told. A name takes 10 to 20.
+    pub name_index_bytes: Option<usize>,
 }
+
+const CACHED_INODES: usize = 1024;
+const NAME_INDEX_BYTES: usize = 16 << 20;
 
 /// Mounts the file system in the platform's region. Groups are looked at when needed: each costs a mutex and a
 /// flag in memory.
@@ -60,14 +69,16 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
     }
     let sb_groups = sb.group_count;
     let groups = (0..sb_groups).map(|_| Mutex::<P, _>::new(GroupState::default())).collect();
-    let now = platform.now().secs as u32;
-    let fs = Arc::new_cyclic(|me| Ext2 {
-        me: me.clone(),
+    let now = platform.now();
+    let seed = (now.secs as u64) << 32 ^ u64::from(now.nanos).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let now = now.secs as u32;
+    let shared = Arc::new(Shared {
         platform,
         sb,
         groups,
         compact: (0..sb_groups).map(|_| AtomicBool::new(false)).collect(),
-        cache: Cache::new(),
+        cache: Cache::new(options.cached_inodes.unwrap_or(CACHED_INODES)),
+        names: Budget::new(options.name_index_bytes.unwrap_or(NAME_INDEX_BYTES), seed),
         rename: Mutex::<P, _>::new(()),
         xattrs: Mutex::<P, _>::new(()),
         super_lock: Mutex::<P, _>::new(()),
@@ -79,6 +90,7 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
         free_blocks: AtomicI64::new(0),
         next_generation: AtomicU32::new(now.wrapping_mul(0x9e37_79b1)),
     });
+    let fs = Arc::new(Ext2 { shared, is_first: true });
     // 2. What a crash left to do is done before anything else is read.
     fs.redo_found.store(if reason.is_none() { fs.replay_redo() } else { fs.has_redo() }, SeqCst);
     // 3. What else it left is repaired.
@@ -195,10 +207,12 @@ impl<P: Platform> Ext2<P> {
         // 1. Whoever is in the middle of a change holds a handle. With none there, and none to come, it is frozen: a
         //    refused unmount is never seen by anyone.
         let mut was_frozen = false;
-        if !self.cache.if_empty(|| was_frozen = self.frozen.swap(true, SeqCst)) {
+        if !self.cache.if_idle(|| was_frozen = self.frozen.swap(true, SeqCst)) {
             return Err(Errno::Busy.into());
         }
-        // 2. The state that was found, unless there is more to say.
+        // 2. What only the cache held goes, and leaves nothing behind.
+        self.cache.close();
+        // 3. The state that was found, unless there is more to say.
         if !was_frozen {
             let found = if self.recovered().is_some() { VALID_FS } else { self.sb.state };
             self.sync_metadata(Some(if self.met_errors() { found & !VALID_FS | ERROR_FS } else { found }));

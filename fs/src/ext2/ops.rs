@@ -44,6 +44,12 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
         Ok(self.noted(self.inode(ino))?)
     }
 
+    fn shrink(&self) -> usize {
+        // Indexes first: inodes take theirs along.
+        let bytes = self.names.shrink();
+        bytes + self.cache.shrink() * size_of::<Inode<P>>()
+    }
+
     fn rename(&self, old_dir: u64, old: &[u8], new_dir: u64, new: &[u8], how: Rename) -> Result<()> {
         self.noted(self.rename_name(old_dir, old, new_dir, new, how))
     }

@@ -241,9 +241,13 @@ impl<P: Platform> Ext2<P> {
         }
         // 6. The new entry, with them or before them; then all at once, durable. Times may be earlier.
         let ready = match room {
-            Ok(room) => to.place(room, new, &renamed, &mut words)?,
-            Err(_) => Staged::nothing(()),
+            Ok(room) => {
+                let (ready, placed) = to.place(room, new, &renamed, &mut words)?;
+                (ready, Some(placed))
+            }
+            Err(_) => (Staged::nothing(()), None),
         };
+        let (ready, placed) = ready;
         let changed = [from, to];
         changed[..1 + usize::from(from.ino != to.ino)].iter().for_each(|dir| dir.touch(&[MTIME, CTIME], now));
         source.touch(&[CTIME], now);
@@ -251,6 +255,12 @@ impl<P: Platform> Ext2<P> {
             target.touch(&[CTIME], now);
         }
         let committed = self.commit_all(words, ready)?;
+        if !exchanged {
+            from.index_removed(old, &found);
+        }
+        if let Some(placed) = placed {
+            to.index_added(new, &placed);
+        }
         if let Some((left, (_, target))) = left.zip(target) {
             target.links_left(committed.map(|_| LinksStored(left)));
         }
