@@ -5,7 +5,8 @@
 //! for an inode whose last handle is just being dropped waits until that is over (Linux's `I_FREEING`), which it is
 //! soon: a drop takes no inode lock and asks for no inode.
 //!
-//! An inode that lost its last name is not kept, so that it is freed with its last handle.
+//! An inode that lost its last name is not kept, so that it is freed with its last handle; nor is one with blocks beyond its
+//! end, which go then.
 //!
 //! # Locking
 //! One mutex a shard, a leaf: nothing is locked inside, and no inode is dropped inside. It is let go between two looks
@@ -141,8 +142,8 @@ impl<P: Platform> Cache<P> {
             let limit = self.keep.load(Relaxed);
             match known {
                 Some(Some(inode)) => {
-                    // Whoever takes the last name away ends the keeping after that: either it sees this, or this sees it.
-                    let old = if inode.links() == 0 { None } else { shard.keep(&inode, limit) };
+                    // Whoever takes the last name away ends the keeping after that: either that sees this, or this sees that.
+                    let old = if inode.may_be_kept() { shard.keep(&inode, limit) } else { None };
                     drop(guard);
                     drop(old);
                     return Ok(inode);

@@ -90,6 +90,8 @@ impl<P: Platform> Inode<P> {
         let had_beyond = self.beyond.load(Relaxed);
         if lblks.end > has {
             self.beyond.store(true, Relaxed);
+            // They go with the last handle, not when the cache needs the place.
+            self.fs.cache.unkeep(self.ino);
         }
         let end = size.max(range.end).div_ceil(block_size);
         if let Err(error) = self.fill_holes(ok, lblks.clone(), end) {

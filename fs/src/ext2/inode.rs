@@ -166,6 +166,11 @@ impl<P: Platform> Inode<P> {
         self.forgotten.store(true, Relaxed);
     }
 
+    /// True if its last handle has nothing to free: it may stay in memory without one.
+    pub(super) fn may_be_kept(&self) -> bool {
+        self.links() != 0 && !self.beyond.load(Relaxed)
+    }
+
     /// True if nothing is lost when it goes, and its drop would take no lock. What is known of a file's pages is.
     pub(super) fn has_nothing_to_do(&self) -> bool {
         self.kind != FileKind::File
