@@ -279,7 +279,11 @@ pub(crate) fn mount(
     let at = point.as_ref().map_or_else(|| Ok(b"/".to_vec()), path_to)?;
     let fs = fs::ext2::mount(
         machine,
-        fs::ext2::MountOptions { read_only: options.read_only, super_block: options.super_block },
+        fs::ext2::MountOptions {
+            read_only: options.read_only,
+            super_block: options.super_block,
+            ..Default::default()
+        },
     )?;
     if let Some(reason) = fs.read_only_reason().filter(|reason| *reason != ReadOnlyReason::Asked) {
         klog!(Warn, "{device}: mounted read-only: {reason}");

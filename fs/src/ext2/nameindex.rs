@@ -390,7 +390,7 @@ mod tests {
             let class = class_of(need);
             assert!(CLASSES[class] <= need && CLASSES.get(class + 1).is_none_or(|&next| next > need));
         }
-        assert!(crate::ext2::layout::NAME_MAX + 8 < 255 * 4, "room in a block is told in one byte");
+        const { assert!(crate::ext2::layout::NAME_MAX + 8 < 255 * 4, "room in a block is told in one byte") };
     }
 
     #[test]
