@@ -1,7 +1,6 @@
 //! Commands that make names: ln, readlink, mknod, mkfifo.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt::Write;
 
 use cli::mode::Change;
