@@ -210,9 +210,16 @@ impl<'a> Session<'a> {
         match result {
             Ok(fs) => {
                 self.report.mounted = true;
+                // The copy is in the first one's place now. To ask for it again after a crash would make the crash
+                // another system's, whose traces may be beyond a repair.
+                self.options.super_block = None;
                 self.report.read_only = fs.read_only();
                 let asked = self.options.read_only || !self.bench.is_writable();
-                assert!(asked || !self.honest || !fs.read_only(), "nothing was damaged, and it is read-only");
+                let reason = fs.read_only_reason();
+                assert!(
+                    asked || !self.honest || !fs.read_only(),
+                    "nothing was damaged, and it is read-only: {reason:?}"
+                );
                 if fs.read_only() {
                     self.bench.seal(true);
                     // What is repaired before room runs out for names in lost+found stays repaired.
