@@ -74,11 +74,11 @@ fi
 mkdir -p -- "$work/corpus" "$work/findings"
 build_locked build_fuzzer
 if [[ $build_only == yes ]]; then exit 0; fi
-if [[ $replay ]]; then DAXIOM_FUZZ_TELL=1 exec "$binary" -timeout=20 "$replay"; fi
+if [[ $replay ]]; then DAXIOM_FUZZ_TELL=1 exec "$binary" -timeout=120 "$replay"; fi
 build_locked executor seeds "$work/seeds"
 
 status=0
-"$binary" "$work/corpus" "$work/seeds" "$root/fs/tests/regressions" -max_total_time="$seconds" -timeout=20 \
+"$binary" "$work/corpus" "$work/seeds" "$root/fs/tests/regressions" -max_total_time="$seconds" -timeout=120 \
     -rss_limit_mb=1024 -max_len=603 -print_final_stats=1 -artifact_prefix="$work/findings/" "$@" >"$work/run.log" 2>&1 || status=$?
 grep -E '^#[0-9]+' "$work/run.log" | tail -n 1
 executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$work/run.log")
