@@ -6,15 +6,15 @@
 use super::cache::Cache;
 use super::features::{self, ReadOnlyReason};
 use super::group::GroupState;
-use super::inode::Inode;
+use super::inode::{Inode, kind_of_mode};
 use super::layout::*;
 use super::nameindex::Budget;
 use super::superblock::{RawSuperBlock, SuperBlock};
 use super::{Ext2, Shared};
-use crate::error::{Errno, Result};
+use crate::error::{Corrupt, Errno, Result};
 use crate::platform::{Mutex, Platform};
 use crate::pmem::{LINE, Pmem};
-use crate::vfs::StatFs;
+use crate::vfs::{FileKind, StatFs};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::SeqCst};
@@ -113,12 +113,13 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
 /// the copy was made is not in it.
 ///
 /// # Errors
-/// A descriptor of the copy makes no sense; nothing was changed.
+/// A descriptor of the copy makes no sense, or they lead to no root directory; nothing was changed.
 fn restore(pmem: &impl Pmem, raw: &RawSuperBlock, copy: &SuperBlock) -> Result<SuperBlock> {
     // 1. Is the copy any better?
     for group in 0..copy.group_count {
         copy.group(pmem, group)?;
     }
+    expect_root(pmem, copy)?;
     // 2. The descriptors, then the superblock that says where they are. What the superblock has beyond the copied fields
     //    is the redo record's: it stays.
     let first = copy.first_data_block + 1;
@@ -136,6 +137,21 @@ fn restore(pmem: &impl Pmem, raw: &RawSuperBlock, copy: &SuperBlock) -> Result<S
     pmem.flush(SUPERBLOCK, S_DAXIOM);
     pmem.fence();
     SuperBlock::decode(&RawSuperBlock::load(pmem)?, pmem.len())
+}
+
+/// Refuses a superblock by which [`Ext2::root_inode`] would find none.
+fn expect_root(pmem: &impl Pmem, sb: &SuperBlock) -> Result<()> {
+    let group = sb.group(pmem, 0)?;
+    let index = ROOT_INO - 1;
+    let raw = sb.byte(group.inode_table) + u64::from(index) * u64::from(sb.inode_size);
+    let size = u64::from(pmem.load_u32(raw + I_SIZE));
+    let is_there = kind_of_mode(pmem.load_u16(raw + I_MODE)) == Some(FileKind::Directory)
+        && pmem.load_u16(raw + I_LINKS_COUNT) != 0
+        && pmem.load_u8(sb.byte(group.inode_bitmap)) & 1 << index != 0
+        && pmem.load_u32(raw + I_FLAGS) & FOREIGN_FL == 0
+        && size.is_multiple_of(sb.block_size())
+        && size <= sb.byte(sb.blocks_count);
+    if is_there { Ok(()) } else { Err(Corrupt::new("inode", ROOT_INO.into(), "no root directory").into()) }
 }
 
 impl<P: Platform> Ext2<P> {
