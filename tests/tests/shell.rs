@@ -104,6 +104,47 @@ fn files_are_found_counted_and_compared() {
 }
 
 #[test]
+fn names_that_are_links_devices_and_pipes() {
+    let image = tree();
+    expect(
+        &image,
+        &[
+            ("ln /a /b; stat -c '%h %i' /a; cmp /a /b", "3 12\n"),
+            ("ln /a /d/one /empty; ls /empty", "a\none\n"),
+            ("cd /empty; ln /hard; cd /; stat -c %h /a", "5\n"),
+            ("ln -s target /sym; readlink /sym; ln -s x /sym", "target\n!ln: /sym: file exists"),
+            ("ln -sf other /sym; readlink /sym; ln -sf in /empty; readlink /empty/in", "other\nin\n"),
+            ("ln -f /d/one /b; cmp /b /d/one; stat -c %h /a", "4\n"),
+            ("ln -f /a /hard; stat -c %h /a", "4\n"),
+            ("ln /d /dd", "!ln: /d: hard link not allowed for directory"),
+            ("ln /a /a", "!ln: /a: file exists"),
+            ("ln -f /a /a", "!ln: /a: is the same file as /a"),
+            ("ln -T /a /d", "!ln: /d: file exists"),
+            ("ln -sfT x /d", "!ln: /d: cannot be replaced: is a directory"),
+            ("ln /nothing /x", "!ln: /nothing: no such file or directory"),
+            ("mknod /null c 1 3; mknod -m 600 /blk b 259 1048575; mkfifo -m 622 /pipe; mknod /pipe2 p", ""),
+            (
+                "stat -c '%n %F %t,%T %a' /null /blk /pipe",
+                "/null character special file 1,3 644\n/blk block special file 103,fffff 600\n/pipe fifo 0,0 622\n",
+            ),
+            (
+                "touch -d @0 /null /blk /pipe; ls -l /null /blk /pipe",
+                "brw------- 1 0 0 259, 1048575 Jan  1  1970 /blk\ncrw-r--r-- 1 0 0   1,       3 Jan  1  1970 /null\nprw--w--w- 1 0 0            0 Jan  1  1970 /pipe\n",
+            ),
+            ("find / -type c,b,p", "/blk\n/null\n/pipe\n/pipe2\n"),
+            ("mkfifo /pipe", "!mkfifo: /pipe: file exists"),
+            ("cat /null", "!cat: /null: not a regular file"),
+            ("mv -n /b /hard; mv -T /b /bb; ls -d /b /bb", "/bb\n!ls: /b: no such file or directory"),
+            ("mv -T --exchange /bb /d; cat /d; ls -d /bb/e; mv -T --exchange /bb /d", "hellO\n/bb/e\n"),
+            ("mv -T /bb /d", "!mv: /bb to /d: is a directory"),
+            ("mv --exchange /bb /nothing", "!mv: /bb to /nothing: no such file or directory"),
+        ],
+    );
+    let text = String::from_utf8_lossy(&image.debugfs("stat /blk")).into_owned();
+    assert!(text.contains("Type: block special") && text.contains("259:1048575"), "{text}");
+}
+
+#[test]
 fn modes_owners_and_times_are_set_and_shown() {
     let image = tree();
     expect(
