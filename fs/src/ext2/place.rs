@@ -43,7 +43,7 @@ pub(super) struct Goal {
     table: u32,
     /// The window that is being filled, and the first block of the run kept for it; 0 if none is.
     window: u64,
-    run: u32,
+    pub run: u32,
 }
 
 /// A hole, and the way to it.
