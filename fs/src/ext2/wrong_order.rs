@@ -6,7 +6,6 @@
 
 use super::Ext2;
 use super::diredit::{NameGone, Prepared, Room};
-use super::dirent::Entry;
 use super::grow::{Chain, Goal};
 use super::ialloc::Nameable;
 use super::inode::{Inode, LinksStored, Nameless};
@@ -14,7 +13,7 @@ use super::redo::Words;
 use super::truncate::Cut;
 use crate::error::Result;
 use crate::platform::{Platform, Timestamp};
-use crate::pmem::state::{Clean, Dirty, InFlight, Staged, fence_all};
+use crate::pmem::state::{Clean, InFlight, Staged, fence_all};
 use crate::vfs::FileKind;
 
 /// A pointer to a block whose content and bitmap bit are on their way.
@@ -61,14 +60,6 @@ pub(super) fn show_a_name<P: Platform>(
     dir.publish_entry(entry, inode, b"name", now) // WRONG
 }
 
-/// An entry that names another inode, which is only in the cache yet.
-pub(super) fn redirect_a_name<P: Platform>(dir: &Inode<P>, entry: &Entry, inode: Staged<Nameable, Dirty>) {
-    #[cfg(daxiom_order = "right")]
-    let inode = inode.flush(dir.pmem()).fence(dir.pmem());
-    let now = Timestamp::default();
-    dir.redirect(entry, inode, now).flush(dir.pmem()).unfenced(); // WRONG
-}
-
 /// A link taken away while the name may survive.
 pub(super) fn take_a_link_away<P: Platform>(inode: &Inode<P>, gone: Staged<NameGone, InFlight>) {
     #[cfg(daxiom_order = "right")]
@@ -107,7 +98,7 @@ pub(super) fn release_an_inode<P: Platform>(
     inode.release(nameless) // WRONG
 }
 
-/// A record that changes pointers to what is not durable.
+/// A record that changes pointers, or names, to what is not durable.
 pub(super) fn commit_a_record<P: Platform>(fs: &Ext2<P>, chain: Staged<Chain, InFlight>) -> Result<()> {
     #[cfg(daxiom_order = "right")]
     let chain = chain.fence(fs.pmem());
