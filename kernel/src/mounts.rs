@@ -293,6 +293,9 @@ pub(crate) fn mount(
     } else if !fs.was_clean() {
         klog!(Warn, "{device}: was not unmounted cleanly, or has errors: nothing was repaired");
     }
+    if fs.redo_pending() {
+        klog!(Warn, "{device}: a change was cut short by a crash; a mount for writing finishes it");
+    }
     options.read_only = fs.read_only();
     let mode = if options.read_only { "ro" } else { "rw" };
     let behind = if offset == 0 { String::new() } else { alloc::format!(", from byte {offset}") };
