@@ -11,6 +11,7 @@
 //! | [`dax`] | the page-fault protocols and write-back |
 //! | [`ext2`] | the file system on disk |
 //! | [`stats`] | every counter the kernel can print |
+//! | [`lab`] | named steps to watch, named mistakes to make |
 //! | [`error`] | four kinds of error, kept apart |
 //! | `sim` | a machine in RAM for host tests (feature `sim`) |
 //!
@@ -30,6 +31,7 @@ extern crate std;
 pub mod dax;
 pub mod error;
 pub mod ext2;
+pub mod lab;
 pub mod platform;
 pub mod pmem;
 #[cfg(any(test, feature = "sim"))]

@@ -4,6 +4,8 @@
 //! every step. Locks come in through the `lock_api` traits, so the same code runs with spinning, sleeping or scheduled
 //! ones.
 
+use crate::PAGE_SIZE;
+use crate::lab::{Lab, Point, Step};
 use crate::pmem::Pmem;
 use crate::stats::Stats;
 use lock_api::{RawMutex, RawRwLock};
@@ -39,9 +41,43 @@ pub trait Platform: Sized + Send + Sync + 'static {
         core::hint::spin_loop();
     }
 
+    /// As [`now`](Platform::now), but cheap: it may stand still for some milliseconds. For the times of write faults.
+    fn now_coarse(&self) -> Timestamp {
+        self.now()
+    }
+
+    /// Waits as long as `still_waiting()` says so: whoever changes that calls [`wake`](Platform::wake) for `key` afterwards.
+    /// The condition is looked at again under whatever guards the sleepers of `key`, so no wake-up is lost. It may return
+    /// early: the caller looks again.
+    fn wait(&self, _key: usize, still_waiting: &mut dyn FnMut() -> bool) {
+        while still_waiting() {
+            self.relax();
+        }
+    }
+
+    /// Wakes everybody that waits for `key`.
+    fn wake(&self, _key: usize) {}
+
     /// Where everything is counted.
     fn stats(&self) -> &Stats {
         self.pmem().stats()
+    }
+
+    /// What the laboratory has turned on. One for a machine.
+    fn lab(&self) -> &Lab {
+        static OFF: Lab = Lab::new();
+        &OFF
+    }
+
+    /// A step was taken; only called while the lab's hooks are on. May hold the CPU for as long as it likes.
+    fn reached(&self, _step: Step) {}
+
+    /// Reports a step, if anybody listens.
+    #[inline]
+    fn at(&self, point: Point, ino: u64, page: u64, arg: u64) {
+        if self.lab().hooks() {
+            self.reached(Step { point, ino, page, arg });
+        }
     }
 }
 
@@ -68,28 +104,75 @@ pub struct User {
     pub gid: u32,
 }
 
+/// What one page-table entry maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PageSize {
+    /// 4 KiB: an entry of a page table (PTE).
+    Small,
+    /// 2 MiB: an entry of a page directory (Linux: PMD).
+    Large,
+}
+
+impl PageSize {
+    /// Pages of 4 KiB in it.
+    #[inline]
+    pub const fn pages(self) -> u64 {
+        match self {
+            Self::Small => 1,
+            Self::Large => LARGE_PAGES,
+        }
+    }
+
+    /// Its bytes.
+    #[inline]
+    pub const fn bytes(self) -> u64 {
+        self.pages() * PAGE_SIZE
+    }
+}
+
+/// Pages of 4 KiB in one of 2 MiB.
+pub const LARGE_PAGES: u64 = 512;
+
 /// The page tables of one address space, as the fault protocols need them. They are the leaf of the lock order: an
-/// implementation takes no other lock inside, so they may be changed under every other one.
+/// implementation takes no other lock inside than its own, so they may be changed under every other one.
 ///
-/// Virtual addresses are multiples of the page size. When a function that takes a right or an entry away returns, no
-/// CPU's TLB serves the old translation any more.
+/// Virtual addresses and frames are multiples of the page size. When a function that takes a right or an entry away
+/// returns, no CPU's TLB serves the old translation any more, also if somebody else had taken it away a moment before.
 pub trait PageTables: Send + Sync + 'static {
-    /// Maps the page at `va` to physical address `frame`; entries for other frames are replaced.
+    /// Maps the page at `va` to physical address `frame`; an entry of the same size for another frame is replaced. A small
+    /// page under a large entry is served by it if that leads to the same frame and allows as much, or can be made to;
+    /// otherwise the large entry goes. A large page where there is a table of small ones is [`Mapped::Table`]: nothing
+    /// changed.
     ///
     /// # Errors
     /// [`NoFrames`] when there was no memory for a table page; nothing changed.
-    fn map(&self, va: u64, frame: u64, writable: bool) -> Result<Mapped, NoFrames>;
+    fn map(&self, va: u64, frame: u64, size: PageSize, writable: bool) -> Result<Mapped, NoFrames>;
 
-    /// Maps the page at `va` to the shared zero page, read-only; an existing entry is kept.
+    /// Maps the page at `va` to the shared zero page of that size, read-only; an existing entry is kept, and a table of
+    /// small ones is [`Mapped::Table`].
     ///
     /// # Errors
-    /// As for [`map`](PageTables::map).
-    fn map_zero(&self, va: u64) -> Result<Mapped, NoFrames>;
+    /// As for [`map`](PageTables::map), and for want of a large zero page.
+    fn map_zero(&self, va: u64, size: PageSize) -> Result<Mapped, NoFrames>;
 
-    /// Takes out the entries of `pages` pages from `va` on. Returns how many there were.
-    fn unmap(&self, va: u64, pages: u64) -> u64;
+    /// Maps the page of 4 KiB at `va` to a frame of the address space's own that holds a copy of `from` (a physical
+    /// address; `None` for zeros), writable. A copy that is there already is kept, and made writable: shared with another
+    /// address space since a fork, it is copied again.
+    ///
+    /// # Errors
+    /// As for [`map`](PageTables::map), and for want of a frame for the copy.
+    fn map_copy(&self, va: u64, from: Option<u64>) -> Result<Mapped, NoFrames>;
 
-    /// Makes the entries of `pages` pages from `va` on read-only. Returns how many were writable.
+    /// True if there is a table of small entries for the 2 MiB from `va` on: a large page cannot be mapped there. Only a
+    /// hint, taken without a lock: [`map`](PageTables::map) decides.
+    fn has_small(&self, va: u64) -> bool;
+
+    /// Takes out the entries of `pages` pages from `va` on, copies too if `copies`. A large entry of which only a part is
+    /// in the range goes as a whole. Returns how many entries there were.
+    fn unmap(&self, va: u64, pages: u64, copies: bool) -> u64;
+
+    /// Makes the entries of `pages` pages from `va` on read-only, copies excepted; a large entry as a whole. Returns how
+    /// many were writable.
     fn write_protect(&self, va: u64, pages: u64) -> u64;
 }
 
@@ -104,6 +187,8 @@ pub enum Mapped {
     Already,
     /// An entry for another frame: it was replaced, and no TLB holds it.
     Replaced,
+    /// A table of small pages, where a large one was wanted: it was left alone.
+    Table,
 }
 
 /// There was no memory for a page-table page.

@@ -4,11 +4,12 @@
 //! The locks here are real ones for real threads. Tests that own every step bring their own [`Platform`].
 
 use crate::PAGE_SIZE;
-use crate::platform::{Mapped, NoFrames, PageTables, Platform, Timestamp, User};
+use crate::lab::Lab;
+use crate::platform::{Mapped, NoFrames, PageSize, PageTables, Platform, Timestamp, User};
 use crate::pmem::ram::Ram;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicI64, AtomicU32, Ordering::SeqCst};
+use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 /// The mutex of the simulated machine.
 pub type SimMutex = spin::Mutex<()>;
@@ -22,12 +23,18 @@ pub struct Machine {
     pub ram: Arc<Ram>,
     clock: Arc<AtomicI64>,
     user: Arc<[AtomicU32; 2]>,
+    lab: Arc<Lab>,
 }
 
 impl Machine {
     /// A machine over `ram`; its clock starts on 2026-01-01.
     pub fn new(ram: Ram) -> Self {
-        Self { ram: Arc::new(ram), clock: Arc::new(AtomicI64::new(1_767_225_600)), user: Arc::default() }
+        Self {
+            ram: Arc::new(ram),
+            clock: Arc::new(AtomicI64::new(1_767_225_600)),
+            user: Arc::default(),
+            lab: Arc::default(),
+        }
     }
 
     /// From now on all is done on behalf of `user`. It starts as root.
@@ -51,6 +58,10 @@ impl Platform for Machine {
         Timestamp { secs: self.clock.fetch_add(1, SeqCst), nanos: 0 }
     }
 
+    fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
     fn user(&self) -> User {
         User { uid: self.user[0].load(SeqCst), gid: self.user[1].load(SeqCst) }
     }
@@ -59,66 +70,135 @@ impl Platform for Machine {
 /// The frame number under which the zero page shows up in [`Tables`].
 pub const ZERO_FRAME: u64 = 0;
 
+/// The frame number under which the zero page of 2 MiB shows up.
+pub const LARGE_ZERO_FRAME: u64 = 2 << 20;
+
+/// Copies have frames from here on.
+pub const COPIES: u64 = 1 << 60;
+
 /// One page's entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Physical address, or [`ZERO_FRAME`].
+    /// Physical address, or [`ZERO_FRAME`], or a copy's number above [`COPIES`].
     pub frame: u64,
     /// Stores go through.
     pub writable: bool,
 }
 
-/// An address space's page tables: a map from address to entry. There are no TLBs.
+/// An address space's page tables: two maps from address to entry. There are no TLBs.
 #[derive(Default)]
 pub struct Tables {
-    entries: spin::Mutex<BTreeMap<u64, Entry>>,
+    small: spin::Mutex<BTreeMap<u64, Entry>>,
+    large: spin::Mutex<BTreeMap<u64, Entry>>,
+    copies: AtomicU64,
 }
 
+const LARGE: u64 = PageSize::Large.bytes();
+
 impl Tables {
-    /// The entry at `va`.
+    /// The entry that serves the page at `va`, as if it were a small one.
     pub fn entry(&self, va: u64) -> Option<Entry> {
-        self.entries.lock().get(&va).copied()
+        if let Some(entry) = self.large_entry(va) {
+            return Some(Entry { frame: entry.frame + va % LARGE, ..entry });
+        }
+        self.small.lock().get(&va).copied()
     }
 
-    /// How many entries there are.
+    /// The large entry that serves `va`.
+    pub fn large_entry(&self, va: u64) -> Option<Entry> {
+        self.large.lock().get(&(va & !(LARGE - 1))).copied()
+    }
+
+    /// How many entries there are, of both sizes.
     pub fn count(&self) -> usize {
-        self.entries.lock().len()
+        self.small.lock().len() + self.large.lock().len()
+    }
+
+    fn install(map: &mut BTreeMap<u64, Entry>, va: u64, new: Entry) -> Mapped {
+        let answer = match map.get(&va).copied() {
+            None => Mapped::New,
+            Some(old) if old.frame != new.frame => Mapped::Replaced,
+            Some(old) if new.writable && !old.writable => Mapped::Upgraded,
+            Some(_) => return Mapped::Already,
+        };
+        map.insert(va, new);
+        answer
     }
 }
 
 impl PageTables for Tables {
-    fn map(&self, va: u64, frame: u64, writable: bool) -> Result<Mapped, NoFrames> {
-        let mut entries = self.entries.lock();
-        let old = entries.get(&va).copied();
-        let answer = match old {
-            None => Mapped::New,
-            Some(old) if old.frame != frame => Mapped::Replaced,
-            Some(old) if writable && !old.writable => Mapped::Upgraded,
-            Some(_) => return Ok(Mapped::Already),
-        };
-        entries.insert(va, Entry { frame, writable });
-        Ok(answer)
+    fn map(&self, va: u64, frame: u64, size: PageSize, writable: bool) -> Result<Mapped, NoFrames> {
+        let (mut small, mut large) = (self.small.lock(), self.large.lock());
+        let new = Entry { frame, writable };
+        match size {
+            PageSize::Large if small.range(va..va + LARGE).next().is_some() => Ok(Mapped::Table),
+            PageSize::Large => Ok(Self::install(&mut large, va, new)),
+            PageSize::Small => {
+                let start = va & !(LARGE - 1);
+                if let Some(around) = large.get_mut(&start) {
+                    if around.frame + (va - start) == frame {
+                        let upgrade = writable && !around.writable;
+                        around.writable |= writable;
+                        return Ok(if upgrade { Mapped::Upgraded } else { Mapped::Already });
+                    }
+                    large.remove(&start);
+                    small.insert(va, new);
+                    return Ok(Mapped::Replaced);
+                }
+                Ok(Self::install(&mut small, va, new))
+            }
+        }
     }
 
-    fn map_zero(&self, va: u64) -> Result<Mapped, NoFrames> {
-        let mut entries = self.entries.lock();
-        if entries.contains_key(&va) {
+    fn map_zero(&self, va: u64, size: PageSize) -> Result<Mapped, NoFrames> {
+        let (mut small, mut large) = (self.small.lock(), self.large.lock());
+        let (frame, start) =
+            (if size == PageSize::Small { ZERO_FRAME } else { LARGE_ZERO_FRAME }, va & !(LARGE - 1));
+        let taken = match size {
+            PageSize::Small => small.contains_key(&va) || large.contains_key(&start),
+            PageSize::Large if small.range(va..va + LARGE).next().is_some() => return Ok(Mapped::Table),
+            PageSize::Large => large.contains_key(&va),
+        };
+        if taken {
             return Ok(Mapped::Already);
         }
-        entries.insert(va, Entry { frame: ZERO_FRAME, writable: false });
+        let map = if size == PageSize::Small { &mut small } else { &mut large };
+        map.insert(va, Entry { frame, writable: false });
         Ok(Mapped::New)
     }
 
-    fn unmap(&self, va: u64, pages: u64) -> u64 {
-        let mut entries = self.entries.lock();
-        let before = entries.len();
-        entries.retain(|&at, _| !(va..va + pages * PAGE_SIZE).contains(&at));
-        (before - entries.len()) as u64
+    fn map_copy(&self, va: u64, _from: Option<u64>) -> Result<Mapped, NoFrames> {
+        let (mut small, mut large) = (self.small.lock(), self.large.lock());
+        let around = large.remove(&(va & !(LARGE - 1)));
+        let frame = COPIES + self.copies.fetch_add(PAGE_SIZE, SeqCst);
+        match small.get(&va) {
+            Some(old) if old.frame >= COPIES => Ok(Mapped::Already),
+            old => {
+                let answer = if old.is_some() || around.is_some() { Mapped::Replaced } else { Mapped::New };
+                small.insert(va, Entry { frame, writable: true });
+                Ok(answer)
+            }
+        }
+    }
+
+    fn has_small(&self, va: u64) -> bool {
+        self.small.lock().range(va..va + LARGE).next().is_some()
+    }
+
+    fn unmap(&self, va: u64, pages: u64, copies: bool) -> u64 {
+        let (mut small, mut large) = (self.small.lock(), self.large.lock());
+        let before = small.len() + large.len();
+        let end = va + pages * PAGE_SIZE;
+        small.retain(|&at, entry| !(va..end).contains(&at) || entry.frame >= COPIES && !copies);
+        large.retain(|&at, _| at + LARGE <= va || at >= end);
+        (before - small.len() - large.len()) as u64
     }
 
     fn write_protect(&self, va: u64, pages: u64) -> u64 {
-        let mut entries = self.entries.lock();
-        let range = entries.range_mut(va..va + pages * PAGE_SIZE);
-        range.filter(|(_, entry)| entry.writable).map(|(_, entry)| entry.writable = false).count() as u64
+        let (mut small, mut large) = (self.small.lock(), self.large.lock());
+        let end = va + pages * PAGE_SIZE;
+        let small = small.range_mut(va..end).filter(|(_, entry)| entry.writable && entry.frame < COPIES);
+        let large = large.range_mut(va & !(LARGE - 1)..end).filter(|(_, entry)| entry.writable);
+        small.chain(large).map(|(_, entry)| entry.writable = false).count() as u64
     }
 }

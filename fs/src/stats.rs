@@ -89,6 +89,44 @@ stats! {
     fault_no_area => "fault.no-area",
     /// Faults against an area's rights.
     fault_no_right => "fault.no-right",
+    /// 2 MiB faults answered with the large zero page.
+    pmd_zero_page => "pmd.zero-page",
+    /// 2 MiB faults answered with the run that was there.
+    pmd_block => "pmd.block",
+    /// 2 MiB faults that allocated the run they mapped.
+    pmd_allocated => "pmd.allocated",
+    /// 2 MiB write faults that made an entry writable which was mapped for reading.
+    pmd_mkwrite => "pmd.mkwrite",
+    /// 2 MiB faults that found their entry in place already.
+    pmd_spurious => "pmd.spurious",
+    /// Faults that went on with 4 KiB, since address and file offset differ modulo 2 MiB.
+    pmd_fallback_alignment => "pmd.fallback.alignment",
+    /// … since the 2 MiB reach beyond the area.
+    pmd_fallback_area => "pmd.fallback.area",
+    /// … since a store to a private area copies 4 KiB.
+    pmd_fallback_private => "pmd.fallback.private",
+    /// … since the 2 MiB reach beyond the end of the file.
+    pmd_fallback_end => "pmd.fallback.end",
+    /// … since pages of 4 KiB are mapped there.
+    pmd_fallback_small => "pmd.fallback.small",
+    /// … since the blocks do not lie in one aligned piece.
+    pmd_fallback_pieces => "pmd.fallback.pieces",
+    /// … since no aligned run was free.
+    pmd_fallback_space => "pmd.fallback.space",
+    /// … since there was no large zero page, or no memory for a table.
+    pmd_fallback_memory => "pmd.fallback.memory",
+    /// … since a memory error lies in the 2 MiB: only its page is to fail.
+    pmd_fallback_poison => "pmd.fallback.poison",
+    /// Faults on a poisoned page.
+    fault_poisoned => "fault.poisoned",
+    /// Stores to private areas that got a copy of their page.
+    fault_copied => "fault.copied",
+    /// Waits for the lock of an entry.
+    entry_waits => "entry.waits",
+    /// Waits for a transfer to end that had pinned pages.
+    pin_waits => "pin.waits",
+    /// Faults that asked a raw device to allocate: a bug.
+    device_retry => "device.retry",
     /// Entries of the zero page taken out again because a block took its place.
     zero_page_unmapped => "zero-page.unmapped",
     /// Entries write-protected again by write-back.

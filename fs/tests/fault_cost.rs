@@ -72,8 +72,8 @@ fn faults_allocate_no_heap_once_the_index_has_its_leaf() {
     for page in [5, 20, far + 5] {
         use fs::platform::PageTables;
         let (of_map, _) = allocations(|| {
-            twin.tables.unmap(twin.va(page), 1);
-            twin.tables.map(twin.va(page), fs::pmem::ram::BASE, true)
+            twin.tables.unmap(twin.va(page), 1, true);
+            twin.tables.map(twin.va(page), fs::pmem::ram::BASE, fs::platform::PageSize::Small, true)
         });
         let (of_fault, outcome) = allocations(|| view.fault(page, true));
         assert_eq!((of_fault, outcome), (of_map, Ok(Outcome::Allocated)), "page {page}");

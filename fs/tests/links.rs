@@ -265,7 +265,7 @@ fn flags_forbid_what_they_forbid_under_linux() {
             no(file.write_at(0, b"x").map(|_| ()));
             no(file.truncate(0));
             no(file.truncate(100));
-            no(file.start_write_fault());
+            no(file.start_write_fault().map(drop));
             no(file.set_attr(&SetAttr { uid: Some(1), ..SetAttr::default() }));
             no(root(fs).link(b"x", file.ino()));
             no(unlink(fs, name));

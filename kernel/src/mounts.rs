@@ -81,7 +81,9 @@ impl Options {
                 None if option == "ro" => self.read_only = true,
                 None if matches!(option, "rw" | "defaults" | "dax" | "dax=always") => self.read_only = false,
                 Some(("protocol", name)) => {
-                    let names = || Protocol::ALL.map(|protocol| protocol.to_string()).join(", ");
+                    let names = || {
+                        Protocol::ALL.iter().map(|protocol| protocol.name()).collect::<Vec<_>>().join(", ")
+                    };
                     let unknown = |_| alloc::format!("unknown protocol '{name}' (there are {})", names());
                     self.protocol = name.parse().map_err(unknown)?;
                 }

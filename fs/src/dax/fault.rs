@@ -1,27 +1,46 @@
-//! One fault's way: look up under the lock, install under the same lock, or retry exclusively.
+//! One fault's way: look up under the lock, install under the same lock, or retry with more rights. The same code for
+//! pages of 4 KiB and of 2 MiB.
 //!
 //! # Invariants
-//! - What is installed was looked up under the lock that is still held (law 2): [`attempt`] does both.
+//! - What is installed was looked up under the lock that is still held (law 2): [`Request::attempt`] does both.
 //! - [`Attempt::Retry`] leaves nothing behind: `attempt` has changed nothing, and its caller drops the lock (law 4).
-//! - A block is mapped only after the file system made its zeros durable and published it (law 3): `Inode::allocate`.
+//! - A block is mapped only after the file system made its zeros durable and published it (law 3), which is also all that
+//!   `MAP_SYNC` asks for: `Inode::allocate`, `Inode::allocate_run`.
+//! - The index knows of a store or a zero page before the entry is there.
 
-use super::Protocol;
+use super::{Fallback, Protocol};
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Error, Result};
-use crate::platform::{Mapped, NoFrames, PageTables, Platform};
+use crate::lab::{Mutant, Point};
+use crate::platform::{LARGE_PAGES, Mapped, NoFrames, PageSize, PageTables, Platform};
 use crate::pmem::Pmem;
-use crate::vfs::index::MAX_PAGES;
-use crate::vfs::{AllocOk, Held, Inode};
+use crate::vfs::index::{Leaf, MAX_PAGES};
+use crate::vfs::{AllocOk, BlockRun, Exclusive, Held, Inode, Shared};
+
+/// The area that a fault is in, as far as a fault is concerned.
+#[derive(Clone, Copy, Debug)]
+pub struct Area {
+    /// Its first address.
+    pub start: u64,
+    /// The first address after it.
+    pub end: u64,
+    /// Stores go to a copy of the page (`MAP_PRIVATE`).
+    pub private: bool,
+    /// Pages of 2 MiB may be used.
+    pub large: bool,
+}
 
 /// A fault inside an area, whose rights were checked already.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
-    /// The page's virtual address, a multiple of the page size.
+    /// The page's virtual address, a multiple of 4 KiB.
     pub va: u64,
     /// The page of the file that belongs there.
     pub page: u64,
     /// A store (the area allows it), not a load.
     pub write: bool,
+    /// Where it is.
+    pub area: Area,
 }
 
 /// How a fault was answered. In every case the access can be tried again.
@@ -37,20 +56,60 @@ pub enum Outcome {
     MkWrite,
     /// The entry was there already: another CPU was faster, or the TLB was behind.
     Spurious,
+    /// A store to a private area: a copy of the page, of the address space's own.
+    Copied,
 }
 
 /// What came of one try under one lock.
-enum Attempt {
-    Done(Outcome),
-    /// A store met a hole where it may not allocate: nothing was changed, take the lock exclusively.
+pub(super) enum Attempt {
+    Served(Served),
+    /// A store met a hole where it may not allocate: nothing was changed, come back with leave to allocate.
     Retry,
+}
+
+/// The end of one size's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Served {
+    Mapped(Outcome),
+    /// Not with 2 MiB: nothing was changed.
+    Fallback(Fallback),
+}
+
+impl Served {
+    pub(super) fn allocated(self) -> bool {
+        self == Self::Mapped(Outcome::Allocated)
+    }
+}
+
+/// What a look-up found.
+#[derive(Clone, Copy)]
+pub(super) enum Found {
+    /// Byte offset in the region.
+    Block(u64),
+    Hole,
+    /// Pieces, under 2 MiB.
+    Pieces,
+}
+
+/// A fault on its way, at one page size.
+pub(super) struct Request<'a, P: Platform> {
+    pub platform: &'a P,
+    file: &'a dyn Inode<P>,
+    tables: &'a P::PageTables,
+    leaf: &'a Leaf,
+    /// A multiple of the page size, as `page` is.
+    va: u64,
+    page: u64,
+    size: PageSize,
+    write: bool,
+    private: bool,
 }
 
 /// Serves one fault on `file` in the address space of `tables`.
 ///
 /// # Errors
 /// [`Errno::BeyondEnd`] beyond the page that holds the last byte, [`Errno::NoSpace`], [`Errno::ReadOnly`],
-/// [`Errno::NoMemory`] when there is no frame for a table page or no memory for the index, [`Error::Corrupt`],
+/// [`Errno::NoMemory`] when there is no frame for a table page or a copy, or no memory for the index, [`Error::Corrupt`],
 /// [`Error::Poisoned`]. The file's bytes and the page tables are as they were; a refused store has updated the times, and
 /// after `NoMemory` the hole may have got a block of zeros.
 #[inline]
@@ -59,116 +118,348 @@ pub fn fault<P: Platform>(
     file: &dyn Inode<P>,
     tables: &P::PageTables,
     fault: Fault,
-) -> Result<Outcome> {
-    let stats = file.platform().stats();
+) -> Result<(Outcome, PageSize)> {
+    let platform = file.platform();
+    let stats = platform.stats();
     if fault.write { &stats.fault_write } else { &stats.fault_read }.inc();
-    let result = serve(protocol, file, tables, fault);
+    if platform.lab().hooks() {
+        platform.at(
+            Point::FaultBegin,
+            file.ino(),
+            fault.page,
+            u64::from(fault.write) | u64::from(fault.area.private) << 2,
+        );
+    }
+    let result = serve(protocol, platform, file, tables, fault);
     match result {
-        Ok(Outcome::ZeroPage) => &stats.fault_zero_page,
-        Ok(Outcome::Block) => &stats.fault_block,
-        Ok(Outcome::Allocated) => &stats.fault_allocated,
-        Ok(Outcome::MkWrite) => &stats.fault_mkwrite,
-        Ok(Outcome::Spurious) => &stats.fault_spurious,
+        Ok((outcome, PageSize::Small)) => match outcome {
+            Outcome::ZeroPage => &stats.fault_zero_page,
+            Outcome::Block => &stats.fault_block,
+            Outcome::Allocated => &stats.fault_allocated,
+            Outcome::MkWrite => &stats.fault_mkwrite,
+            Outcome::Spurious => &stats.fault_spurious,
+            Outcome::Copied => &stats.fault_copied,
+        },
+        Ok((outcome, PageSize::Large)) => match outcome {
+            Outcome::ZeroPage => &stats.pmd_zero_page,
+            Outcome::Block => &stats.pmd_block,
+            Outcome::Allocated => &stats.pmd_allocated,
+            Outcome::MkWrite => &stats.pmd_mkwrite,
+            Outcome::Spurious | Outcome::Copied => &stats.pmd_spurious,
+        },
         Err(Error::Op(Errno::BeyondEnd)) => &stats.fault_beyond_end,
         Err(Error::Op(Errno::NoSpace)) => &stats.fault_no_space,
+        Err(Error::Poisoned(_)) => &stats.fault_poisoned,
         Err(_) => &stats.fault_failed,
     }
     .inc();
+    if platform.lab().hooks() {
+        platform.at(Point::FaultEnd, file.ino(), fault.page, u64::from(result.is_err()));
+    }
     result
 }
 
 #[inline]
 fn serve<P: Platform>(
     protocol: Protocol,
+    platform: &P,
     file: &dyn Inode<P>,
     tables: &P::PageTables,
     fault: Fault,
-) -> Result<Outcome> {
-    if fault.write {
-        file.start_write_fault()?;
-    }
-
-    // 1. Shared: serve it if that takes no allocation.
-    let shared = file.mapping().shared();
-    let alloc_ok = match protocol {
-        Protocol::Racy => Some(AllocOk::racy(shared.held())),
-        Protocol::ReadFirst => None,
-    };
-    if let Attempt::Done(outcome) = attempt(file, tables, fault, shared.held(), alloc_ok)? {
-        return Ok(outcome);
-    }
-
-    // 2. Let go of everything before waiting for the lock exclusively: other faults must be able to finish.
-    drop(shared);
-    file.platform().stats().fault_retry.inc();
-
-    // 3. Exclusive: from here on no other fault is between its look-up and its installing. Look again, allocate.
-    let exclusive = file.mapping().exclusive();
-    match attempt(file, tables, fault, exclusive.held(), Some(exclusive.alloc_ok()))? {
-        Attempt::Done(outcome) => {
-            if outcome != Outcome::Allocated {
-                file.platform().stats().fault_retry_found.inc();
-            }
-            Ok(outcome)
-        }
-        Attempt::Retry => unreachable!("with leave to allocate, a hole is filled or an error"),
-    }
-}
-
-#[inline]
-fn attempt<P: Platform>(
-    file: &dyn Inode<P>,
-    tables: &P::PageTables,
-    fault: Fault,
-    lock: Held<'_>,
-    alloc_ok: Option<AllocOk<'_>>,
-) -> Result<Attempt> {
-    // The size is looked at under the lock: a truncation that has finished is seen, one to come waits.
+) -> Result<(Outcome, PageSize)> {
     // What the index cannot hold, no file system may make a file of: it is refused before the index is touched.
-    if fault.page >= file.size(lock).div_ceil(PAGE_SIZE).min(MAX_PAGES) {
+    if fault.page >= MAX_PAGES {
         return Err(Errno::BeyondEnd.into());
     }
-    let (place, fresh) = match (fault.write, alloc_ok) {
-        // Looks up before it allocates: the second look-up after the retry is this one.
-        (true, Some(ok)) => {
-            let (place, fresh) = file.allocate(ok, fault.page)?;
-            if fresh {
-                // Law 6: the zero page goes from every address space before anyone can store to the block.
-                let gone = file.mapping().unmap_zero(ok, fault.page);
-                file.platform().stats().zero_page_unmapped.add(gone);
-            }
-            (place, fresh)
+    let private = fault.area.private;
+    let _thawed = match fault.write {
+        true if !private || platform.lab().has(Mutant::PrivateNeedsWritable) => {
+            Some(file.start_write_fault()?)
         }
-        _ => match file.block(lock, fault.page)? {
-            Some(place) => (place, false),
-            None if fault.write => return Ok(Attempt::Retry),
-            None => return map_zero_page(file, tables, fault),
-        },
+        _ => None,
     };
-    if fault.write {
-        // Before the entry: a store through it must never find the page clean.
-        file.mapping().index.mark_dirty(fault.page)?;
+    let leaf = file.mapping().index.leaf(fault.page)?;
+    let Fault { va, page, write, .. } = fault;
+    if fault.area.large {
+        match large(tables, &fault) {
+            Ok((va, page)) => {
+                let size = PageSize::Large;
+                let request = Request { platform, file, tables, leaf, va, page, size, write, private };
+                match protocol.serve(&request)? {
+                    Served::Mapped(outcome) => return Ok((outcome, size)),
+                    Served::Fallback(why) => fell_back(platform, file, page, why),
+                }
+            }
+            Err(why) => fell_back(platform, file, page, why),
+        }
     }
-    // A load maps read-only even where stores are allowed: the first store must come here to mark the page dirty.
-    let frame = file.platform().pmem().frame(place);
-    let mapped = tables.map(fault.va, frame, fault.write).map_err(no_frames)?;
-    Ok(Attempt::Done(match mapped {
-        _ if fresh => Outcome::Allocated,
-        Mapped::New | Mapped::Replaced => Outcome::Block,
-        Mapped::Upgraded => Outcome::MkWrite,
-        Mapped::Already => Outcome::Spurious,
-    }))
+    let request = Request { platform, file, tables, leaf, va, page, size: PageSize::Small, write, private };
+    if write && private && platform.lab().has(Mutant::CopyUnlocked) {
+        let found = request.look_up(request.shared().held())?;
+        return Ok((request.copy(found)?, PageSize::Small));
+    }
+    match protocol.serve(&request)? {
+        Served::Mapped(outcome) => Ok((outcome, PageSize::Small)),
+        Served::Fallback(_) => unreachable!("there is nothing smaller"),
+    }
 }
 
-fn map_zero_page<P: Platform>(file: &dyn Inode<P>, tables: &P::PageTables, fault: Fault) -> Result<Attempt> {
-    // Before the entry: whoever allocates a block here must know that there is something to unmap.
-    file.mapping().index.mark_zero(fault.page)?;
-    Ok(Attempt::Done(match tables.map_zero(fault.va).map_err(no_frames)? {
-        Mapped::Already => Outcome::Spurious,
-        _ => Outcome::ZeroPage,
-    }))
+/// Address and first page of the 2 MiB around the fault, or why they cannot be mapped as one, whatever the file says.
+#[inline]
+fn large<T: PageTables>(tables: &T, fault: &Fault) -> core::result::Result<(u64, u64), Fallback> {
+    const BYTES: u64 = PageSize::Large.bytes();
+    let (va, page) = (fault.va & !(BYTES - 1), fault.page & !(LARGE_PAGES - 1));
+    if fault.va - va != (fault.page - page) * PAGE_SIZE {
+        return Err(Fallback::Alignment);
+    }
+    if va < fault.area.start || fault.area.end - va < BYTES {
+        return Err(Fallback::Area);
+    }
+    if fault.area.private && fault.write {
+        return Err(Fallback::Private);
+    }
+    if tables.has_small(va) { Err(Fallback::Small) } else { Ok((va, page)) }
 }
 
-fn no_frames(_: NoFrames) -> Error {
-    Errno::NoMemory.into()
+fn fell_back<P: Platform>(platform: &P, file: &dyn Inode<P>, page: u64, why: Fallback) {
+    why.counter(platform.stats()).inc();
+    if platform.lab().hooks() {
+        platform.at(Point::Fallback, file.ino(), page, why as u64);
+    }
+}
+
+impl<'a, P: Platform> Request<'a, P> {
+    /// `dax_sem`, shared.
+    #[inline]
+    pub(super) fn shared(&self) -> Shared<'a, P> {
+        self.report(Point::SharedWait, 0);
+        let shared = self.file.mapping().shared();
+        self.report(Point::SharedLocked, 0);
+        shared
+    }
+
+    /// `dax_sem`, exclusively.
+    #[inline]
+    pub(super) fn exclusive(&self) -> Exclusive<'a, P> {
+        self.report(Point::ExclusiveWait, 0);
+        let exclusive = self.file.mapping().exclusive();
+        self.report(Point::ExclusiveLocked, 0);
+        exclusive
+    }
+
+    /// The entry's lock.
+    #[inline]
+    pub(super) fn entry(&self) -> crate::vfs::index::EntryLock<'a, P> {
+        let entry = self.leaf.lock(self.platform, self.page, self.size);
+        self.report(Point::EntryLocked, 0);
+        entry
+    }
+
+    /// Tells whoever listens of a step.
+    #[inline]
+    pub(super) fn report(&self, point: Point, arg: u64) {
+        if self.platform.lab().hooks() {
+            self.platform.at(point, self.file.ino(), self.page, arg);
+        }
+    }
+
+    /// Whether a mistake is to be made.
+    #[inline]
+    pub(super) fn mutant(&self, mutant: Mutant) -> bool {
+        self.platform.lab().has(mutant)
+    }
+
+    /// Looks up and installs, under `lock`; allocates if it must and may.
+    #[inline]
+    pub(super) fn attempt(&self, lock: Held<'_>, ok: Option<AllocOk<'_>>) -> Result<Attempt> {
+        let found = self.look_up(lock)?;
+        self.attempt_with(found, lock, ok)
+    }
+
+    /// Where the pages are, under `lock`.
+    #[inline]
+    pub(super) fn look_up(&self, lock: Held<'_>) -> Result<Found> {
+        // A run that the index knows serves both sizes.
+        let found = match self.leaf.run() {
+            Some(place) => Found::Block(place + self.page % LARGE_PAGES * PAGE_SIZE),
+            None => match self.size {
+                PageSize::Small => self.file.block(lock, self.page)?.map_or(Found::Hole, Found::Block),
+                PageSize::Large => self.look_up_run(lock)?,
+            },
+        };
+        self.report(Point::LookedUp, if let Found::Block(place) = found { place } else { u64::MAX });
+        Ok(found)
+    }
+
+    fn look_up_run(&self, lock: Held<'_>) -> Result<Found> {
+        if self.leaf.known_pieces() {
+            return Ok(Found::Pieces);
+        }
+        Ok(match self.file.block_run(lock, self.page)? {
+            BlockRun::Blocks(place) if self.is_aligned(place) => {
+                self.leaf.set_run(place);
+                Found::Block(place)
+            }
+            BlockRun::Hole => Found::Hole,
+            _ => {
+                self.leaf.set_pieces();
+                Found::Pieces
+            }
+        })
+    }
+
+    fn is_aligned(&self, place: u64) -> bool {
+        self.platform.pmem().frame(place).is_multiple_of(PageSize::Large.bytes())
+    }
+
+    /// As [`attempt`](Self::attempt), with what was found.
+    #[inline]
+    pub(super) fn attempt_with(
+        &self,
+        found: Found,
+        lock: Held<'_>,
+        ok: Option<AllocOk<'_>>,
+    ) -> Result<Attempt> {
+        // The size is looked at under the lock: a truncation that has finished is seen, one to come waits.
+        let pages = self.file.size(lock).div_ceil(PAGE_SIZE);
+        if self.page + self.size.pages() > pages {
+            return match self.size {
+                PageSize::Small => Err(Errno::BeyondEnd.into()),
+                PageSize::Large => Ok(fallback(Fallback::End)),
+            };
+        }
+        if self.write && self.private {
+            return Ok(Attempt::Served(Served::Mapped(self.copy(found)?)));
+        }
+        let (place, fresh) = match found {
+            Found::Block(place) => (place, false),
+            Found::Pieces => return Ok(fallback(Fallback::Pieces)),
+            Found::Hole if self.write || self.mutant(Mutant::ReadAllocates) => match ok {
+                None => return Ok(Attempt::Retry),
+                Some(ok) => match self.allocate(ok)? {
+                    Some(allocated) => allocated,
+                    None => return Ok(fallback(Fallback::Space)),
+                },
+            },
+            Found::Hole => return self.map_zero(),
+        };
+        self.install(place, fresh)
+    }
+
+    /// Fills the hole: the place, and whether it was filled just now.
+    fn allocate(&self, ok: AllocOk<'_>) -> Result<Option<(u64, bool)>> {
+        let (place, fresh) = match self.size {
+            // Looks up again under the block map's lock before it allocates.
+            PageSize::Small => self.file.allocate(ok, self.page)?,
+            PageSize::Large => match self.file.allocate_run(ok, self.page) {
+                Ok(Some(place)) if self.is_aligned(place) => {
+                    self.leaf.set_run(place);
+                    (place, true)
+                }
+                // No run is free, but pages may be.
+                Ok(_) | Err(Error::Op(Errno::NoSpace)) => return Ok(None),
+                Err(error) => return Err(error),
+            },
+        };
+        if fresh {
+            self.report(Point::Allocated, place);
+            // Law 6: the zero page goes from every address space before anyone can store to the block.
+            if !self.mutant(Mutant::KeepZeroPage) {
+                let pages = self.page..self.page + self.size.pages();
+                self.file.mapping().unmap_zero(self.platform, ok, pages);
+            }
+        } else if self.mutant(Mutant::NoSecondLookUp) {
+            self.platform.pmem().zero_nt(place, PAGE_SIZE);
+        }
+        Ok(Some((place, fresh)))
+    }
+
+    #[inline]
+    fn install(&self, place: u64, fresh: bool) -> Result<Attempt> {
+        let pmem = self.platform.pmem();
+        if let Some(at) = pmem.poisoned(place, self.size.bytes()) {
+            return match self.size {
+                PageSize::Small => Err(Error::Poisoned(at)),
+                // Only the page that lost its content is to fail.
+                PageSize::Large => Ok(fallback(Fallback::Poison)),
+            };
+        }
+        if self.mutant(Mutant::ZeroTwice) && self.write && !fresh {
+            pmem.zero_nt(place, self.size.bytes());
+        }
+        // Before the entry: a store through it must never find the page clean.
+        let late = self.mutant(Mutant::MarkAfterInstall);
+        if self.write && !late {
+            self.mark_dirty();
+        }
+        self.report(Point::Marked, 0);
+        // A load maps read-only even where stores are allowed: the first store must come here to mark the page dirty.
+        let mapped = self.tables.map(self.va, pmem.frame(place), self.size, self.write);
+        if self.write && late {
+            self.report(Point::Installed, 0);
+            self.mark_dirty();
+        }
+        self.finish(mapped, if fresh { Outcome::Allocated } else { Outcome::Block })
+    }
+
+    #[inline]
+    fn mark_dirty(&self) {
+        match self.size {
+            _ if self.mutant(Mutant::NoDirtyMark) => {}
+            PageSize::Small => self.leaf.mark_dirty(self.page),
+            PageSize::Large => self.leaf.mark_large_dirty(),
+        }
+    }
+
+    #[inline]
+    fn map_zero(&self) -> Result<Attempt> {
+        // Before the entry: whoever allocates a block here must know that there is something to unmap.
+        match self.size {
+            PageSize::Small => self.leaf.mark_zero(self.page),
+            PageSize::Large => self.leaf.mark_large_zero(),
+        }
+        self.report(Point::Marked, 0);
+        self.finish(self.tables.map_zero(self.va, self.size), Outcome::ZeroPage)
+    }
+
+    #[inline]
+    fn finish(&self, mapped: core::result::Result<Mapped, NoFrames>, made: Outcome) -> Result<Attempt> {
+        let outcome = match mapped {
+            Ok(Mapped::New | Mapped::Replaced) => made,
+            Ok(_) if made == Outcome::Allocated => made,
+            Ok(Mapped::Upgraded) => Outcome::MkWrite,
+            Ok(Mapped::Already) => Outcome::Spurious,
+            Ok(Mapped::Table) => return Ok(fallback(Fallback::Small)),
+            Err(NoFrames) => match self.size {
+                PageSize::Small => return Err(Errno::NoMemory.into()),
+                PageSize::Large => return Ok(fallback(Fallback::Memory)),
+            },
+        };
+        self.report(Point::Installed, 0);
+        Ok(Attempt::Served(Served::Mapped(outcome)))
+    }
+
+    /// A store to a private area: a copy of what was found.
+    fn copy(&self, found: Found) -> Result<Outcome> {
+        let pmem = self.platform.pmem();
+        let from = match found {
+            Found::Block(place) => match pmem.poisoned(place, PAGE_SIZE) {
+                Some(at) => return Err(Error::Poisoned(at)),
+                None => Some(pmem.frame(place)),
+            },
+            Found::Hole | Found::Pieces => None,
+        };
+        match self.tables.map_copy(self.va, from) {
+            Ok(Mapped::Already) => Ok(Outcome::Spurious),
+            Ok(_) => {
+                self.report(Point::Installed, 1);
+                Ok(Outcome::Copied)
+            }
+            Err(NoFrames) => Err(Errno::NoMemory.into()),
+        }
+    }
+}
+
+fn fallback(why: Fallback) -> Attempt {
+    Attempt::Served(Served::Fallback(why))
 }

@@ -19,20 +19,31 @@
 //! may have been faster) and allocates. So a block can only appear when no other fault on this inode is between its
 //! look-up and its installing.
 //!
+//! [`EntryLock`](Protocol::EntryLock), what Linux does since 4.7, and [`Racy`](Protocol::Racy), what it did before, are values
+//! beside it: [`protocol`].
+//!
+//! # Two page sizes
+//!
+//! Where 2 MiB of a file lie in one aligned run, or are a hole as a whole, and the area has room for them, one entry of a
+//! page directory maps all of it (Linux: a PMD fault). Otherwise the fault goes on with 4 KiB; [`Fallback`] says why.
+//!
 //! | file | what it holds |
 //! |---|---|
 //! | [`protocol`] | the protocols as values: who may allocate under which lock |
 //! | [`fault`] | one fault's way: look up, install, retry |
+//! | `fallback` | why 2 MiB could not be mapped as one |
 //! | [`writeback`] | msync and fsync: protect, flush, fence |
 //!
 //! # Locking
-//! `dax_sem → areas → page tables`, and what the file system takes in between. Nothing is held when a fault answers
-//! "retry" (law 4).
+//! `freeze → dax_sem → entry → areas → page tables`, and what the file system takes in between. Nothing but the freeze
+//! protection is held when a fault answers "retry" (law 4).
 
+mod fallback;
 pub mod fault;
 pub mod protocol;
 pub mod writeback;
 
-pub use fault::{Fault, Outcome, fault};
+pub use fallback::Fallback;
+pub use fault::{Area, Fault, Outcome, fault};
 pub use protocol::Protocol;
 pub use writeback::{fsync, msync};

@@ -1,18 +1,16 @@
 //! msync and fsync: make what was stored through mappings durable.
 //!
-//! A page that a write fault mapped is dirty in the file's index. Write-back forgets that, write-protects the page in every
-//! address space, so that the next store faults and marks it dirty again, flushes its cache lines, and ends with a fence.
-//!
-//! It runs under the exclusive `dax_sem`: a write fault marks the page dirty and installs its entry under the shared one,
-//! so no fault can be between the two while write-back takes both away.
+//! A page that a write fault mapped is dirty in the file's index, and so are the 2 MiB that one mapped. Write-back first
+//! tags what is dirty: so it comes to an end however fast others store. Then it goes from 2 MiB to 2 MiB, each under the
+//! exclusive `dax_sem` ([`Mapping::write_back`](crate::vfs::Mapping::write_back)); in between, faults get in. The fence comes before each lock
+//! is let go: whoever finds the tag gone by then may rely on it.
 //!
 //! # Locking
-//! `dax_sem` (exclusive) `→ areas → page tables`.
+//! `dax_sem` (exclusive) `→ areas → page tables`, once for each 2 MiB that has something to write.
 
-use crate::PAGE_SIZE;
 use crate::error::Result;
+use crate::lab::Mutant;
 use crate::platform::Platform;
-use crate::pmem::Pmem;
 use crate::vfs::Inode;
 use core::ops::Range;
 
@@ -23,36 +21,29 @@ use core::ops::Range;
 /// What looking a block up can meet ([`Error::Corrupt`](crate::Error::Corrupt)); the pages not reached stay dirty.
 pub fn msync<P: Platform>(file: &dyn Inode<P>, pages: Range<u64>) -> Result<u64> {
     let (platform, mapping) = (file.platform(), file.mapping());
-    let stats = platform.stats();
-    stats.sync_calls.inc();
-    let lock = mapping.exclusive();
-    let (mut flushed, mut failed) = (0, None);
-    mapping.index.take_dirty(pages, |run| {
-        stats.write_protected.add(mapping.write_protect(lock.held(), run.clone()));
-        for page in run {
-            match file.block(lock.held(), page) {
-                // Freed since: nothing to keep. Truncation clears the index, so this is not expected.
-                Ok(None) => {}
-                Ok(Some(place)) => {
-                    platform.pmem().flush(place, PAGE_SIZE);
-                    flushed += 1;
-                }
-                Err(error) => {
-                    // Its node is there: it was dirty a moment ago.
-                    let _ = mapping.index.mark_dirty(page);
-                    failed = failed.or(Some(error));
-                }
-            }
+    platform.stats().sync_calls.inc();
+    mapping.index.tag(pages.clone());
+    let (mut from, mut flushed, mut fenced, mut result) = (pages.start, 0, false, Ok(()));
+    while let Some(part) = mapping.index.next_tagged(from, pages.end) {
+        from = part.end;
+        let lock = mapping.exclusive();
+        match mapping.write_back(platform, lock.held(), &part, |page| file.block(lock.held(), page)) {
+            Ok(count) => flushed += count,
+            Err(error) => result = result.and(Err(error)),
         }
-    });
-    stats.sync_pages.add(flushed);
-    // The pages were flushed here, so the fence must be here too. Pointers and size need none: whichever CPU stored them
-    // waited for them under the lock.
-    file.commit();
-    match failed {
-        None => Ok(flushed),
-        Some(error) => Err(error),
+        file.commit();
+        fenced = true;
+        if platform.lab().has(Mutant::WriteBackStuck) {
+            from = part.start;
+            mapping.index.tag(part);
+        }
     }
+    // The times of write faults were flushed, not waited for. Pointers and size need no fence: whichever CPU stored them
+    // waited for them under the lock.
+    if !fenced {
+        file.commit();
+    }
+    result.map(|()| flushed)
 }
 
 /// As [`msync`], for the whole file.

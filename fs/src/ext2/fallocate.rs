@@ -142,8 +142,7 @@ impl<P: Platform> Inode<P> {
         self.zero_blocks(whole.end * block_size..range.end)?;
         self.pmem().fence();
         // 2. No address space shows the others.
-        let gone = self.mapping.unmap(ok, whole.clone());
-        self.fs.platform.stats().mapping_unmapped.add(gone);
+        self.mapping.unmap_shared(&self.fs.platform, ok, whole.clone());
         // 3. Their pointers, durable; then the bitmap's bits.
         self.cut_range(whole)
     }

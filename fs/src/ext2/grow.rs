@@ -20,6 +20,7 @@ use super::map::{LEVELS, Path, Spot};
 pub(super) use super::place::Goal;
 use super::place::Hole;
 use crate::error::{Errno, Result};
+use crate::lab::{Mutant, Point};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
@@ -119,8 +120,11 @@ impl<P: Platform> Inode<P> {
             self.publish(&mut goal, chain).unfenced();
             count
         };
-        let unmapped = (hole.lblk..hole.lblk + count).map(|lblk| self.mapping.unmap_zero(ok, lblk)).sum();
-        self.fs.platform.stats().zero_page_unmapped.add(unmapped);
+        let platform = &self.fs.platform;
+        platform.at(Point::WriteAllocated, self.ino.into(), hole.lblk, count);
+        if !platform.lab().has(Mutant::WriteKeepsZeroPage) {
+            self.mapping.unmap_zero(platform, ok, hole.lblk..hole.lblk + count);
+        }
         Ok(count)
     }
 

@@ -416,21 +416,15 @@ impl<P: Platform> Inode<P> {
 impl<P: Platform> Inode<P> {
     /// Makes the dirty pages durable. It is mapped nowhere any more, so no store can follow.
     fn flush_dirty(&self) -> Result<()> {
-        let (mut any, mut result) = (false, Ok(()));
-        self.mapping.index.take_dirty(0..u64::MAX, |run| {
-            any = true;
-            for page in run {
-                match self.find(page) {
-                    Ok(Some(block)) => self.pmem().flush(self.fs.byte(block), self.fs.block_size()),
-                    Ok(None) => {}
-                    Err(error) => result = Err(error),
-                }
-            }
-        });
-        if any {
+        // Nobody has a handle: the lock is there for the asking.
+        let lock = self.mapping.exclusive();
+        let flushed = self.mapping.write_back_all(&self.fs.platform, lock.held(), 0..u64::MAX, |page| {
+            Ok(self.find(page)?.map(|block| self.fs.byte(block)))
+        })?;
+        if flushed > 0 {
             self.pmem().fence();
         }
-        result
+        Ok(())
     }
 
     /// Frees what was allocated ahead beyond the end. It is mapped nowhere: mappings end with the file.

@@ -11,7 +11,7 @@ use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::{
     self, AllocOk, Attr, Device, DirEntry, Extent, Fallocate, FileKind, FileSystem, Held, InodeRef, Mapping,
-    Rename, Seek, SetAttr, SetXattr, StatFs,
+    Rename, Seek, SetAttr, SetXattr, StatFs, Thawed,
 };
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
@@ -112,11 +112,11 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
         Ok((self.fs.byte(block), fresh))
     }
 
-    fn start_write_fault(&self) -> Result<()> {
+    fn start_write_fault(&self) -> Result<Thawed<'_, P>> {
         self.fs.check_writable()?;
         self.expect_without(IMMUTABLE_FL | APPEND_FL)?;
         self.touch(&[MTIME, CTIME], self.fs.platform.now());
-        Ok(())
+        Ok(Thawed::always())
     }
 
     fn commit(&self) {

@@ -232,8 +232,7 @@ impl<P: Platform> Inode<P> {
             }
         };
         // 1. No address space shows the old blocks: nothing is stored to them any more.
-        let gone = self.mapping.unmap(ok, 0..blocks);
-        fs.platform.stats().mapping_unmapped.add(gone);
+        self.mapping.unmap_shared(&fs.platform, ok, 0..blocks);
         let mut goal = self.map_lock.lock();
         self.let_go(&mut goal);
         (goal.window, goal.run) = (0, run);

@@ -154,25 +154,12 @@ impl<P: Platform> Inode<P> {
     /// Makes what was stored through mappings from logical block `first` on durable, and takes it out of every address
     /// space.
     fn settle(&self, ok: AllocOk<'_>, first: u64) -> Result<()> {
-        let stats = &self.fs.platform.stats();
-        stats.write_protected.add(self.mapping.write_protect(ok.held(), first..u64::MAX));
-        let mut result = Ok(());
-        self.mapping.index.take_dirty(first..u64::MAX, |run| {
-            for page in run {
-                match self.find(page) {
-                    Ok(Some(block)) => self.pmem().flush(self.fs.byte(block), self.fs.block_size()),
-                    Ok(None) => {}
-                    Err(error) => {
-                        // Its node is there: it was dirty a moment ago.
-                        let _ = self.mapping.index.mark_dirty(page);
-                        result = Err(error);
-                    }
-                }
-            }
+        let result = self.mapping.write_back_all(&self.fs.platform, ok.held(), first..u64::MAX, |page| {
+            Ok(self.find(page)?.map(|block| self.fs.byte(block)))
         });
         self.pmem().fence();
         result?;
-        stats.mapping_unmapped.add(self.mapping.unmap(ok, first..u64::MAX));
+        self.mapping.unmap(&self.fs.platform, ok, first..u64::MAX);
         Ok(())
     }
 

@@ -103,8 +103,7 @@ impl<P: Platform> Inode<P> {
         self.store_size(size)?;
         self.pmem().fence();
         // 2. No address space shows what is beyond, nor bytes of the last block that are not the file's.
-        let gone = self.mapping.unmap(ok, first..u64::MAX);
-        self.fs.platform.stats().mapping_unmapped.add(gone);
+        self.mapping.unmap(&self.fs.platform, ok, first..u64::MAX);
         self.zero_gap(size, first * self.fs.block_size())?;
         // 3 and 4. Beyond the old end is nothing, but for what was put there on purpose or left by an error.
         if self.beyond.load(Relaxed) || !self.fs.is_sound() {

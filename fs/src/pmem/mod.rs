@@ -75,6 +75,13 @@ pub trait Pmem: Send + Sync {
     /// Waits until everything in flight from this CPU is persistent (SFENCE).
     fn fence(&self);
 
+    /// The first byte of `offset..offset + len` that is known to have lost its content to a memory error.
+    fn poisoned(&self, _offset: u64, _len: u64) -> Option<u64> {
+        None
+    }
+    /// The lines that lie in `offset..offset + len` as a whole are about to be overwritten: their errors are forgotten.
+    fn clear_poison(&self, _offset: u64, _len: u64) {}
+
     /// Where this region's lines, fences and bytes are counted. Implementations count in the functions above.
     fn stats(&self) -> &Stats;
 }

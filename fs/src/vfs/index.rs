@@ -1,26 +1,43 @@
-//! What is known of each mapped page of a file: is it dirty, is the zero page mapped there?
+//! What is known of each mapped page of a file, and of each 2 MiB of it: the mapping entries.
 //!
-//! A tree of fixed height with a leaf for every 2 MiB of the file, as a page table has. Nodes appear on first use and
+//! A tree of fixed height with a [`Leaf`] for every 2 MiB of the file, as a page table has. Nodes appear on first use and
 //! stay until the inode leaves memory; reading and changing bits takes no lock, a look-up is four dependent loads.
 //!
 //! ```text
 //! page 29..23     22..16          15..9           8..0
-//!  root[128]  →  middle[128]  →  bottom[128]  →  Leaf { dirty: 512 bits, zero: 512 bits }
+//!  root[128]  →  middle[128]  →  bottom[128]  →  Leaf { dirty, to-write, zero, locked: 512 bits each;
+//!                                                       the same for its 2 MiB as one; its run; pins }
 //! ```
+//!
+//! # Invariants
+//! - Where a page table lets a store through to a page, the page is dirty, or its 2 MiB are.
+//! - Where a 2 MiB entry lets a store through, its 2 MiB are dirty.
+//! - Where the zero page is mapped, of either size, the index says so.
+//! - What is to be written is a part of what is dirty.
+//! - [`Leaf::run`] is right while `dax_sem` is held: who takes a block out of the file forgets it first, in [`PageIndex::clear`].
+//!
+//! # Waiting
+//! An entry's lock is a bit. Who finds it set waits, keyed by the leaf: so a fault on 2 MiB and one on a page of it wait in
+//! one place, whichever they wait for, and whoever unlocks wakes all of them.
 
+use super::mapping::AllocOk;
 use crate::error::{Errno, Result};
+use crate::lab::{Mutant, Point};
+use crate::platform::{LARGE_PAGES, PageSize, Platform};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use once_cell::race::OnceBox;
 
-const LEAF_PAGES: u64 = 512;
+const LEAF_PAGES: u64 = LARGE_PAGES;
 const FANOUT: usize = 128;
+/// Words of bits in a leaf.
+const WORDS: usize = 8;
 /// Pages that the index covers: files up to 4 TiB.
 pub const MAX_PAGES: u64 = LEAF_PAGES * (FANOUT * FANOUT * FANOUT) as u64;
 
-type Bits = [AtomicU64; 8];
+type Bits = [AtomicU64; WORDS];
 type Bottom = Node<Leaf>;
 type Middle = Node<Bottom>;
 
@@ -55,10 +72,268 @@ fn existing<T>(lazy: &Lazy<T>) -> Option<&T> {
     lazy.get().map(|[node]| node)
 }
 
+/// Bits of [`Leaf::large`]: what is known of the 2 MiB as one.
+const LOCKED: u32 = 1;
+const DIRTY: u32 = 2;
+const TO_WRITE: u32 = 4;
+const ZERO: u32 = 8;
+/// The blocks are known not to lie in one piece.
+const PIECES: u32 = 16;
+
+/// A run that is not known.
+const NO_RUN: u64 = 0;
+
+/// The entries of 2 MiB of a file: one of 2 MiB, 512 of 4 KiB.
 #[derive(Default)]
-struct Leaf {
+pub struct Leaf {
     dirty: Bits,
+    to_write: Bits,
     zero: Bits,
+    locked: Bits,
+    large: AtomicU32,
+    /// Transfers that use pages of it by their physical addresses.
+    pins: AtomicU32,
+    /// Who waits for an entry's lock.
+    waiters: AtomicU32,
+    /// Byte offset of the run that holds all of it, plus one; or [`NO_RUN`].
+    run: AtomicU64,
+}
+
+impl Leaf {
+    /// A store to `page` may follow.
+    #[inline]
+    pub fn mark_dirty(&self, page: u64) {
+        set(&self.dirty, page);
+    }
+
+    /// A store to any page of the 2 MiB may follow.
+    #[inline]
+    pub fn mark_large_dirty(&self) {
+        if self.large.load(SeqCst) & DIRTY == 0 {
+            self.large.fetch_or(DIRTY, SeqCst);
+        }
+    }
+
+    /// The zero page is about to be mapped at `page`.
+    #[inline]
+    pub fn mark_zero(&self, page: u64) {
+        set(&self.zero, page);
+    }
+
+    /// The zero page of 2 MiB is about to be mapped.
+    #[inline]
+    pub fn mark_large_zero(&self) {
+        if self.large.load(SeqCst) & ZERO == 0 {
+            self.large.fetch_or(ZERO, SeqCst);
+        }
+    }
+
+    /// Byte offset of the 2 MiB, if they are known to lie in one aligned piece. Under `dax_sem`.
+    #[inline]
+    pub fn run(&self) -> Option<u64> {
+        self.run.load(SeqCst).checked_sub(1)
+    }
+
+    /// All 512 pages lie in one piece from byte `place` on. Under `dax_sem`.
+    pub fn set_run(&self, place: u64) {
+        self.run.store(place + 1, SeqCst);
+    }
+
+    /// The 2 MiB are known not to be one run, nor one hole. Under `dax_sem`.
+    #[inline]
+    pub fn known_pieces(&self) -> bool {
+        self.large.load(SeqCst) & PIECES != 0
+    }
+
+    /// They are not. Under `dax_sem`.
+    pub fn set_pieces(&self) {
+        self.large.fetch_or(PIECES, SeqCst);
+    }
+
+    /// Any page in these words is locked.
+    fn any_locked(&self, words: Range<usize>) -> bool {
+        self.locked[words].iter().any(|word| word.load(SeqCst) != 0)
+    }
+
+    /// What tells its waiters apart from those of others.
+    fn key(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
+    /// Takes the lock of the entry of `size` for `page`, unless it is taken or one that excludes it is.
+    fn try_lock(&self, page: u64, size: PageSize, large_looks_at: usize) -> bool {
+        match size {
+            PageSize::Small => {
+                let (word, mask) = bit(page);
+                if self.locked[word].fetch_or(mask, SeqCst) & mask != 0 {
+                    return false;
+                }
+                // Both sides set their bit first and look then: one of the two sees the other.
+                if self.large.load(SeqCst) & LOCKED == 0 {
+                    return true;
+                }
+                self.locked[word].fetch_and(!mask, SeqCst);
+                false
+            }
+            PageSize::Large => {
+                if self.large.fetch_or(LOCKED, SeqCst) & LOCKED != 0 {
+                    return false;
+                }
+                if !self.any_locked(0..large_looks_at) {
+                    return true;
+                }
+                self.large.fetch_and(!LOCKED, SeqCst);
+                false
+            }
+        }
+    }
+
+    /// The entry of `size` for `page`, or one that excludes it, is locked.
+    fn is_locked(&self, page: u64, size: PageSize) -> bool {
+        let (word, mask) = bit(page);
+        self.large.load(SeqCst) & LOCKED != 0
+            || match size {
+                PageSize::Small => self.locked[word].load(SeqCst) & mask != 0,
+                PageSize::Large => self.any_locked(0..WORDS),
+            }
+    }
+
+    /// Locks the entry of `size` for `page`. A 4 KiB and a 2 MiB entry of the same page exclude each other.
+    #[inline]
+    pub fn lock<'a, P: Platform>(&'a self, platform: &'a P, page: u64, size: PageSize) -> EntryLock<'a, P> {
+        let looks_at = match platform.lab() {
+            lab if lab.has(Mutant::LargeIgnoresSmallLocks) => 0,
+            lab if lab.has(Mutant::LargeOverSmall) => 1,
+            _ => WORDS,
+        };
+        if !self.try_lock(page, size, looks_at) {
+            self.lock_slow(platform, page, size, looks_at);
+        }
+        EntryLock { platform, leaf: self, page, size }
+    }
+
+    #[cold]
+    fn lock_slow<P: Platform>(&self, platform: &P, page: u64, size: PageSize, looks_at: usize) {
+        platform.stats().entry_waits.inc();
+        platform.at(Point::EntryWait, 0, page, 0);
+        self.waiters.fetch_add(1, SeqCst);
+        while !self.try_lock(page, size, looks_at) {
+            // Giving up half-way may have been what another one waited for: it looks again when it is woken.
+            platform.wake(self.key());
+            platform.wait(self.key(), &mut || self.is_locked(page, size));
+        }
+        self.waiters.fetch_sub(1, SeqCst);
+    }
+
+    fn unlock<P: Platform>(&self, platform: &P, page: u64, size: PageSize) {
+        match size {
+            PageSize::Small => {
+                let (word, mask) = bit(page);
+                self.locked[word].fetch_and(!mask, SeqCst);
+            }
+            PageSize::Large => {
+                self.large.fetch_and(!LOCKED, SeqCst);
+            }
+        }
+        // A waiter counts itself before it looks at the lock for the last time.
+        if self.waiters.load(SeqCst) != 0 {
+            let wrong = platform.lab().has(Mutant::WakeWrongKey);
+            platform.wake(if wrong { self.key() + page as usize } else { self.key() });
+        }
+    }
+
+    /// Takes what is to be written and dirty of the pages in `masks`.
+    fn take_tagged(&self, masks: &[u64; WORDS]) -> Taken {
+        let mut pages = [0; WORDS];
+        for (word, taken) in pages.iter_mut().enumerate() {
+            let mask = masks[word] & self.to_write[word].load(SeqCst);
+            if mask != 0 {
+                self.to_write[word].fetch_and(!mask, SeqCst);
+                *taken = self.dirty[word].fetch_and(!mask, SeqCst) & mask;
+            }
+        }
+        let large = self.large.load(SeqCst) & TO_WRITE != 0
+            && self.large.fetch_and(!(TO_WRITE | DIRTY), SeqCst) & (TO_WRITE | DIRTY) == TO_WRITE | DIRTY;
+        Taken { pages, large }
+    }
+}
+
+/// What write-back took out of a leaf: it is not dirty any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pages: [u64; WORDS],
+    /// The whole 2 MiB, through an entry of 2 MiB.
+    pub large: bool,
+}
+
+impl Taken {
+    /// Calls `f` with each run of pages, counted from the leaf's first.
+    pub fn each_run(&self, mut f: impl FnMut(Range<u64>)) {
+        let mut run = 0..0;
+        for (word, &bits) in self.pages.iter().enumerate() {
+            let mut bits = bits;
+            while bits != 0 {
+                let from = bits.trailing_zeros();
+                let len = (bits >> from).trailing_ones();
+                let start = word as u64 * 64 + u64::from(from);
+                if start != run.end || run.is_empty() {
+                    if !run.is_empty() {
+                        f(run.clone());
+                    }
+                    run = start..start;
+                }
+                run.end = start + u64::from(len);
+                bits &= u64::MAX.checked_shl(from + len).unwrap_or(0);
+            }
+        }
+        if !run.is_empty() {
+            f(run);
+        }
+    }
+
+    /// From the first to the last page taken, counted from the leaf's first; empty if there is none.
+    pub fn span(&self) -> Range<u64> {
+        let first = self.pages.iter().position(|&bits| bits != 0);
+        let last = self.pages.iter().rposition(|&bits| bits != 0);
+        match (first, last) {
+            (Some(first), Some(last)) => {
+                let start = first as u64 * 64 + u64::from(self.pages[first].trailing_zeros());
+                start..last as u64 * 64 + 64 - u64::from(self.pages[last].leading_zeros())
+            }
+            _ => 0..0,
+        }
+    }
+}
+
+/// The lock of one entry; unlocks on drop.
+pub struct EntryLock<'a, P: Platform> {
+    platform: &'a P,
+    leaf: &'a Leaf,
+    page: u64,
+    size: PageSize,
+}
+
+impl<P: Platform> EntryLock<'_, P> {
+    /// Leave to allocate what the entry covers: no other fault on it is between its look-up and its installing.
+    pub fn alloc_ok(&self) -> AllocOk<'_> {
+        AllocOk::of_entry()
+    }
+}
+
+impl<P: Platform> Drop for EntryLock<'_, P> {
+    #[inline]
+    fn drop(&mut self) {
+        self.leaf.unlock(self.platform, self.page, self.size);
+    }
+}
+
+#[inline]
+fn set(bits: &Bits, page: u64) {
+    let (word, mask) = bit(page);
+    // Mostly set already where a page is mapped again: a load leaves the line shared.
+    if bits[word].load(SeqCst) & mask == 0 {
+        bits[word].fetch_or(mask, SeqCst);
+    }
 }
 
 /// The index of one file.
@@ -72,14 +347,25 @@ impl Default for PageIndex {
     }
 }
 
+#[inline]
 fn slots(page: u64) -> [usize; 3] {
     assert!(page < MAX_PAGES, "page {page} beyond the index: files are limited before they are mapped");
     let slot = |shift: u32| (page >> shift) as usize % FANOUT;
     [slot(23), slot(16), slot(9)]
 }
 
+#[inline]
 fn bit(page: u64) -> (usize, u64) {
     ((page % LEAF_PAGES / 64) as usize, 1 << (page % 64))
+}
+
+/// The bits of a leaf that begins at page `first` for those of `pages`.
+fn masks(first: u64, pages: &Range<u64>) -> [u64; WORDS] {
+    core::array::from_fn(|word| {
+        let start = first + word as u64 * 64;
+        let (from, to) = (pages.start.max(start), pages.end.min(start + 64));
+        if from >= to { 0 } else { u64::MAX >> (64 - (to - from)) << (from - start) }
+    })
 }
 
 impl PageIndex {
@@ -89,89 +375,142 @@ impl PageIndex {
     }
 
     /// The leaf of `page`, made if need be.
+    ///
+    /// # Errors
+    /// [`Errno::NoMemory`] for a node.
     #[inline]
-    fn leaf(&self, page: u64) -> Result<&Leaf> {
+    pub fn leaf(&self, page: u64) -> Result<&Leaf> {
         let [a, b, c] = slots(page);
         let middle = existing_or_new(&existing_or_new(&self.root)?.0[a])?;
         existing_or_new(&existing_or_new(&middle.0[b])?.0[c])
     }
 
     /// The leaf of `page`, if it is there.
-    fn existing(&self, page: u64) -> Option<&Leaf> {
+    #[inline]
+    pub fn existing(&self, page: u64) -> Option<&Leaf> {
         let [a, b, c] = slots(page);
         existing(&existing(&existing(&existing(&self.root)?.0[a])?.0[b])?.0[c])
     }
 
-    /// A store to `page` may follow.
-    ///
-    /// # Errors
-    /// [`Errno::NoMemory`] for a node; the page is not marked.
-    #[inline]
-    pub fn mark_dirty(&self, page: u64) -> Result<()> {
-        let (word, mask) = bit(page);
-        self.leaf(page)?.dirty[word].fetch_or(mask, SeqCst);
-        Ok(())
-    }
-
-    /// The zero page is about to be mapped at `page`.
-    ///
-    /// # Errors
-    /// As for [`mark_dirty`](Self::mark_dirty).
-    #[inline]
-    pub fn mark_zero(&self, page: u64) -> Result<()> {
-        let (word, mask) = bit(page);
-        self.leaf(page)?.zero[word].fetch_or(mask, SeqCst);
-        Ok(())
-    }
-
-    /// True if `page` is dirty.
+    /// True if a store to `page` may have been made that was not written back.
     pub fn is_dirty(&self, page: u64) -> bool {
         let (word, mask) = bit(page);
-        self.existing(page).is_some_and(|leaf| leaf.dirty[word].load(SeqCst) & mask != 0)
+        self.existing(page).is_some_and(|leaf| {
+            leaf.dirty[word].load(SeqCst) & mask != 0 || leaf.large.load(SeqCst) & DIRTY != 0
+        })
     }
 
-    /// Forgets that the zero page may be mapped at `page`; true if it was known.
-    pub fn take_zero(&self, page: u64) -> bool {
-        let (word, mask) = bit(page);
-        self.existing(page).is_some_and(|leaf| leaf.zero[word].fetch_and(!mask, SeqCst) & mask != 0)
+    /// Forgets that the zero page may be mapped in `pages`, calling `f` with each range where it was. The zero page of 2 MiB
+    /// goes for its whole range.
+    pub fn take_zero(&self, pages: Range<u64>, mut f: impl FnMut(Range<u64>)) {
+        self.for_each_leaf(pages, |first, masks, leaf| {
+            // Blocks came: what was in pieces may be whole now.
+            let large = leaf.large.load(SeqCst) & (ZERO | PIECES);
+            if large != 0 && leaf.large.fetch_and(!(ZERO | PIECES), SeqCst) & ZERO != 0 {
+                f(first..first + LEAF_PAGES);
+            }
+            let pages = core::array::from_fn(|word| {
+                let mask = masks[word] & leaf.zero[word].load(SeqCst);
+                if mask == 0 { 0 } else { leaf.zero[word].fetch_and(!mask, SeqCst) & mask }
+            });
+            Taken { pages, large: false }.each_run(|run| f(first + run.start..first + run.end));
+        });
     }
 
-    /// Forgets which pages of `pages` are dirty, calling `f` with each run of them, in order. Looks only where something
-    /// was ever mapped.
-    pub fn take_dirty(&self, pages: Range<u64>, mut f: impl FnMut(Range<u64>)) {
-        let mut run = 0..0;
-        self.for_each_word(pages, |first, mask, leaf, word| {
-            let mut bits = leaf.dirty[word].fetch_and(!mask, SeqCst) & mask;
-            while bits != 0 {
-                let page = first + u64::from(bits.trailing_zeros());
-                bits &= bits - 1;
-                if page == run.end {
-                    run.end += 1;
-                } else {
-                    if !run.is_empty() {
-                        f(run.clone());
-                    }
-                    run = page..page + 1;
+    /// What is dirty of `pages` now is to be written: a write-back that goes from here comes to an end, however fast
+    /// others dirty pages.
+    pub fn tag(&self, pages: Range<u64>) {
+        self.for_each_leaf(pages, |_, masks, leaf| {
+            for (word, mask) in masks.iter().enumerate() {
+                let dirty = leaf.dirty[word].load(SeqCst) & mask;
+                if dirty != 0 {
+                    leaf.to_write[word].fetch_or(dirty, SeqCst);
                 }
             }
+            if leaf.large.load(SeqCst) & DIRTY != 0 {
+                leaf.large.fetch_or(TO_WRITE, SeqCst);
+            }
         });
-        if !run.is_empty() {
-            f(run);
-        }
     }
 
-    /// Forgets everything about `pages`.
+    /// The first leaf from page `from` on that has pages of `from..end` to be written: the pages of the range in it.
+    pub fn next_tagged(&self, from: u64, end: u64) -> Option<Range<u64>> {
+        let mut found = None;
+        self.for_each_leaf(from..end, |first, masks, leaf| {
+            let tagged = |word: usize| leaf.to_write[word].load(SeqCst) & masks[word] != 0;
+            if found.is_none() && (leaf.large.load(SeqCst) & TO_WRITE != 0 || (0..WORDS).any(tagged)) {
+                found = Some(first.max(from)..(first + LEAF_PAGES).min(end));
+            }
+        });
+        found
+    }
+
+    /// Forgets that those of `pages`, all of one leaf, are dirty which are to be written. The caller, under `dax_sem`
+    /// exclusively, writes them back.
+    pub fn take_tagged(&self, pages: &Range<u64>) -> Option<(&Leaf, Taken)> {
+        let leaf = self.existing(pages.start)?;
+        let taken = leaf.take_tagged(&masks(pages.start & !(LEAF_PAGES - 1), pages));
+        (taken.large || !taken.span().is_empty()).then_some((leaf, taken))
+    }
+
+    /// Forgets everything about `pages`, whose entries were taken out: their blocks are about to be freed or to move. Of
+    /// 2 MiB that are not in the range as a whole it stays known that they may be dirty.
     pub fn clear(&self, pages: Range<u64>) {
-        self.for_each_word(pages, |_, mask, leaf, word| {
-            leaf.dirty[word].fetch_and(!mask, SeqCst);
-            leaf.zero[word].fetch_and(!mask, SeqCst);
+        let range = pages.clone();
+        self.for_each_leaf(pages, |first, masks, leaf| {
+            for (word, mask) in masks.iter().enumerate().filter(|(_, mask)| **mask != 0) {
+                for bits in [&leaf.dirty, &leaf.to_write, &leaf.zero] {
+                    if bits[word].load(SeqCst) & mask != 0 {
+                        bits[word].fetch_and(!mask, SeqCst);
+                    }
+                }
+            }
+            let whole = range.start <= first && first + LEAF_PAGES <= range.end;
+            let gone = PIECES | if whole { ZERO | DIRTY | TO_WRITE } else { ZERO };
+            leaf.large.fetch_and(!gone, SeqCst);
+            leaf.run.store(NO_RUN, SeqCst);
         });
     }
 
-    /// Calls `f(first page of the word, mask, leaf, word)` for each 64 pages of `pages` that have a leaf.
-    fn for_each_word(&self, pages: Range<u64>, mut f: impl FnMut(u64, u64, &Leaf, usize)) {
-        let Range { start: mut page, end } = pages.start..pages.end.min(MAX_PAGES);
-        while page < end {
+    /// A transfer uses `pages` by their physical addresses: their blocks stay where they are. Under `dax_sem`.
+    ///
+    /// # Errors
+    /// [`Errno::NoMemory`]; nothing is pinned.
+    pub fn pin(&self, pages: Range<u64>) -> Result<()> {
+        let leaves =
+            || (pages.start / LEAF_PAGES..pages.end.div_ceil(LEAF_PAGES)).map(|leaf| leaf * LEAF_PAGES);
+        leaves().try_for_each(|page| self.leaf(page).map(|_| ()))?;
+        leaves().filter_map(|page| self.existing(page)).for_each(|leaf| {
+            leaf.pins.fetch_add(1, SeqCst);
+        });
+        Ok(())
+    }
+
+    /// Ends a transfer that [`pin`](Self::pin) began; who waited for it is woken.
+    pub fn unpin<P: Platform>(&self, platform: &P, pages: Range<u64>) {
+        self.for_each_leaf(pages, |_, _, leaf| {
+            leaf.pins.fetch_sub(1, SeqCst);
+        });
+        platform.wake(self.pin_key());
+    }
+
+    /// A transfer uses pages in, or in the same 2 MiB as, `pages`.
+    pub fn is_pinned(&self, pages: Range<u64>) -> bool {
+        let mut pinned = false;
+        self.for_each_leaf(pages, |_, _, leaf| pinned |= leaf.pins.load(SeqCst) != 0);
+        pinned
+    }
+
+    /// What those who wait for pins of this file to go wait for.
+    pub fn pin_key(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
+    /// Calls `f(first page, masks of the pages in the range, leaf)` for each leaf that has pages of `pages`.
+    fn for_each_leaf<'a>(&'a self, pages: Range<u64>, mut f: impl FnMut(u64, &[u64; WORDS], &'a Leaf)) {
+        let pages = pages.start..pages.end.min(MAX_PAGES);
+        let mut page = pages.start;
+        while page < pages.end {
             let [a, b, c] = slots(page);
             let skip = |shift: u32| (page >> shift).wrapping_add(1) << shift;
             let Some(root) = existing(&self.root) else { return };
@@ -183,17 +522,11 @@ impl PageIndex {
                 page = skip(16);
                 continue;
             };
-            let Some(leaf) = existing(&bottom.0[c]) else {
-                page = skip(9);
-                continue;
-            };
-            let first = page & !63;
-            let mut mask = u64::MAX << (page - first);
-            if end - first < 64 {
-                mask &= !(u64::MAX << (end - first));
+            if let Some(leaf) = existing(&bottom.0[c]) {
+                let first = page & !(LEAF_PAGES - 1);
+                f(first, &masks(first, &pages), leaf);
             }
-            f(first, mask, leaf, (page % LEAF_PAGES / 64) as usize);
-            page = first + 64;
+            page = skip(9);
         }
     }
 }
@@ -204,34 +537,113 @@ mod tests {
     use alloc::collections::BTreeSet;
     use proptest::prelude::*;
 
+    fn mark(index: &PageIndex, page: u64) {
+        index.leaf(page).unwrap().mark_dirty(page);
+    }
+
     fn taken(index: &PageIndex, pages: Range<u64>) -> Vec<Range<u64>> {
         let mut runs = Vec::new();
-        index.take_dirty(pages, |run| runs.push(run));
+        index.tag(pages.clone());
+        let mut from = pages.start;
+        while let Some(part) = index.next_tagged(from, pages.end) {
+            let first = part.start & !(LEAF_PAGES - 1);
+            let (_, taken) = index.take_tagged(&part).expect("what was found to be tagged");
+            assert!(!taken.large);
+            taken.each_run(|run| runs.push(first + run.start..first + run.end));
+            from = part.end;
+        }
         runs
+    }
+
+    fn zeros(index: &PageIndex, pages: Range<u64>) -> Vec<Range<u64>> {
+        let mut ranges = Vec::new();
+        index.take_zero(pages, |range| ranges.push(range));
+        ranges
     }
 
     #[test]
     fn dirty_pages_come_out_once_and_in_runs() {
         let index = PageIndex::new();
         for page in [5, 6, 7, 63, 64, 511, 512, 70_000, MAX_PAGES - 1] {
-            index.mark_dirty(page).unwrap();
+            mark(&index, page);
         }
         assert_eq!(taken(&index, 6..64), [6..8, 63..64]);
         assert_eq!(
             taken(&index, 0..u64::MAX),
-            [5..6, 64..65, 511..513, 70_000..70_001, MAX_PAGES - 1..MAX_PAGES]
+            [5..6, 64..65, 511..512, 512..513, 70_000..70_001, MAX_PAGES - 1..MAX_PAGES]
         );
         assert_eq!(taken(&index, 0..u64::MAX), []);
     }
 
     #[test]
+    fn what_became_dirty_after_the_tagging_is_left() {
+        let index = PageIndex::new();
+        mark(&index, 3);
+        index.tag(0..10);
+        mark(&index, 4);
+        let (_, taken) = index.take_tagged(&(0..10)).unwrap();
+        assert_eq!(taken.span(), 3..4);
+        assert!(index.is_dirty(4) && !index.is_dirty(3));
+        assert_eq!(index.next_tagged(0, 512), None);
+    }
+
+    #[test]
     fn zero_and_dirty_are_apart() {
         let index = PageIndex::new();
-        index.mark_zero(9).unwrap();
+        index.leaf(9).unwrap().mark_zero(9);
         assert!(!index.is_dirty(9));
-        assert!(!index.take_zero(8));
-        assert!(index.take_zero(9));
-        assert!(!index.take_zero(9));
+        assert_eq!(zeros(&index, 8..9), []);
+        assert_eq!(zeros(&index, 8..10), [9..10]);
+        assert_eq!(zeros(&index, 8..10), []);
+    }
+
+    #[test]
+    fn two_mebibytes_are_dirty_and_zero_as_one() {
+        let index = PageIndex::new();
+        let leaf = index.leaf(1030).unwrap();
+        leaf.mark_large_dirty();
+        leaf.mark_large_zero();
+        leaf.set_run(0);
+        assert!(index.is_dirty(1024) && index.is_dirty(1535) && !index.is_dirty(1023));
+        assert_eq!(zeros(&index, 1100..1101), [1024..1536]);
+        assert_eq!(leaf.run(), Some(0));
+        index.tag(1500..1501);
+        index.clear(1024..1030);
+        assert!(index.is_dirty(1040), "a part was cleared, and the rest forgotten");
+        assert_eq!(leaf.run(), None);
+        assert_eq!(index.next_tagged(0, u64::MAX), Some(1024..1536));
+        assert!(index.take_tagged(&(1500..1501)).unwrap().1.large);
+        assert!(!index.is_dirty(1040));
+        leaf.mark_large_dirty();
+        index.clear(1024..1536);
+        assert!(!index.is_dirty(1040));
+    }
+
+    #[test]
+    fn pins_are_seen_in_the_whole_two_mebibytes_and_go() {
+        let machine = crate::sim::Machine::new(crate::pmem::ram::Ram::from_bytes(&[0; 4096]));
+        let index = PageIndex::new();
+        index.pin(510..514).unwrap();
+        assert!(index.is_pinned(0..1) && index.is_pinned(600..601) && !index.is_pinned(1024..2000));
+        index.unpin(&machine, 510..514);
+        assert!(!index.is_pinned(0..2000));
+    }
+
+    #[test]
+    fn an_entry_of_either_size_excludes_the_other_and_only_its_own() {
+        let leaf = Leaf::default();
+        let small = |page| leaf.try_lock(page, PageSize::Small, WORDS);
+        let large = || leaf.try_lock(0, PageSize::Large, WORDS);
+        assert!(small(511) && !small(511) && small(3));
+        assert!(!large(), "a page is locked");
+        assert!(leaf.is_locked(0, PageSize::Large) && !leaf.is_locked(4, PageSize::Small));
+        let machine = crate::sim::Machine::new(crate::pmem::ram::Ram::from_bytes(&[0; 4096]));
+        leaf.unlock(&machine, 511, PageSize::Small);
+        leaf.unlock(&machine, 3, PageSize::Small);
+        assert!(large() && !large() && !small(5));
+        assert!(leaf.is_locked(5, PageSize::Small));
+        leaf.unlock(&machine, 0, PageSize::Large);
+        assert!(small(5));
     }
 
     proptest! {
@@ -243,7 +655,7 @@ mod tests {
         ) {
             let (index, mut model) = (PageIndex::new(), BTreeSet::new());
             for page in marks {
-                index.mark_dirty(page).unwrap();
+                mark(&index, page);
                 model.insert(page);
             }
             let range = |(a, b): (u64, u64)| a.min(b)..a.max(b);

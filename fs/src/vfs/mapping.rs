@@ -8,7 +8,10 @@
 
 use super::index::PageIndex;
 use crate::PAGE_SIZE;
-use crate::platform::{Mutex, PageTables, Platform, RwLock};
+use crate::error::Result;
+use crate::lab::{Mutant, Point};
+use crate::platform::{LARGE_PAGES, Mutex, PageTables, Platform, RwLock};
+use crate::pmem::Pmem;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
@@ -43,14 +46,20 @@ impl<P: Platform> Area<P> {
 #[derive(Clone, Copy, Debug)]
 pub struct Held<'a>(PhantomData<&'a ()>);
 
-/// Leave to allocate (`alloc_ok`): `dax_sem` is held exclusively, so no fault runs on the same inode. Which inode's, it
-/// does not prove. The one exception is [`AllocOk::racy`].
+/// Leave to allocate (`alloc_ok`): `dax_sem` is held exclusively, so no fault runs on the same inode; or it is held shared
+/// and the entry's lock too, so no fault runs on the same pages. Which inode's or pages', it does not prove. The one
+/// exception is [`AllocOk::racy`].
 #[derive(Clone, Copy, Debug)]
 pub struct AllocOk<'a>(PhantomData<&'a ()>);
 
 impl<'a> AllocOk<'a> {
     /// Leave to allocate under the shared lock: the bug of before the RFC, for the `Racy` protocol alone.
     pub(crate) fn racy(_: Held<'a>) -> Self {
+        Self(PhantomData)
+    }
+
+    /// The entry's lock is held, and `dax_sem` shared.
+    pub(super) fn of_entry() -> Self {
         Self(PhantomData)
     }
 
@@ -133,21 +142,61 @@ impl<P: Platform> Mapping<P> {
         areas.extend(keep.into_iter().map(|(va, pages)| Area { tables: tables.clone(), va, pages }));
     }
 
-    /// Takes the entries of `pages` out of every address space; when it returns, no TLB serves them. The index forgets
-    /// that they were dirty: for blocks about to be freed. Returns the number of entries taken out.
-    pub fn unmap(&self, _ok: AllocOk<'_>, pages: Range<u64>) -> u64 {
-        let gone = self.for_each_area(&pages, |tables, va, count| tables.unmap(va, count));
-        self.index.clear(pages);
-        gone
+    /// As [`exclusive`](Self::exclusive), but waits first, holding nothing, until no transfer uses pages of `pages` by their
+    /// physical addresses: for whoever is about to free or move their blocks.
+    pub fn exclusive_unpinned(&self, platform: &P, pages: Range<u64>) -> Exclusive<'_, P> {
+        loop {
+            let exclusive = self.exclusive();
+            let ignored = platform.lab().has(Mutant::IgnorePins);
+            if ignored || !self.index.is_pinned(pages.clone()) {
+                return exclusive;
+            }
+            drop(exclusive);
+            platform.stats().pin_waits.inc();
+            platform.wait(self.index.pin_key(), &mut || self.index.is_pinned(pages.clone()));
+        }
     }
 
-    /// A block took the place of a hole at `page`: takes the zero page out of every address space that shows it there.
-    /// Returns the number of entries taken out.
-    pub fn unmap_zero(&self, _ok: AllocOk<'_>, page: u64) -> u64 {
-        if !self.index.take_zero(page) {
-            return 0;
+    /// Takes the entries of `pages` out of every address space, copies too; when it returns, no TLB serves them. The index
+    /// forgets that they were dirty: for blocks about to be freed.
+    pub fn unmap(&self, platform: &P, ok: AllocOk<'_>, pages: Range<u64>) {
+        self.take_out(platform, ok, pages, true);
+    }
+
+    /// As [`unmap`](Self::unmap), but private copies stay: for a hole that is punched.
+    pub fn unmap_shared(&self, platform: &P, ok: AllocOk<'_>, pages: Range<u64>) {
+        self.take_out(platform, ok, pages, false);
+    }
+
+    fn take_out(&self, platform: &P, _ok: AllocOk<'_>, pages: Range<u64>, copies: bool) {
+        if !platform.lab().has(Mutant::KeepMapping) {
+            let gone = self.for_each_area(&pages, |tables, va, count| tables.unmap(va, count, copies));
+            platform.stats().mapping_unmapped.add(gone);
+            platform.at(Point::Unmapped, 0, pages.start, gone);
         }
-        self.for_each_area(&(page..page + 1), |tables, va, count| tables.unmap(va, count))
+        let pages = match platform.lab().has(Mutant::ForgetDirty) {
+            false => pages,
+            true => {
+                pages.start & !(LARGE_PAGES - 1)
+                    ..pages.end.checked_next_multiple_of(LARGE_PAGES).unwrap_or(u64::MAX)
+            }
+        };
+        self.index.clear(pages);
+    }
+
+    /// Blocks took the place of holes in `pages`: takes the zero page, of either size, out of every address space that
+    /// shows it there.
+    #[inline]
+    pub fn unmap_zero(&self, platform: &P, _ok: AllocOk<'_>, pages: Range<u64>) {
+        let first = pages.start;
+        let mut gone = 0;
+        self.index.take_zero(pages, |range| {
+            gone += self.for_each_area(&range, |tables, va, count| tables.unmap(va, count, false));
+        });
+        if gone > 0 {
+            platform.stats().zero_page_unmapped.add(gone);
+            platform.at(Point::ZeroUnmapped, 0, first, gone);
+        }
     }
 
     /// Makes the entries of `pages` read-only in every address space; when it returns, no TLB lets a store through.
@@ -156,9 +205,121 @@ impl<P: Platform> Mapping<P> {
         self.for_each_area(&pages, |tables, va, count| tables.write_protect(va, count))
     }
 
+    /// Writes back what is [to be written](PageIndex::tag) of `pages`, which lie in one leaf of the index: write-protects it
+    /// in every address space, so that the next store faults and marks it dirty again, and flushes its cache lines; the
+    /// caller fences before it lets go of the lock. `find` gives a page's place, or `None` for a hole. Under `dax_sem`,
+    /// exclusively: a fault marks a page dirty and installs its entry in one, and must not be between the two here.
+    /// Returns how many pages were flushed.
+    ///
+    /// # Errors
+    /// What `find` met; the page stays dirty.
+    pub fn write_back(
+        &self,
+        platform: &P,
+        lock: Held<'_>,
+        pages: &Range<u64>,
+        mut find: impl FnMut(u64) -> Result<Option<u64>>,
+    ) -> Result<u64> {
+        let Some((leaf, taken)) = self.index.take_tagged(pages) else { return Ok(0) };
+        let (stats, lab) = (platform.stats(), platform.lab());
+        let first = pages.start & !(LARGE_PAGES - 1);
+        let protect = || {
+            let span = if taken.large { 0..LARGE_PAGES } else { taken.span() };
+            if !(taken.large && lab.has(Mutant::KeepLargeWritable)) {
+                stats.write_protected.add(self.write_protect(lock, first + span.start..first + span.end));
+            }
+            platform.at(Point::Protected, 0, first + span.start, span.end - span.start);
+        };
+        platform.at(Point::Cleaned, 0, first, u64::from(taken.large));
+        let late = lab.has(Mutant::FlushBeforeProtect);
+        if !late {
+            protect();
+        }
+        let mut flush = Flush { pmem: platform.pmem(), start: 0, end: 0, bytes: 0 };
+        let mut result = Ok(());
+        let mut run = |run: Range<u64>| {
+            // Known to be one piece: no look-up for each page.
+            if let Some(place) = leaf.run() {
+                flush.add(place + run.start * PAGE_SIZE, (run.end - run.start) * PAGE_SIZE);
+                return;
+            }
+            for page in run {
+                match find(first + page) {
+                    Ok(Some(place)) => flush.add(place, PAGE_SIZE),
+                    // A hole under an entry of 2 MiB, or freed since.
+                    Ok(None) => {}
+                    Err(error) => {
+                        leaf.mark_dirty(first + page);
+                        result = Err(error);
+                    }
+                }
+            }
+        };
+        if taken.large {
+            run(0..LARGE_PAGES)
+        } else {
+            taken.each_run(run)
+        }
+        let flushed = flush.finish() / PAGE_SIZE;
+        platform.at(Point::Flushed, 0, first, flushed);
+        if late {
+            protect();
+        }
+        stats.sync_pages.add(flushed);
+        result.map(|()| flushed)
+    }
+
+    /// Writes back everything dirty of `pages`, as [`write_back`](Self::write_back) does for 2 MiB; the caller fences. Returns
+    /// how many pages were flushed.
+    ///
+    /// # Errors
+    /// The first that `find` met; pages it met none for are written back.
+    pub fn write_back_all(
+        &self,
+        platform: &P,
+        lock: Held<'_>,
+        pages: Range<u64>,
+        mut find: impl FnMut(u64) -> Result<Option<u64>>,
+    ) -> Result<u64> {
+        self.index.tag(pages.clone());
+        let (mut from, mut flushed, mut result) = (pages.start, 0, Ok(()));
+        while let Some(part) = self.index.next_tagged(from, pages.end) {
+            from = part.end;
+            match self.write_back(platform, lock, &part, &mut find) {
+                Ok(count) => flushed += count,
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        result.map(|()| flushed)
+    }
+
     fn for_each_area(&self, pages: &Range<u64>, mut f: impl FnMut(&P::PageTables, u64, u64) -> u64) -> u64 {
         let areas = self.areas.lock();
         let parts = areas.iter().filter_map(|area| area.clip(pages).map(|(va, count)| (area, va, count)));
         parts.map(|(area, va, count)| f(&area.tables, va, count)).sum()
+    }
+}
+
+/// Flushes neighbouring pieces together.
+struct Flush<'a, M: Pmem> {
+    pmem: &'a M,
+    start: u64,
+    end: u64,
+    bytes: u64,
+}
+
+impl<M: Pmem> Flush<'_, M> {
+    fn add(&mut self, place: u64, len: u64) {
+        if place != self.end {
+            self.pmem.flush(self.start, self.end - self.start);
+            self.start = place;
+        }
+        self.end = place + len;
+        self.bytes += len;
+    }
+
+    fn finish(self) -> u64 {
+        self.pmem.flush(self.start, self.end - self.start);
+        self.bytes
     }
 }

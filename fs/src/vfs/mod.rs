@@ -5,12 +5,15 @@
 //! | this one | the traits a file system implements: [`FileSystem`], [`Inode`] |
 //! | [`mapping`] | one inode's `dax_sem`, and where the file is mapped |
 //! | [`index`] | what is known of each mapped page: dirty, zero page |
+//! | [`freeze`] | freezing and thawing |
 //! | [`path`] | walking a path |
 
+pub mod freeze;
 pub mod index;
 pub mod mapping;
 pub mod path;
 
+pub use freeze::{Freeze, Frozen, Thawed};
 pub use mapping::{AllocOk, Exclusive, Held, Mapping, Shared};
 
 use crate::error::{Errno, Result};
@@ -93,9 +96,21 @@ pub trait Inode<P: Platform>: Send + Sync {
     /// As [`block`](Inode::block), but fills a hole: allocates a block, makes its zeros durable, then publishes the
     /// pointer, which is durable on return too (what `MAP_SYNC` asks for). The flag tells whether it allocated.
     fn allocate(&self, ok: AllocOk<'_>, page: u64) -> Result<(u64, bool)>;
-    /// A write fault is about to happen: updates the times, refuses on a read-only file system. Takes no lock. The times
+    /// Where the 2 MiB from page `page` on, a multiple of 512, are. Allocates nothing. What it returns is true as long as the
+    /// lock is held.
+    fn block_run(&self, _lock: Held<'_>, _page: u64) -> Result<BlockRun> {
+        Ok(BlockRun::Pieces)
+    }
+    /// Fills the hole of 2 MiB from page `page` on, a multiple of 512, with a run whose place is a multiple of 2 MiB: durable
+    /// and published on return, as by [`allocate`](Inode::allocate). `None` if it is no hole as a whole any more, or there is
+    /// no such run to be had; nothing changed.
+    fn allocate_run(&self, _ok: AllocOk<'_>, _page: u64) -> Result<Option<u64>> {
+        Ok(None)
+    }
+    /// A write fault is about to happen: waits while the file system is frozen, updates the times, refuses on a read-only
+    /// file system. Called before `dax_sem` is taken; what it returns is held until the fault's end. The times
     /// are flushed, not waited for: they are advisory.
-    fn start_write_fault(&self) -> Result<()>;
+    fn start_write_fault(&self) -> Result<Thawed<'_, P>>;
     /// Waits for everything that this CPU flushed: mapped pages, and times. Metadata needs no commit.
     fn commit(&self);
 
@@ -180,6 +195,17 @@ pub trait Inode<P: Platform>: Send + Sync {
     fn expect_directory(&self) -> Result<()> {
         if self.kind() == FileKind::Directory { Ok(()) } else { Err(Errno::NotDirectory.into()) }
     }
+}
+
+/// Where 2 MiB of a file are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockRun {
+    /// In one piece, from this byte offset of the region on.
+    Blocks(u64),
+    /// There are none: a hole from the first page to the last.
+    Hole,
+    /// In several pieces, holes among them perhaps.
+    Pieces,
 }
 
 /// What kind of inode it is (`S_IFMT`).

@@ -3,7 +3,7 @@
 //! Hooks belong to a *thread*, not to a lock: a test's script says what the reader's thread or the writer's
 //! thread does when it gets somewhere, whichever inode's lock it meets there.
 
-use fs::platform::{Mapped, NoFrames, PageTables, Platform, Timestamp};
+use fs::platform::{Mapped, NoFrames, PageSize, PageTables, Platform, Timestamp};
 use fs::pmem::Pmem;
 use fs::pmem::ram::Ram;
 use fs::sim::{Entry, SimMutex, SimRwLock, Tables};
@@ -153,15 +153,21 @@ unsafe impl RawRwLock for HookedLock {
 pub(crate) struct PausingTables(Tables);
 
 impl PageTables for PausingTables {
-    fn map(&self, va: u64, frame: u64, writable: bool) -> Result<Mapped, NoFrames> {
-        self.0.map(va, frame, writable)
+    fn map(&self, va: u64, frame: u64, size: PageSize, writable: bool) -> Result<Mapped, NoFrames> {
+        self.0.map(va, frame, size, writable)
     }
-    fn map_zero(&self, va: u64) -> Result<Mapped, NoFrames> {
+    fn map_zero(&self, va: u64, size: PageSize) -> Result<Mapped, NoFrames> {
         Point::BeforeZeroPage.reached();
-        self.0.map_zero(va)
+        self.0.map_zero(va, size)
     }
-    fn unmap(&self, va: u64, pages: u64) -> u64 {
-        self.0.unmap(va, pages)
+    fn map_copy(&self, va: u64, from: Option<u64>) -> Result<Mapped, NoFrames> {
+        self.0.map_copy(va, from)
+    }
+    fn has_small(&self, va: u64) -> bool {
+        self.0.has_small(va)
+    }
+    fn unmap(&self, va: u64, pages: u64, copies: bool) -> u64 {
+        self.0.unmap(va, pages, copies)
     }
     fn write_protect(&self, va: u64, pages: u64) -> u64 {
         self.0.write_protect(va, pages)

@@ -4,8 +4,8 @@
 use super::BLOCK;
 use super::rig::Entries;
 use fs::Result;
-use fs::dax::{Fault, Outcome, Protocol, fault, msync};
-use fs::platform::{PageTables, Platform};
+use fs::dax::{Area, Fault, Outcome, Protocol, fault, msync};
+use fs::platform::{PageSize, PageTables, Platform};
 use fs::pmem::{Pmem, ram};
 use fs::sim::{Entry, ZERO_FRAME};
 use fs::vfs::{Inode, InodeRef};
@@ -20,6 +20,10 @@ where
     pub(crate) file: InodeRef<P>,
     pub(crate) tables: Arc<P::PageTables>,
     pub(crate) protocol: Protocol,
+    /// Stores go to copies.
+    pub(crate) private: bool,
+    /// Pages of 2 MiB may be used.
+    pub(crate) large: bool,
     va: u64,
     pages: Range<u64>,
 }
@@ -36,7 +40,8 @@ where
     /// Maps `pages` of `file` at `va` of the address space of `tables`.
     pub(crate) fn within(tables: Arc<P::PageTables>, va: u64, file: &InodeRef<P>, pages: Range<u64>) -> Self {
         file.mapping().attach(tables.clone(), va, pages.clone());
-        Self { file: file.clone(), tables, protocol: Protocol::default(), va, pages }
+        let (file, protocol) = (file.clone(), Protocol::default());
+        Self { file, tables, protocol, private: false, large: false, va, pages }
     }
 
     /// The address at which page `page` of the file is seen.
@@ -52,8 +57,14 @@ where
 
     /// One fault at page `page` of the file.
     pub(crate) fn fault(&self, page: u64, write: bool) -> Result<Outcome> {
-        let request = Fault { va: self.va(page), page, write };
-        fault(self.protocol, &*self.file, &self.tables, request)
+        self.fault_sized(page, write).map(|(outcome, _)| outcome)
+    }
+
+    /// One fault at page `page` of the file, and the size that answered it.
+    pub(crate) fn fault_sized(&self, page: u64, write: bool) -> Result<(Outcome, PageSize)> {
+        let end = self.va + (self.pages.end - self.pages.start) * BLOCK;
+        let area = Area { start: self.va, end, private: self.private, large: self.large };
+        fault(self.protocol, &*self.file, &self.tables, Fault { va: self.va(page), page, write, area })
     }
 
     /// Loads from byte `offset` of the file, faulting where nothing is mapped.
@@ -110,7 +121,7 @@ where
     P::PageTables: Entries,
 {
     fn drop(&mut self) {
-        self.tables.unmap(self.va, self.pages.end - self.pages.start);
+        self.tables.unmap(self.va, self.pages.end - self.pages.start, true);
         self.file.mapping().detach(&self.tables, self.va, []);
     }
 }

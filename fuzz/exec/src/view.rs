@@ -1,7 +1,7 @@
 //! A file mapped into an address space of its own.
 
 use crate::machine::Machine;
-use fs::dax::{Fault, Protocol, fault, msync};
+use fs::dax::{Area, Fault, Protocol, fault, msync};
 use fs::platform::{PageTables, Platform};
 use fs::pmem::{Pmem, ram};
 use fs::sim::{Tables, ZERO_FRAME};
@@ -42,7 +42,8 @@ impl View {
             return Ok(());
         }
         let va = VA + page * PAGE_SIZE;
-        fault(Protocol::default(), &*self.file, &self.tables, Fault { va, page, write })?;
+        let area = Area { start: VA, end: VA + PAGES * PAGE_SIZE, private: false, large: false };
+        fault(Protocol::default(), &*self.file, &self.tables, Fault { va, page, write, area })?;
         self.touched.insert(page);
         let entry = self.tables.entry(va).expect("a fault that succeeds leaves an entry");
         let pmem = self.file.platform().pmem();
@@ -77,7 +78,7 @@ impl View {
 
 impl Drop for View {
     fn drop(&mut self) {
-        self.tables.unmap(VA, PAGES);
+        self.tables.unmap(VA, PAGES, true);
         self.file.mapping().detach(&self.tables, VA, []);
     }
 }

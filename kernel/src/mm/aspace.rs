@@ -160,7 +160,8 @@ impl AddressSpace {
             return Err(Refusal::NoRight(area.rights));
         }
         let va = va & !(PAGE_SIZE - 1);
-        let fault = Fault { va, page: area.page(va), write: access.is_write() };
+        let view = dax::Area { start: area.start, end: area.end, private: false, large: false };
+        let fault = Fault { va, page: area.page(va), write: access.is_write(), area: view };
         dax::fault(area.protocol, &*area.file, &self.tables, fault).map(|_| ()).map_err(Refusal::File)
     }
 
@@ -209,7 +210,7 @@ impl AddressSpace {
         let mut areas = self.areas.write();
         // Entries first: whoever frees a block meanwhile must still find the area. No fault can bring an entry back,
         // the lock is held.
-        self.tables.unmap(range.start, (range.end - range.start) / PAGE_SIZE);
+        self.tables.unmap(range.start, (range.end - range.start) / PAGE_SIZE, true);
         let mut kept = Vec::with_capacity(areas.len() + 1);
         for area in areas.drain(..) {
             if area.end <= range.start || area.start >= range.end {
@@ -270,7 +271,7 @@ impl AddressSpace {
 impl Drop for AddressSpace {
     fn drop(&mut self) {
         for area in self.areas.get_mut().drain(..) {
-            self.tables.unmap(area.start, (area.end - area.start) / PAGE_SIZE);
+            self.tables.unmap(area.start, (area.end - area.start) / PAGE_SIZE, true);
             area.file.mapping().detach(&self.tables, area.start, []);
         }
     }

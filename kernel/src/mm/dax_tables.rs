@@ -2,7 +2,7 @@
 //!
 //! Lock order: none taken here but the frames' (a leaf of the order).
 
-use fs::platform::{Mapped, NoFrames};
+use fs::platform::{Mapped, NoFrames, PageSize as Size};
 use paging::{Entry, Flags, Installed, MapError, PageSize, Partial};
 use spin::Once;
 
@@ -31,8 +31,11 @@ const READ: Flags = Flags::PRESENT.with(Flags::NO_EXECUTE);
 
 impl fs::platform::PageTables for PageTables {
     #[inline]
-    fn map(&self, va: u64, frame: u64, writable: bool) -> Result<Mapped, NoFrames> {
+    fn map(&self, va: u64, frame: u64, size: Size, writable: bool) -> Result<Mapped, NoFrames> {
         let flags = if writable { READ.with(Flags::WRITE) } else { READ };
+        if size == Size::Large {
+            return Ok(Mapped::Table);
+        }
         loop {
             match self.install(va, frame, PageSize::Small, flags).map_err(no_frames)? {
                 Installed::New => return Ok(Mapped::New),
@@ -54,14 +57,26 @@ impl fs::platform::PageTables for PageTables {
     }
 
     #[inline]
-    fn map_zero(&self, va: u64) -> Result<Mapped, NoFrames> {
+    fn map_zero(&self, va: u64, size: Size) -> Result<Mapped, NoFrames> {
+        if size == Size::Large {
+            return Ok(Mapped::Table);
+        }
         match self.install(va, zero_page(), PageSize::Small, READ).map_err(no_frames)? {
             Installed::New => Ok(Mapped::New),
             _ => Ok(Mapped::Already),
         }
     }
 
-    fn unmap(&self, va: u64, pages: u64) -> u64 {
+    fn map_copy(&self, _va: u64, _from: Option<u64>) -> Result<Mapped, NoFrames> {
+        // Areas are not private yet.
+        Err(NoFrames)
+    }
+
+    fn has_small(&self, _va: u64) -> bool {
+        true
+    }
+
+    fn unmap(&self, va: u64, pages: u64, _copies: bool) -> u64 {
         // Only 4 KiB leaves are installed, so nothing needs splitting, which alone could fail.
         self.unmap_range(va, pages * frames::FRAME, |_, _, _| {})
             .unwrap_or_else(|error| panic!("unmap: {error}"))

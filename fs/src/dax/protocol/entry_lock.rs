@@ -1,0 +1,26 @@
+//! Linux's since 4.7: the inode lock is shared for all faults; the entry for the page, or for its 2 MiB, is locked, then
+//! looked up, then allocated if need be.
+//!
+//! Faults on different pages of one file allocate side by side. What else changes the block map (write(2), truncate) still
+//! takes the inode lock exclusively, so it meets no fault.
+//!
+//! Order: `dax_sem (shared) → entry → block map`.
+
+use super::super::fault::{Attempt, Request, Served};
+use crate::error::Result;
+use crate::lab::Mutant;
+use crate::platform::Platform;
+
+#[inline]
+pub(super) fn serve<P: Platform>(request: &Request<'_, P>) -> Result<Served> {
+    let shared = request.shared();
+    // The bug that came after the fix: what was looked up before the lock is not true any more under it.
+    let early =
+        request.mutant(Mutant::LookUpBeforeLock).then(|| request.look_up(shared.held())).transpose()?;
+    let entry = request.entry();
+    let found = early.map_or_else(|| request.look_up(shared.held()), Ok)?;
+    match request.attempt_with(found, shared.held(), Some(entry.alloc_ok()))? {
+        Attempt::Served(served) => Ok(served),
+        Attempt::Retry => unreachable!("with leave to allocate, a hole is filled or an error"),
+    }
+}

@@ -1,0 +1,95 @@
+//! The fault protocols, as values: under which lock does a fault look up, and where may it allocate?
+//!
+//! Each is one function in a file of its own, over the steps of [`fault`](super::fault): take `dax_sem` shared or
+//! exclusively, lock an entry, [`attempt`](super::fault) to look up and install. A new one is one file and one line of the
+//! list here.
+//!
+//! | protocol | inode lock | entry lock | allocates under |
+//! |---|---|---|---|
+//! | `racy` | shared | none | the shared lock: loses data |
+//! | `read-first` | shared; exclusive to allocate | none | the exclusive inode lock |
+//! | `entry-lock` | shared | yes | the entry's lock |
+
+mod entry_lock;
+mod racy;
+mod read_first;
+
+use super::fault::{Request, Served};
+use crate::error::Result;
+use crate::platform::Platform;
+use core::fmt;
+use core::str::FromStr;
+
+macro_rules! protocols {
+    ($($(#[$doc:meta])* $name:ident => $text:literal, $module:ident,)*) => {
+        /// How faults on one file keep out of each other's way.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Protocol {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Protocol {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The name that is printed and parsed.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            #[inline]
+            pub(super) fn serve<P: Platform>(self, request: &Request<'_, P>) -> Result<Served> {
+                match self { $(Self::$name => $module::serve(request),)* }
+            }
+        }
+    };
+}
+
+protocols! {
+    /// What Linux did before 2016: a write fault allocates under the shared lock, beside other faults. It loses data;
+    /// for tests and the lab only.
+    Racy => "racy", racy,
+    /// Look up under the shared lock; for a write to a hole let go, lock exclusively, look again, allocate.
+    #[default]
+    ReadFirst => "read-first", read_first,
+    /// Lock the page's entry, then look up and allocate; the inode lock is shared by all faults.
+    EntryLock => "entry-lock", entry_lock,
+}
+
+impl Protocol {
+    /// Those that lose nothing.
+    pub const SOUND: [Self; 2] = [Self::ReadFirst, Self::EntryLock];
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Not the name of a [`Protocol`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownProtocol;
+
+impl FromStr for Protocol {
+    type Err = UnknownProtocol;
+
+    fn from_str(name: &str) -> core::result::Result<Self, UnknownProtocol> {
+        Self::ALL.iter().copied().find(|one| one.name() == name).ok_or(UnknownProtocol)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn every_protocol_is_found_by_the_name_it_prints() {
+        for &protocol in Protocol::ALL {
+            assert_eq!(protocol.to_string().parse(), Ok(protocol));
+        }
+        assert_eq!("".parse::<Protocol>(), Err(UnknownProtocol));
+    }
+}

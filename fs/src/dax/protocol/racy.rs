@@ -1,0 +1,17 @@
+//! What Linux did before 2016: a fault allocates under the shared lock, beside other faults on the same page. It loses
+//! data; for tests and the lab only.
+
+use super::super::fault::{Attempt, Request, Served};
+use crate::error::Result;
+use crate::platform::Platform;
+use crate::vfs::AllocOk;
+
+#[inline]
+pub(super) fn serve<P: Platform>(request: &Request<'_, P>) -> Result<Served> {
+    let shared = request.shared();
+    let ok = AllocOk::racy(shared.held());
+    match request.attempt(shared.held(), Some(ok))? {
+        Attempt::Served(served) => Ok(served),
+        Attempt::Retry => unreachable!("with leave to allocate, a hole is filled or an error"),
+    }
+}

@@ -1,0 +1,38 @@
+//! The RFC's: look up under the shared lock; for a store to a hole let go, lock exclusively, look again, allocate.
+//!
+//! A block can only appear when no other fault on the inode is between its look-up and its installing, for those hold the
+//! lock shared.
+
+use super::super::fault::{Attempt, Found, Request, Served};
+use crate::error::Result;
+use crate::lab::{Mutant, Point};
+use crate::platform::Platform;
+
+#[inline]
+pub(super) fn serve<P: Platform>(request: &Request<'_, P>) -> Result<Served> {
+    // 1. Shared: serve it if that takes no allocation.
+    let shared = request.shared();
+    if let Attempt::Served(served) = request.attempt(shared.held(), None)? {
+        return Ok(served);
+    }
+    // 2. Let go of everything before waiting for the lock exclusively: other faults must be able to finish (law 4).
+    let kept = request.mutant(Mutant::RetryHolding).then_some(shared);
+    request.report(Point::Retry, 0);
+    request.platform.stats().fault_retry.inc();
+    // 3. Exclusive: from here on no other fault is between its look-up and its installing. Look again, allocate.
+    let exclusive = request.exclusive();
+    drop(kept);
+    let found = match request.mutant(Mutant::NoSecondLookUp) {
+        false => request.look_up(exclusive.held())?,
+        true => Found::Hole,
+    };
+    match request.attempt_with(found, exclusive.held(), Some(exclusive.alloc_ok()))? {
+        Attempt::Served(served) => {
+            if !served.allocated() {
+                request.platform.stats().fault_retry_found.inc();
+            }
+            Ok(served)
+        }
+        Attempt::Retry => unreachable!("with leave to allocate, a hole is filled or an error"),
+    }
+}

@@ -1,0 +1,244 @@
+//! The laboratory: named steps at which whoever watches can look or hold a CPU, and named mistakes that can be made on
+//! purpose.
+//!
+//! Both are always compiled in and off; each place costs a load and a branch. A [`Step`] is reported when hooks are on:
+//! tracing writes it down, the race lab holds the CPU there until its script goes on. A [`Mutant`] is the smallest change
+//! that brings a historic bug back, so that each test which guards against it can be shown to fail. No mutant is on unless
+//! the lab's user turns it on.
+//!
+//! References: "R1" to "R25" are the regressions of Linux that docs/races.md tells of.
+
+use core::fmt;
+use core::str::FromStr;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident, $unknown:ident { $($(#[$item_doc:meta])* $item:ident => $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum $name {
+            $($(#[$item_doc])* $item,)*
+        }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$item,)*];
+
+            /// The name that is printed and parsed.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$item => $text,)* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.name())
+            }
+        }
+
+        /// Not a name of one.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $unknown;
+
+        impl FromStr for $name {
+            type Err = $unknown;
+
+            fn from_str(name: &str) -> Result<Self, $unknown> {
+                Self::ALL.iter().copied().find(|one| one.name() == name).ok_or($unknown)
+            }
+        }
+    };
+}
+
+named! {
+    /// A place in the code that a [`Step`] was taken at.
+    Point, UnknownPoint {
+        /// A fault begins. `arg`: 1 for a store, 2 added for a 2 MiB page, 4 for a private area.
+        FaultBegin => "fault-begin",
+        /// It waits for `dax_sem` shared.
+        SharedWait => "shared-wait",
+        /// It has it.
+        SharedLocked => "shared-locked",
+        /// It waits for the entry's lock.
+        EntryWait => "entry-wait",
+        /// It has it.
+        EntryLocked => "entry-locked",
+        /// The block was looked up. `arg`: its byte offset, or `u64::MAX` for a hole.
+        LookedUp => "looked-up",
+        /// It lets go of everything to come back with the exclusive lock.
+        Retry => "retry",
+        /// It waits for `dax_sem` exclusively.
+        ExclusiveWait => "exclusive-wait",
+        /// It has it.
+        ExclusiveLocked => "exclusive-locked",
+        /// A block was allocated, zeroed and published. `arg`: its byte offset.
+        Allocated => "allocated",
+        /// The zero page went from every address space. `arg`: how many entries.
+        ZeroUnmapped => "zero-unmapped",
+        /// The index knows what is about to be mapped.
+        Marked => "marked",
+        /// The entry is in the page table.
+        Installed => "installed",
+        /// A 2 MiB fault goes on with a 4 KiB page. `arg`: the reason, as [`Fallback`](crate::dax::Fallback) counts them.
+        Fallback => "fallback",
+        /// The fault ends. `arg`: 0 if it was served.
+        FaultEnd => "fault-end",
+        /// Write-back took the dirty mark from a page or range, in its lock.
+        Cleaned => "cleaned",
+        /// It write-protected it in every address space.
+        Protected => "protected",
+        /// It flushed it.
+        Flushed => "flushed",
+        /// A range was taken out of every address space. `arg`: how many entries.
+        Unmapped => "unmapped",
+        /// Blocks were freed. `arg`: how many.
+        Freed => "freed",
+        /// write(2) filled a hole. `arg`: its byte offset.
+        WriteAllocated => "write-allocated",
+        /// A shootdown begins. `arg`: the CPUs asked.
+        ShootdownBegin => "shootdown-begin",
+        /// Every CPU asked has answered.
+        ShootdownEnd => "shootdown-end",
+        /// This CPU answers another's shootdown. `arg`: the CPU that asked.
+        ShootdownAnswer => "shootdown-answer",
+    }
+}
+
+named! {
+    /// A mistake that can be made on purpose.
+    Mutant, UnknownMutant {
+        /// A fault that holds the entry's lock uses what was looked up before it had it (R7).
+        LookUpBeforeLock => "look-up-before-lock",
+        /// The exclusive retry allocates without looking again (R1): the loser's zeroed block replaces the winner's.
+        NoSecondLookUp => "no-second-look-up",
+        /// A block is zeroed again by a fault that finds it there (R3).
+        ZeroTwice => "zero-twice",
+        /// A read fault allocates (R5).
+        ReadAllocates => "read-allocates",
+        /// A fault's allocation leaves the zero page in other address spaces.
+        KeepZeroPage => "keep-zero-page",
+        /// write(2) leaves the zero page in address spaces (R8).
+        WriteKeepsZeroPage => "write-keeps-zero-page",
+        /// Truncation and hole punching leave entries in page tables (R13).
+        KeepMapping => "keep-mapping",
+        /// Unmapping forgets dirty pages that stay in the file (R9).
+        ForgetDirty => "forget-dirty",
+        /// Write-back does not write-protect 2 MiB entries (R10).
+        KeepLargeWritable => "keep-large-writable",
+        /// Write-back flushes before it write-protects: a store between the two is lost to it.
+        FlushBeforeProtect => "flush-before-protect",
+        /// A write fault does not mark its page dirty.
+        NoDirtyMark => "no-dirty-mark",
+        /// The entry is installed before the page is marked dirty.
+        MarkAfterInstall => "mark-after-install",
+        /// The size is looked at before the lock is taken.
+        SizeBeforeLock => "size-before-lock",
+        /// A 2 MiB fault looks at the first 64 small entries only before it takes a range (R16).
+        LargeOverSmall => "large-over-small",
+        /// A 2 MiB fault does not keep 4 KiB faults out of its range (R17).
+        LargeIgnoresSmallLocks => "large-ignores-small-locks",
+        /// An entry's waiters are woken on the wrong key (R14, R15).
+        WakeWrongKey => "wake-wrong-key",
+        /// A fault waits for the exclusive lock while it holds the shared one.
+        RetryHolding => "retry-holding",
+        /// Translations are taken out of page tables, but not out of TLBs.
+        NoShootdown => "no-shootdown",
+        /// A TLB is shot down before the entry goes.
+        ShootdownFirst => "shootdown-first",
+        /// Truncation does not wait for pinned pages (R20).
+        IgnorePins => "ignore-pins",
+        /// A private write on a read-only mount is refused (R22).
+        PrivateNeedsWritable => "private-needs-writable",
+        /// A private write copies without the lock that keeps its source (R4's copy fault).
+        CopyUnlocked => "copy-unlocked",
+        /// Write-back does not advance past a clean page (R25).
+        WriteBackStuck => "write-back-stuck",
+        /// A block is published before its zeros are there.
+        PublishBeforeZero => "publish-before-zero",
+        /// A write fault does not wait for a frozen file system.
+        IgnoreFreeze => "ignore-freeze",
+    }
+}
+
+/// A step that was taken somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Where.
+    pub point: Point,
+    /// The file's inode number.
+    pub ino: u64,
+    /// The page of the file.
+    pub page: u64,
+    /// What else there is to say, as `point` says.
+    pub arg: u64,
+}
+
+/// What is on: nothing, unless the lab's user asks for it.
+#[derive(Debug, Default)]
+pub struct Lab {
+    hooks: AtomicBool,
+    mutants: AtomicU64,
+}
+
+impl Lab {
+    /// Everything off.
+    pub const fn new() -> Self {
+        Self { hooks: AtomicBool::new(false), mutants: AtomicU64::new(0) }
+    }
+
+    /// Whether steps are reported.
+    #[inline]
+    pub fn hooks(&self) -> bool {
+        self.hooks.load(Relaxed)
+    }
+
+    /// From now on steps are reported, or not.
+    pub fn set_hooks(&self, on: bool) {
+        self.hooks.store(on, Relaxed);
+    }
+
+    /// Whether a mistake is to be made.
+    #[inline]
+    pub fn has(&self, mutant: Mutant) -> bool {
+        self.mutants.load(Relaxed) & 1 << mutant as u8 != 0
+    }
+
+    /// Makes a mistake from now on.
+    pub fn add(&self, mutant: Mutant) {
+        self.mutants.fetch_or(1 << mutant as u8, Relaxed);
+    }
+
+    /// No mistakes any more.
+    pub fn heal(&self) {
+        self.mutants.store(0, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn every_point_and_mutant_is_found_by_the_name_it_prints() {
+        for &point in Point::ALL {
+            assert_eq!(point.to_string().parse(), Ok(point));
+        }
+        for &mutant in Mutant::ALL {
+            assert_eq!(mutant.to_string().parse(), Ok(mutant));
+        }
+        assert_eq!("".parse::<Mutant>(), Err(UnknownMutant));
+        assert!(Mutant::ALL.len() <= 64, "the bits of a word");
+    }
+
+    #[test]
+    fn a_mutant_is_on_alone_and_healing_ends_it() {
+        let lab = Lab::new();
+        lab.add(Mutant::NoDirtyMark);
+        let on = Mutant::ALL.iter().filter(|&&mutant| lab.has(mutant)).count();
+        assert!(on == 1 && lab.has(Mutant::NoDirtyMark));
+        lab.heal();
+        assert!(!lab.has(Mutant::NoDirtyMark));
+    }
+}

@@ -1,0 +1,48 @@
+//! Freezing a file system: changes wait, reads go on.
+//!
+//! Whoever changes something holds [`Thawed`] from before its first lock to after its last store. [`Freeze::freeze`] waits
+//! for those that are on their way and keeps the others waiting until the thaw.
+//!
+//! # Locking
+//! `address space → freeze → inode lock → …`: taken before any inode's lock.
+
+use crate::platform::{Platform, RwLock};
+use alloc::sync::Arc;
+use lock_api::{ArcRwLockWriteGuard, RwLockReadGuard};
+
+/// Whether a file system is frozen.
+pub struct Freeze<P: Platform>(Arc<RwLock<P, ()>>);
+
+/// Proof that the file system is not frozen, and will not be as long as this lives.
+#[must_use]
+pub struct Thawed<'a, P: Platform>(#[allow(dead_code)] Option<RwLockReadGuard<'a, P::RwLock, ()>>);
+
+/// A file system is frozen until this is dropped.
+#[must_use]
+pub struct Frozen<P: Platform>(#[allow(dead_code)] ArcRwLockWriteGuard<P::RwLock, ()>);
+
+impl<P: Platform> Default for Freeze<P> {
+    fn default() -> Self {
+        Self(Arc::new(RwLock::<P, ()>::new(())))
+    }
+}
+
+impl<P: Platform> Freeze<P> {
+    /// Waits until it is not frozen.
+    #[inline]
+    pub fn start_change(&self) -> Thawed<'_, P> {
+        Thawed(Some(self.0.read()))
+    }
+
+    /// Waits for all changes that are on their way; new ones wait.
+    pub fn freeze(&self) -> Frozen<P> {
+        Frozen(RwLock::<P, ()>::write_arc(&self.0))
+    }
+}
+
+impl<P: Platform> Thawed<'_, P> {
+    /// Of what is never frozen.
+    pub const fn always() -> Self {
+        Self(None)
+    }
+}
