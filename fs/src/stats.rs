@@ -52,6 +52,11 @@ macro_rules! stats {
                 $(f($name, self.$field.get());)*
             }
 
+            /// Adds every count of `other`: one CPU's to the sum of all.
+            pub fn add(&self, other: &Self) {
+                $(self.$field.add(other.$field.get());)*
+            }
+
             /// Clears every counter. Counts made meanwhile by other CPUs may be lost.
             pub fn reset(&self) {
                 $(self.$field.0.store(0, Relaxed);)*
@@ -155,6 +160,8 @@ stats! {
     pmem_bytes_nt => "pmem.bytes-nontemporal",
     /// Shootdowns: times that translations were made to be forgotten, whether of one page or of all.
     tlb_invalidations => "tlb.invalidations",
+    /// Interrupts sent to other CPUs for shootdowns.
+    tlb_ipis => "tlb.ipis",
     /// Times that memory was short and caches were asked to give some back.
     heap_shrinks => "heap.shrinks",
 }

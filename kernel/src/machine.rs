@@ -4,12 +4,28 @@ use fs::platform::{Platform, Timestamp};
 use fs::stats::Stats;
 use spin::relax::RelaxStrategy;
 
+use crate::arch::percpu;
 use crate::mm::paging::PageTables;
 use crate::pmem::Region;
-use crate::sync::Answering;
+use crate::sync::{Answering, RawMutex, RawRwLock};
 
-/// Every counter of the kernel.
-pub(crate) static STATS: Stats = Stats::new();
+/// The counters of the CPU that runs: what is counted here, [`total`] shows.
+#[inline]
+pub(crate) fn stats() -> &'static Stats {
+    percpu::stats()
+}
+
+/// What all CPUs counted.
+pub(crate) fn total() -> Stats {
+    let total = Stats::new();
+    percpu::all().for_each(|cpu| total.add(cpu.stats()));
+    total
+}
+
+/// Clears every counter.
+pub(crate) fn reset_stats() {
+    percpu::all().for_each(|cpu| cpu.stats().reset());
+}
 
 /// A handle to a file on a mounted region.
 pub(crate) type File = fs::vfs::InodeRef<Machine>;
@@ -29,10 +45,8 @@ impl Machine {
 
 impl Platform for Machine {
     type Pmem = Region;
-    // One CPU runs and tasks do not preempt each other: spinning locks do until there are sleeping ones. Who waits
-    // answers shootdowns (law 7).
-    type Mutex = spin::mutex::SpinMutex<(), Answering>;
-    type RwLock = spin::rwlock::RwLock<(), Answering>;
+    type Mutex = RawMutex;
+    type RwLock = RawRwLock;
     type PageTables = PageTables;
 
     fn pmem(&self) -> &Region {
@@ -47,7 +61,8 @@ impl Platform for Machine {
         Answering::relax();
     }
 
+    #[inline]
     fn stats(&self) -> &Stats {
-        &STATS
+        stats()
     }
 }

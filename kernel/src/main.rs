@@ -41,15 +41,12 @@ use core::arch::asm;
 use bootloader_api::config::Mapping;
 use bootloader_api::{BootInfo, BootloaderConfig, entry_point};
 
-use arch::gdt::{self, InterruptStack};
-use arch::{cpu, idt, pic, time};
+use arch::{cpu, idt, percpu, pic, smp, time};
 use mm::stack::KernelStack;
 use mm::{frames, layout};
 
 /// Pages of the stack that `main` and the shell run on.
 const MAIN_STACK_PAGES: u64 = 48;
-/// Pages of an interrupt stack.
-const INTERRUPT_STACK_PAGES: u64 = 8;
 
 static CONFIG: BootloaderConfig = {
     let mut config = BootloaderConfig::new_default();
@@ -66,8 +63,8 @@ fn start(boot: &'static mut BootInfo) -> ! {
     // 1. A console, so that everything after can complain, and traps.
     console::init();
     klog::init();
-    gdt::init();
-    idt::init();
+    percpu::init_boot();
+    idt::load();
     // 2. The CPU's control bits, the clock.
     cpu::init();
     let (hz, measured) = time::init();
@@ -107,14 +104,8 @@ fn start(boot: &'static mut BootInfo) -> ! {
 extern "C" fn main() -> ! {
     // 4. The boot loader's memory, and interrupt stacks with guard pages.
     let gained = mm::boot::reclaim();
-    for which in [InterruptStack::DoubleFault, InterruptStack::Nmi, InterruptStack::MachineCheck] {
-        match KernelStack::new(INTERRUPT_STACK_PAGES) {
-            Ok(stack) => {
-                gdt::set_interrupt_stack(which, stack.top());
-                core::mem::forget(stack);
-            }
-            Err(error) => klog!(Warn, "no stack for {which:?}: {error}"),
-        }
+    if let Err(error) = percpu::this().allocate_interrupt_stacks() {
+        klog!(Warn, "no interrupt stacks: {error}");
     }
     let counts = frames::counts();
     klog!(
@@ -127,16 +118,13 @@ extern "C" fn main() -> ! {
     // 5. Interrupts: the console's input.
     pic::init();
     x86_64::instructions::interrupts::enable();
-    // 6. What ACPI tells: CPUs, persistent memory.
-    match acpi::cpu_apic_ids() {
-        Ok(ids) => klog!(Info, "cpus: {} enabled, 1 running", ids.len()),
-        Err(error) => klog!(Warn, "cpus: {error}"),
-    }
+    // 6. What ACPI tells: persistent memory, CPUs.
     let found = pmem::init();
     for problem in &found.problems {
         klog!(Warn, "pmem: {problem}");
     }
     klog!(Info, "pmem: {} region(s), write-back by {}", found.regions.len(), pmem::flush::method());
+    smp::start();
     // 7. The first task: an address space, and the zero page that all share.
     if !mm::dax_tables::init() || mm::aspace::init().is_err() {
         panic!("no memory for the first address space");

@@ -53,6 +53,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         }
         exit(Outcome::Panic);
     }
+    crate::arch::smp::stop_others();
     let _ = write!(console, "\nKERNEL PANIC: {}{}\n", OneLine(info), At(info));
     if let Some(mut err) = Emergency::err() {
         let _ = writeln!(err, "panic: {}{}", OneLine(info), At(info));

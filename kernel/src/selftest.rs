@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::arch::user_access::{self, FaultAt};
-use crate::machine::STATS;
+use crate::machine::total;
 use crate::mm::fault::Refusal;
 use crate::mm::layout::{TASK_END, TASK_START, direct};
 use crate::mm::paging::{self, Flags, PageSize, PageTables, Partial};
@@ -104,17 +104,17 @@ fn check_pressure() -> Result<(), String> {
     };
     // Out of room for pieces before out of memory would be a failure, too.
     let mut ballast = Vec::with_capacity(4 * LEFT as usize / PIECE + heap_pieces(PIECE));
-    let start = STATS.heap_shrinks.get();
+    let start = total().heap_shrinks.get();
     while ballast.len() < ballast.capacity()
         && let Some(bytes) = piece()
     {
         ballast.push(bytes);
     }
-    let refused = STATS.heap_shrinks.get();
+    let refused = total().heap_shrinks.get();
     let kept = ballast.len();
     *BALLAST.lock() = ballast;
     let served = piece();
-    let given = STATS.heap_shrinks.get();
+    let given = total().heap_shrinks.get();
     // The machine has its memory back before anything is said.
     let left = BALLAST.lock().len();
     large.into_iter().for_each(frames::free_large);

@@ -1,4 +1,4 @@
-//! The interrupt descriptor table: every exception and the sixteen legacy interrupts.
+//! The interrupt descriptor table: every exception, the sixteen legacy interrupts, and those of the local APIC.
 //!
 //! Entries are interrupt gates (interrupts off on entry). The handlers are the assembly stubs of
 //! [`super::trap`].
@@ -12,8 +12,8 @@ use super::trap;
 
 static TABLE: Once<InterruptDescriptorTable> = Once::new();
 
-/// Fills the table and loads it.
-pub(crate) fn init() {
+/// Loads the table, which all CPUs share; the first call fills it.
+pub(crate) fn load() {
     let table = TABLE.call_once(|| {
         let mut idt = InterruptDescriptorTable::new();
         let stub = |vector: usize| VirtAddr::new(trap::stub(vector));
@@ -40,7 +40,7 @@ pub(crate) fn init() {
             idt.simd_floating_point.set_handler_addr(stub(19));
             idt.virtualization.set_handler_addr(stub(20));
             idt.cp_protection_exception.set_handler_addr(stub(21));
-            for vector in 32..48 {
+            for vector in 32..trap::STUBS {
                 idt[vector].set_handler_addr(stub(usize::from(vector)));
             }
         }

@@ -17,7 +17,7 @@ use core::fmt;
 use x86_64::instructions::interrupts;
 use x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4};
 
-use super::user_access;
+use super::{apic, smp, tlb, user_access};
 use crate::mm::fault::{self, Access, Resolution};
 
 /// All registers at the moment of a trap, in the order in which the entry code pushes them.
@@ -72,6 +72,12 @@ pub(crate) struct FaultFrame {
     pub(crate) ss: u64,
 }
 
+/// Vectors that have entry code.
+pub(super) const STUBS: u8 = 64;
+const TIMER: u64 = apic::TIMER as u64;
+const RESCHEDULE: u64 = apic::RESCHEDULE as u64;
+const SHOOTDOWN: u64 = apic::SHOOTDOWN as u64;
+const SPURIOUS: u64 = apic::SPURIOUS as u64;
 const INTERRUPT_FLAG: u64 = 1 << 9;
 
 global_asm!(
@@ -93,7 +99,7 @@ global_asm!(
     trap_stubs:
     .altmacro
     .set i, 0
-    .rept 48
+    .rept {stubs}
         trap_stub %i
         .set i, i + 1
     .endr
@@ -183,6 +189,7 @@ global_asm!(
         push 14
         jmp trap_full
     "#,
+    stubs = const STUBS,
     trap = sym trap,
     page_fault = sym page_fault,
 );
@@ -192,7 +199,7 @@ unsafe extern "C" {
     fn trap_page_fault();
 }
 
-/// Address of the entry code for a vector below 48.
+/// Address of the entry code for a vector below [`STUBS`].
 pub(super) fn stub(vector: usize) -> u64 {
     // Each stub is aligned to 16 bytes and shorter than that.
     trap_stubs as *const () as u64 + 16 * vector as u64
@@ -224,6 +231,14 @@ extern "C" fn trap(frame: &mut TrapFrame) {
             crate::console::on_interrupt();
             super::pic::end_of_interrupt(4);
         }
+        2 => smp::on_nmi(frame),
+        SHOOTDOWN => {
+            tlb::answer();
+            apic::end_of_interrupt();
+        }
+        // What woke an idle CPU makes it look round.
+        TIMER | RESCHEDULE => apic::end_of_interrupt(),
+        SPURIOUS => {}
         vector @ 32..48 => super::pic::unexpected(vector as u8 - 32),
         8 if in_guard_page(Cr2::read_raw()) => crate::panic::exception("kernel stack overflow", frame),
         vector => crate::panic::exception(name(vector), frame),

@@ -26,8 +26,9 @@ use spin::Once;
 use super::fault::{Access, Refusal};
 use super::layout::TASK_END;
 use super::paging::PageTables;
-use crate::machine::{File, STATS};
-use crate::sync::Answering;
+use crate::arch::percpu;
+use crate::machine::{File, stats};
+use crate::sync::RwLock;
 
 /// Areas are placed from here on.
 const MMAP: u64 = 1 << 40;
@@ -88,7 +89,7 @@ impl Area {
 /// A task's view of memory.
 pub(crate) struct AddressSpace {
     tables: Arc<PageTables>,
-    areas: spin::rwlock::RwLock<Vec<Area>, Answering>,
+    areas: RwLock<Vec<Area>>,
 }
 
 /// One area, as `maps` and `io mmap` list it.
@@ -112,6 +113,7 @@ pub(crate) fn init() -> Result<()> {
     let space = Arc::new(AddressSpace::new()?);
     let space = CURRENT.call_once(|| space);
     space.tables.activate();
+    percpu::set_space(Arc::as_ptr(space));
     Ok(())
 }
 
@@ -124,8 +126,10 @@ pub(crate) fn current() -> &'static Arc<AddressSpace> {
 }
 
 /// As [`current`], where a fault may come before there is one.
-pub(super) fn try_current() -> Option<&'static Arc<AddressSpace>> {
-    CURRENT.get()
+#[inline]
+pub(super) fn try_current() -> Option<&'static AddressSpace> {
+    // SAFETY: what the task that runs was given, which keeps it.
+    unsafe { percpu::space().as_ref() }
 }
 
 impl AddressSpace {
@@ -135,7 +139,7 @@ impl AddressSpace {
     /// [`Errno::NoMemory`].
     pub(crate) fn new() -> Result<Self> {
         let tables = PageTables::new_user().map_err(|_| Errno::NoMemory)?;
-        Ok(Self { tables: Arc::new(tables), areas: spin::rwlock::RwLock::new(Vec::new()) })
+        Ok(Self { tables: Arc::new(tables), areas: RwLock::new(Vec::new()) })
     }
 
     /// Its page tables, to look at.
@@ -151,12 +155,12 @@ impl AddressSpace {
     pub(crate) fn fault(&self, va: u64, access: Access) -> core::result::Result<(), Refusal> {
         let areas = self.areas.read();
         let Some(area) = find(&areas, va) else {
-            STATS.fault_no_area.inc();
+            stats().fault_no_area.inc();
             return Err(Refusal::NoArea);
         };
         let allowed = if access.is_write() { area.rights.write } else { area.rights.read };
         if !allowed {
-            STATS.fault_no_right.inc();
+            stats().fault_no_right.inc();
             return Err(Refusal::NoRight(area.rights));
         }
         let va = va & !(PAGE_SIZE - 1);

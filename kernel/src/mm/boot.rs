@@ -128,6 +128,15 @@ pub(crate) fn covers(start: u64, bytes: u64) -> bool {
     MAP.get().is_some_and(|map| map.covers(start, bytes))
 }
 
+/// Whether all of this range is RAM by firmware's memory map.
+pub(crate) fn is_ram(start: u64, bytes: u64) -> bool {
+    let mut all = false;
+    if let Some(map) = MAP.get() {
+        map.each_ram(&mut |from, to| all |= from <= start && start + bytes <= to);
+    }
+    all
+}
+
 /// Whether any of this range is RAM by firmware's memory map.
 pub(crate) fn overlaps_ram(start: u64, bytes: u64) -> bool {
     let end = start.saturating_add(bytes);

@@ -3,12 +3,11 @@
 //! Lock order: none taken here but the frames' (a leaf of the order).
 
 use fs::platform::{Mapped, NoFrames, PageSize as Size};
-use paging::{Entry, Flags, Installed, MapError, PageSize, Partial};
+use paging::{Entry, Flags, Installed, Machine as _, MapError, PageSize, Partial};
 use spin::Once;
 
 use super::frames;
 use super::paging::PageTables;
-use crate::arch::tlb;
 
 /// The page of zeros that stands in for every hole; nobody writes to it.
 static ZERO_PAGE: Once<u64> = Once::new();
@@ -46,7 +45,7 @@ impl fs::platform::PageTables for PageTables {
                     let new = Entry::new(frame, flags);
                     if self.replace(va, PageSize::Small, old, new).is_ok() {
                         if old.is_present() {
-                            tlb::shootdown(va, 1);
+                            self.machine().invalidate(va, 1);
                         }
                         return Ok(Mapped::Replaced);
                     }

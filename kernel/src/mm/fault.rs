@@ -8,8 +8,8 @@ use core::fmt;
 
 use super::aspace::{self, Rights};
 use super::layout::{TASK_END, TASK_START};
-use crate::machine::STATS;
-use crate::sync::IrqLock;
+use crate::arch::percpu;
+use crate::machine::stats;
 
 /// A page fault's error code (Intel SDM volume 3A, "Page-Fault Exceptions").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +62,6 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The last refusal, on its way from [`handle`] to the access that it ends. One CPU runs so far.
-static REFUSAL: IrqLock<Option<Refusal>> = IrqLock::new(None);
-
 /// Answers a fault at `address`.
 #[inline]
 pub(crate) fn handle(address: u64, access: Access) -> Resolution {
@@ -77,15 +74,15 @@ pub(crate) fn handle(address: u64, access: Access) -> Resolution {
             }
         }
         _ => {
-            STATS.fault_no_area.inc();
+            stats().fault_no_area.inc();
             Refusal::NoArea
         }
     };
-    *REFUSAL.lock() = Some(refusal);
+    *percpu::this().refusal.lock() = Some(refusal);
     Resolution::Refused
 }
 
 /// The reason of the fault that was just refused.
 pub(crate) fn take_refusal() -> Refusal {
-    REFUSAL.lock().take().unwrap_or(Refusal::NoArea)
+    percpu::this().refusal.lock().take().unwrap_or(Refusal::NoArea)
 }

@@ -3,8 +3,8 @@
 //! One byte for each frame says what it is, and eight more link free blocks to lists. Free memory itself is
 //! not touched: under an emulator, the first touch of each 2 MiB costs the host milliseconds. Allocating and
 //! freeing take a number of steps bounded by the ten orders. Only RAM that the boot loader calls usable is
-//! managed, and what it used itself once [`reclaim`] is called; never frame 0, nor [`TRAMPOLINE`], where
-//! other CPUs will start.
+//! managed, and what it used itself once [`reclaim`] is called; never frame 0, nor those at [`TRAMPOLINE`], where
+//! other CPUs start.
 //!
 //! # Locking
 //! One [`IrqLock`] around everything; it is a leaf.
@@ -22,8 +22,10 @@ use crate::sync::IrqLock;
 
 /// Bytes in a frame.
 pub(crate) const FRAME: u64 = 4096;
-/// Where application processors will start: a page below 1 MiB that nobody else gets.
+/// Where application processors start: pages below 1 MiB that nobody else gets.
 pub(crate) const TRAMPOLINE: u64 = 0x8000;
+/// Code and data in one page, tables in three.
+pub(crate) const TRAMPOLINE_BYTES: u64 = 4 * FRAME;
 /// Order of a 2 MiB block.
 const LARGE: u8 = 9;
 const ORDERS: usize = LARGE as usize + 1;
@@ -152,7 +154,8 @@ impl Buddy {
         let end = end.min(self.states.len() as u64);
         let mut frame = start.max(1);
         while frame < end {
-            let ours = |frame: u64| self.states[frame as usize] == RESERVED && frame != TRAMPOLINE / FRAME;
+            let kept = TRAMPOLINE / FRAME..(TRAMPOLINE + TRAMPOLINE_BYTES) / FRAME;
+            let ours = |frame: u64| self.states[frame as usize] == RESERVED && !kept.contains(&frame);
             let aligned = (frame.trailing_zeros() as u8).min(LARGE);
             let limit = end.min(frame + (1 << aligned));
             let run = (frame..limit).take_while(|frame| ours(*frame)).count() as u64;

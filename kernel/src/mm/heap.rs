@@ -17,7 +17,7 @@ use spin::Once;
 use super::frames::{self, FRAME};
 use super::layout::{HEAP, HEAP_BYTES};
 use super::paging::{self, Flags, PageSize};
-use crate::machine::STATS;
+use crate::machine::stats;
 use crate::sync::IrqLock;
 
 /// The heap grows by at least this much.
@@ -62,7 +62,7 @@ fn shrink() -> bool {
     if SHRINKING.swap(true, Ordering::Acquire) {
         return false;
     }
-    STATS.heap_shrinks.inc();
+    stats().heap_shrinks.inc();
     let freed =
         SHRINKS.iter().filter_map(Once::get).fold(0_usize, |sum, shrink| sum.saturating_add(shrink()));
     SHRINKING.store(false, Ordering::Release);

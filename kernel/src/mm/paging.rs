@@ -11,23 +11,33 @@ use x86_64::structures::paging::PhysFrame;
 
 use super::frames;
 use super::layout::{self, direct};
-use crate::arch::{cpu, tlb};
-use crate::sync::IrqLock;
+use crate::arch::{cpu, percpu, tlb};
+use crate::sync::InterruptsOff;
 
 /// The machine the page tables are on, and for whom they are.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) enum Hardware {
     /// The kernel's.
     Kernel,
-    /// A task's, which may not take the last frames.
-    Task,
+    /// A task's, which may not take the last frames; and which CPUs may know translations of it.
+    Task(tlb::Holders),
+}
+
+impl Hardware {
+    /// Which CPUs may know translations: all, if this is not a task's.
+    fn holders(&self) -> Option<&tlb::Holders> {
+        match self {
+            Self::Kernel => None,
+            Self::Task(holders) => Some(holders),
+        }
+    }
 }
 
 impl Machine for Hardware {
     fn allocate_table(&self) -> Option<u64> {
         match self {
             Self::Kernel => frames::allocate_zeroed(),
-            Self::Task => frames::allocate_zeroed_for_task(),
+            Self::Task(_) => frames::allocate_zeroed_for_task(),
         }
     }
 
@@ -43,7 +53,7 @@ impl Machine for Hardware {
     }
 
     fn invalidate(&self, start: u64, pages: u64) {
-        tlb::shootdown(start, pages);
+        tlb::shootdown(self.holders(), start, pages);
     }
 }
 
@@ -85,24 +95,35 @@ unsafe fn load_root(root: u64) {
     unsafe { Cr3::write(frame, Cr3Flags::empty()) };
 }
 
-/// The tables CR3 holds, if they are not the kernel's. One CPU runs so far.
-static ACTIVE: IrqLock<Option<Arc<PageTables>>> = IrqLock::new(None);
-
 /// The current address space's tables.
 pub(crate) fn active() -> Option<Arc<PageTables>> {
-    ACTIVE.lock().clone()
+    let _here = InterruptsOff::new();
+    percpu::this().active.lock().clone()
 }
 
-/// Makes these tables the current ones and keeps them alive as long as they are that; `None` for the kernel's
-/// own, without a lower half.
+/// Makes these tables the current ones of this CPU and keeps them alive as long as they are that; `None` for the
+/// kernel's own, without a lower half.
 pub(crate) fn activate(tables: Option<Arc<PageTables>>) {
-    let root = tables.as_ref().map_or(kernel().root(), |tables| tables.root());
     let before = {
-        let mut active = ACTIVE.lock();
+        let _here = InterruptsOff::new();
+        let cpu = percpu::this();
+        let mut active = cpu.active.lock();
+        let root = tables.as_ref().map_or(kernel().root(), |tables| tables.root());
+        // Before the first translation is looked up: who takes one away from here on tells this CPU.
+        if let Some(holders) = tables.as_ref().and_then(|tables| tables.machine().holders()) {
+            holders.enter(cpu);
+        }
         // SAFETY: every tree's upper half, where code, data and stacks are, is the kernel's. A task's tree
-        // lives until the next switch, since `ACTIVE` holds it from here on.
+        // lives until the next switch, since `active` holds it from here on.
         unsafe { load_root(root) };
-        core::mem::replace(&mut *active, tables)
+        let before = core::mem::replace(&mut *active, tables);
+        let same = active.as_ref().map(Arc::as_ptr) == before.as_ref().map(Arc::as_ptr);
+        if let Some(holders) = before.as_ref().and_then(|tables| tables.machine().holders())
+            && !same
+        {
+            holders.leave(cpu);
+        }
+        before
     };
     // May be the last reference: dropped outside the lock.
     drop(before);
@@ -179,7 +200,7 @@ impl PageTables {
     /// # Errors
     /// [`MapError::NoFrames`].
     pub(crate) fn new_user() -> Result<Self, MapError> {
-        let tables = Tables::new(Half::Lower, Hardware::Task)?;
+        let tables = Tables::new(Half::Lower, Hardware::Task(tlb::Holders::new()))?;
         tables.share_upper_half(kernel());
         Ok(Self { tables })
     }
@@ -199,7 +220,7 @@ impl core::ops::Deref for PageTables {
 
 impl Drop for PageTables {
     fn drop(&mut self) {
-        // Not in CR3: `ACTIVE` would hold a reference.
+        // In no CR3: that CPU's `active` would hold a reference.
         self.tables.clear();
         frames::free(self.tables.root());
     }

@@ -21,7 +21,6 @@ use nfit::{Nfit, PfnError, PfnInfo, StateFlags};
 use spin::Once;
 
 use crate::klog;
-use crate::machine::STATS;
 use crate::mm::boot;
 use crate::mm::paging::{self, Flags};
 pub(crate) use region::Region;
@@ -174,7 +173,7 @@ fn read(bytes: &[u8]) -> Result<Contents, String> {
                 // SAFETY: the NFIT says that the range is persistent memory, no two regions and nothing else in the
                 // table overlap it, and it is mapped for good; RAM that the kernel manages is not in it, as checked
                 // above.
-                regions.push(unsafe { Region::new(found.base, found.length, at, writable, &STATS) });
+                regions.push(unsafe { Region::new(found.base, found.length, at, writable) });
             }
             Err(error) => problems.push(alloc::format!("region {index}: not used: {error}")),
         }

@@ -8,6 +8,7 @@ use fs::pmem::Pmem;
 use fs::stats::Stats;
 
 use super::flush;
+use crate::machine::stats;
 
 /// A mapped region.
 pub(crate) struct Region {
@@ -15,7 +16,6 @@ pub(crate) struct Region {
     len: u64,
     at: u64,
     armed: bool,
-    stats: &'static Stats,
 }
 
 impl Region {
@@ -24,14 +24,8 @@ impl Region {
     /// # Safety
     /// The range is persistent memory that no other object of this kernel lies in; it is mapped at `at` for
     /// good, writable if `armed`, and `at` is a multiple of 4096.
-    pub(super) const unsafe fn new(
-        physical: u64,
-        len: u64,
-        at: u64,
-        armed: bool,
-        stats: &'static Stats,
-    ) -> Self {
-        Self { physical, len, at, armed, stats }
+    pub(super) const unsafe fn new(physical: u64, len: u64, at: u64, armed: bool) -> Self {
+        Self { physical, len, at, armed }
     }
 
     /// `len` bytes of it from `offset` on, as a region; both are multiples of 4096.
@@ -39,7 +33,7 @@ impl Region {
     pub(super) fn part(&self, offset: u64, len: u64) -> Self {
         let at = self.address(offset, len);
         assert!(offset.is_multiple_of(4096) && len.is_multiple_of(4096), "parts are of whole pages");
-        Self { physical: self.physical + offset, len, at, armed: self.armed, stats: self.stats }
+        Self { physical: self.physical + offset, len, at, armed: self.armed }
     }
 
     /// Physical address of the first byte.
@@ -164,16 +158,16 @@ impl Pmem for Region {
         let to = self.target(offset, from.len() as u64);
         // SAFETY: as in `write`.
         let lines = unsafe { flush::copy_past_cache(to, from.as_ptr() as u64, from.len() as u64) };
-        self.stats.pmem_bytes_nt.add(from.len() as u64);
-        self.stats.pmem_lines_flushed.add(lines);
+        stats().pmem_bytes_nt.add(from.len() as u64);
+        stats().pmem_lines_flushed.add(lines);
     }
 
     fn zero_nt(&self, offset: u64, len: u64) {
         let to = self.target(offset, len);
         // SAFETY: `target` checked the range and the right to write.
         let lines = unsafe { flush::zero_past_cache(to, len) };
-        self.stats.pmem_bytes_zeroed.add(len);
-        self.stats.pmem_lines_flushed.add(lines);
+        stats().pmem_bytes_zeroed.add(len);
+        stats().pmem_lines_flushed.add(lines);
     }
 
     #[inline]
@@ -181,16 +175,17 @@ impl Pmem for Region {
         let at = self.address(offset, len);
         // SAFETY: `address` checked the range; its lines are mapped, since it begins and ends in whole pages.
         let lines = unsafe { flush::write_back(at, len) };
-        self.stats.pmem_lines_flushed.add(lines);
+        stats().pmem_lines_flushed.add(lines);
     }
 
     #[inline]
     fn fence(&self) {
         flush::fence();
-        self.stats.pmem_fences.inc();
+        stats().pmem_fences.inc();
     }
 
+    #[inline]
     fn stats(&self) -> &Stats {
-        self.stats
+        stats()
     }
 }

@@ -10,7 +10,7 @@ use fs::pmem::Pmem;
 use super::super::Shell;
 use super::super::command::{Command, Done, Failure, On, complaint};
 use crate::arch::{cpu, time};
-use crate::machine::STATS;
+use crate::machine::{reset_stats, total};
 use crate::{crash, klog, pmem};
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -141,14 +141,14 @@ fn access(region: &pmem::Region) -> &'static str {
 fn stats(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let prefix = match opts.operands() {
         ["reset"] => {
-            STATS.reset();
+            reset_stats();
             return Ok(());
         }
         [prefix] => *prefix,
         _ => "",
     };
     let (mut any, mut outcome) = (false, Ok(()));
-    STATS.each(|name, value| {
+    total().each(|name, value| {
         if name.starts_with(prefix) && outcome.is_ok() {
             any = true;
             outcome = writeln!(sh.out, "{name} {value}");

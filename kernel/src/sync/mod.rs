@@ -1,20 +1,40 @@
-//! Locks for data that interrupt handlers or other CPUs may want.
+//! Locks.
+//!
+//! | lock | waiting | for |
+//! |---|---|---|
+//! | [`IrqLock`] | spins, interrupts off | data that interrupt handlers or other CPUs may want, shortly |
+//! | [`RawMutex`] | spins a little, then sleeps | the file system's |
+//! | [`RawRwLock`] | the same; fair, readers on different CPUs share no cache line | `dax_sem`, areas |
 //!
 //! [`IrqLock`] is a spin lock that keeps interrupts off while it is held, so that a handler on the same CPU
 //! can't spin on a lock its own CPU holds. Sections under it are short and never fault. Waiting runs
-//! [`Answering::relax`], the one place where a waiting CPU will answer shootdowns (DESIGN.md, law 7).
+//! [`Answering::relax`], the one place where a waiting CPU answers shootdowns (DESIGN.md, law 7).
+
+mod mutex;
+mod rwlock;
+pub(crate) mod wait;
 
 use core::ops::{Deref, DerefMut};
 
 use spin::relax::RelaxStrategy;
 use x86_64::instructions::interrupts;
 
+use crate::arch::tlb;
+pub(crate) use mutex::RawMutex;
+pub(crate) use rwlock::RawRwLock;
+
+/// A sleeping reader-writer lock around what it guards.
+pub(crate) type RwLock<T> = lock_api::RwLock<RawRwLock, T>;
+/// A sleeping mutex around what it guards.
+#[allow(dead_code, reason = "fs has its own alias")]
+pub(crate) type Mutex<T> = lock_api::Mutex<RawMutex, T>;
+
 /// What a CPU does while it waits for a lock.
 pub(crate) struct Answering;
 
 impl RelaxStrategy for Answering {
     fn relax() {
-        crate::arch::answer_while_waiting();
+        tlb::answer();
         core::hint::spin_loop();
     }
 }

@@ -1,0 +1,62 @@
+//! A mutex that sleeps: one compare-exchange to take it, one exchange to let it go.
+//!
+//! Whoever finds it taken spins a little, answering shootdowns, and then waits on the queue keyed by the lock's address.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use super::wait;
+
+const FREE: u32 = 0;
+const TAKEN: u32 = 1;
+/// Taken, and somebody may be asleep.
+const WANTED: u32 = 2;
+
+/// The lock, as `lock_api` wants it.
+pub(crate) struct RawMutex(AtomicU32);
+
+// SAFETY: only one compare-exchange or exchange can find it free until it is let go.
+unsafe impl lock_api::RawMutex for RawMutex {
+    const INIT: Self = Self(AtomicU32::new(FREE));
+    type GuardMarker = lock_api::GuardSend;
+
+    #[inline]
+    fn lock(&self) {
+        if !self.try_lock() {
+            self.lock_slowly();
+        }
+    }
+
+    #[inline]
+    fn try_lock(&self) -> bool {
+        self.0.compare_exchange(FREE, TAKEN, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    #[inline]
+    unsafe fn unlock(&self) {
+        if self.0.swap(FREE, Ordering::Release) == WANTED {
+            wait::wake_one(self.key());
+        }
+    }
+
+    #[inline]
+    fn is_locked(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != FREE
+    }
+}
+
+impl RawMutex {
+    fn key(&self) -> usize {
+        core::ptr::from_ref(self) as usize
+    }
+
+    #[cold]
+    fn lock_slowly(&self) {
+        if wait::spin_until(|| self.0.load(Ordering::Relaxed) == FREE) && lock_api::RawMutex::try_lock(self) {
+            return;
+        }
+        // Others may be asleep as well: who comes this way leaves the mark.
+        while self.0.swap(WANTED, Ordering::Acquire) != FREE {
+            wait::wait(self.key(), &mut || self.0.load(Ordering::SeqCst) == WANTED);
+        }
+    }
+}
