@@ -5,8 +5,7 @@
 
 mod common;
 
-use common::rig::Rig;
-use common::spy::{Spy, Touch};
+use common::durable::Durable;
 use common::{
     BLOCK, Image, View, create, mkdir, mount, pattern, read_all, read_range, rename, rmdir, unlink, write,
 };
@@ -16,61 +15,10 @@ use fs::platform::Platform;
 use fs::pmem::ram::Ram;
 use fs::sim::Machine;
 use fs::vfs::{FileSystem, SetAttr};
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::thread::ThreadId;
-
-const LINE: usize = 64;
-
-/// What the CPUs see, and what is certain to be in the memory.
-struct Cpus {
-    live: Vec<u8>,
-    durable: Vec<u8>,
-    in_flight: HashMap<ThreadId, Vec<(usize, Vec<u8>)>>,
-}
-
-impl Cpus {
-    fn see(&mut self, touch: &Touch<'_>) {
-        match *touch {
-            Touch::Load => {}
-            Touch::Store(offset, bytes) => self.store(offset, bytes),
-            Touch::Stream(offset, bytes) => {
-                self.store(offset, bytes);
-                self.flush(offset, bytes.len() as u64);
-            }
-            Touch::Flush(offset, len) => self.flush(offset, len),
-            Touch::Fence => {
-                for (line, content) in self.in_flight.remove(&std::thread::current().id()).unwrap_or_default()
-                {
-                    self.durable[line..line + LINE].copy_from_slice(&content);
-                }
-            }
-        }
-    }
-
-    fn store(&mut self, offset: u64, bytes: &[u8]) {
-        self.live[offset as usize..offset as usize + bytes.len()].copy_from_slice(bytes);
-    }
-
-    fn flush(&mut self, offset: u64, len: u64) {
-        let mine = self.in_flight.entry(std::thread::current().id()).or_default();
-        for line in (offset as usize / LINE * LINE..(offset + len) as usize).step_by(LINE) {
-            mine.push((line, self.live[line..line + LINE].to_vec()));
-        }
-    }
-}
-
-/// A machine over `image`, and its watcher.
-fn watched(image: &Image) -> (Arc<Mutex<Cpus>>, Rig<Spy>) {
-    let bytes = image.bytes();
-    let cpus = Cpus { live: bytes.clone(), durable: bytes.clone(), in_flight: HashMap::new() };
-    let cpus = Arc::new(Mutex::new(cpus));
-    let watching = cpus.clone();
-    (cpus, Rig::new(Spy::new(&bytes, move |touch| watching.lock().expect("the watcher").see(&touch))))
-}
 
 /// The file system as a power failure would leave it now.
-fn after_crash(cpus: &Mutex<Cpus>) -> Arc<Ext2<Machine>> {
+fn after_crash(cpus: &Mutex<Durable>) -> Arc<Ext2<Machine>> {
     mount(Machine::new(Ram::from_bytes(&cpus.lock().expect("the watcher").durable)))
 }
 
@@ -82,7 +30,7 @@ fn on_another_cpu<R: Send>(work: impl FnOnce() -> R + Send) -> R {
 fn msync_finds_the_pointer_that_another_cpu_stored_durable() {
     let image = Image::new(512);
     common::session(&image, |fs| create(fs, "f").truncate(8 * BLOCK).expect("truncate"));
-    let (cpus, rig) = watched(&image);
+    let (cpus, rig) = Durable::watch(&image);
     let fs = mount(rig);
     let view = View::new(&common::at(&fs, "f"), 0..8);
     on_another_cpu(|| view.store(3 * BLOCK, b"hello").expect("store"));
@@ -94,7 +42,7 @@ fn msync_finds_the_pointer_that_another_cpu_stored_durable() {
 fn fsync_finds_the_size_that_another_cpu_stored_durable() {
     let image = Image::new(512);
     common::session(&image, |fs| drop(create(fs, "f")));
-    let (cpus, rig) = watched(&image);
+    let (cpus, rig) = Durable::watch(&image);
     let fs = mount(rig);
     let file = common::at(&fs, "f");
     on_another_cpu(|| write(&*file, 0, b"hello"));
@@ -109,7 +57,7 @@ fn every_operation_is_durable_on_return_for_a_known_number_of_fences() {
         write(&*create(fs, "old"), 0, &pattern(1, BLOCK as usize));
         drop(mkdir(fs, "d"));
     });
-    let (cpus, rig) = watched(&image);
+    let (cpus, rig) = Durable::watch(&image);
     let fs = mount(rig.clone());
     let file = common::at(&fs, "old");
     let view = View::new(&file, 0..64);

@@ -1,11 +1,11 @@
 //! Law 3, watched store by store: when a pointer to a block is stored, the block's zeros and its bit in the
 //! bitmap are durable; when a bit is cleared, no durable pointer leads to the block any more.
 //!
-//! The watcher keeps two images: what the processor sees, and what is certain to be in the memory. A line
-//! goes from the first to the second when it was flushed (or streamed) and a fence followed.
+//! The watcher follows what is certain to be in the memory ([`common::durable`]).
 
 mod common;
 
+use common::durable::Durable;
 use common::layout::{Layout, SOIL, u32_at};
 use common::rig::Rig;
 use common::spy::{Spy, Touch};
@@ -14,13 +14,9 @@ use fs::dax::Outcome;
 use fs::vfs::FileSystem;
 use std::sync::{Arc, Mutex};
 
-const LINE: usize = 64;
-
 struct Watcher {
     layout: Layout,
-    live: Vec<u8>,
-    durable: Vec<u8>,
-    in_flight: Vec<(usize, [u8; LINE])>,
+    memory: Durable,
     /// Every place that may hold a pointer to a block: `i_block` of the file, and its pointer blocks as they
     /// come.
     pointers: Vec<u64>,
@@ -36,9 +32,7 @@ impl Watcher {
         let pointers = (0..15).map(|slot| layout.pointer(image, ino, slot)).collect();
         Self {
             layout,
-            live: image.to_vec(),
-            durable: image.to_vec(),
-            in_flight: Vec::new(),
+            memory: Durable::new(image),
             pointers,
             pointer_blocks: Vec::new(),
             published: 0,
@@ -48,37 +42,23 @@ impl Watcher {
     }
 
     fn see(&mut self, touch: &Touch<'_>) {
-        match *touch {
-            Touch::Load => {}
-            Touch::Store(offset, bytes) => self.store(offset, bytes),
-            Touch::Stream(offset, bytes) => {
-                self.store(offset, bytes);
-                self.flush(offset, bytes.len() as u64);
+        let old = match *touch {
+            Touch::Store(offset, bytes) | Touch::Stream(offset, bytes) => {
+                self.memory.live[offset as usize..offset as usize + bytes.len()].to_vec()
             }
-            Touch::Flush(offset, len) => self.flush(offset, len),
-            Touch::Fence => {
-                for (line, content) in self.in_flight.drain(..) {
-                    self.durable[line..line + LINE].copy_from_slice(&content);
-                }
-            }
+            _ => Vec::new(),
+        };
+        self.memory.see(touch);
+        if let Touch::Store(offset, bytes) | Touch::Stream(offset, bytes) = *touch {
+            self.stored(offset, &old, bytes);
         }
     }
 
-    fn flush(&mut self, offset: u64, len: u64) {
-        let (first, end) = (offset as usize / LINE * LINE, (offset + len) as usize);
-        for line in (first..end).step_by(LINE) {
-            let content = self.live[line..line + LINE].try_into().expect("a line");
-            self.in_flight.push((line, content));
-        }
-    }
-
-    fn store(&mut self, offset: u64, bytes: &[u8]) {
-        let range = offset as usize..offset as usize + bytes.len();
-        let old = self.live[range.clone()].to_vec();
-        self.live[range].copy_from_slice(bytes);
+    /// `old` at `offset` became `bytes`.
+    fn stored(&mut self, offset: u64, old: &[u8], bytes: &[u8]) {
         let touched = |place: &u64| offset <= *place + 3 && *place < offset + bytes.len() as u64;
         let before = |place: u64| {
-            let mut word = self.live[place as usize..place as usize + 4].to_vec();
+            let mut word = self.memory.live[place as usize..place as usize + 4].to_vec();
             for (index, byte) in word.iter_mut().enumerate() {
                 let at = (place + index as u64).checked_sub(offset);
                 if let Some(at) = at.filter(|&at| at < old.len() as u64) {
@@ -91,14 +71,14 @@ impl Watcher {
             .pointers
             .iter()
             .filter(|place| touched(place))
-            .map(|&place| (place, u32_at(&self.live, place)))
+            .map(|&place| (place, u32_at(&self.memory.live, place)))
             .filter(|&(place, block)| block != 0 && before(place) != block)
             .collect();
         for (place, block) in stored {
             self.publish(place, u64::from(block));
         }
         // Bits that go from 1 to 0 in the bitmap of the one group that these images have.
-        let (bitmap, _) = self.layout.block_bit(&self.live, 0);
+        let (bitmap, _) = self.layout.block_bit(&self.memory.live, 0);
         for (index, (&old, &new)) in old.iter().zip(bytes).enumerate() {
             let byte = (offset + index as u64).checked_sub(bitmap).filter(|&byte| byte < BLOCK);
             if let Some(byte) = byte {
@@ -110,13 +90,13 @@ impl Watcher {
     /// A pointer to `block` is being stored at `place`.
     fn publish(&mut self, place: u64, block: u64) {
         self.published += 1;
-        let (byte, mask) = self.layout.block_bit(&self.live, block);
-        if self.durable[byte as usize] & mask == 0 {
+        let (byte, mask) = self.layout.block_bit(&self.memory.live, block);
+        if self.memory.durable[byte as usize] & mask == 0 {
             self.broken.push(format!("block {block} is published while its bit may be lost"));
         }
         let start = (block * BLOCK) as usize;
         // Data may be there already, or pointers; what must not be there is what the image was soiled with.
-        let content = &self.durable[start..start + BLOCK as usize];
+        let content = &self.memory.durable[start..start + BLOCK as usize];
         if content.chunks(8).any(|bytes| bytes == [SOIL; 8]) {
             self.broken.push(format!("block {block} is published before its zeros are durable"));
         }
@@ -127,7 +107,7 @@ impl Watcher {
             self.pointers.extend(&slots);
             // A chain that was linked before it was hung up: all of it is published by this one store.
             for slot in slots {
-                match u32_at(&self.live, slot) {
+                match u32_at(&self.memory.live, slot) {
                     0 => {}
                     inner => self.publish(slot, u64::from(inner)),
                 }
@@ -139,17 +119,18 @@ impl Watcher {
     /// one.
     fn leads_on(&self, place: u64) -> bool {
         let block = (place / BLOCK) as u32;
-        let top = |slot: usize| u32_at(&self.live, self.pointers[slot]);
+        let top = |slot: usize| u32_at(&self.memory.live, self.pointers[slot]);
         let triple = top(14);
         let second = triple != 0
-            && (0..POINTERS).any(|slot| u32_at(&self.live, u64::from(triple) * BLOCK + slot * 4) == block);
+            && (0..POINTERS)
+                .any(|slot| u32_at(&self.memory.live, u64::from(triple) * BLOCK + slot * 4) == block);
         block != 0 && (block == top(13) || block == triple || second)
     }
 
     /// The bit of `block` is being cleared.
     fn free(&mut self, block: u64) {
         self.freed += 1;
-        let leads = |place: &&u64| u64::from(u32_at(&self.durable, **place)) == block;
+        let leads = |place: &&u64| u64::from(u32_at(&self.memory.durable, **place)) == block;
         // A pointer inside a block that is itself unreachable leads nowhere: only those of the inode count
         // for it.
         if let Some(place) = self.pointers[..15].iter().find(leads) {
@@ -190,7 +171,7 @@ fn blocks_are_zeroed_and_marked_durably_before_they_are_published_and_unpublishe
         let seen = watcher.lock().expect("the watcher");
         assert_eq!(seen.broken, [""; 0]);
         assert_eq!(seen.published, blocks, "the watcher missed some pointers");
-        assert!(seen.live == rig.pmem.ram.to_bytes(), "the watcher missed some stores");
+        assert!(seen.memory.live == rig.pmem.ram.to_bytes(), "the watcher missed some stores");
     }
     for page in [LEVELS[3] + 1, LEVELS[2] + 1, LEVELS[1] + 1, 7, 0] {
         file.truncate(page * BLOCK + 1).expect("truncate");
@@ -201,7 +182,7 @@ fn blocks_are_zeroed_and_marked_durably_before_they_are_published_and_unpublishe
     let seen = watcher.lock().expect("the watcher");
     assert_eq!(seen.broken, [""; 0]);
     assert_eq!(seen.freed, blocks);
-    assert!(seen.durable == seen.live, "something was not durable at the end of unmount");
-    image.store_bytes(&seen.live);
+    assert!(seen.memory.durable == seen.memory.live, "something was not durable at the end of unmount");
+    image.store_bytes(&seen.memory.live);
     image.expect_clean();
 }

@@ -54,19 +54,6 @@ impl New {
     }
 }
 
-/// `i_mode`'s bits for `kind`.
-const fn mode_bits(kind: FileKind) -> u16 {
-    match kind {
-        FileKind::Fifo => 0x1000,
-        FileKind::CharDevice => 0x2000,
-        FileKind::Directory => 0x4000,
-        FileKind::BlockDevice => 0x6000,
-        FileKind::File => 0x8000,
-        FileKind::Symlink => 0xa000,
-        FileKind::Socket => 0xc000,
-    }
-}
-
 /// The flags that a new inode of `kind` has from its parent.
 const fn inherited(kind: FileKind) -> u32 {
     match kind {
@@ -102,7 +89,7 @@ impl<P: Platform> Ext2<P> {
         let mut bytes = [0; 160];
         let mut put =
             |at: u64, value: &[u8]| bytes[at as usize..at as usize + value.len()].copy_from_slice(value);
-        let mut mode = mode_bits(kind) | new.mode & 0o7777;
+        let mut mode = kind.mode_bits() | new.mode & 0o7777;
         let User { uid, gid } = self.platform.user();
         for (low, high, id) in [(I_UID, I_UID_HIGH, uid), (I_GID, I_GID_HIGH, gid)] {
             put(low, &(id as u16).to_le_bytes());

@@ -555,9 +555,9 @@ mod tests {
         runs
     }
 
-    fn zeros(index: &PageIndex, pages: Range<u64>) -> Vec<Range<u64>> {
+    fn zeros(index: &PageIndex, pages: Range<u64>) -> Vec<(u64, u64)> {
         let mut ranges = Vec::new();
-        index.take_zero(pages, |range| ranges.push(range));
+        index.take_zero(pages, |range| ranges.push((range.start, range.end)));
         ranges
     }
 
@@ -593,7 +593,7 @@ mod tests {
         index.leaf(9).unwrap().mark_zero(9);
         assert!(!index.is_dirty(9));
         assert_eq!(zeros(&index, 8..9), []);
-        assert_eq!(zeros(&index, 8..10), [9..10]);
+        assert_eq!(zeros(&index, 8..10), [(9, 10)]);
         assert_eq!(zeros(&index, 8..10), []);
     }
 
@@ -605,7 +605,7 @@ mod tests {
         leaf.mark_large_zero();
         leaf.set_run(0);
         assert!(index.is_dirty(1024) && index.is_dirty(1535) && !index.is_dirty(1023));
-        assert_eq!(zeros(&index, 1100..1101), [1024..1536]);
+        assert_eq!(zeros(&index, 1100..1101), [(1024, 1536)]);
         assert_eq!(leaf.run(), Some(0));
         index.tag(1500..1501);
         index.clear(1024..1030);

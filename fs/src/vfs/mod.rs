@@ -16,7 +16,7 @@ pub mod path;
 pub use freeze::{Freeze, Frozen, Thawed};
 pub use mapping::{AllocOk, Exclusive, Held, Mapping, Shared};
 
-use crate::error::{Errno, Result};
+use crate::error::{Errno, Error, Result};
 use crate::platform::{Platform, Timestamp};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -136,6 +136,25 @@ pub trait Inode<P: Platform>: Send + Sync {
     /// # Errors
     /// [`Errno::NoSuchAddress`] at or beyond the end of the file, and if there is no more data.
     fn seek(&self, offset: u64, what: Seek) -> Result<u64>;
+    /// The first hole at or after byte `from`, as its first byte and the first after it; `None` where there is only data up
+    /// to the end of the file.
+    ///
+    /// # Errors
+    /// As for [`seek`](Inode::seek).
+    fn next_hole(&self, from: u64) -> Result<Option<(u64, u64)>> {
+        let found = |what, from| match self.seek(from, what) {
+            Ok(offset) => Ok(Some(offset)),
+            // No more data: the hole goes on to the end.
+            Err(Error::Op(Errno::NoSuchAddress)) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let Some(start) = found(Seek::Hole, from)? else { return Ok(None) };
+        let size = self.attr().size;
+        if start == size {
+            return Ok(None);
+        }
+        Ok(Some((start, found(Seek::Data, start)?.unwrap_or(size))))
+    }
     /// Calls `f`, under the inode lock (it must not come back to this inode), with each run of blocks and each hole from byte `from` on, in order, up to the end of the file.
     fn extents(&self, from: u64, f: &mut dyn FnMut(Extent) -> ControlFlow<()>) -> Result<()>;
 
@@ -227,6 +246,21 @@ pub enum FileKind {
     Socket,
 }
 
+impl FileKind {
+    /// Its bits in `i_mode` and `st_mode`.
+    pub const fn mode_bits(self) -> u16 {
+        match self {
+            Self::Fifo => 0x1000,
+            Self::CharDevice => 0x2000,
+            Self::Directory => 0x4000,
+            Self::BlockDevice => 0x6000,
+            Self::File => 0x8000,
+            Self::Symlink => 0xa000,
+            Self::Socket => 0xc000,
+        }
+    }
+}
+
 /// An inode's attributes, as stat(2) shows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attr {
@@ -256,6 +290,13 @@ pub struct Attr {
     pub crtime: Option<Timestamp>,
     /// The device, of a device.
     pub device: Device,
+}
+
+impl Attr {
+    /// Kind and permission bits together, as `st_mode` has them.
+    pub const fn whole_mode(&self) -> u16 {
+        self.kind.mode_bits() | self.mode & 0o7777
+    }
 }
 
 /// A device's numbers, as mknod(2) takes them.

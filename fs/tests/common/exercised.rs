@@ -4,7 +4,7 @@ use super::{BLOCK, View, at};
 use fs::dax::fsync;
 use fs::ext2::Ext2;
 use fs::sim::Machine;
-use fs::vfs::{Fallocate, FileSystem, Inode, InodeRef, Seek};
+use fs::vfs::{Fallocate, FileSystem, Inode, InodeRef};
 use fs::{Errno, Error};
 use fsx::{Fail, Range, Target};
 use std::sync::Arc;
@@ -139,19 +139,7 @@ impl Target for Exercised {
     }
 
     fn hole(&mut self, from: u64) -> Result<Option<(u64, u64)>, Fail<Error>> {
-        let file = self.file();
-        let found = |result: fs::Result<u64>| match result {
-            Ok(offset) => Ok(Some(offset)),
-            // No more data: the hole goes on to the end.
-            Err(Error::Op(Errno::NoSuchAddress)) => Ok(None),
-            Err(error) => Err(fail(error)),
-        };
-        let Some(start) = found(file.seek(from, Seek::Hole))? else { return Ok(None) };
-        let size = file.attr().size;
-        if start == size {
-            return Ok(None);
-        }
-        Ok(Some((start, found(file.seek(start, Seek::Data))?.unwrap_or(size))))
+        self.file().next_hole(from).map_err(fail)
     }
 
     fn fsync(&mut self) -> Result<(), Fail<Error>> {

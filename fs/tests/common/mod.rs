@@ -9,6 +9,7 @@
 //! | [`view`] | a file mapped into an address space, loaded and stored through faults |
 //! | [`exercised`] | a file as the exerciser `fsx` drives it |
 //! | [`stage`] | two such address spaces, and a script for two threads |
+//! | [`durable`] | which stores a power failure leaves |
 //! | [`tape`] | what was stored, to build every image that a crash can leave |
 //! | [`hostile`], [`tries`] | damaged images, and everything tried on them |
 //! | [`layout`] | where ext2 keeps things, read straight from the bytes |
@@ -19,6 +20,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub(crate) mod crash;
+pub(crate) mod durable;
 pub(crate) mod exercised;
 pub(crate) mod hostile;
 pub(crate) mod image;

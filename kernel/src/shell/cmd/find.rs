@@ -13,7 +13,7 @@ use fs::vfs::{Attr, FileKind};
 use super::super::command::{ANY, Command, Done, Failure, On, complaint};
 use super::super::tree::{Tree, Visit};
 use super::super::{Shell, text};
-use super::list::{is_device, whole_mode};
+use super::list::is_device;
 use super::names;
 use crate::mounts::Place;
 
@@ -109,7 +109,7 @@ impl Found<'_> {
     fn list(&mut self) -> Done {
         let attr = &self.attr;
         let (ino, blocks, links) = (attr.ino, attr.blocks.div_ceil(2), attr.links);
-        write!(self.sh.out, "{ino:>9} {blocks:>6} {} {links:>3} ", Letters(whole_mode(attr)))?;
+        write!(self.sh.out, "{ino:>9} {blocks:>6} {} {links:>3} ", Letters(attr.whole_mode()))?;
         write!(self.sh.out, "{:<8} {:<8} ", attr.uid, attr.gid)?;
         match is_device(attr) {
             true => write!(self.sh.out, "{:>3}, {:>3}", attr.device.major, attr.device.minor)?,

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 use cli::opts::Opts;
-use fs::vfs::{Fallocate, FileKind, FileSystem, Seek};
+use fs::vfs::{Fallocate, FileKind, FileSystem};
 use fs::{Errno, Error, PAGE_SIZE, dax};
 use fsx::{Fail, Fsx, Options, Range, Stop, Target, op, options};
 
@@ -311,19 +311,7 @@ impl Target for OpenFile {
     }
 
     fn hole(&mut self, from: u64) -> Answer<Option<(u64, u64)>> {
-        let file = self.file()?;
-        let found = |result: fs::Result<u64>| match result {
-            Ok(offset) => Ok(Some(offset)),
-            // No more data: the hole goes on to the end.
-            Err(Error::Op(Errno::NoSuchAddress)) => Ok(None),
-            Err(error) => Err(fail(error)),
-        };
-        let Some(start) = found(file.seek(from, Seek::Hole))? else { return Ok(None) };
-        let size = file.attr().size;
-        if start == size {
-            return Ok(None);
-        }
-        Ok(Some((start, found(file.seek(start, Seek::Data))?.unwrap_or(size))))
+        self.file()?.next_hole(from).map_err(fail)
     }
 
     fn fsync(&mut self) -> Answer {

@@ -206,20 +206,6 @@ fn sort<T>(entries: &mut [T], opts: &Opts<'_>, key: impl Fn(&T) -> (&String, &At
     }
 }
 
-/// The mode as on disk, type bits included.
-pub(in super::super) fn whole_mode(attr: &Attr) -> u16 {
-    let kind = match attr.kind {
-        FileKind::Fifo => 0x1000,
-        FileKind::CharDevice => 0x2000,
-        FileKind::Directory => 0x4000,
-        FileKind::BlockDevice => 0x6000,
-        FileKind::File => 0x8000,
-        FileKind::Symlink => 0xa000,
-        FileKind::Socket => 0xc000,
-    };
-    kind | attr.mode & 0o7777
-}
-
 /// The character that -F puts after a name.
 fn mark(attr: &Attr) -> &'static str {
     match attr.kind {
@@ -274,7 +260,7 @@ fn print(sh: &mut Shell, entries: &[Entry], opts: &Opts<'_>) -> Done {
         if opts.has('i') {
             write!(sh.out, "{:inodes$} ", attr.ino)?;
         }
-        write!(sh.out, "{} {:links$} ", mode::Letters(whole_mode(attr)), attr.links)?;
+        write!(sh.out, "{} {:links$} ", mode::Letters(attr.whole_mode()), attr.links)?;
         write!(sh.out, "{:<uid$} {:<gid$} {:>sizes$} ", attr.uid, attr.gid, size(attr))?;
         write!(sh.out, "{} {}", date::ls_style(attr.mtime.secs, now), sh_name(sh, name))?;
         match target {

@@ -39,7 +39,6 @@ mod usage;
 mod xattrs;
 
 use super::command::Command;
-pub(super) use list::whole_mode;
 pub(super) use stat::device_number;
 
 /// Permissions that new files do not get, and that a change which names nobody leaves alone.

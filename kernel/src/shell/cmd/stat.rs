@@ -12,7 +12,7 @@ use fs::vfs::{Attr, FileKind, FileSystem};
 
 use super::super::command::{ANY, Command, Done, Failure, On};
 use super::super::{Shell, text};
-use super::list::{is_device, whole_mode};
+use super::list::is_device;
 use crate::mounts::{Mount, Place};
 
 pub(super) const COMMANDS: &[Command] = &[Command {
@@ -97,7 +97,7 @@ fn stat(sh: &mut Shell, path: &str, opts: &Opts<'_>) -> Done {
     if is_device(&attr) {
         write!(sh.out, "     Device type: {},{}", attr.device.major, attr.device.minor)?;
     }
-    let (letters, uid, gid) = (Letters(whole_mode(&attr)), attr.uid, attr.gid);
+    let (letters, uid, gid) = (Letters(attr.whole_mode()), attr.uid, attr.gid);
     write!(sh.out, "\nAccess: ({:04o}/{letters})  Uid: ({uid:>5}/{:>8})", attr.mode & 0o7777, owner(uid))?;
     writeln!(sh.out, "   Gid: ({gid:>5}/{:>8})", owner(gid))?;
     for (what, time) in [("Access", attr.atime), ("Modify", attr.mtime), ("Change", attr.ctime)] {
@@ -115,12 +115,12 @@ fn directive(letter: char, path: &str, place: &Place, attr: &Attr, target: Optio
     let device = u64::from(major << 8 | minor & 0xff);
     Some(match letter {
         'a' => Value::Octal((attr.mode & 0o7777).into()),
-        'A' => Value::Text(alloc::format!("{}", Letters(whole_mode(attr)))),
+        'A' => Value::Text(alloc::format!("{}", Letters(attr.whole_mode()))),
         'b' => number(attr.blocks),
         'B' => number(512),
         'd' => number(device),
         'D' => Value::Hex(device),
-        'f' => Value::Hex(whole_mode(attr).into()),
+        'f' => Value::Hex(attr.whole_mode().into()),
         'F' => Value::Text(kind_name(attr.kind, attr.size).into()),
         'g' => number(attr.gid.into()),
         'G' => Value::Text(owner(attr.gid).into()),

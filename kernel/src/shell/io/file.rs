@@ -8,7 +8,7 @@ use fs::platform::Timestamp;
 use fs::vfs::{FileKind, FileSystem, SetAttr};
 
 use super::super::Shell;
-use super::super::cmd::{device_number, whole_mode};
+use super::super::cmd::device_number;
 use super::super::command::{Done, Failure, On, complaint};
 use super::Session;
 use super::table::IoCommand;
@@ -123,7 +123,7 @@ fn stat(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
         writeln!(sh.out, "stat.blksize = {block_size}")?;
         writeln!(sh.out, "stat.nlink = {}", attr.links)?;
         writeln!(sh.out, "stat.uid = {}\nstat.gid = {}", attr.uid, attr.gid)?;
-        writeln!(sh.out, "stat.mode: 0{:o}", whole_mode(&attr))?;
+        writeln!(sh.out, "stat.mode: 0{:o}", attr.whole_mode())?;
         writeln!(sh.out, "stat.ino = {}", attr.ino)?;
         writeln!(sh.out, "stat.size = {}\nstat.blocks = {}", attr.size, attr.blocks)?;
         for (name, time) in [("atime", attr.atime), ("ctime", attr.ctime), ("mtime", attr.mtime)] {
