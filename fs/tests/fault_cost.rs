@@ -6,7 +6,7 @@ mod common;
 use common::rig::{HookedLock, Rig, exclusive_count};
 use common::{BLOCK, Image, LEVELS, View, create, mount, pattern, write};
 use fs::Errno;
-use fs::dax::Outcome;
+use fs::dax::{Outcome, Protocol};
 use fs::pmem::ram::Ram;
 use fs::sim::Tables;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -102,4 +102,9 @@ fn a_fault_that_allocates_nothing_takes_no_lock_exclusively() {
         assert_eq!((view.fault(page, write), taken()), (outcome, 0), "page {page}, write {write}");
     }
     assert_eq!((view.fault(3, true), taken()), (Ok(Outcome::Allocated), 1));
+    // Nor one that does, where the entry's lock is enough.
+    let mut view = View::new(&file, 0..8);
+    view.protocol = Protocol::EntryLock;
+    assert_eq!((view.fault(4, true), taken()), (Ok(Outcome::Allocated), 0));
+    assert_eq!((view.fault(3, false), taken()), (Ok(Outcome::Block), 0));
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::rig::Point;
+use common::rig::{Point, at_step};
 use common::stage::{Script, Stage};
 use common::{BLOCK, allocated_pages};
 use fs::Result;
@@ -36,6 +36,8 @@ fn load_beside_store(stage: &Stage) -> u8 {
                 script.wait(&["reader is about to map the zero page"]);
                 let here = script.clone();
                 Point::WaitsExclusive.hook(move || here.say("writer waits"));
+                let here = script.clone();
+                at_step(fs::lab::Point::EntryWait, move || here.say("writer waits"));
                 assert_eq!(writer.fault(1, true), Ok(Outcome::Allocated));
                 script.say("writer is done");
                 // Not before the reader is: it maps what it has found, whenever the writer finishes.
@@ -74,6 +76,43 @@ fn with_read_first_the_writer_waits_for_the_reader_and_takes_its_zero_page_away(
     let [reader, writer] = &stage.views;
     let frames = [reader, writer].map(|view| view.entry(1).map(|entry| entry.frame));
     assert_eq!(frames[0], frames[1]);
+    stage.finish();
+}
+
+#[test]
+fn with_the_entry_locked_the_writer_waits_for_the_reader_and_takes_its_zero_page_away() {
+    let stage = Stage::new(Protocol::EntryLock);
+    stage.machine.lab().set_hooks(true);
+    assert_eq!(load_beside_store(&stage), 0x5a);
+    let stats = stage.machine.stats();
+    assert_eq!((stats.fault_retry.get(), stats.entry_waits.get()), (0, 1));
+    assert_eq!(stats.zero_page_unmapped.get(), 1);
+    stage.finish();
+}
+
+#[test]
+fn with_the_entry_locked_faults_on_different_pages_pass_each_other() {
+    let stage = Stage::new(Protocol::EntryLock);
+    stage.machine.lab().set_hooks(true);
+    let [slow, fast] = &stage.views;
+    let script = Script::default();
+    thread::scope(|scope| {
+        scope.spawn({
+            let script = script.clone();
+            move || {
+                let here = script.clone();
+                at_step(fs::lab::Point::EntryLocked, move || {
+                    here.say("page 1 is locked");
+                    here.wait(&["page 2 is served"]);
+                });
+                assert_eq!(slow.fault(1, true), Ok(Outcome::Allocated));
+            }
+        });
+        script.wait(&["page 1 is locked"]);
+        assert_eq!(fast.fault(2, true), Ok(Outcome::Allocated));
+        script.say("page 2 is served");
+    });
+    assert_eq!(stage.machine.stats().entry_waits.get(), 0);
     stage.finish();
 }
 

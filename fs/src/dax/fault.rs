@@ -103,6 +103,8 @@ pub(super) struct Request<'a, P: Platform> {
     size: PageSize,
     write: bool,
     private: bool,
+    /// The file's pages as they were before the lock: a mutant's.
+    early: Option<u64>,
 }
 
 /// Serves one fault on `file` in the address space of `tables`.
@@ -180,11 +182,12 @@ fn serve<P: Platform>(
     };
     let leaf = file.mapping().index.leaf(fault.page)?;
     let Fault { va, page, write, .. } = fault;
+    let early = platform.lab().has(Mutant::SizeBeforeLock).then(|| file.attr().size.div_ceil(PAGE_SIZE));
     if fault.area.large {
         match large(tables, &fault) {
             Ok((va, page)) => {
                 let size = PageSize::Large;
-                let request = Request { platform, file, tables, leaf, va, page, size, write, private };
+                let request = Request { platform, file, tables, leaf, va, page, size, write, private, early };
                 match protocol.serve(&request)? {
                     Served::Mapped(outcome) => return Ok((outcome, size)),
                     Served::Fallback(why) => fell_back(platform, file, page, why),
@@ -193,7 +196,8 @@ fn serve<P: Platform>(
             Err(why) => fell_back(platform, file, page, why),
         }
     }
-    let request = Request { platform, file, tables, leaf, va, page, size: PageSize::Small, write, private };
+    let request =
+        Request { platform, file, tables, leaf, va, page, size: PageSize::Small, write, private, early };
     if write && private && platform.lab().has(Mutant::CopyUnlocked) {
         let found = request.look_up(request.shared().held())?;
         return Ok((request.copy(found)?, PageSize::Small));
@@ -321,7 +325,7 @@ impl<'a, P: Platform> Request<'a, P> {
         ok: Option<AllocOk<'_>>,
     ) -> Result<Attempt> {
         // The size is looked at under the lock: a truncation that has finished is seen, one to come waits.
-        let pages = self.file.size(lock).div_ceil(PAGE_SIZE);
+        let pages = self.early.unwrap_or_else(|| self.file.size(lock).div_ceil(PAGE_SIZE));
         if self.page + self.size.pages() > pages {
             return match self.size {
                 PageSize::Small => Err(Errno::BeyondEnd.into()),
@@ -449,6 +453,7 @@ impl<'a, P: Platform> Request<'a, P> {
             },
             Found::Hole | Found::Pieces => None,
         };
+        self.report(Point::Marked, 1);
         match self.tables.map_copy(self.va, from) {
             Ok(Mapped::Already) => Ok(Outcome::Spurious),
             Ok(_) => {

@@ -3,6 +3,7 @@
 //! Hooks belong to a *thread*, not to a lock: a test's script says what the reader's thread or the writer's
 //! thread does when it gets somewhere, whichever inode's lock it meets there.
 
+use fs::lab::{Lab, Step};
 use fs::platform::{Mapped, NoFrames, PageSize, PageTables, Platform, Timestamp};
 use fs::pmem::Pmem;
 use fs::pmem::ram::Ram;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 pub(crate) struct Rig<M = Ram, L = SimRwLock, T = Tables> {
     pub(crate) pmem: Arc<M>,
     clock: Arc<AtomicI64>,
+    lab: Arc<Lab>,
     kinds: PhantomData<fn() -> (L, T)>,
 }
 
@@ -24,13 +26,14 @@ impl<M, L, T> Rig<M, L, T> {
     /// A machine over `pmem`, on 2026-01-01.
     pub(crate) fn new(pmem: M) -> Self {
         let clock = Arc::new(AtomicI64::new(1_767_225_600));
-        Self { pmem: Arc::new(pmem), clock, kinds: PhantomData }
+        Self { pmem: Arc::new(pmem), clock, lab: Arc::default(), kinds: PhantomData }
     }
 }
 
 impl<M, L, T> Clone for Rig<M, L, T> {
     fn clone(&self) -> Self {
-        Self { pmem: self.pmem.clone(), clock: self.clock.clone(), kinds: PhantomData }
+        let (pmem, clock, lab) = (self.pmem.clone(), self.clock.clone(), self.lab.clone());
+        Self { pmem, clock, lab, kinds: PhantomData }
     }
 }
 
@@ -53,6 +56,20 @@ where
         Timestamp { secs: self.clock.fetch_add(1, SeqCst), nanos: 0 }
     }
 
+    fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    fn reached(&self, step: Step) {
+        // Out while it runs: a hook may get to steps itself.
+        if let Some(mut hook) = STEP.take() {
+            hook(step);
+            STEP.with_borrow_mut(|slot| {
+                slot.get_or_insert(hook);
+            });
+        }
+    }
+
     fn relax(&self) {
         Point::Relaxes.reached();
         std::thread::yield_now();
@@ -60,6 +77,7 @@ where
 }
 
 type Hook = Box<dyn FnMut()>;
+type StepHook = Box<dyn FnMut(Step)>;
 
 thread_local! {
     static EXCLUSIVE: Cell<u64> = const { Cell::new(0) };
@@ -67,6 +85,24 @@ thread_local! {
     static WAITS_EXCLUSIVE: RefCell<Option<Hook>> = const { RefCell::new(None) };
     static RELAXES: RefCell<Option<Hook>> = const { RefCell::new(None) };
     static BEFORE_ZERO_PAGE: RefCell<Option<Hook>> = const { RefCell::new(None) };
+    static STEP: RefCell<Option<StepHook>> = const { RefCell::new(None) };
+}
+
+/// From now on this thread calls `hook` at each step of the storage code, as long as its machine's hooks are on.
+pub(crate) fn on_each_step(hook: impl FnMut(Step) + 'static) {
+    STEP.set(Some(Box::new(hook)));
+}
+
+/// Runs `hook` once, when this thread gets to `point` next.
+pub(crate) fn at_step(point: fs::lab::Point, hook: impl FnOnce() + 'static) {
+    let mut hook = Some(hook);
+    on_each_step(move |step| {
+        if step.point == point
+            && let Some(hook) = hook.take()
+        {
+            hook();
+        }
+    });
 }
 
 /// A place where a thread's script can step in; each hook runs once.
