@@ -5,7 +5,8 @@
 #   COM1  console: boot messages, the interactive shell, panics
 #   COM4  with --exec: what the commands print; our stdout        COM3  their errors; our stderr
 #         (not COM2: OVMF takes that for a console and talks on it while it boots)
-#   fw_cfg opt/daxiom/exec: the script; opt/daxiom/args: "keep-going" with -k
+#   fw_cfg opt/daxiom/exec: the script; opt/daxiom/args: the words "keep-going" with -k, "icount" with
+#         --icount
 #   isa-debug-exit at port 0xf4: 0x10 all succeeded, 0x11 a command failed, 50 panic; QEMU's status is twice that plus 1
 #
 # The parts, all in scripts/: options.sh reads the options, setup.sh installs what is missing, build.sh builds, image.sh
@@ -63,10 +64,13 @@ qemu_arguments() {
             -chardev "file,id=console,path=$(escape "$temporary")/console" -serial chardev:console
             -serial null -chardev "file,id=err,path=/dev/fd/8" -serial chardev:err
             -chardev "file,id=out,path=/dev/fd/7" -serial chardev:out)
-        [[ $keep_going == no ]] || arguments+=(-fw_cfg "name=opt/daxiom/args,string=keep-going")
     else
         arguments+=(-serial mon:stdio)
     fi
+    local words=()
+    [[ $keep_going == no ]] || words+=(keep-going)
+    [[ $icount == no ]] || words+=(icount)
+    ((${#words[@]} == 0)) || arguments+=(-fw_cfg "name=opt/daxiom/args,string=${words[*]}")
     if [[ $gdb != no ]]; then
         [[ $gdb != free ]] || gdb=$(free_port)
         arguments+=(-S -gdb "tcp:127.0.0.1:$gdb")

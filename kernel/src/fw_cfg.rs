@@ -15,6 +15,9 @@ const MOST_FILES: u32 = 4096;
 /// Longer files are refused: a script or a list of words is meant.
 const LONGEST: u32 = 1 << 20;
 
+/// The words that qemu-run.sh passes on from its options, with blanks between.
+const ARGUMENTS: &str = "opt/daxiom/args";
+
 struct Device {
     data: Port<u8>,
 }
@@ -60,4 +63,10 @@ pub(crate) fn read(name: &str) -> Option<Vec<u8>> {
         }
     }
     None
+}
+
+/// Whether qemu-run.sh was started with the option that stands for `word`.
+pub(crate) fn asked_for(word: &str) -> bool {
+    let arguments = read(ARGUMENTS).unwrap_or_default();
+    arguments.split(u8::is_ascii_whitespace).any(|argument| argument == word.as_bytes())
 }

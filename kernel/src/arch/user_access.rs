@@ -86,7 +86,48 @@ global_asm!(
         rep stosb
         xor eax, eax
         ret
+    /* As user_load_u64 and user_store_u64, but the value is the ticks between two readings around the access. */
+    .balign 16
+    user_timed_load:
+        rdtsc
+        shl rdx, 32
+        or rdx, rax
+        mov rsi, rdx
+        mov rcx, [rdi]
+        rdtsc
+        shl rdx, 32
+        or rdx, rax
+        sub rdx, rsi
+        xor eax, eax
+        ret
+    .balign 16
+    user_timed_store:
+        mov rcx, rsi
+        rdtsc
+        shl rdx, 32
+        or rdx, rax
+        mov rsi, rdx
+        mov [rdi], rcx
+        rdtsc
+        shl rdx, 32
+        or rdx, rax
+        sub rdx, rsi
+        xor eax, eax
+        ret
     user_access_fixup:
+        ret
+    /* The same readings around nothing. */
+    .balign 16
+    user_timed_nothing:
+        rdtsc
+        shl rdx, 32
+        or rdx, rax
+        mov rsi, rdx
+        rdtsc
+        shl rdx, 32
+        or rdx, rax
+        sub rdx, rsi
+        xor eax, eax
         ret
     "#
 );
@@ -98,7 +139,10 @@ unsafe extern "C" {
     fn user_store_u8(at: u64, value: u64) -> Outcome;
     fn user_copy(to: u64, from: u64, bytes: u64) -> Outcome;
     fn user_fill(to: u64, pattern: u64, bytes: u64) -> Outcome;
+    fn user_timed_load(at: u64) -> Outcome;
+    fn user_timed_store(at: u64, value: u64) -> Outcome;
     fn user_access_fixup();
+    fn user_timed_nothing() -> Outcome;
 }
 
 /// Where to continue after a refused fault at `rip`, if that is inside this module's assembly. All functions
@@ -136,6 +180,26 @@ pub(crate) fn store_u64(at: u64, value: u64) -> Result<(), FaultAt> {
     check(at, 8, true)?;
     // SAFETY: as in `load_u64`.
     outcome(unsafe { user_store_u64(at, value) }, true).map(|_| ())
+}
+
+/// Loads 8 bytes; the ticks of the time-stamp counter that it took, with those of [`timed_nothing`].
+pub(crate) fn timed_load(at: u64) -> Result<u64, FaultAt> {
+    check(at, 8, false)?;
+    // SAFETY: as in `load_u64`.
+    outcome(unsafe { user_timed_load(at) }, false)
+}
+
+/// Stores 8 bytes; the ticks that it took, with those of [`timed_nothing`].
+pub(crate) fn timed_store(at: u64, value: u64) -> Result<u64, FaultAt> {
+    check(at, 8, true)?;
+    // SAFETY: as in `load_u64`.
+    outcome(unsafe { user_timed_store(at, value) }, true)
+}
+
+/// The ticks between two readings of the time-stamp counter with nothing in between.
+pub(crate) fn timed_nothing() -> u64 {
+    // SAFETY: it only reads the counter.
+    unsafe { user_timed_nothing() }.value
 }
 
 /// Loads one byte.

@@ -19,7 +19,6 @@ use crate::mm::aspace;
 use crate::{fw_cfg, mounts};
 
 const SCRIPT: &str = "opt/daxiom/exec";
-const ARGUMENTS: &str = "opt/daxiom/args";
 
 /// Runs the session: the last thing the kernel does.
 pub(crate) fn run() -> ! {
@@ -27,8 +26,7 @@ pub(crate) fn run() -> ! {
     let well = match fw_cfg::read(SCRIPT) {
         Some(script) => {
             console::set_exec_mode(true);
-            let arguments = text::decode(&fw_cfg::read(ARGUMENTS).unwrap_or_default());
-            let keep_going = arguments.split_whitespace().any(|word| word == "keep-going");
+            let keep_going = fw_cfg::asked_for("keep-going");
             let mut shell = Shell::new(false);
             let well = shell.run_script(&text::decode(&script), keep_going);
             shell.close() & shell.leave.unwrap_or(true) & well

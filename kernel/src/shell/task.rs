@@ -56,6 +56,27 @@ pub(super) fn fill(address: u64, byte: u8, len: usize) -> Result<(), Refused> {
     user_access::fill(address, byte, len).map_err(Refused)
 }
 
+/// Loads 8 bytes; the ticks of the time-stamp counter that it took, and those of [`timed_nothing`].
+///
+/// # Errors
+/// What the fault said.
+pub(super) fn timed_load(address: u64) -> Result<u64, Refused> {
+    user_access::timed_load(address).map_err(Refused)
+}
+
+/// Stores 8 bytes; the ticks as for [`timed_load`].
+///
+/// # Errors
+/// What the fault said.
+pub(super) fn timed_store(address: u64, value: u64) -> Result<u64, Refused> {
+    user_access::timed_store(address, value).map_err(Refused)
+}
+
+/// The ticks that reading the counter around an access takes.
+pub(super) fn timed_nothing() -> u64 {
+    user_access::timed_nothing()
+}
+
 /// Writes the page-table entries that lead to `address`, a line each, and where it leads.
 pub(super) fn print_walk(address: u64, out: &mut dyn fmt::Write) -> fmt::Result {
     writeln!(out, "{}", aspace::current().tables().walk(address))

@@ -1,196 +1,56 @@
-//! `bench`: what each operation of the file system costs, inside the kernel, as a system call would do it: from a path
-//! or an open file to the result.
-//!
-//! Each operation is done many times over; the time-stamp counter is read before and after, and what two readings alone
-//! take is taken off. With `--icount` (see `./qemu-run.sh --help`) a nanosecond is one guest instruction, the same in
-//! every run; otherwise it is time, and on an emulator says little.
+//! Operations on names and open files, as a system call would do them: from a path or a file to the result.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::fmt::Write;
 
-use cli::opts::Opts;
-use cli::size;
-use cli::table::{Align, Table};
 use fs::platform::Platform;
 use fs::pmem::Pmem;
 use fs::vfs::{FileKind, FileSystem, Rename};
 
-use super::super::Shell;
-use super::super::command::{ANY, Command, Done, Failure, On, complaint};
-use crate::arch::time;
+use super::super::super::command::{Done, Failure, On, complaint};
+use super::{Clock, Operation, Run};
 use crate::machine::{File, Machine};
 use crate::mounts::{self, Options};
 
-pub(super) const COMMANDS: &[Command] = &[Command {
-    name: "bench",
-    operands: "[OPERATION...]",
-    about: "measure operations of the file system at / (in nanoseconds; with --icount: instructions)",
-    options: &[
-        ("-n N", "do each N times (1000)"),
-        ("-c, --csv", "values with commas"),
-        ("-j, --json", "one JSON object a line"),
-        ("-l", "list the operations"),
-    ],
-    spec: "n:cjl csv=c json=j",
-    count: 0..=ANY,
-    run: bench,
-}];
-
-/// Where the files are made.
-const DIR: &[u8] = b"/.bench";
 const BLOCK: usize = 4096;
 
-/// An operation: its name, what it is, and how it is measured.
-struct Operation {
-    name: &'static str,
-    about: &'static str,
-    run: fn(&Clock, usize) -> Result<Vec<u64>, Failure>,
-}
-
-const OPERATIONS: &[Operation] = &[
-    Operation { name: "lookup", about: "a path of two names, cached", run: lookup },
-    Operation { name: "stat", about: "the same, and all attributes", run: stat },
-    Operation { name: "create", about: "an empty file in a growing directory", run: create },
-    Operation { name: "rename", about: "within a directory, to a name that is free", run: rename },
-    Operation { name: "link", about: "one more name for a file", run: link },
-    Operation { name: "unlink", about: "an empty file", run: unlink },
-    Operation { name: "mkdir", about: "an empty directory", run: mkdir },
-    Operation { name: "rmdir", about: "an empty directory", run: rmdir },
-    Operation { name: "append", about: "4 KiB to an open file, durable", run: append },
-    Operation { name: "overwrite", about: "4 KiB of an open file, durable", run: overwrite },
-    Operation { name: "read", about: "4 KiB of an open file", run: read },
+pub(super) const OPERATIONS: &[Operation] = &[
+    Operation { name: "lookup", about: "a path of two names, cached", run: Run::Plain(lookup) },
+    Operation { name: "stat", about: "the same, and all attributes", run: Run::Plain(stat) },
+    Operation { name: "create", about: "an empty file in a growing directory", run: Run::Plain(create) },
+    Operation {
+        name: "rename",
+        about: "within a directory, to a name that is free",
+        run: Run::Plain(rename),
+    },
+    Operation { name: "link", about: "one more name for a file", run: Run::Plain(link) },
+    Operation { name: "unlink", about: "an empty file", run: Run::Plain(unlink) },
+    Operation { name: "mkdir", about: "an empty directory", run: Run::Plain(mkdir) },
+    Operation { name: "rmdir", about: "an empty directory", run: Run::Plain(rmdir) },
+    Operation { name: "append", about: "4 KiB to an open file, durable", run: Run::Plain(append) },
+    Operation { name: "overwrite", about: "4 KiB of an open file, durable", run: Run::Plain(overwrite) },
+    Operation { name: "read", about: "4 KiB of an open file", run: Run::Plain(read) },
     Operation {
         name: "copy-in",
         about: "4 KiB to persistent memory and nothing else, durable",
-        run: copy_in,
+        run: Run::Plain(copy_in),
     },
-    Operation { name: "copy-out", about: "4 KiB from persistent memory and nothing else", run: copy_out },
-    Operation { name: "truncate", about: "from 8 KiB to 4 KiB", run: truncate },
-    Operation { name: "mount", about: "the clean file system, again", run: mount },
+    Operation {
+        name: "copy-out",
+        about: "4 KiB from persistent memory and nothing else",
+        run: Run::Plain(copy_out),
+    },
+    Operation { name: "truncate", about: "from 8 KiB to 4 KiB", run: Run::Plain(truncate) },
+    Operation { name: "mount", about: "the clean file system, again", run: Run::Plain(mount) },
 ];
 
-/// Reads the time, and knows what that takes.
-struct Clock {
-    overhead: u64,
-}
-
-impl Clock {
-    fn new() -> Self {
-        let empty = (0..64).map(|_| {
-            let start = time::ticks();
-            time::ticks() - start
-        });
-        Self { overhead: empty.min().unwrap_or(0) }
-    }
-
-    /// Nanoseconds that `work` takes, and what it returns.
-    #[inline(always)]
-    fn time<R>(&self, work: impl FnOnce() -> R) -> (u64, R) {
-        let start = time::ticks();
-        let result = work();
-        let ticks = time::ticks() - start;
-        (time::to_ns(ticks.saturating_sub(self.overhead)), result)
-    }
-}
-
-fn bench(sh: &mut Shell, opts: &Opts<'_>) -> Done {
-    if opts.has('l') {
-        for Operation { name, about, .. } in OPERATIONS {
-            writeln!(sh.out, "{name:<10} {about}")?;
-        }
-        return Ok(());
-    }
-    let count = match opts.value('n') {
-        None => 1000,
-        Some(text) => size::parse(text, 4096, 512).on(text)?,
-    };
-    let count = match usize::try_from(count) {
-        Ok(count @ 1..=1_000_000) => count,
-        _ => return Err(complaint("-n: between 1 and 1000000")),
-    };
-    let wanted: Vec<&Operation> = if opts.operands().is_empty() {
-        OPERATIONS.iter().collect()
-    } else {
-        let find = |name: &&str| OPERATIONS.iter().find(|operation| operation.name == *name);
-        let all = opts.operands().iter();
-        let all = all.map(|name| {
-            find(name).ok_or_else(|| complaint(format_args!("{name}: no such operation (-l lists them)")))
-        });
-        all.collect::<Result<_, _>>()?
-    };
-    let clock = Clock::new();
-    let mut table = Table::new(&[Align::Left, Align::Right, Align::Right, Align::Right, Align::Right]);
-    table.row(["operation", "count", "min", "median", "p99"]);
-    if opts.has('c') {
-        writeln!(sh.out, "operation,count,min,median,p99")?;
-    }
-    for operation in wanted {
-        let mut samples =
-            with_directory(|| (operation.run)(&clock, count)).map_err(|failure| match failure {
-                Failure::Complaint(text) => complaint(format_args!("{}: {text}", operation.name)),
-                other => other,
-            })?;
-        samples.sort_unstable();
-        let at = |share: usize| samples[(samples.len() * share / 100).min(samples.len() - 1)];
-        let (name, count, min, median, p99) = (operation.name, samples.len(), samples[0], at(50), at(99));
-        if opts.has('c') {
-            writeln!(sh.out, "{name},{count},{min},{median},{p99}")?;
-        } else if opts.has('j') {
-            writeln!(
-                sh.out,
-                "{{\"operation\":\"{name}\",\"count\":{count},\"min\":{min},\"median\":{median},\"p99\":{p99}}}"
-            )?;
-        } else {
-            table.row([
-                name.to_string(),
-                count.to_string(),
-                min.to_string(),
-                median.to_string(),
-                p99.to_string(),
-            ]);
-        }
-    }
-    if !opts.has('c') && !opts.has('j') {
-        write!(sh.out, "{table}")?;
-    }
-    Ok(())
-}
-
-/// Runs `work` with the directory there, and takes it away afterwards.
-fn with_directory<R>(work: impl FnOnce() -> Result<R, Failure>) -> Result<R, Failure> {
-    make(DIR, FileKind::Directory)?;
-    let result = work();
-    let cleaned = remove_all();
-    result.and_then(|result| cleaned.map(|()| result))
-}
-
-/// Removes what the operations left, and the directory.
-fn remove_all() -> Done {
-    let dir = find(DIR)?;
-    let mut left = Vec::new();
-    let each = &mut |entry: fs::vfs::DirEntry<'_>| {
-        if entry.name != b"." && entry.name != b".." {
-            left.push(entry.name.to_vec());
-        }
-        core::ops::ControlFlow::Continue(())
-    };
-    dir.read_dir(0, each).on("the directory")?;
-    for name in left {
-        dir.unlink(&name).or_else(|_| dir.rmdir(&name)).on("a file")?;
-    }
-    drop(dir);
-    let (parent, name) = mounts::parent(None, DIR).on("the directory")?;
-    parent.file.rmdir(name).on("the directory")
-}
-
-fn find(path: &[u8]) -> Result<File, Failure> {
+pub(super) fn find(path: &[u8]) -> Result<File, Failure> {
     mounts::walk(None, path, true).map(|place| place.file).on("path")
 }
 
-fn make(path: &[u8], kind: FileKind) -> Result<File, Failure> {
+pub(super) fn make(path: &[u8], kind: FileKind) -> Result<File, Failure> {
     let (dir, name) = mounts::parent(None, path).on("path")?;
     dir.file.create(name, kind, 0o755).on(&String::from_utf8_lossy(path))
 }

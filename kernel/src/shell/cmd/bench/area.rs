@@ -1,0 +1,137 @@
+//! A file to measure on, and a mapping of it.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use fs::platform::Platform;
+use fs::pmem::Pmem;
+use fs::vfs::{FileKind, FileSystem};
+use fs::{PAGE_SIZE, dax};
+
+use super::super::super::command::{Done, Failure, On, complaint};
+use super::{Clock, Samples, Setting, make};
+use crate::machine::File;
+use crate::mm::aspace::{self, Rights};
+use crate::mounts;
+
+/// Bytes of a large page.
+pub(super) const LARGE: u64 = 2 << 20;
+
+impl Setting {
+    /// How many samples are wanted, of which `usual` are enough.
+    pub(super) fn wanted(&self, usual: usize) -> usize {
+        self.count.unwrap_or(usual)
+    }
+
+    /// How many pages a pass has, for `wanted` samples: all of them, if half of the space has room for their blocks.
+    pub(super) fn pages(&self, wanted: usize) -> Result<u64, Failure> {
+        let root = super::find(b"/")?;
+        let mount = mounts::of(&root).ok_or_else(|| complaint("not mounted"))?;
+        match mount.fs.stat_fs().blocks_available / 2 {
+            0 => Err(complaint("no space left on device")),
+            room => Ok((wanted as u64).min(room)),
+        }
+    }
+
+    /// Passes of `pass`, which adds samples, until there are as many as `wanted`; the first one only warms up.
+    pub(super) fn passes(
+        &self,
+        wanted: usize,
+        mut pass: impl FnMut(&mut Vec<u64>) -> Done,
+    ) -> Result<Samples, Failure> {
+        let mut values = Vec::with_capacity(2 * wanted);
+        pass(&mut values)?;
+        values.clear();
+        while values.len() < wanted {
+            pass(&mut values)?;
+        }
+        Ok(Samples { values, data: 0 })
+    }
+}
+
+/// A new file of `pages` pages, all of them holes.
+pub(super) fn sparse(pages: u64) -> Result<File, Failure> {
+    let file = make(b"/.bench/mapped", FileKind::File)?;
+    file.truncate(pages * PAGE_SIZE).on("truncate")?;
+    Ok(file)
+}
+
+/// A new file of `pages` pages with a block each.
+pub(super) fn written(pages: u64) -> Result<File, Failure> {
+    let file = make(b"/.bench/mapped", FileKind::File)?;
+    let page = vec![0x5a; PAGE_SIZE as usize];
+    for number in 0..pages {
+        if file.write_at(number * PAGE_SIZE, &page).on("write")? != page.len() {
+            return Err(complaint("no space left on device"));
+        }
+    }
+    Ok(file)
+}
+
+/// Makes every page of the file a hole again.
+pub(super) fn empty(file: &File) -> Done {
+    let size = file.attr().size;
+    file.truncate(0).on("truncate")?;
+    file.truncate(size).on("truncate")
+}
+
+/// Nothing of the file is dirty any more.
+pub(super) fn clean(file: &File) -> Done {
+    dax::fsync(&**file).map(|_| ()).on("fsync")
+}
+
+/// A mapping of a file from its first byte on.
+pub(super) struct Area {
+    pub(super) start: u64,
+    pub(super) len: u64,
+}
+
+impl Area {
+    /// Maps all of `file`, without 2 MiB pages.
+    pub(super) fn small(setting: &Setting, file: &File) -> Result<Self, Failure> {
+        let rights = Rights { read: true, write: true, exec: false };
+        let len = file.attr().size;
+        let start = aspace::current().mmap(file, setting.protocol, "bench", 0, len, rights).on("mmap")?;
+        Ok(Self { start, len })
+    }
+
+    /// The address of each page.
+    pub(super) fn pages(&self) -> impl Iterator<Item = u64> + use<> {
+        (self.start..self.start + self.len).step_by(PAGE_SIZE as usize)
+    }
+
+    /// Loads from each page and adds what that takes to `samples`.
+    pub(super) fn load(&self, clock: &Clock, samples: &mut Vec<u64>) -> Done {
+        self.pages().try_for_each(|at| clock.load(at).map(|value| samples.push(value)))
+    }
+
+    /// Stores to each page, the same way.
+    pub(super) fn store(&self, clock: &Clock, samples: &mut Vec<u64>) -> Done {
+        self.pages().try_for_each(|at| clock.store(at).map(|value| samples.push(value)))
+    }
+}
+
+impl Drop for Area {
+    fn drop(&mut self) {
+        // It was mapped so; nothing can be wrong with it.
+        let _ = aspace::current().munmap(self.start, self.len);
+    }
+}
+
+/// What zeroing `len` bytes of persistent memory takes, alone: the median. The bytes are a new file's.
+pub(super) fn zeroing(clock: &Clock, len: u64) -> Result<u64, Failure> {
+    let file = make(b"/.bench/zeros", FileKind::File)?;
+    let page = vec![0; PAGE_SIZE as usize];
+    file.write_at(0, &page).on("write")?;
+    let mut place = None;
+    let first = &mut |extent: fs::vfs::Extent| {
+        place = extent.place;
+        core::ops::ControlFlow::Break(())
+    };
+    file.extents(0, first).on("file")?;
+    let place = place.ok_or_else(|| complaint("a file without its block"))?;
+    let region = file.platform().pmem();
+    let mut values: Vec<u64> = (0..64).map(|_| clock.time(|| region.zero_nt(place, PAGE_SIZE)).0).collect();
+    values.sort_unstable();
+    Ok(values[values.len() / 2] * (len / PAGE_SIZE))
+}
