@@ -162,6 +162,10 @@ stats! {
     tlb_invalidations => "tlb.invalidations",
     /// Interrupts sent to other CPUs for shootdowns.
     tlb_ipis => "tlb.ipis",
+    /// Switches from one task to another, idle ones among them.
+    task_switches => "task.switches",
+    /// Tasks that had to leave their CPU because their time was over.
+    task_preemptions => "task.preemptions",
     /// Times that memory was short and caches were asked to give some back.
     heap_shrinks => "heap.shrinks",
 }

@@ -2,7 +2,7 @@
 //! takes COM2 for a console of its own and talks there while it boots.)
 //!
 //! The console turns `\n` into `\r\n`; the other two carry bytes as they are. Sending polls. Received bytes
-//! come by IRQ 4 into a ring, so that an idle shell can halt the CPU. A panic writes past the locks.
+//! come by IRQ 4 into a ring and wake who waits for them. A panic writes past the locks.
 //!
 //! References: NS16550A data sheet, through the `uart_16550` crate.
 
@@ -12,9 +12,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use uart_16550::backend::PioBackend;
 use uart_16550::spec::registers::{FifoTriggerLevel, IER};
 use uart_16550::{BaudRate, Config, Uart16550};
-use x86_64::instructions::interrupts;
 
 use crate::sync::IrqLock;
+use crate::task;
 
 /// Where bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,22 +144,28 @@ pub(crate) fn try_read() -> Option<u8> {
     INPUT.lock().pop()
 }
 
-/// The next byte typed on the console; the CPU halts until it comes.
+/// The next byte typed on the console; the task sleeps until it comes.
 pub(crate) fn read() -> u8 {
     loop {
-        interrupts::disable();
         if let Some(byte) = try_read() {
-            interrupts::enable();
             return byte;
         }
-        // `sti; hlt` lets no interrupt in between: a byte that comes now ends the halt.
-        interrupts::enable_and_hlt();
+        task::wait(input_key(), &mut || {
+            let mut input = INPUT.lock();
+            input.fill();
+            input.len == 0
+        });
     }
+}
+
+fn input_key() -> usize {
+    &raw const INPUT as usize
 }
 
 /// IRQ 4 came.
 pub(crate) fn on_interrupt() {
     INPUT.lock().fill();
+    task::wake(input_key());
 }
 
 /// Waits until every port has sent what it was given, however slowly somebody reads at its other end.

@@ -8,6 +8,7 @@ use crate::arch::percpu;
 use crate::mm::paging::PageTables;
 use crate::pmem::Region;
 use crate::sync::{Answering, RawMutex, RawRwLock};
+use crate::task;
 
 /// The counters of the CPU that runs: what is counted here, [`total`] shows.
 #[inline]
@@ -59,6 +60,14 @@ impl Platform for Machine {
 
     fn relax(&self) {
         Answering::relax();
+    }
+
+    fn wait(&self, key: usize, still_waiting: &mut dyn FnMut() -> bool) {
+        task::wait(key, still_waiting);
+    }
+
+    fn wake(&self, key: usize) {
+        task::wake(key);
     }
 
     #[inline]

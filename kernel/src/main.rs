@@ -7,7 +7,7 @@
 //! | [`acpi`], [`pmem`] | NFIT, regions of persistent memory, flushing |
 //! | [`console`], [`klog`], [`fw_cfg`], [`exit`] | serial ports, log, QEMU's configuration and exit |
 //! | [`panic`](mod@panic), [`crash`] | the end, and how to bring it about |
-//! | [`sync`] | locks |
+//! | [`sync`], [`task`] | locks; tasks |
 //! | [`machine`], [`mounts`] | the machine as the `fs` crate sees it; what is mounted where |
 //! | [`shell`] | the commands |
 //! | [`selftest`] | checks that need the machine |
@@ -35,7 +35,9 @@ mod pmem;
 mod selftest;
 mod shell;
 mod sync;
+mod task;
 
+use alloc::sync::Arc;
 use core::arch::asm;
 
 use bootloader_api::config::Mapping;
@@ -126,8 +128,9 @@ extern "C" fn main() -> ! {
     klog!(Info, "pmem: {} region(s), write-back by {}", found.regions.len(), pmem::flush::method());
     smp::start();
     // 7. The first task: an address space, and the zero page that all share.
-    if !mm::dax_tables::init() || mm::aspace::init().is_err() {
-        panic!("no memory for the first address space");
+    let space = mm::aspace::AddressSpace::new().and_then(|space| task::init("shell", Arc::new(space)));
+    if !mm::dax_tables::init() || space.is_err() {
+        panic!("no memory for the first task");
     }
     // 8. The shell: the script that QEMU's configuration holds, or a prompt. It mounts pmem0 first.
     klog!(Info, "ready");

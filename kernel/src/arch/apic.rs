@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use x86_64::registers::model_specific::Msr;
 
-use super::{cpu, percpu};
+use super::{cpu, percpu, time};
 use crate::mm::layout::DEVICES;
 use crate::mm::paging::{self, Flags, MapError, PageSize};
 use crate::sync::InterruptsOff;
@@ -46,6 +46,7 @@ const LVT_TIMER: u32 = 0x320;
 const LVT_LINT0: u32 = 0x350;
 const LVT_LINT1: u32 = 0x360;
 const TIMER_START: u32 = 0x380;
+const TIMER_COUNT: u32 = 0x390;
 const TIMER_DIVIDE: u32 = 0x3e0;
 
 const SOFTWARE_ENABLE: u32 = 1 << 8;
@@ -93,6 +94,7 @@ pub(crate) fn init_boot() -> Result<(), MapError> {
     init();
     write(LVT_LINT0, EXTERNAL);
     write(LVT_LINT1, NMI);
+    calibrate();
     Ok(())
 }
 
@@ -164,10 +166,32 @@ pub(super) fn send_startup(cpu: &percpu::PerCpu, page: u64) {
 
 /// Divides the timer's clock by one.
 const DIVIDE_BY_ONE: u32 = 0b1011;
+/// The timer's clock is compared with the time-stamp counter for so long.
+const CALIBRATION_US: u64 = 1000;
+/// Counts per nanosecond, times 2³².
+static TIMER_SCALE: AtomicU64 = AtomicU64::new(0);
 
-/// Lets the timer count down from `count`, once; then [`TIMER`] comes.
-pub(super) fn start_timer(count: u32) {
+/// Finds the rate of the timer, which is the same on every CPU.
+fn calibrate() {
+    write(TIMER_DIVIDE, DIVIDE_BY_ONE);
+    write(TIMER_START, u32::MAX);
+    let start = time::monotonic_ns();
+    time::stall_us(CALIBRATION_US);
+    let count = u32::MAX - read(TIMER_COUNT);
+    let ns = time::monotonic_ns() - start;
+    write(TIMER_START, 0);
+    TIMER_SCALE.store((u64::from(count.max(1)) << 32) / ns.max(1), Ordering::Relaxed);
+}
+
+/// Lets [`TIMER`] come on this CPU after about `ns` nanoseconds, once; earlier if that is too long for the counter.
+pub(crate) fn start_timer(ns: u64) {
+    let count = (u128::from(ns) * u128::from(TIMER_SCALE.load(Ordering::Relaxed))) >> 32;
     write(TIMER_DIVIDE, DIVIDE_BY_ONE);
     write(LVT_TIMER, u32::from(TIMER));
-    write(TIMER_START, count);
+    write(TIMER_START, u32::try_from(count).unwrap_or(u32::MAX).max(1));
+}
+
+/// Lets the timer not come.
+pub(crate) fn stop_timer() {
+    write(TIMER_START, 0);
 }

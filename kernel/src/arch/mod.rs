@@ -16,7 +16,6 @@
 //!
 //! Only 64-bit ring 0 exists: tasks run in the kernel's privilege, in the lower half.
 
-#[allow(dead_code, reason = "the timer is the scheduler's")]
 pub(crate) mod apic;
 pub(crate) mod cpu;
 pub(crate) mod gdt;

@@ -18,9 +18,9 @@ use x86_64::registers::model_specific::GsBase;
 
 use super::{gdt, tlb};
 use crate::mm::aspace::AddressSpace;
-use crate::mm::fault::Refusal;
 use crate::mm::paging::{MapError, PageTables};
 use crate::sync::IrqLock;
+use crate::task::{CpuQueue, Task};
 
 /// More CPUs than this stay off: their numbers are bits of one word.
 pub(crate) const MOST: usize = 64;
@@ -30,14 +30,16 @@ pub(crate) const MOST: usize = 64;
 pub(crate) struct PerCpu {
     this: AtomicPtr<PerCpu>,
     number: usize,
+    /// The task that runs, of which the CPU holds a reference; null before there are tasks.
+    current: AtomicPtr<Task>,
     /// The address space of the task that runs; null: none.
     space: AtomicPtr<AddressSpace>,
     /// The local APIC's identifier.
     pub(super) apic_id: AtomicU32,
     /// The tables that CR3 holds, if they are not the kernel's; kept alive for that long.
     pub(crate) active: IrqLock<Option<Arc<PageTables>>>,
-    /// The last refused fault, on its way to the access that it ends.
-    pub(crate) refusal: IrqLock<Option<Refusal>>,
+    /// Who is to run next.
+    pub(crate) sched: CpuQueue,
     /// Shootdowns, sent and received.
     pub(super) tlb: tlb::Mailbox,
     /// Descriptor table, task state, interrupt stacks.
@@ -58,10 +60,11 @@ impl PerCpu {
         Self {
             this: AtomicPtr::new(core::ptr::null_mut()),
             number,
+            current: AtomicPtr::new(core::ptr::null_mut()),
             space: AtomicPtr::new(core::ptr::null_mut()),
             apic_id: AtomicU32::new(0),
             active: IrqLock::new(None),
-            refusal: IrqLock::new(None),
+            sched: CpuQueue::new(),
             tlb: tlb::Mailbox::new(),
             segments: gdt::Segments::new(),
             stats: Stats::new(),
@@ -99,6 +102,11 @@ impl PerCpu {
     /// From now on it takes part.
     pub(super) fn set_online(&self) {
         ONLINE.fetch_or(self.bit(), Ordering::SeqCst);
+    }
+
+    /// Notes the task that runs, with a reference of it. Interrupts are off, and this is the CPU that runs.
+    pub(crate) fn set_current(&self, task: *const Task) {
+        self.current.store(task.cast_mut(), Ordering::Relaxed);
     }
 
     /// The counters of this CPU.
@@ -180,6 +188,18 @@ pub(crate) fn number() -> usize {
             options(readonly, nostack, preserves_flags));
     }
     number
+}
+
+/// The task that runs; null before there are tasks.
+#[inline]
+pub(crate) fn current() -> *const Task {
+    let task: *const Task;
+    // SAFETY: as in `this`; the pointer lies at this offset. A task that moves is the current one there.
+    unsafe {
+        asm!("mov {}, gs:[{at}]", out(reg) task, at = const offset_of!(PerCpu, current),
+            options(readonly, nostack, preserves_flags));
+    }
+    task
 }
 
 /// The current task's address space; null if it has none.

@@ -12,7 +12,7 @@ use super::trap::TrapFrame;
 use super::{apic, cpu, idt, time, tlb, trampoline};
 use crate::mm::frames::TRAMPOLINE;
 use crate::mm::stack::KernelStack;
-use crate::{acpi, klog};
+use crate::{acpi, klog, task};
 
 /// Pages of the stack that a CPU starts on.
 const STACK_PAGES: u64 = 16;
@@ -100,9 +100,7 @@ pub(super) extern "C" fn started(cpu: &'static PerCpu) -> ! {
     cpu.set_online();
     // Shootdowns before this moment were not sent here.
     tlb::flush_all(true);
-    loop {
-        interrupts::enable_and_hlt();
-    }
+    task::become_idle()
 }
 
 static STOPPING: AtomicBool = AtomicBool::new(false);

@@ -13,12 +13,14 @@
 
 use core::arch::global_asm;
 use core::fmt;
+use core::sync::atomic::Ordering;
 
 use x86_64::instructions::interrupts;
 use x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4};
 
 use super::{apic, smp, tlb, user_access};
 use crate::mm::fault::{self, Access, Resolution};
+use crate::task;
 
 /// All registers at the moment of a trap, in the order in which the entry code pushes them.
 #[repr(C)]
@@ -236,8 +238,14 @@ extern "C" fn trap(frame: &mut TrapFrame) {
             tlb::answer();
             apic::end_of_interrupt();
         }
-        // What woke an idle CPU makes it look round.
-        TIMER | RESCHEDULE => apic::end_of_interrupt(),
+        TIMER => {
+            apic::end_of_interrupt();
+            task::on_timer();
+        }
+        RESCHEDULE => {
+            apic::end_of_interrupt();
+            task::on_reschedule();
+        }
         SPURIOUS => {}
         vector @ 32..48 => super::pic::unexpected(vector as u8 - 32),
         8 if in_guard_page(Cr2::read_raw()) => crate::panic::exception("kernel stack overflow", frame),
@@ -249,6 +257,15 @@ fn unserved_page_fault(frame: &mut TrapFrame) {
     let address = Cr2::read_raw();
     if let Some(fixup) = user_access::fixup(frame.rip) {
         frame.rip = fixup;
+        frame.rax = 1;
+        frame.rdx = address;
+        return;
+    }
+    // A jump to a task's address: nothing is executed there, so this is its first instruction, and the return address is
+    // what lies on the stack.
+    if address == frame.rip && task::try_current().is_some_and(|task| task.calling().load(Ordering::Relaxed))
+    {
+        frame.rip = user_access::call_fixup();
         frame.rax = 1;
         frame.rdx = address;
         return;

@@ -10,10 +10,13 @@
 
 use core::arch::global_asm;
 use core::fmt;
+use core::sync::atomic::Ordering;
 
+use super::cpu;
 use crate::mm::fault::{self, Refusal};
 use crate::mm::frames::FRAME;
 use crate::mm::layout::TASK_END;
+use crate::task;
 
 /// An access that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +25,19 @@ pub(crate) struct FaultAt {
     pub(crate) address: u64,
     /// Whether a store was refused.
     pub(crate) write: bool,
+    /// Whether the fetch of an instruction was refused.
+    pub(crate) fetch: bool,
     /// Why.
     pub(crate) why: Refusal,
 }
 
 impl fmt::Display for FaultAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let access = if self.write { "write" } else { "read" };
+        let access = match (self.fetch, self.write) {
+            (true, _) => "instruction fetch",
+            (_, true) => "write",
+            _ => "read",
+        };
         write!(f, "{access} at {:#x}: {}", self.address, self.why)
     }
 }
@@ -129,6 +138,9 @@ global_asm!(
         sub rdx, rsi
         xor eax, eax
         ret
+    .balign 16
+    user_call:
+        jmp rdi
     "#
 );
 
@@ -143,6 +155,7 @@ unsafe extern "C" {
     fn user_timed_store(at: u64, value: u64) -> Outcome;
     fn user_access_fixup();
     fn user_timed_nothing() -> Outcome;
+    fn user_call(to: u64) -> Outcome;
 }
 
 /// Where to continue after a refused fault at `rip`, if that is inside this module's assembly. All functions
@@ -152,18 +165,23 @@ pub(super) fn fixup(rip: u64) -> Option<u64> {
     (start..end).contains(&rip).then_some(end)
 }
 
+/// Where to continue after a refused fetch by [`call`].
+pub(super) fn call_fixup() -> u64 {
+    user_access_fixup as *const () as u64
+}
+
 /// The range must lie in the lower half: the page fault can't tell a wild kernel address from a good one.
 fn check(at: u64, bytes: usize, write: bool) -> Result<(), FaultAt> {
     match at.checked_add(bytes as u64) {
         Some(end) if end <= TASK_END => Ok(()),
-        _ => Err(FaultAt { address: at, write, why: Refusal::NoArea }),
+        _ => Err(FaultAt { address: at, write, fetch: false, why: Refusal::NoArea }),
     }
 }
 
 fn outcome(outcome: Outcome, write: bool) -> Result<u64, FaultAt> {
     match outcome.refused {
         0 => Ok(outcome.value),
-        _ => Err(FaultAt { address: outcome.value, write, why: fault::take_refusal() }),
+        _ => Err(FaultAt { address: outcome.value, write, fetch: false, why: fault::take_refusal() }),
     }
 }
 
@@ -214,6 +232,26 @@ pub(crate) fn store_u8(at: u64, value: u8) -> Result<(), FaultAt> {
     check(at, 1, true)?;
     // SAFETY: as in `load_u64`.
     outcome(unsafe { user_store_u8(at, u64::from(value)) }, true).map(|_| ())
+}
+
+/// Jumps to a task's address. Nothing is ever executed there, so this always fails, as a jump into data does: with
+/// [`Refusal::NoRight`] where something is mapped.
+pub(crate) fn call(to: u64) -> FaultAt {
+    let refused = |why| FaultAt { address: to, write: false, fetch: true, why };
+    if let Err(fault) = check(to, 1, false) {
+        return refused(fault.why);
+    }
+    let Some(task) = task::try_current().filter(|_| cpu::features().nx) else {
+        // Without execute-disable the bytes would run.
+        return refused(Refusal::NoArea);
+    };
+    task.calling().store(true, Ordering::Relaxed);
+    // SAFETY: the address is in the lower half, whose every entry forbids execution, so the fetch faults, and is refused
+    // (`fault::handle`); the fault's fixup returns from the call as if it had been made.
+    let outcome = unsafe { user_call(to) };
+    task.calling().store(false, Ordering::Relaxed);
+    debug_assert_eq!(outcome.refused, 1);
+    refused(fault::take_refusal())
 }
 
 /// Calls `f` with the position and length of each part of `bytes` bytes from task address `at` on that lies in one

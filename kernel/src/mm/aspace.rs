@@ -21,7 +21,6 @@ use core::fmt;
 use fs::dax::{self, Fault, Protocol};
 use fs::platform::PageTables as _;
 use fs::{Errno, PAGE_SIZE, Result};
-use spin::Once;
 
 use super::fault::{Access, Refusal};
 use super::layout::TASK_END;
@@ -106,23 +105,18 @@ pub(crate) struct AreaInfo {
     pub(crate) name: String,
 }
 
-static CURRENT: Once<Arc<AddressSpace>> = Once::new();
-
-/// Gives the shell's task an address space and switches to it.
-pub(crate) fn init() -> Result<()> {
-    let space = Arc::new(AddressSpace::new()?);
-    let space = CURRENT.call_once(|| space);
-    space.tables.activate();
-    percpu::set_space(Arc::as_ptr(space));
-    Ok(())
-}
-
 /// The running task's address space.
 ///
 /// # Panics
-/// Before [`init`].
-pub(crate) fn current() -> &'static Arc<AddressSpace> {
-    CURRENT.get().expect("the address space is made before the first task runs")
+/// If it has none.
+pub(crate) fn current() -> Arc<AddressSpace> {
+    let space = percpu::space();
+    assert!(!space.is_null(), "this task has no address space");
+    // SAFETY: the pointer is that of an `Arc` that the running task holds.
+    unsafe {
+        Arc::increment_strong_count(space);
+        Arc::from_raw(space)
+    }
 }
 
 /// As [`current`], where a fault may come before there is one.
@@ -140,6 +134,11 @@ impl AddressSpace {
     pub(crate) fn new() -> Result<Self> {
         let tables = PageTables::new_user().map_err(|_| Errno::NoMemory)?;
         Ok(Self { tables: Arc::new(tables), areas: RwLock::new(Vec::new()) })
+    }
+
+    /// Its page tables, for the CPU.
+    pub(crate) fn page_tables(&self) -> &Arc<PageTables> {
+        &self.tables
     }
 
     /// Its page tables, to look at.

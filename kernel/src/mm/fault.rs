@@ -8,8 +8,8 @@ use core::fmt;
 
 use super::aspace::{self, Rights};
 use super::layout::{TASK_END, TASK_START};
-use crate::arch::percpu;
 use crate::machine::stats;
+use crate::task;
 
 /// A page fault's error code (Intel SDM volume 3A, "Page-Fault Exceptions").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,11 +78,13 @@ pub(crate) fn handle(address: u64, access: Access) -> Resolution {
             Refusal::NoArea
         }
     };
-    *percpu::this().refusal.lock() = Some(refusal);
+    if let Some(task) = task::try_current() {
+        *task.refusal().lock() = Some(refusal);
+    }
     Resolution::Refused
 }
 
 /// The reason of the fault that was just refused.
 pub(crate) fn take_refusal() -> Refusal {
-    percpu::this().refusal.lock().take().unwrap_or(Refusal::NoArea)
+    task::try_current().and_then(|task| task.refusal().lock().take()).unwrap_or(Refusal::NoArea)
 }

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-pub(crate) use paging::{Flags, MapError, PageSize, Partial};
+pub(crate) use paging::{Entry, Flags, MapError, PageSize, Partial};
 use paging::{Half, Machine, Table, Tables};
 use spin::Once;
 use x86_64::PhysAddr;
@@ -108,6 +108,9 @@ pub(crate) fn activate(tables: Option<Arc<PageTables>>) {
         let _here = InterruptsOff::new();
         let cpu = percpu::this();
         let mut active = cpu.active.lock();
+        if active.as_ref().map(Arc::as_ptr) == tables.as_ref().map(Arc::as_ptr) {
+            return;
+        }
         let root = tables.as_ref().map_or(kernel().root(), |tables| tables.root());
         // Before the first translation is looked up: who takes one away from here on tells this CPU.
         if let Some(holders) = tables.as_ref().and_then(|tables| tables.machine().holders()) {
@@ -117,10 +120,7 @@ pub(crate) fn activate(tables: Option<Arc<PageTables>>) {
         // lives until the next switch, since `active` holds it from here on.
         unsafe { load_root(root) };
         let before = core::mem::replace(&mut *active, tables);
-        let same = active.as_ref().map(Arc::as_ptr) == before.as_ref().map(Arc::as_ptr);
-        if let Some(holders) = before.as_ref().and_then(|tables| tables.machine().holders())
-            && !same
-        {
+        if let Some(holders) = before.as_ref().and_then(|tables| tables.machine().holders()) {
             holders.leave(cpu);
         }
         before
@@ -203,11 +203,6 @@ impl PageTables {
         let tables = Tables::new(Half::Lower, Hardware::Task(tlb::Holders::new()))?;
         tables.share_upper_half(kernel());
         Ok(Self { tables })
-    }
-
-    /// Makes this the current address space; it is kept alive as long as it is that.
-    pub(crate) fn activate(self: &Arc<Self>) {
-        activate(Some(self.clone()));
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::frames;
 use super::layout::STACKS;
-use super::paging::{self, Flags, MapError, PageSize};
+use super::paging::{self, Entry, Flags, MapError, PageSize};
 use crate::sync::IrqLock;
 
 /// Bytes from one stack's top to the next one's.
@@ -59,11 +59,15 @@ impl KernelStack {
 
 impl Drop for KernelStack {
     fn drop(&mut self) {
-        for page in 0..self.bytes / 4096 {
-            // Not mapped: the stack was never complete.
-            if let Ok(entry) = paging::kernel().unmap(self.bottom() + page * 4096, PageSize::Small) {
-                frames::free(entry.address());
-            }
+        let mut frames = [0; (SLOT / 4096) as usize];
+        let mut count = 0;
+        // What is not mapped was never: the stack was not complete. Every CPU forgets all of it at once.
+        let gone = |_, entry: Entry, _| {
+            frames[count] = entry.address();
+            count += 1;
+        };
+        if paging::kernel().unmap_range(self.bottom(), self.bytes, gone).is_ok() {
+            frames[..count].iter().for_each(|frame| frames::free(*frame));
         }
         let mut slots = SLOTS.lock();
         slots[self.slot as usize / 64] &= !(1 << (self.slot % 64));
@@ -76,6 +80,11 @@ fn take_slot() -> Option<u64> {
     let bit = word.trailing_ones();
     *word |= 1 << bit;
     Some(i as u64 * 64 + u64::from(bit))
+}
+
+/// How many stacks there are.
+pub(crate) fn in_use() -> u32 {
+    SLOTS.lock().iter().map(|word| word.count_ones()).sum()
 }
 
 /// Whether an address lies in a slot, but not in its stack.

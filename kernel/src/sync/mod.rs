@@ -12,7 +12,7 @@
 
 mod mutex;
 mod rwlock;
-pub(crate) mod wait;
+mod wait;
 
 use core::ops::{Deref, DerefMut};
 
@@ -26,7 +26,6 @@ pub(crate) use rwlock::RawRwLock;
 /// A sleeping reader-writer lock around what it guards.
 pub(crate) type RwLock<T> = lock_api::RwLock<RawRwLock, T>;
 /// A sleeping mutex around what it guards.
-#[allow(dead_code, reason = "fs has its own alias")]
 pub(crate) type Mutex<T> = lock_api::Mutex<RawMutex, T>;
 
 /// What a CPU does while it waits for a lock.

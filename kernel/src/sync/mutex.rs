@@ -56,7 +56,7 @@ impl RawMutex {
         }
         // Others may be asleep as well: who comes this way leaves the mark.
         while self.0.swap(WANTED, Ordering::Acquire) != FREE {
-            wait::wait(self.key(), &mut || self.0.load(Ordering::SeqCst) == WANTED);
+            crate::task::wait(self.key(), &mut || self.0.load(Ordering::SeqCst) == WANTED);
         }
     }
 }

@@ -17,6 +17,7 @@
 //! | `memory.rs` | mmap, munmap, maps, peek, poke, ptwalk, free |
 //! | `bench.rs` | bench |
 //! | `fsx.rs` | fsx |
+//! | `tasks.rs` | ps |
 //! | `machine.rs` | nfit, cpuid, dmesg, stats, date, uptime, crash |
 //! | `shell.rs` | help, cd, pwd, echo, history, clear, true, false, poweroff |
 
@@ -35,6 +36,7 @@ mod owner;
 mod shell;
 mod show;
 mod stat;
+mod tasks;
 mod usage;
 mod xattrs;
 
@@ -61,6 +63,7 @@ pub(super) const GROUPS: &[(&str, &[Command])] = &[
     ("Mapped files", super::io::COMMANDS),
     ("", memory::COMMANDS),
     ("", fsx::COMMANDS),
+    ("Tasks", tasks::COMMANDS),
     ("Machine", machine::COMMANDS),
     ("", bench::COMMANDS),
     ("Shell", shell::COMMANDS),

@@ -3,6 +3,8 @@
 //! The shell's `selftest` runs them all; each returns what it found wrong. Nothing of a file system is
 //! touched: persistence primitives work on a frame of RAM.
 
+mod tasks;
+
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -17,11 +19,12 @@ use crate::mm::stack::KernelStack;
 use crate::mm::{frames, heap};
 use crate::pmem::flush;
 use crate::sync::IrqLock;
+use crate::task::NoPreempt;
 
 type Check = fn() -> Result<(), String>;
 
 /// Every check with its name.
-const CHECKS: [(&str, Check); 7] = [
+const CHECKS: [(&str, Check); 9] = [
     ("frames", check_frames),
     ("heap", check_heap),
     ("memory pressure", check_pressure),
@@ -29,15 +32,20 @@ const CHECKS: [(&str, Check); 7] = [
     ("address space", check_address_space),
     ("refused accesses", check_refusals),
     ("persistence primitives", check_flush),
+    ("tasks", tasks::check_tasks),
+    ("locks", tasks::check_locks),
 ];
 
 /// Runs all, and tells `report` of each by name.
 pub(crate) fn run(mut report: impl FnMut(&str, Result<(), String>)) {
+    // The tables above a stack stay for the next one in its place.
+    drop(KernelStack::new(1));
     for (name, check) in CHECKS {
         let before = frames::counts().free;
         let mut result = check();
-        // The heap keeps what it has grown by; everything else gives back what it took.
-        if result.is_ok() && !matches!(name, "heap" | "memory pressure") && frames::counts().free != before {
+        // The heap keeps what it has grown by, and so do the tables above stacks; everything else gives back what it took.
+        let keeps = matches!(name, "heap" | "memory pressure" | "tasks" | "locks");
+        if result.is_ok() && !keeps && frames::counts().free != before {
             result = Err(format!("{before} frames were free before, {} after", frames::counts().free));
         }
         report(name, result);
@@ -136,13 +144,13 @@ fn check_stacks() -> Result<(), String> {
     expect(tables.leaf(stack.bottom()).is_some() && tables.leaf(stack.top() - 1).is_some(), "not mapped")?;
     expect(tables.leaf(stack.bottom() - 1).is_none(), "no guard page")?;
     drop(stack);
-    // Tables of the stacks' part may stay for the next one: take them back for the count.
-    tables.prune(crate::mm::layout::STACKS, crate::mm::layout::SLOT_BYTES);
     Ok(())
 }
 
 /// An address space with one writable and one read-only page; loads, stores, and what is refused.
 fn check_address_space() -> Result<(), String> {
+    // A switch back to this task would load its own tables.
+    let _stay = NoPreempt::new();
     let before = paging::active();
     let at = TASK_START + (5 << 30);
     let error = |error: paging::MapError| format!("{error}");
@@ -180,12 +188,17 @@ fn check_address_space() -> Result<(), String> {
 }
 
 fn check_refusals() -> Result<(), String> {
-    let refused = |address, write| Err(FaultAt { address, write, why: Refusal::NoArea });
+    let refused = |address, write| Err(FaultAt { address, write, fetch: false, why: Refusal::NoArea });
     expect(user_access::load_u64(0) == refused(0, false).map(|()| 0), "null load")?;
     expect(user_access::store_u8(TASK_START, 1) == refused(TASK_START, true), "store outside every area")?;
     expect(user_access::store_u8(TASK_END, 1) == refused(TASK_END, true), "store beyond the end")?;
     expect(user_access::load_u8(u64::MAX).is_err(), "load at the end of the address space")?;
     expect(user_access::load_u8(direct(0x1000)).is_err(), "load from the kernel's half")?;
+    let jump = user_access::call(TASK_START + 16);
+    expect(
+        jump.fetch && jump.address == TASK_START + 16 && jump.why == Refusal::NoArea,
+        "a jump into nothing",
+    )?;
     expect(user_access::fill(TASK_START, 0, 1 << 20) == refused(TASK_START, true), "fill")
 }
 

@@ -1,0 +1,126 @@
+//! Checks of tasks and locks: every CPU takes part, waits end, readers and writers exclude each other.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use super::expect;
+use crate::arch::{percpu, time, user_access};
+use crate::mm::layout::TASK_START;
+use crate::mm::stack;
+use crate::sync::{Mutex, RwLock};
+use crate::task::{self, Builder, ExitStatus, Space, TaskRef};
+
+/// What takes longer than this hangs.
+const PATIENCE_NS: u64 = 10_000_000_000;
+
+fn spawn(cpu: Option<usize>, body: impl FnOnce() -> ExitStatus + Send + 'static) -> Result<TaskRef, String> {
+    task::spawn(Builder { name: "selftest", space: Space::New, cpu }, body)
+        .map_err(|error| format!("spawn: {error}"))
+}
+
+fn join(tasks: Vec<TaskRef>) -> Result<(), String> {
+    for task in tasks {
+        let status = task.join();
+        expect(status == ExitStatus::SUCCESS, &format!("task {}: {status}", task.id()))?;
+    }
+    Ok(())
+}
+
+/// Waits until as many stacks are left as before: a task's goes a moment after it was joined.
+fn settle(stacks: u32) -> Result<(), String> {
+    let start = time::monotonic_ns();
+    while stack::in_use() != stacks && time::monotonic_ns() - start < PATIENCE_NS {
+        task::sleep_ns(1_000_000);
+    }
+    expect(stack::in_use() == stacks, "a task's stack is left")
+}
+
+/// Tasks on all CPUs wait for each other, so all run at the same time; with one CPU more than there are, in turns.
+pub(super) fn check_tasks() -> Result<(), String> {
+    let stacks = stack::in_use();
+    let cpus: Vec<usize> = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.number()).collect();
+    let met = Arc::new(AtomicUsize::new(0));
+    let count = cpus.len();
+    let meet = |cpu: Option<usize>, count: usize, met: &Arc<AtomicUsize>| {
+        let met = met.clone();
+        spawn(cpu, move || {
+            met.fetch_add(1, Ordering::SeqCst);
+            let start = time::monotonic_ns();
+            // No yield, no sleep: only another CPU, or preemption, can bring it about.
+            while met.load(Ordering::SeqCst) < count {
+                if time::monotonic_ns() - start > PATIENCE_NS {
+                    return ExitStatus::Code(1);
+                }
+                core::hint::spin_loop();
+            }
+            let right = cpu.is_none_or(|cpu| percpu::number() == cpu);
+            ExitStatus::Code(if right { 0 } else { 2 })
+        })
+    };
+    join(cpus.iter().map(|cpu| meet(Some(*cpu), count, &met)).collect::<Result<_, _>>()?)?;
+    let met = Arc::new(AtomicUsize::new(0));
+    join((0..2 * count + 1).map(|_| meet(None, 2 * count + 1, &met)).collect::<Result<_, _>>()?)?;
+    let refused = spawn(None, || match user_access::load_u64(TASK_START) {
+        Ok(_) => ExitStatus::SUCCESS,
+        Err(fault) => fault.into(),
+    })?;
+    let status = refused.join();
+    drop(refused);
+    expect(status.code() == 128 + 11, "a refused fault is not a SIGSEGV")?;
+    expect(spawn(Some(percpu::MOST), || ExitStatus::SUCCESS).is_err(), "a CPU that is not there")?;
+    let start = time::monotonic_ns();
+    let sleepers = (1..5).map(|i| {
+        spawn(None, move || {
+            task::sleep_ns(i * 1_000_000);
+            ExitStatus::SUCCESS
+        })
+    });
+    join(sleepers.collect::<Result<_, _>>()?)?;
+    expect(time::monotonic_ns() - start >= 4_000_000, "sleepers woke early")?;
+    settle(stacks)
+}
+
+/// Readers and writers on all CPUs: nobody sees half a change, and nobody waits for ever.
+pub(super) fn check_locks() -> Result<(), String> {
+    const ROUNDS: u64 = 2000;
+    let stacks = stack::in_use();
+    let workers = 2 * percpu::online() as u64 + 1;
+    let pair = Arc::new(RwLock::new((0_u64, 0_u64)));
+    let sum = Arc::new(Mutex::new(0_u64));
+    let reads = Arc::new(AtomicU64::new(0));
+    let tasks = (0..workers).map(|worker| {
+        let (pair, sum, reads) = (pair.clone(), sum.clone(), reads.clone());
+        spawn(None, move || {
+            for round in 0..ROUNDS {
+                if (round + worker) % 4 == 0 {
+                    let mut pair = pair.write();
+                    pair.0 += 1;
+                    if round % 64 == 0 {
+                        task::yield_now();
+                    }
+                    pair.1 += 1;
+                } else {
+                    let pair = pair.read();
+                    if pair.0 != pair.1 {
+                        return ExitStatus::Code(1);
+                    }
+                    if round % 64 == 0 {
+                        task::yield_now();
+                    }
+                    reads.fetch_add(1, Ordering::Relaxed);
+                }
+                *sum.lock() += 1;
+            }
+            ExitStatus::SUCCESS
+        })
+    });
+    join(tasks.collect::<Result<_, _>>()?)?;
+    let (one, two) = *pair.read();
+    let reads = reads.load(Ordering::Relaxed);
+    expect(one == two && one + reads == workers * ROUNDS, "a change is lost")?;
+    expect(*sum.lock() == workers * ROUNDS, "the mutex lost a count")?;
+    settle(stacks)
+}
