@@ -6,7 +6,8 @@
 #   COM4  with --exec: what the commands print; our stdout        COM3  their errors; our stderr
 #         (not COM2: OVMF takes that for a console and talks on it while it boots)
 #   fw_cfg opt/daxiom/exec: the script; opt/daxiom/args: the words "keep-going" with -k, "icount" with
-#         --icount
+#         --icount, "trace" with --trace
+#   isa-debugcon at port 0xe9: with --trace, the trace
 #   isa-debug-exit at port 0xf4: 0x10 all succeeded, 0x11 a command failed, 50 panic; QEMU's status is twice that plus 1
 #
 # The parts, all in scripts/: options.sh reads the options, setup.sh installs what is missing, build.sh builds, image.sh
@@ -70,6 +71,10 @@ qemu_arguments() {
     local words=()
     [[ $keep_going == no ]] || words+=(keep-going)
     [[ $icount == no ]] || words+=(icount)
+    if [[ -n $trace ]]; then
+        words+=(trace)
+        arguments+=(-chardev "file,id=trace,path=$(escape "$temporary")/trace" -device "isa-debugcon,iobase=0xe9,chardev=trace")
+    fi
     ((${#words[@]} == 0)) || arguments+=(-fw_cfg "name=opt/daxiom/args,string=${words[*]}")
     if [[ $gdb != no ]]; then
         [[ $gdb != free ]] || gdb=$(free_port)
@@ -143,6 +148,7 @@ stop_qemu() {
 # QEMU's exit status, and where that is ambiguous what it logged, as ours.
 finish() {
     [[ -z $console ]] || cp -- "$temporary/console" "$console" 2>/dev/null || say "$console" "could not be written"
+    keep_trace
     case $status in
     33) exit 0 ;;
     35) exit 1 ;;
@@ -173,6 +179,15 @@ finish() {
         die "QEMU" "exit status $status${why:+, ${why#qemu-system-x86_64: }}"
         ;;
     esac
+}
+
+keep_trace() {
+    [[ -n $trace ]] || return 0
+    if [[ ! -s $temporary/trace ]]; then
+        say "$trace" "no trace: the machine ended before it could write one"
+    else
+        cp -- "$temporary/trace" "$trace" 2>/dev/null || say "$trace" "could not be written"
+    fi
 }
 
 # With --exec nobody has seen the console: what it said from the panic on, or its last lines.

@@ -27,6 +27,8 @@ Ctrl-A X leaves. Options may come in any order, as --option VALUE or --option=VA
                          what the platform says reaches the NVDIMM at power loss: caches too, or only what was flushed
   --timeout SECONDS      give up after that long (--exec: 300; otherwise, or with 0: never)
   --console FILE         with --exec: keep what the console (COM1) said in FILE
+  --trace FILE           write down each step of faults, write-back and shootdowns, and put it into FILE at the end:
+                         ui.perfetto.dev opens it (the Chrome trace-event format)
   --debug                debug build of the kernel
   --gdb[=PORT]           wait for gdb at the start; the command line to type is printed
   --no-build             run what was built last, setting up and building nothing
@@ -44,16 +46,16 @@ END
 parse_options() {
     script='' exec_mode=no keep_going=no pmem=() size='' mem=256M smp='' firmware=bios accel=auto icount=no
     qemu_options=() no_pmem=no
-    persistence='' timeout='' console='' profile=release gdb=no build=yes
+    persistence='' timeout='' console='' trace='' profile=release gdb=no build=yes
     local option value
     while (($# > 0)); do
         option=$1 && shift
         case $option in
-        --exec | --pmem | --size | --mem | --smp | --accel | --persistence | --timeout | --console)
+        --exec | --pmem | --size | --mem | --smp | --accel | --persistence | --timeout | --console | --trace)
             (($# > 0)) || die "$option" "needs a value (--help tells)"
             value=$1 && shift
             ;;
-        --exec=* | --pmem=* | --size=* | --mem=* | --smp=* | --accel=* | --persistence=* | --timeout=* | --console=* | --gdb=*)
+        --exec=* | --pmem=* | --size=* | --mem=* | --smp=* | --accel=* | --persistence=* | --timeout=* | --console=* | --trace=* | --gdb=*)
             value=${option#*=} option=${option%%=*}
             ;;
         *) value='' ;;
@@ -74,6 +76,7 @@ parse_options() {
             timeout=$value
             ;;
         --console) console=$value ;;
+        --trace) trace=$value ;;
         --debug) profile=debug ;;
         --gdb) gdb=${value:-free} && [[ -z $value ]] || gdb=$(whole_number "$option" "$value" 1 65535) ;;
         --no-build) build=no ;;
@@ -98,6 +101,7 @@ check_options() {
     smp=${smp:-2}
     [[ $exec_mode == yes || $keep_going == no ]] || die "-k" "goes with --exec only"
     [[ $exec_mode == yes || -z $console ]] || die "--console" "goes with --exec only: the console is this terminal otherwise"
+    [[ -z $trace || (! -d $trace && -d $(dirname -- "$trace")) ]] || die "$trace" "cannot be written for --trace"
     [[ -z $console || (! -d $console && -d $(dirname -- "$console")) ]] || die "$console" "cannot be written for --console"
     [[ $no_pmem == no || ${#pmem[@]} == 0 ]] || die "--pmem" "either none or files (a file of that name: ./none)"
     [[ -z $size || ${#pmem[@]} == 0 ]] || die "--size" "is for the image made without --pmem; truncate(1) makes others"

@@ -1,10 +1,12 @@
 //! The machine as the storage code sees it: a region of persistent memory, this kernel's locks, page tables and clock.
 
+use fs::lab::{Lab, Step};
 use fs::platform::{Platform, Timestamp};
 use fs::stats::Stats;
 use spin::relax::RelaxStrategy;
 
 use crate::arch::percpu;
+use crate::lab;
 use crate::mm::paging::PageTables;
 use crate::pmem::Region;
 use crate::sync::{Answering, RawMutex, RawRwLock};
@@ -73,5 +75,14 @@ impl Platform for Machine {
     #[inline]
     fn stats(&self) -> &Stats {
         stats()
+    }
+
+    #[inline]
+    fn lab(&self) -> &Lab {
+        &lab::LAB
+    }
+
+    fn reached(&self, step: Step) {
+        lab::reached(step);
     }
 }

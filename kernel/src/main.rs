@@ -9,6 +9,7 @@
 //! | [`panic`](mod@panic), [`crash`] | the end, and how to bring it about |
 //! | [`sync`], [`task`] | locks; tasks |
 //! | [`machine`], [`mounts`] | the machine as the `fs` crate sees it; what is mounted where |
+//! | [`lab`], [`debugcon`] | steps that are traced or held, mistakes made on purpose; the trace's way out |
 //! | [`shell`] | the commands |
 //! | [`selftest`] | checks that need the machine |
 //!
@@ -24,9 +25,11 @@ mod acpi;
 mod arch;
 mod console;
 mod crash;
+mod debugcon;
 mod exit;
 mod fw_cfg;
 mod klog;
+mod lab;
 mod machine;
 mod mm;
 mod mounts;

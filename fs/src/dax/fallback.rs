@@ -1,6 +1,7 @@
 //! Why 2 MiB could not be mapped as one: each reason has its counter.
 
 use crate::stats::{Counter, Stats};
+use core::fmt;
 
 /// The reason for going on with a page of 4 KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,19 @@ pub enum Fallback {
 }
 
 impl Fallback {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 9] = [
+        Self::Alignment,
+        Self::Area,
+        Self::Private,
+        Self::End,
+        Self::Small,
+        Self::Pieces,
+        Self::Space,
+        Self::Memory,
+        Self::Poison,
+    ];
+
     /// Where it is counted.
     pub const fn counter(self, stats: &Stats) -> &Counter {
         match self {
@@ -38,6 +52,34 @@ impl Fallback {
             Self::Space => &stats.pmd_fallback_space,
             Self::Memory => &stats.pmd_fallback_memory,
             Self::Poison => &stats.pmd_fallback_poison,
+        }
+    }
+}
+
+impl fmt::Display for Fallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Alignment => "alignment",
+            Self::Area => "area",
+            Self::Private => "private",
+            Self::End => "end",
+            Self::Small => "small",
+            Self::Pieces => "pieces",
+            Self::Space => "space",
+            Self::Memory => "memory",
+            Self::Poison => "poison",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_found_by_the_number_that_a_step_carries() {
+        for (number, &reason) in Fallback::ALL.iter().enumerate() {
+            assert_eq!(reason as usize, number, "{reason}");
         }
     }
 }

@@ -17,12 +17,14 @@
 
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
+use fs::lab::Point;
 use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
 use x86_64::registers::control::{Cr4, Cr4Flags};
 
 use super::apic;
 use super::percpu::{self, PerCpu};
+use crate::lab;
 use crate::machine::stats;
 use crate::sync::{Answering, InterruptsOff};
 
@@ -90,7 +92,9 @@ pub(crate) fn shootdown(holders: Option<&Holders>, start: u64, pages: u64) {
     }
     let others = concerned & percpu::online_set() & !own.bit();
     if others != 0 {
+        lab::at(Point::ShootdownBegin, start / 4096, others);
         ask(own, others, start, pages);
+        lab::at(Point::ShootdownEnd, start / 4096, others);
     }
 }
 
@@ -127,7 +131,9 @@ fn answer_all() {
     let asking = own.tlb.asked_by.swap(0, Ordering::SeqCst);
     for cpu in percpu::all().filter(|cpu| asking & cpu.bit() != 0) {
         let request = &cpu.tlb;
-        forget(request.start.load(Ordering::Relaxed), request.pages.load(Ordering::Relaxed));
+        let start = request.start.load(Ordering::Relaxed);
+        forget(start, request.pages.load(Ordering::Relaxed));
+        lab::at(Point::ShootdownAnswer, start / 4096, cpu.number() as u64);
         request.unanswered.fetch_and(!own.bit(), Ordering::Release);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! With a script (fw_cfg file `opt/daxiom/exec`) it is run: output goes to COM4, errors to COM3, and the
 //! machine ends with what came of it. It stops at the first command that fails, unless `opt/daxiom/args` has
-//! the word `keep-going`. Otherwise there is a prompt on COM1.
+//! the word `keep-going`. Otherwise there is a prompt on COM1. With the word `trace`, steps are traced from the beginning,
+//! and the trace is written to the debug console at the end.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -14,15 +15,21 @@ use fs::vfs::FileKind;
 
 use super::{Shell, commands, text};
 use crate::console::{self, Stream};
+use crate::debugcon::DebugConsole;
 use crate::exit::{Outcome, exit};
+use crate::lab::{chrome, trace};
 use crate::mm::aspace;
-use crate::{fw_cfg, mounts};
+use crate::{fw_cfg, klog, mounts};
 
 const SCRIPT: &str = "opt/daxiom/exec";
 
 /// Runs the session: the last thing the kernel does.
 pub(crate) fn run() -> ! {
     mounts::init();
+    let traced = fw_cfg::asked_for("trace");
+    if traced && let Err(error) = trace::start() {
+        klog!(Warn, "trace: {error}");
+    }
     let well = match fw_cfg::read(SCRIPT) {
         Some(script) => {
             console::set_exec_mode(true);
@@ -39,7 +46,25 @@ pub(crate) fn run() -> ! {
             shell.close() & shell.leave.unwrap_or(true)
         }
     };
+    if traced {
+        hand_over_trace();
+    }
     exit(if well { Outcome::Success } else { Outcome::Failure })
+}
+
+/// Writes what was traced to the debug console, in the Chrome trace-event format.
+fn hand_over_trace() {
+    trace::stop();
+    let (_, lost) = trace::counts();
+    let Some(mut out) = DebugConsole::find() else {
+        klog!(Warn, "trace: no debug console to write it to");
+        return;
+    };
+    // The port takes everything.
+    let written = trace::records().map(|records| chrome::write(&mut out, &records, lost));
+    if let Err(error) = written {
+        klog!(Warn, "trace: {error}");
+    }
 }
 
 /// The console, for the editor's echo: every key's answer is there at once.

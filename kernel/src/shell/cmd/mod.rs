@@ -15,7 +15,8 @@
 //! | `copy.rs` | cp, mv |
 //! | `disk.rs` | df, mount, umount, fsinfo, sync |
 //! | `memory.rs` | mmap, munmap, maps, peek, poke, ptwalk, free |
-//! | `bench.rs` | bench |
+//! | `bench/` | bench |
+//! | `trace.rs` | trace |
 //! | `fsx.rs` | fsx |
 //! | `tasks.rs` | ps |
 //! | `machine.rs` | nfit, cpuid, dmesg, stats, date, uptime, crash |
@@ -37,6 +38,7 @@ mod shell;
 mod show;
 mod stat;
 mod tasks;
+mod trace;
 mod usage;
 mod xattrs;
 
@@ -66,5 +68,6 @@ pub(super) const GROUPS: &[(&str, &[Command])] = &[
     ("Tasks", tasks::COMMANDS),
     ("Machine", machine::COMMANDS),
     ("", bench::COMMANDS),
+    ("", trace::COMMANDS),
     ("Shell", shell::COMMANDS),
 ];

@@ -1,0 +1,67 @@
+//! `bench`: what it measures, and in which form it says so. What comes out is not judged: machines differ.
+
+use serde_json::Value;
+use tests::image::Image;
+use tests::run::Run;
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn each_operation_has_its_figures_as_a_table_as_csv_and_as_json() {
+    let image = Image::ext2(32 * MIB);
+    let names = Run::new("bench -l").pmem(&image).ok();
+    let names: Vec<&str> = names.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let output = Run::new("bench -n 8; echo; bench -n 8 --csv; echo; bench -n 8 --json").pmem(&image).ok();
+    image.expect_clean();
+    let parts: Vec<&str> = output.split("\n\n").collect();
+    let [table, csv, json] = parts[..] else { panic!("three parts: {output}") };
+
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["operation", "count", "min", "median", "p99", "data", "rest"]);
+    assert_eq!(rows[1..].iter().map(|row| row[0]).collect::<Vec<_>>(), names);
+
+    let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows[0], ["operation", "count", "min", "median", "p99", "data"]);
+    assert_eq!(rows[1..].iter().map(|row| row[0]).collect::<Vec<_>>(), names);
+    for row in &rows[1..] {
+        let numbers: Vec<u64> = row[1..].iter().map(|cell| cell.parse().expect("a number")).collect();
+        let [count, min, median, p99, _] = numbers[..] else { panic!("{row:?}") };
+        assert!(count >= 8 && min <= median && median <= p99, "{row:?}");
+    }
+
+    let rows: Vec<Value> =
+        json.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
+    assert_eq!(
+        rows.iter().map(|row| row["operation"].as_str().unwrap_or_default()).collect::<Vec<_>>(),
+        names
+    );
+    assert!(rows.iter().all(|row| row["unit"] == "ns" && row["median"].is_u64() && row["data"].is_u64()));
+}
+
+#[test]
+fn counted_instructions_are_the_same_each_time_and_depend_on_the_protocol() {
+    let image = Image::ext2(32 * MIB);
+    let script =
+        "bench -n 64 --json write-hole read-block -p read-first; bench -n 64 -j write-hole -p entry-lock";
+    let run = || Run::new(script).pmem(&image).args(["--icount"]).ok();
+    let (first, second) = (run(), run());
+    assert_eq!(first, second);
+    let rows: Vec<Value> = first.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(rows.iter().all(|row| row["unit"] == "instructions"));
+    // One lock is taken by the one, two by the other.
+    assert_ne!(rows[0]["median"], rows[2]["median"]);
+    // Zeroing a page alone takes 512 stores of 8 bytes at least.
+    assert!(rows[0]["data"].as_u64().is_some_and(|data| data > 512), "{}", rows[0]);
+}
+
+#[test]
+fn what_is_not_there_is_refused() {
+    for (script, says) in [
+        ("bench nothing", "bench: nothing: no such operation (-l lists them)"),
+        ("bench -n 0 create", "bench: -n: between 1 and 1000000"),
+        ("bench -p none create", "bench: none: no such protocol"),
+    ] {
+        let image = Image::ext2(16 * MIB);
+        assert_eq!(Run::new(script).pmem(&image).fails(1), says);
+    }
+}

@@ -1,0 +1,104 @@
+//! The trace: what is written down, and the file that Perfetto opens.
+
+use serde_json::Value;
+use tests::image::Image;
+use tests::run::Run;
+
+const MIB: u64 = 1 << 20;
+
+/// Runs `script` with `--trace` and the processors asked for, and hands over the events of the file.
+fn traced(script: &str, cpus: &str) -> Vec<Value> {
+    let image = Image::ext2(16 * MIB);
+    let file = image.folder().join("trace.json");
+    let run = Run::new(script).pmem(&image).args(["--smp", cpus]);
+    run.args(["--trace".as_ref(), file.as_os_str()]).ok();
+    image.expect_clean();
+    let text = std::fs::read(&file).expect("a trace");
+    let trace: Value = serde_json::from_slice(&text).expect("JSON");
+    assert_eq!(trace["otherData"]["lost"], 0);
+    trace["traceEvents"].as_array().expect("events").clone()
+}
+
+fn of<'a>(events: &'a [Value], phase: &str, name: &str) -> Vec<&'a Value> {
+    events.iter().filter(|event| event["ph"] == phase && event["name"] == name).collect()
+}
+
+/// Begin and end of a slice, in microseconds.
+fn span(slice: &Value) -> (f64, f64) {
+    let number = |key: &str| slice[key].as_f64().unwrap_or_else(|| panic!("no {key} in {slice}"));
+    (number("ts"), number("ts") + number("dur"))
+}
+
+/// What every trace is: each event has its row and time, and slices of one row lie one inside the other.
+fn expect_well_formed(events: &[Value]) {
+    for event in events {
+        assert!(event["tid"].is_u64() && event["ts"].as_f64().is_some_and(|ts| ts >= 0.0), "{event}");
+        assert!(["X", "i", "s", "f", "M"].contains(&event["ph"].as_str().expect("a phase")), "{event}");
+    }
+    let rows: std::collections::BTreeSet<_> = events.iter().map(|event| event["tid"].as_u64()).collect();
+    for row in rows {
+        let of_row = events.iter().filter(|event| event["tid"].as_u64() == row && event["ph"] == "X");
+        let mut slices: Vec<(f64, f64)> = of_row.map(span).collect();
+        slices.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
+        let mut open: Vec<(f64, f64)> = Vec::new();
+        for slice in slices {
+            open.retain(|outer| outer.1 > slice.0);
+            // A thousandth of a microsecond is what rounding may cost.
+            let inside = open.last().is_none_or(|outer| slice.1 <= outer.1 + 0.002);
+            assert!(inside, "{slice:?} begins in {:?} and ends after it", open.last());
+            open.push(slice);
+        }
+    }
+}
+
+#[test]
+fn a_store_to_a_hole_is_a_fault_with_its_waits_its_retry_and_its_block() {
+    let events = traced("io -f -c 'truncate 64k' -c 'mmap 0 64k' -c 'mread -f 0 4' -c 'mwrite 0 8k' /f", "1");
+    expect_well_formed(&events);
+    let [reads, writes] = ["read fault", "write fault"].map(|name| of(&events, "X", name));
+    assert_eq!((reads.len(), writes.len()), (1, 2));
+    let (begin, end) = span(writes[0]);
+    let inside = |event: &&Value| event["ts"].as_f64().is_some_and(|at| (begin..=end).contains(&at));
+    let names: Vec<&str> = events.iter().filter(inside).filter_map(|event| event["name"].as_str()).collect();
+    for name in ["wait: dax_sem, shared", "retry", "wait: dax_sem, exclusive", "allocated", "zero-unmapped"] {
+        assert!(names.contains(&name), "no {name} among {names:?}");
+    }
+    assert_eq!((&writes[0]["args"]["page"], &writes[1]["args"]["page"]), (&0.into(), &1.into()));
+    assert_eq!(writes[0]["args"]["served"], true);
+    assert_eq!(of(&events, "i", "retry").len(), 2);
+    // Rows have names.
+    assert_eq!(of(&events, "M", "thread_name")[0]["args"]["name"], "CPU 0");
+}
+
+#[test]
+fn a_refused_fault_says_so() {
+    let image = Image::ext2(16 * MIB);
+    let file = image.folder().join("trace.json");
+    let script = "io -f -c 'truncate 4k' -c 'mmap 0 64k' -c 'mread 8k 4' /f";
+    let run = Run::new(script).pmem(&image).args(["--trace".as_ref(), file.as_os_str()]);
+    assert_eq!(run.outcome().status, 1);
+    let trace: Value = serde_json::from_slice(&std::fs::read(&file).expect("a trace")).expect("JSON");
+    let events = trace["traceEvents"].as_array().expect("events");
+    let served: Vec<&Value> =
+        of(events, "X", "read fault").iter().map(|event| &event["args"]["served"]).collect();
+    assert_eq!(served, [false]);
+}
+
+#[test]
+fn nothing_is_written_down_unless_it_is_on_and_old_records_make_way() {
+    let image = Image::ext2(16 * MIB);
+    let fault = "io -f -c 'truncate 64k' -c 'mmap 0 64k' -c 'mwrite 0 4' /f";
+    let script = format!(
+        "{fault}; trace; trace on; {fault}; trace off; {fault}; trace dump; echo; trace clear; trace; \
+         trace on; bench -n 1024 write-hole; trace off; trace"
+    );
+    let output = Run::new(&script).pmem(&image).ok();
+    let lines: Vec<&str> =
+        output.lines().filter(|line| !line.starts_with("wrote") && !line.is_empty()).collect();
+    assert_eq!(lines.iter().filter(|line| line.starts_with("trace is")).count(), 3, "{output}");
+    assert!(lines.contains(&"trace is off: 0 records, 0 lost"), "{output}");
+    assert_eq!(lines.iter().filter(|line| line.contains(" fault-begin ")).count(), 1, "{output}");
+    assert_eq!(lines.iter().filter(|line| line.contains(" allocated ")).count(), 0, "the block was there");
+    let last = lines.last().expect("a line");
+    assert!(last.starts_with("trace is off: 16384 records, ") && !last.contains(" 0 lost"), "{last}");
+}
