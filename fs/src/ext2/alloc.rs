@@ -270,6 +270,11 @@ impl<P: Platform> Ext2<P> {
     /// Gives back blocks that were never published.
     pub(super) fn give_back(&self, taken: Staged<Taken, InFlight>) {
         let Taken { first, count } = taken.unfenced();
+        self.give_back_blocks(first, count);
+    }
+
+    /// As [`give_back`](Self::give_back), of a chain that was filled.
+    pub(super) fn give_back_blocks(&self, first: u32, count: u32) {
         // They were taken a moment ago, so nothing about them can be wrong.
         let result = self.clear_bits(first, count);
         let _ = self.noted(result);

@@ -20,6 +20,7 @@ use super::inode::Inode;
 use super::layout::*;
 use super::map::Spot;
 use super::nameindex::{Index, Placed};
+use super::place::Hole;
 use super::redo::Words;
 use super::times::{CTIME, MTIME};
 use crate::error::{Errno, Result};
@@ -271,13 +272,15 @@ impl<P: Platform> Inode<P> {
     /// A fresh block for logical block `lblk` of the directory, which is a hole, that starts with `bytes`.
     pub(super) fn fresh_dir_block(&self, lblk: u64, bytes: &[u8]) -> Result<Staged<Chain, InFlight>> {
         let path = self.fs.sb.reach.path(lblk).ok_or(Errno::FileTooBig)?;
-        let mut goal = self.map_lock.lock();
         match self.locate(&path)? {
             Spot::Block(_) => {
                 Err(self.bad_dir("a block beyond the end of a directory", lblk * self.fs.block_size()))
             }
             Spot::Hole { slot, level } => {
-                self.fresh(&mut goal, lblk, &path, slot, level, Fill::Bytes(0, bytes))
+                let hole = Hole { lblk, path: &path, slot, level };
+                // An `end` of 0: packed among other small data.
+                let fresh = self.take(hole, 1, 0)?;
+                Ok(self.fill_fresh(hole, fresh, Fill::Bytes(0, bytes)))
             }
         }
     }

@@ -6,15 +6,16 @@
 
 use super::Ext2;
 use super::layout::*;
-use super::runs::Space;
+use super::runs::{RUN, Space};
 use super::superblock::SuperBlock;
 use crate::error::{Corrupt, Result};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// What is remembered of a group in DRAM.
+/// What is remembered of a group in DRAM. CPUs that are busy in different groups share no line.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub(super) struct GroupState {
     /// Its blocks; `None` until the first is taken or freed.
     pub space: Option<Space>,
@@ -143,6 +144,19 @@ impl<P: Platform> Ext2<P> {
         let relative = block - self.sb.group_start(index);
         let compact = self.compact.get(index as usize).is_some_and(|compact| compact.load(Relaxed));
         !(compact && relative >= self.sb.structure_blocks()) && self.is_among_structures(index, block)
+    }
+
+    /// True if the run of 512 blocks from `first` on, which is not 0, can be a file's.
+    pub(super) fn run_may_be_a_files(&self, first: u32) -> bool {
+        let last = match first.checked_add(RUN - 1) {
+            Some(last) if last < self.sb.blocks_count => last,
+            _ => return false,
+        };
+        let index = self.group_of_block(first);
+        let is_compact = self.compact[index as usize].load(Relaxed);
+        let behind = first - self.sb.group_start(index).min(first) >= self.sb.structure_blocks();
+        is_compact && behind && self.group_of_block(last) == index
+            || (first..=last).all(|block| !self.holds_structures(block))
     }
 
     #[cold]

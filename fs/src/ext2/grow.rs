@@ -11,14 +11,21 @@
 //! Where all indirect blocks are there, each data block is published by its own pointer, side by side.
 //!
 //! # Locking
-//! Under the inode's block-map mutex, which takes part as `&mut Goal`; takes group mutexes.
+//! Under the inode lock: held exclusively, or shared by faults that hold the lock of their page's entry. Those fill holes of
+//! one file side by side, so nothing is held while blocks are filled:
+//!
+//! 1. the blocks are taken, under a [goal](super::place)'s mutex and a group's;
+//! 2. they are filled, under none of these;
+//! 3. the way is looked at again and the pointer stored, under the block-map mutex.
+//!
+//! A table of pointers that is there stays as long as the inode lock is held, shared or not; a pointer is stored and loaded
+//! as one.
 
 use super::alloc::Taken;
 use super::inode::Inode;
 use super::layout::*;
-use super::map::{LEVELS, Path, Spot};
-pub(super) use super::place::Goal;
-use super::place::Hole;
+use super::map::{LEVELS, Spot};
+use super::place::{Goal, Hole};
 use crate::error::{Errno, Result};
 use crate::lab::{Mutant, Point};
 use crate::platform::Platform;
@@ -27,6 +34,13 @@ use crate::pmem::state::{Clean, InFlight, Staged};
 use crate::vfs::AllocOk;
 use core::ops::Range;
 
+/// What the block-map mutex guards: which pointers are stored, and `i_blocks`.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// How often something was published.
+    pub count: u64,
+}
+
 /// What fresh data blocks hold.
 #[derive(Clone, Copy)]
 pub(super) enum Fill<'a> {
@@ -34,6 +48,15 @@ pub(super) enum Fill<'a> {
     Zeros,
     /// These bytes, as far as there is room, from byte `.0` on, zeros around them.
     Bytes(usize, &'a [u8]),
+    /// What they happen to hold: a mistake of the lab's.
+    Anything,
+}
+
+/// What a hole needs, taken; nothing points to it.
+pub(super) struct Fresh {
+    data: Staged<Taken, InFlight>,
+    /// Indirect blocks, the top one first.
+    tables: [Option<Staged<Taken, InFlight>>; LEVELS],
 }
 
 /// The fact that data blocks and the indirect blocks above them are filled and taken; nothing points to them
@@ -41,18 +64,20 @@ pub(super) enum Fill<'a> {
 #[derive(Debug)]
 pub(super) struct Chain {
     /// Where the pointers to it belong: `pointers` neighbouring ones.
-    slot: u64,
-    pointers: u32,
+    pub slot: u64,
+    pub pointers: u32,
     /// What the first pointer will be; the others follow.
-    root: u32,
+    pub root: u32,
     /// The first data block.
     pub data: u32,
     /// Its logical block.
     pub lblk: u64,
     /// How many data blocks there are.
     pub count: u32,
+    /// The indirect blocks, as far as it has any.
+    pub tables: [u32; LEVELS],
     /// How many blocks they all are.
-    blocks: u32,
+    pub blocks: u32,
 }
 
 /// The fact that the pointers to a chain are stored.
@@ -60,26 +85,49 @@ pub(super) struct Chain {
 pub(super) struct Published;
 
 impl<P: Platform> Inode<P> {
-    /// The block of `lblk`, and whether it was allocated just now: the pointer is durable then. Under the inode
-    /// lock.
+    /// The block of `lblk`, and whether it was allocated just now: the pointer is durable then. Under the inode lock, with
+    /// leave to allocate.
     pub(super) fn fill_hole(&self, lblk: u64) -> Result<(u32, bool)> {
         self.fs.check_writable()?;
+        let (pmem, platform) = (self.pmem(), &self.fs.platform);
         let path = self.fs.sb.reach.path(lblk).ok_or(Errno::FileTooBig)?;
-        let mut goal = self.map_lock.lock();
-        // 1. Look, under the lock that nobody fills a hole without.
-        let (slot, level) = match self.locate(&path)? {
-            Spot::Block(block) => return Ok((block, false)),
-            Spot::Hole { slot, level } => (slot, level),
-        };
-        // 2. Take and fill; durable.
-        let end = self.load_size().div_ceil(self.fs.block_size());
-        let hole = Hole { lblk, path: &path, slot, level };
-        let chain = self.fresh_run(&mut goal, hole, 1, end, Fill::Zeros)?.fence(self.pmem());
-        // 3. Publish, durably: whoever finds the pointer from here on may sync on another CPU, whose fence would
-        //    not wait for it.
-        let block = chain.fact().data;
-        self.publish(&mut goal, chain).fence(self.pmem()).into_fact();
-        Ok((block, true))
+        let late = platform.lab().has(Mutant::PublishBeforeZero);
+        loop {
+            // 1. Look.
+            let (slot, level) = match self.locate(&path)? {
+                Spot::Block(block) => return Ok((block, false)),
+                Spot::Hole { slot, level } => (slot, level),
+            };
+            // 2. Take, then fill; durable.
+            let end = self.load_size().div_ceil(self.fs.block_size());
+            let hole = Hole { lblk, path: &path, slot, level };
+            let fresh = self.take(hole, 1, end)?;
+            let fill = if late { Fill::Anything } else { Fill::Zeros };
+            let chain = self.fill_fresh(hole, fresh, fill).fence(pmem);
+            let block = chain.fact().data;
+            // 3. Look again, where nobody else publishes: an indirect block may have come, for another page.
+            let mut map = self.map_lock.lock();
+            if pmem.load_u32(slot) != 0 {
+                drop(map);
+                self.give_back(chain);
+                continue;
+            }
+            // 4. Publish, durably: whoever finds the pointer from here on may sync on another CPU, whose fence would not
+            //    wait for it. To an indirect block others add pointers as soon as they get the lock.
+            let published = self.publish(&mut map, chain);
+            if level < path.depth {
+                published.fence(pmem).into_fact();
+                drop(map);
+            } else {
+                drop(map);
+                published.fence(pmem).into_fact();
+            }
+            if late {
+                platform.at(Point::Allocated, self.ino.into(), lblk, self.fs.byte(block));
+                pmem.zero_nt(self.fs.byte(block), self.fs.block_size());
+            }
+            return Ok((block, true));
+        }
     }
 
     /// Fills the holes among logical blocks `range` with blocks of zeros, in pieces: each is durable, but for its
@@ -113,13 +161,10 @@ impl<P: Platform> Inode<P> {
         end: u64,
         fill: Fill<'_>,
     ) -> Result<u64> {
-        let count = {
-            let mut goal = self.map_lock.lock();
-            let chain = self.fresh_run(&mut goal, hole, want, end, fill)?.fence(self.pmem());
-            let count = u64::from(chain.fact().count);
-            self.publish(&mut goal, chain).unfenced();
-            count
-        };
+        let fresh = self.take(hole, want, end)?;
+        let chain = self.fill_fresh(hole, fresh, fill).fence(self.pmem());
+        let count = u64::from(chain.fact().count);
+        self.publish(&mut self.map_lock.lock(), chain).unfenced();
         let platform = &self.fs.platform;
         platform.at(Point::WriteAllocated, self.ino.into(), hole.lblk, count);
         if !platform.lab().has(Mutant::WriteKeepsZeroPage) {
@@ -128,31 +173,10 @@ impl<P: Platform> Inode<P> {
         Ok(count)
     }
 
-    /// Takes and fills the block and the indirect blocks that the hole at `slot`, `level` steps along `path`, needs, packed
-    /// among other small data. On an error everything is as it was.
-    pub(super) fn fresh(
-        &self,
-        goal: &mut Goal,
-        lblk: u64,
-        path: &Path,
-        slot: u64,
-        level: usize,
-        fill: Fill<'_>,
-    ) -> Result<Staged<Chain, InFlight>> {
-        self.fresh_run(goal, Hole { lblk, path, slot, level }, 1, 0, fill)
-    }
-
-    /// As [`fresh`](Self::fresh), for up to `want` holes in the same table of a file that has, or is about to have, `end`
-    /// blocks.
+    /// Takes the block and the indirect blocks that `hole` needs, and up to `want` blocks in all for the holes after it in the
+    /// same table. The file has, or is about to have, `end` blocks. On an error everything is as it was.
     #[inline]
-    fn fresh_run(
-        &self,
-        goal: &mut Goal,
-        hole: Hole<'_>,
-        want: u64,
-        end: u64,
-        fill: Fill<'_>,
-    ) -> Result<Staged<Chain, InFlight>> {
+    pub(super) fn take(&self, hole: Hole<'_>, want: u64, end: u64) -> Result<Fresh> {
         let above = hole.path.depth - hole.level;
         // `i_blocks` has room for all, or at least for one.
         let room = self.pmem().load_u32(self.raw + I_BLOCKS).leading_zeros() > 0;
@@ -161,62 +185,60 @@ impl<P: Platform> Inode<P> {
         if !room && u64::from(self.pmem().load_u32(self.raw + I_BLOCKS)) + units > u64::from(u32::MAX) {
             return Err(Errno::FileTooBig.into());
         }
+        let mut goal = self.goals.lock(hole.lblk);
         if above == 0 {
-            let data = self.take_data(goal, hole, want, end)?;
-            let filled = self.fill_data(data.fact(), fill);
-            return Ok(data.join(filled, |taken, ()| Chain {
-                slot: hole.slot,
-                pointers: taken.count(),
-                root: taken.block(),
-                data: taken.block(),
-                lblk: hole.lblk,
-                count: taken.count(),
-                blocks: taken.count(),
-            }));
+            let data = self.take_data(&mut goal, hole, want, end)?;
+            return Ok(Fresh { data, tables: [const { None }; LEVELS] });
         }
-        self.fresh_below(goal, hole, want, end, fill)
+        self.take_below(&mut goal, hole, want, end)
     }
 
-    /// [`fresh_run`](Self::fresh_run) where indirect blocks are needed too.
+    /// [`take`](Self::take) where indirect blocks are needed too.
     #[inline(never)]
-    fn fresh_below(
-        &self,
-        goal: &mut Goal,
-        hole: Hole<'_>,
-        want: u32,
-        end: u64,
-        fill: Fill<'_>,
-    ) -> Result<Staged<Chain, InFlight>> {
-        let (pmem, fs) = (self.pmem(), &self.fs);
-        let Hole { lblk, path, slot, level } = hole;
-        let above = path.depth - level;
-        // 1. Take all that is needed, the indirect blocks first, or nothing.
+    fn take_below(&self, goal: &mut Goal, hole: Hole<'_>, want: u32, end: u64) -> Result<Fresh> {
         let mut tables: [Option<Staged<Taken, InFlight>>; LEVELS] = [const { None }; LEVELS];
         let mut take = || -> Result<_> {
-            for table in &mut tables[..above] {
+            for table in &mut tables[..hole.path.depth - hole.level] {
                 *table = Some(self.take_table(goal)?);
             }
             self.take_data(goal, hole, want, end)
         };
-        let data = match take() {
-            Ok(data) => data,
+        match take() {
+            Ok(data) => Ok(Fresh { data, tables }),
             Err(error) => {
-                tables.into_iter().flatten().for_each(|taken| fs.give_back(taken));
-                pmem.fence();
-                return Err(error);
+                tables.into_iter().flatten().for_each(|taken| self.fs.give_back(taken));
+                self.pmem().fence();
+                Err(error)
             }
-        };
-        // 2. Fill the data blocks past the cache, then hang them below the indirect blocks from the bottom up.
-        let filled = self.fill_data(data.fact(), fill);
-        let mut chain = data.join(filled, |taken, ()| Chain {
-            slot,
+        }
+    }
+
+    /// Fills what was taken for `hole`, where nobody looks.
+    #[inline]
+    pub(super) fn fill_fresh(&self, hole: Hole<'_>, fresh: Fresh, fill: Fill<'_>) -> Staged<Chain, InFlight> {
+        let filled = self.fill_data(fresh.data.fact(), fill);
+        let chain = fresh.data.join(filled, |taken, ()| Chain {
+            slot: hole.slot,
             pointers: taken.count(),
             root: taken.block(),
             data: taken.block(),
-            lblk,
+            lblk: hole.lblk,
             count: taken.count(),
+            tables: [0; LEVELS],
             blocks: taken.count(),
         });
+        if hole.level == hole.path.depth { chain } else { self.hang(hole, chain, fresh.tables) }
+    }
+
+    /// Hangs data blocks below their indirect blocks, from the bottom up, past the cache.
+    #[inline(never)]
+    fn hang(
+        &self,
+        Hole { path, level, .. }: Hole<'_>,
+        mut chain: Staged<Chain, InFlight>,
+        tables: [Option<Staged<Taken, InFlight>>; LEVELS],
+    ) -> Staged<Chain, InFlight> {
+        let (pmem, fs) = (self.pmem(), &self.fs);
         for (index, table) in tables.into_iter().enumerate().rev() {
             let Some(table) = table else { continue };
             let place = fs.byte(table.fact().block());
@@ -225,14 +247,21 @@ impl<P: Platform> Inode<P> {
             let &Chain { root, pointers, .. } = chain.fact();
             self.store_pointers(entry, root, pointers);
             let filled = Staged::streamed((), place, fs.block_size());
-            chain = chain.join(table.join(filled, |taken, ()| taken), |chain, table| Chain {
-                root: table.block(),
-                pointers: 1,
-                blocks: chain.blocks + 1,
-                ..chain
+            chain = chain.join(table.join(filled, |taken, ()| taken), |mut chain, table| {
+                chain.tables[index] = table.block();
+                (chain.root, chain.pointers, chain.blocks) = (table.block(), 1, chain.blocks + 1);
+                chain
             });
         }
-        Ok(chain)
+        chain
+    }
+
+    /// Gives back the blocks of a chain that is not published.
+    #[cold]
+    fn give_back<S>(&self, chain: Staged<Chain, S>) {
+        let &Chain { data, count, tables, .. } = chain.fact();
+        self.fs.give_back_blocks(data, count);
+        tables.into_iter().filter(|&table| table != 0).for_each(|table| self.fs.give_back_blocks(table, 1));
     }
 
     /// Fills fresh data blocks, past the cache.
@@ -253,16 +282,27 @@ impl<P: Platform> Inode<P> {
                     pmem.zero_nt(place + end, len - end);
                 }
             }
+            Fill::Anything => {}
         }
         Staged::streamed((), place, len)
     }
 
     /// Stores `count` pointers from byte offset `slot` on, to `first` and the blocks after it; flushed.
     #[inline]
-    fn store_pointers(&self, slot: u64, first: u32, count: u32) {
-        let pmem = self.pmem();
-        for index in 0..count {
+    pub(super) fn store_pointers(&self, slot: u64, first: u32, count: u32) {
+        let (pmem, mut index) = (self.pmem(), 0);
+        if count > 2 && slot.is_multiple_of(8) {
+            // Two at a time, as far as they go.
+            let mut pair = u64::from(first) | u64::from(first + 1) << 32;
+            for at in (slot..slot + u64::from(count & !1) * 4).step_by(8) {
+                pmem.store_u64(at, pair);
+                pair = pair.wrapping_add(2 << 32 | 2);
+            }
+            index = count & !1;
+        }
+        while index < count {
             pmem.store_u32(slot + u64::from(index) * 4, first + index);
+            index += 1;
         }
         pmem.flush(slot, u64::from(count) * 4);
     }
@@ -271,10 +311,11 @@ impl<P: Platform> Inode<P> {
     #[inline]
     pub(super) fn publish(
         &self,
-        _goal: &mut Goal,
+        map: &mut Changes,
         chain: Staged<Chain, Clean>,
     ) -> Staged<Published, InFlight> {
         let (pmem, chain) = (self.pmem(), chain.into_fact());
+        map.count += 1;
         self.store_pointers(chain.slot, chain.root, chain.pointers);
         let units = chain.blocks << (self.fs.sb.block_bits - 9);
         let units = pmem.load_u32(self.raw + I_BLOCKS).saturating_add(units);

@@ -6,10 +6,11 @@
 
 use super::Ext2;
 use super::diredit::NameGone;
-use super::grow::Goal;
+use super::grow::Changes;
 use super::ialloc::TakenInode;
 use super::layout::*;
 use super::nameindex::Names;
+use super::place::Goals;
 use super::times::{ATIME, CTIME, MTIME};
 use crate::error::{Corrupt, Errno, Error, Result};
 use crate::platform::{Mutex, Platform, Timestamp};
@@ -28,8 +29,10 @@ pub struct Inode<P: Platform> {
     pub(super) raw: u64,
     pub(super) kind: FileKind,
     pub(super) mapping: Mapping<P>,
-    /// The block-map mutex, with a hint where to look for the next block.
-    pub(super) map_lock: Mutex<P, Goal>,
+    /// The block-map mutex.
+    pub(super) map_lock: Mutex<P, Changes>,
+    /// Where to look for the next blocks.
+    pub(super) goals: Goals<P>,
     /// Nothing lies beyond `i_size`, though a crash or an error may have left something on this file system: see
     /// [`trim`](Inode::trim).
     pub(super) trimmed: AtomicBool,
@@ -143,7 +146,8 @@ impl<P: Platform> Inode<P> {
             raw,
             kind,
             mapping: Mapping::new(),
-            map_lock: Mutex::<P, _>::new(Goal::default()),
+            map_lock: Mutex::<P, _>::new(Changes::default()),
+            goals: Goals::new(),
             trimmed: AtomicBool::new(false),
             nameless: Mutex::<P, _>::new(None),
             stillborn: AtomicBool::new(false),
@@ -174,7 +178,7 @@ impl<P: Platform> Inode<P> {
     /// True if nothing is lost when it goes, and its drop would take no lock. What is known of a file's pages is.
     pub(super) fn has_nothing_to_do(&self) -> bool {
         // A long directory may keep a run of blocks, which its drop would give back under locks.
-        self.kind != FileKind::File && self.map_lock.try_lock().is_some_and(|goal| goal.run == 0)
+        self.kind != FileKind::File && self.goals.are_idle()
     }
 
     #[inline]
@@ -450,7 +454,7 @@ impl<P: Platform> Drop for Inode<P> {
             };
             let _ = self.fs.noted(result);
         }
-        self.forget_goal(&mut self.map_lock.lock());
+        self.forget_goals();
         if let Some(names) = &self.names {
             let index = names.index.write().take();
             self.fs.names.drop_index(index);

@@ -153,12 +153,18 @@ impl<P: Platform> Inode<P> {
     /// Follows `path` as far as there are blocks.
     #[inline]
     pub(super) fn locate(&self, path: &Path) -> Result<Spot> {
+        Ok(self.locate_slot(path)?.0)
+    }
+
+    /// As [`locate`](Self::locate), and the byte offset of the last pointer on the way.
+    #[inline]
+    fn locate_slot(&self, path: &Path) -> Result<(Spot, u64)> {
         let mut slot = self.raw + I_BLOCK + u64::from(path.slots[0]) * 4;
         let mut level = 0;
         loop {
             match self.pointer(slot)? {
-                0 => return Ok(Spot::Hole { slot, level }),
-                block if level == path.depth => return Ok(Spot::Block(block)),
+                0 => return Ok((Spot::Hole { slot, level }, slot)),
+                block if level == path.depth => return Ok((Spot::Block(block), slot)),
                 block => {
                     level += 1;
                     slot = self.fs.byte(block) + u64::from(path.slots[level]) * 4;
@@ -171,7 +177,7 @@ impl<P: Platform> Inode<P> {
     /// a hole. Of one table of pointers at a time.
     #[inline]
     pub(super) fn look(&self, path: &Path, most: u64) -> Result<(Spot, u64)> {
-        let spot = self.locate(path)?;
+        let (spot, slot) = self.locate_slot(path)?;
         let most = most.min(self.fs.sb.reach.left_in_table(path));
         if most == 1 {
             return Ok((spot, 1));
@@ -179,7 +185,6 @@ impl<P: Platform> Inode<P> {
         let mut count = 1;
         match spot {
             Spot::Block(block) => {
-                let slot = self.slot(path)?;
                 while count < most && self.pointer(slot + count * 4)? == block + count as u32 {
                     count += 1;
                 }

@@ -19,6 +19,7 @@
 //! | `inode`, `times` | an inode's fields, in place |
 //! | `map`, `extents` | from a page of a file to its block |
 //! | `grow` | filling holes: fresh blocks and their publication |
+//! | `large` | 2 MiB at once |
 //! | `truncate` | cutting the block map, freeing what was cut |
 //! | `fallocate`, `shift` | allocating ahead, punching holes, zeroing ranges; taking ranges out, putting holes in |
 //! | `file` | reading and writing |
@@ -34,7 +35,7 @@
 //! # Locking
 //!
 //! ```text
-//! rename → inode lock of a directory → inode lock of what is in it → block map → group
+//! rename → inode lock of a directory → inode lock of what is in it → block map or goal → group
 //!                                     block map → attribute blocks → group, superblock
 //!                                     inode lock → cache shard, superblock (leaves)
 //! ```
@@ -43,7 +44,8 @@
 //!   a directory, and the number of links are changed under it, held exclusively. Who locks two
 //!   directories (rename, rmdir) holds the *rename* lock: so no two of them wait for each other, however an image's
 //!   directories point at each other. A rename locks the ancestor first, unrelated ones by number.
-//! * The *block map* mutex of an inode guards filling holes and `i_blocks`.
+//! * The *block map* mutex of an inode guards the publishing of pointers and `i_blocks`; a *goal*'s where to look for
+//!   the next block. Neither is held while a block is filled, nor the other one.
 //! * A *group*'s mutex guards its bitmaps and counts. At most one is held.
 //! * A *cache shard* guards which inodes are in memory; nothing is locked inside.
 //!
@@ -74,6 +76,7 @@ mod grow;
 mod ialloc;
 pub mod info;
 mod inode;
+mod large;
 pub mod layout;
 mod map;
 mod mount;

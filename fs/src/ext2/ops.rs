@@ -4,14 +4,13 @@ use super::Ext2;
 use super::dir::check_name;
 use super::inode::Inode;
 use super::layout::{APPEND_FL, IMMUTABLE_FL};
-use super::times::{CTIME, MTIME};
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Result, Unsupported};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::{
-    self, AllocOk, Attr, Device, DirEntry, Extent, Fallocate, FileKind, FileSystem, Held, InodeRef, Mapping,
-    Rename, Seek, SetAttr, SetXattr, StatFs, Thawed,
+    self, AllocOk, Attr, BlockRun, Device, DirEntry, Extent, Fallocate, FileKind, FileSystem, Held, InodeRef,
+    Mapping, Rename, Seek, SetAttr, SetXattr, StatFs, Thawed,
 };
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
@@ -112,10 +111,18 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
         Ok((self.fs.byte(block), fresh))
     }
 
+    fn block_run(&self, _lock: Held<'_>, page: u64) -> Result<BlockRun> {
+        Ok(self.find_run(page))
+    }
+
+    fn allocate_run(&self, _ok: AllocOk<'_>, page: u64) -> Result<Option<u64>> {
+        Ok(self.fs.noted(self.fill_run(page))?.map(|block| self.fs.byte(block)))
+    }
+
     fn start_write_fault(&self) -> Result<Thawed<'_, P>> {
         self.fs.check_writable()?;
         self.expect_without(IMMUTABLE_FL | APPEND_FL)?;
-        self.touch(&[MTIME, CTIME], self.fs.platform.now());
+        self.touch_for_fault();
         Ok(Thawed::always())
     }
 

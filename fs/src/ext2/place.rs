@@ -15,8 +15,9 @@
 //! docs/decisions/0008.
 //!
 //! # Locking
-//! Under the inode's block-map mutex, which takes part as `&mut Goal`; takes group mutexes. [`Inode::outgrow`] is called
-//! under the inode lock, held exclusively.
+//! An inode has a few *goals*, each with its mutex, one for each window that is being filled just now: so CPUs that fill
+//! different windows of one file share nothing here. `inode lock → goal → group`; the block-map mutex is not held under a
+//! goal's. [`Inode::outgrow`] is called under the inode lock, held exclusively.
 
 use super::alloc::Taken;
 use super::inode::Inode;
@@ -25,15 +26,70 @@ use super::map::{Path, Spot};
 use super::runs::RUN;
 use super::truncate::Cut;
 use crate::error::{Errno, Result};
-use crate::platform::Platform;
+use crate::platform::{Mutex, Platform};
 use crate::pmem::Pmem;
 use crate::pmem::state::{InFlight, Staged};
 use crate::vfs::AllocOk;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use lock_api::MutexGuard;
 
 /// A file of this many blocks or fewer is packed with other small ones.
 pub(super) const PACKED: u64 = 16;
 
-/// Where to look for the next block: what the block-map mutex guards.
+/// Goals that an inode has.
+const GOALS: usize = 4;
+
+/// Where to look for the next blocks of an inode, by window.
+pub(super) struct Goals<P: Platform> {
+    slots: [Slot<P>; GOALS],
+    /// The one to give to another window next, where none is free.
+    next: AtomicUsize,
+}
+
+struct Slot<P: Platform> {
+    /// The window that it is for, plus one: a hint, read without the mutex.
+    window: AtomicU64,
+    goal: Mutex<P, Goal>,
+}
+
+impl<P: Platform> Goals<P> {
+    pub(super) fn new() -> Self {
+        let slot = |_| Slot { window: AtomicU64::new(0), goal: Mutex::<P, _>::new(Goal::default()) };
+        Self { slots: core::array::from_fn(slot), next: AtomicUsize::new(0) }
+    }
+
+    /// The goal for the window of `lblk`, locked. Mostly nobody else's: it may be any other's all the same.
+    #[inline]
+    pub(super) fn lock(&self, lblk: u64) -> MutexGuard<'_, P::Mutex, Goal> {
+        let tag = lblk / u64::from(RUN) + 1;
+        match self.slots.iter().find(|slot| slot.window.load(Relaxed) == tag) {
+            Some(slot) => slot.goal.lock(),
+            None => self.lock_new(tag),
+        }
+    }
+
+    /// Gives a goal to another window: one that keeps no run, if there is one.
+    #[cold]
+    fn lock_new(&self, tag: u64) -> MutexGuard<'_, P::Mutex, Goal> {
+        for slot in &self.slots {
+            if let Some(goal) = slot.goal.try_lock().filter(|goal| goal.run == 0) {
+                slot.window.store(tag, Relaxed);
+                return goal;
+            }
+        }
+        let slot = &self.slots[self.next.fetch_add(1, Relaxed) % GOALS];
+        let goal = slot.goal.lock();
+        slot.window.store(tag, Relaxed);
+        goal
+    }
+
+    /// True if no run is kept, nor is anybody just looking.
+    pub(super) fn are_idle(&self) -> bool {
+        self.slots.iter().all(|slot| slot.goal.try_lock().is_some_and(|goal| goal.run == 0))
+    }
+}
+
+/// Where to look for the next block.
 #[derive(Debug, Default)]
 pub(super) struct Goal {
     /// The logical block that was filled last, and its block; 0 if there was none yet.
@@ -58,7 +114,7 @@ pub(super) struct Hole<'a> {
 }
 
 impl<P: Platform> Inode<P> {
-    fn home(&self) -> u32 {
+    pub(super) fn home(&self) -> u32 {
         self.fs.sb.group_start(self.fs.group_of_inode(self.ino))
     }
 
@@ -162,16 +218,19 @@ impl<P: Platform> Inode<P> {
     }
 
     #[inline]
-    fn let_go(&self, goal: &mut Goal) {
+    pub(super) fn let_go(&self, goal: &mut Goal) {
         if goal.run != 0 {
             self.fs.let_go_run(core::mem::take(&mut goal.run));
         }
     }
 
     /// The block map changes, or the inode leaves memory: what was meant for it is anybody's.
-    pub(super) fn forget_goal(&self, goal: &mut Goal) {
-        self.let_go(goal);
-        *goal = Goal::default();
+    pub(super) fn forget_goals(&self) {
+        for slot in &self.goals.slots {
+            let mut goal = slot.goal.lock();
+            self.let_go(&mut goal);
+            *goal = Goal::default();
+        }
     }
 
     /// The first block that logical blocks `range` have, and which of them has it. Skips what is absent by whole subtrees.
@@ -233,9 +292,11 @@ impl<P: Platform> Inode<P> {
         };
         // 1. No address space shows the old blocks: nothing is stored to them any more.
         self.mapping.unmap_shared(&fs.platform, ok, 0..blocks);
-        let mut goal = self.map_lock.lock();
-        self.let_go(&mut goal);
-        (goal.window, goal.run) = (0, run);
+        {
+            let mut goal = self.goals.lock(0);
+            self.let_go(&mut goal);
+            (goal.window, goal.run) = (0, run);
+        }
         // 2. Copied; durable.
         for (&from, to) in old.iter().zip(run..) {
             let mut piece = [0; 512];

@@ -144,7 +144,7 @@ impl<P: Platform> Inode<P> {
             }
         };
         // 4. Nothing leads to the old tables, nor to what was taken out.
-        self.forget_goal(&mut self.map_lock.lock());
+        self.forget_goals();
         let cut = swapped.map(|_| Cut);
         let mut freed = Freed::default();
         self.each_gone(&old, change, &mut |block| freed.add(self, &cut, block))?;

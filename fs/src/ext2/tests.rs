@@ -19,6 +19,7 @@ use std::vec;
 use std::vec::Vec;
 
 mod damage;
+mod large;
 mod names;
 mod parallel;
 mod read;

@@ -151,7 +151,7 @@ impl<P: Platform> Inode<P> {
             let base = self.fs.sb.reach.first_lblk(depth);
             result = result.and_then(|()| self.cut_table(slot, 1, base, depth, &range, &mut freed));
         }
-        self.forget_goal(&mut self.map_lock.lock());
+        self.forget_goals();
         let pmem = self.pmem();
         let units = freed.total.saturating_mul((self.fs.block_size() / 512) as u32);
         pmem.store_u32(self.raw + I_BLOCKS, pmem.load_u32(self.raw + I_BLOCKS).saturating_sub(units));

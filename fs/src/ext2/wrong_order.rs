@@ -6,7 +6,7 @@
 
 use super::Ext2;
 use super::diredit::{NameGone, Prepared, Room};
-use super::grow::{Chain, Goal};
+use super::grow::{Chain, Changes};
 use super::ialloc::Nameable;
 use super::inode::{Inode, LinksStored, Nameless};
 use super::redo::Words;
@@ -19,12 +19,12 @@ use crate::vfs::FileKind;
 /// A pointer to a block whose content and bitmap bit are on their way.
 pub(super) fn publish_a_block<P: Platform>(
     inode: &Inode<P>,
-    goal: &mut Goal,
+    map: &mut Changes,
     chain: Staged<Chain, InFlight>,
 ) {
     #[cfg(daxiom_order = "right")]
     let chain = chain.fence(inode.pmem());
-    inode.publish(goal, chain).unfenced(); // WRONG
+    inode.publish(map, chain).unfenced(); // WRONG
 }
 
 /// A directory's next block, before it is written.

@@ -98,6 +98,11 @@ impl<T> Staged<T, Clean> {
         Self { fact, offset: 0, len: 0, state: PhantomData }
     }
 
+    /// Another fact about it, which holds since this one does.
+    pub(crate) fn implies<U>(&self, fact: U) -> Staged<U, Clean> {
+        Staged { fact, offset: self.offset, len: self.len, state: PhantomData }
+    }
+
     /// The durable fact.
     pub fn into_fact(self) -> T {
         self.fact

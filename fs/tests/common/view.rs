@@ -70,15 +70,16 @@ where
     /// Loads from byte `offset` of the file, faulting where nothing is mapped.
     pub(crate) fn load(&self, offset: u64, to: &mut [u8]) -> Result<()> {
         each_page(offset, to.len(), |page, within, part| {
-            let entry = match self.entry(page) {
-                Some(entry) => entry,
-                None => {
-                    self.fault(page, false)?;
-                    self.entry(page).expect("a read fault that succeeds leaves an entry")
+            let entry = loop {
+                match self.entry(page) {
+                    Some(entry) => break entry,
+                    // Another thread may take the zero page out again before it is looked at.
+                    None => drop(self.fault(page, false)?),
                 }
             };
             match entry.frame {
-                ZERO_FRAME => to[part].fill(0),
+                // One of the zero pages.
+                ..ram::BASE => to[part].fill(0),
                 frame => self.pmem().read(frame - ram::BASE + within, &mut to[part]),
             }
             Ok(())

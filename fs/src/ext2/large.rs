@@ -1,0 +1,279 @@
+//! 2 MiB of a file at once, for page-table entries of that size: found as one run, though the block map has them in two
+//! tables, and allocated as one.
+//!
+//! ```text
+//! page       0        512       1024      1536      2048      2560
+//! windows    |    0    |    1    |    2    |    3    |    4    |
+//! tables     |12|       1024        |       1024        |
+//!             ^ i_block  ^ i_block[12]    ^ below i_block[13]
+//! ```
+//!
+//! # Locking
+//! Under the inode lock, as [`grow`](super::grow): goal and group to take the blocks, nothing while they are zeroed, the
+//! block-map mutex to publish them.
+
+use super::alloc::Taken;
+use super::grow::{Chain, Changes};
+use super::inode::Inode;
+use super::layout::*;
+use super::map::{LEVELS, Path};
+use super::runs::RUN;
+use crate::PAGE_SIZE;
+use crate::error::{Errno, Error, Result};
+use crate::platform::{LARGE_PAGES, Platform};
+use crate::pmem::Pmem;
+use crate::pmem::state::{Clean, InFlight, Staged};
+use crate::vfs::BlockRun;
+
+/// Pointers of a window in one table.
+struct Part {
+    /// Their first logical block, and the way to it.
+    lblk: u64,
+    path: Path,
+    count: u64,
+    table: Table,
+}
+
+/// Whether a part has a table.
+#[derive(Clone, Copy)]
+enum Table {
+    /// Byte offset of the part's first pointer.
+    There(u64),
+    /// The way ends at the empty pointer at byte offset `slot`, `level` steps along.
+    Missing { slot: u64, level: usize },
+}
+
+impl Part {
+    /// Indirect blocks it needs.
+    fn missing(&self) -> usize {
+        match self.table {
+            Table::There(_) => 0,
+            Table::Missing { level, .. } => self.path.depth - level,
+        }
+    }
+}
+
+/// A run that was taken, with indirect blocks for as many as it may need.
+struct RunTaken {
+    run: Staged<Taken, InFlight>,
+    tables: Tables,
+}
+
+type Tables = [Option<Staged<Taken, InFlight>>; 2 * LEVELS];
+
+impl<P: Platform> Inode<P> {
+    /// Where the table of `path` is.
+    fn find_table(&self, path: &Path) -> Result<Table> {
+        let mut slot = self.raw + I_BLOCK + u64::from(path.slots[0]) * 4;
+        for level in 0..path.depth {
+            match self.pointer(slot)? {
+                0 => return Ok(Table::Missing { slot, level }),
+                block => slot = self.fs.byte(block) + u64::from(path.slots[level + 1]) * 4,
+            }
+        }
+        Ok(Table::There(slot))
+    }
+
+    /// The window that begins at logical block `first`, by tables: one or two. `None` for one that no file can have, or whose
+    /// way contradicts itself.
+    fn parts(&self, first: u64) -> Option<[Option<Part>; 2]> {
+        let part = |lblk: u64, most: u64| {
+            let path = self.fs.sb.reach.path(lblk)?;
+            let count = self.fs.sb.reach.left_in_table(&path).min(most);
+            Some(Part { lblk, path, count, table: self.find_table(&path).ok()? })
+        };
+        let one = part(first, LARGE_PAGES)?;
+        let (next, left) = (first + one.count, LARGE_PAGES - one.count);
+        let two = if left > 0 { Some(part(next, left)?) } else { None };
+        let whole = two.as_ref().is_none_or(|two| two.count == left);
+        whole.then_some([Some(one), two])
+    }
+
+    /// The 2 MiB from logical block `first` on, a multiple of 512. What is wrong with a pointer is for whoever follows it alone
+    /// to say: here it is in pieces.
+    pub(super) fn find_run(&self, first: u64) -> BlockRun {
+        let size_fits = self.fs.block_size() == PAGE_SIZE && first.is_multiple_of(LARGE_PAGES);
+        match self.parts(first).filter(|_| size_fits) {
+            Some(parts) => self.run_of(&parts),
+            None => BlockRun::Pieces,
+        }
+    }
+
+    fn run_of(&self, parts: &[Option<Part>; 2]) -> BlockRun {
+        let pmem = self.pmem();
+        let parts = || parts.iter().flatten();
+        let slot = |part: &Part, index: u64| match part.table {
+            Table::There(slot) => pmem.load_u32(slot + index * 4),
+            Table::Missing { .. } => 0,
+        };
+        let Some(begin) = parts().next().map(|part| slot(part, 0)) else { return BlockRun::Pieces };
+        let expected = |index: u64| if begin == 0 { 0 } else { begin.wrapping_add(index as u32) };
+        // 1. Most that are no run are none at the last pointer of a table, or in the middle.
+        let mut at = 0;
+        for part in parts() {
+            let (middle, last) = (part.count / 2, part.count - 1);
+            if slot(part, last) != expected(at + last) || slot(part, middle) != expected(at + middle) {
+                return BlockRun::Pieces;
+            }
+            at += part.count;
+        }
+        // 2. Each pointer, two at a time: the parts of a window begin and end at even ones.
+        let (mut pair, step) = match begin {
+            0 => (0, 0),
+            _ => (u64::from(begin) | u64::from(begin.wrapping_add(1)) << 32, 2 << 32 | 2),
+        };
+        for part in parts() {
+            match part.table {
+                Table::There(slot) => {
+                    for at in (slot..slot + part.count * 4).step_by(8) {
+                        if pmem.load_u64(at) != pair {
+                            return BlockRun::Pieces;
+                        }
+                        pair = pair.wrapping_add(step);
+                    }
+                }
+                Table::Missing { .. } if begin == 0 => {}
+                Table::Missing { .. } => return BlockRun::Pieces,
+            }
+        }
+        match begin {
+            0 => BlockRun::Hole,
+            // Is it a file's, all of it?
+            _ if self.fs.run_may_be_a_files(begin) => BlockRun::Blocks(self.fs.byte(begin)),
+            _ => BlockRun::Pieces,
+        }
+    }
+
+    /// Fills the hole of 2 MiB from logical block `first` on, a multiple of 512, with a run; durable. `None` if it is no hole
+    /// as a whole, or no run is free: nothing changed. Under the inode lock, with leave to allocate.
+    ///
+    /// Until all of it is published, a crash leaves pointers that are 0 or lead to zeros, and leaks the rest.
+    pub(super) fn fill_run(&self, first: u64) -> Result<Option<u32>> {
+        self.fs.check_writable()?;
+        let (fs, pmem) = (&self.fs, self.pmem());
+        if fs.block_size() != PAGE_SIZE || !first.is_multiple_of(LARGE_PAGES) {
+            return Ok(None);
+        }
+        // 1. A hole as a whole?
+        let seen = self.map_lock.lock().count;
+        let Some(parts) = self.parts(first) else { return Ok(None) };
+        let needed = parts.iter().flatten().map(Part::missing).sum::<usize>();
+        let units = (LARGE_PAGES + needed as u64) << (fs.sb.block_bits - 9);
+        let room = u64::from(pmem.load_u32(self.raw + I_BLOCKS)) + units <= u64::from(u32::MAX);
+        if !room || self.run_of(&parts) != BlockRun::Hole {
+            return Ok(None);
+        }
+        // 2. Take it, and zero all of it, and the tables; durable.
+        let Some(RunTaken { run, tables }) = self.take_run(first, needed)? else { return Ok(None) };
+        let block = run.fact().block();
+        pmem.zero_nt(fs.byte(block), LARGE_PAGES * PAGE_SIZE);
+        for table in tables.iter().flatten() {
+            pmem.zero_nt(fs.byte(table.fact().block()), fs.block_size());
+        }
+        let filled = Staged::streamed((), fs.byte(block), LARGE_PAGES * PAGE_SIZE);
+        let run = run.join(filled, |taken, ()| taken).fence(pmem);
+        // 3. Still a hole? Whoever published something since may have filled a part of it, or made a table for it.
+        let mut map = self.map_lock.lock();
+        let mut tables = tables.map(|table| table.map(|table| table.unfenced().block()));
+        let unchanged = map.count == seen;
+        let hole = unchanged || self.find_run(first) == BlockRun::Hole;
+        // 4. Publish it, table by table; durable.
+        let result = if hole { self.publish_run(&mut map, parts, &run, &mut tables) } else { Ok(()) };
+        drop(map);
+        if !hole {
+            fs.give_back_blocks(block, RUN);
+        }
+        tables.into_iter().flatten().for_each(|table| fs.give_back_blocks(table, 1));
+        result.map(|()| hole.then_some(block))
+    }
+
+    /// Takes a run for the window of `first`, and `needed` blocks for tables. `None` if there is none; nothing is taken then.
+    fn take_run(&self, first: u64, needed: usize) -> Result<Option<RunTaken>> {
+        let fs = &self.fs;
+        let mut goal = self.goals.lock(first);
+        // What was kept for single blocks of this window, or of another, is free as a whole perhaps.
+        self.let_go(&mut goal);
+        let before = if first > 0 { self.find(first - 1).ok().flatten() } else { None };
+        let near = before.map_or(self.home(), |before| (before + 1).min(fs.sb.blocks_count - 1));
+        // 1. The run: kept, so that nobody begins it, then taken.
+        let Some(block) = fs.keep_free_run(near)? else { return Ok(None) };
+        let run = fs.take_kept(block, RUN);
+        fs.let_go_run(block);
+        let run = match none_for_no_space(run)?.flatten() {
+            Some(run) if run.fact().count() == RUN => run,
+            Some(part) => {
+                fs.give_back(part);
+                self.pmem().fence();
+                return Ok(None);
+            }
+            None => return Ok(None),
+        };
+        // 2. Tables.
+        let mut tables: Tables = [const { None }; 2 * LEVELS];
+        for index in 0..needed {
+            match self.take_table(&mut goal) {
+                Ok(taken) => tables[index] = Some(taken),
+                Err(error) => {
+                    fs.give_back(run);
+                    tables.into_iter().flatten().for_each(|table| fs.give_back(table));
+                    self.pmem().fence();
+                    return none_for_no_space(Err(error));
+                }
+            }
+        }
+        Ok(Some(RunTaken { run, tables }))
+    }
+
+    /// Stores the pointers to `run`, which is durable, for each part; durable. What it needs of `tables` it takes out of them.
+    fn publish_run(
+        &self,
+        map: &mut Changes,
+        parts: [Option<Part>; 2],
+        run: &Staged<Taken, Clean>,
+        tables: &mut [Option<u32>; 2 * LEVELS],
+    ) -> Result<()> {
+        let (pmem, fs) = (self.pmem(), &self.fs);
+        let mut data = run.fact().block();
+        let mut tables = tables.iter_mut();
+        for part in parts.into_iter().flatten() {
+            let count = part.count as u32;
+            let mut chain = Chain {
+                slot: 0,
+                pointers: count,
+                root: data,
+                data,
+                lblk: part.lblk,
+                count,
+                tables: [0; LEVELS],
+                blocks: count,
+            };
+            data += count;
+            // The part before may have made a table that this one needs too.
+            match self.find_table(&part.path)? {
+                Table::There(slot) => chain.slot = slot,
+                Table::Missing { slot, level } => {
+                    for level in (level + 1..=part.path.depth).rev() {
+                        let table = tables.next().and_then(Option::take).ok_or(Errno::NoSpace)?;
+                        let entry = fs.byte(table) + u64::from(part.path.slots[level]) * 4;
+                        self.store_pointers(entry, chain.root, chain.pointers);
+                        (chain.root, chain.pointers, chain.blocks) = (table, 1, chain.blocks + 1);
+                    }
+                    chain.slot = slot;
+                    pmem.fence();
+                }
+            }
+            let chain = run.implies(chain);
+            self.publish(map, chain).fence(pmem).into_fact();
+        }
+        Ok(())
+    }
+}
+
+/// `None` where there was no space.
+fn none_for_no_space<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::Op(Errno::NoSpace)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
