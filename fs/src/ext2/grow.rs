@@ -55,9 +55,12 @@ pub(super) enum Fill<'a> {
 /// What a hole needs, taken; nothing points to it.
 pub(super) struct Fresh {
     data: Staged<Taken, InFlight>,
-    /// Indirect blocks, the top one first.
-    tables: [Option<Staged<Taken, InFlight>>; LEVELS],
+    /// Indirect blocks, if it needs any.
+    tables: Option<Tables>,
 }
+
+/// Indirect blocks, the top one first.
+type Tables = [Option<Staged<Taken, InFlight>>; LEVELS];
 
 /// The fact that data blocks and the indirect blocks above them are filled and taken; nothing points to them
 /// yet.
@@ -164,7 +167,8 @@ impl<P: Platform> Inode<P> {
         let fresh = self.take(hole, want, end)?;
         let chain = self.fill_fresh(hole, fresh, fill).fence(self.pmem());
         let count = u64::from(chain.fact().count);
-        self.publish(&mut self.map_lock.lock(), chain).unfenced();
+        // The inode lock is held exclusively: nobody else publishes, or looks whether somebody did.
+        self.publish(&mut Changes::default(), chain).unfenced();
         let platform = &self.fs.platform;
         platform.at(Point::WriteAllocated, self.ino.into(), hole.lblk, count);
         if !platform.lab().has(Mutant::WriteKeepsZeroPage) {
@@ -188,7 +192,7 @@ impl<P: Platform> Inode<P> {
         let mut goal = self.goals.lock(hole.lblk);
         if above == 0 {
             let data = self.take_data(&mut goal, hole, want, end)?;
-            return Ok(Fresh { data, tables: [const { None }; LEVELS] });
+            return Ok(Fresh { data, tables: None });
         }
         self.take_below(&mut goal, hole, want, end)
     }
@@ -196,7 +200,7 @@ impl<P: Platform> Inode<P> {
     /// [`take`](Self::take) where indirect blocks are needed too.
     #[inline(never)]
     fn take_below(&self, goal: &mut Goal, hole: Hole<'_>, want: u32, end: u64) -> Result<Fresh> {
-        let mut tables: [Option<Staged<Taken, InFlight>>; LEVELS] = [const { None }; LEVELS];
+        let mut tables: Tables = [const { None }; LEVELS];
         let mut take = || -> Result<_> {
             for table in &mut tables[..hole.path.depth - hole.level] {
                 *table = Some(self.take_table(goal)?);
@@ -204,7 +208,7 @@ impl<P: Platform> Inode<P> {
             self.take_data(goal, hole, want, end)
         };
         match take() {
-            Ok(data) => Ok(Fresh { data, tables }),
+            Ok(data) => Ok(Fresh { data, tables: Some(tables) }),
             Err(error) => {
                 tables.into_iter().flatten().for_each(|taken| self.fs.give_back(taken));
                 self.pmem().fence();
@@ -227,7 +231,10 @@ impl<P: Platform> Inode<P> {
             tables: [0; LEVELS],
             blocks: taken.count(),
         });
-        if hole.level == hole.path.depth { chain } else { self.hang(hole, chain, fresh.tables) }
+        match fresh.tables {
+            None => chain,
+            Some(tables) => self.hang(hole, chain, tables),
+        }
     }
 
     /// Hangs data blocks below their indirect blocks, from the bottom up, past the cache.
@@ -236,7 +243,7 @@ impl<P: Platform> Inode<P> {
         &self,
         Hole { path, level, .. }: Hole<'_>,
         mut chain: Staged<Chain, InFlight>,
-        tables: [Option<Staged<Taken, InFlight>>; LEVELS],
+        tables: Tables,
     ) -> Staged<Chain, InFlight> {
         let (pmem, fs) = (self.pmem(), &self.fs);
         for (index, table) in tables.into_iter().enumerate().rev() {
