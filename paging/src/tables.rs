@@ -1,9 +1,10 @@
 //! The tree of tables: mapping, unmapping, changing rights, splitting, pruning.
 //!
 //! # Locking
-//! No lock is taken here. Growing the tree and setting leaves is by compare-exchange, so faults in parallel
-//! are fine with each other and with [`Tables::unmap_range`]. [`Tables::prune`] frees tables: its caller must
-//! know that nobody else works in that range (the address space's lock, held exclusively).
+//! No lock is taken here. Growing the tree and setting leaves is by compare-exchange. Who takes entries or rights away, and
+//! finds them gone already, does not know whether somebody else's invalidation is done: owners of a range see to it that
+//! they are alone there; a task's half has a lock for it ([`TaskTables`](crate::TaskTables)). [`Tables::prune`]
+//! frees tables: its caller must know that nobody else works in that range.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -86,15 +87,6 @@ impl fmt::Display for MapError {
 }
 
 impl core::error::Error for MapError {}
-
-/// What to do with a large leaf that is only partly in the range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Partial {
-    /// Split it, and touch only what is in the range.
-    Split,
-    /// Treat it as if all of it were in the range.
-    Whole,
-}
 
 /// A tree of page tables.
 pub struct Tables<M> {
@@ -213,11 +205,14 @@ impl<M: Machine> Tables<M> {
         mut gone: impl FnMut(u64, Entry, PageSize),
     ) -> Result<u64, MapError> {
         let mut count = 0;
-        let result = self.for_each_leaf(at, bytes, Partial::Split, &mut |slot, at, size| {
-            let old = Entry(slot.swap(0, Ordering::AcqRel));
-            if old.is_present() {
+        let result = self.for_each_leaf(at, bytes, &mut |slot, at, size| {
+            // Only what still is a leaf: somebody may have split it since it was found.
+            let leaf = |old: u64| {
+                (Entry(old).is_present() && Entry(old).is_leaf(size.level())).then_some(Entry::EMPTY.0)
+            };
+            if let Ok(old) = slot.fetch_update(Ordering::AcqRel, Ordering::Acquire, leaf) {
                 count += 1;
-                gone(at, old, size);
+                gone(at, Entry(old), size);
             }
         });
         if count > 0 {
@@ -250,11 +245,12 @@ impl<M: Machine> Tables<M> {
     pub fn protect_range(&self, at: u64, bytes: u64, flags: Flags) -> Result<u64, MapError> {
         let keep = Flags::ACCESSED | Flags::DIRTY | Flags::LARGE;
         let mut count = 0;
-        let result = self.for_each_leaf(at, bytes, Partial::Split, &mut |slot, _, _| {
+        let result = self.for_each_leaf(at, bytes, &mut |slot, _, size| {
             let change = |old: u64| {
                 let old = Entry(old);
                 let kept = old.flags().bits() & keep.bits();
-                old.is_present().then(|| Entry::new(old.address(), flags).0 | kept)
+                let leaf = old.is_present() && old.is_leaf(size.level());
+                leaf.then(|| Entry::new(old.address(), flags).0 | kept)
             };
             count += u64::from(slot.fetch_update(Ordering::AcqRel, Ordering::Acquire, change).is_ok());
         });
@@ -311,16 +307,15 @@ impl<M: Machine> Tables<M> {
         self.release(freed, 0, 1 << 35);
     }
 
-    /// Calls `leaf` with every present leaf that overlaps the range.
-    pub(crate) fn for_each_leaf(
+    /// Calls `leaf` with every present leaf in the range; large ones at its edges are split.
+    fn for_each_leaf(
         &self,
         at: u64,
         bytes: u64,
-        partial: Partial,
         leaf: &mut dyn FnMut(&AtomicU64, u64, PageSize),
     ) -> Result<(), MapError> {
         self.check(at, bytes, PageSize::Small)?;
-        self.leaves_of(self.root, ROOT_LEVEL, at, at + (bytes - 1), partial, leaf)
+        self.leaves_of(self.root, ROOT_LEVEL, at, at + (bytes - 1), leaf)
     }
 
     fn leaves_of(
@@ -329,7 +324,6 @@ impl<M: Machine> Tables<M> {
         level: u32,
         first: u64,
         last: u64,
-        partial: Partial,
         leaf: &mut dyn FnMut(&AtomicU64, u64, PageSize),
     ) -> Result<(), MapError> {
         let span = 1u64 << (12 + 9 * (level - 1));
@@ -342,14 +336,14 @@ impl<M: Machine> Tables<M> {
                 continue;
             }
             let covered = first <= start && end <= last;
-            if entry.is_leaf(level) && !covered && partial == Partial::Split && level > 1 {
+            if entry.is_leaf(level) && !covered && level > 1 {
                 entry = self.split(slot, level)?;
             }
             if entry.is_leaf(level) {
                 leaf(slot, start, PageSize::of_level(level));
             } else if entry.is_present() {
                 let (from, to) = (first.max(start), last.min(end));
-                self.leaves_of(entry.address(), level - 1, from, to, partial, leaf)?;
+                self.leaves_of(entry.address(), level - 1, from, to, leaf)?;
             }
         }
         Ok(())
@@ -359,7 +353,7 @@ impl<M: Machine> Tables<M> {
     /// there afterwards, whoever put it there. The old translation may live on in TLBs: it says the same, and
     /// whoever changes a part of it invalidates that part, which drops all of it (SDM "Large Page Size
     /// Considerations").
-    fn split(&self, slot: &AtomicU64, level: u32) -> Result<Entry, MapError> {
+    pub(crate) fn split(&self, slot: &AtomicU64, level: u32) -> Result<Entry, MapError> {
         let new = self.machine.allocate_table().ok_or(MapError::NoFrames)?;
         let size = PageSize::of_level(level - 1);
         let mut old = Entry(slot.load(Ordering::Acquire));

@@ -1,16 +1,21 @@
 //! The tree over an array of tables.
 extern crate std;
 
-use core::sync::atomic::AtomicU64;
-use std::cell::RefCell;
+mod task;
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::Mutex;
 use std::vec::Vec;
 
-use crate::{Entry, Flags, Half, Installed, Machine, MapError, PageSize, Partial, Table, Tables};
+use crate::{Entry, Flags, Half, Machine, MapError, PageSize, Table, Tables};
 
 const BASE: u64 = 0x10_0000;
 const KIB4: u64 = 4096;
 const MIB2: u64 = 2 << 20;
 const GIB: u64 = 1 << 30;
+/// Frames of private copies are numbered from here on.
+const COPIES: u64 = 1 << 40;
 const UPPER: u64 = 0xffff_8000_0000_0000;
 const RW: Flags = Flags::KERNEL_DATA;
 const RO: Flags = Flags::KERNEL_READ;
@@ -18,38 +23,57 @@ const RO: Flags = Flags::KERNEL_READ;
 /// `count` tables in an array; frames are numbered from [`BASE`].
 struct Simulated {
     tables: Vec<Table>,
-    free: RefCell<Vec<u64>>,
-    invalidated: RefCell<Vec<(u64, u64)>>,
+    free: Mutex<Vec<u64>>,
+    invalidated: Mutex<Vec<(u64, u64)>>,
+    /// What the CPUs' TLBs hold: entries by page address.
+    tlb: Mutex<HashMap<u64, Entry>>,
+    /// Private copies: who has them, and what they are copies of.
+    copies: Mutex<HashMap<u64, (u64, Option<u64>)>>,
+    /// As many copies can be made.
+    room: AtomicU64,
+    next_copy: AtomicU64,
 }
 
 impl Simulated {
     fn new(count: u64) -> &'static Self {
         let tables = (0..count).map(|_| [const { AtomicU64::new(0) }; 512]).collect();
-        let free = RefCell::new((0..count).rev().map(|i| BASE + i * KIB4).collect());
-        std::boxed::Box::leak(std::boxed::Box::new(Self { tables, free, invalidated: RefCell::default() }))
+        let free = Mutex::new((0..count).rev().map(|i| BASE + i * KIB4).collect());
+        std::boxed::Box::leak(std::boxed::Box::new(Self {
+            tables,
+            free,
+            invalidated: Mutex::default(),
+            tlb: Mutex::default(),
+            copies: Mutex::default(),
+            room: AtomicU64::new(1000),
+            next_copy: AtomicU64::new(COPIES),
+        }))
     }
 
     fn free_count(&self) -> usize {
-        self.free.borrow().len()
+        self.free.lock().unwrap().len()
     }
 }
 
 impl Machine for &'static Simulated {
     fn allocate_table(&self) -> Option<u64> {
-        let frame = self.free.borrow_mut().pop()?;
-        self.table(frame).iter().for_each(|slot| slot.store(0, core::sync::atomic::Ordering::Relaxed));
+        let frame = self.free.lock().unwrap().pop()?;
+        self.table(frame).iter().for_each(|slot| slot.store(0, Ordering::Relaxed));
         Some(frame)
     }
     fn free_table(&self, frame: u64) {
-        assert!(!self.free.borrow().contains(&frame), "double free of {frame:#x}");
-        self.free.borrow_mut().push(frame);
+        let mut free = self.free.lock().unwrap();
+        assert!(!free.contains(&frame), "double free of {frame:#x}");
+        free.push(frame);
     }
     fn table(&self, frame: u64) -> &Table {
-        assert!(!self.free.borrow().contains(&frame), "use after free of {frame:#x}");
+        assert!(!self.free.lock().unwrap().contains(&frame), "use after free of {frame:#x}");
         &self.tables[((frame - BASE) / KIB4) as usize]
     }
     fn invalidate(&self, start: u64, pages: u64) {
-        self.invalidated.borrow_mut().push((start, pages));
+        // Another CPU takes its time to answer.
+        std::thread::yield_now();
+        self.invalidated.lock().unwrap().push((start, pages));
+        self.tlb.lock().unwrap().retain(|at, _| !(start..start + pages * KIB4).contains(at));
     }
 }
 
@@ -132,7 +156,7 @@ fn unmapping_a_part_splits_a_giant_page_twice() {
     assert_eq!(tables.translate(hole), None);
     assert_eq!(tables.translate(hole - 1), Some(hole - 1 - UPPER + GIB));
     assert_eq!(tables.translate(hole + KIB4), Some(hole + KIB4 - UPPER + GIB));
-    assert_eq!(machine.invalidated.borrow().as_slice(), [(hole, 1)]);
+    assert_eq!(machine.invalidated.lock().unwrap().as_slice(), [(hole, 1)]);
     let total: u64 = regions(&tables).iter().map(|r| r.2).sum();
     assert_eq!(total, GIB - KIB4);
 }
@@ -193,52 +217,4 @@ fn the_kernel_half_is_shared_and_survives_pruning() {
     task.clear();
     assert_eq!(machine.free_count(), before);
     assert_eq!(kernel.translate(UPPER + (1 << 39)), Some(0x8000));
-}
-
-#[test]
-fn install_never_weakens_and_never_moves() {
-    let (tables, _) = lower(16);
-    let at = 0x4000_0000;
-    assert_eq!(tables.install(at, 0x5000, PageSize::Small, RO), Ok(Installed::New));
-    assert_eq!(tables.install(at, 0x5000, PageSize::Small, RO), Ok(Installed::Already));
-    assert_eq!(tables.install(at, 0x5000, PageSize::Small, RW), Ok(Installed::Upgraded));
-    assert_eq!(tables.install(at, 0x5000, PageSize::Small, RO), Ok(Installed::Already));
-    assert!(tables.leaf(at).unwrap().0.is_writable());
-    let there = tables.leaf(at).unwrap().0;
-    let occupied = Ok(Installed::Occupied(there, PageSize::Small));
-    assert_eq!(tables.install(at, 0x6000, PageSize::Small, RW), occupied);
-    // A page directory entry is in use by small pages: no large page over it.
-    let over = tables.install(at, 0, PageSize::Large, RW).unwrap();
-    assert!(matches!(over, Installed::Occupied(_, PageSize::Small)), "{over:?}");
-    // And a large page serves the small fault.
-    assert_eq!(tables.install(MIB2, 0, PageSize::Large, RW), Ok(Installed::New));
-    let under = tables.install(MIB2 + KIB4, 0x1000, PageSize::Small, RW).unwrap();
-    assert!(matches!(under, Installed::Occupied(_, PageSize::Large)), "{under:?}");
-}
-
-#[test]
-fn write_protection_finds_what_was_writable() {
-    let (tables, machine) = lower(16);
-    tables.install(0, 0x5000, PageSize::Small, RW | Flags::DIRTY).unwrap();
-    tables.install(KIB4, 0x6000, PageSize::Small, RO).unwrap();
-    tables.install(MIB2, 0, PageSize::Large, RW).unwrap();
-    let mut was = Vec::new();
-    let all = tables.write_protect_range(0, 2 * MIB2, Partial::Whole, |at, _, size| was.push((at, size)));
-    assert_eq!(all, Ok(2));
-    assert_eq!(was, [(0, PageSize::Small), (MIB2, PageSize::Large)]);
-    assert_eq!(machine.invalidated.borrow().len(), 1);
-    assert_eq!(tables.write_protect_range(0, 2 * MIB2, Partial::Whole, |_, _, _| {}), Ok(0));
-    assert_eq!(machine.invalidated.borrow().len(), 1, "nothing changed, nothing to invalidate");
-}
-
-#[test]
-fn replace_checks_the_old_entry() {
-    let (tables, _) = lower(16);
-    tables.install(0, 0x5000, PageSize::Small, RO).unwrap();
-    let old = Entry::new(0x5000, RO);
-    let new = Entry::new(0x6000, RW);
-    assert_eq!(tables.replace(0, PageSize::Small, new, old), Err(old));
-    assert_eq!(tables.replace(0, PageSize::Small, old, new), Ok(old));
-    assert_eq!(tables.translate(0), Some(0x6000));
-    assert_eq!(tables.replace(GIB, PageSize::Small, old, new), Err(Entry::EMPTY));
 }

@@ -1,0 +1,116 @@
+//! Private copies: shared with a new address space, moved within one; and what is mapped, counted.
+
+use core::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+
+use super::{NoFrames, Place, TaskMachine, TaskTables};
+use crate::entry::{Entry, Flags};
+
+/// How a range is mapped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Entries of 4 KiB, copies included.
+    pub small: u64,
+    /// Entries of 2 MiB.
+    pub large: u64,
+    /// Private copies, hidden ones included.
+    pub copies: u64,
+}
+
+impl<M: TaskMachine> TaskTables<M> {
+    /// Shares the copies in `pages` pages from `va` on with `child`, a new address space that nobody runs in yet: read-only
+    /// in both from now on, until one stores.
+    ///
+    /// # Errors
+    /// [`NoFrames`]: only some are shared.
+    pub fn share_copies(&self, child: &Self, va: u64, pages: u64) -> Result<(), NoFrames> {
+        let _removal = self.removal.lock();
+        let (mut weakened, mut result) = (false, Ok(()));
+        self.each_copy(va, pages, |slot, at| {
+            if result.is_err() {
+                return;
+            }
+            match child.place(at) {
+                Ok(Place::Slot(to)) => {
+                    let rights = (Flags::WRITE | Flags::DIRTY).bits();
+                    let old = Entry(slot.fetch_and(!rights, AcqRel));
+                    weakened |= old.is_writable();
+                    self.tables.machine.share_copy(old.address());
+                    to.store(old.0 & !rights, Release);
+                }
+                // Nothing large is in a new address space.
+                Ok(Place::Large(..)) | Err(NoFrames) => result = Err(NoFrames),
+            }
+        });
+        if weakened {
+            self.tables.machine.invalidate(va, pages);
+        }
+        result
+    }
+
+    /// Moves the copies in `pages` pages from `from` on to `to`, where nothing is mapped and no fault works. Returns how many
+    /// there were.
+    ///
+    /// # Errors
+    /// [`NoFrames`]: nothing moved.
+    pub fn move_copies(&self, from: u64, to: u64, pages: u64) -> Result<u64, NoFrames> {
+        let _removal = self.removal.lock();
+        // 1. Every table that is needed.
+        let mut result = Ok(());
+        self.each_copy(from, pages, |_, at| {
+            if result.is_ok() && !matches!(self.place(at - from + to), Ok(Place::Slot(_))) {
+                result = Err(NoFrames);
+            }
+        });
+        result?;
+        // 2. The entries. A store through the old address's TLB entry still reaches the same frame.
+        let mut moved = 0;
+        self.each_copy(from, pages, |slot, at| {
+            if let Ok(Place::Slot(new)) = self.place(at - from + to) {
+                new.store(slot.swap(0, AcqRel), Release);
+                moved += 1;
+            }
+        });
+        // 3. Nobody gets there by the old address.
+        if moved > 0 {
+            self.tables.machine.invalidate(from, pages);
+        }
+        Ok(moved)
+    }
+
+    /// How `pages` pages from `va` on are mapped; a large entry counts if any of it is. No table may be freed meanwhile.
+    pub fn count(&self, va: u64, pages: u64) -> Count {
+        let mut count = Count::default();
+        self.each_directory_slot(va, pages, |slot, start| {
+            let entry = Entry(slot.load(Acquire));
+            if !entry.is_present() {
+                return;
+            }
+            if entry.is_leaf(2) {
+                count.large += 1;
+                return;
+            }
+            for slot in self.clip(entry.address(), start, va, pages).0 {
+                let entry = Entry(slot.load(Relaxed));
+                count.small += u64::from(entry.is_present());
+                count.copies += u64::from(entry.is_copy());
+            }
+        });
+        count
+    }
+
+    /// Calls `f` with each copy's slot and address.
+    fn each_copy(&self, va: u64, pages: u64, mut f: impl FnMut(&AtomicU64, u64)) {
+        self.each_directory_slot(va, pages, |slot, start| {
+            let entry = Entry(slot.load(Acquire));
+            if !entry.is_present() || entry.is_leaf(2) {
+                return;
+            }
+            let (slots, first) = self.clip(entry.address(), start, va, pages);
+            for (slot, at) in slots.iter().zip((first..).step_by(4096)) {
+                if Entry(slot.load(Relaxed)).is_copy() {
+                    f(slot, at);
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,169 @@
+//! A task's half of the address space: what page faults, files and the owner do to it, all at the same time.
+//!
+//! | file | what |
+//! |---|---|
+//! | this one | the tables, finding a slot |
+//! | `install.rs` | a fault puts an entry there: [`TaskTables::map_small`], [`TaskTables::map_large`], … |
+//! | `remove.rs` | taking entries or rights away: [`TaskTables::remove`], [`TaskTables::protect`], … |
+//! | `copies.rs` | private copies: shared by a fork, moved, counted |
+//!
+//! # Private copies
+//! An entry with [`Flags::SOFT_0`] leads to a frame that the address space owns, alone or with others since a fork: the
+//! machine counts them ([`TaskMachine`]). Without [`Flags::PRESENT`] it is *hidden*: kept, but no CPU gets there.
+//! Copies are always pages of 4 KiB.
+//!
+//! # Locking
+//! Putting an entry where there is none, and adding the right to write, take no lock: compare-exchange. `removal` is held
+//! from the first entry taken out, weakened, replaced or split to the end of the shootdown. So whoever holds it and
+//! finds an entry gone knows that no TLB serves it any more; and a leaf seen under it never turns into a table.
+//! Freeing tables ([`TaskTables::prune`]) also needs that no fault works anywhere in the tables: the owner sees to that.
+
+mod copies;
+mod install;
+mod remove;
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::entry::{Entry, Flags, PageSize};
+use crate::tables::{Half, Machine, MapError, ROOT_LEVEL, Table, Tables, index};
+pub use copies::Count;
+pub use install::{Mapped, NoFrames};
+pub use remove::{Copies, Leave, Partial};
+
+/// Bytes of a large page.
+const LARGE: u64 = PageSize::Large.bytes();
+
+/// What a task's tables need besides: a lock, and frames for private copies.
+pub trait TaskMachine: Machine {
+    /// The lock `removal`; who waits for it answers shootdowns.
+    type Lock: lock_api::RawMutex;
+
+    /// A frame for one address space, with a copy of the 4 KiB at physical address `from`, or zeros; `None` when memory
+    /// is out.
+    fn new_copy(&self, from: Option<u64>) -> Option<u64>;
+    /// One more address space has it.
+    fn share_copy(&self, frame: u64);
+    /// More than one address space has it.
+    fn is_shared(&self, frame: u64) -> bool;
+    /// One has it no more; the last one frees it.
+    fn release_copy(&self, frame: u64);
+}
+
+/// The tables of one address space's own half.
+pub struct TaskTables<M: TaskMachine> {
+    tables: Tables<M>,
+    removal: lock_api::Mutex<M::Lock, ()>,
+}
+
+/// Where a small page's entry is.
+enum Place<'a> {
+    /// Its slot in a page table.
+    Slot(&'a AtomicU64),
+    /// A large leaf is in the way: its slot, and what it holds.
+    Large(&'a AtomicU64, Entry),
+}
+
+impl<M: TaskMachine> TaskTables<M> {
+    /// A new, empty half.
+    ///
+    /// # Errors
+    /// [`MapError::NoFrames`].
+    pub fn new(machine: M) -> Result<Self, MapError> {
+        let tables = Tables::new(Half::Lower, machine)?;
+        Ok(Self { tables, removal: lock_api::Mutex::new(()) })
+    }
+
+    /// The tree, to look at.
+    pub const fn tables(&self) -> &Tables<M> {
+        &self.tables
+    }
+
+    /// Frees every table. Nobody uses them any more, and there are no copies left.
+    pub fn clear(&mut self) {
+        self.tables.clear();
+    }
+
+    /// True if there is a table of small entries for the 2 MiB around `va`. A hint: no lock is taken.
+    #[inline]
+    pub fn has_small(&self, va: u64) -> bool {
+        self.table_at(va, 2).is_some_and(|directory| {
+            let entry = Entry(directory[index(va, 2)].load(Ordering::Acquire));
+            entry.is_present() && !entry.is_leaf(2)
+        })
+    }
+
+    /// The table of `level` that translates `va`, if there is one.
+    #[inline(always)]
+    fn table_at(&self, va: u64, level: u32) -> Option<&Table> {
+        let mut table = self.tables.machine.table(self.tables.root());
+        let mut above = ROOT_LEVEL;
+        while above > level {
+            let entry = Entry(table[index(va, above)].load(Ordering::Acquire));
+            if entry.0 & (Flags::PRESENT | Flags::LARGE).bits() != Flags::PRESENT.bits() {
+                return None;
+            }
+            table = self.tables.machine.table(entry.address());
+            above -= 1;
+        }
+        Some(table)
+    }
+
+    /// The place of `va`'s small entry; tables on the way are made.
+    fn place(&self, va: u64) -> Result<Place<'_>, NoFrames> {
+        loop {
+            match self.tables.slot(va, PageSize::Small) {
+                Ok(slot) => return Ok(Place::Slot(slot)),
+                Err(MapError::NoFrames) => return Err(NoFrames),
+                // A large leaf. It may go or be split before we look for its slot.
+                Err(_) => {
+                    let slot = self.directory_slot(va)?;
+                    let entry = Entry(slot.load(Ordering::Acquire));
+                    if entry.is_present() && entry.is_leaf(2) {
+                        return Ok(Place::Large(slot, entry));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The slot for the 2 MiB around `va` in its page directory; tables on the way are made.
+    fn directory_slot(&self, va: u64) -> Result<&AtomicU64, NoFrames> {
+        // Nothing larger than 2 MiB is ever mapped in a task's half.
+        self.tables.slot(va & !(LARGE - 1), PageSize::Large).map_err(|_| NoFrames)
+    }
+
+    /// Calls `f` with each slot of a page directory whose 2 MiB overlap the pages, and the first address of those.
+    #[inline]
+    fn each_directory_slot(&self, va: u64, pages: u64, mut f: impl FnMut(&AtomicU64, u64)) {
+        let Some(last) = pages.checked_mul(4096).and_then(|bytes| bytes.checked_sub(1)) else { return };
+        let last = va.saturating_add(last).min((1 << 47) - 1);
+        let mut at = va & !(LARGE - 1);
+        while at <= last {
+            if let Some(directory) = self.table_at(at, 2) {
+                let end = if last >> 30 == at >> 30 { index(last, 2) } else { 511 };
+                for slot in &directory[index(at, 2)..=end] {
+                    f(slot, at);
+                    at += LARGE;
+                }
+            } else if self.table_at(at, 3).is_some() {
+                at = (at | ((1 << 30) - 1)) + 1;
+            } else {
+                at = (at | ((1 << 39) - 1)) + 1;
+            }
+        }
+    }
+
+    /// The slots of a page table around `start` that lie in the pages, and the first one's address.
+    #[inline]
+    fn clip(&self, table: u64, start: u64, va: u64, pages: u64) -> (&[AtomicU64], u64) {
+        let (first, end) = (start.max(va), (start + LARGE).min(va + pages * 4096));
+        let slots = (first - start) as usize / 4096..(end - start) as usize / 4096;
+        (&self.tables.machine.table(table)[slots], first)
+    }
+}
+
+impl<M: TaskMachine> core::fmt::Debug for TaskTables<M> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.tables.fmt(f)
+    }
+}

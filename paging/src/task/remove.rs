@@ -1,0 +1,204 @@
+//! Taking entries and rights away. Everything here holds `removal` until the shootdown is done, and does the shootdown even
+//! for its last page only: whoever comes next finds nothing, in tables and TLBs alike.
+
+use core::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
+
+use super::{LARGE, NoFrames, TaskMachine, TaskTables};
+use crate::entry::{Entry, Flags};
+
+/// What to do with a large leaf that is only partly in the range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Partial {
+    /// Split it, and touch only what is in the range; without a frame for the table it is taken out as a whole: its
+    /// pages fault again.
+    Split,
+    /// Treat it as if all of it were in the range.
+    Whole,
+}
+
+/// What becomes of private copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copies {
+    /// They stay as they are.
+    Keep,
+    /// No CPU gets there any more, but they are kept.
+    Hide,
+    /// They are freed, once no TLB serves them.
+    Free,
+}
+
+/// Which rights are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// Loads.
+    Read,
+    /// Nothing.
+    Nothing,
+}
+
+/// Empties a slot if it holds a large leaf; under `removal`.
+pub(super) fn take_leaf(slot: &AtomicU64) -> bool {
+    let leaf = |old: u64| (Entry(old).is_present() && Entry(old).is_leaf(2)).then_some(0);
+    slot.fetch_update(AcqRel, Acquire, leaf).is_ok()
+}
+
+/// Takes the right to store from the leaf in `slot`, of a table of `level`; under `removal`.
+fn weaken(slot: &AtomicU64, level: u32) -> bool {
+    let rights = (Flags::WRITE | Flags::DIRTY).bits();
+    let change = |old: u64| (Entry(old).is_leaf(level) && Entry(old).is_writable()).then_some(old & !rights);
+    Entry(slot.load(Relaxed)).is_writable() && slot.fetch_update(AcqRel, Acquire, change).is_ok()
+}
+
+impl<M: TaskMachine> TaskTables<M> {
+    /// Takes out the entries of `pages` pages from `va` on; no TLB serves them when it returns. Returns how many there
+    /// were.
+    pub fn remove(&self, va: u64, pages: u64, partial: Partial, copies: Copies) -> u64 {
+        let _removal = self.removal.lock();
+        let (mut gone, mut hidden) = (0, false);
+        self.each_directory_slot(va, pages, |slot, start| {
+            let Some(table) = self.table_below(slot, start, (va, pages), partial, &mut gone) else { return };
+            for slot in self.clip(table, start, va, pages).0 {
+                let old = Entry(slot.load(Relaxed));
+                if old == Entry::EMPTY {
+                    continue;
+                }
+                if !old.is_copy() {
+                    slot.swap(0, AcqRel);
+                } else if copies == Copies::Keep {
+                    continue;
+                } else {
+                    slot.fetch_and(!Flags::PRESENT.bits(), AcqRel);
+                    hidden = true;
+                }
+                gone += 1;
+            }
+        });
+        if gone > 0 {
+            self.tables.machine.invalidate(va, pages);
+        }
+        if hidden && copies == Copies::Free {
+            self.free_hidden(va, pages);
+        }
+        gone
+    }
+
+    #[cold]
+    fn free_hidden(&self, va: u64, pages: u64) {
+        self.each_directory_slot(va, pages, |slot, start| {
+            let entry = Entry(slot.load(Acquire));
+            if !entry.is_present() || entry.is_leaf(2) {
+                return;
+            }
+            for slot in self.clip(entry.address(), start, va, pages).0 {
+                let old = Entry(slot.load(Relaxed));
+                if old.is_copy() && !old.is_present() {
+                    slot.store(0, Relaxed);
+                    self.tables.machine.release_copy(old.address());
+                }
+            }
+        });
+    }
+
+    /// Makes the entries of `pages` pages from `va` on read-only, copies excepted, a large leaf as a whole: for the file,
+    /// which is about to write back what was stored. Returns how many were writable.
+    pub fn write_protect(&self, va: u64, pages: u64) -> u64 {
+        let _removal = self.removal.lock();
+        let mut count = 0;
+        self.each_directory_slot(va, pages, |slot, start| {
+            let entry = Entry(slot.load(Acquire));
+            if !entry.is_present() {
+                return;
+            }
+            if entry.is_leaf(2) {
+                count += u64::from(weaken(slot, 2));
+                return;
+            }
+            for slot in self.clip(entry.address(), start, va, pages).0 {
+                if !Entry(slot.load(Relaxed)).is_copy() {
+                    count += u64::from(weaken(slot, 1));
+                }
+            }
+        });
+        if count > 0 {
+            self.tables.machine.invalidate(va, pages);
+        }
+        count
+    }
+
+    /// Takes rights away for the owner, from copies too. Returns how many entries lost any.
+    pub fn protect(&self, va: u64, pages: u64, leave: Leave) -> u64 {
+        if leave == Leave::Nothing {
+            return self.remove(va, pages, Partial::Split, Copies::Hide);
+        }
+        let _removal = self.removal.lock();
+        let mut count = 0;
+        self.each_directory_slot(va, pages, |slot, start| {
+            let entry = Entry(slot.load(Acquire));
+            if entry.is_present() && entry.is_leaf(2) {
+                if !entry.is_writable() {
+                    return;
+                }
+                if is_inside(start, va, pages) {
+                    count += u64::from(weaken(slot, 2));
+                    return;
+                }
+            }
+            let range = (va, pages);
+            let Some(table) = self.table_below(slot, start, range, Partial::Split, &mut count) else { return };
+            for slot in self.clip(table, start, va, pages).0 {
+                count += u64::from(weaken(slot, 1));
+            }
+        });
+        if count > 0 {
+            self.tables.machine.invalidate(va, pages);
+        }
+        count
+    }
+
+    /// Frees the tables in the range that have become empty. No fault may work in these tables, in the range or not.
+    pub fn prune(&self, va: u64, pages: u64) {
+        let _removal = self.removal.lock();
+        self.tables.prune(va, pages * 4096);
+    }
+
+    /// The page table below a directory's slot, if there is one. A large leaf is taken out and counted, or split if it is
+    /// partly outside and `partial` says so. Under `removal`.
+    #[inline]
+    fn table_below(
+        &self,
+        slot: &AtomicU64,
+        start: u64,
+        range: (u64, u64),
+        partial: Partial,
+        gone: &mut u64,
+    ) -> Option<u64> {
+        let entry = Entry(slot.load(Acquire));
+        if !entry.is_present() {
+            return None;
+        }
+        if !entry.is_leaf(2) {
+            return Some(entry.address());
+        }
+        if partial == Partial::Split
+            && !is_inside(start, range.0, range.1)
+            && let Ok(table) = self.split_locked(slot)
+        {
+            return Some(table);
+        }
+        *gone += u64::from(take_leaf(slot));
+        None
+    }
+
+    /// Turns a large leaf into a table of the same rights, whose frame is returned. Under `removal`.
+    ///
+    /// The old translation may live on in TLBs: it says the same, and whoever changes a part of it invalidates that
+    /// part, which drops all of it.
+    pub(super) fn split_locked(&self, slot: &AtomicU64) -> Result<u64, NoFrames> {
+        self.tables.split(slot, 2).map(|entry| entry.address()).map_err(|_| NoFrames)
+    }
+}
+
+/// The 2 MiB from `start` on are in the pages as a whole.
+const fn is_inside(start: u64, va: u64, pages: u64) -> bool {
+    va <= start && start + LARGE <= va + pages * 4096
+}
