@@ -21,6 +21,7 @@ use core::fmt;
 use fs::dax::{self, Fault, Protocol};
 use fs::platform::PageTables as _;
 use fs::{Errno, PAGE_SIZE, Result};
+use paging::task::{Copies, Partial};
 
 use super::fault::{Access, Refusal};
 use super::layout::TASK_END;
@@ -163,7 +164,7 @@ impl AddressSpace {
             return Err(Refusal::NoRight(area.rights));
         }
         let va = va & !(PAGE_SIZE - 1);
-        let view = dax::Area { start: area.start, end: area.end, private: false, large: false };
+        let view = dax::Area { start: area.start, end: area.end, private: false, large: true };
         let fault = Fault { va, page: area.page(va), write: access.is_write(), area: view };
         dax::fault(area.protocol, &*area.file, &self.tables, fault).map(|_| ()).map_err(Refusal::File)
     }
@@ -213,7 +214,8 @@ impl AddressSpace {
         let mut areas = self.areas.write();
         // Entries first: whoever frees a block meanwhile must still find the area. No fault can bring an entry back,
         // the lock is held.
-        self.tables.unmap(range.start, (range.end - range.start) / PAGE_SIZE, true);
+        let pages = (range.end - range.start) / PAGE_SIZE;
+        self.tables.remove(range.start, pages, Partial::Split, Copies::Free);
         let mut kept = Vec::with_capacity(areas.len() + 1);
         for area in areas.drain(..) {
             if area.end <= range.start || area.start >= range.end {
@@ -231,10 +233,8 @@ impl AddressSpace {
             kept.extend(before.into_iter().chain(after));
         }
         *areas = kept;
-        // Tables that are empty now go, with the lock held: no fault works here, and the files no longer lead here. A
-        // neighbour in the same 2 MiB may be unmapped through its file at the same moment, once there are more CPUs:
-        // then this must wait for that.
-        self.tables.prune(range.start, range.end - range.start);
+        // Tables that are empty now go, with the lock held: no fault works in this address space.
+        self.tables.prune(range.start, pages);
         Ok(())
     }
 

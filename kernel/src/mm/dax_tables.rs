@@ -1,9 +1,11 @@
-//! A task's page tables as the fault protocols want them: one 4 KiB leaf at a time, published by compare-exchange.
+//! A task's page tables as the fault protocols want them, over [`paging::task`], and the pages of zeros.
 //!
-//! Lock order: none taken here but the frames' (a leaf of the order).
+//! Lock order: `removal` of the tables → frames.
 
-use fs::platform::{Mapped, NoFrames, PageSize as Size};
-use paging::{Entry, Flags, Installed, Machine as _, MapError, PageSize, Partial};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use fs::platform::{Mapped, NoFrames, PageSize};
+use paging::task::{self, Copies, Partial};
 use spin::Once;
 
 use super::frames;
@@ -11,6 +13,8 @@ use super::paging::PageTables;
 
 /// The page of zeros that stands in for every hole; nobody writes to it.
 static ZERO_PAGE: Once<u64> = Once::new();
+/// The same of 2 MiB, once it was asked for; 0 before. Never freed.
+static LARGE_ZERO_PAGE: AtomicU64 = AtomicU64::new(0);
 
 /// Takes the frame for the zero page. `false` if there is none.
 pub(crate) fn init() -> bool {
@@ -21,79 +25,82 @@ pub(crate) fn init() -> bool {
 ///
 /// # Panics
 /// Before [`init`].
+#[inline]
 pub(crate) fn zero_page() -> u64 {
     *ZERO_PAGE.get().expect("the zero page is made before the first task")
 }
 
-/// Data is never executed.
-const READ: Flags = Flags::PRESENT.with(Flags::NO_EXECUTE);
-
-impl fs::platform::PageTables for PageTables {
-    #[inline]
-    fn map(&self, va: u64, frame: u64, size: Size, writable: bool) -> Result<Mapped, NoFrames> {
-        let flags = if writable { READ.with(Flags::WRITE) } else { READ };
-        if size == Size::Large {
-            return Ok(Mapped::Table);
-        }
-        loop {
-            match self.install(va, frame, PageSize::Small, flags).map_err(no_frames)? {
-                Installed::New => return Ok(Mapped::New),
-                // No shootdown: a CPU that still holds the weaker entry faults once more and finds this one.
-                Installed::Upgraded => return Ok(Mapped::Upgraded),
-                Installed::Already => return Ok(Mapped::Already),
-                Installed::Occupied(old, _) => {
-                    let new = Entry::new(frame, flags);
-                    if self.replace(va, PageSize::Small, old, new).is_ok() {
-                        if old.is_present() {
-                            self.machine().invalidate(va, 1);
-                        }
-                        return Ok(Mapped::Replaced);
-                    }
-                    // It changed meanwhile: look again.
-                }
-            }
-        }
-    }
-
-    #[inline]
-    fn map_zero(&self, va: u64, size: Size) -> Result<Mapped, NoFrames> {
-        if size == Size::Large {
-            return Ok(Mapped::Table);
-        }
-        match self.install(va, zero_page(), PageSize::Small, READ).map_err(no_frames)? {
-            Installed::New => Ok(Mapped::New),
-            _ => Ok(Mapped::Already),
-        }
-    }
-
-    fn map_copy(&self, _va: u64, _from: Option<u64>) -> Result<Mapped, NoFrames> {
-        // Areas are not private yet.
-        Err(NoFrames)
-    }
-
-    fn has_small(&self, _va: u64) -> bool {
-        true
-    }
-
-    fn unmap(&self, va: u64, pages: u64, _copies: bool) -> u64 {
-        // Only 4 KiB leaves are installed, so nothing needs splitting, which alone could fail.
-        self.unmap_range(va, pages * frames::FRAME, |_, _, _| {})
-            .unwrap_or_else(|error| panic!("unmap: {error}"))
-    }
-
-    fn write_protect(&self, va: u64, pages: u64) -> u64 {
-        let mut writable = 0;
-        let count = |_, entry: Entry, _| writable += u64::from(entry.is_writable());
-        let done = self.write_protect_range(va, pages * frames::FRAME, Partial::Whole, count);
-        done.unwrap_or_else(|error| panic!("write-protect: {error}"));
-        writable
+/// Physical address of the zero page of 2 MiB, made when it is asked for the first time.
+#[inline]
+fn large_zero_page() -> Result<u64, NoFrames> {
+    match LARGE_ZERO_PAGE.load(Ordering::Acquire) {
+        0 => make_large_zero_page(),
+        frame => Ok(frame),
     }
 }
 
-fn no_frames(error: MapError) -> NoFrames {
-    match error {
-        MapError::NoFrames => NoFrames,
-        // The address space hands over page-aligned addresses of the task's half.
-        other => panic!("installing a page: {other}"),
+#[cold]
+fn make_large_zero_page() -> Result<u64, NoFrames> {
+    let new = frames::allocate_zeroed_large().ok_or(NoFrames)?;
+    match LARGE_ZERO_PAGE.compare_exchange(0, new, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => Ok(new),
+        Err(other) => {
+            frames::free_large(new);
+            Ok(other)
+        }
+    }
+}
+
+impl fs::platform::PageTables for PageTables {
+    #[inline]
+    fn map(&self, va: u64, frame: u64, size: PageSize, writable: bool) -> Result<Mapped, NoFrames> {
+        translate(match size {
+            PageSize::Small => self.map_small(va, frame, writable),
+            PageSize::Large => self.map_large(va, frame, writable),
+        })
+    }
+
+    #[inline]
+    fn map_zero(&self, va: u64, size: PageSize) -> Result<Mapped, NoFrames> {
+        translate(match size {
+            PageSize::Small => self.keep_small(va, zero_page()),
+            // No 2 MiB are zeroed where they can't be used.
+            PageSize::Large if task_has_small(self, va) => Ok(task::Mapped::Table),
+            PageSize::Large => self.keep_large(va, large_zero_page()?),
+        })
+    }
+
+    fn map_copy(&self, va: u64, from: Option<u64>) -> Result<Mapped, NoFrames> {
+        translate((**self).map_copy(va, from))
+    }
+
+    #[inline]
+    fn has_small(&self, va: u64) -> bool {
+        task_has_small(self, va)
+    }
+
+    fn unmap(&self, va: u64, pages: u64, copies: bool) -> u64 {
+        self.remove(va, pages, Partial::Whole, if copies { Copies::Free } else { Copies::Keep })
+    }
+
+    fn write_protect(&self, va: u64, pages: u64) -> u64 {
+        (**self).write_protect(va, pages)
+    }
+}
+
+#[inline]
+fn task_has_small(tables: &PageTables, va: u64) -> bool {
+    (**tables).has_small(va)
+}
+
+#[inline]
+fn translate(mapped: Result<task::Mapped, task::NoFrames>) -> Result<Mapped, NoFrames> {
+    match mapped {
+        Ok(task::Mapped::New) => Ok(Mapped::New),
+        Ok(task::Mapped::Upgraded) => Ok(Mapped::Upgraded),
+        Ok(task::Mapped::Already) => Ok(Mapped::Already),
+        Ok(task::Mapped::Replaced) => Ok(Mapped::Replaced),
+        Ok(task::Mapped::Table) => Ok(Mapped::Table),
+        Err(task::NoFrames) => Err(NoFrames),
     }
 }

@@ -49,7 +49,8 @@ struct Links {
 
 struct Buddy {
     states: &'static mut [u8],
-    /// Valid for heads of free blocks only.
+    /// Of the head of a free block, its neighbours; of a frame that holds a private copy, in `next` how many address
+    /// spaces have it.
     links: &'static mut [MaybeUninit<Links>],
     heads: [u32; ORDERS],
     free_blocks: [u64; ORDERS],
@@ -113,13 +114,21 @@ impl Buddy {
 
     fn links_of(&self, frame: u32) -> Links {
         // SAFETY: `frame` is the head of a free block (it came from a list, or its state says so), and `push`
-        // has written its links.
+        // has written its links; or it holds a copy, and `set_sharers` has.
         unsafe { self.links[frame as usize].assume_init() }
     }
 
     fn set_previous(&mut self, frame: u32, previous: u32) {
         let next = self.links_of(frame).next;
         self.links[frame as usize].write(Links { next, previous });
+    }
+
+    fn sharers(&self, physical: u64) -> u32 {
+        self.links_of((physical / FRAME) as u32).next
+    }
+
+    fn set_sharers(&mut self, physical: u64, next: u32) {
+        self.links[(physical / FRAME) as usize].write(Links { next, previous: NONE });
     }
 
     fn allocate(&mut self, order: u8) -> Option<u64> {
@@ -232,8 +241,12 @@ fn allocate_order(order: u8) -> Option<u64> {
 }
 
 fn free_order(physical: u64, order: u8) {
-    let mut guard = FRAMES.lock();
-    let Some(buddy) = guard.as_mut() else { return };
+    if let Some(buddy) = FRAMES.lock().as_mut() {
+        give_back(buddy, physical, order);
+    }
+}
+
+fn give_back(buddy: &mut Buddy, physical: u64, order: u8) {
     let frame = physical / FRAME;
     let state = buddy.states.get(frame as usize).copied();
     // A wrong free would hand one frame to two owners: better to end here.
@@ -251,21 +264,70 @@ pub(crate) fn allocate() -> Option<u64> {
 
 /// A frame of zeros.
 pub(crate) fn allocate_zeroed() -> Option<u64> {
-    let frame = allocate()?;
-    // SAFETY: the frame is RAM in the direct map, and ours since a moment ago.
-    unsafe { core::ptr::write_bytes(direct(frame) as *mut u8, 0, FRAME as usize) };
-    Some(frame)
+    allocate().inspect(|frame| zero(*frame, FRAME))
 }
 
-/// Frames that tasks' page tables leave to the kernel: its heap can't do without.
+/// Zeroes frames that were allocated a moment ago.
+fn zero(physical: u64, bytes: u64) {
+    // SAFETY: the frames are RAM in the direct map, and nobody else has them yet.
+    unsafe { core::ptr::write_bytes(direct(physical) as *mut u8, 0, bytes as usize) };
+}
+
+/// Frames that tasks leave to the kernel: its heap can't do without.
 const RESERVE: u64 = 256;
+
+/// A block for a task: `None` before the kernel itself runs out.
+fn allocate_for_task(buddy: &mut Buddy, order: u8) -> Option<u64> {
+    let enough = buddy.free > RESERVE + (1 << order) - 1;
+    if enough { buddy.allocate(order).map(|frame| frame * FRAME) } else { None }
+}
 
 /// A frame of zeros for a task's page table: `None` before the kernel itself runs out.
 pub(crate) fn allocate_zeroed_for_task() -> Option<u64> {
-    if FRAMES.lock().as_ref().is_none_or(|buddy| buddy.free <= RESERVE) {
-        return None;
+    let frame = allocate_for_task(FRAMES.lock().as_mut()?, 0)?;
+    zero(frame, FRAME);
+    Some(frame)
+}
+
+/// 2 MiB of zeros in one piece, aligned to that: `None` before the kernel itself runs out.
+pub(crate) fn allocate_zeroed_large() -> Option<u64> {
+    let block = allocate_for_task(FRAMES.lock().as_mut()?, LARGE)?;
+    zero(block, FRAME << LARGE);
+    Some(block)
+}
+
+/// A frame for one address space's private copy, with whatever is in it: `None` before the kernel itself runs out.
+pub(crate) fn allocate_copy() -> Option<u64> {
+    let mut guard = FRAMES.lock();
+    let buddy = guard.as_mut()?;
+    let frame = allocate_for_task(buddy, 0)?;
+    buddy.set_sharers(frame, 1);
+    Some(frame)
+}
+
+/// One more address space has the copy in this frame, which [`allocate_copy`] gave.
+pub(crate) fn share_copy(physical: u64) {
+    if let Some(buddy) = FRAMES.lock().as_mut() {
+        buddy.set_sharers(physical, buddy.sharers(physical) + 1);
     }
-    allocate_zeroed()
+}
+
+/// Whether more than one address space has the copy in this frame, which [`allocate_copy`] gave.
+pub(crate) fn is_shared(physical: u64) -> bool {
+    FRAMES.lock().as_ref().is_some_and(|buddy| buddy.sharers(physical) > 1)
+}
+
+/// One address space has the copy no more; the last one frees it.
+///
+/// # Panics
+/// If it is not one that [`allocate_copy`] gave.
+pub(crate) fn release_copy(physical: u64) {
+    let mut guard = FRAMES.lock();
+    let Some(buddy) = guard.as_mut() else { return };
+    match buddy.sharers(physical) {
+        0 | 1 => give_back(buddy, physical, 0),
+        more => buddy.set_sharers(physical, more - 1),
+    }
 }
 
 /// 2 MiB in one piece, aligned to that, with whatever is in it.

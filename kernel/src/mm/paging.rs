@@ -2,8 +2,8 @@
 
 use alloc::sync::Arc;
 
-pub(crate) use paging::{Entry, Flags, MapError, PageSize, Partial};
-use paging::{Half, Machine, Table, Tables};
+pub(crate) use paging::{Entry, Flags, MapError, PageSize};
+use paging::{Machine, Table, Tables, TaskMachine, TaskTables};
 use spin::Once;
 use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
@@ -12,7 +12,7 @@ use x86_64::structures::paging::PhysFrame;
 use super::frames;
 use super::layout::{self, direct};
 use crate::arch::{cpu, percpu, tlb};
-use crate::sync::InterruptsOff;
+use crate::sync::{InterruptsOff, RawMutex};
 
 /// The machine the page tables are on, and for whom they are.
 #[derive(Debug)]
@@ -54,6 +54,37 @@ impl Machine for Hardware {
 
     fn invalidate(&self, start: u64, pages: u64) {
         tlb::shootdown(self.holders(), start, pages);
+    }
+}
+
+impl TaskMachine for Hardware {
+    type Lock = RawMutex;
+
+    fn new_copy(&self, from: Option<u64>) -> Option<u64> {
+        let frame = frames::allocate_copy()?;
+        let to = direct(frame) as *mut u8;
+        let bytes = frames::FRAME as usize;
+        // SAFETY: the frame is RAM in the direct map, and ours since a moment ago. So is what `from` leads to: a block of
+        // a region, or another copy; stores to it meanwhile tear the copy, not the kernel: nobody looks at its bytes here.
+        unsafe {
+            match from {
+                Some(from) => core::ptr::copy_nonoverlapping(direct(from) as *const u8, to, bytes),
+                None => core::ptr::write_bytes(to, 0, bytes),
+            }
+        }
+        Some(frame)
+    }
+
+    fn share_copy(&self, frame: u64) {
+        frames::share_copy(frame);
+    }
+
+    fn is_shared(&self, frame: u64) -> bool {
+        frames::is_shared(frame)
+    }
+
+    fn release_copy(&self, frame: u64) {
+        frames::release_copy(frame);
     }
 }
 
@@ -111,16 +142,16 @@ pub(crate) fn activate(tables: Option<Arc<PageTables>>) {
         if active.as_ref().map(Arc::as_ptr) == tables.as_ref().map(Arc::as_ptr) {
             return;
         }
-        let root = tables.as_ref().map_or(kernel().root(), |tables| tables.root());
+        let root = tables.as_ref().map_or(kernel().root(), |tables| tables.tables().root());
         // Before the first translation is looked up: who takes one away from here on tells this CPU.
-        if let Some(holders) = tables.as_ref().and_then(|tables| tables.machine().holders()) {
+        if let Some(holders) = tables.as_ref().and_then(|tables| tables.tables().machine().holders()) {
             holders.enter(cpu);
         }
         // SAFETY: every tree's upper half, where code, data and stacks are, is the kernel's. A task's tree
         // lives until the next switch, since `active` holds it from here on.
         unsafe { load_root(root) };
         let before = core::mem::replace(&mut *active, tables);
-        if let Some(holders) = before.as_ref().and_then(|tables| tables.machine().holders()) {
+        if let Some(holders) = before.as_ref().and_then(|tables| tables.tables().machine().holders()) {
             holders.leave(cpu);
         }
         before
@@ -187,11 +218,11 @@ fn map_missing(start: u64, end: u64, flags: Flags) -> Result<(), MapError> {
     Ok(())
 }
 
-/// One address space's tables: an own lower half, the kernel's upper half. Freed on drop, the leaves' frames
-/// excepted: those belong to somebody else.
+/// One address space's tables: an own lower half, the kernel's upper half. Freed on drop. The leaves' frames are not,
+/// private copies excepted, which the owner has unmapped before.
 #[derive(Debug)]
 pub(crate) struct PageTables {
-    tables: Tables<Hardware>,
+    tables: TaskTables<Hardware>,
 }
 
 impl PageTables {
@@ -200,15 +231,16 @@ impl PageTables {
     /// # Errors
     /// [`MapError::NoFrames`].
     pub(crate) fn new_user() -> Result<Self, MapError> {
-        let tables = Tables::new(Half::Lower, Hardware::Task(tlb::Holders::new()))?;
-        tables.share_upper_half(kernel());
+        let tables = TaskTables::new(Hardware::Task(tlb::Holders::new()))?;
+        tables.tables().share_upper_half(kernel());
         Ok(Self { tables })
     }
 }
 
 impl core::ops::Deref for PageTables {
-    type Target = Tables<Hardware>;
-    fn deref(&self) -> &Tables<Hardware> {
+    type Target = TaskTables<Hardware>;
+    #[inline]
+    fn deref(&self) -> &TaskTables<Hardware> {
         &self.tables
     }
 }
@@ -217,6 +249,6 @@ impl Drop for PageTables {
     fn drop(&mut self) {
         // In no CR3: that CPU's `active` would hold a reference.
         self.tables.clear();
-        frames::free(self.tables.root());
+        frames::free(self.tables.tables().root());
     }
 }

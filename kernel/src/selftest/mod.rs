@@ -14,12 +14,13 @@ use crate::arch::user_access::{self, FaultAt};
 use crate::machine::total;
 use crate::mm::fault::Refusal;
 use crate::mm::layout::{TASK_END, TASK_START, direct};
-use crate::mm::paging::{self, Flags, PageSize, PageTables, Partial};
+use crate::mm::paging::{self, PageSize, PageTables};
 use crate::mm::stack::KernelStack;
 use crate::mm::{frames, heap};
 use crate::pmem::flush;
 use crate::sync::IrqLock;
 use crate::task::NoPreempt;
+use ::paging::task::{Copies, Partial};
 
 type Check = fn() -> Result<(), String>;
 
@@ -158,9 +159,9 @@ fn check_address_space() -> Result<(), String> {
         (frames::allocate_zeroed().ok_or("no frames")?, frames::allocate_zeroed().ok_or("no frames")?);
     let result = (|| {
         let tables = Arc::new(PageTables::new_user().map_err(error)?);
-        let data = Flags::PRESENT | Flags::WRITE | Flags::NO_EXECUTE;
-        tables.install(at, one, PageSize::Small, data).map_err(error)?;
-        tables.install(at + 4096, two, PageSize::Small, data.without(Flags::WRITE)).map_err(error)?;
+        let no_frames = |_| String::from("no frames");
+        tables.map_small(at, one, true).map_err(no_frames)?;
+        tables.map_small(at + 4096, two, false).map_err(no_frames)?;
         paging::activate(Some(tables.clone()));
         let fault = |fault: FaultAt| format!("{fault}");
         user_access::store_u64(at + 8, 0x1122_3344_5566_7788).map_err(fault)?;
@@ -176,9 +177,9 @@ fn check_address_space() -> Result<(), String> {
         expect(user_access::load_u8(at + 4095) == Ok(0xcd), "a byte before the refused one is missing")?;
         expect(user_access::load_u64(at + 4096) == Ok(0), "the read-only page changed")?;
         // Write protection takes effect at once.
-        tables.write_protect_range(at, 4096, Partial::Whole, |_, _, _| {}).map_err(error)?;
+        expect(tables.write_protect(at, 1) == 1, "a writable page was not protected")?;
         expect(user_access::store_u8(at, 1).is_err(), "a store went through write protection")?;
-        tables.unmap_range(at, 8192, |_, _, _| {}).map_err(error)?;
+        expect(tables.remove(at, 2, Partial::Whole, Copies::Free) == 2, "two pages were not unmapped")?;
         expect(user_access::load_u8(at).is_err(), "a load went through an unmapped page")
     })();
     paging::activate(before);

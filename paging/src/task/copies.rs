@@ -1,6 +1,8 @@
 //! Private copies: shared with a new address space, moved within one; and what is mapped, counted.
 
-use core::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use core::sync::atomic::{
+    AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
 
 use super::{NoFrames, Place, TaskMachine, TaskTables};
 use crate::entry::{Entry, Flags};

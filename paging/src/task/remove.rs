@@ -144,7 +144,9 @@ impl<M: TaskMachine> TaskTables<M> {
                 }
             }
             let range = (va, pages);
-            let Some(table) = self.table_below(slot, start, range, Partial::Split, &mut count) else { return };
+            let Some(table) = self.table_below(slot, start, range, Partial::Split, &mut count) else {
+                return;
+            };
             for slot in self.clip(table, start, va, pages).0 {
                 count += u64::from(weaken(slot, 1));
             }

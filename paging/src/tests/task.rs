@@ -31,7 +31,10 @@ impl TaskMachine for &'static Simulated {
     fn release_copy(&self, frame: u64) {
         let mut copies = self.copies.lock().unwrap();
         let tlb = self.tlb.lock().unwrap();
-        assert!(tlb.values().all(|entry| entry.address() != frame), "{frame:#x} is freed, but a TLB serves it");
+        assert!(
+            tlb.values().all(|entry| entry.address() != frame),
+            "{frame:#x} is freed, but a TLB serves it"
+        );
         let sharers = copies.get_mut(&frame).expect("a copy");
         sharers.0 -= 1;
         if sharers.0 == 0 {
