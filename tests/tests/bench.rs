@@ -55,6 +55,30 @@ fn counted_instructions_are_the_same_each_time_and_depend_on_the_protocol() {
 }
 
 #[test]
+fn two_cpus_are_measured_beside_one() {
+    let image = Image::ext2(32 * MIB);
+    let script = "bench --parallel -n 256 -j; bench --parallel -n 256 -p racy -c";
+    let output = Run::new(script).pmem(&image).args(["--smp", "2"]).ok();
+    image.expect_clean();
+    let (json, csv): (Vec<&str>, Vec<&str>) = output.lines().partition(|line| line.starts_with('{'));
+    let rows = json.iter().map(|line| serde_json::from_str::<Value>(line).expect("an object a line"));
+    let rows: Vec<(String, String)> = rows
+        .map(|row| {
+            assert!(row["one"].as_u64() > Some(0) && row["ratio"].as_f64() > Some(0.0), "{row}");
+            (row["operation"].to_string(), row["protocol"].to_string())
+        })
+        .collect();
+    let pair = |operation: &str, protocol: &str| (format!("\"{operation}\""), format!("\"{protocol}\""));
+    let expected = ["write-hole", "write-block"];
+    let expected = expected.map(|name| ["read-first", "entry-lock"].map(|protocol| pair(name, protocol)));
+    assert_eq!(rows, expected.concat());
+    assert_eq!(csv[0], "operation,protocol,one,two,ratio");
+    assert!(csv.len() == 3 && csv[1].starts_with("write-hole,racy,"), "{csv:?}");
+    let alone = Run::new("bench --parallel").pmem(&image).args(["--smp", "1"]).fails(1);
+    assert_eq!(alone, "bench: --parallel needs two CPUs (./qemu-run.sh --smp 2)");
+}
+
+#[test]
 fn what_is_not_there_is_refused() {
     for (script, says) in [
         ("bench nothing", "bench: nothing: no such operation (-l lists them)"),

@@ -13,12 +13,14 @@
 //! | [`files`] | names and open files |
 //! | [`faults`] | page faults of 4 KiB |
 //! | [`mapped`] | msync, mmap, truncate |
+//! | [`parallel`] | write faults on two CPUs |
 //! | `area.rs` | a mapped file to measure on |
 
 mod area;
 mod faults;
 mod files;
 mod mapped;
+mod parallel;
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -43,11 +45,12 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     options: &[
         ("-n N", "do each N times (1000; faults: 1024; of 2 MiB: 128)"),
         ("-p, --protocol PROTOCOL", "faults by this protocol, not the mount's"),
+        ("--parallel", "write faults on one file by one CPU and by two"),
         ("-c, --csv", "values with commas"),
         ("-j, --json", "one JSON object a line"),
         ("-l", "list the operations"),
     ],
-    spec: "n:p:cjl csv=c json=j protocol=p",
+    spec: "n:p:cjl csv=c json=j protocol=p parallel=P",
     count: 0..=ANY,
     run: bench,
 }];
@@ -152,6 +155,10 @@ fn bench(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         None => mounts::protocol(&find(b"/")?),
         Some(name) => name.parse().map_err(|_| complaint(format_args!("{name}: no such protocol")))?,
     };
+    let setting = Setting { clock: Clock::new(), count, protocol };
+    if opts.has('P') {
+        return parallel::run(sh, opts, &setting);
+    }
     let wanted: Vec<&Operation> = if opts.operands().is_empty() {
         operations().collect()
     } else {
@@ -162,7 +169,6 @@ fn bench(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         });
         all.collect::<Result<_, _>>()?
     };
-    let setting = Setting { clock: Clock::new(), count, protocol };
     let mut report = Report::new(opts);
     report.start(sh)?;
     for operation in wanted {

@@ -1,0 +1,153 @@
+//! `bench --parallel`: how many write faults on one file two CPUs serve in a second, and how many one does.
+//!
+//! One and two CPUs take turns, round by round, so that whatever else the machine does meets both. Two tasks share an
+//! address space and have a half of the file each.
+
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::Write;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use cli::opts::Opts;
+use cli::table::{Align, Table};
+use fs::PAGE_SIZE;
+use fs::dax::Protocol;
+
+use super::super::super::Shell;
+use super::super::super::command::{Done, Failure, On, complaint};
+use super::area::{clean, empty, sparse, written};
+use super::{Setting, with_directory};
+use crate::arch::{percpu, time, user_access};
+use crate::machine::File;
+use crate::mm::aspace::{AddressSpace, Rights};
+use crate::task::{self, Builder, ExitStatus, Space};
+
+/// Rounds whose medians count, unless somebody says another number.
+const ROUNDS: usize = 7;
+/// Pages of the file, the same way.
+const PAGES: usize = 4096;
+
+/// What is measured: its name, how the file is made, and made ready again.
+type Kind = (&'static str, fn(u64) -> Result<File, Failure>, fn(&File) -> Done);
+
+const KINDS: [Kind; 2] = [("write-hole", sparse, empty), ("write-block", written, clean)];
+
+/// Runs the measurement for the protocol asked for, or for every sound one.
+pub(super) fn run(sh: &mut Shell, opts: &Opts<'_>, setting: &Setting) -> Done {
+    if percpu::online() < 2 {
+        return Err(complaint("--parallel needs two CPUs (./qemu-run.sh --smp 2)"));
+    }
+    let protocols = if opts.has('p') { &[setting.protocol][..] } else { &Protocol::SOUND };
+    let mut table = Table::new(&[Align::Left, Align::Left, Align::Right, Align::Right, Align::Right]);
+    table.row(["operation", "protocol", "one CPU", "two CPUs", "ratio"]);
+    if opts.has('c') {
+        writeln!(sh.out, "operation,protocol,one,two,ratio")?;
+    }
+    for (name, make, prepare) in KINDS {
+        for &protocol in protocols {
+            sh.out.poll()?;
+            let rates = with_directory(|| measure(setting, protocol, make, prepare))?;
+            let [one, two] = [0, 1].map(|which| median(rates.iter().map(|rate| rate[which]).collect()));
+            let ratio = median(rates.iter().map(|[one, two]| two * 100 / one.max(&1)).collect());
+            let ratio = alloc::format!("{}.{:02}", ratio / 100, ratio % 100);
+            if opts.has('c') {
+                writeln!(sh.out, "{name},{protocol},{one},{two},{ratio}")?;
+            } else if opts.has('j') {
+                writeln!(
+                    sh.out,
+                    "{{\"operation\":\"{name}\",\"protocol\":\"{protocol}\",\"one\":{one},\"two\":{two},\
+                     \"ratio\":{ratio}}}"
+                )?;
+            } else {
+                let cells: [String; 5] =
+                    [name.into(), protocol.to_string(), one.to_string(), two.to_string(), ratio];
+                table.row(cells);
+            }
+        }
+    }
+    if !opts.has('c') && !opts.has('j') {
+        write!(sh.out, "faults in a second, medians\n{table}")?;
+    }
+    Ok(())
+}
+
+fn median(mut values: Vec<u64>) -> u64 {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or(0)
+}
+
+/// Faults in a second on one CPU and on two, a pair for each round; a round before them warms up.
+fn measure(
+    setting: &Setting,
+    protocol: Protocol,
+    make: fn(u64) -> Result<File, Failure>,
+    prepare: fn(&File) -> Done,
+) -> Result<Vec<[u64; 2]>, Failure> {
+    let pages = setting.pages(setting.wanted(PAGES))? & !1;
+    let file = make(pages.max(2))?;
+    let mut rates = Vec::new();
+    for round in 0..=ROUNDS {
+        let mut pair = [0; 2];
+        for (rate, cpus) in pair.iter_mut().zip([1, 2]) {
+            prepare(&file)?;
+            let ns = store_to_all(&file, protocol, cpus)?;
+            *rate = file.attr().size / PAGE_SIZE * 1_000_000_000 / ns.max(1);
+        }
+        if round > 0 {
+            rates.push(pair);
+        }
+    }
+    Ok(rates)
+}
+
+/// Stores to each page of `file`, with `cpus` tasks on as many CPUs; the nanoseconds from the first one's start to the
+/// last one's end.
+fn store_to_all(file: &File, protocol: Protocol, cpus: usize) -> Result<u64, Failure> {
+    let space = Arc::new(AddressSpace::new().on("address space")?);
+    let rights = Rights { read: true, write: true, exec: false };
+    let len = file.attr().size;
+    let start = space.mmap(file, protocol, "bench", 0, len, rights).on("mmap")?;
+    // Everybody stands ready before anybody starts.
+    let ready = Arc::new(AtomicUsize::new(0));
+    let (share, mut tasks) = (len / cpus as u64, Vec::new());
+    for (number, cpu) in percpu::all().filter(|cpu| cpu.is_online()).take(cpus).enumerate() {
+        let from = start + share * number as u64;
+        let (gate, span) = (ready.clone(), Arc::new([const { AtomicU64::new(0) }; 2]));
+        let (name, space) = ("bench", Space::Shared(space.clone()));
+        let times = span.clone();
+        let body = move || {
+            gate.fetch_add(1, Ordering::SeqCst);
+            while gate.load(Ordering::SeqCst) < cpus {
+                core::hint::spin_loop();
+            }
+            times[0].store(time::ticks(), Ordering::Relaxed);
+            for page in (from..from + share).step_by(PAGE_SIZE as usize) {
+                if let Err(fault) = user_access::store_u64(page, page) {
+                    return fault.into();
+                }
+            }
+            times[1].store(time::ticks(), Ordering::Relaxed);
+            ExitStatus::SUCCESS
+        };
+        let task = task::spawn(Builder { name, space, cpu: Some(cpu.number()) }, body);
+        if task.is_err() {
+            // Those that stand ready wait for nobody else.
+            ready.fetch_add(cpus, Ordering::SeqCst);
+        }
+        tasks.push((task, span));
+    }
+    let mut span = (u64::MAX, 0);
+    let mut outcome = Ok(());
+    for (task, times) in tasks {
+        let ended = task.on("task").and_then(|task| match task.join() {
+            ExitStatus::SUCCESS => Ok(()),
+            other => Err(complaint(other)),
+        });
+        outcome = outcome.and(ended);
+        let [from, to] = [0, 1].map(|at: usize| times[at].load(Ordering::Relaxed));
+        span = (span.0.min(from), span.1.max(to));
+    }
+    outcome?;
+    Ok(time::to_ns(span.1.saturating_sub(span.0)))
+}
