@@ -1,12 +1,12 @@
 //! A script into commands, and a command into words, by the quoting rules of the POSIX shell.
 //!
-//! Commands end at `;` or a newline, words at blanks (a carriage return is one, for scripts with CRLF).
+//! Commands end at `;`, `&` or a newline, words at blanks (a carriage return is one, for scripts with CRLF).
 //! `'...'` quotes everything, `"..."` everything but `\"`, `\\`, `\$`, `` \` `` and backslash-newline, a
 //! backslash the next character; backslash-newline joins lines. `#` at the start of a word begins a comment.
 //! `''` is an empty word.
 //!
 //! Left out: every expansion (`$`, `*`, `~` and backquotes stand for themselves) and every operator: an
-//! unquoted `&`, `|`, `<`, `>`, `(` or `)` is an error that names it.
+//! unquoted `&&`, `|`, `<`, `(` or `)` is an error that names it.
 //!
 //! Reference: POSIX.1-2024, XCU 2.2 "Quoting" and 2.3 "Token Recognition".
 
@@ -25,6 +25,8 @@ pub struct Command<'a> {
     pub start: usize,
     /// Where its output goes, if not to the terminal.
     pub redirect: Option<Redirect>,
+    /// `&` follows: nobody waits for it.
+    pub background: bool,
 }
 
 /// `> FILE` or `>> FILE`. Of several, the last counts, and the others are not even made.
@@ -60,6 +62,8 @@ pub enum WordsErrorKind {
     NoFile(&'static str),
     /// There is a redirection, but no command.
     NoCommand,
+    /// This operator follows no command.
+    NothingBefore(&'static str),
 }
 
 impl fmt::Display for WordsError {
@@ -70,6 +74,7 @@ impl fmt::Display for WordsError {
             WordsErrorKind::Unsupported(operator) => write!(f, "{operator} is not supported")?,
             WordsErrorKind::NoFile(operator) => write!(f, "no file after {operator}")?,
             WordsErrorKind::NoCommand => write!(f, "no command for the redirection")?,
+            WordsErrorKind::NothingBefore(operator) => write!(f, "no command before {operator}")?,
         }
         match self.line {
             1 => write!(f, " at column {}", self.column),
@@ -99,9 +104,23 @@ pub fn split(script: &str) -> Result<Vec<Command<'_>>, WordsError> {
                 open = false;
                 continue;
             }
+            Token::Background { start } => {
+                match commands.last_mut().filter(|_| open) {
+                    Some(command) => command.background = true,
+                    None => return Err(mistake(WordsErrorKind::NothingBefore("&"), start)),
+                }
+                open = false;
+                continue;
+            }
         };
         if !open {
-            commands.push(Command { words: Vec::new(), source: "", start, redirect: None });
+            commands.push(Command {
+                words: Vec::new(),
+                source: "",
+                start,
+                redirect: None,
+                background: false,
+            });
             open = true;
         }
         let Some(command) = commands.last_mut() else { continue };
@@ -179,7 +198,7 @@ pub(crate) fn last_word(line: &str) -> Option<LastWord> {
                 return Some(LastWord { start, text, ..last });
             }
             Ok(Some(Token::Word { text, .. })) => last.before.push(text),
-            Ok(Some(Token::Separator)) => last.before.clear(),
+            Ok(Some(Token::Separator | Token::Background { .. })) => last.before.clear(),
             // The file's name is a word after the command's: a path, in any case.
             Ok(Some(Token::Redirect { operator, .. })) => last.before.push(operator.into()),
             Ok(Some(Token::Comment)) if lexer.at == line.len() => return None,
@@ -197,6 +216,7 @@ enum Token {
     Word { start: usize, text: String },
     Redirect { start: usize, operator: &'static str },
     Separator,
+    Background { start: usize },
     Comment,
 }
 
@@ -258,6 +278,7 @@ impl Lexer<'_> {
             }
             _ => match self.operator() {
                 Some(operator @ (">" | ">>")) => Ok(Some(Token::Redirect { start, operator })),
+                Some("&") => Ok(Some(Token::Background { start })),
                 Some(operator) => {
                     Err(Mistake { kind: WordsErrorKind::Unsupported(operator), at: start, word: None })
                 }
@@ -389,7 +410,8 @@ mod tests {
         assert_eq!(error("echo 'a"), "unterminated ' at column 6");
         assert_eq!(error("é \"a"), "unterminated \" at column 4");
         assert_eq!(error("a\nb\\"), "nothing after \\ at line 2, column 2");
-        assert_eq!(error("sleep 1 &"), "& is not supported at column 9");
+        assert_eq!(error("a; & b"), "no command before & at column 4");
+        assert_eq!(error("a & & b"), "no command before & at column 5");
         assert_eq!(error("a&&b"), "&& is not supported at column 2");
         assert_eq!(error("ls;\n ls|cat"), "| is not supported at line 2, column 4");
         assert_eq!(error("a <b"), "< is not supported at column 3");
@@ -410,6 +432,15 @@ mod tests {
         assert_eq!(commands[1].redirect, Some(Redirect { file: "g".into(), append: false }));
         assert!(split("echo >>f").unwrap()[0].redirect.as_ref().unwrap().append);
         assert_eq!(split("a '>' b").unwrap()[0].redirect, None);
+    }
+
+    #[test]
+    fn what_runs_in_the_background_is_marked() {
+        let commands = split("a b& c '&';d > f & # e").unwrap();
+        let background: Vec<bool> = commands.iter().map(|command| command.background).collect();
+        assert_eq!(background, [true, false, true]);
+        assert_eq!(commands[0].source, "a b");
+        assert_eq!(commands[1].words, ["c", "&"]);
     }
 
     #[test]

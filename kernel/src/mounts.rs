@@ -352,7 +352,8 @@ pub(crate) fn unmount(mount: Arc<Mount>, cwd: Option<&Place>) -> Result<(), Why>
     if cwd.is_some_and(|cwd| cwd.mount == mount) {
         return busy(format_args!("the current directory is inside"));
     }
-    if let Some(area) = crate::mm::aspace::current().areas().iter().find(|area| mount.holds(&area.file)) {
+    let mut areas = crate::task::spaces().into_iter().flat_map(|space| space.areas());
+    if let Some(area) = areas.find(|area| mount.holds(&area.file)) {
         return busy(format_args!("{} is mapped at {:#x}", area.name, area.start));
     }
     mount.sync()?;

@@ -86,5 +86,5 @@ pub(crate) fn handle(address: u64, access: Access) -> Resolution {
 
 /// The reason of the fault that was just refused.
 pub(crate) fn take_refusal() -> Refusal {
-    task::try_current().and_then(|task| task.refusal().lock().take()).unwrap_or(Refusal::NoArea)
+    task::try_current().and_then(task::Task::take_refusal).unwrap_or(Refusal::NoArea)
 }

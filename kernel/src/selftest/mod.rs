@@ -25,7 +25,7 @@ use ::paging::task::{Copies, Partial};
 type Check = fn() -> Result<(), String>;
 
 /// Every check with its name.
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: [(&str, Check); 10] = [
     ("frames", check_frames),
     ("heap", check_heap),
     ("memory pressure", check_pressure),
@@ -35,6 +35,7 @@ const CHECKS: [(&str, Check); 9] = [
     ("persistence primitives", check_flush),
     ("tasks", tasks::check_tasks),
     ("locks", tasks::check_locks),
+    ("fairness", tasks::check_fairness),
 ];
 
 /// Runs all, and tells `report` of each by name.
@@ -45,7 +46,7 @@ pub(crate) fn run(mut report: impl FnMut(&str, Result<(), String>)) {
         let before = frames::counts().free;
         let mut result = check();
         // The heap keeps what it has grown by, and so do the tables above stacks; everything else gives back what it took.
-        let keeps = matches!(name, "heap" | "memory pressure" | "tasks" | "locks");
+        let keeps = matches!(name, "heap" | "memory pressure" | "tasks" | "locks" | "fairness");
         if result.is_ok() && !keeps && frames::counts().free != before {
             result = Err(format!("{before} frames were free before, {} after", frames::counts().free));
         }

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::expect;
 use crate::arch::{percpu, time, user_access};
@@ -122,5 +122,54 @@ pub(super) fn check_locks() -> Result<(), String> {
     let reads = reads.load(Ordering::Relaxed);
     expect(one == two && one + reads == workers * ROUNDS, "a change is lost")?;
     expect(*sum.lock() == workers * ROUNDS, "the mutex lost a count")?;
+    settle(stacks)
+}
+
+/// A writer gets in although readers keep the lock taken without a gap, and a reader although writers do.
+pub(super) fn check_fairness() -> Result<(), String> {
+    const TURNS: u64 = 20;
+    let stacks = stack::in_use();
+    for crowd_writes in [false, true] {
+        let lock = Arc::new(RwLock::new(0_u64));
+        let (over, inside) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let crowd = (0..2 * percpu::online().max(2)).map(|_| {
+            let (lock, over, inside) = (lock.clone(), over.clone(), inside.clone());
+            spawn(None, move || {
+                let start = time::monotonic_ns();
+                while !over.load(Ordering::Relaxed) {
+                    if crowd_writes {
+                        let mut value = lock.write();
+                        *value += 1;
+                        task::yield_now();
+                    } else {
+                        let _value = lock.read();
+                        // With so many who stay so long, the lock is hardly ever free.
+                        inside.fetch_add(1, Ordering::SeqCst);
+                        task::yield_now();
+                        time::stall_us(20);
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    }
+                    if time::monotonic_ns() - start > PATIENCE_NS {
+                        return ExitStatus::Code(1);
+                    }
+                }
+                ExitStatus::SUCCESS
+            })
+        });
+        let crowd: Vec<TaskRef> = crowd.collect::<Result<_, _>>()?;
+        for _ in 0..TURNS {
+            if crowd_writes {
+                drop(lock.read());
+            } else {
+                let _value = lock.write();
+                if inside.load(Ordering::SeqCst) != 0 {
+                    over.store(true, Ordering::Relaxed);
+                    return Err(String::from("a reader is in with a writer"));
+                }
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        join(crowd)?;
+    }
     settle(stacks)
 }

@@ -1,8 +1,7 @@
 //! The shell: one task that runs commands, typed on the serial line or given by `./qemu-run.sh --exec`.
 //!
 //! Commands carry the names people know and behave as their namesakes do, as far as they go; `help` lists
-//! them. A failure is one line on standard error, `CMD: what: why`. Left out: pipes, variables, patterns,
-//! jobs.
+//! them. A failure is one line on standard error, `CMD: what: why`. Left out: pipes, variables, patterns.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -12,6 +11,7 @@
 //! | `output.rs` | where output goes; Ctrl-C |
 //! | `files.rs` | files by path, as the commands need them; the current directory |
 //! | `tree.rs` | directory trees of any depth |
+//! | `jobs.rs` | commands in tasks of their own |
 //! | `task.rs` | loads and stores at the task's addresses |
 //! | `text.rs` | names that are not UTF-8 |
 //! | `cmd/` | the commands, a file for each group |
@@ -23,6 +23,7 @@ mod cmd;
 pub(crate) mod command;
 mod files;
 mod io;
+mod jobs;
 pub(crate) mod output;
 mod session;
 mod task;
@@ -31,6 +32,7 @@ mod tree;
 
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use cli::edit::Editor;
 use cli::words::{self, Redirect};
@@ -39,6 +41,7 @@ use fs::vfs::FileKind;
 use crate::console::{self, Stream};
 use crate::mounts::Place;
 use command::{Command, Done, Failure, On};
+use jobs::Job;
 use output::Output;
 
 pub(crate) use session::run;
@@ -56,6 +59,8 @@ pub(crate) struct Shell {
     leave: Option<bool>,
     /// Commands come from a keyboard.
     interactive: bool,
+    /// Commands that run beside it, and were not waited for.
+    jobs: Vec<Job>,
 }
 
 /// The command called `name`.
@@ -71,7 +76,15 @@ fn commands() -> impl Iterator<Item = &'static Command> {
 impl Shell {
     fn new(interactive: bool) -> Self {
         let editor = Editor::with_limits(4096, 200);
-        Self { out: Output::default(), cwd: "/".to_string(), here: None, editor, leave: None, interactive }
+        Self {
+            out: Output::default(),
+            cwd: "/".to_string(),
+            here: None,
+            editor,
+            leave: None,
+            interactive,
+            jobs: Vec::new(),
+        }
     }
 
     /// Runs the commands of a script or line, one after the other; `true` if all succeeded. With
@@ -89,7 +102,10 @@ impl Shell {
             if self.leave.is_some() {
                 break;
             }
-            let outcome = self.run_command(&command.words, command.redirect.as_ref());
+            let outcome = match command.background {
+                true => self.start_job(&command.words, command.redirect.as_ref()),
+                false => self.run_command(&command.words, command.redirect.as_ref()),
+            };
             let name = command.words.first().map_or("", String::as_str);
             all_well &= outcome.is_ok();
             let interrupted = matches!(outcome, Err(Failure::Interrupted));

@@ -1,12 +1,14 @@
 //! Where a command's output goes: the console, COM4 in exec mode, or the file after `>`.
 //!
-//! Output is collected to whole lines or 4 KiB. On the console, Ctrl-C is looked for whenever something is
+//! Output is collected to whole lines or 4 KiB; of commands that run at the same time, to whole lines. On the console, Ctrl-C is looked for whenever something is
 //! passed on; other keys wait for the next prompt.
 
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::command::{Done, Failure};
 use super::text;
@@ -26,6 +28,8 @@ pub(crate) struct Output {
     /// Typed while a command ran.
     typed: VecDeque<u8>,
     failure: Option<Failure>,
+    /// Not the shell's own: others write at the same time, the keyboard is theirs, and this says when to stop.
+    stop: Option<Arc<AtomicBool>>,
 }
 
 struct Redirected {
@@ -35,6 +39,12 @@ struct Redirected {
 }
 
 impl Output {
+    /// The output of a task beside the shell: it writes whole lines, and ends with [`Failure::Interrupted`] when `stop` is
+    /// set.
+    pub(super) fn of_task(stop: Arc<AtomicBool>) -> Self {
+        Self { stop: Some(stop), ..Self::default() }
+    }
+
     /// From here on, everything goes to `file`, from byte `offset` on. `name` is for messages.
     pub(super) fn redirect(&mut self, file: File, offset: u64, name: &str) {
         self.file = Some(Redirected { file, offset, name: name.to_string() });
@@ -48,7 +58,7 @@ impl Output {
 
     /// The command is over: passes on what is left, and goes back to the console.
     pub(super) fn finish(&mut self) -> Done {
-        let flushed = self.flush();
+        let flushed = self.pass_on(self.collected.len());
         self.file = None;
         self.collected.clear();
         match self.failure.take() {
@@ -67,12 +77,21 @@ impl Output {
         if ready { self.flush() } else { Ok(()) }
     }
 
-    /// Passes on what was collected.
+    /// Passes on what was collected; beside others, up to the last line's end, unless that line is very long.
     pub(crate) fn flush(&mut self) -> Done {
-        if self.collected.is_empty() {
+        let mut len = self.collected.len();
+        if self.stop.is_some() && self.file.is_none() && len < COLLECT_FOR_FILE {
+            len = self.collected.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        }
+        self.pass_on(len)
+    }
+
+    fn pass_on(&mut self, len: usize) -> Done {
+        if len == 0 {
             return Ok(());
         }
-        let bytes = core::mem::take(&mut self.collected);
+        let rest = self.collected.split_off(len);
+        let bytes = core::mem::replace(&mut self.collected, rest);
         let Some(to) = &mut self.file else {
             console::write(Stream::Out, &bytes);
             return self.poll();
@@ -99,6 +118,12 @@ impl Output {
     /// # Errors
     /// [`Failure::Interrupted`] after Ctrl-C.
     pub(crate) fn poll(&mut self) -> Done {
+        if let Some(stop) = &self.stop {
+            return match stop.load(Ordering::Relaxed) {
+                true => self.fail(Failure::Interrupted),
+                false => Ok(()),
+            };
+        }
         if console::exec_mode() {
             return Ok(());
         }
@@ -113,8 +138,12 @@ impl Output {
         Ok(())
     }
 
-    /// The next byte typed.
+    /// The next byte typed. A task beside the shell is told that there are no more.
     pub(super) fn read_key(&mut self) -> u8 {
+        const CTRL_D: u8 = 4;
+        if self.stop.is_some() {
+            return CTRL_D;
+        }
         self.typed.pop_front().unwrap_or_else(console::read)
     }
 

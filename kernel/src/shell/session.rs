@@ -142,6 +142,7 @@ impl Shell {
 
     /// Unmaps, writes back and unmounts everything; `true` if that went well.
     fn close(&mut self) -> bool {
+        self.end_jobs();
         let space = aspace::current();
         for area in space.areas() {
             if let Err(error) = space.munmap(area.start, area.len) {

@@ -150,6 +150,8 @@ pub(crate) struct Task {
     space: IrqLock<Option<Arc<AddressSpace>>>,
     /// The last refused fault, on its way to the access that it ends.
     refusal: IrqLock<Option<Refusal>>,
+    /// The signal that the last refused fault would have sent.
+    signal: IrqLock<Option<Signal>>,
     /// It is about to jump to one of its own addresses.
     calling: AtomicBool,
     body: IrqLock<Option<Body>>,
@@ -201,6 +203,7 @@ impl Task {
             guards: AtomicU32::new(0),
             space: IrqLock::new(None),
             refusal: IrqLock::new(None),
+            signal: IrqLock::new(None),
             calling: AtomicBool::new(false),
             body: IrqLock::new(None),
             status: IrqLock::new(None),
@@ -269,6 +272,18 @@ impl Task {
         &self.refusal
     }
 
+    /// The reason of the fault that was just refused; it is noted which signal that would be.
+    pub(crate) fn take_refusal(&self) -> Option<Refusal> {
+        let why = self.refusal.lock().take()?;
+        *self.signal.lock() = Some(why.into());
+        Some(why)
+    }
+
+    /// The signal that its last refused fault would have sent.
+    pub(crate) fn signal(&self) -> Option<Signal> {
+        *self.signal.lock()
+    }
+
     /// Set while it jumps to one of its own addresses.
     pub(crate) fn calling(&self) -> &AtomicBool {
         &self.calling
@@ -330,6 +345,11 @@ fn register(mut task: Task) -> TaskRef {
 pub(crate) fn all() -> Vec<TaskRef> {
     let tasks: Vec<TaskRef> = TASKS.lock().iter().filter_map(Weak::upgrade).collect();
     tasks.into_iter().filter(|task| task.status().is_none()).collect()
+}
+
+/// Every task's address space.
+pub(crate) fn spaces() -> Vec<Arc<AddressSpace>> {
+    all().iter().filter_map(|task| task.space.lock().clone()).collect()
 }
 
 /// The task that runs; none before there are tasks.

@@ -11,7 +11,7 @@ use cli::opts::Opts;
 use cli::size;
 use fs::PAGE_SIZE;
 
-use super::super::command::{ANY, Command, Done, Failure, On, complaint};
+use super::super::command::{ANY, Command, Done, Failure, On};
 use super::super::{Shell, task};
 use crate::mm::{aspace, frames, heap};
 use crate::mounts;
@@ -149,7 +149,7 @@ fn peek(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     while left > 0 && outcome.is_ok() {
         let len = left.min(PAGE_SIZE - address % PAGE_SIZE);
         let piece = &mut page[..len as usize];
-        outcome = task::read(address, piece).map_err(complaint);
+        outcome = task::read(address, piece).map_err(fault);
         if outcome.is_ok() {
             dump.feed(piece, &mut sh.out)?;
             (address, left) = (address.wrapping_add(len), left - len);
@@ -159,13 +159,18 @@ fn peek(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     outcome
 }
 
+/// A refused access would have killed a program.
+fn fault(why: task::Refused) -> Failure {
+    Failure::Fault(alloc::format!("{why}"))
+}
+
 fn poke(_: &mut Shell, opts: &Opts<'_>) -> Done {
     let mut bytes = alloc::vec::Vec::new();
     for index in 1..opts.operands().len() {
         let byte = u8::try_from(number(opts, index)?);
         bytes.push(byte.map_err(|_| "more than a byte").on(opts.operands()[index])?);
     }
-    task::write(number(opts, 0)?, &bytes).map_err(complaint)
+    task::write(number(opts, 0)?, &bytes).map_err(fault)
 }
 
 fn free(sh: &mut Shell, opts: &Opts<'_>) -> Done {

@@ -18,7 +18,7 @@
 //! | `bench/` | bench |
 //! | `trace.rs` | trace |
 //! | `fsx.rs` | fsx |
-//! | `tasks.rs` | ps |
+//! | `tasks.rs` | ps, run, wait, sleep, cpus |
 //! | `machine.rs` | nfit, cpuid, dmesg, stats, date, uptime, crash |
 //! | `shell.rs` | help, cd, pwd, echo, history, clear, true, false, poweroff |
 

@@ -3,7 +3,7 @@
 //! Commands, options, sizes and what is printed are those of xfs_io 6.1. What differs: complaints have the
 //! shell's form (`io: FILE: CMD: why`); an access that a fault refuses does not kill, it is a complaint with
 //! address, access and reason, after which only the `-c` commands that are left are dropped; one file is
-//! open; and `ptwalk` is new.
+//! open; and `ptwalk` and `mspin` are new.
 //!
 //! | file | commands |
 //! |---|---|
@@ -14,6 +14,7 @@
 //! | `mapping.rs` | what is done to them: mread, mwrite, msync, ptwalk |
 //! | `file.rs` | fsync, fdatasync, truncate, stat, statfs, chmod, utimes |
 //! | `falloc.rs` | falloc, fpunch, fzero, fcollapse, finsert |
+//! | `spin.rs` | mspin |
 //! | `extents.rs`, `seek.rs` | fiemap, seek |
 //!
 //! References: xfs_io(8), and what xfs_io 6.1 prints.
@@ -24,6 +25,7 @@ mod file;
 mod mapping;
 mod maps;
 mod seek;
+mod spin;
 mod table;
 mod transfer;
 
@@ -142,6 +144,9 @@ impl Session {
     fn execute(&mut self, sh: &mut Shell, line: &str) -> Done {
         let file = self.name.clone();
         let commands = words::split(line).on(&file)?;
+        if let Some(command) = commands.iter().find(|command| command.background) {
+            return Err("& is not supported here").on(command.source);
+        }
         for command in &commands {
             let Some((name, args)) = command.words.split_first() else { continue };
             let about = |text| alloc::format!("{file}: {name}: {text}");

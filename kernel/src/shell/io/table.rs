@@ -7,7 +7,7 @@ use cli::opts::Opts;
 
 use super::super::Shell;
 use super::super::command::{Done, On};
-use super::{Session, extents, falloc, file, mapping, maps, seek, transfer};
+use super::{Session, extents, falloc, file, mapping, maps, seek, spin, transfer};
 
 /// One of io's commands.
 pub(super) struct IoCommand {
@@ -29,6 +29,7 @@ const GROUPS: &[&[IoCommand]] = &[
     falloc::COMMANDS,
     extents::COMMANDS,
     seek::COMMANDS,
+    spin::COMMANDS,
     OWN,
 ];
 
