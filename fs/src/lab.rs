@@ -1,7 +1,8 @@
 //! The laboratory: named steps at which whoever watches can look or hold a CPU, and named mistakes that can be made on
 //! purpose.
 //!
-//! Both are always compiled in and off; each place costs a load and a branch. A [`Step`] is reported when hooks are on:
+//! Both are always compiled in and off. A fault asks once whether the lab is used at all, and goes its way without looking
+//! at steps and mutants if it is not; elsewhere each place costs a load and a branch. A [`Step`] is reported when hooks are on:
 //! tracing writes it down, the race lab holds the CPU there until its script goes on. A [`Mutant`] is the smallest change
 //! that brings a historic bug back, so that each test which guards against it can be shown to fail. No mutant is on unless
 //! the lab's user turns it on.
@@ -10,7 +11,7 @@
 
 use core::fmt;
 use core::str::FromStr;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! named {
     ($(#[$doc:meta])* $name:ident, $unknown:ident { $($(#[$item_doc:meta])* $item:ident => $text:literal,)* }) => {
@@ -176,42 +177,52 @@ pub struct Step {
 
 /// What is on: nothing, unless the lab's user asks for it.
 #[derive(Debug, Default)]
-pub struct Lab {
-    hooks: AtomicBool,
-    mutants: AtomicU64,
-}
+pub struct Lab(AtomicU64);
+
+/// The bit of the hooks; those below are the mutants'.
+const HOOKS: u64 = 1 << 63;
 
 impl Lab {
     /// Everything off.
     pub const fn new() -> Self {
-        Self { hooks: AtomicBool::new(false), mutants: AtomicU64::new(0) }
+        Self(AtomicU64::new(0))
+    }
+
+    /// Whether anything is on at all: the one question that a fault asks of a lab nobody uses.
+    #[inline]
+    pub fn is_used(&self) -> bool {
+        self.0.load(Relaxed) != 0
     }
 
     /// Whether steps are reported.
     #[inline]
     pub fn hooks(&self) -> bool {
-        self.hooks.load(Relaxed)
+        self.0.load(Relaxed) & HOOKS != 0
     }
 
     /// From now on steps are reported, or not.
     pub fn set_hooks(&self, on: bool) {
-        self.hooks.store(on, Relaxed);
+        if on {
+            self.0.fetch_or(HOOKS, Relaxed)
+        } else {
+            self.0.fetch_and(!HOOKS, Relaxed)
+        };
     }
 
     /// Whether a mistake is to be made.
     #[inline]
     pub fn has(&self, mutant: Mutant) -> bool {
-        self.mutants.load(Relaxed) & 1 << mutant as u8 != 0
+        self.0.load(Relaxed) & 1 << mutant as u8 != 0
     }
 
     /// Makes a mistake from now on.
     pub fn add(&self, mutant: Mutant) {
-        self.mutants.fetch_or(1 << mutant as u8, Relaxed);
+        self.0.fetch_or(1 << mutant as u8, Relaxed);
     }
 
     /// No mistakes any more.
     pub fn heal(&self) {
-        self.mutants.store(0, Relaxed);
+        self.0.fetch_and(HOOKS, Relaxed);
     }
 }
 
@@ -229,7 +240,7 @@ mod tests {
             assert_eq!(mutant.to_string().parse(), Ok(mutant));
         }
         assert_eq!("".parse::<Mutant>(), Err(UnknownMutant));
-        assert!(Mutant::ALL.len() <= 64, "the bits of a word");
+        assert!(Mutant::ALL.len() < 64, "the bits of a word, less the hooks'");
     }
 
     #[test]

@@ -14,8 +14,8 @@ use crate::error::{Errno, Error, Result};
 use crate::lab::{Mutant, Point};
 use crate::platform::{LARGE_PAGES, Mapped, NoFrames, PageSize, PageTables, Platform};
 use crate::pmem::Pmem;
-use crate::vfs::index::{Leaf, MAX_PAGES};
-use crate::vfs::{AllocOk, BlockRun, Exclusive, Held, Inode, Shared};
+use crate::vfs::index::{LOCK_WORDS, Leaf, MAX_PAGES};
+use crate::vfs::{AllocOk, BlockRun, Exclusive, Held, Inode, Mapping, Place, Shared};
 
 /// The area that a fault is in, as far as a fault is concerned.
 #[derive(Clone, Copy, Debug)]
@@ -91,9 +91,11 @@ pub(super) enum Found {
     Pieces,
 }
 
-/// A fault on its way, at one page size.
-pub(super) struct Request<'a, P: Platform> {
+/// A fault on its way, at one page size. `LAB` is whether the laboratory is used: a fault asks once, and the way without
+/// it is compiled without it.
+pub(super) struct Request<'a, P: Platform, const LAB: bool> {
     pub platform: &'a P,
+    mapping: &'a Mapping<P>,
     file: &'a dyn Inode<P>,
     tables: &'a P::PageTables,
     leaf: &'a Leaf,
@@ -121,18 +123,13 @@ pub fn fault<P: Platform>(
     tables: &P::PageTables,
     fault: Fault,
 ) -> Result<(Outcome, PageSize)> {
-    let platform = file.platform();
+    let (platform, mapping) = file.parts();
     let stats = platform.stats();
     if fault.write { &stats.fault_write } else { &stats.fault_read }.inc();
-    if platform.lab().hooks() {
-        platform.at(
-            Point::FaultBegin,
-            file.ino(),
-            fault.page,
-            u64::from(fault.write) | u64::from(fault.area.private) << 2,
-        );
-    }
-    let result = serve(protocol, platform, file, tables, fault);
+    let result = match platform.lab().is_used() {
+        false => serve::<P, false>(protocol, platform, mapping, file, tables, fault),
+        true => in_the_lab(protocol, platform, mapping, file, tables, fault),
+    };
     match result {
         Ok((outcome, PageSize::Small)) => match outcome {
             Outcome::ZeroPage => &stats.fault_zero_page,
@@ -155,16 +152,32 @@ pub fn fault<P: Platform>(
         Err(_) => &stats.fault_failed,
     }
     .inc();
-    if platform.lab().hooks() {
-        platform.at(Point::FaultEnd, file.ino(), fault.page, u64::from(result.is_err()));
-    }
     result
 }
 
-#[inline]
-fn serve<P: Platform>(
+/// [`serve`], with its beginning and end reported.
+#[cold]
+#[inline(never)]
+fn in_the_lab<P: Platform>(
     protocol: Protocol,
     platform: &P,
+    mapping: &Mapping<P>,
+    file: &dyn Inode<P>,
+    tables: &P::PageTables,
+    fault: Fault,
+) -> Result<(Outcome, PageSize)> {
+    let how = u64::from(fault.write) | u64::from(fault.area.large) << 1 | u64::from(fault.area.private) << 2;
+    platform.at(Point::FaultBegin, file.ino(), fault.page, how);
+    let result = serve::<P, true>(protocol, platform, mapping, file, tables, fault);
+    platform.at(Point::FaultEnd, file.ino(), fault.page, u64::from(result.is_err()));
+    result
+}
+
+#[inline(always)]
+fn serve<P: Platform, const LAB: bool>(
+    protocol: Protocol,
+    platform: &P,
+    mapping: &Mapping<P>,
     file: &dyn Inode<P>,
     tables: &P::PageTables,
     fault: Fault,
@@ -174,31 +187,23 @@ fn serve<P: Platform>(
         return Err(Errno::BeyondEnd.into());
     }
     let private = fault.area.private;
+    let has = |mutant| LAB && platform.lab().has(mutant);
     let _thawed = match fault.write {
-        true if !private || platform.lab().has(Mutant::PrivateNeedsWritable) => {
-            Some(file.start_write_fault()?)
-        }
+        true if !private || has(Mutant::PrivateNeedsWritable) => Some(file.start_write_fault()?),
         _ => None,
     };
-    let leaf = file.mapping().index.leaf(fault.page)?;
+    let leaf = mapping.index.leaf(fault.page)?;
     let Fault { va, page, write, .. } = fault;
-    let early = platform.lab().has(Mutant::SizeBeforeLock).then(|| file.attr().size.div_ceil(PAGE_SIZE));
-    if fault.area.large {
-        match large(tables, &fault) {
-            Ok((va, page)) => {
-                let size = PageSize::Large;
-                let request = Request { platform, file, tables, leaf, va, page, size, write, private, early };
-                match protocol.serve(&request)? {
-                    Served::Mapped(outcome) => return Ok((outcome, size)),
-                    Served::Fallback(why) => fell_back(platform, file, page, why),
-                }
-            }
-            Err(why) => fell_back(platform, file, page, why),
-        }
-    }
+    let early = has(Mutant::SizeBeforeLock).then(|| mapping.size().div_ceil(PAGE_SIZE));
+    let size = PageSize::Small;
     let request =
-        Request { platform, file, tables, leaf, va, page, size: PageSize::Small, write, private, early };
-    if write && private && platform.lab().has(Mutant::CopyUnlocked) {
+        Request::<P, LAB> { platform, mapping, file, tables, leaf, va, page, size, write, private, early };
+    if fault.area.large
+        && let Some(outcome) = serve_large(protocol, &request, &fault)?
+    {
+        return Ok((outcome, PageSize::Large));
+    }
+    if write && private && has(Mutant::CopyUnlocked) {
         let found = request.look_up(request.shared().held())?;
         return Ok((request.copy(found)?, PageSize::Small));
     }
@@ -206,6 +211,25 @@ fn serve<P: Platform>(
         Served::Mapped(outcome) => Ok((outcome, PageSize::Small)),
         Served::Fallback(_) => unreachable!("there is nothing smaller"),
     }
+}
+
+/// Tries it with 2 MiB around the small request; `None` if that is not to be.
+#[inline(never)]
+fn serve_large<P: Platform, const LAB: bool>(
+    protocol: Protocol,
+    small: &Request<'_, P, LAB>,
+    fault: &Fault,
+) -> Result<Option<Outcome>> {
+    let why = match large(small.tables, fault) {
+        Ok((va, page)) => match protocol.serve(&Request { va, page, size: PageSize::Large, ..*small })? {
+            Served::Mapped(outcome) => return Ok(Some(outcome)),
+            Served::Fallback(why) => why,
+        },
+        Err(why) => why,
+    };
+    why.counter(small.platform.stats()).inc();
+    small.report(Point::Fallback, why as u64);
+    Ok(None)
 }
 
 /// Address and first page of the 2 MiB around the fault, or why they cannot be mapped as one, whatever the file says.
@@ -225,19 +249,12 @@ fn large<T: PageTables>(tables: &T, fault: &Fault) -> core::result::Result<(u64,
     if tables.has_small(va) { Err(Fallback::Small) } else { Ok((va, page)) }
 }
 
-fn fell_back<P: Platform>(platform: &P, file: &dyn Inode<P>, page: u64, why: Fallback) {
-    why.counter(platform.stats()).inc();
-    if platform.lab().hooks() {
-        platform.at(Point::Fallback, file.ino(), page, why as u64);
-    }
-}
-
-impl<'a, P: Platform> Request<'a, P> {
+impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     /// `dax_sem`, shared.
     #[inline]
     pub(super) fn shared(&self) -> Shared<'a, P> {
         self.report(Point::SharedWait, 0);
-        let shared = self.file.mapping().shared();
+        let shared = self.mapping.shared();
         self.report(Point::SharedLocked, 0);
         shared
     }
@@ -246,7 +263,7 @@ impl<'a, P: Platform> Request<'a, P> {
     #[inline]
     pub(super) fn exclusive(&self) -> Exclusive<'a, P> {
         self.report(Point::ExclusiveWait, 0);
-        let exclusive = self.file.mapping().exclusive();
+        let exclusive = self.mapping.exclusive();
         self.report(Point::ExclusiveLocked, 0);
         exclusive
     }
@@ -254,7 +271,12 @@ impl<'a, P: Platform> Request<'a, P> {
     /// The entry's lock.
     #[inline]
     pub(super) fn entry(&self) -> crate::vfs::index::EntryLock<'a, P> {
-        let entry = self.leaf.lock(self.platform, self.page, self.size);
+        let looks_at = match LAB {
+            true if self.mutant(Mutant::LargeIgnoresSmallLocks) => 0,
+            true if self.mutant(Mutant::LargeOverSmall) => 1,
+            _ => LOCK_WORDS,
+        };
+        let entry = self.leaf.lock(self.platform, self.page, self.size, looks_at);
         self.report(Point::EntryLocked, 0);
         entry
     }
@@ -262,7 +284,7 @@ impl<'a, P: Platform> Request<'a, P> {
     /// Tells whoever listens of a step.
     #[inline]
     pub(super) fn report(&self, point: Point, arg: u64) {
-        if self.platform.lab().hooks() {
+        if LAB {
             self.platform.at(point, self.file.ino(), self.page, arg);
         }
     }
@@ -270,24 +292,33 @@ impl<'a, P: Platform> Request<'a, P> {
     /// Whether a mistake is to be made.
     #[inline]
     pub(super) fn mutant(&self, mutant: Mutant) -> bool {
-        self.platform.lab().has(mutant)
+        LAB && self.platform.lab().has(mutant)
     }
 
     /// Looks up and installs, under `lock`; allocates if it must and may.
-    #[inline]
+    #[inline(always)]
     pub(super) fn attempt(&self, lock: Held<'_>, ok: Option<AllocOk<'_>>) -> Result<Attempt> {
         let found = self.look_up(lock)?;
         self.attempt_with(found, lock, ok)
     }
 
     /// Where the pages are, under `lock`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn look_up(&self, lock: Held<'_>) -> Result<Found> {
         // A run that the index knows serves both sizes.
         let found = match self.leaf.run() {
             Some(place) => Found::Block(place + self.page % LARGE_PAGES * PAGE_SIZE),
             None => match self.size {
-                PageSize::Small => self.file.block(lock, self.page)?.map_or(Found::Hole, Found::Block),
+                PageSize::Small => match self.file.place(lock, self.page) {
+                    Place::Block(place) => {
+                        if self.leaf.should_learn_run() {
+                            self.learn_run(lock);
+                        }
+                        Found::Block(place)
+                    }
+                    Place::Hole => Found::Hole,
+                    Place::Failed => self.file.block(lock, self.page)?.map_or(Found::Hole, Found::Block),
+                },
                 PageSize::Large => self.look_up_run(lock)?,
             },
         };
@@ -295,11 +326,20 @@ impl<'a, P: Platform> Request<'a, P> {
         Ok(found)
     }
 
+    /// Pages of 4 KiB were looked up here several times: if they all lie in one piece, the next need no look-up.
+    #[cold]
+    #[inline(never)]
+    fn learn_run(&self, lock: Held<'_>) {
+        // What is wrong with another page of the 2 MiB is no business of this fault's.
+        let _ = self.look_up_run(lock);
+    }
+
+    #[inline(never)]
     fn look_up_run(&self, lock: Held<'_>) -> Result<Found> {
         if self.leaf.known_pieces() {
             return Ok(Found::Pieces);
         }
-        Ok(match self.file.block_run(lock, self.page)? {
+        Ok(match self.file.block_run(lock, self.page & !(LARGE_PAGES - 1))? {
             BlockRun::Blocks(place) if self.is_aligned(place) => {
                 self.leaf.set_run(place);
                 Found::Block(place)
@@ -317,15 +357,15 @@ impl<'a, P: Platform> Request<'a, P> {
     }
 
     /// As [`attempt`](Self::attempt), with what was found.
-    #[inline]
+    #[inline(always)]
     pub(super) fn attempt_with(
         &self,
         found: Found,
-        lock: Held<'_>,
+        _lock: Held<'_>,
         ok: Option<AllocOk<'_>>,
     ) -> Result<Attempt> {
         // The size is looked at under the lock: a truncation that has finished is seen, one to come waits.
-        let pages = self.early.unwrap_or_else(|| self.file.size(lock).div_ceil(PAGE_SIZE));
+        let pages = self.early.unwrap_or_else(|| self.mapping.size().div_ceil(PAGE_SIZE));
         if self.page + self.size.pages() > pages {
             return match self.size {
                 PageSize::Small => Err(Errno::BeyondEnd.into()),
@@ -351,6 +391,7 @@ impl<'a, P: Platform> Request<'a, P> {
     }
 
     /// Fills the hole: the place, and whether it was filled just now.
+    #[inline(never)]
     fn allocate(&self, ok: AllocOk<'_>) -> Result<Option<(u64, bool)>> {
         let (place, fresh) = match self.size {
             // Looks up again under the block map's lock before it allocates.
@@ -370,7 +411,7 @@ impl<'a, P: Platform> Request<'a, P> {
             // Law 6: the zero page goes from every address space before anyone can store to the block.
             if !self.mutant(Mutant::KeepZeroPage) {
                 let pages = self.page..self.page + self.size.pages();
-                self.file.mapping().unmap_zero(self.platform, ok, pages);
+                self.mapping.unmap_zero(self.platform, ok, pages);
             }
         } else if self.mutant(Mutant::NoSecondLookUp) {
             self.platform.pmem().zero_nt(place, PAGE_SIZE);
@@ -378,7 +419,7 @@ impl<'a, P: Platform> Request<'a, P> {
         Ok(Some((place, fresh)))
     }
 
-    #[inline]
+    #[inline(always)]
     fn install(&self, place: u64, fresh: bool) -> Result<Attempt> {
         let pmem = self.platform.pmem();
         if let Some(at) = pmem.poisoned(place, self.size.bytes()) {
@@ -415,7 +456,7 @@ impl<'a, P: Platform> Request<'a, P> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn map_zero(&self) -> Result<Attempt> {
         // Before the entry: whoever allocates a block here must know that there is something to unmap.
         match self.size {
@@ -426,7 +467,7 @@ impl<'a, P: Platform> Request<'a, P> {
         self.finish(self.tables.map_zero(self.va, self.size), Outcome::ZeroPage)
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish(&self, mapped: core::result::Result<Mapped, NoFrames>, made: Outcome) -> Result<Attempt> {
         let outcome = match mapped {
             Ok(Mapped::New | Mapped::Replaced) => made,
@@ -444,6 +485,7 @@ impl<'a, P: Platform> Request<'a, P> {
     }
 
     /// A store to a private area: a copy of what was found.
+    #[inline(never)]
     fn copy(&self, found: Found) -> Result<Outcome> {
         let pmem = self.platform.pmem();
         let from = match found {

@@ -141,9 +141,8 @@ impl<P: Platform> Ext2<P> {
     #[inline]
     pub(super) fn holds_structures(&self, block: u32) -> bool {
         let index = self.group_of_block(block);
-        let relative = block - self.sb.group_start(index);
-        let compact = self.compact.get(index as usize).is_some_and(|compact| compact.load(Relaxed));
-        !(compact && relative >= self.sb.structure_blocks()) && self.is_among_structures(index, block)
+        let end = self.structures_end.get(index as usize).map_or(u32::MAX, |end| end.load(Relaxed));
+        block < end && self.is_among_structures(index, block)
     }
 
     /// True if the run of 512 blocks from `first` on, which is not 0, can be a file's.
@@ -153,9 +152,8 @@ impl<P: Platform> Ext2<P> {
             _ => return false,
         };
         let index = self.group_of_block(first);
-        let is_compact = self.compact[index as usize].load(Relaxed);
-        let behind = first - self.sb.group_start(index).min(first) >= self.sb.structure_blocks();
-        is_compact && behind && self.group_of_block(last) == index
+        let behind = first >= self.structures_end[index as usize].load(Relaxed);
+        behind && self.group_of_block(last) == index
             || (first..=last).all(|block| !self.holds_structures(block))
     }
 
@@ -169,7 +167,7 @@ impl<P: Platform> Ext2<P> {
             block.wrapping_sub(start).checked_add(count).is_some_and(|end| end <= sb.structure_blocks())
         };
         if in_front(table, sb.inode_table_blocks) && bitmaps.iter().all(|&bitmap| in_front(bitmap, 1)) {
-            self.compact[index as usize].store(true, Relaxed);
+            self.structures_end[index as usize].store(start + sb.structure_blocks(), Relaxed);
         }
         block.wrapping_sub(table) < sb.inode_table_blocks
             || bitmaps.contains(&block)

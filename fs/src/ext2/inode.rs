@@ -128,24 +128,26 @@ impl<P: Platform> Ext2<P> {
         if size > limit && !torn {
             return Err(Corrupt::against("inode", ino.into(), "i_size is too large", size, limit).into());
         }
-        Ok(Inode::new(self.share(), ino, raw, kind))
+        // Between its halves a crash may leave a size above the limit, with the limit's upper half.
+        let size = if kind == FileKind::File { size.min(limit) } else { size };
+        Ok(Inode::new(self.share(), ino, raw, kind, size))
     }
 
     /// The handle of an inode that was taken just now, which nobody else knows.
     pub(super) fn new_handle(&self, taken: &TakenInode, kind: FileKind) -> Result<Arc<Inode<P>>> {
-        let make = || Ok(Inode::new(self.share(), taken.ino, taken.raw, kind));
+        let make = || Ok(Inode::new(self.share(), taken.ino, taken.raw, kind, 0));
         self.cache.get(&self.platform, taken.ino, make)
     }
 }
 
 impl<P: Platform> Inode<P> {
-    fn new(fs: Ext2<P>, ino: u32, raw: u64, kind: FileKind) -> Self {
+    fn new(fs: Ext2<P>, ino: u32, raw: u64, kind: FileKind, size: u64) -> Self {
         Self {
             fs,
             ino,
             raw,
             kind,
-            mapping: Mapping::new(),
+            mapping: Mapping::new(size),
             map_lock: Mutex::<P, _>::new(Changes::default()),
             goals: Goals::new(),
             trimmed: AtomicBool::new(false),
@@ -209,14 +211,7 @@ impl<P: Platform> Inode<P> {
     /// `i_size`. Under the inode lock it is stable.
     #[inline]
     pub(super) fn load_size(&self) -> u64 {
-        let pmem = self.pmem();
-        let low = u64::from(pmem.load_u32(self.raw + I_SIZE));
-        if self.kind != FileKind::File {
-            return low;
-        }
-        let size = u64::from(pmem.load_u32(self.raw + I_SIZE_HIGH)) << 32 | low;
-        // Between its halves a crash may leave a size above the limit, with the limit's upper half.
-        size.min(self.fs.sb.max_file_size())
+        self.mapping.size()
     }
 
     /// Stores `i_size` and flushes it, so that at no time a crash shows a size below both the old and the new
@@ -233,6 +228,7 @@ impl<P: Platform> Inode<P> {
                 return Err(Errno::FileTooBig.into());
             }
             store(I_SIZE, low);
+            self.mapping.set_size(size);
             return Ok(());
         }
         if size > i32::MAX as u64 {
@@ -248,6 +244,7 @@ impl<P: Platform> Inode<P> {
             pmem.fence();
             store(I_SIZE_HIGH, high);
         }
+        self.mapping.set_size(size);
         Ok(())
     }
 

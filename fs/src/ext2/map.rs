@@ -11,7 +11,7 @@
 
 use super::inode::Inode;
 use super::layout::*;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 
@@ -138,20 +138,24 @@ pub(super) enum Spot {
 
 impl<P: Platform> Inode<P> {
     /// Loads the pointer at byte offset `slot`: 0, or a block that can be a file's.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pointer(&self, slot: u64) -> Result<u32> {
         let block = self.pmem().load_u32(slot);
-        if block >= self.fs.sb.blocks_count {
-            return Err(self.corrupt("block pointer out of range", block.into()));
-        }
-        if block != 0 && self.fs.holds_structures(block) {
-            return Err(self.corrupt("block pointer into the file system's own structures", block.into()));
-        }
-        Ok(block)
+        let good = block < self.fs.sb.blocks_count && (block == 0 || !self.fs.holds_structures(block));
+        if good { Ok(block) } else { Err(self.bad_pointer(block)) }
+    }
+
+    #[cold]
+    fn bad_pointer(&self, block: u32) -> Error {
+        let why = match block >= self.fs.sb.blocks_count {
+            true => "block pointer out of range",
+            false => "block pointer into the file system's own structures",
+        };
+        self.corrupt(why, block.into())
     }
 
     /// Follows `path` as far as there are blocks.
-    #[inline]
+    #[inline(always)]
     pub(super) fn locate(&self, path: &Path) -> Result<Spot> {
         Ok(self.locate_slot(path)?.0)
     }
@@ -211,7 +215,7 @@ impl<P: Platform> Inode<P> {
 
     /// The block of `lblk`; `None` for a hole. A direct block is one load, one behind an indirect block two,
     /// and so on.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, lblk: u64) -> Result<Option<u32>> {
         let Some(path) = self.fs.sb.reach.path(lblk) else { return Ok(None) };
         Ok(match self.locate(&path)? {

@@ -146,8 +146,9 @@ pub struct Shared<P: Platform> {
     groups: Box<[Mutex<P, group::GroupState>]>,
     /// Free blocks of all groups, less those that somebody is just taking.
     free_blocks: AtomicI64,
-    /// Groups known to have all their own structures in front: see `group::holds_structures`.
-    compact: Box<[AtomicBool]>,
+    /// For each group the first block after its own structures, if they are known to be all in front; else the largest
+    /// number: see `group::holds_structures`.
+    structures_end: Box<[AtomicU32]>,
     cache: cache::Cache<P>,
     /// Memory for name indexes.
     names: nameindex::Budget<P>,

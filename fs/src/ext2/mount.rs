@@ -76,7 +76,7 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
         platform,
         sb,
         groups,
-        compact: (0..sb_groups).map(|_| AtomicBool::new(false)).collect(),
+        structures_end: (0..sb_groups).map(|_| AtomicU32::new(u32::MAX)).collect(),
         cache: Cache::new(options.cached_inodes.unwrap_or(CACHED_INODES)),
         names: Budget::new(options.name_index_bytes.unwrap_or(NAME_INDEX_BYTES), seed),
         rename: Mutex::<P, _>::new(()),

@@ -127,6 +127,7 @@ impl<P: Platform> Inode<P> {
         let new = fs.new_of(kind, mode, content, block);
         let now = new.now;
         let target = fs.write_inode(taken, self, &new);
+        child.mapping.set_size(u64::from(new.size));
         if kind == FileKind::Directory {
             self.raise_links()?.flush(pmem).unfenced();
         }

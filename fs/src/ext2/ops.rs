@@ -95,12 +95,7 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
         }
     }
 
-    #[inline]
-    fn size(&self, _lock: Held<'_>) -> u64 {
-        self.load_size()
-    }
-
-    #[inline]
+    #[inline(always)]
     fn block(&self, _lock: Held<'_>, page: u64) -> Result<Option<u64>> {
         Ok(self.fs.noted(self.find(page))?.map(|block| self.fs.byte(block)))
     }

@@ -143,6 +143,7 @@ impl<P: Platform> Inode<P> {
                 return Err(error);
             }
         };
+        self.mapping.set_size(new_size);
         // 4. Nothing leads to the old tables, nor to what was taken out.
         self.forget_goals();
         let cut = swapped.map(|_| Cut);

@@ -27,13 +27,18 @@ use crate::platform::{LARGE_PAGES, PageSize, Platform};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use once_cell::race::OnceBox;
 
 const LEAF_PAGES: u64 = LARGE_PAGES;
 const FANOUT: usize = 128;
 /// Words of bits in a leaf.
 const WORDS: usize = 8;
+/// Words of the bits that are small entries' locks.
+pub const LOCK_WORDS: usize = WORDS;
 /// Pages that the index covers: files up to 4 TiB.
 pub const MAX_PAGES: u64 = LEAF_PAGES * (FANOUT * FANOUT * FANOUT) as u64;
 
@@ -97,7 +102,12 @@ pub struct Leaf {
     waiters: AtomicU32,
     /// Byte offset of the run that holds all of it, plus one; or [`NO_RUN`].
     run: AtomicU64,
+    /// Look-ups of single pages since it was last unknown whether there is a run.
+    looks: AtomicU32,
 }
+
+/// So many look-ups of single pages are worth one of all 512.
+const LOOKS: u32 = 8;
 
 impl Leaf {
     /// A store to `page` may follow.
@@ -137,6 +147,18 @@ impl Leaf {
     /// All 512 pages lie in one piece from byte `place` on. Under `dax_sem`.
     pub fn set_run(&self, place: u64) {
         self.run.store(place + 1, SeqCst);
+    }
+
+    /// A page was looked up on its own: true once in a while, as long as it is not known whether the 2 MiB are one run.
+    #[inline]
+    pub fn should_learn_run(&self) -> bool {
+        // Counts of several CPUs may get lost: it is a matter of about how many.
+        let looks = self.looks.load(Relaxed);
+        if looks > LOOKS {
+            return false;
+        }
+        self.looks.store(looks + 1, Relaxed);
+        looks == LOOKS
     }
 
     /// The 2 MiB are known not to be one run, nor one hole. Under `dax_sem`.
@@ -198,14 +220,16 @@ impl Leaf {
             }
     }
 
-    /// Locks the entry of `size` for `page`. A 4 KiB and a 2 MiB entry of the same page exclude each other.
+    /// Locks the entry of `size` for `page`. A 4 KiB and a 2 MiB entry of the same page exclude each other; for that the
+    /// latter looks at the first `looks_at` words of locks, which are all [`LOCK_WORDS`] but for a mutant's sake.
     #[inline]
-    pub fn lock<'a, P: Platform>(&'a self, platform: &'a P, page: u64, size: PageSize) -> EntryLock<'a, P> {
-        let looks_at = match platform.lab() {
-            lab if lab.has(Mutant::LargeIgnoresSmallLocks) => 0,
-            lab if lab.has(Mutant::LargeOverSmall) => 1,
-            _ => WORDS,
-        };
+    pub fn lock<'a, P: Platform>(
+        &'a self,
+        platform: &'a P,
+        page: u64,
+        size: PageSize,
+        looks_at: usize,
+    ) -> EntryLock<'a, P> {
         if !self.try_lock(page, size, looks_at) {
             self.lock_slow(platform, page, size, looks_at);
         }
@@ -406,6 +430,9 @@ impl PageIndex {
         self.for_each_leaf(pages, |first, masks, leaf| {
             // Blocks came: what was in pieces may be whole now.
             let large = leaf.large.load(SeqCst) & (ZERO | PIECES);
+            if large & PIECES != 0 {
+                leaf.looks.store(0, Relaxed);
+            }
             if large != 0 && leaf.large.fetch_and(!(ZERO | PIECES), SeqCst) & ZERO != 0 {
                 f(first..first + LEAF_PAGES);
             }
@@ -469,6 +496,7 @@ impl PageIndex {
             let gone = PIECES | if whole { ZERO | DIRTY | TO_WRITE } else { ZERO };
             leaf.large.fetch_and(!gone, SeqCst);
             leaf.run.store(NO_RUN, SeqCst);
+            leaf.looks.store(0, Relaxed);
         });
     }
 

@@ -16,12 +16,18 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ops::Range;
+use core::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Release},
+};
 use lock_api::{RwLockReadGuard, RwLockWriteGuard};
 
 /// One inode's mapping state.
 pub struct Mapping<P: Platform> {
     dax_sem: RwLock<P, ()>,
     areas: Mutex<P, Vec<Area<P>>>,
+    /// The file's size in bytes, which a fault looks at under `dax_sem`.
+    size: AtomicU64,
     /// What is known of each page.
     pub index: PageIndex,
 }
@@ -94,20 +100,27 @@ impl<P: Platform> Exclusive<'_, P> {
     }
 }
 
-impl<P: Platform> Default for Mapping<P> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl<P: Platform> Mapping<P> {
-    /// A file that is mapped nowhere.
-    pub fn new() -> Self {
+    /// A file of `size` bytes that is mapped nowhere.
+    pub fn new(size: u64) -> Self {
         Self {
             dax_sem: RwLock::<P, ()>::new(()),
             areas: Mutex::<P, _>::new(Vec::new()),
+            size: AtomicU64::new(size),
             index: PageIndex::new(),
         }
+    }
+
+    /// The file's size in bytes. Stable under `dax_sem`.
+    #[inline]
+    pub fn size(&self) -> u64 {
+        self.size.load(Acquire)
+    }
+
+    /// The file has another size: whoever stores it says so here, under `dax_sem` held exclusively.
+    #[inline]
+    pub fn set_size(&self, size: u64) {
+        self.size.store(size, Release);
     }
 
     /// Takes `dax_sem` shared.

@@ -88,8 +88,25 @@ pub trait Inode<P: Platform>: Send + Sync {
 
     /// Its `dax_sem`, and where it is mapped.
     fn mapping(&self) -> &Mapping<P>;
+    /// Both at once, for a fault.
+    #[inline]
+    fn parts(&self) -> (&P, &Mapping<P>) {
+        (self.platform(), self.mapping())
+    }
     /// Size in bytes. Stable while the lock is held.
-    fn size(&self, lock: Held<'_>) -> u64;
+    #[inline]
+    fn size(&self, _lock: Held<'_>) -> u64 {
+        self.mapping().size()
+    }
+    /// As [`block`](Inode::block), in two registers, for a fault.
+    #[inline]
+    fn place(&self, lock: Held<'_>, page: u64) -> Place {
+        match self.block(lock, page) {
+            Ok(Some(place)) => Place::Block(place),
+            Ok(None) => Place::Hole,
+            Err(_) => Place::Failed,
+        }
+    }
     /// The byte offset, in the region, of the block that holds page `page` of the file; `None` for a hole. Allocates
     /// nothing. What it returns is true as long as the lock is held.
     fn block(&self, lock: Held<'_>, page: u64) -> Result<Option<u64>>;
@@ -214,6 +231,17 @@ pub trait Inode<P: Platform>: Send + Sync {
     fn expect_directory(&self) -> Result<()> {
         if self.kind() == FileKind::Directory { Ok(()) } else { Err(Errno::NotDirectory.into()) }
     }
+}
+
+/// Where a page of a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At this byte offset of the region.
+    Block(u64),
+    /// Nowhere.
+    Hole,
+    /// [`Inode::block`] says what is wrong.
+    Failed,
 }
 
 /// Where 2 MiB of a file are.

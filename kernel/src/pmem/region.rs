@@ -45,8 +45,9 @@ impl Region {
     #[inline]
     #[track_caller]
     fn address(&self, offset: u64, len: u64) -> u64 {
-        let inside = offset <= self.len && len <= self.len - offset;
-        assert!(inside, "{len} bytes at {offset:#x} of a region of {:#x}", self.len);
+        if offset > self.len || len > self.len - offset {
+            outside(offset, len, self.len);
+        }
         self.at + offset
     }
 
@@ -54,20 +55,48 @@ impl Region {
     #[inline]
     #[track_caller]
     fn target(&self, offset: u64, len: u64) -> u64 {
-        assert!(self.armed, "a store to a read-only region at {offset:#x}");
+        if !self.armed {
+            read_only(offset);
+        }
         self.address(offset, len)
     }
 
-    /// An aligned number as an atomic.
+    /// The aligned number at `offset` as an atomic.
     #[inline]
     #[track_caller]
-    fn number<T>(&self, address: u64) -> &T {
-        assert!(address.is_multiple_of(size_of::<T>() as u64), "a number at {address:#x} is not aligned");
-        // SAFETY: `address` came from `address` or `target` for `size_of::<T>()` bytes, so it is mapped as
-        // long as `self` lives; it is aligned; `T` is an atomic, for which any bits are a value and sharing
-        // is allowed.
-        unsafe { &*(address as *const T) }
+    fn number<T>(&self, offset: u64) -> &T {
+        // The region has whole pages: an aligned number that begins inside ends inside.
+        if offset >= self.len || !offset.is_multiple_of(size_of::<T>() as u64) {
+            outside(offset, size_of::<T>() as u64, self.len);
+        }
+        // SAFETY: the number lies inside the region, which is mapped as long as `self` lives; it is aligned, as the
+        // region's start is to pages; `T` is an atomic, for which any bits are a value and sharing is allowed.
+        unsafe { &*((self.at + offset) as *const T) }
     }
+
+    /// The same, to be stored to.
+    #[inline]
+    #[track_caller]
+    fn number_to_store<T>(&self, offset: u64) -> &T {
+        if !self.armed {
+            read_only(offset);
+        }
+        self.number(offset)
+    }
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn outside(offset: u64, len: u64, region: u64) -> ! {
+    panic!("{len} bytes at {offset:#x} of a region of {region:#x}, or not aligned");
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn read_only(offset: u64) -> ! {
+    panic!("a store to a read-only region at {offset:#x}");
 }
 
 impl fmt::Debug for Region {
@@ -104,22 +133,22 @@ impl Pmem for Region {
 
     #[inline]
     fn load_u8(&self, offset: u64) -> u8 {
-        self.number::<AtomicU8>(self.address(offset, 1)).load(Ordering::Relaxed)
+        self.number::<AtomicU8>(offset).load(Ordering::Relaxed)
     }
 
     #[inline]
     fn load_u16(&self, offset: u64) -> u16 {
-        self.number::<AtomicU16>(self.address(offset, 2)).load(Ordering::Relaxed)
+        self.number::<AtomicU16>(offset).load(Ordering::Relaxed)
     }
 
     #[inline]
     fn load_u32(&self, offset: u64) -> u32 {
-        self.number::<AtomicU32>(self.address(offset, 4)).load(Ordering::Relaxed)
+        self.number::<AtomicU32>(offset).load(Ordering::Relaxed)
     }
 
     #[inline]
     fn load_u64(&self, offset: u64) -> u64 {
-        self.number::<AtomicU64>(self.address(offset, 8)).load(Ordering::Relaxed)
+        self.number::<AtomicU64>(offset).load(Ordering::Relaxed)
     }
 
     fn read(&self, offset: u64, to: &mut [u8]) {
@@ -130,22 +159,22 @@ impl Pmem for Region {
 
     #[inline]
     fn store_u8(&self, offset: u64, value: u8) {
-        self.number::<AtomicU8>(self.target(offset, 1)).store(value, Ordering::Release);
+        self.number_to_store::<AtomicU8>(offset).store(value, Ordering::Release);
     }
 
     #[inline]
     fn store_u16(&self, offset: u64, value: u16) {
-        self.number::<AtomicU16>(self.target(offset, 2)).store(value, Ordering::Release);
+        self.number_to_store::<AtomicU16>(offset).store(value, Ordering::Release);
     }
 
     #[inline]
     fn store_u32(&self, offset: u64, value: u32) {
-        self.number::<AtomicU32>(self.target(offset, 4)).store(value, Ordering::Release);
+        self.number_to_store::<AtomicU32>(offset).store(value, Ordering::Release);
     }
 
     #[inline]
     fn store_u64(&self, offset: u64, value: u64) {
-        self.number::<AtomicU64>(self.target(offset, 8)).store(value, Ordering::Release);
+        self.number_to_store::<AtomicU64>(offset).store(value, Ordering::Release);
     }
 
     fn write(&self, offset: u64, from: &[u8]) {

@@ -11,8 +11,8 @@ use crate::error::Result;
 use crate::lab::Mutant;
 use crate::platform::Platform;
 
-#[inline]
-pub(super) fn serve<P: Platform>(request: &Request<'_, P>) -> Result<Served> {
+#[inline(always)]
+pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Result<Served> {
     let shared = request.shared();
     // The bug that came after the fix: what was looked up before the lock is not true any more under it.
     let early =

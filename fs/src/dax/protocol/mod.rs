@@ -38,8 +38,8 @@ macro_rules! protocols {
                 match self { $(Self::$name => $text,)* }
             }
 
-            #[inline]
-            pub(super) fn serve<P: Platform>(self, request: &Request<'_, P>) -> Result<Served> {
+            #[inline(always)]
+            pub(super) fn serve<P: Platform, const LAB: bool>(self, request: &Request<'_, P, LAB>) -> Result<Served> {
                 match self { $(Self::$name => $module::serve(request),)* }
             }
         }

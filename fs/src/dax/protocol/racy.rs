@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::platform::Platform;
 use crate::vfs::AllocOk;
 
-#[inline]
-pub(super) fn serve<P: Platform>(request: &Request<'_, P>) -> Result<Served> {
+#[inline(always)]
+pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Result<Served> {
     let shared = request.shared();
     let ok = AllocOk::racy(shared.held());
     match request.attempt(shared.held(), Some(ok))? {

@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::lab::{Mutant, Point};
 use crate::platform::Platform;
 
-#[inline]
-pub(super) fn serve<P: Platform>(request: &Request<'_, P>) -> Result<Served> {
+#[inline(always)]
+pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Result<Served> {
     // 1. Shared: serve it if that takes no allocation.
     let shared = request.shared();
     if let Attempt::Served(served) = request.attempt(shared.held(), None)? {
