@@ -14,6 +14,7 @@ use super::layout::*;
 use crate::error::{Error, Result};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
+use crate::vfs::Place;
 
 /// Pointers to data in the inode itself.
 pub(super) const DIRECT: u64 = 12;
@@ -201,6 +202,41 @@ impl<P: Platform> Inode<P> {
             Spot::Hole { .. } => count = most,
         }
         Ok((spot, count))
+    }
+
+    /// Where logical block `lblk` is, as a fault asks: the way is found while it is walked, and what is wrong with a pointer
+    /// is for [`find`](Self::find) to say.
+    #[inline]
+    pub(super) fn place_of(&self, lblk: u64) -> Place {
+        let reach = &self.fs.sb.reach;
+        let bits = reach.pointer_bits;
+        // The pointer in the inode, the number below it, and how many levels that has.
+        let (index, rest, mut levels) = if lblk < DIRECT {
+            (lblk, 0, 0)
+        } else if lblk < reach.first_lblk(2) {
+            (DIRECT, lblk - DIRECT, 1)
+        } else if lblk < reach.first_lblk(3) {
+            (DIRECT + 1, lblk - reach.first_lblk(2), 2)
+        } else if lblk < reach.max_lblks {
+            (DIRECT + 2, lblk - reach.first_lblk(3), 3)
+        } else {
+            return Place::Hole;
+        };
+        let mut slot = self.raw + I_BLOCK + index * 4;
+        loop {
+            let block = self.pmem().load_u32(slot);
+            if block == 0 {
+                return Place::Hole;
+            }
+            if block >= self.fs.sb.blocks_count || self.fs.holds_structures(block) {
+                return Place::Failed;
+            }
+            if levels == 0 {
+                return Place::Block(self.fs.byte(block));
+            }
+            levels -= 1;
+            slot = self.fs.byte(block) + (rest >> (bits * levels) & (reach.span(1) - 1)) * 4;
+        }
     }
 
     /// Byte offset of the pointer at the end of `path`, whose tables are there.

@@ -10,7 +10,7 @@ use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::{
     self, AllocOk, Attr, BlockRun, Device, DirEntry, Extent, Fallocate, FileKind, FileSystem, Held, InodeRef,
-    Mapping, Rename, Seek, SetAttr, SetXattr, StatFs, Thawed,
+    Mapping, Place, Rename, Seek, SetAttr, SetXattr, StatFs, Thawed,
 };
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
@@ -98,6 +98,11 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
     #[inline(always)]
     fn block(&self, _lock: Held<'_>, page: u64) -> Result<Option<u64>> {
         Ok(self.fs.noted(self.find(page))?.map(|block| self.fs.byte(block)))
+    }
+
+    #[inline]
+    fn place(&self, _lock: Held<'_>, page: u64) -> Place {
+        self.place_of(page)
     }
 
     #[inline]
