@@ -127,13 +127,16 @@ pub(super) fn check_locks() -> Result<(), String> {
 
 /// A writer gets in although readers keep the lock taken without a gap, and a reader although writers do.
 pub(super) fn check_fairness() -> Result<(), String> {
-    const TURNS: u64 = 20;
+    const TURNS: u64 = 5;
+    const STAY_NS: u64 = 30_000_000;
     let stacks = stack::in_use();
     for crowd_writes in [false, true] {
         let lock = Arc::new(RwLock::new(0_u64));
         let (over, inside) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let entered = Arc::new(AtomicUsize::new(0));
         let crowd = (0..2 * percpu::online().max(2)).map(|_| {
             let (lock, over, inside) = (lock.clone(), over.clone(), inside.clone());
+            let entered = entered.clone();
             spawn(None, move || {
                 let start = time::monotonic_ns();
                 while !over.load(Ordering::Relaxed) {
@@ -143,10 +146,17 @@ pub(super) fn check_fairness() -> Result<(), String> {
                         task::yield_now();
                     } else {
                         let _value = lock.read();
-                        // With so many who stay so long, the lock is hardly ever free.
                         inside.fetch_add(1, Ordering::SeqCst);
-                        task::yield_now();
-                        time::stall_us(20);
+                        let mine = entered.fetch_add(1, Ordering::SeqCst) + 1;
+                        // Nobody leaves before somebody else has come in, so the lock is never free; unless nobody can
+                        // come in, because a writer waits.
+                        let end = time::monotonic_ns() + STAY_NS;
+                        while entered.load(Ordering::SeqCst) == mine
+                            && !over.load(Ordering::Relaxed)
+                            && time::monotonic_ns() < end
+                        {
+                            task::yield_now();
+                        }
                         inside.fetch_sub(1, Ordering::SeqCst);
                     }
                     if time::monotonic_ns() - start > PATIENCE_NS {
