@@ -8,6 +8,7 @@
 //! | [`TIMER`] | this CPU's timer |
 //! | [`RESCHEDULE`] | look at the run queue |
 //! | [`SHOOTDOWN`] | forget translations ([`super::tlb`]) |
+//! | [`MEMORY_ERROR`] | report what a machine check told ([`super::mce`]) |
 //! | [`SPURIOUS`] | nothing; not acknowledged |
 //!
 //! Reference: Intel SDM volume 3A, "Advanced Programmable Interrupt Controller".
@@ -27,6 +28,8 @@ pub(crate) const TIMER: u8 = 48;
 pub(crate) const RESCHEDULE: u8 = 49;
 /// Vector that makes a CPU answer shootdowns.
 pub(crate) const SHOOTDOWN: u8 = 50;
+/// Vector that makes a CPU report what a machine check told.
+pub(crate) const MEMORY_ERROR: u8 = 51;
 /// Vector of interrupts that went away before they were delivered. Its low four bits must be ones on old CPUs.
 pub(crate) const SPURIOUS: u8 = 63;
 

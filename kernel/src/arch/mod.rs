@@ -10,6 +10,7 @@
 //! | [`idt`] | which vector goes where |
 //! | [`trap`] | entry code, exceptions, the page fault |
 //! | [`user_access`] | loads and stores at task addresses that can fail |
+//! | [`mce`] | machine checks |
 //! | [`pic`] | the 8259 interrupt controllers |
 //! | [`time`], [`rtc`] | monotonic time by TSC, wall clock by CMOS |
 //! | [`tlb`] | forgetting translations, on every CPU that may hold them |
@@ -20,6 +21,7 @@ pub(crate) mod apic;
 pub(crate) mod cpu;
 pub(crate) mod gdt;
 pub(crate) mod idt;
+pub(crate) mod mce;
 pub(crate) mod percpu;
 pub(crate) mod pic;
 pub(crate) mod rtc;

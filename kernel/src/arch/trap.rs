@@ -18,7 +18,7 @@ use core::sync::atomic::Ordering;
 use x86_64::instructions::interrupts;
 use x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4};
 
-use super::{apic, smp, tlb, user_access};
+use super::{apic, mce, smp, tlb, user_access};
 use crate::mm::fault::{self, Access, Resolution};
 use crate::task;
 
@@ -79,6 +79,7 @@ pub(super) const STUBS: u8 = 64;
 const TIMER: u64 = apic::TIMER as u64;
 const RESCHEDULE: u64 = apic::RESCHEDULE as u64;
 const SHOOTDOWN: u64 = apic::SHOOTDOWN as u64;
+const MEMORY_ERROR: u64 = apic::MEMORY_ERROR as u64;
 const SPURIOUS: u64 = apic::SPURIOUS as u64;
 const INTERRUPT_FLAG: u64 = 1 << 9;
 
@@ -246,7 +247,12 @@ extern "C" fn trap(frame: &mut TrapFrame) {
             apic::end_of_interrupt();
             task::on_reschedule();
         }
+        MEMORY_ERROR => {
+            apic::end_of_interrupt();
+            mce::report();
+        }
         SPURIOUS => {}
+        18 => mce::on_exception(frame),
         vector @ 32..48 => super::pic::unexpected(vector as u8 - 32),
         8 if in_guard_page(Cr2::read_raw()) => crate::panic::exception("kernel stack overflow", frame),
         vector => crate::panic::exception(name(vector), frame),

@@ -91,6 +91,12 @@ pub(crate) fn regions() -> &'static [Region] {
     FOUND.get().map_or(&[], |found| &found.regions)
 }
 
+/// Where a physical address lies in a region: its offset from the region's start.
+pub(crate) fn offset_of(physical: u64) -> Option<u64> {
+    let offset = |region: &Region| physical.checked_sub(region.base()).filter(|at| *at < region.len());
+    regions().iter().find_map(offset)
+}
+
 /// Reads the NFIT and maps its regions write-back, read-only where a DIMM is not armed.
 pub(crate) fn init() -> &'static Found {
     FOUND.call_once(|| {
