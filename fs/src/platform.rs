@@ -19,7 +19,7 @@ pub trait Platform: Sized + Send + Sync + 'static {
     type Mutex: RawMutex + Send + Sync;
     /// A reader-writer lock that may be held while blocks are zeroed and other CPUs answer (`dax_sem`). Readers that keep
     /// coming must not keep a writer out for ever.
-    type RwLock: RawRwLock + Send + Sync;
+    type RwLock: RawRwLock<GuardMarker: Send> + Send + Sync;
     /// The page tables of one address space.
     type PageTables: PageTables;
 

@@ -35,7 +35,15 @@ impl<P: Platform> Inode<P> {
         if range.end > self.fs.sb.max_file_size() {
             return Err(Errno::FileTooBig.into());
         }
-        let exclusive = self.mapping.exclusive();
+        // What a transfer may be using is neither freed nor moved.
+        let block_size = self.fs.block_size();
+        let gone = match how {
+            Fallocate::PunchHole => range.start / block_size..range.end.div_ceil(block_size),
+            Fallocate::CollapseRange | Fallocate::InsertRange => range.start / block_size..u64::MAX,
+            Fallocate::Allocate { .. } | Fallocate::ZeroRange { .. } => 0..0,
+        };
+        let (_thawed, exclusive) =
+            self.mapping.exclusive_unpinned(&self.fs.platform, gone, || self.fs.start_change())?;
         let appends = matches!(how, Fallocate::Allocate { .. });
         self.expect_without(if appends { IMMUTABLE_FL } else { IMMUTABLE_FL | APPEND_FL })?;
         let ok = exclusive.alloc_ok();

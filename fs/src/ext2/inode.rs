@@ -46,6 +46,8 @@ pub struct Inode<P: Platform> {
     forgotten: AtomicBool,
     /// It was asked for since the cache last looked for one to let go.
     pub(super) recent: AtomicBool,
+    /// Its drop left something to do: see `freeze`.
+    pub(super) left: bool,
     /// A directory's names.
     pub(super) names: Option<Arc<Names<P>>>,
 }
@@ -141,7 +143,7 @@ impl<P: Platform> Ext2<P> {
 }
 
 impl<P: Platform> Inode<P> {
-    fn new(fs: Ext2<P>, ino: u32, raw: u64, kind: FileKind, size: u64) -> Self {
+    pub(super) fn new(fs: Ext2<P>, ino: u32, raw: u64, kind: FileKind, size: u64) -> Self {
         Self {
             fs,
             ino,
@@ -156,6 +158,7 @@ impl<P: Platform> Inode<P> {
             beyond: AtomicBool::new(false),
             forgotten: AtomicBool::new(false),
             recent: AtomicBool::new(false),
+            left: false,
             names: (kind == FileKind::Directory).then(|| Arc::new(Names::new())),
         }
     }
@@ -415,9 +418,8 @@ impl<P: Platform> Inode<P> {
 }
 
 impl<P: Platform> Inode<P> {
-    /// Makes the dirty pages durable. It is mapped nowhere any more, so no store can follow.
-    fn flush_dirty(&self) -> Result<()> {
-        // Nobody has a handle: the lock is there for the asking.
+    /// Makes the dirty pages durable; a store that follows faults.
+    pub(super) fn flush_dirty(&self) -> Result<()> {
         let lock = self.mapping.exclusive();
         let flushed = self.mapping.write_back_all(&self.fs.platform, lock.held(), 0..u64::MAX, |page| {
             Ok(self.find(page)?.map(|block| self.fs.byte(block)))
@@ -428,8 +430,31 @@ impl<P: Platform> Inode<P> {
         Ok(())
     }
 
+    /// What the last handle leaves to do.
+    fn finish(&mut self) -> Result<()> {
+        let nameless = self.nameless.get_mut().take();
+        if nameless.is_none() {
+            // Nobody has a handle: the lock is there for the asking.
+            self.flush_dirty()?;
+            if !*self.beyond.get_mut() {
+                return Ok(());
+            }
+        }
+        // The handle: `self` is needed as a whole.
+        let fs = self.fs.share();
+        let Some(_thawed) = fs.freeze.try_change() else {
+            self.leave_for_later(nameless);
+            return Ok(());
+        };
+        match nameless {
+            // An error leaks its blocks and its number, which hurts nobody.
+            Some(nameless) => self.release(nameless),
+            None => self.cut_beyond(),
+        }
+    }
+
     /// Frees what was allocated ahead beyond the end. It is mapped nowhere: mappings end with the file.
-    fn cut_beyond(&self) -> Result<()> {
+    pub(super) fn cut_beyond(&self) -> Result<()> {
         if self.beyond.load(Relaxed) {
             self.cut(self.load_size().div_ceil(self.fs.block_size()))?;
             self.pmem().fence();
@@ -444,11 +469,7 @@ impl<P: Platform> Inode<P> {
 impl<P: Platform> Drop for Inode<P> {
     fn drop(&mut self) {
         if !*self.stillborn.get_mut() {
-            let result = match self.nameless.get_mut().take() {
-                // An error leaks its blocks and its number, which hurts nobody.
-                Some(nameless) => self.release(nameless),
-                None => self.flush_dirty().and_then(|()| self.cut_beyond()),
-            };
+            let result = self.finish();
             let _ = self.fs.noted(result);
         }
         self.forget_goals();
@@ -458,6 +479,13 @@ impl<P: Platform> Drop for Inode<P> {
         }
         if !*self.forgotten.get_mut() {
             self.fs.cache.forget(self);
+        }
+        // Whoever froze it may have looked for the last time before it was left to him.
+        if self.left
+            && let Some(_thawed) = self.fs.freeze.try_change()
+        {
+            let result = self.fs.finish_late();
+            let _ = self.fs.noted(result);
         }
     }
 }

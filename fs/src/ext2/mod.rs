@@ -11,6 +11,7 @@
 //! | [`features`] | feature bits and their names |
 //! | [`superblock`] | the superblock, decoded and checked |
 //! | `mount` | mounting, syncing, unmounting |
+//! | `freeze` | freezing, thawing, remounting |
 //! | [`info`] | what a superblock says, for people |
 //! | `group`, `bitmap` | block groups and their bitmaps, in place |
 //! | `alloc`, `ialloc` | taking and freeing blocks and inodes |
@@ -35,11 +36,12 @@
 //! # Locking
 //!
 //! ```text
-//! rename → inode lock of a directory → inode lock of what is in it → block map or goal → group
-//!                                     block map → attribute blocks → group, superblock
-//!                                     inode lock → cache shard, superblock (leaves)
+//! freeze → rename → inode lock of a directory → inode lock of what is in it → block map or goal → group
+//!                                              block map → attribute blocks → group, superblock
+//!                                              inode lock → cache shard, superblock (leaves)
 //! ```
 //!
+//! * *freeze* is held shared by every change, from before its first lock to after its last store.
 //! * The *inode lock* is `dax_sem` ([`Mapping`](crate::vfs::Mapping)): content and size of a file, entries of
 //!   a directory, and the number of links are changed under it, held exclusively. Who locks two
 //!   directories (rename, rmdir) holds the *rename* lock: so no two of them wait for each other, however an image's
@@ -71,6 +73,7 @@ mod extents;
 mod fallocate;
 pub mod features;
 mod file;
+mod freeze;
 mod group;
 mod grow;
 mod ialloc;
@@ -107,9 +110,12 @@ pub use superblock::{RawSuperBlock, SuperBlock};
 
 use crate::error::{Errno, Error, Result};
 use crate::platform::{Mutex, Platform};
+use crate::vfs::{Freeze, Frozen, Thawed};
 use ::alloc::boxed::Box;
 use ::alloc::sync::Arc;
+use ::alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::SeqCst};
+use freeze::Late;
 use once_cell::race::OnceBox;
 use recover::Recovery;
 
@@ -159,7 +165,13 @@ pub struct Shared<P: Platform> {
     /// Guards the superblock's fields that change, the redo record among them.
     super_lock: Mutex<P, ()>,
     /// Nothing may be changed: asked for, forced, or unmounted.
-    frozen: AtomicBool,
+    unwritable: AtomicBool,
+    /// Changes wait while it is frozen.
+    freeze: Freeze<P>,
+    /// The proof that it is, for the thaw.
+    ice: Mutex<P, Option<Frozen<P>>>,
+    /// What drops could not finish while it was.
+    late: Mutex<P, Vec<Late>>,
     reason: Option<ReadOnlyReason>,
     /// A crash left a redo record.
     redo_found: AtomicBool,
@@ -246,10 +258,18 @@ impl<P: Platform> Ext2<P> {
         self.platform.pmem()
     }
 
+    /// A change begins: waits while the file system is frozen, refuses if it may not be changed. Before the change's first
+    /// lock; what it returns is held until after its last store.
+    #[inline]
+    fn start_change(&self) -> Result<Thawed<'_, P>> {
+        let thawed = self.freeze.start_change();
+        self.check_writable().map(|()| thawed)
+    }
+
     /// Refuses on a file system that may not be changed.
     #[inline]
     fn check_writable(&self) -> Result<()> {
-        if self.frozen.load(SeqCst) { Err(Errno::ReadOnly.into()) } else { Ok(()) }
+        if self.unwritable.load(SeqCst) { Err(Errno::ReadOnly.into()) } else { Ok(()) }
     }
 
     /// Remembers that a contradiction was met.

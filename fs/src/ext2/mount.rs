@@ -14,9 +14,10 @@ use super::{Ext2, Shared};
 use crate::error::{Corrupt, Errno, Result};
 use crate::platform::{Mutex, Platform};
 use crate::pmem::{LINE, Pmem};
-use crate::vfs::{FileKind, StatFs};
+use crate::vfs::{FileKind, Freeze, StatFs};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::SeqCst};
 use once_cell::race::OnceBox;
 
@@ -82,7 +83,10 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
         rename: Mutex::<P, _>::new(()),
         xattrs: Mutex::<P, _>::new(()),
         super_lock: Mutex::<P, _>::new(()),
-        frozen: AtomicBool::new(true),
+        unwritable: AtomicBool::new(true),
+        freeze: Freeze::default(),
+        ice: Mutex::<P, _>::new(None),
+        late: Mutex::<P, _>::new(Vec::new()),
         reason,
         redo_found: AtomicBool::new(false),
         recovery: OnceBox::new(),
@@ -104,7 +108,7 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
     if fs.read_only_reason().is_none() {
         fs.count_free_blocks(at == SUPERBLOCK);
         fs.mark_mounted();
-        fs.frozen.store(false, SeqCst);
+        fs.unwritable.store(false, SeqCst);
     }
     Ok(fs)
 }
@@ -171,11 +175,11 @@ impl<P: Platform> Ext2<P> {
         self.free_blocks.store(count.into(), SeqCst);
     }
 
-    fn store_state(&self, state: u16) {
+    pub(super) fn store_state(&self, state: u16) {
         self.pmem().store_u16(SUPERBLOCK + S_STATE, state);
     }
 
-    fn mark_mounted(&self) {
+    pub(super) fn mark_mounted(&self) {
         let (pmem, now) = (self.pmem(), self.platform.now().secs as u32);
         let _lock = self.super_lock.lock();
         // What was repaired has no errors any more.
@@ -220,20 +224,31 @@ impl<P: Platform> Ext2<P> {
     }
 
     pub(super) fn do_unmount(&self) -> Result<()> {
+        let ice = self.ice.lock();
+        if ice.is_some() {
+            return Err(Errno::Busy.into());
+        }
         // 1. Whoever is in the middle of a change holds a handle. With none there, and none to come, it is frozen: a
         //    refused unmount is never seen by anyone.
         let mut was_frozen = false;
-        if !self.cache.if_idle(|| was_frozen = self.frozen.swap(true, SeqCst)) {
+        if !self.cache.if_idle(|| was_frozen = self.unwritable.swap(true, SeqCst)) {
             return Err(Errno::Busy.into());
         }
         // 2. What only the cache held goes, and leaves nothing behind.
         self.cache.close();
         // 3. The state that was found, unless there is more to say.
         if !was_frozen {
-            let found = if self.recovered().is_some() { VALID_FS } else { self.sb.state };
-            self.sync_metadata(Some(if self.met_errors() { found & !VALID_FS | ERROR_FS } else { found }));
+            let late = self.finish_late();
+            let _ = self.noted(late);
+            self.sync_metadata(Some(self.final_state()));
         }
         Ok(())
+    }
+
+    /// The state of an image of which nobody wants anything any more: the one that was found, unless there is more to say.
+    pub(super) fn final_state(&self) -> u16 {
+        let found = if self.recovered().is_some() { VALID_FS } else { self.sb.state };
+        if self.met_errors() { found & !VALID_FS | ERROR_FS } else { found }
     }
 
     /// A file of 2 GiB or more is about to be: says so on the image first.

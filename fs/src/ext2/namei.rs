@@ -75,7 +75,7 @@ impl<P: Platform> Inode<P> {
     fn make_name(&self, name: &[u8], kind: FileKind, mode: u16, content: Content<'_>) -> Result<Arc<Self>> {
         self.expect_dir()?;
         check_name(name)?;
-        self.fs.check_writable()?;
+        let _thawed = self.fs.start_change()?;
         if is_dot_name(name) {
             return Err(Errno::Exists.into());
         }
@@ -172,7 +172,7 @@ impl<P: Platform> Inode<P> {
     pub(super) fn link_name(&self, name: &[u8], ino: u64) -> Result<()> {
         self.expect_dir()?;
         check_name(name)?;
-        self.fs.check_writable()?;
+        let _thawed = self.fs.start_change()?;
         // Numbers that lead nowhere are the caller's mistake, not the image's.
         let ino = u32::try_from(ino).map_err(|_| Errno::NotFound)?;
         let may_be = (self.fs.sb.first_ino..=self.fs.sb.inodes_count).contains(&ino) || ino == ROOT_INO;
@@ -215,7 +215,7 @@ impl<P: Platform> Inode<P> {
     pub(super) fn unlink_name(&self, name: &[u8]) -> Result<()> {
         self.expect_dir()?;
         check_name(name)?;
-        self.fs.check_writable()?;
+        let _thawed = self.fs.start_change()?;
         if is_dot_name(name) {
             return Err(Errno::IsDirectory.into());
         }
@@ -253,7 +253,7 @@ impl<P: Platform> Inode<P> {
     pub(super) fn rmdir_name(&self, name: &[u8]) -> Result<()> {
         self.expect_dir()?;
         check_name(name)?;
-        self.fs.check_writable()?;
+        let _thawed = self.fs.start_change()?;
         match name {
             b"." => return Err(Errno::Invalid.into()),
             b".." => return Err(Errno::NotEmpty.into()),

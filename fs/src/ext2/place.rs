@@ -26,6 +26,7 @@ use super::map::{Path, Spot};
 use super::runs::RUN;
 use super::truncate::Cut;
 use crate::error::{Errno, Result};
+use crate::lab::Mutant;
 use crate::platform::{Mutex, Platform};
 use crate::pmem::Pmem;
 use crate::pmem::state::{InFlight, Staged};
@@ -262,6 +263,10 @@ impl<P: Platform> Inode<P> {
     /// by large entries from its start. If there is no room, or they have holes, they stay. Durable.
     pub(super) fn outgrow(&self, ok: AllocOk<'_>, blocks: u64) -> Result<()> {
         let (pmem, fs) = (self.pmem(), &self.fs);
+        // Nor what a transfer is using.
+        if self.mapping.index.is_pinned(0..blocks) && !fs.platform.lab().has(Mutant::IgnorePins) {
+            return Ok(());
+        }
         let mut old = [0; PACKED as usize];
         for (lblk, old) in (0..blocks).zip(&mut old) {
             match self.find(lblk)? {

@@ -51,7 +51,7 @@ impl<P: Platform> Ext2<P> {
     ) -> Result<()> {
         check_name(old)?;
         check_name(new)?;
-        self.check_writable()?;
+        let _thawed = self.start_change()?;
         if is_dot_name(old) || is_dot_name(new) {
             let is_there = !is_dot_name(old) && how == Rename::NoReplace;
             return Err(if is_there { Errno::Exists } else { Errno::Busy }.into());

@@ -70,11 +70,14 @@ impl<P: Platform> Inode<P> {
     /// Sets the size of a regular file.
     pub(super) fn set_size(&self, size: u64) -> Result<()> {
         self.expect_file()?;
-        self.fs.check_writable()?;
         if size > self.fs.sb.max_file_size() {
+            self.fs.check_writable()?;
             return Err(Errno::FileTooBig.into());
         }
-        let exclusive = self.mapping.exclusive();
+        // What is beyond the new size may be in use by a transfer.
+        let gone = size.div_ceil(self.fs.block_size())..u64::MAX;
+        let (_thawed, exclusive) =
+            self.mapping.exclusive_unpinned(&self.fs.platform, gone, || self.fs.start_change())?;
         let result = self.resize(exclusive.alloc_ok(), size);
         self.touch(&[MTIME, CTIME], self.fs.platform.now());
         self.pmem().fence();

@@ -71,7 +71,7 @@ impl<P: Platform> Inode<P> {
 
     /// Sets an attribute, or removes it (`None`).
     pub(super) fn change_xattr(&self, name: &[u8], value: Option<&[u8]>, how: SetXattr) -> Result<()> {
-        self.fs.check_writable()?;
+        let _thawed = self.fs.start_change()?;
         let name = known(name)?;
         if !matches!(name.index, USER | TRUSTED | SECURITY) {
             return Err(Unsupported::Operation("changing an attribute with this prefix").into());

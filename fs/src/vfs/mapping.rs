@@ -156,15 +156,25 @@ impl<P: Platform> Mapping<P> {
     }
 
     /// As [`exclusive`](Self::exclusive), but waits first, holding nothing, until no transfer uses pages of `pages` by their
-    /// physical addresses: for whoever is about to free or move their blocks.
-    pub fn exclusive_unpinned(&self, platform: &P, pages: Range<u64>) -> Exclusive<'_, P> {
+    /// physical addresses: for whoever is about to free or move their blocks. `begin` takes what comes before this lock in the
+    /// order; it is let go while waiting.
+    ///
+    /// # Errors
+    /// Those of `begin`.
+    pub fn exclusive_unpinned<T>(
+        &self,
+        platform: &P,
+        pages: Range<u64>,
+        mut begin: impl FnMut() -> Result<T>,
+    ) -> Result<(T, Exclusive<'_, P>)> {
         loop {
+            let begun = begin()?;
             let exclusive = self.exclusive();
             let ignored = platform.lab().has(Mutant::IgnorePins);
             if ignored || !self.index.is_pinned(pages.clone()) {
-                return exclusive;
+                return Ok((begun, exclusive));
             }
-            drop(exclusive);
+            drop((exclusive, begun));
             platform.stats().pin_waits.inc();
             platform.wait(self.index.pin_key(), &mut || self.index.is_pinned(pages.clone()));
         }

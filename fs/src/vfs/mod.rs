@@ -16,7 +16,7 @@ pub mod path;
 pub use freeze::{Freeze, Frozen, Thawed};
 pub use mapping::{AllocOk, Exclusive, Held, Mapping, Shared};
 
-use crate::error::{Errno, Error, Result};
+use crate::error::{Errno, Error, Result, Unsupported};
 use crate::platform::{Platform, Timestamp};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -43,8 +43,37 @@ pub trait FileSystem<P: Platform>: Send + Sync {
     /// Syncs and marks the image clean. Afterwards every change is refused with [`Errno::ReadOnly`].
     ///
     /// # Errors
-    /// [`Errno::Busy`] while files are open (referenced) other than by the file system itself; nothing changed.
+    /// [`Errno::Busy`] while files are open (referenced) other than by the file system itself, or it is frozen; nothing
+    /// changed.
     fn unmount(&self) -> Result<()>;
+
+    /// Makes changes wait until the [`thaw`](FileSystem::thaw): those on their way end, what was stored through mappings is
+    /// written back, stores fault from now on. The image is as after an unmount meanwhile, and marked clean unless a file
+    /// without a name is open or errors were met: a copy of it is a sound file system. Reading goes on.
+    ///
+    /// # Errors
+    /// [`Errno::Busy`] if it is frozen, [`Errno::ReadOnly`] if it cannot change anyway; what writing back met.
+    fn freeze(&self) -> Result<()> {
+        Err(Unsupported::Operation("freezing").into())
+    }
+
+    /// Lets changes go on.
+    ///
+    /// # Errors
+    /// [`Errno::Invalid`] if it is not frozen.
+    fn thaw(&self) -> Result<()> {
+        Err(Errno::Invalid.into())
+    }
+
+    /// Makes a mounted file system read-only, or writable: as [`freeze`](FileSystem::freeze) it waits for changes and writes
+    /// back; changes and stores after that are refused with [`Errno::ReadOnly`], those through mappings too.
+    ///
+    /// # Errors
+    /// To read-only: [`Errno::Busy`] if it is frozen, or a file without a name is open: it could not go with its last handle.
+    /// To writable: [`Errno::ReadOnly`] if something forbids it, unsupported if the image has to be repaired first.
+    fn remount(&self, _read_only: bool) -> Result<()> {
+        Err(Unsupported::Operation("remounting").into())
+    }
 
     /// The inode that an entry leads to, without a search for its name. Called from inside the `read_dir` that gave the
     /// entry: the directory's lock keeps the number from being freed. It takes no inode's lock; let go of what it

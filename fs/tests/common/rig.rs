@@ -40,7 +40,7 @@ impl<M, L, T> Clone for Rig<M, L, T> {
 impl<M, L, T> Platform for Rig<M, L, T>
 where
     M: Pmem + 'static,
-    L: RawRwLock + Send + Sync + 'static,
+    L: RawRwLock<GuardMarker: Send> + Send + Sync + 'static,
     T: PageTables,
 {
     type Pmem = M;

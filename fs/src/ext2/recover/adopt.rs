@@ -55,9 +55,9 @@ impl<P: Platform> Ext2<P> {
             return Ok(home);
         }
         // Nobody else knows of this file system yet.
-        self.frozen.store(false, SeqCst);
+        self.unwritable.store(false, SeqCst);
         let home = root.create_name(b"lost+found", FileKind::Directory, 0o700);
-        self.frozen.store(true, SeqCst);
+        self.unwritable.store(true, SeqCst);
         home
     }
 

@@ -1,0 +1,184 @@
+//! Freezing and thawing; from writable to read-only and back.
+//!
+//! All of them hold [`Freeze`](crate::vfs::Freeze) exclusively: no change is on its way, and none begins. What a handle's
+//! drop has to change waits too, but not the drop itself, which may be anywhere: it is written down ([`Late`]) and done by
+//! whoever freezes, before he says that the image is clean, or thaws.
+//!
+//! # Locking
+//! `ice → freeze (exclusively) → inode locks, one at a time → block map → …`
+
+use super::Ext2;
+use super::inode::{Inode, Nameless};
+use super::layout::*;
+use crate::error::{Errno, Result, Unsupported};
+use crate::platform::Platform;
+use crate::pmem::Pmem;
+use crate::pmem::state::{Clean, Staged};
+use crate::vfs::FileKind;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+/// What the drop of an inode left to do.
+pub(super) struct Late {
+    pub ino: u32,
+    pub kind: FileKind,
+    pub size: u64,
+    /// It has no name: it is to be freed. Otherwise there are blocks beyond its end.
+    pub nameless: Option<Staged<Nameless, Clean>>,
+}
+
+impl<P: Platform> Ext2<P> {
+    pub(super) fn do_freeze(&self) -> Result<()> {
+        let mut ice = self.ice.lock();
+        if ice.is_some() {
+            return Err(Errno::Busy.into());
+        }
+        let frozen = self.freeze.freeze();
+        self.check_writable()?;
+        self.settle_all().or_else(|error| self.finish_late().and(Err(error)))?;
+        // A file without a name, or with blocks beyond its end, is for a recovery to put right.
+        let state = if self.has_unfinished() { None } else { Some(self.final_state()) };
+        self.sync_metadata(state);
+        self.pmem().fence();
+        *ice = Some(frozen);
+        Ok(())
+    }
+
+    pub(super) fn do_thaw(&self) -> Result<()> {
+        let mut ice = self.ice.lock();
+        let frozen = ice.take().ok_or(Errno::Invalid)?;
+        // Before anything changes, the image says that it is in use.
+        self.mark_in_use();
+        let result = self.finish_late();
+        drop(frozen);
+        self.noted(result)
+    }
+
+    pub(super) fn make_read_only(&self) -> Result<()> {
+        let ice = self.ice.lock();
+        if ice.is_some() {
+            return Err(Errno::Busy.into());
+        }
+        let _frozen = self.freeze.freeze();
+        if self.check_writable().is_err() {
+            return Ok(());
+        }
+        let settled = self.settle_all().and_then(|()| self.cut_all_beyond());
+        if settled.is_err() || self.has_unfinished() {
+            // Handles may have gone meanwhile.
+            let late = self.finish_late();
+            return settled.and(self.noted(late)).and(Err(Errno::Busy.into()));
+        }
+        self.sync_metadata(Some(self.final_state()));
+        self.pmem().fence();
+        self.unwritable.store(true, SeqCst);
+        Ok(())
+    }
+
+    pub(super) fn make_writable(&self) -> Result<()> {
+        let ice = self.ice.lock();
+        if ice.is_some() {
+            return Err(Errno::Busy.into());
+        }
+        let _frozen = self.freeze.freeze();
+        if self.check_writable().is_ok() {
+            return Ok(());
+        }
+        if !self.pmem().writable() || self.sb.read_only_reason().is_some() {
+            return Err(Errno::ReadOnly.into());
+        }
+        if !self.is_sound() || self.redo_pending() {
+            let why = "remounting for writing an image that has to be repaired: unmount and mount it";
+            return Err(Unsupported::Operation(why).into());
+        }
+        self.count_free_blocks(false);
+        self.mark_mounted();
+        self.unwritable.store(false, SeqCst);
+        Ok(())
+    }
+
+    /// The image is not clean while it may change.
+    fn mark_in_use(&self) {
+        let pmem = self.pmem();
+        let _lock = self.super_lock.lock();
+        self.store_state(pmem.load_u16(SUPERBLOCK + S_STATE) & !VALID_FS);
+        pmem.flush(SUPERBLOCK + S_STATE, 2);
+        pmem.fence();
+    }
+
+    /// Writes back what was stored to files through mappings, so that the next store faults, and does what drops left.
+    fn settle_all(&self) -> Result<()> {
+        let mut result = Ok(());
+        self.cache.for_each(|inode| {
+            let one = inode.flush_dirty();
+            if result.is_ok() {
+                result = one;
+            }
+        });
+        let late = self.finish_late();
+        self.noted(result.and(late))
+    }
+
+    /// Does what drops left to do. No change but the caller's is on its way, or the caller holds a proof of its own that
+    /// nothing is frozen.
+    pub(super) fn finish_late(&self) -> Result<()> {
+        let mut result = Ok(());
+        loop {
+            let Some(Late { ino, kind, size, nameless }) = self.late.lock().pop() else { return result };
+            let one = match nameless {
+                Some(nameless) => self.raw_inode(ino).and_then(|raw| {
+                    self.release_late(Inode::new(self.share(), ino, raw, kind, size), nameless)
+                }),
+                // It may be open again: the handle that is there is the one to cut through.
+                None => self.inode(ino).and_then(|inode| {
+                    let _exclusive = inode.mapping.exclusive();
+                    inode.beyond.store(true, Relaxed);
+                    let cut = inode.cut_beyond();
+                    // What could not be cut is not tried again.
+                    inode.beyond.store(false, Relaxed);
+                    cut
+                }),
+            };
+            if result.is_ok() {
+                result = one;
+            }
+        }
+    }
+
+    fn release_late(&self, inode: Inode<P>, nameless: Staged<Nameless, Clean>) -> Result<()> {
+        let result = inode.release(nameless);
+        inode.detach();
+        result
+    }
+
+    /// Frees blocks beyond the ends of files.
+    fn cut_all_beyond(&self) -> Result<()> {
+        let mut result = Ok(());
+        self.cache.for_each(|inode| {
+            let _exclusive = inode.mapping.exclusive();
+            if result.is_ok() && inode.links() != 0 {
+                result = inode.cut_beyond();
+            }
+        });
+        self.noted(result)
+    }
+
+    /// True if the last handle of some inode will have something to change.
+    fn has_unfinished(&self) -> bool {
+        let mut any = false;
+        self.cache.for_each(|inode| any |= !inode.may_be_kept());
+        any || !self.late.lock().is_empty()
+    }
+}
+
+impl<P: Platform> Inode<P> {
+    /// The last handle is gone while nothing may change: whoever froze the file system, or thaws it, does the rest.
+    pub(super) fn leave_for_later(&mut self, nameless: Option<Staged<Nameless, Clean>>) {
+        let (ino, kind, size) = (self.ino, self.kind, self.load_size());
+        let mut late = self.fs.late.lock();
+        // Without memory for that, its blocks and its number leak until a recovery.
+        if late.try_reserve(1).is_ok() {
+            late.push(Late { ino, kind, size, nameless });
+        }
+        self.left = true;
+    }
+}
