@@ -60,6 +60,11 @@ impl Platform for Machine {
         crate::arch::time::now()
     }
 
+    #[inline]
+    fn now_coarse(&self) -> Timestamp {
+        crate::arch::time::now_coarse()
+    }
+
     fn relax(&self) {
         Answering::relax();
     }

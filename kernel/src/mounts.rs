@@ -68,6 +68,8 @@ pub(crate) struct Options {
     pub(crate) super_block: Option<u64>,
     /// Which fault protocol its files use.
     pub(crate) protocol: Protocol,
+    /// What is mounted is to be changed so.
+    pub(crate) remount: bool,
 }
 
 impl Options {
@@ -78,6 +80,7 @@ impl Options {
     pub(crate) fn parse(&mut self, text: &str) -> Result<(), String> {
         for option in text.split(',').filter(|option| !option.is_empty()) {
             match option.split_once('=') {
+                None if option == "remount" => self.remount = true,
                 None if option == "ro" => self.read_only = true,
                 None if matches!(option, "rw" | "defaults" | "dax" | "dax=always") => self.read_only = false,
                 Some(("protocol", name)) => {
@@ -104,7 +107,7 @@ impl Options {
 pub(crate) struct Mount {
     /// `pmem0`
     pub(crate) device: String,
-    /// What it was mounted with; `read_only` is what came of it.
+    /// What it was mounted with; [`read_only`](Mount::read_only) is what came of it.
     pub(crate) options: Options,
     /// Where it begins in the region, in bytes: not 0 for a DIMM in fsdax mode.
     pub(crate) offset: u64,
@@ -131,6 +134,11 @@ impl Mount {
     pub(crate) fn point(&self) -> Vec<u8> {
         // A directory above it may have been renamed.
         self.point.as_ref().and_then(|point| path_to(point).ok()).unwrap_or_else(|| self.point_then.clone())
+    }
+
+    /// Nothing on it may be changed.
+    pub(crate) fn read_only(&self) -> bool {
+        self.fs.read_only()
     }
 
     /// A number that no other mount has.
@@ -250,12 +258,7 @@ fn why_no_region() -> String {
 ///
 /// # Errors
 /// Whatever stands against it; nothing changed.
-pub(crate) fn mount(
-    device: &str,
-    start: Option<&Place>,
-    path: &[u8],
-    mut options: Options,
-) -> Result<(), Why> {
+pub(crate) fn mount(device: &str, start: Option<&Place>, path: &[u8], options: Options) -> Result<(), Why> {
     let (device, region, offset) = region(device)?;
     let mounts = all();
     let machine = Machine::new(region);
@@ -298,8 +301,7 @@ pub(crate) fn mount(
     if fs.redo_pending() {
         klog!(Warn, "{device}: a change was cut short by a crash; a mount for writing finishes it");
     }
-    options.read_only = fs.read_only();
-    let mode = if options.read_only { "ro" } else { "rw" };
+    let mode = if fs.read_only() { "ro" } else { "rw" };
     let behind = if offset == 0 { String::new() } else { alloc::format!(", from byte {offset}") };
     klog!(
         Info,
@@ -335,6 +337,16 @@ pub(crate) fn find(name: &str, start: Option<&Place>, path: &[u8]) -> Result<Arc
     }
     let place = walk(start, path, true)?;
     if place.file.ino() == place.mount.root { Ok(place.mount) } else { Err(Why::Other("not mounted".into())) }
+}
+
+/// Makes a mount read-only, or writable. Who maps files of it for writing meets an error at the next store.
+///
+/// # Errors
+/// The file system's: see [`FileSystem::remount`].
+pub(crate) fn remount(mount: &Mount, read_only: bool) -> Result<(), Why> {
+    mount.fs.remount(read_only)?;
+    klog!(Info, "{} remounted {}", mount.device, if read_only { "ro" } else { "rw" });
+    Ok(())
 }
 
 /// Writes everything back, marks the image clean, and takes the mount out of the table.

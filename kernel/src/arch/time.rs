@@ -7,7 +7,7 @@
 //! References: Intel SDM volume 3B "Time-Stamp Counter"; Intel 8254 data sheet.
 
 use core::arch::x86_64::{__cpuid, _rdtsc};
-use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use fs::platform::Timestamp;
 use x86_64::instructions::port::Port;
@@ -23,6 +23,12 @@ static SCALE: AtomicU64 = AtomicU64::new(0);
 static START: AtomicU64 = AtomicU64::new(0);
 static WALL: AtomicI64 = AtomicI64::new(0);
 
+/// The coarse clock stands still for 2 to this power ticks.
+static COARSE: AtomicU32 = AtomicU32::new(0);
+/// The step it was worked out in, and what came of it: seconds above, 30 bits of nanoseconds below.
+static COARSE_STEP: AtomicU64 = AtomicU64::new(u64::MAX);
+static COARSE_NOW: AtomicU64 = AtomicU64::new(0);
+
 /// The raw counter.
 #[inline]
 pub(crate) fn ticks() -> u64 {
@@ -37,6 +43,8 @@ pub(crate) fn init() -> (u64, bool) {
         Some(hz) => (hz, false),
         None => (measure(), true),
     };
+    // The largest power of two that is no more than 4 ms.
+    COARSE.store((hz / 250).max(1).ilog2(), Ordering::Relaxed);
     SCALE.store((1_000_000_000u128 << 32).div_euclid(u128::from(hz.max(1))) as u64, Ordering::Relaxed);
     WALL.store(rtc::unix_seconds() * 1_000_000_000 - monotonic_ns() as i64, Ordering::Relaxed);
     (hz, measured)
@@ -115,6 +123,26 @@ pub(crate) fn to_ns(ticks: u64) -> u64 {
 pub(crate) fn now() -> Timestamp {
     let ns = WALL.load(Ordering::Relaxed) + monotonic_ns() as i64;
     Timestamp { secs: ns.div_euclid(1_000_000_000), nanos: ns.rem_euclid(1_000_000_000) as u32 }
+}
+
+/// The time of day of at most some milliseconds ago. Mostly one look at the counter: it is worked out anew when that has
+/// gone on by [`COARSE`] ticks.
+#[inline]
+pub(crate) fn now_coarse() -> Timestamp {
+    let step = ticks() >> COARSE.load(Ordering::Relaxed);
+    if COARSE_STEP.load(Ordering::Acquire) != step {
+        renew_coarse(step);
+    }
+    let packed = COARSE_NOW.load(Ordering::Relaxed);
+    Timestamp { secs: (packed >> 30) as i64, nanos: packed as u32 & ((1 << 30) - 1) }
+}
+
+#[cold]
+fn renew_coarse(step: u64) {
+    let Timestamp { secs, nanos } = now();
+    // The later one stays, if another CPU is doing the same.
+    COARSE_NOW.fetch_max((secs.max(0) as u64) << 30 | u64::from(nanos), Ordering::Relaxed);
+    COARSE_STEP.store(step, Ordering::Release);
 }
 
 /// Waits at least `us` microseconds.

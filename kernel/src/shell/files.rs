@@ -72,7 +72,7 @@ impl<'a> At<'a> {
         match self.walk(true) {
             Ok(place) => {
                 // As open(2) for writing does, rather than at the first write.
-                if place.mount.options.read_only {
+                if place.mount.read_only() {
                     return Err(Errno::ReadOnly).on(self.shown);
                 }
                 Ok((place.file, false))

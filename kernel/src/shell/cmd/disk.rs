@@ -1,6 +1,7 @@
 //! Commands about file systems: df, mount, umount, fsinfo, sync.
 
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use core::fmt::Write;
 
 use cli::date::DateTime;
@@ -27,11 +28,11 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "mount",
         operands: "[DEVICE DIRECTORY]",
-        about: "show what is mounted, or mount pmem0, pmem1, ...",
+        about: "show what is mounted, or mount pmem0, pmem1, ...; with -o remount,ro (or rw) change a mount",
         options: &[
             (
                 "-o OPTIONS",
-                "ro, rw, protocol=read-first|racy, sb=KIB (a copy of the superblock); several with commas",
+                "ro, rw, remount, protocol=read-first|entry-lock|racy, sb=KIB (a copy of the superblock); several with commas",
             ),
             ("-r", "as -o ro"),
         ],
@@ -47,6 +48,28 @@ pub(super) const COMMANDS: &[Command] = &[
         spec: "",
         count: 1..=ANY,
         run: |sh, opts| sh.for_each("umount", opts.operands(), umount),
+    },
+    Command {
+        name: "freeze",
+        operands: "DEVICE|DIRECTORY...",
+        about: "make changes wait, so that the image stays as it is, clean, until thaw",
+        options: &[],
+        spec: "",
+        count: 1..=ANY,
+        run: |sh, opts| {
+            sh.for_each("freeze", opts.operands(), |sh, name| mount_of(sh, name)?.fs.freeze().on(name))
+        },
+    },
+    Command {
+        name: "thaw",
+        operands: "DEVICE|DIRECTORY...",
+        about: "let changes go on after freeze",
+        options: &[],
+        spec: "",
+        count: 1..=ANY,
+        run: |sh, opts| {
+            sh.for_each("thaw", opts.operands(), |sh, name| mount_of(sh, name)?.fs.thaw().on(name))
+        },
     },
     Command {
         name: "fsinfo",
@@ -121,12 +144,23 @@ fn df(sh: &mut Shell, opts: &Opts<'_>) -> Done {
 }
 
 fn mount(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    let mut options = Options { read_only: opts.has('r'), ..Options::default() };
+    for (_, value) in opts.options().iter().filter(|(option, _)| *option == 'o') {
+        options.parse(value.unwrap_or_default()).map_err(complaint)?;
+    }
+    if options.remount {
+        let [name] = opts.operands() else {
+            return Err(complaint("-o remount takes one device or mount point"));
+        };
+        let mount = mounts::find(name, sh.here(), &text::encode(name)).on(name)?;
+        return mounts::remount(&mount, options.read_only).on(name);
+    }
     let [device, point] = opts.operands() else {
         if !opts.operands().is_empty() {
             return Err(complaint("missing operand"));
         }
         for mount in mounts::all().iter() {
-            let mode = if mount.options.read_only { "ro" } else { "rw" };
+            let mode = if mount.read_only() { "ro" } else { "rw" };
             let point = text::decode(&mount.point());
             let (device, protocol) = (&mount.device, mount.options.protocol);
             write!(sh.out, "{device} on {point} type ext2 ({mode},protocol={protocol}")?;
@@ -140,16 +174,20 @@ fn mount(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     if let Some(kind) = opts.value('t').filter(|kind| *kind != "ext2") {
         return Err(complaint(format_args!("unknown file system type '{kind}' (there is ext2)")));
     }
-    let mut options = Options { read_only: opts.has('r'), ..Options::default() };
-    for (_, value) in opts.options().iter().filter(|(option, _)| *option == 'o') {
-        options.parse(value.unwrap_or_default()).map_err(complaint)?;
-    }
     // The first mount makes `/`: there is nothing yet to look the mount point up in.
     if !mounts::all().is_empty() {
         let place = sh.find(point)?;
         place.file.expect_directory().on(point)?;
     }
     mounts::mount(device, sh.here(), &text::encode(point), options).on(device)
+}
+
+/// The mount that holds `name`, or that `name` is the device of.
+fn mount_of(sh: &Shell, name: &str) -> Result<Arc<Mount>, Failure> {
+    match sh.find(name) {
+        Ok(place) => Ok(place.mount),
+        Err(_) => mounts::find(name, sh.here(), &text::encode(name)).on(name),
+    }
 }
 
 fn umount(sh: &mut Shell, name: &str) -> Done {

@@ -103,7 +103,7 @@ fn mmap(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let offset = optional(opts, 1)?.unwrap_or(0);
     let rest = place.file.attr().size.saturating_sub(offset).max(1);
     let len = optional(opts, 2)?.unwrap_or(rest);
-    let (any, read_only) = (!opts.options().is_empty(), place.mount.options.read_only);
+    let (any, read_only) = (!opts.options().is_empty(), place.mount.read_only());
     let rights = aspace::Rights {
         read: opts.has('r') || !any,
         write: opts.has('w') || (!any && !read_only),

@@ -115,7 +115,7 @@ fn open(sh: &Shell, name: &str, opts: &Opts<'_>) -> Result<Session, Failure> {
         sh.open_or_create(name)?.0
     } else {
         let place = sh.find(name)?;
-        if !read_only && !place.is_directory() && place.mount.options.read_only {
+        if !read_only && !place.is_directory() && place.mount.read_only() {
             return Err(Errno::ReadOnly).on(name);
         }
         place.file
