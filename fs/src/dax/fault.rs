@@ -102,7 +102,7 @@ pub(super) struct Request<'a, P: Platform, const LAB: bool> {
     /// A multiple of the page size, as `page` is.
     va: u64,
     page: u64,
-    size: PageSize,
+    pub size: PageSize,
     write: bool,
     private: bool,
     /// The file's pages as they were before the lock: a mutant's.
@@ -409,7 +409,8 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         if fresh {
             self.report(Point::Allocated, place);
             // Law 6: the zero page goes from every address space before anyone can store to the block.
-            if !self.mutant(Mutant::KeepZeroPage) {
+            let told = self.size == PageSize::Large || self.leaf.cares_for_allocation(self.page);
+            if told && !self.mutant(Mutant::KeepZeroPage) {
                 let pages = self.page..self.page + self.size.pages();
                 self.mapping.unmap_zero(self.platform, ok, pages);
             }

@@ -138,6 +138,14 @@ impl Leaf {
         }
     }
 
+    /// The zero page may be mapped at `page`, or the 2 MiB are known to lie in pieces: allocating there changes what is
+    /// known here ([`PageIndex::take_zero`]).
+    #[inline]
+    pub fn cares_for_allocation(&self, page: u64) -> bool {
+        let (word, mask) = bit(page);
+        self.zero[word].load(SeqCst) & mask != 0 || self.large.load(SeqCst) & (ZERO | PIECES) != 0
+    }
+
     /// Byte offset of the 2 MiB, if they are known to lie in one aligned piece. Under `dax_sem`.
     #[inline]
     pub fn run(&self) -> Option<u64> {
@@ -266,19 +274,20 @@ impl Leaf {
         }
     }
 
-    /// Takes what is to be written and dirty of the pages in `masks`.
-    fn take_tagged(&self, masks: &[u64; WORDS]) -> Taken {
-        let mut pages = [0; WORDS];
-        for (word, taken) in pages.iter_mut().enumerate() {
-            let mask = masks[word] & self.to_write[word].load(SeqCst);
+    /// Takes what is to be written and dirty of `pages`.
+    fn take_tagged(&self, pages: &Range<u64>) -> Taken {
+        let mut taken = Taken::NOTHING;
+        for (word, mask) in words(pages) {
+            let mask = mask & self.to_write[word].load(SeqCst);
             if mask != 0 {
                 self.to_write[word].fetch_and(!mask, SeqCst);
-                *taken = self.dirty[word].fetch_and(!mask, SeqCst) & mask;
+                taken.pages[word] = self.dirty[word].fetch_and(!mask, SeqCst) & mask;
             }
         }
-        let large = self.large.load(SeqCst) & TO_WRITE != 0
-            && self.large.fetch_and(!(TO_WRITE | DIRTY), SeqCst) & (TO_WRITE | DIRTY) == TO_WRITE | DIRTY;
-        Taken { pages, large }
+        const BOTH: u32 = TO_WRITE | DIRTY;
+        taken.large =
+            self.large.load(SeqCst) & TO_WRITE != 0 && self.large.fetch_and(!BOTH, SeqCst) & BOTH == BOTH;
+        taken
     }
 }
 
@@ -291,6 +300,8 @@ pub struct Taken {
 }
 
 impl Taken {
+    const NOTHING: Self = Self { pages: [0; WORDS], large: false };
+
     /// Calls `f` with each run of pages, counted from the leaf's first.
     pub fn each_run(&self, mut f: impl FnMut(Range<u64>)) {
         let mut run = 0..0;
@@ -383,12 +394,14 @@ fn bit(page: u64) -> (usize, u64) {
     ((page % LEAF_PAGES / 64) as usize, 1 << (page % 64))
 }
 
-/// The bits of a leaf that begins at page `first` for those of `pages`.
-fn masks(first: u64, pages: &Range<u64>) -> [u64; WORDS] {
-    core::array::from_fn(|word| {
-        let start = first + word as u64 * 64;
-        let (from, to) = (pages.start.max(start), pages.end.min(start + 64));
-        if from >= to { 0 } else { u64::MAX >> (64 - (to - from)) << (from - start) }
+/// The words, and the bits in each, of `pages`, which are not empty and lie in one leaf.
+#[inline]
+fn words(pages: &Range<u64>) -> impl Iterator<Item = (usize, u64)> + use<> {
+    let (first, last) = (pages.start % LEAF_PAGES, (pages.end - 1) % LEAF_PAGES);
+    (first / 64..=last / 64).map(move |word| {
+        let from = if word == first / 64 { u64::MAX << (first % 64) } else { u64::MAX };
+        let to = if word == last / 64 { u64::MAX >> (63 - last % 64) } else { u64::MAX };
+        (word as usize, from & to)
     })
 }
 
@@ -427,7 +440,7 @@ impl PageIndex {
     /// Forgets that the zero page may be mapped in `pages`, calling `f` with each range where it was. The zero page of 2 MiB
     /// goes for its whole range.
     pub fn take_zero(&self, pages: Range<u64>, mut f: impl FnMut(Range<u64>)) {
-        self.for_each_leaf(pages, |first, masks, leaf| {
+        self.for_each_leaf(pages, |first, part, leaf| {
             // Blocks came: what was in pieces may be whole now.
             let large = leaf.large.load(SeqCst) & (ZERO | PIECES);
             if large & PIECES != 0 {
@@ -436,19 +449,22 @@ impl PageIndex {
             if large != 0 && leaf.large.fetch_and(!(ZERO | PIECES), SeqCst) & ZERO != 0 {
                 f(first..first + LEAF_PAGES);
             }
-            let pages = core::array::from_fn(|word| {
-                let mask = masks[word] & leaf.zero[word].load(SeqCst);
-                if mask == 0 { 0 } else { leaf.zero[word].fetch_and(!mask, SeqCst) & mask }
-            });
-            Taken { pages, large: false }.each_run(|run| f(first + run.start..first + run.end));
+            let mut taken = Taken::NOTHING;
+            for (word, mask) in words(part) {
+                let mask = mask & leaf.zero[word].load(SeqCst);
+                if mask != 0 {
+                    taken.pages[word] = leaf.zero[word].fetch_and(!mask, SeqCst) & mask;
+                }
+            }
+            taken.each_run(|run| f(first + run.start..first + run.end));
         });
     }
 
     /// What is dirty of `pages` now is to be written: a write-back that goes from here comes to an end, however fast
     /// others dirty pages.
     pub fn tag(&self, pages: Range<u64>) {
-        self.for_each_leaf(pages, |_, masks, leaf| {
-            for (word, mask) in masks.iter().enumerate() {
+        self.for_each_leaf(pages, |_, part, leaf| {
+            for (word, mask) in words(part) {
                 let dirty = leaf.dirty[word].load(SeqCst) & mask;
                 if dirty != 0 {
                     leaf.to_write[word].fetch_or(dirty, SeqCst);
@@ -463,10 +479,10 @@ impl PageIndex {
     /// The first leaf from page `from` on that has pages of `from..end` to be written: the pages of the range in it.
     pub fn next_tagged(&self, from: u64, end: u64) -> Option<Range<u64>> {
         let mut found = None;
-        self.for_each_leaf(from..end, |first, masks, leaf| {
-            let tagged = |word: usize| leaf.to_write[word].load(SeqCst) & masks[word] != 0;
-            if found.is_none() && (leaf.large.load(SeqCst) & TO_WRITE != 0 || (0..WORDS).any(tagged)) {
-                found = Some(first.max(from)..(first + LEAF_PAGES).min(end));
+        self.for_each_leaf(from..end, |_, part, leaf| {
+            let tagged = |(word, mask): (usize, u64)| leaf.to_write[word].load(SeqCst) & mask != 0;
+            if found.is_none() && (leaf.large.load(SeqCst) & TO_WRITE != 0 || words(part).any(tagged)) {
+                found = Some(part.clone());
             }
         });
         found
@@ -476,23 +492,22 @@ impl PageIndex {
     /// exclusively, writes them back.
     pub fn take_tagged(&self, pages: &Range<u64>) -> Option<(&Leaf, Taken)> {
         let leaf = self.existing(pages.start)?;
-        let taken = leaf.take_tagged(&masks(pages.start & !(LEAF_PAGES - 1), pages));
+        let taken = leaf.take_tagged(pages);
         (taken.large || !taken.span().is_empty()).then_some((leaf, taken))
     }
 
     /// Forgets everything about `pages`, whose entries were taken out: their blocks are about to be freed or to move. Of
     /// 2 MiB that are not in the range as a whole it stays known that they may be dirty.
     pub fn clear(&self, pages: Range<u64>) {
-        let range = pages.clone();
-        self.for_each_leaf(pages, |first, masks, leaf| {
-            for (word, mask) in masks.iter().enumerate().filter(|(_, mask)| **mask != 0) {
+        self.for_each_leaf(pages, |_, part, leaf| {
+            for (word, mask) in words(part) {
                 for bits in [&leaf.dirty, &leaf.to_write, &leaf.zero] {
                     if bits[word].load(SeqCst) & mask != 0 {
                         bits[word].fetch_and(!mask, SeqCst);
                     }
                 }
             }
-            let whole = range.start <= first && first + LEAF_PAGES <= range.end;
+            let whole = part.end - part.start == LEAF_PAGES;
             let gone = PIECES | if whole { ZERO | DIRTY | TO_WRITE } else { ZERO };
             leaf.large.fetch_and(!gone, SeqCst);
             leaf.run.store(NO_RUN, SeqCst);
@@ -534,8 +549,8 @@ impl PageIndex {
         core::ptr::from_ref(self).addr()
     }
 
-    /// Calls `f(first page, masks of the pages in the range, leaf)` for each leaf that has pages of `pages`.
-    fn for_each_leaf<'a>(&'a self, pages: Range<u64>, mut f: impl FnMut(u64, &[u64; WORDS], &'a Leaf)) {
+    /// Calls `f(first page of the leaf, pages of the range in it, leaf)` for each leaf that has pages of `pages`.
+    fn for_each_leaf<'a>(&'a self, pages: Range<u64>, mut f: impl FnMut(u64, &Range<u64>, &'a Leaf)) {
         let pages = pages.start..pages.end.min(MAX_PAGES);
         let mut page = pages.start;
         while page < pages.end {
@@ -552,7 +567,7 @@ impl PageIndex {
             };
             if let Some(leaf) = existing(&bottom.0[c]) {
                 let first = page & !(LEAF_PAGES - 1);
-                f(first, &masks(first, &pages), leaf);
+                f(first, &(page..pages.end.min(first + LEAF_PAGES)), leaf);
             }
             page = skip(9);
         }

@@ -101,6 +101,21 @@ macro_rules! each_line {
     }};
 }
 
+/// As [`write_back`], for the one line that holds the byte at `at`: what metadata mostly needs.
+///
+/// # Safety
+/// The line is mapped.
+#[inline]
+pub(crate) unsafe fn write_back_line(at: u64) -> u64 {
+    if method() != Method::Clwb {
+        // SAFETY: by the caller.
+        return unsafe { write_back(at, 1) };
+    }
+    // SAFETY: the line is mapped; writing it back changes no memory.
+    unsafe { asm!("clwb [{0}]", in(reg) at, options(nostack, preserves_flags)) };
+    1
+}
+
 /// Starts the write-back of every line that holds a byte of the range. Returns how many instructions that
 /// took.
 ///

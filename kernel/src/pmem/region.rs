@@ -4,7 +4,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
-use fs::pmem::Pmem;
+use fs::pmem::{LINE, Pmem};
 use fs::stats::Stats;
 
 use super::flush;
@@ -203,7 +203,12 @@ impl Pmem for Region {
     fn flush(&self, offset: u64, len: u64) {
         let at = self.address(offset, len);
         // SAFETY: `address` checked the range; its lines are mapped, since it begins and ends in whole pages.
-        let lines = unsafe { flush::write_back(at, len) };
+        let lines = unsafe {
+            match at % LINE + len {
+                1..=LINE => flush::write_back_line(at),
+                _ => flush::write_back(at, len),
+            }
+        };
         stats().pmem_lines_flushed.add(lines);
     }
 

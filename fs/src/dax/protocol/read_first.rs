@@ -6,7 +6,7 @@
 use super::super::fault::{Attempt, Found, Request, Served};
 use crate::error::Result;
 use crate::lab::{Mutant, Point};
-use crate::platform::Platform;
+use crate::platform::{PageSize, Platform};
 
 #[inline(always)]
 pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Result<Served> {
@@ -22,9 +22,10 @@ pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>)
     // 3. Exclusive: from here on no other fault is between its look-up and its installing. Look again, allocate.
     let exclusive = request.exclusive();
     drop(kept);
-    let found = match request.mutant(Mutant::NoSecondLookUp) {
-        false => request.look_up(exclusive.held())?,
-        true => Found::Hole,
+    let found = match request.size {
+        // Allocating a block begins with a look-up: the second is that one.
+        PageSize::Small => Found::Hole,
+        PageSize::Large => request.look_up(exclusive.held())?,
     };
     match request.attempt_with(found, exclusive.held(), Some(exclusive.alloc_ok()))? {
         Attempt::Served(served) => {
