@@ -58,6 +58,10 @@ pub enum Errno {
     Loop,
     /// `EPERM`: the kind of file, or its flags, do not allow it to anyone.
     NotPermitted,
+    /// `EACCES`: the file was not opened for this.
+    NoAccess,
+    /// `EFAULT`: nothing is mapped at an address.
+    BadAddress,
     /// `ENODATA`: no such extended attribute.
     NoData,
     /// `ERANGE`
@@ -169,6 +173,8 @@ impl fmt::Display for Errno {
             Self::CrossDevice => "invalid cross-device link",
             Self::Loop => "too many levels of symbolic links",
             Self::NotPermitted => "operation not permitted",
+            Self::NoAccess => "permission denied",
+            Self::BadAddress => "bad address",
             Self::NoData => "no such attribute",
             Self::Range => "numerical result out of range",
             Self::NoSuchAddress => "no such device or address",

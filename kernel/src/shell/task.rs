@@ -79,5 +79,5 @@ pub(super) fn timed_nothing() -> u64 {
 
 /// Writes the page-table entries that lead to `address`, a line each, and where it leads.
 pub(super) fn print_walk(address: u64, out: &mut dyn fmt::Write) -> fmt::Result {
-    writeln!(out, "{}", aspace::current().tables().tables().walk(address))
+    writeln!(out, "{}", aspace::current().walk(address))
 }

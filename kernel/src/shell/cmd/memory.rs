@@ -134,7 +134,7 @@ fn munmap(_: &mut Shell, opts: &Opts<'_>) -> Done {
 fn maps(sh: &mut Shell, _: &Opts<'_>) -> Done {
     for area in aspace::current().areas() {
         let (end, name) = (area.start + area.len, sh.shown(&area.name).into_owned());
-        writeln!(sh.out, "{:#x}-{end:#x} {} {:#x} {name}", area.start, area.rights, area.offset)?;
+        writeln!(sh.out, "{:#x}-{end:#x} {} {:#x} {name}", area.start, area.kind, area.offset)?;
     }
     Ok(())
 }
