@@ -1,11 +1,19 @@
 //! The shell's task: loads and stores at its addresses, through its page tables, faulting as any program's
-//! do.
+//! do; and its mappings.
 
-use core::fmt;
+use core::fmt::{self, Write};
 
+use cli::opts::Opts;
+use fs::Errno;
+use fs::dax::Protocol;
+
+use super::Shell;
+use super::command::Done;
 use crate::arch::user_access::{self, FaultAt};
-use crate::mm::aspace;
+use crate::machine::File;
+use crate::mm::aspace::{self, Kind, Rights};
 use crate::mm::fault::Refusal;
+use crate::mounts;
 
 /// A refused access: `write fault at 0x10000000: beyond the end of the file`.
 pub(super) struct Refused(FaultAt);
@@ -80,4 +88,32 @@ pub(super) fn timed_nothing() -> u64 {
 /// Writes the page-table entries that lead to `address`, a line each, and where it leads.
 pub(super) fn print_walk(address: u64, out: &mut dyn fmt::Write) -> fmt::Result {
     writeln!(out, "{}", aspace::current().walk(address))
+}
+
+/// How a mapping is to be: the options -S synchronous, -p private, -n without 2 MiB pages. `no_write`: why the file, as it
+/// was opened, is not to be stored to.
+pub(super) fn kind(file: &File, opts: &Opts<'_>, rights: Rights, no_write: Option<Errno>) -> Kind {
+    let mount = mounts::of(file);
+    let read_only = mount.as_ref().is_some_and(|mount| mount.read_only()).then_some(Errno::ReadOnly);
+    Kind {
+        rights,
+        private: opts.has('p'),
+        sync: opts.has('S'),
+        large: !opts.has('n'),
+        no_write: no_write.or(read_only),
+        protocol: mount.map_or_else(Protocol::default, |mount| mount.options.protocol),
+    }
+}
+
+/// Lists the task's areas, a line each: addresses, rights as in Linux's /proc/PID/maps, byte offset, then how many entries of 4
+/// KiB and 2 MiB are in the page tables, how many private copies, and the name.
+pub(super) fn print_maps(sh: &mut Shell) -> Done {
+    let space = aspace::current();
+    for area in space.areas() {
+        let (end, name) = (area.start + area.len, sh.shown(&area.name).into_owned());
+        let count = space.count(area.start, area.len);
+        write!(sh.out, "{:#x}-{end:#x} {} {:#x}", area.start, area.kind, area.offset)?;
+        writeln!(sh.out, " 4k={} 2m={} copies={} {name}", count.small, count.large, count.copies)?;
+    }
+    Ok(())
 }

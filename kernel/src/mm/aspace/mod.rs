@@ -31,7 +31,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use fs::dax::{self, Fault};
+use fs::dax;
 use fs::{Errno, PAGE_SIZE, Result};
 use paging::Walk;
 use paging::task::{Copies, Count, Partial};

@@ -204,7 +204,7 @@ impl OpenFile {
             return f(start + offset);
         }
         let file = self.file()?;
-        let rights = Rights { read: true, write: true, exec: false };
+        let rights = Rights::READ_WRITE;
         let from = self.whole.map_or(offset & !(PAGE_SIZE - 1), |_| 0);
         let bytes = self.whole.unwrap_or(offset + len - from);
         let space = aspace::current();

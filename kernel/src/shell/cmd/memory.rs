@@ -4,6 +4,7 @@
 //! own loads and stores: they fault, and what a fault refuses is an error that names address, access and
 //! reason.
 
+use alloc::sync::Arc;
 use core::fmt::Write;
 
 use cli::dump::Dump;
@@ -13,16 +14,25 @@ use fs::PAGE_SIZE;
 
 use super::super::command::{ANY, Command, Done, Failure, On};
 use super::super::{Shell, task};
-use crate::mm::{aspace, frames, heap};
-use crate::mounts;
+use crate::mm::aspace::{self, At, Request, Rights};
+use crate::mm::{frames, heap};
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "mmap",
         operands: "FILE [OFF [LEN]]",
-        about: "map a file, shared, until munmap; prints the address",
-        options: &[("-r", "for loads"), ("-w", "for stores"), ("-x", "for execution")],
-        spec: "rwx",
+        about: "map a file, until munmap; prints the address",
+        options: &[
+            ("-r", "for loads"),
+            ("-w", "for stores"),
+            ("-x", "for execution"),
+            ("-p", "private: stores are not seen by others"),
+            ("-S", "synchronous"),
+            ("-P", "fill the page tables in at once"),
+            ("-n", "no 2 MiB pages"),
+            ("-a ADDR", "there; what is mapped there goes"),
+        ],
+        spec: "rwxpSPna:",
         count: 1..=3,
         run: mmap,
     },
@@ -38,11 +48,11 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "maps",
         operands: "",
-        about: "list what is mapped",
+        about: "list what is mapped: rights, offset, entries of 4 KiB and 2 MiB, private copies",
         options: &[],
         spec: "",
         count: 0..=0,
-        run: maps,
+        run: |sh, _| task::print_maps(sh),
     },
     Command {
         name: "peek",
@@ -103,18 +113,21 @@ fn mmap(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let offset = optional(opts, 1)?.unwrap_or(0);
     let rest = place.file.attr().size.saturating_sub(offset).max(1);
     let len = optional(opts, 2)?.unwrap_or(rest);
-    let (any, read_only) = (!opts.options().is_empty(), place.mount.read_only());
-    let rights = aspace::Rights {
-        read: opts.has('r') || !any,
-        write: opts.has('w') || (!any && !read_only),
-        exec: opts.has('x'),
+    let any = "rwx".chars().any(|right| opts.has(right));
+    let stores = opts.has('p') || !place.mount.read_only();
+    let rights =
+        Rights { read: opts.has('r') || !any, write: opts.has('w') || (!any && stores), exec: opts.has('x') };
+    let at = opts.value('a').map(|at| size::parse(at, PAGE_SIZE, 512).on(at)).transpose()?;
+    let request = Request {
+        file: &place.file,
+        name: &Arc::from(sh.logical(path).as_str()),
+        offset,
+        len,
+        at: at.map_or(At::Any, At::Exactly),
+        kind: task::kind(&place.file, opts, rights, None),
+        populate: opts.has('P'),
     };
-    if rights.write && read_only {
-        return Err(fs::Errno::ReadOnly).on(path);
-    }
-    let protocol = mounts::protocol(&place.file);
-    let name = sh.logical(path);
-    let start = aspace::current().mmap(&place.file, protocol, &name, offset, len, rights).on(path)?;
+    let start = aspace::current().map(&request).on(path)?;
     Ok(writeln!(sh.out, "{start:#x}")?)
 }
 
@@ -129,14 +142,6 @@ fn munmap(_: &mut Shell, opts: &Opts<'_>) -> Done {
         }
     };
     aspace::current().munmap(start, len).on(operand)
-}
-
-fn maps(sh: &mut Shell, _: &Opts<'_>) -> Done {
-    for area in aspace::current().areas() {
-        let (end, name) = (area.start + area.len, sh.shown(&area.name).into_owned());
-        writeln!(sh.out, "{:#x}-{end:#x} {} {:#x} {name}", area.start, area.kind, area.offset)?;
-    }
-    Ok(())
 }
 
 fn peek(sh: &mut Shell, opts: &Opts<'_>) -> Done {

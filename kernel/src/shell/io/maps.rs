@@ -1,25 +1,27 @@
 //! The mappings of a session: mmap, munmap.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
 use cli::opts::Opts;
+use fs::Errno;
 
-use super::super::Shell;
 use super::super::command::{Done, Failure, complaint};
+use super::super::{Shell, task};
 use super::Session;
 use super::table::IoCommand;
-use crate::mm::aspace::{self, Rights};
-use crate::mounts;
+use crate::mm::aspace::{self, At, Request, Rights};
 
 pub(super) const COMMANDS: &[IoCommand] = &[
     IoCommand {
         name: "mmap",
         alias: "mm",
-        operands: "[N] | [-rwxS] [-s size] [off len]",
-        about: "mmap a range in the current file, show mappings",
-        spec: "rwxSs:",
+        operands: "[N] | [-rwxSpPn] [-s size] [-a|-A address] [off len]",
+        about: "mmap a range in the current file, show mappings; -S: synchronous, -p: private, -P: filled in at once, \
+                -n: no 2 MiB pages, -a: there, -A: there if there is room",
+        spec: "rwxSpPns:a:A:",
         count: 0..=2,
         run: mmap,
     },
@@ -58,6 +60,11 @@ impl Maps {
     /// There is none.
     pub(super) fn current(&self) -> Result<&Map, Failure> {
         self.maps.get(self.current).ok_or_else(|| complaint("no mapped regions, try 'help mmap'"))
+    }
+
+    /// As [`current`](Self::current), to change.
+    pub(super) fn current_mut(&mut self) -> Result<&mut Map, Failure> {
+        self.maps.get_mut(self.current).ok_or_else(|| complaint("no mapped regions, try 'help mmap'"))
     }
 
     /// The session is over.
@@ -101,15 +108,24 @@ fn mmap(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let rights =
         Rights { read: all || opts.has('r'), write: all || opts.has('w'), exec: all || opts.has('x') };
     let count = session.maps.maps.len();
-    if rights.write {
-        session.expect_writable()?;
-    }
     let (offset, len) = session.range(opts)?;
     // xfs_io reserves and frees that much first, to move the mapping; where it goes is the kernel's choice here.
     session.option(opts, 's')?;
-    let protocol = mounts::protocol(&session.file);
-    let space = aspace::current();
-    let start = space.mmap(&session.file, protocol, &session.name, offset, len, rights).map_err(complaint)?;
+    let no_write = session.read_only.then_some(Errno::NoAccess);
+    let request = Request {
+        file: &session.file,
+        name: &Arc::from(session.name.as_str()),
+        offset,
+        len,
+        at: match (session.option(opts, 'a')?, session.option(opts, 'A')?) {
+            (Some(at), _) => At::Exactly(at),
+            (None, Some(at)) => At::Near(at),
+            (None, None) => At::Any,
+        },
+        kind: task::kind(&session.file, opts, rights, no_write),
+        populate: opts.has('P'),
+    };
+    let start = aspace::current().map(&request).map_err(complaint)?;
     session.maps.maps.push(Map { start, offset, len, rights });
     session.maps.current = count;
     Ok(())

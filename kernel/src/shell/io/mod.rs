@@ -12,6 +12,7 @@
 //! | `transfer.rs` | pread, pwrite |
 //! | `maps.rs` | the session's mappings: mmap, munmap |
 //! | `mapping.rs` | what is done to them: mread, mwrite, msync, ptwalk |
+//! | `protect.rs` | mprotect, mremap, madvise, fork, maps |
 //! | `file.rs` | fsync, fdatasync, truncate, stat, statfs, chmod, utimes |
 //! | `falloc.rs` | falloc, fpunch, fzero, fcollapse, finsert |
 //! | `spin.rs` | mspin |
@@ -24,6 +25,7 @@ mod falloc;
 mod file;
 mod mapping;
 mod maps;
+mod protect;
 mod seek;
 mod spin;
 mod table;

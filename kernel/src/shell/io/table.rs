@@ -7,7 +7,7 @@ use cli::opts::Opts;
 
 use super::super::Shell;
 use super::super::command::{Done, On};
-use super::{Session, extents, falloc, file, mapping, maps, seek, spin, transfer};
+use super::{Session, extents, falloc, file, mapping, maps, protect, seek, spin, transfer};
 
 /// One of io's commands.
 pub(super) struct IoCommand {
@@ -25,6 +25,7 @@ const GROUPS: &[&[IoCommand]] = &[
     transfer::COMMANDS,
     maps::COMMANDS,
     mapping::COMMANDS,
+    protect::COMMANDS,
     file::COMMANDS,
     falloc::COMMANDS,
     extents::COMMANDS,

@@ -89,7 +89,7 @@ pub(super) struct Area {
 impl Area {
     /// Maps all of `file`, without 2 MiB pages.
     pub(super) fn small(setting: &Setting, file: &File) -> Result<Self, Failure> {
-        let rights = Rights { read: true, write: true, exec: false };
+        let rights = Rights::READ_WRITE;
         let len = file.attr().size;
         let start = aspace::current().mmap(file, setting.protocol, "bench", 0, len, rights).on("mmap")?;
         Ok(Self { start, len })
