@@ -265,12 +265,12 @@ fn a_region_that_cannot_be_used_is_named_and_the_kernel_boots() {
 #[test]
 fn memory_that_runs_out_under_mappings_is_an_error_and_comes_back() {
     let image = Image::ext2(64 * MIB);
-    // A read in every 2 MiB of a sparse file takes a page-table page each, until there is none.
-    let mut script = String::from("truncate -s 100g /big; mmap -r /big\n");
+    // Without 2 MiB pages, a read in every 2 MiB of a sparse file takes a page-table page each, until there is none.
+    let mut script = String::from("truncate -s 100g /big; mmap -n -r /big\n");
     for step in 0..12_000_u64 {
         script += &format!("peek {:#x} 1\n", (1_u64 << 40) + step * (2 << 20));
     }
-    script += "munmap 0x10000000000\nmmap -r /big\npeek 0x10000000000 1; echo alive";
+    script += "munmap 0x10000000000\nmmap -n -r /big\npeek 0x10000000000 1; echo alive";
     let file = image.folder().join("script");
     fs::write(&file, script).expect("the script");
     let outcome = Run::from_file(&file).pmem(&image).args(["-k", "--mem", "40M"]).outcome();
