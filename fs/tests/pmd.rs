@@ -89,7 +89,7 @@ fn blocks_in_one_run_are_mapped_at_once_also_across_indirect_blocks() {
 
 #[test]
 fn each_2_mib_of_a_sparse_file_are_one_entry() {
-    let image = Image::new(70_000);
+    let image = Image::new(80_000);
     session(&image, |fs| {
         let file = create(fs, "f");
         file.truncate(256 << 20).expect("truncate");
