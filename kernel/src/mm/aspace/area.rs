@@ -56,6 +56,13 @@ pub(crate) struct Kind {
     pub(crate) protocol: Protocol,
 }
 
+impl Kind {
+    /// What is usual: stores reach the file, 2 MiB pages are welcome.
+    pub(crate) const fn shared(rights: Rights, protocol: Protocol) -> Self {
+        Self { rights, private: false, sync: false, large: true, no_write: None, protocol }
+    }
+}
+
 /// `rw-s`, as Linux's /proc/PID/maps shows it, then words.
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -55,7 +55,7 @@ impl AddressSpace {
         len: u64,
         rights: Rights,
     ) -> Result<u64> {
-        let kind = Kind { rights, private: false, sync: false, large: true, no_write: None, protocol };
+        let kind = Kind::shared(rights, protocol);
         let name = &Arc::from(name);
         self.map(&Request { file, name, offset, len, at: At::Any, kind, populate: false })
     }

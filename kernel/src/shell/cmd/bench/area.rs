@@ -1,8 +1,10 @@
 //! A file to measure on, and a mapping of it.
 
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use fs::dax::Protocol;
 use fs::platform::Platform;
 use fs::pmem::Pmem;
 use fs::vfs::{FileKind, FileSystem};
@@ -11,7 +13,7 @@ use fs::{PAGE_SIZE, dax};
 use super::super::super::command::{Done, Failure, On, complaint};
 use super::{Clock, Samples, Setting, make};
 use crate::machine::File;
-use crate::mm::aspace::{self, Rights};
+use crate::mm::aspace::{self, AddressSpace, At, Kind, Request, Rights};
 use crate::mounts;
 
 /// Bytes of a large page.
@@ -80,6 +82,13 @@ pub(super) fn clean(file: &File) -> Done {
     dax::fsync(&**file).map(|_| ()).on("fsync")
 }
 
+/// Maps all of a file, without 2 MiB pages: every page faults for itself.
+pub(super) fn map_small(space: &AddressSpace, file: &File, protocol: Protocol) -> Result<u64, Failure> {
+    let kind = Kind { large: false, ..Kind::shared(Rights::READ_WRITE, protocol) };
+    let (len, name) = (file.attr().size, &Arc::from("bench"));
+    space.map(&Request { file, name, offset: 0, len, at: At::Any, kind, populate: false }).on("mmap")
+}
+
 /// A mapping of a file from its first byte on.
 pub(super) struct Area {
     pub(super) start: u64,
@@ -89,9 +98,8 @@ pub(super) struct Area {
 impl Area {
     /// Maps all of `file`, without 2 MiB pages.
     pub(super) fn small(setting: &Setting, file: &File) -> Result<Self, Failure> {
-        let rights = Rights::READ_WRITE;
+        let start = map_small(&aspace::current(), file, setting.protocol)?;
         let len = file.attr().size;
-        let start = aspace::current().mmap(file, setting.protocol, "bench", 0, len, rights).on("mmap")?;
         Ok(Self { start, len })
     }
 

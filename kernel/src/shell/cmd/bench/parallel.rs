@@ -16,11 +16,11 @@ use fs::dax::Protocol;
 
 use super::super::super::Shell;
 use super::super::super::command::{Done, Failure, On, complaint};
-use super::area::{clean, empty, sparse, written};
+use super::area::{clean, empty, map_small, sparse, written};
 use super::{Setting, with_directory};
 use crate::arch::{percpu, time, user_access};
 use crate::machine::File;
-use crate::mm::aspace::{AddressSpace, Rights};
+use crate::mm::aspace::AddressSpace;
 use crate::task::{self, Builder, ExitStatus, Space};
 
 /// Rounds whose medians count, unless somebody says another number.
@@ -105,9 +105,8 @@ fn measure(
 /// last one's end.
 fn store_to_all(file: &File, protocol: Protocol, cpus: usize) -> Result<u64, Failure> {
     let space = Arc::new(AddressSpace::new().on("address space")?);
-    let rights = Rights { read: true, write: true, exec: false };
+    let start = map_small(&space, file, protocol)?;
     let len = file.attr().size;
-    let start = space.mmap(file, protocol, "bench", 0, len, rights).on("mmap")?;
     // Everybody stands ready before anybody starts.
     let ready = Arc::new(AtomicUsize::new(0));
     let (share, mut tasks) = (len / cpus as u64, Vec::new());
