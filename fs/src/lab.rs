@@ -159,6 +159,8 @@ named! {
         PublishBeforeZero => "publish-before-zero",
         /// A write fault does not wait for a frozen file system.
         IgnoreFreeze => "ignore-freeze",
+        /// read(2) copies to its caller under the inode lock (R12).
+        CopyUnderLock => "copy-under-lock",
     }
 }
 

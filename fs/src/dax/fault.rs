@@ -268,6 +268,29 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         exclusive
     }
 
+    /// `dax_sem`, exclusively, while `kept` is held shared: as long as that mistake is made, it does not come.
+    #[cold]
+    pub(super) fn exclusive_holding(&self, kept: Shared<'a, P>) -> Exclusive<'a, P> {
+        self.report(Point::ExclusiveWait, 0);
+        let key = core::ptr::from_ref(self.mapping) as usize;
+        while self.mutant(Mutant::RetryHolding) {
+            self.platform.wait(key, &mut || self.mutant(Mutant::RetryHolding));
+        }
+        drop(kept);
+        self.exclusive()
+    }
+
+    /// What was done before 2015 by whoever had seen a hole, also when somebody else had filled it meanwhile: it is zeroed
+    /// (R1). For the racy protocol alone.
+    pub(super) fn zero_once_more(&self, lock: Held<'_>, found: Found, served: Served) -> Result<()> {
+        let late = matches!((found, served), (Found::Hole, Served::Mapped(_))) && !served.allocated();
+        if late && self.write && !self.private && self.size == PageSize::Small {
+            let place = self.file.block(lock, self.page)?;
+            place.into_iter().for_each(|place| self.platform.pmem().zero_nt(place, PAGE_SIZE));
+        }
+        Ok(())
+    }
+
     /// The entry's lock.
     #[inline]
     pub(super) fn entry(&self) -> crate::vfs::index::EntryLock<'a, P> {

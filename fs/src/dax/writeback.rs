@@ -35,6 +35,7 @@ pub fn msync<P: Platform>(file: &dyn Inode<P>, pages: Range<u64>) -> Result<u64>
         fenced = true;
         if platform.lab().has(Mutant::WriteBackStuck) {
             from = part.start;
+            mapping.index.existing(from).into_iter().for_each(|leaf| leaf.mark_dirty(from));
             mapping.index.tag(part);
         }
     }

@@ -17,7 +17,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
-use fs::lab::Point;
+use fs::lab::{Mutant, Point};
 use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
 use x86_64::registers::control::{Cr4, Cr4Flags};
@@ -82,6 +82,9 @@ impl Mailbox {
 /// returns: `holders`, or all CPUs. One page is enough for a large one.
 pub(crate) fn shootdown(holders: Option<&Holders>, start: u64, pages: u64) {
     stats().tlb_invalidations.inc();
+    if lab::LAB.has(Mutant::NoShootdown) {
+        return;
+    }
     let _here = InterruptsOff::new();
     let own = percpu::this();
     // The entries were changed before; the set is read after.

@@ -6,10 +6,17 @@
 //! | this one | the machine's one [`Lab`]; [`reached`] tells whoever listens |
 //! | [`trace`] | steps written down, in a ring for each CPU |
 //! | [`chrome`] | what was written down, in the format that Perfetto opens |
+//! | [`script`] | tasks held at points, so that they come there in one order |
+//! | [`race`] | tasks that meet on one file, round by round or by a script, and what comes of it |
+//! | [`scenarios`] | which tasks, and what must not happen: R1 to R25 of docs/races.md |
 //!
 //! Nobody listens unless somebody asks for it; then a step costs a load and a branch.
 
 pub(crate) mod chrome;
+pub(crate) mod race;
+pub(crate) mod scenarios;
+pub(crate) mod script;
+pub(crate) mod stage;
 pub(crate) mod trace;
 
 use core::sync::atomic::{AtomicU8, Ordering::SeqCst};
@@ -28,6 +35,8 @@ static LISTENERS: AtomicU8 = AtomicU8::new(0);
 pub(crate) enum Listener {
     /// [`trace`].
     Trace = 1,
+    /// [`script`].
+    Script = 2,
 }
 
 /// From now on it listens, or not.
@@ -49,6 +58,9 @@ pub(crate) fn listens(who: Listener) -> bool {
 pub(crate) fn reached(step: Step) {
     if listens(Listener::Trace) {
         trace::record(step);
+    }
+    if listens(Listener::Script) {
+        script::reached(step);
     }
 }
 

@@ -10,8 +10,12 @@ use crate::vfs::AllocOk;
 pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Result<Served> {
     let shared = request.shared();
     let ok = AllocOk::racy(shared.held());
-    match request.attempt(shared.held(), Some(ok))? {
-        Attempt::Served(served) => Ok(served),
+    let found = request.look_up(shared.held())?;
+    match request.attempt_with(found, shared.held(), Some(ok))? {
+        Attempt::Served(served) => {
+            request.zero_once_more(shared.held(), found, served)?;
+            Ok(served)
+        }
         Attempt::Retry => unreachable!("with leave to allocate, a hole is filled or an error"),
     }
 }

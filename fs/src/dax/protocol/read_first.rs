@@ -20,8 +20,10 @@ pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>)
     request.report(Point::Retry, 0);
     request.platform.stats().fault_retry.inc();
     // 3. Exclusive: from here on no other fault is between its look-up and its installing. Look again, allocate.
-    let exclusive = request.exclusive();
-    drop(kept);
+    let exclusive = match kept {
+        None => request.exclusive(),
+        Some(shared) => request.exclusive_holding(shared),
+    };
     let found = match request.size {
         // Allocating a block begins with a look-up: the second is that one.
         PageSize::Small => Found::Hole,

@@ -16,7 +16,7 @@
 //! | `disk.rs` | df, mount, umount, fsinfo, sync |
 //! | `memory.rs` | mmap, munmap, maps, peek, poke, ptwalk, free |
 //! | `bench/` | bench |
-//! | `trace.rs` | trace |
+//! | `trace.rs`, `race.rs` | trace, race |
 //! | `fsx.rs` | fsx |
 //! | `tasks.rs` | ps, run, wait, sleep, cpus |
 //! | `machine.rs` | nfit, cpuid, dmesg, stats, date, uptime, crash |
@@ -34,6 +34,7 @@ mod machine;
 mod memory;
 mod names;
 mod owner;
+mod race;
 mod shell;
 mod show;
 mod stat;
@@ -69,5 +70,6 @@ pub(super) const GROUPS: &[(&str, &[Command])] = &[
     ("Machine", machine::COMMANDS),
     ("", bench::COMMANDS),
     ("", trace::COMMANDS),
+    ("", race::COMMANDS),
     ("Shell", shell::COMMANDS),
 ];

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use fs::dax::Protocol;
 use fs::platform::Platform;
 use fs::pmem::Pmem;
-use fs::vfs::{FileKind, FileSystem};
+use fs::vfs::{Fallocate, FileKind, FileSystem};
 use fs::{PAGE_SIZE, dax};
 
 use super::super::super::command::{Done, Failure, On, complaint};
@@ -82,30 +82,56 @@ pub(super) fn clean(file: &File) -> Done {
     dax::fsync(&**file).map(|_| ()).on("fsync")
 }
 
-/// Maps all of a file, without 2 MiB pages: every page faults for itself.
-pub(super) fn map_small(space: &AddressSpace, file: &File, protocol: Protocol) -> Result<u64, Failure> {
-    let kind = Kind { large: false, ..Kind::shared(Rights::READ_WRITE, protocol) };
-    let (len, name) = (file.attr().size, &Arc::from("bench"));
-    space.map(&Request { file, name, offset: 0, len, at: At::Any, kind, populate: false }).on("mmap")
-}
-
 /// A mapping of a file from its first byte on.
 pub(super) struct Area {
     pub(super) start: u64,
     pub(super) len: u64,
+    step: u64,
+}
+
+/// How it is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// By pages of 4 KiB.
+    Small,
+    /// The same, with `MAP_SYNC`.
+    Sync,
+    /// The same, private.
+    Private,
+    /// By pages of 2 MiB.
+    Large,
+}
+
+impl How {
+    /// The area that it means.
+    pub(super) fn kind(self, protocol: Protocol) -> Kind {
+        let (private, sync, large) = (self == Self::Private, self == Self::Sync, self == Self::Large);
+        Kind { private, sync, large, ..Kind::shared(Rights::READ_WRITE, protocol) }
+    }
+}
+
+/// Maps all of a file.
+pub(super) fn map(space: &AddressSpace, file: &File, how: How, protocol: Protocol) -> Result<u64, Failure> {
+    let (len, kind, name) = (file.attr().size, how.kind(protocol), &Arc::from("bench"));
+    space.map(&Request { file, name, offset: 0, len, at: At::Any, kind, populate: false }).on("mmap")
 }
 
 impl Area {
-    /// Maps all of `file`, without 2 MiB pages.
-    pub(super) fn small(setting: &Setting, file: &File) -> Result<Self, Failure> {
-        let start = map_small(&aspace::current(), file, setting.protocol)?;
-        let len = file.attr().size;
-        Ok(Self { start, len })
+    /// Maps all of `file`, as `how` says.
+    pub(super) fn new(setting: &Setting, file: &File, how: How) -> Result<Self, Failure> {
+        let start = map(&aspace::current(), file, how, setting.protocol)?;
+        let step = if how == How::Large { LARGE } else { PAGE_SIZE };
+        Ok(Self { start, len: file.attr().size, step })
     }
 
-    /// The address of each page.
+    /// Maps all of `file`, without 2 MiB pages.
+    pub(super) fn small(setting: &Setting, file: &File) -> Result<Self, Failure> {
+        Self::new(setting, file, How::Small)
+    }
+
+    /// The address of each page, of the size that is mapped.
     pub(super) fn pages(&self) -> impl Iterator<Item = u64> + use<> {
-        (self.start..self.start + self.len).step_by(PAGE_SIZE as usize)
+        (self.start..self.start + self.len).step_by(self.step as usize)
     }
 
     /// Loads from each page and adds what that takes to `samples`.
@@ -126,20 +152,39 @@ impl Drop for Area {
     }
 }
 
-/// What zeroing `len` bytes of persistent memory takes, alone: the median. The bytes are a new file's.
-pub(super) fn zeroing(clock: &Clock, len: u64) -> Result<u64, Failure> {
-    let file = make(b"/.bench/zeros", FileKind::File)?;
-    let page = vec![0; PAGE_SIZE as usize];
-    file.write_at(0, &page).on("write")?;
+/// Fails unless 2 MiB entries show all of the area, and nothing else does.
+pub(super) fn expect_large(area: &Area) -> Done {
+    let count = aspace::current().count(area.start, area.len);
+    match (count.large * LARGE == area.len, count.small) {
+        (true, 0) => Ok(()),
+        _ => Err(complaint("not served by 2 MiB entries: is there room, in whole aligned pieces?")),
+    }
+}
+
+/// What `work` on `len` bytes of persistent memory takes, alone: the median. The bytes are a new file's.
+fn alone(clock: &Clock, len: u64, work: impl Fn(&crate::pmem::Region, u64)) -> Result<u64, Failure> {
+    let file = make(b"/.bench/data", FileKind::File)?;
+    file.fallocate(Fallocate::Allocate { keep_size: false }, 0, len).on("fallocate")?;
     let mut place = None;
     let first = &mut |extent: fs::vfs::Extent| {
-        place = extent.place;
+        place = extent.place.filter(|_| extent.len >= len);
         core::ops::ControlFlow::Break(())
     };
     file.extents(0, first).on("file")?;
-    let place = place.ok_or_else(|| complaint("a file without its block"))?;
+    let place = place.ok_or_else(|| complaint("no room in one piece"))?;
     let region = file.platform().pmem();
-    let mut values: Vec<u64> = (0..64).map(|_| clock.time(|| region.zero_nt(place, PAGE_SIZE)).0).collect();
+    let mut values: Vec<u64> = (0..64).map(|_| clock.time(|| work(region, place)).0).collect();
     values.sort_unstable();
-    Ok(values[values.len() / 2] * (len / PAGE_SIZE))
+    Ok(values[values.len() / 2])
+}
+
+/// What zeroing `len` bytes of persistent memory takes, alone.
+pub(super) fn zeroing(clock: &Clock, len: u64) -> Result<u64, Failure> {
+    alone(clock, len, |region, place| region.zero_nt(place, len))
+}
+
+/// What copying a page out of persistent memory takes, alone.
+pub(super) fn copying(clock: &Clock) -> Result<u64, Failure> {
+    let to = core::cell::RefCell::new(vec![0; PAGE_SIZE as usize]);
+    alone(clock, PAGE_SIZE, |region, place| region.read(place, &mut to.borrow_mut()))
 }

@@ -1,9 +1,9 @@
-//! Page faults of 4 KiB: one access to each page of a mapped file.
+//! Page faults of 4 KiB: one access to each page of a mapped file. Pages of 2 MiB are not used in the area.
 
 use alloc::vec::Vec;
 
 use super::super::super::command::{Done, Failure};
-use super::area::{Area, clean, empty, sparse, written, zeroing};
+use super::area::{Area, How, clean, copying, empty, sparse, written, zeroing};
 use super::{Operation, Run, Samples, Setting};
 use crate::machine::File;
 
@@ -26,11 +26,22 @@ pub(super) const OPERATIONS: &[Operation] = &[
         about: "write fault, block that fsync has write-protected",
         run: Run::Mapped(write_after_sync),
     },
+    Operation {
+        name: "sync-write-hole",
+        about: "write fault, hole, MAP_SYNC: what leads to the block is durable before the entry is there",
+        run: Run::Mapped(sync_write_hole),
+    },
+    Operation {
+        name: "private-write",
+        about: "write fault, private: copies an allocated page",
+        run: Run::Mapped(private_write),
+    },
 ];
 
 /// Passes over a file: `prepare` it, map it, `before` what is measured, `measure`.
 fn passes(
     setting: &Setting,
+    how: How,
     file: impl FnOnce(u64) -> Result<File, Failure>,
     prepare: impl Fn(&File) -> Done,
     before: impl Fn(&Area, &File) -> Done,
@@ -40,7 +51,7 @@ fn passes(
     let file = file(setting.pages(wanted)?)?;
     setting.passes(wanted, |samples| {
         prepare(&file)?;
-        let area = Area::small(setting, &file)?;
+        let area = Area::new(setting, &file, how)?;
         before(&area, &file)?;
         measure(&area, samples)
     })
@@ -51,33 +62,49 @@ fn as_it_is(_: &Area, _: &File) -> Done {
 }
 
 fn read_hole(setting: &Setting) -> Result<Samples, Failure> {
-    passes(setting, sparse, |_| Ok(()), as_it_is, |area, samples| area.load(&setting.clock, samples))
+    passes(
+        setting,
+        How::Small,
+        sparse,
+        |_| Ok(()),
+        as_it_is,
+        |area, samples| area.load(&setting.clock, samples),
+    )
 }
 
 fn read_block(setting: &Setting) -> Result<Samples, Failure> {
-    passes(setting, written, |_| Ok(()), as_it_is, |area, samples| area.load(&setting.clock, samples))
+    passes(
+        setting,
+        How::Small,
+        written,
+        |_| Ok(()),
+        as_it_is,
+        |area, samples| area.load(&setting.clock, samples),
+    )
 }
 
 fn write_block(setting: &Setting) -> Result<Samples, Failure> {
-    passes(setting, written, clean, as_it_is, |area, samples| area.store(&setting.clock, samples))
+    passes(setting, How::Small, written, clean, as_it_is, |area, samples| area.store(&setting.clock, samples))
 }
 
 fn write_hole(setting: &Setting) -> Result<Samples, Failure> {
-    let measured =
-        passes(setting, sparse, empty, as_it_is, |area, samples| area.store(&setting.clock, samples))?;
+    let measured = passes(setting, How::Small, sparse, empty, as_it_is, |area, samples| {
+        area.store(&setting.clock, samples)
+    })?;
     Ok(Samples { data: zeroing(&setting.clock, fs::PAGE_SIZE)?, ..measured })
 }
 
 fn write_after_read(setting: &Setting) -> Result<Samples, Failure> {
     let before = |area: &Area, _: &File| area.load(&setting.clock, &mut Vec::new());
-    let measured =
-        passes(setting, sparse, empty, before, |area, samples| area.store(&setting.clock, samples))?;
+    let measured = passes(setting, How::Small, sparse, empty, before, |area, samples| {
+        area.store(&setting.clock, samples)
+    })?;
     Ok(Samples { data: zeroing(&setting.clock, fs::PAGE_SIZE)?, ..measured })
 }
 
 fn mkwrite(setting: &Setting) -> Result<Samples, Failure> {
     let before = |area: &Area, _: &File| area.load(&setting.clock, &mut Vec::new());
-    passes(setting, written, clean, before, |area, samples| area.store(&setting.clock, samples))
+    passes(setting, How::Small, written, clean, before, |area, samples| area.store(&setting.clock, samples))
 }
 
 fn write_after_sync(setting: &Setting) -> Result<Samples, Failure> {
@@ -85,5 +112,24 @@ fn write_after_sync(setting: &Setting) -> Result<Samples, Failure> {
         area.store(&setting.clock, &mut Vec::new())?;
         clean(file)
     };
-    passes(setting, written, |_| Ok(()), before, |area, samples| area.store(&setting.clock, samples))
+    passes(
+        setting,
+        How::Small,
+        written,
+        |_| Ok(()),
+        before,
+        |area, samples| area.store(&setting.clock, samples),
+    )
+}
+
+fn sync_write_hole(setting: &Setting) -> Result<Samples, Failure> {
+    let store = |area: &Area, samples: &mut Vec<u64>| area.store(&setting.clock, samples);
+    let measured = passes(setting, How::Sync, sparse, empty, as_it_is, store)?;
+    Ok(Samples { data: zeroing(&setting.clock, fs::PAGE_SIZE)?, ..measured })
+}
+
+fn private_write(setting: &Setting) -> Result<Samples, Failure> {
+    let store = |area: &Area, samples: &mut Vec<u64>| area.store(&setting.clock, samples);
+    let measured = passes(setting, How::Private, written, |_| Ok(()), as_it_is, store)?;
+    Ok(Samples { data: copying(&setting.clock)?, ..measured })
 }

@@ -12,6 +12,7 @@
 //! | this one | the command, the clock, the table |
 //! | [`files`] | names and open files |
 //! | [`faults`] | page faults of 4 KiB |
+//! | [`large`] | page faults of 2 MiB |
 //! | [`mapped`] | msync, mmap, truncate |
 //! | [`parallel`] | write faults on two CPUs |
 //! | `area.rs` | a mapped file to measure on |
@@ -19,6 +20,7 @@
 mod area;
 mod faults;
 mod files;
+mod large;
 mod mapped;
 mod parallel;
 
@@ -136,7 +138,7 @@ impl Clock {
 }
 
 fn operations() -> impl Iterator<Item = &'static Operation> {
-    [files::OPERATIONS, faults::OPERATIONS, mapped::OPERATIONS].into_iter().flatten()
+    [files::OPERATIONS, faults::OPERATIONS, large::OPERATIONS, mapped::OPERATIONS].into_iter().flatten()
 }
 
 fn bench(sh: &mut Shell, opts: &Opts<'_>) -> Done {

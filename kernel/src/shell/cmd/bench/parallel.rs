@@ -16,7 +16,7 @@ use fs::dax::Protocol;
 
 use super::super::super::Shell;
 use super::super::super::command::{Done, Failure, On, complaint};
-use super::area::{clean, empty, map_small, sparse, written};
+use super::area::{How, clean, empty, map, sparse, written};
 use super::{Setting, with_directory};
 use crate::arch::{percpu, time, user_access};
 use crate::machine::File;
@@ -105,8 +105,7 @@ fn measure(
 /// last one's end.
 fn store_to_all(file: &File, protocol: Protocol, cpus: usize) -> Result<u64, Failure> {
     let space = Arc::new(AddressSpace::new().on("address space")?);
-    let start = map_small(&space, file, protocol)?;
-    let len = file.attr().size;
+    let (start, len) = (map(&space, file, How::Small, protocol)?, file.attr().size);
     // Everybody stands ready before anybody starts.
     let ready = Arc::new(AtomicUsize::new(0));
     let (share, mut tasks) = (len / cpus as u64, Vec::new());

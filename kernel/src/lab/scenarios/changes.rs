@@ -1,0 +1,227 @@
+//! Faults that meet what else changes a file: write(2), holes that are punched, truncation, transfers.
+
+use core::sync::atomic::Ordering::SeqCst;
+
+use fs::PAGE_SIZE;
+use fs::dax::Protocol;
+use fs::lab::Mutant;
+use fs::vfs::Fallocate;
+
+use super::super::LAB;
+use super::super::stage::{Answer, Turn, until};
+use super::{
+    ANY, Breaks, FIRST_THEN_SECOND, OVERTAKEN_AFTER_LOOK_UP, Part, Scenario, blind, expect, first_word,
+    nothing, word, write_word,
+};
+
+const VALUE: u64 = 0x5a5a;
+
+const LOAD: Part = Part {
+    private: false,
+    name: "load",
+    act: |turn| {
+        let value = turn.load(0)?;
+        turn.say(|| alloc::format!("has loaded {value:#x}"));
+        Ok(())
+    },
+    look: first_word,
+};
+
+const WRITE: Part = Part {
+    private: false,
+    name: "write(2)",
+    act: |turn| {
+        write_word(turn, 0, VALUE)?;
+        turn.say(|| alloc::format!("has written {VALUE:#x}"));
+        Ok(())
+    },
+    look: first_word,
+};
+
+/// Stores to both pages.
+const STORE_TWO: Part = Part {
+    private: false,
+    name: "store",
+    act: |turn| {
+        turn.store_told(0, VALUE)?;
+        turn.store_told(PAGE_SIZE, VALUE)
+    },
+    look: |turn| turn.load(PAGE_SIZE),
+};
+
+/// Punches the second page.
+const PUNCH: Part = Part { private: false, name: "punch hole", act: |turn| punch(turn, 1), look: blind };
+
+fn punch(turn: &Turn<'_>, page: u64) -> Answer {
+    let from = turn.offset() + page * PAGE_SIZE;
+    let done = turn.stage.file.fallocate(Fallocate::PunchHole, from, PAGE_SIZE);
+    done.map_err(|error| alloc::format!("punch: {error}"))?;
+    turn.say(|| "has punched the hole".into());
+    Ok(())
+}
+
+/// read(2) of the page into a mapping of it. With the mistake, the lock is held meanwhile: by [`HOLDER`], in its name.
+const READ: Part = Part {
+    private: false,
+    name: "read(2)",
+    act: |turn| {
+        let value = word(turn, 0)?;
+        if LAB.has(Mutant::CopyUnderLock) {
+            turn.wait_for(HELD);
+        }
+        let copied = turn.store_told(PAGE_SIZE, value);
+        turn.leave(COPIED, 1);
+        copied
+    },
+    look: |turn| turn.load(PAGE_SIZE),
+};
+
+/// The words that are left: the lock is held; the copy is done.
+const HELD: usize = 0;
+const COPIED: usize = 1;
+
+const HOLDER: Part = Part {
+    private: false,
+    name: "its inode lock",
+    act: |turn| {
+        if !LAB.has(Mutant::CopyUnderLock) {
+            return Ok(());
+        }
+        let lock = turn.stage.file.mapping().exclusive();
+        turn.leave(HELD, 1);
+        turn.say(|| "is held".into());
+        turn.wait_for(COPIED);
+        drop(lock);
+        Ok(())
+    },
+    look: blind,
+};
+
+/// A transfer that has pinned the page: from here until the other has come, it stores by physical address.
+const TRANSFER: Part = Part {
+    private: false,
+    name: "transfer",
+    act: |turn| {
+        let (file, pages) = (&turn.stage.file, turn.page..turn.page + 1);
+        let index = &file.mapping().index;
+        index.pin(pages.clone()).map_err(|error| alloc::format!("pin: {error}"))?;
+        turn.say(|| "has pinned the page".into());
+        turn.leave(PINNED, 1);
+        // Until the block is gone, or the other one waits for us; but not for ever.
+        let until_then = crate::arch::time::monotonic_ns() + 20_000_000;
+        until(|| {
+            turn.stage.notes[PUNCHED].load(SeqCst) != 0 || crate::arch::time::monotonic_ns() > until_then
+        });
+        let block = {
+            let lock = file.mapping().shared();
+            file.block(lock.held(), turn.page)
+        };
+        turn.leave(KEPT, u64::from(matches!(block, Ok(Some(_)))));
+        turn.say(|| "is through with its transfer".into());
+        index.unpin(fs::vfs::Inode::platform(&**file), pages);
+        Ok(())
+    },
+    look: blind,
+};
+
+/// The words that are left: the page is pinned; it is punched; its block was there at the transfer's end.
+const PINNED: usize = 0;
+const PUNCHED: usize = 1;
+const KEPT: usize = 2;
+
+const PUNCH_PINNED: Part = Part {
+    private: false,
+    name: "punch hole",
+    act: |turn| {
+        turn.wait_for(PINNED);
+        let done = punch(turn, 0);
+        turn.leave(PUNCHED, 1);
+        done
+    },
+    look: blind,
+};
+
+pub(super) const ALL: &[Scenario] = &[
+    Scenario {
+        name: "R8",
+        about: "write(2) fills a hole that is mapped: a mapping goes on showing the zero page",
+        parts: &[LOAD, WRITE],
+        pages: 1,
+        units: 256,
+        breaks: &[
+            Breaks::by(Mutant::WriteKeepsZeroPage, Protocol::ReadFirst, FIRST_THEN_SECOND),
+            Breaks::by(Mutant::WriteKeepsZeroPage, Protocol::EntryLock, FIRST_THEN_SECOND),
+            Breaks::by(Mutant::WriteKeepsZeroPage, Protocol::ReadFirst, OVERTAKEN_AFTER_LOOK_UP),
+        ],
+        prepare: nothing,
+        check: |turn| {
+            let (seen, found) = (turn.stage.seen(0), word(turn, 0)?);
+            let lost = || alloc::format!("{VALUE:#x} was written, the mapping shows {seen:#x}");
+            expect(found == VALUE && seen == VALUE, lost)
+        },
+    },
+    Scenario {
+        name: "R9",
+        about: "a hole is punched beside a dirty page, which is forgotten: fsync misses it",
+        parts: &[STORE_TWO, PUNCH],
+        pages: 2,
+        units: 128,
+        breaks: &[
+            Breaks::by(Mutant::ForgetDirty, Protocol::ReadFirst, FIRST_THEN_SECOND),
+            Breaks::by(Mutant::ForgetDirty, Protocol::EntryLock, FIRST_THEN_SECOND),
+        ],
+        prepare: nothing,
+        check: |turn| {
+            let dirty = turn.stage.file.mapping().index.is_dirty(turn.page);
+            expect(dirty, || "a page that was stored to is not dirty any more".into())
+        },
+    },
+    Scenario {
+        name: "R12",
+        about: "read(2) copies into a mapping of the same file with the inode lock held, and faults",
+        parts: &[READ, HOLDER],
+        pages: 2,
+        units: 128,
+        breaks: &[
+            Breaks::by(Mutant::CopyUnderLock, Protocol::ReadFirst, ANY),
+            Breaks::by(Mutant::CopyUnderLock, Protocol::EntryLock, ANY),
+        ],
+        prepare: |turn| write_word(turn, 0, VALUE),
+        check: |turn| {
+            let seen = turn.stage.seen(0);
+            expect(seen == VALUE, || alloc::format!("{VALUE:#x} was read, the buffer shows {seen:#x}"))
+        },
+    },
+    Scenario {
+        name: "R13",
+        about: "a hole is punched: a mapping goes on leading to the block that was freed",
+        parts: &[STORE_TWO, PUNCH],
+        pages: 2,
+        units: 128,
+        breaks: &[
+            Breaks::by(Mutant::KeepMapping, Protocol::ReadFirst, FIRST_THEN_SECOND),
+            Breaks::by(Mutant::KeepMapping, Protocol::EntryLock, FIRST_THEN_SECOND),
+        ],
+        prepare: nothing,
+        check: |turn| {
+            let (seen, found) = (turn.stage.seen(0), word(turn, PAGE_SIZE)?);
+            expect(seen == found, || alloc::format!("the file has {found:#x}, the mapping shows {seen:#x}"))
+        },
+    },
+    Scenario {
+        name: "R20",
+        about: "a hole is punched under a transfer that has pinned the page: it goes on in a freed block",
+        parts: &[TRANSFER, PUNCH_PINNED],
+        pages: 1,
+        units: 256,
+        breaks: &[
+            Breaks::by(Mutant::IgnorePins, Protocol::ReadFirst, ANY),
+            Breaks::by(Mutant::IgnorePins, Protocol::EntryLock, ANY),
+        ],
+        prepare: |turn| write_word(turn, 0, VALUE),
+        check: |turn| {
+            let kept = turn.stage.notes[KEPT].load(SeqCst) == 1;
+            expect(kept, || "the block was freed while a transfer had it pinned".into())
+        },
+    },
+];

@@ -1,0 +1,111 @@
+//! Stores that meet write-back.
+
+use core::sync::atomic::Ordering::SeqCst;
+
+use fs::dax::{self, Protocol};
+use fs::lab::{Mutant, Point};
+
+use super::super::script::{At, Event};
+use super::super::stage::{Answer, Turn};
+use super::{ANY, Breaks, Part, Scenario, blind, expect, nothing, write_word};
+
+fn sync(turn: &Turn<'_>) -> Answer<u64> {
+    let pages = turn.page..turn.page + turn.stage.scenario.pages;
+    dax::msync(&*turn.stage.file, pages).map_err(|error| alloc::format!("msync: {error}"))
+}
+
+/// Writes back once, when there is something.
+const SYNC: Part = Part {
+    private: false,
+    name: "msync",
+    act: |turn| {
+        turn.wait_for(STORED);
+        turn.mark(0);
+        let flushed = sync(turn)?;
+        turn.say(|| alloc::format!("has flushed {flushed} page(s)"));
+        turn.leave(SYNCED, 1);
+        Ok(())
+    },
+    look: blind,
+};
+
+/// The words that are left: it was stored to; it was synced.
+const STORED: usize = 0;
+const SYNCED: usize = 1;
+
+/// Stores, which makes its entry writable, and stores once more.
+const STORE_TWICE: Part = Part {
+    private: false,
+    name: "stores",
+    act: |turn| {
+        turn.store_told(0, 1)?;
+        turn.leave(STORED, 1);
+        turn.mark(0);
+        turn.mark(1);
+        turn.store_told(0, 2)
+    },
+    look: |turn| turn.load(0),
+};
+
+/// Stores as long as the other one syncs.
+const STORE_ON: Part = Part {
+    private: false,
+    name: "stores",
+    act: |turn| {
+        for value in 2.. {
+            turn.store(0, value)?;
+            turn.leave(STORED, 1);
+            if turn.stage.notes[SYNCED].load(SeqCst) != 0 || turn.stage.is_over() {
+                break;
+            }
+            // The other one is to have its turns.
+            crate::task::yield_now();
+        }
+        Ok(())
+    },
+    look: blind,
+};
+
+/// Write-back has flushed, then comes the second store.
+const FLUSHED_THEN_STORED: &[Event] = &[
+    (1, At::Mark(0)),
+    (0, At::Mark(0)),
+    (0, At::Comes(Point::Flushed)),
+    (1, At::Mark(1)),
+    (1, At::Done),
+    (0, At::Goes(Point::Flushed)),
+];
+
+pub(super) const ALL: &[Scenario] = &[
+    Scenario {
+        name: "R25",
+        about: "write-back does not go on behind a page that is stored to again and again",
+        parts: &[SYNC, STORE_ON],
+        pages: 1,
+        units: 256,
+        breaks: &[
+            Breaks::by(Mutant::WriteBackStuck, Protocol::ReadFirst, ANY),
+            Breaks::by(Mutant::WriteBackStuck, Protocol::EntryLock, ANY),
+        ],
+        prepare: |turn| write_word(turn, 0, 1),
+        check: |_| Ok(()),
+    },
+    Scenario {
+        name: "flush",
+        about: "a store comes after write-back has flushed, and before it has protected: fsync misses it",
+        parts: &[SYNC, STORE_TWICE],
+        pages: 1,
+        units: 256,
+        breaks: &[
+            Breaks::by(Mutant::FlushBeforeProtect, Protocol::ReadFirst, FLUSHED_THEN_STORED),
+            Breaks::by(Mutant::FlushBeforeProtect, Protocol::EntryLock, FLUSHED_THEN_STORED),
+        ],
+        prepare: nothing,
+        check: |turn| {
+            // By chance the store may have come before the flush, as a whole: then it need not be dirty.
+            let late = turn.stage.script.is_some();
+            let dirty = turn.stage.file.mapping().index.is_dirty(turn.page);
+            expect(!late || dirty, || "a page that was stored to after its flush is not dirty".into())
+        },
+    },
+];

@@ -1,0 +1,98 @@
+//! Page faults of 2 MiB, and what is done to what they map. Each pass proves by the page table that it was served by 2 MiB
+//! entries and nothing else.
+
+use alloc::vec::Vec;
+
+use fs::PAGE_SIZE;
+use fs::vfs::Fallocate;
+
+use super::super::super::command::{Done, Failure, On, complaint};
+use super::area::{Area, How, LARGE, clean, empty, expect_large, sparse, zeroing};
+use super::{Operation, Run, Samples, Setting};
+use crate::machine::File;
+use crate::mm::aspace;
+
+/// So many samples, unless somebody says another number.
+const USUAL: usize = 128;
+
+pub(super) const OPERATIONS: &[Operation] = &[
+    Operation { name: "large-read-hole", about: "2 MiB read fault, hole", run: Run::Mapped(read_hole) },
+    Operation { name: "large-read", about: "2 MiB read fault, allocated", run: Run::Mapped(read) },
+    Operation { name: "large-write", about: "2 MiB write fault, allocated", run: Run::Mapped(write) },
+    Operation {
+        name: "large-write-hole",
+        about: "2 MiB write fault, hole: allocates",
+        run: Run::Mapped(write_hole),
+    },
+    Operation {
+        name: "msync-large",
+        about: "msync, one byte dirty under a 2 MiB entry",
+        run: Run::Mapped(msync),
+    },
+];
+
+/// A new file of up to `wanted` pieces of 2 MiB, holes all of them: as many as half of the space has room for.
+fn pieces(setting: &Setting, wanted: usize) -> Result<File, Failure> {
+    const PIECE: u64 = LARGE / PAGE_SIZE;
+    match setting.pages(wanted * PIECE as usize)? / PIECE {
+        0 => Err(complaint("no room for 2 MiB")),
+        pieces => sparse(pieces * PIECE),
+    }
+}
+
+/// The same, with blocks.
+fn allocated(setting: &Setting, wanted: usize) -> Result<File, Failure> {
+    let file = pieces(setting, wanted)?;
+    file.fallocate(Fallocate::Allocate { keep_size: false }, 0, file.attr().size).on("fallocate")?;
+    Ok(file)
+}
+
+fn passes(
+    setting: &Setting,
+    file: &File,
+    prepare: impl Fn(&File) -> Done,
+    measure: impl Fn(&Area, &mut Vec<u64>) -> Done,
+) -> Result<Samples, Failure> {
+    setting.passes(setting.wanted(USUAL), |samples| {
+        prepare(file)?;
+        let area = Area::new(setting, file, How::Large)?;
+        measure(&area, samples)?;
+        expect_large(&area)
+    })
+}
+
+fn read_hole(setting: &Setting) -> Result<Samples, Failure> {
+    let file = pieces(setting, setting.wanted(USUAL))?;
+    passes(setting, &file, |_| Ok(()), |area, samples| area.load(&setting.clock, samples))
+}
+
+fn read(setting: &Setting) -> Result<Samples, Failure> {
+    let file = allocated(setting, setting.wanted(USUAL))?;
+    passes(setting, &file, |_| Ok(()), |area, samples| area.load(&setting.clock, samples))
+}
+
+fn write(setting: &Setting) -> Result<Samples, Failure> {
+    let file = allocated(setting, setting.wanted(USUAL))?;
+    passes(setting, &file, clean, |area, samples| area.store(&setting.clock, samples))
+}
+
+fn write_hole(setting: &Setting) -> Result<Samples, Failure> {
+    let file = pieces(setting, setting.wanted(USUAL))?;
+    let measured = passes(setting, &file, empty, |area, samples| area.store(&setting.clock, samples))?;
+    drop(file);
+    Ok(Samples { data: zeroing(&setting.clock, LARGE)?, ..measured })
+}
+
+fn msync(setting: &Setting) -> Result<Samples, Failure> {
+    let file = allocated(setting, 8)?;
+    let area = Area::new(setting, &file, How::Large)?;
+    setting.passes(setting.wanted(USUAL), |samples| {
+        area.pages().try_for_each(|at| {
+            setting.clock.store(at)?;
+            let (value, result) = setting.clock.time(|| aspace::current().msync(at, LARGE));
+            samples.push(value);
+            result.on("msync")
+        })?;
+        expect_large(&area)
+    })
+}

@@ -1,0 +1,254 @@
+//! `race`: a scenario of docs/races.md, by chance or by a script.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+use cli::opts::Opts;
+use cli::size;
+use cli::table::{Align, Table};
+use fs::dax::Protocol;
+use fs::lab::{Mutant, Point};
+use fs::vfs::FileKind;
+
+use super::super::Shell;
+use super::super::command::{ANY, Command, Done, Failure, On, complaint};
+use crate::arch::{percpu, time};
+use crate::lab::race::{self, Outcome, Setting, Verdict};
+use crate::lab::scenarios::{self, Breaks, Scenario};
+use crate::lab::script::{Event, Line, Prevented, What};
+use crate::machine::File;
+use crate::mounts;
+
+pub(super) const COMMANDS: &[Command] = &[Command {
+    name: "race",
+    operands: "[list | all | SCENARIO...]",
+    about: "let tasks race for a page, and see what is lost (docs/races.md)",
+    options: &[
+        ("-p, --protocol PROTOCOL", "read-first, entry-lock, or racy, which loses data"),
+        ("-m, --mutant MISTAKE", "make this mistake"),
+        ("-s, --script", "hold the tasks at points, so that they meet in the order that fails"),
+        ("-n, --rounds N", "without a script: so often (1000)"),
+        ("--seed N", "without a script: what the tasks' waits depend on"),
+    ],
+    spec: "p:m:sn:S: protocol=p mutant=m script=s rounds=n seed=S",
+    count: 0..=ANY,
+    run,
+}];
+
+const FILE: &[u8] = b"/.race";
+
+fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+    match opts.operands() {
+        [] | ["list"] => list(sh),
+        ["all"] => with_file(|file| all(sh, opts, file)),
+        names => {
+            let find = |name: &&str| {
+                let known = scenarios::all().find(|scenario| scenario.name.eq_ignore_ascii_case(name));
+                known.ok_or_else(|| match scenarios::ABSENT.iter().find(|(absent, _)| absent == name) {
+                    Some((name, why)) => complaint(format_args!("{name} cannot exist here: {why}")),
+                    None => complaint(format_args!("{name}: no such scenario (`race list`)")),
+                })
+            };
+            let scenarios: Vec<&Scenario> = names.iter().map(find).collect::<Result<_, _>>()?;
+            with_file(|file| {
+                let mut well = true;
+                for scenario in scenarios {
+                    well &= one(sh, opts, file, scenario)?;
+                }
+                if well { Ok(()) } else { Err(Failure::Said) }
+            })
+        }
+    }
+}
+
+/// Runs `work` with a file that is taken away afterwards.
+fn with_file(work: impl FnOnce(&File) -> Done) -> Done {
+    let (dir, name) = mounts::parent(None, FILE).on("/.race")?;
+    let file = dir.file.create(name, FileKind::File, 0o600).on("/.race")?;
+    let outcome = work(&file);
+    drop(file);
+    outcome.and(dir.file.unlink(name).on("/.race"))
+}
+
+fn list(sh: &mut Shell) -> Done {
+    for scenario in scenarios::all() {
+        writeln!(sh.out, "{:<6} {}", scenario.name, scenario.about)?;
+        for breaks in scenario.breaks {
+            writeln!(sh.out, "       fails: {}", how(breaks.protocol, breaks.mutant))?;
+        }
+    }
+    writeln!(sh.out, "\nnot here:")?;
+    for (name, why) in scenarios::ABSENT {
+        writeln!(sh.out, "{name:<6} {why}")?;
+    }
+    Ok(())
+}
+
+/// `--protocol racy`, `--protocol read-first --mutant zero-twice`.
+fn how(protocol: Protocol, mutant: Option<Mutant>) -> String {
+    match mutant {
+        None => alloc::format!("--protocol {protocol}"),
+        Some(mutant) => alloc::format!("--protocol {protocol} --mutant {mutant}"),
+    }
+}
+
+fn number(opts: &Opts<'_>, option: char) -> Result<Option<u64>, Failure> {
+    opts.value(option).map(|text| size::parse(text, 4096, 512).on(text)).transpose()
+}
+
+/// What the options say of a run.
+fn setting(opts: &Opts<'_>) -> Result<Setting, Failure> {
+    let protocol = opts.value('p').map(|name| {
+        name.parse::<Protocol>().map_err(|_| complaint(format_args!("{name}: no such protocol")))
+    });
+    let mutant = opts
+        .value('m')
+        .map(|name| name.parse::<Mutant>().map_err(|_| complaint(format_args!("{name}: no such mistake"))));
+    Ok(Setting {
+        protocol: protocol.transpose()?.unwrap_or_default(),
+        mutant: mutant.transpose()?,
+        order: None,
+        rounds: number(opts, 'n')?.unwrap_or(1000),
+        seed: number(opts, 'S')?.unwrap_or_else(time::ticks) | 1,
+    })
+}
+
+/// One scenario as the options say; whether nothing was lost.
+fn one(sh: &mut Shell, opts: &Opts<'_>, file: &File, scenario: &'static Scenario) -> Result<bool, Failure> {
+    let mut setting = setting(opts)?;
+    let asked_for = |breaks: &&Breaks| breaks.mutant == setting.mutant && breaks.protocol == setting.protocol;
+    let fits = scenario.breaks.iter().find(asked_for);
+    // A mistake without a protocol: on the one where it matters.
+    if fits.is_none()
+        && !opts.has('p')
+        && let Some(breaks) = scenario.breaks.iter().find(|breaks| breaks.mutant == setting.mutant)
+        && setting.mutant.is_some()
+    {
+        setting.protocol = breaks.protocol;
+    }
+    if !opts.has('s') {
+        let outcome = race::run(scenario, file, setting).map_err(complaint)?;
+        let Setting { protocol, mutant, seed, .. } = setting;
+        let kept = outcome.verdict == Verdict::Kept;
+        let lost = match outcome.verdict {
+            Verdict::Lost(count, _) => alloc::format!(" ({count} of them)"),
+            _ => String::new(),
+        };
+        let (name, how, rounds) = (scenario.name, how(protocol, mutant), outcome.rounds);
+        writeln!(sh.out, "{name} {how} --seed {seed}: {rounds} rounds{lost}: {}", outcome.verdict)?;
+        return Ok(kept);
+    }
+    let asked_for = |breaks: &&Breaks| breaks.mutant == setting.mutant && breaks.protocol == setting.protocol;
+    let orders: Vec<&'static [Event]> = match scenario.breaks.iter().find(asked_for) {
+        Some(breaks) => [breaks.order].to_vec(),
+        None => orders(scenario),
+    };
+    let mut kept = true;
+    for order in orders {
+        let order = Some(order);
+        let outcome = race::run(scenario, file, Setting { order, ..setting }).map_err(complaint)?;
+        kept &= outcome.verdict == Verdict::Kept;
+        writeln!(sh.out, "{}: {}", scenario.name, scenario.about)?;
+        columns(sh, scenario, &outcome.lines)?;
+        if let Some(prevented) = outcome.prevented {
+            writeln!(sh.out, "the order was prevented: {}", why(scenario, prevented))?;
+        }
+        let (name, how) = (scenario.name, how(setting.protocol, setting.mutant));
+        writeln!(sh.out, "{name} {how} --script: {}\n", outcome.verdict)?;
+    }
+    Ok(kept)
+}
+
+/// Every order in which the scenario can fail, once.
+fn orders(scenario: &Scenario) -> Vec<&'static [Event]> {
+    let mut orders: Vec<&'static [Event]> = Vec::new();
+    for breaks in scenario.breaks {
+        if !orders.contains(&breaks.order) {
+            orders.push(breaks.order);
+        }
+    }
+    orders
+}
+
+fn why(scenario: &Scenario, prevented: Prevented) -> String {
+    let name = |actor: usize| scenario.parts[actor].name;
+    match prevented {
+        Prevented::Waits(actor) => alloc::format!("{} waits for a lock", name(actor)),
+        Prevented::Elsewhere(actor) => alloc::format!("{} does not come by there", name(actor)),
+        Prevented::Late(actor) => alloc::format!("{} did not come in time", name(actor)),
+    }
+}
+
+/// What each did, side by side.
+fn columns(sh: &mut Shell, scenario: &Scenario, lines: &[Line]) -> Done {
+    const WIDTH: usize = 38;
+    let cpus = percpu::online().max(1);
+    let mut head = String::new();
+    for (actor, part) in scenario.parts.iter().enumerate() {
+        let title = alloc::format!("CPU {}: {}", actor % cpus, part.name);
+        let _ = write!(head, "{title:<WIDTH$}");
+    }
+    writeln!(sh.out, "{}", head.trim_end())?;
+    // Of somebody who goes round and round, the beginning is enough.
+    const MOST: usize = 100;
+    for line in lines.iter().take(MOST) {
+        let text = match &line.what {
+            What::Says(text) => text.clone(),
+            What::Held((actor, at)) => {
+                alloc::format!("(held until {} {at})", scenario.parts[*actor].name)
+            }
+            What::Step(step) => match (step.point, step.arg) {
+                (Point::LookedUp, u64::MAX) => "looked-up: a hole".into(),
+                (Point::LookedUp | Point::Allocated, place) => alloc::format!("{}: {place:#x}", step.point),
+                (point, _) => point.to_string(),
+            },
+        };
+        writeln!(sh.out, "{:1$}{text}", "", line.actor * WIDTH)?;
+    }
+    if lines.len() > MOST {
+        writeln!(sh.out, "... {} more", lines.len() - MOST)?;
+    }
+    Ok(())
+}
+
+/// Every scenario by script, on what it must fail on and on every sound protocol: whether each does what it must. With
+/// `--rounds` also that often by chance on the sound ones.
+fn all(sh: &mut Shell, opts: &Opts<'_>, file: &File) -> Done {
+    let base = setting(opts)?;
+    let mut table = Table::new(&[Align::Left, Align::Left, Align::Left, Align::Left]);
+    table.row(["scenario", "on", "", "verdict"]);
+    let (mut wrong, mut runs) = (0, 0);
+    let mut row = |sh: &mut Shell, scenario: &'static Scenario, setting: Setting, must_fail: bool| -> Done {
+        sh.out.poll()?;
+        let outcome: Outcome = race::run(scenario, file, setting).on(scenario.name)?;
+        let as_it_must = (outcome.verdict != Verdict::Kept) == must_fail;
+        (runs, wrong) = (runs + 1, wrong + u64::from(!as_it_must));
+        let way = if setting.order.is_some() { "script" } else { "chance" };
+        let verdict = match as_it_must {
+            true => outcome.verdict.to_string(),
+            false => alloc::format!("WRONG: {}", outcome.verdict),
+        };
+        let on = how(setting.protocol, setting.mutant);
+        table.row([scenario.name.to_string(), on, way.to_string(), verdict]);
+        Ok(())
+    };
+    for scenario in scenarios::all() {
+        for breaks in scenario.breaks {
+            let Breaks { protocol, mutant, order } = *breaks;
+            let order = Some(order);
+            row(sh, scenario, Setting { protocol, mutant, order, ..base }, true)?;
+        }
+        for protocol in Protocol::SOUND {
+            for order in orders(scenario) {
+                row(sh, scenario, Setting { protocol, mutant: None, order: Some(order), ..base }, false)?;
+            }
+            if opts.has('n') {
+                row(sh, scenario, Setting { protocol, mutant: None, order: None, ..base }, false)?;
+            }
+        }
+    }
+    write!(sh.out, "{table}")?;
+    writeln!(sh.out, "{runs} races, {wrong} with the wrong verdict")?;
+    if wrong == 0 { Ok(()) } else { Err(complaint("not every verdict is what it must be")) }
+}
