@@ -116,7 +116,7 @@ pub(super) struct Request<'a, P: Platform, const LAB: bool> {
 /// [`Errno::NoMemory`] when there is no frame for a table page or a copy, or no memory for the index, [`Error::Corrupt`],
 /// [`Error::Poisoned`]. The file's bytes and the page tables are as they were; a refused store has updated the times, and
 /// after `NoMemory` the hole may have got a block of zeros.
-#[inline]
+#[inline(always)]
 pub fn fault<P: Platform>(
     protocol: Protocol,
     file: &dyn Inode<P>,
@@ -199,7 +199,7 @@ fn serve<P: Platform, const LAB: bool>(
     let request =
         Request::<P, LAB> { platform, mapping, file, tables, leaf, va, page, size, write, private, early };
     if fault.area.large
-        && let Some(outcome) = serve_large(protocol, &request, &fault)?
+        && let Some(outcome) = serve_large(protocol, &request, fault)?
     {
         return Ok((outcome, PageSize::Large));
     }
@@ -218,9 +218,9 @@ fn serve<P: Platform, const LAB: bool>(
 fn serve_large<P: Platform, const LAB: bool>(
     protocol: Protocol,
     small: &Request<'_, P, LAB>,
-    fault: &Fault,
+    fault: Fault,
 ) -> Result<Option<Outcome>> {
-    let why = match large(small.tables, fault) {
+    let why = match large(small.tables, &fault) {
         Ok((va, page)) => match protocol.serve(&Request { va, page, size: PageSize::Large, ..*small })? {
             Served::Mapped(outcome) => return Ok(Some(outcome)),
             Served::Fallback(why) => why,

@@ -19,7 +19,7 @@ use crate::pmem::state::{Clean, Dirty, Staged};
 use crate::vfs::{Attr, Device, FileKind, Mapping, SetAttr};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// An inode of a mounted ext2.
 pub struct Inode<P: Platform> {
@@ -48,6 +48,8 @@ pub struct Inode<P: Platform> {
     pub(super) recent: AtomicBool,
     /// Its drop left something to do: see `freeze`.
     pub(super) left: bool,
+    /// When a write fault last stored the times, as long as nothing else has stored them since; or 0.
+    pub(super) fault_time: AtomicU64,
     /// A directory's names.
     pub(super) names: Option<Arc<Names<P>>>,
 }
@@ -159,6 +161,7 @@ impl<P: Platform> Inode<P> {
             forgotten: AtomicBool::new(false),
             recent: AtomicBool::new(false),
             left: false,
+            fault_time: AtomicU64::new(0),
             names: (kind == FileKind::Directory).then(|| Arc::new(Names::new())),
         }
     }

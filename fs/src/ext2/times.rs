@@ -5,6 +5,7 @@ use super::inode::Inode;
 use super::layout::*;
 use crate::platform::{Platform, Timestamp};
 use crate::pmem::Pmem;
+use core::sync::atomic::Ordering::Relaxed;
 
 /// One of an inode's times: the offsets of its two halves.
 #[derive(Clone, Copy)]
@@ -62,6 +63,8 @@ impl<P: Platform> Inode<P> {
     pub(super) fn touch(&self, times: &[Time], now: Timestamp) {
         let (pmem, end) = (self.pmem(), self.fields_end());
         let (secs, more) = encode(now, true);
+        // Whatever the times say from here on, the next write fault looks at its clock.
+        self.fault_time.store(0, Relaxed);
         for &Time(low, extra) in times {
             if extra + 4 <= end {
                 pmem.store_u32(self.raw + low, secs);
@@ -79,18 +82,21 @@ impl<P: Platform> Inode<P> {
 
 impl<P: Platform> Inode<P> {
     /// A write fault: content and inode change now, as a clock sees it that stands still for some milliseconds. Stores and
-    /// flushes nothing if they say so already.
+    /// flushes nothing if another fault did so at the same time.
     #[inline]
     pub(super) fn touch_for_fault(&self) {
-        let (pmem, now) = (self.pmem(), self.fs.platform.now_coarse());
-        let (secs, more) = encode(now, true);
-        let says_so = |Time(low, extra): Time| {
-            pmem.load_u32(self.raw + low) == secs
-                && (!self.has_field(extra) || pmem.load_u32(self.raw + extra) == more)
-        };
-        if !(says_so(MTIME) && says_so(CTIME)) {
-            self.touch(&[MTIME, CTIME], now);
+        let now = self.fs.platform.now_coarse();
+        let stamp = (now.secs as u64) << 30 | u64::from(now.nanos);
+        if self.fault_time.load(Relaxed) != stamp {
+            self.touch_anew(now, stamp);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn touch_anew(&self, now: Timestamp, stamp: u64) {
+        self.touch(&[MTIME, CTIME], now);
+        self.fault_time.store(stamp, Relaxed);
     }
 }
 
