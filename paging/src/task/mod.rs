@@ -16,7 +16,7 @@
 //! Putting an entry where there is none, and adding the right to write, take no lock: compare-exchange. `removal` is held
 //! from the first entry taken out, weakened, replaced or split to the end of the shootdown. So whoever holds it and
 //! finds an entry gone knows that no TLB serves it any more; and a leaf seen under it never turns into a table.
-//! Freeing tables ([`TaskTables::prune`]) also needs that no fault works anywhere in the tables: the owner sees to that.
+//! Freeing tables ([`TaskTables::remove_and_prune`]) also needs that no fault works anywhere in the tables: the owner sees to that.
 
 mod copies;
 mod install;

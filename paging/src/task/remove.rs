@@ -54,9 +54,27 @@ impl<M: TaskMachine> TaskTables<M> {
     /// were.
     pub fn remove(&self, va: u64, pages: u64, partial: Partial, copies: Copies) -> u64 {
         let _removal = self.removal.lock();
-        let (mut gone, mut hidden) = (0, false);
+        self.remove_locked(va, pages, partial, copies).0
+    }
+
+    /// As [`remove`](Self::remove), for the owner; then frees the tables in the range that are empty. No fault may work in
+    /// these tables, in the range or not.
+    pub fn remove_and_prune(&self, va: u64, pages: u64) -> u64 {
+        let _removal = self.removal.lock();
+        let (gone, tables) = self.remove_locked(va, pages, Partial::Split, Copies::Free);
+        if gone > 0 || tables {
+            self.tables.prune(va, pages * 4096);
+        }
+        gone
+    }
+
+    /// Returns how many entries there were, and whether there are page tables.
+    #[inline]
+    fn remove_locked(&self, va: u64, pages: u64, partial: Partial, copies: Copies) -> (u64, bool) {
+        let (mut gone, mut hidden, mut tables) = (0, false, false);
         self.each_directory_slot(va, pages, |slot, start| {
             let Some(table) = self.table_below(slot, start, (va, pages), partial, &mut gone) else { return };
+            tables = true;
             for slot in self.clip(table, start, va, pages).0 {
                 let old = Entry(slot.load(Relaxed));
                 if old == Entry::EMPTY {
@@ -79,7 +97,7 @@ impl<M: TaskMachine> TaskTables<M> {
         if hidden && copies == Copies::Free {
             self.free_hidden(va, pages);
         }
-        gone
+        (gone, tables)
     }
 
     #[cold]
@@ -155,12 +173,6 @@ impl<M: TaskMachine> TaskTables<M> {
             self.tables.machine.invalidate(va, pages);
         }
         count
-    }
-
-    /// Frees the tables in the range that have become empty. No fault may work in these tables, in the range or not.
-    pub fn prune(&self, va: u64, pages: u64) {
-        let _removal = self.removal.lock();
-        self.tables.prune(va, pages * 4096);
     }
 
     /// The page table below a directory's slot, if there is one. A large leaf is taken out and counted, or split if it is

@@ -220,10 +220,16 @@ fn a_copy_is_made_once_survives_the_file_and_is_freed_by_the_owner() {
     tables.access(AT);
     assert_eq!(tables.remove(AT, 1, Partial::Split, Copies::Free), 1);
     assert_eq!((tables.entry(AT), machine.copies.lock().unwrap().len()), (None, 1));
-    tables.remove(AT, 512, Partial::Split, Copies::Free);
+    tables.map_large(AT + MIB2, 0, true).unwrap();
+    assert_eq!(tables.remove_and_prune(AT, 512), 1);
     assert!(machine.copies.lock().unwrap().is_empty());
-    tables.prune(AT, 512);
+    assert_eq!(machine.free_count(), 13, "the directory is in use");
+    assert_eq!(tables.remove_and_prune(AT + MIB2, 512), 1);
     assert_eq!(machine.free_count(), 15);
+    // Emptied before by somebody else.
+    tables.map_small(AT, 0x5000, true).unwrap();
+    tables.remove(AT, 1, Partial::Whole, Copies::Free);
+    assert_eq!((tables.remove_and_prune(AT, 1), machine.free_count()), (0, 15));
 }
 
 #[test]
@@ -306,7 +312,7 @@ fn moving_copies_takes_all_of_them_or_none() {
     let from: Vec<_> = [0, 1, 511, 512].map(|page| tables.entry(AT + page * KIB4)).into();
     assert_eq!(tables.move_copies(AT, AT + 4 * MIB2, 1024), Err(NoFrames));
     assert_eq!([0, 1, 511, 512].map(|page| tables.entry(AT + page * KIB4)).as_slice(), from);
-    tables.prune(AT + 4 * MIB2, 1024);
+    assert_eq!(tables.remove_and_prune(AT + 4 * MIB2, 1024), 0);
     let before = machine.invalidated.lock().unwrap().len();
     assert_eq!(tables.move_copies(AT, AT + 4 * MIB2, 512), Ok(3));
     assert_eq!(machine.invalidated.lock().unwrap()[before..], [(AT, 512)]);
@@ -358,10 +364,9 @@ fn faults_files_and_owners_at_once_lose_nothing() {
             }
         });
     });
-    tables.remove(AT, 1024, Partial::Split, Copies::Free);
+    tables.remove_and_prune(AT, 1024);
     assert_eq!(tables.count(AT, 1024), Count::default());
     assert!(machine.copies.lock().unwrap().is_empty());
-    tables.prune(AT, 1024);
     assert_eq!(machine.free_count(), 63, "tables were lost");
 }
 

@@ -203,7 +203,11 @@ impl Areas {
 
     /// Takes out the areas inside `range`, of which nothing is mapped any more; those that reach beyond are cut.
     pub(super) fn take_out(&mut self, tables: &Arc<PageTables>, range: &Range<u64>) {
-        let inside = self.cut(tables, range);
+        let mut inside = self.overlap(range);
+        let whole = |area: &Area| range.start <= area.start && area.end <= range.end;
+        if !self.0[inside.clone()].iter().all(whole) {
+            inside = self.cut(tables, range);
+        }
         for area in self.0.drain(inside) {
             area.file.mapping().detach(tables, area.start, []);
         }

@@ -9,7 +9,6 @@ use core::ops::Range;
 use fs::dax::Protocol;
 use fs::vfs::index::MAX_PAGES;
 use fs::{Errno, PAGE_SIZE, Result};
-use paging::task::{Copies, Partial};
 
 use super::area::{Area, Areas, Kind, Rights};
 use super::{AddressSpace, TASK_END, TASK_START, page_range, pages};
@@ -119,10 +118,9 @@ impl AddressSpace {
         if areas.overlap(range).is_empty() {
             return;
         }
-        self.tables.remove(range.start, pages(range), Partial::Split, Copies::Free);
+        // Tables that are empty go too: the lock is held, so no fault works in this address space.
+        self.tables.remove_and_prune(range.start, pages(range));
         areas.take_out(&self.tables, range);
-        // Tables that are empty now go, with the lock held: no fault works in this address space.
-        self.tables.prune(range.start, pages(range));
     }
 
     /// Makes the `old_len` bytes from `start` on `new_len` long, in their place if there is room, else somewhere else if
