@@ -110,6 +110,9 @@ impl<M: TaskMachine> TaskTables<M> {
 
     /// The place of `va`'s small entry; tables on the way are made.
     fn place(&self, va: u64) -> Result<Place<'_>, NoFrames> {
+        if let Some(table) = self.table_at(va, 1) {
+            return Ok(Place::Slot(&table[index(va, 1)]));
+        }
         loop {
             match self.tables.slot(va, PageSize::Small) {
                 Ok(slot) => return Ok(Place::Slot(slot)),

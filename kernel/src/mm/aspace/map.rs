@@ -130,7 +130,7 @@ impl AddressSpace {
     ///
     /// # Errors
     /// [`Errno::Invalid`] for no bytes, addresses inside a page, or overlapping ranges; [`Errno::BadAddress`] if the old
-    /// range is not in one area; [`Errno::Overflow`]; [`Errno::NoMemory`]. Nothing changed.
+    /// range is not in one area; [`Errno::Overflow`]; [`Errno::NoMemory`]. Nothing changed, but that `to` may be free now.
     pub(crate) fn mremap(
         &self,
         start: u64,
