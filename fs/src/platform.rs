@@ -69,6 +69,9 @@ pub trait Platform: Sized + Send + Sync + 'static {
         &OFF
     }
 
+    /// Something happened that is a bug, but has an answer: for the log, once.
+    fn bug(&self, _what: &str) {}
+
     /// A step was taken; only called while the lab's hooks are on. May hold the CPU for as long as it likes.
     fn reached(&self, _step: Step) {}
 

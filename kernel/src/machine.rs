@@ -1,5 +1,7 @@
 //! The machine as the storage code sees it: a region of persistent memory, this kernel's locks, page tables and clock.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use fs::lab::{Lab, Step};
 use fs::platform::{Platform, Timestamp};
 use fs::stats::Stats;
@@ -67,6 +69,13 @@ impl Platform for Machine {
 
     fn relax(&self) {
         Answering::relax();
+    }
+
+    fn bug(&self, what: &str) {
+        static TOLD: AtomicBool = AtomicBool::new(false);
+        if !TOLD.swap(true, Ordering::Relaxed) {
+            crate::klog!(Error, "a bug: {what}");
+        }
     }
 
     fn wait(&self, key: usize, still_waiting: &mut dyn FnMut() -> bool) {

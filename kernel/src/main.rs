@@ -135,6 +135,7 @@ extern "C" fn main() -> ! {
     if !mm::dax_tables::init() || space.is_err() {
         panic!("no memory for the first task");
     }
+    pmem::poison::init();
     // 8. The shell: the script that QEMU's configuration holds, or a prompt. It mounts pmem0 first.
     klog!(Info, "ready");
     shell::run()

@@ -4,18 +4,20 @@
 //! The table's lock is held just to take a reference to the table or to put another in its place, never while a file
 //! system works.
 
+pub(crate) mod dev;
 mod walk;
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 use fs::dax::{self, Protocol};
 use fs::ext2::ReadOnlyReason;
 use fs::platform::Platform;
 use fs::pmem::Pmem;
-use fs::vfs::FileSystem;
+use fs::vfs::{FileKind, FileSystem};
 use fs::{Errno, Error};
 
 use crate::klog;
@@ -112,7 +114,9 @@ pub(crate) struct Mount {
     /// Where it begins in the region, in bytes: not 0 for a DIMM in fsdax mode.
     pub(crate) offset: u64,
     /// The file system.
-    pub(crate) fs: Arc<Ext2>,
+    pub(crate) fs: Arc<dyn FileSystem<Machine>>,
+    /// The same, if it is an ext2.
+    pub(crate) ext2: Option<Arc<Ext2>>,
     /// The directory it is mounted on; `/` is on none.
     point: Option<Place>,
     /// Where that was at the mount.
@@ -121,6 +125,8 @@ pub(crate) struct Mount {
     root: u64,
     /// The region's first frame: it tells whose file a file is.
     frame: u64,
+    /// Its bytes.
+    len: u64,
 }
 
 impl PartialEq for Mount {
@@ -134,6 +140,11 @@ impl Mount {
     pub(crate) fn point(&self) -> Vec<u8> {
         // A directory above it may have been renamed.
         self.point.as_ref().and_then(|point| path_to(point).ok()).unwrap_or_else(|| self.point_then.clone())
+    }
+
+    /// The physical addresses of the region.
+    pub(crate) fn region(&self) -> Range<u64> {
+        self.frame..self.frame + self.len
     }
 
     /// Nothing on it may be changed.
@@ -158,7 +169,7 @@ impl Mount {
 
     /// True if `file` is on it.
     fn holds(&self, file: &File) -> bool {
-        file.platform().pmem().frame(0) == self.frame
+        file.kind() != FileKind::BlockDevice && file.platform().pmem().frame(0) == self.frame
     }
 
     /// Makes what was stored through mappings of its files durable, then its metadata.
@@ -167,12 +178,14 @@ impl Mount {
     /// The first error met; the rest was tried nevertheless.
     pub(crate) fn sync(&self) -> fs::Result<()> {
         let mut outcome = Ok(());
-        self.fs.for_each_inode(|file| {
-            let result = dax::fsync(&**file).map(|_| ());
-            if outcome.is_ok() {
-                outcome = result;
-            }
-        });
+        if let Some(ext2) = &self.ext2 {
+            ext2.for_each_inode(|file| {
+                let result = dax::fsync(&**file).map(|_| ());
+                if outcome.is_ok() {
+                    outcome = result;
+                }
+            });
+        }
         outcome.and(self.fs.sync())
     }
 }
@@ -282,6 +295,8 @@ pub(crate) fn mount(device: &str, start: Option<&Place>, path: &[u8], options: O
         Some(place)
     };
     let at = point.as_ref().map_or_else(|| Ok(b"/".to_vec()), path_to)?;
+    // Whoever stores to it as a device is stopped, before and again when the table says that it is mounted.
+    dev::protect(frame)?;
     let fs = fs::ext2::mount(
         machine,
         fs::ext2::MountOptions {
@@ -316,9 +331,11 @@ pub(crate) fn mount(device: &str, start: Option<&Place>, path: &[u8], options: O
         *NO_ROOT.lock() = None;
     }
     let root = fs.root()?.ino();
-    let mount = Mount { device, options, offset, fs, point, point_then: at, root, frame };
+    let ext2 = Some(fs.clone());
+    let mount =
+        Mount { device, options, offset, fs, ext2, point, point_then: at, root, frame, len: region.len() };
     replace(mounts.iter().cloned().chain([Arc::new(mount)]).collect());
-    Ok(())
+    Ok(dev::protect(frame)?)
 }
 
 /// The mount that `name` means: its device or its mount point, which `path` is, from `start` on.
@@ -345,6 +362,7 @@ pub(crate) fn find(name: &str, start: Option<&Place>, path: &[u8]) -> Result<Arc
 /// The file system's: see [`FileSystem::remount`].
 pub(crate) fn remount(mount: &Mount, read_only: bool) -> Result<(), Why> {
     mount.fs.remount(read_only)?;
+    dev::protect(mount.frame)?;
     klog!(Info, "{} remounted {}", mount.device, if read_only { "ro" } else { "rw" });
     Ok(())
 }

@@ -53,6 +53,8 @@ fn an_error_in_persistent_memory_is_logged_and_the_kernel_lives() {
         monitor.machine_check(cpus - 1, OPTIONAL, PMEM + 0x12_3456);
         vm.expect("machine check: 4096 bytes of persistent memory at 0x100123000 are bad");
         assert_eq!(vm.command("echo ali''ve").lines().last(), Some("alive"));
+        // Who keeps the list of what is bad knows it.
+        assert_eq!(vm.command("poison list").lines().last(), Some("pmem0 0x123000 4096"));
         // Once more: the banks were cleared.
         monitor.machine_check(0, OPTIONAL, PMEM + 0x40_0000);
         vm.expect("machine check: 4096 bytes of persistent memory at 0x100400000 are bad");

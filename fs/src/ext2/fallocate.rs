@@ -17,7 +17,7 @@ use super::layout::{APPEND_FL, IMMUTABLE_FL};
 use super::times::{CTIME, MTIME};
 use crate::error::{Errno, Result};
 use crate::platform::Platform;
-use crate::pmem::Pmem;
+use crate::pmem::{Pmem, poison};
 use crate::vfs::{AllocOk, Fallocate};
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
@@ -130,7 +130,9 @@ impl<P: Platform> Inode<P> {
             let (_, count) = self.look(&path, end - first)?;
             let (from, to) =
                 ((first << block_bits).max(range.start), ((first + count) << block_bits).min(range.end));
-            self.pmem().zero_nt(self.fs.byte(block) + (from - (first << block_bits)), to - from);
+            let place = self.fs.byte(block) + (from - (first << block_bits));
+            poison::overwrite(self.pmem(), place, to - from)?;
+            self.pmem().zero_nt(place, to - from);
             lblk = first + count;
         }
         Ok(())

@@ -2,6 +2,10 @@
 //!
 //! # Locking
 //! Reading takes the inode lock shared, writing exclusively.
+//!
+//! # Memory errors
+//! A read ends before a bad line, or fails at it. A write makes the lines good that it overwrites as a whole (whole blocks
+//! always are); one that begins or ends inside a bad line fails, and changes nothing.
 
 use super::grow::Fill;
 use super::inode::Inode;
@@ -10,7 +14,7 @@ use super::place::{Hole, PACKED};
 use super::times::{CTIME, MTIME};
 use crate::error::{Errno, Result};
 use crate::platform::Platform;
-use crate::pmem::Pmem;
+use crate::pmem::{Pmem, poison};
 use crate::vfs::AllocOk;
 
 impl<P: Platform> Inode<P> {
@@ -30,7 +34,15 @@ impl<P: Platform> Inode<P> {
             let count = ((count << block_bits) - within).min((len - done) as u64) as usize;
             let piece = &mut to[done..done + count];
             match spot {
-                Spot::Block(block) => self.pmem().read(self.fs.byte(block) + within, piece),
+                // What comes before a bad line is read; the next read fails.
+                Spot::Block(block) => {
+                    match poison::read_good(self.pmem(), self.fs.byte(block) + within, piece) {
+                        Ok(good) if good < count => return Ok(done + good),
+                        Ok(_) => {}
+                        Err(_) if done > 0 => return Ok(done),
+                        Err(error) => return Err(error),
+                    }
+                }
                 Spot::Hole { .. } => piece.fill(0),
             }
             done += count;
@@ -119,6 +131,7 @@ impl<P: Platform> Inode<P> {
         Ok(match spot {
             Spot::Block(block) => {
                 let count = bytes(count);
+                poison::overwrite(self.pmem(), self.fs.byte(block) + within, count as u64)?;
                 self.pmem().write_nt(self.fs.byte(block) + within, &from[..count]);
                 count
             }

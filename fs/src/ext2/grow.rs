@@ -250,6 +250,7 @@ impl<P: Platform> Inode<P> {
             let Some(table) = table else { continue };
             let place = fs.byte(table.fact().block());
             let entry = place + u64::from(path.slots[level + index + 1]) * 4;
+            pmem.clear_poison(place, fs.block_size());
             pmem.zero_nt(place, fs.block_size());
             let &Chain { root, pointers, .. } = chain.fact();
             self.store_pointers(entry, root, pointers);
@@ -276,6 +277,7 @@ impl<P: Platform> Inode<P> {
     fn fill_data(&self, taken: &Taken, fill: Fill<'_>) -> Staged<(), InFlight> {
         let pmem = self.pmem();
         let (place, len) = (self.fs.byte(taken.block()), u64::from(taken.count()) << self.fs.sb.block_bits);
+        pmem.clear_poison(place, len);
         match fill {
             Fill::Zeros => pmem.zero_nt(place, len),
             Fill::Bytes(at, bytes) => {

@@ -12,6 +12,7 @@ use super::layout::*;
 use super::nameindex::Names;
 use super::place::Goals;
 use super::times::{ATIME, CTIME, MTIME};
+use crate::PAGE_SIZE;
 use crate::error::{Corrupt, Errno, Error, Result};
 use crate::platform::{Mutex, Platform, Timestamp};
 use crate::pmem::Pmem;
@@ -19,6 +20,7 @@ use crate::pmem::state::{Clean, Dirty, Staged};
 use crate::vfs::{Attr, Device, FileKind, Mapping, SetAttr};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::{ControlFlow, Range};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// An inode of a mounted ext2.
@@ -430,6 +432,31 @@ impl<P: Platform> Inode<P> {
         if flushed > 0 {
             self.pmem().fence();
         }
+        Ok(())
+    }
+
+    /// Takes the pages that lie at `place`, bytes of the region, out of every address space, after what was stored to
+    /// others around them is durable.
+    pub(super) fn unmap_place(&self, place: Range<u64>) -> Result<()> {
+        let exclusive = self.mapping.exclusive();
+        let size = self.load_size().div_ceil(self.fs.block_size());
+        let mut pages = Vec::new();
+        self.walk_extents(0, size, &mut |extent| {
+            let at = extent.place.unwrap_or(u64::MAX);
+            let (from, to) = (place.start.max(at), place.end.min(at.saturating_add(extent.len)));
+            if from < to {
+                let page = |byte: u64| (extent.offset + byte - at) / PAGE_SIZE;
+                pages.push(page(from)..page(to - 1) + 1);
+            }
+            ControlFlow::Continue(())
+        })?;
+        for pages in pages {
+            self.mapping.write_back_all(&self.fs.platform, exclusive.held(), pages.clone(), |page| {
+                Ok(self.find(page)?.map(|block| self.fs.byte(block)))
+            })?;
+            self.mapping.unmap_shared(&self.fs.platform, exclusive.alloc_ok(), pages);
+        }
+        self.pmem().fence();
         Ok(())
     }
 

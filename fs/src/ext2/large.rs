@@ -166,8 +166,10 @@ impl<P: Platform> Inode<P> {
         // 2. Take it, and zero all of it, and the tables; durable.
         let Some(RunTaken { run, tables }) = self.take_run(first, needed)? else { return Ok(None) };
         let block = run.fact().block();
+        pmem.clear_poison(fs.byte(block), LARGE_PAGES * PAGE_SIZE);
         pmem.zero_nt(fs.byte(block), LARGE_PAGES * PAGE_SIZE);
         for table in tables.iter().flatten() {
+            pmem.clear_poison(fs.byte(table.fact().block()), fs.block_size());
             pmem.zero_nt(fs.byte(table.fact().block()), fs.block_size());
         }
         let filled = Staged::streamed((), fs.byte(block), LARGE_PAGES * PAGE_SIZE);

@@ -59,6 +59,14 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
         Ok(self.noted(self.inode(ino))?)
     }
 
+    fn memory_failed(&self, place: u64, len: u64) {
+        self.cache.for_each(|inode| {
+            let result =
+                if inode.mapping.is_mapped() { inode.unmap_place(place..place + len) } else { Ok(()) };
+            let _ = self.noted(result);
+        });
+    }
+
     fn shrink(&self) -> usize {
         // Indexes first: inodes take theirs along.
         let bytes = self.names.shrink();

@@ -270,8 +270,9 @@ impl<P: Platform> Inode<P> {
         let mut old = [0; PACKED as usize];
         for (lblk, old) in (0..blocks).zip(&mut old) {
             match self.find(lblk)? {
-                Some(block) => *old = block,
-                None => return Ok(()),
+                // What cannot be read cannot be moved.
+                Some(block) if pmem.poisoned(fs.byte(block), fs.block_size()).is_none() => *old = block,
+                _ => return Ok(()),
             }
         }
         let old = &old[..blocks.min(PACKED) as usize];
@@ -303,6 +304,7 @@ impl<P: Platform> Inode<P> {
             (goal.window, goal.run) = (0, run);
         }
         // 2. Copied; durable.
+        pmem.clear_poison(fs.byte(run), blocks << fs.sb.block_bits);
         for (&from, to) in old.iter().zip(run..) {
             let mut piece = [0; 512];
             for at in (0..fs.block_size()).step_by(piece.len()) {

@@ -1,7 +1,7 @@
 //! Persistent memory, as the file system sees it.
 //!
 //! [`Pmem`] is one region of bytes with the processor's persistence primitives; offsets count from its start. The
-//! kernel implements it over a mapped NVDIMM, host tests over RAM ([`ram`]). [`state`] keeps the order of stores in the
+//! kernel implements it over a mapped NVDIMM, host tests over RAM ([`ram`]). [`poison`] lists what lost its content. [`state`] keeps the order of stores in the
 //! types: what was stored is dirty, then in flight, then clean, and only clean things may be published.
 //!
 //! # Persistence, as assumed
@@ -11,6 +11,7 @@
 //! SFENCE). Where the platform flushes caches on power loss (eADR) an implementation may make
 //! [`flush`](Pmem::flush) do nothing; the fence stays.
 
+pub mod poison;
 #[cfg(any(test, feature = "sim"))]
 pub mod ram;
 pub mod state;

@@ -3,6 +3,7 @@
 //! Bytes live in 8-byte atoms, as the hardware guarantees them, so several threads may store to one region at once
 //! without unsafe code. Nothing is ever lost here: crash tests log the calls and build their own images.
 
+use super::poison::Poison;
 use super::{LINE, Pmem};
 use crate::PAGE_SIZE;
 use crate::stats::Stats;
@@ -18,13 +19,15 @@ pub struct Ram {
     words: Vec<AtomicU64>,
     writable: bool,
     stats: Arc<Stats>,
+    /// What tests made bad, by offsets. Loads of it give what was there: nobody should look.
+    pub poison: Poison,
 }
 
 impl Ram {
     /// A region that holds `image`, which is cut to a multiple of 8 bytes.
     pub fn from_bytes(image: &[u8]) -> Self {
         let words = image.as_chunks::<8>().0.iter().map(|bytes| AtomicU64::new(u64::from_le_bytes(*bytes)));
-        Self { words: words.collect(), writable: true, stats: Arc::new(Stats::new()) }
+        Self { words: words.collect(), writable: true, stats: Arc::new(Stats::new()), poison: Poison::new() }
     }
 
     /// The same region, not writable.
@@ -173,6 +176,14 @@ impl Pmem for Ram {
 
     fn fence(&self) {
         self.stats.pmem_fences.inc();
+    }
+
+    fn poisoned(&self, offset: u64, len: u64) -> Option<u64> {
+        self.poison.first_in(offset, len)
+    }
+
+    fn clear_poison(&self, offset: u64, len: u64) {
+        self.poison.clear(offset, len).expect("a list with room");
     }
 
     fn stats(&self) -> &Stats {

@@ -316,6 +316,11 @@ impl<P: Platform> Mapping<P> {
         result.map(|()| flushed)
     }
 
+    /// True if it is mapped somewhere.
+    pub fn is_mapped(&self) -> bool {
+        !self.areas.lock().is_empty()
+    }
+
     fn for_each_area(&self, pages: &Range<u64>, mut f: impl FnMut(&P::PageTables, u64, u64) -> u64) -> u64 {
         let areas = self.areas.lock();
         let parts = areas.iter().filter_map(|area| area.clip(pages).map(|(va, count)| (area, va, count)));

@@ -84,6 +84,11 @@ pub trait FileSystem<P: Platform>: Send + Sync {
     /// crash it has happened as a whole or not at all.
     fn rename(&self, old_dir: u64, old: &[u8], new_dir: u64, new: &[u8], how: Rename) -> Result<()>;
 
+    /// Memory from byte `place` of the region on, `len` bytes, has lost its content, and [`Pmem::poisoned`](crate::pmem::Pmem::poisoned)
+    /// says so already: every entry of a page table that leads to it goes, so that the next access is refused. Slow; takes the
+    /// inode locks of files that are mapped, one at a time.
+    fn memory_failed(&self, _place: u64, _len: u64) {}
+
     /// Gives back memory that only makes things faster: names, inodes nobody holds. Returns about how many bytes. Called
     /// where memory is short, under whatever locks: it waits for none.
     fn shrink(&self) -> usize {

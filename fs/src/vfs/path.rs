@@ -29,6 +29,19 @@ pub trait Namespace<P: Platform> {
     /// The root of the file system that is mounted on inode `ino` of `mount`, a directory; `None` if none is.
     fn mounted_on(&self, mount: &Self::Mount, ino: u64) -> Option<Result<Place<P, Self::Mount>>>;
 
+    /// What is called `name` in the directory `dir`; something built in may come before what the directory says.
+    ///
+    /// # Errors
+    /// As [`Inode::lookup`](super::Inode::lookup).
+    fn find_in(&self, dir: &Place<P, Self::Mount>, name: &[u8]) -> Result<Place<P, Self::Mount>> {
+        Ok(Place { file: dir.file.lookup(name)?, mount: dir.mount.clone() })
+    }
+
+    /// What the directory `place` is called in `/`, if it is built in there.
+    fn built_in(&self, _place: &Place<P, Self::Mount>) -> Option<&'static [u8]> {
+        None
+    }
+
     /// If `ino` is the root of `mount`: the directory that `mount` is mounted on, or `/` itself, of which nothing is
     /// above.
     fn covered_by(&self, mount: &Self::Mount, ino: u64) -> Option<Covered<P, Self::Mount>>;
@@ -106,7 +119,7 @@ pub fn walk<P: Platform, N: Namespace<P>>(
             at = end;
             continue;
         }
-        let next = here.file.lookup(name)?;
+        let Place { file: next, mount } = space.find_in(&here, name)?;
         // A `/` after it, and be it the last byte, means what the link leads to.
         if next.kind() == FileKind::Symlink && (follow || end < text.len()) {
             links += 1;
@@ -125,7 +138,7 @@ pub fn walk<P: Platform, N: Namespace<P>>(
             continue;
         }
         at = end;
-        here.file = next;
+        here = Place { file: next, mount };
         enter_mounts(space, &mut here)?;
     }
 }
@@ -165,7 +178,7 @@ pub fn child<P: Platform, N: Namespace<P>>(
     if name == b"." || name == b".." {
         return Err(Errno::Invalid.into());
     }
-    let mut found = Place { file: dir.file.lookup(name)?, mount: dir.mount.clone() };
+    let mut found = space.find_in(dir, name)?;
     enter_mounts(space, &mut found)?;
     Ok(found)
 }
@@ -189,7 +202,7 @@ pub fn is_within<P: Platform, N: Namespace<P>>(
             return Ok(true);
         }
         if !leave_mount(space, &mut here) {
-            return Ok(false);
+            return Ok(same(&here, dir));
         }
         here.file = here.file.lookup(b"..")?;
         if same(&here, &mark) {
@@ -212,6 +225,9 @@ pub fn path_to<P: Platform, N: Namespace<P>>(space: &N, dir: &Place<P, N::Mount>
     let mut here = dir.clone();
     // Last name first, each with its bytes the wrong way round.
     let mut path = Vec::new();
+    if let Some(name) = space.built_in(&here) {
+        return Ok([b"/", name].concat());
+    }
     while leave_mount(space, &mut here) {
         let (above, ino) = (here.file.lookup(b"..")?, here.file.ino());
         let before = path.len();

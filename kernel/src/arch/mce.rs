@@ -54,7 +54,6 @@ static LISTENER: Once<Listener> = Once::new();
 
 /// From now on, `listener` is told of errors in persistent memory. It is called with interrupts off and must wait for no
 /// lock that sleeps.
-#[allow(dead_code, reason = "for the list of bad ranges")]
 pub(crate) fn on_memory_error(listener: Listener) {
     LISTENER.call_once(|| listener);
 }

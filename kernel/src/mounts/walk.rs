@@ -4,10 +4,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use fs::Errno;
-use fs::vfs::FileSystem;
 use fs::vfs::path::{self, Covered, Namespace, PATH_MAX};
 
-use super::{List, Mount, NO_ROOT, Why, all};
+use super::{List, Mount, NO_ROOT, Why, all, dev};
 use crate::machine::Machine;
 
 /// A file, and the mount it is on.
@@ -20,9 +19,14 @@ struct Table {
 }
 
 impl Table {
-    fn now() -> Result<Self, Why> {
+    /// For paths from `start` on; `from_root` begins with `/`, or is empty.
+    fn now(start: Option<&Place>, from_root: &[u8]) -> Result<Self, Why> {
         let mounts = all();
-        match mounts.iter().find(|mount| mount.is_root()).cloned() {
+        let root = mounts.iter().find(|mount| mount.is_root()).cloned();
+        // Devices are there whatever is mounted.
+        let asked = from_root.strip_prefix(b"/dev").is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
+        let devices = || dev::mount().filter(|dev| asked || start.is_some_and(|start| start.mount == **dev));
+        match root.or_else(|| devices().cloned()) {
             Some(root) => Ok(Self { mounts, root }),
             None => {
                 let reason = NO_ROOT.lock().clone();
@@ -47,7 +51,25 @@ impl Namespace<Machine> for Table {
         self.mounts.iter().find(|other| other.is_on(mount, ino)).map(root_of)
     }
 
+    fn find_in(&self, dir: &Place, name: &[u8]) -> fs::Result<Place> {
+        match dev::mount() {
+            Some(dev) if name == dev::NAME && dir.mount == self.root && dir.file.ino() == self.root.root => {
+                root_of(dev)
+            }
+            _ => Ok(Place { file: dir.file.lookup(name)?, mount: dir.mount.clone() }),
+        }
+    }
+
+    fn built_in(&self, place: &Place) -> Option<&'static [u8]> {
+        let is_root = place.file.ino() == place.mount.root;
+        dev::mount().filter(|dev| is_root && place.mount == **dev).map(|_| dev::NAME)
+    }
+
     fn covered_by(&self, mount: &Arc<Mount>, ino: u64) -> Option<Covered<Machine, Arc<Mount>>> {
+        if dev::mount().is_some_and(|dev| mount == dev && *mount != self.root && ino == dev.root) {
+            // It is in `/`, and covers nothing.
+            return Some(root_of(&self.root).map_or(Covered::Nothing, Covered::Directory));
+        }
         (mount.root == ino).then(|| match &mount.point {
             Some(point) => Covered::Directory(point.clone()),
             None => Covered::Nothing,
@@ -61,7 +83,7 @@ impl Namespace<Machine> for Table {
 /// # Errors
 /// [`Why::NotMounted`], otherwise as [`path::walk`].
 pub(crate) fn walk(start: Option<&Place>, path: &[u8], follow: bool) -> Result<Place, Why> {
-    Ok(path::walk(&Table::now()?, start, path, follow)?)
+    Ok(path::walk(&Table::now(start, path)?, start, path, follow)?)
 }
 
 /// The directory that holds, or would hold, the last name of `path`, and that name. `start` as in [`walk`].
@@ -69,7 +91,7 @@ pub(crate) fn walk(start: Option<&Place>, path: &[u8], follow: bool) -> Result<P
 /// # Errors
 /// [`Why::NotMounted`], otherwise as [`path::parent_place`].
 pub(crate) fn parent<'a>(start: Option<&Place>, path: &'a [u8]) -> Result<(Place, &'a [u8]), Why> {
-    Ok(path::parent_place(&Table::now()?, start, path)?)
+    Ok(path::parent_place(&Table::now(start, path)?, start, path)?)
 }
 
 /// What is called `name` in the directory `dir`; a link is not followed.
@@ -77,7 +99,7 @@ pub(crate) fn parent<'a>(start: Option<&Place>, path: &'a [u8]) -> Result<(Place
 /// # Errors
 /// As [`path::child`].
 pub(crate) fn child(dir: &Place, name: &[u8]) -> Result<Place, Why> {
-    Ok(path::child(&Table::now()?, dir, name)?)
+    Ok(path::child(&Table::now(Some(dir), b"")?, dir, name)?)
 }
 
 /// Where a walk comes to that finds the directory `place`: as [`path::across`].
@@ -85,7 +107,7 @@ pub(crate) fn child(dir: &Place, name: &[u8]) -> Result<Place, Why> {
 /// # Errors
 /// As [`path::across`].
 pub(crate) fn across(place: Place) -> Result<Place, Why> {
-    Ok(path::across(&Table::now()?, place)?)
+    Ok(path::across(&Table::now(Some(&place), b"")?, place)?)
 }
 
 /// True if the directory `place` is `dir` or in it.
@@ -93,7 +115,7 @@ pub(crate) fn across(place: Place) -> Result<Place, Why> {
 /// # Errors
 /// As [`path::is_within`].
 pub(crate) fn is_within(place: &Place, dir: &Place) -> Result<bool, Why> {
-    Ok(path::is_within(&Table::now()?, place, dir)?)
+    Ok(path::is_within(&Table::now(Some(place), b"")?, place, dir)?)
 }
 
 /// A directory's path, without links and dots.
@@ -101,7 +123,7 @@ pub(crate) fn is_within(place: &Place, dir: &Place) -> Result<bool, Why> {
 /// # Errors
 /// As [`path::path_to`].
 pub(crate) fn path_to(dir: &Place) -> Result<Vec<u8>, Why> {
-    Ok(path::path_to(&Table::now()?, dir)?)
+    Ok(path::path_to(&Table::now(Some(dir), b"")?, dir)?)
 }
 
 /// True if something is mounted at `name` in the directory `dir`: the name must stay.

@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`flush`] | write-back, non-temporal stores, zeroing, fences |
+//! | [`poison`] | what has lost its content |
 //! | [`region`] | one region: bounded access, counted |
 //!
 //! A region that Linux uses in fsdax mode says so in a block of its own ([`Layout`]): its data begins behind that.
@@ -11,6 +12,7 @@
 //! regions.
 
 pub(crate) mod flush;
+pub(crate) mod poison;
 pub(crate) mod region;
 
 use alloc::string::{String, ToString};
@@ -91,10 +93,15 @@ pub(crate) fn regions() -> &'static [Region] {
     FOUND.get().map_or(&[], |found| &found.regions)
 }
 
+/// Which region a physical address lies in, and where.
+pub(crate) fn place_of(physical: u64) -> Option<(usize, u64)> {
+    let offset = |region: &Region| physical.checked_sub(region.base()).filter(|at| *at < region.len());
+    regions().iter().enumerate().find_map(|(number, region)| Some((number, offset(region)?)))
+}
+
 /// Where a physical address lies in a region: its offset from the region's start.
 pub(crate) fn offset_of(physical: u64) -> Option<u64> {
-    let offset = |region: &Region| physical.checked_sub(region.base()).filter(|at| *at < region.len());
-    regions().iter().find_map(offset)
+    place_of(physical).map(|(_, offset)| offset)
 }
 
 /// Reads the NFIT and maps its regions write-back, read-only where a DIMM is not armed.

@@ -7,7 +7,8 @@ use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use fs::pmem::{LINE, Pmem};
 use fs::stats::Stats;
 
-use super::flush;
+use super::{flush, poison};
+use crate::klog;
 use crate::machine::stats;
 
 /// A mapped region.
@@ -219,6 +220,16 @@ impl Pmem for Region {
     }
 
     #[inline]
+    fn poisoned(&self, offset: u64, len: u64) -> Option<u64> {
+        poison::first_in(self.physical + offset, len).map(|bad| bad - self.physical)
+    }
+
+    fn clear_poison(&self, offset: u64, len: u64) {
+        if poison::clear(self.physical + offset, len).is_err() {
+            klog!(Warn, "memory errors: the list is full, some are forgotten");
+        }
+    }
+
     fn stats(&self) -> &Stats {
         stats()
     }

@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
-use fs::vfs::{FileKind, FileSystem};
+use fs::vfs::FileKind;
 use fs::{Errno, Error};
 
 use super::command::{Done, Failure, On};
@@ -158,6 +158,8 @@ impl Shell {
         match file.kind() {
             FileKind::File => Ok(file),
             FileKind::Directory => Err(Errno::IsDirectory).on(path),
+            // A raw device; a node of an image leads nowhere.
+            FileKind::BlockDevice if file.expect_mappable().is_ok() => Ok(file),
             _ => Err("not a regular file").on(path),
         }
     }

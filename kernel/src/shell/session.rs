@@ -142,6 +142,11 @@ impl Shell {
 
     /// Unmaps, writes back and unmounts everything; `true` if that went well.
     fn close(&mut self) -> bool {
+        // Tasks may wait for a thaw: nobody else would bring it.
+        for mount in mounts::all().iter() {
+            // Mostly none is frozen.
+            let _ = mount.fs.thaw();
+        }
         self.end_jobs();
         let space = aspace::current();
         for area in space.areas() {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
 use cli::opts::Opts;
-use fs::vfs::{FileKind, FileSystem, Rename, SetAttr, SetXattr};
+use fs::vfs::{FileKind, Rename, SetAttr, SetXattr};
 use fs::{Errno, Error};
 
 use super::super::command::{ANY, Command, Done, Failure, On, complaint};

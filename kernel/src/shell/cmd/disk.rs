@@ -1,4 +1,4 @@
-//! Commands about file systems: df, mount, umount, fsinfo, sync.
+//! Commands about file systems: df, mount, umount, freeze, thaw, fsinfo, sync.
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -9,7 +9,6 @@ use cli::human;
 use cli::opts::Opts;
 use cli::table::{Align, Table};
 use fs::ext2::info::Field;
-use fs::vfs::FileSystem;
 
 use super::super::command::{ANY, Command, Done, Failure, On, complaint};
 use super::super::{Shell, text};
@@ -218,8 +217,9 @@ fn fsinfo(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         };
         lines.push_str(&alloc::format!("{name:<26}{value}\n"));
     };
-    mount.fs.describe(each).on(name)?;
-    if let Some(recovered) = mount.fs.recovered() {
+    let Some(ext2) = &mount.ext2 else { return Err("not an ext2").on(name) };
+    ext2.describe(each).on(name)?;
+    if let Some(recovered) = ext2.recovered() {
         lines.push_str(&alloc::format!("{:<26}{recovered}\n", "Repaired at mount:"));
     }
     write!(sh.out, "{lines}")?;

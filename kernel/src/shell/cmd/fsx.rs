@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 use cli::opts::Opts;
-use fs::vfs::{Fallocate, FileKind, FileSystem};
+use fs::vfs::{Fallocate, FileKind};
 use fs::{Errno, Error, PAGE_SIZE, dax};
 use fsx::{Fail, Fsx, Options, Range, Stop, Target, op, options};
 

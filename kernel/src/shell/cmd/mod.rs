@@ -13,7 +13,8 @@
 //! | `names.rs` | mkdir, rmdir, rm |
 //! | `links.rs` | ln, readlink, mknod, mkfifo |
 //! | `copy.rs` | cp, mv |
-//! | `disk.rs` | df, mount, umount, fsinfo, sync |
+//! | `disk.rs` | df, mount, umount, freeze, thaw, fsinfo, sync |
+//! | `poison.rs` | poison |
 //! | `memory.rs` | mmap, munmap, maps, peek, poke, ptwalk, free |
 //! | `bench/` | bench |
 //! | `trace.rs`, `race.rs` | trace, race |
@@ -34,6 +35,7 @@ mod machine;
 mod memory;
 mod names;
 mod owner;
+mod poison;
 mod race;
 mod shell;
 mod show;
@@ -63,6 +65,7 @@ pub(super) const GROUPS: &[(&str, &[Command])] = &[
     ("", links::COMMANDS),
     ("", copy::COMMANDS),
     ("File systems", disk::COMMANDS),
+    ("", poison::COMMANDS),
     ("Mapped files", super::io::COMMANDS),
     ("", memory::COMMANDS),
     ("", fsx::COMMANDS),

@@ -8,7 +8,7 @@ use cli::format::{Value, expand};
 use cli::mode::Letters;
 use cli::opts::Opts;
 use fs::platform::Timestamp;
-use fs::vfs::{Attr, FileKind, FileSystem};
+use fs::vfs::{Attr, FileKind};
 
 use super::super::command::{ANY, Command, Done, Failure, On};
 use super::super::{Shell, text};

@@ -5,7 +5,7 @@ use core::fmt::Write;
 use cli::date::DateTime;
 use cli::opts::Opts;
 use fs::platform::Timestamp;
-use fs::vfs::{FileKind, FileSystem, SetAttr};
+use fs::vfs::{FileKind, SetAttr};
 
 use super::super::Shell;
 use super::super::cmd::device_number;

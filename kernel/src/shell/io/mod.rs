@@ -36,7 +36,7 @@ use alloc::string::{String, ToString};
 use cli::edit::{Editor, Event};
 use cli::opts::Opts;
 use cli::{size, words};
-use fs::vfs::{FileKind, FileSystem};
+use fs::vfs::FileKind;
 use fs::{Errno, PAGE_SIZE};
 
 use super::Shell;

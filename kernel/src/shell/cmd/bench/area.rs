@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use fs::dax::Protocol;
 use fs::platform::Platform;
 use fs::pmem::Pmem;
-use fs::vfs::{Fallocate, FileKind, FileSystem};
+use fs::vfs::{Fallocate, FileKind};
 use fs::{PAGE_SIZE, dax};
 
 use super::super::super::command::{Done, Failure, On, complaint};

@@ -1,0 +1,326 @@
+//! The inodes of a directory of devices.
+//!
+//! # Locking
+//! Reading takes `dax_sem` shared, writing exclusively, as for any file; nothing is locked below.
+
+use super::InUse;
+use crate::PAGE_SIZE;
+use crate::error::{Errno, Result, Unsupported};
+use crate::platform::{LARGE_PAGES, Platform, Timestamp};
+use crate::pmem::{Pmem, poison};
+use crate::vfs::{
+    AllocOk, Attr, BlockRun, Device, DirEntry, Extent, Fallocate, FileKind, Held, Inode, InodeRef, Mapping,
+    Seek, SetAttr, SetXattr, Thawed,
+};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::{ControlFlow, Range};
+
+/// The directory's number.
+const DIRECTORY: u64 = 2;
+/// The first device's.
+const FIRST: u64 = 11;
+/// What Linux gives block devices without a number of their own (`BLOCK_EXT_MAJOR`).
+const MAJOR: u32 = 259;
+
+/// The directory, or a device in it.
+pub struct Node<P: Platform> {
+    platform: P,
+    mapping: Mapping<P>,
+    made: Timestamp,
+    what: What<P>,
+}
+
+enum What<P: Platform> {
+    Directory(Vec<Arc<Node<P>>>),
+    Device { number: u32, name: Vec<u8>, in_use: InUse },
+}
+
+impl<P: Platform> Node<P> {
+    /// Device number `number`: all of its machine's region.
+    pub(super) fn device(number: u32, name: Vec<u8>, platform: P, in_use: InUse) -> Self {
+        let (mapping, made) = (Mapping::new(platform.pmem().len()), platform.now());
+        Self { platform, mapping, made, what: What::Device { number, name, in_use } }
+    }
+
+    /// The directory of `devices`, if there are any.
+    pub(super) fn directory(devices: Vec<Arc<Self>>) -> Option<Self>
+    where
+        P: Clone,
+    {
+        let first = devices.first()?;
+        let (platform, made) = (first.platform.clone(), first.made);
+        Some(Self { platform, mapping: Mapping::new(0), made, what: What::Directory(devices) })
+    }
+
+    pub(super) fn devices(&self) -> &[Arc<Self>] {
+        match &self.what {
+            What::Directory(devices) => devices,
+            What::Device { .. } => &[],
+        }
+    }
+
+    /// A device's inode number.
+    pub(super) fn number(&self) -> Option<u64> {
+        match self.what {
+            What::Directory(_) => None,
+            What::Device { number, .. } => Some(FIRST + u64::from(number)),
+        }
+    }
+
+    /// The region's physical addresses.
+    fn frames(&self) -> Range<u64> {
+        let start = self.platform.pmem().frame(0);
+        start..start + self.platform.pmem().len()
+    }
+
+    pub(super) fn has_frame(&self, frame: u64) -> bool {
+        self.frames().contains(&frame)
+    }
+
+    fn size(&self) -> u64 {
+        self.mapping.size()
+    }
+
+    /// Refuses to change it while somebody else does, and where nobody may.
+    fn expect_unused(&self) -> Result<()> {
+        match &self.what {
+            What::Directory(_) => Err(Errno::IsDirectory.into()),
+            What::Device { .. } if !self.platform.pmem().writable() => Err(Errno::ReadOnly.into()),
+            What::Device { in_use, .. } if in_use() => Err(Errno::Busy.into()),
+            What::Device { .. } => Ok(()),
+        }
+    }
+
+    fn expect_device(&self) -> Result<()> {
+        match self.what {
+            What::Directory(_) => Err(Errno::IsDirectory.into()),
+            What::Device { .. } => Ok(()),
+        }
+    }
+
+    /// What nobody does in the directory, and to a device.
+    fn refuse_name<T>(&self) -> Result<T> {
+        self.expect_directory()?;
+        Err(Errno::NotPermitted.into())
+    }
+
+    /// Makes what was stored through mappings durable; the next store faults.
+    pub(super) fn settle(&self) -> Result<()> {
+        let lock = self.mapping.exclusive();
+        let place = |page| Ok(Some(page * PAGE_SIZE));
+        self.mapping.write_back_all(&self.platform, lock.held(), 0..u64::MAX, place)?;
+        self.commit();
+        Ok(())
+    }
+
+    /// Takes what lies at physical addresses `frames` out of every address space.
+    pub(super) fn unmap_frames(&self, frames: &Range<u64>) {
+        let own = self.frames();
+        let (from, to) = (frames.start.max(own.start), frames.end.min(own.end));
+        if from >= to || !self.mapping.is_mapped() {
+            return;
+        }
+        let pages = (from - own.start) / PAGE_SIZE..(to - own.start).div_ceil(PAGE_SIZE);
+        let lock = self.mapping.exclusive();
+        let place = |page| Ok(Some(page * PAGE_SIZE));
+        // It looks nothing up that could be wrong.
+        let _ = self.mapping.write_back_all(&self.platform, lock.held(), pages.clone(), place);
+        self.mapping.unmap_shared(&self.platform, lock.alloc_ok(), pages);
+        self.commit();
+    }
+}
+
+impl<P: Platform> Inode<P> for Node<P> {
+    fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    fn ino(&self) -> u64 {
+        self.number().unwrap_or(DIRECTORY)
+    }
+
+    fn kind(&self) -> FileKind {
+        match self.what {
+            What::Directory(_) => FileKind::Directory,
+            What::Device { .. } => FileKind::BlockDevice,
+        }
+    }
+
+    fn attr(&self) -> Attr {
+        let (mode, links, device) = match self.what {
+            What::Directory(_) => (0o755, 2, Device::default()),
+            What::Device { number, .. } => (0o660, 1, Device { major: MAJOR, minor: number }),
+        };
+        Attr {
+            ino: self.ino(),
+            kind: self.kind(),
+            mode,
+            links,
+            uid: 0,
+            gid: 0,
+            size: self.size(),
+            blocks: 0,
+            atime: self.made,
+            mtime: self.made,
+            ctime: self.made,
+            crtime: None,
+            device,
+        }
+    }
+
+    fn set_attr(&self, _: &SetAttr) -> Result<()> {
+        Err(Errno::NotPermitted.into())
+    }
+
+    fn mapping(&self) -> &Mapping<P> {
+        &self.mapping
+    }
+
+    fn block(&self, _: Held<'_>, page: u64) -> Result<Option<u64>> {
+        Ok((page < self.size() / PAGE_SIZE).then_some(page * PAGE_SIZE))
+    }
+
+    fn block_run(&self, _: Held<'_>, page: u64) -> Result<BlockRun> {
+        let fits = page + LARGE_PAGES <= self.size() / PAGE_SIZE;
+        Ok(if fits { BlockRun::Blocks(page * PAGE_SIZE) } else { BlockRun::Pieces })
+    }
+
+    fn allocate(&self, _: AllocOk<'_>, _: u64) -> Result<(u64, bool)> {
+        self.platform.stats().device_retry.inc();
+        self.platform.bug("a fault asked a device, which has no holes, to allocate a block");
+        Err(Unsupported::Operation("allocating a block of a device").into())
+    }
+
+    fn start_write_fault(&self) -> Result<Thawed<'_, P>> {
+        self.expect_unused().map(|()| Thawed::always())
+    }
+
+    fn commit(&self) {
+        self.platform.pmem().fence();
+    }
+
+    fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<usize> {
+        self.expect_device()?;
+        let _shared = self.mapping.shared();
+        let len = (to.len() as u64).min(self.size().saturating_sub(offset)) as usize;
+        poison::read_good(self.platform.pmem(), offset.min(self.size()), &mut to[..len])
+    }
+
+    /// Writes as far as the device reaches: beyond it there is no space.
+    fn write_at(&self, offset: u64, from: &[u8]) -> Result<usize> {
+        self.expect_device()?;
+        let _exclusive = self.mapping.exclusive();
+        self.expect_unused()?;
+        let len = (from.len() as u64).min(self.size().saturating_sub(offset)) as usize;
+        if len == 0 {
+            return if from.is_empty() { Ok(0) } else { Err(Errno::NoSpace.into()) };
+        }
+        let pmem = self.platform.pmem();
+        poison::overwrite(pmem, offset, len as u64)?;
+        pmem.write_nt(offset, &from[..len]);
+        pmem.fence();
+        Ok(len)
+    }
+
+    fn truncate(&self, _: u64) -> Result<()> {
+        self.expect_device()?;
+        Err(Errno::Invalid.into())
+    }
+
+    fn fallocate(&self, _: Fallocate, _: u64, _: u64) -> Result<()> {
+        self.expect_device()?;
+        Err(Unsupported::Operation("fallocate on a device").into())
+    }
+
+    fn seek(&self, offset: u64, what: Seek) -> Result<u64> {
+        self.expect_device()?;
+        match what {
+            _ if offset >= self.size() => Err(Errno::NoSuchAddress.into()),
+            Seek::Data => Ok(offset),
+            Seek::Hole => Ok(self.size()),
+        }
+    }
+
+    fn extents(&self, from: u64, f: &mut dyn FnMut(Extent) -> ControlFlow<()>) -> Result<()> {
+        self.expect_device()?;
+        let from = from & !(PAGE_SIZE - 1);
+        if from < self.size() {
+            // There is no more to stop.
+            let _ = f(Extent { offset: from, len: self.size() - from, place: Some(from) });
+        }
+        Ok(())
+    }
+
+    fn lookup(&self, wanted: &[u8]) -> Result<InodeRef<P>> {
+        self.expect_directory()?;
+        let is = |node: &&Arc<Self>| matches!(&node.what, What::Device { name, .. } if name == wanted);
+        match self.devices().iter().find(is) {
+            Some(device) => Ok(device.clone()),
+            None => Err(Errno::NotFound.into()),
+        }
+    }
+
+    fn read_dir(&self, from: u64, f: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>) -> Result<()> {
+        self.expect_directory()?;
+        let dots = [&b"."[..], b".."].map(|name| (name, DIRECTORY, FileKind::Directory));
+        let devices = self.devices().iter().filter_map(|node| match &node.what {
+            What::Device { name, .. } => Some((&name[..], node.ino(), FileKind::BlockDevice)),
+            What::Directory(_) => None,
+        });
+        for ((name, ino, kind), at) in dots.into_iter().chain(devices).zip(0..).skip(from as usize) {
+            if f(DirEntry { name, ino, kind: Some(kind), next: at + 1 }).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn create(&self, _: &[u8], _: FileKind, _: u16) -> Result<InodeRef<P>> {
+        self.refuse_name()
+    }
+
+    fn make_device(&self, _: &[u8], _: FileKind, _: u16, _: Device) -> Result<InodeRef<P>> {
+        self.refuse_name()
+    }
+
+    fn symlink(&self, _: &[u8], _: &[u8]) -> Result<InodeRef<P>> {
+        self.refuse_name()
+    }
+
+    fn link(&self, _: &[u8], _: u64) -> Result<()> {
+        self.refuse_name()
+    }
+
+    fn unlink(&self, _: &[u8]) -> Result<()> {
+        self.refuse_name()
+    }
+
+    fn rmdir(&self, _: &[u8]) -> Result<()> {
+        self.refuse_name()
+    }
+
+    fn read_link(&self) -> Result<Vec<u8>> {
+        Err(Errno::Invalid.into())
+    }
+
+    fn xattr(&self, _: &[u8]) -> Result<Vec<u8>> {
+        Err(Errno::NoData.into())
+    }
+
+    fn set_xattr(&self, _: &[u8], _: &[u8], _: SetXattr) -> Result<()> {
+        Err(Errno::NotPermitted.into())
+    }
+
+    fn remove_xattr(&self, _: &[u8]) -> Result<()> {
+        Err(Errno::NoData.into())
+    }
+
+    fn list_xattrs(&self) -> Result<Vec<Vec<u8>>> {
+        Ok(Vec::new())
+    }
+
+    fn expect_mappable(&self) -> Result<()> {
+        self.expect_device()
+    }
+}
