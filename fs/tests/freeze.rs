@@ -18,7 +18,7 @@ use fs::{Errno, Error};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 type Fs = Arc<Ext2<Machine>>;
 
@@ -282,6 +282,14 @@ fn what_frees_or_moves_pinned_pages_waits_and_holds_nothing() {
         waits(
             || change(&file),
             || {
+                let start = Instant::now();
+                while machine.stats().pin_waits.get() == 0 {
+                    assert!(
+                        start.elapsed() < Duration::from_secs(100),
+                        "it does not get to waiting for the pin"
+                    );
+                    thread::yield_now();
+                }
                 // Everything else goes on: faults, writes, a freeze even.
                 view.store(2 * BLOCK, b"stored").expect("store");
                 write(&*file, 5, b"written");
@@ -291,7 +299,6 @@ fn what_frees_or_moves_pinned_pages_waits_and_holds_nothing() {
                 file.mapping().index.unpin(&machine, 1..2);
             },
         );
-        assert!(machine.stats().pin_waits.get() > 0);
         drop((view, file));
         fs.unmount().expect("unmount");
         expect_clean_copy(&image, &machine);
