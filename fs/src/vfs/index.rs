@@ -249,10 +249,16 @@ impl Leaf {
         platform.stats().entry_waits.inc();
         platform.at(Point::EntryWait, 0, page, 0);
         self.waiters.fetch_add(1, SeqCst);
-        while !self.try_lock(page, size, looks_at) {
+        loop {
+            // Woken for another one's sake, it waits on and tries nothing: two who woke each other would never rest.
+            while self.is_locked(page, size) {
+                platform.wait(self.key(), &mut || self.is_locked(page, size));
+            }
+            if self.try_lock(page, size, looks_at) {
+                break;
+            }
             // Giving up half-way may have been what another one waited for: it looks again when it is woken.
             platform.wake(self.key());
-            platform.wait(self.key(), &mut || self.is_locked(page, size));
         }
         self.waiters.fetch_sub(1, SeqCst);
     }

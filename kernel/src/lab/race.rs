@@ -18,8 +18,9 @@ use crate::arch::time;
 use crate::machine::File;
 use crate::task::{self, TaskRef};
 
-/// Nobody who acts does anything for so long: stuck.
+/// Nobody who acts does anything for so long, in so many looks: stuck.
 const ASLEEP_NS: u64 = 300_000_000;
+const ASLEEP_LOOKS: u32 = 1000;
 /// A part takes no longer, or it is stuck.
 const LONGEST_NS: u64 = 15_000_000_000;
 
@@ -137,15 +138,16 @@ fn rounds(stage: &Arc<Stage>, tasks: &[TaskRef], setting: Setting) -> Result<(Ve
 /// How it was stuck.
 fn finish(stage: &Stage, tasks: &[TaskRef]) -> Result<(), String> {
     let begun = time::monotonic_ns();
-    let (mut asleep_since, mut stuck) = (None, None);
+    let (mut asleep_since, mut looks, mut stuck) = (None, 0, None);
     until(|| {
         if stage.is_through() {
             return true;
         }
         let now = time::monotonic_ns();
-        asleep_since = if stage.sleeps(tasks) { asleep_since.or(Some(now)) } else { None };
+        (asleep_since, looks) =
+            if stage.sleeps(tasks) { (asleep_since.or(Some(now)), looks + 1) } else { (None, 0) };
         let full = stage.script.as_ref().is_some_and(|script| script.is_full());
-        if asleep_since.is_some_and(|since| now - since > ASLEEP_NS) {
+        if looks > ASLEEP_LOOKS && asleep_since.is_some_and(|since| now - since > ASLEEP_NS) {
             stuck = Some("everybody waits");
         } else if full {
             stuck = Some("somebody goes round and round");

@@ -54,8 +54,10 @@ pub(crate) enum Prevented {
     Late(usize),
 }
 
-/// How long the one whose turn it is may sleep before that is a wait for a lock.
+/// How long the one whose turn it is may sleep before that is a wait for a lock, and in how many looks. (A machine whose
+/// host is busy may not look for long.)
 const ASLEEP_NS: u64 = 5_000_000;
+const ASLEEP_LOOKS: u32 = 30;
 /// How long it may take at all.
 const LATE_NS: u64 = 2_000_000_000;
 /// How often a held task looks.
@@ -170,7 +172,7 @@ impl Script {
     /// The actor is at a place of the order: it goes on when all that comes before has happened.
     pub(crate) fn pass(&self, actor: usize, at: At) {
         let begun = time::monotonic_ns();
-        let (mut asleep_since, mut said) = (None, false);
+        let (mut asleep_since, mut looks, mut said) = (None, 0, false);
         loop {
             let mut state = self.state.lock();
             state.actors[actor].held = None;
@@ -195,14 +197,14 @@ impl Script {
             let elsewhere = awaited.done || awaited.held.is_some_and(|held| held != wanted.1);
             let asleep = awaited.held.is_none()
                 && awaited.task.as_ref().is_some_and(|task| task.state() == State::Waiting);
-            asleep_since = if asleep { asleep_since.or(Some(now)) } else { None };
+            (asleep_since, looks) = if asleep { (asleep_since.or(Some(now)), looks + 1) } else { (None, 0) };
             if elsewhere {
                 state.prevented = Some(Prevented::Elsewhere(wanted.0));
                 continue;
-            } else if asleep_since.is_some_and(|since| now - since > ASLEEP_NS) {
+            } else if looks > ASLEEP_LOOKS && asleep_since.is_some_and(|since| now - since > ASLEEP_NS) {
                 if wanted.1 == At::Sleeps {
                     state.next += 1;
-                    asleep_since = None;
+                    (asleep_since, looks) = (None, 0);
                     continue;
                 }
                 state.prevented = Some(Prevented::Waits(wanted.0));

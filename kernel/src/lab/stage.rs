@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use fs::PAGE_SIZE;
 use fs::dax::Protocol;
 
-use super::scenarios::Scenario;
+use super::scenarios::{Scenario, View as Look};
 use super::script::{At, Script};
 use crate::arch::{percpu, time, user_access};
 use crate::machine::File;
@@ -132,7 +132,8 @@ impl Stage {
         let mut views: Vec<View> = Vec::new();
         for part in scenario.parts {
             let space = Arc::new(AddressSpace::new()?);
-            let kind = Kind { private: part.private, large, ..Kind::shared(Rights::READ_WRITE, protocol) };
+            let (private, large) = (part.view == Look::Private, large && part.view == Look::Shared);
+            let kind = Kind { private, large, ..Kind::shared(Rights::READ_WRITE, protocol) };
             let (name, at) = (&Arc::from(scenario.name), Place::Any);
             let start =
                 space.map(&Request { file: &file, name, offset: 0, len, at, kind, populate: false })?;

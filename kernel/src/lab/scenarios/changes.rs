@@ -4,20 +4,21 @@ use core::sync::atomic::Ordering::SeqCst;
 
 use fs::PAGE_SIZE;
 use fs::dax::Protocol;
-use fs::lab::Mutant;
+use fs::lab::{Mutant, Point};
 use fs::vfs::Fallocate;
 
 use super::super::LAB;
+use super::super::script::{At, Event};
 use super::super::stage::{Answer, Turn, until};
 use super::{
-    ANY, Breaks, FIRST_THEN_SECOND, OVERTAKEN_AFTER_LOOK_UP, Part, Scenario, blind, expect, first_word,
+    ANY, Breaks, FIRST_THEN_SECOND, OVERTAKEN_AFTER_LOOK_UP, Part, Scenario, View, blind, expect, first_word,
     nothing, word, write_word,
 };
 
 const VALUE: u64 = 0x5a5a;
 
 const LOAD: Part = Part {
-    private: false,
+    view: View::Shared,
     name: "load",
     act: |turn| {
         let value = turn.load(0)?;
@@ -28,7 +29,7 @@ const LOAD: Part = Part {
 };
 
 const WRITE: Part = Part {
-    private: false,
+    view: View::Shared,
     name: "write(2)",
     act: |turn| {
         write_word(turn, 0, VALUE)?;
@@ -40,7 +41,7 @@ const WRITE: Part = Part {
 
 /// Stores to both pages.
 const STORE_TWO: Part = Part {
-    private: false,
+    view: View::Shared,
     name: "store",
     act: |turn| {
         turn.store_told(0, VALUE)?;
@@ -50,7 +51,7 @@ const STORE_TWO: Part = Part {
 };
 
 /// Punches the second page.
-const PUNCH: Part = Part { private: false, name: "punch hole", act: |turn| punch(turn, 1), look: blind };
+const PUNCH: Part = Part { view: View::Shared, name: "punch hole", act: |turn| punch(turn, 1), look: blind };
 
 fn punch(turn: &Turn<'_>, page: u64) -> Answer {
     let from = turn.offset() + page * PAGE_SIZE;
@@ -62,7 +63,7 @@ fn punch(turn: &Turn<'_>, page: u64) -> Answer {
 
 /// read(2) of the page into a mapping of it. With the mistake, the lock is held meanwhile: by [`HOLDER`], in its name.
 const READ: Part = Part {
-    private: false,
+    view: View::Shared,
     name: "read(2)",
     act: |turn| {
         let value = word(turn, 0)?;
@@ -81,7 +82,7 @@ const HELD: usize = 0;
 const COPIED: usize = 1;
 
 const HOLDER: Part = Part {
-    private: false,
+    view: View::Shared,
     name: "its inode lock",
     act: |turn| {
         if !LAB.has(Mutant::CopyUnderLock) {
@@ -99,7 +100,7 @@ const HOLDER: Part = Part {
 
 /// A transfer that has pinned the page: from here until the other has come, it stores by physical address.
 const TRANSFER: Part = Part {
-    private: false,
+    view: View::Shared,
     name: "transfer",
     act: |turn| {
         let (file, pages) = (&turn.stage.file, turn.page..turn.page + 1);
@@ -130,7 +131,7 @@ const PUNCHED: usize = 1;
 const KEPT: usize = 2;
 
 const PUNCH_PINNED: Part = Part {
-    private: false,
+    view: View::Shared,
     name: "punch hole",
     act: |turn| {
         turn.wait_for(PINNED);
@@ -224,4 +225,52 @@ pub(super) const ALL: &[Scenario] = &[
             expect(kept, || "the block was freed while a transfer had it pinned".into())
         },
     },
+    Scenario {
+        name: "size",
+        about: "a fault has looked at the size before it has the lock, and the file becomes shorter",
+        parts: &[TRY_TO_LOAD, TRUNCATE],
+        pages: 1,
+        units: 256,
+        breaks: &[
+            Breaks::by(Mutant::SizeBeforeLock, Protocol::ReadFirst, TRUNCATED_BEFORE_LOCK),
+            Breaks::by(Mutant::SizeBeforeLock, Protocol::EntryLock, TRUNCATED_BEFORE_LOCK),
+        ],
+        prepare: |turn| resize(turn, turn.stage.scenario.units * PAGE_SIZE),
+        check: |turn| {
+            let mapped = turn.stage.views[0].space.count(turn.at(0), PAGE_SIZE).small;
+            expect(mapped == 0, || "a page beyond the file's end is mapped".into())
+        },
+    },
 ];
+
+/// The load comes to wait for the lock, and is held; the file becomes shorter.
+const TRUNCATED_BEFORE_LOCK: &[Event] =
+    &[(0, At::Comes(Point::SharedWait)), (1, At::Start), (1, At::Done), (0, At::Goes(Point::SharedWait))];
+
+/// A load that may be refused.
+const TRY_TO_LOAD: Part = Part {
+    view: View::Shared,
+    name: "load",
+    act: |turn| {
+        let refused = turn.load(0).err();
+        turn.say(|| refused.map_or_else(|| "is through".into(), |why| alloc::format!("refused: {why}")));
+        Ok(())
+    },
+    look: blind,
+};
+
+/// Ends the file before the page.
+const TRUNCATE: Part = Part {
+    view: View::Shared,
+    name: "truncate",
+    act: |turn| {
+        resize(turn, turn.offset())?;
+        turn.say(|| "has ended the file before the page".into());
+        Ok(())
+    },
+    look: blind,
+};
+
+fn resize(turn: &Turn<'_>, size: u64) -> Answer {
+    turn.stage.file.truncate(size).map_err(|error| alloc::format!("truncate: {error}"))
+}

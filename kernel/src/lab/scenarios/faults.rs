@@ -7,8 +7,8 @@ use fs::lab::{Mutant, Point};
 use super::super::script::{At, Event};
 use super::super::stage::{Answer, Turn};
 use super::{
-    ANY, Breaks, FIRST_THEN_SECOND, OVERTAKEN_AFTER_LOOK_UP, OVERTAKEN_BEFORE_RETRY, Part, Scenario, blind,
-    expect, first_word, nothing, word,
+    ANY, Breaks, FIRST_THEN_SECOND, OVERTAKEN_AFTER_LOOK_UP, OVERTAKEN_BEFORE_RETRY, Part, Scenario, View,
+    blind, expect, first_word, nothing, word,
 };
 
 /// What is stored: by the first actor, and by the second.
@@ -16,7 +16,7 @@ const VALUES: [u64; 2] = [0x1111, 0x2222];
 
 /// Stores its value to its own word.
 const STORE: Part = Part {
-    private: false,
+    view: View::Shared,
     name: "store",
     act: |turn| turn.store_told(turn.actor as u64 * 8, VALUES[turn.actor]),
     look: |turn| turn.load(turn.actor as u64 * 8),
@@ -24,7 +24,7 @@ const STORE: Part = Part {
 
 /// Loads the word that the second actor stores to.
 const LOAD: Part = Part {
-    private: false,
+    view: View::Shared,
     name: "load",
     act: |turn| {
         let value = turn.load(8)?;
@@ -35,7 +35,7 @@ const LOAD: Part = Part {
 };
 
 const LOAD_FIRST: Part =
-    Part { private: false, name: "load", act: |turn| turn.load(0).map(|_| ()), look: first_word };
+    Part { view: View::Shared, name: "load", act: |turn| turn.load(0).map(|_| ()), look: first_word };
 
 /// Both words are in the file.
 fn both_stored(turn: &Turn<'_>) -> Answer {
@@ -159,7 +159,7 @@ pub(super) const ALL: &[Scenario] = &[
         name: "mark",
         about: "a store to a block does not mark its page dirty, or does so too late: fsync misses it",
         parts: &[Part {
-            private: false,
+            view: View::Shared,
             name: "store",
             act: |turn| turn.store_told(0, VALUES[0]),
             look: blind,

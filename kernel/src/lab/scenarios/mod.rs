@@ -5,11 +5,15 @@
 //! |---|---|
 //! | [`faults`] | faults that meet faults |
 //! | [`changes`] | faults that meet write(2), holes that are punched, truncation |
-//! | [`sync`] | stores that meet write-back |
+//! | [`large`] | pages of 2 MiB that meet pages of 4 KiB |
+//! | [`private`] | stores to private mappings |
+//! | [`sync`] | stores that meet write-back, a frozen file system |
 //! | this one | the list; what cannot exist here |
 
 mod changes;
 mod faults;
+mod large;
+mod private;
 mod sync;
 
 use alloc::string::String;
@@ -42,8 +46,8 @@ pub(crate) struct Scenario {
 /// What one task does in a round.
 pub(crate) struct Part {
     pub(crate) name: &'static str,
-    /// Its mapping is a private one.
-    pub(crate) private: bool,
+    /// How it maps the file.
+    pub(crate) view: View,
     pub(crate) act: fn(&Turn<'_>) -> Answer,
     /// What it sees afterwards.
     pub(crate) look: fn(&Turn<'_>) -> Answer<u64>,
@@ -54,6 +58,17 @@ pub(crate) struct Breaks {
     pub(crate) protocol: Protocol,
     pub(crate) mutant: Option<Mutant>,
     pub(crate) order: &'static [Event],
+}
+
+/// How a part maps the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Shared; by pages of 2 MiB if the scenario is about so many.
+    Shared,
+    /// Shared, by pages of 4 KiB.
+    Small,
+    /// Private.
+    Private,
 }
 
 impl Breaks {
@@ -68,7 +83,7 @@ impl Breaks {
 
 /// Every scenario.
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
-    [faults::ALL, changes::ALL, sync::ALL].into_iter().flatten()
+    [faults::ALL, large::ALL, changes::ALL, private::ALL, sync::ALL].into_iter().flatten()
 }
 
 /// Those of Linux's that cannot exist here, and why.
@@ -78,6 +93,10 @@ pub(crate) const ABSENT: &[(&str, &str)] = &[
         "the journal is started before the entry's lock: there is no journal, and no lock is taken after the block map's",
     ),
     ("R18", "a 2 MiB entry for an address inside the page: addresses are rounded down before anything else"),
+    (
+        "R19",
+        "an entry is gone for a moment while write-back protects it: that is one compare-exchange, and who takes entries away holds the tables' removal lock",
+    ),
     ("R21", "a memory error's path sleeps under a spinning lock: that path takes no lock"),
     ("R23", "a file changes between DAX and the page cache while it is mapped: there is no page cache"),
     ("R24", "a 2 MiB entry taken for a table by those who walk page tables: they ask the entry's own type"),

@@ -4,10 +4,12 @@ use core::sync::atomic::Ordering::SeqCst;
 
 use fs::dax::{self, Protocol};
 use fs::lab::{Mutant, Point};
+use fs::vfs::FileSystem;
 
 use super::super::script::{At, Event};
 use super::super::stage::{Answer, Turn};
-use super::{ANY, Breaks, Part, Scenario, blind, expect, nothing, write_word};
+use super::{ANY, Breaks, Part, Scenario, View, blind, expect, nothing, write_word};
+use crate::mounts;
 
 fn sync(turn: &Turn<'_>) -> Answer<u64> {
     let pages = turn.page..turn.page + turn.stage.scenario.pages;
@@ -16,7 +18,7 @@ fn sync(turn: &Turn<'_>) -> Answer<u64> {
 
 /// Writes back once, when there is something.
 const SYNC: Part = Part {
-    private: false,
+    view: View::Shared,
     name: "msync",
     act: |turn| {
         turn.wait_for(STORED);
@@ -35,7 +37,7 @@ const SYNCED: usize = 1;
 
 /// Stores, which makes its entry writable, and stores once more.
 const STORE_TWICE: Part = Part {
-    private: false,
+    view: View::Shared,
     name: "stores",
     act: |turn| {
         turn.store_told(0, 1)?;
@@ -49,7 +51,7 @@ const STORE_TWICE: Part = Part {
 
 /// Stores as long as the other one syncs.
 const STORE_ON: Part = Part {
-    private: false,
+    view: View::Shared,
     name: "stores",
     act: |turn| {
         for value in 2.. {
@@ -65,6 +67,44 @@ const STORE_ON: Part = Part {
     },
     look: blind,
 };
+
+/// Freezes the file system, waits a little, looks at the page, and thaws.
+const FREEZE: Part = Part {
+    view: View::Shared,
+    name: "freeze",
+    act: |turn| {
+        let mount = mounts::of(&turn.stage.file).ok_or("not mounted")?;
+        let text = |error: fs::Error| alloc::format!("freeze: {error}");
+        mount.fs.freeze().map_err(text)?;
+        turn.say(|| "has frozen the file system".into());
+        turn.leave(FROZEN, 1);
+        turn.mark(0);
+        crate::task::sleep_ns(2_000_000);
+        let seen = super::word(turn, 0);
+        turn.say(|| "thaws it".into());
+        mount.fs.thaw().map_err(text)?;
+        turn.leave(SEEN, seen?);
+        Ok(())
+    },
+    look: blind,
+};
+
+const STORE_FROZEN: Part = Part {
+    view: View::Shared,
+    name: "store",
+    act: |turn| {
+        turn.wait_for(FROZEN);
+        turn.store_told(0, 5)
+    },
+    look: |turn| turn.load(0),
+};
+
+/// The words that are left: it is frozen; what the page had before it was thawed.
+const FROZEN: usize = 0;
+const SEEN: usize = 1;
+
+/// The store is through before the file system is thawed.
+const STORED_WHILE_FROZEN: &[Event] = &[(1, At::Done), (0, At::Mark(0))];
 
 /// Write-back has flushed, then comes the second store.
 const FLUSHED_THEN_STORED: &[Event] = &[
@@ -106,6 +146,23 @@ pub(super) const ALL: &[Scenario] = &[
             let late = turn.stage.script.is_some();
             let dirty = turn.stage.file.mapping().index.is_dirty(turn.page);
             expect(!late || dirty, || "a page that was stored to after its flush is not dirty".into())
+        },
+    },
+    Scenario {
+        name: "freeze",
+        about: "a store does not wait until a frozen file system is thawed",
+        parts: &[FREEZE, STORE_FROZEN],
+        pages: 1,
+        units: 256,
+        breaks: &[
+            Breaks::by(Mutant::IgnoreFreeze, Protocol::ReadFirst, STORED_WHILE_FROZEN),
+            Breaks::by(Mutant::IgnoreFreeze, Protocol::EntryLock, STORED_WHILE_FROZEN),
+        ],
+        prepare: |turn| write_word(turn, 0, 1),
+        check: |turn| {
+            let (before, after) = (turn.stage.notes[SEEN].load(SeqCst), turn.stage.seen(1));
+            expect(before == 1, || alloc::format!("the frozen file changed to {before:#x}"))?;
+            expect(after == 5, || "what was stored after the thaw is not there".into())
         },
     },
 ];
