@@ -1,17 +1,19 @@
 //! msync and fsync: make what was stored through mappings durable.
 //!
 //! A page that a write fault mapped is dirty in the file's index, and so are the 2 MiB that one mapped. Write-back first
-//! tags what is dirty: so it comes to an end however fast others store. Then it goes from 2 MiB to 2 MiB, each under the
-//! exclusive `dax_sem` ([`Mapping::write_back`](crate::vfs::Mapping::write_back)); in between, faults get in. The fence comes before each lock
+//! tags what is dirty: so it comes to an end however fast others store. Then it goes on by 64 pages, or by the 2 MiB that
+//! are dirty as one, each under the exclusive `dax_sem` ([`Mapping::write_back`](crate::vfs::Mapping::write_back)); in between, faults get in. The fence comes before each lock
 //! is let go: whoever finds the tag gone by then may rely on it.
 //!
 //! # Locking
-//! `dax_sem` (exclusive) `→ areas → page tables`, once for each 2 MiB that has something to write.
+//! `dax_sem` (exclusive) `→ areas → page tables`, once for each 64 pages that have something to write.
 
 use crate::error::Result;
 use crate::lab::Mutant;
 use crate::platform::Platform;
+use crate::pmem::Pmem;
 use crate::vfs::Inode;
+use crate::vfs::index::MAX_PAGES;
 use core::ops::Range;
 
 /// Makes stores to `pages` of `file` durable, through whatever address space they came; the metadata that leads to them
@@ -22,12 +24,15 @@ use core::ops::Range;
 pub fn msync<P: Platform>(file: &dyn Inode<P>, pages: Range<u64>) -> Result<u64> {
     let (platform, mapping) = (file.platform(), file.mapping());
     platform.stats().sync_calls.inc();
+    if pages.end.saturating_sub(1) / 64 == pages.start / 64 && pages.start < pages.end.min(MAX_PAGES) {
+        return few(file, pages);
+    }
     mapping.index.tag(pages.clone());
     let (mut from, mut flushed, mut fenced, mut result) = (pages.start, 0, false, Ok(()));
     while let Some(part) = mapping.index.next_tagged(from, pages.end) {
         from = part.end;
         let lock = mapping.exclusive();
-        match mapping.write_back(platform, lock.held(), &part, |page| file.block(lock.held(), page)) {
+        match mapping.write_back(platform, lock.held(), &part, true, |page| file.block(lock.held(), page)) {
             Ok(count) => flushed += count,
             Err(error) => result = result.and(Err(error)),
         }
@@ -45,6 +50,16 @@ pub fn msync<P: Platform>(file: &dyn Inode<P>, pages: Range<u64>) -> Result<u64>
         file.commit();
     }
     result.map(|()| flushed)
+}
+
+/// Pages that share a word of the index: nothing to tag, for it is done in one go.
+fn few<P: Platform>(file: &dyn Inode<P>, pages: Range<u64>) -> Result<u64> {
+    let (platform, mapping) = file.parts();
+    let lock = mapping.exclusive();
+    let result =
+        mapping.write_back(platform, lock.held(), &pages, false, |page| file.block(lock.held(), page));
+    platform.pmem().fence();
+    result
 }
 
 /// As [`msync`], for the whole file.

@@ -280,69 +280,78 @@ impl Leaf {
         }
     }
 
-    /// Takes what is to be written and dirty of `pages`.
-    fn take_tagged(&self, pages: &Range<u64>) -> Taken {
-        let mut taken = Taken::NOTHING;
+    /// Takes what is dirty of `pages`, which lie in one word; only what is to be written, if `tagged`.
+    fn take(&self, pages: &Range<u64>, tagged: bool) -> Taken {
+        let mut taken = Taken { first: pages.start & !63, bits: 0, large: false };
         for (word, mask) in words(pages) {
-            let mask = mask & self.to_write[word].load(SeqCst);
-            if mask != 0 {
-                self.to_write[word].fetch_and(!mask, SeqCst);
-                taken.pages[word] = self.dirty[word].fetch_and(!mask, SeqCst) & mask;
+            let to_write = self.to_write[word].load(SeqCst) & mask;
+            let mask = if tagged { to_write } else { mask };
+            if to_write != 0 {
+                self.to_write[word].fetch_and(!to_write, SeqCst);
+            }
+            if self.dirty[word].load(SeqCst) & mask != 0 {
+                taken.bits = self.dirty[word].fetch_and(!mask, SeqCst) & mask;
             }
         }
-        const BOTH: u32 = TO_WRITE | DIRTY;
-        taken.large =
-            self.large.load(SeqCst) & TO_WRITE != 0 && self.large.fetch_and(!BOTH, SeqCst) & BOTH == BOTH;
+        if self.large.load(SeqCst) & if tagged { TO_WRITE } else { DIRTY } != 0 {
+            taken.large = self.take_large();
+        }
         taken
+    }
+
+    /// All 2 MiB are written back: no page of them is dirty any more.
+    fn take_large(&self) -> bool {
+        let was_dirty = self.large.fetch_and(!(TO_WRITE | DIRTY), SeqCst) & DIRTY != 0;
+        if was_dirty {
+            for bits in self.to_write.iter().chain(&self.dirty).filter(|bits| bits.load(SeqCst) != 0) {
+                bits.store(0, SeqCst);
+            }
+        }
+        was_dirty
     }
 }
 
-/// What write-back took out of a leaf: it is not dirty any more.
+/// What write-back took out of the index: it is not dirty any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
-    pages: [u64; WORDS],
-    /// The whole 2 MiB, through an entry of 2 MiB.
+    /// The page of the lowest bit.
+    first: u64,
+    bits: u64,
+    /// The whole 2 MiB around it, through an entry of 2 MiB.
     pub large: bool,
 }
 
 impl Taken {
-    const NOTHING: Self = Self { pages: [0; WORDS], large: false };
-
-    /// Calls `f` with each run of pages, counted from the leaf's first.
+    /// Calls `f` with each run of pages.
+    #[inline]
     pub fn each_run(&self, mut f: impl FnMut(Range<u64>)) {
-        let mut run = 0..0;
-        for (word, &bits) in self.pages.iter().enumerate() {
-            let mut bits = bits;
-            while bits != 0 {
-                let from = bits.trailing_zeros();
-                let len = (bits >> from).trailing_ones();
-                let start = word as u64 * 64 + u64::from(from);
-                if start != run.end || run.is_empty() {
-                    if !run.is_empty() {
-                        f(run.clone());
-                    }
-                    run = start..start;
-                }
-                run.end = start + u64::from(len);
-                bits &= u64::MAX.checked_shl(from + len).unwrap_or(0);
-            }
+        if self.large {
+            return f(self.span());
         }
-        if !run.is_empty() {
-            f(run);
+        let (mut bits, mut first) = (self.bits, self.first);
+        while bits != 0 {
+            let skip = bits.trailing_zeros();
+            let len = (bits >> skip).trailing_ones();
+            let start = first + u64::from(skip);
+            f(start..start + u64::from(len));
+            first = start + u64::from(len);
+            bits = (bits >> skip).checked_shr(len).unwrap_or(0);
         }
     }
 
-    /// From the first to the last page taken, counted from the leaf's first; empty if there is none.
+    /// From the first to the last page taken; empty if there is none.
+    #[inline]
     pub fn span(&self) -> Range<u64> {
-        let first = self.pages.iter().position(|&bits| bits != 0);
-        let last = self.pages.iter().rposition(|&bits| bits != 0);
-        match (first, last) {
-            (Some(first), Some(last)) => {
-                let start = first as u64 * 64 + u64::from(self.pages[first].trailing_zeros());
-                start..last as u64 * 64 + 64 - u64::from(self.pages[last].leading_zeros())
-            }
-            _ => 0..0,
+        if self.large {
+            let start = self.first & !(LEAF_PAGES - 1);
+            return start..start + LEAF_PAGES;
         }
+        let start = self.first + u64::from(self.bits.trailing_zeros()) % 64;
+        start..(self.first + 64 - u64::from(self.bits.leading_zeros())).max(start)
+    }
+
+    fn is_something(&self) -> bool {
+        self.large || self.bits != 0
     }
 }
 
@@ -455,14 +464,13 @@ impl PageIndex {
             if large != 0 && leaf.large.fetch_and(!(ZERO | PIECES), SeqCst) & ZERO != 0 {
                 f(first..first + LEAF_PAGES);
             }
-            let mut taken = Taken::NOTHING;
             for (word, mask) in words(part) {
                 let mask = mask & leaf.zero[word].load(SeqCst);
                 if mask != 0 {
-                    taken.pages[word] = leaf.zero[word].fetch_and(!mask, SeqCst) & mask;
+                    let bits = leaf.zero[word].fetch_and(!mask, SeqCst) & mask;
+                    Taken { first: first + word as u64 * 64, bits, large: false }.each_run(&mut f);
                 }
             }
-            taken.each_run(|run| f(first + run.start..first + run.end));
         });
     }
 
@@ -482,24 +490,25 @@ impl PageIndex {
         });
     }
 
-    /// The first leaf from page `from` on that has pages of `from..end` to be written: the pages of the range in it.
+    /// The first pages of `from..end` to be written, as far as they share a word; of 2 MiB that are to be written as a whole,
+    /// some.
     pub fn next_tagged(&self, from: u64, end: u64) -> Option<Range<u64>> {
-        let mut found = None;
-        self.for_each_leaf(from..end, |_, part, leaf| {
-            let tagged = |(word, mask): (usize, u64)| leaf.to_write[word].load(SeqCst) & mask != 0;
-            if found.is_none() && (leaf.large.load(SeqCst) & TO_WRITE != 0 || words(part).any(tagged)) {
-                found = Some(part.clone());
-            }
-        });
-        found
+        self.find_leaf(from..end, |_, part, leaf| {
+            let large = leaf.large.load(SeqCst) & TO_WRITE != 0;
+            let tagged = |(word, mask): &(usize, u64)| large || leaf.to_write[*word].load(SeqCst) & mask != 0;
+            words(part).find(tagged).map(|(word, _)| {
+                let start = (part.start & !(LEAF_PAGES - 1)) + word as u64 * 64;
+                start.max(part.start)..(start + 64).min(part.end)
+            })
+        })
     }
 
-    /// Forgets that those of `pages`, all of one leaf, are dirty which are to be written. The caller, under `dax_sem`
-    /// exclusively, writes them back.
-    pub fn take_tagged(&self, pages: &Range<u64>) -> Option<(&Leaf, Taken)> {
+    /// Forgets that `pages`, which lie in one word, are dirty; only those to be written, if `tagged`. The caller, under
+    /// `dax_sem` exclusively, writes them back. `None` if there is nothing.
+    pub fn take(&self, pages: &Range<u64>, tagged: bool) -> Option<(&Leaf, Taken)> {
         let leaf = self.existing(pages.start)?;
-        let taken = leaf.take_tagged(pages);
-        (taken.large || !taken.span().is_empty()).then_some((leaf, taken))
+        let taken = leaf.take(pages, tagged);
+        taken.is_something().then_some((leaf, taken))
     }
 
     /// Forgets everything about `pages`, whose entries were taken out: their blocks are about to be freed or to move. Of
@@ -557,12 +566,24 @@ impl PageIndex {
 
     /// Calls `f(first page of the leaf, pages of the range in it, leaf)` for each leaf that has pages of `pages`.
     fn for_each_leaf<'a>(&'a self, pages: Range<u64>, mut f: impl FnMut(u64, &Range<u64>, &'a Leaf)) {
+        self.find_leaf(pages, |first, part, leaf| -> Option<()> {
+            f(first, part, leaf);
+            None
+        });
+    }
+
+    /// The same, up to the first that finds something.
+    fn find_leaf<'a, R>(
+        &'a self,
+        pages: Range<u64>,
+        mut f: impl FnMut(u64, &Range<u64>, &'a Leaf) -> Option<R>,
+    ) -> Option<R> {
         let pages = pages.start..pages.end.min(MAX_PAGES);
         let mut page = pages.start;
         while page < pages.end {
             let [a, b, c] = slots(page);
             let skip = |shift: u32| (page >> shift).wrapping_add(1) << shift;
-            let Some(root) = existing(&self.root) else { return };
+            let root = existing(&self.root)?;
             let Some(middle) = existing(&root.0[a]) else {
                 page = skip(23);
                 continue;
@@ -573,10 +594,13 @@ impl PageIndex {
             };
             if let Some(leaf) = existing(&bottom.0[c]) {
                 let first = page & !(LEAF_PAGES - 1);
-                f(first, &(page..pages.end.min(first + LEAF_PAGES)), leaf);
+                if let Some(found) = f(first, &(page..pages.end.min(first + LEAF_PAGES)), leaf) {
+                    return Some(found);
+                }
             }
             page = skip(9);
         }
+        None
     }
 }
 
@@ -595,10 +619,9 @@ mod tests {
         index.tag(pages.clone());
         let mut from = pages.start;
         while let Some(part) = index.next_tagged(from, pages.end) {
-            let first = part.start & !(LEAF_PAGES - 1);
-            let (_, taken) = index.take_tagged(&part).expect("what was found to be tagged");
+            let (_, taken) = index.take(&part, true).expect("what was found to be tagged");
             assert!(!taken.large);
-            taken.each_run(|run| runs.push(first + run.start..first + run.end));
+            taken.each_run(|run| runs.push(run));
             from = part.end;
         }
         runs
@@ -630,10 +653,25 @@ mod tests {
         mark(&index, 3);
         index.tag(0..10);
         mark(&index, 4);
-        let (_, taken) = index.take_tagged(&(0..10)).unwrap();
+        let (_, taken) = index.take(&(0..10), true).unwrap();
         assert_eq!(taken.span(), 3..4);
         assert!(index.is_dirty(4) && !index.is_dirty(3));
         assert_eq!(index.next_tagged(0, 512), None);
+    }
+
+    #[test]
+    fn what_is_taken_untagged_is_tagged_no_more() {
+        let index = PageIndex::new();
+        [0, 3, 4, 63].into_iter().for_each(|page| mark(&index, page));
+        index.tag(0..64);
+        let (_, taken) = index.take(&(1..64), false).unwrap();
+        let mut runs = Vec::new();
+        taken.each_run(|run| runs.push(run));
+        assert_eq!((runs, taken.span()), ([3..5, 63..64].to_vec(), 3..64));
+        assert!(index.take(&(1..64), true).is_none() && index.is_dirty(0));
+        mark(&index, 9);
+        assert!(index.take(&(9..10), true).is_none(), "it was not tagged");
+        assert_eq!(index.take(&(9..10), false).unwrap().1.span(), 9..10);
     }
 
     #[test]
@@ -660,8 +698,9 @@ mod tests {
         index.clear(1024..1030);
         assert!(index.is_dirty(1040), "a part was cleared, and the rest forgotten");
         assert_eq!(leaf.run(), None);
-        assert_eq!(index.next_tagged(0, u64::MAX), Some(1024..1536));
-        assert!(index.take_tagged(&(1500..1501)).unwrap().1.large);
+        assert_eq!(index.next_tagged(0, u64::MAX), Some(1024..1088));
+        let (_, taken) = index.take(&(1500..1501), true).unwrap();
+        assert!(taken.large && taken.span() == (1024..1536));
         assert!(!index.is_dirty(1040));
         leaf.mark_large_dirty();
         index.clear(1024..1536);

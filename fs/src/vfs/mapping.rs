@@ -228,11 +228,11 @@ impl<P: Platform> Mapping<P> {
         self.for_each_area(&pages, |tables, va, count| tables.write_protect(va, count))
     }
 
-    /// Writes back what is [to be written](PageIndex::tag) of `pages`, which lie in one leaf of the index: write-protects it
-    /// in every address space, so that the next store faults and marks it dirty again, and flushes its cache lines; the
-    /// caller fences before it lets go of the lock. `find` gives a page's place, or `None` for a hole. Under `dax_sem`,
-    /// exclusively: a fault marks a page dirty and installs its entry in one, and must not be between the two here.
-    /// Returns how many pages were flushed.
+    /// Writes back what is dirty of `pages`, which share a word of the index (64 pages); only what is [to be
+    /// written](PageIndex::tag), if `tagged`. Write-protects it in every address space, so that the next store faults and
+    /// marks it dirty again, and flushes its cache lines; the caller fences before it lets go of the lock. `find` gives a
+    /// page's place, or `None` for a hole. Under `dax_sem`, exclusively: a fault marks a page dirty and installs its entry in
+    /// one, and must not be between the two here. Returns how many pages were flushed.
     ///
     /// # Errors
     /// What `find` met; the page stays dirty.
@@ -241,50 +241,44 @@ impl<P: Platform> Mapping<P> {
         platform: &P,
         lock: Held<'_>,
         pages: &Range<u64>,
+        tagged: bool,
         mut find: impl FnMut(u64) -> Result<Option<u64>>,
     ) -> Result<u64> {
-        let Some((leaf, taken)) = self.index.take_tagged(pages) else { return Ok(0) };
-        let (stats, lab) = (platform.stats(), platform.lab());
-        let first = pages.start & !(LARGE_PAGES - 1);
+        let Some((leaf, taken)) = self.index.take(pages, tagged) else { return Ok(0) };
+        let (stats, lab, span) = (platform.stats(), platform.lab(), taken.span());
         let protect = || {
-            let span = if taken.large { 0..LARGE_PAGES } else { taken.span() };
             if !(taken.large && lab.has(Mutant::KeepLargeWritable)) {
-                stats.write_protected.add(self.write_protect(lock, first + span.start..first + span.end));
+                stats.write_protected.add(self.write_protect(lock, span.clone()));
             }
-            platform.at(Point::Protected, 0, first + span.start, span.end - span.start);
+            platform.at(Point::Protected, 0, span.start, span.end - span.start);
         };
-        platform.at(Point::Cleaned, 0, first, u64::from(taken.large));
+        platform.at(Point::Cleaned, 0, span.start, u64::from(taken.large));
         let late = lab.has(Mutant::FlushBeforeProtect);
         if !late {
             protect();
         }
         let mut flush = Flush { pmem: platform.pmem(), start: 0, end: 0, bytes: 0 };
         let mut result = Ok(());
-        let mut run = |run: Range<u64>| {
+        taken.each_run(|run| {
             // Known to be one piece: no look-up for each page.
             if let Some(place) = leaf.run() {
-                flush.add(place + run.start * PAGE_SIZE, (run.end - run.start) * PAGE_SIZE);
-                return;
+                let within = run.start % LARGE_PAGES;
+                return flush.add(place + within * PAGE_SIZE, (run.end - run.start) * PAGE_SIZE);
             }
             for page in run {
-                match find(first + page) {
+                match find(page) {
                     Ok(Some(place)) => flush.add(place, PAGE_SIZE),
                     // A hole under an entry of 2 MiB, or freed since.
                     Ok(None) => {}
                     Err(error) => {
-                        leaf.mark_dirty(first + page);
+                        leaf.mark_dirty(page);
                         result = Err(error);
                     }
                 }
             }
-        };
-        if taken.large {
-            run(0..LARGE_PAGES)
-        } else {
-            taken.each_run(run)
-        }
+        });
         let flushed = flush.finish() / PAGE_SIZE;
-        platform.at(Point::Flushed, 0, first, flushed);
+        platform.at(Point::Flushed, 0, span.start, flushed);
         if late {
             protect();
         }
@@ -292,7 +286,7 @@ impl<P: Platform> Mapping<P> {
         result.map(|()| flushed)
     }
 
-    /// Writes back everything dirty of `pages`, as [`write_back`](Self::write_back) does for 2 MiB; the caller fences. Returns
+    /// Writes back everything dirty of `pages`, as [`write_back`](Self::write_back) does for 64 pages; the caller fences. Returns
     /// how many pages were flushed.
     ///
     /// # Errors
@@ -308,7 +302,7 @@ impl<P: Platform> Mapping<P> {
         let (mut from, mut flushed, mut result) = (pages.start, 0, Ok(()));
         while let Some(part) = self.index.next_tagged(from, pages.end) {
             from = part.end;
-            match self.write_back(platform, lock, &part, &mut find) {
+            match self.write_back(platform, lock, &part, true, &mut find) {
                 Ok(count) => flushed += count,
                 Err(error) => result = result.and(Err(error)),
             }

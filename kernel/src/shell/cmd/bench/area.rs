@@ -112,7 +112,7 @@ impl How {
 
 /// Maps all of a file.
 pub(super) fn map(space: &AddressSpace, file: &File, how: How, protocol: Protocol) -> Result<u64, Failure> {
-    let (len, kind, name) = (file.attr().size, how.kind(protocol), &Arc::from("bench"));
+    let (len, kind, name) = (file.mapping().size(), how.kind(protocol), &Arc::from("bench"));
     space.map(&Request { file, name, offset: 0, len, at: At::Any, kind, populate: false }).on("mmap")
 }
 
@@ -121,7 +121,7 @@ impl Area {
     pub(super) fn new(setting: &Setting, file: &File, how: How) -> Result<Self, Failure> {
         let start = map(&aspace::current(), file, how, setting.protocol)?;
         let step = if how == How::Large { LARGE } else { PAGE_SIZE };
-        Ok(Self { start, len: file.attr().size, step })
+        Ok(Self { start, len: file.mapping().size(), step })
     }
 
     /// Maps all of `file`, without 2 MiB pages.
