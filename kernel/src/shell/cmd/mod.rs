@@ -19,6 +19,7 @@
 //! | `bench/` | bench |
 //! | `trace.rs`, `race.rs` | trace, race |
 //! | `fsx.rs` | fsx |
+//! | `exercise/` | exercise |
 //! | `tasks.rs` | ps, run, wait, sleep, cpus |
 //! | `machine.rs` | nfit, cpuid, dmesg, stats, date, uptime, crash |
 //! | `shell.rs` | help, cd, pwd, echo, history, clear, true, false, poweroff |
@@ -27,6 +28,7 @@ mod attributes;
 mod bench;
 mod copy;
 mod disk;
+mod exercise;
 mod find;
 mod fsx;
 mod links;
@@ -69,6 +71,7 @@ pub(super) const GROUPS: &[(&str, &[Command])] = &[
     ("Mapped files", super::io::COMMANDS),
     ("", memory::COMMANDS),
     ("", fsx::COMMANDS),
+    ("", exercise::COMMANDS),
     ("Tasks", tasks::COMMANDS),
     ("Machine", machine::COMMANDS),
     ("", bench::COMMANDS),

@@ -1,0 +1,390 @@
+//! What every exerciser works with: files of its own, mappings, tasks that start together, and answers.
+//!
+//! An exerciser runs in a task of its own. Nothing here holds a lock while a task's address is touched.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Deref;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use fs::vfs::FileKind;
+use fs::{Errno, Error, PAGE_SIZE};
+
+use super::Settings;
+use crate::arch::percpu;
+use crate::arch::user_access::{self, FaultAt};
+use crate::machine::File;
+use crate::mm::aspace::{self, AddressSpace, At, Kind, Request, Rights};
+use crate::mounts::{self, Place};
+use crate::sync::Mutex;
+use crate::task::{self, Builder, ExitStatus, Space};
+
+/// Bytes of a large page.
+pub(super) const LARGE: u64 = 2 << 20;
+
+/// Why a round did not end well.
+#[derive(Clone, Debug)]
+pub(super) enum Fail {
+    /// What must not happen has happened.
+    Violation(String),
+    /// The round could not be done: no space, no memory, a read-only file system.
+    Cannot(String),
+    /// Somebody asked to stop.
+    Stopped,
+}
+
+/// What a step of an exerciser returns.
+pub(super) type Check<T = ()> = Result<T, Fail>;
+
+impl From<Error> for Fail {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Op(Errno::NoSpace | Errno::NoMemory | Errno::ReadOnly) | Error::Unsupported(_) => {
+                Self::Cannot(format!("{error}"))
+            }
+            other => Self::Violation(format!("a file operation failed: {other}")),
+        }
+    }
+}
+
+impl From<FaultAt> for Fail {
+    fn from(fault: FaultAt) -> Self {
+        match fault.why {
+            crate::mm::fault::Refusal::File(error @ Error::Op(Errno::NoSpace | Errno::NoMemory)) => {
+                Self::Cannot(format!("{error}"))
+            }
+            _ => Self::Violation(format!("an access was refused: {fault}")),
+        }
+    }
+}
+
+/// A violation that says so.
+pub(super) fn violation<T>(what: impl fmt::Display) -> Check<T> {
+    Err(Fail::Violation(format!("{what}")))
+}
+
+/// Insists on something.
+pub(super) fn expect(ok: bool, what: fmt::Arguments<'_>) -> Check {
+    if ok { Ok(()) } else { violation(what) }
+}
+
+/// What the shell sees of an exerciser that runs.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Grows as long as anything happens.
+    pub(super) beats: AtomicU64,
+    /// Rounds that are done.
+    pub(super) rounds: AtomicU64,
+    /// Set to end it after its round.
+    pub(super) stop: AtomicBool,
+    /// How it ended.
+    pub(super) outcome: Mutex<Option<Fail>>,
+    /// What is worth telling, with how often it happened.
+    pub(super) notes: Mutex<Vec<(&'static str, u64)>>,
+}
+
+/// One exerciser at work.
+#[derive(Clone)]
+pub(super) struct Ctx {
+    /// Where it makes its files.
+    pub(super) dir: Place,
+    pub(super) settings: Settings,
+    pub(super) progress: Arc<Progress>,
+    /// Which round, from 0 on.
+    pub(super) round: u64,
+}
+
+impl Ctx {
+    /// Something happened: the watchdog is content.
+    pub(super) fn beat(&self) {
+        self.progress.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what is worth telling.
+    pub(super) fn note(&self, what: &'static str, count: u64) {
+        let mut notes = self.progress.notes.lock();
+        match notes.iter_mut().find(|(name, _)| *name == what) {
+            Some((_, sum)) => *sum += count,
+            None => notes.push((what, count)),
+        }
+    }
+
+    /// Random numbers for this round; `stream` tells its users apart.
+    pub(super) fn random(&self, stream: u64) -> Random {
+        let mut random = Random(self.settings.seed ^ self.round << 20 ^ stream << 56 | 1);
+        for _ in 0..4 {
+            random.next();
+        }
+        random
+    }
+
+    /// A new, empty file, which goes when it is dropped.
+    pub(super) fn scratch(&self, what: &str) -> Check<Scratch> {
+        let name = format!("exercise-{}-{what}", task::current().id()).into_bytes();
+        // A run that was killed may have left one.
+        let _ = self.dir.file.unlink(&name);
+        let file = self.dir.file.create(&name, FileKind::File, 0o644)?;
+        Ok(Scratch { dir: self.dir.clone(), name, file })
+    }
+
+    /// Runs `body` in `count` tasks on different CPUs, as far as there are, which begin together. Returns the first failure.
+    pub(super) fn workers(
+        &self,
+        count: usize,
+        sharing: Sharing,
+        body: impl Fn(&Worker) -> Check + Send + Sync + 'static,
+    ) -> Check {
+        let body = Arc::new(body);
+        let shared = Arc::new(Together { count, arrived: AtomicUsize::new(0), failure: Mutex::new(None) });
+        let cpus: Vec<usize> = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.number()).collect();
+        let mut tasks = Vec::new();
+        for index in 0..count {
+            let space = match sharing {
+                Sharing::One => aspace::current(),
+                Sharing::Fork => aspace::current().fork()?,
+            };
+            let cpu = cpus[(index + self.round as usize) % cpus.len()];
+            let worker = Worker { index, ctx: self.clone(), together: shared.clone() };
+            let body = body.clone();
+            let run = move || {
+                worker.together.gather();
+                if let Err(fail) = body(&worker) {
+                    worker.together.failure.lock().get_or_insert(fail);
+                }
+                drop(body);
+                ExitStatus::SUCCESS
+            };
+            let name = format!("exercise worker {index}");
+            match task::spawn(Builder { name: &name, space: Space::Shared(space), cpu: Some(cpu) }, run) {
+                Ok(task) => tasks.push(task),
+                Err(error) => {
+                    shared.failure.lock().get_or_insert(error.into());
+                    shared.arrived.fetch_add(count, Ordering::SeqCst);
+                    break;
+                }
+            }
+        }
+        tasks.iter().for_each(|task| drop(task.join()));
+        self.beat();
+        match shared.failure.lock().take() {
+            Some(fail) => Err(fail),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Which address space workers have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// Their maker's, as threads.
+    One,
+    /// A copy each, as processes.
+    Fork,
+}
+
+/// What workers have in common.
+struct Together {
+    count: usize,
+    arrived: AtomicUsize,
+    failure: Mutex<Option<Fail>>,
+}
+
+impl Together {
+    fn gather(&self) {
+        self.arrived.fetch_add(1, Ordering::SeqCst);
+        while self.arrived.load(Ordering::SeqCst) < self.count {
+            task::yield_now();
+        }
+    }
+}
+
+/// One of several tasks.
+pub(super) struct Worker {
+    /// Which, from 0 on.
+    pub(super) index: usize,
+    pub(super) ctx: Ctx,
+    together: Arc<Together>,
+}
+
+impl Worker {
+    /// Waits until `ready`, or another worker has failed.
+    pub(super) fn wait_for(&self, ready: &AtomicBool) -> Check {
+        while !ready.load(Ordering::SeqCst) {
+            self.go_on()?;
+            task::yield_now();
+        }
+        Ok(())
+    }
+
+    /// [`Fail::Stopped`] if another worker has failed.
+    pub(super) fn go_on(&self) -> Check {
+        if self.together.failure.lock().is_some() { Err(Fail::Stopped) } else { Ok(()) }
+    }
+}
+
+/// A file of the exerciser's own.
+pub(super) struct Scratch {
+    dir: Place,
+    name: Vec<u8>,
+    file: File,
+}
+
+impl Deref for Scratch {
+    type Target = File;
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = self.dir.file.unlink(&self.name);
+    }
+}
+
+/// How a file is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct How {
+    pub(super) write: bool,
+    pub(super) private: bool,
+    /// 2 MiB pages are welcome.
+    pub(super) large: bool,
+}
+
+/// Loads and stores.
+pub(super) const SHARED: How = How { write: true, private: false, large: true };
+/// Loads only.
+pub(super) const READ: How = How { write: false, ..SHARED };
+/// Stores go to copies.
+pub(super) const PRIVATE: How = How { private: true, ..SHARED };
+
+/// A mapping of the task that made it; it goes when it is dropped.
+pub(super) struct Map {
+    space: Arc<AddressSpace>,
+    /// First address.
+    pub(super) at: u64,
+    /// Bytes.
+    pub(super) len: u64,
+}
+
+impl Map {
+    /// Maps `len` bytes of `file` from byte `offset` on.
+    pub(super) fn new(file: &File, offset: u64, len: u64, how: How) -> Check<Self> {
+        let space = aspace::current();
+        let kind = Kind {
+            rights: Rights { read: true, write: how.write, exec: false },
+            private: how.private,
+            sync: false,
+            large: how.large,
+            no_write: None,
+            protocol: mounts::protocol(file),
+        };
+        let name: Arc<str> = Arc::from("exercise");
+        let request = Request { file, name: &name, offset, len, at: At::Any, kind, populate: false };
+        let at = space.map(&request)?;
+        Ok(Self { space, at, len })
+    }
+
+    /// How many entries of 2 MiB it has just now.
+    pub(super) fn large_entries(&self) -> u64 {
+        self.space.count(self.at, self.len).large
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // It was mapped so; nothing can be wrong with it.
+        let _ = self.space.munmap(self.at, self.len);
+    }
+}
+
+/// Loads 8 bytes.
+pub(super) fn load(at: u64) -> Check<u64> {
+    Ok(user_access::load_u64(at)?)
+}
+
+/// Stores 8 bytes.
+pub(super) fn store(at: u64, value: u64) -> Check {
+    Ok(user_access::store_u64(at, value)?)
+}
+
+/// Loads bytes.
+pub(super) fn load_bytes(at: u64, to: &mut [u8]) -> Check {
+    Ok(user_access::load(to, at)?)
+}
+
+/// Stores `len` times the same byte.
+pub(super) fn fill(at: u64, byte: u8, len: u64) -> Check {
+    Ok(user_access::fill(at, byte, len as usize)?)
+}
+
+/// The file's bytes from `offset` on, as read(2) gives them; all `len` must be there.
+pub(super) fn contents(file: &File, offset: u64, len: u64) -> Check<Vec<u8>> {
+    let mut bytes = alloc::vec![0xee; len as usize];
+    let mut done = 0;
+    while done < bytes.len() {
+        let got = file.read_at(offset + done as u64, &mut bytes[done..])?;
+        expect(
+            got > 0,
+            format_args!("the file ends at {:#x}, not {:#x}", offset + done as u64, offset + len),
+        )?;
+        done += got;
+    }
+    Ok(bytes)
+}
+
+/// Writes all of `bytes`.
+pub(super) fn write(file: &File, offset: u64, bytes: &[u8]) -> Check {
+    let mut done = 0;
+    while done < bytes.len() {
+        match file.write_at(offset + done as u64, &bytes[done..])? {
+            0 => return Err(Error::Op(Errno::NoSpace).into()),
+            more => done += more,
+        }
+    }
+    Ok(())
+}
+
+/// The first byte that is not as it should be.
+pub(super) fn expect_same(what: &str, found: &[u8], wanted: &[u8]) -> Check {
+    match found.iter().zip(wanted).position(|(a, b)| a != b) {
+        None if found.len() == wanted.len() => Ok(()),
+        None => violation(format_args!("{what}: {} bytes, not {}", found.len(), wanted.len())),
+        Some(at) => {
+            violation(format_args!("{what}: byte {at:#x} is {:#04x}, not {:#04x}", found[at], wanted[at]))
+        }
+    }
+}
+
+/// All of them are `byte`.
+pub(super) fn expect_all(what: &str, found: &[u8], byte: u8) -> Check {
+    match found.iter().position(|other| *other != byte) {
+        None => Ok(()),
+        Some(at) => violation(format_args!("{what}: byte {at:#x} is {:#04x}, not {byte:#04x}", found[at])),
+    }
+}
+
+/// The addresses of the pages of a mapping.
+pub(super) fn pages(at: u64, len: u64) -> impl Iterator<Item = u64> {
+    (at..at + len).step_by(PAGE_SIZE as usize)
+}
+
+/// Random numbers (xorshift64*).
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// One of `0..n`; `n` is not 0.
+    pub(super) fn below(&mut self, n: u64) -> u64 {
+        (self.next() >> 16) % n
+    }
+}
