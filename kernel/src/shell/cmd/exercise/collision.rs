@@ -36,7 +36,7 @@ pub(super) fn round(ctx: &Ctx) -> Check {
     let (at, buffer, source, other) = (map.at, file.clone(), source.clone(), victim.clone());
     ctx.workers(2, Sharing::One, move |worker| {
         if worker.index == 0 {
-            let outcome = transfers(worker.ctx.clone(), &source, at);
+            let outcome = transfers(&worker.ctx, &source, at);
             ended.store(true, Ordering::SeqCst);
             return outcome;
         }
@@ -63,7 +63,8 @@ pub(super) fn round(ctx: &Ctx) -> Check {
     }
 }
 
-fn transfers(ctx: Ctx, source: &File, at: u64) -> Check {
+fn transfers(ctx: &Ctx, source: &File, at: u64) -> Check {
+    let mut random = ctx.random(1);
     for _ in 0..TRANSFERS {
         match direct::read(source, 0, at, BUFFER) {
             Ok(done) => expect(done == BUFFER, format_args!("a transfer of {done} bytes"))?,
@@ -72,6 +73,8 @@ fn transfers(ctx: Ctx, source: &File, at: u64) -> Check {
             Err(other) => return Err(other.into()),
         }
         ctx.note("transfers", 1);
+        // Whoever waits for the pins gets a turn, sooner or later in it.
+        task::sleep_ns(random.below(400_000));
         ctx.beat();
     }
     Ok(())

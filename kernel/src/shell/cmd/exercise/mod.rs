@@ -358,6 +358,8 @@ fn watch(sh: &mut Shell, task: &task::TaskRef, progress: &Progress, hang: u64) -
             (seen, since) = (beats, now);
         }
         if now - since > hang {
+            // Nobody waits for it any more; should it go on after all, it ends soon.
+            progress.stop.store(true, Relaxed);
             return Ok(true);
         }
         task::sleep_ns(5_000_000);
