@@ -32,7 +32,12 @@ fn span(slice: &Value) -> (f64, f64) {
 /// What every trace is: each event has its row and time, and slices of one row lie one inside the other.
 fn expect_well_formed(events: &[Value]) {
     for event in events {
-        assert!(event["tid"].is_u64() && event["ts"].as_f64().is_some_and(|ts| ts >= 0.0), "{event}");
+        assert!(
+            event["pid"].is_u64()
+                && event["tid"].is_u64()
+                && event["ts"].as_f64().is_some_and(|ts| ts >= 0.0),
+            "{event}"
+        );
         assert!(["X", "i", "s", "f", "M"].contains(&event["ph"].as_str().expect("a phase")), "{event}");
     }
     let rows: std::collections::BTreeSet<_> = events.iter().map(|event| event["tid"].as_u64()).collect();
@@ -67,7 +72,32 @@ fn a_store_to_a_hole_is_a_fault_with_its_waits_its_retry_and_its_block() {
     assert_eq!(writes[0]["args"]["served"], true);
     assert_eq!(of(&events, "i", "retry").len(), 2);
     // Rows have names.
-    assert_eq!(of(&events, "M", "thread_name")[0]["args"]["name"], "CPU 0");
+    let names = ["process_name", "thread_name"].map(|name| &of(&events, "M", name)[0]["args"]["name"]);
+    assert_eq!(names, ["CPU 0", "task 1"]);
+}
+
+#[test]
+fn a_shootdown_is_an_arrow_from_who_asks_to_who_answers() {
+    // By script: the load's CPU still has the zero page when the store's takes it away.
+    let events = traced("race R4 --script; race R14 --script --protocol entry-lock", "2");
+    expect_well_formed(&events);
+    let asked: Vec<_> = events.iter().filter(|event| event["ph"] == "s").collect();
+    let answered: Vec<_> = events.iter().filter(|event| event["ph"] == "f").collect();
+    assert!(!asked.is_empty() && asked.len() == answered.len());
+    let shootdowns = of(&events, "X", "shootdown");
+    for (from, to) in asked.iter().zip(&answered) {
+        assert_eq!((&from["id"], &from["name"], &from["cat"]), (&to["id"], &to["name"], &to["cat"]));
+        assert_ne!(from["pid"], to["pid"], "a CPU asks others");
+        assert!(from["ts"].as_f64() <= to["ts"].as_f64(), "asked before answered");
+        let within = |slice: &&&Value| {
+            let ((begin, end), at) = (span(slice), to["ts"].as_f64().unwrap_or(-1.0));
+            slice["tid"] == from["tid"] && begin <= at && at <= end
+        };
+        assert!(shootdowns.iter().any(|slice| within(&slice)), "{to} is outside of what was asked");
+    }
+    // Two loads waited for the first one's entry.
+    assert!(!of(&events, "X", "wait: entry").is_empty());
+    assert!(events.iter().any(|event| event["ph"] == "X" && event["pid"] == 2));
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! A trace in the Chrome trace-event format, which Perfetto (ui.perfetto.dev) and chrome://tracing open.
 //!
-//! Each CPU is a row. A fault is a slice, and so is each wait for a lock inside it, and a shootdown from the question to
+//! Each CPU is a group ("process") with a row ("thread") for each task that ran there: tasks take turns in the middle of
+//! faults, so that slices of one row would not lie one inside the other. A fault is a slice, and so is each wait for a lock inside it, and a shootdown from the question to
 //! the last answer; arrows lead from there to the CPUs that answer. Everything else is an instant. Slices are written as
 //! complete events, so each has its end: one whose end is not in the trace (the fault goes on, or the record made way)
 //! lasts until the last record. A fault whose task moved is shown where it began.
 //!
 //! Reference: "Trace Event Format" (Google), phases X, i, s, f, M.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::fmt::{self, Write};
 
 use fs::dax::Fallback;
@@ -64,6 +65,32 @@ fn role(point: Point) -> Role {
     }
 }
 
+/// Where and when.
+#[derive(Clone, Copy)]
+struct At {
+    cpu: usize,
+    task: u32,
+    ticks: u64,
+}
+
+impl At {
+    /// Not 0, which stands for the idle process.
+    fn group(self) -> usize {
+        self.cpu + 1
+    }
+
+    /// No other group has the same.
+    fn row(self) -> u64 {
+        self.group() as u64 * 1_000_000 + u64::from(self.task)
+    }
+}
+
+impl From<&Record> for At {
+    fn from(record: &Record) -> Self {
+        Self { cpu: record.cpu, task: record.task, ticks: record.ticks }
+    }
+}
+
 /// Writes events, with commas between them.
 struct Events<'a> {
     out: &'a mut dyn Write,
@@ -74,14 +101,16 @@ struct Events<'a> {
 
 impl Events<'_> {
     /// One event: its phase and name, where and when, and what else there is.
-    fn event(&mut self, phase: char, name: &str, at: (usize, u64), more: fmt::Arguments<'_>) -> fmt::Result {
+    fn event(&mut self, phase: char, name: &str, at: At, more: fmt::Arguments<'_>) -> fmt::Result {
         let comma = if self.any { "," } else { "" };
         self.any = true;
-        let (cpu, ns) = (at.0, time::to_ns(at.1.saturating_sub(self.first)));
+        let ns = time::to_ns(at.ticks.saturating_sub(self.first));
         let (us, rest) = (ns / 1000, ns % 1000);
         writeln!(
             self.out,
-            "{comma}{{\"ph\":\"{phase}\",\"name\":\"{name}\",\"pid\":1,\"tid\":{cpu},\"ts\":{us}.{rest:03}{more}}}"
+            "{comma}{{\"ph\":\"{phase}\",\"name\":\"{name}\",\"pid\":{},\"tid\":{},\"ts\":{us}.{rest:03}{more}}}",
+            at.group(),
+            at.row()
         )
     }
 
@@ -97,7 +126,7 @@ impl Events<'_> {
         self.event(
             'X',
             slice.name(begin),
-            (begin.cpu, begin.ticks),
+            begin.into(),
             format_args!(",\"dur\":{us}.{rest:03},\"args\":{{\"task\":{task},{about}{served}}}"),
         )
     }
@@ -111,7 +140,7 @@ impl Events<'_> {
         self.event(
             'i',
             step.point.name(),
-            (record.cpu, record.ticks),
+            record.into(),
             format_args!(
                 ",\"s\":\"t\",\"args\":{{\"task\":{},\"inode\":{},\"page\":{},\"arg\":{arg}}}",
                 record.task, step.ino, step.page
@@ -121,7 +150,7 @@ impl Events<'_> {
 
     /// A shootdown that began as `asked` is answered as `answer` says.
     fn answer(&mut self, asked: Option<&Record>, answer: &Record) -> fmt::Result {
-        let here = (answer.cpu, answer.ticks);
+        let here = At::from(answer);
         let task = answer.task;
         self.event(
             'X',
@@ -132,7 +161,7 @@ impl Events<'_> {
         let Some(asked) = asked else { return Ok(()) };
         self.arrows += 1;
         let id = self.arrows;
-        let from = (asked.cpu, asked.ticks);
+        let from = At::from(asked);
         self.event('s', "asks", from, format_args!(",\"cat\":\"shootdown\",\"id\":{id}"))?;
         self.event('f', "asks", here, format_args!(",\"cat\":\"shootdown\",\"bp\":\"e\",\"id\":{id}"))
     }
@@ -147,11 +176,13 @@ pub(crate) fn write(out: &mut dyn Write, records: &[Record], lost: usize) -> fmt
     let first = records.first().map_or(0, |record| record.ticks);
     let last = records.last().map_or(0, |record| record.ticks);
     let mut events = Events { out, any: false, first, arrows: 0 };
-    events.event('M', "process_name", (0, first), format_args!(",\"args\":{{\"name\":\"Daxiom\"}}"))?;
-    for cpu in crate::arch::percpu::all() {
-        let cpu = cpu.number();
+    let rows: BTreeSet<(usize, u32)> = records.iter().map(|record| (record.cpu, record.task)).collect();
+    for &(cpu, task) in &rows {
+        let at = At { cpu, task, ticks: first };
         let name = format_args!(",\"args\":{{\"name\":\"CPU {cpu}\"}}");
-        events.event('M', "thread_name", (cpu, first), name)?;
+        events.event('M', "process_name", at, name)?;
+        let name = format_args!(",\"args\":{{\"name\":\"task {task}\"}}");
+        events.event('M', "thread_name", at, name)?;
     }
     // Who is in the middle of what: a task; a shootdown belongs to its CPU.
     let mut open: BTreeMap<(u64, Slice), &Record> = BTreeMap::new();

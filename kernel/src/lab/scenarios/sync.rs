@@ -4,7 +4,6 @@ use core::sync::atomic::Ordering::SeqCst;
 
 use fs::dax::{self, Protocol};
 use fs::lab::{Mutant, Point};
-use fs::vfs::FileSystem;
 
 use super::super::script::{At, Event};
 use super::super::stage::{Answer, Turn};
