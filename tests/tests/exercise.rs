@@ -120,7 +120,25 @@ fn a_mapping_that_outlives_its_block_is_found() {
 fn a_store_that_is_not_tracked_is_found() {
     finds("no-dirty-mark", "1", "read-first", "resync", "flushed nothing");
     finds("keep-large-writable", "1", "entry-lock", "resync", "flushed nothing");
+    finds("forget-dirty", "1", "entry-lock", "resync", "after a hole beside the store flushed nothing");
     finds("no-dirty-mark", "1", "read-first", "pmd-check", "found nothing dirty");
+}
+
+/// The bug that all this began with: two faults on one hole, on two CPUs, without a protocol; and the mistakes that bring it
+/// back with one.
+#[test]
+fn a_lost_store_is_found() {
+    let script = mounted("racy", "exercise holetest --seconds 60");
+    let outcome = Run::new(&script).pmem(&image()).args(["--smp", "2"]).outcome();
+    let text = outcome.text();
+    assert!(
+        text.contains("holetest: VIOLATION in round") && text.contains("racy"),
+        "{text}{}",
+        outcome.stderr
+    );
+    assert_eq!(outcome.status, 1, "{text}");
+    finds("no-second-look-up", "2", "read-first", "holetest --seconds 60", "page");
+    finds("zero-twice", "2", "read-first", "holetest --seconds 60", "page");
 }
 
 #[test]
