@@ -30,6 +30,20 @@ const SYNC: Part = Part {
     look: blind,
 };
 
+/// The same for the whole file, which goes piece by piece.
+const SYNC_ALL: Part = Part {
+    view: View::Shared,
+    name: "fsync",
+    act: |turn| {
+        turn.wait_for(STORED);
+        let flushed = dax::fsync(&*turn.stage.file).map_err(|error| alloc::format!("fsync: {error}"))?;
+        turn.say(|| alloc::format!("has flushed {flushed} page(s)"));
+        turn.leave(SYNCED, 1);
+        Ok(())
+    },
+    look: blind,
+};
+
 /// The words that are left: it was stored to; it was synced.
 const STORED: usize = 0;
 const SYNCED: usize = 1;
@@ -119,7 +133,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "R25",
         about: "write-back does not go on behind a page that is stored to again and again",
-        parts: &[SYNC, STORE_ON],
+        parts: &[SYNC_ALL, STORE_ON],
         pages: 1,
         units: 256,
         breaks: &[
