@@ -40,6 +40,7 @@ pub(super) struct Freed {
 }
 
 impl Freed {
+    #[inline]
     pub(super) fn add<P: Platform>(
         &mut self,
         inode: &Inode<P>,
@@ -50,6 +51,11 @@ impl Freed {
             self.count += 1;
             return Ok(());
         }
+        self.start(inode, cut, block)
+    }
+
+    #[inline(never)]
+    fn start<P: Platform>(&mut self, inode: &Inode<P>, cut: &Staged<Cut, Clean>, block: u32) -> Result<()> {
         self.flush(inode, cut)?;
         (self.first, self.count) = (block, 1);
         Ok(())
@@ -112,7 +118,8 @@ impl<P: Platform> Inode<P> {
         if self.beyond.load(Relaxed) || !self.fs.is_sound() {
             self.cut(first)
         } else {
-            self.cut_range(first..end)
+            // What hangs below an indirect block as a whole goes with one pointer.
+            self.cut_range(first..if end > DIRECT { u64::MAX } else { end })
         }
     }
 
@@ -236,10 +243,21 @@ impl<P: Platform> Inode<P> {
             if !self.fs.block_in_use(block)? {
                 return Err(self.corrupt("an indirect block is free", block.into()));
             }
-            for slot in 0..self.fs.sb.pointers() {
-                let child = self.pointer(self.fs.byte(block) + slot * 4)?;
-                if child != 0 {
-                    self.free_tree(child, depth - 1, cut, freed)?;
+            let end = self.fs.byte(block) + self.fs.block_size();
+            let mut next = self.fs.byte(block);
+            while next < end {
+                let slot = next;
+                // Two at a time where there is nothing.
+                if slot.is_multiple_of(8) && self.pmem().load_u64(slot) == 0 {
+                    next += 8;
+                    continue;
+                }
+                next += 4;
+                let child = self.pointer(slot)?;
+                match depth {
+                    _ if child == 0 => {}
+                    1 => freed.add(self, cut, child)?,
+                    _ => self.free_tree(child, depth - 1, cut, freed)?,
                 }
             }
         }

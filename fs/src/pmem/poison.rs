@@ -195,6 +195,7 @@ fn overwrite_bad(pmem: &impl Pmem, at: u64, len: u64) -> Result<()> {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "lists of one range")]
 mod tests {
     use super::*;
     use alloc::collections::BTreeSet;

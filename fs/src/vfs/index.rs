@@ -389,6 +389,8 @@ fn set(bits: &Bits, page: u64) {
 /// The index of one file.
 pub struct PageIndex {
     root: Lazy<Node<Middle>>,
+    /// Transfers under way on the file.
+    pins: AtomicU32,
 }
 
 impl Default for PageIndex {
@@ -423,7 +425,7 @@ fn words(pages: &Range<u64>) -> impl Iterator<Item = (usize, u64)> + use<> {
 impl PageIndex {
     /// Knows nothing of any page.
     pub const fn new() -> Self {
-        Self { root: OnceBox::new() }
+        Self { root: OnceBox::new(), pins: AtomicU32::new(0) }
     }
 
     /// The leaf of `page`, made if need be.
@@ -538,6 +540,7 @@ impl PageIndex {
         let leaves =
             || (pages.start / LEAF_PAGES..pages.end.div_ceil(LEAF_PAGES)).map(|leaf| leaf * LEAF_PAGES);
         leaves().try_for_each(|page| self.leaf(page).map(|_| ()))?;
+        self.pins.fetch_add(1, SeqCst);
         leaves().filter_map(|page| self.existing(page)).for_each(|leaf| {
             leaf.pins.fetch_add(1, SeqCst);
         });
@@ -549,14 +552,15 @@ impl PageIndex {
         self.for_each_leaf(pages, |_, _, leaf| {
             leaf.pins.fetch_sub(1, SeqCst);
         });
+        self.pins.fetch_sub(1, SeqCst);
         platform.wake(self.pin_key());
     }
 
     /// A transfer uses pages in, or in the same 2 MiB as, `pages`.
     pub fn is_pinned(&self, pages: Range<u64>) -> bool {
-        let mut pinned = false;
-        self.for_each_leaf(pages, |_, _, leaf| pinned |= leaf.pins.load(SeqCst) != 0);
-        pinned
+        let pinned = |leaf: &Leaf| leaf.pins.load(SeqCst) != 0;
+        self.pins.load(SeqCst) != 0
+            && self.find_leaf(pages, |_, _, leaf| pinned(leaf).then_some(())).is_some()
     }
 
     /// What those who wait for pins of this file to go wait for.
@@ -579,26 +583,31 @@ impl PageIndex {
         mut f: impl FnMut(u64, &Range<u64>, &'a Leaf) -> Option<R>,
     ) -> Option<R> {
         let pages = pages.start..pages.end.min(MAX_PAGES);
-        let mut page = pages.start;
-        while page < pages.end {
-            let [a, b, c] = slots(page);
-            let skip = |shift: u32| (page >> shift).wrapping_add(1) << shift;
-            let root = existing(&self.root)?;
-            let Some(middle) = existing(&root.0[a]) else {
-                page = skip(23);
-                continue;
-            };
-            let Some(bottom) = existing(&middle.0[b]) else {
-                page = skip(16);
-                continue;
-            };
-            if let Some(leaf) = existing(&bottom.0[c]) {
-                let first = page & !(LEAF_PAGES - 1);
-                if let Some(found) = f(first, &(page..pages.end.min(first + LEAF_PAGES)), leaf) {
-                    return Some(found);
+        if pages.is_empty() {
+            return None;
+        }
+        // Each level from the slot of the first page, if it is on that page's way, to the last.
+        let [a, b, c] = slots(pages.start);
+        for (a, middle) in existing(&self.root)?.0.iter().enumerate().skip(a) {
+            let Some(middle) = existing(middle) else { continue };
+            let first_a = (a as u64) << 23;
+            let from = if first_a < pages.start { b } else { 0 };
+            for (b, bottom) in middle.0.iter().enumerate().skip(from) {
+                let Some(bottom) = existing(bottom) else { continue };
+                let first_b = first_a + ((b as u64) << 16);
+                let from = if first_b < pages.start { c } else { 0 };
+                for (c, leaf) in bottom.0.iter().enumerate().skip(from) {
+                    let Some(leaf) = existing(leaf) else { continue };
+                    let first = first_b + ((c as u64) << 9);
+                    if first >= pages.end {
+                        return None;
+                    }
+                    let part = first.max(pages.start)..(first + LEAF_PAGES).min(pages.end);
+                    if let Some(found) = f(first, &part, leaf) {
+                        return Some(found);
+                    }
                 }
             }
-            page = skip(9);
         }
         None
     }
