@@ -143,9 +143,9 @@ pub const LARGE_PAGES: u64 = 512;
 /// returns, no CPU's TLB serves the old translation any more, also if somebody else had taken it away a moment before.
 pub trait PageTables: Send + Sync + 'static {
     /// Maps the page at `va` to physical address `frame`; an entry of the same size for another frame is replaced. A small
-    /// page under a large entry is served by it if that leads to the same frame and allows as much, or can be made to;
-    /// otherwise the large entry goes. A large page where there is a table of small ones is [`Mapped::Table`]: nothing
-    /// changed.
+    /// page under a large entry is served by it if that leads to the same frame and allows as much. If it is read-only and
+    /// a store is to be allowed, it is split: only the page that is marked dirty may become writable. A large entry for
+    /// other frames goes. A large page where there is a table of small ones is [`Mapped::Table`]: nothing changed.
     ///
     /// # Errors
     /// [`NoFrames`] when there was no memory for a table page; nothing changed.

@@ -135,17 +135,21 @@ impl PageTables for Tables {
             PageSize::Large => Ok(Self::install(&mut large, va, new)),
             PageSize::Small => {
                 let start = va & !(LARGE - 1);
-                if let Some(around) = large.get_mut(&start) {
-                    if around.frame + (va - start) == frame {
-                        let upgrade = writable && !around.writable;
-                        around.writable |= writable;
-                        return Ok(if upgrade { Mapped::Upgraded } else { Mapped::Already });
-                    }
-                    large.remove(&start);
-                    small.insert(va, new);
-                    return Ok(Mapped::Replaced);
+                let Some(around) = large.get(&start).copied() else {
+                    return Ok(Self::install(&mut small, va, new));
+                };
+                let same = around.frame + (va - start) == frame;
+                if same && (around.writable || !writable) {
+                    return Ok(Mapped::Already);
                 }
-                Ok(Self::install(&mut small, va, new))
+                large.remove(&start);
+                if same {
+                    // Split: the others keep what they had.
+                    let part = |at| Entry { frame: around.frame + at, writable: false };
+                    small.extend((0..LARGE).step_by(PAGE_SIZE as usize).map(|at| (start + at, part(at))));
+                }
+                small.insert(va, new);
+                Ok(if same { Mapped::Upgraded } else { Mapped::Replaced })
             }
         }
     }

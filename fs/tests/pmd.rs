@@ -182,9 +182,15 @@ fn an_entry_of_2_mib_serves_faults_of_4_kib() {
         assert_eq!(view.fault_sized(9, false), Ok((Outcome::Block, Large)));
         view.large = false;
         assert_eq!(view.fault_sized(10, false), Ok((Outcome::Spurious, Small)));
-        assert_eq!(view.fault_sized(11, true), Ok((Outcome::MkWrite, Small)));
         assert_eq!(view.tables.count(), 1, "a small entry beside the large one");
-        assert!(view.msync().is_ok_and(|pages| pages >= 1));
+        // A store makes one page dirty, so only that one may become writable.
+        assert_eq!(view.fault_sized(11, true), Ok((Outcome::MkWrite, Small)));
+        assert_eq!(
+            [10, 11, 12].map(|page| view.entry(page).is_some_and(|entry| entry.writable)),
+            [false, true, false]
+        );
+        assert_eq!(view.msync(), Ok(1));
+        assert_eq!(view.entry(11).map(|entry| entry.writable), Some(false));
     });
 }
 
