@@ -29,17 +29,20 @@ pub(super) struct Taken {
 
 impl Taken {
     /// The block; of several, the first.
+    #[inline]
     pub(super) fn block(&self) -> u32 {
         self.first
     }
 
     /// How many they are.
+    #[inline]
     pub(super) fn count(&self) -> u32 {
         self.count
     }
 }
 
 impl<P: Platform> Ext2<P> {
+    #[inline]
     fn block_bitmap(&self, group: &Group) -> Bitmap {
         Bitmap::new(self.byte(group.block_bitmap), group.blocks)
     }
@@ -222,6 +225,36 @@ impl<P: Platform> Ext2<P> {
             let taken = result.as_ref().ok().and_then(Option::as_ref);
             (taken.map_or(0, |taken| taken.fact().count), result)
         })?
+    }
+
+    /// As [`take_kept`](Self::take_kept), just `block`, where nothing is in the way. `None`, and nothing changed, if anything
+    /// is, whatever it is.
+    #[inline]
+    pub(super) fn take_kept_one(&self, block: u32) -> Option<Staged<Taken, InFlight>> {
+        let pmem = self.pmem();
+        let mut state = self.groups.get(self.group_of_block(block) as usize)?.lock();
+        let space = state.space.as_mut()?;
+        let bit = block.wrapping_sub(space.group.start);
+        let free_at = space.group.desc + BG_FREE_BLOCKS_COUNT;
+        let free = pmem.load_u16(free_at);
+        if bit < space.structures_end || free == 0 {
+            return None;
+        }
+        let claim = || {
+            let left = self.free_blocks.fetch_sub(1, Relaxed) - 1;
+            let enough = left >= i64::from(self.sb.r_blocks_count);
+            if !enough {
+                self.unclaim(1);
+            }
+            enough
+        };
+        let bitmap = self.block_bitmap(&space.group);
+        let taken = bitmap.set_one(pmem, bit, claim, Taken { first: block, count: 1 })?.flush(pmem);
+        space.note_taken(bit);
+        pmem.store_u16(free_at, free - 1);
+        pmem.flush(free_at, 2);
+        self.platform.stats().block_allocated.inc();
+        Some(taken)
     }
 
     /// Keeps a run that is free as a whole for the caller: the one at block `near` if it is, else in its group or one after

@@ -16,6 +16,7 @@ pub(super) struct Bitmap {
 
 impl Bitmap {
     /// The bitmap in the block at byte `at`; its bits from `limit` on are padding.
+    #[inline]
     pub(super) fn new(at: u64, limit: u32) -> Self {
         Self { at, limit }
     }
@@ -91,6 +92,27 @@ impl Bitmap {
         }
         let start = self.word(first);
         Staged::stored(fact, start, self.word(first + count - 1) + 8 - start)
+    }
+
+    /// Sets `bit`, which makes `fact` one; `None`, and nothing changed, if it is set or beyond the limit, or `claim` refuses.
+    #[inline]
+    pub(super) fn set_one<T>(
+        &self,
+        pmem: &impl Pmem,
+        bit: u32,
+        claim: impl FnOnce() -> bool,
+        fact: T,
+    ) -> Option<Staged<T, Dirty>> {
+        if bit >= self.limit {
+            return None;
+        }
+        let (at, mask) = (self.word(bit), 1 << (bit % 64));
+        let word = pmem.load_u64(at);
+        if word & mask != 0 || !claim() {
+            return None;
+        }
+        pmem.store_u64(at, word | mask);
+        Some(Staged::stored(fact, at, 8))
     }
 
     /// Clears `count` bits from `first` on. `None` if one was clear already or beyond the limit: nothing was

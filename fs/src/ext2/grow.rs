@@ -83,13 +83,50 @@ pub(super) struct Chain {
     pub blocks: u32,
 }
 
+impl Chain {
+    /// Data blocks without tables above them.
+    #[inline]
+    fn of(taken: Taken, lblk: u64, slot: u64) -> Self {
+        let (data, count) = (taken.block(), taken.count());
+        Self { slot, pointers: count, root: data, data, lblk, count, tables: [0; LEVELS], blocks: count }
+    }
+}
+
 /// The fact that the pointers to a chain are stored.
 #[derive(Debug)]
 pub(super) struct Published;
 
 impl<P: Platform> Inode<P> {
+    /// Fills the hole at `lblk` where that takes one block of a run that is kept for it and nothing else: what most write
+    /// faults on holes do. The block; the pointer is durable. `None`, and nothing changed, if there is more to it, or less:
+    /// that is for [`fill_hole`](Self::fill_hole). Under the inode lock, with leave to allocate.
+    #[inline]
+    pub(super) fn fill_next(&self, lblk: u64) -> Option<u32> {
+        let (pmem, platform) = (self.pmem(), &self.fs.platform);
+        let room = pmem.load_u32(self.raw + I_BLOCKS).leading_zeros() > 0;
+        if !room || self.fs.check_writable().is_err() || platform.lab().has(Mutant::PublishBeforeZero) {
+            return None;
+        }
+        // As there, step by step.
+        let slot = self.empty_slot(lblk)?;
+        let data = self.take_in_run(lblk)?;
+        let chain = self.fill_one(lblk, slot, data).fence(pmem);
+        let block = chain.fact().data;
+        let mut map = self.map_lock.lock();
+        if pmem.load_u32(slot) != 0 {
+            drop(map);
+            self.give_back(chain);
+            return None;
+        }
+        let published = self.publish(&mut map, chain);
+        drop(map);
+        published.fence(pmem).into_fact();
+        Some(block)
+    }
+
     /// The block of `lblk`, and whether it was allocated just now: the pointer is durable then. Under the inode lock, with
     /// leave to allocate.
+    #[inline(never)]
     pub(super) fn fill_hole(&self, lblk: u64) -> Result<(u32, bool)> {
         self.fs.check_writable()?;
         let (pmem, platform) = (self.pmem(), &self.fs.platform);
@@ -221,20 +258,23 @@ impl<P: Platform> Inode<P> {
     #[inline]
     pub(super) fn fill_fresh(&self, hole: Hole<'_>, fresh: Fresh, fill: Fill<'_>) -> Staged<Chain, InFlight> {
         let filled = self.fill_data(fresh.data.fact(), fill);
-        let chain = fresh.data.join(filled, |taken, ()| Chain {
-            slot: hole.slot,
-            pointers: taken.count(),
-            root: taken.block(),
-            data: taken.block(),
-            lblk: hole.lblk,
-            count: taken.count(),
-            tables: [0; LEVELS],
-            blocks: taken.count(),
-        });
+        let chain = fresh.data.join(filled, |taken, ()| Chain::of(taken, hole.lblk, hole.slot));
         match fresh.tables {
             None => chain,
             Some(tables) => self.hang(hole, chain, tables),
         }
+    }
+
+    /// As [`fill_fresh`](Self::fill_fresh), with zeros, of one block whose pointer belongs at `slot`.
+    #[inline]
+    fn fill_one(&self, lblk: u64, slot: u64, data: Staged<Taken, InFlight>) -> Staged<Chain, InFlight> {
+        let filled = self.fill_data(data.fact(), Fill::Zeros);
+        data.join(filled, |taken, ()| Chain {
+            pointers: 1,
+            count: 1,
+            blocks: 1,
+            ..Chain::of(taken, lblk, slot)
+        })
     }
 
     /// Hangs data blocks below their indirect blocks, from the bottom up, past the cache.
@@ -273,7 +313,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Fills fresh data blocks, past the cache.
-    #[inline]
+    #[inline(always)]
     fn fill_data(&self, taken: &Taken, fill: Fill<'_>) -> Staged<(), InFlight> {
         let pmem = self.pmem();
         let (place, len) = (self.fs.byte(taken.block()), u64::from(taken.count()) << self.fs.sb.block_bits);
@@ -297,7 +337,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Stores `count` pointers from byte offset `slot` on, to `first` and the blocks after it; flushed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn store_pointers(&self, slot: u64, first: u32, count: u32) {
         let (pmem, mut index) = (self.pmem(), 0);
         if count > 2 && slot.is_multiple_of(8) {
@@ -317,7 +357,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Stores the pointers to a chain that is durable, flushed; and counts its blocks.
-    #[inline]
+    #[inline(always)]
     pub(super) fn publish(
         &self,
         map: &mut Changes,

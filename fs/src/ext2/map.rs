@@ -94,6 +94,23 @@ impl Reach {
         len - u64::from(path.slots[path.depth])
     }
 
+    /// The way to `lblk` in numbers: the pointer in the inode, what is counted below it, and how many levels that has. `None`
+    /// beyond what a file may have.
+    #[inline(always)]
+    fn way(&self, lblk: u64) -> Option<(u64, u64, u32)> {
+        if lblk < DIRECT {
+            Some((lblk, 0, 0))
+        } else if lblk < self.first_lblk(2) {
+            Some((DIRECT, lblk - DIRECT, 1))
+        } else if lblk < self.first_lblk(3) {
+            Some((DIRECT + 1, lblk - self.first_lblk(2), 2))
+        } else if lblk < self.max_lblks {
+            Some((DIRECT + 2, lblk - self.first_lblk(3), 3))
+        } else {
+            None
+        }
+    }
+
     /// The way to `lblk`; `None` beyond what a file may have.
     #[inline]
     pub(super) fn path(&self, lblk: u64) -> Option<Path> {
@@ -210,18 +227,7 @@ impl<P: Platform> Inode<P> {
     pub(super) fn place_of(&self, lblk: u64) -> Place {
         let reach = &self.fs.sb.reach;
         let bits = reach.pointer_bits;
-        // The pointer in the inode, the number below it, and how many levels that has.
-        let (index, rest, mut levels) = if lblk < DIRECT {
-            (lblk, 0, 0)
-        } else if lblk < reach.first_lblk(2) {
-            (DIRECT, lblk - DIRECT, 1)
-        } else if lblk < reach.first_lblk(3) {
-            (DIRECT + 1, lblk - reach.first_lblk(2), 2)
-        } else if lblk < reach.max_lblks {
-            (DIRECT + 2, lblk - reach.first_lblk(3), 3)
-        } else {
-            return Place::Hole;
-        };
+        let Some((index, rest, mut levels)) = reach.way(lblk) else { return Place::Hole };
         let mut slot = self.raw + I_BLOCK + index * 4;
         loop {
             let block = self.pmem().load_u32(slot);
@@ -233,6 +239,26 @@ impl<P: Platform> Inode<P> {
             }
             if levels == 0 {
                 return Place::Block(self.fs.byte(block));
+            }
+            levels -= 1;
+            slot = self.fs.byte(block) + (rest >> (bits * levels) & (reach.span(1) - 1)) * 4;
+        }
+    }
+
+    /// Byte offset of the empty pointer of `lblk`, where nothing but that is missing on the way, nor wrong.
+    #[inline]
+    pub(super) fn empty_slot(&self, lblk: u64) -> Option<u64> {
+        let reach = &self.fs.sb.reach;
+        let bits = reach.pointer_bits;
+        let (index, rest, mut levels) = reach.way(lblk)?;
+        let mut slot = self.raw + I_BLOCK + index * 4;
+        loop {
+            let block = self.pmem().load_u32(slot);
+            if levels == 0 {
+                return (block == 0).then_some(slot);
+            }
+            if block == 0 || block >= self.fs.sb.blocks_count || self.fs.holds_structures(block) {
+                return None;
             }
             levels -= 1;
             slot = self.fs.byte(block) + (rest >> (bits * levels) & (reach.span(1) - 1)) * 4;

@@ -131,6 +131,9 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
 
     #[inline]
     fn allocate(&self, _ok: AllocOk<'_>, page: u64) -> Result<(u64, bool)> {
+        if let Some(block) = self.fill_next(page) {
+            return Ok((self.fs.byte(block), true));
+        }
         let (block, fresh) = self.fs.noted(self.fill_hole(page))?;
         Ok((self.fs.byte(block), fresh))
     }

@@ -167,6 +167,22 @@ impl<P: Platform> Inode<P> {
         Ok(taken)
     }
 
+    /// Takes the block of logical block `lblk` in the run that is kept for its window: what faults mostly do. `None`, and
+    /// nothing changed, where there is more to it: that is for [`take_data`](Self::take_data).
+    #[inline]
+    pub(super) fn take_in_run(&self, lblk: u64) -> Option<Staged<Taken, InFlight>> {
+        let run = u64::from(RUN);
+        let (window, at) = (lblk / run, (lblk % run) as u32);
+        let mut goal = self.goals.lock(lblk);
+        // After the last of a run it is let go.
+        if goal.run == 0 || goal.window != window || at == RUN - 1 {
+            return None;
+        }
+        let taken = self.fs.take_kept_one(goal.run + at)?;
+        (goal.lblk, goal.block) = (lblk, taken.fact().block());
+        Some(taken)
+    }
+
     /// Where a block of small data had best be.
     #[inline]
     fn near(&self, goal: &Goal, hole: Hole<'_>) -> Result<u32> {

@@ -32,16 +32,19 @@ pub struct Staged<T, S> {
 }
 
 impl<T, S> Staged<T, S> {
+    #[inline(always)]
     fn next<N>(self) -> Staged<T, N> {
         Staged { fact: self.fact, offset: self.offset, len: self.len, state: PhantomData }
     }
 
     /// What was stored; says nothing of its durability.
+    #[inline(always)]
     pub fn fact(&self) -> &T {
         &self.fact
     }
 
     /// The same bytes, seen as another fact.
+    #[inline(always)]
     pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Staged<U, S> {
         Staged { fact: f(self.fact), offset: self.offset, len: self.len, state: PhantomData }
     }
@@ -49,17 +52,20 @@ impl<T, S> Staged<T, S> {
 
 impl<T> Staged<T, Dirty> {
     /// The fact that `offset..offset + len` was just written with ordinary stores.
+    #[inline(always)]
     pub(crate) fn stored(fact: T, offset: u64, len: u64) -> Self {
         Self { fact, offset, len, state: PhantomData }
     }
 
     /// Starts writing the lines back.
+    #[inline(always)]
     pub fn flush(self, pmem: &impl Pmem) -> Staged<T, InFlight> {
         pmem.flush(self.offset, self.len);
         self.next()
     }
 
     /// Gives up knowing when this becomes durable, for stores that recovery does not depend on (times, free counts).
+    #[inline(always)]
     pub fn unordered(self) -> T {
         self.fact
     }
@@ -67,17 +73,20 @@ impl<T> Staged<T, Dirty> {
 
 impl<T> Staged<T, InFlight> {
     /// The fact that `offset..offset + len` was just written past the cache.
+    #[inline(always)]
     pub(crate) fn streamed(fact: T, offset: u64, len: u64) -> Self {
         Self { fact, offset, len, state: PhantomData }
     }
 
     /// Waits until it is persistent.
+    #[inline(always)]
     pub fn fence(self, pmem: &impl Pmem) -> Staged<T, Clean> {
         pmem.fence();
         self.next()
     }
 
     /// Two things in flight, as one fact.
+    #[inline(always)]
     pub(crate) fn join<U, V>(
         self,
         other: Staged<U, InFlight>,
@@ -87,6 +96,7 @@ impl<T> Staged<T, InFlight> {
     }
 
     /// Leaves the fence to a later one of the same operation, on the same CPU: another CPU's does not land it.
+    #[inline(always)]
     pub fn unfenced(self) -> T {
         self.fact
     }
@@ -94,16 +104,19 @@ impl<T> Staged<T, InFlight> {
 
 impl<T> Staged<T, Clean> {
     /// The fact that there is nothing to wait for: whoever publishes shows only what was durable before.
+    #[inline(always)]
     pub(crate) fn nothing(fact: T) -> Self {
         Self { fact, offset: 0, len: 0, state: PhantomData }
     }
 
     /// Another fact about it, which holds since this one does.
+    #[inline(always)]
     pub(crate) fn implies<U>(&self, fact: U) -> Staged<U, Clean> {
         Staged { fact, offset: self.offset, len: self.len, state: PhantomData }
     }
 
     /// The durable fact.
+    #[inline(always)]
     pub fn into_fact(self) -> T {
         self.fact
     }
@@ -124,6 +137,7 @@ pub struct Fenced(());
 
 impl<T> InFlightGroup for Staged<T, InFlight> {
     type Clean = Staged<T, Clean>;
+    #[inline(always)]
     fn landed(self, _: Fenced) -> Self::Clean {
         self.next()
     }
@@ -131,6 +145,7 @@ impl<T> InFlightGroup for Staged<T, InFlight> {
 
 impl<A: InFlightGroup, B: InFlightGroup> InFlightGroup for (A, B) {
     type Clean = (A::Clean, B::Clean);
+    #[inline(always)]
     fn landed(self, fenced: Fenced) -> Self::Clean {
         (self.0.landed(fenced), self.1.landed(fenced))
     }
@@ -138,6 +153,7 @@ impl<A: InFlightGroup, B: InFlightGroup> InFlightGroup for (A, B) {
 
 impl<G: InFlightGroup> InFlightGroup for Option<G> {
     type Clean = Option<G::Clean>;
+    #[inline(always)]
     fn landed(self, fenced: Fenced) -> Self::Clean {
         self.map(|group| group.landed(fenced))
     }
@@ -145,6 +161,7 @@ impl<G: InFlightGroup> InFlightGroup for Option<G> {
 
 impl<G: InFlightGroup, const N: usize> InFlightGroup for [G; N] {
     type Clean = [G::Clean; N];
+    #[inline(always)]
     fn landed(self, fenced: Fenced) -> Self::Clean {
         self.map(|group| group.landed(fenced))
     }
@@ -152,12 +169,14 @@ impl<G: InFlightGroup, const N: usize> InFlightGroup for [G; N] {
 
 impl<G: InFlightGroup> InFlightGroup for alloc::vec::Vec<G> {
     type Clean = alloc::vec::Vec<G::Clean>;
+    #[inline(always)]
     fn landed(self, fenced: Fenced) -> Self::Clean {
         self.into_iter().map(|group| group.landed(fenced)).collect()
     }
 }
 
 /// One fence for everything in `group`.
+#[inline]
 pub fn fence_all<G: InFlightGroup>(pmem: &impl Pmem, group: G) -> G::Clean {
     pmem.fence();
     group.landed(Fenced(()))

@@ -109,11 +109,21 @@ macro_rules! each_line {
 pub(crate) unsafe fn write_back_line(at: u64) -> u64 {
     if method() != Method::Clwb {
         // SAFETY: by the caller.
-        return unsafe { write_back(at, 1) };
+        return unsafe { write_back_lines(at, 1) };
     }
     // SAFETY: the line is mapped; writing it back changes no memory.
     unsafe { asm!("clwb [{0}]", in(reg) at, options(nostack, preserves_flags)) };
     1
+}
+
+/// As [`write_back`], not inlined.
+///
+/// # Safety
+/// The range is mapped.
+#[inline(never)]
+pub(crate) unsafe fn write_back_lines(at: u64, bytes: u64) -> u64 {
+    // SAFETY: by the caller.
+    unsafe { write_back(at, bytes) }
 }
 
 /// Starts the write-back of every line that holds a byte of the range. Returns how many instructions that

@@ -200,14 +200,14 @@ impl Pmem for Region {
         stats().pmem_lines_flushed.add(lines);
     }
 
-    #[inline]
+    #[inline(always)]
     fn flush(&self, offset: u64, len: u64) {
         let at = self.address(offset, len);
         // SAFETY: `address` checked the range; its lines are mapped, since it begins and ends in whole pages.
         let lines = unsafe {
             match at % LINE + len {
                 1..=LINE => flush::write_back_line(at),
-                _ => flush::write_back(at, len),
+                _ => flush::write_back_lines(at, len),
             }
         };
         stats().pmem_lines_flushed.add(lines);
