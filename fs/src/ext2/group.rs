@@ -167,7 +167,14 @@ impl<P: Platform> Ext2<P> {
             block.wrapping_sub(start).checked_add(count).is_some_and(|end| end <= sb.structure_blocks())
         };
         if in_front(table, sb.inode_table_blocks) && bitmaps.iter().all(|&bitmap| in_front(bitmap, 1)) {
-            self.structures_end[index as usize].store(start + sb.structure_blocks(), Relaxed);
+            let ends = [
+                table + sb.inode_table_blocks,
+                bitmaps[0] + 1,
+                bitmaps[1] + 1,
+                start + sb.front_blocks(index),
+            ];
+            let end = ends.into_iter().fold(start, u32::max);
+            self.structures_end[index as usize].store(end, Relaxed);
         }
         block.wrapping_sub(table) < sb.inode_table_blocks
             || bitmaps.contains(&block)

@@ -339,13 +339,29 @@ impl<P: Platform> Inode<P> {
     /// Stores `count` pointers from byte offset `slot` on, to `first` and the blocks after it; flushed.
     #[inline(always)]
     pub(super) fn store_pointers(&self, slot: u64, first: u32, count: u32) {
+        if count != 1 {
+            return self.store_many_pointers(slot, first, count);
+        }
+        self.pmem().store_u32(slot, first);
+        self.pmem().flush(slot, 4);
+    }
+
+    #[inline(never)]
+    fn store_many_pointers(&self, slot: u64, first: u32, count: u32) {
+        /// From one pair of pointers to the next.
+        const STEP: u64 = 2 << 32 | 2;
         let (pmem, mut index) = (self.pmem(), 0);
         if count > 2 && slot.is_multiple_of(8) {
             // Two at a time, as far as they go.
             let mut pair = u64::from(first) | u64::from(first + 1) << 32;
-            for at in (slot..slot + u64::from(count & !1) * 4).step_by(8) {
+            let (mut at, mut left) = (slot, count / 2);
+            while left >= 8 {
+                pmem.store_words(at, core::array::from_fn(|index| pair.wrapping_add(index as u64 * STEP)));
+                (at, left, pair) = (at + 64, left - 8, pair.wrapping_add(8 * STEP));
+            }
+            while left > 0 {
                 pmem.store_u64(at, pair);
-                pair = pair.wrapping_add(2 << 32 | 2);
+                (at, left, pair) = (at + 8, left - 1, pair.wrapping_add(STEP));
             }
             index = count & !1;
         }

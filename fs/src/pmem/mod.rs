@@ -53,6 +53,11 @@ pub trait Pmem: Send + Sync {
     fn load_u32(&self, offset: u64) -> u32;
     /// Loads a little-endian number.
     fn load_u64(&self, offset: u64) -> u64;
+    /// Loads eight little-endian numbers, each as one.
+    #[inline]
+    fn load_words(&self, offset: u64) -> [u64; 8] {
+        core::array::from_fn(|index| self.load_u64(offset + index as u64 * 8))
+    }
     /// Copies bytes out.
     fn read(&self, offset: u64, to: &mut [u8]);
 
@@ -64,6 +69,11 @@ pub trait Pmem: Send + Sync {
     fn store_u32(&self, offset: u64, value: u32);
     /// Stores a little-endian number: dirty until flushed and fenced.
     fn store_u64(&self, offset: u64, value: u64);
+    /// Stores eight little-endian numbers, each as one: dirty until flushed and fenced.
+    #[inline]
+    fn store_words(&self, offset: u64, words: [u64; 8]) {
+        (offset..).step_by(8).zip(words).for_each(|(offset, word)| self.store_u64(offset, word));
+    }
     /// Copies bytes in by ordinary stores: dirty until flushed and fenced.
     fn write(&self, offset: u64, from: &[u8]);
 

@@ -75,6 +75,19 @@ impl Region {
         unsafe { &*((self.at + offset) as *const T) }
     }
 
+    /// Eight aligned numbers at `offset`.
+    #[inline]
+    #[track_caller]
+    fn words(&self, offset: u64) -> &[AtomicU64; 8] {
+        let at = self.address(offset, 64);
+        if !offset.is_multiple_of(8) {
+            outside(offset, 64, self.len);
+        }
+        // SAFETY: `address` checked the range, which is mapped as long as `self` lives; it is aligned, as the region's start
+        // is to pages; any bits are a value of atomics, and sharing is allowed.
+        unsafe { &*(at as *const [AtomicU64; 8]) }
+    }
+
     /// The same, to be stored to.
     #[inline]
     #[track_caller]
@@ -152,6 +165,12 @@ impl Pmem for Region {
         self.number::<AtomicU64>(offset).load(Ordering::Relaxed)
     }
 
+    #[inline]
+    fn load_words(&self, offset: u64) -> [u64; 8] {
+        let words = self.words(offset);
+        core::array::from_fn(|index| words[index].load(Ordering::Relaxed))
+    }
+
     fn read(&self, offset: u64, to: &mut [u8]) {
         let from = self.address(offset, to.len() as u64);
         // SAFETY: `address` checked the source; `to` is the caller's.
@@ -176,6 +195,16 @@ impl Pmem for Region {
     #[inline]
     fn store_u64(&self, offset: u64, value: u64) {
         self.number_to_store::<AtomicU64>(offset).store(value, Ordering::Release);
+    }
+
+    #[inline]
+    fn store_words(&self, offset: u64, words: [u64; 8]) {
+        if !self.armed {
+            read_only(offset);
+        }
+        for (at, word) in self.words(offset).iter().zip(words) {
+            at.store(word, Ordering::Release);
+        }
     }
 
     fn write(&self, offset: u64, from: &[u8]) {
