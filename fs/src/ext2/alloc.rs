@@ -249,10 +249,9 @@ impl<P: Platform> Ext2<P> {
             enough
         };
         let bitmap = self.block_bitmap(&space.group);
-        let taken = bitmap.set_one(pmem, bit, claim, Taken { first: block, count: 1 })?.flush(pmem);
+        let taken = bitmap.set_one(pmem, bit, claim, Taken { first: block, count: 1 })?;
         space.note_taken(bit);
-        pmem.store_u16(free_at, free - 1);
-        pmem.flush(free_at, 2);
+        pmem.put_u16(free_at, free - 1);
         self.platform.stats().block_allocated.inc();
         Some(taken)
     }

@@ -4,7 +4,7 @@
 //! The caller holds the group's lock; a word is stored whole, so a crash never tears it.
 
 use crate::pmem::Pmem;
-use crate::pmem::state::{Dirty, Staged};
+use crate::pmem::state::{Dirty, InFlight, Staged};
 use core::ops::Range;
 
 /// A bitmap at a byte offset, of which the first `limit` bits count.
@@ -94,7 +94,7 @@ impl Bitmap {
         Staged::stored(fact, start, self.word(first + count - 1) + 8 - start)
     }
 
-    /// Sets `bit`, which makes `fact` one; `None`, and nothing changed, if it is set or beyond the limit, or `claim` refuses.
+    /// Sets `bit` and flushes, which makes `fact` one; `None`, and nothing changed, if it is set or beyond the limit, or `claim` refuses.
     #[inline]
     pub(super) fn set_one<T>(
         &self,
@@ -102,7 +102,7 @@ impl Bitmap {
         bit: u32,
         claim: impl FnOnce() -> bool,
         fact: T,
-    ) -> Option<Staged<T, Dirty>> {
+    ) -> Option<Staged<T, InFlight>> {
         if bit >= self.limit {
             return None;
         }
@@ -111,8 +111,8 @@ impl Bitmap {
         if word & mask != 0 || !claim() {
             return None;
         }
-        pmem.store_u64(at, word | mask);
-        Some(Staged::stored(fact, at, 8))
+        pmem.put_u64(at, word | mask);
+        Some(Staged::streamed(fact, at, 8))
     }
 
     /// Clears `count` bits from `first` on. `None` if one was clear already or beyond the limit: nothing was

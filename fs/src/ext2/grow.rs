@@ -115,7 +115,7 @@ impl<P: Platform> Inode<P> {
         let mut map = self.map_lock.lock();
         if pmem.load_u32(slot) != 0 {
             drop(map);
-            self.give_back(chain);
+            self.fs.give_back_blocks(block, 1);
             return None;
         }
         let published = self.publish(&mut map, chain);
@@ -342,27 +342,16 @@ impl<P: Platform> Inode<P> {
         if count != 1 {
             return self.store_many_pointers(slot, first, count);
         }
-        self.pmem().store_u32(slot, first);
-        self.pmem().flush(slot, 4);
+        self.pmem().put_u32(slot, first);
     }
 
     #[inline(never)]
     fn store_many_pointers(&self, slot: u64, first: u32, count: u32) {
-        /// From one pair of pointers to the next.
-        const STEP: u64 = 2 << 32 | 2;
         let (pmem, mut index) = (self.pmem(), 0);
         if count > 2 && slot.is_multiple_of(8) {
             // Two at a time, as far as they go.
-            let mut pair = u64::from(first) | u64::from(first + 1) << 32;
-            let (mut at, mut left) = (slot, count / 2);
-            while left >= 8 {
-                pmem.store_words(at, core::array::from_fn(|index| pair.wrapping_add(index as u64 * STEP)));
-                (at, left, pair) = (at + 64, left - 8, pair.wrapping_add(8 * STEP));
-            }
-            while left > 0 {
-                pmem.store_u64(at, pair);
-                (at, left, pair) = (at + 8, left - 1, pair.wrapping_add(STEP));
-            }
+            let pair = u64::from(first) | u64::from(first + 1) << 32;
+            pmem.store_series(slot, u64::from(count / 2), pair, 2 << 32 | 2);
             index = count & !1;
         }
         while index < count {
@@ -384,8 +373,7 @@ impl<P: Platform> Inode<P> {
         self.store_pointers(chain.slot, chain.root, chain.pointers);
         let units = chain.blocks << (self.fs.sb.block_bits - 9);
         let units = pmem.load_u32(self.raw + I_BLOCKS).saturating_add(units);
-        pmem.store_u32(self.raw + I_BLOCKS, units);
-        pmem.flush(self.raw + I_BLOCKS, 4);
+        pmem.put_u32(self.raw + I_BLOCKS, units);
         Staged::streamed(Published, chain.slot, u64::from(chain.pointers) * 4)
     }
 }

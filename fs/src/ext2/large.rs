@@ -125,7 +125,7 @@ impl<P: Platform> Inode<P> {
         for part in parts() {
             match part.table {
                 Table::There(slot) => {
-                    if !counts_up(pmem, slot, part.count / 2, pair, step) {
+                    if !pmem.is_series(slot, part.count / 2, pair, step) {
                         return BlockRun::Pieces;
                     }
                     pair = pair.wrapping_add(step.wrapping_mul(part.count / 2));
@@ -267,28 +267,6 @@ impl<P: Platform> Inode<P> {
         }
         Ok(())
     }
-}
-
-/// True if the `count` words from byte offset `at` on are `word` and what follows it by `step`.
-#[inline]
-fn counts_up(pmem: &impl Pmem, mut at: u64, mut count: u64, mut word: u64, step: u64) -> bool {
-    while count >= 8 {
-        // All eight are looked at at once.
-        let mut different = 0;
-        for found in pmem.load_words(at) {
-            different |= found ^ word;
-            word = word.wrapping_add(step);
-        }
-        if different != 0 {
-            return false;
-        }
-        (at, count) = (at + 64, count - 8);
-    }
-    (at..at + count * 8).step_by(8).all(|at| {
-        let same = pmem.load_u64(at) == word;
-        word = word.wrapping_add(step);
-        same
-    })
 }
 
 /// `None` where there was no space.

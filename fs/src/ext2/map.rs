@@ -226,22 +226,41 @@ impl<P: Platform> Inode<P> {
     #[inline]
     pub(super) fn place_of(&self, lblk: u64) -> Place {
         let reach = &self.fs.sb.reach;
-        let bits = reach.pointer_bits;
-        let Some((index, rest, mut levels)) = reach.way(lblk) else { return Place::Hole };
+        let Some((index, rest, levels)) = reach.way(lblk) else { return Place::Hole };
         let mut slot = self.raw + I_BLOCK + index * 4;
-        loop {
-            let block = self.pmem().load_u32(slot);
-            if block == 0 {
-                return Place::Hole;
+        for below in (0..LEVELS as u32).rev() {
+            if below < levels {
+                match self.next_slot(slot, rest, below) {
+                    Ok(next) => slot = next,
+                    Err(place) => return place,
+                }
             }
-            if block >= self.fs.sb.blocks_count || self.fs.holds_structures(block) {
-                return Place::Failed;
+        }
+        match self.pmem().load_u32(slot) {
+            0 => Place::Hole,
+            block if self.may_be_a_files(block) => Place::Block(self.fs.byte(block)),
+            _ => Place::Failed,
+        }
+    }
+
+    /// True if `block`, which is not 0, can be a file's.
+    #[inline(always)]
+    fn may_be_a_files(&self, block: u32) -> bool {
+        block < self.fs.sb.blocks_count && !self.fs.holds_structures(block)
+    }
+
+    /// From the pointer at `slot` to a table to the pointer in that, which has `below` levels below it; or what is there
+    /// instead. `rest` is what [`Reach::way`] said.
+    #[inline(always)]
+    fn next_slot(&self, slot: u64, rest: u64, below: u32) -> core::result::Result<u64, Place> {
+        let reach = &self.fs.sb.reach;
+        match self.pmem().load_u32(slot) {
+            0 => Err(Place::Hole),
+            block if self.may_be_a_files(block) => {
+                let index = rest >> (reach.pointer_bits * below) & (reach.span(1) - 1);
+                Ok(self.fs.byte(block) + index * 4)
             }
-            if levels == 0 {
-                return Place::Block(self.fs.byte(block));
-            }
-            levels -= 1;
-            slot = self.fs.byte(block) + (rest >> (bits * levels) & (reach.span(1) - 1)) * 4;
+            _ => Err(Place::Failed),
         }
     }
 
@@ -249,20 +268,14 @@ impl<P: Platform> Inode<P> {
     #[inline]
     pub(super) fn empty_slot(&self, lblk: u64) -> Option<u64> {
         let reach = &self.fs.sb.reach;
-        let bits = reach.pointer_bits;
-        let (index, rest, mut levels) = reach.way(lblk)?;
+        let (index, rest, levels) = reach.way(lblk)?;
         let mut slot = self.raw + I_BLOCK + index * 4;
-        loop {
-            let block = self.pmem().load_u32(slot);
-            if levels == 0 {
-                return (block == 0).then_some(slot);
+        for below in (0..LEVELS as u32).rev() {
+            if below < levels {
+                slot = self.next_slot(slot, rest, below).ok()?;
             }
-            if block == 0 || block >= self.fs.sb.blocks_count || self.fs.holds_structures(block) {
-                return None;
-            }
-            levels -= 1;
-            slot = self.fs.byte(block) + (rest >> (bits * levels) & (reach.span(1) - 1)) * 4;
         }
+        (self.pmem().load_u32(slot) == 0).then_some(slot)
     }
 
     /// Byte offset of the pointer at the end of `path`, whose tables are there.

@@ -53,10 +53,9 @@ pub trait Pmem: Send + Sync {
     fn load_u32(&self, offset: u64) -> u32;
     /// Loads a little-endian number.
     fn load_u64(&self, offset: u64) -> u64;
-    /// Loads eight little-endian numbers, each as one.
-    #[inline]
-    fn load_words(&self, offset: u64) -> [u64; 8] {
-        core::array::from_fn(|index| self.load_u64(offset + index as u64 * 8))
+    /// True if the `count` little-endian numbers from `offset` on are `first` and what follows it by `step`, each loaded as one.
+    fn is_series(&self, offset: u64, count: u64, first: u64, step: u64) -> bool {
+        (0..count).all(|i| self.load_u64(offset + i * 8) == first.wrapping_add(step.wrapping_mul(i)))
     }
     /// Copies bytes out.
     fn read(&self, offset: u64, to: &mut [u8]);
@@ -69,10 +68,27 @@ pub trait Pmem: Send + Sync {
     fn store_u32(&self, offset: u64, value: u32);
     /// Stores a little-endian number: dirty until flushed and fenced.
     fn store_u64(&self, offset: u64, value: u64);
-    /// Stores eight little-endian numbers, each as one: dirty until flushed and fenced.
+    /// Stores `count` little-endian numbers, each as one: `first` and what follows it by `step`. Dirty until flushed and fenced.
+    fn store_series(&self, offset: u64, count: u64, first: u64, step: u64) {
+        (0..count).for_each(|i| self.store_u64(offset + i * 8, first.wrapping_add(step.wrapping_mul(i))));
+    }
+    /// Stores a little-endian number and starts writing its line back: in flight until fenced.
     #[inline]
-    fn store_words(&self, offset: u64, words: [u64; 8]) {
-        (offset..).step_by(8).zip(words).for_each(|(offset, word)| self.store_u64(offset, word));
+    fn put_u16(&self, offset: u64, value: u16) {
+        self.store_u16(offset, value);
+        self.flush(offset, 2);
+    }
+    /// Stores a little-endian number and starts writing its line back: in flight until fenced.
+    #[inline]
+    fn put_u32(&self, offset: u64, value: u32) {
+        self.store_u32(offset, value);
+        self.flush(offset, 4);
+    }
+    /// Stores a little-endian number and starts writing its line back: in flight until fenced.
+    #[inline]
+    fn put_u64(&self, offset: u64, value: u64) {
+        self.store_u64(offset, value);
+        self.flush(offset, 8);
     }
     /// Copies bytes in by ordinary stores: dirty until flushed and fenced.
     fn write(&self, offset: u64, from: &[u8]);

@@ -75,19 +75,6 @@ impl Region {
         unsafe { &*((self.at + offset) as *const T) }
     }
 
-    /// Eight aligned numbers at `offset`.
-    #[inline]
-    #[track_caller]
-    fn words(&self, offset: u64) -> &[AtomicU64; 8] {
-        let at = self.address(offset, 64);
-        if !offset.is_multiple_of(8) {
-            outside(offset, 64, self.len);
-        }
-        // SAFETY: `address` checked the range, which is mapped as long as `self` lives; it is aligned, as the region's start
-        // is to pages; any bits are a value of atomics, and sharing is allowed.
-        unsafe { &*(at as *const [AtomicU64; 8]) }
-    }
-
     /// The same, to be stored to.
     #[inline]
     #[track_caller]
@@ -97,6 +84,27 @@ impl Region {
         }
         self.number(offset)
     }
+
+    /// `count` aligned numbers from `offset` on.
+    #[inline]
+    #[track_caller]
+    fn words(&self, offset: u64, count: u64) -> &[AtomicU64] {
+        let at = self.address(offset, count.saturating_mul(8));
+        if !offset.is_multiple_of(8) {
+            outside(offset, 8, self.len);
+        }
+        // SAFETY: `address` checked the range, which is mapped as long as `self` lives; it is aligned, as the region's start
+        // is to pages; any bits are a value of atomics, and sharing is allowed.
+        unsafe { core::slice::from_raw_parts(at as *const AtomicU64, count as usize) }
+    }
+}
+
+/// Starts writing back the line of an aligned number of a region: it lies in one.
+#[inline(always)]
+fn flush_number<T>(number: &T) {
+    // SAFETY: it is mapped: there is a reference to it.
+    let lines = unsafe { flush::write_back_line(core::ptr::from_ref(number) as u64) };
+    stats().pmem_lines_flushed.add(lines);
 }
 
 #[cold]
@@ -165,10 +173,24 @@ impl Pmem for Region {
         self.number::<AtomicU64>(offset).load(Ordering::Relaxed)
     }
 
-    #[inline]
-    fn load_words(&self, offset: u64) -> [u64; 8] {
-        let words = self.words(offset);
-        core::array::from_fn(|index| words[index].load(Ordering::Relaxed))
+    fn is_series(&self, offset: u64, count: u64, first: u64, step: u64) -> bool {
+        let (pieces, rest) = self.words(offset, count).as_chunks::<8>();
+        let mut expected = first;
+        let mut next = |word: &AtomicU64| {
+            let difference = word.load(Ordering::Relaxed) ^ expected;
+            expected = expected.wrapping_add(step);
+            difference
+        };
+        // Eight are looked at before it branches. Mostly it is asked for zeros.
+        let eight =
+            |piece: &[AtomicU64; 8]| piece.iter().fold(0, |any, word| any | word.load(Ordering::Relaxed));
+        match (first, step) {
+            (0, 0) => pieces.iter().all(|piece| eight(piece) == 0) && rest.iter().all(|word| next(word) == 0),
+            _ => {
+                pieces.iter().all(|piece| piece.iter().fold(0, |any, word| any | next(word)) == 0)
+                    && rest.iter().all(|word| next(word) == 0)
+            }
+        }
     }
 
     fn read(&self, offset: u64, to: &mut [u8]) {
@@ -198,13 +220,38 @@ impl Pmem for Region {
     }
 
     #[inline]
-    fn store_words(&self, offset: u64, words: [u64; 8]) {
+    fn put_u16(&self, offset: u64, value: u16) {
+        let number = self.number_to_store::<AtomicU16>(offset);
+        number.store(value, Ordering::Release);
+        flush_number(number);
+    }
+
+    #[inline]
+    fn put_u32(&self, offset: u64, value: u32) {
+        let number = self.number_to_store::<AtomicU32>(offset);
+        number.store(value, Ordering::Release);
+        flush_number(number);
+    }
+
+    #[inline]
+    fn put_u64(&self, offset: u64, value: u64) {
+        let number = self.number_to_store::<AtomicU64>(offset);
+        number.store(value, Ordering::Release);
+        flush_number(number);
+    }
+
+    fn store_series(&self, offset: u64, count: u64, first: u64, step: u64) {
         if !self.armed {
             read_only(offset);
         }
-        for (at, word) in self.words(offset).iter().zip(words) {
-            at.store(word, Ordering::Release);
-        }
+        let (pieces, rest) = self.words(offset, count).as_chunks::<8>();
+        let mut number = first;
+        let mut next = |word: &AtomicU64| {
+            word.store(number, Ordering::Release);
+            number = number.wrapping_add(step);
+        };
+        pieces.iter().for_each(|piece| piece.iter().for_each(&mut next));
+        rest.iter().for_each(&mut next);
     }
 
     fn write(&self, offset: u64, from: &[u8]) {
@@ -231,12 +278,12 @@ impl Pmem for Region {
 
     #[inline(always)]
     fn flush(&self, offset: u64, len: u64) {
-        let at = self.address(offset, len);
-        // SAFETY: `address` checked the range; its lines are mapped, since it begins and ends in whole pages.
+        // SAFETY: the region begins and ends in whole pages, which are mapped: so are a line of which it has a byte, and the
+        // lines of a range that `address` checked.
         let lines = unsafe {
-            match at % LINE + len {
-                1..=LINE => flush::write_back_line(at),
-                _ => flush::write_back_lines(at, len),
+            match offset % LINE + len {
+                1..=LINE if offset < self.len => flush::write_back_line(self.at + offset),
+                _ => flush::write_back_lines(self.address(offset, len), len),
             }
         };
         stats().pmem_lines_flushed.add(lines);
