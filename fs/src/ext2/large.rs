@@ -53,12 +53,7 @@ impl Part {
     }
 }
 
-/// A run that was taken, with indirect blocks for as many as it may need.
-struct RunTaken {
-    run: Staged<Taken, InFlight>,
-    tables: Tables,
-}
-
+/// Indirect blocks that were taken: as many as a run may need.
 type Tables = [Option<Staged<Taken, InFlight>>; 2 * LEVELS];
 
 impl<P: Platform> Inode<P> {
@@ -162,7 +157,9 @@ impl<P: Platform> Inode<P> {
             return Ok(None);
         }
         // 2. Take it, and zero all of it, and the tables; durable.
-        let Some(RunTaken { run, tables }) = self.take_run(first, needed)? else { return Ok(None) };
+        let mut tables: Tables = [const { None }; 2 * LEVELS];
+        let tables = &mut tables[..needed];
+        let Some(run) = self.take_run(first, tables)? else { return Ok(None) };
         let block = run.fact().block();
         pmem.clear_poison(fs.byte(block), LARGE_PAGES * PAGE_SIZE);
         pmem.zero_nt(fs.byte(block), LARGE_PAGES * PAGE_SIZE);
@@ -174,21 +171,24 @@ impl<P: Platform> Inode<P> {
         let run = run.join(filled, |taken, ()| taken).fence(pmem);
         // 3. Still a hole? Whoever published something since may have filled a part of it, or made a table for it.
         let mut map = self.map_lock.lock();
-        let mut tables = tables.map(|table| table.map(|table| table.unfenced().block()));
         let unchanged = map.count == seen;
         let hole = unchanged || self.find_run(first) == BlockRun::Hole;
         // 4. Publish it, table by table; durable.
-        let result = if hole { self.publish_run(&mut map, parts, &run, &mut tables) } else { Ok(()) };
+        let result = if hole { self.publish_run(&mut map, &parts, &run, tables) } else { Ok(()) };
         drop(map);
         if !hole {
             fs.give_back_blocks(block, RUN);
         }
-        tables.into_iter().flatten().for_each(|table| fs.give_back_blocks(table, 1));
+        tables.iter_mut().filter_map(Option::take).for_each(|table| fs.give_back(table));
         result.map(|()| hole.then_some(block))
     }
 
-    /// Takes a run for the window of `first`, and `needed` blocks for tables. `None` if there is none; nothing is taken then.
-    fn take_run(&self, first: u64, needed: usize) -> Result<Option<RunTaken>> {
+    /// Takes a run for the window of `first`, and a block for each of `tables`. `None` if there is none; nothing is taken then.
+    fn take_run(
+        &self,
+        first: u64,
+        tables: &mut [Option<Staged<Taken, InFlight>>],
+    ) -> Result<Option<Staged<Taken, InFlight>>> {
         let fs = &self.fs;
         let mut goal = self.goals.lock(first);
         // What was kept for single blocks of this window, or of another, is free as a whole perhaps.
@@ -209,33 +209,32 @@ impl<P: Platform> Inode<P> {
             None => return Ok(None),
         };
         // 2. Tables.
-        let mut tables: Tables = [const { None }; 2 * LEVELS];
-        for index in 0..needed {
+        for index in 0..tables.len() {
             match self.take_table(&mut goal) {
                 Ok(taken) => tables[index] = Some(taken),
                 Err(error) => {
                     fs.give_back(run);
-                    tables.into_iter().flatten().for_each(|table| fs.give_back(table));
+                    tables.iter_mut().filter_map(Option::take).for_each(|table| fs.give_back(table));
                     self.pmem().fence();
                     return none_for_no_space(Err(error));
                 }
             }
         }
-        Ok(Some(RunTaken { run, tables }))
+        Ok(Some(run))
     }
 
     /// Stores the pointers to `run`, which is durable, for each part; durable. What it needs of `tables` it takes out of them.
     fn publish_run(
         &self,
         map: &mut Changes,
-        parts: [Option<Part>; 2],
+        parts: &[Option<Part>; 2],
         run: &Staged<Taken, Clean>,
-        tables: &mut [Option<u32>; 2 * LEVELS],
+        tables: &mut [Option<Staged<Taken, InFlight>>],
     ) -> Result<()> {
         let (pmem, fs) = (self.pmem(), &self.fs);
         let mut data = run.fact().block();
         let mut tables = tables.iter_mut();
-        for part in parts.into_iter().flatten() {
+        for part in parts.iter().flatten() {
             let count = part.count as u32;
             let mut chain = Chain {
                 slot: 0,
@@ -248,12 +247,17 @@ impl<P: Platform> Inode<P> {
                 blocks: count,
             };
             data += count;
-            // The part before may have made a table that this one needs too.
-            match self.find_table(&part.path)? {
+            // A table stays. One that was missing, the part before may have made.
+            let table = match part.table {
+                Table::There(_) => part.table,
+                Table::Missing { .. } => self.find_table(&part.path)?,
+            };
+            match table {
                 Table::There(slot) => chain.slot = slot,
                 Table::Missing { slot, level } => {
                     for level in (level + 1..=part.path.depth).rev() {
                         let table = tables.next().and_then(Option::take).ok_or(Errno::NoSpace)?;
+                        let table = table.unfenced().block();
                         let entry = fs.byte(table) + u64::from(part.path.slots[level]) * 4;
                         self.store_pointers(entry, chain.root, chain.pointers);
                         (chain.root, chain.pointers, chain.blocks) = (table, 1, chain.blocks + 1);

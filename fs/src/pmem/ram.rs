@@ -217,4 +217,22 @@ mod tests {
         ram.flush(0, 64);
         assert_eq!(ram.stats().pmem_lines_flushed.get(), 3);
     }
+
+    #[test]
+    fn a_series_is_what_was_stored_and_nothing_else() {
+        let ram = Ram::from_bytes(&[0; 256]);
+        assert!(ram.is_series(0, 32, 0, 0) && ram.is_series(8, 0, 7, 7));
+        ram.store_series(16, 20, 5 << 32 | 4, 2 << 32 | 2);
+        assert_eq!((ram.load_u64(8), ram.load_u64(16), ram.load_u64(176)), (0, 5 << 32 | 4, 0));
+        assert_eq!((ram.load_u32(168), ram.load_u32(172)), (42, 43));
+        assert!(ram.is_series(16, 20, 5 << 32 | 4, 2 << 32 | 2));
+        for at in 0..20 {
+            ram.put_u32(20 + at * 8, 1);
+            assert!(!ram.is_series(16, 20, 5 << 32 | 4, 2 << 32 | 2), "{at}");
+            ram.put_u32(20 + at * 8, 5 + at as u32 * 2);
+        }
+        assert!(ram.is_series(16, 20, 5 << 32 | 4, 2 << 32 | 2) && !ram.is_series(8, 20, 0, 0));
+        // One line for each number stored so.
+        assert_eq!(ram.stats().pmem_lines_flushed.get(), 40);
+    }
 }

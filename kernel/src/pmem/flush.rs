@@ -276,6 +276,39 @@ pub(crate) unsafe fn zero_past_cache(to: u64, bytes: u64) -> u64 {
     }
 }
 
+/// True if the `words` numbers of 64 bits from `at` on are 0: 19 instructions for 16 of them.
+///
+/// # Safety
+/// The range is mapped, and `at` a multiple of 8. A task may change it meanwhile: each number is loaded as one.
+pub(crate) unsafe fn are_zero(mut at: u64, words: u64) -> bool {
+    let mut any = 0u64;
+    // SAFETY: by the caller; the loops load `words` words.
+    unsafe {
+        if words >= 16 {
+            asm!(
+                "2:",
+                ".set or_at, 0",
+                ".rept 16",
+                "or {any}, [{at} + or_at]",
+                ".set or_at, or_at + 8",
+                ".endr",
+                "add {at}, 128",
+                "dec {count}",
+                "jnz 2b",
+                at = inout(reg) at,
+                count = inout(reg) words / 16 => _,
+                any = inout(reg) any,
+                options(nostack, readonly)
+            );
+        }
+        for _ in 0..words % 16 {
+            asm!("or {0}, [{1}]", inout(reg) any, in(reg) at, options(nostack, readonly));
+            at += 8;
+        }
+    }
+    any == 0
+}
+
 /// Splits a range into bytes before the first aligned word, words, and bytes after the last.
 const fn parts(to: u64, bytes: u64) -> (u64, u64, u64) {
     let before = to.wrapping_neg() & 7;
