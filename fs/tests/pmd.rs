@@ -256,6 +256,22 @@ fn a_run_that_is_known_is_forgotten_with_its_blocks() {
     });
 }
 
+#[test]
+fn a_run_beyond_the_end_is_forgotten_with_its_blocks() {
+    with_file(100, |_, file, protocol, _| {
+        file.fallocate(Fallocate::Allocate { keep_size: true }, 0, RUN * BLOCK).expect("fallocate");
+        let view = View::new(&file, 0..RUN);
+        // Enough look-ups of single pages for the index to learn that all 512 are one run.
+        (0..100).for_each(|page| assert_eq!(view.fault(page, false), Ok(Outcome::Block)));
+        assert!(file.mapping().index.existing(0).is_some_and(|leaf| leaf.run().is_some()));
+        file.truncate(100 * BLOCK).expect("what is beyond goes");
+        file.truncate(RUN * BLOCK).expect("truncate");
+        let mut after = View::new(&file, 0..RUN);
+        after.protocol = protocol;
+        assert_eq!(after.fault(300, false), Ok(Outcome::ZeroPage), "a block is mapped that was freed");
+    });
+}
+
 /// A fault on 2 MiB is held at `point` while another thread stores to one page of it.
 fn small_store_meets_large_fault(mutant: Option<Mutant>) -> bool {
     let image = Image::new(64 << 8);

@@ -420,12 +420,9 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
             // Looks up again under the block map's lock before it allocates.
             PageSize::Small => self.file.allocate(ok, self.page)?,
             PageSize::Large => match self.file.allocate_run(ok, self.page) {
-                Ok(Some(place)) if self.is_aligned(place) => {
-                    self.leaf.set_run(place);
-                    (place, true)
-                }
+                Ok(Some(place)) => (place, true),
                 // No run is free, but pages may be.
-                Ok(_) | Err(Error::Op(Errno::NoSpace)) => return Ok(None),
+                Ok(None) | Err(Error::Op(Errno::NoSpace)) => return Ok(None),
                 Err(error) => return Err(error),
             },
         };
@@ -439,6 +436,13 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
             }
         } else if self.mutant(Mutant::NoSecondLookUp) {
             self.platform.pmem().zero_nt(place, PAGE_SIZE);
+        }
+        if self.size == PageSize::Large {
+            // A region that does not begin at a multiple of 2 MiB has runs that no large entry can map.
+            if !self.is_aligned(place) {
+                return Ok(None);
+            }
+            self.leaf.set_run(place);
         }
         Ok(Some((place, fresh)))
     }

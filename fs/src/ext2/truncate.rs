@@ -153,6 +153,8 @@ impl<P: Platform> Inode<P> {
     /// Frees the blocks of logical blocks `range`, and indirect blocks that become empty. Under the inode lock, held
     /// exclusively; no address space shows them.
     pub(super) fn cut_range(&self, range: Range<u64>) -> Result<()> {
+        // Nor does anybody know a run that these blocks are part of: beyond the end nothing was unmapped.
+        self.mapping.index.clear(range.clone());
         let mut freed = Freed::default();
         let root = self.raw + I_BLOCK;
         let mut result = self.cut_table(root, DIRECT, 0, 0, &range, &mut freed);
