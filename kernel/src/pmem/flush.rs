@@ -258,6 +258,10 @@ pub(crate) unsafe fn zero_past_cache(to: u64, bytes: u64) -> u64 {
                 zero = in(reg) 0u64,
                 options(nostack)
             );
+            // Hardly ever is there more.
+            if head + words % 32 + tail == 0 {
+                return 0;
+            }
         }
         for _ in 0..words % 32 {
             asm!("movnti [{0}], {1}", in(reg) at, in(reg) 0u64, options(nostack, preserves_flags));
