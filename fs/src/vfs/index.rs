@@ -589,19 +589,25 @@ impl PageIndex {
         // Each level from the slot of the first page, if it is on that page's way, to the last.
         let [a, b, c] = slots(pages.start);
         for (a, middle) in existing(&self.root)?.0.iter().enumerate().skip(a) {
-            let Some(middle) = existing(middle) else { continue };
             let first_a = (a as u64) << 23;
+            if first_a >= pages.end {
+                return None;
+            }
+            let Some(middle) = existing(middle) else { continue };
             let from = if first_a < pages.start { b } else { 0 };
             for (b, bottom) in middle.0.iter().enumerate().skip(from) {
-                let Some(bottom) = existing(bottom) else { continue };
                 let first_b = first_a + ((b as u64) << 16);
+                if first_b >= pages.end {
+                    return None;
+                }
+                let Some(bottom) = existing(bottom) else { continue };
                 let from = if first_b < pages.start { c } else { 0 };
                 for (c, leaf) in bottom.0.iter().enumerate().skip(from) {
-                    let Some(leaf) = existing(leaf) else { continue };
                     let first = first_b + ((c as u64) << 9);
                     if first >= pages.end {
                         return None;
                     }
+                    let Some(leaf) = existing(leaf) else { continue };
                     let part = first.max(pages.start)..(first + LEAF_PAGES).min(pages.end);
                     if let Some(found) = f(first, &part, leaf) {
                         return Some(found);
