@@ -341,8 +341,16 @@ fn faults_files_and_owners_at_once_lose_nothing() {
     let block = 8 * MIB2;
     let rounds = 4000;
     thread::scope(|scope| {
-        scope.spawn(|| (0..rounds).for_each(|_| drop(tables.map_large(AT, block, false))));
-        scope.spawn(|| (0..rounds).for_each(|_| drop(tables.map_large(AT, block, true))));
+        scope.spawn(|| {
+            (0..rounds).for_each(|_| {
+                let _ = tables.map_large(AT, block, false);
+            })
+        });
+        scope.spawn(|| {
+            (0..rounds).for_each(|_| {
+                let _ = tables.map_large(AT, block, true);
+            })
+        });
         scope.spawn(|| {
             for round in 0..rounds {
                 let page = round % 512 * KIB4;
