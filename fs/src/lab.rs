@@ -93,7 +93,7 @@ named! {
         Flushed => "flushed",
         /// A range was taken out of every address space. `arg`: how many entries.
         Unmapped => "unmapped",
-        /// Blocks were freed. `arg`: how many.
+        /// Blocks were freed. `page`: the first block; `arg`: how many.
         Freed => "freed",
         /// write(2) filled a hole. `arg`: its byte offset.
         WriteAllocated => "write-allocated",
@@ -145,8 +145,6 @@ named! {
         RetryHolding => "retry-holding",
         /// Translations are taken out of page tables, but not out of TLBs.
         NoShootdown => "no-shootdown",
-        /// A TLB is shot down before the entry goes.
-        ShootdownFirst => "shootdown-first",
         /// Truncation does not wait for pinned pages (R20).
         IgnorePins => "ignore-pins",
         /// A private write on a read-only mount is refused (R22).

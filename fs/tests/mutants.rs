@@ -5,11 +5,12 @@ mod common;
 
 use common::rig::{at_step, on_each_step};
 use common::stage::{Machine, Script, Stage};
-use common::{BLOCK, View, read_range, write};
+use common::{BLOCK, View, create, read_range, unlink, write};
 use fs::Errno;
 use fs::dax::{Outcome, Protocol, fsync};
 use fs::lab::{Mutant, Point};
 use fs::platform::Platform;
+use fs::pmem::Pmem;
 use fs::sim::ZERO_FRAME;
 use fs::vfs::{Fallocate, Inode};
 use std::cell::Cell;
@@ -150,6 +151,30 @@ fn write_back_comes_to_an_end() {
         on_each_step(|_| {});
         fsync(file(stage)).expect("fsync");
         rounds.get() >= 100
+    });
+}
+
+#[test]
+fn a_block_is_zeroed_before_anybody_finds_it() {
+    on(Mutant::PublishBeforeZero, &Protocol::SOUND, |stage| {
+        // Every free block holds somebody's bytes.
+        let other = create(&stage.fs, "other");
+        let mut end = 0;
+        while other.write_at(end, &[0xFF; BLOCK as usize]).is_ok() {
+            end += BLOCK;
+        }
+        drop(other);
+        unlink(&stage.fs, "other").expect("unlink");
+        let foreign = Rc::new(Cell::new(false));
+        let (seen, machine) = (foreign.clone(), stage.machine.clone());
+        on_each_step(move |step| {
+            if step.point == Point::Allocated {
+                seen.set(seen.get() | (machine.pmem().load_u8(step.arg) != 0));
+            }
+        });
+        stage.views[0].fault(1, true).expect("a write fault");
+        on_each_step(|_| {});
+        foreign.get()
     });
 }
 

@@ -15,6 +15,7 @@ use super::layout::*;
 use super::runs::{Into, RUN, Space};
 use super::truncate::Cut;
 use crate::error::{Corrupt, Errno, Result};
+use crate::lab::Point;
 use crate::platform::{Platform, User};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
@@ -351,6 +352,7 @@ impl<P: Platform> Ext2<P> {
         self.add_to_count(&space.group, BG_FREE_BLOCKS_COUNT, count as i32);
         self.free_blocks.fetch_add(count.into(), Relaxed);
         self.platform.stats().block_freed.add(count.into());
+        self.platform.at(Point::Freed, 0, first.into(), count.into());
         Ok(())
     }
 
