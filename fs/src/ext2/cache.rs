@@ -15,11 +15,12 @@
 //! block map and groups, which come after it.
 
 use super::inode::Inode;
+use crate::atomic::AtomicUsize;
 use crate::error::{Errno, Result};
 use crate::platform::{Mutex, Platform};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 use hashbrown::HashTable;
 
 const SHARDS: usize = 16;

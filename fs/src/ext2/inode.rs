@@ -13,6 +13,7 @@ use super::nameindex::Names;
 use super::place::Goals;
 use super::times::{ATIME, CTIME, MTIME};
 use crate::PAGE_SIZE;
+use crate::atomic::{AtomicBool, AtomicU64};
 use crate::error::{Corrupt, Errno, Error, Result};
 use crate::platform::{Mutex, Platform, Timestamp};
 use crate::pmem::Pmem;
@@ -21,7 +22,7 @@ use crate::vfs::{Attr, Device, FileKind, Mapping, SetAttr};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::{ControlFlow, Range};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 
 /// An inode of a mounted ext2.
 pub struct Inode<P: Platform> {

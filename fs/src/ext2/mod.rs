@@ -108,13 +108,14 @@ pub use mount::{MountOptions, mount};
 pub use recover::Recovered;
 pub use superblock::{RawSuperBlock, SuperBlock};
 
+use crate::atomic::{AtomicBool, AtomicI64, AtomicU32};
 use crate::error::{Errno, Error, Result};
 use crate::platform::{Mutex, Platform};
 use crate::vfs::{Freeze, Frozen, Thawed};
 use ::alloc::boxed::Box;
 use ::alloc::sync::Arc;
 use ::alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::SeqCst};
+use core::sync::atomic::Ordering::SeqCst;
 use freeze::Late;
 use once_cell::race::OnceBox;
 use recover::Recovery;

@@ -11,6 +11,7 @@ use super::layout::*;
 use super::nameindex::Budget;
 use super::superblock::{RawSuperBlock, SuperBlock};
 use super::{Ext2, Shared};
+use crate::atomic::{AtomicBool, AtomicI64, AtomicU32};
 use crate::error::{Corrupt, Errno, Result};
 use crate::platform::{Mutex, Platform};
 use crate::pmem::{LINE, Pmem};
@@ -18,7 +19,7 @@ use crate::vfs::{FileKind, Freeze, StatFs};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::SeqCst};
+use core::sync::atomic::Ordering::SeqCst;
 use once_cell::race::OnceBox;
 
 /// How to mount.

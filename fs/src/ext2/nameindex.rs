@@ -18,10 +18,11 @@
 //! locks of others.
 
 use super::dirent::Entry;
+use crate::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use crate::platform::{Mutex, Platform, RwLock};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 use hashbrown::HashTable;
 
 /// Look-ups after which a directory that got no index tries again.

@@ -25,13 +25,14 @@ use super::layout::*;
 use super::map::{Path, Spot};
 use super::runs::RUN;
 use super::truncate::Cut;
+use crate::atomic::{AtomicU64, AtomicUsize};
 use crate::error::{Errno, Result};
 use crate::lab::Mutant;
 use crate::platform::{Mutex, Platform};
 use crate::pmem::Pmem;
 use crate::pmem::state::{InFlight, Staged};
 use crate::vfs::AllocOk;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 use lock_api::MutexGuard;
 
 /// A file of this many blocks or fewer is packed with other small ones.

@@ -7,10 +7,11 @@
 //! which nobody knows.
 
 use super::{LINE, Pmem};
+use crate::atomic::{AtomicU64, AtomicUsize};
 use crate::error::{Error, Result};
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use core::sync::atomic::Ordering::SeqCst;
 
 const SLOTS: usize = 256;
 /// Lines that one slot tells of at most.

@@ -21,16 +21,14 @@
 //! one place, whichever they wait for, and whoever unlocks wakes all of them.
 
 use super::mapping::AllocOk;
+use crate::atomic::{AtomicU32, AtomicU64};
 use crate::error::{Errno, Result};
 use crate::lab::{Mutant, Point};
 use crate::platform::{LARGE_PAGES, PageSize, Platform};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::{Relaxed, SeqCst},
-};
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use once_cell::race::OnceBox;
 
 const LEAF_PAGES: u64 = LARGE_PAGES;

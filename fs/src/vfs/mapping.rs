@@ -8,6 +8,7 @@
 
 use super::index::PageIndex;
 use crate::PAGE_SIZE;
+use crate::atomic::AtomicU64;
 use crate::error::Result;
 use crate::lab::{Mutant, Point};
 use crate::platform::{LARGE_PAGES, Mutex, PageTables, Platform, RwLock};
@@ -16,10 +17,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ops::Range;
-use core::sync::atomic::{
-    AtomicU64,
-    Ordering::{Acquire, Release},
-};
+use core::sync::atomic::Ordering::{Acquire, Release};
 use lock_api::{RwLockReadGuard, RwLockWriteGuard};
 
 /// One inode's mapping state.
