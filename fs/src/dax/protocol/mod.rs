@@ -23,7 +23,7 @@ use core::str::FromStr;
 macro_rules! protocols {
     ($($(#[$doc:meta])* $name:ident => $text:literal, $module:ident,)*) => {
         /// How faults on one file keep out of each other's way.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Protocol {
             $($(#[$doc])* $name,)*

@@ -7,6 +7,8 @@
 //! that brings a historic bug back, so that each test which guards against it can be shown to fail. No mutant is on unless
 //! the lab's user turns it on.
 //!
+//! A [`schedule`] says in a line of text who does what and in which order, for whoever plays it.
+//!
 //! References: "R1" to "R25" are the regressions of Linux that docs/races.md tells of.
 
 use core::fmt;
@@ -16,7 +18,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 macro_rules! named {
     ($(#[$doc:meta])* $name:ident, $unknown:ident { $($(#[$item_doc:meta])* $item:ident => $text:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum $name {
             $($(#[$item_doc])* $item,)*
@@ -51,6 +53,8 @@ macro_rules! named {
         }
     };
 }
+
+pub mod schedule;
 
 named! {
     /// A place in the code that a [`Step`] was taken at.
