@@ -94,7 +94,7 @@ free_port() {
 # Runs QEMU as our child and sets `status` to its exit status, or to 124. The NVDIMMs' locks stay with QEMU, and with
 # nobody else, for as long as it lives.
 run_qemu() {
-    local with_us=() timer='' output=()
+    local with_us=() timer='' watch output=()
     # Whatever kills this script kills the machine with it.
     if setpriv --pdeathsig KILL true 2>/dev/null; then with_us=(setpriv --pdeathsig KILL --); fi
 
@@ -113,17 +113,16 @@ run_qemu() {
     exec 3<&- 7>&- 8>&-
 
     if [[ ! $timeout =~ ^[0.]+$ ]]; then
-        (unlock_images && exec "${with_us[@]}" sleep "$timeout") </dev/null >/dev/null 2>&1 &
-        timer=$!
+        exec {timer}> >(end_in_time)
+        watch=$!
     fi
     status=0
-    # shellcheck disable=SC2086 # no timer, no argument
-    wait -n "$qemu" $timer || status=$?
-    if [[ -n $timer ]] && ! kill -0 "$timer" 2>/dev/null; then
-        stop_qemu
-        status=124
+    wait "$qemu" || status=$?
+    if [[ -n $timer ]]; then
+        exec {timer}>&-
+        wait "$watch" || true
+        [[ ! -e $temporary/timed-out ]] || status=124
     fi
-    [[ -z $timer ]] || stop "$timer"
     qemu=''
     # All that the machine wrote is out before we leave. (141: the reader wanted no more, as `| head` does.)
     local reader lost
@@ -132,6 +131,19 @@ run_qemu() {
         wait "$reader" || lost=$?
         if ((status == 33 && lost != 0 && lost != 141)); then die "--exec" "the output could not be written in full"; fi
     done
+}
+
+# Ends QEMU when the time is up, and leaves a mark that it did. Its input has nothing to read, and ends with this script,
+# whatever ends that: so there is neither a child that sleeps on nor one to be waited for. (`wait -n` for QEMU and a
+# sleeping child may miss that QEMU ended, and wait for the child.)
+end_in_time() {
+    exec >/dev/null 2>&1
+    unlock_images
+    local read=0
+    read -rt "$timeout" || read=$?
+    ((read > 128)) || exit 0
+    : >"$temporary/timed-out" || true
+    stop_qemu
 }
 
 # By SIGTERM, so that it gives the terminal back; what hangs gets SIGKILL, which costs the image nothing either.
