@@ -1,0 +1,428 @@
+//! Persistent memory: what CPUs see, and what is certain to be there after a power failure.
+//!
+//! A CPU's loads see every store before them (one order of all steps: what weaker orders allow is for the tests under loom).
+//! Durable are the lines that were flushed, or stored past the cache, before a fence of the same CPU: with what they held at
+//! the flush. What was stored since may be there or not; the worst is kept here, that it is not (Intel SDM volume 2, CLWB,
+//! MOVNTI, SFENCE; volume 1, 14.4: a line may also be written back at any time).
+//!
+//! A world begins with an image that many share; a page is copied when it is changed.
+
+use super::local::Local;
+use crate::sched::CPUS;
+use crate::sched::engine::{self, Need, current, visible};
+use crate::sched::touch::Touch;
+use fs::PAGE_SIZE;
+use fs::pmem::poison::Poison;
+use fs::pmem::{LINE, Pmem};
+use fs::stats::Stats;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Where the region pretends to be in physical memory: a multiple of 2 MiB.
+pub const BASE: u64 = 1 << 32;
+
+const PAGE: usize = PAGE_SIZE as usize;
+const LINES: u64 = PAGE_SIZE / LINE;
+
+/// What a page holds.
+#[derive(Clone)]
+enum Page {
+    /// The same as the image.
+    Image,
+    Zeros,
+    Own(Box<[u8; PAGE]>),
+}
+
+/// What is certain to survive.
+struct Durable {
+    pages: Vec<Page>,
+    /// For lines and whole pages: the number of the store up to which they are durable.
+    lines: HashMap<u64, u64>,
+    whole: HashMap<u64, u64>,
+    /// What each CPU has flushed since its last fence.
+    lines_in_flight: [Vec<(u64, u64, [u8; LINE as usize])>; CPUS],
+    pages_in_flight: [Vec<(u64, u64)>; CPUS],
+}
+
+struct State {
+    pages: Vec<Page>,
+    stores: u64,
+    durable: Option<Durable>,
+}
+
+/// A region of persistent memory.
+pub struct Memory {
+    image: Arc<Vec<u8>>,
+    state: Local<State>,
+    stats: Stats,
+    /// What lost its content.
+    pub poison: Poison,
+}
+
+impl State {
+    fn page<'a>(pages: &'a [Page], image: &'a [u8], number: usize) -> &'a [u8] {
+        static ZEROS: [u8; PAGE] = [0; PAGE];
+        match &pages[number] {
+            Page::Image => &image[number * PAGE..][..PAGE],
+            Page::Zeros => &ZEROS,
+            Page::Own(bytes) => &**bytes,
+        }
+    }
+
+    fn own<'a>(pages: &'a mut [Page], image: &[u8], number: usize) -> &'a mut [u8; PAGE] {
+        if !matches!(pages[number], Page::Own(_)) {
+            let bytes = Box::new(Self::page(pages, image, number).try_into().expect("a page's bytes"));
+            pages[number] = Page::Own(bytes);
+        }
+        match &mut pages[number] {
+            Page::Own(bytes) => bytes,
+            _ => unreachable!("it has just become its own"),
+        }
+    }
+}
+
+impl Memory {
+    /// A region that holds `image`, whole pages. `durable`: whether it is kept what a power failure leaves.
+    pub fn new(image: Arc<Vec<u8>>, durable: bool) -> Self {
+        let pages = vec![Page::Image; image.len() / PAGE];
+        let durable = durable.then(|| Durable {
+            pages: pages.clone(),
+            lines: HashMap::new(),
+            whole: HashMap::new(),
+            lines_in_flight: Default::default(),
+            pages_in_flight: Default::default(),
+        });
+        let state = Local::new(State { pages, stores: 0, durable });
+        Self { image, state, stats: Stats::new(), poison: Poison::new() }
+    }
+
+    /// A copy of everything that CPUs see.
+    pub fn bytes(&self) -> Vec<u8> {
+        let state = self.state.get();
+        (0..state.pages.len())
+            .flat_map(|page| State::page(&state.pages, &self.image, page))
+            .copied()
+            .collect()
+    }
+
+    /// A region as a power failure leaves it at the worst.
+    ///
+    /// # Panics
+    /// If that was not kept.
+    pub fn after_power_failure(&self, durable: bool) -> Self {
+        let state = self.state.get();
+        let kept = state.durable.as_ref().expect("it is kept what survives");
+        let after = Self::new(self.image.clone(), durable);
+        after.state.get().pages.clone_from(&kept.pages);
+        after
+    }
+
+    /// 8 bytes, without a step: for checks.
+    pub fn peek(&self, offset: u64) -> u64 {
+        let state = self.state.get();
+        let page = State::page(&state.pages, &self.image, offset as usize / PAGE);
+        u64::from_le_bytes(page[offset as usize % PAGE..][..8].try_into().expect("8 bytes"))
+    }
+
+    /// A byte, without a step: for checks.
+    pub fn peek_u8(&self, offset: u64) -> u8 {
+        let state = self.state.get();
+        State::page(&state.pages, &self.image, offset as usize / PAGE)[offset as usize % PAGE]
+    }
+
+    /// A number that is the same for the same content of the page.
+    pub fn digest(&self, page: u64) -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let state = self.state.get();
+        let mut hasher = DefaultHasher::new();
+        State::page(&state.pages, &self.image, page as usize).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Pages it has.
+    pub fn pages(&self) -> u64 {
+        self.len() / PAGE_SIZE
+    }
+
+    /// How often anything was stored.
+    pub fn stores(&self) -> u64 {
+        self.state.get().stores
+    }
+
+    /// A step that meets every change of every page: whoever has one to make can make it before or after.
+    pub fn look_whole(&self) {
+        visible(Touch::Pages(0, self.len() / PAGE_SIZE, false), Need::Nothing, 1, "looks at everything");
+    }
+
+    /// Takes a step for the bytes of `offset..offset + len`.
+    #[inline]
+    fn touch(&self, offset: u64, len: u64, change: bool, what: &'static str) {
+        assert!(
+            offset.checked_add(len).is_some_and(|end| end <= self.len()),
+            "{len} bytes at {offset:#x} of a region of {:#x}",
+            self.len()
+        );
+        if !engine::is_running() || len == 0 {
+            return;
+        }
+        let (first, last) = (offset / LINE, (offset + len - 1) / LINE);
+        if last - first < 8 {
+            for line in first..=last {
+                visible(Touch::line(line, change), Need::Nothing, 1, what);
+            }
+        } else {
+            let pages = first / LINES..last / LINES + 1;
+            visible(Touch::Pages(pages.start, pages.end - pages.start, change), Need::Nothing, 1, what);
+        }
+    }
+
+    /// Takes a step to store `bytes`, if they lie in a line: where that changes nothing, it is no more than a look.
+    fn touch_to_put(&self, offset: u64, bytes: &[u8], what: &'static str) {
+        let (len, line) = (bytes.len() as u64, offset / LINE);
+        if len == 0 || !engine::is_running() || (offset + len - 1) / LINE != line {
+            return self.touch(offset, len, true, what);
+        }
+        let changes = || {
+            let state = self.state.get();
+            let page = State::page(&state.pages, &self.image, offset as usize / PAGE);
+            page[offset as usize % PAGE..][..bytes.len()] != *bytes
+        };
+        engine::visible_as(Touch::line(line, true), Need::Nothing, 1, what, &|| Touch::line(line, changes()));
+    }
+
+    /// Calls `f(page, first byte in it, bytes, position in the range)` for each page of the range.
+    fn pieces(offset: u64, len: usize, mut f: impl FnMut(usize, usize, usize, usize)) {
+        let (mut at, mut done) = (offset as usize, 0);
+        while done < len {
+            let count = (PAGE - at % PAGE).min(len - done);
+            f(at / PAGE, at % PAGE, count, done);
+            (at, done) = (at + count, done + count);
+        }
+    }
+
+    fn load<const N: usize>(&self, offset: u64) -> [u8; N] {
+        assert!(offset.is_multiple_of(N as u64), "{N} bytes at {offset:#x} are not aligned");
+        self.touch(offset, N as u64, false, "load");
+        let state = self.state.get();
+        let page = State::page(&state.pages, &self.image, offset as usize / PAGE);
+        page[offset as usize % PAGE..][..N].try_into().expect("as many bytes")
+    }
+
+    fn store<const N: usize>(&self, offset: u64, bytes: [u8; N]) {
+        assert!(offset.is_multiple_of(N as u64), "{N} bytes at {offset:#x} are not aligned");
+        self.touch_to_put(offset, &bytes, "store");
+        self.put(offset, &bytes);
+    }
+
+    fn put(&self, offset: u64, bytes: &[u8]) {
+        let state = &mut *self.state.get();
+        state.stores += 1;
+        Self::pieces(offset, bytes.len(), |page, within, count, at| {
+            State::own(&mut state.pages, &self.image, page)[within..within + count]
+                .copy_from_slice(&bytes[at..at + count]);
+        });
+    }
+
+    /// What the lines of the range hold now survives the next fence.
+    fn in_flight(&self, offset: u64, len: u64) {
+        let state = &mut *self.state.get();
+        let Some(durable) = &mut state.durable else { return };
+        for line in offset / LINE..(offset + len).div_ceil(LINE) {
+            let (page, within) = ((line / LINES) as usize, (line % LINES * LINE) as usize);
+            let bytes = &State::page(&state.pages, &self.image, page)[within..within + LINE as usize];
+            let bytes = bytes.try_into().expect("a line's bytes");
+            durable.lines_in_flight[current()].push((line, state.stores, bytes));
+        }
+    }
+}
+
+impl Durable {
+    fn fence(&mut self, image: &[u8], cpu: usize) {
+        for (page, stores) in std::mem::take(&mut self.pages_in_flight[cpu]) {
+            // No line of it is durable with anything later.
+            let newer = (page * LINES..(page + 1) * LINES).any(|line| self.lines.get(&line) > Some(&stores));
+            if self.whole.get(&page) < Some(&stores) && !(newer && !self.lines.is_empty()) {
+                self.pages[page as usize] = Page::Zeros;
+                self.whole.insert(page, stores);
+            }
+        }
+        for (line, stores, bytes) in std::mem::take(&mut self.lines_in_flight[cpu]) {
+            let page = line / LINES;
+            let known = self.lines.get(&line).copied().max(self.whole.get(&page).copied());
+            if known.is_none_or(|known| known <= stores) {
+                let within = (line % LINES * LINE) as usize;
+                State::own(&mut self.pages, image, page as usize)[within..within + LINE as usize]
+                    .copy_from_slice(&bytes);
+                self.lines.insert(line, stores);
+            }
+        }
+    }
+}
+
+impl Pmem for Memory {
+    fn len(&self) -> u64 {
+        self.image.len() as u64
+    }
+
+    fn writable(&self) -> bool {
+        true
+    }
+
+    fn frame(&self, offset: u64) -> u64 {
+        BASE + offset
+    }
+
+    fn load_u8(&self, offset: u64) -> u8 {
+        self.load::<1>(offset)[0]
+    }
+
+    fn load_u16(&self, offset: u64) -> u16 {
+        u16::from_le_bytes(self.load(offset))
+    }
+
+    fn load_u32(&self, offset: u64) -> u32 {
+        u32::from_le_bytes(self.load(offset))
+    }
+
+    fn load_u64(&self, offset: u64) -> u64 {
+        u64::from_le_bytes(self.load(offset))
+    }
+
+    fn is_series(&self, offset: u64, count: u64, first: u64, step: u64) -> bool {
+        self.touch(offset, count * 8, false, "load a series");
+        (0..count).all(|i| self.peek(offset + i * 8) == first.wrapping_add(step.wrapping_mul(i)))
+    }
+
+    fn read(&self, offset: u64, to: &mut [u8]) {
+        self.touch(offset, to.len() as u64, false, "read");
+        let state = self.state.get();
+        Self::pieces(offset, to.len(), |page, within, count, at| {
+            let bytes = &State::page(&state.pages, &self.image, page)[within..within + count];
+            to[at..at + count].copy_from_slice(bytes);
+        });
+    }
+
+    fn store_u8(&self, offset: u64, value: u8) {
+        self.store(offset, [value]);
+    }
+
+    fn store_u16(&self, offset: u64, value: u16) {
+        self.store(offset, value.to_le_bytes());
+    }
+
+    fn store_u32(&self, offset: u64, value: u32) {
+        self.store(offset, value.to_le_bytes());
+    }
+
+    fn store_u64(&self, offset: u64, value: u64) {
+        self.store(offset, value.to_le_bytes());
+    }
+
+    fn store_series(&self, offset: u64, count: u64, first: u64, step: u64) {
+        self.touch(offset, count * 8, true, "store a series");
+        let bytes = (0..count).flat_map(|i| first.wrapping_add(step.wrapping_mul(i)).to_le_bytes());
+        self.put(offset, &bytes.collect::<Vec<u8>>());
+    }
+
+    fn write(&self, offset: u64, from: &[u8]) {
+        self.touch_to_put(offset, from, "write");
+        self.put(offset, from);
+    }
+
+    fn write_nt(&self, offset: u64, from: &[u8]) {
+        self.touch_to_put(offset, from, "write past the cache");
+        self.put(offset, from);
+        self.in_flight(offset, from.len() as u64);
+    }
+
+    fn zero_nt(&self, offset: u64, len: u64) {
+        self.touch(offset, len, true, "zero past the cache");
+        if offset.is_multiple_of(PAGE_SIZE) && len.is_multiple_of(PAGE_SIZE) {
+            let state = &mut *self.state.get();
+            state.stores += 1;
+            for page in offset / PAGE_SIZE..(offset + len) / PAGE_SIZE {
+                state.pages[page as usize] = Page::Zeros;
+                if let Some(durable) = &mut state.durable {
+                    durable.pages_in_flight[current()].push((page, state.stores));
+                }
+            }
+        } else {
+            self.put(offset, &vec![0; len as usize]);
+            self.in_flight(offset, len);
+        }
+    }
+
+    fn flush(&self, offset: u64, len: u64) {
+        if len != 0 {
+            self.touch(offset, len, false, "flush");
+            self.in_flight(offset, len);
+        }
+    }
+
+    fn fence(&self) {
+        let state = &mut *self.state.get();
+        if let Some(durable) = &mut state.durable {
+            durable.fence(&self.image, current());
+        }
+    }
+
+    fn poisoned(&self, offset: u64, len: u64) -> Option<u64> {
+        self.poison.first_in(offset, len)
+    }
+
+    fn clear_poison(&self, offset: u64, len: u64) {
+        self.poison.clear(offset, len).expect("a list with room");
+    }
+
+    fn stats(&self) -> &Stats {
+        &self.stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory() -> Memory {
+        Memory::new(Arc::new(vec![7; 4 * PAGE]), true)
+    }
+
+    #[test]
+    fn what_was_flushed_survives_with_what_it_held_at_the_flush() {
+        let memory = memory();
+        memory.store_u64(64, 1);
+        memory.flush(64, 8);
+        memory.store_u64(64, 2);
+        assert_ne!(memory.after_power_failure(false).load_u64(64), 1, "no fence yet");
+        memory.fence();
+        let after = memory.after_power_failure(false);
+        assert_eq!((after.load_u64(64), after.load_u8(0), memory.load_u64(64)), (1, 7, 2));
+        memory.fence();
+        assert_eq!(memory.after_power_failure(false).load_u64(64), 1, "what was stored since is not flushed");
+    }
+
+    #[test]
+    fn whole_pages_and_lines_of_them_become_durable_in_the_order_of_the_stores() {
+        let memory = memory();
+        memory.zero_nt(PAGE_SIZE, PAGE_SIZE);
+        memory.write_nt(PAGE_SIZE + 8, &[5; 8]);
+        memory.fence();
+        let after = memory.after_power_failure(false);
+        assert_eq!((after.load_u64(PAGE_SIZE), after.load_u8(PAGE_SIZE + 8)), (0, 5));
+        memory.zero_nt(0, 3 * PAGE_SIZE);
+        memory.fence();
+        assert_eq!(memory.after_power_failure(false).load_u8(PAGE_SIZE + 8), 0);
+    }
+
+    #[test]
+    fn bytes_and_numbers_agree() {
+        let memory = memory();
+        memory.write(PAGE_SIZE - 3, &[1, 2, 3, 4, 5]);
+        let mut back = [0; 7];
+        memory.read(PAGE_SIZE - 4, &mut back);
+        assert_eq!(back, [7, 1, 2, 3, 4, 5, 7]);
+        assert_eq!(memory.load_u16(PAGE_SIZE), 0x0504);
+        memory.store_series(2 * PAGE_SIZE, 3, 9, 2);
+        assert!(memory.is_series(2 * PAGE_SIZE, 3, 9, 2) && memory.peek(2 * PAGE_SIZE + 16) == 13);
+    }
+}

@@ -1,0 +1,117 @@
+//! A machine whose every step the scheduler owns.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`memory`] | persistent memory, and what a power failure leaves of it |
+//! | [`tables`] | page tables, TLBs, accesses through them; the processor's rules and where they are from |
+//! | [`locks`] | locks whose waiting the scheduler does |
+//! | this one | the [`Platform`] made of them |
+
+mod local;
+pub mod locks;
+pub mod memory;
+pub mod tables;
+
+pub(crate) use local::Local;
+pub use memory::Memory;
+pub use tables::{Entry, Hardware, Tables};
+
+use crate::sched::engine::{self, Need, Noted, visible};
+use crate::sched::touch::{Place, Touch};
+use fs::lab::{Lab, Point, Step};
+use fs::platform::{Platform, Timestamp};
+use std::sync::Arc;
+
+/// Looks at the machine when a step of the storage code is reported.
+type Watch = Box<dyn Fn(Step)>;
+
+/// The machine, as a file system sees it.
+#[derive(Clone)]
+pub struct Machine {
+    /// Its memory.
+    pub memory: Arc<Memory>,
+    /// Mistakes and steps.
+    pub lab: Arc<Lab>,
+    /// Its CPUs.
+    pub hw: Arc<Hardware>,
+    watch: Arc<Local<Option<Watch>>>,
+}
+
+impl Machine {
+    /// A machine with this memory.
+    pub fn new(memory: Arc<Memory>) -> Self {
+        let lab = Arc::new(Lab::new());
+        lab.set_hooks(true);
+        let hw = Hardware::new(lab.clone(), memory.clone());
+        Self { memory, lab, hw, watch: Arc::new(Local::new(None)) }
+    }
+
+    /// From now on `watch` looks at each step that is reported, during a run.
+    pub(crate) fn watch(&self, watch: Option<Watch>) {
+        *self.watch.get() = watch;
+    }
+}
+
+impl Platform for Machine {
+    type Pmem = Memory;
+    type Mutex = locks::Mutex;
+    type RwLock = locks::RwLock;
+    type PageTables = Tables;
+
+    fn pmem(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Always the same: which CPU looked first is of no interest.
+    fn now(&self) -> Timestamp {
+        Timestamp { secs: 1_767_225_600, nanos: 0 }
+    }
+
+    fn relax(&self) {
+        visible(Touch::Nothing, Need::Others, 1, "waits for another");
+    }
+
+    fn wait(&self, key: usize, still_waiting: &mut dyn FnMut() -> bool) {
+        if !engine::is_running() {
+            assert!(!still_waiting(), "a wait for nobody");
+            return;
+        }
+        engine::lock(key, false, "is about to sleep");
+        if still_waiting() {
+            engine::sleep(key);
+        } else {
+            engine::unlock(key, false, "need not sleep");
+        }
+    }
+
+    fn wake(&self, key: usize) {
+        engine::wake(key);
+    }
+
+    fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    fn bug(&self, what: &str) {
+        engine::fail(|| format!("the storage code says: {what}"));
+    }
+
+    fn reached(&self, step: Step) {
+        if !engine::is_running() {
+            return;
+        }
+        engine::note(|| Noted::Point(step));
+        // Blocks that come and go meet whoever maps them.
+        let (first, count) = match step.point {
+            Point::Freed => (step.page, step.arg),
+            Point::Allocated => (step.arg / fs::PAGE_SIZE, 1),
+            _ => (0, 0),
+        };
+        for block in first..first + count.min(2) {
+            visible(Touch::One(Place::block(block), true), Need::Nothing, 1, "a block comes or goes");
+        }
+        if let Some(watch) = &*self.watch.get() {
+            watch(step);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Which steps of a run happened before which, and which pairs of them could have come the other way round.
+
+use super::clock::Clock;
+use super::touch::{Place, Touch};
+use super::{CPUS, Cpu};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// A step that was taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// By whom.
+    pub cpu: Cpu,
+    /// Its number among the steps of that CPU, from 1 on.
+    pub number: u32,
+    /// What happened before it, and itself.
+    pub clock: Clock,
+}
+
+/// Two steps, by their indices, that could have come the other way round.
+pub type Race = (u32, u32);
+
+/// Index of a step plus one; 0: none.
+type Step = u32;
+
+/// Who touched a place last.
+#[derive(Clone, Copy, Default)]
+struct Last {
+    change: Step,
+    looks: [Step; CPUS],
+}
+
+/// Who had a lock last.
+#[derive(Clone, Copy, Default)]
+struct LastHeld {
+    alone: Step,
+    shared: [Step; CPUS],
+    tries: [Step; CPUS],
+    let_go: Step,
+    /// What was known when it was let go.
+    after_alone: Clock,
+    after_shared: Clock,
+}
+
+/// The steps of a run, in order, with their clocks.
+#[derive(Default)]
+pub struct Races {
+    /// The steps.
+    pub taken: Vec<Taken>,
+    /// The pairs found, the later one being at or after `from`.
+    pub found: Vec<Race>,
+    from: u32,
+    now: [Clock; CPUS],
+    places: HashMap<Place, Last, BuildHasherDefault<Mix>>,
+    locks: HashMap<Place, LastHeld, BuildHasherDefault<Mix>>,
+    candidates: Vec<Step>,
+}
+
+impl Races {
+    /// A new run. Races are wanted whose later step has index `from` or more: the others are known.
+    pub fn begin(&mut self, from: u32) {
+        self.taken.clear();
+        self.found.clear();
+        self.places.clear();
+        self.locks.clear();
+        self.now = Default::default();
+        self.from = from;
+    }
+
+    /// CPU `cpu` takes a step. `woken_by`: what it must know, having been woken.
+    pub fn step(&mut self, cpu: Cpu, touch: &Touch, woken_by: Option<&Clock>) {
+        let me = self.taken.len() as Step + 1;
+        let mut clock = self.now[cpu];
+        self.candidates.clear();
+        let mut learn = Clock::default();
+        match *touch {
+            Touch::Take(place, shared) | Touch::Try(place, shared) => {
+                let last = self.locks.entry(place).or_default();
+                self.candidates.push(last.alone);
+                if !shared {
+                    self.candidates.extend(last.shared);
+                    learn.join(&last.after_shared);
+                }
+                self.candidates.extend(last.tries);
+                learn.join(&last.after_alone);
+                if matches!(touch, Touch::Try(..)) {
+                    self.candidates.push(last.let_go);
+                    last.tries[cpu] = me;
+                } else if shared {
+                    last.shared[cpu] = me;
+                } else {
+                    (last.alone, last.shared, last.tries) = (me, Default::default(), Default::default());
+                }
+            }
+            Touch::LetGo(place, shared) => {
+                let last = self.locks.entry(place).or_default();
+                self.candidates.extend(last.tries);
+                last.let_go = me;
+                let mut after = clock;
+                after.tick(cpu);
+                if shared {
+                    last.after_shared.join(&after);
+                } else {
+                    last.after_alone.join(&after);
+                }
+            }
+            _ => touch.each(|place, change| {
+                let last = self.places.entry(place).or_default();
+                self.candidates.push(last.change);
+                if change {
+                    self.candidates.extend(last.looks);
+                    *last = Last { change: me, looks: Default::default() };
+                } else {
+                    last.looks[cpu] = me;
+                }
+            }),
+        }
+        // From the latest on: what happened before a later one of them is no race of its own.
+        self.candidates.sort_unstable_by(|a, b| b.cmp(a));
+        self.candidates.dedup();
+        for &step in self.candidates.iter().filter(|&&step| step != 0) {
+            let Taken { cpu: other, number, clock: theirs } = self.taken[step as usize - 1];
+            if other != cpu && clock.of(other) < number {
+                if me > self.from {
+                    self.found.push((step - 1, me - 1));
+                }
+                clock.join(&theirs);
+            }
+        }
+        clock.join(&learn);
+        if let Some(woken_by) = woken_by {
+            clock.join(woken_by);
+        }
+        let number = clock.tick(cpu);
+        self.now[cpu] = clock;
+        self.taken.push(Taken { cpu, number, clock });
+    }
+
+    /// What `cpu` knows now.
+    pub fn known_to(&self, cpu: Cpu) -> Clock {
+        self.now[cpu]
+    }
+
+    /// Whether the step of index `first` happened before that of index `then`, or is it.
+    pub fn before(&self, first: u32, then: u32) -> bool {
+        let Taken { cpu, number, .. } = self.taken[first as usize];
+        self.taken[then as usize].clock.of(cpu) >= number
+    }
+
+    /// For a race `(early, late)`: the CPUs, as bits, any of which can go first where `early` was taken, if `late` is to come
+    /// before it.
+    pub fn initials(&self, (early, late): Race) -> u32 {
+        let (mut seen, mut initials) = (0_u32, 0_u32);
+        // The number of the first step of each CPU that is kept.
+        let mut known = [0; CPUS];
+        for step in early + 1..=late {
+            let Taken { cpu, number, clock } = self.taken[step as usize];
+            if step != late && self.before(early, step) {
+                continue;
+            }
+            let bit = 1 << cpu;
+            if seen & bit == 0 {
+                seen |= bit;
+                // Taken together with what led from `early` to the late one: fewer than there are, never none.
+                let depends = (0..CPUS)
+                    .any(|other| other != cpu && known[other] != 0 && clock.of(other) >= known[other]);
+                if !depends {
+                    initials |= bit;
+                }
+            }
+            if known[cpu] == 0 {
+                known[cpu] = number;
+            }
+        }
+        initials
+    }
+}
+
+/// A hash of numbers that are different enough already.
+#[derive(Default)]
+pub struct Mix(u64);
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(byte.into()));
+    }
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(23) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 ^= self.0 >> 29;
+    }
+}

@@ -1,0 +1,152 @@
+//! What a step touches: two steps of different CPUs that touch nothing in common can be taken in either order.
+
+/// Something that CPUs share, as a number: what kind it is, and which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place(u64);
+
+impl Place {
+    const fn new(kind: u64, number: u64) -> Self {
+        Self(kind << 60 | number & (1 << 60) - 1)
+    }
+
+    /// An atomic word, by its address.
+    pub const fn word(address: usize) -> Self {
+        Self::new(1, address as u64)
+    }
+
+    /// A line of persistent memory, by its number.
+    pub const fn line(number: u64) -> Self {
+        Self::new(2, number)
+    }
+
+    /// A page of persistent memory as a whole: those who touch a line of it read this, who touches all of it writes it.
+    pub const fn page(number: u64) -> Self {
+        Self::new(3, number)
+    }
+
+    /// The page tables of an address space, for 2 MiB.
+    pub const fn table(space: usize, large: u64) -> Self {
+        Self::new(4, (space as u64) << 40 | large)
+    }
+
+    /// Whether a block may be mapped: who maps it or unmaps it reads, who frees or takes it writes.
+    pub const fn block(number: u64) -> Self {
+        Self::new(5, number)
+    }
+
+    /// A lock, or the list of those who wait for a key, by its address.
+    pub const fn lock(address: usize) -> Self {
+        Self::new(6, address as u64)
+    }
+
+    /// What a CPU has in its TLB.
+    pub const fn tlb(cpu: usize) -> Self {
+        Self::new(7, cpu as u64)
+    }
+}
+
+/// What one step touches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Touch {
+    /// Nothing that others could see.
+    #[default]
+    Nothing,
+    /// One place; the flag tells whether it is changed.
+    One(Place, bool),
+    /// Two places.
+    Two([(Place, bool); 2]),
+    /// Three places.
+    Three([(Place, bool); 3]),
+    /// So many whole pages of persistent memory from this one on.
+    Pages(u64, u64, bool),
+    /// A lock is taken: shared or not.
+    Take(Place, bool),
+    /// The same, unless that means waiting.
+    Try(Place, bool),
+    /// A lock is let go.
+    LetGo(Place, bool),
+}
+
+impl Touch {
+    /// A part of a line of persistent memory.
+    pub const fn line(number: u64, change: bool) -> Self {
+        Self::Two([(Place::line(number), change), (Place::page(number / 64), false)])
+    }
+
+    /// Calls `f` with each place, and whether it is changed; not for locks.
+    #[inline]
+    pub fn each(&self, mut f: impl FnMut(Place, bool)) {
+        match *self {
+            Self::Nothing | Self::Take(..) | Self::Try(..) | Self::LetGo(..) => {}
+            Self::One(place, change) => f(place, change),
+            Self::Two(places) => places.into_iter().for_each(|(place, change)| f(place, change)),
+            Self::Three(places) => places.into_iter().for_each(|(place, change)| f(place, change)),
+            // A page as a whole is changed also by who reads all of it: as far as lines of it are concerned.
+            Self::Pages(first, count, _) => {
+                (first..first + count).for_each(|page| f(Place::page(page), true))
+            }
+        }
+    }
+
+    /// Whether the order of two steps matters that could both be taken now.
+    pub fn meets(&self, other: &Self) -> bool {
+        match (*self, *other) {
+            (Self::Nothing, _) | (_, Self::Nothing) => false,
+            (Self::Take(a, shared), Self::Take(b, also)) => a == b && !(shared && also),
+            (Self::Take(a, _) | Self::Try(a, _) | Self::LetGo(a, _), Self::Try(b, _))
+            | (Self::Try(a, _), Self::Take(b, _) | Self::LetGo(b, _)) => a == b,
+            // Who lets a lock go holds it: nobody else can take it now, unless both are shared.
+            (Self::Take(..) | Self::Try(..) | Self::LetGo(..), _)
+            | (_, Self::Take(..) | Self::Try(..) | Self::LetGo(..)) => false,
+            _ => {
+                let mut meets = false;
+                self.each(|mine, change| {
+                    other.each(|theirs, also| meets |= mine == theirs && (change || also));
+                });
+                meets
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_meet_where_one_changes_what_the_other_touches() {
+        let load = Touch::One(Place::word(64), false);
+        let store = Touch::One(Place::word(64), true);
+        assert!(!load.meets(&load) && load.meets(&store) && store.meets(&store));
+        assert!(!store.meets(&Touch::One(Place::word(72), true)) && !store.meets(&Touch::Nothing));
+        assert!(!store.meets(&Touch::One(Place::lock(64), true)), "another kind of place");
+    }
+
+    #[test]
+    fn a_page_as_a_whole_meets_each_of_its_lines_and_lines_meet_only_themselves() {
+        let line = |number, change| Touch::line(number, change);
+        assert!(line(64, true).meets(&line(64, false)) && !line(64, true).meets(&line(65, true)));
+        assert!(
+            Touch::Pages(1, 2, true).meets(&line(64, false))
+                && Touch::Pages(1, 2, true).meets(&line(191, false))
+        );
+        assert!(
+            !Touch::Pages(1, 2, true).meets(&line(63, true))
+                && !Touch::Pages(1, 2, true).meets(&line(192, true))
+        );
+    }
+
+    #[test]
+    fn locks_meet_where_one_wants_it_alone() {
+        let (a, b) = (Place::lock(8), Place::lock(16));
+        assert!(
+            Touch::Take(a, false).meets(&Touch::Take(a, true))
+                && !Touch::Take(a, true).meets(&Touch::Take(a, true))
+        );
+        assert!(!Touch::Take(a, false).meets(&Touch::Take(b, false)));
+        assert!(
+            Touch::LetGo(a, false).meets(&Touch::Try(a, false))
+                && !Touch::LetGo(a, true).meets(&Touch::Take(a, true))
+        );
+    }
+}

@@ -1,0 +1,212 @@
+//! What must hold, at every step and in the end.
+
+use super::ops::{self, word_at};
+use super::{Done, Seen, Stage, image};
+use crate::hw::memory::BASE;
+use crate::hw::tables::{COPIES, LARGE_ZERO, ZERO};
+use crate::hw::{Machine, Memory};
+use crate::sched::engine;
+use fs::PAGE_SIZE;
+use fs::lab::schedule::{Op, Start};
+use fs::lab::{Point, Step};
+use fs::platform::PageSize;
+use fs::vfs::{Extent, FileSystem};
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// What a run came to: it holds, or what does not.
+pub type Verdict = Result<u64, String>;
+
+/// From now on each step that is reported is looked at.
+pub(crate) fn watch(stage: &Arc<Stage>) {
+    let weak = Arc::downgrade(stage);
+    stage.machine.watch(Some(Box::new(move |step| {
+        if let Some(stage) = weak.upgrade() {
+            look(&stage, step);
+        }
+    })));
+}
+
+fn look(stage: &Stage, step: Step) {
+    match step.point {
+        Point::Freed => nobody_maps(stage, step.page, step.arg, "was freed"),
+        Point::Allocated => nobody_maps(stage, step.arg / PAGE_SIZE, 1, "was allocated"),
+        Point::Installed => writable_is_dirty(stage),
+        _ => {}
+    }
+}
+
+/// No translation, in a table or in a TLB, leads to blocks that are free, or have just been taken.
+fn nobody_maps(stage: &Stage, first: u64, count: u64, what: &str) {
+    let leads = |frame: u64, size: PageSize| {
+        let start = frame.wrapping_sub(BASE) / PAGE_SIZE;
+        (BASE..COPIES).contains(&frame) && start < first + count && first < start + size.pages()
+    };
+    for space in stage.spaces.get().iter() {
+        for (_, entry, size) in space.entries() {
+            if leads(entry.frame, size) {
+                let letter = char::from(b'a' + space.number as u8);
+                engine::fail(|| format!("block {first} {what} while address space {letter} maps it"));
+            }
+        }
+    }
+    for (cpu, _, entry, size) in stage.machine.hw.stale() {
+        if leads(entry.frame, size) {
+            engine::fail(|| format!("block {first} {what} while the TLB of CPU {cpu} may lead to it"));
+        }
+    }
+}
+
+/// Where stores go through, the index knows that the page is dirty.
+fn writable_is_dirty(stage: &Stage) {
+    let file = stage.handles.iter().find_map(|handle| handle.get().clone());
+    let Some(file) = file else { return };
+    for space in stage.spaces.get().iter() {
+        for (va, entry, size) in space.entries() {
+            let page = space.page_at(va).filter(|_| entry.writable && (BASE..COPIES).contains(&entry.frame));
+            if let Some(page) = page
+                && !engine::unwatched(|| file.mapping().index.is_dirty(page))
+            {
+                let what = if size == PageSize::Large { "2 MiB are" } else { "a page is" };
+                engine::fail(|| {
+                    format!("{what} mapped for stores, and the index does not know them as dirty")
+                });
+            }
+        }
+    }
+}
+
+/// Everything that can be said when all are through. On success, the same number for the same state.
+pub(crate) fn finish(stage: &Stage) -> Verdict {
+    let mut state = DefaultHasher::new();
+    // 1. Translations.
+    if let Some((cpu, ..)) = stage.machine.hw.stale().first() {
+        return Err(format!(
+            "all are through, and CPU {cpu} may still have in its TLB what no table says any more"
+        ));
+    }
+    let file = stage.fs.root().and_then(|root| root.lookup(b"f")).ok();
+    for space in stage.spaces.get().iter() {
+        for (va, entry, size) in space.entries() {
+            (space.number, va, entry, size.pages()).hash(&mut state);
+            let Some(page) = space.page_at(va) else { continue };
+            if entry.frame >= COPIES {
+                continue;
+            }
+            // Where it has no name any more, its mappings keep it.
+            let Some(file) = &file else { continue };
+            let shared = file.mapping().shared();
+            for nth in 0..size.pages() {
+                let place = file.block(shared.held(), page + nth).map_err(|error| error.to_string())?;
+                let frame =
+                    if entry.frame < BASE { None } else { Some(entry.frame - BASE + nth * PAGE_SIZE) };
+                if place != frame {
+                    let letter = char::from(b'a' + space.number as u8);
+                    return Err(format!(
+                        "address space {letter} shows {} at page {}, where the file has {}",
+                        told(frame),
+                        page + nth,
+                        told(place)
+                    ));
+                }
+            }
+            if entry.writable && !file.mapping().index.is_dirty(page) {
+                return Err(format!("page {page} is mapped for stores, and not known as dirty"));
+            }
+            debug_assert!(entry.frame >= BASE || entry.frame == ZERO || entry.frame == LARGE_ZERO);
+        }
+    }
+    // 2. The file's bytes, as everybody sees them.
+    let read = file.as_ref().map(|file| ops::read(&**file, word_at(&stage.world)));
+    format!("{read:?}").hash(&mut state);
+    let durable = durable(stage)?;
+    durable.hash(&mut state);
+    let history = stage.history.get().clone();
+    explained(stage, &history, read.as_ref(), durable)?;
+    // 3. Blocks.
+    drop(file);
+    blocks(stage, &mut state)?;
+    Ok(state.finish())
+}
+
+fn told(place: Option<u64>) -> String {
+    place.map_or_else(|| "a hole".into(), |place| format!("block {}", place / PAGE_SIZE))
+}
+
+/// The word after a power failure that leaves as little as it may; `None` if the file is gone, or ends before.
+fn durable(stage: &Stage) -> Result<Option<u64>, String> {
+    if !wants_durable(stage) {
+        return Ok(None);
+    }
+    let memory = Arc::new(stage.machine.memory.after_power_failure(false));
+    let fs = image::mount(Machine::new(memory)).map_err(|error| format!("after a power failure: {error}"))?;
+    let file = fs.root().and_then(|root| root.lookup(b"f")).ok();
+    Ok(file.and_then(|file| match ops::read(&*file, word_at(&stage.world)) {
+        Seen::Word(word) => Some(word),
+        _ => None,
+    }))
+}
+
+/// Whether something in the world is to survive a power failure that does not survive anyway.
+fn wants_durable(stage: &Stage) -> bool {
+    let syncs = |op: &Op| matches!(op, Op::Msync | Op::Fsync | Op::Freeze);
+    stage.world.parts.iter().flat_map(|part| &part.ops).any(syncs) || stage.world.start == Start::Clean
+}
+
+fn explained(
+    _stage: &Stage,
+    _history: &[Done],
+    _read: Option<&Seen>,
+    _durable: Option<u64>,
+) -> Result<(), String> {
+    Ok(())
+}
+
+/// One block for each offset, none used twice, none lost.
+fn blocks(stage: &Stage, state: &mut DefaultHasher) -> Result<(), String> {
+    let memory: &Memory = &stage.machine.memory;
+    // Whoever still has the file open or mapped lets it go.
+    for space in stage.spaces.get().iter() {
+        space.unmap_all();
+    }
+    stage.handles.iter().for_each(|handle| drop(handle.get().take()));
+    let mut used: BTreeSet<u64> = BTreeSet::new();
+    let mut held = 0;
+    for name in [b"f", b"g"] {
+        let Ok(file) = stage.fs.root().and_then(|root| root.lookup(name)) else { continue };
+        let attr = file.attr();
+        (attr.size, attr.blocks).hash(state);
+        held += attr.blocks / (PAGE_SIZE / 512);
+        let mut twice = None;
+        let mut each = |extent: Extent| {
+            for place in extent
+                .place
+                .into_iter()
+                .flat_map(|place| (place..place + extent.len).step_by(PAGE_SIZE as usize))
+            {
+                if !used.insert(place / PAGE_SIZE) {
+                    twice = Some(place / PAGE_SIZE);
+                }
+            }
+            ControlFlow::Continue(())
+        };
+        file.extents(0, &mut each).map_err(|error| error.to_string())?;
+        if let Some(block) = twice {
+            return Err(format!("block {block} is at two offsets"));
+        }
+    }
+    // The group's descriptor, and its bitmap (ext2: the block after the superblock's; one group).
+    let bitmap = memory.peek(PAGE_SIZE) as u32 as u64 * PAGE_SIZE;
+    let in_use = |block: u64| memory.peek_u8(bitmap + block / 8) >> (block % 8) & 1 != 0;
+    if let Some(block) = used.iter().find(|&&block| !in_use(block)) {
+        return Err(format!("block {block} is a file's, and the bitmap has it as free"));
+    }
+    let count = (0..memory.pages()).filter(|&block| in_use(block)).count() as u64;
+    let own = stage.own_blocks;
+    if count != own + held {
+        return Err(format!("{count} blocks are in use: the file system's own {own}, the files' {held}"));
+    }
+    Ok(())
+}

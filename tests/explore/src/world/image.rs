@@ -1,0 +1,124 @@
+//! The images that worlds begin with: made by mke2fs, filled by the storage code itself.
+
+use super::{BESIDE, OTHER_PAGE, START_BESIDE, START_WORD, WORD};
+use crate::hw::{Machine, Memory};
+use crate::sched::engine;
+use fs::PAGE_SIZE;
+use fs::ext2::{Ext2, MountOptions};
+use fs::lab::schedule::Range;
+use fs::vfs::{Fallocate, FileKind, FileSystem, InodeRef};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+/// Blocks of an image: three aligned runs of 2 MiB, and what the file system needs.
+const BLOCKS: u64 = 2048;
+
+/// The images, by range, as a hole and with blocks.
+#[derive(Clone)]
+pub struct Images {
+    images: [[Arc<Vec<u8>>; 2]; 2],
+    own_blocks: u64,
+}
+
+impl Images {
+    /// Makes them.
+    ///
+    /// # Errors
+    /// What mke2fs says, or that it is not here.
+    pub fn make() -> Result<Self, String> {
+        engine::watch_words();
+        let empty = Arc::new(empty()?);
+        let ranges = [Range::Page, Range::Pmd];
+        let images = ranges.map(|range| [false, true].map(|blocks| Arc::new(filled(&empty, range, blocks))));
+        let own_blocks = {
+            let memory = Memory::new(images[0][0].clone(), false);
+            let bitmap = memory.peek(PAGE_SIZE) as u32 as u64 * PAGE_SIZE;
+            (0..BLOCKS / 8).map(|byte| u64::from(memory.peek_u8(bitmap + byte).count_ones())).sum()
+        };
+        Ok(Self { images, own_blocks })
+    }
+
+    /// Blocks that are in use and no file's: both files are holes.
+    pub fn own_blocks(&self) -> u64 {
+        self.own_blocks
+    }
+
+    /// The one for a range that is a hole, or has blocks.
+    pub fn of(&self, range: Range, blocks: bool) -> Arc<Vec<u8>> {
+        self.images[range as usize][usize::from(blocks)].clone()
+    }
+}
+
+/// Bytes of the file under test.
+pub fn file_size(range: Range) -> u64 {
+    let (first, pages) = range.pages();
+    match range {
+        // Two pages behind, so that one can be punched, and one before.
+        Range::Page => (first + pages + 2) * PAGE_SIZE,
+        Range::Pmd => (first + pages) * PAGE_SIZE,
+    }
+}
+
+/// The file of that name.
+pub(crate) fn open(fs: &Ext2<Machine>, name: &[u8]) -> InodeRef<Machine> {
+    fs.root().and_then(|root| root.lookup(name)).expect("a file of the image")
+}
+
+/// Mounts.
+pub(crate) fn mount(machine: Machine) -> fs::Result<Arc<Ext2<Machine>>> {
+    fs::ext2::mount(machine, MountOptions::default())
+}
+
+fn empty() -> Result<Vec<u8>, String> {
+    let path = std::env::temp_dir().join(format!("explore-{}", std::process::id()));
+    let made = make(&path);
+    let bytes =
+        made.and_then(|()| std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display())));
+    // Whatever came of it; a file that is not there is none.
+    let _ = std::fs::remove_file(&path);
+    bytes
+}
+
+fn make(path: &Path) -> Result<(), String> {
+    let file = std::fs::File::create(path).and_then(|file| file.set_len(BLOCKS * PAGE_SIZE));
+    file.map_err(|error| format!("{}: {error}", path.display()))?;
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&folders).chain(["/usr/sbin".into(), "/sbin".into()]);
+    let tool = folders.map(|folder| folder.join("mke2fs")).find(|tool| tool.is_file());
+    let tool = tool.ok_or("mke2fs: not here; `apt-get install e2fsprogs` brings it")?;
+    // Few inodes: their table is no part of the story.
+    let options =
+        ["-q", "-F", "-t", "ext2", "-b", "4096", "-N", "64", "-U", "6461786d-0000-4000-8000-000000000001"];
+    let made = Command::new(tool).env("E2FSPROGS_FAKE_TIME", "1767225600").args(options).arg(path).output();
+    let made = made.map_err(|error| format!("mke2fs: {error}"))?;
+    if made.status.success() {
+        Ok(())
+    } else {
+        Err(format!("mke2fs: {}", String::from_utf8_lossy(&made.stderr)))
+    }
+}
+
+/// The image with file `f`, which has blocks in the range or none, and file `g`, which is a hole.
+fn filled(empty: &Arc<Vec<u8>>, range: Range, blocks: bool) -> Vec<u8> {
+    let memory = Arc::new(Memory::new(empty.clone(), false));
+    let fs = mount(Machine::new(memory.clone())).expect("a new image");
+    {
+        let root = fs.root().expect("root");
+        let [f, g] = [b"f", b"g"].map(|name| root.create(name, FileKind::File, 0o644).expect("a new file"));
+        f.truncate(file_size(range)).expect("a size");
+        g.truncate((OTHER_PAGE + 1) * PAGE_SIZE).expect("a size");
+        if blocks {
+            let (first, pages) = range.pages();
+            let how = Fallocate::Allocate { keep_size: false };
+            f.fallocate(how, first * PAGE_SIZE, pages * PAGE_SIZE).expect("blocks");
+            let page = range.word_page() * PAGE_SIZE;
+            for (at, value) in [(WORD, START_WORD), (BESIDE, START_BESIDE)] {
+                f.write_at(page + at, &value.to_le_bytes()).expect("a word");
+            }
+        }
+    }
+    fs.unmount().expect("nobody uses it");
+    drop(fs);
+    memory.bytes()
+}

@@ -1,0 +1,194 @@
+//! Worlds: what is there before anybody runs, what each CPU does, what is looked at in the end.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | this one | one run of a world, from mounting to the last check |
+//! | [`image`] | the images |
+//! | [`space`] | address spaces: areas, faults, accesses |
+//! | [`ops`] | the operations |
+//! | [`check`] | what must hold, at every step and in the end |
+
+pub mod check;
+pub mod image;
+mod ops;
+mod space;
+
+use crate::hw::tables::WORDS;
+use crate::hw::{Local, Machine, Memory};
+use crate::sched::engine::{self, Chooser, End, Note, Ran};
+use fs::dax::fsync;
+use fs::ext2::Ext2;
+use fs::lab::schedule::{Op, Range, Start, World};
+use fs::vfs::{Inode, InodeRef};
+use std::sync::Arc;
+
+pub use check::Verdict;
+pub use image::Images;
+use space::Space;
+
+/// Where the word is in its page, and the one beside it.
+pub const WORD: u64 = WORDS[0];
+/// The word beside it, which nobody stores to.
+pub const BESIDE: u64 = WORDS[1];
+/// What the word holds where the range starts with blocks.
+pub const START_WORD: u64 = 0x0101;
+/// What the word beside it holds then.
+pub const START_BESIDE: u64 = 0x0202;
+/// What is durable where the start is a store that was not synced.
+pub const BEFORE_START: u64 = 0x0100;
+/// The page of the other file that `write-other` fills.
+pub const OTHER_PAGE: u64 = 0;
+
+/// What an operation came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It is done.
+    Done,
+    /// It loaded or read this.
+    Word(u64),
+    /// A private store: its own word afterwards, and the one beside it.
+    Private {
+        /// Its own.
+        own: u64,
+        /// Beside it.
+        beside: u64,
+    },
+    /// There is nothing: beyond the end, or lost (SIGBUS).
+    Bus,
+    /// No area, or no right (SIGSEGV).
+    Segv,
+    /// An error of the file system.
+    Error(String),
+}
+
+/// An operation, when it was taken, and what it came to. Times are numbers of steps.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// By whom.
+    pub cpu: usize,
+    /// In which address space.
+    pub space: u8,
+    /// What.
+    pub op: Op,
+    /// What it stored or wrote.
+    pub value: u64,
+    /// What it came to.
+    pub seen: Seen,
+    /// Steps that its CPU had taken before it, and with it.
+    pub steps: std::ops::Range<u32>,
+}
+
+/// Everything that is there during a run.
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) machine: Machine,
+    pub(crate) fs: Arc<Ext2<Machine>>,
+    /// Handles of the CPUs: an `unlink` drops its own.
+    pub(crate) handles: Vec<Local<Option<InodeRef<Machine>>>>,
+    pub(crate) other: InodeRef<Machine>,
+    pub(crate) spaces: Local<Vec<Arc<Space>>>,
+    pub(crate) history: Local<Vec<Done>>,
+    /// Blocks in use that are no file's.
+    pub(crate) own_blocks: u64,
+}
+
+/// What came of one run.
+pub struct Outcome {
+    /// How it ended.
+    pub end: End,
+    /// What does not hold.
+    pub wrong: Option<String>,
+    /// Who decided.
+    pub chooser: Box<dyn Chooser>,
+    /// Steps taken.
+    pub steps: usize,
+    /// The same for runs that ended in the same state.
+    pub state: u64,
+    /// What happened, if that was wanted.
+    pub log: Vec<Note>,
+}
+
+/// Runs `world` once.
+pub fn run(world: &World, images: &Images, chooser: Box<dyn Chooser>, log: bool) -> Outcome {
+    let stage = Arc::new(prepare(world, images));
+    world.mutants.iter().for_each(|&mutant| stage.machine.lab.add(mutant));
+    let bodies = (0..world.parts.len()).map(|cpu| ops::body(stage.clone(), cpu)).collect();
+    check::watch(&stage);
+    let Ran { end, mut wrong, chooser, pending, log } = engine::run(bodies, chooser, log);
+    stage.machine.watch(None);
+    stage.machine.lab.heal();
+    let steps = engine::steps();
+    let mut state = 0;
+    match end {
+        End::Through => match check::finish(&stage) {
+            Ok(digest) => state = digest,
+            Err(why) => wrong = Some(why),
+        },
+        End::Stuck => {
+            let waits =
+                (0..world.parts.len()).filter_map(|cpu| pending[cpu].map(|pending| (cpu, pending.what)));
+            let waits: Vec<String> = waits.map(|(cpu, what)| format!("CPU {cpu} waits ({what})")).collect();
+            wrong = Some(format!("nobody can go on: {}", waits.join(", ")));
+        }
+        End::Endless => wrong = Some("somebody goes round and round".into()),
+        End::Stopped | End::Failed => {}
+    }
+    Outcome { end, wrong, chooser, steps, state, log }
+}
+
+fn prepare(world: &World, images: &Images) -> Stage {
+    let blocks = !matches!(world.start, Start::Hole | Start::Zero);
+    let memory = Arc::new(Memory::new(images.of(world.range, blocks), true));
+    let machine = Machine::new(memory);
+    let fs = image::mount(machine.clone()).expect("an image of the explorer's own");
+    let file = image::open(&fs, b"f");
+    let other = image::open(&fs, b"g");
+    let count = world.parts.iter().map(|part| usize::from(part.space) + 1).max().unwrap_or(0);
+    let spaces: Vec<Arc<Space>> =
+        (0..count).map(|number| Arc::new(Space::new(&machine, number, world, &file))).collect();
+    for (cpu, part) in world.parts.iter().enumerate() {
+        machine.hw.run_in(cpu, &spaces[usize::from(part.space)].tables);
+    }
+    let at = world.range.word_page() * fs::PAGE_SIZE + WORD;
+    match world.start {
+        Start::Hole | Start::Block => {}
+        Start::Zero => each_area(world, &spaces, |space, small| {
+            space.load(small).expect("a load from a hole");
+        }),
+        Start::Dirty | Start::Clean => {
+            file.write_at(at, &BEFORE_START.to_le_bytes()).expect("a word");
+            each_area(world, &spaces, |space, small| {
+                space.store(small, START_WORD).expect("a store to a block");
+            });
+            if world.start == Start::Clean {
+                fsync(&*file).expect("nothing is wrong with it");
+            }
+        }
+    }
+    // The clock stands still: from here on write faults leave the times alone.
+    drop(file.start_write_fault());
+    let handles = world.parts.iter().map(|_| Local::new(Some(file.clone()))).collect();
+    Stage {
+        world: world.clone(),
+        machine,
+        fs,
+        handles,
+        other,
+        spaces: Local::new(spaces),
+        history: Local::new(Vec::new()),
+        own_blocks: images.own_blocks(),
+    }
+}
+
+/// Calls `f` with each address space, and whether the area is the one without large pages, that a part uses.
+fn each_area(world: &World, spaces: &[Arc<Space>], mut f: impl FnMut(&Space, bool)) {
+    let mut areas: Vec<(u8, bool)> = world.parts.iter().map(|part| (part.space, part.small)).collect();
+    areas.sort_unstable();
+    areas.dedup();
+    areas.into_iter().for_each(|(space, small)| f(&spaces[usize::from(space)], small));
+}
+
+/// Whether the range is one of 2 MiB.
+pub(crate) fn is_large(world: &World) -> bool {
+    world.range == Range::Pmd
+}

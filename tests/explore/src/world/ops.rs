@@ -1,0 +1,179 @@
+//! The operations: what a CPU does to the file, and what it came to.
+
+use super::{Done, OTHER_PAGE, Seen, Stage, WORD, image};
+use crate::sched::engine::{self, Body, Noted};
+use fs::PAGE_SIZE;
+use fs::dax::{fsync, msync};
+use fs::lab::schedule::{Op, World};
+use fs::pmem::LINE;
+use fs::vfs::{Fallocate, FileSystem, Inode, InodeRef};
+use std::sync::Arc;
+
+/// What CPU `cpu` stores by its `nth` operation.
+pub(crate) fn value(cpu: usize, nth: usize) -> u64 {
+    0x1000 * (cpu as u64 + 1) + nth as u64
+}
+
+/// What CPU `cpu` does from the first operation of its part to the last.
+pub(crate) fn body(stage: Arc<Stage>, cpu: usize) -> Body {
+    Box::new(move || {
+        let part = stage.world.parts[cpu].clone();
+        for (nth, &op) in part.ops.iter().enumerate() {
+            let value = value(cpu, nth + 1);
+            let begun = engine::own_steps();
+            engine::note(|| Noted::Begins(told(op, value)));
+            let seen = perform(&stage, cpu, op, value);
+            engine::note(|| Noted::Ends(format!("{op}: {seen}")));
+            let steps = begun..engine::own_steps();
+            stage.history.get().push(Done { cpu, space: part.space, op, value, seen, steps });
+        }
+        // A handle that is the last frees what it can in the CPU's own time.
+        let handle = stage.handles[cpu].get().take();
+        drop(handle);
+    })
+}
+
+fn told(op: Op, value: u64) -> String {
+    match op {
+        Op::Store | Op::Write | Op::WriteOther | Op::Private => format!("{op} {value:#x}"),
+        _ => op.to_string(),
+    }
+}
+
+fn outcome(result: fs::Result<()>) -> Seen {
+    match result {
+        Ok(()) => Seen::Done,
+        Err(error) => Seen::Error(error.to_string()),
+    }
+}
+
+/// The word, in bytes of the file.
+pub(crate) fn word_at(world: &World) -> u64 {
+    world.range.word_page() * PAGE_SIZE + WORD
+}
+
+/// Reads the word as read(2) does.
+pub(crate) fn read(file: &dyn Inode<crate::hw::Machine>, at: u64) -> Seen {
+    let mut bytes = [0; 8];
+    match file.read_at(at, &mut bytes) {
+        Ok(8) => Seen::Word(u64::from_le_bytes(bytes)),
+        Ok(_) => Seen::Bus,
+        Err(error) => Seen::Error(error.to_string()),
+    }
+}
+
+fn perform(stage: &Arc<Stage>, cpu: usize, op: Op, value: u64) -> Seen {
+    let world = &stage.world;
+    let part = &world.parts[cpu];
+    let space = stage.spaces.get()[usize::from(part.space)].clone();
+    let file: InodeRef<_> = match stage.handles[cpu].get().as_ref() {
+        Some(file) => file.clone(),
+        // Its part has dropped it: what needs the file finds none.
+        None if !matches!(
+            op,
+            Op::Load | Op::Store | Op::Munmap | Op::Mprotect | Op::Private | Op::Freeze
+        ) =>
+        {
+            return Seen::Error("the handle is closed".into());
+        }
+        None => stage.other.clone(),
+    };
+    let (first, pages) = world.range.pages();
+    let (start, len) = (first * PAGE_SIZE, pages * PAGE_SIZE);
+    let at = word_at(world);
+    match op {
+        Op::Load => space.load(part.small).map_or_else(|seen| seen, Seen::Word),
+        Op::Store => space.store(part.small, value).map_or_else(|seen| seen, |()| Seen::Done),
+        Op::Read => read(&*file, at),
+        Op::Write => outcome(file.write_at(at, &value.to_le_bytes()).map(|_| ())),
+        Op::WriteOther => {
+            outcome(stage.other.write_at(OTHER_PAGE * PAGE_SIZE + WORD, &value.to_le_bytes()).map(|_| ()))
+        }
+        Op::Truncate => outcome(file.truncate(start)),
+        Op::Grow => outcome(file.truncate(image::file_size(world.range))),
+        Op::Punch => outcome(file.fallocate(Fallocate::PunchHole, start, len)),
+        Op::PunchBeside => {
+            let beside = (world.range.word_page() + 1) * PAGE_SIZE;
+            outcome(file.fallocate(Fallocate::PunchHole, beside, PAGE_SIZE))
+        }
+        Op::Fallocate => outcome(file.fallocate(Fallocate::Allocate { keep_size: false }, start, len)),
+        Op::Msync => outcome(msync(&*file, first..first + pages).map(|_| ())),
+        Op::Fsync => outcome(fsync(&*file).map(|_| ())),
+        Op::Munmap => space.unmap(part.small).map_or_else(|seen| seen, |()| Seen::Done),
+        Op::Mprotect => space.protect(part.small).map_or_else(|seen| seen, |()| Seen::Done),
+        Op::Private => {
+            space.store_private(value).map_or_else(|seen| seen, |(own, beside)| Seen::Private { own, beside })
+        }
+        Op::Fork => fork(stage, cpu, &space),
+        Op::Freeze => freeze(stage),
+        Op::Unlink => {
+            drop(file);
+            let unlinked = stage.fs.root().and_then(|root| root.unlink(b"f"));
+            let handle = stage.handles[cpu].get().take();
+            drop(handle);
+            match unlinked {
+                // Another CPU was faster.
+                Err(fs::Error::Op(fs::Errno::NotFound)) => Seen::Done,
+                other => outcome(other),
+            }
+        }
+        Op::Poison => {
+            poison(stage, &*file);
+            Seen::Done
+        }
+    }
+}
+
+/// The child loads the word, and ends.
+fn fork(stage: &Stage, cpu: usize, space: &super::Space) -> Seen {
+    let number = stage.spaces.get().len();
+    let child = Arc::new(space.fork(number));
+    stage.spaces.get().push(child.clone());
+    stage.machine.hw.run_in(cpu, &child.tables);
+    let seen = child.load(stage.world.parts[cpu].small).map_or_else(|seen| seen, Seen::Word);
+    child.unmap_all();
+    stage.machine.hw.run_in(cpu, &space.tables);
+    seen
+}
+
+/// Freezes and thaws; in between nothing may change.
+fn freeze(stage: &Stage) -> Seen {
+    match stage.fs.freeze() {
+        Ok(()) => {}
+        // Another CPU was faster.
+        Err(fs::Error::Op(fs::Errno::Busy)) => return Seen::Done,
+        Err(error) => return Seen::Error(error.to_string()),
+    }
+    let before = stage.machine.memory.stores();
+    // Whoever changes something has a chance to do it between these two.
+    stage.machine.memory.look_whole();
+    let after = stage.machine.memory.stores();
+    if after != before {
+        engine::fail(|| "something was stored while the file system was frozen".into());
+    }
+    outcome(stage.fs.thaw())
+}
+
+/// The line of the word loses its content, where it has a block.
+fn poison(stage: &Stage, file: &dyn Inode<crate::hw::Machine>) {
+    let place = {
+        let shared = file.mapping().shared();
+        file.block(shared.held(), stage.world.range.word_page()).ok().flatten()
+    };
+    if let Some(place) = place {
+        let _ = stage.machine.memory.poison.add(place + WORD, LINE);
+    }
+}
+
+impl std::fmt::Display for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Word(word) => write!(f, "{word:#x}"),
+            Self::Private { own, beside } => write!(f, "own word {own:#x}, beside it {beside:#x}"),
+            Self::Bus => f.write_str("nothing there (SIGBUS)"),
+            Self::Segv => f.write_str("refused (SIGSEGV)"),
+            Self::Error(why) => write!(f, "error: {why}"),
+        }
+    }
+}
