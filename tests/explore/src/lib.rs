@@ -8,8 +8,10 @@
 //! |---|---|
 //! | [`sched`] | the scheduler: who goes next, and which orders are worth a run |
 //! | [`hw`] | the machine |
+//! | [`show`] | a run as it is told to people: a table, a trace, a drawing |
 //! | [`world`] | what CPUs do to a file, and from which state on |
 
 pub mod hw;
 pub mod sched;
+pub mod show;
 pub mod world;
