@@ -8,10 +8,12 @@
 //! |---|---|
 //! | [`sched`] | the scheduler: who goes next, and which orders are worth a run |
 //! | [`hw`] | the machine |
+//! | [`model`] | a file that does one thing at a time, and whether it explains what everybody saw |
 //! | [`show`] | a run as it is told to people: a table, a trace, a drawing |
 //! | [`world`] | what CPUs do to a file, and from which state on |
 
 pub mod hw;
+pub mod model;
 pub mod sched;
 pub mod show;
 pub mod world;

@@ -1,0 +1,223 @@
+//! The file that does one thing at a time: one word, the one beside it, and who may access them.
+
+use fs::lab::schedule::{MAX_PARTS, Op, Start, World};
+
+use super::{Done, Look, START_BESIDE, START_WORD, Seen};
+
+/// The shared area of an address space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+enum Area {
+    #[default]
+    Whole,
+    ReadOnly,
+    Gone,
+}
+
+/// A page: the word, and that beside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Page {
+    word: u64,
+    beside: u64,
+}
+
+/// Everything that there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct State {
+    page: Page,
+    /// Whether the file is long enough for the word. If not, the page is zeros.
+    inside: bool,
+    /// For each address space, and with and without 2 MiB pages.
+    areas: [[Area; 2]; MAX_PARTS],
+    /// Copies in private areas.
+    copies: [Option<Page>; MAX_PARTS],
+    /// Whether the word's line has gone bad.
+    poisoned: bool,
+    /// The CPUs that have closed their handle, a bit each.
+    closed: u64,
+}
+
+/// What part of an operation came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Result {
+    /// Nothing that anybody sees.
+    Silent,
+    Done,
+    Word(u64),
+    /// The first load of a private store.
+    Own(u64),
+    /// The second.
+    Beside(u64),
+    Bus,
+    Segv,
+    Error,
+}
+
+impl Result {
+    /// Whether it is what was seen, or part of that.
+    pub(super) fn is(self, seen: &Seen) -> bool {
+        match (self, seen) {
+            (Self::Silent, _)
+            | (Self::Done, Seen::Done)
+            | (Self::Bus, Seen::Bus)
+            | (Self::Segv, Seen::Segv) => true,
+            (Self::Error, Seen::Error(_)) => true,
+            (Self::Word(word), Seen::Word(seen)) => word == *seen,
+            (Self::Own(word), Seen::Private { own, .. }) => word == *own,
+            (Self::Beside(word), Seen::Private { beside, .. }) => word == *beside,
+            _ => false,
+        }
+    }
+}
+
+/// How far an operation is: 0 at first, and this when it is over.
+pub(super) const OVER: u8 = 15;
+
+/// What may come next of an operation: the state, how far it is then, and what it saw.
+pub(super) type Next<'a> = &'a mut dyn FnMut(&State, u8, Result) -> bool;
+
+impl State {
+    /// What is there before anybody runs.
+    pub(super) fn first(start: Start) -> Self {
+        let page = match start {
+            Start::Hole | Start::Zero => Page::default(),
+            Start::Block | Start::Dirty | Start::Clean => Page { word: START_WORD, beside: START_BESIDE },
+        };
+        let (areas, copies) = ([[Area::Whole; 2]; MAX_PARTS], [None; MAX_PARTS]);
+        Self { page, inside: true, areas, copies, poisoned: false, closed: 0 }
+    }
+
+    /// Takes the next step of an operation that is at `stage`: each way that this can go is offered, until one is taken.
+    /// Whether one was.
+    pub(super) fn step(&self, world: &World, done: &Done, stage: u8, next: Next<'_>) -> bool {
+        let space = usize::from(done.space) % MAX_PARTS;
+        let small = usize::from(world.parts.get(done.cpu).is_some_and(|part| part.small));
+        let area = self.areas[space][small];
+        let taken = match done.op {
+            Op::Load => match area {
+                Area::Gone => next(self, OVER, Result::Segv),
+                _ => self.load(next),
+            },
+            Op::Store => match area {
+                Area::Gone | Area::ReadOnly => next(self, OVER, Result::Segv),
+                Area::Whole if !self.inside => next(self, OVER, Result::Bus),
+                Area::Whole => next(&self.with_word(done.value), OVER, Result::Done) || self.bad(next),
+            },
+            Op::Read => self.load(next),
+            Op::Private => return self.private(done, space, stage, next),
+            Op::Fork => return self.fork(done, area, stage, next),
+            _ => next(&self.after(done, space, small), OVER, self.result(done.op, area)),
+        };
+        taken || self.fails(done, space, small, next)
+    }
+
+    /// The word through an area that is there, or read(2).
+    fn load(&self, next: Next<'_>) -> bool {
+        match self.inside {
+            true => next(self, OVER, Result::Word(self.page.word)) || self.bad(next),
+            false => next(self, OVER, Result::Bus),
+        }
+    }
+
+    /// An access to a bad line.
+    fn bad(&self, next: Next<'_>) -> bool {
+        self.poisoned && next(self, OVER, Result::Bus)
+    }
+
+    /// An error of the file system: the handle is closed; or the line is bad, and then it may have done its work or not.
+    fn fails(&self, done: &Done, space: usize, small: usize, next: Next<'_>) -> bool {
+        (self.is_closed(done.cpu) || self.poisoned) && next(self, OVER, Result::Error)
+            || self.poisoned && next(&self.after(done, space, small), OVER, Result::Error)
+    }
+
+    fn is_closed(&self, cpu: usize) -> bool {
+        self.closed >> (cpu % 64) & 1 != 0
+    }
+
+    fn with_word(&self, word: u64) -> Self {
+        Self { page: Page { word, ..self.page }, inside: true, ..*self }
+    }
+
+    /// What an operation in one step leaves.
+    fn after(&self, done: &Done, space: usize, small: usize) -> Self {
+        let mut state = *self;
+        match done.op {
+            // Beyond the end: it grows, with zeros around the word, as they are.
+            Op::Write => state = self.with_word(done.value),
+            Op::Truncate => {
+                state.page = Page::default();
+                state.inside = false;
+                state.copies = [None; MAX_PARTS];
+            }
+            // Back to what it was, with zeros; fallocate(2) makes a file longer too.
+            Op::Grow | Op::Fallocate => state.inside = true,
+            // Copies are not the file's.
+            Op::Punch => state.page = Page::default(),
+            Op::Munmap => state.areas[space][small] = Area::Gone,
+            Op::Mprotect if state.areas[space][small] != Area::Gone => {
+                state.areas[space][small] = Area::ReadOnly
+            }
+            Op::Unlink => state.closed |= 1 << (done.cpu % 64),
+            Op::Poison => state.poisoned = true,
+            _ => {}
+        }
+        state
+    }
+
+    /// What it comes to.
+    fn result(&self, op: Op, area: Area) -> Result {
+        if op == Op::Mprotect && area == Area::Gone { Result::Segv } else { Result::Done }
+    }
+
+    /// A private store: 0 the fault, 1 the store, 2 and 3 the loads.
+    fn private(&self, done: &Done, space: usize, stage: u8, next: Next<'_>) -> bool {
+        // A load finds the file's page if there is no copy, as a store does that is about to make one.
+        let found = self.copies[space].or(self.inside.then_some(self.page));
+        let Some(page) = found else { return next(self, OVER, Result::Bus) };
+        let with = |page: Page| {
+            let mut state = *self;
+            state.copies[space] = Some(page);
+            state
+        };
+        let taken = match stage {
+            0 => next(&with(page), 1, Result::Silent),
+            1 => next(&with(Page { word: done.value, ..page }), 2, Result::Silent),
+            2 => next(self, 3, Result::Own(page.word)),
+            _ => next(self, OVER, Result::Beside(page.beside)),
+        };
+        taken || self.bad(next) || self.poisoned && next(self, OVER, Result::Error)
+    }
+
+    /// A fork: 0 the copy of the areas; then 1 the child's load, or 2 if it has no area.
+    fn fork(&self, done: &Done, area: Area, stage: u8, next: Next<'_>) -> bool {
+        match stage {
+            // Without a handle it may not even begin.
+            0 => {
+                let stage = if area == Area::Gone { 2 } else { 1 };
+                next(self, stage, Result::Silent)
+                    || self.is_closed(done.cpu) && next(self, OVER, Result::Error)
+            }
+            1 => self.load(next) || self.poisoned && next(self, OVER, Result::Error),
+            _ => next(self, OVER, Result::Segv),
+        }
+    }
+
+    /// What read(2) gets.
+    pub(super) fn reads(&self, seen: &Seen) -> bool {
+        self.load(&mut |_, _, result| result.is(seen)) || self.poisoned && matches!(seen, Seen::Error(_))
+    }
+
+    /// What a load through a shared area gets.
+    pub(super) fn loads(&self, look: &Look) -> bool {
+        match self.areas[usize::from(look.space) % MAX_PARTS][usize::from(look.small)] {
+            Area::Gone => look.seen == Seen::Segv,
+            _ => self.load(&mut |_, _, result| result.is(&look.seen)),
+        }
+    }
+
+    /// What loads through a private area get.
+    pub(super) fn loads_private(&self, space: u8, seen: &Seen) -> bool {
+        let page = self.copies[usize::from(space) % MAX_PARTS].or(self.inside.then_some(self.page));
+        let whole = page.map_or(Seen::Bus, |page| Seen::Private { own: page.word, beside: page.beside });
+        *seen == whole || self.poisoned && *seen == Seen::Bus
+    }
+}
