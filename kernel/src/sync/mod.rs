@@ -6,13 +6,13 @@
 //! | [`RawMutex`] | spins a little, then sleeps | the file system's |
 //! | [`RawRwLock`] | the same; fair, readers on different CPUs share no cache line | `dax_sem`, areas |
 //!
+//! The algorithms of the two that sleep are in crate `locks`, where they are tested on the host.
+//!
 //! [`IrqLock`] is a spin lock that keeps interrupts off while it is held, so that a handler on the same CPU
 //! can't spin on a lock its own CPU holds. Sections under it are short and never fault. Waiting runs
 //! [`Answering::relax`], the one place where a waiting CPU answers shootdowns (DESIGN.md, law 7).
 
-mod mutex;
-mod rwlock;
-mod wait;
+mod sleeping;
 
 use core::ops::{Deref, DerefMut};
 
@@ -20,8 +20,7 @@ use spin::relax::RelaxStrategy;
 use x86_64::instructions::interrupts;
 
 use crate::arch::tlb;
-pub(crate) use mutex::RawMutex;
-pub(crate) use rwlock::RawRwLock;
+pub(crate) use sleeping::{RawMutex, RawRwLock};
 
 /// A sleeping reader-writer lock around what it guards.
 pub(crate) type RwLock<T> = lock_api::RwLock<RawRwLock, T>;

@@ -1,4 +1,4 @@
-//! Waiting for something to happen: lists of tasks, found by the address of what they wait for.
+//! Waiting for something to happen: the lists of crate `locks`, of this machine's tasks.
 //!
 //! A waiter looks at its condition once more under its list's lock. Whoever changes the condition calls [`wake`] after:
 //! either it finds the waiter on the list, or the waiter has seen the change. No wake-up is lost.
@@ -7,32 +7,58 @@
 //!
 //! Lock order: a list's lock, then whatever the condition takes, which must wait for nothing.
 
-use core::sync::atomic::{AtomicU32, Ordering, fence};
+use core::sync::atomic::Ordering;
 
 use spin::relax::RelaxStrategy;
 use x86_64::instructions::interrupts;
 
 use super::queue::Queue;
-use super::{State, sched, try_current};
+use super::{State, TaskRef, sched, try_current};
 use crate::arch::time;
-use crate::sync::{Answering, InterruptsOff, IrqLock};
+use crate::sync::{Answering, InterruptsOff, IrqGuard, IrqLock};
 
-const LISTS: usize = 64;
+static LISTS: locks::Lists<Tasks, 64> = locks::Lists::new();
 
-/// The tasks that wait for keys with the same hash.
-#[repr(align(64))]
-struct List {
-    /// How many wait, or are about to.
-    count: AtomicU32,
-    tasks: IrqLock<Queue>,
+/// What the lists know of tasks.
+struct Tasks;
+
+impl locks::Tasks for Tasks {
+    type Task = TaskRef;
+    type Queue = Queue;
+    type Lock = IrqLock<Queue>;
+
+    #[inline]
+    fn enqueue(queue: &mut Queue, key: usize) {
+        let task = super::current();
+        task.key.store(key, Ordering::Relaxed);
+        task.set_state(State::Waiting);
+        queue.push(task);
+    }
+
+    #[inline]
+    fn take(queue: &mut Queue, key: Option<usize>) -> Option<TaskRef> {
+        queue.take(|task| key.is_none_or(|key| task.key.load(Ordering::Relaxed) == key))
+    }
+
+    #[inline]
+    fn block() {
+        sched::block();
+    }
+
+    #[inline]
+    fn make_ready(task: TaskRef) {
+        sched::make_ready(task);
+    }
 }
 
-static TABLE: [List; LISTS] =
-    [const { List { count: AtomicU32::new(0), tasks: IrqLock::new(Queue::new()) } }; LISTS];
+impl locks::Short<Queue> for IrqLock<Queue> {
+    const NEW: Self = Self::new(Queue::new());
+    type Guard<'a> = IrqGuard<'a, Queue>;
 
-fn list(key: usize) -> &'static List {
-    // Fibonacci hashing: the upper bits of the product depend on all bits of the key.
-    &TABLE[(key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize >> (64 - LISTS.trailing_zeros())]
+    #[inline]
+    fn lock(&self) -> IrqGuard<'_, Queue> {
+        Self::lock(self)
+    }
 }
 
 /// Whether this is a place to sleep at.
@@ -51,56 +77,25 @@ pub(crate) fn wait(key: usize, still_waiting: &mut dyn FnMut() -> bool) {
         return;
     }
     let _here = InterruptsOff::new();
-    let list = list(key);
-    list.count.fetch_add(1, Ordering::SeqCst);
-    {
-        let mut tasks = list.tasks.lock();
-        if !still_waiting() {
-            list.count.fetch_sub(1, Ordering::SeqCst);
-            return;
-        }
-        let task = super::current();
-        task.key.store(key, Ordering::Relaxed);
-        task.set_state(State::Waiting);
-        tasks.push(task);
-    }
-    sched::block();
+    LISTS.wait(key, still_waiting);
 }
 
 /// Wakes everybody who waits for `key`. Costs little if nobody does.
+// Each unlocking calls it if somebody waits, and is better off without it inside.
+#[inline(never)]
 pub(crate) fn wake(key: usize) {
-    while wake_next(key) {}
+    LISTS.wake(key);
 }
 
 /// Wakes the one who has waited for `key` for longest.
+#[inline(never)]
 pub(crate) fn wake_one(key: usize) {
-    wake_next(key);
-}
-
-fn wake_next(key: usize) -> bool {
-    // What was changed was changed before.
-    fence(Ordering::SeqCst);
-    let list = list(key);
-    if list.count.load(Ordering::SeqCst) == 0 {
-        return false;
-    }
-    let woken = list.tasks.lock().take(|task| task.key.load(Ordering::Relaxed) == key);
-    let Some(task) = woken else { return false };
-    list.count.fetch_sub(1, Ordering::SeqCst);
-    sched::make_ready(task);
-    true
+    LISTS.wake_one(key);
 }
 
 /// Wakes everybody who waits for anything: they look again. For the lab, which has kept somebody from being woken.
 pub(crate) fn wake_everybody() {
-    for list in &TABLE {
-        loop {
-            let woken = list.tasks.lock().take(|_| true);
-            let Some(task) = woken else { break };
-            list.count.fetch_sub(1, Ordering::SeqCst);
-            sched::make_ready(task);
-        }
-    }
+    LISTS.wake_everybody();
 }
 
 /// Sleeps for at least so many nanoseconds.

@@ -2,9 +2,11 @@
 //!
 //! Whoever finds it taken spins a little, answering shootdowns, and then waits on the queue keyed by the lock's address.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::marker::PhantomData;
+use core::sync::atomic::Ordering;
 
-use super::wait;
+use crate::atomic::AtomicU32;
+use crate::{Machine, wait};
 
 const FREE: u32 = 0;
 const TAKEN: u32 = 1;
@@ -12,11 +14,11 @@ const TAKEN: u32 = 1;
 const WANTED: u32 = 2;
 
 /// The lock, as `lock_api` wants it.
-pub(crate) struct RawMutex(AtomicU32);
+pub struct RawMutex<M>(AtomicU32, PhantomData<fn(M)>);
 
 // SAFETY: only one compare-exchange or exchange can find it free until it is let go.
-unsafe impl lock_api::RawMutex for RawMutex {
-    const INIT: Self = Self(AtomicU32::new(FREE));
+unsafe impl<M: Machine> lock_api::RawMutex for RawMutex<M> {
+    const INIT: Self = Self(AtomicU32::new(FREE), PhantomData);
     type GuardMarker = lock_api::GuardSend;
 
     #[inline]
@@ -34,7 +36,7 @@ unsafe impl lock_api::RawMutex for RawMutex {
     #[inline]
     unsafe fn unlock(&self) {
         if self.0.swap(FREE, Ordering::Release) == WANTED {
-            wait::wake_one(self.key());
+            M::wake_one(self.key());
         }
     }
 
@@ -44,19 +46,21 @@ unsafe impl lock_api::RawMutex for RawMutex {
     }
 }
 
-impl RawMutex {
+impl<M: Machine> RawMutex<M> {
     fn key(&self) -> usize {
         core::ptr::from_ref(self) as usize
     }
 
     #[cold]
     fn lock_slowly(&self) {
-        if wait::spin_until(|| self.0.load(Ordering::Relaxed) == FREE) && lock_api::RawMutex::try_lock(self) {
+        if wait::spin_until::<M>(|| self.0.load(Ordering::Relaxed) == FREE)
+            && lock_api::RawMutex::try_lock(self)
+        {
             return;
         }
         // Others may be asleep as well: who comes this way leaves the mark.
         while self.0.swap(WANTED, Ordering::Acquire) != FREE {
-            crate::task::wait(self.key(), &mut || self.0.load(Ordering::SeqCst) == WANTED);
+            M::wait(self.key(), &mut || self.0.load(Ordering::SeqCst) == WANTED);
         }
     }
 }

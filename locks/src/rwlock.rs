@@ -14,10 +14,11 @@
 //! Spin a little, answering shootdowns, then sleep: readers on the address of `phase`, writers on that of `serving`
 //! or, for the readers to go, of `writer`.
 
-use core::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use core::marker::PhantomData;
+use core::sync::atomic::Ordering;
 
-use super::{IrqLock, wait};
-use crate::arch::percpu;
+use crate::atomic::{AtomicI64, AtomicU32};
+use crate::{Machine, Short, wait};
 
 const SLOTS: usize = 8;
 
@@ -34,7 +35,7 @@ struct Slot(AtomicI64);
 
 /// The lock, as `lock_api` wants it.
 #[repr(C, align(64))]
-pub(crate) struct RawRwLock {
+pub struct RawRwLock<M: Machine> {
     writer: AtomicU32,
     /// The next writer's ticket, and whose turn it is.
     next: AtomicU32,
@@ -42,21 +43,23 @@ pub(crate) struct RawRwLock {
     /// Rises when queued readers are let in.
     phase: AtomicU32,
     /// Readers that queue.
-    queued: IrqLock<i64>,
+    queued: M::Queued,
     slots: [Slot; SLOTS],
+    machine: PhantomData<fn(M)>,
 }
 
 // SAFETY: a writer is in only after it has raised `writer` and then seen every slot's sum at 0; a reader that counts
 // itself before that is in the sum, one that counts itself after sees `writer`. Both sides order store and load by
 // sequential consistency.
-unsafe impl lock_api::RawRwLock for RawRwLock {
+unsafe impl<M: Machine> lock_api::RawRwLock for RawRwLock<M> {
     const INIT: Self = Self {
         writer: AtomicU32::new(NONE),
         next: AtomicU32::new(0),
         serving: AtomicU32::new(0),
         phase: AtomicU32::new(0),
-        queued: IrqLock::new(0),
+        queued: M::Queued::NEW,
         slots: [const { Slot(AtomicI64::new(0)) }; SLOTS],
+        machine: PhantomData,
     };
     type GuardMarker = lock_api::GuardSend;
 
@@ -128,10 +131,10 @@ unsafe impl lock_api::RawRwLock for RawRwLock {
     }
 }
 
-impl RawRwLock {
+impl<M: Machine> RawRwLock<M> {
     #[inline]
     fn slot(&self) -> &AtomicI64 {
-        &self.slots[percpu::number() % SLOTS].0
+        &self.slots[M::cpu() % SLOTS].0
     }
 
     #[inline]
@@ -144,7 +147,7 @@ impl RawRwLock {
     fn leave(&self, slot: &AtomicI64) {
         slot.fetch_sub(1, Ordering::SeqCst);
         if self.writer.load(Ordering::SeqCst) != NONE {
-            wait::wake(key(&self.writer));
+            M::wake(key(&self.writer));
         }
     }
 
@@ -173,8 +176,8 @@ impl RawRwLock {
             if let Some(phase) = phase {
                 // The writer that leaves counts for us.
                 let waiting = || self.phase.load(Ordering::SeqCst) == phase;
-                if !wait::spin_until(|| !waiting()) {
-                    wait::wait_while(key(&self.phase), waiting);
+                if !wait::spin_until::<M>(|| !waiting()) {
+                    wait::wait_while::<M>(key(&self.phase), waiting);
                 }
                 return;
             }
@@ -190,16 +193,16 @@ impl RawRwLock {
     #[cold]
     fn await_turn(&self, ticket: u32) {
         let waiting = || self.serving.load(Ordering::SeqCst) != ticket;
-        if !wait::spin_until(|| !waiting()) {
-            wait::wait_while(key(&self.serving), waiting);
+        if !wait::spin_until::<M>(|| !waiting()) {
+            wait::wait_while::<M>(key(&self.serving), waiting);
         }
     }
 
     #[cold]
     fn await_readers(&self) {
         let waiting = || self.readers() != 0;
-        if !wait::spin_until(|| !waiting()) {
-            wait::wait_while(key(&self.writer), waiting);
+        if !wait::spin_until::<M>(|| !waiting()) {
+            wait::wait_while::<M>(key(&self.writer), waiting);
         }
     }
 
@@ -212,7 +215,7 @@ impl RawRwLock {
         let turn = self.serving.load(Ordering::Relaxed).wrapping_add(1);
         self.serving.store(turn, Ordering::SeqCst);
         if self.next.load(Ordering::SeqCst) != turn {
-            wait::wake(key(&self.serving));
+            M::wake(key(&self.serving));
         }
     }
 
@@ -224,7 +227,7 @@ impl RawRwLock {
             self.phase.fetch_add(1, Ordering::SeqCst);
             self.writer.store(NONE, Ordering::SeqCst);
         }
-        wait::wake(key(&self.phase));
+        M::wake(key(&self.phase));
     }
 }
 
