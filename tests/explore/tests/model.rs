@@ -183,6 +183,28 @@ fn what_can_be_is_explained() {
             none.clone(),
         ),
         (
+            "copied before the punch, stored after another of the space had",
+            BLOCK,
+            &[
+                private(0, 0x1000, (0x1000, START_BESIDE), 1, 20),
+                simply(2, Punch, 2, 3),
+                private(1, 0x2000, (0x2000, START_BESIDE), 4, 9),
+            ],
+            privately(Seen::Private { own: 0x1000, beside: START_BESIDE }),
+        ),
+        (
+            "a child without an area",
+            BLOCK,
+            &[simply(0, Munmap, 1, 2), bad(1, Fork, Segv, 3, 4)],
+            none.clone(),
+        ),
+        (
+            "one that never was over says nothing",
+            HOLE,
+            &[bad(2, Punch, Segv, 1, NEVER), done(0, Store, 0x1000, Segv, 1, NEVER), load(1, 0x1000, 2, 3)],
+            reads(0x1000),
+        ),
+        (
             "a child loads after its parent unmapped",
             BLOCK,
             &[
@@ -401,6 +423,12 @@ fn what_cannot_be_is_refused_and_says_what_it_should_have_been() {
             &[simply(1, Unlink, 1, 2), bad(0, Truncate, error(), 3, 4)],
             none.clone(),
             "CPU 0 got the error `bad` from its truncate; it could only be done",
+        ),
+        (
+            BLOCK,
+            &[simply(0, Munmap, 1, 2), done(1, Fork, 0, Seen::Word(START_WORD), 3, 4)],
+            none.clone(),
+            "CPU 1 forked a child that loaded 0x101 after CPU 0 had unmapped the area; it could only be SIGSEGV",
         ),
         (
             BLOCK,

@@ -113,6 +113,19 @@ fn a_step_of_a_cpu_without_a_head_has_a_column() {
     Document::parse(&svg(&trace)).expect("XML");
 }
 
+#[test]
+fn a_run_without_steps_has_its_verdict_all_the_same() {
+    let trace = Trace { verdict: "nobody came".into(), ..Trace::default() };
+    assert!(table(&trace, true).contains("nobody came"));
+    assert_eq!(events(&trace), [] as [Value; 0]);
+    assert!(
+        Document::parse(&svg(&trace))
+            .expect("XML")
+            .descendants()
+            .any(|node| node.text() == Some("nobody came"))
+    );
+}
+
 /// Events of a trace.
 fn events(trace: &Trace) -> Vec<Value> {
     let json: Value = serde_json::from_str(&perfetto(trace)).expect("JSON");
@@ -160,6 +173,20 @@ fn slices_of_a_row_lie_one_inside_the_other() {
             events.iter().filter(|event| event["ph"] != "M").map(|event| event["tid"].as_u64()).collect();
         assert!(used.is_subset(&named), "{used:?} {named:?}");
     }
+}
+
+#[test]
+fn numbers_that_go_back_make_no_slice_that_does() {
+    let mut trace = three();
+    trace.steps[5].number = 1;
+    let events = events(&trace);
+    let ([msync], [wait, _]) =
+        (&slices(&events, "msync")[..], &slices(&events, "wait: dax_sem exclusive")[..])
+    else {
+        panic!("one msync, and two wait")
+    };
+    let (msync, wait) = (span(msync), span(wait));
+    assert!(msync.0 < wait.0 && wait.0 < wait.1 && wait.1 < msync.1, "{wait:?} in {msync:?}");
 }
 
 #[test]

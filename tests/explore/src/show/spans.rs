@@ -71,3 +71,25 @@ pub(super) fn spans(trace: &Trace) -> Vec<Span<'_>> {
     }
     spans
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::show::Step;
+
+    #[test]
+    fn of_a_lock_that_is_held_twice_the_later_one_goes_first() {
+        let step =
+            |kind, what: &str, number| Step { cpu: 0, kind, what: what.into(), state: String::new(), number };
+        let steps = vec![
+            step(Kind::Lock, "freeze shared", 1),
+            step(Kind::Lock, "freeze shared", 2),
+            step(Kind::Unlock, "freeze", 3),
+            step(Kind::Unlock, "freeze", 4),
+            step(Kind::Unlock, "freeze", 5),
+        ];
+        let trace = Trace { steps, ..Trace::default() };
+        let held: Vec<_> = spans(&trace).iter().map(|span| (span.first, span.last)).collect();
+        assert_eq!(held, [(0, Some(3)), (1, Some(2))]);
+    }
+}
