@@ -1,4 +1,4 @@
-//! Races: a scenario played under a protocol, with a mistake or without, by chance or by a script, and the verdict.
+//! Races: a play, as a scenario is one, under a protocol, with a mistake or without, by chance or by a script, and the verdict.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -11,9 +11,8 @@ use fs::lab::Mutant;
 use fs::vfs::Fallocate;
 
 use super::LAB;
-use super::scenarios::Scenario;
 use super::script::{self, Event, Line, Prevented};
-use super::stage::{Stage, Turn, until};
+use super::stage::{Play, Stage, Turn, until};
 use crate::arch::time;
 use crate::machine::File;
 use crate::task::{self, TaskRef};
@@ -26,11 +25,11 @@ const LONGEST_NS: u64 = 15_000_000_000;
 
 /// How a race is run.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Setting {
+pub(crate) struct Setting<'a> {
     pub(crate) protocol: Protocol,
-    pub(crate) mutant: Option<Mutant>,
+    pub(crate) mutants: &'a [Mutant],
     /// The order that a script brings about; none: by chance.
-    pub(crate) order: Option<&'static [Event]>,
+    pub(crate) order: Option<&'a [Event]>,
     /// By chance: so often.
     pub(crate) rounds: u64,
     pub(crate) seed: u64,
@@ -67,19 +66,19 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Plays `scenario` on `file`, whose content is lost. Mistakes are healed afterwards, and nobody is held.
+/// Plays `play` on `file`, whose content is lost. Mistakes are healed afterwards, and nobody is held.
 ///
 /// # Errors
 /// What could not be prepared.
-pub(crate) fn run(scenario: &'static Scenario, file: &File, setting: Setting) -> Result<Outcome, String> {
+pub(crate) fn run(play: Arc<dyn Play>, file: &File, setting: Setting<'_>) -> Result<Outcome, String> {
     let text = |error: fs::Error| alloc::format!("{error}");
     file.truncate(0).map_err(text)?;
-    file.truncate(scenario.units * scenario.pages * PAGE_SIZE).map_err(text)?;
+    file.truncate(play.units() * play.pages() * PAGE_SIZE).map_err(text)?;
     let script = match setting.order {
         None => None,
-        Some(order) => Some(script::play(order, scenario.parts.len()).map_err(|error| text(error.into()))?),
+        Some(order) => Some(script::play(order, play.actors()).map_err(|error| text(error.into()))?),
     };
-    let stage = Stage::new(scenario, file.clone(), setting.protocol, script.clone(), setting.seed);
+    let stage = Stage::new(play, file.clone(), setting.protocol, script.clone(), setting.seed);
     let played = stage.map_err(text).and_then(|stage| {
         let stage = Arc::new(stage);
         let tasks = stage.start().map_err(text)?;
@@ -97,21 +96,20 @@ pub(crate) fn run(scenario: &'static Scenario, file: &File, setting: Setting) ->
 }
 
 /// The rounds; the verdict and how many there were.
-fn rounds(stage: &Arc<Stage>, tasks: &[TaskRef], setting: Setting) -> Result<(Verdict, u64), String> {
-    let scenario = stage.scenario;
+fn rounds(stage: &Arc<Stage>, tasks: &[TaskRef], setting: Setting<'_>) -> Result<(Verdict, u64), String> {
+    let play = &*stage.play;
     let rounds = if setting.order.is_some() { 1 } else { setting.rounds };
     let mut lost: Option<(u64, String)> = None;
     for round in 0..rounds {
-        // Not the first page first: its number is 0, like many a wrong one.
-        let page = (round + 1) % scenario.units * scenario.pages;
-        let (offset, len) = (page * PAGE_SIZE, scenario.pages * PAGE_SIZE);
+        let page = play.page(round);
+        let (offset, len) = (page * PAGE_SIZE, play.pages() * PAGE_SIZE);
         let holes = stage.file.fallocate(Fallocate::PunchHole, offset, len);
         holes.map_err(|error| alloc::format!("punching a hole: {error}"))?;
         stage.set_page(page);
         let turn = Turn { stage, actor: 0, page };
-        (scenario.prepare)(&turn)?;
+        play.prepare(&turn)?;
         // The mistake is made while they act, and at no other time.
-        setting.mutant.into_iter().for_each(|mutant| LAB.add(mutant));
+        setting.mutants.iter().for_each(|&mutant| LAB.add(mutant));
         stage.begin();
         let acted = finish(stage, tasks);
         LAB.heal();
@@ -124,7 +122,7 @@ fn rounds(stage: &Arc<Stage>, tasks: &[TaskRef], setting: Setting) -> Result<(Ve
         if let Err(why) = finish(stage, tasks) {
             return Ok((Verdict::Stuck(why), round + 1));
         }
-        let what = stage.failure().or_else(|| (scenario.check)(&turn).err());
+        let what = stage.failure().or_else(|| play.check(&turn).err());
         if let Some(what) = what {
             lost = Some(lost.map_or((1, what), |(count, first)| (count + 1, first)));
         }

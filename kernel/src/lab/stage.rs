@@ -11,7 +11,6 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use fs::PAGE_SIZE;
 use fs::dax::Protocol;
 
-use super::scenarios::{Scenario, View as Look};
 use super::script::{At, Script};
 use crate::arch::{percpu, time, user_access};
 use crate::machine::File;
@@ -20,6 +19,51 @@ use crate::task::{self, Builder, ExitStatus, Space, State, TaskRef};
 
 /// What an actor's part comes to; a failure says what did not work.
 pub(crate) type Answer<T = ()> = Result<T, String>;
+
+/// How an actor maps the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Shared; by pages of 2 MiB if the play is about so many.
+    Shared,
+    /// Shared, by pages of 4 KiB.
+    Small,
+    /// Private.
+    Private,
+}
+
+/// Who an actor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Role<'a> {
+    pub(crate) name: &'a str,
+    /// Its address space. Actors with the same one share it, and the mapping too if they look at the file in the same way.
+    pub(crate) space: usize,
+    pub(crate) look: Look,
+}
+
+/// What is played on a stage.
+pub(crate) trait Play: Send + Sync {
+    /// What it is called.
+    fn name(&self) -> &str;
+    /// How many take part.
+    fn actors(&self) -> usize;
+    /// Who the actor is.
+    fn role(&self, actor: usize) -> Role<'_>;
+    /// Pages of the file that a round is about, and how many such pieces there are.
+    fn pages(&self) -> u64;
+    fn units(&self) -> u64;
+    /// The first page that a round is about. Not the file's first page first: its number is 0, like many a wrong one.
+    fn page(&self, round: u64) -> u64 {
+        (round + 1) % self.units() * self.pages()
+    }
+    /// Makes the pages ready, which are holes and mapped nowhere.
+    fn prepare(&self, turn: &Turn<'_>) -> Answer;
+    /// The actor's part of a round.
+    fn act(&self, turn: &Turn<'_>) -> Answer;
+    /// What it sees afterwards.
+    fn look(&self, turn: &Turn<'_>) -> Answer<u64>;
+    /// What was lost, if anything, when all have acted and looked.
+    fn check(&self, turn: &Turn<'_>) -> Answer;
+}
 
 /// A mapping of the whole file.
 pub(crate) struct View {
@@ -30,7 +74,7 @@ pub(crate) struct View {
 /// Everything that those who take part share.
 pub(crate) struct Stage {
     pub(crate) file: File,
-    pub(crate) scenario: &'static Scenario,
+    pub(crate) play: Arc<dyn Play>,
     pub(crate) views: Vec<View>,
     pub(crate) script: Option<Arc<Script>>,
     /// What each actor saw.
@@ -119,36 +163,45 @@ impl Turn<'_> {
 }
 
 impl Stage {
-    /// A stage for `scenario` on `file`, with an address space for each that its parts want.
+    /// A stage for `play` on `file`, with the address spaces and mappings that its actors want.
     pub(crate) fn new(
-        scenario: &'static Scenario,
+        play: Arc<dyn Play>,
         file: File,
         protocol: Protocol,
         script: Option<Arc<Script>>,
         seed: u64,
     ) -> fs::Result<Self> {
         let len = file.attr().size;
-        let large = scenario.pages >= fs::platform::LARGE_PAGES;
+        let large = play.pages() >= fs::platform::LARGE_PAGES;
+        let actors = play.actors();
         let mut views: Vec<View> = Vec::new();
-        for part in scenario.parts {
-            let space = Arc::new(AddressSpace::new()?);
-            let (private, large) = (part.view == Look::Private, large && part.view == Look::Shared);
-            let kind = Kind { private, large, ..Kind::shared(Rights::READ_WRITE, protocol) };
-            let (name, at) = (&Arc::from(scenario.name), Place::Any);
-            let start =
-                space.map(&Request { file: &file, name, offset: 0, len, at, kind, populate: false })?;
+        for actor in 0..actors {
+            let role = play.role(actor);
+            let mut with = (0..actor).filter(|&other| play.role(other).space == role.space);
+            let space = match with.clone().next() {
+                Some(other) => views[other].space.clone(),
+                None => Arc::new(AddressSpace::new()?),
+            };
+            let start = match with.find(|&other| play.role(other).look == role.look) {
+                Some(other) => views[other].start,
+                None => {
+                    let (private, large) = (role.look == Look::Private, large && role.look == Look::Shared);
+                    let kind = Kind { private, large, ..Kind::shared(Rights::READ_WRITE, protocol) };
+                    let (name, at) = (&Arc::from(play.name()), Place::Any);
+                    space.map(&Request { file: &file, name, offset: 0, len, at, kind, populate: false })?
+                }
+            };
             views.push(View { space, start });
         }
-        let parts = scenario.parts;
         Ok(Self {
             file,
-            scenario,
+            play,
             views,
             script,
-            seen: parts.iter().map(|_| AtomicU64::new(0)).collect(),
+            seen: (0..actors).map(|_| AtomicU64::new(0)).collect(),
             notes: [const { AtomicU64::new(0) }; 4],
             failure: crate::sync::IrqLock::new(None),
-            acting: parts.iter().map(|_| AtomicBool::new(false)).collect(),
+            acting: (0..actors).map(|_| AtomicBool::new(false)).collect(),
             part: AtomicU64::new(0),
             ready: AtomicUsize::new(0),
             through: AtomicUsize::new(0),
@@ -162,11 +215,12 @@ impl Stage {
     pub(crate) fn start(self: &Arc<Self>) -> fs::Result<Vec<TaskRef>> {
         let cpus: Vec<usize> = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.number()).collect();
         let mut tasks = Vec::new();
-        for (actor, part) in self.scenario.parts.iter().enumerate() {
+        for actor in 0..self.play.actors() {
             let stage = self.clone();
             let space = Space::Shared(self.views[actor].space.clone());
             let cpu = Some(cpus[actor % cpus.len()]);
-            let spawned = task::spawn(Builder { name: part.name, space, cpu }, move || stage.perform(actor));
+            let name = self.play.role(actor).name;
+            let spawned = task::spawn(Builder { name, space, cpu }, move || stage.perform(actor));
             match spawned {
                 Ok(task) => tasks.push(task),
                 Err(error) => {
@@ -181,7 +235,7 @@ impl Stage {
 
     /// What an actor does from the first round to the last.
     fn perform(&self, actor: usize) -> ExitStatus {
-        let part = &self.scenario.parts[actor];
+        let name = self.play.role(actor).name;
         if let Some(script) = &self.script {
             script.enter(actor);
         }
@@ -195,22 +249,22 @@ impl Stage {
             if number % 2 == 1 {
                 // All stand ready; then each waits a little, differently each time.
                 self.ready.fetch_add(1, SeqCst);
-                until_soon(|| self.ready.load(SeqCst) >= self.scenario.parts.len() || self.over.load(SeqCst));
+                until_soon(|| self.ready.load(SeqCst) >= self.play.actors() || self.over.load(SeqCst));
                 self.acting[actor].store(true, SeqCst);
                 match &self.script {
                     Some(script) => script.pass(actor, At::Start),
                     None => stagger(&mut random),
                 }
-                let done = (part.act)(&turn);
-                self.note_failure(part.name, done.err());
+                let done = self.play.act(&turn);
+                self.note_failure(name, done.err());
                 if let Some(script) = &self.script {
                     script.pass(actor, At::Done);
                 }
                 self.acting[actor].store(false, SeqCst);
             } else {
-                match (part.look)(&turn) {
+                match self.play.look(&turn) {
                     Ok(value) => self.seen[actor].store(value, SeqCst),
-                    Err(why) => self.note_failure(part.name, Some(why)),
+                    Err(why) => self.note_failure(name, Some(why)),
                 }
             }
             self.through.fetch_add(1, SeqCst);
@@ -249,7 +303,7 @@ impl Stage {
 
     /// Whether everybody is through with the part.
     pub(crate) fn is_through(&self) -> bool {
-        self.through.load(SeqCst) >= self.scenario.parts.len()
+        self.through.load(SeqCst) >= self.play.actors()
     }
 
     /// Whether everybody who still acts is asleep, and not because a script holds it.

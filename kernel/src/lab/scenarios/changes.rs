@@ -235,7 +235,7 @@ pub(super) const ALL: &[Scenario] = &[
             Breaks::by(Mutant::SizeBeforeLock, Protocol::ReadFirst, TRUNCATED_BEFORE_LOCK),
             Breaks::by(Mutant::SizeBeforeLock, Protocol::EntryLock, TRUNCATED_BEFORE_LOCK),
         ],
-        prepare: |turn| resize(turn, turn.stage.scenario.units * PAGE_SIZE),
+        prepare: |turn| resize(turn, turn.stage.play.units() * PAGE_SIZE),
         check: |turn| {
             let mapped = turn.stage.views[0].space.count(turn.at(0), PAGE_SIZE).small;
             expect(mapped == 0, || "a page beyond the file's end is mapped".into())

@@ -22,7 +22,8 @@ use fs::dax::Protocol;
 use fs::lab::{Mutant, Point};
 
 use super::script::{At, Event};
-use super::stage::{Answer, Turn};
+pub(crate) use super::stage::Look as View;
+use super::stage::{Answer, Play, Role, Turn};
 
 /// A race.
 pub(crate) struct Scenario {
@@ -60,15 +61,44 @@ pub(crate) struct Breaks {
     pub(crate) order: &'static [Event],
 }
 
-/// How a part maps the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum View {
-    /// Shared; by pages of 2 MiB if the scenario is about so many.
-    Shared,
-    /// Shared, by pages of 4 KiB.
-    Small,
-    /// Private.
-    Private,
+/// Each part has an address space of its own.
+impl Play for &'static Scenario {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn actors(&self) -> usize {
+        self.parts.len()
+    }
+
+    fn role(&self, actor: usize) -> Role<'_> {
+        let part = &self.parts[actor];
+        Role { name: part.name, space: actor, look: part.view }
+    }
+
+    fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    fn units(&self) -> u64 {
+        self.units
+    }
+
+    fn prepare(&self, turn: &Turn<'_>) -> Answer {
+        (self.prepare)(turn)
+    }
+
+    fn act(&self, turn: &Turn<'_>) -> Answer {
+        (self.parts[turn.actor].act)(turn)
+    }
+
+    fn look(&self, turn: &Turn<'_>) -> Answer<u64> {
+        (self.parts[turn.actor].look)(turn)
+    }
+
+    fn check(&self, turn: &Turn<'_>) -> Answer {
+        (self.check)(turn)
+    }
 }
 
 impl Breaks {

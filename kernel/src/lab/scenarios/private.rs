@@ -83,7 +83,7 @@ pub(super) const ALL: &[Scenario] = &[
             Breaks::by(Mutant::CopyUnlocked, Protocol::EntryLock, TRUNCATED_BEFORE_COPY),
         ],
         prepare: |turn| {
-            let size = turn.stage.scenario.units * PAGE_SIZE;
+            let size = turn.stage.play.units() * PAGE_SIZE;
             turn.stage.file.truncate(size).map_err(|error| alloc::format!("truncate: {error}"))?;
             write_word(turn, 0, 1)
         },

@@ -11,7 +11,7 @@ use super::{ANY, Breaks, Part, Scenario, View, blind, expect, nothing, write_wor
 use crate::mounts;
 
 fn sync(turn: &Turn<'_>) -> Answer<u64> {
-    let pages = turn.page..turn.page + turn.stage.scenario.pages;
+    let pages = turn.page..turn.page + turn.stage.play.pages();
     dax::msync(&*turn.stage.file, pages).map_err(|error| alloc::format!("msync: {error}"))
 }
 

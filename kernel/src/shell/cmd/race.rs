@@ -1,6 +1,7 @@
 //! `race`: a scenario of docs/races.md, by chance or by a script.
 
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
@@ -98,17 +99,31 @@ fn number(opts: &Opts<'_>, option: char) -> Result<Option<u64>, Failure> {
 }
 
 /// What the options say of a run.
-fn setting(opts: &Opts<'_>) -> Result<Setting, Failure> {
+#[derive(Clone, Copy)]
+struct Asked {
+    protocol: Protocol,
+    mutant: Option<Mutant>,
+    rounds: u64,
+    seed: u64,
+}
+
+impl Asked {
+    fn setting<'a>(&'a self, order: Option<&'a [Event]>) -> Setting<'a> {
+        let Self { protocol, rounds, seed, .. } = *self;
+        Setting { protocol, mutants: self.mutant.as_slice(), order, rounds, seed }
+    }
+}
+
+fn asked(opts: &Opts<'_>) -> Result<Asked, Failure> {
     let protocol = opts.value('p').map(|name| {
         name.parse::<Protocol>().map_err(|_| complaint(format_args!("{name}: no such protocol")))
     });
     let mutant = opts
         .value('m')
         .map(|name| name.parse::<Mutant>().map_err(|_| complaint(format_args!("{name}: no such mistake"))));
-    Ok(Setting {
+    Ok(Asked {
         protocol: protocol.transpose()?.unwrap_or_default(),
         mutant: mutant.transpose()?,
-        order: None,
         rounds: number(opts, 'n')?.unwrap_or(1000),
         seed: number(opts, 'S')?.unwrap_or_else(time::ticks) | 1,
     })
@@ -116,20 +131,20 @@ fn setting(opts: &Opts<'_>) -> Result<Setting, Failure> {
 
 /// One scenario as the options say; whether nothing was lost.
 fn one(sh: &mut Shell, opts: &Opts<'_>, file: &File, scenario: &'static Scenario) -> Result<bool, Failure> {
-    let mut setting = setting(opts)?;
-    let asked_for = |breaks: &&Breaks| breaks.mutant == setting.mutant && breaks.protocol == setting.protocol;
-    let fits = scenario.breaks.iter().find(asked_for);
+    let mut asked = asked(opts)?;
+    let fitting = |breaks: &&Breaks| breaks.mutant == asked.mutant && breaks.protocol == asked.protocol;
+    let fits = scenario.breaks.iter().find(fitting);
     // A mistake without a protocol: on the one where it matters.
     if fits.is_none()
         && !opts.has('p')
-        && let Some(breaks) = scenario.breaks.iter().find(|breaks| breaks.mutant == setting.mutant)
-        && setting.mutant.is_some()
+        && let Some(breaks) = scenario.breaks.iter().find(|breaks| breaks.mutant == asked.mutant)
+        && asked.mutant.is_some()
     {
-        setting.protocol = breaks.protocol;
+        asked.protocol = breaks.protocol;
     }
     if !opts.has('s') {
-        let outcome = race::run(scenario, file, setting).map_err(complaint)?;
-        let Setting { protocol, mutant, seed, .. } = setting;
+        let outcome = race::run(Arc::new(scenario), file, asked.setting(None)).map_err(complaint)?;
+        let Asked { protocol, mutant, seed, .. } = asked;
         let kept = outcome.verdict == Verdict::Kept;
         let lost = match outcome.verdict {
             Verdict::Lost(count, _) => alloc::format!(" ({count} of them)"),
@@ -139,22 +154,19 @@ fn one(sh: &mut Shell, opts: &Opts<'_>, file: &File, scenario: &'static Scenario
         writeln!(sh.out, "{name} {how} --seed {seed}: {rounds} rounds{lost}: {}", outcome.verdict)?;
         return Ok(kept);
     }
-    let asked_for = |breaks: &&Breaks| breaks.mutant == setting.mutant && breaks.protocol == setting.protocol;
-    let orders: Vec<&'static [Event]> = match scenario.breaks.iter().find(asked_for) {
+    let fitting = |breaks: &&Breaks| breaks.mutant == asked.mutant && breaks.protocol == asked.protocol;
+    let orders: Vec<&'static [Event]> = match scenario.breaks.iter().find(fitting) {
         Some(breaks) => [breaks.order].to_vec(),
         None => orders(scenario),
     };
     let mut kept = true;
     for order in orders {
-        let order = Some(order);
-        let outcome = race::run(scenario, file, Setting { order, ..setting }).map_err(complaint)?;
+        let outcome = race::run(Arc::new(scenario), file, asked.setting(Some(order))).map_err(complaint)?;
         kept &= outcome.verdict == Verdict::Kept;
         writeln!(sh.out, "{}: {}", scenario.name, scenario.about)?;
-        columns(sh, scenario, &outcome.lines)?;
-        if let Some(prevented) = outcome.prevented {
-            writeln!(sh.out, "the order was prevented: {}", why(scenario, prevented))?;
-        }
-        let (name, how) = (scenario.name, how(setting.protocol, setting.mutant));
+        let names: Vec<&str> = scenario.parts.iter().map(|part| part.name).collect();
+        told(sh, &names, &outcome)?;
+        let (name, how) = (scenario.name, how(asked.protocol, asked.mutant));
         writeln!(sh.out, "{name} {how} --script: {}\n", outcome.verdict)?;
     }
     Ok(kept)
@@ -171,8 +183,17 @@ fn orders(scenario: &Scenario) -> Vec<&'static [Event]> {
     orders
 }
 
-fn why(scenario: &Scenario, prevented: Prevented) -> String {
-    let name = |actor: usize| scenario.parts[actor].name;
+/// What each did, and why the order did not come about, if it did not.
+fn told(sh: &mut Shell, names: &[&str], outcome: &Outcome) -> Done {
+    columns(sh, names, &outcome.lines)?;
+    if let Some(prevented) = outcome.prevented {
+        writeln!(sh.out, "the order was prevented: {}", why(names, prevented))?;
+    }
+    Ok(())
+}
+
+fn why(names: &[&str], prevented: Prevented) -> String {
+    let name = |actor: usize| names[actor];
     match prevented {
         Prevented::Waits(actor) => alloc::format!("{} waits for a lock", name(actor)),
         Prevented::Elsewhere(actor) => alloc::format!("{} does not come by there", name(actor)),
@@ -181,12 +202,12 @@ fn why(scenario: &Scenario, prevented: Prevented) -> String {
 }
 
 /// What each did, side by side.
-fn columns(sh: &mut Shell, scenario: &Scenario, lines: &[Line]) -> Done {
+fn columns(sh: &mut Shell, names: &[&str], lines: &[Line]) -> Done {
     const WIDTH: usize = 38;
     let cpus = percpu::online().max(1);
     let mut head = String::new();
-    for (actor, part) in scenario.parts.iter().enumerate() {
-        let title = alloc::format!("CPU {}: {}", actor % cpus, part.name);
+    for (actor, name) in names.iter().enumerate() {
+        let title = alloc::format!("CPU {}: {name}", actor % cpus);
         let _ = write!(head, "{title:<WIDTH$}");
     }
     writeln!(sh.out, "{}", head.trim_end())?;
@@ -196,7 +217,7 @@ fn columns(sh: &mut Shell, scenario: &Scenario, lines: &[Line]) -> Done {
         let text = match &line.what {
             What::Says(text) => text.clone(),
             What::Held((actor, at)) => {
-                alloc::format!("(held until {} {at})", scenario.parts[*actor].name)
+                alloc::format!("(held until {} {at})", names[*actor])
             }
             What::Step(step) => match (step.point, step.arg) {
                 (Point::LookedUp, u64::MAX) => "looked-up: a hole".into(),
@@ -215,36 +236,37 @@ fn columns(sh: &mut Shell, scenario: &Scenario, lines: &[Line]) -> Done {
 /// Every scenario by script, on what it must fail on and on every sound protocol: whether each does what it must. With
 /// `--rounds` also that often by chance on the sound ones.
 fn all(sh: &mut Shell, opts: &Opts<'_>, file: &File) -> Done {
-    let base = setting(opts)?;
+    let base = asked(opts)?;
     let mut table = Table::new(&[Align::Left, Align::Left, Align::Left, Align::Left]);
     table.row(["scenario", "on", "", "verdict"]);
     let (mut wrong, mut runs) = (0, 0);
-    let mut row = |sh: &mut Shell, scenario: &'static Scenario, setting: Setting, must_fail: bool| -> Done {
-        sh.out.poll()?;
-        let outcome: Outcome = race::run(scenario, file, setting).on(scenario.name)?;
-        let as_it_must = (outcome.verdict != Verdict::Kept) == must_fail;
-        (runs, wrong) = (runs + 1, wrong + u64::from(!as_it_must));
-        let way = if setting.order.is_some() { "script" } else { "chance" };
-        let verdict = match as_it_must {
-            true => outcome.verdict.to_string(),
-            false => alloc::format!("WRONG: {}", outcome.verdict),
+    let mut row =
+        |sh: &mut Shell, scenario: &'static Scenario, asked: Asked, order, must_fail: bool| -> Done {
+            sh.out.poll()?;
+            let outcome = race::run(Arc::new(scenario), file, asked.setting(order)).on(scenario.name)?;
+            let as_it_must = (outcome.verdict != Verdict::Kept) == must_fail;
+            (runs, wrong) = (runs + 1, wrong + u64::from(!as_it_must));
+            let way = if order.is_some() { "script" } else { "chance" };
+            let verdict = match as_it_must {
+                true => outcome.verdict.to_string(),
+                false => alloc::format!("WRONG: {}", outcome.verdict),
+            };
+            let on = how(asked.protocol, asked.mutant);
+            table.row([scenario.name.to_string(), on, way.to_string(), verdict]);
+            Ok(())
         };
-        let on = how(setting.protocol, setting.mutant);
-        table.row([scenario.name.to_string(), on, way.to_string(), verdict]);
-        Ok(())
-    };
     for scenario in scenarios::all() {
         for breaks in scenario.breaks {
             let Breaks { protocol, mutant, order } = *breaks;
-            let order = Some(order);
-            row(sh, scenario, Setting { protocol, mutant, order, ..base }, true)?;
+            row(sh, scenario, Asked { protocol, mutant, ..base }, Some(order), true)?;
         }
         for protocol in Protocol::SOUND {
+            let sound = Asked { protocol, mutant: None, ..base };
             for order in orders(scenario) {
-                row(sh, scenario, Setting { protocol, mutant: None, order: Some(order), ..base }, false)?;
+                row(sh, scenario, sound, Some(order), false)?;
             }
             if opts.has('n') {
-                row(sh, scenario, Setting { protocol, mutant: None, order: None, ..base }, false)?;
+                row(sh, scenario, sound, None, false)?;
             }
         }
     }
