@@ -8,12 +8,14 @@
 //! | [`chrome`] | what was written down, in the format that Perfetto opens |
 //! | [`script`] | tasks held at points, so that they come there in one order |
 //! | [`race`] | tasks that meet on one file, round by round or by a script, and what comes of it |
+//! | [`replay`] | a story of `fs::lab::schedule`, in its order |
 //! | [`scenarios`] | which tasks, and what must not happen: R1 to R25 of docs/races.md |
 //!
 //! Nobody listens unless somebody asks for it; then a step costs a load and a branch.
 
 pub(crate) mod chrome;
 pub(crate) mod race;
+pub(crate) mod replay;
 pub(crate) mod scenarios;
 pub(crate) mod script;
 pub(crate) mod stage;

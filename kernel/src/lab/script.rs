@@ -32,6 +32,10 @@ pub(crate) enum At {
     Comes(Point),
     /// It goes on from the point.
     Goes(Point),
+    /// It has come to the point for so many times, counted from its beginning.
+    ComesAgain(Point, u32),
+    /// It goes on from there.
+    GoesAgain(Point, u32),
     /// It sleeps: it waits for a lock, or to be woken.
     Sleeps,
     /// It is at a place of its own, in between.
@@ -102,6 +106,8 @@ struct Actor {
     /// Where it is held.
     held: Option<At>,
     done: bool,
+    /// How often it has come to each point.
+    came: [u32; Point::ALL.len()],
 }
 
 static CURRENT: IrqLock<Option<Arc<Script>>> = IrqLock::new(None);
@@ -113,7 +119,9 @@ static CURRENT: IrqLock<Option<Arc<Script>>> = IrqLock::new(None);
 pub(crate) fn play(order: &[Event], actors: usize) -> Result<Arc<Script>, Errno> {
     let mut lines = Vec::new();
     lines.try_reserve_exact(LINES).map_err(|_| Errno::NoMemory)?;
-    let actors = (0..actors).map(|_| Actor { task: None, held: None, done: false }).collect();
+    let actors = (0..actors)
+        .map(|_| Actor { task: None, held: None, done: false, came: [0; Point::ALL.len()] })
+        .collect();
     let progress = Progress { actors, next: 0, prevented: None, lines, full: false };
     let script = Arc::new(Script { order: order.to_vec(), state: IrqLock::new(progress) });
     let old = CURRENT.lock().replace(script.clone());
@@ -134,18 +142,31 @@ pub(super) fn reached(step: Step) {
     let Some(script) = CURRENT.lock().clone() else { return };
     let Some(actor) = script.who() else { return };
     script.write(actor, What::Step(step));
+    let time = script.count(actor, step.point);
     // Where interrupts are off nobody can be held: others may wait for this CPU.
     if x86_64::instructions::interrupts::are_enabled() {
         script.pass(actor, At::Comes(step.point));
+        script.pass(actor, At::ComesAgain(step.point, time));
         script.pass(actor, At::Goes(step.point));
+        script.pass(actor, At::GoesAgain(step.point, time));
     }
 }
 
 impl Script {
+    /// The actor has come to the point: for which time.
+    fn count(&self, actor: usize, point: Point) -> u32 {
+        let mut state = self.state.lock();
+        let came = &mut state.actors[actor].came[point as usize];
+        *came = came.saturating_add(1);
+        *came
+    }
+
     /// The task that runs plays `actor` from now on.
     pub(crate) fn enter(&self, actor: usize) {
         let task = task::current();
-        self.state.lock().actors[actor].task = Some(task);
+        let before = self.state.lock().actors[actor].task.replace(task);
+        // It may be the last that knows of a task: its stack goes, which is not for a lock like this one.
+        drop(before);
     }
 
     /// Which actor the task that runs is.
@@ -252,7 +273,10 @@ impl fmt::Display for At {
         match self {
             Self::Start => f.write_str("begins"),
             Self::Comes(point) => write!(f, "comes to {point}"),
-            Self::Goes(point) => write!(f, "goes on from {point}"),
+            Self::Goes(point) | Self::GoesAgain(point, 1) => write!(f, "goes on from {point}"),
+            Self::ComesAgain(point, 1) => write!(f, "comes to {point}"),
+            Self::ComesAgain(point, time) => write!(f, "comes to {point} for time {time}"),
+            Self::GoesAgain(point, time) => write!(f, "goes on from {point}, time {time}"),
             Self::Sleeps => f.write_str("sleeps"),
             Self::Mark(number) => write!(f, "comes to its mark {number}"),
             Self::Done => f.write_str("is through"),

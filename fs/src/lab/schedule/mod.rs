@@ -129,6 +129,23 @@ named! {
     }
 }
 
+impl Start {
+    /// The word that the range holds then.
+    pub const fn word(self) -> u64 {
+        match self {
+            Self::Hole | Self::Zero => 0,
+            Self::Block | Self::Dirty | Self::Clean => 0x0101,
+        }
+    }
+}
+
+impl Op {
+    /// Whether it stores or writes a word: such words are all different.
+    pub const fn stores(self) -> bool {
+        matches!(self, Self::Store | Self::Write | Self::WriteOther | Self::Private)
+    }
+}
+
 /// What a CPU does, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Part {
@@ -187,6 +204,21 @@ pub struct Story {
     pub world: World,
     /// The order.
     pub schedule: Vec<Segment>,
+}
+
+impl World {
+    /// The word that operation `op` of CPU `cpu` stores, if it is one that does: 0x1000 for each CPU up to it, and how many
+    /// of its operations have stored with this one. No world's first word is among them.
+    pub fn stored(&self, cpu: usize, op: usize) -> Option<u64> {
+        let ops = self.parts.get(cpu)?.ops.get(..=op)?;
+        let count = ops.iter().filter(|op| op.stores()).count() as u64;
+        ops[op].stores().then_some(0x1000 * (cpu as u64 + 1) + count)
+    }
+
+    /// Whether a CPU does such an operation.
+    pub fn does(&self, op: Op) -> bool {
+        self.parts.iter().any(|part| part.ops.contains(&op))
+    }
 }
 
 /// The items with `between` between them.

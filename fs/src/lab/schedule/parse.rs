@@ -360,6 +360,16 @@ mod tests {
     }
 
     #[test]
+    fn each_store_has_a_word_of_its_own() {
+        let text = "racy/page.hole/a:store+load+write/b:private+write-other+store/b:truncate";
+        let world: World = text.parse().unwrap();
+        let words = |cpu| (0..3).map(|op| world.stored(cpu, op)).collect::<Vec<_>>();
+        assert_eq!(words(0), [Some(0x1001), None, Some(0x1002)]);
+        assert_eq!(words(1), [Some(0x2001), Some(0x2002), Some(0x2003)]);
+        assert_eq!([words(2), words(3)], [[None; 3], [None; 3]]);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_place() {
         for (text, says) in [
             ("", "no such protocol: `` (known: racy read-first entry-lock)"),

@@ -1,4 +1,4 @@
-//! `race`: a scenario of docs/races.md, by chance or by a script.
+//! `race`: a scenario of docs/races.md, by chance or by a script; a story of the explorer's.
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -9,6 +9,7 @@ use cli::opts::Opts;
 use cli::size;
 use cli::table::{Align, Table};
 use fs::dax::Protocol;
+use fs::lab::schedule::{Story, World};
 use fs::lab::{Mutant, Point};
 use fs::vfs::FileKind;
 
@@ -16,6 +17,7 @@ use super::super::Shell;
 use super::super::command::{ANY, Command, Done, Failure, On, complaint};
 use crate::arch::{percpu, time};
 use crate::lab::race::{self, Outcome, Setting, Verdict};
+use crate::lab::replay::{self, Order, Replay};
 use crate::lab::scenarios::{self, Breaks, Scenario};
 use crate::lab::script::{Event, Line, Prevented, What};
 use crate::machine::File;
@@ -23,7 +25,7 @@ use crate::mounts;
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "race",
-    operands: "[list | all | SCENARIO...]",
+    operands: "[list | all | SCENARIO... | replay STORY]",
     about: "let tasks race for a page, and see what is lost (docs/races.md)",
     options: &[
         ("-p, --protocol PROTOCOL", "read-first, entry-lock, or racy, which loses data"),
@@ -42,6 +44,7 @@ const FILE: &[u8] = b"/.race";
 fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     match opts.operands() {
         [] | ["list"] => list(sh),
+        ["replay", texts @ ..] => replay(sh, opts, texts),
         ["all"] => with_file(|file| all(sh, opts, file)),
         names => {
             let find = |name: &&str| {
@@ -65,11 +68,47 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
 
 /// Runs `work` with a file that is taken away afterwards.
 fn with_file(work: impl FnOnce(&File) -> Done) -> Done {
+    with_file_in(|file, _, _| work(file))
+}
+
+/// The same; `work` gets the directory and the file's name in it too. The name may be gone afterwards.
+fn with_file_in(work: impl FnOnce(&File, &File, &'static [u8]) -> Done) -> Done {
     let (dir, name) = mounts::parent(None, FILE).on("/.race")?;
     let file = dir.file.create(name, FileKind::File, 0o600).on("/.race")?;
-    let outcome = work(&file);
+    let outcome = work(&file, &dir.file, name);
     drop(file);
-    outcome.and(dir.file.unlink(name).on("/.race"))
+    match dir.file.unlink(name) {
+        Err(fs::Error::Op(fs::Errno::NotFound)) => outcome,
+        unlinked => outcome.and(unlinked.on("/.race")),
+    }
+}
+
+/// A story of the explorer's in its order.
+fn replay(sh: &mut Shell, opts: &Opts<'_>, texts: &[&str]) -> Done {
+    if let Some(option) = ['p', 'm', 's', 'n', 'S'].into_iter().find(|&option| opts.has(option)) {
+        return Err(complaint(format_args!("-{option}: the story says that itself")));
+    }
+    let [text] = texts else { return Err(complaint("replay: one STORY, as the explorer prints it")) };
+    let story: Story = text.parse().map_err(complaint)?;
+    let Order { events, finer } = replay::order(&story).map_err(complaint)?;
+    with_file_in(|file, dir, name| {
+        let play = Arc::new(Replay::new(&story, dir.clone(), name).on("the second file")?);
+        let World { protocol, mutants, .. } = &story.world;
+        let setting = Setting { protocol: *protocol, mutants, order: Some(&events), rounds: 1, seed: 1 };
+        let outcome = race::run(play.clone(), file, setting).map_err(complaint);
+        let cleaned = play.clean().on("the second file");
+        let outcome = outcome?;
+        told(sh, &play.names(), &outcome)?;
+        if let Some(finer) = finer {
+            writeln!(
+                sh.out,
+                "the steps after a point are finer than what a CPU can be held at: left out, as in {finer}"
+            )?;
+        }
+        writeln!(sh.out, "{story}: {}", outcome.verdict)?;
+        cleaned?;
+        if outcome.verdict == Verdict::Kept { Ok(()) } else { Err(Failure::Said) }
+    })
 }
 
 fn list(sh: &mut Shell) -> Done {

@@ -1,0 +1,187 @@
+//! What a CPU of a story does, and what it says that it did.
+
+use alloc::string::{String, ToString};
+use core::fmt;
+use core::ops::Range;
+use core::sync::atomic::Ordering::SeqCst;
+
+use fs::PAGE_SIZE;
+use fs::dax;
+use fs::lab::schedule::Op;
+use fs::platform::Platform;
+use fs::pmem::Pmem;
+use fs::vfs::Fallocate;
+
+use super::super::stage::{Answer, Turn};
+use super::{Replay, within};
+use crate::arch::{percpu, user_access};
+use crate::mm::aspace::Rights;
+use crate::mounts;
+use crate::pmem::poison;
+
+/// Bytes of a line of persistent memory.
+const LINE: u64 = 64;
+
+/// What came of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Did {
+    pub(super) op: Op,
+    pub(super) came: Came,
+    /// When it began and ended: all of these moments differ.
+    pub(super) when: Range<u64>,
+}
+
+impl Did {
+    /// The word that it put into the file, if that is what it did.
+    pub(super) fn stored(&self) -> Option<u64> {
+        match self.came {
+            Came::Stored(word) if self.op != Op::WriteOther => Some(word),
+            _ => None,
+        }
+    }
+}
+
+/// Of a [`Did`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// A load or read(2) of this word.
+    Saw(u64),
+    /// A store or write(2) of this word.
+    Stored(u64),
+    /// A store of the first word to a private copy, which then showed the second one.
+    Copied(u64, u64),
+    /// It is done; so many pages, or nothing to count.
+    Done,
+    /// There was nothing to do it to.
+    Nothing(&'static str),
+    /// It was refused.
+    Refused(String),
+}
+
+impl fmt::Display for Did {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let op = self.op;
+        match &self.came {
+            Came::Saw(word) if op == Op::Read => write!(f, "has read {word:#x}"),
+            Came::Saw(word) if op == Op::Fork => write!(f, "has forked; the child loaded {word:#x}"),
+            Came::Saw(word) => write!(f, "has loaded {word:#x}"),
+            Came::Stored(word) if op == Op::Store => write!(f, "has stored {word:#x}"),
+            Came::Stored(word) => write!(f, "has written {word:#x}"),
+            Came::Copied(word, seen) => write!(f, "private: stored {word:#x}, loaded {seen:#x}"),
+            Came::Done => write!(f, "{op}: done"),
+            Came::Nothing(why) => write!(f, "{op}: {why}"),
+            Came::Refused(why) => write!(f, "{op} refused: {why}"),
+        }
+    }
+}
+
+impl Replay {
+    /// Does the operation with that number of the actor's part.
+    pub(super) fn operate(&self, turn: &Turn<'_>, number: usize) -> Did {
+        let op = self.world.parts[turn.actor].ops[number];
+        // 0 where nothing is stored, and then not looked at.
+        let word = self.world.stored(turn.actor, number).unwrap_or_default();
+        let begun = self.moments.fetch_add(1, SeqCst);
+        let came = self.try_to(turn, op, number, word).unwrap_or_else(Came::Refused);
+        Did { op, came, when: begun..self.moments.fetch_add(1, SeqCst) }
+    }
+
+    fn try_to(&self, turn: &Turn<'_>, op: Op, number: usize, word: u64) -> Answer<Came> {
+        let text = |error: fs::Error| error.to_string();
+        let stage = turn.stage;
+        let (file, view) = (&stage.file, &stage.views[turn.actor]);
+        let (offset, len, byte) = (turn.offset(), self.len(), self.word_byte());
+        let bytes = word.to_le_bytes();
+        match op {
+            Op::Load => return turn.load(byte).map(Came::Saw),
+            Op::Store => return turn.store(byte, word).map(|()| Came::Stored(word)),
+            Op::Read => {
+                let read = self.read_word(file).map_err(text)?;
+                return Ok(read.map_or(Came::Nothing("the end of the file"), Came::Saw));
+            }
+            Op::Write => {
+                file.write_at(self.word_offset(), &bytes).map_err(text)?;
+                return Ok(Came::Stored(word));
+            }
+            Op::WriteOther => {
+                let other = self.other.as_ref().ok_or("there is no second file")?;
+                other.write_at(self.other_offset(turn.actor, number), &bytes).map_err(text)?;
+                return Ok(Came::Stored(word));
+            }
+            Op::Private => {
+                let at = self.private.lock()[turn.actor].ok_or("there is no private area")? + byte;
+                user_access::store_u64(at, word).map_err(|fault| fault.to_string())?;
+                let seen = user_access::load_u64(at).map_err(|fault| fault.to_string())?;
+                return Ok(Came::Copied(word, seen));
+            }
+            Op::Fork => return self.fork(turn).map(Came::Saw),
+            Op::Poison => return self.poison(turn),
+            Op::Truncate => file.truncate(offset),
+            Op::Grow => file.truncate(self.size()),
+            Op::Punch => file.fallocate(Fallocate::PunchHole, offset, len),
+            Op::PunchBeside => {
+                file.fallocate(Fallocate::PunchHole, self.word_offset() + PAGE_SIZE, PAGE_SIZE)
+            }
+            Op::Fallocate => file.fallocate(Fallocate::Allocate { keep_size: false }, offset, len),
+            Op::Msync => {
+                let pages = turn.page..turn.page + len / PAGE_SIZE;
+                dax::msync(&**file, pages).map(|_| ())
+            }
+            Op::Fsync => dax::fsync(&**file).map(|_| ()),
+            Op::Munmap => view.space.munmap(turn.at(0), len),
+            Op::Mprotect => {
+                let rights = Rights { write: false, ..Rights::READ_WRITE };
+                view.space.mprotect(turn.at(0), len, rights)
+            }
+            Op::Freeze => {
+                let mount = mounts::of(file).ok_or("not mounted")?;
+                mount.fs.freeze().and_then(|()| mount.fs.thaw())
+            }
+            Op::Unlink => self.dir.unlink(self.name),
+        }
+        .map(|()| Came::Done)
+        .map_err(text)
+    }
+
+    /// The file's size at first.
+    fn size(&self) -> u64 {
+        use super::Play;
+        self.units() * self.len()
+    }
+
+    /// Where an operation writes in the second file: no two of them in one page.
+    pub(super) fn other_offset(&self, actor: usize, number: usize) -> u64 {
+        (actor * fs::lab::schedule::MAX_OPS + number) as u64 * PAGE_SIZE
+    }
+
+    /// The child runs on this CPU, in the actor's place of the script.
+    fn fork(&self, turn: &Turn<'_>) -> Answer<u64> {
+        let child = turn.stage.views[turn.actor].space.fork().map_err(|error| error.to_string())?;
+        let (at, actor, script) = (turn.at(self.word_byte()), turn.actor, turn.stage.script.clone());
+        let loads = script.clone();
+        let loaded = within(&child, Some(percpu::number()), move || {
+            if let Some(script) = &loads {
+                script.enter(actor);
+            }
+            user_access::load_u64(at).map_err(|fault| fault.to_string())
+        });
+        if let Some(script) = &script {
+            script.enter(actor);
+        }
+        loaded
+    }
+
+    /// The word's line goes bad.
+    fn poison(&self, turn: &Turn<'_>) -> Answer<Came> {
+        let file = &turn.stage.file;
+        let place = {
+            let lock = file.mapping().shared();
+            file.block(lock.held(), self.world.range.word_page()).map_err(|error| error.to_string())?
+        };
+        let Some(place) = place else { return Ok(Came::Nothing("there is a hole")) };
+        let physical = file.platform().pmem().frame(0) + place;
+        poison::add(physical, LINE).map_err(|_| String::from("the list is full"))?;
+        self.bad.lock().push(physical..physical + LINE);
+        Ok(Came::Done)
+    }
+}

@@ -1,0 +1,207 @@
+//! What must hold when the CPUs of a story are through, whatever the order was.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use fs::lab::schedule::{Op, Start};
+
+use super::super::stage::{Answer, Turn};
+use super::Replay;
+use super::acts::{Came, Did};
+
+/// What an actor's mapping shows of the word in the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    Word(u64),
+    Refused(String),
+}
+
+/// `what` unless it holds.
+fn expect(holds: bool, what: impl FnOnce() -> String) -> Answer {
+    if holds { Ok(()) } else { Err(what()) }
+}
+
+impl Replay {
+    /// What does not hold, if anything.
+    pub(super) fn judge(&self, turn: &Turn<'_>) -> Answer {
+        let did: Vec<Vec<Did>> = self.did.iter().map(|did| did.lock().clone()).collect();
+        let all: Vec<Did> = did.iter().flatten().cloned().collect();
+        for (name, did) in self.names.iter().zip(&did) {
+            self.refusals(name, did)?;
+            self.in_order(name, did, &all)?;
+        }
+        self.ends(turn, &all)?;
+        self.other_file(&did)
+    }
+
+    /// Whether the word can become a hole or nothing again.
+    fn erases(&self) -> bool {
+        [Op::Truncate, Op::Punch, Op::Poison].into_iter().any(|op| self.world.does(op))
+    }
+
+    /// Whether somebody may have stored that word, or it was there at first, or zeros were.
+    fn was_there(&self, word: u64) -> bool {
+        let parts = self.world.parts.iter().enumerate();
+        let mut all = parts
+            .flat_map(|(cpu, part)| (0..part.ops.len()).map(move |number| (cpu, number, part.ops[number])));
+        word == self.world.start.word()
+            || word == 0 && self.erases()
+            || all.any(|(cpu, number, op)| {
+                matches!(op, Op::Store | Op::Write) && self.world.stored(cpu, number) == Some(word)
+            })
+    }
+
+    /// Nothing is refused without a reason.
+    fn refusals(&self, name: &str, did: &[Did]) -> Answer {
+        let does = |ops: &[Op]| ops.iter().any(|&op| self.world.does(op));
+        let count =
+            |op: Op| self.world.parts.iter().flat_map(|part| &part.ops).filter(|&&other| other == op).count();
+        for Did { op, came, .. } in did {
+            let Came::Refused(why) = came else { continue };
+            let reason = does(&[Op::Poison])
+                || match op {
+                    Op::Load | Op::Private | Op::Fork => does(&[Op::Truncate, Op::Munmap]),
+                    Op::Store => does(&[Op::Truncate, Op::Munmap, Op::Mprotect]),
+                    Op::Mprotect => does(&[Op::Munmap]),
+                    // The second one finds it done.
+                    Op::Unlink | Op::Freeze => count(*op) > 1,
+                    _ => false,
+                };
+            expect(reason, || alloc::format!("{name}: {op} was refused: {why}"))?;
+        }
+        Ok(())
+    }
+
+    /// What an actor sees was stored by somebody, and not before something that was there when it looked.
+    fn in_order(&self, name: &str, did: &[Did], all: &[Did]) -> Answer {
+        for Did { came, op, when } in did {
+            match *came {
+                Came::Saw(word) => {
+                    let never = || alloc::format!("{name}: {op} saw {word:#x}, which nobody stored");
+                    expect(self.was_there(word), never)?;
+                    match self.newer(word, when.start, all) {
+                        Some(newer) if !self.erases() => {
+                            return Err(alloc::format!(
+                                "{newer:#x} was stored, then {name}: {op} saw {word:#x}"
+                            ));
+                        }
+                        _ => {}
+                    }
+                }
+                Came::Copied(word, seen) => expect(word == seen, || {
+                    alloc::format!(
+                        "{name}: {word:#x} was stored to a private copy, which then showed {seen:#x}"
+                    )
+                })?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What was stored as a whole when `word` was there, and was through at the moment: then the word was gone.
+    fn newer(&self, word: u64, moment: u64, all: &[Did]) -> Option<u64> {
+        let stores = || all.iter().filter_map(|did| Some((did.stored()?, &did.when)));
+        // The first word was there before everything. What is still being stored is newer than all.
+        let end = match stores().find(|(stored, _)| *stored == word) {
+            Some((_, when)) => when.end,
+            None if word == self.world.start.word() => 0,
+            None => return None,
+        };
+        let first = word == self.world.start.word();
+        let newer = stores().find(|(_, when)| (first || when.start > end) && when.end < moment);
+        newer.map(|(stored, _)| stored)
+    }
+
+    /// File and mappings agree on a word that somebody stored last.
+    fn ends(&self, turn: &Turn<'_>, all: &[Did]) -> Answer {
+        let (stage, page) = (turn.stage, self.world.range.word_page());
+        let file = &stage.file;
+        let read = match self.read_word(file) {
+            Ok(read) => Some(read),
+            Err(_) if self.world.does(Op::Poison) => None,
+            Err(error) => return Err(alloc::format!("read(2) in the end: {error}")),
+        };
+        if let Some(Some(word)) = read {
+            expect(self.was_there(word), || alloc::format!("the file has {word:#x}, which nobody stored"))?;
+            match self.newer(word, u64::MAX, all) {
+                Some(newer) if !self.erases() => {
+                    return Err(alloc::format!("{newer:#x} was stored last, the file has {word:#x}"));
+                }
+                _ => {}
+            }
+        }
+        expect(read != Some(None) || self.world.does(Op::Truncate), || "the file has become shorter".into())?;
+        for (actor, name) in self.names.iter().enumerate() {
+            let seen = self.seen[actor].lock().take();
+            match (seen, read) {
+                (Some(Seen::Word(word)), Some(Some(found))) => expect(word == found, || {
+                    alloc::format!("the file has {found:#x}, the mapping of {name} shows {word:#x}")
+                })?,
+                (Some(Seen::Word(word)), Some(None)) => {
+                    return Err(alloc::format!(
+                        "the mapping of {name} shows {word:#x} behind the file's end"
+                    ));
+                }
+                (Some(Seen::Word(word)), None) => {
+                    return Err(alloc::format!("the mapping of {name} shows {word:#x} of bad memory"));
+                }
+                (Some(Seen::Refused(why)), Some(Some(found))) => expect(self.is_unmapped(actor), || {
+                    alloc::format!("the file has {found:#x}, the mapping of {name} refuses it: {why}")
+                })?,
+                (Some(Seen::Refused(_)) | None, _) => {}
+            }
+            let leaf = stage.views[actor].space.walk(self.at(turn, actor)).leaf();
+            if leaf.is_some_and(|(entry, _)| entry.is_writable()) {
+                let dirty = file.mapping().index.is_dirty(page);
+                expect(dirty, || {
+                    alloc::format!("{name} has a page mapped writable that is not known as dirty")
+                })?;
+            }
+        }
+        for (actor, start) in self.private.lock().iter().enumerate() {
+            let Some(start) = *start else { continue };
+            let copies = stage.views[actor].space.count(start, self.len()).copies;
+            expect(read != Some(None) || copies == 0, || {
+                alloc::format!("{} has a private copy of what is behind the file's end", self.names[actor])
+            })?;
+        }
+        let only_read = ![Op::Store, Op::Write, Op::Fallocate].into_iter().any(|op| self.world.does(op));
+        if matches!(self.world.start, Start::Hole | Start::Zero) && only_read {
+            let lock = file.mapping().shared();
+            let block = file.block(lock.held(), page);
+            expect(matches!(block, Ok(None)), || "the hole was only read, and has a block".into())?;
+        }
+        Ok(())
+    }
+
+    /// The address of the word, as the actor has it mapped.
+    fn at(&self, turn: &Turn<'_>, actor: usize) -> u64 {
+        turn.stage.views[actor].start + turn.offset() + self.word_byte()
+    }
+
+    /// Whether the actor's mapping may be gone.
+    fn is_unmapped(&self, actor: usize) -> bool {
+        let own = &self.world.parts[actor];
+        let same = self.world.parts.iter().filter(|part| part.space == own.space && part.small == own.small);
+        same.flat_map(|part| &part.ops).any(|&op| op == Op::Munmap)
+    }
+
+    /// What was written to the second file is there.
+    fn other_file(&self, did: &[Vec<Did>]) -> Answer {
+        let Some(other) = &self.other else { return Ok(()) };
+        for (actor, did) in did.iter().enumerate() {
+            for (number, did) in did.iter().enumerate() {
+                let (Op::WriteOther, Came::Stored(word)) = (did.op, &did.came) else { continue };
+                let mut bytes = [0; 8];
+                let read = other.read_at(self.other_offset(actor, number), &mut bytes);
+                read.map_err(|error| alloc::format!("read(2) of the second file: {error}"))?;
+                let found = u64::from_le_bytes(bytes);
+                expect(found == *word, || {
+                    alloc::format!("{word:#x} was written to the second file, it has {found:#x}")
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
