@@ -10,8 +10,10 @@
 //! | [`hw`] | the machine |
 //! | [`model`] | a file that does one thing at a time, and whether it explains what everybody saw |
 //! | [`show`] | a run as it is told to people: a table, a trace, a drawing |
+//! | [`find`] | one world explored |
 //! | [`world`] | what CPUs do to a file, and from which state on |
 
+pub mod find;
 pub mod hw;
 pub mod model;
 pub mod sched;

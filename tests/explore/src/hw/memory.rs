@@ -10,12 +10,14 @@
 use super::local::Local;
 use crate::sched::CPUS;
 use crate::sched::engine::{self, Need, current, visible};
+use crate::sched::races::Mix;
 use crate::sched::touch::Touch;
 use fs::PAGE_SIZE;
 use fs::pmem::poison::Poison;
 use fs::pmem::{LINE, Pmem};
 use fs::stats::Stats;
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 /// Where the region pretends to be in physical memory: a multiple of 2 MiB.
@@ -30,18 +32,23 @@ enum Page {
     /// The same as the image.
     Image,
     Zeros,
-    Own(Box<[u8; PAGE]>),
+    Own(Arc<[u8; PAGE]>),
 }
+
+/// Numbers by numbers.
+type Numbers = HashMap<u64, u64, BuildHasherDefault<Mix>>;
 
 /// What is certain to survive.
 struct Durable {
     pages: Vec<Page>,
-    /// For lines and whole pages: the number of the store up to which they are durable.
-    lines: HashMap<u64, u64>,
-    whole: HashMap<u64, u64>,
+    /// For lines and whole pages: the number of the store up to which they are durable; for pages with such lines, the
+    /// highest of them.
+    lines: Numbers,
+    whole: Numbers,
+    highest: Numbers,
     /// What each CPU has flushed since its last fence.
     lines_in_flight: [Vec<(u64, u64, [u8; LINE as usize])>; CPUS],
-    pages_in_flight: [Vec<(u64, u64)>; CPUS],
+    pages_in_flight: [Vec<(u64, u64, Page)>; CPUS],
 }
 
 struct State {
@@ -71,11 +78,11 @@ impl State {
 
     fn own<'a>(pages: &'a mut [Page], image: &[u8], number: usize) -> &'a mut [u8; PAGE] {
         if !matches!(pages[number], Page::Own(_)) {
-            let bytes = Box::new(Self::page(pages, image, number).try_into().expect("a page's bytes"));
-            pages[number] = Page::Own(bytes);
+            let bytes = Self::page(pages, image, number).try_into().expect("a page's bytes");
+            pages[number] = Page::Own(Arc::new(bytes));
         }
         match &mut pages[number] {
-            Page::Own(bytes) => bytes,
+            Page::Own(bytes) => Arc::make_mut(bytes),
             _ => unreachable!("it has just become its own"),
         }
     }
@@ -87,8 +94,9 @@ impl Memory {
         let pages = vec![Page::Image; image.len() / PAGE];
         let durable = durable.then(|| Durable {
             pages: pages.clone(),
-            lines: HashMap::new(),
-            whole: HashMap::new(),
+            lines: Numbers::default(),
+            whole: Numbers::default(),
+            highest: Numbers::default(),
             lines_in_flight: Default::default(),
             pages_in_flight: Default::default(),
         });
@@ -227,33 +235,55 @@ impl Memory {
     fn in_flight(&self, offset: u64, len: u64) {
         let state = &mut *self.state.get();
         let Some(durable) = &mut state.durable else { return };
-        for line in offset / LINE..(offset + len).div_ceil(LINE) {
+        let (first, end) = (offset / LINE, (offset + len).div_ceil(LINE));
+        let mut line = first;
+        while line < end {
             let (page, within) = ((line / LINES) as usize, (line % LINES * LINE) as usize);
+            if within == 0 && end - line >= LINES {
+                let whole = (page as u64, state.stores, state.pages[page].clone());
+                durable.pages_in_flight[current()].push(whole);
+                line += LINES;
+                continue;
+            }
             let bytes = &State::page(&state.pages, &self.image, page)[within..within + LINE as usize];
             let bytes = bytes.try_into().expect("a line's bytes");
             durable.lines_in_flight[current()].push((line, state.stores, bytes));
+            line += 1;
         }
     }
 }
 
 impl Durable {
     fn fence(&mut self, image: &[u8], cpu: usize) {
-        for (page, stores) in std::mem::take(&mut self.pages_in_flight[cpu]) {
-            // No line of it is durable with anything later.
-            let newer = (page * LINES..(page + 1) * LINES).any(|line| self.lines.get(&line) > Some(&stores));
-            if self.whole.get(&page) < Some(&stores) && !(newer && !self.lines.is_empty()) {
-                self.pages[page as usize] = Page::Zeros;
-                self.whole.insert(page, stores);
+        for (page, stores, content) in std::mem::take(&mut self.pages_in_flight[cpu]) {
+            if self.whole.get(&page) >= Some(&stores) {
+                continue;
+            }
+            self.whole.insert(page, stores);
+            if self.highest.get(&page) <= Some(&stores) {
+                self.pages[page as usize] = content;
+                continue;
+            }
+            // Some lines of it are durable with something later.
+            let content = [content];
+            for line in 0..LINES {
+                if self.lines.get(&(page * LINES + line)) <= Some(&stores) {
+                    let bytes = (line * LINE) as usize..((line + 1) * LINE) as usize;
+                    let from = State::page(&content, &image[page as usize * PAGE..], 0);
+                    State::own(&mut self.pages, image, page as usize)[bytes.clone()]
+                        .copy_from_slice(&from[bytes]);
+                }
             }
         }
         for (line, stores, bytes) in std::mem::take(&mut self.lines_in_flight[cpu]) {
             let page = line / LINES;
-            let known = self.lines.get(&line).copied().max(self.whole.get(&page).copied());
-            if known.is_none_or(|known| known <= stores) {
+            if self.lines.get(&line).max(self.whole.get(&page)).is_none_or(|&known| known <= stores) {
                 let within = (line % LINES * LINE) as usize;
                 State::own(&mut self.pages, image, page as usize)[within..within + LINE as usize]
                     .copy_from_slice(&bytes);
                 self.lines.insert(line, stores);
+                let highest = self.highest.entry(page).or_default();
+                *highest = stores.max(*highest);
             }
         }
     }
@@ -343,7 +373,7 @@ impl Pmem for Memory {
             for page in offset / PAGE_SIZE..(offset + len) / PAGE_SIZE {
                 state.pages[page as usize] = Page::Zeros;
                 if let Some(durable) = &mut state.durable {
-                    durable.pages_in_flight[current()].push((page, state.stores));
+                    durable.pages_in_flight[current()].push((page, state.stores, Page::Zeros));
                 }
             }
         } else {

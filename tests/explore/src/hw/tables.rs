@@ -478,6 +478,11 @@ impl PageTables for Tables {
         };
         let frame = self.hw.new_copy(words);
         self.step(va, true, None, "maps a copy");
+        // Another CPU of the address space may have been faster: its copy stays.
+        let now = self.peek(va);
+        if now != old && now.is_some_and(|(entry, _)| entry.frame >= COPIES) {
+            return Ok(Mapped::Already);
+        }
         let start = va & !(LARGE - 1);
         let around = self.entries.get().large.remove(&start);
         if let Some(around) = around {

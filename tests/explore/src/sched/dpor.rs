@@ -42,6 +42,11 @@ impl Dpor {
         Self::default()
     }
 
+    /// Who took each step of the run that was last, in which way.
+    pub fn order(&self) -> Vec<(Cpu, u8)> {
+        self.path.iter().map(|node| (node.chosen, node.way)).collect()
+    }
+
     /// After a run: notes what else is to be run. False if that was all.
     pub fn next(&mut self) -> bool {
         with_races(|races| {

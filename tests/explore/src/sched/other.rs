@@ -32,6 +32,8 @@ pub struct Pct {
     priority: [u64; CPUS],
     falls: Vec<usize>,
     random: Random,
+    /// Who took each step, in which way.
+    pub taken: Vec<(Cpu, u8)>,
 }
 
 impl Pct {
@@ -44,7 +46,7 @@ impl Pct {
         }
         let priority = order.map(|place| (place + depth) as u64);
         let falls = (1..depth).map(|_| random.below(steps as u64) as usize).collect();
-        Self { priority, falls, random }
+        Self { priority, falls, random, taken: Vec::new() }
     }
 }
 
@@ -66,7 +68,9 @@ impl Chooser for Pct {
             self.priority[cpu] = 0;
         }
         let ways = view.pending[cpu].map_or(1, |pending| pending.ways);
-        Choice::Go(cpu, self.random.below(ways.into()) as u8)
+        let way = self.random.below(ways.into()) as u8;
+        self.taken.push((cpu, way));
+        Choice::Go(cpu, way)
     }
 }
 

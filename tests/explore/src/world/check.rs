@@ -1,13 +1,16 @@
 //! What must hold, at every step and in the end.
 
 use super::ops::{self, word_at};
-use super::{Done, Seen, Stage, image};
+use super::order;
+use super::space::Which;
+use super::{Stage, image};
 use crate::hw::memory::BASE;
 use crate::hw::tables::{COPIES, LARGE_ZERO, ZERO};
 use crate::hw::{Machine, Memory};
+use crate::model::{Final, Look, Seen, explain};
 use crate::sched::engine;
 use fs::PAGE_SIZE;
-use fs::lab::schedule::{Op, Start};
+use fs::lab::schedule::{Op, Start, World};
 use fs::lab::{Point, Step};
 use fs::platform::PageSize;
 use fs::vfs::{Extent, FileSystem};
@@ -15,9 +18,6 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-
-/// What a run came to: it holds, or what does not.
-pub type Verdict = Result<u64, String>;
 
 /// From now on each step that is reported is looked at.
 pub(crate) fn watch(stage: &Arc<Stage>) {
@@ -79,7 +79,7 @@ fn writable_is_dirty(stage: &Stage) {
 }
 
 /// Everything that can be said when all are through. On success, the same number for the same state.
-pub(crate) fn finish(stage: &Stage) -> Verdict {
+pub(crate) fn finish(stage: &Stage) -> Result<u64, String> {
     let mut state = DefaultHasher::new();
     // 1. Translations.
     if let Some((cpu, ..)) = stage.machine.hw.stale().first() {
@@ -118,14 +118,41 @@ pub(crate) fn finish(stage: &Stage) -> Verdict {
             debug_assert!(entry.frame >= BASE || entry.frame == ZERO || entry.frame == LARGE_ZERO);
         }
     }
-    // 2. The file's bytes, as everybody sees them.
+    // 2. What a power failure leaves.
     let read = file.as_ref().map(|file| ops::read(&**file, word_at(&stage.world)));
     format!("{read:?}").hash(&mut state);
-    let durable = durable(stage)?;
-    durable.hash(&mut state);
-    let history = stage.history.get().clone();
-    explained(stage, &history, read.as_ref(), durable)?;
-    // 3. Blocks.
+    let survives = survives(stage)?;
+    format!("{survives:?}").hash(&mut state);
+    if let (Some(file), Some(survives), Some(read)) = (&file, &survives, &read)
+        && survives != read
+        && matches!((survives, read), (Seen::Word(_), Seen::Word(_)))
+        && !file.mapping().index.is_dirty(stage.world.range.word_page())
+    {
+        return Err(format!(
+            "the page is not known as dirty; read {read}, and after a power failure {survives}"
+        ));
+    }
+    // 3. The file's bytes, as everybody sees them.
+    let mut last = Final { read, ..Final::default() };
+    let spaces = stage.spaces.get().clone();
+    for space in spaces.iter().take(stage.world_spaces) {
+        for (which, small) in [(Which::Shared, false), (Which::Small, true)] {
+            if space.has(which) {
+                let seen = space.load(small).map_or_else(|seen| seen, Seen::Word);
+                last.loads.push(Look { space: space.number as u8, small, seen });
+            }
+        }
+        if space.has(Which::Private) {
+            last.privates.push((space.number as u8, space.load_private()));
+        }
+    }
+    drop(spaces);
+    let history = std::mem::take(&mut *stage.history.get());
+    order::each(&history, stage.world.parts.len(), |history| {
+        explain(&stage.world, history, &last)?;
+        survives.as_ref().map_or(Ok(()), |survives| order::survived(&stage.world, history, survives))
+    })?;
+    // 4. Blocks.
     drop(file);
     blocks(stage, &mut state)?;
     Ok(state.finish())
@@ -135,33 +162,21 @@ fn told(place: Option<u64>) -> String {
     place.map_or_else(|| "a hole".into(), |place| format!("block {}", place / PAGE_SIZE))
 }
 
-/// The word after a power failure that leaves as little as it may; `None` if the file is gone, or ends before.
-fn durable(stage: &Stage) -> Result<Option<u64>, String> {
-    if !wants_durable(stage) {
+/// What read(2) gives of the word after a power failure that leaves as little as it may; `None` if nobody asks.
+fn survives(stage: &Stage) -> Result<Option<Seen>, String> {
+    if !wants_durable(&stage.world) {
         return Ok(None);
     }
     let memory = Arc::new(stage.machine.memory.after_power_failure(false));
     let fs = image::mount(Machine::new(memory)).map_err(|error| format!("after a power failure: {error}"))?;
     let file = fs.root().and_then(|root| root.lookup(b"f")).ok();
-    Ok(file.and_then(|file| match ops::read(&*file, word_at(&stage.world)) {
-        Seen::Word(word) => Some(word),
-        _ => None,
-    }))
+    Ok(file.map(|file| ops::read(&*file, word_at(&stage.world))))
 }
 
 /// Whether something in the world is to survive a power failure that does not survive anyway.
-fn wants_durable(stage: &Stage) -> bool {
+pub(crate) fn wants_durable(world: &World) -> bool {
     let syncs = |op: &Op| matches!(op, Op::Msync | Op::Fsync | Op::Freeze);
-    stage.world.parts.iter().flat_map(|part| &part.ops).any(syncs) || stage.world.start == Start::Clean
-}
-
-fn explained(
-    _stage: &Stage,
-    _history: &[Done],
-    _read: Option<&Seen>,
-    _durable: Option<u64>,
-) -> Result<(), String> {
-    Ok(())
+    world.parts.iter().flat_map(|part| &part.ops).any(syncs) || world.start == Start::Clean
 }
 
 /// One block for each offset, none used twice, none lost.

@@ -1,7 +1,8 @@
 //! The images that worlds begin with: made by mke2fs, filled by the storage code itself.
 
-use super::{BESIDE, OTHER_PAGE, START_BESIDE, START_WORD, WORD};
+use super::{BESIDE, OTHER_PAGE, WORD};
 use crate::hw::{Machine, Memory};
+use crate::model::{START_BESIDE, START_WORD};
 use crate::sched::engine;
 use fs::PAGE_SIZE;
 use fs::ext2::{Ext2, MountOptions};

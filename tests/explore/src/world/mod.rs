@@ -6,23 +6,25 @@
 //! | [`image`] | the images |
 //! | [`space`] | address spaces: areas, faults, accesses |
 //! | [`ops`] | the operations |
+//! | [`order`] | when operations began and ended, in the orders that are the same run |
 //! | [`check`] | what must hold, at every step and in the end |
 
 pub mod check;
 pub mod image;
 mod ops;
+mod order;
 mod space;
 
 use crate::hw::tables::WORDS;
 use crate::hw::{Local, Machine, Memory};
+use crate::model::{START_WORD, Seen};
 use crate::sched::engine::{self, Chooser, End, Note, Ran};
 use fs::dax::fsync;
 use fs::ext2::Ext2;
 use fs::lab::schedule::{Op, Range, Start, World};
-use fs::vfs::{Inode, InodeRef};
+use fs::vfs::InodeRef;
 use std::sync::Arc;
 
-pub use check::Verdict;
 pub use image::Images;
 use space::Space;
 
@@ -30,40 +32,14 @@ use space::Space;
 pub const WORD: u64 = WORDS[0];
 /// The word beside it, which nobody stores to.
 pub const BESIDE: u64 = WORDS[1];
-/// What the word holds where the range starts with blocks.
-pub const START_WORD: u64 = 0x0101;
-/// What the word beside it holds then.
-pub const START_BESIDE: u64 = 0x0202;
 /// What is durable where the start is a store that was not synced.
 pub const BEFORE_START: u64 = 0x0100;
 /// The page of the other file that `write-other` fills.
 pub const OTHER_PAGE: u64 = 0;
 
-/// What an operation came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// It is done.
-    Done,
-    /// It loaded or read this.
-    Word(u64),
-    /// A private store: its own word afterwards, and the one beside it.
-    Private {
-        /// Its own.
-        own: u64,
-        /// Beside it.
-        beside: u64,
-    },
-    /// There is nothing: beyond the end, or lost (SIGBUS).
-    Bus,
-    /// No area, or no right (SIGSEGV).
-    Segv,
-    /// An error of the file system.
-    Error(String),
-}
-
-/// An operation, when it was taken, and what it came to. Times are numbers of steps.
+/// An operation, and what it came to.
 #[derive(Clone, Debug)]
-pub struct Done {
+pub(crate) struct Performed {
     /// By whom.
     pub cpu: usize,
     /// In which address space.
@@ -87,7 +63,9 @@ pub(crate) struct Stage {
     pub(crate) handles: Vec<Local<Option<InodeRef<Machine>>>>,
     pub(crate) other: InodeRef<Machine>,
     pub(crate) spaces: Local<Vec<Arc<Space>>>,
-    pub(crate) history: Local<Vec<Done>>,
+    pub(crate) history: Local<Vec<Performed>>,
+    /// Address spaces that the world begins with.
+    pub(crate) world_spaces: usize,
     /// Blocks in use that are no file's.
     pub(crate) own_blocks: u64,
 }
@@ -99,7 +77,7 @@ pub struct Outcome {
     /// What does not hold.
     pub wrong: Option<String>,
     /// Who decided.
-    pub chooser: Box<dyn Chooser>,
+    pub chooser: Option<Box<dyn Chooser>>,
     /// Steps taken.
     pub steps: usize,
     /// The same for runs that ended in the same state.
@@ -133,12 +111,12 @@ pub fn run(world: &World, images: &Images, chooser: Box<dyn Chooser>, log: bool)
         End::Endless => wrong = Some("somebody goes round and round".into()),
         End::Stopped | End::Failed => {}
     }
-    Outcome { end, wrong, chooser, steps, state, log }
+    Outcome { end, wrong, chooser: Some(chooser), steps, state, log }
 }
 
 fn prepare(world: &World, images: &Images) -> Stage {
     let blocks = !matches!(world.start, Start::Hole | Start::Zero);
-    let memory = Arc::new(Memory::new(images.of(world.range, blocks), true));
+    let memory = Arc::new(Memory::new(images.of(world.range, blocks), check::wants_durable(world)));
     let machine = Machine::new(memory);
     let fs = image::mount(machine.clone()).expect("an image of the explorer's own");
     let file = image::open(&fs, b"f");
@@ -166,7 +144,7 @@ fn prepare(world: &World, images: &Images) -> Stage {
         }
     }
     // The clock stands still: from here on write faults leave the times alone.
-    drop(file.start_write_fault());
+    drop(fs::vfs::Inode::start_write_fault(&*file));
     let handles = world.parts.iter().map(|_| Local::new(Some(file.clone()))).collect();
     Stage {
         world: world.clone(),
@@ -176,6 +154,7 @@ fn prepare(world: &World, images: &Images) -> Stage {
         other,
         spaces: Local::new(spaces),
         history: Local::new(Vec::new()),
+        world_spaces: count,
         own_blocks: images.own_blocks(),
     }
 }

@@ -1,6 +1,7 @@
 //! The operations: what a CPU does to the file, and what it came to.
 
-use super::{Done, OTHER_PAGE, Seen, Stage, WORD, image};
+use super::{OTHER_PAGE, Performed, Stage, WORD, image};
+use crate::model::Seen;
 use crate::sched::engine::{self, Body, Noted};
 use fs::PAGE_SIZE;
 use fs::dax::{fsync, msync};
@@ -25,7 +26,7 @@ pub(crate) fn body(stage: Arc<Stage>, cpu: usize) -> Body {
             let seen = perform(&stage, cpu, op, value);
             engine::note(|| Noted::Ends(format!("{op}: {seen}")));
             let steps = begun..engine::own_steps();
-            stage.history.get().push(Done { cpu, space: part.space, op, value, seen, steps });
+            stage.history.get().push(Performed { cpu, space: part.space, op, value, seen, steps });
         }
         // A handle that is the last frees what it can in the CPU's own time.
         let handle = stage.handles[cpu].get().take();
@@ -101,9 +102,7 @@ fn perform(stage: &Arc<Stage>, cpu: usize, op: Op, value: u64) -> Seen {
         Op::Fsync => outcome(fsync(&*file).map(|_| ())),
         Op::Munmap => space.unmap(part.small).map_or_else(|seen| seen, |()| Seen::Done),
         Op::Mprotect => space.protect(part.small).map_or_else(|seen| seen, |()| Seen::Done),
-        Op::Private => {
-            space.store_private(value).map_or_else(|seen| seen, |(own, beside)| Seen::Private { own, beside })
-        }
+        Op::Private => space.store_private(value),
         Op::Fork => fork(stage, cpu, &space),
         Op::Freeze => freeze(stage),
         Op::Unlink => {
@@ -162,18 +161,5 @@ fn poison(stage: &Stage, file: &dyn Inode<crate::hw::Machine>) {
     };
     if let Some(place) = place {
         let _ = stage.machine.memory.poison.add(place + WORD, LINE);
-    }
-}
-
-impl std::fmt::Display for Seen {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Done => f.write_str("done"),
-            Self::Word(word) => write!(f, "{word:#x}"),
-            Self::Private { own, beside } => write!(f, "own word {own:#x}, beside it {beside:#x}"),
-            Self::Bus => f.write_str("nothing there (SIGBUS)"),
-            Self::Segv => f.write_str("refused (SIGSEGV)"),
-            Self::Error(why) => write!(f, "error: {why}"),
-        }
     }
 }

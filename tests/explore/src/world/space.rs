@@ -3,10 +3,11 @@
 //! The part of the kernel's `mm::aspace` that meets the storage code, with the same locks in the same order: areas shared for a
 //! fault, alone for whatever changes them; a file knows of an area before the first fault in it, and until nothing is mapped.
 
-use super::{BESIDE, Seen, WORD, image, is_large};
+use super::{BESIDE, WORD, image, is_large};
 use crate::hw::memory::BASE;
 use crate::hw::tables::{COPIES, LARGE_ZERO, ZERO};
 use crate::hw::{Entry, Machine, Tables, locks};
+use crate::model::Seen;
 use fs::PAGE_SIZE;
 use fs::dax::{self, Fault, Protocol, fault};
 use fs::lab::schedule::World;
@@ -109,9 +110,11 @@ impl Space {
     }
 
     /// Stores to the private area's word; what it and the word beside it are afterwards.
-    pub(crate) fn store_private(&self, value: u64) -> Result<(u64, u64), Seen> {
-        self.access(Which::Private, What::Store(value))?;
-        Ok((self.access(Which::Private, What::Load(WORD))?, self.access(Which::Private, What::Load(BESIDE))?))
+    pub(crate) fn store_private(&self, value: u64) -> Seen {
+        match self.access(Which::Private, What::Store(value)) {
+            Ok(_) => self.load_private(),
+            Err(seen) => seen,
+        }
     }
 
     fn access(&self, which: Which, what: What) -> Result<u64, Seen> {
@@ -170,6 +173,20 @@ impl Space {
                 }
             }
         }
+    }
+
+    /// Both words, through the private area.
+    pub(crate) fn load_private(&self) -> Seen {
+        let own = self.access(Which::Private, What::Load(WORD));
+        own.and_then(|own| {
+            Ok(Seen::Private { own, beside: self.access(Which::Private, What::Load(BESIDE))? })
+        })
+        .unwrap_or_else(|seen| seen)
+    }
+
+    /// Whether it has such an area.
+    pub(crate) fn has(&self, which: Which) -> bool {
+        self.areas.read().iter().any(|area| area.which == which)
     }
 
     /// Takes an area away, as munmap(2).
