@@ -3,8 +3,9 @@
 
 mod common;
 
+use common::mistakes::{file, on, overtaken};
 use common::rig::{at_step, on_each_step};
-use common::stage::{Machine, Script, Stage};
+use common::stage::Machine;
 use common::{BLOCK, View, create, read_range, unlink, write};
 use fs::Errno;
 use fs::dax::{Outcome, Protocol, fsync};
@@ -12,32 +13,9 @@ use fs::lab::{Mutant, Point};
 use fs::platform::Platform;
 use fs::pmem::Pmem;
 use fs::sim::ZERO_FRAME;
-use fs::vfs::{Fallocate, Inode};
+use fs::vfs::Fallocate;
 use std::cell::Cell;
 use std::rc::Rc;
-use std::thread;
-
-/// Runs `harm` for both sound protocols without a mistake, where it must be false; then with `mutant` on each of
-/// `protocols`, where it must be true.
-fn on(mutant: Mutant, protocols: &[Protocol], harm: impl Fn(&Stage) -> bool) {
-    for protocol in Protocol::SOUND {
-        let stage = Stage::new(protocol);
-        stage.machine.lab().set_hooks(true);
-        assert!(!harm(&stage), "harm done by {protocol} without {mutant}");
-        stage.finish();
-    }
-    for &protocol in protocols {
-        let stage = Stage::new(protocol);
-        stage.machine.lab().set_hooks(true);
-        stage.machine.lab().add(mutant);
-        assert!(harm(&stage), "{mutant} goes unnoticed under {protocol}");
-        stage.machine.lab().heal();
-    }
-}
-
-fn file(stage: &Stage) -> &dyn Inode<Machine> {
-    &*stage.views[0].file
-}
 
 #[test]
 fn a_read_fault_allocates_nothing() {
@@ -191,38 +169,6 @@ fn a_private_store_needs_no_writable_file_system() {
         let expected = mutant.map_or(Ok(Outcome::Copied), |_| Err(Errno::ReadOnly.into()));
         assert_eq!(view.fault(0, true), expected);
     }
-}
-
-/// The first thread gets to `point` and is held there until the second is done with `then`, or waits for a lock.
-fn overtaken<R: Send>(first: impl FnOnce() -> R + Send, point: Point, then: impl FnOnce() + Send) -> R {
-    let script = Script::default();
-    thread::scope(|scope| {
-        let slow = scope.spawn({
-            let script = script.clone();
-            move || {
-                let here = script.clone();
-                at_step(point, move || {
-                    here.say("first is there");
-                    here.wait(&["second is done", "second waits"]);
-                });
-                first()
-            }
-        });
-        scope.spawn(move || {
-            script.wait(&["first is there"]);
-            let here = script.clone();
-            on_each_step(move |step| {
-                if matches!(step.point, Point::EntryWait) {
-                    here.say("second waits");
-                }
-            });
-            let here = script.clone();
-            common::rig::Point::WaitsExclusive.hook(move || here.say("second waits"));
-            then();
-            script.say("second is done");
-        });
-        slow.join().expect("the first thread")
-    })
 }
 
 #[test]

@@ -103,7 +103,7 @@ pub(super) struct Request<'a, P: Platform, const LAB: bool> {
     va: u64,
     page: u64,
     pub size: PageSize,
-    write: bool,
+    pub write: bool,
     private: bool,
     /// The file's pages as they were before the lock: a mutant's.
     early: Option<u64>,
@@ -208,7 +208,10 @@ fn serve<P: Platform, const LAB: bool>(
         return Ok((request.copy(found)?, PageSize::Small));
     }
     match protocol.serve(&request)? {
-        Served::Mapped(outcome) => Ok((outcome, PageSize::Small)),
+        Served::Mapped(outcome) => {
+            request.mark_late();
+            Ok((outcome, PageSize::Small))
+        }
         Served::Fallback(_) => unreachable!("there is nothing smaller"),
     }
 }
@@ -221,10 +224,16 @@ fn serve_large<P: Platform, const LAB: bool>(
     fault: Fault,
 ) -> Result<Option<Outcome>> {
     let why = match large(small.tables, &fault) {
-        Ok((va, page)) => match protocol.serve(&Request { va, page, size: PageSize::Large, ..*small })? {
-            Served::Mapped(outcome) => return Ok(Some(outcome)),
-            Served::Fallback(why) => why,
-        },
+        Ok((va, page)) => {
+            let request = Request { va, page, size: PageSize::Large, ..*small };
+            match protocol.serve(&request)? {
+                Served::Mapped(outcome) => {
+                    request.mark_late();
+                    return Ok(Some(outcome));
+                }
+                Served::Fallback(why) => why,
+            }
+        }
         Err(why) => why,
     };
     why.counter(small.platform.stats()).inc();
@@ -278,6 +287,14 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         }
         drop(kept);
         self.exclusive()
+    }
+
+    /// As [`attempt`](Self::attempt) without leave to allocate, but nothing is held any more when it installs: a mistake.
+    #[cold]
+    pub(super) fn attempt_unlocked(&self, shared: Shared<'a, P>) -> Result<Attempt> {
+        let found = self.look_up(shared.held())?;
+        drop(shared);
+        self.attempt_with(found, Held::no_more(), None)
     }
 
     /// What was done before 2015 by whoever had seen a hole, also when somebody else had filled it meanwhile: it is zeroed
@@ -395,7 +412,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
                 PageSize::Large => Ok(fallback(Fallback::End)),
             };
         }
-        if self.write && self.private {
+        if self.write && self.private && !self.mutant(Mutant::PrivateWritesThrough) {
             return Ok(Attempt::Served(Served::Mapped(self.copy(found)?)));
         }
         let (place, fresh) = match found {
@@ -429,7 +446,11 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         if fresh {
             self.report(Point::Allocated, place);
             // Law 6: the zero page goes from every address space before anyone can store to the block.
-            let told = self.size == PageSize::Large || self.leaf.cares_for_allocation(self.page);
+            let told = match self.size {
+                PageSize::Large => true,
+                PageSize::Small if self.mutant(Mutant::KeepLargeZeroPage) => self.leaf.is_zero(self.page),
+                PageSize::Small => self.leaf.cares_for_allocation(self.page),
+            };
             if told && !self.mutant(Mutant::KeepZeroPage) {
                 let pages = self.page..self.page + self.size.pages();
                 self.mapping.unmap_zero(self.platform, ok, pages);
@@ -450,7 +471,9 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     #[inline(always)]
     fn install(&self, place: u64, fresh: bool) -> Result<Attempt> {
         let pmem = self.platform.pmem();
-        if let Some(at) = pmem.poisoned(place, self.size.bytes()) {
+        if let Some(at) = pmem.poisoned(place, self.size.bytes())
+            && !self.mutant(Mutant::IgnorePoison)
+        {
             return match self.size {
                 PageSize::Small => Err(Error::Poisoned(at)),
                 // Only the page that lost its content is to fail.
@@ -478,9 +501,20 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     #[inline]
     fn mark_dirty(&self) {
         match self.size {
-            _ if self.mutant(Mutant::NoDirtyMark) => {}
+            _ if self.mutant(Mutant::NoDirtyMark) || self.mutant(Mutant::MarkAfterUnlock) => {}
             PageSize::Small => self.leaf.mark_dirty(self.page),
             PageSize::Large => self.leaf.mark_large_dirty(),
+        }
+    }
+
+    /// A mistake: the lock was let go of already.
+    #[inline(always)]
+    fn mark_late(&self) {
+        if self.mutant(Mutant::MarkAfterUnlock) && self.write && !self.private {
+            match self.size {
+                PageSize::Small => self.leaf.mark_dirty(self.page),
+                PageSize::Large => self.leaf.mark_large_dirty(),
+            }
         }
     }
 
@@ -488,6 +522,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     fn map_zero(&self) -> Result<Attempt> {
         // Before the entry: whoever allocates a block here must know that there is something to unmap.
         match self.size {
+            _ if self.mutant(Mutant::NoZeroMark) => {}
             PageSize::Small => self.leaf.mark_zero(self.page),
             PageSize::Large => self.leaf.mark_large_zero(),
         }

@@ -22,23 +22,37 @@ use core::ops::Range;
 /// # Errors
 /// What looking a block up can meet ([`Error::Corrupt`](crate::Error::Corrupt)); the pages not reached stay dirty.
 pub fn msync<P: Platform>(file: &dyn Inode<P>, pages: Range<u64>) -> Result<u64> {
-    let (platform, mapping) = (file.platform(), file.mapping());
+    let platform = file.platform();
     platform.stats().sync_calls.inc();
-    if pages.end.saturating_sub(1) / 64 == pages.start / 64 && pages.start < pages.end.min(MAX_PAGES) {
-        return few(file, pages);
+    match platform.lab().is_used() {
+        false => sync::<P, false>(file, pages),
+        true => sync::<P, true>(file, pages),
     }
+}
+
+/// `LAB` is whether the laboratory is used.
+#[inline(always)]
+fn sync<P: Platform, const LAB: bool>(file: &dyn Inode<P>, pages: Range<u64>) -> Result<u64> {
+    if pages.end.saturating_sub(1) / 64 == pages.start / 64 && pages.start < pages.end.min(MAX_PAGES) {
+        return few::<P, LAB>(file, pages);
+    }
+    let (platform, mapping) = (file.platform(), file.mapping());
+    let has = |mutant| LAB && platform.lab().has(mutant);
     mapping.index.tag(pages.clone());
-    let (mut from, mut flushed, mut fenced, mut result) = (pages.start, 0, false, Ok(()));
+    let (mut from, mut flushed, mut fenced, mut result) = (pages.start, 0, has(Mutant::NoFence), Ok(()));
     while let Some(part) = mapping.index.next_tagged(from, pages.end) {
         from = part.end;
-        let lock = mapping.exclusive();
+        let lock = mapping.exclusive_but_for(has(Mutant::WriteBackShared));
         match mapping.write_back(platform, lock.held(), &part, true, |page| file.block(lock.held(), page)) {
             Ok(count) => flushed += count,
             Err(error) => result = result.and(Err(error)),
         }
-        file.commit();
+        let _kept = (!has(Mutant::FenceAfterUnlock)).then_some(lock);
+        if !has(Mutant::NoFence) {
+            file.commit();
+        }
         fenced = true;
-        if platform.lab().has(Mutant::WriteBackStuck) {
+        if has(Mutant::WriteBackStuck) {
             from = part.start;
             mapping.index.existing(from).into_iter().for_each(|leaf| leaf.mark_dirty(from));
             mapping.index.tag(part);
@@ -53,12 +67,16 @@ pub fn msync<P: Platform>(file: &dyn Inode<P>, pages: Range<u64>) -> Result<u64>
 }
 
 /// Pages that share a word of the index: nothing to tag, for it is done in one go.
-fn few<P: Platform>(file: &dyn Inode<P>, pages: Range<u64>) -> Result<u64> {
+fn few<P: Platform, const LAB: bool>(file: &dyn Inode<P>, pages: Range<u64>) -> Result<u64> {
     let (platform, mapping) = file.parts();
-    let lock = mapping.exclusive();
+    let has = |mutant| LAB && platform.lab().has(mutant);
+    let lock = mapping.exclusive_but_for(has(Mutant::WriteBackShared));
     let result =
         mapping.write_back(platform, lock.held(), &pages, false, |page| file.block(lock.held(), page));
-    platform.pmem().fence();
+    let _kept = (!has(Mutant::FenceAfterUnlock)).then_some(lock);
+    if !has(Mutant::NoFence) {
+        platform.pmem().fence();
+    }
     result
 }
 

@@ -16,6 +16,7 @@ use super::inode::Inode;
 use super::layout::{APPEND_FL, IMMUTABLE_FL};
 use super::times::{CTIME, MTIME};
 use crate::error::{Errno, Result};
+use crate::lab::Mutant;
 use crate::platform::Platform;
 use crate::pmem::{Pmem, poison};
 use crate::vfs::{AllocOk, Fallocate};
@@ -152,7 +153,8 @@ impl<P: Platform> Inode<P> {
         self.zero_blocks(whole.end * block_size..range.end)?;
         self.pmem().fence();
         // 2. No address space shows the others.
-        self.mapping.unmap_shared(&self.fs.platform, ok, whole.clone());
+        let copies = self.has(Mutant::PunchDropsCopies);
+        self.mapping.take_out(&self.fs.platform, ok, whole.clone(), copies);
         // 3. Their pointers, durable; then the bitmap's bits.
         self.cut_range(whole)
     }

@@ -13,6 +13,7 @@ use super::map::Spot;
 use super::place::{Hole, PACKED};
 use super::times::{CTIME, MTIME};
 use crate::error::{Errno, Result};
+use crate::lab::Mutant;
 use crate::platform::Platform;
 use crate::pmem::{Pmem, poison};
 use crate::vfs::AllocOk;
@@ -20,8 +21,9 @@ use crate::vfs::AllocOk;
 impl<P: Platform> Inode<P> {
     pub(super) fn read_file(&self, offset: u64, to: &mut [u8]) -> Result<usize> {
         self.expect_file()?;
-        let _shared = self.mapping.shared();
+        let shared = self.mapping.shared();
         let size = self.load_size();
+        let _kept = (!self.has(Mutant::ReadUnlocked)).then_some(shared);
         let len = (to.len() as u64).min(size.saturating_sub(offset)) as usize;
         let block_bits = self.fs.sb.block_bits;
         let mut done = 0;
@@ -61,8 +63,8 @@ impl<P: Platform> Inode<P> {
             return Err(Errno::FileTooBig.into());
         }
         let from = &from[..from.len().min((max - offset) as usize)];
-        let exclusive = self.mapping.exclusive();
-        let ok = exclusive.alloc_ok();
+        let lock = self.mapping.exclusive_but_for(self.has(Mutant::WriteShared));
+        let ok = lock.alloc_ok();
         let (size, end) = (self.load_size(), offset + from.len() as u64);
         self.expect_writable_at(offset, size)?;
         if end > size {

@@ -11,6 +11,7 @@ use super::Ext2;
 use super::inode::{Inode, Nameless};
 use super::layout::*;
 use crate::error::{Errno, Result, Unsupported};
+use crate::lab::Mutant;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Staged};
@@ -32,9 +33,12 @@ impl<P: Platform> Ext2<P> {
         if ice.is_some() {
             return Err(Errno::Busy.into());
         }
+        let early = self.platform.lab().has(Mutant::FlushBeforeFreeze);
+        let flushed = if early { self.flush_all() } else { Ok(()) };
         let frozen = self.freeze.freeze();
         self.check_writable()?;
-        self.settle_all().or_else(|error| self.finish_late().and(Err(error)))?;
+        let settled = if early { flushed.and(self.finish_late()) } else { self.settle_all() };
+        settled.or_else(|error| self.finish_late().and(Err(error)))?;
         // A file without a name, or with blocks beyond its end, is for a recovery to put right.
         let state = if self.has_unfinished() { None } else { Some(self.final_state()) };
         self.sync_metadata(state);
@@ -107,6 +111,12 @@ impl<P: Platform> Ext2<P> {
 
     /// Writes back what was stored to files through mappings, so that the next store faults, and does what drops left.
     fn settle_all(&self) -> Result<()> {
+        let result = self.flush_all();
+        let late = self.finish_late();
+        self.noted(result.and(late))
+    }
+
+    fn flush_all(&self) -> Result<()> {
         let mut result = Ok(());
         self.cache.for_each(|inode| {
             let one = inode.flush_dirty();
@@ -114,8 +124,7 @@ impl<P: Platform> Ext2<P> {
                 result = one;
             }
         });
-        let late = self.finish_late();
-        self.noted(result.and(late))
+        result
     }
 
     /// Does what drops left to do. No change but the caller's is on its way, or the caller holds a proof of its own that

@@ -15,6 +15,7 @@ use super::times::{ATIME, CTIME, MTIME};
 use crate::PAGE_SIZE;
 use crate::atomic::{AtomicBool, AtomicU64};
 use crate::error::{Corrupt, Errno, Error, Result};
+use crate::lab::Mutant;
 use crate::platform::{Mutex, Platform, Timestamp};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Dirty, Staged};
@@ -296,6 +297,10 @@ impl<P: Platform> Inode<P> {
     /// The number of links is durable. If it is 0, the inode may go with its last handle.
     pub(super) fn links_left(&self, stored: Staged<LinksStored, Clean>) {
         if stored.fact().0 == 0 {
+            if self.has(Mutant::FreeAtUnlink) {
+                // Whoever looks through its handle finds a file of holes.
+                let _ = self.fs.noted(self.cut(0));
+            }
             *self.nameless.lock() = Some(stored.map(|_| Nameless));
             self.fs.cache.unkeep(self.ino);
         }

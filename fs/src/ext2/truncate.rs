@@ -17,6 +17,7 @@ use super::layout::*;
 use super::map::{DIRECT, LEVELS};
 use super::times::{CTIME, MTIME};
 use crate::error::{Errno, Result};
+use crate::lab::Mutant;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Staged};
@@ -82,6 +83,10 @@ impl<P: Platform> Inode<P> {
         }
         // What is beyond the new size may be in use by a transfer.
         let gone = size.div_ceil(self.fs.block_size())..u64::MAX;
+        if self.has(Mutant::UnmapBeforeLock) {
+            let exclusive = self.mapping.exclusive();
+            self.mapping.unmap(&self.fs.platform, exclusive.alloc_ok(), gone.clone());
+        }
         let (_thawed, exclusive) =
             self.mapping.exclusive_unpinned(&self.fs.platform, gone, || self.fs.start_change())?;
         let result = self.resize(exclusive.alloc_ok(), size);
@@ -112,7 +117,13 @@ impl<P: Platform> Inode<P> {
         self.store_size(size)?;
         self.pmem().fence();
         // 2. No address space shows what is beyond, nor bytes of the last block that are not the file's.
-        self.mapping.unmap(&self.fs.platform, ok, first..u64::MAX);
+        if self.has(Mutant::FreeBeforeUnmap) {
+            self.cut(first)?;
+        }
+        if !self.has(Mutant::UnmapBeforeLock) {
+            let copies = !self.has(Mutant::TruncateKeepsCopies);
+            self.mapping.take_out(&self.fs.platform, ok, first..u64::MAX, copies);
+        }
         self.zero_gap(size, first * self.fs.block_size())?;
         // 3 and 4. Beyond the old end is nothing, but for what was put there on purpose or left by an error.
         if self.beyond.load(Relaxed) || !self.fs.is_sound() {
@@ -121,6 +132,12 @@ impl<P: Platform> Inode<P> {
             // What hangs below an indirect block as a whole goes with one pointer.
             self.cut_range(first..if end > DIRECT { u64::MAX } else { end })
         }
+    }
+
+    /// Whether a mistake is to be made.
+    #[inline]
+    pub(super) fn has(&self, mutant: Mutant) -> bool {
+        self.fs.platform.lab().has(mutant)
     }
 
     /// Before the file or directory becomes longer than `size`: frees blocks beyond it, which a truncation that
@@ -154,7 +171,7 @@ impl<P: Platform> Inode<P> {
     /// exclusively; no address space shows them.
     pub(super) fn cut_range(&self, range: Range<u64>) -> Result<()> {
         // Nor does anybody know a run that these blocks are part of: beyond the end nothing was unmapped.
-        self.mapping.index.clear(range.clone());
+        self.mapping.forget(&self.fs.platform, range.clone());
         let mut freed = Freed::default();
         let root = self.raw + I_BLOCK;
         let mut result = self.cut_table(root, DIRECT, 0, 0, &range, &mut freed);

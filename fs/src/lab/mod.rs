@@ -163,6 +163,54 @@ named! {
         IgnoreFreeze => "ignore-freeze",
         /// read(2) copies to its caller under the inode lock (R12).
         CopyUnderLock => "copy-under-lock",
+        /// A read fault does not lock its entry: a store fills the hole between its look-up and its zero page.
+        ReadTakesNoEntry => "read-takes-no-entry",
+        /// An entry's waiters are woken before it is unlocked: who looks again finds it locked, and sleeps for ever.
+        WakeBeforeUnlock => "wake-before-unlock",
+        /// A fault lets go of the lock that it looked up under before it installs what it found.
+        InstallUnlocked => "install-unlocked",
+        /// A 2 MiB fault allocates under the shared lock.
+        LargeAllocatesShared => "large-allocates-shared",
+        /// A page is marked dirty after its fault let go of the lock: write-back in between finds it clean.
+        MarkAfterUnlock => "mark-after-unlock",
+        /// The zero page is mapped and the index is not told.
+        NoZeroMark => "no-zero-mark",
+        /// A fault that fills a page's hole looks for the zero page of 4 KiB only.
+        KeepLargeZeroPage => "keep-large-zero-page",
+        /// A page that has lost its content is mapped.
+        IgnorePoison => "ignore-poison",
+        /// A private store maps the file's own block.
+        PrivateWritesThrough => "private-writes-through",
+        /// What is known of a run of 2 MiB outlives its blocks.
+        KeepRun => "keep-run",
+        /// Truncation and hole punching unmap in the first of the address spaces only.
+        FirstSpaceOnly => "first-space-only",
+        /// Truncation unmaps under a lock of its own, before the one that it frees under: a fault comes in between.
+        UnmapBeforeLock => "unmap-before-lock",
+        /// Truncation frees blocks before it unmaps them.
+        FreeBeforeUnmap => "free-before-unmap",
+        /// Truncation leaves private copies of what is beyond the end.
+        TruncateKeepsCopies => "truncate-keeps-copies",
+        /// Punching a hole takes private copies out.
+        PunchDropsCopies => "punch-drops-copies",
+        /// write(2) takes the inode lock shared.
+        WriteShared => "write-shared",
+        /// read(2) lets go of the inode lock when it knows the size: blocks are freed while it copies them.
+        ReadUnlocked => "read-unlocked",
+        /// Write-back holds the lock shared: it comes between a fault's dirty mark and its entry.
+        WriteBackShared => "write-back-shared",
+        /// msync does not wait for what it flushed.
+        NoFence => "no-fence",
+        /// msync waits for what it flushed after it let go of the lock: who finds a page clean by then relies on nothing.
+        FenceAfterUnlock => "fence-after-unlock",
+        /// Freezing writes back before it waits for changes on their way: they leave pages that can be stored to.
+        FlushBeforeFreeze => "flush-before-freeze",
+        /// A file's blocks are freed with its last name, though a handle is left.
+        FreeAtUnlink => "free-at-unlink",
+        /// TLBs are shot down before the entries are taken out: they are filled again in between.
+        ShootdownFirst => "shootdown-first",
+        /// A 2 MiB entry takes the place of a table of 4 KiB entries.
+        LargeOverTable => "large-over-table",
     }
 }
 

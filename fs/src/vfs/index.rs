@@ -144,6 +144,12 @@ impl Leaf {
         self.zero[word].load(SeqCst) & mask != 0 || self.large.load(SeqCst) & (ZERO | PIECES) != 0
     }
 
+    /// The zero page of 4 KiB may be mapped at `page`.
+    pub fn is_zero(&self, page: u64) -> bool {
+        let (word, mask) = bit(page);
+        self.zero[word].load(SeqCst) & mask != 0
+    }
+
     /// Byte offset of the 2 MiB, if they are known to lie in one aligned piece. Under `dax_sem`.
     #[inline]
     pub fn run(&self) -> Option<u64> {
@@ -262,6 +268,12 @@ impl Leaf {
     }
 
     fn unlock<P: Platform>(&self, platform: &P, page: u64, size: PageSize) {
+        self.clear_lock(page, size);
+        self.wake_waiters(platform, page);
+    }
+
+    #[inline(always)]
+    fn clear_lock(&self, page: u64, size: PageSize) {
         match size {
             PageSize::Small => {
                 let (word, mask) = bit(page);
@@ -271,6 +283,10 @@ impl Leaf {
                 self.large.fetch_and(!LOCKED, SeqCst);
             }
         }
+    }
+
+    #[inline(always)]
+    fn wake_waiters<P: Platform>(&self, platform: &P, page: u64) {
         // A waiter counts itself before it looks at the lock for the last time.
         if self.waiters.load(SeqCst) != 0 {
             let wrong = platform.lab().has(Mutant::WakeWrongKey);
@@ -365,6 +381,14 @@ impl<P: Platform> EntryLock<'_, P> {
     /// Leave to allocate what the entry covers: no other fault on it is between its look-up and its installing.
     pub fn alloc_ok(&self) -> AllocOk<'_> {
         AllocOk::of_entry()
+    }
+
+    /// Wakes its waiters, and unlocks it then: a mistake.
+    #[cold]
+    pub(crate) fn wake_then_unlock(self) {
+        self.leaf.wake_waiters(self.platform, self.page);
+        self.leaf.clear_lock(self.page, self.size);
+        core::mem::forget(self);
     }
 }
 
@@ -512,8 +536,9 @@ impl PageIndex {
     }
 
     /// Forgets everything about `pages`, whose entries were taken out: their blocks are about to be freed or to move. Of
-    /// 2 MiB that are not in the range as a whole it stays known that they may be dirty.
-    pub fn clear(&self, pages: Range<u64>) {
+    /// 2 MiB that are not in the range as a whole it stays known that they may be dirty; and where they lie, if the mistake is
+    /// made to `keep_run`.
+    pub fn clear(&self, pages: Range<u64>, keep_run: bool) {
         self.for_each_leaf(pages, |_, part, leaf| {
             for (word, mask) in words(part) {
                 for bits in [&leaf.dirty, &leaf.to_write, &leaf.zero] {
@@ -525,7 +550,9 @@ impl PageIndex {
             let whole = part.end - part.start == LEAF_PAGES;
             let gone = PIECES | if whole { ZERO | DIRTY | TO_WRITE } else { ZERO };
             leaf.large.fetch_and(!gone, SeqCst);
-            leaf.run.store(NO_RUN, SeqCst);
+            if !keep_run {
+                leaf.run.store(NO_RUN, SeqCst);
+            }
             leaf.looks.store(0, Relaxed);
         });
     }
@@ -708,7 +735,7 @@ mod tests {
         assert_eq!(zeros(&index, 1100..1101), [(1024, 1536)]);
         assert_eq!(leaf.run(), Some(0));
         index.tag(1500..1501);
-        index.clear(1024..1030);
+        index.clear(1024..1030, false);
         assert!(index.is_dirty(1040), "a part was cleared, and the rest forgotten");
         assert_eq!(leaf.run(), None);
         assert_eq!(index.next_tagged(0, u64::MAX), Some(1024..1088));
@@ -716,7 +743,7 @@ mod tests {
         assert!(taken.large && taken.span() == (1024..1536));
         assert!(!index.is_dirty(1040));
         leaf.mark_large_dirty();
-        index.clear(1024..1536);
+        index.clear(1024..1536, false);
         assert!(!index.is_dirty(1040));
     }
 
@@ -760,7 +787,7 @@ mod tests {
                 model.insert(page);
             }
             let range = |(a, b): (u64, u64)| a.min(b)..a.max(b);
-            index.clear(range(clear));
+            index.clear(range(clear), false);
             model.retain(|page| !range(clear).contains(page));
             let got: Vec<u64> = taken(&index, range(take)).into_iter().flatten().collect();
             let want: Vec<u64> = model.range(range(take)).copied().collect();

@@ -52,13 +52,21 @@ pub struct Held<'a>(PhantomData<&'a ()>);
 
 /// Leave to allocate (`alloc_ok`): `dax_sem` is held exclusively, so no fault runs on the same inode; or it is held shared
 /// and the entry's lock too, so no fault runs on the same pages. Which inode's or pages', it does not prove. The one
-/// exception is [`AllocOk::racy`].
+/// exception is [`AllocOk::mistaken`].
 #[derive(Clone, Copy, Debug)]
 pub struct AllocOk<'a>(PhantomData<&'a ()>);
 
+impl Held<'_> {
+    /// The lock was held a moment ago: a mistake of the lab's.
+    pub(crate) fn no_more() -> Self {
+        Self(PhantomData)
+    }
+}
+
 impl<'a> AllocOk<'a> {
-    /// Leave to allocate under the shared lock: the bug of before the RFC, for the `Racy` protocol alone.
-    pub(crate) fn racy(_: Held<'a>) -> Self {
+    /// Leave to allocate under the shared lock: the bug of before the RFC, for the `Racy` protocol and mistakes of the
+    /// lab's alone.
+    pub(crate) fn mistaken(_: Held<'a>) -> Self {
         Self(PhantomData)
     }
 
@@ -98,6 +106,27 @@ impl<P: Platform> Exclusive<'_, P> {
     }
 }
 
+/// `dax_sem`, held exclusively; or shared, where that mistake is made.
+pub(crate) enum Changing<'a, P: Platform> {
+    Exclusive(Exclusive<'a, P>),
+    Mistaken(Shared<'a, P>),
+}
+
+impl<P: Platform> Changing<'_, P> {
+    /// Proof of it.
+    pub(crate) fn held(&self) -> Held<'_> {
+        Held(PhantomData)
+    }
+
+    /// Leave to allocate.
+    pub(crate) fn alloc_ok(&self) -> AllocOk<'_> {
+        match self {
+            Self::Exclusive(exclusive) => exclusive.alloc_ok(),
+            Self::Mistaken(shared) => AllocOk::mistaken(shared.held()),
+        }
+    }
+}
+
 impl<P: Platform> Mapping<P> {
     /// A file of `size` bytes that is mapped nowhere.
     pub fn new(size: u64) -> Self {
@@ -131,6 +160,15 @@ impl<P: Platform> Mapping<P> {
     #[inline]
     pub fn exclusive(&self) -> Exclusive<'_, P> {
         Exclusive(self.dax_sem.write())
+    }
+
+    /// Takes `dax_sem` exclusively, unless the mistake is made to take it shared.
+    #[inline(always)]
+    pub(crate) fn exclusive_but_for(&self, mistake: bool) -> Changing<'_, P> {
+        match mistake {
+            false => Changing::Exclusive(self.exclusive()),
+            true => Changing::Mistaken(self.shared()),
+        }
     }
 
     /// Notes that from now on pages `pages` of the file may be mapped at `va` in `tables`. Called under the address
@@ -189,9 +227,14 @@ impl<P: Platform> Mapping<P> {
         self.take_out(platform, ok, pages, false);
     }
 
-    fn take_out(&self, platform: &P, _ok: AllocOk<'_>, pages: Range<u64>, copies: bool) {
+    /// [`unmap`](Self::unmap) if `copies` go too, or else [`unmap_shared`](Self::unmap_shared).
+    pub(crate) fn take_out(&self, platform: &P, _ok: AllocOk<'_>, pages: Range<u64>, copies: bool) {
         if !platform.lab().has(Mutant::KeepMapping) {
-            let gone = self.for_each_area(&pages, |tables, va, count| tables.unmap(va, count, copies));
+            let unmap = |tables: &P::PageTables, va, count| tables.unmap(va, count, copies);
+            let gone = match platform.lab().has(Mutant::FirstSpaceOnly) {
+                false => self.for_each_area(&pages, unmap),
+                true => self.first_area(&pages, unmap),
+            };
             platform.stats().mapping_unmapped.add(gone);
             platform.at(Point::Unmapped, 0, pages.start, gone);
         }
@@ -202,7 +245,14 @@ impl<P: Platform> Mapping<P> {
                     ..pages.end.checked_next_multiple_of(LARGE_PAGES).unwrap_or(u64::MAX)
             }
         };
-        self.index.clear(pages);
+        self.forget(platform, pages);
+    }
+
+    /// Forgets what is known of `pages`, which no address space shows and whose blocks are about to be freed or to move. Under
+    /// `dax_sem`, held exclusively.
+    #[inline]
+    pub fn forget(&self, platform: &P, pages: Range<u64>) {
+        self.index.clear(pages, platform.lab().has(Mutant::KeepRun));
     }
 
     /// Blocks took the place of holes in `pages`: takes the zero page, of either size, out of every address space that
@@ -317,6 +367,14 @@ impl<P: Platform> Mapping<P> {
         let areas = self.areas.lock();
         let parts = areas.iter().filter_map(|area| area.clip(pages).map(|(va, count)| (area, va, count)));
         parts.map(|(area, va, count)| f(&area.tables, va, count)).sum()
+    }
+
+    /// As [`for_each_area`](Self::for_each_area), for the first one only: a mistake.
+    #[cold]
+    fn first_area(&self, pages: &Range<u64>, f: impl FnOnce(&P::PageTables, u64, u64) -> u64) -> u64 {
+        let areas = self.areas.lock();
+        let part = areas.first().and_then(|area| area.clip(pages).map(|(va, count)| (area, va, count)));
+        part.map_or(0, |(area, va, count)| f(&area.tables, va, count))
     }
 }
 

@@ -83,6 +83,7 @@ thread_local! {
     static EXCLUSIVE: Cell<u64> = const { Cell::new(0) };
     static BEFORE_EXCLUSIVE: RefCell<Option<Hook>> = const { RefCell::new(None) };
     static WAITS_EXCLUSIVE: RefCell<Option<Hook>> = const { RefCell::new(None) };
+    static LETS_GO: RefCell<Option<Hook>> = const { RefCell::new(None) };
     static RELAXES: RefCell<Option<Hook>> = const { RefCell::new(None) };
     static BEFORE_ZERO_PAGE: RefCell<Option<Hook>> = const { RefCell::new(None) };
     static STEP: RefCell<Option<StepHook>> = const { RefCell::new(None) };
@@ -112,6 +113,8 @@ pub(crate) enum Point {
     BeforeExclusive,
     /// The thread found the lock held and is going to wait for it exclusively.
     WaitsExclusive,
+    /// Before the thread lets go of a reader-writer lock that it holds exclusively.
+    LetsGo,
     /// The thread waits without a lock, and has looked once.
     Relaxes,
     /// Before a zero page is put into the page tables.
@@ -123,6 +126,7 @@ impl Point {
         match self {
             Self::BeforeExclusive => &BEFORE_EXCLUSIVE,
             Self::WaitsExclusive => &WAITS_EXCLUSIVE,
+            Self::LetsGo => &LETS_GO,
             Self::Relaxes => &RELAXES,
             Self::BeforeZeroPage => &BEFORE_ZERO_PAGE,
         }
@@ -179,6 +183,7 @@ unsafe impl RawRwLock for HookedLock {
         self.0.try_lock_exclusive()
     }
     unsafe fn unlock_exclusive(&self) {
+        Point::LetsGo.reached();
         // SAFETY: the caller holds it exclusively.
         unsafe { self.0.unlock_exclusive() }
     }

@@ -53,14 +53,23 @@ pub(crate) struct Stage {
 impl Stage {
     /// Mounted, with all counters at zero.
     pub(crate) fn new(protocol: Protocol) -> Self {
-        let image = Image::new(256);
+        Self::with(protocol, 256, 4, false)
+    }
+
+    /// As [`new`](Self::new), with room for pages of 2 MiB: the file has two.
+    pub(crate) fn large(protocol: Protocol) -> Self {
+        Self::with(protocol, 16 << 8, 1024, true)
+    }
+
+    fn with(protocol: Protocol, blocks: u64, pages: u64, large: bool) -> Self {
+        let image = Image::new(blocks);
         let machine = Machine::new(Ram::from_bytes(&image.bytes()));
         let fs = mount(machine.clone());
         let file = create(&fs, "f");
-        file.truncate(4 * BLOCK).expect("truncate");
+        file.truncate(pages * BLOCK).expect("truncate");
         let views = [(); 2].map(|()| {
-            let mut view = View::new(&file, 0..4);
-            view.protocol = protocol;
+            let mut view = View::new(&file, 0..pages);
+            (view.protocol, view.large) = (protocol, large);
             view
         });
         machine.stats().reset();

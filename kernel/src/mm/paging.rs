@@ -2,6 +2,8 @@
 
 use alloc::sync::Arc;
 
+use fs::lab::Mutant;
+use paging::task::Mistake;
 pub(crate) use paging::{Entry, Flags, MapError, PageSize};
 use paging::{Machine, Table, Tables, TaskMachine, TaskTables};
 use spin::Once;
@@ -12,6 +14,7 @@ use x86_64::structures::paging::PhysFrame;
 use super::frames;
 use super::layout::{self, direct};
 use crate::arch::{cpu, percpu, tlb};
+use crate::lab::LAB;
 use crate::sync::{InterruptsOff, RawMutex};
 
 /// The machine the page tables are on, and for whom they are.
@@ -85,6 +88,14 @@ impl TaskMachine for Hardware {
 
     fn release_copy(&self, frame: u64) {
         frames::release_copy(frame);
+    }
+
+    #[inline]
+    fn makes(&self, mistake: Mistake) -> bool {
+        LAB.has(match mistake {
+            Mistake::ShootdownFirst => Mutant::ShootdownFirst,
+            Mistake::LargeOverTable => Mutant::LargeOverTable,
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire};
 
-use super::{LARGE, Place, TaskMachine, TaskTables};
+use super::{LARGE, Mistake, Place, TaskMachine, TaskTables};
 use crate::entry::{Entry, Flags, PageSize};
 use crate::tables::{index, leaf};
 
@@ -136,7 +136,11 @@ impl<M: TaskMachine> TaskTables<M> {
                     return Ok(Mapped::New);
                 }
             } else if !old.is_leaf(2) {
-                return Ok(Mapped::Table);
+                let overrides = self.tables.machine.makes(Mistake::LargeOverTable);
+                if !overrides || slot.compare_exchange(old.0, wanted.0, AcqRel, Acquire).is_err() {
+                    return Ok(Mapped::Table);
+                }
+                return Ok(Mapped::New);
             } else if let Some(mapped) = upgrade(slot, old, wanted, 2) {
                 return Ok(mapped);
             } else if self.replace(slot, old, wanted, va) {

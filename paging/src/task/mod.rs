@@ -47,6 +47,21 @@ pub trait TaskMachine: Machine {
     fn is_shared(&self, frame: u64) -> bool;
     /// One has it no more; the last one frees it.
     fn release_copy(&self, frame: u64);
+
+    /// Whether a mistake is to be made on purpose, so that what guards against it can be shown to fail.
+    #[inline]
+    fn makes(&self, _mistake: Mistake) -> bool {
+        false
+    }
+}
+
+/// Mistakes that can be made on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// TLBs are shot down before the entries are taken out or weakened: they are filled again in between.
+    ShootdownFirst,
+    /// A 2 MiB entry takes the place of a table of 4 KiB entries, which leaks.
+    LargeOverTable,
 }
 
 /// The tables of one address space's own half.
@@ -136,7 +151,7 @@ impl<M: TaskMachine> TaskTables<M> {
     }
 
     /// Calls `f` with each slot of a page directory whose 2 MiB overlap the pages, and the first address of those.
-    #[inline]
+    #[inline(always)]
     fn each_directory_slot(&self, va: u64, pages: u64, mut f: impl FnMut(&AtomicU64, u64)) {
         let Some(last) = pages.checked_mul(4096).and_then(|bytes| bytes.checked_sub(1)) else { return };
         let last = va.saturating_add(last).min((1 << 47) - 1);
@@ -157,7 +172,7 @@ impl<M: TaskMachine> TaskTables<M> {
     }
 
     /// The slots of a page table around `start` that lie in the pages, and the first one's address.
-    #[inline]
+    #[inline(always)]
     fn clip(&self, table: u64, start: u64, va: u64, pages: u64) -> (&[AtomicU64], u64) {
         let (first, end) = (start.max(va), (start + LARGE).min(va + pages * 4096));
         let slots = (first - start) as usize / 4096..(end - start) as usize / 4096;

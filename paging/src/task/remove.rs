@@ -3,7 +3,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 
-use super::{LARGE, NoFrames, TaskMachine, TaskTables};
+use super::{LARGE, Mistake, NoFrames, TaskMachine, TaskTables};
 use crate::entry::{Entry, Flags};
 
 /// What to do with a large leaf that is only partly in the range.
@@ -54,23 +54,41 @@ impl<M: TaskMachine> TaskTables<M> {
     /// were.
     pub fn remove(&self, va: u64, pages: u64, partial: Partial, copies: Copies) -> u64 {
         let _removal = self.removal.lock();
-        self.remove_locked(va, pages, partial, copies).0
+        if self.tables.machine.makes(Mistake::ShootdownFirst) {
+            return self.shoot_and_remove(va, pages, partial, copies);
+        }
+        self.remove_locked::<false>(va, pages, partial, copies).0
+    }
+
+    /// The wrong order. Under `removal`.
+    #[cold]
+    #[inline(never)]
+    fn shoot_and_remove(&self, va: u64, pages: u64, partial: Partial, copies: Copies) -> u64 {
+        self.tables.machine.invalidate(va, pages);
+        self.remove_locked::<true>(va, pages, partial, copies).0
     }
 
     /// As [`remove`](Self::remove), for the owner; then frees the tables in the range that are empty. No fault may work in
     /// these tables, in the range or not.
     pub fn remove_and_prune(&self, va: u64, pages: u64) -> u64 {
         let _removal = self.removal.lock();
-        let (gone, tables) = self.remove_locked(va, pages, Partial::Split, Copies::Free);
+        let (gone, tables) = self.remove_locked::<false>(va, pages, Partial::Split, Copies::Free);
         if gone > 0 || tables {
             self.tables.prune(va, pages * 4096);
         }
         gone
     }
 
-    /// Returns how many entries there were, and whether there are page tables.
-    #[inline]
-    fn remove_locked(&self, va: u64, pages: u64, partial: Partial, copies: Copies) -> (u64, bool) {
+    /// Returns how many entries there were, and whether there are page tables. `SHOT`: TLBs were shot down already, by
+    /// mistake.
+    #[inline(always)]
+    fn remove_locked<const SHOT: bool>(
+        &self,
+        va: u64,
+        pages: u64,
+        partial: Partial,
+        copies: Copies,
+    ) -> (u64, bool) {
         let (mut gone, mut hidden, mut tables) = (0, false, false);
         self.each_directory_slot(va, pages, |slot, start| {
             let Some(table) = self.table_below(slot, start, (va, pages), partial, &mut gone) else { return };
@@ -91,7 +109,7 @@ impl<M: TaskMachine> TaskTables<M> {
                 gone += 1;
             }
         });
-        if gone > 0 {
+        if gone > 0 && !SHOT {
             self.tables.machine.invalidate(va, pages);
         }
         if hidden && copies == Copies::Free {
@@ -121,6 +139,22 @@ impl<M: TaskMachine> TaskTables<M> {
     /// which is about to write back what was stored. Returns how many were writable.
     pub fn write_protect(&self, va: u64, pages: u64) -> u64 {
         let _removal = self.removal.lock();
+        if self.tables.machine.makes(Mistake::ShootdownFirst) {
+            return self.shoot_and_write_protect(va, pages);
+        }
+        self.write_protect_locked::<false>(va, pages)
+    }
+
+    /// The wrong order. Under `removal`.
+    #[cold]
+    #[inline(never)]
+    fn shoot_and_write_protect(&self, va: u64, pages: u64) -> u64 {
+        self.tables.machine.invalidate(va, pages);
+        self.write_protect_locked::<true>(va, pages)
+    }
+
+    #[inline(always)]
+    fn write_protect_locked<const SHOT: bool>(&self, va: u64, pages: u64) -> u64 {
         let mut count = 0;
         self.each_directory_slot(va, pages, |slot, start| {
             let entry = Entry(slot.load(Acquire));
@@ -137,7 +171,7 @@ impl<M: TaskMachine> TaskTables<M> {
                 }
             }
         });
-        if count > 0 {
+        if count > 0 && !SHOT {
             self.tables.machine.invalidate(va, pages);
         }
         count
@@ -177,7 +211,7 @@ impl<M: TaskMachine> TaskTables<M> {
 
     /// The page table below a directory's slot, if there is one. A large leaf is taken out and counted, or split if it is
     /// partly outside and `partial` says so. Under `removal`.
-    #[inline]
+    #[inline(always)]
     fn table_below(
         &self,
         slot: &AtomicU64,

@@ -3,6 +3,7 @@ extern crate std;
 
 mod task;
 
+use crate::task::Mistake;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -32,6 +33,10 @@ struct Simulated {
     /// As many copies can be made.
     room: AtomicU64,
     next_copy: AtomicU64,
+    /// What is done wrong on purpose.
+    mistake: Mutex<Option<Mistake>>,
+    /// What another CPU does as soon as it has answered a shootdown.
+    answered: Mutex<Option<std::boxed::Box<dyn FnOnce() + Send>>>,
 }
 
 impl Simulated {
@@ -46,6 +51,8 @@ impl Simulated {
             copies: Mutex::default(),
             room: AtomicU64::new(1000),
             next_copy: AtomicU64::new(COPIES),
+            mistake: Mutex::default(),
+            answered: Mutex::default(),
         }))
     }
 
@@ -74,6 +81,8 @@ impl Machine for &'static Simulated {
         std::thread::yield_now();
         self.invalidated.lock().unwrap().push((start, pages));
         self.tlb.lock().unwrap().retain(|at, _| !(start..start + pages * KIB4).contains(at));
+        let then = self.answered.lock().unwrap().take();
+        then.into_iter().for_each(|then| then());
     }
 }
 

@@ -6,7 +6,7 @@ use std::thread;
 
 use super::*;
 use crate::TaskMachine;
-use crate::task::{Copies, Count, Leave, Mapped, NoFrames, Partial, TaskTables};
+use crate::task::{Copies, Count, Leave, Mapped, Mistake, NoFrames, Partial, TaskTables};
 
 type Task = TaskTables<&'static Simulated>;
 
@@ -41,6 +41,10 @@ impl TaskMachine for &'static Simulated {
             copies.remove(&frame);
             self.room.fetch_add(1, Ordering::AcqRel);
         }
+    }
+
+    fn makes(&self, mistake: Mistake) -> bool {
+        *self.mistake.lock().unwrap() == Some(mistake)
     }
 }
 
@@ -430,5 +434,48 @@ fn two_who_store_to_a_shared_copy_at_once_end_with_two_frames() {
         let copies = machine.copies.lock().unwrap();
         let all: Vec<_> = copies.values().collect();
         assert_eq!(format!("{all:?}"), "[(1, Some(20480)), (1, Some(20480))]");
+    }
+}
+
+#[test]
+fn entries_go_before_tlbs_are_shot_down() {
+    for mistake in [None, Some(Mistake::ShootdownFirst)] {
+        let (task, machine) = task(8);
+        let task = std::sync::Arc::new(task);
+        *machine.mistake.lock().unwrap() = mistake;
+        task.map_small(MIB2, 0x5000, true).unwrap();
+        assert!(task.access(MIB2).is_some());
+        // Another CPU loads as soon as it has answered.
+        let loads = || {
+            let other = task.clone();
+            let load = move || {
+                other.access(MIB2);
+            };
+            *machine.answered.lock().unwrap() = Some(std::boxed::Box::new(load));
+        };
+        loads();
+        assert_eq!(task.write_protect(MIB2, 1), 1);
+        assert_eq!(task.access(MIB2).is_some_and(Entry::is_writable), mistake.is_some());
+        loads();
+        assert_eq!(task.remove(MIB2, 1, Partial::Whole, Copies::Keep), 1);
+        assert_eq!(task.access(MIB2).is_some(), mistake.is_some());
+    }
+}
+
+#[test]
+fn a_large_leaf_takes_no_tables_place() {
+    for mistake in [None, Some(Mistake::LargeOverTable)] {
+        let (task, machine) = task(8);
+        *machine.mistake.lock().unwrap() = mistake;
+        task.map_copy(MIB2 + KIB4, None).unwrap();
+        let copy = task.access(MIB2 + KIB4).expect("a copy").address();
+        machine.tlb.lock().unwrap().clear();
+        let _ = task.map_large(MIB2, 4 * MIB2, false);
+        let seen = task.access(MIB2 + KIB4).expect("an entry").address();
+        assert_eq!(seen != copy, mistake.is_some(), "what was stored privately is lost");
+        if mistake.is_some() {
+            continue;
+        }
+        assert_eq!(task.remove(MIB2, 512, Partial::Whole, Copies::Free), 1);
     }
 }

@@ -10,6 +10,7 @@ use super::super::fault::{Attempt, Request, Served};
 use crate::error::Result;
 use crate::lab::Mutant;
 use crate::platform::Platform;
+use crate::vfs::AllocOk;
 
 #[inline(always)]
 pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Result<Served> {
@@ -17,9 +18,17 @@ pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>)
     // The bug that came after the fix: what was looked up before the lock is not true any more under it.
     let early =
         request.mutant(Mutant::LookUpBeforeLock).then(|| request.look_up(shared.held())).transpose()?;
-    let entry = request.entry();
+    let locks = request.write || !request.mutant(Mutant::ReadTakesNoEntry);
+    let entry = locks.then(|| request.entry());
     let found = early.map_or_else(|| request.look_up(shared.held()), Ok)?;
-    match request.attempt_with(found, shared.held(), Some(entry.alloc_ok()))? {
+    let ok = entry.as_ref().map_or_else(|| AllocOk::mistaken(shared.held()), |entry| entry.alloc_ok());
+    let attempt = request.attempt_with(found, shared.held(), Some(ok));
+    if request.mutant(Mutant::WakeBeforeUnlock)
+        && let Some(entry) = entry
+    {
+        entry.wake_then_unlock();
+    }
+    match attempt? {
         Attempt::Served(served) => Ok(served),
         Attempt::Retry => unreachable!("with leave to allocate, a hole is filled or an error"),
     }

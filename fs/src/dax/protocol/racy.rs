@@ -9,7 +9,7 @@ use crate::vfs::AllocOk;
 #[inline(always)]
 pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Result<Served> {
     let shared = request.shared();
-    let ok = AllocOk::racy(shared.held());
+    let ok = AllocOk::mistaken(shared.held());
     let found = request.look_up(shared.held())?;
     match request.attempt_with(found, shared.held(), Some(ok))? {
         Attempt::Served(served) => {

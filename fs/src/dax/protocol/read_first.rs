@@ -7,12 +7,20 @@ use super::super::fault::{Attempt, Found, Request, Served};
 use crate::error::Result;
 use crate::lab::{Mutant, Point};
 use crate::platform::{PageSize, Platform};
+use crate::vfs::AllocOk;
 
 #[inline(always)]
 pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Result<Served> {
+    if request.mutant(Mutant::InstallUnlocked)
+        && let Attempt::Served(served) = request.attempt_unlocked(request.shared())?
+    {
+        return Ok(served);
+    }
     // 1. Shared: serve it if that takes no allocation.
     let shared = request.shared();
-    if let Attempt::Served(served) = request.attempt(shared.held(), None)? {
+    let allocates = request.mutant(Mutant::LargeAllocatesShared) && request.size == PageSize::Large;
+    let ok = allocates.then(|| AllocOk::mistaken(shared.held()));
+    if let Attempt::Served(served) = request.attempt(shared.held(), ok)? {
         return Ok(served);
     }
     // 2. Let go of everything before waiting for the lock exclusively: other faults must be able to finish (law 4).
