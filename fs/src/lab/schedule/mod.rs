@@ -15,7 +15,8 @@
 //! ```
 //!
 //! Mistakes come after the CPUs, as `!zero-twice,read-allocates`. `looked-up#2` is the second time that the CPU comes there,
-//! counted from its beginning; `+7` alone is so many steps from its beginning; `waits` is until it waits for another.
+//! counted from its beginning; `+7` alone is so many steps from its beginning; `waits` is until it waits for another. `~1` after
+//! a place is about TLBs: [`Segment::ways`].
 //! When the schedule is over, whoever is left runs on. (An interactive bash wants `'` around a text with a `!`.)
 //!
 //! | file | what it holds |
@@ -189,12 +190,15 @@ pub enum Stop {
 }
 
 /// A stretch of a schedule: this CPU runs, and nobody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Segment {
     /// The CPU's number: its place in [`World::parts`].
     pub cpu: usize,
     /// How far.
     pub until: Stop,
+    /// Which translation it takes (0 to 9), each time that its TLB may still have another than the tables, or none any
+    /// more: the first is what the tables say. Of those that are not there, the first. A real TLB decides by itself.
+    pub ways: Vec<u8>,
 }
 
 /// A world and an order.
@@ -270,7 +274,11 @@ impl fmt::Display for Stop {
 
 impl fmt::Display for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.cpu, self.until)
+        write!(f, "{}:{}", self.cpu, self.until)?;
+        if !self.ways.is_empty() {
+            f.write_str("~")?;
+        }
+        join(f, &self.ways, "")
     }
 }
 

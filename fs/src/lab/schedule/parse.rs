@@ -257,7 +257,16 @@ impl FromStr for Segment {
 
     fn from_str(text: &str) -> Result<Self, StoryError> {
         let (cpu, until) = split(text, ':', "CPU:PLACE")?;
-        Ok(Self { cpu: number(cpu, text)?, until: until.parse()? })
+        let (until, ways) = until.split_once('~').unwrap_or((until, "0"));
+        let digit = |way: char| way.to_digit(10).map(|way| way as u8);
+        let wrong = || StoryError::Number { word: ways.into(), within: quoted(text) };
+        let ways: Option<Vec<u8>> = ways.chars().map(digit).collect();
+        let mut ways = ways.filter(|ways| !ways.is_empty()).ok_or_else(wrong)?;
+        // What is not there is the first.
+        while ways.last() == Some(&0) {
+            ways.pop();
+        }
+        Ok(Self { cpu: number(cpu, text)?, until: until.parse()?, ways })
     }
 }
 
@@ -315,7 +324,15 @@ mod tests {
 
     fn story() -> impl Strategy<Value = Story> {
         world().prop_flat_map(|world| {
-            let segment = (0..world.parts.len(), stop()).prop_map(|(cpu, until)| Segment { cpu, until });
+            let ways = (vec(0..10_u8, 0..3), 1..10_u8, any::<bool>()).prop_map(|(mut ways, last, some)| {
+                ways.push(last);
+                if some { ways } else { Vec::new() }
+            });
+            let segment = (0..world.parts.len(), stop(), ways).prop_map(|(cpu, until, ways)| Segment {
+                cpu,
+                until,
+                ways,
+            });
             vec(segment, 0..12).prop_map(move |schedule| Story { world: world.clone(), schedule })
         })
     }
@@ -324,7 +341,7 @@ mod tests {
         #[test]
         fn what_is_printed_is_parsed_to_the_same(story in story()) {
             let text = story.to_string();
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-/.:+!,@#".contains(&byte);
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-/.:+!,@#~".contains(&byte);
             prop_assert!(text.bytes().all(plain), "{}", &text);
             prop_assert_eq!(text.parse::<Story>(), Ok(story.clone()), "{}", &text);
             prop_assert_eq!(story.world.to_string().parse(), Ok(story.world));
@@ -352,10 +369,10 @@ mod tests {
         let part = |space, op| Part { space, small: false, ops: [op].into() };
         assert_eq!(story.world.parts, [part(0, Op::Load), part(1, Op::Store)]);
         let looked_up = Stop::Place { point: Some((Point::LookedUp, 1)), steps: 3 };
-        let segment = |cpu, until| Segment { cpu, until };
+        let segment = |cpu, until| Segment { cpu, until, ways: [].into() };
         assert_eq!(story.schedule, [segment(0, looked_up), segment(1, Stop::End), segment(0, Stop::End)]);
         assert_eq!(story.to_string(), text);
-        let long = "entry-lock/pmd.clean/a4:load+punch-beside/a:fork!no-shootdown,zero-twice@1:waits,0:+7,1:installed#2";
+        let long = "entry-lock/pmd.clean/a4:load+punch-beside/a:fork!no-shootdown,zero-twice@1:waits~01,0:+7,1:installed#2~2";
         assert_eq!(long.parse::<Story>().unwrap().to_string(), long);
     }
 

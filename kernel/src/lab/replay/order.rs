@@ -35,10 +35,10 @@ pub(crate) fn order(story: &Story) -> Result<Order, &'static str> {
     let mut events: Vec<Event> = Vec::new();
     let mut finer = None;
     let rest = story.schedule.last().map(|last| last.cpu).into_iter().chain(0..is.len());
-    let rest = rest.map(|cpu| Segment { cpu, until: Stop::End });
-    for segment in story.schedule.iter().copied().chain(rest) {
-        let Segment { cpu, until } = segment;
-        if let Stop::Place { steps: 1.., .. } = until {
+    let rest = rest.map(|cpu| Segment { cpu, until: Stop::End, ways: Vec::new() });
+    for segment in story.schedule.iter().cloned().chain(rest) {
+        let Segment { cpu, until, .. } = segment;
+        if matches!(until, Stop::Place { steps: 1.., .. }) || !segment.ways.is_empty() {
             finer.get_or_insert(segment);
         }
         // A place that it has not left, or its very beginning: nothing happens between points.

@@ -283,14 +283,13 @@ impl Tables {
                 }
             }
         }
-        let entry = match found[..] {
-            [] => None,
-            [entry] => Some(entry),
-            _ => {
-                let way = visible(Touch::Nothing, Need::Nothing, found.len() as u8, "takes a translation");
-                Some(found[usize::from(way)])
-            }
+        // Where a TLB alone would do, it may have forgotten: then it is a fault.
+        let ways = found.len() + usize::from(!now.is_some_and(|entry| allows(&entry)));
+        let way = match ways {
+            1 => 0,
+            _ => visible(Touch::Nothing, Need::Nothing, ways as u8, "takes a translation"),
         };
+        let entry = found.get(usize::from(way)).copied();
         let result = entry.map(access);
         if result.is_none() {
             // The fault forgets the address.

@@ -10,17 +10,12 @@ use fs::pmem::LINE;
 use fs::vfs::{Fallocate, FileSystem, Inode, InodeRef};
 use std::sync::Arc;
 
-/// What CPU `cpu` stores by its `nth` operation.
-pub(crate) fn value(cpu: usize, nth: usize) -> u64 {
-    0x1000 * (cpu as u64 + 1) + nth as u64
-}
-
 /// What CPU `cpu` does from the first operation of its part to the last.
 pub(crate) fn body(stage: Arc<Stage>, cpu: usize) -> Body {
     Box::new(move || {
         let part = stage.world.parts[cpu].clone();
         for (nth, &op) in part.ops.iter().enumerate() {
-            let value = value(cpu, nth + 1);
+            let value = stage.world.stored(cpu, nth).unwrap_or(0);
             let begun = engine::own_steps();
             engine::note(|| Noted::Begins(told(op, value)));
             let seen = perform(&stage, cpu, op, value);
