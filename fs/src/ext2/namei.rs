@@ -9,6 +9,7 @@
 use super::Ext2;
 use super::alloc::Taken;
 use super::dir::{Found, check_name, is_dot_name};
+use super::diredit::Room;
 use super::dirent::Entry;
 use super::ialloc::{New, TakenInode};
 use super::inode::Inode;
@@ -72,6 +73,18 @@ impl<P: Platform> Inode<P> {
         self.make_name(name, FileKind::Symlink, 0o777, Content::Target(target))
     }
 
+    /// Where there is room for `name`, which this directory, alive and changeable, does not have yet. Under the inode lock, held
+    /// exclusively.
+    #[inline]
+    fn room_for_new(&self, name: &[u8]) -> Result<Room> {
+        self.expect_alive()?;
+        let Ok(room) = self.find_room(name)? else {
+            return Err(Errno::Exists.into());
+        };
+        self.expect_without(IMMUTABLE_FL)?;
+        Ok(room)
+    }
+
     fn make_name(&self, name: &[u8], kind: FileKind, mode: u16, content: Content<'_>) -> Result<Arc<Self>> {
         self.expect_dir()?;
         check_name(name)?;
@@ -80,12 +93,8 @@ impl<P: Platform> Inode<P> {
             return Err(Errno::Exists.into());
         }
         let _exclusive = self.mapping.exclusive();
-        self.expect_alive()?;
         // 1. Is the name free, and where is room for it?
-        let Ok(room) = self.find_room(name)? else {
-            return Err(Errno::Exists.into());
-        };
-        self.expect_without(IMMUTABLE_FL)?;
+        let room = self.room_for_new(name)?;
         if kind == FileKind::Directory && self.links() >= LINK_MAX {
             return Err(Errno::TooManyLinks.into());
         }
@@ -188,11 +197,7 @@ impl<P: Platform> Inode<P> {
             return Err(Errno::Exists.into());
         }
         let _exclusive = self.mapping.exclusive();
-        self.expect_alive()?;
-        let Ok(room) = self.find_room(name)? else {
-            return Err(Errno::Exists.into());
-        };
-        self.expect_without(IMMUTABLE_FL)?;
+        let room = self.room_for_new(name)?;
         let _target = target.mapping.exclusive();
         target.expect_alive()?;
         target.expect_without(IMMUTABLE_FL | APPEND_FL)?;
