@@ -96,48 +96,34 @@ global_asm!(
         xor eax, eax
         ret
     /* As user_load_u64 and user_store_u64, but the value is the ticks between two readings around the access. */
-    .balign 16
-    user_timed_load:
+    .macro read_ticks
         rdtsc
         shl rdx, 32
         or rdx, rax
+    .endm
+    /* What stands for \access may use rcx and rdi. */
+    .macro timed access:vararg
+        read_ticks
         mov rsi, rdx
-        mov rcx, [rdi]
-        rdtsc
-        shl rdx, 32
-        or rdx, rax
+        \access
+        read_ticks
         sub rdx, rsi
         xor eax, eax
         ret
+    .endm
+    .balign 16
+    user_timed_load:
+        timed mov rcx, [rdi]
     .balign 16
     user_timed_store:
         mov rcx, rsi
-        rdtsc
-        shl rdx, 32
-        or rdx, rax
-        mov rsi, rdx
-        mov [rdi], rcx
-        rdtsc
-        shl rdx, 32
-        or rdx, rax
-        sub rdx, rsi
-        xor eax, eax
-        ret
+        timed mov [rdi], rcx
     user_access_fixup:
         ret
     /* The same readings around nothing. */
     .balign 16
     user_timed_nothing:
-        rdtsc
-        shl rdx, 32
-        or rdx, rax
-        mov rsi, rdx
-        rdtsc
-        shl rdx, 32
-        or rdx, rax
-        sub rdx, rsi
-        xor eax, eax
-        ret
+        timed
     .balign 16
     user_call:
         jmp rdi
