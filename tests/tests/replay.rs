@@ -190,8 +190,7 @@ fn steps_finer_than_points_are_left_out_and_that_is_said() {
     let outcome = one("racy/page.hole/a:load/b:store@0:looked-up+3,1:+2,1:end,0:end", "2");
     let text = outcome.text();
     assert_eq!(outcome.status, 1, "{text}{}", outcome.stderr);
-    let says =
-        "the steps after a point are finer than what a CPU can be held at: left out, as in 0:looked-up+3\n";
+    let says = "left out are steps behind a point, and what a TLB serves, as in 0:looked-up+3\n";
     assert_eq!(text.matches(says).count(), 1, "{text}");
     assert!(text.ends_with(": lost: the file has 0x2001, the mapping of a:load shows 0x0\n"), "{text}");
 }
@@ -210,6 +209,10 @@ fn a_text_that_is_none_is_refused_in_one_line() {
         ("racy/page.hole/a:load@0:nowhere", "race: no such point: `nowhere`"),
         ("racy/page.hole/a:load@1:end", "race: the schedule's `1:end`: the world's CPUs are 0 to 0"),
         ("racy/page.hole/a:load@0:shootdown-answer", "race: nobody can be held at shootdown-answer: "),
+        (
+            "read-first/page.hole/a:read!copy-under-lock",
+            "race: copy-under-lock is made by the scenario R12 alone ",
+        ),
         ("racy/page.hole/a:load -p racy", "race: -p: the story says that itself"),
     ] {
         let image = Image::ext2(16 * MIB);

@@ -32,10 +32,10 @@ pub(super) struct Did {
 }
 
 impl Did {
-    /// The word that it put into the file, if that is what it did.
-    pub(super) fn stored(&self) -> Option<u64> {
+    /// The word that it put into the first file or the second one, if that is what it did.
+    pub(super) fn stored(&self, in_other: bool) -> Option<u64> {
         match self.came {
-            Came::Stored(word) if self.op != Op::WriteOther => Some(word),
+            Came::Stored(word) if in_other == (self.op == Op::WriteOther) => Some(word),
             _ => None,
         }
     }
@@ -92,6 +92,10 @@ impl Replay {
         let (file, view) = (&stage.file, &stage.views[turn.actor]);
         let (offset, len, byte) = (turn.offset(), self.len(), self.word_byte());
         let bytes = word.to_le_bytes();
+        let keeps = [Op::Load, Op::Store, Op::Munmap, Op::Mprotect, Op::Private, Op::Freeze];
+        if self.world.parts[turn.actor].ops[..number].contains(&Op::Unlink) && !keeps.contains(&op) {
+            return Ok(Came::Nothing("its handle is closed"));
+        }
         match op {
             Op::Load => return turn.load(byte).map(Came::Saw),
             Op::Store => return turn.store(byte, word).map(|()| Came::Stored(word)),
@@ -105,7 +109,7 @@ impl Replay {
             }
             Op::WriteOther => {
                 let other = self.other.as_ref().ok_or("there is no second file")?;
-                other.write_at(self.other_offset(turn.actor, number), &bytes).map_err(text)?;
+                other.write_at(0, &bytes).map_err(text)?;
                 return Ok(Came::Stored(word));
             }
             Op::Private => {
@@ -147,11 +151,6 @@ impl Replay {
     fn size(&self) -> u64 {
         use super::Play;
         self.units() * self.len()
-    }
-
-    /// Where an operation writes in the second file: no two of them in one page.
-    pub(super) fn other_offset(&self, actor: usize, number: usize) -> u64 {
-        (actor * fs::lab::schedule::MAX_OPS + number) as u64 * PAGE_SIZE
     }
 
     /// The child runs on this CPU, in the actor's place of the script.

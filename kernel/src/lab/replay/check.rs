@@ -31,7 +31,7 @@ impl Replay {
             self.in_order(name, did, &all)?;
         }
         self.ends(turn, &all)?;
-        self.other_file(&did)
+        self.other_file(&all)
     }
 
     /// Whether the word can become a hole or nothing again.
@@ -101,16 +101,7 @@ impl Replay {
 
     /// What was stored as a whole when `word` was there, and was through at the moment: then the word was gone.
     fn newer(&self, word: u64, moment: u64, all: &[Did]) -> Option<u64> {
-        let stores = || all.iter().filter_map(|did| Some((did.stored()?, &did.when)));
-        // The first word was there before everything. What is still being stored is newer than all.
-        let end = match stores().find(|(stored, _)| *stored == word) {
-            Some((_, when)) => when.end,
-            None if word == self.world.start.word() => 0,
-            None => return None,
-        };
-        let first = word == self.world.start.word();
-        let newer = stores().find(|(_, when)| (first || when.start > end) && when.end < moment);
-        newer.map(|(stored, _)| stored)
+        stored_over(word, self.world.start.word(), moment, all, false)
     }
 
     /// File and mappings agree on a word that somebody stored last.
@@ -188,20 +179,31 @@ impl Replay {
     }
 
     /// What was written to the second file is there.
-    fn other_file(&self, did: &[Vec<Did>]) -> Answer {
+    fn other_file(&self, all: &[Did]) -> Answer {
         let Some(other) = &self.other else { return Ok(()) };
-        for (actor, did) in did.iter().enumerate() {
-            for (number, did) in did.iter().enumerate() {
-                let (Op::WriteOther, Came::Stored(word)) = (did.op, &did.came) else { continue };
-                let mut bytes = [0; 8];
-                let read = other.read_at(self.other_offset(actor, number), &mut bytes);
-                read.map_err(|error| alloc::format!("read(2) of the second file: {error}"))?;
-                let found = u64::from_le_bytes(bytes);
-                expect(found == *word, || {
-                    alloc::format!("{word:#x} was written to the second file, it has {found:#x}")
-                })?;
+        let mut bytes = [0; 8];
+        let read = other.read_at(0, &mut bytes);
+        read.map_err(|error| alloc::format!("read(2) of the second file: {error}"))?;
+        let found = u64::from_le_bytes(bytes);
+        let known = found == 0 || all.iter().any(|did| did.stored(true) == Some(found));
+        expect(known, || alloc::format!("the second file has {found:#x}, which nobody wrote"))?;
+        match stored_over(found, 0, u64::MAX, all, true) {
+            Some(newer) => {
+                Err(alloc::format!("{newer:#x} was written to the second file, it has {found:#x}"))
             }
+            None => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// What was stored as a whole when `word` was there, and was through at the moment: then the word was gone.
+fn stored_over(word: u64, first: u64, moment: u64, all: &[Did], in_other: bool) -> Option<u64> {
+    let stores = || all.iter().filter_map(|did| Some((did.stored(in_other)?, &did.when)));
+    // The first word was there before everything. What is still being stored is newer than all.
+    let own = stores().find(|(stored, _)| *stored == word);
+    if own.is_none() && word != first {
+        return None;
+    }
+    let after = |begun: u64| own.as_ref().is_none_or(|(_, when)| begun > when.end);
+    stores().find(|(_, when)| after(when.start) && when.end < moment).map(|(stored, _)| stored)
 }

@@ -221,8 +221,7 @@ impl Play for Replay {
             }
         }
         if let Some(other) = &self.other {
-            let pages = self.world.parts.len() * fs::lab::schedule::MAX_OPS;
-            other.truncate(pages as u64 * PAGE_SIZE).map_err(text)?;
+            other.truncate(PAGE_SIZE).map_err(text)?;
         }
         for (actor, part) in self.world.parts.iter().enumerate() {
             if part.ops.contains(&Op::Private) {

@@ -1,5 +1,6 @@
 //! A schedule as the order of a script.
 
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use fs::lab::Point;
@@ -10,8 +11,8 @@ use super::super::script::{At, Event};
 /// What a schedule comes to here.
 pub(crate) struct Order {
     pub(crate) events: Vec<Event>,
-    /// The first segment with steps that are finer than points: they are left out.
-    pub(crate) finer: Option<Segment>,
+    /// The first segment with steps that are finer than points, or a TLB's choice, as text: they are left out.
+    pub(crate) finer: Option<String>,
 }
 
 /// Where a CPU is at a place of the schedule.
@@ -33,14 +34,13 @@ enum Is {
 pub(crate) fn order(story: &Story) -> Result<Order, &'static str> {
     let mut is: Vec<Is> = story.world.parts.iter().map(|_| Is::Unbegun).collect();
     let mut events: Vec<Event> = Vec::new();
-    let mut finer = None;
+    let is_finer = |segment: &&Segment| {
+        matches!(segment.until, Stop::Place { steps: 1.., .. }) || !segment.ways.is_empty()
+    };
+    let finer = story.schedule.iter().find(is_finer).map(Segment::to_string);
     let rest = story.schedule.last().map(|last| last.cpu).into_iter().chain(0..is.len());
-    let rest = rest.map(|cpu| Segment { cpu, until: Stop::End, ways: Vec::new() });
-    for segment in story.schedule.iter().cloned().chain(rest) {
-        let Segment { cpu, until, .. } = segment;
-        if matches!(until, Stop::Place { steps: 1.., .. }) || !segment.ways.is_empty() {
-            finer.get_or_insert(segment);
-        }
+    let rest = rest.map(|cpu| (cpu, Stop::End));
+    for (cpu, until) in story.schedule.iter().map(|segment| (segment.cpu, segment.until)).chain(rest) {
         // A place that it has not left, or its very beginning: nothing happens between points.
         let stays = match until {
             Stop::Place { point: None, .. } => true,

@@ -90,6 +90,12 @@ fn replay(sh: &mut Shell, opts: &Opts<'_>, texts: &[&str]) -> Done {
     }
     let [text] = texts else { return Err(complaint("replay: one STORY, as the explorer prints it")) };
     let story: Story = text.parse().map_err(complaint)?;
+    // The only one that the storage code has no place for: the scenario makes it.
+    if story.world.mutants.contains(&Mutant::CopyUnderLock) {
+        return Err(complaint(
+            "copy-under-lock is made by the scenario R12 alone (`race R12 -s -m copy-under-lock`)",
+        ));
+    }
     let Order { events, finer } = replay::order(&story).map_err(complaint)?;
     with_file_in(|file, dir, name| {
         let play = Arc::new(Replay::new(&story, dir.clone(), name).on("the second file")?);
@@ -100,10 +106,7 @@ fn replay(sh: &mut Shell, opts: &Opts<'_>, texts: &[&str]) -> Done {
         let outcome = outcome?;
         told(sh, &play.names(), &outcome)?;
         if let Some(finer) = finer {
-            writeln!(
-                sh.out,
-                "the steps after a point are finer than what a CPU can be held at: left out, as in {finer}"
-            )?;
+            writeln!(sh.out, "left out are steps behind a point, and what a TLB serves, as in {finer}")?;
         }
         writeln!(sh.out, "{story}: {}", outcome.verdict)?;
         cleaned?;
