@@ -211,12 +211,11 @@ pub struct Story {
 }
 
 impl World {
-    /// The word that operation `op` of CPU `cpu` stores, if it is one that does: 0x1000 for each CPU up to it, and how many
-    /// of its operations have stored with this one. No world's first word is among them.
+    /// The word that operation `op` of CPU `cpu` stores, if it is one that does: 0x1000 for each CPU up to it, and its
+    /// place in the part, from 1. No world's first word is among them.
     pub fn stored(&self, cpu: usize, op: usize) -> Option<u64> {
-        let ops = self.parts.get(cpu)?.ops.get(..=op)?;
-        let count = ops.iter().filter(|op| op.stores()).count() as u64;
-        ops[op].stores().then_some(0x1000 * (cpu as u64 + 1) + count)
+        let stores = self.parts.get(cpu)?.ops.get(op)?.stores();
+        stores.then_some(0x1000 * (cpu as u64 + 1) + op as u64 + 1)
     }
 
     /// Whether a CPU does such an operation.

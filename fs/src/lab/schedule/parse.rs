@@ -381,7 +381,7 @@ mod tests {
         let text = "racy/page.hole/a:store+load+write/b:private+write-other+store/b:truncate";
         let world: World = text.parse().unwrap();
         let words = |cpu| (0..3).map(|op| world.stored(cpu, op)).collect::<Vec<_>>();
-        assert_eq!(words(0), [Some(0x1001), None, Some(0x1002)]);
+        assert_eq!(words(0), [Some(0x1001), None, Some(0x1003)]);
         assert_eq!(words(1), [Some(0x2001), Some(0x2002), Some(0x2003)]);
         assert_eq!([words(2), words(3)], [[None; 3], [None; 3]]);
     }
