@@ -11,11 +11,19 @@
 //! | [`model`] | a file that does one thing at a time, and whether it explains what everybody saw |
 //! | [`show`] | a run as it is told to people: a table, a trace, a drawing |
 //! | [`find`] | one world explored |
+//! | [`shrink`] | the shortest order that shows the same |
+//! | [`mutants`] | each mistake, and where it is found |
+//! | [`trace`] | a run in the words of [`show`] |
+//! | [`story`] | an order as a schedule that can be read and repeated |
 //! | [`world`] | what CPUs do to a file, and from which state on |
 
 pub mod find;
 pub mod hw;
 pub mod model;
+pub mod mutants;
 pub mod sched;
 pub mod show;
+pub mod shrink;
+pub mod story;
+pub mod trace;
 pub mod world;

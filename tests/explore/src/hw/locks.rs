@@ -2,12 +2,22 @@
 
 use crate::sched::engine;
 use lock_api::{GuardSend, RawMutex, RawRwLock};
+use std::cell::Cell;
 
 /// A mutex. (A byte, for its address is its name.)
 pub struct Mutex(#[allow(dead_code)] u8);
 
 /// A reader-writer lock.
 pub struct RwLock(#[allow(dead_code)] u8);
+
+thread_local! {
+    static LAST_SHARED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The address of the lock that was taken shared last, on this thread: to find out which one a function takes.
+pub(crate) fn last_shared() -> usize {
+    LAST_SHARED.get()
+}
 
 fn address<T>(lock: &T) -> usize {
     std::ptr::from_ref(lock).addr()
@@ -38,6 +48,7 @@ unsafe impl RawRwLock for RwLock {
     type GuardMarker = GuardSend;
 
     fn lock_shared(&self) {
+        LAST_SHARED.set(address(self));
         if engine::is_running() && engine::holds_shared(address(self)) {
             engine::fail(|| {
                 "a CPU takes a lock shared that it holds shared: it waits for ever if somebody waits for it alone".into()

@@ -363,7 +363,7 @@ impl Tables {
         for large in (va & !(LARGE - 1)..end).step_by(LARGE as usize) {
             self.step(large, false, None, "looks for entries");
         }
-        let early = "shootdown-first".parse().is_ok_and(|m: Mutant| self.hw.lab.has(m));
+        let early = self.hw.lab.has(Mutant::ShootdownFirst);
         let found = self.touched(va, end, &which);
         let gone: Vec<Entry> = found.iter().map(|&(.., entry)| entry).collect();
         if early {
@@ -403,7 +403,7 @@ impl PageTables for Tables {
         match size {
             PageSize::Large => {
                 if self.entries.get().small_in(va) {
-                    if !"large-over-table".parse().is_ok_and(|m: Mutant| self.hw.lab.has(m)) {
+                    if !self.hw.lab.has(Mutant::LargeOverTable) {
                         return Ok(Mapped::Table);
                     }
                     self.entries.get().small.retain(|&at, _| !(va..va + LARGE).contains(&at));

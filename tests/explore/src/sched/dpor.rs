@@ -49,6 +49,12 @@ impl Dpor {
 
     /// After a run: notes what else is to be run. False if that was all.
     pub fn next(&mut self) -> bool {
+        self.note_races();
+        self.go_on()
+    }
+
+    /// The first half of [`next`](Self::next), while the steps of the run are known.
+    pub fn note_races(&mut self) {
         with_races(|races| {
             for at in 0..races.found.len() {
                 let race = races.found[at];
@@ -61,6 +67,10 @@ impl Dpor {
                 }
             }
         });
+    }
+
+    /// The second half. False if that was all.
+    pub fn go_on(&mut self) -> bool {
         self.sleep = 0;
         while let Some(at) = self.path.len().checked_sub(1) {
             self.from = at as u32;

@@ -13,6 +13,7 @@ use super::{CPUS, Cpu};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use fs::atomic::watched::{Access, Watcher, watch};
+use fs::lab::Point;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -62,6 +63,9 @@ pub struct View<'a> {
     pub enabled: u32,
     /// What each is about to do; `None` for who is through.
     pub pending: &'a [Option<Pending>; CPUS],
+    /// The named steps that each has come to, and how many steps it had taken then; only while it is written down what
+    /// happens.
+    pub points: &'a [Vec<(Point, u32)>; CPUS],
 }
 
 /// Decides which CPU goes next.
@@ -111,6 +115,8 @@ pub enum Noted {
     Begins(String),
     /// It ends.
     Ends(String),
+    /// It cannot take its next step now: what that is.
+    Waits(&'static str, Touch),
     /// How page tables, TLBs and locks are, if that has changed.
     State(String),
     /// A property broke.
@@ -143,10 +149,12 @@ struct Engine {
     way: u8,
     end: Option<End>,
     log: Option<Vec<Note>>,
+    points: [Vec<(Point, u32)>; CPUS],
 }
 
 thread_local! {
     static ENGINE: RefCell<Engine> = RefCell::new(Engine::new());
+    static DESCRIBE: Cell<Option<Box<dyn Fn() -> String>>> = const { Cell::new(None) };
     static RUNNING: Cell<bool> = const { Cell::new(false) };
     static YIELDERS: [Cell<*const Yielder<(), ()>>; CPUS] = const { [const { Cell::new(std::ptr::null()) }; CPUS] };
     static STACKS: RefCell<Vec<DefaultStack>> = const { RefCell::new(Vec::new()) };
@@ -179,6 +187,7 @@ impl Engine {
             way: 0,
             end: None,
             log: None,
+            points: Default::default(),
         }
     }
 
@@ -199,6 +208,14 @@ impl Engine {
 
     /// Chooses who goes next; or ends the run.
     fn choose(&mut self) {
+        let last = self.last;
+        if self.log.is_some()
+            && let Some(pending) = self.pending[last]
+            && !self.can_go(last)
+        {
+            let (step, what) = (self.races.taken.len(), Noted::Waits(pending.what, pending.touch));
+            self.log.as_mut().expect("it was there").push(Note { step, cpu: last, what });
+        }
         let enabled = (0..self.cpus).filter(|&cpu| self.can_go(cpu)).fold(0, |bits, cpu| bits | 1 << cpu);
         let step = self.races.taken.len();
         self.next = Choice::Stop;
@@ -211,7 +228,8 @@ impl Engine {
         } else if step >= MANY {
             self.end = Some(End::Endless);
         } else {
-            let view = View { step, last: self.last, enabled, pending: &self.pending };
+            let (pending, points) = (&self.pending, &self.points);
+            let view = View { step, last: self.last, enabled, pending, points };
             self.next = self.chooser.as_mut().expect("a chooser while it runs").choose(&view);
             if self.next == Choice::Stop {
                 self.end = Some(End::Stopped);
@@ -274,6 +292,7 @@ pub fn visible_as(touch: Touch, need: Need, ways: u8, what: &'static str, taken:
     if !is_running() {
         return 0;
     }
+    describe();
     let (cpu, verdict) = ENGINE.with_borrow_mut(|engine| {
         let cpu = engine.current;
         engine.pending[cpu] = Some(Pending { touch, need, ways, what });
@@ -396,6 +415,31 @@ pub fn wake(key: usize) {
     unlock(key, false, "woke");
 }
 
+/// From now on, while it is written down what happens, `tell` says how the machine is, after each step.
+pub fn tell_state(tell: Option<Box<dyn Fn() -> String>>) {
+    DESCRIBE.set(tell);
+}
+
+/// Writes down how the machine is, if that has changed.
+fn describe() {
+    if !is_noted() {
+        return;
+    }
+    let Some(tell) = DESCRIBE.take() else { return };
+    let state = unwatched(&tell);
+    DESCRIBE.set(Some(tell));
+    let is_new = ENGINE.with_borrow(|engine| {
+        let last = engine.log.iter().flatten().rev().find_map(|note| match &note.what {
+            Noted::State(state) => Some(state),
+            _ => None,
+        });
+        last != Some(&state)
+    });
+    if is_new {
+        note(|| Noted::State(state));
+    }
+}
+
 /// Writes something down about the CPU that runs, if that is wanted.
 pub fn note(what: impl FnOnce() -> Noted) {
     ENGINE.with_borrow_mut(|engine| {
@@ -403,7 +447,11 @@ pub fn note(what: impl FnOnce() -> Noted) {
         if let Some(log) = &mut engine.log
             && RUNNING.get()
         {
-            log.push(Note { step, cpu, what: what() });
+            let what = what();
+            if let Noted::Point(point) = what {
+                engine.points[cpu].push((point.point, engine.races.known_to(cpu).of(cpu)));
+            }
+            log.push(Note { step, cpu, what });
         }
     });
 }

@@ -7,6 +7,7 @@
 //! | [`space`] | address spaces: areas, faults, accesses |
 //! | [`ops`] | the operations |
 //! | [`order`] | when operations began and ended, in the orders that are the same run |
+//! | [`tell`] | how locks, page tables and TLBs are, in words |
 //! | [`check`] | what must hold, at every step and in the end |
 
 pub mod check;
@@ -14,6 +15,7 @@ pub mod image;
 mod ops;
 mod order;
 mod space;
+mod tell;
 
 use crate::hw::tables::WORDS;
 use crate::hw::{Local, Machine, Memory};
@@ -64,6 +66,8 @@ pub(crate) struct Stage {
     pub(crate) other: InodeRef<Machine>,
     pub(crate) spaces: Local<Vec<Arc<Space>>>,
     pub(crate) history: Local<Vec<Performed>>,
+    /// Where the file's `dax_sem` is.
+    pub(crate) dax_sem: usize,
     /// Address spaces that the world begins with.
     pub(crate) world_spaces: usize,
     /// Blocks in use that are no file's.
@@ -78,12 +82,16 @@ pub struct Outcome {
     pub wrong: Option<String>,
     /// Who decided.
     pub chooser: Option<Box<dyn Chooser>>,
+    /// Who is not through, as bits.
+    pub waits: u32,
     /// Steps taken.
     pub steps: usize,
     /// The same for runs that ended in the same state.
     pub state: u64,
     /// What happened, if that was wanted.
     pub log: Vec<Note>,
+    /// Where the file's `dax_sem` was.
+    pub dax_sem: usize,
 }
 
 /// Runs `world` once.
@@ -92,11 +100,16 @@ pub fn run(world: &World, images: &Images, chooser: Box<dyn Chooser>, log: bool)
     world.mutants.iter().for_each(|&mutant| stage.machine.lab.add(mutant));
     let bodies = (0..world.parts.len()).map(|cpu| ops::body(stage.clone(), cpu)).collect();
     check::watch(&stage);
+    if log {
+        tell::state_of(&stage);
+    }
     let Ran { end, mut wrong, chooser, pending, log } = engine::run(bodies, chooser, log);
+    engine::tell_state(None);
     stage.machine.watch(None);
     stage.machine.lab.heal();
     let steps = engine::steps();
     let mut state = 0;
+    let waits = (0..pending.len()).filter(|&cpu| pending[cpu].is_some()).fold(0, |bits, cpu| bits | 1 << cpu);
     match end {
         End::Through => match check::finish(&stage) {
             Ok(digest) => state = digest,
@@ -111,7 +124,7 @@ pub fn run(world: &World, images: &Images, chooser: Box<dyn Chooser>, log: bool)
         End::Endless => wrong = Some("somebody goes round and round".into()),
         End::Stopped | End::Failed => {}
     }
-    Outcome { end, wrong, chooser: Some(chooser), steps, state, log }
+    Outcome { end, wrong, chooser: Some(chooser), waits, steps, state, log, dax_sem: stage.dax_sem }
 }
 
 fn prepare(world: &World, images: &Images) -> Stage {
@@ -145,6 +158,8 @@ fn prepare(world: &World, images: &Images) -> Stage {
     }
     // The clock stands still: from here on write faults leave the times alone.
     drop(fs::vfs::Inode::start_write_fault(&*file));
+    drop(file.mapping().shared());
+    let dax_sem = crate::hw::locks::last_shared();
     let handles = world.parts.iter().map(|_| Local::new(Some(file.clone()))).collect();
     Stage {
         world: world.clone(),
@@ -154,6 +169,7 @@ fn prepare(world: &World, images: &Images) -> Stage {
         other,
         spaces: Local::new(spaces),
         history: Local::new(Vec::new()),
+        dax_sem,
         world_spaces: count,
         own_blocks: images.own_blocks(),
     }

@@ -1,0 +1,57 @@
+//! How locks, page tables and TLBs are, in words.
+
+use super::{Stage, space};
+use crate::hw::Entry;
+use crate::hw::memory::BASE;
+use crate::hw::tables::COPIES;
+use crate::sched::engine;
+use fs::PAGE_SIZE;
+use fs::platform::PageSize;
+use std::sync::Arc;
+
+/// From now on it is told after each step how they are: parts joined by `; `.
+pub(crate) fn state_of(stage: &Arc<Stage>) {
+    let weak = Arc::downgrade(stage);
+    engine::tell_state(Some(Box::new(move || {
+        weak.upgrade().map_or_else(String::new, |stage| state(&stage))
+    })));
+}
+
+fn state(stage: &Stage) -> String {
+    let mut parts = Vec::new();
+    match engine::holders(stage.dax_sem) {
+        (0, None) => {}
+        (_, Some(cpu)) => parts.push(format!("dax_sem: alone, CPU {cpu}")),
+        (count, None) => parts.push(format!("dax_sem: {count} shared")),
+    }
+    let page = stage.world.range.word_page();
+    let stale = stage.machine.hw.stale();
+    for space in stage.spaces.get().iter() {
+        let letter = char::from(b'a' + space.number as u8);
+        for which in space::ALL {
+            let what = match which {
+                space::Which::Shared => "",
+                space::Which::Small => " small",
+                space::Which::Private => " private",
+            };
+            if let Some((entry, size)) = space.tables.peek(which.start() + page * PAGE_SIZE) {
+                parts.push(format!("{letter}{what}: page {page} → {}", told(entry, size)));
+            }
+        }
+    }
+    for (cpu, space, entry, size) in stale {
+        let letter = char::from(b'a' + space as u8);
+        parts.push(format!("TLB {cpu}: {letter} → {}", told(entry, size)));
+    }
+    parts.join("; ")
+}
+
+fn told(entry: Entry, size: PageSize) -> String {
+    let rights = if entry.writable { "rw" } else { "r" };
+    let size = if size == PageSize::Large { ", 2 MiB" } else { "" };
+    match entry.frame {
+        ..BASE => format!("zero page, {rights}{size}"),
+        COPIES.. => format!("a copy, {rights}"),
+        frame => format!("block {}, {rights}{size}", (frame - BASE) / PAGE_SIZE),
+    }
+}
