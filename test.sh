@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs everything that must pass.
 #
-#   ./test.sh                all of it: set-up, format, lints, host tests, both images, a minute of fuzzing, the tests in
-#                            QEMU
+#   ./test.sh                all of it: set-up, format, lints, host tests, memory orders, both images, a minute of
+#                            fuzzing, the tests in QEMU
 #   ./test.sh --fast         only the host tests
 #   ./test.sh [--fast] NAME  only tests whose names contain NAME, and no lints
 #
@@ -99,6 +99,7 @@ printf -- '-- %s\n' "$("$RUSTC" --version)"
 
 if [[ $fast == no && ${#names[@]} == 0 ]]; then lints; fi
 step "host tests" cargo test -q --locked -- "${names[@]}"
+if [[ $fast == no && ${#names[@]} == 0 ]]; then step "memory orders" scripts/orders.sh; fi
 if [[ $fast == no && ${#names[@]} == 0 ]]; then
     if can_loop; then
         step "exchange with Linux" cargo test -q --locked -p fs --test interop -- --ignored

@@ -3,11 +3,14 @@
 //! In the kernel they are `core`'s. With the feature `watched` each access is told to a function first, so that a scheduler
 //! that owns every step can let another CPU go between any two of them, and knows which accesses touch the same word. As
 //! this crate is free of `unsafe`, what CPUs share is either such a word, or guarded by a lock, or behind
-//! [`Platform`](crate::platform::Platform): nothing escapes that scheduler.
+//! [`Platform`](crate::platform::Platform): nothing escapes that scheduler. With `--cfg loom` they are loom's, for
+//! `tests/orders`: each load may return whatever the memory orders allow (docs/memory-orders.md).
 
-#[cfg(not(feature = "watched"))]
+#[cfg(not(any(feature = "watched", loom)))]
 pub use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize};
-#[cfg(feature = "watched")]
+#[cfg(loom)]
+pub use loomed::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize};
+#[cfg(all(feature = "watched", not(loom)))]
 pub use watched::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize};
 
 #[cfg(feature = "watched")]

@@ -56,6 +56,12 @@ impl<T: Tasks, const N: usize> Lists<T, N> {
         Self([const { List { count: AtomicU32::new(0), tasks: T::Lock::NEW } }; N])
     }
 
+    /// Makes its words known to loom, before there are threads.
+    #[cfg(loom)]
+    pub fn prepare(&self) {
+        self.0.iter().for_each(|list| list.count.prepare());
+    }
+
     fn list(&self, key: usize) -> &List<T> {
         // Fibonacci hashing: the upper bits of the product depend on all bits of the key.
         &self.0[(key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize >> (64 - N.trailing_zeros())]
@@ -65,11 +71,13 @@ impl<T: Tasks, const N: usize> Lists<T, N> {
     /// early. The caller may sleep, and is not preempted before it does.
     pub fn wait(&self, key: usize, still_waiting: &mut dyn FnMut() -> bool) {
         let list = self.list(key);
-        list.count.fetch_add(1, Ordering::SeqCst);
+        list.count.fetch_add(1, Ordering::Relaxed);
+        // Counted, then looked; with the other one in `wake_one`, in whatever manner the condition is loaded.
+        fence(Ordering::SeqCst);
         {
             let mut tasks = list.tasks.lock();
             if !still_waiting() {
-                list.count.fetch_sub(1, Ordering::SeqCst);
+                list.count.fetch_sub(1, Ordering::Relaxed);
                 return;
             }
             T::enqueue(&mut tasks, key);
@@ -84,10 +92,10 @@ impl<T: Tasks, const N: usize> Lists<T, N> {
 
     /// Wakes the one who has waited for `key` for longest; tells whether there was one.
     pub fn wake_one(&self, key: usize) -> bool {
-        // What was changed was changed before.
+        // Changed, then looked whether somebody counted.
         fence(Ordering::SeqCst);
         let list = self.list(key);
-        if list.count.load(Ordering::SeqCst) == 0 {
+        if list.count.load(Ordering::Relaxed) == 0 {
             return false;
         }
         list.wake(Some(key))
@@ -105,7 +113,7 @@ impl<T: Tasks> List<T> {
     fn wake(&self, key: Option<usize>) -> bool {
         let woken = T::take(&mut self.tasks.lock(), key);
         let Some(task) = woken else { return false };
-        self.count.fetch_sub(1, Ordering::SeqCst);
+        self.count.fetch_sub(1, Ordering::Relaxed);
         T::make_ready(task);
         true
     }

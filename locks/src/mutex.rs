@@ -47,6 +47,12 @@ unsafe impl<M: Machine> lock_api::RawMutex for RawMutex<M> {
 }
 
 impl<M: Machine> RawMutex<M> {
+    /// Makes its word known to loom, before there are threads.
+    #[cfg(loom)]
+    pub fn prepare(&self) {
+        self.0.prepare();
+    }
+
     fn key(&self) -> usize {
         core::ptr::from_ref(self) as usize
     }

@@ -20,7 +20,8 @@ use core::sync::atomic::Ordering;
 use crate::atomic::{AtomicI64, AtomicU32};
 use crate::{Machine, Short, wait};
 
-const SLOTS: usize = 8;
+// loom goes through every order of looks at them: two are enough to be different ones.
+const SLOTS: usize = if cfg!(loom) { 2 } else { 8 };
 
 /// Nobody writes, or wants to.
 const NONE: u32 = 0;
@@ -90,7 +91,8 @@ unsafe impl<M: Machine> lock_api::RawRwLock for RawRwLock<M> {
 
     #[inline]
     fn lock_exclusive(&self) {
-        let ticket = self.next.fetch_add(1, Ordering::Relaxed);
+        // Who steps down must see it, or this one sees that it has its turn: each changes its word, then looks at the other.
+        let ticket = self.next.fetch_add(1, Ordering::SeqCst);
         if self.serving.load(Ordering::Acquire) != ticket {
             self.await_turn(ticket);
         }
@@ -104,7 +106,7 @@ unsafe impl<M: Machine> lock_api::RawRwLock for RawRwLock<M> {
         let turn = self.serving.load(Ordering::Acquire);
         if self
             .next
-            .compare_exchange(turn, turn.wrapping_add(1), Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(turn, turn.wrapping_add(1), Ordering::SeqCst, Ordering::Relaxed)
             .is_err()
         {
             return false;
@@ -132,6 +134,13 @@ unsafe impl<M: Machine> lock_api::RawRwLock for RawRwLock<M> {
 }
 
 impl<M: Machine> RawRwLock<M> {
+    /// Makes its words known to loom, before there are threads.
+    #[cfg(loom)]
+    pub fn prepare(&self) {
+        [&self.writer, &self.next, &self.serving, &self.phase].into_iter().for_each(AtomicU32::prepare);
+        self.slots.iter().for_each(|slot| slot.0.prepare());
+    }
+
     #[inline]
     fn slot(&self) -> &AtomicI64 {
         &self.slots[M::cpu() % SLOTS].0
