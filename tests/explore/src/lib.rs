@@ -16,8 +16,13 @@
 //! | [`trace`] | a run in the words of [`show`] |
 //! | [`story`] | an order as a schedule that can be read and repeated |
 //! | [`world`] | what CPUs do to a file, and from which state on |
+//! | [`worlds`] | all pairs and triples of operations |
+//! | [`campaign`] | many worlds explored, in shards; results kept and merged |
+//! | [`growth`] | how the number of schedules grows, with and without reduction |
 
+pub mod campaign;
 pub mod find;
+pub mod growth;
 pub mod hw;
 pub mod model;
 pub mod mutants;
@@ -27,3 +32,4 @@ pub mod shrink;
 pub mod story;
 pub mod trace;
 pub mod world;
+pub mod worlds;

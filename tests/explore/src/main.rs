@@ -1,19 +1,17 @@
-//! The explorer.
-use explore::find::{Mode, explore};
-use explore::world::Images;
-fn main() {
-    let images = Images::make().unwrap();
-    for text in std::env::args().skip(1) {
-        let world: fs::lab::schedule::World = text.parse().unwrap_or_else(|e| panic!("{e}"));
-        let r = explore(&world, &images, Mode::Exhaustive { most: 1000000 });
-        println!(
-            "{text}: runs {} cut {} longest {} states {} {:?} {:?}",
-            r.schedules,
-            r.cut,
-            r.longest,
-            r.states.len(),
-            r.time,
-            r.found.map(|f| f.what)
-        );
+//! The explorer's command line.
+//!
+//! Exit status: 0 nothing was found, 1 something was found (or is missing, when results are merged), 2 bad use.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run(std::env::args_os().skip(1)) {
+        Ok(status) => ExitCode::from(status),
+        Err(why) => {
+            eprintln!("explore: {why}");
+            ExitCode::from(2)
+        }
     }
 }
