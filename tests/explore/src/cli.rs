@@ -1,11 +1,12 @@
 //! Commands and their options. To add one: a line in [`USAGE`], and in [`run`] a name and a function that takes the parser.
 
 use explore::campaign::file::Save;
-use explore::campaign::record::{Record, story};
+use explore::campaign::record::Record;
 use explore::campaign::summary::{Totals, coverage, findings, memory_peak};
 use explore::campaign::{self, Campaign, merge::merge};
 use explore::find::{Mode, Report, explore};
 use explore::growth;
+use explore::story::tell;
 use explore::world::Images;
 use explore::worlds::Filter;
 use fs::lab::schedule::{Kind, StoryError, World};
@@ -257,7 +258,7 @@ fn world(mut parser: Parser) -> Result<u8, String> {
         if let Some(found) = found {
             status = 1;
             println!("found: {world}: {}", found.what.replace('\n', " "));
-            println!("  story: {}", story(world, &found.order));
+            println!("  story: {}", tell(world, &images, found.order).0);
         }
     }
     Ok(status)

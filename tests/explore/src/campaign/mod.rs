@@ -17,6 +17,7 @@ pub mod record;
 pub mod summary;
 
 use crate::find::{Mode, explore};
+use crate::story::tell;
 use crate::world::Images;
 use crate::worlds::{Filter, Numbered, digest, worlds};
 use fs::dax::Protocol;
@@ -182,7 +183,10 @@ pub fn run(
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(one) = worlds.get(at) else { break };
             now.store(at, Ordering::Relaxed);
-            finished(Record::new(one.number, &one.world, &explore(&one.world, images, mode)));
+            let report = explore(&one.world, images, mode);
+            let found = report.found.as_ref();
+            let story = found.map(|found| tell(&found.world, images, found.order.clone()).0);
+            finished(Record::new(one.number, &one.world, &report, story.as_ref()));
         }
     };
     let (work, finished) = (&work, &finished);

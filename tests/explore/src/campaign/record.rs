@@ -1,16 +1,11 @@
 //! What is kept of a world that was explored: one line of text.
 //!
 //! Fields with tabs between them: number, world, schedules, of them cut, places, longest, states, `whole` or `given-up` or
-//! `found`, microseconds; and if something was found: the story, the exact order, and what.
-//!
-//! The exact order is a list of `CPU*STEPS`, or `CPU/WAY` for a step that can be taken in several ways and was not taken in
-//! the first: `0*12,1*3,0/1,0*4`.
+//! `found`, microseconds; and if something was found: the story that repeats it, and what.
 
 use crate::find::Report;
-use crate::sched::{CPUS, Cpu};
-use fs::lab::schedule::{Segment, Stop, Story, World};
+use fs::lab::schedule::{Story, World};
 use std::fmt;
-use std::fmt::Write as _;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -53,22 +48,17 @@ pub enum Came {
 /// What was found, on one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// World and schedule; the ways of steps are not in it.
+    /// World and schedule: repeats it.
     pub story: String,
-    /// Who took each step, in which way.
-    pub order: Vec<(Cpu, u8)>,
     /// What does not hold.
     pub what: String,
 }
 
 impl Record {
-    /// What is kept of `report`.
-    pub fn new(number: usize, world: &World, report: &Report) -> Self {
-        let found = report.found.as_ref().map(|found| Finding {
-            story: story(&found.world, &found.order).to_string(),
-            order: found.order.clone(),
-            what: line(&found.what),
-        });
+    /// What is kept of `report`; `story` repeats what was found, if something was.
+    pub fn new(number: usize, world: &World, report: &Report, story: Option<&Story>) -> Self {
+        let story = story.map_or_else(|| world.to_string(), Story::to_string);
+        let found = report.found.as_ref().map(|found| Finding { story, what: line(&found.what) });
         let came = match (&found, report.whole) {
             (Some(_), _) => Came::Found,
             (None, true) => Came::Whole,
@@ -91,8 +81,8 @@ impl Record {
     /// The explorer itself ended with a panic.
     pub fn panicked(number: usize, world: &World, text: &str) -> Self {
         let what = line(&format!("the explorer panicked: {text}"));
-        let found = Finding { story: world.to_string(), order: Vec::new(), what };
-        Self { came: Came::Found, found: Some(found), ..Self::new(number, world, &Report::default()) }
+        let found = Finding { story: world.to_string(), what };
+        Self { came: Came::Found, found: Some(found), ..Self::new(number, world, &Report::default(), None) }
     }
 }
 
@@ -103,49 +93,6 @@ fn line(text: &str) -> String {
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()
         .join(" ")
-}
-
-/// The order as a schedule: each stretch of one CPU up to so many steps from its beginning.
-pub fn story(world: &World, order: &[(Cpu, u8)]) -> Story {
-    let mut steps = [0; CPUS];
-    let mut schedule: Vec<Segment> = Vec::new();
-    for &(cpu, _) in order {
-        steps[cpu] += 1;
-        let until = Stop::Place { point: None, steps: steps[cpu] };
-        match schedule.last_mut() {
-            Some(last) if last.cpu == cpu => last.until = until,
-            _ => schedule.push(Segment { cpu, until }),
-        }
-    }
-    Story { world: world.clone(), schedule }
-}
-
-/// The exact order as text.
-pub fn order_text(order: &[(Cpu, u8)]) -> String {
-    let mut text = String::new();
-    for stretch in order.chunk_by(|one, next| one == next && one.1 == 0) {
-        let between = if text.is_empty() { "" } else { "," };
-        let _ = match stretch[0] {
-            (cpu, 0) => write!(text, "{between}{cpu}*{}", stretch.len()),
-            (cpu, way) => write!(text, "{between}{cpu}/{way}"),
-        };
-    }
-    text
-}
-
-/// And back.
-pub fn order_of(text: &str) -> Option<Vec<(Cpu, u8)>> {
-    let mut order = Vec::new();
-    for piece in text.split(',').filter(|piece| !piece.is_empty()) {
-        let (cpu, count, way) = match (piece.split_once('*'), piece.split_once('/')) {
-            (Some((cpu, count)), None) => (cpu, count.parse().ok().filter(|&count| count <= 1 << 20)?, 0),
-            (None, Some((cpu, way))) => (cpu, 1, way.parse().ok()?),
-            _ => return None,
-        };
-        let cpu = cpu.parse().ok().filter(|&cpu| cpu < CPUS)?;
-        order.extend(std::iter::repeat_n((cpu, way), count));
-    }
-    Some(order)
 }
 
 impl fmt::Display for Came {
@@ -163,8 +110,8 @@ impl fmt::Display for Record {
         let Self { number, world, schedules, cut, places, longest, states, came, time, found } = self;
         let time = time.as_micros();
         write!(f, "{number}\t{world}\t{schedules}\t{cut}\t{places}\t{longest}\t{states}\t{came}\t{time}")?;
-        if let Some(Finding { story, order, what }) = found {
-            write!(f, "\t{story}\t{}\t{what}", order_text(order))?;
+        if let Some(Finding { story, what }) = found {
+            write!(f, "\t{story}\t{what}")?;
         }
         Ok(())
     }
@@ -183,9 +130,7 @@ impl FromStr for Record {
         let came = [Came::Whole, Came::GivenUp, Came::Found].into_iter().find(|one| one.to_string() == came);
         let found = match *found {
             [] => None,
-            [story, order, what] => {
-                Some(Finding { story: story.into(), order: order_of(order).ok_or(())?, what: what.into() })
-            }
+            [story, what] => Some(Finding { story: story.into(), what: what.into() }),
             _ => return Err(()),
         };
         let came = came.filter(|&came| (came == Came::Found) == found.is_some()).ok_or(())?;
@@ -210,13 +155,13 @@ mod tests {
 
     fn found() -> Record {
         let world: World = "racy/page.hole/a:load/b:store".parse().unwrap();
-        let order = [(0, 0), (0, 0), (1, 2), (1, 2), (0, 1), (0, 0)];
+        let story: Story = format!("{world}@0:+2,1:+2~12,0:end").parse().unwrap();
         let what = "first line\n\tand the second".to_owned();
-        let found = crate::find::Found { world: world.clone(), what, order: order.into() };
+        let found = crate::find::Found { world: world.clone(), what, order: Vec::new() };
         let time = Duration::from_nanos(1_234_567);
         let report =
             Report { schedules: 7, cut: 1, longest: 6, time, found: Some(found), ..Report::default() };
-        Record::new(3, &world, &report)
+        Record::new(3, &world, &report, Some(&story))
     }
 
     #[test]
@@ -225,10 +170,9 @@ mod tests {
         let text = record.to_string();
         assert_eq!(text.parse(), Ok(record.clone()));
         assert!(
-            !text.contains('\n') && text.ends_with("\t0*2,1/2,1/2,0/1,0*1\tfirst line and the second"),
+            !text.contains('\n') && text.ends_with("@0:+2,1:+2~12,0:end\tfirst line and the second"),
             "{text}"
         );
-        assert_eq!(record.found.unwrap().story, "racy/page.hole/a:load/b:store@0:+2,1:+2,0:+4");
         let whole = Record { came: Came::Whole, found: None, ..found() };
         assert_eq!(whole.to_string().parse(), Ok(whole));
     }
@@ -236,26 +180,14 @@ mod tests {
     #[test]
     fn a_line_that_lacks_something_is_none() {
         let text = found().to_string();
-        for end in 0..text.len() {
-            if let Ok(other) = text[..end].parse::<Record>() {
-                // Only what was found may have lost its end: which is why a line counts only with its newline.
-                assert_eq!(other.order(), found().order(), "{}", &text[..end]);
-            }
+        // Only what was found may have lost its end: which is why a line counts only with its newline.
+        let all_but_what = text.rfind('\t').unwrap();
+        for end in 0..=all_but_what {
+            let cut = &text[..end];
+            assert_eq!(cut.parse::<Record>(), Err(()), "{cut}");
         }
-        for wrong in [
-            "",
-            "1\t2",
-            &text.replace("\tfound\t", "\twhole\t"),
-            &text.replace("1/2", "9/2"),
-            &format!("{text}\t"),
-        ] {
+        for wrong in ["", "1\t2", &text.replace("\tfound\t", "\twhole\t"), &format!("{text}\t")] {
             assert_eq!(wrong.parse::<Record>(), Err(()), "{wrong}");
-        }
-    }
-
-    impl Record {
-        fn order(&self) -> Option<&[(Cpu, u8)]> {
-            self.found.as_ref().map(|found| &found.order[..])
         }
     }
 }
