@@ -37,6 +37,29 @@ pub fn hunting_grounds() -> Vec<World> {
             }
         }
     }
+    // Who looks again at once sees what is put right later.
+    for &range in Range::ALL {
+        for protocol in Protocol::SOUND {
+            for &start in Start::ALL {
+                let parts = |a: &[Op], b: &[Op]| {
+                    [a, b]
+                        .iter()
+                        .zip(0..)
+                        .map(|(ops, space)| Part { space, small: false, ops: ops.to_vec() })
+                        .collect()
+                };
+                let mut add = |a: &[Op], b: &[Op]| {
+                    let parts = parts(a, b);
+                    worlds.push(World { protocol, range, start, parts, mutants: Vec::new() });
+                };
+                add(&[Op::Store, Op::Load], &[Op::Store]);
+                add(&[Op::Poison, Op::Load], &[Op::Load]);
+                add(&[Op::Store, Op::Msync], &[Op::Msync]);
+                add(&[Op::Read], &[Op::Truncate, Op::WriteOther]);
+                add(&[Op::Load], &[Op::Punch, Op::WriteOther]);
+            }
+        }
+    }
     worlds
 }
 

@@ -95,6 +95,8 @@ named! {
         Store => "store",
         /// read(2) of the word.
         Read => "read",
+        /// Reads the word as direct I/O does: pins the page, and reads from where it found its block.
+        Direct => "direct",
         /// write(2) of the word.
         Write => "write",
         /// write(2) that fills a hole of a second file.

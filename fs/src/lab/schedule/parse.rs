@@ -403,7 +403,7 @@ mod tests {
             ("racy/page.hole/e:load", "no such address space: `e` in `e:load` (known: a b c d a4 b4 c4 d4)"),
             (
                 "racy/page.hole/a:",
-                "no such operation: `` in `a:` (known: load store read write write-other truncate grow punch \
+                "no such operation: `` in `a:` (known: load store read direct write write-other truncate grow punch \
                  punch-beside fallocate msync fsync munmap mprotect private fork freeze unlink poison)",
             ),
             (

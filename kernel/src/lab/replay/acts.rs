@@ -62,7 +62,7 @@ impl fmt::Display for Did {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let op = self.op;
         match &self.came {
-            Came::Saw(word) if op == Op::Read => write!(f, "has read {word:#x}"),
+            Came::Saw(word) if matches!(op, Op::Read | Op::Direct) => write!(f, "has read {word:#x}"),
             Came::Saw(word) if op == Op::Fork => write!(f, "has forked; the child loaded {word:#x}"),
             Came::Saw(word) => write!(f, "has loaded {word:#x}"),
             Came::Stored(word) if op == Op::Store => write!(f, "has stored {word:#x}"),
@@ -103,6 +103,7 @@ impl Replay {
                 let read = self.read_word(file).map_err(text)?;
                 return Ok(read.map_or(Came::Nothing("the end of the file"), Came::Saw));
             }
+            Op::Direct => return self.direct(file).map_err(text),
             Op::Write => {
                 file.write_at(self.word_offset(), &bytes).map_err(text)?;
                 return Ok(Came::Stored(word));
@@ -145,6 +146,29 @@ impl Replay {
         }
         .map(|()| Came::Done)
         .map_err(text)
+    }
+
+    /// Reads the word from its block, which is pinned meanwhile.
+    fn direct(&self, file: &crate::machine::File) -> fs::Result<Came> {
+        let (index, page) = (&file.mapping().index, self.word_offset() / PAGE_SIZE);
+        let place = {
+            let lock = file.mapping().shared();
+            if page >= file.size(lock.held()).div_ceil(PAGE_SIZE) {
+                return Ok(Came::Nothing("the end of the file"));
+            }
+            index.pin(page..page + 1)?;
+            file.block(lock.held(), page)
+        };
+        let came = place.and_then(|place| {
+            let Some(place) = place else { return Ok(Came::Saw(0)) };
+            let (pmem, at) = (file.platform().pmem(), place + self.word_offset() % PAGE_SIZE);
+            match pmem.poisoned(at, 8) {
+                Some(bad) => Err(fs::Error::Poisoned(bad)),
+                None => Ok(Came::Saw(pmem.load_u64(at))),
+            }
+        });
+        index.unpin(file.platform(), page..page + 1);
+        came
     }
 
     /// The file's size at first.

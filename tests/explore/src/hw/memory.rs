@@ -132,6 +132,17 @@ impl Memory {
         u64::from_le_bytes(page[offset as usize % PAGE..][..8].try_into().expect("8 bytes"))
     }
 
+    /// 8 bytes as a power failure leaves them at the worst, without a step.
+    ///
+    /// # Panics
+    /// If that was not kept.
+    pub fn durable_word(&self, offset: u64) -> u64 {
+        let state = self.state.get();
+        let kept = state.durable.as_ref().expect("it is kept what survives");
+        let page = State::page(&kept.pages, &self.image, offset as usize / PAGE);
+        u64::from_le_bytes(page[offset as usize % PAGE..][..8].try_into().expect("8 bytes"))
+    }
+
     /// A byte, without a step: for checks.
     pub fn peek_u8(&self, offset: u64) -> u8 {
         let state = self.state.get();

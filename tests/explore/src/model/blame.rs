@@ -80,7 +80,7 @@ fn operation(world: &World, known: &[Done], index: usize) -> String {
             write!(text, "{} CPU {} {}", if nth == 0 { ", while" } else { " and" }, other.cpu, did(other));
     }
     let all = match done.op {
-        Op::Load | Op::Read | Op::Fork => words_or_not(&words(known)),
+        Op::Load | Op::Read | Op::Direct | Op::Fork => words_or_not(&words(known)),
         Op::Private => private_or_not(&words(known)),
         _ => vec![Seen::Done, Seen::Bus, Seen::Segv],
     };
@@ -115,7 +115,8 @@ fn matters(earlier: &Done, done: &Done) -> bool {
     use Op::*;
     let area = matches!(earlier.op, Munmap | Mprotect) && matches!(done.op, Load | Store | Mprotect | Fork);
     let private = earlier.op == Private && done.op == Private;
-    let looked = matches!(earlier.op, Load | Read | Fork) && matches!(done.op, Load | Read | Fork);
+    let looks = |op: Op| matches!(op, Load | Read | Direct | Fork);
+    let looked = looks(earlier.op) && looks(done.op);
     changes(earlier) || (area || private) && earlier.space == done.space || looked
 }
 
@@ -134,7 +135,7 @@ fn had(done: &Done) -> String {
         (Op::Write, _) => format!("written {value:#x}"),
         (Op::Private, _) => format!("stored {value:#x} to its copy"),
         (Op::Load, seen) => format!("loaded {seen}"),
-        (Op::Read, seen) => format!("read {seen}"),
+        (Op::Read | Op::Direct, seen) => format!("read {seen}"),
         (Op::Fork, seen) => format!("forked a child that loaded {seen}"),
         (Op::Truncate, _) => "truncated the file".into(),
         (Op::Grow, _) => "made the file longer".into(),
@@ -151,7 +152,9 @@ fn had(done: &Done) -> String {
 /// What it did and what came of that, if the two are not one.
 fn came_to(done: &Done) -> String {
     match (done.op, &done.seen) {
-        (Op::Load | Op::Read, Seen::Word(_)) | (Op::Fork, Seen::Word(_)) | (_, Seen::Done) => did(done),
+        (Op::Load | Op::Read | Op::Direct, Seen::Word(_)) | (Op::Fork, Seen::Word(_)) | (_, Seen::Done) => {
+            did(done)
+        }
         (Op::Private, seen @ Seen::Private { .. }) => {
             format!("stored {:#x} to its private area, and found {seen}", done.value)
         }

@@ -102,7 +102,7 @@ impl State {
                 Area::Whole if !self.inside => next(self, OVER, Result::Bus),
                 Area::Whole => next(&self.with_word(done.value), OVER, Result::Done) || self.bad(next),
             },
-            Op::Read => self.load(next),
+            Op::Read | Op::Direct => self.load(next),
             Op::Private => return self.private(done, space, stage, next),
             Op::Fork => return self.fork(done, area, stage, next),
             _ => next(&self.after(done, space, small), OVER, self.result(done.op, area)),

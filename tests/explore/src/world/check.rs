@@ -3,11 +3,11 @@
 use super::ops::{self, word_at};
 use super::order;
 use super::space::Which;
-use super::{Stage, image};
+use super::{Stage, WORD, image};
 use crate::hw::memory::BASE;
 use crate::hw::tables::{COPIES, LARGE_ZERO, ZERO};
 use crate::hw::{Machine, Memory};
-use crate::model::{Final, Look, Seen, explain};
+use crate::model::{Done, Final, Look, Seen, explain};
 use crate::sched::engine;
 use fs::PAGE_SIZE;
 use fs::lab::schedule::{Op, Start, World};
@@ -31,15 +31,18 @@ pub(crate) fn watch(stage: &Arc<Stage>) {
 
 fn look(stage: &Stage, step: Step) {
     match step.point {
-        Point::Freed => nobody_maps(stage, step.page, step.arg, "was freed"),
-        Point::Allocated => nobody_maps(stage, step.arg / PAGE_SIZE, 1, "was allocated"),
-        Point::Installed => writable_is_dirty(stage),
+        Point::Freed => nobody_maps(stage, step.page, step.arg),
+        Point::FaultBegin => stage.was_bad.get()[engine::current()] = bad_block(stage).is_some(),
+        Point::Installed => {
+            writable_is_dirty(stage);
+            good_is_mapped(stage);
+        }
         _ => {}
     }
 }
 
-/// No translation, in a table or in a TLB, leads to blocks that are free, or have just been taken.
-fn nobody_maps(stage: &Stage, first: u64, count: u64, what: &str) {
+/// No translation, in a table or in a TLB, leads to blocks that were freed just now, and no transfer uses them.
+fn nobody_maps(stage: &Stage, first: u64, count: u64) {
     let leads = |frame: u64, size: PageSize| {
         let start = frame.wrapping_sub(BASE) / PAGE_SIZE;
         (BASE..COPIES).contains(&frame) && start < first + count && first < start + size.pages()
@@ -48,13 +51,94 @@ fn nobody_maps(stage: &Stage, first: u64, count: u64, what: &str) {
         for (_, entry, size) in space.entries() {
             if leads(entry.frame, size) {
                 let letter = char::from(b'a' + space.number as u8);
-                engine::fail(|| format!("block {first} {what} while address space {letter} maps it"));
+                engine::fail(|| format!("block {first} was freed while address space {letter} maps it"));
             }
+        }
+    }
+    for (cpu, place) in stage.pinned.get().iter().enumerate() {
+        if place.is_some_and(|place| leads(BASE + place, PageSize::Small)) {
+            engine::fail(|| format!("block {first} was freed while CPU {cpu} has it pinned"));
         }
     }
     for (cpu, _, entry, size) in stage.machine.hw.stale() {
         if leads(entry.frame, size) {
-            engine::fail(|| format!("block {first} {what} while the TLB of CPU {cpu} may lead to it"));
+            engine::fail(|| format!("block {first} was freed while the TLB of CPU {cpu} may lead to it"));
+        }
+    }
+}
+
+/// The block of the word's page, if the word's line is bad.
+fn bad_block(stage: &Stage) -> Option<u64> {
+    let file = stage.handles.iter().find_map(|handle| handle.get().clone())?;
+    engine::unwatched(|| {
+        let shared = file.mapping().shared();
+        let place = file.block(shared.held(), stage.world.range.word_page()).ok().flatten()?;
+        stage.machine.memory.poison.first_in(place + WORD, 8).map(|_| place)
+    })
+}
+
+/// A fault that began when the line was bad does not map its page.
+fn good_is_mapped(stage: &Stage) {
+    let cpu = engine::current();
+    if !stage.was_bad.get()[cpu] {
+        return;
+    }
+    let Some(bad) = bad_block(stage) else { return };
+    let space = stage.spaces.get()[usize::from(stage.world.parts[cpu].space)].clone();
+    let page = stage.world.range.word_page() * PAGE_SIZE;
+    let leads = |which: Which| {
+        space.tables.peek(which.start() + page).is_some_and(|(entry, _)| entry.frame == BASE + bad)
+    };
+    if leads(Which::Shared) || leads(Which::Small) {
+        engine::fail(|| "a fault has mapped a page that had lost its content before".into());
+    }
+}
+
+/// While the file system is frozen, no page can be stored to.
+pub(crate) fn nothing_to_store_to(stage: &Stage) {
+    for space in stage.spaces.get().iter() {
+        if space.entries().iter().any(|(_, entry, _)| entry.writable && (BASE..COPIES).contains(&entry.frame))
+        {
+            let letter = char::from(b'a' + space.number as u8);
+            engine::fail(|| {
+                format!("the file system is frozen, and address space {letter} can store to a page")
+            });
+        }
+    }
+}
+
+/// An operation has just ended that makes stores durable: those that had ended when it began are. For worlds of loads, stores
+/// and syncs; what a change of the file's blocks leaves is looked at in the end.
+pub(crate) fn survives_now(stage: &Stage) {
+    let simple = |op: &Op| matches!(op, Op::Store | Op::Load | Op::Msync | Op::Fsync);
+    if !stage.world.parts.iter().flat_map(|part| &part.ops).all(simple) {
+        return;
+    }
+    let Some(file) = stage.handles.iter().find_map(|handle| handle.get().clone()) else { return };
+    let place = engine::unwatched(|| {
+        let shared = file.mapping().shared();
+        file.block(shared.held(), stage.world.range.word_page()).ok().flatten()
+    });
+    let Some(place) = place else { return };
+    let history = order::as_run(&stage.history.get());
+    let durable = stage.machine.memory.durable_word(place + WORD);
+    let parts = &stage.world.parts;
+    let stored = (0..parts.len())
+        .flat_map(|cpu| (0..parts[cpu].ops.len()).filter_map(move |nth| stage.world.stored(cpu, nth)));
+    let stored: Vec<u64> = stored.collect();
+    let is_synced = |store: &&Done| {
+        store.op == Op::Store
+            && history.iter().any(|sync| order::is_sync(sync.op) && store.ended < sync.begun)
+    };
+    for store in history.iter().filter(is_synced) {
+        // A later store, or one beside it, may have taken its place; an earlier one may not.
+        let is_earlier =
+            |value: u64| history.iter().any(|other| other.value == value && other.ended < store.begun);
+        if !stored.contains(&durable) || is_earlier(durable) {
+            let (cpu, value) = (store.cpu, store.value);
+            engine::fail(|| {
+                format!("a sync has returned, and CPU {cpu}'s store of {value:#x} before it is not durable")
+            });
         }
     }
 }

@@ -20,6 +20,7 @@ mod tell;
 use crate::hw::tables::WORDS;
 use crate::hw::{Local, Machine, Memory};
 use crate::model::{START_WORD, Seen};
+use crate::sched::CPUS;
 use crate::sched::engine::{self, Chooser, End, Note, Ran};
 use fs::dax::fsync;
 use fs::ext2::Ext2;
@@ -54,6 +55,8 @@ pub(crate) struct Performed {
     pub seen: Seen,
     /// Steps that its CPU had taken before it, and with it.
     pub steps: std::ops::Range<u32>,
+    /// Steps that all had taken before it, and with it.
+    pub times: std::ops::Range<usize>,
 }
 
 /// Everything that is there during a run.
@@ -64,6 +67,10 @@ pub(crate) struct Stage {
     /// Handles of the CPUs: an `unlink` drops its own.
     pub(crate) handles: Vec<Local<Option<InodeRef<Machine>>>>,
     pub(crate) other: InodeRef<Machine>,
+    /// Which block each CPU has pinned, by its place.
+    pub(crate) pinned: Local<[Option<u64>; CPUS]>,
+    /// Whether the word's line was bad when a CPU's fault began.
+    pub(crate) was_bad: Local<[bool; CPUS]>,
     pub(crate) spaces: Local<Vec<Arc<Space>>>,
     pub(crate) history: Local<Vec<Performed>>,
     /// Where the file's `dax_sem` is.
@@ -167,6 +174,8 @@ fn prepare(world: &World, images: &Images) -> Stage {
         fs,
         handles,
         other,
+        pinned: Local::new([None; CPUS]),
+        was_bad: Local::new([false; CPUS]),
         spaces: Local::new(spaces),
         history: Local::new(Vec::new()),
         dax_sem,

@@ -1,12 +1,12 @@
 //! The operations: what a CPU does to the file, and what it came to.
 
-use super::{OTHER_PAGE, Performed, Stage, WORD, image};
+use super::{OTHER_PAGE, Performed, Stage, WORD, check, image, order};
 use crate::model::Seen;
 use crate::sched::engine::{self, Body, Noted};
 use fs::PAGE_SIZE;
 use fs::dax::{fsync, msync};
 use fs::lab::schedule::{Op, World};
-use fs::pmem::LINE;
+use fs::pmem::{LINE, Pmem};
 use fs::vfs::{Fallocate, FileSystem, Inode, InodeRef};
 use std::sync::Arc;
 
@@ -16,12 +16,23 @@ pub(crate) fn body(stage: Arc<Stage>, cpu: usize) -> Body {
         let part = stage.world.parts[cpu].clone();
         for (nth, &op) in part.ops.iter().enumerate() {
             let value = stage.world.stored(cpu, nth).unwrap_or(0);
-            let begun = engine::own_steps();
+            let (begun, at) = (engine::own_steps(), engine::steps());
             engine::note(|| Noted::Begins(told(op, value)));
             let seen = perform(&stage, cpu, op, value);
             engine::note(|| Noted::Ends(format!("{op}: {seen}")));
             let steps = begun..engine::own_steps();
-            stage.history.get().push(Performed { cpu, space: part.space, op, value, seen, steps });
+            stage.history.get().push(Performed {
+                cpu,
+                space: part.space,
+                op,
+                value,
+                seen,
+                steps,
+                times: at..engine::steps(),
+            });
+            if order::is_sync(op) {
+                check::survives_now(&stage);
+            }
         }
         // A handle that is the last frees what it can in the CPU's own time.
         let handle = stage.handles[cpu].get().take();
@@ -81,6 +92,7 @@ fn perform(stage: &Arc<Stage>, cpu: usize, op: Op, value: u64) -> Seen {
         Op::Load => space.load(part.small).map_or_else(|seen| seen, Seen::Word),
         Op::Store => space.store(part.small, value).map_or_else(|seen| seen, |()| Seen::Done),
         Op::Read => read(&*file, at),
+        Op::Direct => direct(stage, cpu, &*file),
         Op::Write => outcome(file.write_at(at, &value.to_le_bytes()).map(|_| ())),
         Op::WriteOther => {
             outcome(stage.other.write_at(OTHER_PAGE * PAGE_SIZE + WORD, &value.to_le_bytes()).map(|_| ()))
@@ -118,6 +130,30 @@ fn perform(stage: &Arc<Stage>, cpu: usize, op: Op, value: u64) -> Seen {
     }
 }
 
+/// Reads the word as direct I/O does: from its block, which is pinned meanwhile.
+fn direct(stage: &Stage, cpu: usize, file: &dyn Inode<crate::hw::Machine>) -> Seen {
+    let page = stage.world.range.word_page();
+    let (index, memory) = (&file.mapping().index, &stage.machine.memory);
+    let place = {
+        let shared = file.mapping().shared();
+        if page >= file.size(shared.held()).div_ceil(PAGE_SIZE) {
+            return Seen::Bus;
+        }
+        index.pin(page..page + 1).expect("memory for the index");
+        file.block(shared.held(), page)
+    };
+    stage.pinned.get()[cpu] = place.clone().ok().flatten();
+    let seen = match place {
+        Ok(None) => Seen::Word(0),
+        Ok(Some(place)) if memory.poison.first_in(place + WORD, 8).is_some() => Seen::Bus,
+        Ok(Some(place)) => Seen::Word(memory.load_u64(place + WORD)),
+        Err(error) => Seen::Error(error.to_string()),
+    };
+    stage.pinned.get()[cpu] = None;
+    index.unpin(&stage.machine, page..page + 1);
+    seen
+}
+
 /// The child loads the word, and ends.
 fn fork(stage: &Stage, cpu: usize, space: &super::Space) -> Seen {
     let number = stage.spaces.get().len();
@@ -138,6 +174,7 @@ fn freeze(stage: &Stage) -> Seen {
         Err(fs::Error::Op(fs::Errno::Busy)) => return Seen::Done,
         Err(error) => return Seen::Error(error.to_string()),
     }
+    check::nothing_to_store_to(stage);
     let before = stage.machine.memory.stores();
     // Whoever changes something has a chance to do it between these two.
     stage.machine.memory.look_whole();

@@ -73,6 +73,28 @@ fn timed(races: &Races, history: &[Performed], preference: &[Cpu]) -> Vec<Done> 
     history
 }
 
+/// Whether the operation makes stores durable.
+pub(crate) fn is_sync(op: Op) -> bool {
+    matches!(op, Op::Msync | Op::Fsync | Op::Freeze)
+}
+
+/// The history so far, with the times of the run itself.
+pub(crate) fn as_run(history: &[Performed]) -> Vec<Done> {
+    let each = history.iter().map(|done| {
+        let (begun, ended) = (done.times.start as u64 + 1, done.times.end as u64);
+        Done {
+            cpu: done.cpu,
+            space: done.space,
+            op: done.op,
+            value: done.value,
+            seen: done.seen.clone(),
+            begun,
+            ended,
+        }
+    });
+    each.collect()
+}
+
 /// Whether what a power failure in the end leaves of the word is right: nothing that was durable is lost.
 ///
 /// What write(2), truncate and punch did is durable when they return; a store, when a sync ends that began after the store had
@@ -87,8 +109,7 @@ pub(crate) fn survived(world: &World, history: &[Done], survives: &Seen) -> Resu
         // Which of them came last says what there is: for the reference model alone.
         return Ok(());
     }
-    let is_sync =
-        |done: &&Done| matches!(done.op, Op::Msync | Op::Fsync | Op::Freeze) && done.seen == Seen::Done;
+    let is_sync = |done: &&Done| is_sync(done.op) && done.seen == Seen::Done;
     let leaves = |done: &Done| match done.op {
         _ if done.seen != Seen::Done => None,
         Op::Store | Op::Write => Some(Seen::Word(done.value)),
