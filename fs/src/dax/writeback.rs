@@ -3,10 +3,10 @@
 //! A page that a write fault mapped is dirty in the file's index, and so are the 2 MiB that one mapped. Write-back first
 //! tags what is dirty: so it comes to an end however fast others store. Then it goes on by 64 pages, or by the 2 MiB that
 //! are dirty as one, each under the exclusive `dax_sem` ([`Mapping::write_back`](crate::vfs::Mapping::write_back)); in between, faults get in. The fence comes before each lock
-//! is let go: whoever finds the tag gone by then may rely on it.
+//! is let go: whoever finds the tag gone, and has had the lock after that, may rely on it.
 //!
 //! # Locking
-//! `dax_sem` (exclusive) `→ areas → page tables`, once for each 64 pages that have something to write.
+//! `dax_sem` (exclusive) `→ areas → page tables`, once for each 64 pages that have something to write; then once shared.
 
 use crate::error::Result;
 use crate::lab::Mutant;
@@ -57,6 +57,10 @@ fn sync<P: Platform, const LAB: bool>(file: &dyn Inode<P>, pages: Range<u64>) ->
             mapping.index.existing(from).into_iter().for_each(|leaf| leaf.mark_dirty(from));
             mapping.index.tag(part);
         }
+    }
+    // What another write-back took is not tagged any more, and durable when that one lets go of the lock.
+    if !platform.lab().has(Mutant::SyncTrustsTags) {
+        drop(mapping.shared());
     }
     // The times of write faults were flushed, not waited for. Pointers and size need no fence: whichever CPU stored them
     // waited for them under the lock.

@@ -203,6 +203,8 @@ named! {
         NoFence => "no-fence",
         /// msync waits for what it flushed after it let go of the lock: who finds a page clean by then relies on nothing.
         FenceAfterUnlock => "fence-after-unlock",
+        /// A sync that finds nothing tagged returns, though another has taken the tags and is still writing back.
+        SyncTrustsTags => "sync-trusts-tags",
         /// Freezing writes back before it waits for changes on their way: they leave pages that can be stored to.
         FlushBeforeFreeze => "flush-before-freeze",
         /// A file's blocks are freed with its last name, though a handle is left.

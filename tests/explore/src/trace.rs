@@ -39,6 +39,7 @@ pub fn trace(story: &Story, outcome: &Outcome) -> Trace {
                 _ if what.contains("TLB") || what.contains("invalidat") || what.contains("translation") => {
                     (Kind::Tlb, (*what).to_owned())
                 }
+                _ if *what == "fence" => (Kind::Fence, String::new()),
                 _ => (Kind::Memory, (*what).to_owned()),
             },
         };

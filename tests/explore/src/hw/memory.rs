@@ -11,7 +11,7 @@ use super::local::Local;
 use crate::sched::CPUS;
 use crate::sched::engine::{self, Need, current, visible};
 use crate::sched::races::Mix;
-use crate::sched::touch::Touch;
+use crate::sched::touch::{Place, Touch};
 use fs::PAGE_SIZE;
 use fs::pmem::poison::Poison;
 use fs::pmem::{LINE, Pmem};
@@ -130,6 +130,11 @@ impl Memory {
         let state = self.state.get();
         let page = State::page(&state.pages, &self.image, offset as usize / PAGE);
         u64::from_le_bytes(page[offset as usize % PAGE..][..8].try_into().expect("8 bytes"))
+    }
+
+    /// Whether it is kept what survives.
+    pub fn keeps_durable(&self) -> bool {
+        self.state.get().durable.is_some()
     }
 
     /// 8 bytes as a power failure leaves them at the worst, without a step.
@@ -401,6 +406,9 @@ impl Pmem for Memory {
     }
 
     fn fence(&self) {
+        if self.keeps_durable() {
+            visible(Touch::One(Place::durable(), false), Need::Nothing, 1, "fence");
+        }
         let state = &mut *self.state.get();
         if let Some(durable) = &mut state.durable {
             durable.fence(&self.image, current());

@@ -9,6 +9,11 @@ impl Place {
         Self(kind << 60 | number & (1 << 60) - 1)
     }
 
+    /// What is durable: who waits for his flushes reads, who relies on it writes.
+    pub const fn durable() -> Self {
+        Self::new(0, 0)
+    }
+
     /// An atomic word, by its address.
     pub const fn word(address: usize) -> Self {
         Self::new(1, address as u64)

@@ -3,12 +3,13 @@
 use super::ops::{self, word_at};
 use super::order;
 use super::space::Which;
-use super::{Stage, WORD, image};
+use super::{BEFORE_START, Stage, WORD, image};
 use crate::hw::memory::BASE;
 use crate::hw::tables::{COPIES, LARGE_ZERO, ZERO};
 use crate::hw::{Machine, Memory};
 use crate::model::{Done, Final, Look, Seen, explain};
-use crate::sched::engine;
+use crate::sched::engine::{self, Need, visible};
+use crate::sched::touch::{Place, Touch};
 use fs::PAGE_SIZE;
 use fs::lab::schedule::{Op, Start, World};
 use fs::lab::{Point, Step};
@@ -114,6 +115,8 @@ pub(crate) fn survives_now(stage: &Stage) {
     if !stage.world.parts.iter().flat_map(|part| &part.ops).all(simple) {
         return;
     }
+    // Whoever still has something to wait for can do that before this, or after.
+    visible(Touch::One(Place::durable(), true), Need::Nothing, 1, "the sync returns");
     let Some(file) = stage.handles.iter().find_map(|handle| handle.get().clone()) else { return };
     let place = engine::unwatched(|| {
         let shared = file.mapping().shared();
@@ -130,6 +133,9 @@ pub(crate) fn survives_now(stage: &Stage) {
         store.op == Op::Store
             && history.iter().any(|sync| order::is_sync(sync.op) && store.ended < sync.begun)
     };
+    if stage.world.start == Start::Dirty && durable == BEFORE_START {
+        engine::fail(|| "a sync has returned, and the store that the world began with is not durable".into());
+    }
     for store in history.iter().filter(is_synced) {
         // A later store, or one beside it, may have taken its place; an earlier one may not.
         let is_earlier =
