@@ -6,10 +6,11 @@ use explore::campaign::summary::{Totals, coverage, findings, memory_peak};
 use explore::campaign::{self, Campaign, merge::merge};
 use explore::find::{Mode, Report, explore};
 use explore::growth;
+use explore::replay::{Telling, replay};
 use explore::story::tell;
 use explore::world::Images;
 use explore::worlds::Filter;
-use fs::lab::schedule::{Kind, StoryError, World};
+use fs::lab::schedule::{Kind, Story, StoryError, World};
 use lexopt::{Arg, Parser, ValueExt};
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -32,6 +33,10 @@ explore merge FILE...
     the results of all shards, and what is missing
 explore world TEXT... [--most N | --random RUNS [--depth D] [--seed S]]
     those worlds, as read-first/page.hole/a:load/b:store
+explore mutants [NAME]...
+    each mistake is made and has to be found; with the shortest schedule that shows it. `racy` is the protocol
+explore replay STORY [--full] [--svg FILE] [--trace FILE]
+    repeats a schedule, as it is printed with what was found, and tells what each CPU did; --trace is for Perfetto
 explore growth
     how the number of schedules grows with CPUs and operations, with and without reduction
 
@@ -63,6 +68,8 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> Result<u8, Strin
         Some("triples") => pairs(3, parser),
         Some("world") => world(parser),
         Some("merge") => merged(parser),
+        Some("mutants") => mutants(parser),
+        Some("replay") => replayed(parser),
         Some("growth") => grown(parser),
         _ => Err(format!("no such command: `{}` (--help tells)", command.to_string_lossy().escape_debug())),
     }
@@ -172,6 +179,40 @@ fn verdict(records: &[Record]) -> u8 {
     let found = records.iter().filter(|record| record.found.is_some()).count();
     println!("findings: {found}");
     u8::from(found > 0)
+}
+
+fn mutants(mut parser: Parser) -> Result<u8, String> {
+    let mut quarries = Vec::new();
+    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+        match argument {
+            Arg::Value(name) => quarries.push(explore::mutants::named(&name.to_string_lossy())?),
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    let images = Images::make()?;
+    let survived = explore::mutants::all(&quarries, &images, &|line| print(&format!("{line}\n")));
+    Ok(u8::from(survived))
+}
+
+fn replayed(mut parser: Parser) -> Result<u8, String> {
+    let (mut story, mut how) = (None, Telling::default());
+    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+        match argument {
+            Arg::Long("full") => how.full = true,
+            Arg::Long("svg") => how.svg = Some(parser.value().map_err(|error| error.to_string())?.into()),
+            Arg::Long("trace") => how.trace = Some(parser.value().map_err(|error| error.to_string())?.into()),
+            Arg::Value(text) if story.is_none() => {
+                let text: Story =
+                    text.to_string_lossy().parse().map_err(|error: StoryError| error.to_string())?;
+                story = Some(text);
+            }
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    let story = story.ok_or("replay: which story?")?;
+    let (text, wrong) = replay(&story, &Images::make()?, &how)?;
+    print(&text);
+    Ok(u8::from(wrong))
 }
 
 fn merged(mut parser: Parser) -> Result<u8, String> {

@@ -11,6 +11,7 @@
 //! | [`model`] | a file that does one thing at a time, and whether it explains what everybody saw |
 //! | [`show`] | a run as it is told to people: a table, a trace, a drawing |
 //! | [`find`] | one world explored |
+//! | [`replay`] | a story repeated, and told to people |
 //! | [`shrink`] | the shortest order that shows the same |
 //! | [`mutants`] | each mistake, and where it is found |
 //! | [`trace`] | a run in the words of [`show`] |
@@ -26,6 +27,7 @@ pub mod growth;
 pub mod hw;
 pub mod model;
 pub mod mutants;
+pub mod replay;
 pub mod sched;
 pub mod show;
 pub mod shrink;

@@ -406,7 +406,9 @@ impl PageTables for Tables {
                     if !self.hw.lab.has(Mutant::LargeOverTable) {
                         return Ok(Mapped::Table);
                     }
+                    let lost = self.touched(va, va + LARGE, |_| true);
                     self.entries.get().small.retain(|&at, _| !(va..va + LARGE).contains(&at));
+                    lost.into_iter().for_each(|(at, size, entry)| self.left_behind(at, size, entry));
                 }
                 let old = self.peek(va).map(|(entry, _)| entry);
                 let mapped = self.install(va, new, size);

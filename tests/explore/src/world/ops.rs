@@ -2,7 +2,8 @@
 
 use super::{OTHER_PAGE, Performed, Stage, WORD, check, image, order};
 use crate::model::Seen;
-use crate::sched::engine::{self, Body, Noted};
+use crate::sched::engine::{self, Body, Need, Noted, visible};
+use crate::sched::touch::{Place, Touch};
 use fs::PAGE_SIZE;
 use fs::dax::{fsync, msync};
 use fs::lab::schedule::{Op, World};
@@ -17,6 +18,8 @@ pub(crate) fn body(stage: Arc<Stage>, cpu: usize) -> Body {
         for (nth, &op) in part.ops.iter().enumerate() {
             let value = stage.world.stored(cpu, nth).unwrap_or(0);
             let (begun, at) = (engine::own_steps(), engine::steps());
+            // A step of its own, so that nothing of the operation happens before it is this CPU's turn.
+            visible(Touch::Nothing, Need::Nothing, 1, "an operation begins");
             engine::note(|| Noted::Begins(told(op, value)));
             let seen = perform(&stage, cpu, op, value);
             engine::note(|| Noted::Ends(format!("{op}: {seen}")));
@@ -143,12 +146,20 @@ fn direct(stage: &Stage, cpu: usize, file: &dyn Inode<crate::hw::Machine>) -> Se
         file.block(shared.held(), page)
     };
     stage.pinned.get()[cpu] = place.clone().ok().flatten();
-    let seen = match place {
+    // Whoever frees the block can do that before, in between, or after.
+    let uses = |what| {
+        if let Some(place) = place.as_ref().ok().copied().flatten() {
+            visible(Touch::One(Place::block(place / PAGE_SIZE), false), Need::Nothing, 1, what);
+        }
+    };
+    uses("a transfer begins");
+    let seen = match &place {
         Ok(None) => Seen::Word(0),
-        Ok(Some(place)) if memory.poison.first_in(place + WORD, 8).is_some() => Seen::Bus,
-        Ok(Some(place)) => Seen::Word(memory.load_u64(place + WORD)),
+        Ok(Some(place)) if memory.poison.first_in(*place + WORD, 8).is_some() => Seen::Bus,
+        Ok(Some(place)) => Seen::Word(memory.load_u64(*place + WORD)),
         Err(error) => Seen::Error(error.to_string()),
     };
+    uses("a transfer ends");
     stage.pinned.get()[cpu] = None;
     index.unpin(&stage.machine, page..page + 1);
     seen
