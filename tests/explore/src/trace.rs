@@ -31,7 +31,8 @@ pub fn trace(story: &Story, outcome: &Outcome) -> Trace {
             Noted::Point(step) => (Kind::Point, point(step)),
             Noted::Waits(what, touch) => (Kind::Waits, names.awaited(what, touch)),
             Noted::Step(what, touch) => match touch {
-                Touch::Take(place, shared) | Touch::Try(place, shared) => {
+                Touch::Try(place, _) => (Kind::Memory, format!("{} is not free", names.of(*place))),
+                Touch::Take(place, shared) | Touch::Got(place, shared) => {
                     (Kind::Lock, format!("{}{}", names.of(*place), if *shared { " shared" } else { "" }))
                 }
                 Touch::LetGo(place, _) => (Kind::Unlock, names.of(*place)),

@@ -206,6 +206,17 @@ impl Engine {
         })
     }
 
+    /// What a step touches that tries to take a lock, now.
+    fn as_it_is(&self, touch: Touch) -> Touch {
+        match touch {
+            Touch::Try(place, shared) | Touch::Got(place, shared) if self.is_free(place, shared) => {
+                Touch::Got(place, shared)
+            }
+            Touch::Got(place, shared) => Touch::Try(place, shared),
+            touch => touch,
+        }
+    }
+
     /// Chooses who goes next; or ends the run.
     fn choose(&mut self) {
         let last = self.last;
@@ -225,9 +236,22 @@ impl Engine {
             self.end = Some(End::Through);
         } else if enabled == 0 {
             self.end = Some(End::Stuck);
+            for cpu in 0..self.cpus {
+                if let Some(pending) = self.pending[cpu] {
+                    self.races.waits(cpu, &pending.touch);
+                }
+            }
         } else if step >= MANY {
             self.end = Some(End::Endless);
         } else {
+            for cpu in 0..self.cpus {
+                if let Some(Pending { touch: touch @ (Touch::Try(..) | Touch::Got(..)), .. }) =
+                    self.pending[cpu]
+                {
+                    let touch = self.as_it_is(touch);
+                    self.pending[cpu].as_mut().expect("it is there").touch = touch;
+                }
+            }
             let (pending, points) = (&self.pending, &self.points);
             let view = View { step, last: self.last, enabled, pending, points };
             self.next = self.chooser.as_mut().expect("a chooser while it runs").choose(&view);
@@ -240,6 +264,7 @@ impl Engine {
     /// `cpu`, which is chosen, takes its step.
     fn take(&mut self, cpu: Cpu, way: u8, touch: Touch) {
         let Pending { what, .. } = self.pending[cpu].take().expect("who is chosen has a step to take");
+        let touch = self.as_it_is(touch);
         if let Some(log) = &mut self.log {
             log.push(Note { step: self.races.taken.len(), cpu, what: Noted::Step(what, touch) });
         }

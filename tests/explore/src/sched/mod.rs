@@ -6,11 +6,13 @@
 //! | [`touch`] | what a step touches |
 //! | [`clock`], [`races`] | which steps happened before which, and which could come the other way round |
 //! | [`dpor`] | every order that matters, once: source sets and sleep sets |
+//! | [`naive`] | every order, without reduction: to compare with |
 //! | [`other`] | random orders with a guarantee (PCT); a given order |
 
 pub mod clock;
 pub mod dpor;
 pub mod engine;
+pub mod naive;
 pub mod other;
 pub mod races;
 pub mod touch;

@@ -35,11 +35,35 @@ struct Last {
 struct LastHeld {
     alone: Step,
     shared: [Step; CPUS],
-    tries: [Step; CPUS],
+    /// Who tried to have it alone, and shared, while somebody had it.
+    failed: [Step; CPUS],
+    shared_failed: [Step; CPUS],
     let_go: Step,
+    shared_let_go: [Step; CPUS],
     /// What was known when it was let go.
     after_alone: Clock,
     after_shared: Clock,
+}
+
+impl LastHeld {
+    /// Those that who takes it now, or tries to, could have come before.
+    fn before(&self, touch: &Touch, shared: bool, candidates: &mut Vec<Step>) {
+        candidates.push(self.alone);
+        if !shared {
+            candidates.extend(self.shared);
+        }
+        // Who waits cannot come before it is let go; who tries can.
+        if !matches!(touch, Touch::Take(..)) {
+            candidates.push(self.let_go);
+            if !shared {
+                candidates.extend(self.shared_let_go);
+            }
+        }
+        // Who wants it alone cannot come to where another has failed: somebody had it there. Who shares it can.
+        if shared && !matches!(touch, Touch::Try(..)) {
+            candidates.extend(self.failed);
+        }
+    }
 }
 
 /// The steps of a run, in order, with their clocks.
@@ -47,6 +71,8 @@ struct LastHeld {
 pub struct Races {
     /// The steps.
     pub taken: Vec<Taken>,
+    /// Steps that were never taken, for locks that were never free: their indices go on behind those of the others.
+    waiting: Vec<Taken>,
     /// The pairs found, the later one being at or after `from`.
     pub found: Vec<Race>,
     from: u32,
@@ -60,6 +86,7 @@ impl Races {
     /// A new run. Races are wanted whose later step has index `from` or more: the others are known.
     pub fn begin(&mut self, from: u32) {
         self.taken.clear();
+        self.waiting.clear();
         self.found.clear();
         self.places.clear();
         self.locks.clear();
@@ -74,34 +101,32 @@ impl Races {
         self.candidates.clear();
         let mut learn = Clock::default();
         match *touch {
-            Touch::Take(place, shared) | Touch::Try(place, shared) => {
+            Touch::Take(place, shared) | Touch::Try(place, shared) | Touch::Got(place, shared) => {
                 let last = self.locks.entry(place).or_default();
-                self.candidates.push(last.alone);
+                last.before(touch, shared, &mut self.candidates);
+                learn.join(&last.after_alone);
                 if !shared {
-                    self.candidates.extend(last.shared);
                     learn.join(&last.after_shared);
                 }
-                self.candidates.extend(last.tries);
-                learn.join(&last.after_alone);
-                if matches!(touch, Touch::Try(..)) {
-                    self.candidates.push(last.let_go);
-                    last.tries[cpu] = me;
-                } else if shared {
-                    last.shared[cpu] = me;
-                } else {
-                    (last.alone, last.shared, last.tries) = (me, Default::default(), Default::default());
+                match (touch, shared) {
+                    (Touch::Try(..), true) => last.shared_failed[cpu] = me,
+                    (Touch::Try(..), false) => last.failed[cpu] = me,
+                    (_, true) => last.shared[cpu] = me,
+                    (_, false) => {
+                        (last.alone, last.shared) = (me, Default::default());
+                        (last.failed, last.shared_failed) = Default::default();
+                    }
                 }
             }
             Touch::LetGo(place, shared) => {
                 let last = self.locks.entry(place).or_default();
-                self.candidates.extend(last.tries);
-                last.let_go = me;
-                let mut after = clock;
-                after.tick(cpu);
+                self.candidates.extend(last.failed);
                 if shared {
-                    last.after_shared.join(&after);
+                    last.shared_let_go[cpu] = me;
                 } else {
-                    last.after_alone.join(&after);
+                    self.candidates.extend(last.shared_failed);
+                    (last.failed, last.shared_failed) = Default::default();
+                    last.let_go = me;
                 }
             }
             _ => touch.each(|place, change| {
@@ -115,6 +140,38 @@ impl Races {
                 }
             }),
         }
+        self.note(cpu, me, &mut clock);
+        clock.join(&learn);
+        if let Some(woken_by) = woken_by {
+            clock.join(woken_by);
+        }
+        let number = clock.tick(cpu);
+        if let Touch::LetGo(place, shared) = *touch {
+            let last = self.locks.entry(place).or_default();
+            if shared { &mut last.after_shared } else { &mut last.after_alone }.join(&clock);
+        }
+        self.now[cpu] = clock;
+        self.taken.push(Taken { cpu, number, clock });
+    }
+
+    /// The run is over, and `cpu` waits for ever for a lock: it could have come before who has it.
+    pub fn waits(&mut self, cpu: Cpu, touch: &Touch) {
+        let Touch::Take(place, shared) = *touch else { return };
+        let mut clock = self.now[cpu];
+        self.candidates.clear();
+        let last = self.locks.entry(place).or_default();
+        self.candidates.push(last.alone);
+        if !shared {
+            self.candidates.extend(last.shared);
+        }
+        let me = (self.taken.len() + self.waiting.len()) as Step + 1;
+        self.note(cpu, me, &mut clock);
+        let number = clock.tick(cpu);
+        self.waiting.push(Taken { cpu, number, clock });
+    }
+
+    /// Notes the races of step `me` of `cpu` with the candidates, which have happened before it from then on.
+    fn note(&mut self, cpu: Cpu, me: Step, clock: &mut Clock) {
         // From the latest on: what happened before a later one of them is no race of its own.
         self.candidates.sort_unstable_by(|a, b| b.cmp(a));
         self.candidates.dedup();
@@ -127,13 +184,6 @@ impl Races {
                 clock.join(&theirs);
             }
         }
-        clock.join(&learn);
-        if let Some(woken_by) = woken_by {
-            clock.join(woken_by);
-        }
-        let number = clock.tick(cpu);
-        self.now[cpu] = clock;
-        self.taken.push(Taken { cpu, number, clock });
     }
 
     /// What `cpu` knows now.
@@ -153,8 +203,10 @@ impl Races {
         let (mut seen, mut initials) = (0_u32, 0_u32);
         // The number of the first step of each CPU that is kept.
         let mut known = [0; CPUS];
-        for step in early + 1..=late {
-            let Taken { cpu, number, clock } = self.taken[step as usize];
+        let count = self.taken.len() as u32;
+        for step in (early + 1..late.min(count)).chain([late]) {
+            let taken = self.taken.get(step as usize).or_else(|| self.waiting.get((step - count) as usize));
+            let Taken { cpu, number, clock } = *taken.expect("a step of the run");
             if step != late && self.before(early, step) {
                 continue;
             }

@@ -66,8 +66,10 @@ pub enum Touch {
     Pages(u64, u64, bool),
     /// A lock is taken: shared or not.
     Take(Place, bool),
-    /// The same, unless that means waiting.
+    /// The same, unless that means waiting: as things are, it does.
     Try(Place, bool),
+    /// The same, and it is free: it is taken.
+    Got(Place, bool),
     /// A lock is let go.
     LetGo(Place, bool),
 }
@@ -82,7 +84,7 @@ impl Touch {
     #[inline]
     pub fn each(&self, mut f: impl FnMut(Place, bool)) {
         match *self {
-            Self::Nothing | Self::Take(..) | Self::Try(..) | Self::LetGo(..) => {}
+            Self::Nothing | Self::Take(..) | Self::Try(..) | Self::Got(..) | Self::LetGo(..) => {}
             Self::One(place, change) => f(place, change),
             Self::Two(places) => places.into_iter().for_each(|(place, change)| f(place, change)),
             Self::Three(places) => places.into_iter().for_each(|(place, change)| f(place, change)),
@@ -97,12 +99,17 @@ impl Touch {
     pub fn meets(&self, other: &Self) -> bool {
         match (*self, *other) {
             (Self::Nothing, _) | (_, Self::Nothing) => false,
-            (Self::Take(a, shared), Self::Take(b, also)) => a == b && !(shared && also),
-            (Self::Take(a, _) | Self::Try(a, _) | Self::LetGo(a, _), Self::Try(b, _))
-            | (Self::Try(a, _), Self::Take(b, _) | Self::LetGo(b, _)) => a == b,
+            // Who fails does not change anything; those who share it are not in each other's way.
+            (Self::Try(..), Self::Try(..)) => false,
+            (
+                Self::Take(a, shared) | Self::Try(a, shared) | Self::Got(a, shared),
+                Self::Take(b, also) | Self::Try(b, also) | Self::Got(b, also),
+            )
+            | (Self::LetGo(a, shared), Self::Try(b, also))
+            | (Self::Try(a, shared), Self::LetGo(b, also)) => a == b && !(shared && also),
             // Who lets a lock go holds it: nobody else can take it now, unless both are shared.
-            (Self::Take(..) | Self::Try(..) | Self::LetGo(..), _)
-            | (_, Self::Take(..) | Self::Try(..) | Self::LetGo(..)) => false,
+            (Self::Take(..) | Self::Try(..) | Self::Got(..) | Self::LetGo(..), _)
+            | (_, Self::Take(..) | Self::Try(..) | Self::Got(..) | Self::LetGo(..)) => false,
             _ => {
                 let mut meets = false;
                 self.each(|mine, change| {
@@ -149,6 +156,11 @@ mod tests {
                 && !Touch::Take(a, true).meets(&Touch::Take(a, true))
         );
         assert!(!Touch::Take(a, false).meets(&Touch::Take(b, false)));
+        assert!(
+            Touch::Got(a, false).meets(&Touch::Got(a, true))
+                && !Touch::Got(a, true).meets(&Touch::Got(a, true))
+        );
+        assert!(!Touch::Try(a, false).meets(&Touch::Try(a, false)), "both fail");
         assert!(
             Touch::LetGo(a, false).meets(&Touch::Try(a, false))
                 && !Touch::LetGo(a, true).meets(&Touch::Take(a, true))
