@@ -48,6 +48,7 @@ impl Dpor {
     }
 
     /// After a run: notes what else is to be run. False if that was all.
+    #[allow(clippy::should_implement_trait)] // It gives nothing to iterate over.
     pub fn next(&mut self) -> bool {
         self.note_races();
         self.go_on()

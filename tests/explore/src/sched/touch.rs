@@ -6,7 +6,7 @@ pub struct Place(u64);
 
 impl Place {
     const fn new(kind: u64, number: u64) -> Self {
-        Self(kind << 60 | number & (1 << 60) - 1)
+        Self(kind << 60 | number & ((1 << 60) - 1))
     }
 
     /// What is durable: who waits for his flushes reads, who relies on it writes.

@@ -72,17 +72,14 @@ pub(crate) fn mount(machine: Machine) -> fs::Result<Arc<Ext2<Machine>>> {
 }
 
 fn empty() -> Result<Vec<u8>, String> {
-    let path = std::env::temp_dir().join(format!("explore-{}", std::process::id()));
-    let made = make(&path);
-    let bytes =
-        made.and_then(|()| std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display())));
-    // Whatever came of it; a file that is not there is none.
-    let _ = std::fs::remove_file(&path);
-    bytes
+    let file = tempfile::NamedTempFile::new().map_err(|error| format!("a temporary file: {error}"))?;
+    make(file.path())?;
+    std::fs::read(file.path()).map_err(|error| format!("{}: {error}", file.path().display()))
 }
 
 fn make(path: &Path) -> Result<(), String> {
-    let file = std::fs::File::create(path).and_then(|file| file.set_len(BLOCKS * PAGE_SIZE));
+    let file = std::fs::OpenOptions::new().write(true).open(path);
+    let file = file.and_then(|file| file.set_len(BLOCKS * PAGE_SIZE));
     file.map_err(|error| format!("{}: {error}", path.display()))?;
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&folders).chain(["/usr/sbin".into(), "/sbin".into()]);

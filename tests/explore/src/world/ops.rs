@@ -145,7 +145,7 @@ fn direct(stage: &Stage, cpu: usize, file: &dyn Inode<crate::hw::Machine>) -> Se
         index.pin(page..page + 1).expect("memory for the index");
         file.block(shared.held(), page)
     };
-    stage.pinned.get()[cpu] = place.clone().ok().flatten();
+    stage.pinned.get()[cpu] = place.ok().flatten();
     // Whoever frees the block can do that before, in between, or after.
     let uses = |what| {
         if let Some(place) = place.as_ref().ok().copied().flatten() {
