@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs everything that must pass.
 #
-#   ./test.sh                all of it: set-up, format, lints, host tests, memory orders, both images, a minute of
-#                            fuzzing, the tests in QEMU
+#   ./test.sh                all of it: set-up, format, lints, host tests, memory orders, every interleaving of
+#                            all pairs, both images, a minute of fuzzing, the tests in QEMU
 #   ./test.sh --fast         only the host tests
 #   ./test.sh [--fast] NAME  only tests whose names contain NAME, and no lints
 #
@@ -80,6 +80,10 @@ lints() {
     fi
 }
 
+# The explorer's own tests first: that its reduction loses nothing is what its answers rest on.
+explorer() { cargo test -q --locked --profile explore -p explore; }
+all_pairs() { (build_explorer) && "$EXPLORER" pairs; }
+
 fuzzing() {
     local status=0
     "$root/scripts/fuzz.sh" --build || status=$?
@@ -101,6 +105,8 @@ if [[ $fast == no && ${#names[@]} == 0 ]]; then lints; fi
 step "host tests" cargo test -q --locked -- "${names[@]}"
 if [[ $fast == no && ${#names[@]} == 0 ]]; then step "memory orders" scripts/orders.sh; fi
 if [[ $fast == no && ${#names[@]} == 0 ]]; then
+    step "the explorer's own tests" explorer
+    step "every interleaving, all pairs" all_pairs
     if can_loop; then
         step "exchange with Linux" cargo test -q --locked -p fs --test interop -- --ignored
     else

@@ -8,6 +8,7 @@
 #                                   sets up what is missing (for the purposes, too), builds both, sets the same two
 #   build_locked COMMAND...         runs COMMAND while no other build of this checkout runs
 #   kernel_cargo COMMAND OPTION...  cargo for the kernel's target
+#   build_explorer                  builds the explorer, $EXPLORER
 #
 # PROFILE is release or debug, FIRMWARE bios or uefi. cargo decides what is stale; the image is made again whenever the
 # kernel's or the boot program's contents have changed. Needs scripts/setup.sh's functions.
@@ -19,6 +20,8 @@ set -euo pipefail
 # The caller's choice is respected; a relative one means the caller's directory, as with cargo.
 CARGO_TARGET_DIR=$(realpath -m -- "${CARGO_TARGET_DIR:-$root/target}")
 export CARGO_TARGET_DIR
+
+EXPLORER=$CARGO_TARGET_DIR/explore/explore
 
 build_paths() {
     local profile=$1 firmware=$2 suffix=
@@ -89,6 +92,10 @@ kernel_cargo() {
     shift
     (cd -- "$root" && cargo "$command" --target x86_64-target.json -Zjson-target-spec \
         -Zbuild-std=core,alloc -Zbuild-std-features=compiler-builtins-mem "$@")
+}
+
+build_explorer() {
+    (cd -- "$root" && cargo build -q --locked --profile explore -p explore) >&2
 }
 
 build_image() {

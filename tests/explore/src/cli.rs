@@ -37,7 +37,7 @@ explore mutants [NAME]...
     each mistake is made and has to be found; with the shortest schedule that shows it. `racy` is the protocol
 explore replay STORY [--full] [--svg FILE] [--trace FILE]
     repeats a schedule, as it is printed with what was found, and tells what each CPU did; --trace is for Perfetto
-explore growth
+explore growth [--most N]
     how the number of schedules grows with CPUs and operations, with and without reduction
 
 Exit status: 0 nothing was found, 1 something was found or is missing, 2 bad use.
@@ -45,6 +45,9 @@ Exit status: 0 nothing was found, 1 something was found or is missing, 2 bad use
 
 /// Schedules after which a triple is given up, if nothing else is said.
 const MOST_OF_A_TRIPLE: u64 = 10_000;
+
+/// The same for the table of growth.
+const MOST_OF_GROWTH: u64 = 100_000;
 
 /// Runs the command; its exit status.
 ///
@@ -312,12 +315,14 @@ fn explore_apart(world: &World, images: &Images, mode: Mode) -> Report {
 }
 
 fn grown(mut parser: Parser) -> Result<u8, String> {
-    match parser.next().map_err(|error| error.to_string())? {
-        None => {}
-        Some(other) => return Err(other.unexpected().to_string()),
+    let mut most = MOST_OF_GROWTH;
+    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+        match argument {
+            Arg::Long("most") => most = number(&mut parser, "--most", 1)?,
+            other => return Err(other.unexpected().to_string()),
+        }
     }
-    let images = Images::make()?;
-    growth::table(&images, print);
+    growth::table(&Images::make()?, most, print);
     Ok(0)
 }
 
