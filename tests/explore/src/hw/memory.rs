@@ -3,7 +3,7 @@
 //! A CPU's loads see every store before them (one order of all steps: what weaker orders allow is for the tests under loom).
 //! Durable are the lines that were flushed, or stored past the cache, before a fence of the same CPU: with what they held at
 //! the flush. What was stored since may be there or not; the worst is kept here, that it is not (Intel SDM volume 2, CLWB,
-//! MOVNTI, SFENCE; volume 1, 14.4: a line may also be written back at any time).
+//! MOVNTI, SFENCE; a line may also be written back at any time).
 //!
 //! A world begins with an image that many share; a page is copied when it is changed.
 
