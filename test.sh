@@ -2,7 +2,8 @@
 # Runs everything that must pass.
 #
 #   ./test.sh                all of it: set-up, format, lints, host tests, memory orders, every interleaving of
-#                            all pairs, both images, a minute of fuzzing, the tests in QEMU
+#                            all pairs, every named mistake, both images, a minute of fuzzing, the tests in
+#                            QEMU
 #   ./test.sh --fast         only the host tests
 #   ./test.sh [--fast] NAME  only tests whose names contain NAME, and no lints
 #
@@ -83,6 +84,7 @@ lints() {
 # The explorer's own tests first: that its reduction loses nothing is what its answers rest on.
 explorer() { cargo test -q --locked --profile explore -p explore; }
 all_pairs() { (build_explorer) && "$EXPLORER" pairs; }
+mutants() { (build_explorer) && "$EXPLORER" mutants; }
 
 fuzzing() {
     local status=0
@@ -107,6 +109,7 @@ if [[ $fast == no && ${#names[@]} == 0 ]]; then step "memory orders" scripts/ord
 if [[ $fast == no && ${#names[@]} == 0 ]]; then
     step "the explorer's own tests" explorer
     step "every interleaving, all pairs" all_pairs
+    step "every named mistake is found" mutants
     if can_loop; then
         step "exchange with Linux" cargo test -q --locked -p fs --test interop -- --ignored
     else
