@@ -22,7 +22,7 @@ fast=no names=()
 for argument in "$@"; do
     case $argument in
     --fast) fast=yes ;;
-    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
+    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
     -*) die "$argument" "unknown option (--help tells)" ;;
     *) names+=("$argument") ;;
     esac
