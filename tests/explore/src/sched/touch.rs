@@ -14,6 +14,11 @@ impl Place {
         Self::new(0, 0)
     }
 
+    /// How many handles a file has.
+    pub const fn handles() -> Self {
+        Self::new(0, 1)
+    }
+
     /// An atomic word, by its address.
     pub const fn word(address: usize) -> Self {
         Self::new(1, address as u64)

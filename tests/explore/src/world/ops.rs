@@ -39,8 +39,16 @@ pub(crate) fn body(stage: Arc<Stage>, cpu: usize) -> Body {
         }
         // A handle that is the last frees what it can in the CPU's own time.
         let handle = stage.handles[cpu].get().take();
-        drop(handle);
+        let_go(&stage.world, handle);
     })
+}
+
+/// A handle goes. Where a file can lose its name, it is a step: whoever lets the last one go frees the file.
+pub(crate) fn let_go<T>(world: &World, handle: T) {
+    if world.parts.iter().any(|part| part.ops.contains(&Op::Unlink)) {
+        visible(Touch::One(Place::handles(), true), Need::Nothing, 1, "a handle goes");
+    }
+    drop(handle);
 }
 
 fn told(op: Op, value: u64) -> String {
@@ -91,7 +99,7 @@ fn perform(stage: &Arc<Stage>, cpu: usize, op: Op, value: u64) -> Seen {
     let (first, pages) = world.range.pages();
     let (start, len) = (first * PAGE_SIZE, pages * PAGE_SIZE);
     let at = word_at(world);
-    match op {
+    let seen = match op {
         Op::Load => space.load(part.small).map_or_else(|seen| seen, Seen::Word),
         Op::Store => space.store(part.small, value).map_or_else(|seen| seen, |()| Seen::Done),
         Op::Read => read(&*file, at),
@@ -116,10 +124,9 @@ fn perform(stage: &Arc<Stage>, cpu: usize, op: Op, value: u64) -> Seen {
         Op::Fork => fork(stage, cpu, &space),
         Op::Freeze => freeze(stage),
         Op::Unlink => {
-            drop(file);
             let unlinked = stage.fs.root().and_then(|root| root.unlink(b"f"));
             let handle = stage.handles[cpu].get().take();
-            drop(handle);
+            let_go(world, handle);
             match unlinked {
                 // Another CPU was faster.
                 Err(fs::Error::Op(fs::Errno::NotFound)) => Seen::Done,
@@ -130,7 +137,9 @@ fn perform(stage: &Arc<Stage>, cpu: usize, op: Op, value: u64) -> Seen {
             poison(stage, &*file);
             Seen::Done
         }
-    }
+    };
+    let_go(world, file);
+    seen
 }
 
 /// Reads the word as direct I/O does: from its block, which is pinned meanwhile.

@@ -3,7 +3,7 @@
 //! The part of the kernel's `mm::aspace` that meets the storage code, with the same locks in the same order: areas shared for a
 //! fault, alone for whatever changes them; a file knows of an area before the first fault in it, and until nothing is mapped.
 
-use super::{BESIDE, WORD, image, is_large};
+use super::{BESIDE, WORD, image, is_large, ops};
 use crate::hw::memory::BASE;
 use crate::hw::tables::{COPIES, LARGE_ZERO, ZERO};
 use crate::hw::{Entry, Machine, Tables, locks};
@@ -50,6 +50,7 @@ pub(crate) struct Space {
     pub(crate) tables: Arc<Tables>,
     machine: Machine,
     areas: RwLock<locks::RwLock, Vec<Area>>,
+    world: World,
     protocol: Protocol,
     pages: u64,
     word_page: u64,
@@ -71,6 +72,7 @@ impl Space {
             tables: Arc::new(Tables::new(machine.hw.clone(), number)),
             machine: machine.clone(),
             areas: RwLock::new(Vec::new()),
+            world: world.clone(),
             protocol: world.protocol,
             pages: image::file_size(world.range) / PAGE_SIZE,
             word_page: world.range.word_page(),
@@ -196,7 +198,7 @@ impl Space {
         let Some(at) = areas.iter().position(|area| area.which == which) else { return Ok(()) };
         self.tables.unmap(which.start(), self.pages, true);
         areas[at].file.mapping().detach(&self.tables, which.start(), []);
-        areas.remove(at);
+        ops::let_go(&self.world, areas.remove(at));
         Ok(())
     }
 
@@ -219,6 +221,7 @@ impl Space {
             tables: Arc::new(Tables::new(self.machine.hw.clone(), number)),
             machine: self.machine.clone(),
             areas: RwLock::new(Vec::new()),
+            world: self.world.clone(),
             ..*self
         };
         for area in areas.iter() {
@@ -239,7 +242,7 @@ impl Space {
             if let Some(at) = areas.iter().position(|area| area.which == which) {
                 self.tables.unmap(which.start(), self.pages, true);
                 areas[at].file.mapping().detach(&self.tables, which.start(), []);
-                areas.remove(at);
+                ops::let_go(&self.world, areas.remove(at));
             }
         }
     }
