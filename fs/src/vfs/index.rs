@@ -253,16 +253,28 @@ impl Leaf {
         platform.stats().entry_waits.inc();
         platform.at(Point::EntryWait, 0, page, 0);
         self.waiters.fetch_add(1, SeqCst);
-        loop {
-            // Woken for another one's sake, it waits on and tries nothing: two who woke each other would never rest.
-            while self.is_locked(page, size) {
-                platform.wait(self.key(), &mut || self.is_locked(page, size));
+        match size {
+            PageSize::Small => loop {
+                // Giving up may have been what a fault on 2 MiB waits for: it looks again when it is woken.
+                platform.wake(self.key());
+                // Woken for another one's sake, it waits on and tries nothing: two who woke each other would never rest.
+                while self.is_locked(page, size) {
+                    platform.wait(self.key(), &mut || self.is_locked(page, size));
+                }
+                if self.try_lock(page, size, looks_at) {
+                    break;
+                }
+            },
+            // It keeps its claim while it waits for those pages that are locked, and no page is locked any more: if both
+            // sides gave up, each could meet the other again, for ever.
+            PageSize::Large => {
+                while self.large.fetch_or(LOCKED, SeqCst) & LOCKED != 0 {
+                    platform.wait(self.key(), &mut || self.large.load(SeqCst) & LOCKED != 0);
+                }
+                while self.any_locked(0..looks_at) {
+                    platform.wait(self.key(), &mut || self.any_locked(0..looks_at));
+                }
             }
-            if self.try_lock(page, size, looks_at) {
-                break;
-            }
-            // Giving up half-way may have been what another one waited for: it looks again when it is woken.
-            platform.wake(self.key());
         }
         self.waiters.fetch_sub(1, SeqCst);
     }

@@ -94,7 +94,7 @@ fn without(world: &World, images: &Images, most: u64) -> Without {
     let mut naive = Box::new(Naive::new());
     for count in 1..=most {
         naive = with(world, images, naive, false).1;
-        if !naive.next() {
+        if !naive.advance() {
             return Without::Counted(count);
         }
     }
@@ -132,7 +132,7 @@ mod tests {
             let chooser: Box<dyn Any> = run(bodies(), naive, false).chooser;
             naive = chooser.downcast().expect("the one that was given");
             count += 1;
-            if !naive.next() {
+            if !naive.advance() {
                 break;
             }
         }

@@ -27,3 +27,20 @@ fn a_sync_waits_for_the_write_back_that_took_its_tags() {
     let story = "read-first/page.dirty/a:fsync/b:fsync!sync-trusts-tags@0:flushed,1:end";
     stays_mended(story, "a sync has returned, and the store that the world began with is not durable");
 }
+
+/// A fault on 2 MiB gave its entry up for a page's, and a fault on that page gave up for the 2 MiB: each woke the other, in a
+/// fair order without end. No schedule shows that in so many steps; that the orders have an end does.
+#[test]
+fn entries_that_exclude_each_other_do_not_both_give_way_for_ever() {
+    let images = Images::make().expect("images");
+    for world in ["entry-lock/pmd.clean/a:store/a:private", "entry-lock/pmd.block/a:store/b4:store"] {
+        let world = world.parse().expect("a world");
+        let report = explore(&world, &images, Mode::Exhaustive { most: 5_000 });
+        assert!(
+            report.whole,
+            "{world}: more than {} schedules, of {} steps",
+            report.schedules, report.longest
+        );
+        assert_eq!(report.found, None);
+    }
+}

@@ -185,7 +185,7 @@ fn naive(program: &[Vec<Do>], most: usize) -> Option<Vec<(Outcome, Class)>> {
         let (run, back) = once(program, chooser);
         chooser = back;
         runs.push(run.expect("nothing is broken off"));
-        if !chooser.next() {
+        if !chooser.advance() {
             return Some(runs);
         }
         if runs.len() == most {

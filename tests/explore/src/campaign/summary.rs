@@ -111,7 +111,6 @@ pub fn coverage(mode: Mode, several: bool) -> String {
     }
     not.extend([
         "what comes after the first finding in a world",
-        "a CPU that sleeps, or wakes others, more than twice in a run: it is broken off there",
         "memory orders weaker than sequential consistency",
         "interrupts within a step, NMIs and machine checks",
         "power failures before the end of a run",

@@ -126,10 +126,6 @@ pub enum Noted {
 /// More steps than any run should have.
 const MANY: usize = 100_000;
 
-/// So often a CPU sleeps or wakes others in a run: one that does it more often is broken off. Two that want locks which exclude
-/// each other may both give way, again and again, for as long as nobody is fair: there is no end of such orders.
-pub const ROUNDS: u32 = 2;
-
 struct Lock {
     shared: [u8; CPUS],
     alone: Option<Cpu>,
@@ -144,8 +140,6 @@ struct Engine {
     pending: [Option<Pending>; CPUS],
     sleeps_on: [Option<Place>; CPUS],
     woken_by: [Option<Clock>; CPUS],
-    /// How often each has slept, or woken others.
-    rounds: [u32; CPUS],
     /// Steps taken by others since.
     idle_since: [usize; CPUS],
     locks: std::collections::HashMap<Place, Lock, std::hash::BuildHasherDefault<super::races::Mix>>,
@@ -185,7 +179,6 @@ impl Engine {
             pending: [None; CPUS],
             sleeps_on: [None; CPUS],
             woken_by: [None; CPUS],
-            rounds: [0; CPUS],
             idle_since: [0; CPUS],
             locks: Default::default(),
             races: Races::default(),
@@ -241,8 +234,6 @@ impl Engine {
             self.end = Some(End::Failed);
         } else if self.pending[..self.cpus].iter().all(Option::is_none) {
             self.end = Some(End::Through);
-        } else if self.rounds.iter().any(|&rounds| rounds > ROUNDS) {
-            self.end = Some(End::Stopped);
         } else if enabled == 0 {
             self.end = Some(End::Stuck);
             for cpu in 0..self.cpus {
@@ -428,15 +419,7 @@ pub fn sleep(key: usize) {
         engine.sleeps_on[cpu] = Some(list);
     });
     unlock(key, false, "sleeps");
-    count_round();
     visible(Touch::Nothing, Need::Woken, 1, "is awake");
-}
-
-fn count_round() {
-    ENGINE.with_borrow_mut(|engine| {
-        let cpu = engine.current;
-        engine.rounds[cpu] += 1;
-    });
 }
 
 /// Wakes everybody who waits for `key`.
@@ -444,7 +427,6 @@ pub fn wake(key: usize) {
     if !is_running() {
         return;
     }
-    count_round();
     lock(key, false, "wakes");
     ENGINE.with_borrow_mut(|engine| {
         let clock = engine.races.known_to(engine.current);

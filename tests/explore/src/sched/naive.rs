@@ -25,8 +25,7 @@ impl Naive {
     }
 
     /// After a run: what is next. False if that was all.
-    #[allow(clippy::should_implement_trait)] // It gives nothing to iterate over.
-    pub fn next(&mut self) -> bool {
+    pub fn advance(&mut self) -> bool {
         while let Some(node) = self.path.last_mut() {
             if node.way + 1 < node.ways[node.chosen] {
                 node.way += 1;
