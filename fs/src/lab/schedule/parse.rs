@@ -259,7 +259,7 @@ impl FromStr for Segment {
         let (cpu, until) = split(text, ':', "CPU:PLACE")?;
         let (until, ways) = until.split_once('~').unwrap_or((until, "0"));
         let digit = |way: char| way.to_digit(10).map(|way| way as u8);
-        let wrong = || StoryError::Number { word: ways.into(), within: quoted(text) };
+        let wrong = || StoryError::Number { word: quoted(ways), within: quoted(text) };
         let ways: Option<Vec<u8>> = ways.chars().map(digit).collect();
         let mut ways = ways.filter(|ways| !ways.is_empty()).ok_or_else(wrong)?;
         // What is not there is the first.
@@ -415,6 +415,8 @@ mod tests {
             ("racy/page.hole/a:load!zero-once", "no such mistake: `zero-once` (`zero-twice`?)"),
             ("racy/page.hole/a:load!zero-twice,zero-twice", "the mistake `zero-twice` is named twice"),
             ("racy/page.hole/a:load@", "`` is not of the form CPU:PLACE"),
+            ("racy/page.hole/a:load@0:end~\n", r"no number that fits: `\n` in `0:end~\n`"),
+            ("racy/page.hole/a:load@0:end~", "no number that fits: `` in `0:end~`"),
             ("racy/page.hole/a:load@0", "`0` is not of the form CPU:PLACE"),
             ("racy/page.hole/a:load@1:end", "the schedule's `1:end`: the world's CPUs are 0 to 0"),
             ("racy/page.hole/a:load@x:end", "no number that fits: `x` in `x:end`"),
