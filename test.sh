@@ -104,7 +104,7 @@ setup build # once more, for this shell: which toolchain
 printf -- '-- %s\n' "$("$RUSTC" --version)"
 
 if [[ $fast == no && ${#names[@]} == 0 ]]; then lints; fi
-step "host tests" cargo test -q --locked -- "${names[@]}"
+step "host tests" cargo test -q --locked --no-fail-fast -- "${names[@]}"
 if [[ $fast == no && ${#names[@]} == 0 ]]; then step "memory orders" scripts/orders.sh; fi
 if [[ $fast == no && ${#names[@]} == 0 ]]; then
     step "the explorer's own tests" explorer
@@ -121,7 +121,7 @@ if [[ $fast == no ]]; then
     step "UEFI image" image uefi
     # Two machines at a time, each with two processors: more only makes time-outs.
     if ((${#names[@]} == 0)); then fuzzing; fi
-    step "tests in QEMU" cargo test --locked -p tests -- --test-threads=2 "${names[@]}"
+    step "tests in QEMU" cargo test --locked --no-fail-fast -p tests -- --test-threads=2 "${names[@]}"
 fi
 
 printf '\n'
