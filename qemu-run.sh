@@ -45,7 +45,8 @@ qemu_arguments() {
     kvm*) arguments+=(-accel kvm -cpu host) ;;
     tcgno) arguments+=(-accel "tcg,thread=multi" -cpu max) ;;
     # -erms: a `rep movsb` counts as one instruction, so copies would cost nothing.
-    tcgyes) arguments+=(-accel tcg -icount "shift=0,sleep=off" -cpu "max,-erms") ;;
+    # The date goes by counted instructions too: a second of the host's that ends while the kernel reads it would cost some.
+    tcgyes) arguments+=(-accel tcg -icount "shift=0,sleep=off" -cpu "max,-erms" -rtc clock=vm) ;;
     esac
 
     # Keep the VGA adapter: without one the BIOS stage hangs. snapshot: machines running in parallel share the image.
