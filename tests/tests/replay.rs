@@ -203,7 +203,7 @@ fn a_text_that_is_none_is_refused_in_one_line() {
         ("none/page.hole/a:load", "race: no such protocol: `none` (known: racy read-first entry-lock)"),
         (
             "racy/page.hole/a:jump",
-            "race: no such operation: `jump` in `a:jump` (known: load store read write ",
+            "race: no such operation: `jump` in `a:jump` (known: load store read direct write ",
         ),
         ("racy/page.hole/a:load!none", "race: no such mistake: `none`"),
         ("racy/page.hole/a:load@0:nowhere", "race: no such point: `nowhere`"),
