@@ -92,21 +92,12 @@ fn fewest_switches(races: &Races, order: &Order) -> Order {
 
 /// Beginning with `first`: each as far as it can.
 fn from(races: &Races, order: &Order, first: Cpu) -> Order {
-    let mut own: [Vec<usize>; CPUS] = Default::default();
-    for (index, taken) in races.taken.iter().enumerate() {
-        own[taken.cpu].push(index);
-    }
-    let mut done = [0_usize; CPUS];
+    let mut again = races.again();
     let mut result = Vec::with_capacity(order.len());
     let mut cpu = first;
     while result.len() < races.taken.len() {
-        while let Some(&index) = own[cpu].get(done[cpu]) {
-            let clock = races.taken[index].clock;
-            if (0..CPUS).any(|other| other != cpu && clock.of(other) as usize > done[other]) {
-                break;
-            }
+        while let Some(index) = again.take(cpu) {
             result.push(order[index]);
-            done[cpu] += 1;
         }
         cpu = (cpu + 1) % CPUS;
     }

@@ -1,7 +1,8 @@
 //! An order of steps as a schedule that people can read and repeat, and back.
 
 use crate::find::with;
-use crate::sched::engine::{Choice, Chooser, Need, Noted, View};
+use crate::sched::engine::{Choice, Chooser, Noted, View};
+use crate::sched::other::Given;
 use crate::sched::{CPUS, Cpu};
 use crate::world::{Images, Outcome};
 use fs::lab::Point;
@@ -10,38 +11,10 @@ use fs::lab::schedule::{Segment, Stop, Story, World};
 /// Who takes each step, in which way.
 pub type Order = Vec<(Cpu, u8)>;
 
-/// Follows an order, and keeps what is needed to tell it.
-struct Told {
-    wanted: Order,
-    order: Order,
-    /// At each step, who could have gone, as bits.
-    able: Vec<u32>,
-    ways: Vec<u8>,
-}
-
-impl Chooser for Told {
-    fn choose(&mut self, view: &View<'_>) -> Choice {
-        let can = |cpu: Cpu| view.enabled & 1 << cpu != 0;
-        let (cpu, way) = match self.wanted.get(view.step) {
-            Some(&(cpu, way)) if can(cpu) => (cpu, way),
-            _ if can(view.last) => (view.last, 0),
-            _ => (view.enabled.trailing_zeros() as Cpu, 0),
-        };
-        let ways = view.pending[cpu].map_or(1, |pending| pending.ways);
-        let way = way.min(ways - 1);
-        self.order.push((cpu, way));
-        self.able.push(view.enabled);
-        self.ways.push(ways);
-        Choice::Go(cpu, way)
-    }
-}
-
 /// The order as a schedule, and the run that it is.
 pub fn tell(world: &World, images: &Images, order: Order) -> (Story, Outcome) {
-    let told = Told { wanted: order, order: Vec::new(), able: Vec::new(), ways: Vec::new() };
-    let told = Box::new(told);
-    let (outcome, told) = with(world, images, told, true);
-    let Told { order, able, ways, .. } = *told;
+    let (outcome, given) = with(world, images, Box::new(Given::new(order)), true);
+    let Given { taken: order, able, ways, .. } = *given;
     let mut points: [Vec<(Point, u32)>; CPUS] = Default::default();
     let mut own = [0_u32; CPUS];
     for note in &outcome.log {
@@ -57,7 +30,6 @@ pub fn tell(world: &World, images: &Images, order: Order) -> (Story, Outcome) {
     while at < order.len() {
         let cpu = order[at].0;
         let mut taken = Vec::new();
-        let begun = at;
         while at < order.len() && order[at].0 == cpu {
             if ways[at] > 1 {
                 taken.push(order[at].1);
@@ -73,7 +45,6 @@ pub fn tell(world: &World, images: &Images, order: Order) -> (Story, Outcome) {
         } else {
             place(&points[cpu], own[cpu])
         };
-        debug_assert!(at > begun);
         while taken.last() == Some(&0) {
             taken.pop();
         }
@@ -157,9 +128,6 @@ impl Chooser for Following {
                 way = 0;
             }
         }
-        debug_assert!(
-            !matches!(view.pending[chosen], Some(pending) if pending.need == Need::Woken && !can(chosen))
-        );
         Choice::Go(chosen, way)
     }
 }

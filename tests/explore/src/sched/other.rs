@@ -79,14 +79,16 @@ pub struct Given {
     order: Vec<(Cpu, u8)>,
     /// The order that was taken.
     pub taken: Vec<(Cpu, u8)>,
-    /// The first step at which the one named could not go.
-    pub parted: Option<usize>,
+    /// At each step, who could have gone, as bits.
+    pub able: Vec<u32>,
+    /// At each step, in how many ways it could be taken.
+    pub ways: Vec<u8>,
 }
 
 impl Given {
     /// That order.
     pub fn new(order: Vec<(Cpu, u8)>) -> Self {
-        Self { order, taken: Vec::new(), parted: None }
+        Self { order, taken: Vec::new(), able: Vec::new(), ways: Vec::new() }
     }
 }
 
@@ -95,16 +97,14 @@ impl Chooser for Given {
         let can = |cpu: Cpu| view.enabled & 1 << cpu != 0;
         let (cpu, way) = match self.order.get(view.step) {
             Some(&(cpu, way)) if can(cpu) => (cpu, way),
-            named => {
-                if named.is_some() {
-                    self.parted.get_or_insert(view.step);
-                }
-                let cpu = if can(view.last) { view.last } else { view.enabled.trailing_zeros() as Cpu };
-                (cpu, 0)
-            }
+            _ if can(view.last) => (view.last, 0),
+            _ => (view.enabled.trailing_zeros() as Cpu, 0),
         };
-        let way = way.min(view.pending[cpu].map_or(1, |pending| pending.ways) - 1);
+        let ways = view.pending[cpu].map_or(1, |pending| pending.ways);
+        let way = way.min(ways - 1);
         self.taken.push((cpu, way));
+        self.able.push(view.enabled);
+        self.ways.push(ways);
         Choice::Go(cpu, way)
     }
 }

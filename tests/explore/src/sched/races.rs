@@ -197,6 +197,15 @@ impl Races {
         self.taken[then as usize].clock.of(cpu) >= number
     }
 
+    /// The steps once more, to be put in another order that is the same to everybody.
+    pub fn again(&self) -> Again<'_> {
+        let mut own: [Vec<usize>; CPUS] = Default::default();
+        for (index, taken) in self.taken.iter().enumerate() {
+            own[taken.cpu].push(index);
+        }
+        Again { races: self, own, done: [0; CPUS] }
+    }
+
     /// For a race `(early, late)`: the CPUs, as bits, any of which can go first where `early` was taken, if `late` is to come
     /// before it.
     pub fn initials(&self, (early, late): Race) -> u32 {
@@ -225,6 +234,28 @@ impl Races {
             }
         }
         initials
+    }
+}
+
+/// Steps of a run that are put in order anew.
+pub struct Again<'a> {
+    races: &'a Races,
+    /// Those of each CPU, by index.
+    own: [Vec<usize>; CPUS],
+    /// How many of them are in order.
+    done: [usize; CPUS],
+}
+
+impl Again<'_> {
+    /// The next step of `cpu`, by index, if all that happened before it is in order: then it is, too.
+    pub fn take(&mut self, cpu: Cpu) -> Option<usize> {
+        let &index = self.own[cpu].get(self.done[cpu])?;
+        let clock = self.races.taken[index].clock;
+        if (0..CPUS).any(|other| other != cpu && clock.of(other) as usize > self.done[other]) {
+            return None;
+        }
+        self.done[cpu] += 1;
+        Some(index)
     }
 }
 

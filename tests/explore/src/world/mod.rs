@@ -19,7 +19,7 @@ mod tell;
 
 use crate::hw::tables::WORDS;
 use crate::hw::{Local, Machine, Memory};
-use crate::model::{START_WORD, Seen};
+use crate::model::{Done, START_WORD, Seen};
 use crate::sched::CPUS;
 use crate::sched::engine::{self, Chooser, End, Note, Ran};
 use fs::dax::fsync;
@@ -57,6 +57,14 @@ pub(crate) struct Performed {
     pub steps: std::ops::Range<u32>,
     /// Steps that all had taken before it, and with it.
     pub times: std::ops::Range<usize>,
+}
+
+impl Performed {
+    /// The same, with these times.
+    fn at(&self, begun: u64, ended: u64) -> Done {
+        let Self { cpu, space, op, value, .. } = *self;
+        Done { cpu, space, op, value, seen: self.seen.clone(), begun, ended }
+    }
 }
 
 /// Everything that is there during a run.

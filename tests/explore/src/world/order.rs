@@ -40,33 +40,18 @@ pub(crate) fn each(
 
 /// The history with the times of one order: whoever comes first in `preference` goes as far as it can.
 fn timed(races: &Races, history: &[Performed], preference: &[Cpu]) -> Vec<Done> {
-    // The steps of each CPU, by index, and the time of each.
-    let mut own: [Vec<usize>; CPUS] = Default::default();
-    for (index, taken) in races.taken.iter().enumerate() {
-        own[taken.cpu].push(index);
-    }
-    let mut times: [Vec<u64>; CPUS] = own.each_ref().map(|steps| Vec::with_capacity(steps.len()));
-    let mut time = 0;
-    'next: loop {
-        for &cpu in preference {
-            let done = times[cpu].len();
-            let Some(&index) = own[cpu].get(done) else { continue };
-            let clock = races.taken[index].clock;
-            let can = (0..CPUS).all(|other| other == cpu || clock.of(other) as usize <= times[other].len());
-            if can {
-                time += 1;
-                times[cpu].push(time);
-                continue 'next;
-            }
-        }
-        break;
+    let mut again = races.again();
+    // The time of each step, by CPU.
+    let mut times: [Vec<u64>; CPUS] = Default::default();
+    for time in 1..=races.taken.len() as u64 {
+        let next = preference.iter().find(|&&cpu| again.take(cpu).is_some());
+        times[*next.expect("what happened before the first that is left is in order")].push(time);
     }
     let each = history.iter().map(|done| {
         let times = &times[done.cpu];
         let at = |step: u32| (step as usize).checked_sub(1).map_or(0, |index| times[index]);
         let begun = at(done.steps.start + u32::from(!done.steps.is_empty()));
-        let (cpu, space, op, value, seen) = (done.cpu, done.space, done.op, done.value, done.seen.clone());
-        Done { cpu, space, op, value, seen, begun, ended: at(done.steps.end) }
+        done.at(begun, at(done.steps.end))
     });
     let mut history: Vec<Done> = each.collect();
     history.sort_by_key(|done| done.ended);
@@ -80,19 +65,7 @@ pub(crate) fn is_sync(op: Op) -> bool {
 
 /// The history so far, with the times of the run itself.
 pub(crate) fn as_run(history: &[Performed]) -> Vec<Done> {
-    let each = history.iter().map(|done| {
-        let (begun, ended) = (done.times.start as u64 + 1, done.times.end as u64);
-        Done {
-            cpu: done.cpu,
-            space: done.space,
-            op: done.op,
-            value: done.value,
-            seen: done.seen.clone(),
-            begun,
-            ended,
-        }
-    });
-    each.collect()
+    history.iter().map(|done| done.at(done.times.start as u64 + 1, done.times.end as u64)).collect()
 }
 
 /// Whether what a power failure in the end leaves of the word is right: nothing that was durable is lost.
