@@ -46,6 +46,13 @@ pub struct Entry {
     pub writable: bool,
 }
 
+impl Entry {
+    /// Not to a zero page, nor to a copy.
+    pub fn leads_to_a_block(&self) -> bool {
+        (BASE..COPIES).contains(&self.frame)
+    }
+}
+
 /// What a CPU may still have in its TLB though no table says so any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stale {

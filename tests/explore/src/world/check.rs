@@ -14,7 +14,7 @@ use fs::PAGE_SIZE;
 use fs::lab::schedule::{Op, Start, World};
 use fs::lab::{Point, Step};
 use fs::platform::PageSize;
-use fs::vfs::{Extent, FileSystem};
+use fs::vfs::{Extent, FileSystem, InodeRef};
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
@@ -51,7 +51,7 @@ fn nobody_maps(stage: &Stage, first: u64, count: u64) {
     for space in stage.spaces.get().iter() {
         for (_, entry, size) in space.entries() {
             if leads(entry.frame, size) {
-                let letter = char::from(b'a' + space.number as u8);
+                let letter = space.letter();
                 engine::fail(|| format!("block {first} was freed while address space {letter} maps it"));
             }
         }
@@ -68,14 +68,24 @@ fn nobody_maps(stage: &Stage, first: u64, count: u64) {
     }
 }
 
-/// The block of the word's page, if the word's line is bad.
-fn bad_block(stage: &Stage) -> Option<u64> {
-    let file = stage.handles.iter().find_map(|handle| handle.get().clone())?;
+/// The file, if a CPU has a handle to it.
+fn file(stage: &Stage) -> Option<InodeRef<Machine>> {
+    stage.handles.iter().find_map(|handle| handle.get().clone())
+}
+
+/// Where the block of the word's page is, without a step.
+fn word_block(stage: &Stage) -> Option<u64> {
+    let file = file(stage)?;
     engine::unwatched(|| {
         let shared = file.mapping().shared();
-        let place = file.block(shared.held(), stage.world.range.word_page()).ok().flatten()?;
-        stage.machine.memory.poison.first_in(place + WORD, 8).map(|_| place)
+        file.block(shared.held(), stage.world.range.word_page()).ok().flatten()
     })
+}
+
+/// The same, if the word's line is bad.
+fn bad_block(stage: &Stage) -> Option<u64> {
+    let is_bad = |place: &u64| stage.machine.memory.poison.first_in(*place + WORD, 8).is_some();
+    word_block(stage).filter(|place| engine::unwatched(|| is_bad(place)))
 }
 
 /// A fault that began when the line was bad does not map its page.
@@ -98,9 +108,8 @@ fn good_is_mapped(stage: &Stage) {
 /// While the file system is frozen, no page can be stored to.
 pub(crate) fn nothing_to_store_to(stage: &Stage) {
     for space in stage.spaces.get().iter() {
-        if space.entries().iter().any(|(_, entry, _)| entry.writable && (BASE..COPIES).contains(&entry.frame))
-        {
-            let letter = char::from(b'a' + space.number as u8);
+        if space.entries().iter().any(|(_, entry, _)| entry.writable && entry.leads_to_a_block()) {
+            let letter = space.letter();
             engine::fail(|| {
                 format!("the file system is frozen, and address space {letter} can store to a page")
             });
@@ -117,12 +126,7 @@ pub(crate) fn survives_now(stage: &Stage) {
     }
     // Whoever still has something to wait for can do that before this, or after.
     visible(Touch::One(Place::durable(), true), Need::Nothing, 1, "the sync returns");
-    let Some(file) = stage.handles.iter().find_map(|handle| handle.get().clone()) else { return };
-    let place = engine::unwatched(|| {
-        let shared = file.mapping().shared();
-        file.block(shared.held(), stage.world.range.word_page()).ok().flatten()
-    });
-    let Some(place) = place else { return };
+    let Some(place) = word_block(stage) else { return };
     let history = order::as_run(&stage.history.get());
     let durable = stage.machine.memory.durable_word(place + WORD);
     let parts = &stage.world.parts;
@@ -151,11 +155,10 @@ pub(crate) fn survives_now(stage: &Stage) {
 
 /// Where stores go through, the index knows that the page is dirty.
 fn writable_is_dirty(stage: &Stage) {
-    let file = stage.handles.iter().find_map(|handle| handle.get().clone());
-    let Some(file) = file else { return };
+    let Some(file) = file(stage) else { return };
     for space in stage.spaces.get().iter() {
         for (va, entry, size) in space.entries() {
-            let page = space.page_at(va).filter(|_| entry.writable && (BASE..COPIES).contains(&entry.frame));
+            let page = space.page_at(va).filter(|_| entry.writable && entry.leads_to_a_block());
             if let Some(page) = page
                 && !engine::unwatched(|| file.mapping().index.is_dirty(page))
             {
@@ -193,7 +196,7 @@ pub(crate) fn finish(stage: &Stage) -> Result<u64, String> {
                 let frame =
                     if entry.frame < BASE { None } else { Some(entry.frame - BASE + nth * PAGE_SIZE) };
                 if place != frame {
-                    let letter = char::from(b'a' + space.number as u8);
+                    let letter = space.letter();
                     return Err(format!(
                         "address space {letter} shows {} at page {}, where the file has {}",
                         told(frame),
@@ -265,8 +268,7 @@ fn survives(stage: &Stage) -> Result<Option<Seen>, String> {
 
 /// Whether something in the world is to survive a power failure that does not survive anyway.
 pub(crate) fn wants_durable(world: &World) -> bool {
-    let syncs = |op: &Op| matches!(op, Op::Msync | Op::Fsync | Op::Freeze);
-    world.parts.iter().flat_map(|part| &part.ops).any(syncs) || world.start == Start::Clean
+    world.parts.iter().flat_map(|part| &part.ops).any(|&op| order::is_sync(op)) || world.start == Start::Clean
 }
 
 /// One block for each offset, none used twice, none lost.
@@ -302,9 +304,7 @@ fn blocks(stage: &Stage, state: &mut DefaultHasher) -> Result<(), String> {
             return Err(format!("block {block} is at two offsets"));
         }
     }
-    // The group's descriptor, and its bitmap (ext2: the block after the superblock's; one group).
-    let bitmap = memory.peek(PAGE_SIZE) as u32 as u64 * PAGE_SIZE;
-    let in_use = |block: u64| memory.peek_u8(bitmap + block / 8) >> (block % 8) & 1 != 0;
+    let in_use = image::in_use(memory);
     if let Some(block) = used.iter().find(|&&block| !in_use(block)) {
         return Err(format!("block {block} is a file's, and the bitmap has it as free"));
     }

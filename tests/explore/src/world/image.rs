@@ -34,8 +34,8 @@ impl Images {
         let images = ranges.map(|range| [false, true].map(|blocks| Arc::new(filled(&empty, range, blocks))));
         let own_blocks = {
             let memory = Memory::new(images[0][0].clone(), false);
-            let bitmap = memory.peek(PAGE_SIZE) as u32 as u64 * PAGE_SIZE;
-            (0..BLOCKS / 8).map(|byte| u64::from(memory.peek_u8(bitmap + byte).count_ones())).sum()
+            let in_use = in_use(&memory);
+            (0..BLOCKS).filter(|&block| in_use(block)).count() as u64
         };
         Ok(Self { images, own_blocks })
     }
@@ -49,6 +49,13 @@ impl Images {
     pub fn of(&self, range: Range, blocks: bool) -> Arc<Vec<u8>> {
         self.images[range as usize][usize::from(blocks)].clone()
     }
+}
+
+/// Which blocks the bitmap has as used, without a step. (ext2: the descriptors are in the block after the superblock's; there
+/// is one group.)
+pub(crate) fn in_use(memory: &Memory) -> impl Fn(u64) -> bool + '_ {
+    let bitmap = u64::from(memory.peek(PAGE_SIZE) as u32) * PAGE_SIZE;
+    move |block| memory.peek_u8(bitmap + block / 8) >> (block % 8) & 1 != 0
 }
 
 /// Bytes of the file under test.

@@ -24,7 +24,7 @@ use crate::sched::CPUS;
 use crate::sched::engine::{self, Chooser, End, Note, Ran};
 use fs::dax::fsync;
 use fs::ext2::Ext2;
-use fs::lab::schedule::{Op, Range, Start, World};
+use fs::lab::schedule::{Op, Start, World};
 use fs::vfs::InodeRef;
 use std::sync::Arc;
 
@@ -202,9 +202,4 @@ fn each_area(world: &World, spaces: &[Arc<Space>], mut f: impl FnMut(&Space, boo
     areas.sort_unstable();
     areas.dedup();
     areas.into_iter().for_each(|(space, small)| f(&spaces[usize::from(space)], small));
-}
-
-/// Whether the range is one of 2 MiB.
-pub(crate) fn is_large(world: &World) -> bool {
-    world.range == Range::Pmd
 }

@@ -118,7 +118,10 @@ fn perform(stage: &Arc<Stage>, cpu: usize, op: Op, value: u64) -> Seen {
         Op::Fallocate => outcome(file.fallocate(Fallocate::Allocate { keep_size: false }, start, len)),
         Op::Msync => outcome(msync(&*file, first..first + pages).map(|_| ())),
         Op::Fsync => outcome(fsync(&*file).map(|_| ())),
-        Op::Munmap => space.unmap(part.small).map_or_else(|seen| seen, |()| Seen::Done),
+        Op::Munmap => {
+            space.unmap(part.small);
+            Seen::Done
+        }
         Op::Mprotect => space.protect(part.small).map_or_else(|seen| seen, |()| Seen::Done),
         Op::Private => space.store_private(value),
         Op::Fork => fork(stage, cpu, &space),

@@ -3,14 +3,14 @@
 //! The part of the kernel's `mm::aspace` that meets the storage code, with the same locks in the same order: areas shared for a
 //! fault, alone for whatever changes them; a file knows of an area before the first fault in it, and until nothing is mapped.
 
-use super::{BESIDE, WORD, image, is_large, ops};
+use super::{BESIDE, WORD, image, ops};
 use crate::hw::memory::BASE;
 use crate::hw::tables::{COPIES, LARGE_ZERO, ZERO};
 use crate::hw::{Entry, Machine, Tables, locks};
 use crate::model::Seen;
 use fs::PAGE_SIZE;
 use fs::dax::{self, Fault, Protocol, fault};
-use fs::lab::schedule::World;
+use fs::lab::schedule::{Op, Range, World};
 use fs::platform::{PageSize, PageTables};
 use fs::pmem::Pmem;
 use fs::vfs::InodeRef;
@@ -76,14 +76,13 @@ impl Space {
             protocol: world.protocol,
             pages: image::file_size(world.range) / PAGE_SIZE,
             word_page: world.range.word_page(),
-            large: is_large(world),
+            large: world.range == Range::Pmd,
         };
         let parts = || world.parts.iter().filter(|part| usize::from(part.space) == number);
-        let private = |op: &fs::lab::schedule::Op| *op == fs::lab::schedule::Op::Private;
         let uses = [
             parts().any(|part| !part.small),
             parts().any(|part| part.small),
-            parts().any(|part| part.ops.iter().any(private)),
+            parts().any(|part| part.ops.contains(&Op::Private)),
         ];
         for (which, _) in ALL.into_iter().zip(uses).filter(|(_, used)| *used) {
             space.map(which, file);
@@ -192,14 +191,17 @@ impl Space {
     }
 
     /// Takes an area away, as munmap(2).
-    pub(crate) fn unmap(&self, small: bool) -> Result<(), Seen> {
-        let which = area(small);
+    pub(crate) fn unmap(&self, small: bool) {
+        self.take_away(area(small));
+    }
+
+    fn take_away(&self, which: Which) {
         let mut areas = self.areas.write();
-        let Some(at) = areas.iter().position(|area| area.which == which) else { return Ok(()) };
-        self.tables.unmap(which.start(), self.pages, true);
-        areas[at].file.mapping().detach(&self.tables, which.start(), []);
-        ops::let_go(&self.world, areas.remove(at));
-        Ok(())
+        if let Some(at) = areas.iter().position(|area| area.which == which) {
+            self.tables.unmap(which.start(), self.pages, true);
+            areas[at].file.mapping().detach(&self.tables, which.start(), []);
+            ops::let_go(&self.world, areas.remove(at));
+        }
     }
 
     /// Takes the right to store away, as mprotect(2).
@@ -237,14 +239,12 @@ impl Space {
 
     /// Takes every area away.
     pub(crate) fn unmap_all(&self) {
-        for which in ALL {
-            let mut areas = self.areas.write();
-            if let Some(at) = areas.iter().position(|area| area.which == which) {
-                self.tables.unmap(which.start(), self.pages, true);
-                areas[at].file.mapping().detach(&self.tables, which.start(), []);
-                ops::let_go(&self.world, areas.remove(at));
-            }
-        }
+        ALL.into_iter().for_each(|which| self.take_away(which));
+    }
+
+    /// Its name.
+    pub(crate) fn letter(&self) -> char {
+        char::from(b'a' + self.number as u8)
     }
 
     /// The page of the file that `va` shows, if that is not a copy's.

@@ -27,7 +27,7 @@ fn state(stage: &Stage) -> String {
     let page = stage.world.range.word_page();
     let stale = stage.machine.hw.stale();
     for space in stage.spaces.get().iter() {
-        let letter = char::from(b'a' + space.number as u8);
+        let letter = space.letter();
         for which in space::ALL {
             let what = match which {
                 space::Which::Shared => "",
