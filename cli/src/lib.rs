@@ -10,6 +10,7 @@
 //! | [`edit`]  | the line editor: key bytes in, echo and finished lines out |
 //! | [`words`] | a script into commands, a command into words; quoting; the word to complete |
 //! | [`opts`]  | options and operands of one command |
+//! | [`synopsis`] | what is being typed, by a command's help |
 //! | [`size`]  | `4k`, `0x10`, `2b`: numbers with `xfs_io`'s suffixes |
 //! | [`mode`]  | `-rw-r--r--`, octal permissions, `u+x` |
 //! | [`owner`] | `USER:GROUP` |
@@ -39,6 +40,7 @@ pub mod opts;
 pub mod owner;
 pub mod pattern;
 pub mod size;
+pub mod synopsis;
 pub mod table;
 pub mod when;
 pub mod words;

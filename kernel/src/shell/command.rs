@@ -4,7 +4,8 @@ use alloc::string::String;
 use core::fmt;
 use core::ops::RangeInclusive;
 
-use cli::opts::Opts;
+use cli::opts::{OptError, Opts};
+use cli::synopsis::Synopsis;
 
 use super::Shell;
 
@@ -67,6 +68,9 @@ pub(crate) struct Command {
     pub(crate) run: fn(&mut Shell, &Opts<'_>) -> Done,
 }
 
+/// Every command takes it.
+pub(crate) const HELP: &str = "--help";
+
 /// More operands than anyone types.
 pub(crate) const ANY: usize = usize::MAX;
 
@@ -80,6 +84,20 @@ impl Command {
             }
             if self.operands.is_empty() { Ok(()) } else { write!(f, " {}", self.operands) }
         })
+    }
+
+    /// What the help says, for completion.
+    pub(crate) fn help(&self) -> Synopsis<'static> {
+        Synopsis { spec: self.spec, options: self.options, operands: self.operands }
+    }
+
+    /// Whether `--help` is among the arguments, where an option can be.
+    pub(crate) fn asks_for_help(&self, args: &[String]) -> bool {
+        match self.spec {
+            // With a language of its own.
+            "-" => matches!(args, [arg] if arg == HELP),
+            spec => matches!(Opts::parse(spec, args), Err(OptError::UnknownLong(name)) if name == HELP),
+        }
     }
 
     /// Sorts the arguments.

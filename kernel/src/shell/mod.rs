@@ -7,6 +7,7 @@
 //! |---|---|
 //! | this one | [`Shell`]: running a line |
 //! | `session.rs` | the two ways to get lines: exec mode, the prompt; leaving |
+//! | `complete.rs` | what Tab offers |
 //! | `command.rs` | a command's entry in the table, and how it fails |
 //! | `output.rs` | where output goes; Ctrl-C |
 //! | `files.rs` | files by path, as the commands need them; the current directory |
@@ -21,6 +22,7 @@
 
 mod cmd;
 pub(crate) mod command;
+mod complete;
 mod files;
 mod io;
 mod jobs;
@@ -122,6 +124,9 @@ impl Shell {
     fn run_command(&mut self, words: &[String], redirect: Option<&Redirect>) -> Done {
         let Some((name, args)) = words.split_first() else { return Ok(()) };
         let command = find(name).ok_or_else(|| command::complaint("command not found"))?;
+        if command.asks_for_help(args) {
+            return self.explain(command).and(self.out.finish());
+        }
         let opts = command.parse(args)?;
         if let Some(redirect) = redirect {
             self.redirect(redirect)?;

@@ -5,15 +5,13 @@
 //! the word `keep-going`. Otherwise there is a prompt on COM1. With the word `trace`, steps are traced from the beginning,
 //! and the trace is written to the debug console at the end.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::ControlFlow;
 
 use cli::edit::{Editor, Event};
-use fs::vfs::FileKind;
 
-use super::{Shell, commands, text};
+use super::{Shell, text};
 use crate::console::{self, Stream};
 use crate::debugcon::DebugConsole;
 use crate::exit::{Outcome, exit};
@@ -84,7 +82,7 @@ impl Shell {
         while self.leave.is_none() {
             let prompt = alloc::format!("daxiom:{}# ", text::harmless(&self.cwd));
             let mut editor = core::mem::take(&mut self.editor);
-            let event = self.read_line(&mut editor, &prompt, true);
+            let event = self.read_line(&mut editor, &prompt, Self::completions);
             self.editor = editor;
             match event {
                 Event::Line(line) => {
@@ -96,48 +94,21 @@ impl Shell {
         }
     }
 
-    /// Reads a line from the console. Tab completes if `complete`.
-    pub(super) fn read_line(&mut self, editor: &mut Editor, prompt: &str, complete: bool) -> Event {
+    /// Reads a line from the console. Tab asks `completions` what the last word, after the words before it, may become.
+    pub(super) fn read_line(
+        &mut self,
+        editor: &mut Editor,
+        prompt: &str,
+        completions: fn(&Self, &[String], &str) -> Vec<String>,
+    ) -> Event {
         editor.start(prompt, &mut Echo);
         loop {
             let byte = self.out.read_key();
-            let mut completer = |before: &[String], word: &str| {
-                if complete { self.completions(before, word) } else { Vec::new() }
-            };
+            let mut completer = |before: &[String], word: &str| completions(self, before, word);
             if let Some(event) = editor.feed_with(byte, &mut completer, &mut Echo) {
                 return event;
             }
         }
-    }
-
-    /// What `word`, after the words `before`, may become: a command, or a path.
-    fn completions(&self, before: &[String], word: &str) -> Vec<String> {
-        let takes_commands = before.is_empty() || (before.len() == 1 && before[0] == "help");
-        if takes_commands && !word.contains('/') {
-            return commands().map(|command| command.name.to_string()).collect();
-        }
-        let (dir, prefix) = match word.rfind('/') {
-            Some(slash) => word.split_at(slash + 1),
-            None => ("", word),
-        };
-        let Ok(place) = self.walk(if dir.is_empty() { "." } else { dir }, true) else { return Vec::new() };
-        let mut found = Vec::new();
-        let _ = place.file.read_dir(0, &mut |entry| {
-            let name = text::decode(entry.name);
-            let hidden = name.starts_with('.') && !prefix.starts_with('.');
-            if name.starts_with(prefix) && !hidden && name != "." && name != ".." {
-                found.push((name, entry.kind));
-            }
-            // More than that nobody reads.
-            if found.len() < 1000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        });
-        // Where the directory does not tell kinds, the inodes do; looked at now that the directory's lock is let go.
-        let is_dir = |name: &str, kind| match kind {
-            Some(kind) => kind == FileKind::Directory,
-            None => self.walk(&text::join(dir, name), true).is_ok_and(|place| place.is_directory()),
-        };
-        let slash = |name: &str, kind| if is_dir(name, kind) { "/" } else { "" };
-        found.into_iter().map(|(name, kind)| alloc::format!("{dir}{name}{}", slash(&name, kind))).collect()
     }
 
     /// Unmaps, writes back and unmounts everything; `true` if that went well.

@@ -51,8 +51,8 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "stats",
-        operands: "[reset | PREFIX]",
-        about: "show every counter, or those that start so; reset clears them",
+        operands: "[reset | COUNTER]",
+        about: "show every counter, or those whose names start so; reset clears them",
         options: &[],
         spec: "",
         count: 0..=1,

@@ -25,10 +25,10 @@
 //! | `shell.rs` | help, cd, pwd, echo, history, clear, true, false, poweroff |
 
 mod attributes;
-mod bench;
+pub(super) mod bench;
 mod copy;
 mod disk;
-mod exercise;
+pub(super) mod exercise;
 mod find;
 mod fsx;
 mod links;

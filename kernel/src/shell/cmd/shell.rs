@@ -133,12 +133,7 @@ pub(super) const COMMANDS: &[Command] = &[
 fn help(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     if !opts.operands().is_empty() {
         return sh.for_each("help", opts.operands(), |sh, name| {
-            let command = find(name).ok_or("no such command").on(name)?;
-            writeln!(sh.out, "{}\n    {}", command.synopsis(), command.about)?;
-            for (option, meaning) in command.options {
-                writeln!(sh.out, "    {option:<12} {meaning}")?;
-            }
-            super::super::io::more_help(sh, name)
+            sh.explain(find(name).ok_or("no such command").on(name)?)
         });
     }
     for (group, commands) in GROUPS {
@@ -150,6 +145,17 @@ fn help(sh: &mut Shell, opts: &Opts<'_>) -> Done {
             writeln!(sh.out, "  {left:<36} {}", command.about)?;
         }
     }
-    writeln!(sh.out, "help COMMAND shows a command's options.")?;
+    writeln!(sh.out, "help COMMAND, or COMMAND --help, shows a command's options.")?;
     Ok(())
+}
+
+impl Shell {
+    /// What `help COMMAND` prints.
+    pub(in super::super) fn explain(&mut self, command: &Command) -> Done {
+        writeln!(self.out, "{}\n    {}", command.synopsis(), command.about)?;
+        for (option, meaning) in command.options {
+            writeln!(self.out, "    {option:<12} {meaning}")?;
+        }
+        super::super::io::more_help(self, command.name)
+    }
 }

@@ -34,17 +34,17 @@ mod transfer;
 use alloc::string::{String, ToString};
 
 use cli::edit::{Editor, Event};
-use cli::opts::Opts;
+use cli::opts::{OptError, Opts};
 use cli::{size, words};
 use fs::vfs::FileKind;
 use fs::{Errno, PAGE_SIZE};
 
 use super::Shell;
-use super::command::{ANY, Command, Done, Failure, On, complaint};
+use super::command::{ANY, Command, Done, Failure, HELP, On, complaint};
 use crate::machine::File;
 use crate::mounts;
 use table::find;
-pub(super) use table::more_help;
+pub(super) use table::{all, more_help};
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "io",
@@ -166,7 +166,10 @@ impl Session {
 
     fn dispatch(&mut self, sh: &mut Shell, name: &str, args: &[String]) -> Done {
         let command = find(name).ok_or_else(|| complaint("command not found"))?;
-        let opts = Opts::parse(command.spec, args).map_err(complaint)?;
+        let opts = match Opts::parse(command.spec, args) {
+            Err(OptError::UnknownLong(name)) if name == HELP => return table::write_help(sh, command),
+            opts => opts.map_err(complaint)?,
+        };
         let given = opts.operands().len();
         let (least, most) = (*command.count.start(), *command.count.end());
         if !(least..=most).contains(&given) {
@@ -183,7 +186,7 @@ impl Session {
     fn prompt(&mut self, sh: &mut Shell) -> Done {
         let mut editor = Editor::new();
         while !self.over {
-            match sh.read_line(&mut editor, "io> ", false) {
+            match sh.read_line(&mut editor, "io> ", Shell::io_completions) {
                 Event::Line(line) => {
                     let outcome = self.execute(sh, &line).and(sh.out.flush());
                     match outcome {

@@ -10,8 +10,8 @@ use super::super::command::{Done, On};
 use super::{Session, extents, falloc, file, mapping, maps, protect, seek, spin, transfer};
 
 /// One of io's commands.
-pub(super) struct IoCommand {
-    pub(super) name: &'static str,
+pub(in super::super) struct IoCommand {
+    pub(in super::super) name: &'static str,
     pub(super) alias: &'static str,
     pub(super) operands: &'static str,
     pub(super) about: &'static str,
@@ -61,7 +61,7 @@ const OWN: &[IoCommand] = &[
     },
 ];
 
-fn all() -> impl Iterator<Item = &'static IoCommand> {
+pub(in super::super) fn all() -> impl Iterator<Item = &'static IoCommand> {
     GROUPS.iter().flat_map(|group| group.iter())
 }
 
@@ -70,7 +70,7 @@ pub(super) fn find(name: &str) -> Option<&'static IoCommand> {
     all().find(|command| command.name == name || (!command.alias.is_empty() && command.alias == name))
 }
 
-fn write_help(sh: &mut Shell, command: &IoCommand) -> Done {
+pub(super) fn write_help(sh: &mut Shell, command: &IoCommand) -> Done {
     let gap = if command.operands.is_empty() { "" } else { " " };
     Ok(writeln!(sh.out, "{}{gap}{} -- {}", command.name, command.operands, command.about)?)
 }

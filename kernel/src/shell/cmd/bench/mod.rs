@@ -141,6 +141,11 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
     [files::OPERATIONS, faults::OPERATIONS, large::OPERATIONS, mapped::OPERATIONS].into_iter().flatten()
 }
 
+/// The names of the operations.
+pub(in super::super) fn names() -> impl Iterator<Item = &'static str> {
+    operations().map(|operation| operation.name)
+}
+
 fn bench(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     if opts.has('l') {
         for Operation { name, about, .. } in operations() {

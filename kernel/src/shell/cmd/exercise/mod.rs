@@ -45,7 +45,7 @@ use kit::{Check, Ctx, Fail, Progress};
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "exercise",
-    operands: "list | all | NAME",
+    operands: "list | all | EXERCISE",
     about: "strain mapped files by several tasks at once, and tell whether all was as it must be",
     options: &[
         ("--rounds N", "do that many rounds"),
@@ -58,7 +58,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         ("-r", "holetest: every page is read first"),
         ("-w", "holetest: one worker uses write(2)"),
         ("-p", "holetest: private mappings; without -F, -r, -w, -p: all ways in turn"),
-        ("--mutant NAME", "make this mistake of the lab's meanwhile"),
+        ("--mutant MISTAKE", "make this mistake of the lab's meanwhile"),
         ("--watchdog SECONDS", "call it a hang if nothing happens for so long (default 60)"),
     ],
     spec: "Frwp rounds=n: seconds=s: minutes=m: seed=S: dir=d: size=z: mutant=M: watchdog=W:",
@@ -137,6 +137,11 @@ const ALL: &[Exercise] = &[
         round: times::round,
     },
 ];
+
+/// The names of the exercisers.
+pub(in super::super) fn names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|exercise| exercise.name)
+}
 
 /// What exercisers are told.
 #[derive(Clone, Copy, Debug)]
