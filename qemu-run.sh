@@ -56,7 +56,7 @@ qemu_arguments() {
     if [[ $firmware == uefi ]]; then
         cp -- "$OVMF_VARS" "$temporary/vars.fd"
         chmod u+w "$temporary/vars.fd"
-        arguments+=(-drive "if=pflash,unit=0,format=raw,readonly=on,file=$OVMF_CODE"
+        arguments+=(-drive "if=pflash,unit=0,format=raw,readonly=on,file=$(escape "$OVMF_CODE")"
             -drive "if=pflash,unit=1,format=raw,file=$(escape "$temporary")/vars.fd")
     fi
 

@@ -1,25 +1,29 @@
 # shellcheck shell=bash
-# Set-up: finds what this machine lacks and installs it. Sourced by qemu-run.sh, test.sh and scripts/build.sh.
+# Set-up: finds what this machine lacks and gets it. Sourced by qemu-run.sh, test.sh and scripts/build.sh.
 #
-#   setup qemu build uefi lint fuzz install what is missing for these purposes; choose the Rust toolchain
+#   setup qemu build uefi lint fuzz get what is missing for these purposes; choose the Rust toolchain
 #   say WHAT [WHY]                  one line on stderr, in the calling script's name
 #   die WHAT WHY                    the same, then exit 125: "could not build or start"
 #
 # With everything in place it takes a few file tests and one `rustc --version`, says nothing and changes nothing.
-# What it may change: packages (apt, as root or through sudo, never removing one) and three links to LLVM's tools where
-# Debian's Rust expects them. Where that is impossible, or not wished (DAXIOM_INSTALL=no), it prints the one line that
-# would do it. DAXIOM_TOOLCHAIN chooses the toolchain: `debian`, or a name that rustup knows (docs/toolchain.md).
+# What is missing is installed by apt where that is root's wish and takes nothing away; else the same packages are
+# unpacked under target/ and run from there (scripts/packages.sh). DAXIOM_INSTALL=unpack always does the second,
+# DAXIOM_INSTALL=no neither: it prints the line that installs them. DAXIOM_TOOLCHAIN chooses the toolchain: `debian`,
+# or a name that rustup knows (docs/toolchain.md).
 
 # shellcheck disable=SC2034 # some of these are for the sourcing script
 
 program=${program:-${0##*/}}
 root=$(cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
-# Debian keeps mke2fs and losetup where an ordinary user's PATH does not look.
-PATH=$PATH:/usr/sbin:/sbin
+# What was unpacked instead of installed. (build.sh says the same of CARGO_TARGET_DIR.)
+TOOLS=$(realpath -m -- "${CARGO_TARGET_DIR:-$root/target}")/tools/packages
+# Debian keeps mke2fs and losetup where an ordinary user's PATH does not look. What the system has goes before ours.
+PATH=$PATH:/usr/sbin:/sbin:$TOOLS/bin
 
 # Debian's first version that builds the kernel (-Zjson-target-spec), and the nightly for everybody else.
 RUST_MINOR=96
 PINNED_NIGHTLY=nightly-2026-05-20
+DEBIAN_RUST=("rustc-web (>= 1.$RUST_MINOR)" cargo-web rust-web-src llvm-22 lld-22)
 DEBIAN_LLVM_TOOLS=/usr/lib/rustlib/x86_64-unknown-linux-gnu/bin
 
 say() { printf '%s: %s\n' "$program" "$1${2:+: $2}" >&2; }
@@ -27,38 +31,46 @@ die() { say "$@"; exit 125; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
 setup() {
+    local packages links
     choose_toolchain
-    local packages=() links=() purpose
+    missing "$@"
+    ((${#packages[@]} + ${#links[@]} == 0)) || get_missing "$@"
+    if [[ " $* " == *' build '* || " $* " == *' lint '* ]]; then use_toolchain; fi
+}
+
+# Sets `packages` and `links` to what the purposes lack.
+missing() {
+    local purpose rust=no
+    packages=() links=()
     for purpose in "$@"; do
         case $purpose in
         qemu)
-            have qemu-system-x86_64 || packages+=(qemu-system-x86)
+            works qemu-system-x86_64 || packages+=(qemu-system-x86)
             have mke2fs || packages+=(e2fsprogs)
             have flock || packages+=(util-linux)
             ;;
         uefi) find_ovmf || packages+=(ovmf) ;;
         build)
             # cargo fetches crates over https; a fresh machine may know no certificates.
-            [[ -d /etc/ssl/certs || -d /etc/pki ]] || packages+=(ca-certificates)
-            have cc || packages+=(gcc libc6-dev)
+            find_authorities || packages+=(ca-certificates)
+            works cc || packages+=(gcc libc6-dev)
             [[ $toolchain != debian ]] || missing_debian_rust
             ;;
         # libFuzzer is C++.
-        fuzz) have c++ || packages+=(g++) ;;
+        fuzz) works c++ || packages+=(g++) ;;
         lint)
-            if [[ $toolchain == debian ]]; then
-                [[ -x /usr/bin/cargo-fmt ]] || packages+=(rustfmt-web)
-                [[ -x /usr/bin/cargo-clippy ]] || packages+=(rust-web-clippy)
+            if [[ $toolchain == debian && ! (-x $rust_bin/cargo-fmt && -x $rust_bin/cargo-clippy) ]]; then
+                packages+=(rustfmt-web rust-web-clippy)
             fi
             ;;
         esac
     done
-    ((${#packages[@]} + ${#links[@]} == 0)) || install_missing
-    if [[ " $* " == *' build '* || " $* " == *' lint '* ]]; then use_toolchain; fi
 }
 
 # Debian 12 has all that is needed; elsewhere rustup's pinned nightly does. A choice by hand wins.
 choose_toolchain() {
+    rust_bin=/usr/bin
+    [[ ! -x $TOOLS/rust/rustc ]] || rust_bin=$TOOLS/rust
     toolchain=${DAXIOM_TOOLCHAIN:-}
     [[ -z $toolchain ]] || return 0
     toolchain=$PINNED_NIGHTLY
@@ -68,52 +80,109 @@ choose_toolchain() {
 }
 
 debian_rust_works() {
-    local version
-    [[ -x /usr/bin/cargo && -d /usr/lib/rustlib/src/rust/library ]] &&
-        version=$(/usr/bin/rustc --version 2>/dev/null) && [[ $version =~ ^rustc\ 1\.([0-9]+) ]] &&
+    local version src=/usr/lib/rustlib/src/rust/library
+    [[ $rust_bin == /usr/bin ]] || src=$TOOLS/root$src
+    [[ -x $rust_bin/cargo && -d $src ]] &&
+        version=$("$rust_bin/rustc" --version 2>/dev/null) && [[ $version =~ ^rustc\ 1\.([0-9]+) ]] &&
         ((BASH_REMATCH[1] >= RUST_MINOR))
 }
 
-# Adds to setup's `packages`, and to `links`: `bootloader` looks for three of LLVM's tools in the sysroot, where Debian
-# does not put them.
+# Adds to `packages` and `links`: `bootloader` looks for three of LLVM's tools in the sysroot, where Debian does not put
+# them. What was unpacked has its own.
 missing_debian_rust() {
     local tool
-    debian_rust_works || packages+=(rustc-web cargo-web rust-web-src)
-    [[ -x /usr/lib/llvm-22/bin/llvm-objcopy ]] || packages+=(llvm-22)
-    [[ -x /usr/lib/llvm-22/bin/lld ]] || packages+=(lld-22)
+    if ! debian_rust_works; then
+        packages+=("${DEBIAN_RUST[@]}")
+    elif [[ $rust_bin == /usr/bin && ! (-x /usr/lib/llvm-22/bin/llvm-objcopy && -x /usr/lib/llvm-22/bin/lld) ]]; then
+        packages+=(llvm-22 lld-22)
+    fi
+    [[ $rust_bin == /usr/bin ]] || return 0
     for tool in rust-lld llvm-objcopy llvm-objdump; do
         [[ -x $DEBIAN_LLVM_TOOLS/$tool ]] || links+=("ln -sf /usr/lib/llvm-22/bin/${tool#rust-} $DEBIAN_LLVM_TOOLS/$tool")
     done
 }
 
-# Installs setup's `packages` and makes its `links`, as root or through sudo, or prints the line that would.
-install_missing() {
-    local quiet='' plain='' what=${packages[*]} sudo=(sudo) line output
-    if ((${#packages[@]} > 0)); then
-        have apt-get || die "set-up" "this machine lacks $what (Debian's names) and has no apt-get: docs/toolchain.md"
-        # --no-remove: taking away another Rust that the user has installed is not ours to decide.
-        quiet="apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-remove --no-install-recommends $what"
-        plain="apt-get update && apt-get install -y --no-install-recommends $what"
-    fi
-    if ((${#links[@]} > 0)); then
-        what+="${what:+, }links in $DEBIAN_LLVM_TOOLS"
-        line="mkdir -p $DEBIAN_LLVM_TOOLS$(printf ' && %s' "${links[@]}")"
-        quiet+="${quiet:+ && }$line" plain+="${plain:+ && }$line"
-    fi
-    line="sudo sh -c '$plain'"
+# Whether PROGRAM is there; one that was unpacked is tried, for the system's libraries may have changed since.
+works() {
+    local found
+    found=$(command -v "$1" 2>/dev/null) && [[ $found != "$TOOLS"/* ]] || "${found:-false}" --version >/dev/null 2>&1
+}
 
-    [[ -t 0 && -t 2 ]] || sudo+=(-n) # nobody there to type a password
+# Installs or unpacks what the purposes lack, or dies with the line that would install it.
+get_missing() {
+    local why='' refused='' line again
     if [[ ${DAXIOM_INSTALL:-yes} == no ]]; then
-        die "set-up" "DAXIOM_INSTALL=no and something is missing, which this would install: $line"
-    elif ((EUID == 0)); then
-        sudo=()
-    elif ! have sudo || ! "${sudo[@]}" true 2>/dev/null; then
-        die "set-up" "something is missing, and only root can install it: $line"
+        die "set-up" "DAXIOM_INSTALL=no and something is missing, which this would install: $(install_line)"
     fi
-    say "set-up" "installing $what"
-    if ! output=$("${sudo[@]}" sh -c "$quiet" </dev/null 2>&1); then
-        tail -n 20 <<<"$output" >&2
-        die "set-up" "that failed (see above); by hand it would be: $line"
+    have apt-get || die "set-up" "this machine lacks ${packages[*]} (Debian's names) and has no apt-get: docs/toolchain.md"
+    line=$(install_line)
+    if [[ ${DAXIOM_INSTALL:-yes} != unpack ]] && install_missing; then
+        missing "$@"
+        ((${#packages[@]} + ${#links[@]} > 0)) || return 0
+        refused="what apt installed does not do"
+    fi
+    # shellcheck source=scripts/packages.sh
+    . "$root/scripts/packages.sh"
+    for again in no yes; do
+        # Parts of Rust that are installed and parts that are not make no toolchain.
+        [[ ${#links[@]} == 0 && "${packages[*]}" != *rust* && "${packages[*]}" != *l[lv][dv]*-22* ]] || packages+=("${DEBIAN_RUST[@]}")
+        unpack_packages "${packages[@]}" || die "set-up" "$why
+$program: set-up: by hand it would be: $line"
+        choose_toolchain
+        missing "$@"
+        ((${#packages[@]} + ${#links[@]} > 0)) || return 0
+        [[ $again == no ]] || die "set-up" "what was unpacked in $TOOLS does not run; by hand it would be: $line"
+        forget_packages
+    done
+}
+
+# Installs setup's `packages` and makes its `links`, if that takes no package away; else sets `refused` to the reason,
+# which is empty where there is no root to do it.
+install_missing() {
+    local sudo=(sudo -n) apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=60) output link
+    ((EUID != 0)) || sudo=()
+    "${sudo[@]}" true 2>/dev/null || return
+    if ((${#packages[@]} > 0)); then
+        "${sudo[@]}" "${apt[@]}" update >/dev/null 2>&1 </dev/null || true
+        # --no-remove: taking away another Rust or QEMU that the user has installed is not ours to decide.
+        apt+=(satisfy -y --no-remove --no-install-recommends "$(IFS=,; echo "${packages[*]}")")
+        if ! output=$("${sudo[@]}" "${apt[@]}" -s 2>&1 </dev/null); then
+            refused=$(grep -m 1 '^E:' <<<"$output") || refused="E: no solution"
+            return 1
+        fi
+        say "set-up" "installing ${packages[*]}"
+        if ! output=$("${sudo[@]}" "${apt[@]}" 2>&1 </dev/null); then
+            refused=$(grep -m 1 '^E:' <<<"$output") || refused="it failed"
+            return 1
+        fi
+    fi
+    ((${#links[@]} == 0)) || "${sudo[@]}" mkdir -p "$DEBIAN_LLVM_TOOLS" || refused="$DEBIAN_LLVM_TOOLS: cannot be made"
+    for link in "${links[@]}"; do
+        "${sudo[@]}" $link 2>/dev/null || refused="$DEBIAN_LLVM_TOOLS: cannot be written"
+    done
+    [[ -z $refused ]]
+}
+
+# Prints the line that installs setup's `packages` and makes its `links`, to be pasted. What apt would take away for
+# them is named in it.
+install_line() {
+    local names=("${packages[@]%% (*}") line='' source link removed
+    # shellcheck source=scripts/packages.sh
+    . "$root/scripts/packages.sh"
+    if ((${#names[@]} > 0)); then
+        source=
+        [[ "${names[*]}" != *rust* ]] || source=$(security_source)
+        [[ -z $source ]] || line="echo \"$source\" >/etc/apt/sources.list.d/debian-security.list && "
+        removed=$(apt-get -s -y --no-install-recommends install "${names[@]}" 2>/dev/null | sed -n 's/^Remv \([^ ]*\).*/ \1-/p' | tr -d '\n')
+        line+="apt-get update && apt-get install -y --no-install-recommends ${names[*]}$removed"
+    fi
+    if ((${#links[@]} > 0)); then line+="${line:+ && }mkdir -p $DEBIAN_LLVM_TOOLS$(printf ' && %s' "${links[@]}")"; fi
+    if ((EUID == 0)); then
+        echo "$line"
+    elif have sudo; then
+        echo "sudo sh -c '$line'"
+    else
+        echo "su - -c '$line'"
     fi
 }
 
@@ -123,6 +192,8 @@ use_toolchain() {
     unset RUSTC_BOOTSTRAP RUSTUP_TOOLCHAIN RUSTC_WRAPPER
     if [[ $toolchain == debian ]]; then
         export RUSTC_BOOTSTRAP=1 # Debian's stable compiler, with the switches that build core for our own target
+        [[ $rust_bin == /usr/bin ]] || sysroot=$TOOLS/root/usr
+        export RUSTC=$rust_bin/rustc PATH=$rust_bin:$PATH
     else
         have rustup || die "set-up" "no rustup here, and Rust for the kernel comes through it outside Debian 12: docs/toolchain.md"
         sysroot=$(rustup run "$toolchain" rustc --print sysroot 2>/dev/null) || sysroot=
@@ -130,9 +201,8 @@ use_toolchain() {
             install_nightly
             sysroot=$(rustup run "$toolchain" rustc --print sysroot) || die "set-up" "$toolchain: does not run"
         fi
+        export RUSTC=$sysroot/bin/rustc PATH=$sysroot/bin:$PATH
     fi
-    export RUSTC=$sysroot/bin/rustc
-    export PATH=$sysroot/bin:$PATH
     host=$("$RUSTC" -vV | sed -n 's/^host: //p')
     LLVM_TOOLS=$sysroot/lib/rustlib/$host/bin
 }
@@ -144,17 +214,27 @@ install_nightly() {
     $line >&2 || die "set-up" "$toolchain: rustup could not install it"
 }
 
+# Whether cargo finds certificate authorities; where the system has none, it is told ours.
+find_authorities() {
+    local file
+    [[ -z ${CARGO_HTTP_CAINFO:-}${SSL_CERT_FILE:-} ]] || return 0
+    for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem; do
+        [[ ! -s $file ]] || return 0
+    done
+    [[ -s $TOOLS/authorities.pem ]] && export CARGO_HTTP_CAINFO=$TOOLS/authorities.pem
+}
+
 # Sets OVMF_CODE and OVMF_VARS; each distribution has its own place for them.
 find_ovmf() {
-    local pair
-    for pair in /usr/share/OVMF/OVMF_{CODE,VARS}_4M.fd /usr/share/OVMF/OVMF_{CODE,VARS}.fd \
+    local file
+    for file in {,"$TOOLS/root"}/usr/share/OVMF/OVMF_{CODE_4M,VARS_4M,CODE,VARS}.fd \
         /usr/share/edk2/x64/OVMF_{CODE,VARS}.4m.fd /usr/share/edk2/ovmf/OVMF_{CODE,VARS}.fd \
         /usr/share/qemu/ovmf-x86_64-{code,vars}.bin; do
-        if [[ -f $pair && $pair == *[Cc][Oo][Dd][Ee]* ]]; then OVMF_CODE=$pair; fi
-        if [[ -f $pair && $pair == *[Vv][Aa][Rr][Ss]* && -n ${OVMF_CODE:-} ]]; then
-            OVMF_VARS=$pair
-            return 0
-        fi
+        [[ -f $file ]] || continue
+        case ${file##*/} in
+        *[Cc][Oo][Dd][Ee]*) OVMF_CODE=$file ;;
+        *) [[ -z ${OVMF_CODE:-} ]] || { OVMF_VARS=$file && return 0; } ;;
+        esac
     done
     return 1
 }
