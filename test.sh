@@ -111,7 +111,7 @@ if [[ $fast == no && ${#names[@]} == 0 ]]; then
     step "every interleaving, all pairs" all_pairs
     step "every named mistake is found" mutants
     if can_loop; then
-        step "exchange with Linux" cargo test -q --locked -p fs --test interop -- --ignored
+        step "exchange with Linux" cargo test -q --locked -p fs --test all interop:: -- --ignored
     else
         skip "exchange with Linux" "needs root, and a kernel that mounts ext2 through a loop device"
     fi

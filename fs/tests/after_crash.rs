@@ -1,12 +1,12 @@
 //! What a crash or a failed truncation left beyond the end of a file never comes back; a directory grows again; a refused
 //! unmount leaks nothing; a contradiction met halfway is noted.
 
-mod common;
-use common::hostile::{inode_of, sound_image};
-use common::layout::Layout;
-use common::rig::Rig;
-use common::spy::{Spy, Touch};
-use common::{BLOCK, Image, create, mount, pattern, read_all, read_range, write};
+use crate::common;
+use crate::common::hostile::{inode_of, sound_image};
+use crate::common::layout::Layout;
+use crate::common::rig::Rig;
+use crate::common::spy::{Spy, Touch};
+use crate::common::{BLOCK, Image, create, mount, pattern, read_all, read_range, write};
 use fs::pmem::ram::Ram;
 use fs::sim::Machine;
 use fs::vfs::{FileKind, FileSystem};

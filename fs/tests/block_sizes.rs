@@ -1,9 +1,8 @@
 //! Every block size and inode size that mke2fs makes for ext2: read, changed, judged by e2fsck and debugfs. Mapping needs
 //! blocks of the page size, and says so.
 
-mod common;
-
-use common::{Image, Scratch, at, create, pattern, session};
+use crate::common;
+use crate::common::{Image, Scratch, at, create, pattern, session};
 use fs::vfs::{FileKind, FileSystem, Rename};
 use fs::{Error, Unsupported};
 

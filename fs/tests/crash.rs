@@ -8,13 +8,14 @@
 //! | `DAXIOM_SEED` | run this one sequence only |
 //! | `DAXIOM_MUTANTS` | leave out every so many-th flush or fence (7) |
 
-mod common;
-
-use common::crash::{Counts, Fs, Recording, Step};
-use common::layout::Layout;
-use common::snapshot::Snapshot;
-use common::tape::Tape;
-use common::{BLOCK, Image, Rng, View, at, create, mkdir, mount, pattern, rmdir, try_mount, unlink, write};
+use crate::common;
+use crate::common::crash::{Counts, Fs, Recording, Step};
+use crate::common::layout::Layout;
+use crate::common::snapshot::Snapshot;
+use crate::common::tape::Tape;
+use crate::common::{
+    BLOCK, Image, Rng, View, at, create, mkdir, mount, pattern, rmdir, try_mount, unlink, write,
+};
 use fs::pmem::ram::Ram;
 use fs::sim::Machine;
 use fs::vfs::{Device, FileKind, FileSystem, SetAttr};

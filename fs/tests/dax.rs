@@ -1,9 +1,8 @@
 //! Each outcome of a fault, what it counts, and what it leaves in which address space.
 
-mod common;
-
-use common::{BLOCK, Image, LEVELS, View, allocated_pages, at, create, expect_errno};
-use common::{mount_read_only, pattern, read_range, session, write};
+use crate::common;
+use crate::common::{BLOCK, Image, LEVELS, View, allocated_pages, at, create, expect_errno};
+use crate::common::{mount_read_only, pattern, read_range, session, write};
 use fs::dax::{Outcome, fsync};
 use fs::ext2::Ext2;
 use fs::pmem::ram;

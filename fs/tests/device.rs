@@ -1,9 +1,8 @@
 //! A region as a device: every page of it mapped as it lies, by the largest pages, with nothing to allocate; stored to only
 //! while nobody has mounted it for writing.
 
-mod common;
-
-use common::{BLOCK, View, expect_errno, pattern, read_all, write};
+use crate::common;
+use crate::common::{BLOCK, View, expect_errno, pattern, read_all, write};
 use fs::block::Devices;
 use fs::dax::{Outcome, Protocol};
 use fs::platform::PageSize;

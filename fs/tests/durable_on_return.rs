@@ -3,10 +3,9 @@
 //!
 //! The watcher knows of several CPUs, one a thread: a fence lands what the same thread flushed, nothing else.
 
-mod common;
-
-use common::durable::Durable;
-use common::{
+use crate::common;
+use crate::common::durable::Durable;
+use crate::common::{
     BLOCK, Image, View, create, mkdir, mount, pattern, read_all, read_range, rename, rmdir, unlink, write,
 };
 use fs::dax::Outcome;

@@ -1,9 +1,7 @@
 //! fallocate(2) and lseek(2) of data and holes: every kind, on every block size, against a model; limits and refusals; no
 //! space at any step.
 
-mod common;
-
-use common::{
+use crate::common::{
     BLOCK, Image, Rng, Scratch, View, create, expect_errno, mount, pattern, read_all, session, write,
 };
 use fs::Errno;

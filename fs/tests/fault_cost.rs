@@ -1,47 +1,13 @@
 //! What a fault does not cost: no heap, neither for a block that is there nor for a hole once the file's
 //! index has its leaf; and no lock taken exclusively as long as nothing is allocated.
 
-mod common;
-
-use common::rig::{HookedLock, Rig, exclusive_count};
-use common::{BLOCK, Image, LEVELS, View, create, mount, pattern, write};
+use crate::common::rig::{HookedLock, Rig, exclusive_count};
+use crate::common::{BLOCK, Image, LEVELS, View, create, mount, pattern, write};
 use fs::Errno;
 use fs::dax::{Outcome, Protocol};
 use fs::pmem::ram::Ram;
 use fs::sim::Tables;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-thread_local! {
-    // A count for each thread: the other tests' allocations are no business of this one's.
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: `System` keeps the contract; counting touches a thread-local that needs no allocation.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises are `System`'s.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are `System`'s.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static GLOBAL: Counting = Counting;
-
-/// Allocations that `work` makes on this thread.
-fn allocations<R>(work: impl FnOnce() -> R) -> (u64, R) {
-    let before = ALLOCATIONS.get();
-    let result = work();
-    (ALLOCATIONS.get() - before, result)
-}
+use fuzz_exec::meter::allocations;
 
 #[test]
 fn faults_allocate_no_heap_once_the_index_has_its_leaf() {

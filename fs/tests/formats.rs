@@ -1,9 +1,8 @@
 //! Superblocks and descriptors in every form that mke2fs gives them: descriptors in meta groups, copies in other groups,
 //! a clean journal; and what they say, compared with tune2fs.
 
-mod common;
-
-use common::{Image, Scratch, at, create, pattern, read_all, session};
+use crate::common;
+use crate::common::{Image, Scratch, at, create, pattern, read_all, session};
 use fs::ext2::info::Field;
 use fs::ext2::{Ext2, MountOptions};
 use fs::sim::Machine;

@@ -1,9 +1,8 @@
 //! Freezing, thawing, remounting; and pins that truncation waits for. Nothing here depends on how long anything takes: a
 //! thread that should wait is given time to go wrong, and that it did not is only asserted where it cannot have.
 
-mod common;
-
-use common::{
+use crate::common;
+use crate::common::{
     BLOCK, Image, Scratch, View, at, create, expect_errno, mkdir, mount, mount_read_only, pattern, read_all,
     rename, session, try_mount, unlink, write,
 };

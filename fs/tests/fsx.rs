@@ -3,13 +3,12 @@
 //! Each run's operations can be repeated: a failure prints the line. More of them, and other ones:
 //!
 //! ```text
-//! DAXIOM_FSX_OPS=1000000 DAXIOM_SEED=7 cargo test --release -p fs --test fsx -- --nocapture long
+//! DAXIOM_FSX_OPS=1000000 DAXIOM_SEED=7 cargo test --release -p fs fsx::a_long_run -- --nocapture
 //! ```
 
-mod common;
-
-use common::exercised::Exercised;
-use common::{Image, Scratch, create, session, unlink};
+use crate::common;
+use crate::common::exercised::Exercised;
+use crate::common::{Image, Scratch, create, session, unlink};
 use fs::ext2::Ext2;
 use fs::sim::Machine;
 use fs::vfs::FileSystem;

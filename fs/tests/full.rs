@@ -1,9 +1,8 @@
 //! No space, no inodes: an answer that loses nothing, and an end to it once something is freed.
 
-mod common;
-
-use common::{BLOCK, Image, Scratch, View, at, create, expect_errno, mkdir, mount, names, pattern};
-use common::{read_all, rename, rmdir, session, unlink, write};
+use crate::common;
+use crate::common::{BLOCK, Image, Scratch, View, at, create, expect_errno, mkdir, mount, names, pattern};
+use crate::common::{read_all, rename, rmdir, session, unlink, write};
 use fs::ext2::Ext2;
 use fs::sim::Machine;
 use fs::vfs::{FileKind, FileSystem};

@@ -3,14 +3,12 @@
 //! A finding is a file in fs/tests/regressions: docs/fuzzing.md tells how it gets there.
 
 use fuzz_exec::input::Input;
-use fuzz_exec::meter::Meter;
 use fuzz_exec::{mutate, run, run_to_image};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-#[global_allocator]
-static GLOBAL: Meter = Meter;
+use std::sync::Once;
 
 fn findings() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/regressions");
@@ -24,13 +22,30 @@ fn findings() -> Vec<PathBuf> {
 /// What an input does wrong.
 fn complaint<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     // Told once, in the test's own words, and without a backtrace each.
-    std::panic::set_hook(Box::new(|_| ()));
+    quiet(true);
     let result = catch_unwind(AssertUnwindSafe(f)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
     });
-    let _ = std::panic::take_hook();
+    quiet(false);
     result
+}
+
+/// Whether this thread's panics are told. The hook is the process's: other tests' panics go on to be told.
+fn quiet(yes: bool) {
+    thread_local! {
+        static QUIET: Cell<bool> = const { Cell::new(false) };
+    }
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                others(panic);
+            }
+        }));
+    });
+    QUIET.set(yes);
 }
 
 #[test]

@@ -4,41 +4,17 @@
 //! Every case is a change of a few bytes of one sound image, made in the places that steer a file system; all
 //! of them are the same in every run. Loops are found by counting accesses to the memory, not by a clock.
 
-mod common;
-
-use common::hostile::{Case, block_of, inode_of, run, run_cut, sound_image};
-use common::layout::{DESCRIPTORS, I_BLOCK, Layout, SUPERBLOCK};
-use common::{BLOCK, Rng};
-use std::alloc::{GlobalAlloc, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use crate::common;
+use crate::common::hostile::{Case, block_of, inode_of, run, run_cut, sound_image};
+use crate::common::layout::{DESCRIPTORS, I_BLOCK, Layout, SUPERBLOCK};
+use crate::common::{BLOCK, Rng};
+use fuzz_exec::meter::largest_allocation;
 
 /// The image is 1 MiB: nobody who checks what it says needs more than this at once.
 const LARGEST_ALLOCATION: usize = 8 << 20;
 
-struct Watching;
-
-static LARGEST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: `System` keeps the contract; what is added is an atomic.
-unsafe impl GlobalAlloc for Watching {
-    unsafe fn alloc(&self, layout: std::alloc::Layout) -> *mut u8 {
-        LARGEST.fetch_max(layout.size(), Relaxed);
-        // SAFETY: the caller's promises are `System`'s.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: std::alloc::Layout) {
-        // SAFETY: the caller's promises are `System`'s.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static GLOBAL: Watching = Watching;
-
 fn run_all(cases: impl Iterator<Item = Case>) {
-    run(cases);
-    let largest = LARGEST.load(Relaxed);
+    let (largest, _) = largest_allocation(|| run(cases));
     assert!(largest <= LARGEST_ALLOCATION, "{largest} bytes were allocated at once");
 }
 

@@ -1,10 +1,9 @@
 //! Images that someone made with care: every structure is well-formed, and together they are a trap.
 
-mod common;
-
-use common::hostile::{Case, block_of, inode_of, run, sound_image};
-use common::layout::{DESCRIPTORS, Layout};
-use common::{BLOCK, View, mount};
+use crate::common;
+use crate::common::hostile::{Case, block_of, inode_of, run, sound_image};
+use crate::common::layout::{DESCRIPTORS, Layout};
+use crate::common::{BLOCK, View, mount};
 use fs::pmem::ram::Ram;
 use fs::sim::Machine;
 use fs::vfs::{FileKind, FileSystem};

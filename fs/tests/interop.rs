@@ -4,11 +4,10 @@
 //! Linux's driver mounts the image through a loop device, which takes root and a kernel that has both: `./test.sh` runs
 //! these tests where that works and says so where it does not.
 //!
-//! `cargo test -p fs --test interop -- --ignored`
+//! `cargo test -p fs interop:: -- --ignored`
 
-mod common;
-
-use common::{Image, Scratch, pattern};
+use crate::common;
+use crate::common::{Image, Scratch, pattern};
 use fs::ext2::Ext2;
 use fs::platform::Timestamp;
 use fs::sim::Machine;

@@ -1,10 +1,9 @@
 //! 2 MiB allocated at once: whatever a crash leaves of it, and faults of several threads on one file.
 
-mod common;
-
-use common::crash::{Fs, Recording, Step};
-use common::layout::{Layout, SOIL};
-use common::{BLOCK, Image, Rng, Scratch, View, at, create, mount};
+use crate::common;
+use crate::common::crash::{Fs, Recording, Step};
+use crate::common::layout::{Layout, SOIL};
+use crate::common::{BLOCK, Image, Rng, Scratch, View, at, create, mount};
 use fs::dax::Protocol;
 use fs::sim::Machine;
 use fs::vfs::{FileSystem, InodeRef};

@@ -1,12 +1,10 @@
 //! Hard links, symbolic links, devices, pipes and sockets: made here, judged by e2fsck and debugfs; and what an inode's
 //! flags forbid.
 
-mod common;
-
-use common::layout::{Layout, u32_at};
-use common::rig::Rig;
-use common::spy::{Spy, Touch};
-use common::{
+use crate::common::layout::{Layout, u32_at};
+use crate::common::rig::Rig;
+use crate::common::spy::{Spy, Touch};
+use crate::common::{
     Image, Scratch, at, create, expect_errno, mkdir, mount, names, read_all, rename, rmdir, session, unlink,
     write,
 };

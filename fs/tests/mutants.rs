@@ -1,12 +1,11 @@
 //! Each named mistake of the lab does harm that a test sees, and without it the same test passes: what guards against the
 //! mistake can fail. One thread where that is enough; two and a script where it takes a race.
 
-mod common;
-
-use common::mistakes::{file, on, overtaken};
-use common::rig::{at_step, on_each_step};
-use common::stage::Machine;
-use common::{BLOCK, View, create, read_range, unlink, write};
+use crate::common;
+use crate::common::mistakes::{file, on, overtaken};
+use crate::common::rig::{at_step, on_each_step};
+use crate::common::stage::Machine;
+use crate::common::{BLOCK, View, create, read_range, unlink, write};
 use fs::Errno;
 use fs::dax::{Outcome, Protocol, fsync};
 use fs::lab::{Mutant, Point};

@@ -1,11 +1,9 @@
 //! As `mutants.rs`, for mistakes in the order of steps and in what is locked: who comes in between sees them. The order that
 //! shows each is told with it.
 
-mod common;
-
-use common::mistakes::{file, on, on_large, overtaken};
-use common::rig::{self, Entries, at_step, on_each_step};
-use common::{BLOCK, View, read_range, unlink, write};
+use crate::common::mistakes::{file, on, on_large, overtaken};
+use crate::common::rig::{self, Entries, at_step, on_each_step};
+use crate::common::{BLOCK, View, read_range, unlink, write};
 use fs::dax::Protocol::{EntryLock, ReadFirst};
 use fs::dax::{Protocol, msync};
 use fs::lab::{Mutant, Point};

@@ -1,43 +1,18 @@
 //! The name index and the inode cache: they save work, keep to their bounds, and change no answer.
 
-mod common;
-
-use common::rig::Rig;
-use common::spy::{Spy, Touch};
-use common::{BLOCK, Image, Scratch, View, at, create, mkdir, names, unlink};
+use crate::common;
+use crate::common::rig::Rig;
+use crate::common::spy::{Spy, Touch};
+use crate::common::{BLOCK, Image, Scratch, View, at, create, mkdir, names, unlink};
 use fs::ext2::{Ext2, MountOptions};
 use fs::platform::Platform;
 use fs::vfs::{FileKind, FileSystem, InodeRef};
 use fs::{Errno, Error};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use fuzz_exec::meter::allocations;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-
-/// Counts the allocations of each thread.
-struct Counting;
-
-thread_local! {
-    static ALLOCATED: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is handed on to the system's allocator, which keeps the contract.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATED.set(ALLOCATED.get() + 1);
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 fn mount_with<P: Platform>(platform: P, inodes: usize, bytes: usize) -> Arc<Ext2<P>> {
     let options = MountOptions {
@@ -62,14 +37,11 @@ fn a_name_looked_up_again_allocates_nothing() {
             file.expect("lookup").ino()
         };
         let ino = look();
-        let before = ALLOCATED.get();
-        assert_eq!(look(), ino);
-        assert_eq!(ALLOCATED.get() - before, 0);
+        assert_eq!(allocations(look), (0, ino));
         // Without what is cached it is the same inode, and costs.
         assert!(fs.shrink() > 0 && fs.name_index_bytes() == 0);
-        let before = ALLOCATED.get();
-        assert_eq!(look(), ino);
-        assert!(ALLOCATED.get() > before, "shrink gave nothing back");
+        let (count, again) = allocations(look);
+        assert!(count > 0 && again == ino, "shrink gave nothing back");
     });
 }
 

@@ -1,11 +1,9 @@
 //! Names: made, removed and moved in every way POSIX knows, with links counted right.
 
-mod common;
-
-use common::{
+use crate::common::{
     Image, Scratch, at, create, expect_errno, mkdir, mount_read_only, names, pattern, read_all, rename,
 };
-use common::{rmdir, session, unlink, write};
+use crate::common::{rmdir, session, unlink, write};
 use fs::Errno;
 use fs::ext2::Ext2;
 use fs::sim::Machine;

@@ -3,13 +3,12 @@
 //!
 //! The watcher follows what is certain to be in the memory ([`common::durable`]).
 
-mod common;
-
-use common::durable::Durable;
-use common::layout::{Layout, SOIL, u32_at};
-use common::rig::Rig;
-use common::spy::{Spy, Touch};
-use common::{BLOCK, Image, LEVELS, POINTERS, View, create, mount, write};
+use crate::common;
+use crate::common::durable::Durable;
+use crate::common::layout::{Layout, SOIL, u32_at};
+use crate::common::rig::Rig;
+use crate::common::spy::{Spy, Touch};
+use crate::common::{BLOCK, Image, LEVELS, POINTERS, View, create, mount, write};
 use fs::dax::Outcome;
 use fs::vfs::FileSystem;
 use std::sync::{Arc, Mutex};

@@ -2,45 +2,15 @@
 //!
 //! The allocator counts; each thread its own, so that tests beside it don't disturb.
 
-mod common;
-
-use common::{Image, Scratch, mount_read_only};
+use crate::common::{Image, Scratch, mount_read_only};
 use fs::vfs::path::{self, Place};
 use fs::vfs::{FileSystem, InodeRef};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use fuzz_exec::meter;
 use std::os::unix::fs::symlink;
-
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: the system's allocator does the work.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Allocations that `work` makes on this thread.
 fn allocations<R>(work: impl FnOnce() -> R) -> u64 {
-    let before = COUNT.get();
-    let result = work();
-    let after = COUNT.get();
-    drop(result);
-    after - before
+    meter::allocations(work).0
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! Faults of 2 MiB: when they succeed, why they fall back, and what an entry of 2 MiB and those of 4 KiB know of each
 //! other.
 
-mod common;
-
-use common::rig::at_step;
-use common::stage::Machine as Rigged;
-use common::{BLOCK, Image, View, allocated_pages, create, expect_errno, read_range, session, write};
+use crate::common;
+use crate::common::rig::at_step;
+use crate::common::stage::Machine as Rigged;
+use crate::common::{BLOCK, Image, View, allocated_pages, create, expect_errno, read_range, session, write};
 use fs::dax::{Outcome, Protocol, fsync};
 use fs::ext2::Ext2;
 use fs::lab::{Mutant, Point};

@@ -1,10 +1,8 @@
 //! The race of the RFC of 2016, step by step: two real threads, two address spaces, no timing.
 
-mod common;
-
-use common::rig::{Point, at_step};
-use common::stage::{Script, Stage};
-use common::{BLOCK, allocated_pages};
+use crate::common::rig::{Point, at_step};
+use crate::common::stage::{Script, Stage};
+use crate::common::{BLOCK, allocated_pages};
 use fs::Result;
 use fs::dax::{Outcome, Protocol};
 use fs::platform::Platform;

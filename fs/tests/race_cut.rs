@@ -1,10 +1,9 @@
 //! Faults against truncation and unlink, step by step: a mapping never outlives its block.
 
-mod common;
-
-use common::rig::Point;
-use common::stage::{Script, Stage};
-use common::{BLOCK, create, unlink};
+use crate::common;
+use crate::common::rig::Point;
+use crate::common::stage::{Script, Stage};
+use crate::common::{BLOCK, create, unlink};
 use fs::dax::{Outcome, Protocol};
 use fs::vfs::FileSystem;
 use std::thread;

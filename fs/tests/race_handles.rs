@@ -3,12 +3,11 @@
 //!
 //! The dropping thread stops at its first access to the memory until the other one waits for it, or is done.
 
-mod common;
-
-use common::rig::{Point, Rig};
-use common::spy::{Spy, Touch};
-use common::stage::Script;
-use common::{BLOCK, Image, View, create, pattern, read_all, unlink, write};
+use crate::common;
+use crate::common::rig::{Point, Rig};
+use crate::common::spy::{Spy, Touch};
+use crate::common::stage::Script;
+use crate::common::{BLOCK, Image, View, create, pattern, read_all, unlink, write};
 use fs::ext2::{Ext2, MountOptions};
 use fs::vfs::{FileSystem, InodeRef};
 use std::cell::RefCell;

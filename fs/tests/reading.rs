@@ -1,9 +1,8 @@
 //! What mke2fs put into an image reads back the same: names, contents, attributes, links.
 
-mod common;
-
-use common::{BLOCK, Image, LEVELS, Scratch, at, expect_errno, mount_read_only, names, pattern};
-use common::{read_all, read_in_steps, read_range};
+use crate::common;
+use crate::common::{BLOCK, Image, LEVELS, Scratch, at, expect_errno, mount_read_only, names, pattern};
+use crate::common::{read_all, read_in_steps, read_range};
 use fs::Errno;
 use fs::vfs::{FileKind, FileSystem, path};
 use std::collections::BTreeSet;

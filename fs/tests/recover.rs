@@ -1,13 +1,12 @@
 //! Recovery beyond crashes of ours: other systems' crashes, damage that no crash explains, and what a look through an
 //! image costs.
 
-mod common;
-
-use common::layout::{Layout, SUPERBLOCK};
-use common::rig::Rig;
-use common::snapshot::Snapshot;
-use common::spy::{Spy, Touch};
-use common::{
+use crate::common;
+use crate::common::layout::{Layout, SUPERBLOCK};
+use crate::common::rig::Rig;
+use crate::common::snapshot::Snapshot;
+use crate::common::spy::{Spy, Touch};
+use crate::common::{
     BLOCK, Image, Scratch, at, create, mkdir, mount, mount_read_only, pattern, read_all, unlink, write,
 };
 use fs::ext2::ReadOnlyReason;

@@ -1,10 +1,9 @@
 //! The redo record: words that a crash shows all of, or none; void for everyone but the mount that wrote it.
 
-mod common;
-
-use common::layout::{SUPERBLOCK, u32_at};
-use common::tape::Tape;
-use common::{Image, Scratch, create, mount, mount_read_only, pattern, write};
+use crate::common;
+use crate::common::layout::{SUPERBLOCK, u32_at};
+use crate::common::tape::Tape;
+use crate::common::{Image, Scratch, create, mount, mount_read_only, pattern, write};
 use fs::ext2::layout::*;
 use fs::pmem::ram::Ram;
 use fs::sim::Machine;

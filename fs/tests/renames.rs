@@ -1,11 +1,10 @@
 //! Renames: as a whole or not at all, whenever a crash comes; without replacing, and exchanging.
 
-mod common;
-
-use common::rig::Rig;
-use common::spy::Spy;
-use common::tape::Tape;
-use common::{Image, Scratch, at, create, expect_errno, mkdir, mount, pattern, read_all, write};
+use crate::common;
+use crate::common::rig::Rig;
+use crate::common::spy::Spy;
+use crate::common::tape::Tape;
+use crate::common::{Image, Scratch, at, create, expect_errno, mkdir, mount, pattern, read_all, write};
 use fs::ext2::Ext2;
 use fs::platform::Platform;
 use fs::pmem::ram::Ram;

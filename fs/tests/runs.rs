@@ -1,9 +1,7 @@
 //! Where a file's blocks come to lie: large files in runs that one entry of 2 MiB can map, small ones packed, indirect
 //! blocks out of the way; still so with several writers, and no worse than slower on a disk full of pieces.
 
-mod common;
-
-use common::{
+use crate::common::{
     BLOCK, Image, LEVELS, Rng, Scratch, View, create, extents, mount, pattern, session, unlink, write,
 };
 use fs::pmem::{Pmem, ram};

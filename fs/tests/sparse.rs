@@ -1,11 +1,9 @@
 //! Sparse files: data behind every level of the block map, and holes that are holes.
 
-mod common;
-
-use common::{
+use crate::common::{
     BLOCK, Image, LEVELS, POINTERS, Scratch, allocated_pages, at, blocks_for, create, extents, mount,
 };
-use common::{mount_read_only, pattern, read_range, session, write};
+use crate::common::{mount_read_only, pattern, read_range, session, write};
 use fs::pmem::Pmem;
 use fs::vfs::FileSystem;
 use std::fs::File;

@@ -1,9 +1,8 @@
 //! What is written here is what debugfs reads and what e2fsck accepts.
 
-mod common;
-
-use common::{BLOCK, Image, LEVELS, allocated_pages, at, create, expect_errno, mount};
-use common::{mount_read_only, pattern, read_all, read_range, session, unlink, write};
+use crate::common;
+use crate::common::{BLOCK, Image, LEVELS, allocated_pages, at, create, expect_errno, mount};
+use crate::common::{mount_read_only, pattern, read_all, read_range, session, unlink, write};
 use fs::Errno;
 use fs::platform::Platform;
 use fs::vfs::{FileKind, FileSystem, Inode, SetAttr};

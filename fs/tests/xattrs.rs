@@ -1,10 +1,9 @@
 //! Extended attributes: against a map in memory, against debugfs and Linux, through crashes, and where an image lies.
 
-mod common;
-
-use common::layout::{Layout, u32_at};
-use common::tape::Tape;
-use common::{Image, Rng, Scratch, at, create, mkdir, mount, pattern, unlink, write};
+use crate::common;
+use crate::common::layout::{Layout, u32_at};
+use crate::common::tape::Tape;
+use crate::common::{Image, Rng, Scratch, at, create, mkdir, mount, pattern, unlink, write};
 use fs::ext2::Ext2;
 use fs::ext2::layout::*;
 use fs::platform::Platform;
@@ -363,7 +362,7 @@ fn after_a_crash_an_attribute_has_its_old_value_or_the_new_one() {
 
 /// Names the platform of crash tests.
 mod fs_platform {
-    pub(crate) type Rigged = super::common::rig::Rig<super::common::spy::Spy>;
+    pub(crate) type Rigged = crate::common::rig::Rig<crate::common::spy::Spy>;
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! Bytes that mean harm: whatever they are, every way in answers, in bounded time, and what it
 //! vouches for holds.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{GIB, PERSISTENT, PERSISTENT_DISK, Table, VOLATILE, fix_checksum, fix_up};
+use crate::common;
+use crate::common::{GIB, PERSISTENT, PERSISTENT_DISK, Table, VOLATILE, fix_checksum, fix_up};
 use nfit::{Error, Nfit, PAGE_BYTES};
 use proptest::prelude::*;
 

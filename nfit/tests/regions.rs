@@ -1,8 +1,7 @@
 //! The joined view: what is joined with what, and the exact error of each thing that does not fit.
 
-mod common;
-
-use common::{GIB, PERSISTENT, PERSISTENT_DISK, Table, VOLATILE};
+use crate::common;
+use crate::common::{GIB, PERSISTENT, PERSISTENT_DISK, Table, VOLATILE};
 use nfit::{Error, Nfit, Place, StateFlags, StructureType};
 
 /// Where the structure with an ordinal lies.

@@ -1,9 +1,7 @@
 //! The header and the list of structures: what is decoded and printed, and the exact error of each
 //! bad input.
 
-mod common;
-
-use common::{HEADER, MAPPING, PERSISTENT, SPA, Table, VOLATILE, fix_checksum, fix_up};
+use crate::common::{HEADER, MAPPING, PERSISTENT, SPA, Table, VOLATILE, fix_checksum, fix_up};
 use nfit::{Error, FixedText, Nfit, Place, Structure, StructureType};
 
 fn place(structure_type: StructureType, ordinal: usize, offset: usize) -> Place {

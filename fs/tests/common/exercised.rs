@@ -4,7 +4,7 @@ use super::{BLOCK, View, at};
 use fs::dax::fsync;
 use fs::ext2::Ext2;
 use fs::sim::Machine;
-use fs::vfs::{Fallocate, FileSystem, Inode, InodeRef};
+use fs::vfs::{Fallocate, FileSystem, InodeRef};
 use fs::{Errno, Error};
 use fsx::{Fail, Range, Target};
 use std::sync::Arc;

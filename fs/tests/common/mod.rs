@@ -17,8 +17,6 @@
 //! | [`rng`] | repeatable random numbers |
 //!
 //! Nothing here knows how `fs::ext2` works: layouts come from the specification, judgements from e2fsck.
-// Every test binary uses its own part of this.
-#![allow(dead_code, unused_imports)]
 
 pub(crate) mod crash;
 pub(crate) mod durable;

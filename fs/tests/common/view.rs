@@ -8,7 +8,7 @@ use fs::dax::{Area, Fault, Outcome, Protocol, fault, msync};
 use fs::platform::{PageSize, PageTables, Platform};
 use fs::pmem::{Pmem, ram};
 use fs::sim::{Entry, ZERO_FRAME};
-use fs::vfs::{Inode, InodeRef};
+use fs::vfs::InodeRef;
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! The steps on extended attributes.
 
-use super::common::pattern;
 use super::world::World;
+use crate::common::pattern;
 use fs::vfs::{InodeRef, SetXattr};
 use fs::{Errno, Error};
 use std::collections::BTreeMap;

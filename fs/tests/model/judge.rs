@@ -1,8 +1,8 @@
 //! Comparing: the mounted file system with the model, and the image with it as debugfs reads it.
 
-use super::common::{self, names, read_all, read_range};
 use super::reference::{Contents, Kind};
 use super::world::World;
+use crate::common::{self, names, read_all, read_range};
 use fs::vfs::FileSystem;
 use fs::{Errno, Error, Result};
 use std::collections::BTreeSet;

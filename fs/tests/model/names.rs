@@ -1,8 +1,8 @@
 //! The steps on names and handles.
 
-use super::common::{Rng, mount};
 use super::reference::{Contents, Kind};
 use super::world::World;
+use crate::common::{Rng, mount};
 use fs::vfs::{FileKind, FileSystem, Rename};
 use fs::{Errno, Error, Result};
 use std::collections::BTreeMap;

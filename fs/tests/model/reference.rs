@@ -1,7 +1,7 @@
 //! The file system as it should be: names and contents in ordinary collections.
 
 use super::attributes::Attributes;
-use super::common::BLOCK;
+use crate::common::BLOCK;
 use fs::Errno;
 use fs::vfs::Rename;
 use std::collections::BTreeMap;

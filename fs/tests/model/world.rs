@@ -1,7 +1,7 @@
 //! A mounted image beside its model, and the steps on contents: copying, mapping, truncating.
 
-use super::common::{self, BLOCK, Image, LEVELS, Rng, Scratch, View, mount, pattern};
 use super::reference::{Kind, Reference};
+use crate::common::{self, BLOCK, Image, LEVELS, Rng, Scratch, View, mount, pattern};
 use fs::Errno;
 use fs::ext2::Ext2;
 use fs::sim::Machine;

@@ -1,4 +1,4 @@
-//! How much memory the running thread has in use: an allocator that counts, for the binaries that want it.
+//! What the running thread takes of the heap: an allocator that counts, for the binaries that want it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -6,13 +6,21 @@ use std::cell::Cell;
 thread_local! {
     static NOW: Cell<isize> = const { Cell::new(0) };
     static MOST: Cell<isize> = const { Cell::new(0) };
+    static TIMES: Cell<u64> = const { Cell::new(0) };
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
 }
 
 /// The system's allocator, counting. A binary makes it its `#[global_allocator]`; without it nothing is counted.
 pub struct Meter;
 
-fn count(change: isize) {
-    // A thread that ends may free after its counters are gone.
+// A thread that ends may allocate and free after its counters are gone.
+fn taken(size: usize) {
+    let _ = TIMES.try_with(|times| times.set(times.get() + 1));
+    let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
+    change(size as isize);
+}
+
+fn change(change: isize) {
     let _ = NOW.try_with(|now| {
         now.set(now.get() + change);
         let _ = MOST.try_with(|most| most.set(most.get().max(now.get())));
@@ -22,13 +30,20 @@ fn count(change: isize) {
 // SAFETY: `System` keeps the contract; what is added are thread-local numbers, which allocate nothing.
 unsafe impl GlobalAlloc for Meter {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
+        taken(layout.size());
         // SAFETY: the caller's promises are `System`'s.
         unsafe { System.alloc(layout) }
     }
 
+    // An image of zeros takes no memory before it is stored to.
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        taken(layout.size());
+        // SAFETY: the caller's promises are `System`'s.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
+        change(-(layout.size() as isize));
         // SAFETY: the caller's promises are `System`'s.
         unsafe { System.dealloc(place, layout) }
     }
@@ -49,4 +64,18 @@ impl Measurement {
     pub fn most(&self) -> usize {
         (MOST.get() - self.0).max(0) as usize
     }
+}
+
+/// What `work` returns, and how often it allocated on this thread.
+pub fn allocations<R>(work: impl FnOnce() -> R) -> (u64, R) {
+    let before = TIMES.get();
+    let result = work();
+    (TIMES.get() - before, result)
+}
+
+/// What `work` returns, and the most bytes that it allocated at once on this thread.
+pub fn largest_allocation<R>(work: impl FnOnce() -> R) -> (usize, R) {
+    let before = LARGEST.replace(0);
+    let result = work();
+    (LARGEST.replace(before.max(LARGEST.get())), result)
 }

@@ -1,12 +1,10 @@
 //! Runs as they are told to people: all is in it, it stands where it belongs, and others' readers take it.
 
-mod runs;
-
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::runs::{rfc, three};
 use explore::show::{Kind, Trace, perfetto, svg, table};
 use roxmltree::{Document, Node};
-use runs::{rfc, three};
 use serde_json::Value;
 
 /// Without blanks and breaks: wrapped texts are found again.

@@ -10,14 +10,12 @@
 //! A failure prints what to set to see it again, with as few steps as still fail.
 
 mod attributes;
-#[path = "../common/mod.rs"]
-mod common;
 mod judge;
 mod names;
 mod reference;
 mod world;
 
-use common::hostile::message;
+use crate::common::hostile::message;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::{Setting, World};
 
@@ -65,7 +63,7 @@ fn run_all(setting: &Setting) {
                 }
             }
             panic!(
-                "{text}\nagain: DAXIOM_SEED={seed} DAXIOM_STEPS={bad} cargo test -p fs --test model {}",
+                "{text}\nagain: DAXIOM_SEED={seed} DAXIOM_STEPS={bad} cargo test -p fs model::{}",
                 setting.name
             );
         }

@@ -1,0 +1,67 @@
+//! The tests of `fs` through what it shows to others, in one program: `cargo test -p fs crash::` runs tests/crash.rs alone.
+//!
+//! Tests share this process. What one of them changes of it (a panic hook, a counter, a file's name) must not be seen by
+//! another that runs beside it.
+
+#[global_allocator]
+static METER: fuzz_exec::meter::Meter = fuzz_exec::meter::Meter;
+
+mod after_crash;
+mod block_sizes;
+mod common;
+mod crash;
+mod dax;
+mod device;
+mod durable_on_return;
+mod fallocate;
+mod fault_cost;
+mod formats;
+mod freeze;
+mod fsx;
+mod full;
+mod fuzz_regressions;
+mod hostile;
+mod hostile_crafted;
+mod interop;
+mod large_runs;
+mod links;
+mod model;
+mod mutants;
+mod mutants_order;
+mod name_index;
+mod names;
+mod order;
+mod path_allocations;
+mod paths;
+mod pmd;
+mod poison;
+mod race;
+mod race_cut;
+mod race_handles;
+mod reading;
+mod recover;
+mod redo;
+mod refused;
+mod renames;
+mod runs;
+mod sparse;
+mod writing;
+mod wrong_order;
+mod xattrs;
+
+/// A file that is not in the list above would never run.
+#[test]
+fn every_file_is_listed() {
+    let listed = include_str!("main.rs");
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).expect("this folder") {
+        let path = entry.expect("a file").path();
+        let name = path.file_stem().and_then(|stem| stem.to_str()).expect("a plain name");
+        let source =
+            path.extension().is_some_and(|extension| extension == "rs") || path.join("mod.rs").exists();
+        assert!(
+            !source || name == "main" || listed.contains(&format!("\nmod {name};")),
+            "{}",
+            path.display()
+        );
+    }
+}
