@@ -22,16 +22,19 @@
 //! | file | what it holds |
 //! |---|---|
 //! | this one | the types and how they are printed |
+//! | `op` | the operations, and what there is to know of each |
 //! | `parse` | how they are read, and what can be wrong with the text |
 //!
 //! Printing and then parsing gives the same value, for all that [`MAX_PARTS`], [`MAX_OPS`] and the CPUs' number allow.
 
+mod op;
 mod parse;
 
 use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
+pub use op::{About, Effect, Op, UnknownOp, Uses};
 pub use parse::{Kind, StoryError};
 
 use super::{Mutant, Point};
@@ -86,52 +89,6 @@ named! {
     }
 }
 
-named! {
-    /// What a CPU does.
-    Op, UnknownOp {
-        /// Loads the word through the shared mapping.
-        Load => "load",
-        /// Stores a word there.
-        Store => "store",
-        /// read(2) of the word.
-        Read => "read",
-        /// Reads the word as direct I/O does: pins the page, and reads from where it found its block.
-        Direct => "direct",
-        /// write(2) of the word.
-        Write => "write",
-        /// write(2) that fills a hole of a second file.
-        WriteOther => "write-other",
-        /// Truncates the file to the range's first byte.
-        Truncate => "truncate",
-        /// Truncates it to the size that it had at first.
-        Grow => "grow",
-        /// Punches the range.
-        Punch => "punch",
-        /// Punches the page after the word's page.
-        PunchBeside => "punch-beside",
-        /// Allocates the range, as fallocate(2) does.
-        Fallocate => "fallocate",
-        /// msync(2) of the range.
-        Msync => "msync",
-        /// fsync(2).
-        Fsync => "fsync",
-        /// Unmaps its area.
-        Munmap => "munmap",
-        /// Makes its area read-only.
-        Mprotect => "mprotect",
-        /// Stores through a private area of the range and loads it back.
-        Private => "private",
-        /// Duplicates the address space; the child loads the word.
-        Fork => "fork",
-        /// Freezes the file system and thaws it.
-        Freeze => "freeze",
-        /// Takes the name away and closes its handle.
-        Unlink => "unlink",
-        /// The word's line of persistent memory goes bad.
-        Poison => "poison",
-    }
-}
-
 impl Start {
     /// The word that the range holds then.
     pub const fn word(self) -> u64 {
@@ -139,13 +96,6 @@ impl Start {
             Self::Hole | Self::Zero => 0,
             Self::Block | Self::Dirty | Self::Clean => 0x0101,
         }
-    }
-}
-
-impl Op {
-    /// Whether it stores or writes a word: such words are all different.
-    pub const fn stores(self) -> bool {
-        matches!(self, Self::Store | Self::Write | Self::WriteOther | Self::Private)
     }
 }
 
@@ -216,13 +166,18 @@ impl World {
     /// The word that operation `op` of CPU `cpu` stores, if it is one that does: 0x1000 for each CPU up to it, and its
     /// place in the part, from 1. No world's first word is among them.
     pub fn stored(&self, cpu: usize, op: usize) -> Option<u64> {
-        let stores = self.parts.get(cpu)?.ops.get(op)?.stores();
+        let stores = self.parts.get(cpu)?.ops.get(op)?.effect().stores();
         stores.then_some(0x1000 * (cpu as u64 + 1) + op as u64 + 1)
     }
 
-    /// Whether a CPU does such an operation.
-    pub fn does(&self, op: Op) -> bool {
-        self.parts.iter().any(|part| part.ops.contains(&op))
+    /// All operations of all CPUs.
+    pub fn ops(&self) -> impl Iterator<Item = Op> + '_ {
+        self.parts.iter().flat_map(|part| part.ops.iter().copied())
+    }
+
+    /// Whether a CPU does something with such an effect.
+    pub fn has(&self, effect: Effect) -> bool {
+        self.ops().any(|op| op.effect() == effect)
     }
 }
 

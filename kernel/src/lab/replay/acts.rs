@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering::SeqCst;
 
 use fs::PAGE_SIZE;
 use fs::dax;
-use fs::lab::schedule::Op;
+use fs::lab::schedule::{Effect, Op};
 use fs::platform::Platform;
 use fs::pmem::Pmem;
 use fs::vfs::Fallocate;
@@ -35,7 +35,7 @@ impl Did {
     /// The word that it put into the first file or the second one, if that is what it did.
     pub(super) fn stored(&self, in_other: bool) -> Option<u64> {
         match self.came {
-            Came::Stored(word) if in_other == (self.op == Op::WriteOther) => Some(word),
+            Came::Stored(word) if in_other == (self.op.effect() == Effect::WriteOther) => Some(word),
             _ => None,
         }
     }
@@ -60,12 +60,12 @@ pub(super) enum Came {
 
 impl fmt::Display for Did {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let op = self.op;
+        let (op, effect) = (self.op, self.op.effect());
         match &self.came {
-            Came::Saw(word) if matches!(op, Op::Read | Op::Direct) => write!(f, "has read {word:#x}"),
-            Came::Saw(word) if op == Op::Fork => write!(f, "has forked; the child loaded {word:#x}"),
+            Came::Saw(word) if effect == Effect::Read => write!(f, "has read {word:#x}"),
+            Came::Saw(word) if effect == Effect::Fork => write!(f, "has forked; the child loaded {word:#x}"),
             Came::Saw(word) => write!(f, "has loaded {word:#x}"),
-            Came::Stored(word) if op == Op::Store => write!(f, "has stored {word:#x}"),
+            Came::Stored(word) if effect == Effect::Store => write!(f, "has stored {word:#x}"),
             Came::Stored(word) => write!(f, "has written {word:#x}"),
             Came::Copied(word, seen) => write!(f, "private: stored {word:#x}, loaded {seen:#x}"),
             Came::Done => write!(f, "{op}: done"),
@@ -92,8 +92,8 @@ impl Replay {
         let (file, view) = (&stage.file, &stage.views[turn.actor]);
         let (offset, len, byte) = (turn.offset(), self.len(), self.word_byte());
         let bytes = word.to_le_bytes();
-        let keeps = [Op::Load, Op::Store, Op::Munmap, Op::Mprotect, Op::Private, Op::Freeze];
-        if self.world.parts[turn.actor].ops[..number].contains(&Op::Unlink) && !keeps.contains(&op) {
+        let before = &self.world.parts[turn.actor].ops[..number];
+        if op.about().handle && before.iter().any(|op| op.effect() == Effect::Close) {
             return Ok(Came::Nothing("its handle is closed"));
         }
         match op {

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use fs::lab::schedule::{Op, Start};
+use fs::lab::schedule::{Effect, Start};
 
 use super::super::stage::{Answer, Turn};
 use super::Replay;
@@ -36,7 +36,7 @@ impl Replay {
 
     /// Whether the word can become a hole or nothing again.
     fn erases(&self) -> bool {
-        [Op::Truncate, Op::Punch, Op::Poison].into_iter().any(|op| self.world.does(op))
+        self.world.ops().any(|op| op.effect().erases())
     }
 
     /// Whether somebody may have stored that word, or it was there at first, or zeros were.
@@ -47,26 +47,20 @@ impl Replay {
         word == self.world.start.word()
             || word == 0 && self.erases()
             || all.any(|(cpu, number, op)| {
-                matches!(op, Op::Store | Op::Write) && self.world.stored(cpu, number) == Some(word)
+                op.effect().puts_word() && self.world.stored(cpu, number) == Some(word)
             })
     }
 
     /// Nothing is refused without a reason.
     fn refusals(&self, name: &str, did: &[Did]) -> Answer {
-        let does = |ops: &[Op]| ops.iter().any(|&op| self.world.does(op));
-        let count =
-            |op: Op| self.world.parts.iter().flat_map(|part| &part.ops).filter(|&&other| other == op).count();
         for Did { op, came, .. } in did {
             let Came::Refused(why) = came else { continue };
-            let reason = does(&[Op::Poison])
-                || match op {
-                    Op::Load | Op::Private | Op::Fork => does(&[Op::Truncate, Op::Munmap]),
-                    Op::Store => does(&[Op::Truncate, Op::Munmap, Op::Mprotect]),
-                    Op::Mprotect => does(&[Op::Munmap]),
-                    // The second one finds it done.
-                    Op::Unlink | Op::Freeze => count(*op) > 1,
-                    _ => false,
-                };
+            // One that can be in its own way is there twice then: the second one finds it done.
+            let times = |other| self.world.ops().filter(|&one| one == other).count();
+            let in_its_way = |other| times(other) > usize::from(other == *op);
+            let refused_after = op.about().refused_after;
+            let reason =
+                self.world.has(Effect::Spoil) || refused_after.iter().any(|&other| in_its_way(other));
             expect(reason, || alloc::format!("{name}: {op} was refused: {why}"))?;
         }
         Ok(())
@@ -110,7 +104,7 @@ impl Replay {
         let file = &stage.file;
         let read = match self.read_word(file) {
             Ok(read) => Some(read),
-            Err(_) if self.world.does(Op::Poison) => None,
+            Err(_) if self.world.has(Effect::Spoil) => None,
             Err(error) => return Err(alloc::format!("read(2) in the end: {error}")),
         };
         if let Some(Some(word)) = read {
@@ -122,7 +116,7 @@ impl Replay {
                 _ => {}
             }
         }
-        expect(read != Some(None) || self.world.does(Op::Truncate), || "the file has become shorter".into())?;
+        expect(read != Some(None) || self.world.has(Effect::Cut), || "the file has become shorter".into())?;
         for (actor, name) in self.names.iter().enumerate() {
             let seen = self.seen[actor].lock().take();
             match (seen, read) {
@@ -157,7 +151,7 @@ impl Replay {
                 alloc::format!("{} has a private copy of what is behind the file's end", self.names[actor])
             })?;
         }
-        let only_read = ![Op::Store, Op::Write, Op::Fallocate].into_iter().any(|op| self.world.does(op));
+        let only_read = !self.world.ops().any(|op| op.effect().fills());
         if matches!(self.world.start, Start::Hole | Start::Zero) && only_read {
             let lock = file.mapping().shared();
             let block = file.block(lock.held(), page);
@@ -175,7 +169,7 @@ impl Replay {
     fn is_unmapped(&self, actor: usize) -> bool {
         let own = &self.world.parts[actor];
         let same = self.world.parts.iter().filter(|part| part.space == own.space && part.small == own.small);
-        same.flat_map(|part| &part.ops).any(|&op| op == Op::Munmap)
+        same.flat_map(|part| &part.ops).any(|op| op.effect() == Effect::Unmap)
     }
 
     /// What was written to the second file is there.

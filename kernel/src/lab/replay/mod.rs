@@ -22,7 +22,7 @@ use core::ops::Range as Bytes;
 use core::sync::atomic::AtomicU64;
 
 use fs::PAGE_SIZE;
-use fs::lab::schedule::{Op, Range, Start, Story, World};
+use fs::lab::schedule::{Effect, Range, Start, Story, Uses, World};
 use fs::vfs::{Fallocate, FileKind};
 
 use super::stage::{Answer, Look, Play, Role, Turn};
@@ -67,7 +67,7 @@ impl Replay {
     /// The second file could not be made.
     pub(crate) fn new(story: &Story, dir: File, name: &'static [u8]) -> fs::Result<Self> {
         let world = story.world.clone();
-        let other = match world.does(Op::WriteOther) {
+        let other = match world.has(Effect::WriteOther) {
             true => Some(dir.create(OTHER, FileKind::File, 0o600)?),
             false => None,
         };
@@ -224,7 +224,7 @@ impl Play for Replay {
             other.truncate(PAGE_SIZE).map_err(text)?;
         }
         for (actor, part) in self.world.parts.iter().enumerate() {
-            if part.ops.contains(&Op::Private) {
+            if part.ops.iter().any(|op| op.about().uses == Uses::Private) {
                 let kind = Kind {
                     private: true,
                     large: false,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use fs::lab::schedule::{Op, World};
+use fs::lab::schedule::{Effect, Uses, World};
 
 use super::search::{is_explained, precedes};
 use super::{Done, Final, Look, NEVER, START_BESIDE, START_WORD, Seen};
@@ -79,9 +79,9 @@ fn operation(world: &World, known: &[Done], index: usize) -> String {
         let _ =
             write!(text, "{} CPU {} {}", if nth == 0 { ", while" } else { " and" }, other.cpu, did(other));
     }
-    let all = match done.op {
-        Op::Load | Op::Read | Op::Direct | Op::Fork => words_or_not(&words(known)),
-        Op::Private => private_or_not(&words(known)),
+    let all = match done.op.effect() {
+        effect if effect.looks() => words_or_not(&words(known)),
+        Effect::Private => private_or_not(&words(known)),
         _ => vec![Seen::Done, Seen::Bus, Seen::Segv],
     };
     let mut other = known.to_vec();
@@ -105,66 +105,53 @@ fn after<'a>(earlier: impl Iterator<Item = &'a Done>) -> String {
 
 /// Whether it changes what others see of the file.
 fn changes(done: &Done) -> bool {
-    use Op::*;
     let changed = done.ended == NEVER || matches!(done.seen, Seen::Done | Seen::Error(_));
-    changed && matches!(done.op, Store | Write | Truncate | Grow | Punch | Fallocate | Poison)
+    changed && done.op.effect().changes_file()
 }
 
 /// Whether `earlier` has to do with what `done` sees.
 fn matters(earlier: &Done, done: &Done) -> bool {
-    use Op::*;
-    let area = matches!(earlier.op, Munmap | Mprotect) && matches!(done.op, Load | Store | Mprotect | Fork);
-    let private = earlier.op == Private && done.op == Private;
-    let looks = |op: Op| matches!(op, Load | Read | Direct | Fork);
-    let looked = looks(earlier.op) && looks(done.op);
+    let [was, is] = [earlier, done].map(|done| done.op.effect());
+    let shared = done.op.about().uses == Uses::Shared && is != Effect::Unmap;
+    let area = matches!(was, Effect::Unmap | Effect::Protect) && shared;
+    let private = was == Effect::Private && is == Effect::Private;
+    let looked = was.looks() && is.looks();
     changes(earlier) || (area || private) && earlier.space == done.space || looked
 }
 
 /// What it did, in three forms: "stored 0x1000", "had" and "stored 0x1000".
 fn did(done: &Done) -> String {
-    match done.op {
-        Op::Write => format!("wrote {:#x}", done.value),
+    match done.op.effect() {
+        Effect::Write => format!("wrote {:#x}", done.value),
         _ => had(done),
     }
 }
 
 fn had(done: &Done) -> String {
-    let value = done.value;
-    match (done.op, &done.seen) {
-        (Op::Store, _) => format!("stored {value:#x}"),
-        (Op::Write, _) => format!("written {value:#x}"),
-        (Op::Private, _) => format!("stored {value:#x} to its copy"),
-        (Op::Load, seen) => format!("loaded {seen}"),
-        (Op::Read | Op::Direct, seen) => format!("read {seen}"),
-        (Op::Fork, seen) => format!("forked a child that loaded {seen}"),
-        (Op::Truncate, _) => "truncated the file".into(),
-        (Op::Grow, _) => "made the file longer".into(),
-        (Op::Punch, _) => "punched the range".into(),
-        (Op::Fallocate, _) => "allocated the range".into(),
-        (Op::Munmap, _) => "unmapped the area".into(),
-        (Op::Mprotect, _) => "made the area read-only".into(),
-        (Op::Unlink, _) => "unlinked the file".into(),
-        (Op::Poison, _) => "made the line go bad".into(),
-        (op, _) => format!("come through its {op}"),
+    let (effect, had, Done { value, seen, .. }) = (done.op.effect(), done.op.about().had, done);
+    match effect {
+        Effect::Private => format!("stored {value:#x} to its copy"),
+        _ if effect.stores() => format!("{had} {value:#x}"),
+        _ if effect.looks() => format!("{had} {seen}"),
+        _ => had.into(),
     }
 }
 
 /// What it did and what came of that, if the two are not one.
 fn came_to(done: &Done) -> String {
-    match (done.op, &done.seen) {
-        (Op::Load | Op::Read | Op::Direct, Seen::Word(_)) | (Op::Fork, Seen::Word(_)) | (_, Seen::Done) => {
-            did(done)
-        }
-        (Op::Private, seen @ Seen::Private { .. }) => {
+    match (done.op.effect(), &done.seen) {
+        (_, Seen::Done) => did(done),
+        (effect, Seen::Word(_)) if effect.looks() => did(done),
+        (Effect::Private, seen @ Seen::Private { .. }) => {
             format!("stored {:#x} to its private area, and found {seen}", done.value)
         }
-        (op, seen) => format!("got {seen} from its {op}"),
+        (_, seen) => format!("got {seen} from its {}", done.op),
     }
 }
 
 fn in_the_end(world: &World, history: &[Done], last: &Final) -> String {
     let words = words(history);
-    let tail = after(history.iter().filter(|done| changes(done) || matches!(done.op, Op::Munmap)));
+    let tail = after(history.iter().filter(|done| changes(done) || done.op.effect() == Effect::Unmap));
     let holds = |last: Final| is_explained(world, history, Some(&last));
     let wrong = |who: String, seen: &Seen, all: Vec<Seen>, single: &dyn Fn(Seen) -> Final| {
         let instead = || instead(all, |seen| holds(single(seen.clone())));

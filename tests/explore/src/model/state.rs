@@ -1,6 +1,6 @@
 //! The file that does one thing at a time: one word, the one beside it, and who may access them.
 
-use fs::lab::schedule::{MAX_PARTS, Op, Start, World};
+use fs::lab::schedule::{Effect, MAX_PARTS, Start, World};
 
 use super::{Done, Look, START_BESIDE, START_WORD, Seen};
 
@@ -92,20 +92,29 @@ impl State {
         let space = usize::from(done.space) % MAX_PARTS;
         let small = usize::from(world.parts.get(done.cpu).is_some_and(|part| part.small));
         let area = self.areas[space][small];
-        let taken = match done.op {
-            Op::Load => match area {
+        let effect = done.op.effect();
+        let taken = match effect {
+            Effect::Load => match area {
                 Area::Gone => next(self, OVER, Result::Segv),
                 _ => self.load(next),
             },
-            Op::Store => match area {
+            Effect::Store => match area {
                 Area::Gone | Area::ReadOnly => next(self, OVER, Result::Segv),
                 Area::Whole if !self.inside => next(self, OVER, Result::Bus),
                 Area::Whole => next(&self.with_word(done.value), OVER, Result::Done) || self.bad(next),
             },
-            Op::Read | Op::Direct => self.load(next),
-            Op::Private => return self.private(done, space, stage, next),
-            Op::Fork => return self.fork(done, area, stage, next),
-            _ => next(&self.after(done, space, small), OVER, self.result(done.op, area)),
+            Effect::Read => self.load(next),
+            Effect::Private => return self.private(done, space, stage, next),
+            Effect::Fork => return self.fork(done, area, stage, next),
+            Effect::Protect if area == Area::Gone => next(self, OVER, Result::Segv),
+            // In one step, whatever is there.
+            Effect::Unmap | Effect::Protect | Effect::Write | Effect::WriteOther | Effect::Zero => {
+                next(&self.after(done, space, small), OVER, Result::Done)
+            }
+            Effect::Cut | Effect::Extend | Effect::Allocate | Effect::Close => {
+                next(&self.after(done, space, small), OVER, Result::Done)
+            }
+            Effect::Spoil | Effect::Nothing => next(&self.after(done, space, small), OVER, Result::Done),
         };
         taken || self.fails(done, space, small, next)
     }
@@ -140,32 +149,31 @@ impl State {
     /// What an operation in one step leaves.
     fn after(&self, done: &Done, space: usize, small: usize) -> Self {
         let mut state = *self;
-        match done.op {
+        match done.op.effect() {
             // Beyond the end: it grows, with zeros around the word, as they are.
-            Op::Write => state = self.with_word(done.value),
-            Op::Truncate => {
+            Effect::Write => state = self.with_word(done.value),
+            Effect::Cut => {
                 state.page = Page::default();
                 state.inside = false;
                 state.copies = [None; MAX_PARTS];
             }
             // Back to what it was, with zeros; fallocate(2) makes a file longer too.
-            Op::Grow | Op::Fallocate => state.inside = true,
+            Effect::Extend | Effect::Allocate => state.inside = true,
             // Copies are not the file's.
-            Op::Punch => state.page = Page::default(),
-            Op::Munmap => state.areas[space][small] = Area::Gone,
-            Op::Mprotect if state.areas[space][small] != Area::Gone => {
-                state.areas[space][small] = Area::ReadOnly
+            Effect::Zero => state.page = Page::default(),
+            Effect::Unmap => state.areas[space][small] = Area::Gone,
+            Effect::Protect => {
+                if state.areas[space][small] != Area::Gone {
+                    state.areas[space][small] = Area::ReadOnly;
+                }
             }
-            Op::Unlink => state.closed |= 1 << (done.cpu % 64),
-            Op::Poison => state.poisoned = true,
-            _ => {}
+            Effect::Close => state.closed |= 1 << (done.cpu % 64),
+            Effect::Spoil => state.poisoned = true,
+            Effect::WriteOther | Effect::Nothing => {}
+            // These do it in steps of their own, or an error has kept them from it.
+            Effect::Load | Effect::Store | Effect::Read | Effect::Private | Effect::Fork => {}
         }
         state
-    }
-
-    /// What it comes to.
-    fn result(&self, op: Op, area: Area) -> Result {
-        if op == Op::Mprotect && area == Area::Gone { Result::Segv } else { Result::Done }
     }
 
     /// A private store: 0 the fault, 1 the store, 2 and 3 the loads.

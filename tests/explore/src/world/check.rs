@@ -11,7 +11,7 @@ use crate::model::{Done, Final, Look, Seen, explain};
 use crate::sched::engine::{self, Need, visible};
 use crate::sched::touch::{Place, Touch};
 use fs::PAGE_SIZE;
-use fs::lab::schedule::{Op, Start, World};
+use fs::lab::schedule::{Effect, Start, World};
 use fs::lab::{Point, Step};
 use fs::platform::PageSize;
 use fs::vfs::{Extent, FileSystem, InodeRef};
@@ -120,8 +120,7 @@ pub(crate) fn nothing_to_store_to(stage: &Stage) {
 /// An operation has just ended that makes stores durable: those that had ended when it began are. For worlds of loads, stores
 /// and syncs; what a change of the file's blocks leaves is looked at in the end.
 pub(crate) fn survives_now(stage: &Stage) {
-    let simple = |op: &Op| matches!(op, Op::Store | Op::Load | Op::Msync | Op::Fsync);
-    if !stage.world.parts.iter().flat_map(|part| &part.ops).all(simple) {
+    if !stage.world.ops().all(|op| op.about().judged_at_once) {
         return;
     }
     // Whoever still has something to wait for can do that before this, or after.
@@ -134,8 +133,8 @@ pub(crate) fn survives_now(stage: &Stage) {
         .flat_map(|cpu| (0..parts[cpu].ops.len()).filter_map(move |nth| stage.world.stored(cpu, nth)));
     let stored: Vec<u64> = stored.collect();
     let is_synced = |store: &&Done| {
-        store.op == Op::Store
-            && history.iter().any(|sync| order::is_sync(sync.op) && store.ended < sync.begun)
+        store.op.effect() == Effect::Store
+            && history.iter().any(|sync| sync.op.about().syncs && store.ended < sync.begun)
     };
     if stage.world.start == Start::Dirty && durable == BEFORE_START {
         engine::fail(|| "a sync has returned, and the store that the world began with is not durable".into());
@@ -268,7 +267,7 @@ fn survives(stage: &Stage) -> Result<Option<Seen>, String> {
 
 /// Whether something in the world is to survive a power failure that does not survive anyway.
 pub(crate) fn wants_durable(world: &World) -> bool {
-    world.parts.iter().flat_map(|part| &part.ops).any(|&op| order::is_sync(op)) || world.start == Start::Clean
+    world.ops().any(|op| op.about().syncs) || world.start == Start::Clean
 }
 
 /// One block for each offset, none used twice, none lost.

@@ -1,12 +1,12 @@
 //! The operations: what a CPU does to the file, and what it came to.
 
-use super::{OTHER_PAGE, Performed, Stage, WORD, check, image, order};
+use super::{OTHER_PAGE, Performed, Stage, WORD, check, image};
 use crate::model::Seen;
 use crate::sched::engine::{self, Body, Need, Noted, visible};
 use crate::sched::touch::{Place, Touch};
 use fs::PAGE_SIZE;
 use fs::dax::{fsync, msync};
-use fs::lab::schedule::{Op, World};
+use fs::lab::schedule::{Effect, Op, World};
 use fs::pmem::{LINE, Pmem};
 use fs::vfs::{Fallocate, FileSystem, Inode, InodeRef};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(crate) fn body(stage: Arc<Stage>, cpu: usize) -> Body {
                 steps,
                 times: at..engine::steps(),
             });
-            if order::is_sync(op) {
+            if op.about().syncs {
                 check::survives_now(&stage);
             }
         }
@@ -45,17 +45,14 @@ pub(crate) fn body(stage: Arc<Stage>, cpu: usize) -> Body {
 
 /// A handle goes. Where a file can lose its name, it is a step: whoever lets the last one go frees the file.
 pub(crate) fn let_go<T>(world: &World, handle: T) {
-    if world.parts.iter().any(|part| part.ops.contains(&Op::Unlink)) {
+    if world.has(Effect::Close) {
         visible(Touch::One(Place::handles(), true), Need::Nothing, 1, "a handle goes");
     }
     drop(handle);
 }
 
 fn told(op: Op, value: u64) -> String {
-    match op {
-        Op::Store | Op::Write | Op::WriteOther | Op::Private => format!("{op} {value:#x}"),
-        _ => op.to_string(),
-    }
+    if op.effect().stores() { format!("{op} {value:#x}") } else { op.to_string() }
 }
 
 fn outcome(result: fs::Result<()>) -> Seen {
@@ -87,13 +84,7 @@ fn perform(stage: &Arc<Stage>, cpu: usize, op: Op, value: u64) -> Seen {
     let file: InodeRef<_> = match stage.handles[cpu].get().as_ref() {
         Some(file) => file.clone(),
         // Its part has dropped it: what needs the file finds none.
-        None if !matches!(
-            op,
-            Op::Load | Op::Store | Op::Munmap | Op::Mprotect | Op::Private | Op::Freeze
-        ) =>
-        {
-            return Seen::Error("the handle is closed".into());
-        }
+        None if op.about().handle => return Seen::Error("the handle is closed".into()),
         None => stage.other.clone(),
     };
     let (first, pages) = world.range.pages();

@@ -10,7 +10,7 @@ use crate::model::{Done, START_WORD, Seen};
 use crate::sched::engine::with_races;
 use crate::sched::races::Races;
 use crate::sched::{CPUS, Cpu};
-use fs::lab::schedule::{Op, Start, World};
+use fs::lab::schedule::{Effect, Start, World};
 
 /// Calls `f` with the history, with times of each such order.
 pub(crate) fn each(
@@ -58,11 +58,6 @@ fn timed(races: &Races, history: &[Performed], preference: &[Cpu]) -> Vec<Done> 
     history
 }
 
-/// Whether the operation makes stores durable.
-pub(crate) fn is_sync(op: Op) -> bool {
-    matches!(op, Op::Msync | Op::Fsync | Op::Freeze)
-}
-
 /// The history so far, with the times of the run itself.
 pub(crate) fn as_run(history: &[Performed]) -> Vec<Done> {
     history.iter().map(|done| done.at(done.times.start as u64 + 1, done.times.end as u64)).collect()
@@ -76,19 +71,25 @@ pub(crate) fn as_run(history: &[Performed]) -> Vec<Done> {
 /// # Errors
 /// What was lost.
 pub(crate) fn survived(world: &World, history: &[Done], survives: &Seen) -> Result<(), String> {
-    let has = |which: &[Op]| world.parts.iter().flat_map(|part| &part.ops).any(|op| which.contains(op));
-    let cut = has(&[Op::Truncate]);
-    if has(&[Op::Unlink, Op::Poison, Op::Grow]) || cut && has(&[Op::Punch, Op::Fallocate]) {
+    let has = |effect| world.has(effect);
+    if has(Effect::Close)
+        || has(Effect::Spoil)
+        || has(Effect::Extend)
+        || has(Effect::Cut) && (has(Effect::Zero) || has(Effect::Allocate))
+    {
         // Which of them came last says what there is: for the reference model alone.
         return Ok(());
     }
-    let is_sync = |done: &&Done| is_sync(done.op) && done.seen == Seen::Done;
-    let leaves = |done: &Done| match done.op {
+    let is_sync = |done: &&Done| done.op.about().syncs && done.seen == Seen::Done;
+    let leaves = |done: &Done| match done.op.effect() {
         _ if done.seen != Seen::Done => None,
-        Op::Store | Op::Write => Some(Seen::Word(done.value)),
-        Op::Punch => Some(Seen::Word(0)),
-        Op::Truncate => Some(Seen::Bus),
-        _ => None,
+        Effect::Store | Effect::Write => Some(Seen::Word(done.value)),
+        Effect::Zero => Some(Seen::Word(0)),
+        Effect::Cut => Some(Seen::Bus),
+        // Of the word there is what was there, as far as the above says.
+        Effect::Extend | Effect::Allocate | Effect::Close | Effect::Spoil | Effect::Nothing => None,
+        Effect::Load | Effect::Read | Effect::Private | Effect::Fork | Effect::WriteOther => None,
+        Effect::Unmap | Effect::Protect => None,
     };
     // Where it may come from: the time at which that was over.
     let mut origins: Vec<u64> = history
@@ -110,8 +111,9 @@ pub(crate) fn survived(world: &World, history: &[Done], survives: &Seen) -> Resu
             "after a power failure there is {survives}, which should not be there any more, or never was"
         ));
     }
-    let durable = |done: &&Done| match done.op {
-        Op::Store => history.iter().filter(is_sync).any(|sync| done.ended < sync.begun),
+    let durable = |done: &&Done| match done.op.effect() {
+        Effect::Store => history.iter().filter(is_sync).any(|sync| done.ended < sync.begun),
+        // What is no store through a mapping is durable when it returns.
         _ => leaves(done).is_some(),
     };
     let lost = history.iter().filter(durable).find(|done| {
@@ -121,9 +123,9 @@ pub(crate) fn survived(world: &World, history: &[Done], survives: &Seen) -> Resu
     match lost {
         None => Ok(()),
         Some(done) => {
-            let what = match done.op {
-                Op::Store | Op::Write => format!("{} of {:#x}", done.op, done.value),
-                op => op.to_string(),
+            let what = match done.op.effect().stores() {
+                true => format!("{} of {:#x}", done.op, done.value),
+                false => done.op.to_string(),
             };
             Err(format!("CPU {}'s {what} was durable; after a power failure there is {survives}", done.cpu))
         }

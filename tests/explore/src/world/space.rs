@@ -10,7 +10,7 @@ use crate::hw::{Entry, Machine, Tables, locks};
 use crate::model::Seen;
 use fs::PAGE_SIZE;
 use fs::dax::{self, Fault, Protocol, fault};
-use fs::lab::schedule::{Op, Range, World};
+use fs::lab::schedule::{Range, Uses, World};
 use fs::platform::{PageSize, PageTables};
 use fs::pmem::Pmem;
 use fs::vfs::InodeRef;
@@ -82,7 +82,7 @@ impl Space {
         let uses = [
             parts().any(|part| !part.small),
             parts().any(|part| part.small),
-            parts().any(|part| part.ops.contains(&Op::Private)),
+            parts().any(|part| part.ops.iter().any(|op| op.about().uses == Uses::Private)),
         ];
         for (which, _) in ALL.into_iter().zip(uses).filter(|(_, used)| *used) {
             space.map(which, file);
