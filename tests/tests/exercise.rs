@@ -7,28 +7,28 @@
 //! ./qemu-run.sh --pmem IMAGE --smp 4 --timeout 4000 --exec 'exercise all --minutes 60'
 //! ```
 
+use fs::dax::Protocol::{self, EntryLock, ReadFirst};
 use tests::image::Image;
 use tests::run::Run;
 
 const MIB: u64 = 1 << 20;
-const PROTOCOLS: [&str; 2] = ["read-first", "entry-lock"];
 
 /// Room for the exercisers' files, in 2 MiB runs.
 fn image() -> Image {
     Image::mke2fs(128 * MIB, &["-t", "ext2", "-b", "4096"])
 }
 
-fn mounted(protocol: &str, script: &str) -> String {
+fn mounted(protocol: Protocol, script: &str) -> String {
     format!("umount /; mount -o protocol={protocol} pmem0 /; {script}")
 }
 
 fn nothing_is_found(cpus: &str) {
     let image = image();
-    for protocol in PROTOCOLS {
+    for protocol in Protocol::SOUND {
         let script = mounted(protocol, "exercise all --seconds 1; ls /");
         let printed = Run::new(&script).pmem(&image).args(["--smp", cpus]).ok();
         let verdict = printed.lines().find(|line| line.starts_with("all: ")).expect("a verdict");
-        assert!(verdict.contains(protocol) && verdict.ends_with(": OK"), "{printed}");
+        assert!(verdict.contains(protocol.name()) && verdict.ends_with(": OK"), "{printed}");
         for name in ["holetest", "mmap-collision", "pmd-check"] {
             let line = printed.lines().find(|line| line.starts_with(name)).expect("its rounds");
             assert!(!line.ends_with(" 0 rounds"), "{printed}");
@@ -73,7 +73,7 @@ fn large_pages_are_met() {
 #[test]
 fn fsx_runs_beside_itself_with_large_pages() {
     let image = image();
-    for (cpus, protocol) in [("1", PROTOCOLS[0]), ("2", PROTOCOLS[1]), ("4", PROTOCOLS[0])] {
+    for (cpus, protocol) in [("1", ReadFirst), ("2", EntryLock), ("4", ReadFirst)] {
         let one =
             |seed, options: &str, file| format!("fsx -q -N 400 -S {seed} -l 5m -o 256k {options} {file}");
         let script = format!(
@@ -93,7 +93,7 @@ fn fsx_runs_beside_itself_with_large_pages() {
 
 /// With a mistake made on purpose, the verdict is a violation that says `says`, and the status is 1. What the mistake did to
 /// the image is its own affair.
-fn finds(mutant: &str, cpus: &str, protocol: &str, exercise: &str, says: &str) {
+fn finds(mutant: &str, cpus: &str, protocol: Protocol, exercise: &str, says: &str) {
     let script = mounted(protocol, &format!("exercise {exercise} --mutant {mutant}"));
     let outcome = Run::new(&script).pmem(&image()).args(["--smp", cpus]).outcome();
     let text = outcome.text();
@@ -103,7 +103,7 @@ fn finds(mutant: &str, cpus: &str, protocol: &str, exercise: &str, says: &str) {
 
 #[test]
 fn a_zero_page_that_stays_is_found() {
-    for protocol in PROTOCOLS {
+    for protocol in Protocol::SOUND {
         finds("keep-zero-page", "1", protocol, "holetest -F -r --size 16", "the mapping, page");
         finds("write-keeps-zero-page", "1", protocol, "stale-pmd", "the mapping after write(2)");
     }
@@ -111,24 +111,24 @@ fn a_zero_page_that_stays_is_found() {
 
 #[test]
 fn a_mapping_that_outlives_its_block_is_found() {
-    finds("keep-mapping", "1", "read-first", "map-holes", "the range that went");
-    finds("ignore-pins", "2", "entry-lock", "mmap-collision", "transfer");
-    finds("ignore-pins", "1", "read-first", "mmap-collision", "transfer");
+    finds("keep-mapping", "1", ReadFirst, "map-holes", "the range that went");
+    finds("ignore-pins", "2", EntryLock, "mmap-collision", "transfer");
+    finds("ignore-pins", "1", ReadFirst, "mmap-collision", "transfer");
 }
 
 #[test]
 fn a_store_that_is_not_tracked_is_found() {
-    finds("no-dirty-mark", "1", "read-first", "resync", "flushed nothing");
-    finds("keep-large-writable", "1", "entry-lock", "resync", "flushed nothing");
-    finds("forget-dirty", "1", "entry-lock", "resync", "after a hole beside the store flushed nothing");
-    finds("no-dirty-mark", "1", "read-first", "pmd-check", "found nothing dirty");
+    finds("no-dirty-mark", "1", ReadFirst, "resync", "flushed nothing");
+    finds("keep-large-writable", "1", EntryLock, "resync", "flushed nothing");
+    finds("forget-dirty", "1", EntryLock, "resync", "after a hole beside the store flushed nothing");
+    finds("no-dirty-mark", "1", ReadFirst, "pmd-check", "found nothing dirty");
 }
 
 /// The bug that all this began with: two faults on one hole, on two CPUs, without a protocol; and the mistakes that bring it
 /// back with one.
 #[test]
 fn a_lost_store_is_found() {
-    let script = mounted("racy", "exercise holetest --seconds 60");
+    let script = mounted(Protocol::Racy, "exercise holetest --seconds 60");
     let outcome = Run::new(&script).pmem(&image()).args(["--smp", "2"]).outcome();
     let text = outcome.text();
     assert!(
@@ -137,13 +137,13 @@ fn a_lost_store_is_found() {
         outcome.stderr
     );
     assert_eq!(outcome.status, 1, "{text}");
-    finds("no-second-look-up", "2", "read-first", "holetest --seconds 60", "page");
-    finds("zero-twice", "2", "read-first", "holetest --seconds 60", "page");
+    finds("no-second-look-up", "2", ReadFirst, "holetest --seconds 60", "page");
+    finds("zero-twice", "2", ReadFirst, "holetest --seconds 60", "page");
 }
 
 #[test]
 fn a_read_fault_that_allocates_is_found() {
-    finds("read-allocates", "1", "read-first", "holetest -r --size 16", "reading took");
+    finds("read-allocates", "1", ReadFirst, "holetest -r --size 16", "reading took");
 }
 
 /// Frozen, nothing goes on: that is told, with the tasks that wait. Thawed, it ends by itself.

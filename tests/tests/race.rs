@@ -1,5 +1,6 @@
 //! The race lab: each scenario fails on its broken variant every time, and never on a sound protocol.
 
+use fs::dax::Protocol;
 use tests::image::Image;
 use tests::run::{Outcome, Run};
 
@@ -33,8 +34,8 @@ fn every_scenario(cpus: &str) {
     for name in ["R1", "R4"] {
         assert!(racy.contains(&(name.to_owned(), "lost:".to_owned())), "{name}: {racy:?}");
     }
-    for protocol in ["read-first", "entry-lock"] {
-        let sound = verdicts(&["--protocol", protocol, "script"]);
+    for protocol in Protocol::SOUND {
+        let sound = verdicts(&["--protocol", protocol.name(), "script"]);
         assert!(sound.len() >= 15 && sound.iter().all(|(_, verdict)| verdict == "kept"), "{sound:?}");
     }
     let stuck = rows.iter().filter(|row| row.contains(&"stuck:")).map(|row| row[0]).collect::<Vec<_>>();
@@ -84,7 +85,7 @@ fn a_sound_protocol_prevents_the_order_and_says_how() {
 
 #[test]
 fn by_chance_sound_protocols_lose_nothing_in_many_rounds() {
-    for protocol in ["read-first", "entry-lock"] {
+    for protocol in Protocol::SOUND {
         let outcome = race(&format!("race R1 R3 R4 R7 R8 R9 R13 flush -n 500 -p {protocol} --seed 5"), "2");
         let text = outcome.text();
         assert_eq!(outcome.status, 0, "{text}{}", outcome.stderr);

@@ -1,6 +1,8 @@
 //! `race replay`: a story's order on real CPUs. What it must lose is lost each time, on any number of CPUs; sound protocols
 //! keep everything, and bad texts are refused before anything is done.
 
+use fs::dax::Protocol;
+use fs::lab::schedule::Op;
 use tests::image::Image;
 use tests::run::{Outcome, Run};
 
@@ -126,36 +128,16 @@ fn each_mistake_is_seen_and_nothing_is_lost_without_it() {
 
 #[test]
 fn sound_protocols_keep_everything_whatever_two_cpus_do() {
-    const OPS: &[&str] = &[
-        "load",
-        "store",
-        "read",
-        "write",
-        "write-other",
-        "truncate",
-        "grow",
-        "punch",
-        "punch-beside",
-        "fallocate",
-        "msync",
-        "fsync",
-        "munmap",
-        "mprotect",
-        "private",
-        "fork",
-        "freeze",
-        "unlink",
-        "poison",
-    ];
     const STARTS: &[&str] = &["hole", "zero", "block", "dirty", "clean"];
     const ORDERS: &[&str] =
         &["@0:looked-up,1:end,0:end", "@1:shared-locked,0:end", "@0:marked,1:waits", "", "@0:end"];
     let mut stories = Vec::new();
-    for (n, op) in OPS.iter().enumerate() {
-        for (m, other) in ["store", "load", "private", OPS[(n * 7 + 3) % OPS.len()]].iter().enumerate() {
+    for (n, op) in Op::ALL.iter().enumerate() {
+        let any = Op::ALL[(n * 7 + 3) % Op::ALL.len()];
+        for (m, other) in [Op::Store, Op::Load, Op::Private, any].iter().enumerate() {
             // Each combination has turns with each of these.
             let k = n * 4 + m;
-            let protocol = ["read-first", "entry-lock"][k % 2];
+            let protocol = Protocol::SOUND[k % Protocol::SOUND.len()];
             let range = ["page", "pmd", "page"][k % 3];
             let space = ["b", "a", "b4"][(k / 2) % 3];
             let (start, order) = (STARTS[(n + m) % 5], ORDERS[(n + 2 * m) % 5]);
@@ -200,7 +182,7 @@ fn a_text_that_is_none_is_refused_in_one_line() {
     for (story, says) in [
         ("", "race: replay: one STORY, as the explorer prints it"),
         ("racy/page.hole", "race: no CPUs: the form is PROTOCOL/RANGE.START/SPACE:OPERATION/..."),
-        ("none/page.hole/a:load", "race: no such protocol: `none` (known: racy read-first entry-lock)"),
+        ("none/page.hole/a:load", "race: no such protocol: `none` (known: racy read-first entry-lock"),
         (
             "racy/page.hole/a:jump",
             "race: no such operation: `jump` in `a:jump` (known: load store read direct write ",

@@ -2,7 +2,7 @@
 //!
 //! Each is one function in a file of its own, over the steps of [`fault`](super::fault): take `dax_sem` shared or
 //! exclusively, lock an entry, [`attempt`](super::fault) to look up and install. A new one is one file and one line of the
-//! list here.
+//! list here. What must not be lost is tested and explored on each that the list calls sound.
 //!
 //! | protocol | inode lock | entry lock | allocates under |
 //! |---|---|---|---|
@@ -21,7 +21,9 @@ use core::fmt;
 use core::str::FromStr;
 
 macro_rules! protocols {
-    ($($(#[$doc:meta])* $name:ident => $text:literal, $module:ident,)*) => {
+    (@sound) => { true };
+    (@loses_data) => { false };
+    ($($(#[$doc:meta])* $name:ident => $text:literal, $module:ident, $sound:ident;)*) => {
         /// How faults on one file keep out of each other's way.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
@@ -38,6 +40,11 @@ macro_rules! protocols {
                 match self { $(Self::$name => $text,)* }
             }
 
+            /// Whether it loses nothing.
+            pub const fn is_sound(self) -> bool {
+                match self { $(Self::$name => protocols!(@$sound),)* }
+            }
+
             #[inline(always)]
             pub(super) fn serve<P: Platform, const LAB: bool>(self, request: &Request<'_, P, LAB>) -> Result<Served> {
                 match self { $(Self::$name => $module::serve(request),)* }
@@ -49,17 +56,37 @@ macro_rules! protocols {
 protocols! {
     /// What Linux did before 2016: a write fault allocates under the shared lock, beside other faults. It loses data;
     /// for tests and the lab only.
-    Racy => "racy", racy,
+    Racy => "racy", racy, loses_data;
     /// Look up under the shared lock; for a write to a hole let go, lock exclusively, look again, allocate.
     #[default]
-    ReadFirst => "read-first", read_first,
+    ReadFirst => "read-first", read_first, sound;
     /// Lock the page's entry, then look up and allocate; the inode lock is shared by all faults.
-    EntryLock => "entry-lock", entry_lock,
+    EntryLock => "entry-lock", entry_lock, sound;
 }
 
 impl Protocol {
-    /// Those that lose nothing.
-    pub const SOUND: [Self; 2] = [Self::ReadFirst, Self::EntryLock];
+    /// Those that lose nothing, in the list's order.
+    pub const SOUND: [Self; Self::count_sound()] = {
+        let mut sound = [Self::ReadFirst; Self::count_sound()];
+        let (mut from, mut to) = (0, 0);
+        while from < Self::ALL.len() {
+            if Self::ALL[from].is_sound() {
+                sound[to] = Self::ALL[from];
+                to += 1;
+            }
+            from += 1;
+        }
+        sound
+    };
+
+    const fn count_sound() -> usize {
+        let (mut count, mut at) = (0, 0);
+        while at < Self::ALL.len() {
+            count += Self::ALL[at].is_sound() as usize;
+            at += 1;
+        }
+        count
+    }
 }
 
 impl fmt::Display for Protocol {
@@ -84,6 +111,15 @@ impl FromStr for Protocol {
 mod tests {
     use super::*;
     use std::string::ToString;
+
+    /// The list's line is all that there is to say.
+    #[test]
+    fn those_that_are_sound_are_what_the_list_says() {
+        assert!(Protocol::SOUND.iter().all(|protocol| protocol.is_sound()));
+        let others = Protocol::ALL.iter().filter(|protocol| !Protocol::SOUND.contains(protocol));
+        assert!(others.copied().eq([Protocol::Racy]), "one loses data, on purpose");
+        assert!(Protocol::SOUND.is_sorted() && Protocol::SOUND.contains(&Protocol::default()));
+    }
 
     #[test]
     fn every_protocol_is_found_by_the_name_it_prints() {
