@@ -287,21 +287,21 @@ fn world(mut parser: Parser) -> Result<u8, String> {
     for world in &worlds {
         let Report { schedules, cut, places, longest, states, whole, time, found } =
             explore_apart(world, &images, mode);
-        let whole = match (&found, mode) {
-            (None, Mode::Exhaustive { .. }) if whole => "whole",
-            (None, Mode::Exhaustive { .. }) => "given up",
-            (None, Mode::Random { .. }) => "drawn",
-            (Some(_), _) => "found",
+        let came = match (&found, mode) {
+            (None, Mode::Exhaustive { .. }) if whole => "kept".into(),
+            (None, Mode::Exhaustive { .. }) => "given up".into(),
+            (None, Mode::Random { .. }) => "kept by those drawn".into(),
+            (Some(found), _) => found.verdict.to_string(),
         };
         println!(
-            "{world}: {whole}; {schedules} schedules ({cut} broken off), {places} places, longest {longest} steps, {} end \
+            "{world}: {came}; {schedules} schedules ({cut} broken off), {places} places, longest {longest} steps, {} end \
              states, {:.3} s",
             states.len(),
             time.as_secs_f64()
         );
         if let Some(found) = found {
             status = 1;
-            println!("found: {world}: {}", found.what.replace('\n', " "));
+            println!("{world}: {}: {}", found.verdict, found.what.replace('\n', " "));
             println!("  story: {}", tell(world, &images, found.order).0);
         }
     }

@@ -51,11 +51,41 @@ pub struct Report {
     pub found: Option<Found>,
 }
 
+/// What is said of an order in which a property does not hold. The kernel's races say the same, and `kept` of the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Something is wrong with what was stored or seen.
+    Lost,
+    /// Nobody can go on, or somebody goes round and round.
+    Stuck,
+}
+
+impl End {
+    /// What is said of a run that ended so and in which something does not hold.
+    pub const fn verdict(self) -> Verdict {
+        match self {
+            Self::Stuck | Self::Endless => Verdict::Stuck,
+            Self::Through | Self::Stopped | Self::Failed => Verdict::Lost,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Lost => "lost",
+            Self::Stuck => "stuck",
+        })
+    }
+}
+
 /// A property that does not hold, and the order that shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// The world.
     pub world: World,
+    /// What is said of it.
+    pub verdict: Verdict,
     /// What does not hold.
     pub what: String,
     /// Who took each step, in which way.
@@ -127,7 +157,8 @@ impl Report {
         self.longest = self.longest.max(outcome.steps as u64);
         match (&outcome.wrong, outcome.end) {
             (Some(what), _) => {
-                self.found = Some(Found { world: world.clone(), what: what.clone(), order: order() });
+                let (world, what, verdict) = (world.clone(), what.clone(), outcome.end.verdict());
+                self.found = Some(Found { world, verdict, what, order: order() });
                 return true;
             }
             (None, End::Stopped) => self.cut += 1,

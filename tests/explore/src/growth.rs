@@ -54,7 +54,7 @@ pub fn table(images: &Images, most: u64, mut out: impl FnMut(&str)) {
             let Report { schedules, longest, whole, time, found, .. } =
                 explore(&world, images, Mode::Exhaustive { most });
             let with = match (&found, whole) {
-                (Some(_), _) => "found".to_owned(),
+                (Some(found), _) => found.verdict.to_string(),
                 (None, true) => schedules.to_string(),
                 (None, false) => format!(">{schedules}"),
             };

@@ -173,9 +173,9 @@ fn look_for(quarry: Quarry, images: &Images) -> (bool, String) {
     };
     let shortest = shrink(&found, images, MOST / 10);
     let (story, again) = tell(&shortest.world, images, shortest.order);
-    let what = again.wrong.unwrap_or(shortest.what);
+    let (verdict, what) = (shortest.verdict, again.wrong.unwrap_or(shortest.what));
     let (schedules, ms) = (report.schedules, report.time.as_millis());
-    (true, format!("{name}: {what}; after {schedules} schedules, {ms} ms\n  story: {story}"))
+    (true, format!("{name}: {verdict}: {what}; after {schedules} schedules, {ms} ms\n  story: {story}"))
 }
 
 #[cfg(test)]

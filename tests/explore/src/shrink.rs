@@ -43,7 +43,7 @@ pub fn shrink(found: &Found, images: &Images, most: u64) -> Found {
                 let (again, taken) = repeat(&found.world, images, candidate, false);
                 if let Some(what) = again.wrong {
                     best = size;
-                    found = Found { what, order: taken, ..found };
+                    found = Found { verdict: again.end.verdict(), what, order: taken, ..found };
                 }
             }
         }

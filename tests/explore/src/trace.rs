@@ -53,7 +53,8 @@ pub fn trace(story: &Story, outcome: &Outcome) -> Trace {
         let (cpu, number) = (last.cpu, last.number);
         steps.push(Step { cpu, kind: Kind::Wrong, what: wrong.clone(), state: String::new(), number });
     }
-    let verdict = outcome.wrong.clone().unwrap_or_else(|| "everything holds".into());
+    let wrong = outcome.wrong.as_ref().map(|wrong| format!("{}: {wrong}", outcome.end.verdict()));
+    let verdict = wrong.unwrap_or_else(|| "kept".into());
     Trace { story: story.to_string(), cpus: heads(&story.world), steps, verdict }
 }
 

@@ -94,12 +94,41 @@ fn who_is_interrupted_goes_on() {
 #[test]
 fn what_is_found_is_told_with_a_story_and_a_status() {
     let out = says(&["world", "racy/page.hole/a:load/b:store"], 1);
-    assert!(out.contains("found: racy/page.hole/a:load/b:store: "), "{out}");
+    assert!(out.contains("racy/page.hole/a:load/b:store: lost: address space"), "{out}");
+    assert!(out.contains("racy/page.hole/a:load/b:store: lost; "), "{out}");
     assert!(out.contains("story: racy/page.hole/a:load/b:store@"), "{out}");
     assert!(out.contains("mode: exhaustive") && out.contains("does not cover: "), "{out}");
     let out = says(&["world", "racy/page.hole/a:load/b:store", "--random", "2000"], 1);
     assert!(out.contains("mode: random (PCT): 2000 schedules a world, depth 3, seed 1"), "{out}");
-    says(&["world", "read-first/page.hole/a:load/b:store"], 0);
+    let out = says(&["world", "read-first/page.hole/a:load/b:store"], 0);
+    assert!(out.contains("read-first/page.hole/a:load/b:store: kept; "), "{out}");
+}
+
+/// The kernel's races say `kept`, `lost` and `stuck`, and so does everything that the explorer prints.
+#[test]
+fn verdicts_are_the_kernels_words() {
+    let racy = "racy/page.hole/a:load/b:store";
+    let story = |out: &str| {
+        let line = out.lines().find_map(|line| line.strip_prefix("  story: ")).expect("a story");
+        line.to_owned()
+    };
+    let lost = says(&["world", racy], 1);
+    let told = says(&["replay", &story(&lost)], 1);
+    assert!(told.lines().any(|line| line.starts_with("lost: address space a shows a hole")), "{told}");
+    // Waiters are woken on another key than they sleep on.
+    let stuck = says(&["world", "entry-lock/page.hole/a:load/b:load!wake-wrong-key"], 1);
+    assert!(
+        stuck.contains("!wake-wrong-key: stuck; ") && stuck.contains(": stuck: nobody can go on"),
+        "{stuck}"
+    );
+    let told = says(&["replay", &story(&stuck)], 1);
+    assert!(told.lines().any(|line| line.starts_with("stuck: nobody can go on")), "{told}");
+    let kept = says(&["replay", "read-first/page.hole/a:load/b:store@0:end,1:end"], 0);
+    assert!(kept.lines().any(|line| line == "kept"), "{kept}");
+    let mutant = says(&["mutants", "shootdown-first"], 0);
+    assert!(mutant.starts_with("shootdown-first: lost: block"), "{mutant}");
+    let summary = says(&SMALL, 0);
+    assert!(summary.contains(" kept, 0 given up, 0 lost or stuck)"), "{summary}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// What such a file begins with, and which form it has.
-const MAGIC: &str = "explore-results 1 ";
+const MAGIC: &str = "explore-results 2 ";
 
 /// What a file holds.
 #[derive(Debug)]

@@ -1,9 +1,9 @@
 //! What is kept of a world that was explored: one line of text.
 //!
-//! Fields with tabs between them: number, world, schedules, of them cut, places, longest, states, `whole` or `given-up` or
-//! `found`, microseconds; and if something was found: the story that repeats it, and what.
+//! Fields with tabs between them: number, world, schedules, of them cut, places, longest, states, `kept` or `given-up` or
+//! `lost` or `stuck`, microseconds; and if something was found: the story that repeats it, and what.
 
-use crate::find::Report;
+use crate::find::{Report, Verdict};
 use fs::lab::schedule::{Story, World};
 use std::fmt;
 use std::str::FromStr;
@@ -37,12 +37,12 @@ pub struct Record {
 /// How far an exploration came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Came {
-    /// Every class of orders was run.
-    Whole,
+    /// Every class of orders was run, and nothing was lost.
+    Kept,
     /// It was given up at the bound.
     GivenUp,
     /// It ended at what it found.
-    Found,
+    Found(Verdict),
 }
 
 /// What was found, on one line.
@@ -59,9 +59,9 @@ impl Record {
     pub fn new(number: usize, world: &World, report: &Report, story: Option<&Story>) -> Self {
         let story = story.map_or_else(|| world.to_string(), Story::to_string);
         let found = report.found.as_ref().map(|found| Finding { story, what: line(&found.what) });
-        let came = match (&found, report.whole) {
-            (Some(_), _) => Came::Found,
-            (None, true) => Came::Whole,
+        let came = match (&report.found, report.whole) {
+            (Some(found), _) => Came::Found(found.verdict),
+            (None, true) => Came::Kept,
             (None, false) => Came::GivenUp,
         };
         Self {
@@ -82,7 +82,8 @@ impl Record {
     pub fn panicked(number: usize, world: &World, text: &str) -> Self {
         let what = line(&format!("the explorer panicked: {text}"));
         let found = Finding { story: world.to_string(), what };
-        Self { came: Came::Found, found: Some(found), ..Self::new(number, world, &Report::default(), None) }
+        let came = Came::Found(Verdict::Lost);
+        Self { came, found: Some(found), ..Self::new(number, world, &Report::default(), None) }
     }
 }
 
@@ -97,11 +98,11 @@ fn line(text: &str) -> String {
 
 impl fmt::Display for Came {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Whole => "whole",
-            Self::GivenUp => "given-up",
-            Self::Found => "found",
-        })
+        match self {
+            Self::Kept => f.pad("kept"),
+            Self::GivenUp => f.pad("given-up"),
+            Self::Found(verdict) => verdict.fmt(f),
+        }
     }
 }
 
@@ -127,13 +128,14 @@ impl FromStr for Record {
         let fields: Vec<&str> = text.split('\t').collect();
         let (&[number, world, schedules, cut, places, longest, states, came, time], found) =
             fields.split_first_chunk::<9>().ok_or(())?;
-        let came = [Came::Whole, Came::GivenUp, Came::Found].into_iter().find(|one| one.to_string() == came);
+        let all = [Came::Kept, Came::GivenUp, Came::Found(Verdict::Lost), Came::Found(Verdict::Stuck)];
+        let came = all.into_iter().find(|one| one.to_string() == came);
         let found = match *found {
             [] => None,
             [story, what] => Some(Finding { story: story.into(), what: what.into() }),
             _ => return Err(()),
         };
-        let came = came.filter(|&came| (came == Came::Found) == found.is_some()).ok_or(())?;
+        let came = came.filter(|&came| matches!(came, Came::Found(_)) == found.is_some()).ok_or(())?;
         Ok(Self {
             number: parsed(number)?,
             world: world.into(),
@@ -157,7 +159,8 @@ mod tests {
         let world: World = "racy/page.hole/a:load/b:store".parse().unwrap();
         let story: Story = format!("{world}@0:+2,1:+2~12,0:end").parse().unwrap();
         let what = "first line\n\tand the second".to_owned();
-        let found = crate::find::Found { world: world.clone(), what, order: Vec::new() };
+        let verdict = Verdict::Lost;
+        let found = crate::find::Found { world: world.clone(), verdict, what, order: Vec::new() };
         let time = Duration::from_nanos(1_234_567);
         let report =
             Report { schedules: 7, cut: 1, longest: 6, time, found: Some(found), ..Report::default() };
@@ -173,8 +176,10 @@ mod tests {
             !text.contains('\n') && text.ends_with("@0:+2,1:+2~12,0:end\tfirst line and the second"),
             "{text}"
         );
-        let whole = Record { came: Came::Whole, found: None, ..found() };
-        assert_eq!(whole.to_string().parse(), Ok(whole));
+        let kept = Record { came: Came::Kept, found: None, ..found() };
+        assert_eq!(kept.to_string().parse(), Ok(kept));
+        let stuck = Record { came: Came::Found(Verdict::Stuck), ..found() };
+        assert_eq!(stuck.to_string().parse(), Ok(stuck));
     }
 
     #[test]
@@ -186,7 +191,7 @@ mod tests {
             let cut = &text[..end];
             assert_eq!(cut.parse::<Record>(), Err(()), "{cut}");
         }
-        for wrong in ["", "1\t2", &text.replace("\tfound\t", "\twhole\t"), &format!("{text}\t")] {
+        for wrong in ["", "1\t2", &text.replace("\tlost\t", "\tkept\t"), &format!("{text}\t")] {
             assert_eq!(wrong.parse::<Record>(), Err(()), "{wrong}");
         }
     }

@@ -55,11 +55,8 @@ impl Totals {
     pub fn text(&self) -> String {
         let Self { worlds, given_up, schedules, cut, places, longest, states, time, found, .. } = self;
         let mut text = String::new();
-        let whole = worlds - given_up - found;
-        let _ = writeln!(
-            text,
-            "worlds: {worlds} ({whole} whole, {given_up} given up, {found} ended by what was found)"
-        );
+        let kept = worlds - given_up - found;
+        let _ = writeln!(text, "worlds: {worlds} ({kept} kept, {given_up} given up, {found} lost or stuck)");
         let _ = writeln!(
             text,
             "schedules: {schedules} ({cut} of them broken off as known), {places} places, longest {longest} steps"
@@ -78,7 +75,7 @@ pub fn findings(records: &[Record]) -> String {
     let mut text = String::new();
     for record in records {
         if let Some(found) = &record.found {
-            let _ = writeln!(text, "found: {}: {}", record.world, found.what);
+            let _ = writeln!(text, "{}: {}: {}", record.world, record.came, found.what);
             let _ = writeln!(text, "  story: {}", found.story);
         }
     }
