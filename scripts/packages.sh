@@ -190,7 +190,7 @@ unpack() {
 # Without what nobody here reads: of the compiler's sources, the libraries' are enough.
 unpack_one() {
     set -o pipefail
-    dpkg-deb --fsys-tarfile "$1" | tar -x --no-same-owner -C "$TOOLS/root" --no-wildcards-match-slash --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' \
+    dpkg-deb --fsys-tarfile "$1" | tar -x --no-same-owner -C "$TOOLS/root" --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' \
         --exclude='./usr/share/locale/*' --exclude='./usr/src/rustc-*/src/*' --exclude='./usr/src/rustc-*/compiler/*'
 }
 
@@ -214,10 +214,10 @@ make_starters() {
     compiler_starters || return
 
     # Rust's start compilers, linkers and tests, which shall not meet our libraries: only the program itself is told.
-    # --argv0: by that name cargo has itself called.
+    # CARGO: so started, cargo cannot find out its own name.
     for name in rustc rustdoc cargo rustfmt cargo-fmt clippy-driver; do
         [[ ! -x $TOOLS/root/usr/bin/$name ]] ||
-            starter "rust/$name" .. "exec /lib64/ld-linux-x86-64.so.2 --library-path \"$libraries\" --argv0 \"\$0\" \"\$root/usr/bin/$name\"" || return
+            starter "rust/$name" .. "CARGO=\"\$here/cargo\" exec /lib64/ld-linux-x86-64.so.2 --library-path \"$libraries\" --argv0 \"\$root/usr/bin/$name\" \"\$root/usr/bin/$name\"" || return
     done
     # cargo-clippy looks for clippy-driver beside its own program file.
     [[ ! -x $TOOLS/root/usr/bin/cargo-clippy ]] ||

@@ -5,7 +5,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,11 @@ impl Vm {
     pub fn start(image: &Image, args: &[&str]) -> Self {
         let mut command = crate::qemu_run();
         command.arg("--no-build").arg("--pmem").arg(image.path()).args(args);
+        Self::spawn(command)
+    }
+
+    /// A machine that `command` starts, on its standard input and output.
+    pub fn spawn(mut command: Command) -> Self {
         // A process group of its own, so that QEMU goes with the script.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("qemu-run.sh starts");

@@ -17,6 +17,7 @@ mod nfit;
 mod paths;
 mod poison;
 mod race;
+mod readme;
 mod replay;
 mod shell;
 mod smp;
