@@ -10,8 +10,8 @@
 #   isa-debugcon at port 0xe9: with --trace, the trace
 #   isa-debug-exit at port 0xf4: 0x10 all succeeded, 0x11 a command failed, 50 panic; QEMU's status is twice that plus 1
 #
-# The parts, all in scripts/: options.sh reads the options, setup.sh installs what is missing, build.sh builds, image.sh
-# checks and makes NVDIMM images. This file runs QEMU and says in one exit status how it went.
+# The parts, all in scripts/: options.sh reads the options, setup.sh gets what is missing, build.sh builds, image.sh
+# checks and makes NVDIMM images, kvm.sh tries KVM, report.sh says in one exit status how it went. This file runs QEMU.
 
 set -euo pipefail
 program=${0##*/}
@@ -24,11 +24,17 @@ here=$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")
 . "$here/scripts/image.sh"
 # shellcheck source=scripts/options.sh
 . "$here/scripts/options.sh"
+# shellcheck source=scripts/kvm.sh
+. "$here/scripts/kvm.sh"
+# shellcheck source=scripts/report.sh
+. "$here/scripts/report.sh"
 
 KERNEL_BASE=0xffffffff80000000 # kernel_base of the kernel's bootloader configuration; only gdb needs it here
 
 # In QEMU's options a comma ends a value; doubled, it is one.
 escape() { printf '%s' "${1//,/,,}"; }
+
+no_room() { die "${TMPDIR:-/tmp}" "no space left there for temporary files (TMPDIR chooses another place)"; }
 
 qemu_arguments() {
     local i slots=${#pmem[@]} room=$mem_bytes machine=q35,nvdimm=on
@@ -54,20 +60,22 @@ qemu_arguments() {
         -drive "format=raw,snapshot=on,file=$(escape "$BOOT_IMAGE")"
         -d cpu_reset -D "$temporary/qemu.log")
     if [[ $firmware == uefi ]]; then
-        cp -- "$OVMF_VARS" "$temporary/vars.fd"
+        cp -- "$OVMF_VARS" "$temporary/vars.fd" || no_room
         chmod u+w "$temporary/vars.fd"
         arguments+=(-drive "if=pflash,unit=0,format=raw,readonly=on,file=$(escape "$OVMF_CODE")"
             -drive "if=pflash,unit=1,format=raw,file=$(escape "$temporary")/vars.fd")
     fi
 
     if [[ $exec_mode == yes ]]; then
-        printf '%s' "$script" >"$temporary/exec"
+        printf '%s' "$script" >"$temporary/exec" || no_room
         arguments+=(-monitor none -fw_cfg "name=opt/daxiom/exec,file=$(escape "$temporary")/exec"
             -chardev "file,id=console,path=$(escape "$temporary")/console" -serial chardev:console
             -serial null -chardev "file,id=err,path=/dev/fd/8" -serial chardev:err
             -chardev "file,id=out,path=/dev/fd/7" -serial chardev:out)
     else
-        arguments+=(-serial mon:stdio)
+        # As `mon:stdio`, and kept, for a panic's addresses get their names at the end.
+        arguments+=(-chardev "stdio,id=console,mux=on,signal=off,logfile=$(escape "$temporary")/console"
+            -serial chardev:console -mon chardev=console)
     fi
     local words=()
     [[ $keep_going == no ]] || words+=(keep-going)
@@ -118,7 +126,8 @@ run_qemu() {
         watch=$!
     fi
     status=0
-    wait "$qemu" || status=$?
+    # bash would tell of a signal in words of its own.
+    { wait "$qemu" || status=$?; } 2>/dev/null
     if [[ -n $timer ]]; then
         exec {timer}>&-
         wait "$watch" || true
@@ -158,61 +167,6 @@ stop_qemu() {
     wait "$qemu" 2>/dev/null || true
 }
 
-# QEMU's exit status, and where that is ambiguous what it logged, as ours.
-finish() {
-    [[ -z $console ]] || cp -- "$temporary/console" "$console" 2>/dev/null || say "$console" "could not be written"
-    keep_trace
-    case $status in
-    33) exit 0 ;;
-    35) exit 1 ;;
-    101)
-        say "kernel" "panic"
-        show_panic
-        exit 101
-        ;;
-    124)
-        say "time-out" "no end after $timeout s (--timeout)"
-        exit 124
-        ;;
-    0)
-        if grep -q '^Triple fault' "$temporary/qemu.log" 2>/dev/null; then
-            say "kernel" "triple fault"
-            show_panic
-            exit 101
-        elif [[ $exec_mode == yes ]]; then
-            say "kernel" "the machine went off before the commands were done"
-            show_panic
-            exit 101
-        fi
-        exit 0 # Ctrl-A X
-        ;;
-    *)
-        local why
-        why=$(grep -v '^$' "$temporary/qemu.err" | tail -n 1) || true
-        die "QEMU" "exit status $status${why:+, ${why#qemu-system-x86_64: }}"
-        ;;
-    esac
-}
-
-keep_trace() {
-    [[ -n $trace ]] || return 0
-    if [[ ! -s $temporary/trace ]]; then
-        say "$trace" "no trace: the machine ended before it could write one"
-    else
-        cp -- "$temporary/trace" "$trace" 2>/dev/null || say "$trace" "could not be written"
-    fi
-}
-
-# With --exec nobody has seen the console: what it said from the panic on, or its last lines.
-show_panic() {
-    [[ $exec_mode == yes && -s $temporary/console ]] || return 0
-    if grep -aq 'KERNEL PANIC' "$temporary/console"; then
-        sed -n '/KERNEL PANIC/,$p' "$temporary/console"
-    else
-        tail -n 20 "$temporary/console"
-    fi | tr -d '\r' >&2
-}
-
 # shellcheck disable=SC2317 # the traps call it
 leave() {
     local reached=$?
@@ -238,7 +192,10 @@ main() {
     trap 'exit 130' INT
     trap 'exit 143' TERM
     trap 'exit 129' HUP
-    temporary=$(mktemp -d "${TMPDIR:-/tmp}/daxiom.XXXXXX" 2>/dev/null) || die "${TMPDIR:-/tmp}" "cannot make a temporary directory"
+    temporary=$(mktemp -d "${TMPDIR:-/tmp}/daxiom.XXXXXX" 2>/dev/null) || die "${TMPDIR:-/tmp}" "cannot make a temporary directory there (TMPDIR): is the disk full, or not yours to write?"
+    # For what QEMU writes beside the image; where there is no room for that, its own words for it are many.
+    head -c 64K /dev/zero >"$temporary/room" 2>/dev/null || no_room
+    rm -f -- "$temporary/room"
 
     pmem_file=() pmem_size=() pmem_readonly=() image_locks=()
     for image in "${pmem[@]}"; do add_image "$image"; done
@@ -257,6 +214,7 @@ main() {
         pmem=("$DEFAULT_IMAGE")
     fi
 
+    [[ $accel != kvm ]] || try_kvm
     arguments=()
     qemu_arguments
     arguments+=("${qemu_options[@]}")

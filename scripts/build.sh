@@ -37,7 +37,7 @@ build_all() {
 
 # In a subshell, which lets go of the lock however it ends; QEMU, started later, never inherits it.
 build_locked() {
-    mkdir -p -- "$CARGO_TARGET_DIR" || die "$CARGO_TARGET_DIR" "cannot make the build directory"
+    check_build_directory
     (
         if declare -F unlock_images >/dev/null; then unlock_images; fi
         if ! flock -w 5 9; then

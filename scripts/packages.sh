@@ -16,9 +16,10 @@
 # A download or unpacking that was broken off leaves no file in whole/, and is done again by the next run. What is
 # installed is not fetched again, but what is run from here comes from here entirely: only libraries are the system's.
 
-# shellcheck disable=SC2154 # root, TOOLS, say and die are scripts/setup.sh's
+# shellcheck disable=SC2034,SC2154 # root, TOOLS, say and die are scripts/setup.sh's, `why` is for it
 
-LLVM_IN_SYSROOT=usr/lib/rustlib/x86_64-unknown-linux-gnu/bin
+# shellcheck source=scripts/starters.sh
+. "$root/scripts/starters.sh"
 
 unpack_packages() {
     local wanted plan again
@@ -63,7 +64,7 @@ forget_packages() {
 own_apt() { (cd -- "$TOOLS/apt" && LC_ALL=C exec apt-get -c ./apt.conf -o Dpkg::Use-Pty=0 "$@" </dev/null); }
 
 own_apt_configuration() {
-    local source
+    local source list='' parts=''
     cat >"$TOOLS/apt/apt.conf" <<'END' || return
 Dir::State "./state/";
 Dir::State::lists "./lists/";
@@ -92,17 +93,20 @@ Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
 END
     rm -f -- "$TOOLS"/apt/sources/* || return
     : >"$TOOLS/apt/sources.list" || return
-    for source in /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources}; do
-        [[ ! -r $source || ! -f $source ]] || cp -- "$source" "$TOOLS/apt/sources/" || return
+    eval "$(apt-config shell list Dir::Etc::sourcelist/f parts Dir::Etc::sourceparts/d)"
+    [[ ! -r $list ]] || cp -- "$list" "$TOOLS/apt/sources.list" || return
+    for source in "$parts"*.{list,sources}; do
+        [[ ! -r $source ]] || cp -- "$source" "$TOOLS/apt/sources/" || return
     done
-    mv -f -- "$TOOLS/apt/sources/sources.list" "$TOOLS/apt/sources.list" 2>/dev/null || true
     security_source >"$TOOLS/apt/sources/daxiom-security.list"
 }
 
 # Rust 1.96 is in Debian's security archive, which a bare system may not name: it is beside the main one on the mirror.
 security_source() {
-    local files=(/etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources}) mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    local list='' parts='' files mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     local VERSION_CODENAME='' ID=''
+    eval "$(apt-config shell list Dir::Etc::sourcelist/f parts Dir::Etc::sourceparts/d)"
+    files=("$list" "$parts"*.{list,sources})
     # shellcheck source=/dev/null
     . /etc/os-release 2>/dev/null
     [[ $ID == debian && -n $VERSION_CODENAME ]] || return 0
@@ -115,6 +119,8 @@ security_source() {
 # What apt shall take for installed: the system's packages, with nothing but their names and versions, so that neither a
 # broken nor a held one stands in the way; none of those whose programs we run ourselves; and those unpacked already.
 own_status() {
+    local status=''
+    eval "$(apt-config shell status Dir::State::status/f)"
     awk 'BEGIN { RS = ""; FS = "\n" }
         {
             name = state = kept = ""
@@ -127,7 +133,7 @@ own_status() {
             if (name ~ /^(qemu-|ovmf$|seabios$|ipxe-qemu$|e2fsprogs$|rust|cargo|libstd-rust|llvm-22|lld-22)/) next
             if (name ~ /^(gcc|cpp|g\+\+|libgcc-.*-dev|libstdc\+\+-.*-dev|libc6-dev|libc-dev-bin|linux-libc-dev|binutils)/) next
             print kept "Status: install ok installed\n"
-        }' "${DAXIOM_DPKG_STATUS:-/var/lib/dpkg/status}" 2>/dev/null
+        }' "$status" 2>/dev/null
     cat -- "$TOOLS"/whole/* 2>/dev/null || true
 }
 
@@ -180,8 +186,11 @@ unpack() {
         [[ ! -t 2 ]] || printf '\r%s: set-up: unpacking %d of %d\e[K' "$program" $n "$of" >&2
         file=$(package_file "$name" "$version" "$architecture")
         output=$(unpack_one "$file" 2>&1) || { why="$name: cannot be unpacked: $output"; return 1; }
-        { dpkg-deb -f "$file" Package Architecture Multi-Arch Version Provides | grep . && printf 'Status: install ok installed\n\n'; } \
-            >"$TOOLS/apt/entry" && mv -- "$TOOLS/apt/entry" "$TOOLS/whole/$name" || { why="$TOOLS/whole/$name: cannot be written"; return 1; }
+        if ! { dpkg-deb -f "$file" Package Architecture Multi-Arch Version Provides && printf 'Status: install ok installed\n\n'; } >"$TOOLS/apt/entry" ||
+            ! mv -- "$TOOLS/apt/entry" "$TOOLS/whole/$name"; then
+            why="$TOOLS/whole/$name: cannot be written"
+            return 1
+        fi
         rm -f -- "$file"
     done <<<"$plan"
     [[ ! -t 2 ]] || printf '\r\e[K' >&2
@@ -190,75 +199,6 @@ unpack() {
 # Without what nobody here reads: of the compiler's sources, the libraries' are enough.
 unpack_one() {
     set -o pipefail
-    dpkg-deb --fsys-tarfile "$1" | tar -x --no-same-owner -C "$TOOLS/root" --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' \
+    dpkg-deb --fsys-tarfile "$1" | tar -x --no-same-owner -C "$TOOLS/root" --no-wildcards-match-slash --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' \
         --exclude='./usr/share/locale/*' --exclude='./usr/src/rustc-*/src/*' --exclude='./usr/src/rustc-*/compiler/*'
-}
-
-# The scripts in bin/ and rust/, made when all is unpacked: that they are there says that what they start is whole.
-make_starters() {
-    local libraries name program_file
-    libraries=$(cd -- "$TOOLS/root" && find lib usr/lib -name 'lib*.so*' -printf '%h\n' 2>/dev/null |
-        grep -E '^(usr/)?lib/[^/]*-linux-gnu(/[^/]*)?$' | sort -u)
-    libraries=$(sed 's/^/$root\//' <<<"$libraries" | paste -sd:)
-
-    # Programs that start no others but their own kind: the libraries are in the environment.
-    for name in qemu-system-x86_64 mke2fs e2fsck debugfs dumpe2fs flock setpriv as ld ar; do
-        program_file=$(cd -- "$TOOLS/root" && ls -d {,usr/}{bin,sbin}/"$name" 2>/dev/null | head -n 1)
-        [[ -n $program_file ]] || continue
-        case $name in
-        qemu-*) starter "bin/$name" .. "LD_LIBRARY_PATH=\"$libraries\" exec \"\$root/$program_file\" -L \"\$root/usr/share/qemu\" -L \"\$root/usr/share/seabios\" -L \"\$root/usr/lib/ipxe/qemu\"" ;;
-        mke2fs) starter "bin/$name" .. "MKE2FS_CONFIG=\"\$root/etc/mke2fs.conf\" LD_LIBRARY_PATH=\"$libraries\" exec \"\$root/$program_file\"" ;;
-        *) starter "bin/$name" .. "LD_LIBRARY_PATH=\"$libraries\" exec \"\$root/$program_file\"" ;;
-        esac || return
-    done
-    compiler_starters || return
-
-    # Rust's start compilers, linkers and tests, which shall not meet our libraries: only the program itself is told.
-    # CARGO: so started, cargo cannot find out its own name.
-    for name in rustc rustdoc cargo rustfmt cargo-fmt clippy-driver; do
-        [[ ! -x $TOOLS/root/usr/bin/$name ]] ||
-            starter "rust/$name" .. "CARGO=\"\$here/cargo\" exec /lib64/ld-linux-x86-64.so.2 --library-path \"$libraries\" --argv0 \"\$root/usr/bin/$name\" \"\$root/usr/bin/$name\"" || return
-    done
-    # cargo-clippy looks for clippy-driver beside its own program file.
-    [[ ! -x $TOOLS/root/usr/bin/cargo-clippy ]] ||
-        starter rust/cargo-clippy .. "LD_LIBRARY_PATH=\"$libraries\" exec \"\$root/usr/bin/cargo-clippy\"" || return
-    # `bootloader` looks for these in the sysroot, where Debian does not put them.
-    if [[ -x $TOOLS/root/usr/lib/llvm-22/bin/lld ]]; then
-        mkdir -p -- "$TOOLS/root/$LLVM_IN_SYSROOT" || return
-        for name in rust-lld llvm-objcopy llvm-objdump; do
-            # lld does what the name says that it is called by.
-            starter "root/$LLVM_IN_SYSROOT/$name" ../../../../../.. "exec /lib64/ld-linux-x86-64.so.2 --library-path \"$libraries\" --argv0 \"\$0\" \"\$root/usr/lib/llvm-22/bin/${name#rust-}\"" || return
-        done
-    fi
-    authorities
-}
-
-# A compiler finds its own parts by their places beside it; the C library's it is told.
-compiler_starters() {
-    local name c=$TOOLS/root/usr/lib/x86_64-linux-gnu script options
-    options="-B \"\$root/usr/lib/x86_64-linux-gnu\" -L \"\$root/usr/lib/x86_64-linux-gnu\" -idirafter \"\$root/usr/include/x86_64-linux-gnu\" -idirafter \"\$root/usr/include\""
-    for name in gcc g++; do
-        [[ -x $TOOLS/root/usr/bin/$name ]] || continue
-        starter "bin/$([[ $name == gcc ]] && echo cc || echo c++)" .. "PATH=\"\$here:\$PATH\" LD_LIBRARY_PATH=\"$libraries\" exec \"\$root/usr/bin/$name\" $options" || return
-    done
-    # These name the C library's parts by their places in an installed system; without them they are looked for with -L.
-    for script in "$c"/lib{c,m}.so; do
-        [[ ! -f $script ]] || sed -i 's,/usr/lib/x86_64-linux-gnu/,,g' "$script" || return
-    done
-}
-
-# Certificate authorities for cargo: those of ca-certificates, and those that the machine's own keeper added.
-authorities() {
-    [[ -d $TOOLS/root/usr/share/ca-certificates ]] || return 0
-    find "$TOOLS/root/usr/share/ca-certificates" /usr/local/share/ca-certificates -name '*.crt' -exec cat -- {} + \
-        >"$TOOLS/authorities.new" 2>/dev/null
-    mv -- "$TOOLS/authorities.new" "$TOOLS/authorities.pem"
-}
-
-# starter NAME TO COMMAND: a script at NAME that runs COMMAND with its arguments. TO leads from its folder to $TOOLS, so
-# that the tree can be moved.
-starter() {
-    rm -f -- "$TOOLS/$1"
-    printf '#!/bin/sh\nhere=${0%%/*}; root=$here/%s/root\n%s "$@"\n' "$2" "$3" >"$TOOLS/$1.new" &&
-        chmod +x -- "$TOOLS/$1.new" && mv -f -- "$TOOLS/$1.new" "$TOOLS/$1"
 }

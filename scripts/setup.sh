@@ -30,6 +30,19 @@ say() { printf '%s: %s\n' "$program" "$1${2:+: $2}" >&2; }
 die() { say "$@"; exit 125; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# Dies where the build directory is not ours to write. Often root built there once; cargo would tell of the first file
+# of a thousand, and not what to do.
+check_build_directory() {
+    local file user
+    user=$(id -un 2>/dev/null || id -u)
+    mkdir -p -- "$CARGO_TARGET_DIR" 2>/dev/null || die "$CARGO_TARGET_DIR" "cannot make the build directory; CARGO_TARGET_DIR chooses another place"
+    file=$(find -H "$CARGO_TARGET_DIR" -maxdepth 3 ! -user "$EUID" ! -type l ! -writable -print -quit 2>/dev/null) || true
+    if [[ -n $file ]]; then
+        die "$file" "belongs to $(stat -c %U -- "$file"), and $user cannot write it: build elsewhere with CARGO_TARGET_DIR=DIR, or let root do: chown -R $user '$CARGO_TARGET_DIR'"
+    fi
+    [[ -w $CARGO_TARGET_DIR ]] || die "$CARGO_TARGET_DIR" "cannot be written; CARGO_TARGET_DIR chooses another place to build"
+}
+
 setup() {
     local packages links
     choose_toolchain
@@ -105,7 +118,8 @@ missing_debian_rust() {
 # Whether PROGRAM is there; one that was unpacked is tried, for the system's libraries may have changed since.
 works() {
     local found
-    found=$(command -v "$1" 2>/dev/null) && [[ $found != "$TOOLS"/* ]] || "${found:-false}" --version >/dev/null 2>&1
+    found=$(command -v "$1" 2>/dev/null) || return
+    [[ $found != "$TOOLS"/* ]] || "$found" --version >/dev/null 2>&1
 }
 
 # Installs or unpacks what the purposes lack, or dies with the line that would install it.
@@ -126,8 +140,10 @@ get_missing() {
     for again in no yes; do
         # Parts of Rust that are installed and parts that are not make no toolchain.
         [[ ${#links[@]} == 0 && "${packages[*]}" != *rust* && "${packages[*]}" != *l[lv][dv]*-22* ]] || packages+=("${DEBIAN_RUST[@]}")
-        unpack_packages "${packages[@]}" || die "set-up" "$why
-$program: set-up: by hand it would be: $line"
+        if ! unpack_packages "${packages[@]}"; then
+            printf '%s\n' "$why" >&2
+            die "set-up" "something is missing and could not be fetched (see above); by hand it would be: $line"
+        fi
         choose_toolchain
         missing "$@"
         ((${#packages[@]} + ${#links[@]} > 0)) || return 0
@@ -158,6 +174,7 @@ install_missing() {
     fi
     ((${#links[@]} == 0)) || "${sudo[@]}" mkdir -p "$DEBIAN_LLVM_TOOLS" || refused="$DEBIAN_LLVM_TOOLS: cannot be made"
     for link in "${links[@]}"; do
+        # shellcheck disable=SC2086 # a command and three plain words
         "${sudo[@]}" $link 2>/dev/null || refused="$DEBIAN_LLVM_TOOLS: cannot be written"
     done
     [[ -z $refused ]]

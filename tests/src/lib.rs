@@ -22,6 +22,11 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the checkout").to_path_buf()
 }
 
+/// Whether root runs the tests: some then take on the part of an ordinary user, others can mount.
+pub fn root_runs_this() -> bool {
+    nix::unistd::Uid::effective().is_root()
+}
+
 /// `./qemu-run.sh`, from the root of the checkout.
 fn qemu_run() -> Command {
     let mut command = Command::new(root().join("qemu-run.sh"));
