@@ -1,15 +1,7 @@
-//! Daxiom's kernel: the machine under the `fs` crate.
+//! Daxiom's kernel: the start, and the shell on top of the machine, which is the `base` crate.
 //!
 //! | module | what |
 //! |---|---|
-//! | [`arch`] | CPU, traps, interrupts, time |
-//! | [`mm`] | frames, page tables, address space layout, heap, stacks |
-//! | [`acpi`], [`pmem`] | NFIT, regions of persistent memory, flushing |
-//! | [`console`], [`klog`], [`fw_cfg`], [`exit`] | serial ports, log, QEMU's configuration and exit |
-//! | [`panic`](mod@panic), [`crash`] | the end, and how to bring it about |
-//! | [`sync`], [`task`] | locks; tasks |
-//! | [`machine`], [`mounts`] | the machine as the `fs` crate sees it; what is mounted where |
-//! | [`lab`], [`debugcon`] | steps that are traced or held, mistakes made on purpose; the trace's way out |
 //! | [`shell`] | the commands |
 //! | [`selftest`] | checks that need the machine |
 //!
@@ -21,24 +13,12 @@
 
 extern crate alloc;
 
-mod acpi;
-mod arch;
-mod console;
-mod crash;
-mod debugcon;
-mod exit;
-mod fw_cfg;
-mod klog;
-mod lab;
-mod machine;
-mod mm;
-mod mounts;
-mod panic;
-mod pmem;
 mod selftest;
 mod shell;
-mod sync;
-mod task;
+
+use base::{
+    acpi, arch, console, crash, debugcon, exit, fw_cfg, klog, lab, machine, mm, mounts, pmem, sync, task,
+};
 
 use alloc::sync::Arc;
 use core::arch::asm;
@@ -128,7 +108,7 @@ extern "C" fn main() -> ! {
     for problem in &found.problems {
         klog!(Warn, "pmem: {problem}");
     }
-    klog!(Info, "pmem: {} region(s), write-back by {}", found.regions.len(), pmem::flush::method());
+    klog!(Info, "pmem: {} region(s), write-back with {}", found.regions.len(), pmem::flush::method());
     smp::start();
     // 7. The first task: an address space, and the zero page that all share.
     let space = mm::aspace::AddressSpace::new().and_then(|space| task::init("shell", Arc::new(space)));

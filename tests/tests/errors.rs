@@ -143,5 +143,5 @@ fn a_panic_in_the_shell_gets_its_names_at_the_end() {
     let output = child.wait_with_output().expect("our child");
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(101), "{text}");
-    assert!(text.contains("backtrace:\n") && text.contains(" kernel::crash::trigger"), "{text}");
+    assert!(text.contains("backtrace:\n") && text.contains(" base::crash::trigger"), "{text}");
 }

@@ -44,7 +44,7 @@ fn a_kernel_panic_ends_with_101_and_says_where() {
         assert!(outcome.stderr.contains("KERNEL PANIC"), "{kind}: {}", outcome.stderr);
         assert!(outcome.stderr.contains("backtrace"), "{kind}: {}", outcome.stderr);
         // The names are the ELF file's: the image has none.
-        assert!(outcome.stderr.contains(") kernel::crash::"), "{kind}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(") base::crash::"), "{kind}: {}", outcome.stderr);
     }
 }
 

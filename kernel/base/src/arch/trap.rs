@@ -1,0 +1,336 @@
+//! Exceptions and interrupts: entry code, dispatch, and the page fault's two ways.
+//!
+//! # The page fault
+//! [`page_fault_stub`] is the lean way: it saves only what Rust may clobber, and asks [`crate::mm::fault`] to
+//! serve the fault. If that succeeds it returns at once. If not, everything is put back, and the full way is
+//! taken as if the CPU had come there directly: all registers are saved, an access of [`super::user_access`]
+//! continues at its fixup with an error, anything else panics with the registers of the fault.
+//!
+//! Handlers run with interrupts off; a page fault is served with interrupts as they were when it happened.
+//!
+//! References: Intel SDM volume 3A, "Interrupt and Exception Handling": error codes, stack layout (SS, RSP,
+//! RFLAGS, CS, RIP, error code; RSP aligned to 16 before).
+
+use core::arch::global_asm;
+use core::fmt;
+use core::sync::atomic::Ordering;
+
+use x86_64::instructions::interrupts;
+use x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4};
+
+use super::{apic, mce, smp, tlb, user_access};
+use crate::mm::fault::{self, Access, Resolution};
+use crate::task;
+
+/// All registers at the moment of a trap, in the order in which the entry code pushes them.
+#[repr(C)]
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "registers")]
+pub struct TrapFrame {
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub rbp: u64,
+    pub rbx: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rdx: u64,
+    pub rcx: u64,
+    pub rax: u64,
+    pub vector: u64,
+    pub error: u64,
+    pub rip: u64,
+    pub cs: u64,
+    pub rflags: u64,
+    pub rsp: u64,
+    pub ss: u64,
+}
+
+/// What the lean page-fault entry has saved: enough for the handler to know who was interrupted.
+#[repr(C)]
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "registers")]
+pub struct FaultFrame {
+    pub cr2: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rdx: u64,
+    pub rcx: u64,
+    pub rax: u64,
+    pub error: u64,
+    pub rip: u64,
+    pub cs: u64,
+    pub rflags: u64,
+    pub rsp: u64,
+    pub ss: u64,
+}
+
+/// Vectors that have entry code.
+pub(super) const STUBS: u8 = 64;
+const TIMER: u64 = apic::TIMER as u64;
+const RESCHEDULE: u64 = apic::RESCHEDULE as u64;
+const SHOOTDOWN: u64 = apic::SHOOTDOWN as u64;
+const MEMORY_ERROR: u64 = apic::MEMORY_ERROR as u64;
+const SPURIOUS: u64 = apic::SPURIOUS as u64;
+const INTERRUPT_FLAG: u64 = 1 << 9;
+
+global_asm!(
+    r#"
+    .macro trap_stub vector
+    .balign 16
+    trap_stub_\vector:
+    .if (\vector == 8) || ((\vector >= 10) && (\vector <= 14)) || (\vector == 17) || (\vector == 21)
+    .else
+        push 0
+    .endif
+        push \vector
+        jmp trap_full
+    .endm
+
+    .text
+    .balign 16
+    .global trap_stubs
+    trap_stubs:
+    .altmacro
+    .set i, 0
+    .rept {stubs}
+        trap_stub %i
+        .set i, i + 1
+    .endr
+    .noaltmacro
+
+    /* On the stack: vector, error code, RIP, CS, RFLAGS, RSP, SS. */
+    trap_full:
+        push rax
+        push rcx
+        push rdx
+        push rsi
+        push rdi
+        push r8
+        push r9
+        push r10
+        push r11
+        push rbx
+        push rbp
+        push r12
+        push r13
+        push r14
+        push r15
+        cld
+        mov rdi, rsp
+        call {trap}
+        pop r15
+        pop r14
+        pop r13
+        pop r12
+        pop rbp
+        pop rbx
+        pop r11
+        pop r10
+        pop r9
+        pop r8
+        pop rdi
+        pop rsi
+        pop rdx
+        pop rcx
+        pop rax
+        add rsp, 16
+        iretq
+
+    .balign 64
+    .global trap_page_fault
+    trap_page_fault:
+        push rax
+        push rcx
+        push rdx
+        push rsi
+        push rdi
+        push r8
+        push r9
+        push r10
+        push r11
+        mov rax, cr2
+        push rax
+        cld
+        mov rdi, rsp
+        call {page_fault}
+        test al, al
+        jz 2f
+        add rsp, 8
+        pop r11
+        pop r10
+        pop r9
+        pop r8
+        pop rdi
+        pop rsi
+        pop rdx
+        pop rcx
+        pop rax
+        add rsp, 8
+        iretq
+    2:  /* Not served. Faults inside the handler may have changed CR2. */
+        pop rax
+        mov cr2, rax
+        pop r11
+        pop r10
+        pop r9
+        pop r8
+        pop rdi
+        pop rsi
+        pop rdx
+        pop rcx
+        pop rax
+        push 14
+        jmp trap_full
+    "#,
+    stubs = const STUBS,
+    trap = sym trap,
+    page_fault = sym page_fault,
+);
+
+unsafe extern "C" {
+    fn trap_stubs();
+    fn trap_page_fault();
+}
+
+/// Address of the entry code for a vector below [`STUBS`].
+pub(super) fn stub(vector: usize) -> u64 {
+    // Each stub is aligned to 16 bytes and shorter than that.
+    trap_stubs as *const () as u64 + 16 * vector as u64
+}
+
+/// Address of the lean page-fault entry.
+pub(super) fn page_fault_stub() -> u64 {
+    trap_page_fault as *const () as u64
+}
+
+/// Serves a page fault; `false` sends it the full way.
+extern "C" fn page_fault(frame: &mut FaultFrame) -> bool {
+    let on = frame.rflags & INTERRUPT_FLAG != 0;
+    if on {
+        interrupts::enable();
+    }
+    let served = matches!(fault::handle(frame.cr2, Access(frame.error)), Resolution::Resumed);
+    if on {
+        interrupts::disable();
+    }
+    served
+}
+
+/// Everything else, and page faults that were not served.
+extern "C" fn trap(frame: &mut TrapFrame) {
+    match frame.vector {
+        14 => unserved_page_fault(frame),
+        36 => {
+            crate::console::on_interrupt();
+            super::pic::end_of_interrupt(4);
+        }
+        2 => smp::on_nmi(frame),
+        SHOOTDOWN => {
+            tlb::answer();
+            apic::end_of_interrupt();
+        }
+        TIMER => {
+            apic::end_of_interrupt();
+            task::on_timer();
+        }
+        RESCHEDULE => {
+            apic::end_of_interrupt();
+            task::on_reschedule();
+        }
+        MEMORY_ERROR => {
+            apic::end_of_interrupt();
+            mce::report();
+        }
+        SPURIOUS => {}
+        18 => mce::on_exception(frame),
+        vector @ 32..48 => super::pic::unexpected(vector as u8 - 32),
+        8 if in_guard_page(Cr2::read_raw()) => crate::panic::exception("kernel stack overflow", frame),
+        vector => crate::panic::exception(name(vector), frame),
+    }
+}
+
+fn unserved_page_fault(frame: &mut TrapFrame) {
+    let address = Cr2::read_raw();
+    if let Some(fixup) = user_access::fixup(frame.rip) {
+        frame.rip = fixup;
+        frame.rax = 1;
+        frame.rdx = address;
+        return;
+    }
+    // A jump to a task's address: nothing is executed there, so this is its first instruction, and the return address is
+    // what lies on the stack.
+    if address == frame.rip && task::try_current().is_some_and(|task| task.calling().load(Ordering::Relaxed))
+    {
+        frame.rip = user_access::call_fixup();
+        frame.rax = 1;
+        frame.rdx = address;
+        return;
+    }
+    crate::panic::page_fault(address, Access(frame.error), frame)
+}
+
+fn in_guard_page(address: u64) -> bool {
+    crate::mm::stack::is_guard(address)
+}
+
+/// An exception's name (Intel SDM volume 3A, table "Protected-Mode Exceptions and Interrupts").
+fn name(vector: u64) -> &'static str {
+    match vector {
+        0 => "divide error",
+        1 => "debug exception",
+        2 => "non-maskable interrupt",
+        3 => "breakpoint",
+        4 => "overflow",
+        5 => "bound range exceeded",
+        6 => "invalid opcode",
+        7 => "device not available",
+        8 => "double fault",
+        10 => "invalid task state",
+        11 => "segment not present",
+        12 => "stack-segment fault",
+        13 => "general protection fault",
+        16 => "x87 floating-point error",
+        17 => "alignment check",
+        18 => "machine check",
+        19 => "SIMD floating-point exception",
+        20 => "virtualization exception",
+        21 => "control protection exception",
+        _ => "unexpected exception",
+    }
+}
+
+impl fmt::Display for TrapFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "vector {} error {:#x} rflags {:#x}", self.vector, self.error, self.rflags)?;
+        writeln!(f, "rip {:04x}:{:016x}  rsp {:04x}:{:016x}", self.cs, self.rip, self.ss, self.rsp)?;
+        let rows = [
+            [("rax", self.rax), ("rbx", self.rbx), ("rcx", self.rcx), ("rdx", self.rdx)],
+            [("rsi", self.rsi), ("rdi", self.rdi), ("rbp", self.rbp), ("r8 ", self.r8)],
+            [("r9 ", self.r9), ("r10", self.r10), ("r11", self.r11), ("r12", self.r12)],
+            [("r13", self.r13), ("r14", self.r14), ("r15", self.r15), ("cr2", Cr2::read_raw())],
+        ];
+        for row in rows {
+            for (i, (name, value)) in row.into_iter().enumerate() {
+                write!(f, "{}{name} {value:016x}", if i == 0 { "" } else { "  " })?;
+            }
+            writeln!(f)?;
+        }
+        write_control(f)
+    }
+}
+
+/// CR0, CR3, CR4 on one line.
+pub fn write_control(f: &mut dyn fmt::Write) -> fmt::Result {
+    let cr3 = Cr3::read_raw().0.start_address().as_u64();
+    writeln!(f, "cr0 {:016x}  cr3 {cr3:016x}  cr4 {:016x}", Cr0::read_raw(), Cr4::read_raw())
+}

@@ -1,0 +1,215 @@
+//! A trace in the Chrome trace-event format, which Perfetto (ui.perfetto.dev) and chrome://tracing open.
+//!
+//! Each CPU is a group ("process") with a row ("thread") for each task that ran there: tasks take turns in the middle of
+//! faults, so that slices of one row would not lie one inside the other. A fault is a slice, and so is each wait for a lock inside it, and a shootdown from the question to
+//! the last answer; arrows lead from there to the CPUs that answer. Everything else is an instant. Slices are written as
+//! complete events, so each has its end: one whose end is not in the trace (the fault goes on, or the record made way)
+//! lasts until the last record. A fault whose task moved is shown where it began.
+//!
+//! Reference: "Trace Event Format" (Google), phases X, i, s, f, M.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::fmt::{self, Write};
+
+use fs::dax::Fallback;
+use fs::lab::Point;
+
+use super::trace::Record;
+use crate::arch::time;
+
+/// What takes time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Slice {
+    Fault,
+    Shared,
+    Exclusive,
+    Entry,
+    Shootdown,
+}
+
+impl Slice {
+    fn name(self, begin: &Record) -> &'static str {
+        match self {
+            Self::Fault if begin.step.arg & 1 != 0 => "write fault",
+            Self::Fault => "read fault",
+            Self::Shared => "wait: dax_sem, shared",
+            Self::Exclusive => "wait: dax_sem, exclusive",
+            Self::Entry => "wait: entry",
+            Self::Shootdown => "shootdown",
+        }
+    }
+}
+
+/// What a record is in the picture.
+enum Role {
+    Begin(Slice),
+    End(Slice),
+    Answer,
+    Instant,
+}
+
+fn role(point: Point) -> Role {
+    match point {
+        Point::FaultBegin => Role::Begin(Slice::Fault),
+        Point::FaultEnd => Role::End(Slice::Fault),
+        Point::SharedWait => Role::Begin(Slice::Shared),
+        Point::SharedLocked => Role::End(Slice::Shared),
+        Point::ExclusiveWait => Role::Begin(Slice::Exclusive),
+        Point::ExclusiveLocked => Role::End(Slice::Exclusive),
+        Point::EntryWait => Role::Begin(Slice::Entry),
+        Point::EntryLocked => Role::End(Slice::Entry),
+        Point::ShootdownBegin => Role::Begin(Slice::Shootdown),
+        Point::ShootdownEnd => Role::End(Slice::Shootdown),
+        Point::ShootdownAnswer => Role::Answer,
+        _ => Role::Instant,
+    }
+}
+
+/// Where and when.
+#[derive(Clone, Copy)]
+struct At {
+    cpu: usize,
+    task: u32,
+    ticks: u64,
+}
+
+impl At {
+    /// Not 0, which stands for the idle process.
+    fn group(self) -> usize {
+        self.cpu + 1
+    }
+
+    /// No other group has the same.
+    fn row(self) -> u64 {
+        self.group() as u64 * 1_000_000 + u64::from(self.task)
+    }
+}
+
+impl From<&Record> for At {
+    fn from(record: &Record) -> Self {
+        Self { cpu: record.cpu, task: record.task, ticks: record.ticks }
+    }
+}
+
+/// Writes events, with commas between them.
+struct Events<'a> {
+    out: &'a mut dyn Write,
+    any: bool,
+    first: u64,
+    arrows: u64,
+}
+
+impl Events<'_> {
+    /// One event: its phase and name, where and when, and what else there is.
+    fn event(&mut self, phase: char, name: &str, at: At, more: fmt::Arguments<'_>) -> fmt::Result {
+        let comma = if self.any { "," } else { "" };
+        self.any = true;
+        let ns = time::to_ns(at.ticks.saturating_sub(self.first));
+        let (us, rest) = (ns / 1000, ns % 1000);
+        writeln!(
+            self.out,
+            "{comma}{{\"ph\":\"{phase}\",\"name\":\"{name}\",\"pid\":{},\"tid\":{},\"ts\":{us}.{rest:03}{more}}}",
+            at.group(),
+            at.row()
+        )
+    }
+
+    fn slice(&mut self, slice: Slice, begin: &Record, end: u64, served: Option<bool>) -> fmt::Result {
+        let ns = time::to_ns(end.saturating_sub(begin.ticks));
+        let (us, rest) = (ns / 1000, ns % 1000);
+        let (task, step) = (begin.task, begin.step);
+        let served = fmt::from_fn(|f| served.map_or(Ok(()), |served| write!(f, ",\"served\":{served}")));
+        let about = fmt::from_fn(|f| match slice {
+            Slice::Shootdown => write!(f, "\"page\":{},\"cpus\":{}", step.page, step.arg.count_ones()),
+            _ => write!(f, "\"inode\":{},\"page\":{}", step.ino, step.page),
+        });
+        self.event(
+            'X',
+            slice.name(begin),
+            begin.into(),
+            format_args!(",\"dur\":{us}.{rest:03},\"args\":{{\"task\":{task},{about}{served}}}"),
+        )
+    }
+
+    fn instant(&mut self, record: &Record) -> fmt::Result {
+        let step = record.step;
+        let arg = fmt::from_fn(|f| match (step.point, Fallback::ALL.get(step.arg as usize)) {
+            (Point::Fallback, Some(why)) => write!(f, "\"{why}\""),
+            _ => write!(f, "\"{:#x}\"", step.arg),
+        });
+        self.event(
+            'i',
+            step.point.name(),
+            record.into(),
+            format_args!(
+                ",\"s\":\"t\",\"args\":{{\"task\":{},\"inode\":{},\"page\":{},\"arg\":{arg}}}",
+                record.task, step.ino, step.page
+            ),
+        )
+    }
+
+    /// A shootdown that began as `asked` is answered as `answer` says.
+    fn answer(&mut self, asked: Option<&Record>, answer: &Record) -> fmt::Result {
+        let here = At::from(answer);
+        let task = answer.task;
+        self.event(
+            'X',
+            "shootdown answered",
+            here,
+            format_args!(",\"dur\":0.001,\"args\":{{\"task\":{task}}}"),
+        )?;
+        let Some(asked) = asked else { return Ok(()) };
+        self.arrows += 1;
+        let id = self.arrows;
+        let from = At::from(asked);
+        self.event('s', "asks", from, format_args!(",\"cat\":\"shootdown\",\"id\":{id}"))?;
+        self.event('f', "asks", here, format_args!(",\"cat\":\"shootdown\",\"bp\":\"e\",\"id\":{id}"))
+    }
+}
+
+/// Writes the trace; `lost` records made way for later ones.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(out: &mut dyn Write, records: &[Record], lost: usize) -> fmt::Result {
+    writeln!(out, "{{\"displayTimeUnit\":\"ns\",\"otherData\":{{\"lost\":{lost}}},\"traceEvents\":[")?;
+    let first = records.first().map_or(0, |record| record.ticks);
+    let last = records.last().map_or(0, |record| record.ticks);
+    let mut events = Events { out, any: false, first, arrows: 0 };
+    let rows: BTreeSet<(usize, u32)> = records.iter().map(|record| (record.cpu, record.task)).collect();
+    for &(cpu, task) in &rows {
+        let at = At { cpu, task, ticks: first };
+        let name = format_args!(",\"args\":{{\"name\":\"CPU {cpu}\"}}");
+        events.event('M', "process_name", at, name)?;
+        let name = format_args!(",\"args\":{{\"name\":\"task {task}\"}}");
+        events.event('M', "thread_name", at, name)?;
+    }
+    // Who is in the middle of what: a task; a shootdown belongs to its CPU.
+    let mut open: BTreeMap<(u64, Slice), &Record> = BTreeMap::new();
+    let who = |record: &Record, slice| match (slice, record.task) {
+        (Slice::Shootdown, _) | (_, 0) => (1 << 32 | record.cpu as u64, slice),
+        (_, task) => (u64::from(task), slice),
+    };
+    for record in records {
+        match role(record.step.point) {
+            Role::Begin(slice) => {
+                open.insert(who(record, slice), record);
+            }
+            Role::End(slice) => {
+                let served = (slice == Slice::Fault).then_some(record.step.arg == 0);
+                if let Some(begin) = open.remove(&who(record, slice)) {
+                    events.slice(slice, begin, record.ticks, served)?;
+                }
+            }
+            Role::Answer => {
+                let asked = open.get(&(1 << 32 | record.step.arg, Slice::Shootdown)).copied();
+                events.answer(asked, record)?;
+            }
+            Role::Instant => events.instant(record)?,
+        }
+    }
+    for ((_, slice), begin) in open {
+        events.slice(slice, begin, last, None)?;
+    }
+    writeln!(events.out, "]}}")
+}

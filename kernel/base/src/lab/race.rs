@@ -1,0 +1,169 @@
+//! Races: a play, as a scenario is one, under a protocol, with a mistake or without, by chance or by a script, and the verdict.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use fs::PAGE_SIZE;
+use fs::dax::Protocol;
+use fs::lab::Mutant;
+use fs::vfs::Fallocate;
+
+use super::LAB;
+use super::script::{self, Event, Line, Prevented};
+use super::stage::{Play, Stage, Turn, until};
+use crate::arch::time;
+use crate::machine::File;
+use crate::task::{self, TaskRef};
+
+/// Nobody who acts does anything for so long, in so many looks: stuck.
+const ASLEEP_NS: u64 = 300_000_000;
+const ASLEEP_LOOKS: u32 = 1000;
+/// A part takes no longer, or it is stuck.
+const LONGEST_NS: u64 = 15_000_000_000;
+
+/// How a race is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    pub protocol: Protocol,
+    pub mutants: &'a [Mutant],
+    /// The order that a script brings about; none: by chance.
+    pub order: Option<&'a [Event]>,
+    /// By chance: so often.
+    pub rounds: u64,
+    pub seed: u64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it must be, in every round.
+    Kept,
+    /// Something was lost, or seen that must not be, in so many rounds; the first time this.
+    Lost(u64, String),
+    /// It came to no end by itself.
+    Stuck(String),
+}
+
+/// Verdict, and how it came to it.
+pub struct Outcome {
+    pub verdict: Verdict,
+    pub rounds: u64,
+    /// By script: why the order did not come about, if it did not.
+    pub prevented: Option<Prevented>,
+    /// By script: who did what.
+    pub lines: Vec<Line>,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kept => f.write_str("kept"),
+            Self::Lost(_, what) => write!(f, "lost: {what}"),
+            Self::Stuck(why) => write!(f, "stuck: {why}"),
+        }
+    }
+}
+
+/// Plays `play` on `file`, whose content is lost. Mistakes are healed afterwards, and nobody is held.
+///
+/// # Errors
+/// What could not be prepared.
+pub fn run(play: Arc<dyn Play>, file: &File, setting: Setting<'_>) -> Result<Outcome, String> {
+    let text = |error: fs::Error| alloc::format!("{error}");
+    file.truncate(0).map_err(text)?;
+    file.truncate(play.units() * play.pages() * PAGE_SIZE).map_err(text)?;
+    let script = match setting.order {
+        None => None,
+        Some(order) => Some(script::play(order, play.actors()).map_err(|error| text(error.into()))?),
+    };
+    let stage = Stage::new(play, file.clone(), setting.protocol, script.clone(), setting.seed);
+    let played = stage.map_err(text).and_then(|stage| {
+        let stage = Arc::new(stage);
+        let tasks = stage.start().map_err(text)?;
+        let played = rounds(&stage, &tasks, setting);
+        LAB.heal();
+        stage.end();
+        tasks.iter().for_each(|task| drop(task.join()));
+        played
+    });
+    LAB.heal();
+    script::end();
+    let (verdict, rounds) = played?;
+    let prevented = script.as_ref().and_then(|script| script.prevented());
+    Ok(Outcome { verdict, rounds, prevented, lines: script.map_or_else(Vec::new, |script| script.lines()) })
+}
+
+/// The rounds; the verdict and how many there were.
+fn rounds(stage: &Arc<Stage>, tasks: &[TaskRef], setting: Setting<'_>) -> Result<(Verdict, u64), String> {
+    let play = &*stage.play;
+    let rounds = if setting.order.is_some() { 1 } else { setting.rounds };
+    let mut lost: Option<(u64, String)> = None;
+    for round in 0..rounds {
+        let page = play.page(round);
+        let (offset, len) = (page * PAGE_SIZE, play.pages() * PAGE_SIZE);
+        let holes = stage.file.fallocate(Fallocate::PunchHole, offset, len);
+        holes.map_err(|error| alloc::format!("punching a hole: {error}"))?;
+        stage.set_page(page);
+        let turn = Turn { stage, actor: 0, page };
+        play.prepare(&turn)?;
+        // The mistake is made while they act, and at no other time.
+        setting.mutants.iter().for_each(|&mutant| LAB.add(mutant));
+        stage.begin();
+        let acted = finish(stage, tasks);
+        LAB.heal();
+        // What they do to look is no part of the story.
+        script::end();
+        if let Err(why) = acted {
+            return Ok((Verdict::Stuck(why), round + 1));
+        }
+        stage.begin();
+        if let Err(why) = finish(stage, tasks) {
+            return Ok((Verdict::Stuck(why), round + 1));
+        }
+        let what = stage.failure().or_else(|| play.check(&turn).err());
+        if let Some(what) = what {
+            lost = Some(lost.map_or((1, what), |(count, first)| (count + 1, first)));
+        }
+    }
+    Ok((lost.map_or(Verdict::Kept, |(count, what)| Verdict::Lost(count, what)), rounds))
+}
+
+/// Waits for the end of a part. Who is stuck is freed: mistakes are healed, everybody is woken.
+///
+/// # Errors
+/// How it was stuck.
+fn finish(stage: &Stage, tasks: &[TaskRef]) -> Result<(), String> {
+    let begun = time::monotonic_ns();
+    let (mut asleep_since, mut looks, mut stuck) = (None, 0, None);
+    until(|| {
+        if stage.is_through() {
+            return true;
+        }
+        let now = time::monotonic_ns();
+        (asleep_since, looks) =
+            if stage.sleeps(tasks) { (asleep_since.or(Some(now)), looks + 1) } else { (None, 0) };
+        let full = stage.script.as_ref().is_some_and(|script| script.is_full());
+        if looks > ASLEEP_LOOKS && asleep_since.is_some_and(|since| now - since > ASLEEP_NS) {
+            stuck = Some("everybody waits");
+        } else if full {
+            stuck = Some("somebody goes round and round");
+        } else if now - begun > LONGEST_NS {
+            stuck = Some("it takes too long");
+        }
+        stuck.is_some()
+    });
+    let Some(why) = stuck else { return Ok(()) };
+    LAB.heal();
+    stage.end();
+    if let Some(script) = &stage.script {
+        script.release(0);
+    }
+    // Whoever was not woken, or waited for something that healing has changed, looks again.
+    until(|| {
+        task::wake_everybody();
+        stage.is_through() || tasks.iter().all(|task| task.status().is_some())
+    });
+    Err(why.into())
+}

@@ -1,0 +1,285 @@
+//! Scripts: an order in which several tasks must come to named points, and what they did on the way.
+//!
+//! While a script is on, a task that takes part is held at a point until everything before it in the order has happened.
+//! So the one order in which a bug shows is brought about each time, without luck.
+//!
+//! A sound protocol makes that order impossible, for one task waits for a lock that the held one has. That is noticed: the
+//! task whose turn it is sleeps, or is held itself, or has ended. Then the script is off, everybody goes on, and it is
+//! told who kept whom. The same for a task that goes round and round: its log is full.
+//!
+//! Lock order: the script's lock is an [`IrqLock`] under which nothing else is taken. Whoever is held sleeps, with
+//! whatever locks it came with.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use fs::Errno;
+use fs::lab::{Point, Step};
+
+use super::{Listener, listen};
+use crate::arch::time;
+use crate::sync::IrqLock;
+use crate::task::{self, State, TaskRef};
+
+/// A place in the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The actor begins.
+    Start,
+    /// It has come to the point.
+    Comes(Point),
+    /// It goes on from the point.
+    Goes(Point),
+    /// It has come to the point for so many times, counted from its beginning.
+    ComesAgain(Point, u32),
+    /// It goes on from there.
+    GoesAgain(Point, u32),
+    /// It sleeps: it waits for a lock, or to be woken.
+    Sleeps,
+    /// It is at a place of its own, in between.
+    Mark(u8),
+    /// It is through.
+    Done,
+}
+
+/// Who is where.
+pub type Event = (usize, At);
+
+/// Why an order did not come about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prevented {
+    /// The actor whose turn it was waits for a lock.
+    Waits(usize),
+    /// It did not come by: it was held elsewhere, or had ended.
+    Elsewhere(usize),
+    /// It took too long.
+    Late(usize),
+}
+
+/// How long the one whose turn it is may sleep before that is a wait for a lock, and in how many looks. (A machine whose
+/// host is busy may not look for long.)
+const ASLEEP_NS: u64 = 5_000_000;
+const ASLEEP_LOOKS: u32 = 30;
+/// How long it may take at all.
+const LATE_NS: u64 = 2_000_000_000;
+/// How often a held task looks.
+const LOOK_NS: u64 = 100_000;
+/// Lines that are kept; who writes more goes round.
+const LINES: usize = 2048;
+
+/// Something an actor did.
+#[derive(Clone, Debug)]
+pub struct Line {
+    pub actor: usize,
+    pub what: What,
+}
+
+/// What it did.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A step of the storage code.
+    Step(Step),
+    /// What the actor says itself.
+    Says(String),
+    /// It is held until this has happened.
+    Held(Event),
+}
+
+/// An order, and how far it is.
+pub struct Script {
+    order: Vec<Event>,
+    state: IrqLock<Progress>,
+}
+
+struct Progress {
+    actors: Vec<Actor>,
+    next: usize,
+    prevented: Option<Prevented>,
+    lines: Vec<Line>,
+    full: bool,
+}
+
+struct Actor {
+    task: Option<TaskRef>,
+    /// Where it is held.
+    held: Option<At>,
+    done: bool,
+    /// How often it has come to each point.
+    came: [u32; Point::ALL.len()],
+}
+
+static CURRENT: IrqLock<Option<Arc<Script>>> = IrqLock::new(None);
+
+/// Makes a script for `actors` tasks the one that is played.
+///
+/// # Errors
+/// [`Errno::NoMemory`].
+pub fn play(order: &[Event], actors: usize) -> Result<Arc<Script>, Errno> {
+    let mut lines = Vec::new();
+    lines.try_reserve_exact(LINES).map_err(|_| Errno::NoMemory)?;
+    let actors = (0..actors)
+        .map(|_| Actor { task: None, held: None, done: false, came: [0; Point::ALL.len()] })
+        .collect();
+    let progress = Progress { actors, next: 0, prevented: None, lines, full: false };
+    let script = Arc::new(Script { order: order.to_vec(), state: IrqLock::new(progress) });
+    let old = CURRENT.lock().replace(script.clone());
+    drop(old);
+    listen(Listener::Script, true);
+    Ok(script)
+}
+
+/// No script any more.
+pub fn end() {
+    listen(Listener::Script, false);
+    let old = CURRENT.lock().take();
+    drop(old);
+}
+
+/// A step was taken, by whomever.
+pub(super) fn reached(step: Step) {
+    let Some(script) = CURRENT.lock().clone() else { return };
+    let Some(actor) = script.who() else { return };
+    script.write(actor, What::Step(step));
+    let time = script.count(actor, step.point);
+    // Where interrupts are off nobody can be held: others may wait for this CPU.
+    if x86_64::instructions::interrupts::are_enabled() {
+        script.pass(actor, At::Comes(step.point));
+        script.pass(actor, At::ComesAgain(step.point, time));
+        script.pass(actor, At::Goes(step.point));
+        script.pass(actor, At::GoesAgain(step.point, time));
+    }
+}
+
+impl Script {
+    /// The actor has come to the point: for which time.
+    fn count(&self, actor: usize, point: Point) -> u32 {
+        let mut state = self.state.lock();
+        let came = &mut state.actors[actor].came[point as usize];
+        *came = came.saturating_add(1);
+        *came
+    }
+
+    /// The task that runs plays `actor` from now on.
+    pub fn enter(&self, actor: usize) {
+        let task = task::current();
+        let before = self.state.lock().actors[actor].task.replace(task);
+        // It may be the last that knows of a task: its stack goes, which is not for a lock like this one.
+        drop(before);
+    }
+
+    /// Which actor the task that runs is.
+    fn who(&self) -> Option<usize> {
+        let id = task::try_current()?.id();
+        let is = |actor: &Actor| actor.task.as_ref().is_some_and(|task| task.id() == id);
+        self.state.lock().actors.iter().position(is)
+    }
+
+    /// The actor says something.
+    pub fn say(&self, actor: usize, text: String) {
+        self.write(actor, What::Says(text));
+    }
+
+    fn write(&self, actor: usize, what: What) {
+        let mut state = self.state.lock();
+        if state.lines.len() < LINES {
+            state.lines.push(Line { actor, what });
+        } else {
+            state.full = true;
+        }
+    }
+
+    /// The actor is at a place of the order: it goes on when all that comes before has happened.
+    pub fn pass(&self, actor: usize, at: At) {
+        let begun = time::monotonic_ns();
+        let (mut asleep_since, mut looks, mut said) = (None, 0, false);
+        loop {
+            let mut state = self.state.lock();
+            state.actors[actor].held = None;
+            if at == At::Done {
+                state.actors[actor].done = true;
+            }
+            let place = self.order.iter().skip(state.next).position(|event| *event == (actor, at));
+            match place {
+                _ if state.prevented.is_some() => break,
+                None => break,
+                Some(0) => {
+                    state.next += 1;
+                    break;
+                }
+                Some(_) => {}
+            }
+            let wanted = self.order[state.next];
+            state.actors[actor].held = Some(at);
+            let awaited = &state.actors[wanted.0];
+            let now = time::monotonic_ns();
+            // Held at this very place, it will look soon.
+            let elsewhere = awaited.done || awaited.held.is_some_and(|held| held != wanted.1);
+            let asleep = awaited.held.is_none()
+                && awaited.task.as_ref().is_some_and(|task| task.state() == State::Waiting);
+            (asleep_since, looks) = if asleep { (asleep_since.or(Some(now)), looks + 1) } else { (None, 0) };
+            if elsewhere {
+                state.prevented = Some(Prevented::Elsewhere(wanted.0));
+                continue;
+            } else if looks > ASLEEP_LOOKS && asleep_since.is_some_and(|since| now - since > ASLEEP_NS) {
+                if wanted.1 == At::Sleeps {
+                    state.next += 1;
+                    (asleep_since, looks) = (None, 0);
+                    continue;
+                }
+                state.prevented = Some(Prevented::Waits(wanted.0));
+                continue;
+            } else if now - begun > LATE_NS {
+                state.prevented = Some(Prevented::Late(wanted.0));
+                continue;
+            }
+            drop(state);
+            if !core::mem::replace(&mut said, true) {
+                self.write(actor, What::Held(wanted));
+            }
+            task::sleep_ns(LOOK_NS);
+        }
+    }
+
+    /// Why the order did not come about, if it did not.
+    pub fn prevented(&self) -> Option<Prevented> {
+        self.state.lock().prevented
+    }
+
+    /// Whether somebody took more steps than any actor should.
+    pub fn is_full(&self) -> bool {
+        self.state.lock().full
+    }
+
+    /// Whether the actor is held.
+    pub fn holds(&self, actor: usize) -> bool {
+        self.state.lock().actors[actor].held.is_some()
+    }
+
+    /// Nobody is held any more.
+    pub fn release(&self, actor: usize) {
+        self.state.lock().prevented.get_or_insert(Prevented::Late(actor));
+    }
+
+    /// What everybody did, in the order in which they did it.
+    pub fn lines(&self) -> Vec<Line> {
+        core::mem::take(&mut self.state.lock().lines)
+    }
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start => f.write_str("begins"),
+            Self::Comes(point) => write!(f, "comes to {point}"),
+            Self::Goes(point) | Self::GoesAgain(point, 1) => write!(f, "goes on from {point}"),
+            Self::ComesAgain(point, 1) => write!(f, "comes to {point}"),
+            Self::ComesAgain(point, time) => write!(f, "comes to {point} for time {time}"),
+            Self::GoesAgain(point, time) => write!(f, "goes on from {point}, time {time}"),
+            Self::Sleeps => f.write_str("sleeps"),
+            Self::Mark(number) => write!(f, "comes to its mark {number}"),
+            Self::Done => f.write_str("is through"),
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! Where a race is played: a file, address spaces that map it, tasks on CPUs, and the turns they take together.
+//!
+//! Each round has two parts, which the tasks do at the same time: they *act*, and when all are through, they *look* at what
+//! they see now. Between the parts the director ([`super::race`]) prepares and judges.
+
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+
+use fs::PAGE_SIZE;
+use fs::dax::Protocol;
+
+use super::script::{At, Script};
+use crate::arch::{percpu, time, user_access};
+use crate::machine::File;
+use crate::mm::aspace::{AddressSpace, At as Place, Kind, Request, Rights};
+use crate::task::{self, Builder, ExitStatus, Space, State, TaskRef};
+
+/// What an actor's part comes to; a failure says what did not work.
+pub type Answer<T = ()> = Result<T, String>;
+
+/// How an actor maps the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Shared; by pages of 2 MiB if the play is about so many.
+    Shared,
+    /// Shared, by pages of 4 KiB.
+    Small,
+    /// Private.
+    Private,
+}
+
+/// Who an actor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Role<'a> {
+    pub name: &'a str,
+    /// Its address space. Actors with the same one share it, and the mapping too if they look at the file in the same way.
+    pub space: usize,
+    pub look: Look,
+}
+
+/// What is played on a stage.
+pub trait Play: Send + Sync {
+    /// What it is called.
+    fn name(&self) -> &str;
+    /// How many take part.
+    fn actors(&self) -> usize;
+    /// Who the actor is.
+    fn role(&self, actor: usize) -> Role<'_>;
+    /// Pages of the file that a round is about, and how many such pieces there are.
+    fn pages(&self) -> u64;
+    fn units(&self) -> u64;
+    /// The first page that a round is about. Not the file's first page first: its number is 0, like many a wrong one.
+    fn page(&self, round: u64) -> u64 {
+        (round + 1) % self.units() * self.pages()
+    }
+    /// Makes the pages ready, which are holes and mapped nowhere.
+    fn prepare(&self, turn: &Turn<'_>) -> Answer;
+    /// The actor's part of a round.
+    fn act(&self, turn: &Turn<'_>) -> Answer;
+    /// What it sees afterwards.
+    fn look(&self, turn: &Turn<'_>) -> Answer<u64>;
+    /// What was lost, if anything, when all have acted and looked.
+    fn check(&self, turn: &Turn<'_>) -> Answer;
+}
+
+/// A mapping of the whole file.
+pub struct View {
+    pub space: Arc<AddressSpace>,
+    pub start: u64,
+}
+
+/// Everything that those who take part share.
+pub struct Stage {
+    pub file: File,
+    pub play: Arc<dyn Play>,
+    pub views: Vec<View>,
+    pub script: Option<Arc<Script>>,
+    /// What each actor saw.
+    seen: Vec<AtomicU64>,
+    /// Words that actors leave for each other; zeros when a round begins.
+    pub notes: [AtomicU64; 4],
+    /// The first thing that did not work.
+    failure: crate::sync::IrqLock<Option<String>>,
+    acting: Vec<AtomicBool>,
+    /// Odd: they act. Even: they look.
+    part: AtomicU64,
+    ready: AtomicUsize,
+    through: AtomicUsize,
+    /// The page of this round.
+    page: AtomicU64,
+    /// Nobody waits for anybody any more.
+    over: AtomicBool,
+    seed: u64,
+}
+
+/// One actor's part of a round.
+pub struct Turn<'a> {
+    pub stage: &'a Stage,
+    pub actor: usize,
+    /// The first page that this round is about.
+    pub page: u64,
+}
+
+impl Turn<'_> {
+    /// The address of byte `byte` of the round's pages, as this actor has them mapped.
+    pub fn at(&self, byte: u64) -> u64 {
+        self.stage.views[self.actor].start + self.page * PAGE_SIZE + byte
+    }
+
+    /// Loads 8 bytes.
+    pub fn load(&self, byte: u64) -> Answer<u64> {
+        user_access::load_u64(self.at(byte)).map_err(|fault| fault.to_string())
+    }
+
+    /// Stores 8 bytes.
+    pub fn store(&self, byte: u64, value: u64) -> Answer {
+        user_access::store_u64(self.at(byte), value).map_err(|fault| fault.to_string())
+    }
+
+    /// As [`store`](Self::store), and tells.
+    pub fn store_told(&self, byte: u64, value: u64) -> Answer {
+        self.store(byte, value)?;
+        self.say(|| alloc::format!("has stored {value:#x}"));
+        Ok(())
+    }
+
+    /// Says something, if somebody writes it down.
+    pub fn say(&self, text: impl FnOnce() -> String) {
+        if let Some(script) = &self.stage.script {
+            script.say(self.actor, text());
+        }
+    }
+
+    /// A place of the script in the middle of its part.
+    pub fn mark(&self, number: u8) {
+        if let Some(script) = &self.stage.script {
+            script.pass(self.actor, At::Mark(number));
+        }
+    }
+
+    /// Sleeps until another actor has left word `note`, or all is over.
+    pub fn wait_for(&self, note: usize) {
+        let note = &self.stage.notes[note];
+        let mut missing = || note.load(SeqCst) == 0 && !self.stage.is_over();
+        while missing() {
+            task::wait(core::ptr::from_ref(note) as usize, &mut missing);
+        }
+    }
+
+    /// Leaves word `note`.
+    pub fn leave(&self, note: usize, value: u64) {
+        let note = &self.stage.notes[note];
+        note.store(value, SeqCst);
+        task::wake(core::ptr::from_ref(note) as usize);
+    }
+
+    /// The byte of the file at which the round's pages begin.
+    pub fn offset(&self) -> u64 {
+        self.page * PAGE_SIZE
+    }
+}
+
+impl Stage {
+    /// A stage for `play` on `file`, with the address spaces and mappings that its actors want.
+    pub fn new(
+        play: Arc<dyn Play>,
+        file: File,
+        protocol: Protocol,
+        script: Option<Arc<Script>>,
+        seed: u64,
+    ) -> fs::Result<Self> {
+        let len = file.attr().size;
+        let large = play.pages() >= fs::platform::LARGE_PAGES;
+        let actors = play.actors();
+        let mut views: Vec<View> = Vec::new();
+        for actor in 0..actors {
+            let role = play.role(actor);
+            let mut with = (0..actor).filter(|&other| play.role(other).space == role.space);
+            let space = match with.clone().next() {
+                Some(other) => views[other].space.clone(),
+                None => Arc::new(AddressSpace::new()?),
+            };
+            let start = match with.find(|&other| play.role(other).look == role.look) {
+                Some(other) => views[other].start,
+                None => {
+                    let (private, large) = (role.look == Look::Private, large && role.look == Look::Shared);
+                    let kind = Kind { private, large, ..Kind::shared(Rights::READ_WRITE, protocol) };
+                    let (name, at) = (&Arc::from(play.name()), Place::Any);
+                    space.map(&Request { file: &file, name, offset: 0, len, at, kind, populate: false })?
+                }
+            };
+            views.push(View { space, start });
+        }
+        Ok(Self {
+            file,
+            play,
+            views,
+            script,
+            seen: (0..actors).map(|_| AtomicU64::new(0)).collect(),
+            notes: [const { AtomicU64::new(0) }; 4],
+            failure: crate::sync::IrqLock::new(None),
+            acting: (0..actors).map(|_| AtomicBool::new(false)).collect(),
+            part: AtomicU64::new(0),
+            ready: AtomicUsize::new(0),
+            through: AtomicUsize::new(0),
+            page: AtomicU64::new(0),
+            over: AtomicBool::new(false),
+            seed,
+        })
+    }
+
+    /// Starts the actors, each on a CPU of its own as far as there are enough.
+    pub fn start(self: &Arc<Self>) -> fs::Result<Vec<TaskRef>> {
+        let cpus: Vec<usize> = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.number()).collect();
+        let mut tasks = Vec::new();
+        for actor in 0..self.play.actors() {
+            let stage = self.clone();
+            let space = Space::Shared(self.views[actor].space.clone());
+            let cpu = Some(cpus[actor % cpus.len()]);
+            let name = self.play.role(actor).name;
+            let spawned = task::spawn(Builder { name, space, cpu }, move || stage.perform(actor));
+            match spawned {
+                Ok(task) => tasks.push(task),
+                Err(error) => {
+                    self.end();
+                    tasks.iter().for_each(|task: &TaskRef| drop(task.join()));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(tasks)
+    }
+
+    /// What an actor does from the first round to the last.
+    fn perform(&self, actor: usize) -> ExitStatus {
+        let name = self.play.role(actor).name;
+        if let Some(script) = &self.script {
+            script.enter(actor);
+        }
+        let mut random = self.seed ^ (actor as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for number in 1.. {
+            until(|| self.part.load(SeqCst) >= number || self.over.load(SeqCst));
+            if self.over.load(SeqCst) {
+                break;
+            }
+            let turn = Turn { stage: self, actor, page: self.page.load(SeqCst) };
+            if number % 2 == 1 {
+                // All stand ready; then each waits a little, differently each time.
+                self.ready.fetch_add(1, SeqCst);
+                until_soon(|| self.ready.load(SeqCst) >= self.play.actors() || self.over.load(SeqCst));
+                self.acting[actor].store(true, SeqCst);
+                match &self.script {
+                    Some(script) => script.pass(actor, At::Start),
+                    None => stagger(&mut random),
+                }
+                let done = self.play.act(&turn);
+                self.note_failure(name, done.err());
+                if let Some(script) = &self.script {
+                    script.pass(actor, At::Done);
+                }
+                self.acting[actor].store(false, SeqCst);
+            } else {
+                match self.play.look(&turn) {
+                    Ok(value) => self.seen[actor].store(value, SeqCst),
+                    Err(why) => self.note_failure(name, Some(why)),
+                }
+            }
+            self.through.fetch_add(1, SeqCst);
+        }
+        ExitStatus::SUCCESS
+    }
+
+    fn note_failure(&self, who: &str, why: Option<String>) {
+        if let Some(why) = why {
+            self.failure.lock().get_or_insert_with(|| alloc::format!("{who}: {why}"));
+        }
+    }
+
+    /// What did not work, if anything.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.lock().take()
+    }
+
+    /// What the actor saw when it looked.
+    pub fn seen(&self, actor: usize) -> u64 {
+        self.seen[actor].load(SeqCst)
+    }
+
+    /// A new round, about `page`.
+    pub fn set_page(&self, page: u64) {
+        self.page.store(page, SeqCst);
+        self.notes.iter().for_each(|note| note.store(0, SeqCst));
+        self.ready.store(0, SeqCst);
+    }
+
+    /// The next part begins.
+    pub fn begin(&self) {
+        self.through.store(0, SeqCst);
+        self.part.fetch_add(1, SeqCst);
+    }
+
+    /// Whether everybody is through with the part.
+    pub fn is_through(&self) -> bool {
+        self.through.load(SeqCst) >= self.play.actors()
+    }
+
+    /// Whether everybody who still acts is asleep, and not because a script holds it.
+    pub fn sleeps(&self, tasks: &[TaskRef]) -> bool {
+        let held = |actor| self.script.as_ref().is_some_and(|script| script.holds(actor));
+        let mut acting = (0..tasks.len()).filter(|&actor| self.acting[actor].load(SeqCst)).peekable();
+        acting.peek().is_some() && acting.all(|actor| tasks[actor].state() == State::Waiting && !held(actor))
+    }
+
+    /// The tasks end when they are through with what they do.
+    pub fn end(&self) {
+        self.over.store(true, SeqCst);
+    }
+
+    /// Whether it is over.
+    pub fn is_over(&self) -> bool {
+        self.over.load(SeqCst)
+    }
+}
+
+/// Waits for others: looks often at first, then sleeps between looks.
+pub fn until(mut done: impl FnMut() -> bool) {
+    let mut looks = 0_u32;
+    while !done() {
+        looks += 1;
+        if looks < 200 {
+            task::yield_now();
+            core::hint::spin_loop();
+        } else {
+            task::sleep_ns(50_000);
+        }
+    }
+}
+
+/// Waits for others who are on their way, without sleep.
+fn until_soon(mut done: impl FnMut() -> bool) {
+    while !done() {
+        task::yield_now();
+        core::hint::spin_loop();
+    }
+}
+
+/// Waits for up to a thousand or up to thirty thousand ticks, for nobody knows which fits best.
+fn stagger(random: &mut u64) {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    let most = 1 << (10 + *random % 6);
+    let end = time::ticks() + (*random >> 8) % most;
+    while time::ticks() < end {
+        core::hint::spin_loop();
+    }
+}

@@ -1,0 +1,102 @@
+//! The machine as the storage code sees it: a region of persistent memory, this kernel's locks, page tables and clock.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use fs::lab::{Lab, Step};
+use fs::platform::{Platform, Timestamp};
+use fs::stats::Stats;
+use spin::relax::RelaxStrategy;
+
+use crate::arch::percpu;
+use crate::lab;
+use crate::mm::paging::PageTables;
+use crate::pmem::Region;
+use crate::sync::{Answering, RawMutex, RawRwLock};
+use crate::task;
+
+/// The counters of the CPU that runs: what is counted here, [`total`] shows.
+#[inline]
+pub fn stats() -> &'static Stats {
+    percpu::stats()
+}
+
+/// What all CPUs counted.
+pub fn total() -> Stats {
+    let total = Stats::new();
+    percpu::all().for_each(|cpu| total.add(cpu.stats()));
+    total
+}
+
+/// Clears every counter.
+pub fn reset_stats() {
+    percpu::all().for_each(|cpu| cpu.stats().reset());
+}
+
+/// A handle to a file on a mounted region.
+pub type File = fs::vfs::InodeRef<Machine>;
+
+/// The machine around one region.
+#[derive(Clone, Copy)]
+pub struct Machine {
+    region: &'static Region,
+}
+
+impl Machine {
+    /// The machine, with `region` as the file system's memory.
+    pub fn new(region: &'static Region) -> Self {
+        Self { region }
+    }
+}
+
+impl Platform for Machine {
+    type Pmem = Region;
+    type Mutex = RawMutex;
+    type RwLock = RawRwLock;
+    type PageTables = PageTables;
+
+    fn pmem(&self) -> &Region {
+        self.region
+    }
+
+    fn now(&self) -> Timestamp {
+        crate::arch::time::now()
+    }
+
+    #[inline]
+    fn now_coarse(&self) -> Timestamp {
+        crate::arch::time::now_coarse()
+    }
+
+    fn relax(&self) {
+        Answering::relax();
+    }
+
+    fn bug(&self, what: &str) {
+        static TOLD: AtomicBool = AtomicBool::new(false);
+        if !TOLD.swap(true, Ordering::Relaxed) {
+            crate::klog!(Error, "a bug: {what}");
+        }
+    }
+
+    fn wait(&self, key: usize, still_waiting: &mut dyn FnMut() -> bool) {
+        task::wait(key, still_waiting);
+    }
+
+    fn wake(&self, key: usize) {
+        task::wake(key);
+    }
+
+    #[inline]
+    fn stats(&self) -> &Stats {
+        stats()
+    }
+
+    #[inline]
+    fn lab(&self) -> &Lab {
+        &lab::LAB
+    }
+
+    fn reached(&self, step: Step) {
+        lab::reached(step);
+    }
+}

@@ -1,0 +1,133 @@
+//! mprotect, madvise, msync, and filling page tables in beforehand.
+
+use core::ops::Range;
+
+use fs::dax;
+use fs::{Errno, PAGE_SIZE, Result};
+use paging::task::{Copies, Leave, Partial};
+
+use super::area::{Area, Rights};
+use super::{AddressSpace, page_range};
+
+/// What madvise says (Linux: `MADV_…`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// Entries go; private copies are forgotten, and the file shows again.
+    DontNeed,
+    /// Fill in for loads.
+    PopulateRead,
+    /// Fill in for stores: allocates, copies.
+    PopulateWrite,
+    /// 2 MiB pages are welcome.
+    HugePage,
+    /// They are not.
+    NoHugePage,
+}
+
+impl AddressSpace {
+    /// Changes what may be done from `start` on. Rights that are taken away are gone from every TLB on return; the right to
+    /// store that is given shows in the page tables when the first store faults.
+    ///
+    /// # Errors
+    /// [`Errno::Invalid`] as for [`munmap`](Self::munmap), [`Errno::NoMemory`] if part of the range is not mapped,
+    /// [`Errno::NoAccess`] or [`Errno::ReadOnly`] for stores to a file that can't have them. Nothing changed.
+    pub fn mprotect(&self, start: u64, len: u64, rights: Rights) -> Result<()> {
+        let range = page_range(start, len)?;
+        let mut areas = self.areas.write();
+        if !areas.cover(&range) {
+            return Err(Errno::NoMemory.into());
+        }
+        let which = areas.overlap(&range);
+        areas[which].iter().try_for_each(|area| super::Kind { rights, ..area.kind }.check())?;
+        let which = areas.cut(&self.tables, &range);
+        for area in &mut areas[which.clone()] {
+            let old = core::mem::replace(&mut area.kind.rights, rights);
+            let leave = match rights {
+                Rights { read: false, write: false, .. } => Leave::Nothing,
+                Rights { write: false, .. } if old.write => Leave::Read,
+                _ => continue,
+            };
+            self.tables.protect(area.start, area.len_pages(), leave);
+        }
+        areas.join(&self.tables, which);
+        Ok(())
+    }
+
+    /// Takes advice about `len` bytes from `start` on.
+    ///
+    /// # Errors
+    /// [`Errno::Invalid`] as for [`munmap`](Self::munmap), or for filling in without the right;
+    /// [`Errno::NoMemory`] if part of the range is not mapped (the rest was advised); filling in: the file's own.
+    pub fn madvise(&self, start: u64, len: u64, advice: Advice) -> Result<()> {
+        let range = page_range(start, len)?;
+        match advice {
+            Advice::PopulateRead => return self.populate(&range, false),
+            Advice::PopulateWrite => return self.populate(&range, true),
+            Advice::HugePage | Advice::NoHugePage => {
+                let mut areas = self.areas.write();
+                let which = areas.cut(&self.tables, &range);
+                areas[which.clone()].iter_mut().for_each(|area| area.kind.large = advice == Advice::HugePage);
+                areas.join(&self.tables, which);
+            }
+            Advice::DontNeed => {
+                // Faults go on beside it: no area changes, and no table is freed.
+                for part in parts(&self.areas.read(), &range) {
+                    let pages = (part.1.end - part.1.start) / PAGE_SIZE;
+                    self.tables.remove(part.1.start, pages, Partial::Whole, Copies::Free);
+                }
+            }
+        }
+        if self.areas.read().cover(&range) { Ok(()) } else { Err(Errno::NoMemory.into()) }
+    }
+
+    /// Faults in what is not mapped of `range`, for loads or for stores.
+    ///
+    /// # Errors
+    /// [`Errno::NoMemory`] at an address without an area, [`Errno::Invalid`] without the right, and the file's own.
+    pub(super) fn populate(&self, range: &Range<u64>, write: bool) -> Result<()> {
+        let mut va = range.start;
+        while va < range.end {
+            // For each fault anew: others get in.
+            let areas = self.areas.read();
+            let area = areas.find(va).ok_or(Errno::NoMemory)?;
+            let rights = area.kind.rights;
+            if !(if write { rights.write } else { rights.read }) {
+                return Err(Errno::Invalid.into());
+            }
+            let bytes = match self.tables.tables().leaf(va) {
+                Some((entry, size)) if !write || entry.is_writable() => size.bytes(),
+                _ => dax::fault(area.kind.protocol, &*area.file, &self.tables, area.fault(va, write))?
+                    .1
+                    .bytes(),
+            };
+            va = (va & !(bytes - 1)) + bytes;
+        }
+        Ok(())
+    }
+
+    /// Makes what was stored to `len` bytes from `start` on durable.
+    ///
+    /// # Errors
+    /// [`Errno::Invalid`] as for [`munmap`](Self::munmap), [`Errno::NoMemory`] if part of the range is not mapped (what
+    /// is mapped was synced), and the file's own.
+    pub fn msync(&self, start: u64, len: u64) -> Result<()> {
+        let range = page_range(start, len)?;
+        let areas = self.areas.read();
+        for (area, part) in parts(&areas, &range) {
+            // What was stored to a private area is nobody else's business.
+            if !area.kind.private {
+                dax::msync(&*area.file, area.page(part.start)..area.page(part.end))?;
+            }
+        }
+        if areas.cover(&range) { Ok(()) } else { Err(Errno::NoMemory.into()) }
+    }
+}
+
+/// The areas in `range`, with the part of each that is.
+fn parts<'a>(
+    areas: &'a super::Areas,
+    range: &'a Range<u64>,
+) -> impl Iterator<Item = (&'a Area, Range<u64>)> + 'a {
+    let inside = &areas[areas.overlap(range)];
+    inside.iter().map(|area| (area, area.start.max(range.start)..area.end.min(range.end)))
+}

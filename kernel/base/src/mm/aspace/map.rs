@@ -1,0 +1,228 @@
+//! mmap, munmap, mremap.
+//!
+//! Order in taking away: entries first, then the area goes from the file's list. Whoever frees a block meanwhile must still
+//! find it there; no fault brings an entry back in between, for the lock is held exclusively.
+
+use alloc::sync::Arc;
+use core::ops::Range;
+
+use fs::dax::Protocol;
+use fs::vfs::index::MAX_PAGES;
+use fs::{Errno, PAGE_SIZE, Result};
+
+use super::area::{Area, Areas, Kind, Rights};
+use super::{AddressSpace, TASK_END, TASK_START, page_range, pages};
+use crate::machine::File;
+
+/// Where a mapping is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// Where there is room.
+    Any,
+    /// There, if there is room.
+    Near(u64),
+    /// There; what is mapped there goes (`MAP_FIXED`).
+    Exactly(u64),
+}
+
+/// What is to be mapped.
+pub struct Request<'a> {
+    pub file: &'a File,
+    /// For listings.
+    pub name: &'a Arc<str>,
+    /// First byte of the file.
+    pub offset: u64,
+    /// Bytes; whole pages are mapped.
+    pub len: u64,
+    pub at: At,
+    pub kind: Kind,
+    /// Fill the page tables in at once, as far as that goes (`MAP_POPULATE`).
+    pub populate: bool,
+}
+
+impl AddressSpace {
+    /// As [`map`](Self::map) with what is usual: shared, anywhere.
+    ///
+    /// # Errors
+    /// As for [`map`](Self::map).
+    pub fn mmap(
+        &self,
+        file: &File,
+        protocol: Protocol,
+        name: &str,
+        offset: u64,
+        len: u64,
+        rights: Rights,
+    ) -> Result<u64> {
+        let kind = Kind::shared(rights, protocol);
+        let name = &Arc::from(name);
+        self.map(&Request { file, name, offset, len, at: At::Any, kind, populate: false })
+    }
+
+    /// Maps a part of a file; returns the address.
+    ///
+    /// # Errors
+    /// [`Errno::Invalid`] for no bytes, an offset or wanted address inside a page, or a place that is not the task's;
+    /// `no_write` if shared stores are asked for; [`Errno::Overflow`] beyond what the index covers, [`Errno::NoMemory`] beyond
+    /// what an address space holds, and what [`expect_mappable`](fs::vfs::Inode::expect_mappable) refuses.
+    pub fn map(&self, request: &Request<'_>) -> Result<u64> {
+        let &Request { file, offset, len, at, kind, .. } = request;
+        file.expect_mappable()?;
+        if len == 0 || !offset.is_multiple_of(PAGE_SIZE) {
+            return Err(Errno::Invalid.into());
+        }
+        kind.check()?;
+        let len = len.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::Overflow)?;
+        check_end(offset / PAGE_SIZE, len)?;
+        let mut areas = self.areas.write();
+        let start = match at {
+            At::Any => None,
+            At::Near(at) => Some(at).filter(|at| is_free(&areas, *at & !(PAGE_SIZE - 1), len)),
+            At::Exactly(at) => {
+                let range = page_range(at, len)?;
+                if at < TASK_START {
+                    return Err(Errno::Invalid.into());
+                }
+                self.unmap_locked(&mut areas, &range);
+                Some(at)
+            }
+        };
+        let start = match start {
+            Some(at) => at & !(PAGE_SIZE - 1),
+            None => areas.place(offset, len).ok_or(Errno::NoMemory)?,
+        };
+        let (file, name) = (file.clone(), request.name.clone());
+        let area = Area { start, end: start + len, first_page: offset / PAGE_SIZE, kind, file, name };
+        let index = areas.insert(&self.tables, area);
+        areas.join(&self.tables, index..index + 1);
+        drop(areas);
+        if request.populate {
+            // As Unix: what can't be filled in faults later, and is told then.
+            let _ = self.populate(&(start..start + len), kind.private && kind.rights.write);
+        }
+        Ok(start)
+    }
+
+    /// Unmaps `len` bytes from `start` on; areas that reach beyond are cut, holes are fine. What was stored to shared
+    /// areas stays in the file, and dirty until it is synced.
+    ///
+    /// # Errors
+    /// [`Errno::Invalid`] for no bytes, an address inside a page, or beyond the task's half.
+    pub fn munmap(&self, start: u64, len: u64) -> Result<()> {
+        let range = page_range(start, len)?;
+        self.unmap_locked(&mut self.areas.write(), &range);
+        Ok(())
+    }
+
+    fn unmap_locked(&self, areas: &mut Areas, range: &Range<u64>) {
+        if areas.overlap(range).is_empty() {
+            return;
+        }
+        // Tables that are empty go too: the lock is held, so no fault works in this address space.
+        self.tables.remove_and_prune(range.start, pages(range));
+        areas.take_out(&self.tables, range);
+    }
+
+    /// Makes the `old_len` bytes from `start` on `new_len` long, in their place if there is room, else somewhere else if
+    /// `may_move`, or at `to`. Returns where they are.
+    ///
+    /// Only private copies move; the file's pages fault in again.
+    ///
+    /// # Errors
+    /// [`Errno::Invalid`] for no bytes, addresses inside a page, or overlapping ranges; [`Errno::BadAddress`] if the old
+    /// range is not in one area; [`Errno::Overflow`]; [`Errno::NoMemory`]. Nothing changed, but that `to` may be free now.
+    pub fn mremap(
+        &self,
+        start: u64,
+        old_len: u64,
+        new_len: u64,
+        may_move: bool,
+        to: Option<u64>,
+    ) -> Result<u64> {
+        let old = page_range(start, old_len)?;
+        let new_len = new_len.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::Overflow)?;
+        if new_len == 0 {
+            return Err(Errno::Invalid.into());
+        }
+        let mut areas = self.areas.write();
+        let area = areas.find(start).filter(|area| area.end >= old.end).ok_or(Errno::BadAddress)?;
+        check_end(area.page(start), new_len)?;
+        let at_end = area.end == old.end;
+        if let Some(to) = to {
+            let new = page_range(to, new_len)?;
+            if to < TASK_START || (new.start < old.end && old.start < new.end) {
+                return Err(Errno::Invalid.into());
+            }
+            self.unmap_locked(&mut areas, &new);
+            return self.relocate(&mut areas, &old, new);
+        }
+        let Some(more) = new_len.checked_sub(old.end - start) else {
+            self.unmap_locked(&mut areas, &(start + new_len..old.end));
+            return Ok(start);
+        };
+        if more == 0 {
+            return Ok(start);
+        }
+        if at_end && is_free(&areas, old.end, more) {
+            let index = areas.overlap(&(old.end - PAGE_SIZE..old.end)).start;
+            areas.set_end(&self.tables, index, old.end + more);
+            areas.join(&self.tables, index..index + 1);
+            return Ok(start);
+        }
+        if !may_move {
+            return Err(Errno::NoMemory.into());
+        }
+        let offset = areas.find(start).map_or(0, |area| area.page(start) * PAGE_SIZE);
+        let to = areas.place(offset, new_len).ok_or(Errno::NoMemory)?;
+        self.relocate(&mut areas, &old, to..to + new_len)
+    }
+
+    /// Moves `old`, which is in one area, to `new`, where nothing is; cuts what is too much.
+    fn relocate(&self, areas: &mut Areas, old: &Range<u64>, new: Range<u64>) -> Result<u64> {
+        let area = areas.find(old.start).ok_or(Errno::BadAddress)?;
+        let moved = Area {
+            start: new.start,
+            end: new.end,
+            first_page: area.page(old.start),
+            kind: area.kind,
+            file: area.file.clone(),
+            name: area.name.clone(),
+        };
+        // The file learns of the new place, after the old one, before anything is there: whoever takes the copies of pages
+        // away comes to them at the one place or the other.
+        areas.insert(&self.tables, moved);
+        let kept = pages(old).min(pages(&new));
+        if self.tables.move_copies(old.start, new.start, kept).is_err() {
+            self.unmap_locked(areas, &new);
+            return Err(Errno::NoMemory.into());
+        }
+        self.unmap_locked(areas, old);
+        let index = areas.overlap(&new);
+        areas.join(&self.tables, index);
+        Ok(new.start)
+    }
+}
+
+impl Kind {
+    /// Refuses stores to a file that is not to be stored to.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.no_write {
+            Some(why) if self.rights.write && !self.private => Err(why.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether `len` bytes from `start` on are the task's, and nothing is there.
+fn is_free(areas: &Areas, start: u64, len: u64) -> bool {
+    let end = start.checked_add(len).filter(|end| *end <= TASK_END && start >= TASK_START);
+    end.is_some_and(|end| areas.overlap(&(start..end)).is_empty())
+}
+
+/// The index must cover the file's pages.
+fn check_end(first_page: u64, len: u64) -> Result<()> {
+    match first_page.checked_add(len / PAGE_SIZE) {
+        Some(end) if end <= MAX_PAGES => Ok(()),
+        _ => Err(Errno::Overflow.into()),
+    }
+}

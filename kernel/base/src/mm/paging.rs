@@ -1,0 +1,267 @@
+//! Page tables on this machine: the `paging` crate over frames, direct map and TLB.
+
+use alloc::sync::Arc;
+
+use fs::lab::Mutant;
+use paging::task::Mistake;
+pub use paging::{Entry, Flags, MapError, PageSize};
+use paging::{Machine, Table, Tables, TaskMachine, TaskTables};
+use spin::Once;
+use x86_64::PhysAddr;
+use x86_64::registers::control::{Cr3, Cr3Flags};
+use x86_64::structures::paging::PhysFrame;
+
+use super::frames;
+use super::layout::{self, direct};
+use crate::arch::{cpu, percpu, tlb};
+use crate::lab::LAB;
+use crate::sync::{InterruptsOff, RawMutex};
+
+/// The machine the page tables are on, and for whom they are.
+#[derive(Debug)]
+pub enum Hardware {
+    /// The kernel's.
+    Kernel,
+    /// A task's, which may not take the last frames; and which CPUs may know translations of it.
+    Task(tlb::Holders),
+}
+
+impl Hardware {
+    /// Which CPUs may know translations: all, if this is not a task's.
+    fn holders(&self) -> Option<&tlb::Holders> {
+        match self {
+            Self::Kernel => None,
+            Self::Task(holders) => Some(holders),
+        }
+    }
+}
+
+impl Machine for Hardware {
+    fn allocate_table(&self) -> Option<u64> {
+        match self {
+            Self::Kernel => frames::allocate_zeroed(),
+            Self::Task(_) => frames::allocate_zeroed_for_task(),
+        }
+    }
+
+    fn free_table(&self, frame: u64) {
+        frames::free(frame);
+    }
+
+    #[inline]
+    fn table(&self, frame: u64) -> &Table {
+        // SAFETY: the frame came from `allocate_table`: it is RAM, in the direct map, holds 512 entries, and
+        // is only accessed as atomics. The paging crate frees it after it has let go of every reference.
+        unsafe { &*(direct(frame) as *const Table) }
+    }
+
+    fn invalidate(&self, start: u64, pages: u64) {
+        tlb::shootdown(self.holders(), start, pages);
+    }
+}
+
+impl TaskMachine for Hardware {
+    type Lock = RawMutex;
+
+    #[inline(always)] // in a fault
+    fn new_copy(&self, from: Option<u64>) -> Option<u64> {
+        let frame = frames::allocate_copy()?;
+        let to = direct(frame) as *mut u8;
+        let bytes = frames::FRAME as usize;
+        // SAFETY: the frame is RAM in the direct map, and ours since a moment ago. So is what `from` leads to: a block of
+        // a region, or another copy; stores to it meanwhile tear the copy, not the kernel: nobody looks at its bytes here.
+        unsafe {
+            match from {
+                Some(from) => core::ptr::copy_nonoverlapping(direct(from) as *const u8, to, bytes),
+                None => core::ptr::write_bytes(to, 0, bytes),
+            }
+        }
+        Some(frame)
+    }
+
+    fn share_copy(&self, frame: u64) {
+        frames::share_copy(frame);
+    }
+
+    fn is_shared(&self, frame: u64) -> bool {
+        frames::is_shared(frame)
+    }
+
+    #[inline(never)] // a private copy's fault needs it only when it lost
+    fn release_copy(&self, frame: u64) {
+        frames::release_copy(frame);
+    }
+
+    #[inline]
+    fn makes(&self, mistake: Mistake) -> bool {
+        LAB.has(match mistake {
+            Mistake::ShootdownFirst => Mutant::ShootdownFirst,
+            Mistake::LargeOverTable => Mutant::LargeOverTable,
+        })
+    }
+}
+
+static KERNEL: Once<Tables<Hardware>> = Once::new();
+
+/// The kernel's own tables, whose upper half all share.
+///
+/// # Panics
+/// Before [`super::boot`] has built them.
+pub fn kernel() -> &'static Tables<Hardware> {
+    match KERNEL.get() {
+        Some(tables) => tables,
+        None => panic!("the kernel's page tables are not built yet"),
+    }
+}
+
+/// The kernel's tables, if they are there yet (for the panic).
+pub fn try_kernel() -> Option<&'static Tables<Hardware>> {
+    KERNEL.get()
+}
+
+pub(super) fn set_kernel(tables: Tables<Hardware>) -> &'static Tables<Hardware> {
+    KERNEL.call_once(|| tables)
+}
+
+/// The largest page the CPU has.
+pub fn largest() -> PageSize {
+    if cpu::features().giant_pages { PageSize::Giant } else { PageSize::Large }
+}
+
+/// Loads a tree's root into CR3.
+///
+/// # Safety
+/// The tree maps the code that runs, its data and its stack just as the current one does, and it lives until
+/// another is loaded.
+unsafe fn load_root(root: u64) {
+    let frame = PhysFrame::containing_address(PhysAddr::new_truncate(root));
+    // SAFETY: by the caller.
+    unsafe { Cr3::write(frame, Cr3Flags::empty()) };
+}
+
+/// The current address space's tables.
+pub fn active() -> Option<Arc<PageTables>> {
+    let _here = InterruptsOff::new();
+    percpu::this().active.lock().clone()
+}
+
+/// Makes these tables the current ones of this CPU and keeps them alive as long as they are that; `None` for the
+/// kernel's own, without a lower half.
+pub fn activate(tables: Option<Arc<PageTables>>) {
+    let before = {
+        let _here = InterruptsOff::new();
+        let cpu = percpu::this();
+        let mut active = cpu.active.lock();
+        if active.as_ref().map(Arc::as_ptr) == tables.as_ref().map(Arc::as_ptr) {
+            return;
+        }
+        let root = tables.as_ref().map_or(kernel().root(), |tables| tables.tables().root());
+        // Before the first translation is looked up: who takes one away from here on tells this CPU.
+        if let Some(holders) = tables.as_ref().and_then(|tables| tables.tables().machine().holders()) {
+            holders.enter(cpu);
+        }
+        // SAFETY: every tree's upper half, where code, data and stacks are, is the kernel's. A task's tree
+        // lives until the next switch, since `active` holds it from here on.
+        unsafe { load_root(root) };
+        let before = core::mem::replace(&mut *active, tables);
+        if let Some(holders) = before.as_ref().and_then(|tables| tables.tables().machine().holders()) {
+            holders.leave(cpu);
+        }
+        before
+    };
+    // May be the last reference: dropped outside the lock.
+    drop(before);
+}
+
+/// The root that CR3 holds.
+pub fn active_root() -> u64 {
+    Cr3::read_raw().0.start_address().as_u64()
+}
+
+/// Shows a physical range in the direct map, write-back, with the largest pages that fit. What is mapped
+/// there already stays. Returns where it begins.
+///
+/// # Errors
+/// [`MapError::OutOfRange`] beyond the direct map or what the CPU can address, [`MapError::NoFrames`].
+pub fn map_direct(physical: u64, bytes: u64, flags: Flags) -> Result<u64, MapError> {
+    let most = layout::DIRECT_MAP_BYTES.min(1 << cpu::features().physical_bits.min(52));
+    let end = physical.checked_add(bytes).filter(|end| *end <= most);
+    let end = end.ok_or(MapError::OutOfRange { at: physical })?;
+    let (start, end) = (physical & !4095, end.next_multiple_of(4096));
+    match kernel().map_range(direct(start), start, end - start, flags, largest()) {
+        Ok(()) => {}
+        Err(MapError::AlreadyMapped { .. }) => map_missing(start, end, flags)?,
+        Err(error) => return Err(error),
+    }
+    Ok(direct(physical))
+}
+
+/// Makes the root entries for a physical range's place in the direct map, which address spaces made from now
+/// on will share.
+///
+/// # Errors
+/// As [`map_direct`].
+pub fn reserve_direct(physical: u64, bytes: u64) -> Result<(), MapError> {
+    match physical.checked_add(bytes) {
+        Some(end) if end <= layout::DIRECT_MAP_BYTES => kernel().reserve_slots(direct(physical), bytes),
+        _ => Err(MapError::OutOfRange { at: physical }),
+    }
+}
+
+/// The slow way where a part is mapped already: page by page.
+fn map_missing(start: u64, end: u64, flags: Flags) -> Result<(), MapError> {
+    let mut at = start;
+    while at < end {
+        match kernel().leaf(direct(at)) {
+            Some((_, size)) => at = (at & !(size.bytes() - 1)) + size.bytes(),
+            None => {
+                let whole = PageSize::Large.divides(at) && at + PageSize::Large.bytes() <= end;
+                let size = if whole { PageSize::Large } else { PageSize::Small };
+                match kernel().map(direct(at), at, size, flags) {
+                    Err(MapError::AlreadyMapped { .. }) if whole => {
+                        kernel().map(direct(at), at, PageSize::Small, flags)?;
+                        at += 4096;
+                    }
+                    Err(error) => return Err(error),
+                    Ok(()) => at += size.bytes(),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One address space's tables: an own lower half, the kernel's upper half. Freed on drop. The leaves' frames are not,
+/// private copies excepted, which the owner has unmapped before.
+#[derive(Debug)]
+pub struct PageTables {
+    tables: TaskTables<Hardware>,
+}
+
+impl PageTables {
+    /// An empty lower half.
+    ///
+    /// # Errors
+    /// [`MapError::NoFrames`].
+    pub fn new_user() -> Result<Self, MapError> {
+        let tables = TaskTables::new(Hardware::Task(tlb::Holders::new()))?;
+        tables.tables().share_upper_half(kernel());
+        Ok(Self { tables })
+    }
+}
+
+impl core::ops::Deref for PageTables {
+    type Target = TaskTables<Hardware>;
+    #[inline]
+    fn deref(&self) -> &TaskTables<Hardware> {
+        &self.tables
+    }
+}
+
+impl Drop for PageTables {
+    fn drop(&mut self) {
+        // In no CR3: that CPU's `active` would hold a reference.
+        self.tables.clear();
+        frames::free(self.tables.tables().root());
+    }
+}

@@ -1,0 +1,410 @@
+//! The mount table: which file system is where. [`walk`](mod@walk) finds files by path across them.
+//!
+//! # Locking
+//! The table's lock is held just to take a reference to the table or to put another in its place, never while a file
+//! system works.
+
+pub mod dev;
+mod walk;
+
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Range;
+
+use fs::dax::{self, Protocol};
+use fs::ext2::{MountOptions, ReadOnlyReason};
+use fs::platform::Platform;
+use fs::pmem::Pmem;
+use fs::vfs::{FileKind, FileSystem};
+use fs::{Errno, Error};
+
+use crate::klog;
+use crate::machine::{File, Machine};
+use crate::sync::IrqLock;
+pub use walk::{Place, across, check_path, child, covers, is_within, parent, path_to, walk};
+
+/// The file system type that is mounted.
+type Ext2 = fs::ext2::Ext2<Machine>;
+
+/// Why something about mounts or paths cannot be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The file system's answer.
+    File(Error),
+    /// Nothing is mounted at `/`, for this reason.
+    NotMounted(String),
+    /// Something else.
+    Other(String),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(error) => error.fmt(f),
+            Self::NotMounted(reason) => write!(f, "not mounted: {reason}"),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<Error> for Why {
+    fn from(error: Error) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<Errno> for Why {
+    fn from(errno: Errno) -> Self {
+        Self::File(errno.into())
+    }
+}
+
+/// How to mount.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Change nothing.
+    pub read_only: bool,
+    /// Use the copy of the superblock that is so many KiB from the start.
+    pub super_block: Option<u64>,
+    /// Which fault protocol its files use.
+    pub protocol: Protocol,
+    /// What is mounted is to be changed so.
+    pub remount: bool,
+}
+
+impl Options {
+    /// Reads `ro,sb=32768,protocol=racy`.
+    ///
+    /// # Errors
+    /// What is wrong with the first option that is.
+    pub fn parse(&mut self, text: &str) -> Result<(), String> {
+        for option in text.split(',').filter(|option| !option.is_empty()) {
+            match option.split_once('=') {
+                None if option == "remount" => self.remount = true,
+                None if option == "ro" => self.read_only = true,
+                None if matches!(option, "rw" | "defaults" | "dax" | "dax=always") => self.read_only = false,
+                Some(("protocol", name)) => {
+                    let names = || {
+                        Protocol::ALL.iter().map(|protocol| protocol.name()).collect::<Vec<_>>().join(", ")
+                    };
+                    let unknown = |_| alloc::format!("unknown protocol '{name}' (there are {})", names());
+                    self.protocol = name.parse().map_err(unknown)?;
+                }
+                Some(("sb", kib)) => {
+                    let number = |kib: &str| kib.parse().ok().filter(|kib| *kib > 0);
+                    let bad =
+                        || alloc::format!("sb={kib}: not a number of KiB (a copy's block, times its KiB)");
+                    self.super_block = Some(number(kib).ok_or_else(bad)?);
+                }
+                _ => return Err(alloc::format!("unknown mount option '{option}'")),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A mounted file system.
+pub struct Mount {
+    /// `pmem0`
+    pub device: String,
+    /// What it was mounted with; [`read_only`](Mount::read_only) is what came of it.
+    pub options: Options,
+    /// Where it begins in the region, in bytes: not 0 for a DIMM in fsdax mode.
+    pub offset: u64,
+    /// The file system.
+    pub fs: Arc<dyn FileSystem<Machine>>,
+    /// The same, if it is an ext2.
+    pub ext2: Option<Arc<Ext2>>,
+    /// The directory it is mounted on; `/` is on none.
+    point: Option<Place>,
+    /// Where that was at the mount.
+    point_then: Vec<u8>,
+    /// Its root's inode number.
+    root: u64,
+    /// The region's first frame: it tells whose file a file is.
+    frame: u64,
+    /// Its bytes.
+    len: u64,
+}
+
+impl PartialEq for Mount {
+    fn eq(&self, other: &Self) -> bool {
+        self.frame == other.frame
+    }
+}
+
+impl Mount {
+    /// The mount point's path.
+    pub fn point(&self) -> Vec<u8> {
+        // A directory above it may have been renamed.
+        self.point.as_ref().and_then(|point| path_to(point).ok()).unwrap_or_else(|| self.point_then.clone())
+    }
+
+    /// The physical addresses of the region.
+    pub fn region(&self) -> Range<u64> {
+        self.frame..self.frame + self.len
+    }
+
+    /// Nothing on it may be changed.
+    pub fn read_only(&self) -> bool {
+        self.fs.read_only()
+    }
+
+    /// A number that no other mount has.
+    pub fn id(&self) -> u64 {
+        self.frame
+    }
+
+    /// True if it is mounted at `/`.
+    pub fn is_root(&self) -> bool {
+        self.point.is_none()
+    }
+
+    /// True if it is mounted on inode `ino` of `mount`.
+    fn is_on(&self, mount: &Mount, ino: u64) -> bool {
+        self.point.as_ref().is_some_and(|point| point.file.ino() == ino && *point.mount == *mount)
+    }
+
+    /// True if `file` is on it.
+    fn holds(&self, file: &File) -> bool {
+        file.kind() != FileKind::BlockDevice && file.platform().pmem().frame(0) == self.frame
+    }
+
+    /// Makes what was stored through mappings of its files durable, then its metadata.
+    ///
+    /// # Errors
+    /// The first error met; the rest was tried nevertheless.
+    pub fn sync(&self) -> fs::Result<()> {
+        let mut outcome = Ok(());
+        if let Some(ext2) = &self.ext2 {
+            ext2.for_each_inode(|file| {
+                let result = dax::fsync(&**file).map(|_| ());
+                if outcome.is_ok() {
+                    outcome = result;
+                }
+            });
+        }
+        outcome.and(self.fs.sync())
+    }
+}
+
+/// Everything that is mounted, in the order of mounting.
+type List = Vec<Arc<Mount>>;
+
+/// Never changed but replaced, so that a walk can use it without a lock and without a copy. `None`: nothing is mounted.
+static MOUNTS: IrqLock<Option<Arc<List>>> = IrqLock::new(None);
+/// Why `/` is not there.
+static NO_ROOT: IrqLock<Option<String>> = IrqLock::new(None);
+
+/// Everything that is mounted, in the order of mounting. Allocates nothing while something is.
+pub fn all() -> Arc<List> {
+    let mounts = MOUNTS.lock().clone();
+    mounts.unwrap_or_default()
+}
+
+/// Makes `mounts` what is mounted.
+fn replace(mounts: List) {
+    let mounts = (!mounts.is_empty()).then(|| Arc::new(mounts));
+    let old = core::mem::replace(&mut *MOUNTS.lock(), mounts);
+    // Not under the lock: handles may go with it.
+    drop(old);
+}
+
+/// The mount that a file is on.
+pub fn of(file: &File) -> Option<Arc<Mount>> {
+    all().iter().find(|mount| mount.holds(file)).cloned()
+}
+
+/// The fault protocol that a file's mount asks for.
+pub fn protocol(file: &File) -> Protocol {
+    of(file).map_or_else(Protocol::default, |mount| mount.options.protocol)
+}
+
+/// Has every mounted file system give back memory that it only keeps to be faster. Waits for no lock.
+fn shrink() -> usize {
+    // Under the lock, so that no last reference to a mount goes here. Whoever holds it now is changing the table.
+    let Some(mounts) = MOUNTS.try_lock() else { return 0 };
+    mounts.iter().flat_map(|list| list.iter()).fold(0, |sum, mount| sum.saturating_add(mount.fs.shrink()))
+}
+
+/// Mounts pmem0 at `/`, at the end of the kernel's start. What hinders it is logged and kept for those who
+/// ask for a file.
+pub fn init() {
+    crate::mm::heap::on_pressure(shrink);
+    if let Err(why) = mount("pmem0", None, b"/", Options::default()) {
+        let reason = alloc::format!("pmem0: {why}");
+        klog!(Warn, "/ is not mounted: {reason}");
+        *NO_ROOT.lock() = Some(reason);
+    }
+}
+
+/// The region called `name` (`pmem0`, `/dev/pmem0`): its name, its data, and where in it that begins.
+fn region(name: &str) -> Result<(String, &'static crate::pmem::Region, u64), Why> {
+    let name = name.strip_prefix("/dev/").unwrap_or(name);
+    let number = name.strip_prefix("pmem").filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    let index = number.and_then(|number| number.parse::<usize>().ok());
+    let index =
+        index.ok_or_else(|| Why::Other("no such device: they are called pmem0, pmem1, ...".into()))?;
+    match crate::pmem::data(index) {
+        Some(Ok(data)) => {
+            let whole = crate::pmem::regions().get(index).map_or(data.base(), |region| region.base());
+            Ok((name.to_string(), data, data.base() - whole))
+        }
+        Some(Err(why)) => Err(Why::Other(why.to_string())),
+        None => Err(Why::Other(why_no_region())),
+    }
+}
+
+/// Why there are fewer regions than wanted.
+fn why_no_region() -> String {
+    let Some(found) = crate::pmem::found() else { return "no such device".into() };
+    match (&found.table, found.problems.first()) {
+        (Err(crate::acpi::Error::NoTable(_)), _) => "no NVDIMM found: start with --pmem FILE".into(),
+        (_, Some(problem)) => alloc::format!("no usable region: {problem}"),
+        (_, None) => alloc::format!("no such device (there are {})", found.regions.len()),
+    }
+}
+
+/// Reads the ext2 file system that is on a machine's region, and mounts it nowhere. Here, so that all of ext2 is compiled
+/// into this crate alone.
+///
+/// # Errors
+/// As [`fs::ext2::mount`].
+pub fn read(machine: Machine, options: MountOptions) -> fs::Result<Arc<Ext2>> {
+    fs::ext2::mount(machine, options)
+}
+
+/// Mounts the file system on a device at a directory, or at `/` if nothing is there. `start` and `path` as in [`walk`].
+///
+/// # Errors
+/// Whatever stands against it; nothing changed.
+pub fn mount(device: &str, start: Option<&Place>, path: &[u8], options: Options) -> Result<(), Why> {
+    let (device, region, offset) = region(device)?;
+    let mounts = all();
+    let machine = Machine::new(region);
+    let frame = machine.pmem().frame(0);
+    if let Some(mount) = mounts.iter().find(|mount| mount.frame == frame) {
+        let point = String::from_utf8_lossy(&mount.point()).into_owned();
+        return Err(Why::Other(alloc::format!("already mounted on {point}")));
+    }
+    let point = if !mounts.iter().any(|mount| mount.is_root()) {
+        // The first one is the root, wherever it was asked for.
+        if path.iter().any(|byte| *byte != b'/') {
+            return Err(Why::Other("nothing is mounted at / yet".into()));
+        }
+        None
+    } else {
+        let place = walk(start, path, true)?;
+        place.file.expect_directory()?;
+        if place.file.ino() == place.mount.root {
+            return Err(Errno::Busy.into());
+        }
+        Some(place)
+    };
+    let at = point.as_ref().map_or_else(|| Ok(b"/".to_vec()), path_to)?;
+    // Whoever stores to it as a device is stopped, before and again when the table says that it is mounted.
+    dev::protect(frame)?;
+    let fs = read(
+        machine,
+        MountOptions { read_only: options.read_only, super_block: options.super_block, ..Default::default() },
+    )?;
+    if let Some(reason) = fs.read_only_reason().filter(|reason| *reason != ReadOnlyReason::Asked) {
+        klog!(Warn, "{device}: mounted read-only: {reason}");
+    }
+    if let Some(recovered) = fs.recovered() {
+        klog!(Warn, "{device}: was not unmounted cleanly, or had errors: {recovered}");
+    } else if !fs.was_clean() {
+        klog!(Warn, "{device}: was not unmounted cleanly, or has errors: nothing was repaired");
+    }
+    if fs.redo_pending() {
+        klog!(Warn, "{device}: a change was cut short by a crash; a mount for writing finishes it");
+    }
+    let mode = if fs.read_only() { "ro" } else { "rw" };
+    let behind = if offset == 0 { String::new() } else { alloc::format!(", from byte {offset}") };
+    klog!(
+        Info,
+        "{device} mounted on {} ({mode}, {}{behind})",
+        String::from_utf8_lossy(&at),
+        options.protocol
+    );
+    if !frame.is_multiple_of(2 << 20) {
+        klog!(Warn, "{device}: begins at {frame:#x}, which is not a multiple of 2 MiB: no 2 MiB mappings");
+    }
+    if point.is_none() {
+        *NO_ROOT.lock() = None;
+    }
+    let root = fs.root()?.ino();
+    let ext2 = Some(fs.clone());
+    let mount =
+        Mount { device, options, offset, fs, ext2, point, point_then: at, root, frame, len: region.len() };
+    replace(mounts.iter().cloned().chain([Arc::new(mount)]).collect());
+    Ok(dev::protect(frame)?)
+}
+
+/// The mount that `name` means: its device or its mount point, which `path` is, from `start` on.
+///
+/// # Errors
+/// There is none.
+pub fn find(name: &str, start: Option<&Place>, path: &[u8]) -> Result<Arc<Mount>, Why> {
+    let device = name.strip_prefix("/dev/").unwrap_or(name);
+    let mounts = all();
+    if let Some(mount) = mounts.iter().find(|mount| mount.device == device) {
+        return Ok(mount.clone());
+    }
+    let is_number = |number: &str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    if device.strip_prefix("pmem").is_some_and(is_number) {
+        return Err(Why::Other("not mounted".into()));
+    }
+    let place = walk(start, path, true)?;
+    if place.file.ino() == place.mount.root { Ok(place.mount) } else { Err(Why::Other("not mounted".into())) }
+}
+
+/// Makes a mount read-only, or writable. Who maps files of it for writing meets an error at the next store.
+///
+/// # Errors
+/// The file system's: see [`FileSystem::remount`].
+pub fn remount(mount: &Mount, read_only: bool) -> Result<(), Why> {
+    mount.fs.remount(read_only)?;
+    dev::protect(mount.frame)?;
+    klog!(Info, "{} remounted {}", mount.device, if read_only { "ro" } else { "rw" });
+    Ok(())
+}
+
+/// Writes everything back, marks the image clean, and takes the mount out of the table.
+///
+/// # Errors
+/// Busy if something is mounted below it, a file of it is mapped or `cwd` is on it; the file system's errors. It is
+/// then still mounted.
+pub fn unmount(mount: Arc<Mount>, cwd: Option<&Place>) -> Result<(), Why> {
+    let busy = |why: fmt::Arguments<'_>| Err(Why::Other(alloc::format!("{}: {why}", Error::Op(Errno::Busy))));
+    let mounts = all();
+    let below = |other: &&Arc<Mount>| other.point.as_ref().is_some_and(|point| point.mount == mount);
+    if let Some(other) = mounts.iter().find(below) {
+        return busy(format_args!("{} is mounted inside", other.device));
+    }
+    if cwd.is_some_and(|cwd| cwd.mount == mount) {
+        return busy(format_args!("the current directory is inside"));
+    }
+    let mut areas = crate::task::spaces().into_iter().flat_map(|space| space.areas());
+    if let Some(area) = areas.find(|area| mount.holds(&area.file)) {
+        return busy(format_args!("{} is mapped at {:#x}", area.name, area.start));
+    }
+    mount.sync()?;
+    mount.fs.unmount()?;
+    klog!(Info, "{} unmounted", mount.device);
+    replace(mounts.iter().filter(|other| **other != mount).cloned().collect());
+    if mount.is_root() {
+        *NO_ROOT.lock() = Some(alloc::format!("{}: unmounted", mount.device));
+    }
+    Ok(())
+}
+
+/// Makes everything on every mount durable.
+///
+/// # Errors
+/// Each mount's device with the first error met there.
+pub fn sync_all() -> Vec<(String, Error)> {
+    all().iter().filter_map(|mount| Some((mount.device.clone(), mount.sync().err()?))).collect()
+}

@@ -1,0 +1,77 @@
+//! `/dev`: the regions of persistent memory as devices, in a directory that is built in. An image's own `/dev` is hidden by it.
+//!
+//! A device may be read and mapped at any time; stored to, only while nothing is mounted from it for writing.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::ops::Range;
+
+use fs::block::{Devices, InUse};
+use fs::vfs::FileSystem;
+use spin::Once;
+
+use super::{Mount, Options, all};
+use crate::machine::Machine;
+use crate::pmem::{self, Region};
+
+/// What it is called in `/`.
+pub(super) const NAME: &[u8] = b"dev";
+
+struct Dev {
+    devices: Arc<Devices<Machine>>,
+    mount: Arc<Mount>,
+}
+
+fn dev() -> Option<&'static Dev> {
+    static DEV: Once<Option<Dev>> = Once::new();
+    DEV.call_once(|| {
+        let device = |(number, region): (usize, &'static Region)| {
+            let in_use: InUse = Box::new(move || is_in_use(region));
+            (alloc::format!("pmem{number}").into_bytes(), Machine::new(region), in_use)
+        };
+        let devices = Arc::new(Devices::new(pmem::regions().iter().enumerate().map(device).collect())?);
+        let root = devices.root().ok()?.ino();
+        let mount = Mount {
+            device: "dev".into(),
+            options: Options::default(),
+            offset: 0,
+            fs: devices.clone(),
+            ext2: None,
+            point: None,
+            point_then: b"/dev".to_vec(),
+            root,
+            // No region begins there.
+            frame: u64::MAX,
+            len: 0,
+        };
+        Some(Dev { devices, mount: Arc::new(mount) })
+    })
+    .as_ref()
+}
+
+/// True if a file system in the region is mounted for writing.
+fn is_in_use(region: &Region) -> bool {
+    all().iter().any(|mount| {
+        mount.frame.wrapping_sub(region.base()) < fs::pmem::Pmem::len(region) && !mount.read_only()
+    })
+}
+
+/// The directory's file system, which is in no table. `None` if there are no regions.
+pub(super) fn mount() -> Option<&'static Arc<Mount>> {
+    dev().map(|dev| &dev.mount)
+}
+
+/// From now on, stores through mappings of the device that has this physical address fault again.
+///
+/// # Errors
+/// What writing back met.
+pub(super) fn protect(frame: u64) -> fs::Result<()> {
+    dev().map_or(Ok(()), |dev| dev.devices.protect(frame))
+}
+
+/// The memory at these physical addresses has lost its content: no mapping of a device leads there any more.
+pub fn memory_failed(frames: &Range<u64>) {
+    if let Some(dev) = dev() {
+        dev.devices.memory_failed_at(frames);
+    }
+}

@@ -1,0 +1,210 @@
+//! Persistent memory: the NFIT's regions, mapped, as [`fs::pmem::Pmem`].
+//!
+//! | module | what |
+//! |---|---|
+//! | [`flush`] | write-back, non-temporal stores, zeroing, fences |
+//! | [`poison`] | what has lost its content |
+//! | [`region`] | one region: bounded access, counted |
+//!
+//! A region that Linux uses in fsdax mode says so in a block of its own ([`Layout`]): its data begins behind that.
+//!
+//! [`init`] finds and maps; whatever goes wrong is kept as text for the `nfit` command, and there are no
+//! regions.
+
+pub mod flush;
+pub mod poison;
+pub mod region;
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use fs::pmem::Pmem;
+use nfit::{Nfit, PfnError, PfnInfo, StateFlags};
+use spin::Once;
+
+use crate::klog;
+use crate::mm::boot;
+use crate::mm::paging::{self, Flags};
+pub use region::Region;
+
+/// What was found at start.
+pub struct Found {
+    /// The table's bytes, or why there is none.
+    pub table: Result<Vec<u8>, crate::acpi::Error>,
+    /// The regions that could be mapped, in the table's order.
+    pub regions: Vec<Region>,
+    /// What Linux's information block says of each region.
+    pub layouts: Vec<Layout>,
+    /// What went wrong, a line each.
+    pub problems: Vec<String>,
+    /// Caches reach persistence on power loss, by the platform capabilities: flushing is not needed.
+    pub persistent_caches: bool,
+}
+
+/// Where the data of a region is.
+pub enum Layout {
+    /// Everywhere: there is no information block.
+    Raw,
+    /// Everywhere, for the block is damaged.
+    Damaged(PfnError),
+    /// Behind the block: the namespace is in fsdax mode.
+    Fsdax(PfnInfo, Region),
+    /// Nowhere that a file system could be: the namespace is in device-dax mode.
+    Devdax(PfnError),
+}
+
+impl Layout {
+    fn of(region: &Region) -> Self {
+        let mut block = alloc::boxed::Box::new([0; nfit::PFN_BYTES]);
+        if region.len() < nfit::PFN_OFFSET + nfit::PFN_BYTES as u64 {
+            return Self::Raw;
+        }
+        region.read(nfit::PFN_OFFSET, &mut *block);
+        match PfnInfo::parse(&block, region.base(), region.len()) {
+            Ok(None) => Self::Raw,
+            Ok(Some(info)) => Self::Fsdax(info, region.part(info.data_offset, info.data_len)),
+            Err(error @ PfnError::DeviceDax) => Self::Devdax(error),
+            Err(error) => Self::Damaged(error),
+        }
+    }
+}
+
+/// The part of a region where a file system is, if the region is there.
+///
+/// # Errors
+/// There is none in device-dax mode.
+pub fn data(index: usize) -> Option<Result<&'static Region, PfnError>> {
+    let found = FOUND.get()?;
+    Some(match found.layouts.get(index)? {
+        Layout::Raw | Layout::Damaged(_) => Ok(found.regions.get(index)?),
+        Layout::Fsdax(_, data) => Ok(data),
+        Layout::Devdax(error) => Err(*error),
+    })
+}
+
+static FOUND: Once<Found> = Once::new();
+/// What was found; before [`init`], nothing.
+pub fn found() -> Option<&'static Found> {
+    FOUND.get()
+}
+
+/// The regions, to be mounted as `pmem0`, `pmem1`, ….
+pub fn regions() -> &'static [Region] {
+    FOUND.get().map_or(&[], |found| &found.regions)
+}
+
+/// Which region a physical address lies in, and where.
+pub fn place_of(physical: u64) -> Option<(usize, u64)> {
+    let offset = |region: &Region| physical.checked_sub(region.base()).filter(|at| *at < region.len());
+    regions().iter().enumerate().find_map(|(number, region)| Some((number, offset(region)?)))
+}
+
+/// Where a physical address lies in a region: its offset from the region's start.
+pub fn offset_of(physical: u64) -> Option<u64> {
+    place_of(physical).map(|(_, offset)| offset)
+}
+
+/// Reads the NFIT and maps its regions write-back, read-only where a DIMM is not armed.
+pub fn init() -> &'static Found {
+    FOUND.call_once(|| {
+        let mut found = Found {
+            table: crate::acpi::table("NFIT"),
+            regions: Vec::new(),
+            layouts: Vec::new(),
+            problems: Vec::new(),
+            persistent_caches: false,
+        };
+        let result = match &found.table {
+            Ok(bytes) => read(bytes),
+            Err(error) => Err(error.to_string()),
+        };
+        match result {
+            Ok((regions, problems, persistent_caches)) => {
+                found.regions = regions;
+                found.problems = problems;
+                found.persistent_caches = persistent_caches;
+            }
+            Err(problem) => found.problems.push(problem),
+        }
+        flush::init(found.persistent_caches);
+        found.layouts = found.regions.iter().map(Layout::of).collect();
+        for (number, layout) in found.layouts.iter().enumerate() {
+            match layout {
+                Layout::Raw => {}
+                Layout::Fsdax(info, _) => klog!(Info, "pmem{number}: {info}"),
+                Layout::Damaged(error) => {
+                    klog!(Warn, "pmem{number}: {error}; it is taken for a region without one");
+                }
+                Layout::Devdax(error) => klog!(Warn, "pmem{number}: {error}"),
+            }
+        }
+        found
+    })
+}
+
+type Contents = (Vec<Region>, Vec<String>, bool);
+
+/// Regions, problems, and whether caches are persistent.
+fn read(bytes: &[u8]) -> Result<Contents, String> {
+    let nfit = Nfit::parse(bytes).map_err(|error| error.to_string())?;
+    let mut problems = Vec::new();
+    let mut persistent_caches = false;
+    match nfit.capabilities() {
+        Ok(None) => {}
+        Ok(Some(promise)) => {
+            persistent_caches = promise.cpu_cache_flush();
+            if !persistent_caches && !promise.memory_controller_flush() {
+                problems
+                    .push("the platform promises no flush at power loss: what is fenced may be lost".into());
+            }
+        }
+        Err(error) => problems.push(error.to_string()),
+    }
+    let mut regions = Vec::new();
+    for found in nfit.regions().map_err(|error| error.to_string())? {
+        let index = found.spa_index;
+        if let Some(why) = unusable(&found) {
+            problems.push(alloc::format!("region {index}: not used: {why}"));
+            continue;
+        }
+        let damage = StateFlags::SAVE_FAILED
+            .union(StateFlags::RESTORE_FAILED)
+            .union(StateFlags::FLUSH_FAILED)
+            .union(StateFlags::MAP_FAILED);
+        let damaged = found.state.0 & damage.0 != 0;
+        if damaged {
+            problems.push(alloc::format!("region {index}: may have lost data ({}): read only", found.state));
+        }
+        let writable = found.armed && !damaged;
+        let rights = if writable { Flags::KERNEL_DATA } else { Flags::KERNEL_READ };
+        // Every root entry must be there before the first task's tables copy them.
+        let mapped = paging::reserve_direct(found.base, found.length)
+            .and_then(|()| paging::map_direct(found.base, found.length, rights));
+        match mapped {
+            Ok(at) => {
+                klog!(Info, "pmem{}: {found}", regions.len());
+                // SAFETY: the NFIT says that the range is persistent memory, no two regions and nothing else in the
+                // table overlap it, and it is mapped for good; RAM that the kernel manages is not in it, as checked
+                // above.
+                regions.push(unsafe { Region::new(found.base, found.length, at, writable) });
+            }
+            Err(error) => problems.push(alloc::format!("region {index}: not used: {error}")),
+        }
+    }
+    Ok((regions, problems, persistent_caches))
+}
+
+/// Why a region that the table describes soundly can't be used.
+fn unusable(region: &nfit::Region<'_>) -> Option<&'static str> {
+    // I/O and local APIC registers, in the place where every PC has them.
+    const DEVICES: core::ops::Range<u64> = 0xfec0_0000..0xfef0_0000;
+    if boot::overlaps_ram(region.base, region.length) {
+        Some("the memory map says its addresses are RAM")
+    } else if region.base < 1 << 20 || (region.base < DEVICES.end && region.end() > DEVICES.start) {
+        Some("devices are at its addresses")
+    } else if !region.virtual_disks.is_empty() {
+        Some("firmware keeps a virtual disk in it")
+    } else {
+        None
+    }
+}
