@@ -16,17 +16,22 @@
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 [[ ${root:-} ]] || . "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
+# shellcheck source=scripts/loader.sh
+. "$root/scripts/loader.sh"
+# shellcheck source=scripts/progress.sh
+. "$root/scripts/progress.sh"
 
 # The caller's choice is respected; a relative one means the caller's directory, as with cargo.
 CARGO_TARGET_DIR=$(realpath -m -- "${CARGO_TARGET_DIR:-$root/target}")
 export CARGO_TARGET_DIR
 
+KERNEL_TARGET=x86_64-unknown-none
 EXPLORER=$CARGO_TARGET_DIR/explore/explore
 
 build_paths() {
     local profile=$1 firmware=$2 suffix=
     [[ $profile == release ]] || suffix=-$profile
-    KERNEL_ELF=$CARGO_TARGET_DIR/x86_64-target/$profile/kernel
+    KERNEL_ELF=$CARGO_TARGET_DIR/$KERNEL_TARGET/$profile/kernel
     BOOT_IMAGE=$CARGO_TARGET_DIR/daxiom-$firmware$suffix.img
 }
 
@@ -49,48 +54,54 @@ build_locked() {
 }
 
 build_steps() {
-    local profile=$1 firmware=$2 notice
+    local failed
+    profile=$1 firmware=$2
     setup build "${@:3}"
-
-    # Nothing to do takes half a second and says nothing; whoever waits longer is told what for.
-    announce "building the kernel and the $firmware image (up to 6 minutes the first time)" &
-    notice=$!
-    if ! build_kernel "$profile"; then
-        stop "$notice"
-        die "build" "the kernel does not compile (see above)"
-    fi
-    if ! build_image "$firmware"; then
-        stop "$notice"
-        die "build" "the $firmware image could not be made (see above)"
-    fi
-    stop "$notice"
+    settle_copy
+    loader_path "$firmware"
+    side_by_side "building the kernel and the $firmware boot loader (2 to 4 minutes the first time)" \
+        kernel build_kernel "boot loader" build_boot
+    case $failed in
+    kernel) die "build" "the kernel does not compile (see above)" ;;
+    boot*) die "build" "the $firmware boot loader does not compile (see above)" ;;
+    esac
+    build_image || die "build" "the $firmware image could not be made (see above)"
 }
 
-# Says it after two seconds, unless stopped before. Nothing of ours that outlives us may hold the lock or our output.
-announce() {
-    exec 9>&-
-    trap 'kill "$timer"' TERM
-    sleep 2 >/dev/null 2>&1 &
-    timer=$!
-    if wait "$timer"; then say "build" "$1"; fi
-}
-
-stop() {
-    kill "$1" 2>/dev/null || true
-    wait "$1" 2>/dev/null || true
+# In a copy of a tree all is new, in the order in which it was copied. What has changed is told by contents (see
+# kernel_cargo), but cargo wants nothing of what it made to be older than what that was made from: all is made of one age.
+settle_copy() {
+    local place folder folders=()
+    place="$CARGO_TARGET_DIR $(stat -c %d:%i -- "$CARGO_TARGET_DIR")"
+    [[ $(cat -- "$CARGO_TARGET_DIR/.place" 2>/dev/null) != "$place" ]] || return 0
+    for folder in "$CARGO_TARGET_DIR"/{release,"$KERNEL_TARGET",loader}; do
+        [[ ! -d $folder ]] || folders+=("$folder")
+    done
+    ((${#folders[@]} == 0)) || find "${folders[@]}" -exec touch -h -d "@$EPOCHSECONDS" {} + || return
+    printf '%s\n' "$place" >"$CARGO_TARGET_DIR/.place"
 }
 
 build_kernel() {
     local flags=()
-    [[ $1 == debug ]] || flags+=("--$1")
-    kernel_cargo build -q -p kernel "${flags[@]}" >&2
+    [[ $profile == debug ]] || flags+=("--$profile")
+    kernel_cargo build -p kernel "${flags[@]}"
 }
 
-# kernel_cargo COMMAND OPTION...: cargo with what the kernel's own target takes.
+# The stages, and the program that puts them and the kernel on a disk.
+build_boot() {
+    build_loader "$firmware" && cd -- "$root" &&
+        CARGO_UNSTABLE_CHECKSUM_FRESHNESS=true cargo build -p boot --target-dir "$CARGO_TARGET_DIR/loader/host"
+}
+
+# kernel_cargo COMMAND OPTION...: cargo with what the kernel takes: code for a machine without an operating system, whose
+# panics can walk the frames, and whose functions call each other without a table of addresses in between. What has changed
+# is told by contents: in a copied tree all files are new.
 kernel_cargo() {
     local command=$1
     shift
-    (cd -- "$root" && cargo "$command" --target x86_64-target.json -Zjson-target-spec \
+    (cd -- "$root" && env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS CARGO_UNSTABLE_CHECKSUM_FRESHNESS=true \
+        CARGO_TARGET_X86_64_UNKNOWN_NONE_RUSTFLAGS="-Cforce-frame-pointers=yes -Zdefault-visibility=hidden" \
+        cargo "$command" --target "$KERNEL_TARGET" \
         -Zbuild-std=core,alloc -Zbuild-std-features=compiler-builtins-mem "$@")
 }
 
@@ -99,19 +110,20 @@ build_explorer() {
 }
 
 build_image() {
-    local firmware=$1 boot=$CARGO_TARGET_DIR/debug/boot stripped stamp
-    (cd -- "$root" && cargo build -q -p boot --features "$firmware") >&2 || return
-    stamp=$(sha256sum <"$KERNEL_ELF" && sha256sum <"$boot") || return
+    local boot=$CARGO_TARGET_DIR/loader/host/debug/boot stripped stamp
+    stamp=$(sha256sum <"$KERNEL_ELF" && sha256sum <"$boot" && sha256sum <"$LOADER/stamp") || return
     if [[ -f $BOOT_IMAGE && $(cat -- "$BOOT_IMAGE.stamp" 2>/dev/null) == "$stamp" ]]; then
+        # Compiled anew to the same: the image is as young as the file with its names, which a panic asks for.
+        [[ ! $KERNEL_ELF -nt $BOOT_IMAGE ]] || touch -- "$BOOT_IMAGE"
         return
     fi
-    # Debug sections are gdb's, who reads them from the ELF file: the BIOS would take seconds to load them.
+    # Names and lines are gdb's and addr2line's, who read them from the ELF file: the BIOS would take seconds to load them.
     stripped=$BOOT_IMAGE.kernel
-    "$LLVM_TOOLS/llvm-objcopy" --strip-debug "$KERNEL_ELF" "$stripped" || return
-    "$boot" "$stripped" "$BOOT_IMAGE" "--$firmware" >&2 || return
+    "$LLVM_TOOLS/llvm-objcopy" --strip-all "$KERNEL_ELF" "$stripped" || return
+    "$boot" "--$firmware" "$LOADER" "$stripped" "$BOOT_IMAGE" || return
     rm -f -- "$stripped"
     printf '%s\n' "$stamp" >"$BOOT_IMAGE.stamp"
-}
+} >&2
 
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
     profile=release firmware=bios

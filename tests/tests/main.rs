@@ -3,6 +3,7 @@
 mod bad;
 mod bench;
 mod boot;
+mod build;
 mod data;
 mod device;
 mod errors;
@@ -23,7 +24,6 @@ mod replay;
 mod setup;
 mod shell;
 mod smp;
-mod target;
 mod trace;
 
 /// A file that is not in the list above would never run.

@@ -1,0 +1,132 @@
+//! What is built, and how much of it: the image that a BIOS reads, a copied tree, the line that tells how far it is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Cursor, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tests::root;
+
+/// Each MiB costs a tenth of a second at every start in QEMU.
+const MOST_OF_THE_IMAGE: usize = 3 << 20;
+const SECTOR: usize = 512;
+
+fn le32(bytes: &[u8], at: usize) -> usize {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes")) as usize
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
+}
+
+fn bash(script: &str) -> Output {
+    Command::new("bash").args(["-c", script]).current_dir(root()).output().expect("bash runs")
+}
+
+/// The builds of `side_by_side`, here by two that only say what cargo says.
+const BUILDS: &str = r"
+    set -euo pipefail; program=test; . scripts/setup.sh; . scripts/progress.sh
+    one() { for i in 1 2 3 4 5 6; do printf '    Building [==>  ] %d/45: core, base\r' $i; sleep 0.5; done; }
+    two() { printf 'stage 2/4\n    Building [=>  ] 3/9: byteorder\r'; sleep 3; FAIL; }
+    side_by_side 'building for a test' kernel one loader two
+    echo failed: $failed
+";
+
+#[test]
+fn the_bios_reads_a_small_image_with_a_kernel_without_names() {
+    let image = fs::read(target().join("daxiom-bios.img")).expect("the image");
+    assert!(image.len() <= MOST_OF_THE_IMAGE, "{} bytes", image.len());
+    let partition = |number: usize| {
+        let entry = &image[446 + 16 * number..][..16];
+        &image[le32(entry, 8) * SECTOR..][..le32(entry, 12) * SECTOR]
+    };
+    // Stage 2 without the empty rest of its memory.
+    assert!(partition(0).len() <= 64 * 1024, "stage 2: {} bytes", partition(0).len());
+    // Clusters as large as may be, one sector of names: stage 2 reads both again and again.
+    let fat = partition(1);
+    assert_eq!(fat[13], 64, "sectors in a cluster");
+    assert_eq!(u16::from_le_bytes([fat[17], fat[18]]), 16, "names in the root folder");
+    let fat = fatfs::FileSystem::new(Cursor::new(fat.to_vec()), fatfs::FsOptions::new()).expect("FAT");
+    let mut kernel = Vec::new();
+    fat.root_dir()
+        .open_file("kernel-x86_64")
+        .expect("the kernel")
+        .read_to_end(&mut kernel)
+        .expect("readable");
+    assert!(kernel.starts_with(b"\x7fELF"));
+    let short = |at: usize| usize::from(u16::from_le_bytes([kernel[at], kernel[at + 1]]));
+    let sections = u64::from_le_bytes(kernel[40..48].try_into().expect("8 bytes")) as usize;
+    for number in 0..short(60) {
+        const SYMTAB: usize = 2;
+        assert_ne!(le32(&kernel, sections + number * short(58) + 4), SYMTAB, "section {number} holds names");
+    }
+    let names = |bytes: &[u8]| bytes.windows(11).any(|window| window == b".debug_line");
+    assert!(!names(&kernel), "line numbers");
+    let elf = fs::read(target().join("x86_64-unknown-none/release/kernel")).expect("the ELF file");
+    assert!(names(&elf), "the file beside it has them");
+}
+
+/// In a copy all files are new, and lie somewhere else.
+#[test]
+fn a_copied_tree_is_not_built_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = folder.path().join("a copy");
+    let (from, to) = (root(), copy.display());
+    let script = format!(
+        "set -e; mkdir -p '{to}/target'; cd '{}'; git ls-files -z | xargs -0 cp -r --parents -t '{to}'
+         cd '{}'; mkdir '{to}/target/x86_64-unknown-none'; cp -r x86_64-unknown-none/release '{to}/target/x86_64-unknown-none'
+         cp -r loader release daxiom-bios.img daxiom-bios.img.stamp .place '{to}/target'
+         rm -rf '{to}'/target/x86_64-unknown-none/release/incremental",
+        from.display(),
+        target().display()
+    );
+    let copied = bash(&script);
+    assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+    let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
+    products(&copy.join("target"), &mut before);
+    assert!(before.len() > 50, "{before:#?}");
+    let built = Command::new(copy.join("scripts/build.sh"))
+        .env_remove("CARGO_TARGET_DIR")
+        .env("DAXIOM_INSTALL", "no")
+        .output()
+        .expect("scripts/build.sh runs");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    products(&copy.join("target"), &mut after);
+    // What is built again is a new file in the old one's place.
+    after.retain(|path, inode| before.get(path) != Some(inode));
+    assert!(after.is_empty(), "built again: {after:#?}");
+}
+
+/// Libraries and images below a folder, with their inode numbers.
+fn products(folder: &Path, found: &mut BTreeMap<PathBuf, u64>) {
+    for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
+        let (path, data) = (entry.path(), entry.metadata().expect("there"));
+        if data.is_dir() {
+            products(&path, found);
+        } else if ["rlib", "rmeta", "img"].iter().any(|ending| path.extension().is_some_and(|e| e == *ending))
+        {
+            found.insert(path, data.ino());
+        }
+    }
+}
+
+#[test]
+fn a_terminal_is_shown_how_far_the_build_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("builds");
+    fs::write(&file, BUILDS.replace("FAIL", "true")).expect("written");
+    let output = bash(&format!("TERM=xterm script -qec 'bash {}' /dev/null", file.display()));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("\rbuilding 0:0"), "{text:?}");
+    assert!(text.contains(" of 45: core, base | loader 2/4 3 of 9: byteorder"), "{text:?}");
+    assert!(text.contains("\r\u{1b}[Kfailed:\r\n"), "the line is gone at the end: {text:?}");
+}
+
+#[test]
+fn elsewhere_one_line_tells_of_the_build_and_errors_are_shown_whole() {
+    let output = bash(&BUILDS.replace("FAIL", "printf 'error: no such thing\\n --> here\\n'; false"));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "failed: loader\n");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(told, "test: build: building for a test\nerror: no such thing\n --> here\n");
+}
