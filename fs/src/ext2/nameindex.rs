@@ -325,17 +325,14 @@ impl<P: Platform> Budget<P> {
         true
     }
 
+    /// Takes `bytes` of the limit, which is not exceeded for a moment either: others look, and are refused for it.
     fn charge(&self, bytes: usize) -> bool {
-        let used = self.used.fetch_add(bytes, Relaxed) + bytes;
-        if used <= self.limit {
-            return true;
+        let within = |used: usize| used.checked_add(bytes).filter(|&sum| sum <= self.limit);
+        let take = || self.used.fetch_update(Relaxed, Relaxed, within).is_ok();
+        take() || {
+            self.evict(self.used().saturating_add(bytes).saturating_sub(self.limit), false);
+            take()
         }
-        self.evict(used - self.limit, false);
-        if self.used() <= self.limit {
-            return true;
-        }
-        self.release(bytes);
-        false
     }
 
     fn release(&self, bytes: usize) {
