@@ -36,7 +36,7 @@ fn a_directory_grows_again_after_any_crash() {
             create(fs, &name(n));
         }
     });
-    let rig: Rig<Spy> = Rig::new(Spy::new(&image.bytes(), watch));
+    let rig: Rig = Rig::new(Spy::new(&image.bytes(), watch));
     let fs = mount(rig.clone());
     let crashes = Arc::new(Mutex::new(Vec::new()));
     let (c2, p2) = (crashes.clone(), rig.pmem.clone());
@@ -60,7 +60,7 @@ fn a_directory_grows_again_after_any_crash() {
 fn a_crash_in_truncate_brings_nothing_back() {
     let image = Image::new(512);
     common::session(&image, |fs| write(&*create(fs, "f"), 0, &pattern(1, 20 * 4096)));
-    let rig: Rig<Spy> = Rig::new(Spy::new(&image.bytes(), watch));
+    let rig: Rig = Rig::new(Spy::new(&image.bytes(), watch));
     let fs = mount(rig.clone());
     let file = common::at(&fs, "f");
     let crashes = Arc::new(Mutex::new(Vec::new()));
@@ -89,7 +89,7 @@ fn a_crash_in_truncate_brings_nothing_back() {
 fn an_append_that_a_crash_lost_does_not_come_back() {
     let image = Image::new(512);
     common::session(&image, |fs| write(&*create(fs, "f"), 0, &pattern(1, 4096)));
-    let rig: Rig<Spy> = Rig::new(Spy::new(&image.bytes(), watch));
+    let rig: Rig = Rig::new(Spy::new(&image.bytes(), watch));
     let fs = mount(rig.clone());
     let f = common::at(&fs, "f");
     let crashes = Arc::new(Mutex::new(Vec::new()));

@@ -35,7 +35,7 @@ fn files_and_directories_of_every_size_come_and_go() {
             std::fs::write(tree.join(format!("given{number}")), pattern(number as u64, size as usize))
                 .expect("a file");
         }
-        let image = Image::of_tree(scratch, &tree, 24576, options);
+        let image = Image::of_tree(scratch, &tree, 6 * block, options);
         // 1. What was there reads back; what is written reads back.
         session(&image, |fs| {
             assert_eq!(fs.stat_fs().block_size, block);

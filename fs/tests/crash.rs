@@ -3,10 +3,10 @@
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `DAXIOM_CRASHES` | random mixtures of what was not yet durable, at each fence (3) |
-//! | `DAXIOM_SEQUENCES` | random sequences of operations (4) |
+//! | `DAXIOM_CRASHES` | random mixtures of what was not yet durable, at each fence (3; with DAXIOM_LONG 20) |
+//! | `DAXIOM_SEQUENCES` | random sequences of operations (3; with DAXIOM_LONG 200) |
 //! | `DAXIOM_SEED` | run this one sequence only |
-//! | `DAXIOM_MUTANTS` | leave out every so many-th flush or fence (7) |
+//! | `DAXIOM_MUTANTS` | leave out every so many-th flush or fence (11; with DAXIOM_LONG each) |
 
 use crate::common;
 use crate::common::crash::{Counts, Fs, Recording, Step};
@@ -14,7 +14,7 @@ use crate::common::layout::Layout;
 use crate::common::snapshot::Snapshot;
 use crate::common::tape::Tape;
 use crate::common::{
-    BLOCK, Image, Rng, View, at, create, mkdir, mount, pattern, rmdir, try_mount, unlink, write,
+    BLOCK, Image, Rng, View, at, create, mkdir, mount, pattern, rmdir, sample, try_mount, unlink, write,
 };
 use fs::pmem::ram::Ram;
 use fs::sim::Machine;
@@ -131,7 +131,7 @@ fn open_steps<'a>() -> Vec<Step<'a>> {
 /// Judges every crash of `steps`; the next mount must repair them all.
 fn expect_repaired(what: &str, steps: Vec<Step<'_>>) -> Counts {
     let recording = Recording::of(stage(), steps);
-    let mixtures = (variable("DAXIOM_CRASHES", 3) as usize, 1);
+    let mixtures = (variable("DAXIOM_CRASHES", sample(3, 20)) as usize, 1);
     let counts = recording.judge(&recording.tape, 0..usize::MAX, mixtures, true);
     let counts = counts.unwrap_or_else(|error| panic!("{what}: {error}"));
     println!("{what}: {counts:?}");
@@ -193,7 +193,7 @@ fn random_sequences_are_repaired_wherever_they_are_cut() {
             let seed = variable("DAXIOM_SEED", 0);
             seed..seed + 1
         }
-        Err(_) => 0..variable("DAXIOM_SEQUENCES", 4),
+        Err(_) => 0..variable("DAXIOM_SEQUENCES", sample(3, 200)),
     };
     for seed in seeds {
         expect_repaired(&format!("DAXIOM_SEED={seed}"), random_steps(seed, 20));
@@ -241,7 +241,7 @@ fn a_crash_in_a_repair_is_repaired_by_the_next_mount() {
 /// holds before it has a name or after; so what is missed lies in front of the data, or is a fence between such stores.
 #[test]
 fn a_flush_or_fence_left_out_is_noticed() {
-    let every = variable("DAXIOM_MUTANTS", 7) as usize;
+    let every = variable("DAXIOM_MUTANTS", sample(11, 1)) as usize;
     let (mut flushes, mut fences, mut missed) = (0, 0, Vec::new());
     for steps in [name_steps(), data_steps()] {
         let recording = Recording::of(stage(), steps);

@@ -1,6 +1,7 @@
 //! fallocate(2) and lseek(2) of data and holes: every kind, on every block size, against a model; limits and refusals; no
 //! space at any step.
 
+use crate::common::sample;
 use crate::common::{
     BLOCK, Image, Rng, Scratch, View, create, expect_errno, mount, pattern, read_all, session, write,
 };
@@ -196,7 +197,8 @@ fn one_sequence(seed: u64) {
 
 #[test]
 fn every_kind_does_what_the_model_does_on_every_block_size() {
-    let sequences = std::env::var("DAXIOM_SEQUENCES").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
+    let sequences =
+        std::env::var("DAXIOM_SEQUENCES").ok().and_then(|n| n.parse().ok()).unwrap_or(sample(30, 1000));
     for seed in 0..sequences {
         let result = std::panic::catch_unwind(|| one_sequence(seed));
         assert!(result.is_ok(), "seed {seed}");

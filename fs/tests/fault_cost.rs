@@ -1,12 +1,10 @@
 //! What a fault does not cost: no heap, neither for a block that is there nor for a hole once the file's
 //! index has its leaf; and no lock taken exclusively as long as nothing is allocated.
 
-use crate::common::rig::{HookedLock, Rig, exclusive_count};
+use crate::common::rig::{Rig, exclusive_count};
 use crate::common::{BLOCK, Image, LEVELS, View, create, mount, pattern, write};
 use fs::Errno;
 use fs::dax::{Outcome, Protocol};
-use fs::pmem::ram::Ram;
-use fs::sim::Tables;
 use fuzz_exec::meter::allocations;
 
 #[test]
@@ -49,7 +47,7 @@ fn faults_allocate_no_heap_once_the_index_has_its_leaf() {
 #[test]
 fn a_fault_that_allocates_nothing_takes_no_lock_exclusively() {
     let image = Image::new(256);
-    let rig: Rig<Ram, HookedLock, Tables> = Rig::new(Ram::from_bytes(&image.bytes()));
+    let rig = Rig::over(&image.bytes());
     let fs = mount(rig.clone());
     let file = create(&fs, "f");
     file.truncate(5 * BLOCK).expect("truncate");

@@ -8,7 +8,7 @@
 
 use crate::common;
 use crate::common::exercised::Exercised;
-use crate::common::{Image, Scratch, create, session, unlink};
+use crate::common::{Image, Scratch, create, sample, session, unlink};
 use fs::ext2::Ext2;
 use fs::sim::Machine;
 use fs::vfs::FileSystem;
@@ -75,39 +75,42 @@ fn runs(image: &Image, lines: &[String]) {
     });
 }
 
-/// The sets of options, most after runs of xfstests; each does what is special about it often.
+/// The sets of options and how many operations, most after runs of xfstests; each does what is special about it often.
 const SETS: &[(&str, u64)] = &[
     // generic/075
-    ("", 1500),
-    ("-l 10485760", 1500),
-    ("-x", 1000),
-    ("-l 10485760 -x", 1000),
+    ("", 750),
+    ("-l 10485760", 750),
+    ("-x", 500),
+    ("-l 10485760 -x", 500),
     // generic/127: small and dense, with and without mappings, with dropping
-    ("-l 262144 -o 65536 -L", 1500),
-    ("-l 262144 -o 65536 -L -R -W", 1000),
-    ("-l 262144 -o 65536 -R -W", 1500),
-    ("-l 262144 -o 65536 -f", 1500),
+    ("-l 262144 -o 65536 -L", 750),
+    ("-l 262144 -o 65536 -L -R -W", 500),
+    ("-l 262144 -o 65536 -R -W", 750),
+    ("-l 262144 -o 65536 -f", 750),
     // generic/091, 263
-    ("-l 500000 -r 4096 -t 512 -w 512 -Z -R -W", 1000),
-    ("-o 8192 -l 500000 -r 4096 -t 4096 -w 4096 -Z", 1000),
-    ("-o 128000 -l 500000 -r 4096 -t 512 -w 512 -Z", 1000),
+    ("-l 500000 -r 4096 -t 512 -w 512 -Z -R -W", 500),
+    ("-o 8192 -l 500000 -r 4096 -t 4096 -w 4096 -Z", 500),
+    ("-o 128000 -l 500000 -r 4096 -t 512 -w 512 -Z", 500),
     // generic/363
-    ("-e 1", 2000),
-    ("-e 1 -M -c 50", 2000),
+    ("-e 1", 1000),
+    ("-e 1 -M -c 50", 1000),
     // A mapping that lives on while blocks are freed and moved under it.
-    ("-M", 3000),
-    ("-M -c 100 -l 2097152 -o 300000", 1500),
+    ("-M", 1500),
+    ("-M -c 100 -l 2097152 -o 300000", 750),
     // Everything compared, everything small.
-    ("-X -l 40000 -o 9000 -c 10 -M", 3000),
-    ("-X -l 3000 -o 3000 -y", 1000),
+    ("-X -l 40000 -o 9000 -c 10 -M", 1500),
+    ("-X -l 3000 -o 3000 -y", 500),
     // Around the single indirect block and the double one: 12 and 1036 pages.
-    ("-l 6m -o 2m -s 1", 400),
+    ("-l 6m -o 2m -s 1", 200),
 ];
 
 #[test]
 fn files_with_blocks_of_a_page_hold_what_the_model_holds() {
-    let lines: Vec<String> =
-        SETS.iter().zip(seed()..).map(|((set, ops), seed)| format!("-N {ops} -S {seed} {set}")).collect();
+    let lines: Vec<String> = SETS
+        .iter()
+        .zip(seed()..)
+        .map(|((set, ops), seed)| format!("-N {} -S {seed} {set}", ops * sample(1, 40)))
+        .collect();
     runs(&image(64, 4096), &lines);
 }
 
@@ -116,8 +119,11 @@ fn files_with_smaller_blocks_hold_what_the_model_holds() {
     for block in [1024, 2048] {
         let sets =
             ["-X -l 40000 -o 9000 -c 10", "-l 262144", "-l 500000 -o 128000 -x", "-l 3m -o 1m -s 1", "-L -f"];
-        let lines: Vec<String> =
-            sets.iter().zip(seed()..).map(|(set, seed)| format!("-N 1000 -S {seed} -R -W {set}")).collect();
+        let lines: Vec<String> = sets
+            .iter()
+            .zip(seed()..)
+            .map(|(set, seed)| format!("-N {} -S {seed} -R -W {set}", sample(500, 20_000)))
+            .collect();
         runs(&image(64, block), &lines);
     }
 }
@@ -130,7 +136,7 @@ fn a_full_file_system_changes_nothing_it_refuses() {
             let free = fs.stat_fs().blocks_free;
             drop(create(fs, "f"));
             // Greater than the image.
-            let options = format!("-N 1500 -S {seed} -l 3m -o 500000 -M");
+            let options = format!("-N {} -S {seed} -l 3m -o 500000 -M", sample(700, 20_000));
             let options = Options::parse(&options).expect("good options");
             let debug = Options { debug_from: Some(1), ..options };
             let (out, target) = pass(debug, Exercised::new(fs, "f", Some(3 << 20)));
@@ -161,10 +167,10 @@ fn six_files_at_a_time() {
     });
 }
 
-/// `DAXIOM_FSX_OPS` operations (20,000 if it is not set), as generic/521 and 522 do a million.
+/// `DAXIOM_FSX_OPS` operations (8,000 if it is not set), as generic/521 and 522 do a million.
 #[test]
 fn a_long_run() {
-    let ops = environment("DAXIOM_FSX_OPS").unwrap_or(20_000);
+    let ops = environment("DAXIOM_FSX_OPS").unwrap_or(sample(8000, 1_000_000));
     let seed = seed();
     // A mapping of its own for each operation, one for all, and none, with blocks of each size.
     let run = |block, set: &str, part: u64| {

@@ -2,6 +2,7 @@
 //!
 //! A finding is a file in fs/tests/regressions: docs/fuzzing.md tells how it gets there.
 
+use crate::common::sample;
 use fuzz_exec::input::Input;
 use fuzz_exec::{mutate, run, run_to_image};
 use std::cell::Cell;
@@ -62,7 +63,7 @@ fn findings_stay_fixed() {
 
 /// Seeds of the random run; DAXIOM_FUZZ_SEEDS=FROM..TO takes others.
 fn seeds() -> std::ops::Range<u64> {
-    let Ok(text) = std::env::var("DAXIOM_FUZZ_SEEDS") else { return 0..1500 };
+    let Ok(text) = std::env::var("DAXIOM_FUZZ_SEEDS") else { return 0..sample(1500, 100_000) };
     let (from, to) = text.split_once("..").expect("DAXIOM_FUZZ_SEEDS=FROM..TO");
     from.parse().expect("a number")..to.parse().expect("a number")
 }
@@ -99,7 +100,7 @@ fn what_undamaged_images_become_is_sound() {
         // What goes wrong before the end is the other test's.
         let Ok((report, image)) = complaint(|| run_to_image(&input.encode())) else { continue };
         // Read-only, nothing was stored: that is checked as it runs.
-        if !report.unmounted || report.worked == 0 || report.read_only || judged == 200 {
+        if !report.unmounted || report.worked == 0 || report.read_only || judged == sample(80, 10_000) {
             continue;
         }
         judged += 1;

@@ -7,7 +7,8 @@
 //! `cargo test -p fs interop:: -- --ignored`
 
 use crate::common;
-use crate::common::{Image, Scratch, pattern};
+use crate::common::linux::LinuxMount;
+use crate::common::{Image, Scratch, pattern, sample};
 use fs::ext2::Ext2;
 use fs::platform::Timestamp;
 use fs::sim::Machine;
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -50,31 +51,6 @@ const FORMATS: [(&[&str], bool); 9] = [
     (&["-b", "1024", "-I", "1024", "-O", "^dir_index,^large_file"], true),
 ];
 const BLOCKS: u64 = 16_384;
-
-/// An image mounted by Linux.
-struct LinuxMount(PathBuf);
-
-impl LinuxMount {
-    fn new(image: &Image, options: &str) -> Self {
-        let point = image.path().with_extension("mnt");
-        std::fs::create_dir_all(&point).expect("a mount point");
-        let mut command = Command::new("mount");
-        command.args(["-t", "ext2", "-o", &format!("loop,{options}")]).arg(image.path()).arg(&point);
-        let output = command.output().expect("mount");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Self(point)
-    }
-
-    fn root(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for LinuxMount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
-}
 
 /// What Linux sees.
 fn linux_tree(root: &Path) -> Tree {
@@ -199,10 +175,10 @@ fn ours(image: &Image, work: impl FnOnce(&Arc<Ext2<Machine>>)) -> Tree {
 
 /// Mounts the image in Linux, lets `work` change it, and says what is there at the end.
 fn linux(image: &Image, options: &str, work: impl FnOnce(&Path)) -> Tree {
-    let mount = LinuxMount::new(image, options);
+    let mount = LinuxMount::new(image, options).unwrap_or_else(|why| panic!("mount -o {options}: {why}"));
     work(mount.root());
     let tree = linux_tree(mount.root());
-    drop(mount);
+    mount.unmount();
     image.expect_clean();
     tree
 }
@@ -363,7 +339,7 @@ fn both_change_the_same_files_in_turn() {
     for (options, precise) in FORMATS {
         let image = Image::with(Scratch::new(), BLOCKS, options);
         linux(&image, "rw,noatime", |root| make_linux(root, precise));
-        for round in 0..4u64 {
+        for round in 0..sample(2, 8) {
             let here = ours(&image, |fs| {
                 let root = fs.root().expect("root");
                 let many = root.lookup(b"many").expect("it is there");

@@ -205,7 +205,7 @@ fn a_crash_shows_a_symbolic_link_with_its_whole_target_or_not_at_all() {
             ON_FENCE.with_borrow_mut(|hook| hook.as_mut().map(|hook| hook()));
         }
     });
-    let rig: Rig<Spy> = Rig::new(spy);
+    let rig: Rig = Rig::new(spy);
     let fs = mount(rig);
     let states = Arc::new(Mutex::new(Vec::new()));
     let noting = states.clone();

@@ -160,7 +160,7 @@ fn a_private_store_needs_no_writable_file_system() {
     for mutant in [None, Some(Mutant::PrivateNeedsWritable)] {
         let image = common::Image::new(256);
         common::session(&image, |fs| write(&*common::create(fs, "f"), 0, &[7; 10]));
-        let machine: Machine = Machine::new(fs::pmem::ram::Ram::from_bytes(&image.bytes()));
+        let machine: Machine = Machine::over(&image.bytes());
         mutant.into_iter().for_each(|mutant| machine.lab().add(mutant));
         let fs = common::mount_read_only(machine);
         let mut view = View::new(&common::at(&fs, "f"), 0..1);

@@ -241,7 +241,7 @@ fn a_page_without_its_content_is_not_mapped() {
             let shared = file(stage).mapping().shared();
             file(stage).block(shared.held(), 1).expect("sound").expect("a block")
         };
-        stage.machine.pmem().poison.add(place, 1).expect("room");
+        stage.machine.pmem().ram.poison.add(place, 1).expect("room");
         let mapped = stage.views[0].fault(1, false).is_ok();
         write(file(stage), BLOCK, &[0; BLOCK as usize]);
         mapped

@@ -50,7 +50,7 @@ fn making_the_last_of_a_hundred_thousand_names_costs_what_the_first_did() {
     let image = Image::with(Scratch::new(), 4096, &["-N", "64"]);
     let loads = Arc::new(AtomicU64::new(0));
     let counting = loads.clone();
-    let rig: Rig<Spy> = Rig::new(Spy::new(&image.bytes(), move |touch| {
+    let rig: Rig = Rig::new(Spy::new(&image.bytes(), move |touch| {
         if matches!(touch, Touch::Load) {
             counting.fetch_add(1, SeqCst);
         }

@@ -149,7 +149,7 @@ fn blocks_are_zeroed_and_marked_durably_before_they_are_published_and_unpublishe
     let watcher = Arc::new(Mutex::new(Watcher::new(&bytes, ino)));
     let watching = watcher.clone();
     let spy = Spy::new(&bytes, move |touch| watching.lock().expect("the watcher").see(&touch));
-    let rig: Rig<Spy> = Rig::new(spy);
+    let rig: Rig = Rig::new(spy);
     let fs = mount(rig.clone());
     let file = common::at(&fs, "f");
     file.truncate((LEVELS[3] + 3000) * BLOCK).expect("truncate");

@@ -10,7 +10,6 @@ use fs::ext2::Ext2;
 use fs::lab::{Mutant, Point};
 use fs::platform::PageSize::{Large, Small};
 use fs::platform::Platform;
-use fs::pmem::ram::Ram;
 use fs::sim::{LARGE_ZERO_FRAME, Machine, Tables};
 use fs::stats::Stats;
 use fs::vfs::{Fallocate, FileSystem, InodeRef};
@@ -274,7 +273,7 @@ fn a_run_beyond_the_end_is_forgotten_with_its_blocks() {
 /// A fault on 2 MiB is held at `point` while another thread stores to one page of it.
 fn small_store_meets_large_fault(mutant: Option<Mutant>) -> bool {
     let image = Image::new(64 << 8);
-    let machine = Rigged::new(Ram::from_bytes(&image.bytes()));
+    let machine = Rigged::over(&image.bytes());
     let fs = common::mount(machine.clone());
     let file = create(&fs, "f");
     file.truncate(RUN * BLOCK).expect("truncate");

@@ -13,7 +13,7 @@ use fs::vfs::{FileSystem, InodeRef};
 use std::cell::RefCell;
 use std::sync::Arc;
 
-type Machine = Rig<Spy>;
+type Machine = Rig;
 type Hook = Box<dyn FnOnce()>;
 
 thread_local! {

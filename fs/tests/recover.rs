@@ -229,7 +229,7 @@ fn a_look_through_an_image_costs_its_groups_and_what_is_in_use() {
         let mut bytes = image.bytes();
         bytes[S_STATE] = 0;
         let counter = loads.clone();
-        let rig: Rig<Spy> = Rig::new(Spy::new(&bytes, move |touch| {
+        let rig: Rig = Rig::new(Spy::new(&bytes, move |touch| {
             if matches!(touch, Touch::Load) {
                 counter.fetch_add(1, SeqCst);
             }

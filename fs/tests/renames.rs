@@ -2,7 +2,6 @@
 
 use crate::common;
 use crate::common::rig::Rig;
-use crate::common::spy::Spy;
 use crate::common::tape::Tape;
 use crate::common::{Image, Scratch, at, create, expect_errno, mkdir, mount, pattern, read_all, write};
 use fs::ext2::Ext2;
@@ -105,7 +104,7 @@ fn a_crash_at_any_point_shows_the_tree_as_before_or_as_after() {
     let judge = Image::new(256);
     for (old, new, how, fences) in cases() {
         let what = format!("{old:.20} to {new:.20}, {how:?}");
-        let (mut tape, rig): (Tape, Rig<Spy>) = Tape::record(&image.bytes());
+        let (mut tape, rig): (Tape, Rig) = Tape::record(&image.bytes());
         let fs = mount(rig.clone());
         let before = tree(&fs);
         tape.rewind(&rig);

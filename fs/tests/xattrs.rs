@@ -2,6 +2,7 @@
 
 use crate::common;
 use crate::common::layout::{Layout, u32_at};
+use crate::common::linux::LinuxMount;
 use crate::common::tape::Tape;
 use crate::common::{Image, Rng, Scratch, at, create, mkdir, mount, pattern, unlink, write};
 use fs::ext2::Ext2;
@@ -175,19 +176,15 @@ fn what_debugfs_put_into_an_inode_is_read_changed_in_place_or_moved_and_removed(
 /// Mounts an image with Linux, lets `script` (Python) work on it in that folder, and unmounts. `None` if that is not
 /// possible here.
 fn with_linux(image: &Image, script: &str) -> Option<String> {
-    let scratch = Scratch::new();
-    let folder = scratch.tree();
-    let folder = folder.to_str().expect("a plain path");
-    let mounted = Command::new("mount")
-        .args(["-t", "ext2", "-o", "loop", image.path().to_str().expect("a plain path"), folder])
-        .output();
-    if !mounted.is_ok_and(|output| output.status.success()) {
-        println!("skipped: no ext2 can be mounted here (mount -o loop, as root)");
-        return None;
-    }
-    let output = Command::new("python3").current_dir(folder).args(["-c", script]).output();
-    let unmounted = Command::new("umount").arg(folder).output();
-    assert!(unmounted.is_ok_and(|output| output.status.success()), "umount {folder}");
+    let mount = match LinuxMount::new(image, "rw") {
+        Ok(mount) => mount,
+        Err(why) => {
+            println!("skipped: no ext2 can be mounted here (mount -o loop, as root): {why}");
+            return None;
+        }
+    };
+    let output = Command::new("python3").current_dir(mount.root()).args(["-c", script]).output();
+    mount.unmount();
     let output = output.expect("python3");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -362,7 +359,7 @@ fn after_a_crash_an_attribute_has_its_old_value_or_the_new_one() {
 
 /// Names the platform of crash tests.
 mod fs_platform {
-    pub(crate) type Rigged = crate::common::rig::Rig<crate::common::spy::Spy>;
+    pub(crate) type Rigged = crate::common::rig::Rig;
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn bounded(name: &str, table: Table) {
     let start = Instant::now();
     exercise(&bytes);
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(20), "{name}: {took:?} for {} bytes", bytes.len());
+    assert!(took < Duration::from_secs(200), "{name}: {took:?} for {} bytes", bytes.len());
 }
 
 #[test]

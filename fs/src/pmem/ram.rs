@@ -38,7 +38,11 @@ impl Ram {
 
     /// A copy of everything it holds.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.words.iter().flat_map(|word| word.load(SeqCst).to_le_bytes()).collect()
+        let mut bytes = alloc::vec![0; self.words.len() * 8];
+        for (to, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(&self.words) {
+            *to = word.load(SeqCst).to_le_bytes();
+        }
+        bytes
     }
 
     fn check(&self, offset: u64, len: u64) {

@@ -3,7 +3,6 @@
 
 use super::rig::Rig;
 use super::snapshot::Snapshot;
-use super::spy::Spy;
 use super::tape::{Moment, Tape};
 use super::{Image, mount, try_mount};
 use fs::ext2::Ext2;
@@ -17,7 +16,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// A recorded file system.
-pub(crate) type Fs = Arc<Ext2<Rig<Spy>>>;
+pub(crate) type Fs = Arc<Ext2<Rig>>;
 /// What an operation is called, and what it does.
 pub(crate) type Step<'a> = (&'a str, Box<dyn FnMut(&Fs) + 'a>);
 

@@ -56,7 +56,7 @@ impl Durable {
     }
 
     /// A machine over `image` that is followed.
-    pub(crate) fn watch(image: &Image) -> (Arc<Mutex<Self>>, Rig<Spy>) {
+    pub(crate) fn watch(image: &Image) -> (Arc<Mutex<Self>>, Rig) {
         let bytes = image.bytes();
         let followed = Arc::new(Mutex::new(Self::new(&bytes)));
         let following = followed.clone();

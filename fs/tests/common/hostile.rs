@@ -15,7 +15,7 @@ use std::os::unix::fs::{FileExt, symlink};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
-type Machine = Rig<Spy>;
+type Machine = Rig;
 
 /// Accesses to the memory that one case may take: some thousand times what a sound image of this size takes.
 const MOST_ACCESSES: u64 = 3_000_000;

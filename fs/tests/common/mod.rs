@@ -13,6 +13,7 @@
 //! | [`durable`] | which stores a power failure leaves |
 //! | [`tape`] | what was stored, to build every image that a crash can leave |
 //! | [`hostile`], [`tries`] | damaged images, and everything tried on them |
+//! | [`linux`] | Linux's own ext2, to see what it makes of an image |
 //! | [`layout`] | where ext2 keeps things, read straight from the bytes |
 //! | [`rng`] | repeatable random numbers |
 //!
@@ -24,6 +25,7 @@ pub(crate) mod exercised;
 pub(crate) mod hostile;
 pub(crate) mod image;
 pub(crate) mod layout;
+pub(crate) mod linux;
 pub(crate) mod mistakes;
 pub(crate) mod rig;
 pub(crate) mod rng;
@@ -53,6 +55,11 @@ pub(crate) const BLOCK: u64 = fs::PAGE_SIZE;
 pub(crate) const POINTERS: u64 = BLOCK / 4;
 /// The first page behind each level of the block map: direct, single, double, triple.
 pub(crate) const LEVELS: [u64; 4] = [0, 12, 12 + POINTERS, 12 + POINTERS + POINTERS * POINTERS];
+
+/// How much of something is tried: an ordinary run takes a sample, `./test.sh --long` (DAXIOM_LONG is set) a lot.
+pub(crate) fn sample<T>(ordinary: T, long: T) -> T {
+    if std::env::var_os("DAXIOM_LONG").is_some() { long } else { ordinary }
+}
 
 /// Mounts for reading and writing.
 pub(crate) fn mount<P: Platform>(platform: P) -> Arc<Ext2<P>> {

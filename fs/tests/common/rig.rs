@@ -1,54 +1,47 @@
-//! A platform put together from parts: any memory, locks with hooks, page tables that can pause.
+//! A platform that tests look into: watched memory, locks with hooks, page tables that can pause.
+//!
+//! It is one type: the storage code is compiled anew for each.
 //!
 //! Hooks belong to a *thread*, not to a lock: a test's script says what the reader's thread or the writer's
 //! thread does when it gets somewhere, whichever inode's lock it meets there.
 
+use super::spy::Spy;
 use fs::lab::{Lab, Step};
 use fs::platform::{Mapped, NoFrames, PageSize, PageTables, Platform, Timestamp};
-use fs::pmem::Pmem;
-use fs::pmem::ram::Ram;
 use fs::sim::{Entry, SimMutex, SimRwLock, Tables};
 use lock_api::RawRwLock;
 use std::cell::{Cell, RefCell};
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 
-/// A machine of memory `M`, reader-writer locks `L` and page tables `T`.
-pub(crate) struct Rig<M = Ram, L = SimRwLock, T = Tables> {
-    pub(crate) pmem: Arc<M>,
+/// A machine whose memory is watched.
+#[derive(Clone)]
+pub(crate) struct Rig {
+    pub(crate) pmem: Arc<Spy>,
     clock: Arc<AtomicI64>,
     lab: Arc<Lab>,
-    kinds: PhantomData<fn() -> (L, T)>,
 }
 
-impl<M, L, T> Rig<M, L, T> {
+impl Rig {
     /// A machine over `pmem`, on 2026-01-01.
-    pub(crate) fn new(pmem: M) -> Self {
+    pub(crate) fn new(pmem: Spy) -> Self {
         let clock = Arc::new(AtomicI64::new(1_767_225_600));
-        Self { pmem: Arc::new(pmem), clock, lab: Arc::default(), kinds: PhantomData }
+        Self { pmem: Arc::new(pmem), clock, lab: Arc::default() }
+    }
+
+    /// A machine with a copy of `image`, which nobody watches.
+    pub(crate) fn over(image: &[u8]) -> Self {
+        Self::new(Spy::new(image, |_| ()))
     }
 }
 
-impl<M, L, T> Clone for Rig<M, L, T> {
-    fn clone(&self) -> Self {
-        let (pmem, clock, lab) = (self.pmem.clone(), self.clock.clone(), self.lab.clone());
-        Self { pmem, clock, lab, kinds: PhantomData }
-    }
-}
-
-impl<M, L, T> Platform for Rig<M, L, T>
-where
-    M: Pmem + 'static,
-    L: RawRwLock<GuardMarker: Send> + Send + Sync + 'static,
-    T: PageTables,
-{
-    type Pmem = M;
+impl Platform for Rig {
+    type Pmem = Spy;
     type Mutex = SimMutex;
-    type RwLock = L;
-    type PageTables = T;
+    type RwLock = HookedLock;
+    type PageTables = PausingTables;
 
-    fn pmem(&self) -> &M {
+    fn pmem(&self) -> &Spy {
         &self.pmem
     }
 

@@ -83,6 +83,12 @@ impl Pmem for Spy {
         (self.watch)(Touch::Fence);
         self.ram.fence();
     }
+    fn poisoned(&self, offset: u64, len: u64) -> Option<u64> {
+        self.ram.poisoned(offset, len)
+    }
+    fn clear_poison(&self, offset: u64, len: u64) {
+        self.ram.clear_poison(offset, len);
+    }
     fn stats(&self) -> &Stats {
         self.ram.stats()
     }

@@ -4,17 +4,16 @@
 //! for the other thread to get somewhere. A wait that never ends is a deadlock: it is reported, after a time
 //! that no sound run needs.
 
-use super::rig::{HookedLock, PausingTables, Rig};
+use super::rig::Rig;
 use super::{BLOCK, Image, View, create, mount};
 use fs::dax::Protocol;
 use fs::ext2::Ext2;
 use fs::platform::Platform;
-use fs::pmem::ram::Ram;
 use fs::vfs::FileSystem;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-pub(crate) type Machine = Rig<Ram, HookedLock, PausingTables>;
+pub(crate) type Machine = Rig;
 
 /// What has happened so far, for threads to wait on.
 #[derive(Clone, Default)]
@@ -36,7 +35,7 @@ impl Script {
     pub(crate) fn wait(&self, events: &[&'static str]) {
         let said = self.0.0.lock().expect("the script");
         let missing = |said: &mut Vec<&'static str>| !said.iter().any(|event| events.contains(event));
-        let result = self.0.1.wait_timeout_while(said, Duration::from_secs(60), missing);
+        let result = self.0.1.wait_timeout_while(said, Duration::from_secs(300), missing);
         let (said, timeout) = result.expect("the script");
         assert!(!timeout.timed_out(), "deadlock: waiting for {events:?} after {:?}", *said);
     }
@@ -63,7 +62,7 @@ impl Stage {
 
     fn with(protocol: Protocol, blocks: u64, pages: u64, large: bool) -> Self {
         let image = Image::new(blocks);
-        let machine = Machine::new(Ram::from_bytes(&image.bytes()));
+        let machine = Machine::over(&image.bytes());
         let fs = mount(machine.clone());
         let file = create(&fs, "f");
         file.truncate(pages * BLOCK).expect("truncate");
@@ -81,7 +80,7 @@ impl Stage {
         drop(self.views);
         self.fs.sync().expect("sync");
         self.fs.unmount().expect("unmount");
-        self.image.store_bytes(&self.machine.pmem.to_bytes());
+        self.image.store_bytes(&self.machine.pmem.ram.to_bytes());
         self.image.expect_clean();
     }
 }

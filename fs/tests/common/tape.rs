@@ -66,7 +66,7 @@ pub(crate) struct Moment {
 
 impl Tape {
     /// A machine over a copy of `image`, whose stores are recorded.
-    pub(crate) fn record(image: &[u8]) -> (Self, Rig<Spy>) {
+    pub(crate) fn record(image: &[u8]) -> (Self, Rig) {
         let events = Arc::new(Mutex::new(Vec::new()));
         let tape = events.clone();
         let spy = Spy::new(image, move |touch| {
@@ -83,7 +83,7 @@ impl Tape {
     }
 
     /// Starts anew from what is in memory now, which is taken to be durable.
-    pub(crate) fn rewind(&mut self, rig: &Rig<Spy>) {
+    pub(crate) fn rewind(&mut self, rig: &Rig) {
         self.start = rig.pmem.ram.to_bytes();
         self.events.lock().expect("the tape").clear();
     }

@@ -42,6 +42,14 @@ unsafe impl GlobalAlloc for Meter {
         unsafe { System.alloc_zeroed(layout) }
     }
 
+    // As if both were there at once, as where the old place cannot grow.
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        taken(size);
+        change(-(layout.size() as isize));
+        // SAFETY: the caller's promises are `System`'s.
+        unsafe { System.realloc(place, layout, size) }
+    }
+
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
         change(-(layout.size() as isize));
         // SAFETY: the caller's promises are `System`'s.
