@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Fuzzes the ext2 of fs, guided by coverage (cargo-fuzz, libFuzzer). docs/fuzzing.md tells more.
+# Fuzzes the ext2 of fs, guided by coverage (libFuzzer). docs/fuzzing.md tells more.
 #
 #   scripts/fuzz.sh [SECONDS] [-- OPTION...]     runs for SECONDS (default 60); OPTIONs are libFuzzer's
+#   scripts/fuzz.sh --runs N [-- OPTION...]      the same N runs each time: nothing is kept for the next one
 #   scripts/fuzz.sh --replay FILE                runs one input, and tells what is in it
 #   scripts/fuzz.sh --minimise FILE              makes a finding smaller: writes FILE.min
 #   scripts/fuzz.sh --build                      only sets up and builds
@@ -19,30 +20,28 @@ here=$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")
 # shellcheck source=scripts/build.sh
 . "$here/build.sh"
 
-# Builds with what is set up here: `--sanitizer none` needs no nightly, only RUSTC_BOOTSTRAP or none of it.
-CARGO_FUZZ=0.13.2
-tools=$CARGO_TARGET_DIR/tools
 work=$CARGO_TARGET_DIR/fuzz
-binary=$work/build/x86_64-unknown-linux-gnu/release/image
+binary=$work/build/x86_64-unknown-linux-gnu/fuzz/image
+
+# What libFuzzer needs of the compiler: counters of each edge, and a table of them. Comparisons are not traced: half of the
+# time would go there, and the mutations know already what is worth a try. There is no unsafe code in `fs`:
+# AddressSanitizer, which Debian's Rust lacks, has nothing to watch.
+coverage=(-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
+    -Cllvm-args=-simplifycfg-branch-fold-threshold=0 --cfg fuzzing)
 
 build_fuzzer() {
     setup build fuzz
-    if [[ $("$tools/bin/cargo-fuzz" --version 2>/dev/null) != "cargo-fuzz $CARGO_FUZZ" ]]; then
-        say "set-up" "building cargo-fuzz $CARGO_FUZZ (a minute or two)"
-        cargo install -q --locked --root "$tools" --target-dir "$tools/build" "cargo-fuzz@$CARGO_FUZZ" >&2 ||
-            die "set-up" "cargo-fuzz $CARGO_FUZZ could not be installed (see above)"
-        rm -rf -- "$tools/build"
-    fi
-    # There is no unsafe code in `fs`: AddressSanitizer, which Debian's Rust lacks, has nothing to watch.
-    # Comparisons are not traced: half of the time went there, and the mutations know already what is worth a try.
-    "$tools/bin/cargo-fuzz" build --fuzz-dir "$root/fuzz" --target-dir "$work/build" --sanitizer none --no-trace-compares image >"$work/log" 2>&1 ||
+    (cd -- "$root" && RUSTFLAGS="${coverage[*]}" cargo build -q --locked --profile fuzz --target x86_64-unknown-linux-gnu \
+        --target-dir "$work/build" -p daxiom-fuzz) >"$work/log" 2>&1 ||
         { tail -n 30 "$work/log" >&2; say "build" "the fuzzer does not compile (see above)"; exit 1; }
 }
 
-seconds=60 replay='' minimise='' build_only=no
+seconds=60 runs='' replay='' minimise='' build_only=no
 while (($# > 0)); do
     case $1 in
-    -h | --help) sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
+    -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
+    --runs) runs=${2:?--runs N} && shift ;;
     --replay) replay=${2:?--replay FILE} && shift ;;
     --minimise) minimise=${2:?--minimise FILE} && shift ;;
     --build) build_only=yes ;;
@@ -75,10 +74,18 @@ mkdir -p -- "$work/corpus" "$work/findings"
 build_locked build_fuzzer
 if [[ $build_only == yes ]]; then exit 0; fi
 if [[ $replay ]]; then DAXIOM_FUZZ_TELL=1 exec "$binary" -timeout=120 "$replay"; fi
-build_locked executor seeds "$work/seeds"
+rm -rf -- "$work/seeds"
+DAXIOM_FUZZ_START=$work/seeds "$binary" -runs=0 >"$work/log" 2>&1 || die "fuzz" "no inputs to start from (log: $work/log)"
+
+corpus=$work/corpus length=(-max_total_time="$seconds")
+if [[ $runs ]]; then
+    corpus=$work/once length=(-runs="$runs" -seed=1)
+    rm -rf -- "$corpus"
+    mkdir -- "$corpus"
+fi
 
 status=0
-"$binary" "$work/corpus" "$work/seeds" "$root/fs/tests/regressions" -max_total_time="$seconds" -timeout=120 \
+"$binary" "$corpus" "$work/seeds" "$root/fs/tests/regressions" "${length[@]}" -timeout=120 \
     -rss_limit_mb=1024 -max_len=603 -print_final_stats=1 -artifact_prefix="$work/findings/" "$@" >"$work/run.log" 2>&1 || status=$?
 grep -E '^#[0-9]+' "$work/run.log" | tail -n 1
 executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$work/run.log")

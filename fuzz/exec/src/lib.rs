@@ -13,6 +13,7 @@
 //! | [`session`] | one mounted file system, and the operations on it |
 //! | `view` | a mapped file |
 //! | [`mutate`] | new inputs, from a seed or from another input |
+//! | [`start`] | the inputs to start from |
 //! | [`meter`] | how much memory is taken |
 //!
 //! # What is checked
@@ -32,6 +33,7 @@ pub mod machine;
 pub mod meter;
 pub mod mutate;
 pub mod session;
+pub mod start;
 mod view;
 
 use anatomy::Anatomy;
