@@ -28,7 +28,7 @@ impl Run {
     pub fn new(script: &str) -> Self {
         let mut command = crate::qemu_run();
         // The build is test.sh's business; a run that hangs must not hang the suite.
-        command.args(["--no-build", "--timeout", "300", "--exec", script]);
+        command.args(["--no-build", "--timeout", "900", "--exec", script]);
         Self { command, script: script.to_owned(), stdin: None }
     }
 
@@ -88,6 +88,22 @@ impl Run {
         );
         outcome.stderr.trim_end().to_owned()
     }
+}
+
+/// Runs `commands` one after the other in one machine, insists that each fails with one line on stderr, and returns the
+/// lines in that order.
+pub fn refusals<'a>(image: &Image, commands: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let commands: Vec<&str> = commands.into_iter().collect();
+    let outcome = Run::new(&commands.join("\n")).pmem(image).args(["-k"]).outcome();
+    let lines: Vec<String> = outcome.stderr.lines().map(Into::into).collect();
+    assert!(
+        outcome.status == 1 && lines.len() == commands.len(),
+        "{commands:#?} ended with {}, not 1 and a line for each\n--- stdout\n{}\n--- stderr\n{}",
+        outcome.status,
+        outcome.text(),
+        outcome.stderr
+    );
+    lines
 }
 
 impl Outcome {

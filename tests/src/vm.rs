@@ -9,8 +9,9 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// How long anything the guest does may take before the test gives up. Generous: machines are slow and shared.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How long anything the guest does may take before the test gives up. Generous: machines are slow and shared, and only a
+/// test that fails waits so long.
+pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A running machine with its console. Killed when dropped.
 pub struct Vm {
@@ -116,6 +117,11 @@ impl Vm {
         // The group may be gone already; then there is nothing to kill.
         let _ = killpg(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL);
         let _ = self.child.wait();
+        // QEMU is the script's child, not ours: until it has gone, too, it has the image open and locked.
+        let deadline = Instant::now() + PATIENCE;
+        while lives(self.child.id()) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn fail(&self, why: &str) -> ! {
@@ -127,4 +133,15 @@ impl Drop for Vm {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Whether a process of this group still runs; one that only waits to be noticed by its parent does not.
+fn lives(group: u32) -> bool {
+    let processes = std::fs::read_dir("/proc").expect("/proc");
+    processes.flatten().any(|process| {
+        // PID (NAME) STATE PARENT GROUP ...; whoever has gone meanwhile has no such file.
+        let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        fields.get(2).and_then(|field| field.parse().ok()) == Some(group) && !matches!(fields[0], "Z" | "X")
+    })
 }

@@ -36,7 +36,7 @@ fn binary_output_comes_through_unchanged() {
 }
 
 #[test]
-fn a_kernel_panic_ends_with_101_and_says_where() {
+fn a_kernel_panic_ends_with_101_and_says_where_and_a_stack_overflow_is_called_one() {
     let image = Image::ext2(32 * MIB);
     for kind in ["panic", "null", "stack-overflow", "divide"] {
         let outcome = Run::new(&format!("crash {kind}")).pmem(&image).outcome();
@@ -45,14 +45,9 @@ fn a_kernel_panic_ends_with_101_and_says_where() {
         assert!(outcome.stderr.contains("backtrace"), "{kind}: {}", outcome.stderr);
         // The names are the ELF file's: the image has none.
         assert!(outcome.stderr.contains(") base::crash::"), "{kind}: {}", outcome.stderr);
+        let overflow = outcome.stderr.contains("kernel stack overflow");
+        assert_eq!(overflow, kind == "stack-overflow", "{kind}: {}", outcome.stderr);
     }
-}
-
-#[test]
-fn a_stack_overflow_is_called_one() {
-    let image = Image::ext2(32 * MIB);
-    let outcome = Run::new("crash stack-overflow").pmem(&image).outcome();
-    assert!(outcome.stderr.contains("kernel stack overflow"), "{}", outcome.stderr);
 }
 
 #[test]

@@ -150,7 +150,7 @@ fn a_read_fault_that_allocates_is_found() {
 #[test]
 fn a_hang_is_a_verdict() {
     let image = image();
-    let script = "freeze /; exercise resync --watchdog 2; thaw /; sleep 2; ps; ls /";
+    let script = "freeze /; exercise resync --watchdog 2; thaw /; sleep 20; ps; ls /";
     let outcome = Run::new(script).pmem(&image).args(["-k"]).outcome();
     let text = outcome.text();
     assert!(text.contains("resync: HANG in round 0"), "{text}{}", outcome.stderr);

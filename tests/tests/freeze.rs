@@ -11,7 +11,7 @@ fn changes_and_stores_wait_for_the_thaw_and_reading_goes_on() {
     // Of what waits, each is seen waiting before the thaw.
     let script = "echo hello > /f; freeze /
         run touch /new & run io -c 'mmap 0 4k' -c 'mwrite -S 0x7a 0 2' /f &
-        sleep 0.2; ps; cat /f; ls /; freeze /; sync; umount /; thaw /; wait; cat /f; ls /; thaw /; umount /";
+        sleep 3; ps; cat /f; ls /; freeze /; sync; umount /; thaw /; wait; cat /f; ls /; thaw /; umount /";
     for cpus in ["1", "2"] {
         let outcome = Run::new(script).pmem(&image).args(["-k", "--smp", cpus]).outcome();
         let text = outcome.text();

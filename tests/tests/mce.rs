@@ -24,7 +24,7 @@ impl Monitor {
         loop {
             match UnixStream::connect(path) {
                 Ok(stream) => return Self(stream),
-                Err(error) if start.elapsed() > Duration::from_secs(30) => panic!("no monitor: {error}"),
+                Err(error) if start.elapsed() > tests::vm::PATIENCE => panic!("no monitor: {error}"),
                 Err(_) => std::thread::sleep(Duration::from_millis(50)),
             }
         }

@@ -2,7 +2,7 @@
 
 use fs::dax::Protocol;
 use tests::image::Image;
-use tests::run::{Outcome, Run};
+use tests::run::{Outcome, Run, refusals};
 
 const MIB: u64 = 1 << 20;
 
@@ -110,15 +110,16 @@ fn mistakes_are_healed_afterwards_and_nobody_is_left_waiting() {
 
 #[test]
 fn what_is_not_there_is_refused_with_a_reason() {
-    for (script, says) in [
+    let refused = [
         ("race R99", "race: R99: no such scenario (`race list`)"),
         ("race R23", "race: R23 cannot exist here: a file changes between DAX and the page cache"),
         ("race R4 -p none", "race: none: no such protocol"),
         ("race R4 -m none", "race: none: no such mistake"),
-    ] {
-        let image = Image::ext2(16 * MIB);
-        let line = Run::new(script).pmem(&image).fails(1);
-        assert!(line.starts_with(says), "{line}");
-        image.expect_clean();
+    ];
+    let image = Image::ext2(16 * MIB);
+    let lines = refusals(&image, refused.map(|(script, _)| script));
+    for (line, (script, says)) in lines.iter().zip(refused) {
+        assert!(line.starts_with(says), "{script}: {line}");
     }
+    image.expect_clean();
 }

@@ -4,7 +4,7 @@
 use fs::dax::Protocol;
 use fs::lab::schedule::Op;
 use tests::image::Image;
-use tests::run::{Outcome, Run};
+use tests::run::{Outcome, Run, refusals};
 
 const MIB: u64 = 1 << 20;
 
@@ -179,7 +179,7 @@ fn steps_finer_than_points_are_left_out_and_that_is_said() {
 
 #[test]
 fn a_text_that_is_none_is_refused_in_one_line() {
-    for (story, says) in [
+    let refused = [
         ("", "race: replay: one STORY, as the explorer prints it"),
         ("racy/page.hole", "race: no CPUs: the form is PROTOCOL/RANGE.START/SPACE:OPERATION/..."),
         ("none/page.hole/a:load", "race: no such protocol: `none` (known: racy read-first entry-lock"),
@@ -196,12 +196,14 @@ fn a_text_that_is_none_is_refused_in_one_line() {
             "race: copy-under-lock is made by the scenario R12 alone ",
         ),
         ("racy/page.hole/a:load -p racy", "race: -p: the story says that itself"),
-    ] {
-        let image = Image::ext2(16 * MIB);
-        let line = Run::new(&format!("race replay {story}")).pmem(&image).fails(1);
-        assert!(line.starts_with(says), "{line}");
-        image.expect_clean();
+    ];
+    let image = Image::ext2(16 * MIB);
+    let scripts = refused.map(|(story, _)| format!("race replay {story}"));
+    let lines = refusals(&image, scripts.iter().map(String::as_str));
+    for (line, (story, says)) in lines.iter().zip(refused) {
+        assert!(line.starts_with(says), "{story}: {line}");
     }
+    image.expect_clean();
     // 2 MiB and a file system that has no room for them.
     let image = Image::ext2(2 * MIB);
     let line = Run::new("race replay racy/pmd.block/a:load").pmem(&image).fails(1);

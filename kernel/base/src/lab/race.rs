@@ -21,7 +21,7 @@ use crate::task::{self, TaskRef};
 const ASLEEP_NS: u64 = 300_000_000;
 const ASLEEP_LOOKS: u32 = 1000;
 /// A part takes no longer, or it is stuck.
-const LONGEST_NS: u64 = 15_000_000_000;
+const LONGEST_NS: u64 = 60_000_000_000;
 
 /// How a race is run.
 #[derive(Clone, Copy, Debug)]
