@@ -24,6 +24,7 @@ mod replay;
 mod setup;
 mod shell;
 mod smp;
+mod suite;
 mod trace;
 
 /// A file that is not in the list above would never run.
