@@ -21,7 +21,8 @@ Ctrl-A X leaves. Options may come in any order, as --option VALUE or --option=VA
   --size SIZE            size of target/pmem.img when it is made (256M)
   --mem SIZE             RAM (256M)              --smp N        processors (2)
   --uefi                 boot by UEFI (OVMF) instead of BIOS
-  --accel auto|tcg|kvm   auto (default): KVM where it is there and usable, TCG otherwise
+  --accel auto|tcg|kvm   auto (default): KVM where it is there and usable, TCG otherwise; kvm tries first whether it
+                         is the processor's own
   --icount               one processor whose time-stamp counter counts instructions, the same in every run
   --persistence cpu|mem-ctrl
                          what the platform says reaches the NVDIMM at power loss: caches too, or only what was flushed
@@ -39,7 +40,7 @@ SIZE is a number of bytes, or one with K, M, G or T. With --exec, standard outpu
 nothing else, standard error their errors.
 
 Exit status: 0 all commands succeeded, 1 one failed, 101 kernel panic or triple fault, 124 time-out, 125 could not
-build or start. DAXIOM_TOOLCHAIN, DAXIOM_INSTALL and CARGO_TARGET_DIR: see docs/toolchain.md.
+build or start, or QEMU itself failed. DAXIOM_TOOLCHAIN, DAXIOM_INSTALL and CARGO_TARGET_DIR: see docs/toolchain.md.
 END
 }
 

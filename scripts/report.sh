@@ -91,13 +91,18 @@ show_console() {
     fi >&2
 }
 
+# Whether the image was made from the ELF file that is there. (In a copied tree the files' times tell nothing.)
+image_of_this_kernel() {
+    [[ -r $KERNEL_ELF ]] || return
+    [[ ! $KERNEL_ELF -nt $BOOT_IMAGE ]] || grep -qsF "$(sha256sum <"$KERNEL_ELF" | cut -d' ' -f1)" -- "$BOOT_IMAGE.stamp"
+}
+
 # Prints $temporary/panic with the functions' names, which the kernel's ELF file has and the machine has not, behind the
 # backtrace's addresses.
 name_addresses() {
     local offsets
     mapfile -t offsets < <(sed -nE 's/^  0x[0-9a-f]+ \(kernel\+0x([0-9a-f]+)\).*/\1/p' "$temporary/panic")
-    # Only if the image was made from this very file.
-    if ((${#offsets[@]} == 0)) || ! have addr2line || [[ ! -r $KERNEL_ELF || $KERNEL_ELF -nt $BOOT_IMAGE ]]; then
+    if ((${#offsets[@]} == 0)) || ! have addr2line || ! image_of_this_kernel; then
         cat -- "$temporary/panic"
         return
     fi
