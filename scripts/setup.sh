@@ -24,6 +24,7 @@ PATH=$PATH:/usr/sbin:/sbin:$TOOLS/bin
 RUST_MINOR=96
 PINNED_NIGHTLY=nightly-2026-05-20
 DEBIAN_RUST=("rustc-web (>= 1.$RUST_MINOR)" cargo-web rust-web-src llvm-22 lld-22)
+DEBIAN_LINTERS=("rustfmt-web (>= 1.$RUST_MINOR)" "rust-web-clippy (>= 1.$RUST_MINOR)")
 DEBIAN_LLVM_TOOLS=/usr/lib/rustlib/x86_64-unknown-linux-gnu/bin
 
 say() { printf '%s: %s\n' "$program" "$1${2:+: $2}" >&2; }
@@ -73,7 +74,7 @@ missing() {
         fuzz) works c++ || packages+=(g++) ;;
         lint)
             if [[ $toolchain == debian && ! (-x $rust_bin/cargo-fmt && -x $rust_bin/cargo-clippy) ]]; then
-                packages+=(rustfmt-web rust-web-clippy)
+                packages+=("${DEBIAN_LINTERS[@]}")
             fi
             ;;
         esac
@@ -130,7 +131,7 @@ get_missing() {
     fi
     have apt-get || die "set-up" "this machine lacks ${packages[*]} (Debian's names) and has no apt-get: docs/toolchain.md"
     line=$(install_line)
-    if [[ ${DAXIOM_INSTALL:-yes} != unpack ]] && install_missing; then
+    if may_install && install_missing; then
         missing "$@"
         ((${#packages[@]} + ${#links[@]} > 0)) || return 0
         refused="what apt installed does not do"
@@ -152,6 +153,11 @@ get_missing() {
     done
 }
 
+# Beside an unpacked Rust, parts of one from elsewhere are no use.
+may_install() {
+    [[ ${DAXIOM_INSTALL:-yes} != unpack && ($rust_bin == /usr/bin || "${packages[*]}" != *rust*) ]]
+}
+
 # Installs setup's `packages` and makes its `links`, if that takes no package away; else sets `refused` to the reason,
 # which is empty where there is no root to do it.
 install_missing() {
@@ -163,12 +169,14 @@ install_missing() {
         # --no-remove: taking away another Rust or QEMU that the user has installed is not ours to decide.
         apt+=(satisfy -y --no-remove --no-install-recommends "$(IFS=,; echo "${packages[*]}")")
         if ! output=$("${sudo[@]}" "${apt[@]}" -s 2>&1 </dev/null); then
-            refused=$(grep -m 1 '^E:' <<<"$output") || refused="E: no solution"
+            refused=$(sed -n 's/^.*command-line : [A-Za-z]*: \(.*\) but .*/no \1/p; s/^E: //p' <<<"$output" | head -n 1)
+            refused=${refused:-no solution}
             return 1
         fi
-        say "set-up" "installing ${packages[*]}"
+        say "set-up" "installing ${packages[*]%% (*}"
         if ! output=$("${sudo[@]}" "${apt[@]}" 2>&1 </dev/null); then
-            refused=$(grep -m 1 '^E:' <<<"$output") || refused="it failed"
+            refused=$(sed -n 's/^E: //p' <<<"$output" | head -n 1)
+            refused=${refused:-it failed}
             return 1
         fi
     fi

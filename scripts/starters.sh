@@ -31,10 +31,10 @@ make_starters() {
     compiler_starters || return
 
     # Rust's start compilers, linkers and tests, which shall not meet our libraries: only the program itself is told.
-    # --argv0: by that name cargo has itself called.
+    # --argv0: by that name cargo has itself called. RUSTFMT: cargo-fmt finds the program file alone otherwise.
     for name in rustc rustdoc cargo rustfmt cargo-fmt clippy-driver; do
         [[ ! -x $TOOLS/root/usr/bin/$name ]] ||
-            starter "rust/$name" .. "exec /lib64/ld-linux-x86-64.so.2 --library-path \"$libraries\" --argv0 \"\$0\" \"\$root/usr/bin/$name\"" || return
+            starter "rust/$name" .. "RUSTFMT=\"\$here/rustfmt\" exec /lib64/ld-linux-x86-64.so.2 --library-path \"$libraries\" --argv0 \"\$0\" \"\$root/usr/bin/$name\"" || return
     done
     # cargo-clippy looks for clippy-driver beside its own program file.
     [[ ! -x $TOOLS/root/usr/bin/cargo-clippy ]] ||
