@@ -25,7 +25,7 @@ RUST_MINOR=96
 PINNED_NIGHTLY=nightly-2026-05-20
 DEBIAN_RUST=("rustc-web (>= 1.$RUST_MINOR)" cargo-web rust-web-src llvm-22 lld-22)
 DEBIAN_LINTERS=("rustfmt-web (>= 1.$RUST_MINOR)" "rust-web-clippy (>= 1.$RUST_MINOR)")
-DEBIAN_LLVM_TOOLS=/usr/lib/rustlib/x86_64-unknown-linux-gnu/bin
+DEBIAN_LLVM=/usr/lib/llvm-22/bin
 
 say() { printf '%s: %s\n' "$program" "$1${2:+: $2}" >&2; }
 die() { say "$@"; exit 125; }
@@ -45,17 +45,17 @@ check_build_directory() {
 }
 
 setup() {
-    local packages links
+    local packages
     choose_toolchain
     missing "$@"
-    ((${#packages[@]} + ${#links[@]} == 0)) || get_missing "$@"
+    ((${#packages[@]} == 0)) || get_missing "$@"
     if [[ " $* " == *' build '* || " $* " == *' lint '* ]]; then use_toolchain; fi
 }
 
-# Sets `packages` and `links` to what the purposes lack.
+# Sets `packages` to what the purposes lack.
 missing() {
     local purpose rust=no
-    packages=() links=()
+    packages=()
     for purpose in "$@"; do
         case $purpose in
         qemu)
@@ -101,19 +101,12 @@ debian_rust_works() {
         ((BASH_REMATCH[1] >= RUST_MINOR))
 }
 
-# Adds to `packages` and `links`: `bootloader` looks for three of LLVM's tools in the sysroot, where Debian does not put
-# them. What was unpacked has its own.
 missing_debian_rust() {
-    local tool
     if ! debian_rust_works; then
         packages+=("${DEBIAN_RUST[@]}")
-    elif [[ $rust_bin == /usr/bin && ! (-x /usr/lib/llvm-22/bin/llvm-objcopy && -x /usr/lib/llvm-22/bin/lld) ]]; then
+    elif [[ $rust_bin == /usr/bin && ! (-x $DEBIAN_LLVM/llvm-objcopy && -x $DEBIAN_LLVM/lld) ]]; then
         packages+=(llvm-22 lld-22)
     fi
-    [[ $rust_bin == /usr/bin ]] || return 0
-    for tool in rust-lld llvm-objcopy llvm-objdump; do
-        [[ -x $DEBIAN_LLVM_TOOLS/$tool ]] || links+=("ln -sf /usr/lib/llvm-22/bin/${tool#rust-} $DEBIAN_LLVM_TOOLS/$tool")
-    done
 }
 
 # Whether PROGRAM is there; one that was unpacked is tried, for the system's libraries may have changed since.
@@ -133,21 +126,21 @@ get_missing() {
     line=$(install_line)
     if may_install && install_missing; then
         missing "$@"
-        ((${#packages[@]} + ${#links[@]} > 0)) || return 0
+        ((${#packages[@]} > 0)) || return 0
         refused="what apt installed does not do"
     fi
     # shellcheck source=scripts/packages.sh
     . "$root/scripts/packages.sh"
     for again in no yes; do
         # Parts of Rust that are installed and parts that are not make no toolchain.
-        [[ ${#links[@]} == 0 && "${packages[*]}" != *rust* && "${packages[*]}" != *l[lv][dv]*-22* ]] || packages+=("${DEBIAN_RUST[@]}")
+        [[ "${packages[*]}" != *rust* && "${packages[*]}" != *-22* ]] || packages+=("${DEBIAN_RUST[@]}")
         if ! unpack_packages "${packages[@]}"; then
             printf '%s\n' "$why" >&2
             die "set-up" "something is missing and could not be fetched (see above); by hand it would be: $line"
         fi
         choose_toolchain
         missing "$@"
-        ((${#packages[@]} + ${#links[@]} > 0)) || return 0
+        ((${#packages[@]} > 0)) || return 0
         [[ $again == no ]] || die "set-up" "what was unpacked in $TOOLS does not run; by hand it would be: $line"
         forget_packages
     done
@@ -158,50 +151,38 @@ may_install() {
     [[ ${DAXIOM_INSTALL:-yes} != unpack && ($rust_bin == /usr/bin || "${packages[*]}" != *rust*) ]]
 }
 
-# Installs setup's `packages` and makes its `links`, if that takes no package away; else sets `refused` to the reason,
+# Installs setup's `packages`, if that takes no package away; else sets `refused` to the reason,
 # which is empty where there is no root to do it.
 install_missing() {
-    local sudo=(sudo -n) apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=60) output link
+    local sudo=(sudo -n) apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=60) output
     ((EUID != 0)) || sudo=()
     "${sudo[@]}" true 2>/dev/null || return
-    if ((${#packages[@]} > 0)); then
-        "${sudo[@]}" "${apt[@]}" update >/dev/null 2>&1 </dev/null || true
-        # --no-remove: taking away another Rust or QEMU that the user has installed is not ours to decide.
-        apt+=(satisfy -y --no-remove --no-install-recommends "$(IFS=,; echo "${packages[*]}")")
-        if ! output=$("${sudo[@]}" "${apt[@]}" -s 2>&1 </dev/null); then
-            refused=$(sed -n 's/^.*command-line : [A-Za-z]*: \(.*\) but .*/no \1/p; s/^E: //p' <<<"$output" | head -n 1)
-            refused=${refused:-no solution}
-            return 1
-        fi
-        say "set-up" "installing ${packages[*]%% (*}"
-        if ! output=$("${sudo[@]}" "${apt[@]}" 2>&1 </dev/null); then
-            refused=$(sed -n 's/^E: //p' <<<"$output" | head -n 1)
-            refused=${refused:-it failed}
-            return 1
-        fi
+    "${sudo[@]}" "${apt[@]}" update >/dev/null 2>&1 </dev/null || true
+    # --no-remove: taking away another Rust or QEMU that the user has installed is not ours to decide.
+    apt+=(satisfy -y --no-remove --no-install-recommends "$(IFS=,; echo "${packages[*]}")")
+    if ! output=$("${sudo[@]}" "${apt[@]}" -s 2>&1 </dev/null); then
+        refused=$(sed -n 's/^.*command-line : [A-Za-z]*: \(.*\) but .*/no \1/p; s/^E: //p' <<<"$output" | head -n 1)
+        refused=${refused:-no solution}
+        return 1
     fi
-    ((${#links[@]} == 0)) || "${sudo[@]}" mkdir -p "$DEBIAN_LLVM_TOOLS" || refused="$DEBIAN_LLVM_TOOLS: cannot be made"
-    for link in "${links[@]}"; do
-        # shellcheck disable=SC2086 # a command and three plain words
-        "${sudo[@]}" $link 2>/dev/null || refused="$DEBIAN_LLVM_TOOLS: cannot be written"
-    done
-    [[ -z $refused ]]
+    say "set-up" "installing ${packages[*]%% (*}"
+    if ! output=$("${sudo[@]}" "${apt[@]}" 2>&1 </dev/null); then
+        refused=$(sed -n 's/^E: //p' <<<"$output" | head -n 1)
+        refused=${refused:-it failed}
+        return 1
+    fi
 }
 
-# Prints the line that installs setup's `packages` and makes its `links`, to be pasted. What apt would take away for
+# Prints the line that installs setup's `packages`, to be pasted. What apt would take away for
 # them is named in it.
 install_line() {
-    local names=("${packages[@]%% (*}") line='' source link removed
+    local names=("${packages[@]%% (*}") line='' source='' removed
     # shellcheck source=scripts/packages.sh
     . "$root/scripts/packages.sh"
-    if ((${#names[@]} > 0)); then
-        source=
-        [[ "${names[*]}" != *rust* ]] || source=$(security_source)
-        [[ -z $source ]] || line="echo \"$source\" >/etc/apt/sources.list.d/debian-security.list && "
-        removed=$(apt-get -s -y --no-install-recommends install "${names[@]}" 2>/dev/null | sed -n 's/^Remv \([^ ]*\).*/ \1-/p' | tr -d '\n')
-        line+="apt-get update && apt-get install -y --no-install-recommends ${names[*]}$removed"
-    fi
-    if ((${#links[@]} > 0)); then line+="${line:+ && }mkdir -p $DEBIAN_LLVM_TOOLS$(printf ' && %s' "${links[@]}")"; fi
+    [[ "${names[*]}" != *rust* ]] || source=$(security_source)
+    [[ -z $source ]] || line="echo \"$source\" >/etc/apt/sources.list.d/debian-security.list && "
+    removed=$(apt-get -s -y --no-install-recommends install "${names[@]}" 2>/dev/null | sed -n 's/^Remv \([^ ]*\).*/ \1-/p' | tr -d '\n')
+    line+="apt-get update && apt-get install -y --no-install-recommends ${names[*]}$removed"
     if ((EUID == 0)); then
         echo "$line"
     elif have sudo; then
@@ -213,21 +194,27 @@ install_line() {
 
 # Makes plain `cargo` and `rustc` the chosen ones, whatever rustup's shims in PATH would do.
 use_toolchain() {
-    local sysroot=/usr host
+    local sysroot host
     unset RUSTC_BOOTSTRAP RUSTUP_TOOLCHAIN RUSTC_WRAPPER
     if [[ $toolchain == debian ]]; then
         export RUSTC_BOOTSTRAP=1 # Debian's stable compiler, with the switches that build core for our own target
-        [[ $rust_bin == /usr/bin ]] || sysroot=$TOOLS/root/usr
-        export RUSTC=$rust_bin/rustc PATH=$rust_bin:$PATH
-    else
-        have rustup || die "set-up" "no rustup here, and Rust for the kernel comes through it outside Debian 12: docs/toolchain.md"
-        sysroot=$(rustup run "$toolchain" rustc --print sysroot 2>/dev/null) || sysroot=
-        if [[ ! -d $sysroot/lib/rustlib/src/rust/library ]] || ! compgen -G "$sysroot/lib/rustlib/*/bin/llvm-objcopy" >/dev/null; then
-            install_nightly
-            sysroot=$(rustup run "$toolchain" rustc --print sysroot) || die "set-up" "$toolchain: does not run"
+        LLVM_TOOLS=$rust_bin
+        [[ $rust_bin != /usr/bin ]] || LLVM_TOOLS=$DEBIAN_LLVM
+        # What links for a machine without a system is called rust-lld by the compiler, and lld by Debian.
+        if [[ ! -x $rust_bin/rust-lld && ! -x $TOOLS/lld/rust-lld ]]; then
+            mkdir -p -- "$TOOLS/lld"
+            ln -sf "$DEBIAN_LLVM/lld" "$TOOLS/lld/rust-lld"
         fi
-        export RUSTC=$sysroot/bin/rustc PATH=$sysroot/bin:$PATH
+        export RUSTC=$rust_bin/rustc PATH=$rust_bin:$TOOLS/lld:$PATH
+        return
     fi
+    have rustup || die "set-up" "no rustup here, and Rust for the kernel comes through it outside Debian 12: docs/toolchain.md"
+    sysroot=$(rustup run "$toolchain" rustc --print sysroot 2>/dev/null) || sysroot=
+    if [[ ! -d $sysroot/lib/rustlib/src/rust/library ]] || ! compgen -G "$sysroot/lib/rustlib/*/bin/llvm-objcopy" >/dev/null; then
+        install_nightly
+        sysroot=$(rustup run "$toolchain" rustc --print sysroot) || die "set-up" "$toolchain: does not run"
+    fi
+    export RUSTC=$sysroot/bin/rustc PATH=$sysroot/bin:$PATH
     host=$("$RUSTC" -vV | sed -n 's/^host: //p')
     LLVM_TOOLS=$sysroot/lib/rustlib/$host/bin
 }

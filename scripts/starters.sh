@@ -7,9 +7,6 @@
 # Nothing of it is in the environment of anything else. All paths are relative: the tree can be copied and moved.
 # shellcheck disable=SC2154 # TOOLS is scripts/setup.sh's
 
-# `bootloader` looks here for tools of LLVM's; Debian has them elsewhere.
-LLVM_IN_SYSROOT=usr/lib/rustlib/x86_64-unknown-linux-gnu/bin
-
 # The scripts in bin/ and rust/, made when all is unpacked: that they are there says that what they start is whole.
 make_starters() {
     local libraries name program_file
@@ -39,14 +36,11 @@ make_starters() {
     # cargo-clippy looks for clippy-driver beside its own program file.
     [[ ! -x $TOOLS/root/usr/bin/cargo-clippy ]] ||
         starter rust/cargo-clippy .. "LD_LIBRARY_PATH=\"$libraries\" exec \"\$root/usr/bin/cargo-clippy\"" || return
-    # `bootloader` looks for these in the sysroot, where Debian does not put them.
-    if [[ -x $TOOLS/root/usr/lib/llvm-22/bin/lld ]]; then
-        mkdir -p -- "$TOOLS/root/$LLVM_IN_SYSROOT" || return
-        for name in rust-lld llvm-objcopy llvm-objdump; do
-            # lld does what the name says that it is called by.
-            starter "root/$LLVM_IN_SYSROOT/$name" ../../../../../.. "exec /lib64/ld-linux-x86-64.so.2 --library-path \"$libraries\" --argv0 \"\$0\" \"\$root/usr/lib/llvm-22/bin/${name#rust-}\"" || return
-        done
-    fi
+    # rustc looks for the first by this name; lld does what the name says that it is called by.
+    for name in rust-lld llvm-objcopy; do
+        [[ ! -x $TOOLS/root/usr/lib/llvm-22/bin/${name#rust-} ]] ||
+            starter "rust/$name" .. "exec /lib64/ld-linux-x86-64.so.2 --library-path \"$libraries\" --argv0 \"\$0\" \"\$root/usr/lib/llvm-22/bin/${name#rust-}\"" || return
+    done
     authorities
 }
 
