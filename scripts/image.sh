@@ -75,7 +75,7 @@ make_default_image() {
     fi
     size=${size:-$((256 << 20))}
     say "$DEFAULT_IMAGE" "making an ext2 image of $((size >> 20)) MiB with sample files"
-    sample_files "$temporary/sample"
+    sample_files "$temporary/sample" 2>/dev/null || no_room
     rm -f -- "$new"
     # Made under another name first: a half-made image is never taken for one.
     if ! truncate -s "$size" -- "$new" || ! mke2fs -q -t ext2 -b 4096 -d "$temporary/sample" -- "$new" >&2 </dev/null; then
@@ -88,14 +88,12 @@ make_default_image() {
 # scripts/sample, and what would be silly to keep in a repository.
 sample_files() {
     local to=$1 i
-    mkdir -p -- "$to"
-    cp -R -- "$root/scripts/sample/." "$to"
+    mkdir -p -- "$to/many" && cp -R -- "$root/scripts/sample/." "$to" || return
     # 1 MiB in which every 16 bytes say where they are: line N is at offset 16 * N.
-    seq -f %015.0f 0 65535 >"$to/pattern"
+    seq -f %015.0f 0 65535 >"$to/pattern" || return
     # 32 MiB of which only two blocks exist: offset 4 MiB, and the last one.
-    truncate -s 32M "$to/sparse"
-    printf 'an island in a hole\n' | dd of="$to/sparse" bs=1 seek=4M conv=notrunc status=none
-    printf 'the end\n' | dd of="$to/sparse" bs=1 seek=$(((32 << 20) - 8)) conv=notrunc status=none
-    mkdir -p -- "$to/many"
-    for i in {01..40}; do printf 'file %s\n' "$i" >"$to/many/$i"; done
+    truncate -s 32M "$to/sparse" || return
+    printf 'an island in a hole\n' | dd of="$to/sparse" bs=1 seek=4M conv=notrunc status=none || return
+    printf 'the end\n' | dd of="$to/sparse" bs=1 seek=$(((32 << 20) - 8)) conv=notrunc status=none || return
+    for i in {01..40}; do printf 'file %s\n' "$i" >"$to/many/$i" || return; done
 }

@@ -195,6 +195,10 @@ install_line() {
 # Makes plain `cargo` and `rustc` the chosen ones, whatever rustup's shims in PATH would do.
 use_toolchain() {
     local sysroot host
+    # Who has no home (an account made for a service, a container's) has crates kept here.
+    local crates=${CARGO_HOME:-${HOME:-/nonexistent}/.cargo}
+    [[ -e $crates ]] || crates=$(dirname -- "$crates")
+    [[ -w $crates ]] || export CARGO_HOME=${TOOLS%/packages}/cargo
     unset RUSTC_BOOTSTRAP RUSTUP_TOOLCHAIN RUSTC_WRAPPER
     if [[ $toolchain == debian ]]; then
         export RUSTC_BOOTSTRAP=1 # Debian's stable compiler, with the switches that build core for our own target

@@ -57,6 +57,19 @@ fn a_full_temporary_directory_is_named() {
 }
 
 #[test]
+fn a_temporary_directory_that_fills_up_with_the_sample_files_is_named() {
+    let (folder, target) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    fs::write(target.path().join("daxiom-bios.img"), "").expect("a file");
+    let before = format!("export TMPDIR=$0 CARGO_TARGET_DIR='{}'", target.path().display());
+    let Some(output) = with_disk(folder.path(), "512k", &before, "--exec true") else { return };
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(125), "{text}");
+    let line = format!("qemu-run.sh: {}: no space left there for temporary files", folder.path().display());
+    assert!(text.lines().last().is_some_and(|last| last.starts_with(&line)), "{text}");
+    assert!(!target.path().join("pmem.img").exists(), "half an image was taken for one");
+}
+
+#[test]
 fn a_temporary_directory_that_is_not_there_is_named() {
     let output = Command::new(root().join("qemu-run.sh"))
         .args(["--no-build", "--pmem", "none", "--exec", "true"])

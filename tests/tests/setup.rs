@@ -284,3 +284,17 @@ fn a_qemu_in_the_path_is_used_as_it_is() {
     assert!(output.status.success() && output.stderr.is_empty(), "{}", stderr(&output));
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), qemu.display().to_string());
 }
+
+/// cargo keeps crates in the home; an account without one builds too.
+#[test]
+fn who_has_no_home_has_crates_in_the_build_directory() {
+    let machine = Machine::new("").offline();
+    let script = "set -euo pipefail; . scripts/setup.sh; toolchain=debian rust_bin=/usr/bin; use_toolchain; echo ${CARGO_HOME:-unset}";
+    let told = |home: &Path| {
+        let output = machine.ordinary_shell(script).env("HOME", home).output().expect("bash");
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", stderr(&output));
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    };
+    assert_eq!(told(&machine.path("home")), "unset");
+    assert_eq!(PathBuf::from(told(Path::new("/nonexistent"))), machine.tools().with_file_name("cargo"));
+}
