@@ -68,6 +68,8 @@ pub enum Errno {
     Range,
     /// `ENXIO`: a seek beyond the data.
     NoSuchAddress,
+    /// `ENODEV`: the kind of file cannot be mapped.
+    NoDevice,
     /// A mapped access beyond the page that holds the file's last byte (`SIGBUS`).
     BeyondEnd,
 }
@@ -178,6 +180,7 @@ impl fmt::Display for Errno {
             Self::NoData => "no such attribute",
             Self::Range => "numerical result out of range",
             Self::NoSuchAddress => "no such device or address",
+            Self::NoDevice => "no such device",
             Self::BeyondEnd => "beyond the end of the file",
         })
     }
@@ -198,10 +201,7 @@ impl fmt::Display for Unsupported {
                 )
             }
             Self::Mapping(bytes) => {
-                write!(
-                    f,
-                    "mmap: the file system's blocks have {bytes} bytes, mapping needs 4096 (mke2fs -b 4096)"
-                )
+                write!(f, "the file system's blocks have {bytes} bytes, mapping needs 4096 (mke2fs -b 4096)")
             }
             Self::Operation(what) => write!(f, "{what}: operation not supported"),
         }

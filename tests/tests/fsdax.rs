@@ -105,3 +105,26 @@ fn a_region_in_device_dax_mode_is_refused_by_name() {
     );
     assert_eq!(image.digest(), before);
 }
+
+/// 2 MiB pages depend on physical addresses, not on where the data begins: no warning where they are possible.
+#[test]
+fn large_pages_are_there_wherever_the_data_begins_and_missed_only_where_there_are_none() {
+    let data = DATA + 0x3000;
+    let image = Image::fsdax(64 * MIB, data);
+    let mut block = fsdax_block(64 * MIB, data);
+    block[84..88].copy_from_slice(&4096_u32.to_le_bytes());
+    reseal(&mut block);
+    image.poke(4096, &block);
+    let script = "io -f -c 'truncate 16m' -c 'mmap 0 16m' -c 'madvise -W 0 16m' -c maps /f; mount; dmesg";
+    let printed = Run::new(script).pmem(&image).ok();
+    assert!(printed.contains(&format!("offset={data}")), "{printed}");
+    assert!(printed.contains(" 2m=8 ") && !printed.contains("no 2 MiB mappings"), "{printed}");
+    image.tail(data).expect_clean();
+
+    // A region is at least so large for QEMU; the file system in it need not be.
+    let image = Image::zeros(16 * MIB);
+    let small = Image::ext2(MIB);
+    image.poke(0, &std::fs::read(small.path()).expect("an image"));
+    let printed = Run::new("dmesg").pmem(&image).ok();
+    assert!(printed.contains("no 2 MiB of it begin at a multiple of 2 MiB: no 2 MiB mappings"), "{printed}");
+}

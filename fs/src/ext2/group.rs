@@ -68,7 +68,7 @@ impl SuperBlock {
     pub(super) fn group(&self, pmem: &impl Pmem, index: u32) -> Result<Group> {
         let sb = self;
         if index >= sb.group_count {
-            return Err(Corrupt::with("group descriptor", index.into(), "no such group", index.into()).into());
+            return Err(Corrupt::new("group descriptor", index.into(), "no such group").into());
         }
         let desc = self.desc(index);
         let group = Group {
@@ -204,13 +204,16 @@ impl<P: Platform> Ext2<P> {
         pmem.flush(group.desc + field, 2);
     }
 
-    /// Free blocks and free inodes, summed over the descriptors.
+    /// Free blocks and free inodes, summed over the descriptors; of each not more than a group can have, whatever it says.
     pub(super) fn sum_free(&self) -> (u32, u32) {
         let pmem = self.pmem();
-        (0..self.sb.group_count).map(|group| self.desc(group)).fold((0u32, 0u32), |(blocks, inodes), desc| {
-            let more_blocks = pmem.load_u16(desc + BG_FREE_BLOCKS_COUNT);
-            let more_inodes = pmem.load_u16(desc + BG_FREE_INODES_COUNT);
-            (blocks.saturating_add(more_blocks.into()), inodes.saturating_add(more_inodes.into()))
+        (0..self.sb.group_count).fold((0u32, 0u32), |(blocks, inodes), group| {
+            let desc = self.desc(group);
+            let more_blocks = u32::from(pmem.load_u16(desc + BG_FREE_BLOCKS_COUNT));
+            let more_inodes = u32::from(pmem.load_u16(desc + BG_FREE_INODES_COUNT));
+            let more_blocks = more_blocks.min(self.sb.group_room(group));
+            let more_inodes = more_inodes.min(self.sb.inodes_per_group);
+            (blocks.saturating_add(more_blocks), inodes.saturating_add(more_inodes))
         })
     }
 }

@@ -105,13 +105,13 @@ impl<P: Platform> Ext2<P> {
         let bad = |why, value: u64| Error::from(Corrupt::with("inode", ino.into(), why, value));
         let raw = self.raw_inode(ino)?;
         if ino != ROOT_INO && ino < self.sb.first_ino {
-            return Err(bad("a reserved inode has a name", ino.into()));
+            return Err(Corrupt::new("inode", ino.into(), "a name leads to it, but it is reserved").into());
         }
         let pmem = self.pmem();
         let mode = pmem.load_u16(raw + I_MODE);
         let links = pmem.load_u16(raw + I_LINKS_COUNT);
         if links == 0 || !self.inode_in_use(ino)? {
-            return Err(bad("a free inode has a name", links.into()));
+            return Err(Corrupt::new("inode", ino.into(), "a name leads to it, but it is free").into());
         }
         let flags = pmem.load_u32(raw + I_FLAGS);
         if flags & FOREIGN_FL != 0 {

@@ -12,6 +12,7 @@
 //! Under the inode lock, as [`grow`](super::grow): goal and group to take the blocks, nothing while they are zeroed, the
 //! block-map mutex to publish them.
 
+use super::Ext2;
 use super::alloc::Taken;
 use super::grow::{Chain, Changes};
 use super::inode::Inode;
@@ -55,6 +56,15 @@ impl Part {
 
 /// Indirect blocks that were taken: as many as a run may need.
 type Tables = [Option<Staged<Taken, InFlight>>; 2 * LEVELS];
+
+impl<P: Platform> Ext2<P> {
+    /// Whether any 2 MiB of blocks lie where one entry of a page table can map them. Where the region begins does not
+    /// matter to that: runs are counted by physical addresses.
+    pub fn has_large_runs(&self) -> bool {
+        let phase = (self.pmem().frame(0) >> self.sb.block_bits) % u64::from(RUN);
+        self.block_size() == PAGE_SIZE && self.sb.has_run(phase)
+    }
+}
 
 impl<P: Platform> Inode<P> {
     /// Where the table of `path` is.

@@ -164,7 +164,7 @@ impl<P: Platform> Ext2<P> {
         let root = self.inode(ROOT_INO)?;
         match root.expect_dir() {
             Ok(()) => Ok(root),
-            Err(_) => Err(root.corrupt("the root is not a directory", 0)),
+            Err(_) => Err(Corrupt::new("inode", ROOT_INO.into(), "the root is not a directory").into()),
         }
     }
 

@@ -114,8 +114,7 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
         match self.kind {
             FileKind::File if self.fs.block_size() == PAGE_SIZE => Ok(()),
             FileKind::File => Err(Unsupported::Mapping(self.fs.block_size()).into()),
-            FileKind::Directory => Err(Errno::IsDirectory.into()),
-            _ => Err(Unsupported::Operation("mmap of what is not a regular file").into()),
+            _ => Err(Errno::NoDevice.into()),
         }
     }
 

@@ -396,6 +396,21 @@ impl SuperBlock {
         self.blocks_per_group.min(self.blocks_count - self.group_start(group))
     }
 
+    /// Whether 512 blocks lie in one group and begin at a multiple of 512, counted from `phase` blocks before the first.
+    pub fn has_run(&self, phase: u64) -> bool {
+        const RUN: u64 = 512;
+        (0..self.group_count).any(|group| {
+            let skew = (phase + u64::from(self.group_start(group))) % RUN;
+            (RUN - skew) % RUN + RUN <= u64::from(self.group_blocks(group))
+        })
+    }
+
+    /// Blocks of `group` that files can have: all but the structures that every group has.
+    pub fn group_room(&self, group: u32) -> u32 {
+        let own = self.front_blocks(group).saturating_add(self.inode_table_blocks).saturating_add(2);
+        self.group_blocks(group).saturating_sub(own)
+    }
+
     /// Blocks that hold the file system's own structures.
     pub fn overhead(&self) -> u64 {
         let fronts: u64 = (0..self.group_count).map(|group| u64::from(self.front_blocks(group))).sum();

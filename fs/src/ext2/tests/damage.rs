@@ -45,6 +45,38 @@ fn foreign_images_are_refused_by_what_they_are() {
     }
 }
 
+/// Nobody's e2fsck makes an ext2 of an ext4 that crashed, so nobody is sent there; and a name that leads nowhere is a sentence.
+#[test]
+fn what_is_said_of_a_damaged_or_foreign_image_is_a_sentence_that_helps() {
+    let ext4 = mke2fs("16M", &["-t", "ext4"]);
+    let crashed = error_of(&patched(&ext4, SUPERBLOCK + S_FEATURE_INCOMPAT, &[ext4[1024 + 0x60] | 4]));
+    assert!(crashed.contains("needs_recovery") && !crashed.contains("e2fsck"), "{crashed}");
+    let ext3 = mke2fs("16M", &["-t", "ext3"]);
+    let crashed = error_of(&patched(&ext3, SUPERBLOCK + S_FEATURE_INCOMPAT, &[ext3[1024 + 0x60] | 4]));
+    assert!(crashed.ends_with("(the journal must be replayed first: run e2fsck on the image)"), "{crashed}");
+
+    let image = sample();
+    let (_, fs) = open(&image);
+    let ino = at(&fs, "file").ino();
+    let raw = fs.raw_inode(ino as u32).unwrap();
+    let (_, fs) = open(&patched(&image, raw + I_LINKS_COUNT, &[0, 0]));
+    let free = path::resolve(&root(&fs), b"file").err().map(|error| error.to_string());
+    assert_eq!(free, Some(format!("corrupt inode {ino}: a name leads to it, but it is free")));
+}
+
+#[test]
+fn a_group_that_claims_more_free_than_it_has_makes_no_space() {
+    let image = mke2fs("16M", &["-m", "0"]);
+    let (_, fs) = open(&image);
+    let sound = fs.stat_fs();
+    let lying = patched(&image, fs.desc(0) + BG_FREE_BLOCKS_COUNT, &[0xff; 4]);
+    let (_, fs) = open(&lying);
+    let stat = fs.stat_fs();
+    assert!(sound.blocks_available < stat.blocks_available && sound.inodes_free < stat.inodes_free);
+    assert!(stat.blocks_available <= stat.blocks, "{stat:?}");
+    assert!(stat.blocks_free <= stat.blocks && stat.inodes_free <= stat.inodes, "{stat:?}");
+}
+
 #[test]
 fn features_that_only_allow_reading_say_so() {
     let image = patched(&mke2fs("16M", &[]), SUPERBLOCK + S_FEATURE_RO_COMPAT, &[0x8b]);
@@ -170,7 +202,7 @@ fn damaged_directory_entries_are_named() {
         (third + D_REC_LEN, &[16, 0], "name_len does not fit"),
         (third + D_NAME_LEN, &[0], "without a name"),
         (third, &[0xff; 4], "inode that cannot be"),
-        (third, &[5, 0, 0, 0], "reserved inode"),
+        (third, &[5, 0, 0, 0], "leads to it, but it is reserved"),
     ] {
         let (_, fs) = open(&patched(&image, at_byte, bytes));
         let dir = at(&fs, "dir");

@@ -152,3 +152,32 @@ fn blocks_of_another_size_make_no_run() {
     drop(file);
     close(&machine, fs);
 }
+
+/// Wherever a region begins, runs are found in it unless it is too short for one: only then it has no pages of 2 MiB.
+#[test]
+fn a_region_has_runs_unless_it_is_too_short_for_one() {
+    let has = |size: &str, phase| open(&mke2fs(size, &[])).1.sb.has_run(phase);
+    for phase in [0, 1, 255, 511] {
+        assert!(has("16M", phase) && !has("1M", phase), "{phase}");
+    }
+    // 768 blocks: one run, if it begins in the first 256.
+    assert!(has("3M", 0) && has("3M", 256) && !has("3M", 255));
+    let (_, fs) = open(&mke2fs("16M", &[]));
+    assert!(fs.has_large_runs());
+    assert!(!open(&mke2fs("16M", &["-b", "1024"])).1.has_large_runs());
+}
+
+#[test]
+fn only_regular_files_are_mapped_and_the_others_are_no_such_device() {
+    let (_, fs) = open(&mke2fs("16M", &[]));
+    let made = |name: &[u8], kind| root(&fs).create(name, kind, 0o644).unwrap().expect_mappable();
+    assert_eq!(made(b"file", FileKind::File), Ok(()));
+    assert_eq!(root(&fs).expect_mappable(), Err(Errno::NoDevice.into()));
+    assert_eq!(made(b"fifo", FileKind::Fifo), Err(Errno::NoDevice.into()));
+    assert_eq!(Error::from(Errno::NoDevice).to_string(), "no such device");
+    let refused = Error::from(crate::error::Unsupported::Mapping(1024)).to_string();
+    assert!(
+        refused.starts_with("the file system's blocks have 1024 bytes"),
+        "who says it names what: {refused}"
+    );
+}
