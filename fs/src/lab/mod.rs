@@ -16,12 +16,12 @@ use core::str::FromStr;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! named {
-    ($(#[$doc:meta])* $name:ident, $unknown:ident { $($(#[$item_doc:meta])* $item:ident => $text:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident, $unknown:ident { $($(#[doc = $about:literal])* $item:ident => $text:literal,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum $name {
-            $($(#[$item_doc])* $item,)*
+            $($(#[doc = $about])* $item,)*
         }
 
         impl $name {
@@ -31,6 +31,11 @@ macro_rules! named {
             /// The name that is printed and parsed.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$item => $text,)* }
+            }
+
+            /// What it is, in a sentence.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$item => concat!($($about),*).trim_ascii_start(),)* }
             }
         }
 
@@ -216,6 +221,61 @@ named! {
     }
 }
 
+impl Mutant {
+    /// The file whose code makes the mistake.
+    pub const fn place(self) -> &'static str {
+        match self {
+            Self::LookUpBeforeLock | Self::ReadTakesNoEntry | Self::WakeBeforeUnlock => {
+                "fs/src/dax/protocol/entry_lock.rs"
+            }
+            Self::InstallUnlocked | Self::LargeAllocatesShared | Self::RetryHolding => {
+                "fs/src/dax/protocol/read_first.rs"
+            }
+            Self::NoSecondLookUp
+            | Self::ZeroTwice
+            | Self::ReadAllocates
+            | Self::KeepZeroPage
+            | Self::NoDirtyMark
+            | Self::MarkAfterInstall
+            | Self::SizeBeforeLock
+            | Self::LargeOverSmall
+            | Self::LargeIgnoresSmallLocks
+            | Self::PrivateNeedsWritable
+            | Self::CopyUnlocked
+            | Self::MarkAfterUnlock
+            | Self::NoZeroMark
+            | Self::KeepLargeZeroPage
+            | Self::IgnorePoison
+            | Self::PrivateWritesThrough => "fs/src/dax/fault.rs",
+            Self::WriteBackStuck
+            | Self::WriteBackShared
+            | Self::NoFence
+            | Self::FenceAfterUnlock
+            | Self::SyncTrustsTags => "fs/src/dax/writeback.rs",
+            Self::KeepMapping
+            | Self::ForgetDirty
+            | Self::KeepLargeWritable
+            | Self::FlushBeforeProtect
+            | Self::IgnorePins
+            | Self::KeepRun
+            | Self::FirstSpaceOnly => "fs/src/vfs/mapping.rs",
+            Self::WakeWrongKey => "fs/src/vfs/index.rs",
+            Self::WriteKeepsZeroPage | Self::PublishBeforeZero => "fs/src/ext2/grow.rs",
+            Self::UnmapBeforeLock | Self::FreeBeforeUnmap | Self::TruncateKeepsCopies => {
+                "fs/src/ext2/truncate.rs"
+            }
+            Self::PunchDropsCopies => "fs/src/ext2/fallocate.rs",
+            Self::WriteShared | Self::ReadUnlocked => "fs/src/ext2/file.rs",
+            Self::IgnoreFreeze => "fs/src/ext2/ops.rs",
+            Self::FlushBeforeFreeze => "fs/src/ext2/freeze.rs",
+            Self::FreeAtUnlink => "fs/src/ext2/inode.rs",
+            Self::NoShootdown => "kernel/base/src/arch/tlb.rs",
+            Self::ShootdownFirst | Self::LargeOverTable => "kernel/base/src/mm/paging.rs",
+            Self::CopyUnderLock => "kernel/base/src/lab/scenarios/changes.rs",
+        }
+    }
+}
+
 /// A step that was taken somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -295,6 +355,17 @@ mod tests {
         }
         assert_eq!("".parse::<Mutant>(), Err(UnknownMutant));
         assert!(Mutant::ALL.len() < 64, "the bits of a word, less the hooks'");
+    }
+
+    #[test]
+    fn every_mistake_says_what_is_wrong_and_is_made_where_it_says() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for &mutant in Mutant::ALL {
+            let about = mutant.meaning();
+            assert!(about.ends_with(['.', ')']) && !about.starts_with(' '), "{mutant}: {about:?}");
+            let code = std::fs::read_to_string(root.join(mutant.place())).expect("a file");
+            assert!(code.contains(&std::format!("Mutant::{mutant:?}")), "{mutant}: {}", mutant.place());
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::ControlFlow;
 
 use crate::arch::user_access::{self, FaultAt};
 use crate::machine::total;
@@ -38,8 +39,8 @@ const CHECKS: [(&str, Check); 10] = [
     ("fairness", tasks::check_fairness),
 ];
 
-/// Runs all, and tells `report` of each by name.
-pub(crate) fn run(mut report: impl FnMut(&str, Result<(), String>)) {
+/// Runs all, and tells `report` of each by name, until it says [`ControlFlow::Break`].
+pub(crate) fn run(mut report: impl FnMut(&str, Result<(), String>) -> ControlFlow<()>) {
     // The tables above a stack stay for the next one in its place.
     drop(KernelStack::new(1));
     for (name, check) in CHECKS {
@@ -50,7 +51,9 @@ pub(crate) fn run(mut report: impl FnMut(&str, Result<(), String>)) {
         if result.is_ok() && !keeps && frames::counts().free != before {
             result = Err(format!("{before} frames were free before, {} after", frames::counts().free));
         }
-        report(name, result);
+        if report(name, result).is_break() {
+            break;
+        }
     }
 }
 

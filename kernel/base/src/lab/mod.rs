@@ -7,12 +7,14 @@
 //! | [`trace`] | steps written down, in a ring for each CPU |
 //! | [`chrome`] | what was written down, in the format that Perfetto opens |
 //! | [`script`] | tasks held at points, so that they come there in one order |
+//! | [`chance`] | a task held at one of its points, by chance |
 //! | [`race`] | tasks that meet on one file, round by round or by a script, and what comes of it |
 //! | [`replay`] | a story of `fs::lab::schedule`, in its order |
 //! | [`scenarios`] | which tasks, and what must not happen: R1 to R25 of docs/races.md |
 //!
 //! Nobody listens unless somebody asks for it; then a step costs a load and a branch.
 
+pub mod chance;
 pub mod chrome;
 pub mod race;
 pub mod replay;
@@ -21,7 +23,7 @@ pub mod script;
 pub mod stage;
 pub mod trace;
 
-use core::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
 
 use fs::lab::{Lab, Point, Step};
 
@@ -39,6 +41,8 @@ pub enum Listener {
     Trace = 1,
     /// [`script`].
     Script = 2,
+    /// [`chance`].
+    Chance = 4,
 }
 
 /// From now on it listens, or not.
@@ -63,6 +67,25 @@ pub fn reached(step: Step) {
     }
     if listens(Listener::Script) {
         script::reached(step);
+    }
+    if listens(Listener::Chance) {
+        chance::reached(step);
+    }
+}
+
+/// What only one may do at a time is being done, until this is dropped.
+pub struct Alone(&'static AtomicBool);
+
+impl Alone {
+    /// `None` if somebody does it already, as `busy` says.
+    pub fn new(busy: &'static AtomicBool) -> Option<Self> {
+        (!busy.swap(true, SeqCst)).then_some(Self(busy))
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.0.store(false, SeqCst);
     }
 }
 

@@ -11,6 +11,7 @@ use fs::lab::Mutant;
 use fs::vfs::Fallocate;
 
 use super::LAB;
+use super::chance::{self, mix};
 use super::script::{self, Event, Line, Prevented};
 use super::stage::{Play, Stage, Turn, until};
 use crate::arch::time;
@@ -20,6 +21,8 @@ use crate::task::{self, TaskRef};
 /// Nobody who acts does anything for so long, in so many looks: stuck.
 const ASLEEP_NS: u64 = 300_000_000;
 const ASLEEP_LOOKS: u32 = 1000;
+/// How often somebody asks whether it is to end.
+const ASK_NS: u64 = 5_000_000;
 /// A part takes no longer, or it is stuck.
 const LONGEST_NS: u64 = 60_000_000_000;
 
@@ -50,6 +53,8 @@ pub enum Verdict {
 pub struct Outcome {
     pub verdict: Verdict,
     pub rounds: u64,
+    /// Somebody ended it before its end: the verdict is that of the rounds until then.
+    pub interrupted: bool,
     /// By script: why the order did not come about, if it did not.
     pub prevented: Option<Prevented>,
     /// By script: who did what.
@@ -66,11 +71,17 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Plays `play` on `file`, whose content is lost. Mistakes are healed afterwards, and nobody is held.
+/// Plays `play` on `file`, whose content is lost, until `stop` says that it is to end. Mistakes are healed afterwards, and
+/// nobody is held.
 ///
 /// # Errors
 /// What could not be prepared.
-pub fn run(play: Arc<dyn Play>, file: &File, setting: Setting<'_>) -> Result<Outcome, String> {
+pub fn run(
+    play: Arc<dyn Play>,
+    file: &File,
+    setting: Setting<'_>,
+    stop: &mut dyn FnMut() -> bool,
+) -> Result<Outcome, String> {
     let text = |error: fs::Error| alloc::format!("{error}");
     file.truncate(0).map_err(text)?;
     file.truncate(play.units() * play.pages() * PAGE_SIZE).map_err(text)?;
@@ -78,11 +89,19 @@ pub fn run(play: Arc<dyn Play>, file: &File, setting: Setting<'_>) -> Result<Out
         None => None,
         Some(order) => Some(script::play(order, play.actors()).map_err(|error| text(error.into()))?),
     };
-    let stage = Stage::new(play, file.clone(), setting.protocol, script.clone(), setting.seed);
+    let chance = script.is_none().then(|| chance::play(play.actors(), setting.seed));
+    let stage = Stage::new(play, file.clone(), setting.protocol, script.clone(), chance);
     let played = stage.map_err(text).and_then(|stage| {
         let stage = Arc::new(stage);
         let tasks = stage.start().map_err(text)?;
-        let played = rounds(&stage, &tasks, setting);
+        let mut asked = 0;
+        let played = rounds(&stage, &tasks, setting, &mut || {
+            let now = time::monotonic_ns();
+            now - asked > ASK_NS && {
+                asked = now;
+                stop()
+            }
+        });
         LAB.heal();
         stage.end();
         tasks.iter().for_each(|task| drop(task.join()));
@@ -90,17 +109,36 @@ pub fn run(play: Arc<dyn Play>, file: &File, setting: Setting<'_>) -> Result<Out
     });
     LAB.heal();
     script::end();
-    let (verdict, rounds) = played?;
+    chance::end();
+    let Played { verdict, rounds, interrupted } = played?;
     let prevented = script.as_ref().and_then(|script| script.prevented());
-    Ok(Outcome { verdict, rounds, prevented, lines: script.map_or_else(Vec::new, |script| script.lines()) })
+    let lines = script.map_or_else(Vec::new, |script| script.lines());
+    Ok(Outcome { verdict, rounds, interrupted, prevented, lines })
 }
 
-/// The rounds; the verdict and how many there were.
-fn rounds(stage: &Arc<Stage>, tasks: &[TaskRef], setting: Setting<'_>) -> Result<(Verdict, u64), String> {
+/// What came of the rounds, and how many there were.
+struct Played {
+    verdict: Verdict,
+    rounds: u64,
+    interrupted: bool,
+}
+
+fn rounds(
+    stage: &Arc<Stage>,
+    tasks: &[TaskRef],
+    setting: Setting<'_>,
+    stop: &mut dyn FnMut() -> bool,
+) -> Result<Played, String> {
     let play = &*stage.play;
     let rounds = if setting.order.is_some() { 1 } else { setting.rounds };
     let mut lost: Option<(u64, String)> = None;
+    let mut random = mix(setting.seed);
+    let verdict =
+        |lost: Option<(u64, String)>| lost.map_or(Verdict::Kept, |(count, what)| Verdict::Lost(count, what));
     for round in 0..rounds {
+        if stop() {
+            return Ok(Played { verdict: verdict(lost), rounds: round, interrupted: true });
+        }
         let page = play.page(round);
         let (offset, len) = (page * PAGE_SIZE, play.pages() * PAGE_SIZE);
         let holes = stage.file.fallocate(Fallocate::PunchHole, offset, len);
@@ -110,33 +148,51 @@ fn rounds(stage: &Arc<Stage>, tasks: &[TaskRef], setting: Setting<'_>) -> Result
         play.prepare(&turn)?;
         // The mistake is made while they act, and at no other time.
         setting.mutants.iter().for_each(|&mutant| LAB.add(mutant));
+        if let Some(chance) = &stage.chance {
+            chance.deal(&mut random);
+        }
         stage.begin();
-        let acted = finish(stage, tasks);
+        let acted = finish(stage, tasks, stop);
         LAB.heal();
         // What they do to look is no part of the story.
         script::end();
-        if let Err(why) = acted {
-            return Ok((Verdict::Stuck(why), round + 1));
-        }
-        stage.begin();
-        if let Err(why) = finish(stage, tasks) {
-            return Ok((Verdict::Stuck(why), round + 1));
+        let looked = acted.and_then(|()| {
+            stage.begin();
+            finish(stage, tasks, stop)
+        });
+        match looked {
+            Ok(()) => {}
+            Err(End::Interrupted) => {
+                return Ok(Played { verdict: verdict(lost), rounds: round, interrupted: true });
+            }
+            Err(End::Stuck(why)) => {
+                let verdict = Verdict::Stuck(why.into());
+                return Ok(Played { verdict, rounds: round + 1, interrupted: false });
+            }
         }
         let what = stage.failure().or_else(|| play.check(&turn).err());
         if let Some(what) = what {
             lost = Some(lost.map_or((1, what), |(count, first)| (count + 1, first)));
         }
     }
-    Ok((lost.map_or(Verdict::Kept, |(count, what)| Verdict::Lost(count, what)), rounds))
+    Ok(Played { verdict: verdict(lost), rounds, interrupted: false })
+}
+
+/// How a part ends that does not end by itself.
+enum End {
+    /// For this reason.
+    Stuck(&'static str),
+    /// Somebody wants it to.
+    Interrupted,
 }
 
 /// Waits for the end of a part. Who is stuck is freed: mistakes are healed, everybody is woken.
 ///
 /// # Errors
-/// How it was stuck.
-fn finish(stage: &Stage, tasks: &[TaskRef]) -> Result<(), String> {
+/// How else it ended.
+fn finish(stage: &Stage, tasks: &[TaskRef], stop: &mut dyn FnMut() -> bool) -> Result<(), End> {
     let begun = time::monotonic_ns();
-    let (mut asleep_since, mut looks, mut stuck) = (None, 0, None);
+    let (mut asleep_since, mut looks, mut end) = (None, 0, None);
     until(|| {
         if stage.is_through() {
             return true;
@@ -146,15 +202,17 @@ fn finish(stage: &Stage, tasks: &[TaskRef]) -> Result<(), String> {
             if stage.sleeps(tasks) { (asleep_since.or(Some(now)), looks + 1) } else { (None, 0) };
         let full = stage.script.as_ref().is_some_and(|script| script.is_full());
         if looks > ASLEEP_LOOKS && asleep_since.is_some_and(|since| now - since > ASLEEP_NS) {
-            stuck = Some("everybody waits");
+            end = Some(End::Stuck("everybody waits"));
         } else if full {
-            stuck = Some("somebody goes round and round");
+            end = Some(End::Stuck("somebody goes round and round"));
         } else if now - begun > LONGEST_NS {
-            stuck = Some("it takes too long");
+            end = Some(End::Stuck("it takes too long"));
+        } else if stop() {
+            end = Some(End::Interrupted);
         }
-        stuck.is_some()
+        end.is_some()
     });
-    let Some(why) = stuck else { return Ok(()) };
+    let Some(end) = end else { return Ok(()) };
     LAB.heal();
     stage.end();
     if let Some(script) = &stage.script {
@@ -165,5 +223,5 @@ fn finish(stage: &Stage, tasks: &[TaskRef]) -> Result<(), String> {
         task::wake_everybody();
         stage.is_through() || tasks.iter().all(|task| task.status().is_some())
     });
-    Err(why.into())
+    Err(end)
 }

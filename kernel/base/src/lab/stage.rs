@@ -10,9 +10,11 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use fs::PAGE_SIZE;
 use fs::dax::Protocol;
+use fs::lab::Point;
 
+use super::chance::Chance;
 use super::script::{At, Script};
-use crate::arch::{percpu, time, user_access};
+use crate::arch::{percpu, user_access};
 use crate::machine::File;
 use crate::mm::aspace::{AddressSpace, At as Place, Kind, Request, Rights};
 use crate::task::{self, Builder, ExitStatus, Space, State, TaskRef};
@@ -77,6 +79,8 @@ pub struct Stage {
     pub play: Arc<dyn Play>,
     pub views: Vec<View>,
     pub script: Option<Arc<Script>>,
+    /// Without a script: who is held where.
+    pub chance: Option<Arc<Chance>>,
     /// What each actor saw.
     seen: Vec<AtomicU64>,
     /// Words that actors leave for each other; zeros when a round begins.
@@ -92,7 +96,6 @@ pub struct Stage {
     page: AtomicU64,
     /// Nobody waits for anybody any more.
     over: AtomicBool,
-    seed: u64,
 }
 
 /// One actor's part of a round.
@@ -133,11 +136,20 @@ impl Turn<'_> {
         }
     }
 
-    /// A place of the script in the middle of its part.
+    /// A place of the script in the middle of its part; without one, it takes its time here.
     pub fn mark(&self, number: u8) {
         if let Some(script) = &self.stage.script {
             script.pass(self.actor, At::Mark(number));
         }
+        if let Some(chance) = &self.stage.chance {
+            chance.stagger(self.actor, 19);
+            chance.step(self.actor);
+        }
+    }
+
+    /// Whether `actor` has come by `point` in this round. With a script nobody asks: it says so itself.
+    pub fn has_passed(&self, actor: usize, point: Point) -> bool {
+        self.stage.chance.as_ref().is_some_and(|chance| chance.has_passed(actor, point))
     }
 
     /// Sleeps until another actor has left word `note`, or all is over.
@@ -169,7 +181,7 @@ impl Stage {
         file: File,
         protocol: Protocol,
         script: Option<Arc<Script>>,
-        seed: u64,
+        chance: Option<Arc<Chance>>,
     ) -> fs::Result<Self> {
         let len = file.attr().size;
         let large = play.pages() >= fs::platform::LARGE_PAGES;
@@ -198,6 +210,7 @@ impl Stage {
             play,
             views,
             script,
+            chance,
             seen: (0..actors).map(|_| AtomicU64::new(0)).collect(),
             notes: [const { AtomicU64::new(0) }; 4],
             failure: crate::sync::IrqLock::new(None),
@@ -207,7 +220,6 @@ impl Stage {
             through: AtomicUsize::new(0),
             page: AtomicU64::new(0),
             over: AtomicBool::new(false),
-            seed,
         })
     }
 
@@ -239,7 +251,9 @@ impl Stage {
         if let Some(script) = &self.script {
             script.enter(actor);
         }
-        let mut random = self.seed ^ (actor as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        if let Some(chance) = &self.chance {
+            chance.enter(actor);
+        }
         for number in 1.. {
             until(|| self.part.load(SeqCst) >= number || self.over.load(SeqCst));
             if self.over.load(SeqCst) {
@@ -251,14 +265,19 @@ impl Stage {
                 self.ready.fetch_add(1, SeqCst);
                 until_soon(|| self.ready.load(SeqCst) >= self.play.actors() || self.over.load(SeqCst));
                 self.acting[actor].store(true, SeqCst);
-                match &self.script {
-                    Some(script) => script.pass(actor, At::Start),
-                    None => stagger(&mut random),
+                if let Some(script) = &self.script {
+                    script.pass(actor, At::Start);
+                }
+                if let Some(chance) = &self.chance {
+                    chance.stagger(actor, 15);
                 }
                 let done = self.play.act(&turn);
                 self.note_failure(name, done.err());
                 if let Some(script) = &self.script {
                     script.pass(actor, At::Done);
+                }
+                if let Some(chance) = &self.chance {
+                    chance.through(actor);
                 }
                 self.acting[actor].store(false, SeqCst);
             } else {
@@ -342,18 +361,6 @@ pub fn until(mut done: impl FnMut() -> bool) {
 fn until_soon(mut done: impl FnMut() -> bool) {
     while !done() {
         task::yield_now();
-        core::hint::spin_loop();
-    }
-}
-
-/// Waits for up to a thousand or up to thirty thousand ticks, for nobody knows which fits best.
-fn stagger(random: &mut u64) {
-    *random ^= *random << 13;
-    *random ^= *random >> 7;
-    *random ^= *random << 17;
-    let most = 1 << (10 + *random % 6);
-    let end = time::ticks() + (*random >> 8) % most;
-    while time::ticks() < end {
         core::hint::spin_loop();
     }
 }

@@ -40,7 +40,7 @@ use crate::sync::{InterruptsOff, IrqLock};
 use queue::Link;
 
 pub use sched::{CpuQueue, become_idle, on_reschedule, on_timer, yield_now};
-pub use wait::{sleep_ns, wait, wake, wake_everybody, wake_one};
+pub use wait::{may_sleep, sleep_ns, wait, wake, wake_everybody, wake_one};
 
 /// Pages of a task's stack, unless told otherwise.
 const STACK_PAGES: u64 = 48;

@@ -62,7 +62,7 @@ impl locks::Short<Queue> for IrqLock<Queue> {
 }
 
 /// Whether this is a place to sleep at.
-fn may_sleep() -> bool {
+pub fn may_sleep() -> bool {
     let task = try_current().filter(|task| !sched::is_idle(task));
     task.is_some_and(|task| task.guards.load(Ordering::Relaxed) == 0) && interrupts::are_enabled()
 }

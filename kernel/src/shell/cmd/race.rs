@@ -4,6 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
+use core::sync::atomic::AtomicBool;
 
 use cli::opts::Opts;
 use cli::size;
@@ -16,6 +17,7 @@ use fs::vfs::FileKind;
 use super::super::Shell;
 use super::super::command::{ANY, Command, Done, Failure, On, complaint};
 use crate::arch::{percpu, time};
+use crate::lab::Alone;
 use crate::lab::race::{self, Outcome, Setting, Verdict};
 use crate::lab::replay::{self, Order, Replay};
 use crate::lab::scenarios::{self, Breaks, Scenario};
@@ -25,14 +27,14 @@ use crate::mounts;
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "race",
-    operands: "[list | all | SCENARIO... | replay STORY]",
+    operands: "[list | mistakes | all | SCENARIO... | replay STORY]",
     about: "let tasks race for a page, and see what is lost (docs/races.md)",
     options: &[
         ("-p, --protocol PROTOCOL", "read-first, entry-lock, or racy, which loses data"),
         ("-m, --mutant MISTAKE", "make this mistake"),
         ("-s, --script", "hold the tasks at points, so that they meet in the order that fails"),
         ("-n, --rounds N", "without a script: so often (1000)"),
-        ("--seed N", "without a script: what the tasks' waits depend on"),
+        ("--seed N", "without a script: who is held where, and for how long each waits"),
     ],
     spec: "p:m:sn:S: protocol=p mutant=m script=s rounds=n seed=S",
     count: 0..=ANY,
@@ -41,11 +43,18 @@ pub(super) const COMMANDS: &[Command] = &[Command {
 
 const FILE: &[u8] = b"/.race";
 
+/// The lab's script and its mistakes are the whole machine's.
+static BUSY: AtomicBool = AtomicBool::new(false);
+
 fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     match opts.operands() {
-        [] | ["list"] => list(sh),
+        [] | ["list"] => without_options(opts, "a list", "pmsnS").and_then(|()| list(sh)),
+        ["mistakes"] => without_options(opts, "a list", "pmsnS").and_then(|()| mistakes(sh)),
         ["replay", texts @ ..] => replay(sh, opts, texts),
-        ["all"] => with_file(|file| all(sh, opts, file)),
+        ["all"] => {
+            without_options(opts, "all goes through protocols and mistakes by itself, by script", "pms")?;
+            with_file(|file| all(sh, opts, file))
+        }
         names => {
             let find = |name: &&str| {
                 let known = scenarios::all().find(|scenario| scenario.name.eq_ignore_ascii_case(name));
@@ -55,6 +64,9 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
                 })
             };
             let scenarios: Vec<&Scenario> = names.iter().map(find).collect::<Result<_, _>>()?;
+            if opts.has('s') {
+                without_options(opts, "--script: it is played once, and nothing is left to chance", "nS")?;
+            }
             with_file(|file| {
                 let mut well = true;
                 for scenario in scenarios {
@@ -66,6 +78,29 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     }
 }
 
+/// Refuses options that would be ignored.
+fn without_options(opts: &Opts<'_>, why: &str, letters: &str) -> Done {
+    let name = |letter| match letter {
+        'p' => "--protocol",
+        'm' => "--mutant",
+        's' => "--script",
+        'n' => "--rounds",
+        _ => "--seed",
+    };
+    match letters.chars().find(|&letter| opts.has(letter)) {
+        Some(letter) => Err(complaint(format_args!("{} is not for this ({why})", name(letter)))),
+        None => Ok(()),
+    }
+}
+
+/// Takes away what a run that was cut off has left under `name`.
+fn take_away(dir: &File, name: &[u8]) -> fs::Result<()> {
+    match dir.unlink(name) {
+        Err(fs::Error::Op(fs::Errno::NotFound)) => Ok(()),
+        other => other,
+    }
+}
+
 /// Runs `work` with a file that is taken away afterwards.
 fn with_file(work: impl FnOnce(&File) -> Done) -> Done {
     with_file_in(|file, _, _| work(file))
@@ -73,14 +108,13 @@ fn with_file(work: impl FnOnce(&File) -> Done) -> Done {
 
 /// The same; `work` gets the directory and the file's name in it too. The name may be gone afterwards.
 fn with_file_in(work: impl FnOnce(&File, &File, &'static [u8]) -> Done) -> Done {
+    let _alone = Alone::new(&BUSY).ok_or_else(|| complaint("another race is being played"))?;
     let (dir, name) = mounts::parent(None, FILE).on("/.race")?;
+    take_away(&dir.file, name).on("/.race")?;
     let file = dir.file.create(name, FileKind::File, 0o600).on("/.race")?;
     let outcome = work(&file, &dir.file, name);
     drop(file);
-    match dir.file.unlink(name) {
-        Err(fs::Error::Op(fs::Errno::NotFound)) => outcome,
-        unlinked => outcome.and(unlinked.on("/.race")),
-    }
+    outcome.and(take_away(&dir.file, name).on("/.race"))
 }
 
 /// A story of the explorer's in its order.
@@ -101,7 +135,8 @@ fn replay(sh: &mut Shell, opts: &Opts<'_>, texts: &[&str]) -> Done {
         let play = Arc::new(Replay::new(&story, dir.clone(), name).on("the second file")?);
         let World { protocol, mutants, .. } = &story.world;
         let setting = Setting { protocol: *protocol, mutants, order: Some(&events), rounds: 1, seed: 1 };
-        let outcome = race::run(play.clone(), file, setting).map_err(complaint);
+        let outcome = race::run(play.clone(), file, setting, &mut || sh.out.poll().is_err());
+        let outcome = outcome.map_err(complaint);
         let cleaned = play.clean().on("the second file");
         let outcome = outcome?;
         told(sh, &play.names(), &outcome)?;
@@ -110,6 +145,7 @@ fn replay(sh: &mut Shell, opts: &Opts<'_>, texts: &[&str]) -> Done {
         }
         writeln!(sh.out, "{story}: {}", outcome.verdict)?;
         cleaned?;
+        not_interrupted(&outcome)?;
         if outcome.verdict == Verdict::Kept { Ok(()) } else { Err(Failure::Said) }
     })
 }
@@ -117,8 +153,13 @@ fn replay(sh: &mut Shell, opts: &Opts<'_>, texts: &[&str]) -> Done {
 fn list(sh: &mut Shell) -> Done {
     for scenario in scenarios::all() {
         writeln!(sh.out, "{:<6} {}", scenario.name, scenario.about)?;
-        for breaks in scenario.breaks {
-            writeln!(sh.out, "       fails: {}", how(breaks.protocol, breaks.mutant))?;
+        let mut told: Vec<(Protocol, Option<Mutant>)> = Vec::new();
+        for &Breaks { protocol, mutant, .. } in scenario.breaks {
+            // In several orders, perhaps.
+            if !told.contains(&(protocol, mutant)) {
+                told.push((protocol, mutant));
+                writeln!(sh.out, "       fails: {}", how(protocol, mutant))?;
+            }
         }
     }
     writeln!(sh.out, "\nnot here:")?;
@@ -126,6 +167,25 @@ fn list(sh: &mut Shell) -> Done {
         writeln!(sh.out, "{name:<6} {why}")?;
     }
     Ok(())
+}
+
+/// Each mistake's name, and in the next line what is wrong and where.
+fn mistakes(sh: &mut Shell) -> Done {
+    for &mutant in Mutant::ALL {
+        writeln!(sh.out, "{:<26}{}", mutant.name(), mutant.place())?;
+        writeln!(sh.out, "       {}", mutant.meaning())?;
+        for scenario in scenarios::all() {
+            if scenario.breaks.iter().any(|breaks| breaks.mutant == Some(mutant)) {
+                writeln!(sh.out, "       race {} --script --mutant {mutant}", scenario.name)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Ends the command after Ctrl-C, which [`Output::poll`](super::super::output::Output::poll) has noticed.
+fn not_interrupted(outcome: &Outcome) -> Done {
+    if outcome.interrupted { Err(Failure::Output) } else { Ok(()) }
 }
 
 /// `--protocol racy`, `--protocol read-first --mutant zero-twice`.
@@ -166,8 +226,11 @@ fn asked(opts: &Opts<'_>) -> Result<Asked, Failure> {
     Ok(Asked {
         protocol: protocol.transpose()?.unwrap_or_default(),
         mutant: mutant.transpose()?,
-        rounds: number(opts, 'n')?.unwrap_or(1000),
-        seed: number(opts, 'S')?.unwrap_or_else(time::ticks) | 1,
+        rounds: match number(opts, 'n')?.unwrap_or(1000) {
+            0 => return Err(complaint("--rounds: 1 at least")),
+            rounds => rounds,
+        },
+        seed: number(opts, 'S')?.unwrap_or_else(time::ticks),
     })
 }
 
@@ -184,8 +247,13 @@ fn one(sh: &mut Shell, opts: &Opts<'_>, file: &File, scenario: &'static Scenario
     {
         asked.protocol = breaks.protocol;
     }
+    let can_fail = scenario
+        .breaks
+        .iter()
+        .any(|breaks| (breaks.mutant, breaks.protocol) == (asked.mutant, asked.protocol));
     if !opts.has('s') {
-        let outcome = race::run(Arc::new(scenario), file, asked.setting(None)).map_err(complaint)?;
+        let stop = &mut || sh.out.poll().is_err();
+        let outcome = race::run(Arc::new(scenario), file, asked.setting(None), stop).map_err(complaint)?;
         let Asked { protocol, mutant, seed, .. } = asked;
         let kept = outcome.verdict == Verdict::Kept;
         let lost = match outcome.verdict {
@@ -194,6 +262,13 @@ fn one(sh: &mut Shell, opts: &Opts<'_>, file: &File, scenario: &'static Scenario
         };
         let (name, how, rounds) = (scenario.name, how(protocol, mutant), outcome.rounds);
         writeln!(sh.out, "{name} {how} --seed {seed}: {rounds} rounds{lost}: {}", outcome.verdict)?;
+        not_interrupted(&outcome)?;
+        if kept && can_fail {
+            writeln!(
+                sh.out,
+                "{name} fails with {how}: more rounds may show it, `race {name} --script {how}` will"
+            )?;
+        }
         return Ok(kept);
     }
     let fitting = |breaks: &&Breaks| breaks.mutant == asked.mutant && breaks.protocol == asked.protocol;
@@ -203,7 +278,10 @@ fn one(sh: &mut Shell, opts: &Opts<'_>, file: &File, scenario: &'static Scenario
     };
     let mut kept = true;
     for order in orders {
-        let outcome = race::run(Arc::new(scenario), file, asked.setting(Some(order))).map_err(complaint)?;
+        let stop = &mut || sh.out.poll().is_err();
+        let outcome = race::run(Arc::new(scenario), file, asked.setting(Some(order)), stop);
+        let outcome = outcome.map_err(complaint)?;
+        not_interrupted(&outcome)?;
         kept &= outcome.verdict == Verdict::Kept;
         writeln!(sh.out, "{}: {}", scenario.name, scenario.about)?;
         let names: Vec<&str> = scenario.parts.iter().map(|part| part.name).collect();
@@ -284,8 +362,9 @@ fn all(sh: &mut Shell, opts: &Opts<'_>, file: &File) -> Done {
     let (mut wrong, mut runs) = (0, 0);
     let mut row =
         |sh: &mut Shell, scenario: &'static Scenario, asked: Asked, order, must_fail: bool| -> Done {
-            sh.out.poll()?;
-            let outcome = race::run(Arc::new(scenario), file, asked.setting(order)).on(scenario.name)?;
+            let stop = &mut || sh.out.poll().is_err();
+            let outcome = race::run(Arc::new(scenario), file, asked.setting(order), stop).on(scenario.name)?;
+            not_interrupted(&outcome)?;
             let as_it_must = (outcome.verdict != Verdict::Kept) == must_fail;
             (runs, wrong) = (runs + 1, wrong + u64::from(!as_it_must));
             let way = if order.is_some() { "script" } else { "chance" };

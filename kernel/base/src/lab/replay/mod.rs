@@ -68,7 +68,14 @@ impl Replay {
     pub fn new(story: &Story, dir: File, name: &'static [u8]) -> fs::Result<Self> {
         let world = story.world.clone();
         let other = match world.has(Effect::WriteOther) {
-            true => Some(dir.create(OTHER, FileKind::File, 0o600)?),
+            true => {
+                // A run that was cut off has left one.
+                match dir.unlink(OTHER) {
+                    Ok(()) | Err(fs::Error::Op(fs::Errno::NotFound)) => {}
+                    Err(error) => return Err(error),
+                }
+                Some(dir.create(OTHER, FileKind::File, 0o600)?)
+            }
             false => None,
         };
         let parts = || world.parts.iter();

@@ -17,6 +17,7 @@ mod private;
 mod sync;
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use fs::dax::Protocol;
 use fs::lab::{Mutant, Point};
@@ -111,9 +112,13 @@ impl Breaks {
     }
 }
 
-/// Every scenario.
+/// Every scenario: R1, R2, R10, then those with a word for a name.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    [faults::ALL, large::ALL, changes::ALL, private::ALL, sync::ALL].into_iter().flatten()
+    let mut all: Vec<&Scenario> =
+        [faults::ALL, large::ALL, changes::ALL, private::ALL, sync::ALL].into_iter().flatten().collect();
+    let number = |name: &str| name.strip_prefix('R')?.parse::<u32>().ok();
+    all.sort_by_key(|scenario| (number(scenario.name).unwrap_or(u32::MAX), scenario.name));
+    all.into_iter()
 }
 
 /// Those of Linux's that cannot exist here, and why.
