@@ -38,3 +38,80 @@ fn who_keeps_memory_to_be_faster_is_asked_when_it_is_short() {
     assert!(printed.ends_with("heap.shrinks 2\n"), "{printed}");
     image.expect_clean();
 }
+
+#[test]
+fn a_remount_changes_what_it_says_or_says_why_not() {
+    let image = Image::ext2(64 * MIB);
+    let cases = [
+        ("mount -o remount,protocol=entry-lock /; mount", "", "(rw,protocol=entry-lock)"),
+        // What is not said stays as it is.
+        ("mount -o remount,ro /; mount -o remount,protocol=racy /; mount", "", "(ro,protocol=racy)"),
+        ("mount -o remount,rw,protocol=read-first pmem0; mount", "", "(rw,protocol=read-first)"),
+        (
+            "echo x > f; mmap f; mount -o remount,protocol=racy /; mount",
+            "mount: /: device or resource busy: the protocol stays read-first: /f is mapped at 0x10000000000",
+            "(rw,protocol=read-first)",
+        ),
+        // The one that there is already is no change.
+        (
+            "mount -o remount,ro,protocol=read-first /; mount; mount -o remount,rw /",
+            "",
+            "(ro,protocol=read-first)",
+        ),
+        ("munmap 0x10000000000; mount -o remount,protocol=racy /; mount", "", "(rw,protocol=racy)"),
+        ("mount -o remount,protocol=no /", "mount: unknown protocol 'no' (there are ", ""),
+        ("mount -o remount,frob /", "mount: unknown mount option 'frob'", ""),
+        (
+            "mount -o remount,sb=131072 /",
+            "mount: /: sb= is for a mount: the superblock is in use already",
+            "",
+        ),
+        ("mount -o remount /", "mount: -o remount: nothing to change (ro, rw or protocol=PROTOCOL)", ""),
+        ("mount -o remount,ro,rw /", "mount: ro and rw exclude each other", ""),
+        ("mount -r -o remount,rw /", "mount: ro and rw exclude each other", ""),
+        ("mount -o protocol=racy,protocol=entry-lock pmem0 /", "mount: two protocols exclude each other", ""),
+        ("mount -o ro", "mount: missing operand", ""),
+        ("mount -t xfs -o remount,ro /", "mount: unknown file system type 'xfs' (there is ext2)", ""),
+        ("mount -t xfs", "", ""),
+        ("mount -t ext2", "", "(rw,protocol=racy)"),
+    ];
+    let script = cases.map(|(script, ..)| format!("{script}; echo ===")).join("\n");
+    let outcome = Run::new(&script).pmem(&image).args(["-k"]).outcome();
+    let text = outcome.text();
+    let shown: Vec<&str> = text.split("===\n").collect();
+    let said: Vec<&str> = outcome.stderr.lines().collect();
+    let mut next = said.iter();
+    for ((script, says, shows), shown) in cases.iter().zip(shown) {
+        if !says.is_empty() {
+            assert!(next.next().is_some_and(|line| line.starts_with(says)), "{script}: {}", outcome.stderr);
+        }
+        let mounted = shown.lines().filter(|line| line.starts_with("pmem0 on ")).collect::<Vec<_>>();
+        let right = if shows.is_empty() {
+            mounted.is_empty()
+        } else {
+            mounted.iter().any(|line| line.ends_with(shows))
+        };
+        assert!(right, "{script}: {shown}");
+    }
+    assert_eq!(next.next(), None, "{}", outcome.stderr);
+    image.expect_clean();
+}
+
+/// While faults run on all CPUs, the protocol of their file system is asked to change again and again: where a file is mapped
+/// it does not, between two mappings it does, and no store is lost.
+#[test]
+fn a_protocol_that_changes_beside_faults_loses_nothing() {
+    let image = Image::mke2fs(128 * MIB, &["-t", "ext2", "-b", "4096"]);
+    let change = "mount -o remount,protocol=entry-lock /; sleep 0.03; mount -o remount,protocol=read-first /; sleep 0.05\n";
+    let script = format!(
+        "exercise holetest --rounds 80 --seed 7 & exercise map-holes --rounds 40 &\n{}wait",
+        change.repeat(25)
+    );
+    let outcome = Run::new(&script).pmem(&image).args(["-k"]).outcome();
+    let text = outcome.text();
+    assert_eq!(text.matches(": OK\n").count(), 2, "{text}{}", outcome.stderr);
+    let refused = "mount: /: device or resource busy: the protocol stays ";
+    assert!(outcome.stderr.lines().all(|line| line.starts_with(refused)), "{}", outcome.stderr);
+    assert!(outcome.stderr.lines().count() > 5, "nothing was mapped meanwhile: {}", outcome.stderr);
+    image.expect_clean();
+}

@@ -2,7 +2,7 @@
 //!
 //! # Locking
 //! The table's lock is held just to take a reference to the table or to put another in its place, never while a file
-//! system works.
+//! system works. What keeps protocols as they are ([`steady`]) is taken before an address space's areas.
 
 pub mod dev;
 mod walk;
@@ -12,6 +12,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
+use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use fs::dax::{self, Protocol};
 use fs::ext2::{MountOptions, ReadOnlyReason};
@@ -19,10 +20,11 @@ use fs::platform::Platform;
 use fs::pmem::Pmem;
 use fs::vfs::{FileKind, FileSystem};
 use fs::{Errno, Error};
+use lock_api::RwLockReadGuard;
 
 use crate::klog;
 use crate::machine::{File, Machine};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, RawRwLock, RwLock};
 pub use walk::{Place, across, check_path, child, covers, is_within, parent, path_to, walk};
 
 /// The file system type that is mounted.
@@ -64,12 +66,12 @@ impl From<Errno> for Why {
 /// How to mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Change nothing.
-    pub read_only: bool,
+    /// Change nothing, or change. If nobody says, a mount is for writing, and a remount leaves it as it is.
+    pub read_only: Option<bool>,
     /// Use the copy of the superblock that is so many KiB from the start.
     pub super_block: Option<u64>,
-    /// Which fault protocol its files use.
-    pub protocol: Protocol,
+    /// Which fault protocol its files use. If nobody says, the default one, and a remount leaves it.
+    pub protocol: Option<Protocol>,
     /// What is mounted is to be changed so.
     pub remount: bool,
 }
@@ -78,25 +80,28 @@ impl Options {
     /// Reads `ro,sb=32768,protocol=racy`.
     ///
     /// # Errors
-    /// What is wrong with the first option that is.
+    /// What is wrong with the first option that is; two that contradict each other.
     pub fn parse(&mut self, text: &str) -> Result<(), String> {
         for option in text.split(',').filter(|option| !option.is_empty()) {
             match option.split_once('=') {
                 None if option == "remount" => self.remount = true,
-                None if option == "ro" => self.read_only = true,
-                None if matches!(option, "rw" | "defaults" | "dax" | "dax=always") => self.read_only = false,
+                None if option == "ro" => set(&mut self.read_only, true, "ro and rw")?,
+                None if option == "rw" => set(&mut self.read_only, false, "ro and rw")?,
+                // It is always so.
+                None if matches!(option, "defaults" | "dax") => {}
+                Some(("dax", "always")) => {}
                 Some(("protocol", name)) => {
                     let names = || {
                         Protocol::ALL.iter().map(|protocol| protocol.name()).collect::<Vec<_>>().join(", ")
                     };
                     let unknown = |_| alloc::format!("unknown protocol '{name}' (there are {})", names());
-                    self.protocol = name.parse().map_err(unknown)?;
+                    set(&mut self.protocol, name.parse().map_err(unknown)?, "two protocols")?;
                 }
                 Some(("sb", kib)) => {
                     let number = |kib: &str| kib.parse().ok().filter(|kib| *kib > 0);
                     let bad =
                         || alloc::format!("sb={kib}: not a number of KiB (a copy's block, times its KiB)");
-                    self.super_block = Some(number(kib).ok_or_else(bad)?);
+                    set(&mut self.super_block, number(kib).ok_or_else(bad)?, "two superblocks (sb=)")?;
                 }
                 _ => return Err(alloc::format!("unknown mount option '{option}'")),
             }
@@ -105,12 +110,22 @@ impl Options {
     }
 }
 
+/// Notes an option's value; `both` says what would contradict each other.
+fn set<T: PartialEq>(option: &mut Option<T>, value: T, both: &str) -> Result<(), String> {
+    match option.replace(value) {
+        Some(before) if option.as_ref() != Some(&before) => Err(alloc::format!("{both} exclude each other")),
+        _ => Ok(()),
+    }
+}
+
 /// A mounted file system.
 pub struct Mount {
     /// `pmem0`
     pub device: String,
-    /// What it was mounted with; [`read_only`](Mount::read_only) is what came of it.
+    /// What it was mounted with; [`read_only`](Mount::read_only) and [`protocol`](Mount::protocol) are how it is now.
     pub options: Options,
+    /// The number of its protocol in [`Protocol::ALL`].
+    protocol: AtomicUsize,
     /// Where it begins in the region, in bytes: not 0 for a DIMM in fsdax mode.
     pub offset: u64,
     /// The file system.
@@ -150,6 +165,29 @@ impl Mount {
     /// Nothing on it may be changed.
     pub fn read_only(&self) -> bool {
         self.fs.read_only()
+    }
+
+    /// Which fault protocol its files are mapped with just now.
+    pub fn protocol(&self) -> Protocol {
+        Protocol::ALL.get(self.protocol.load(SeqCst)).copied().unwrap_or_default()
+    }
+
+    fn set_protocol(&self, protocol: Protocol) {
+        let number = Protocol::ALL.iter().position(|other| *other == protocol);
+        self.protocol.store(number.unwrap_or_default(), SeqCst);
+    }
+
+    /// What of it is mapped, if anything is.
+    fn mapped(&self) -> Option<String> {
+        let mut areas = crate::task::spaces().into_iter().flat_map(|space| space.areas());
+        if let Some(area) = areas.find(|area| self.holds(&area.file)) {
+            return Some(alloc::format!("{} is mapped at {:#x}", area.name, area.start));
+        }
+        let mut any = false;
+        if let Some(ext2) = &self.ext2 {
+            ext2.for_each_inode(|file| any |= fs::vfs::Inode::mapping(&**file).is_mapped());
+        }
+        any.then(|| "a file of it is mapped".into())
     }
 
     /// A number that no other mount has.
@@ -217,9 +255,21 @@ pub fn of(file: &File) -> Option<Arc<Mount>> {
     all().iter().find(|mount| mount.holds(file)).cloned()
 }
 
+/// As long as this lives, no mount gets another protocol.
+pub type Steady = RwLockReadGuard<'static, RawRwLock, ()>;
+
+/// Whoever maps a file holds it shared, from asking for the protocol until the file knows of the area; whoever changes a
+/// mount's protocol holds it exclusively. So nobody maps a file with a protocol that is not the mount's any more.
+static PROTOCOLS: RwLock<()> = RwLock::new(());
+
+/// Keeps every mount's protocol as it is. Taken before an address space's lock.
+pub fn steady() -> Steady {
+    PROTOCOLS.read()
+}
+
 /// The fault protocol that a file's mount asks for.
-pub fn protocol(file: &File) -> Protocol {
-    of(file).map_or_else(Protocol::default, |mount| mount.options.protocol)
+pub fn protocol(file: &File, _: &Steady) -> Protocol {
+    of(file).map_or_else(Protocol::default, |mount| mount.protocol())
 }
 
 /// Has every mounted file system give back memory that it only keeps to be faster. Waits for no lock.
@@ -308,7 +358,11 @@ pub fn mount(device: &str, start: Option<&Place>, path: &[u8], options: Options)
     dev::protect(frame)?;
     let fs = read(
         machine,
-        MountOptions { read_only: options.read_only, super_block: options.super_block, ..Default::default() },
+        MountOptions {
+            read_only: options.read_only == Some(true),
+            super_block: options.super_block,
+            ..Default::default()
+        },
     )?;
     if let Some(reason) = fs.read_only_reason().filter(|reason| *reason != ReadOnlyReason::Asked) {
         klog!(Warn, "{device}: mounted read-only: {reason}");
@@ -327,18 +381,20 @@ pub fn mount(device: &str, start: Option<&Place>, path: &[u8], options: Options)
         Info,
         "{device} mounted on {} ({mode}, {}{behind})",
         String::from_utf8_lossy(&at),
-        options.protocol
+        options.protocol.unwrap_or_default()
     );
-    if !frame.is_multiple_of(2 << 20) {
-        klog!(Warn, "{device}: begins at {frame:#x}, which is not a multiple of 2 MiB: no 2 MiB mappings");
+    if fs.stat_fs().block_size == fs::PAGE_SIZE && !fs.has_large_runs() {
+        klog!(Warn, "{device}: no 2 MiB of it begin at a multiple of 2 MiB: no 2 MiB mappings");
     }
     if point.is_none() {
         *NO_ROOT.lock() = None;
     }
     let root = fs.root()?.ino();
     let ext2 = Some(fs.clone());
+    let (protocol, len) = (AtomicUsize::new(0), region.len());
     let mount =
-        Mount { device, options, offset, fs, ext2, point, point_then: at, root, frame, len: region.len() };
+        Mount { device, options, protocol, offset, fs, ext2, point, point_then: at, root, frame, len };
+    mount.set_protocol(options.protocol.unwrap_or_default());
     replace(mounts.iter().cloned().chain([Arc::new(mount)]).collect());
     Ok(dev::protect(frame)?)
 }
@@ -361,14 +417,49 @@ pub fn find(name: &str, start: Option<&Place>, path: &[u8]) -> Result<Arc<Mount>
     if place.file.ino() == place.mount.root { Ok(place.mount) } else { Err(Why::Other("not mounted".into())) }
 }
 
-/// Makes a mount read-only, or writable. Who maps files of it for writing meets an error at the next store.
+/// Changes what `options` say of a mount, and leaves the rest. Who maps files of a mount that becomes read-only for writing
+/// meets an error at the next store. The protocol changes only while no file is mapped: two faults on one file that follow
+/// different protocols do not keep out of each other's way.
 ///
 /// # Errors
-/// The file system's: see [`FileSystem::remount`].
-pub fn remount(mount: &Mount, read_only: bool) -> Result<(), Why> {
-    mount.fs.remount(read_only)?;
-    dev::protect(mount.frame)?;
-    klog!(Info, "{} remounted {}", mount.device, if read_only { "ro" } else { "rw" });
+/// Busy if the protocol is to change and something is mapped; a superblock was asked for; the file system's: see
+/// [`FileSystem::remount`]. Nothing changed.
+pub fn remount(mount: &Mount, options: Options) -> Result<(), Why> {
+    if options.super_block.is_some() {
+        return Err(Why::Other("sb= is for a mount: the superblock is in use already".into()));
+    }
+    let before = mount.protocol();
+    if let Some(protocol) = options.protocol.filter(|protocol| *protocol != before) {
+        let busy = |why: &str| {
+            let why = alloc::format!("{}: the protocol stays {before}: {why}", Error::Op(Errno::Busy));
+            Err(Why::Other(why))
+        };
+        // Who is mapping a file may wait for a thaw, and so for us.
+        let mut changing = None;
+        for _ in 0..200 {
+            changing = PROTOCOLS.try_write();
+            if changing.is_some() {
+                break;
+            }
+            crate::task::sleep_ns(1_000_000);
+        }
+        if changing.is_none() {
+            return busy("a file is being mapped");
+        }
+        if let Some(what) = mount.mapped() {
+            return busy(&what);
+        }
+        mount.set_protocol(protocol);
+    }
+    if let Some(read_only) = options.read_only
+        && let Err(error) =
+            mount.fs.remount(read_only).map_err(Why::from).and_then(|()| Ok(dev::protect(mount.frame)?))
+    {
+        mount.set_protocol(before);
+        return Err(error);
+    }
+    let mode = if mount.read_only() { "ro" } else { "rw" };
+    klog!(Info, "{} remounted ({mode}, {})", mount.device, mount.protocol());
     Ok(())
 }
 
@@ -387,9 +478,8 @@ pub fn unmount(mount: Arc<Mount>, cwd: Option<&Place>) -> Result<(), Why> {
     if cwd.is_some_and(|cwd| cwd.mount == mount) {
         return busy(format_args!("the current directory is inside"));
     }
-    let mut areas = crate::task::spaces().into_iter().flat_map(|space| space.areas());
-    if let Some(area) = areas.find(|area| mount.holds(&area.file)) {
-        return busy(format_args!("{} is mapped at {:#x}", area.name, area.start));
+    if let Some(what) = mount.mapped() {
+        return busy(format_args!("{what}"));
     }
     mount.sync()?;
     mount.fs.unmount()?;

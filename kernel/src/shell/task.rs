@@ -5,7 +5,6 @@ use core::fmt::{self, Write};
 
 use cli::opts::Opts;
 use fs::Errno;
-use fs::dax::Protocol;
 
 use super::Shell;
 use super::command::Done;
@@ -92,7 +91,13 @@ pub(super) fn print_walk(address: u64, out: &mut dyn fmt::Write) -> fmt::Result 
 
 /// How a mapping is to be: the options -S synchronous, -p private, -n without 2 MiB pages. `no_write`: why the file, as it
 /// was opened, is not to be stored to.
-pub(super) fn kind(file: &File, opts: &Opts<'_>, rights: Rights, no_write: Option<Errno>) -> Kind {
+pub(super) fn kind(
+    file: &File,
+    opts: &Opts<'_>,
+    rights: Rights,
+    no_write: Option<Errno>,
+    steady: &mounts::Steady,
+) -> Kind {
     let mount = mounts::of(file);
     let read_only = mount.as_ref().is_some_and(|mount| mount.read_only()).then_some(Errno::ReadOnly);
     Kind {
@@ -101,7 +106,7 @@ pub(super) fn kind(file: &File, opts: &Opts<'_>, rights: Rights, no_write: Optio
         sync: opts.has('S'),
         large: !opts.has('n'),
         no_write: no_write.or(read_only),
-        protocol: mount.map_or_else(Protocol::default, |mount| mount.options.protocol),
+        protocol: mounts::protocol(file, steady),
     }
 }
 

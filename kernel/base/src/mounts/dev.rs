@@ -5,6 +5,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ops::Range;
+use core::sync::atomic::AtomicUsize;
 
 use fs::block::{Devices, InUse};
 use fs::vfs::FileSystem;
@@ -34,6 +35,7 @@ fn dev() -> Option<&'static Dev> {
         let mount = Mount {
             device: "dev".into(),
             options: Options::default(),
+            protocol: AtomicUsize::new(0),
             offset: 0,
             fs: devices.clone(),
             ext2: None,

@@ -27,13 +27,14 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "mount",
         operands: "[DEVICE DIRECTORY]",
-        about: "show what is mounted, or mount pmem0, pmem1, ...; with -o remount,ro (or rw) change a mount",
+        about: "show what is mounted, or mount pmem0, pmem1, ...; with -o remount and ro, rw or a protocol change a mount",
         options: &[
             (
                 "-o OPTIONS",
                 "ro, rw, remount, protocol=read-first|entry-lock|racy, sb=KIB (a copy of the superblock); several with commas",
             ),
             ("-r", "as -o ro"),
+            ("-t TYPE", "ext2 is the only one"),
         ],
         spec: "o:rt:",
         count: 0..=2,
@@ -143,25 +144,37 @@ fn df(sh: &mut Shell, opts: &Opts<'_>) -> Done {
 }
 
 fn mount(sh: &mut Shell, opts: &Opts<'_>) -> Done {
-    let mut options = Options { read_only: opts.has('r'), ..Options::default() };
-    for (_, value) in opts.options().iter().filter(|(option, _)| *option == 'o') {
-        options.parse(value.unwrap_or_default()).map_err(complaint)?;
+    let mut options = Options::default();
+    for (option, value) in opts.options() {
+        match option {
+            'r' => options.parse("ro"),
+            'o' => options.parse(value.unwrap_or_default()),
+            _ => Ok(()),
+        }
+        .map_err(complaint)?;
+    }
+    let kind = opts.value('t');
+    if let Some(kind) = kind.filter(|kind| *kind != "ext2" && !opts.operands().is_empty()) {
+        return Err(complaint(format_args!("unknown file system type '{kind}' (there is ext2)")));
     }
     if options.remount {
         let [name] = opts.operands() else {
             return Err(complaint("-o remount takes one device or mount point"));
         };
         let mount = mounts::find(name, sh.here(), &text::encode(name)).on(name)?;
-        return mounts::remount(&mount, options.read_only).on(name);
+        if options == (Options { remount: true, ..Options::default() }) {
+            return Err(complaint("-o remount: nothing to change (ro, rw or protocol=PROTOCOL)"));
+        }
+        return mounts::remount(&mount, options).on(name);
     }
     let [device, point] = opts.operands() else {
-        if !opts.operands().is_empty() {
+        if !opts.operands().is_empty() || opts.has('o') || opts.has('r') {
             return Err(complaint("missing operand"));
         }
-        for mount in mounts::all().iter() {
+        for mount in mounts::all().iter().filter(|_| kind.is_none_or(|kind| kind == "ext2")) {
             let mode = if mount.read_only() { "ro" } else { "rw" };
             let point = text::decode(&mount.point());
-            let (device, protocol) = (&mount.device, mount.options.protocol);
+            let (device, protocol) = (&mount.device, mount.protocol());
             write!(sh.out, "{device} on {point} type ext2 ({mode},protocol={protocol}")?;
             if mount.offset != 0 {
                 write!(sh.out, ",offset={}", mount.offset)?;
@@ -170,9 +183,6 @@ fn mount(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         }
         return Ok(());
     };
-    if let Some(kind) = opts.value('t').filter(|kind| *kind != "ext2") {
-        return Err(complaint(format_args!("unknown file system type '{kind}' (there is ext2)")));
-    }
     // The first mount makes `/`: there is nothing yet to look the mount point up in.
     if !mounts::all().is_empty() {
         let place = sh.find(point)?;

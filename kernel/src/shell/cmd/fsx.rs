@@ -207,9 +207,10 @@ impl OpenFile {
         let rights = Rights::READ_WRITE;
         let from = self.whole.map_or(offset & !(PAGE_SIZE - 1), |_| 0);
         let bytes = self.whole.unwrap_or(offset + len - from);
-        let space = aspace::current();
-        let start =
-            space.mmap(file, mounts::protocol(file), &self.name, from, bytes, rights).map_err(fail)?;
+        let (space, steady) = (aspace::current(), mounts::steady());
+        let protocol = mounts::protocol(file, &steady);
+        let start = space.mmap(file, protocol, &self.name, from, bytes, rights).map_err(fail)?;
+        drop(steady);
         if self.whole.is_some() {
             self.mapped = Some(start);
             return f(start + offset);

@@ -16,6 +16,7 @@ use super::super::command::{ANY, Command, Done, Failure, On};
 use super::super::{Shell, task};
 use crate::mm::aspace::{self, At, Request, Rights};
 use crate::mm::{frames, heap};
+use crate::mounts;
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -118,13 +119,14 @@ fn mmap(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let rights =
         Rights { read: opts.has('r') || !any, write: opts.has('w') || (!any && stores), exec: opts.has('x') };
     let at = opts.value('a').map(|at| size::parse(at, PAGE_SIZE, 512).on(at)).transpose()?;
+    let steady = mounts::steady();
     let request = Request {
         file: &place.file,
         name: &Arc::from(sh.logical(path).as_str()),
         offset,
         len,
         at: at.map_or(At::Any, At::Exactly),
-        kind: task::kind(&place.file, opts, rights, None),
+        kind: task::kind(&place.file, opts, rights, None, &steady),
         populate: opts.has('P'),
     };
     let start = aspace::current().map(&request).on(path)?;

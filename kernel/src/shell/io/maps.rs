@@ -13,6 +13,7 @@ use super::super::{Shell, task};
 use super::Session;
 use super::table::IoCommand;
 use crate::mm::aspace::{self, At, Request, Rights};
+use crate::mounts;
 
 pub(super) const COMMANDS: &[IoCommand] = &[
     IoCommand {
@@ -112,6 +113,7 @@ fn mmap(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
     // xfs_io reserves and frees that much first, to move the mapping; where it goes is the kernel's choice here.
     session.option(opts, 's')?;
     let no_write = session.read_only.then_some(Errno::NoAccess);
+    let steady = mounts::steady();
     let request = Request {
         file: &session.file,
         name: &Arc::from(session.name.as_str()),
@@ -122,7 +124,7 @@ fn mmap(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
             (None, Some(at)) => At::Near(at),
             (None, None) => At::Any,
         },
-        kind: task::kind(&session.file, opts, rights, no_write),
+        kind: task::kind(&session.file, opts, rights, no_write, &steady),
         populate: opts.has('P'),
     };
     let start = aspace::current().map(&request).map_err(complaint)?;

@@ -41,7 +41,8 @@ const TRUNCATED_BEFORE_COPY: &[Event] =
 /// Makes the mount of the file read-only, or no longer.
 fn remount(turn: &super::super::stage::Turn<'_>, read_only: bool) -> Answer {
     let mount = mounts::of(&turn.stage.file).ok_or("not mounted")?;
-    mounts::remount(&mount, read_only).map_err(|why| alloc::format!("remount: {why}"))
+    let options = mounts::Options { read_only: Some(read_only), ..Default::default() };
+    mounts::remount(&mount, options).map_err(|why| alloc::format!("remount: {why}"))
 }
 
 pub(super) const ALL: &[Scenario] = &[
