@@ -56,6 +56,15 @@ fn nothing_is_found_on_four_cpus() {
     nothing_is_found("4");
 }
 
+/// With rounds, it is rounds that end it: so many of each, whatever time that takes.
+#[test]
+fn all_counts_rounds() {
+    let printed = Run::new("exercise all --rounds 3").pmem(&image()).ok();
+    let rounds = printed.lines().filter(|line| line.ends_with("  3 rounds")).count();
+    assert_eq!(rounds, 10, "{printed}");
+    assert!(printed.contains("\nall: 30 rounds, ") && printed.ends_with(": OK\n"), "{printed}");
+}
+
 /// Every exerciser that looks for 2 MiB entries had some: else it looked at nothing.
 #[test]
 fn large_pages_are_met() {

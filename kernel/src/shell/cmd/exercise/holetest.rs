@@ -96,6 +96,7 @@ pub(super) fn round(ctx: &Ctx) -> Check {
     if mode.prefault {
         let blocks = file.attr().blocks;
         for page in pages(map.at, len) {
+            ctx.go_on()?;
             expect(load(page)? == 0, format_args!("prefault: page {:#x} is not 0", page - map.at))?;
         }
         let now = file.attr().blocks;
@@ -110,6 +111,7 @@ pub(super) fn round(ctx: &Ctx) -> Check {
     let seen = !(mode.private && mode.processes);
     let mut found = [0; PAGE_SIZE as usize];
     for page in pages(map.at, len) {
+        ctx.go_on()?;
         load_bytes(page, &mut found)?;
         expect_page("the mapping", page - map.at, &found, [seen; 2])?;
     }
@@ -124,11 +126,13 @@ fn work(worker: &Worker, mode: Mode, file: &File, at: u64, len: u64) -> Check {
     let (own, other) = (worker.index, 1 - worker.index);
     if mode.prefault {
         for page in pages(at, len) {
+            worker.go_on()?;
             let found = load(page + slot(own))?;
             expect(found == 0, format_args!("prefault: {found:#x} at {:#x}", page - at))?;
         }
     }
     for page in pages(at, len) {
+        worker.ctx.go_on()?;
         if mode.write && own == 0 {
             super::kit::write(file, page - at + slot(own), &id(own).to_le_bytes())?;
         } else {
@@ -137,6 +141,7 @@ fn work(worker: &Worker, mode: Mode, file: &File, at: u64, len: u64) -> Check {
     }
     worker.ctx.beat();
     for page in pages(at, len) {
+        worker.ctx.go_on()?;
         let found = load(page + slot(own))?;
         expect(found == id(own), format_args!("worker {own} lost page {:#x}: {found:#x}", page - at))?;
         let foreign = load(page + slot(other))?;

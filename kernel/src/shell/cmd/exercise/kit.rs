@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Deref;
+use core::ops::{ControlFlow, Deref};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use fs::vfs::FileKind;
@@ -21,6 +21,27 @@ use crate::mm::aspace::{self, AddressSpace, At, Kind, Request, Rights};
 use crate::mounts::{self, Place};
 use crate::sync::Mutex;
 use crate::task::{self, Builder, ExitStatus, Space};
+
+/// What the names of files begin with; the task's number follows, and another `-`.
+const PREFIX: &str = "exercise-";
+
+/// Takes away what a run that was cut off has left in `dir`: files of tasks that are not there.
+///
+/// # Errors
+/// The directory's.
+pub(super) fn clear(dir: &Place) -> fs::Result<()> {
+    let tasks = task::all();
+    let mut left = Vec::new();
+    dir.file.read_dir(0, &mut |entry| {
+        let rest = core::str::from_utf8(entry.name).ok().and_then(|name| name.strip_prefix(PREFIX));
+        let id = rest.and_then(|rest| rest.split_once('-')).and_then(|(id, _)| id.parse::<u32>().ok());
+        if id.is_some_and(|id| !tasks.iter().any(|task| task.id() == id)) {
+            left.push(entry.name.to_vec());
+        }
+        ControlFlow::Continue(())
+    })?;
+    left.iter().try_for_each(|name| dir.file.unlink(name))
+}
 
 /// Bytes of a large page.
 pub(super) const LARGE: u64 = 2 << 20;
@@ -78,7 +99,7 @@ pub(super) struct Progress {
     pub(super) beats: AtomicU64,
     /// Rounds that are done.
     pub(super) rounds: AtomicU64,
-    /// Set to end it after its round.
+    /// Set to end it soon, after its round at the latest.
     pub(super) stop: AtomicBool,
     /// How it ended.
     pub(super) outcome: Mutex<Option<Fail>>,
@@ -103,6 +124,11 @@ impl Ctx {
         self.progress.beats.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// [`Fail::Stopped`] if it is to end.
+    pub(super) fn go_on(&self) -> Check {
+        if self.progress.stop.load(Ordering::Relaxed) { Err(Fail::Stopped) } else { Ok(()) }
+    }
+
     /// Counts what is worth telling.
     pub(super) fn note(&self, what: &'static str, count: u64) {
         let mut notes = self.progress.notes.lock();
@@ -123,9 +149,7 @@ impl Ctx {
 
     /// A new, empty file, which goes when it is dropped.
     pub(super) fn scratch(&self, what: &str) -> Check<Scratch> {
-        let name = format!("exercise-{}-{what}", task::current().id()).into_bytes();
-        // A run that was killed may have left one.
-        let _ = self.dir.file.unlink(&name);
+        let name = format!("{PREFIX}{}-{what}", task::current().id()).into_bytes();
         let file = self.dir.file.create(&name, FileKind::File, 0o644)?;
         Ok(Scratch { dir: self.dir.clone(), name, file })
     }
@@ -219,8 +243,9 @@ impl Worker {
         Ok(())
     }
 
-    /// [`Fail::Stopped`] if another worker has failed.
+    /// [`Fail::Stopped`] if another worker has failed, or all are to end.
     pub(super) fn go_on(&self) -> Check {
+        self.ctx.go_on()?;
         if self.together.failure.lock().is_some() { Err(Fail::Stopped) } else { Ok(()) }
     }
 }
@@ -273,14 +298,14 @@ pub(super) struct Map {
 impl Map {
     /// Maps `len` bytes of `file` from byte `offset` on.
     pub(super) fn new(file: &File, offset: u64, len: u64, how: How) -> Check<Self> {
-        let space = aspace::current();
+        let (space, steady) = (aspace::current(), mounts::steady());
         let kind = Kind {
             rights: Rights { read: true, write: how.write, exec: false },
             private: how.private,
             sync: false,
             large: how.large,
             no_write: None,
-            protocol: mounts::protocol(file),
+            protocol: mounts::protocol(file, &steady),
         };
         let name: Arc<str> = Arc::from("exercise");
         let request = Request { file, name: &name, offset, len, at: At::Any, kind, populate: false };

@@ -38,7 +38,7 @@ use super::super::Shell;
 use super::super::command::{Command, Done, Failure, On, complaint};
 use crate::arch::{percpu, time};
 use crate::lab::LAB;
-use crate::mounts::{self, Place};
+use crate::mounts::Place;
 use crate::task::{self, Builder, ExitStatus, Space};
 use holetest::Mode;
 use kit::{Check, Ctx, Fail, Progress};
@@ -48,7 +48,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     operands: "list | all | EXERCISE",
     about: "strain mapped files by several tasks at once, and tell whether all was as it must be",
     options: &[
-        ("--rounds N", "do that many rounds"),
+        ("--rounds N", "do that many rounds; with all: of each"),
         ("--seconds N", "stop after so long"),
         ("--minutes N", "the same in minutes; with all: how long altogether (default 1)"),
         ("--seed N", "seed of the random numbers (default 1)"),
@@ -169,6 +169,8 @@ struct Limits {
 }
 
 const SECOND_NS: u64 = 1_000_000_000;
+/// Who pressed Ctrl-C waits no longer than that.
+const PATIENCE_NS: u64 = SECOND_NS / 2;
 
 fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let name = opts.operands().first().copied().unwrap_or_default();
@@ -179,7 +181,10 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     if one.is_none() && name != "all" {
         return Err("no such exerciser; `exercise list` lists them").on(name);
     }
-    let seconds = number(opts, 's')?.or(number(opts, 'm')?.map(|minutes| minutes.saturating_mul(60)));
+    let seconds = match (number(opts, 's')?, number(opts, 'm')?) {
+        (Some(_), Some(_)) => return Err(complaint("--seconds and --minutes exclude each other")),
+        (seconds, minutes) => seconds.or(minutes.map(|minutes| minutes.saturating_mul(60))),
+    };
     let flag = |letter| opts.has(letter);
     let mode = ['F', 'r', 'w', 'p'].iter().any(|letter| flag(*letter)).then(|| Mode {
         processes: flag('F'),
@@ -194,6 +199,9 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     if size.is_some_and(|pages| pages == 0 || pages > 1 << 20) {
         return Err(complaint("--size: 1 to 1048576 pages"));
     }
+    if (mode.is_some() || size.is_some()) && !matches!(name, "holetest" | "all") {
+        return Err(complaint("-F, -r, -w, -p and --size are for holetest"));
+    }
     let settings = Settings { seed: number(opts, 'S')?.unwrap_or(1), mode, size };
     let dir_name = opts.value('d').unwrap_or("/");
     let dir = sh.find(dir_name)?;
@@ -203,19 +211,28 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         mutants.map(|name| name.parse().map_err(|_| "no such mutant").on(name)).collect();
     let _healed = Healed::new(&mutants?);
 
+    kit::clear(&dir).on(dir_name)?;
+    let rounds = number(opts, 'n')?;
+    if rounds == Some(0) {
+        return Err(complaint("--rounds: 1 at least"));
+    }
+
     let start = time::monotonic_ns();
     let end = seconds.map(|seconds| start.saturating_add(seconds.saturating_mul(SECOND_NS)));
     let limits = Limits {
-        rounds: number(opts, 'n')?.unwrap_or(u64::MAX),
+        rounds: rounds.unwrap_or(u64::MAX),
         end: end.unwrap_or(u64::MAX),
         hang: number(opts, 'W')?.unwrap_or(60).max(1).saturating_mul(SECOND_NS),
     };
     match one {
         Some(one) => {
-            let default = if limits.rounds == u64::MAX && end.is_none() { one.rounds } else { limits.rounds };
+            let default = if rounds.is_none() && end.is_none() { one.rounds } else { limits.rounds };
             exercise(sh, one, &dir, settings, 0, Limits { rounds: default, ..limits }, true).map(|_| ())
         }
-        None => all(sh, &dir, settings, Limits { end: end.unwrap_or(start + 60 * SECOND_NS), ..limits }),
+        None => {
+            let minute = if rounds.is_none() { start + 60 * SECOND_NS } else { u64::MAX };
+            all(sh, &dir, settings, Limits { end: end.unwrap_or(minute), ..limits })
+        }
     }
 }
 
@@ -241,7 +258,7 @@ impl Drop for Healed {
     }
 }
 
-/// Every exerciser in turn, until the time is up or one finds something.
+/// Every exerciser in turn, until each has done its rounds, the time is up or one finds something.
 fn all(sh: &mut Shell, dir: &Place, settings: Settings, limits: Limits) -> Done {
     let start = time::monotonic_ns();
     let mut rounds = alloc::vec![0; ALL.len()];
@@ -249,12 +266,15 @@ fn all(sh: &mut Shell, dir: &Place, settings: Settings, limits: Limits) -> Done 
     let mut passes = 0;
     // Those that had no turn yet have one though the time is up.
     'passes: while passes == 0 || time::monotonic_ns() < limits.end {
+        if rounds.iter().all(|done| *done >= limits.rounds) {
+            break;
+        }
         for (one, done) in ALL.iter().zip(&mut rounds) {
             if passes > 0 && time::monotonic_ns() >= limits.end {
                 break 'passes;
             }
             let end = if passes == 0 { u64::MAX } else { limits.end };
-            let limits = Limits { rounds: one.rounds.min(limits.rounds), end, ..limits };
+            let limits = Limits { rounds: one.rounds.min(limits.rounds - *done), end, ..limits };
             let settings = Settings { seed: settings.seed.wrapping_add(passes), ..settings };
             *done += exercise(sh, one, dir, settings, *done, limits, false)?;
         }
@@ -279,7 +299,7 @@ fn all(sh: &mut Shell, dir: &Place, settings: Settings, limits: Limits) -> Done 
 /// `2 CPUs, read-first`.
 fn machine(dir: &Place) -> String {
     let cpus = percpu::online();
-    format!("{cpus} {}, {}", if cpus == 1 { "CPU" } else { "CPUs" }, mounts::protocol(&dir.file))
+    format!("{cpus} {}, {}", if cpus == 1 { "CPU" } else { "CPUs" }, dir.mount.protocol())
 }
 
 /// Runs one exerciser, from round `first` on, and prints its verdict; with `tell`, also if all was well. Returns how many
@@ -347,7 +367,7 @@ fn exercise(
     Ok(rounds)
 }
 
-/// Waits until the task has ended; `true` if it hangs instead. Ctrl-C ends it after its round.
+/// Waits until the task has ended; `true` if it hangs instead. After Ctrl-C it ends soon; what does not is left behind.
 fn watch(sh: &mut Shell, task: &task::TaskRef, progress: &Progress, hang: u64) -> Result<bool, Failure> {
     let (mut seen, mut since) = (0, time::monotonic_ns());
     let mut interrupted = None;
@@ -356,7 +376,10 @@ fn watch(sh: &mut Shell, task: &task::TaskRef, progress: &Progress, hang: u64) -
             && let Err(failure) = sh.out.poll()
         {
             progress.stop.store(true, Relaxed);
-            interrupted = Some(failure);
+            interrupted = Some((failure, time::monotonic_ns()));
+        }
+        if let Some((failure, _)) = interrupted.take_if(|(_, at)| time::monotonic_ns() - *at > PATIENCE_NS) {
+            return Err(failure);
         }
         let (beats, now) = (progress.beats.load(Relaxed), time::monotonic_ns());
         if beats != seen {
@@ -370,7 +393,7 @@ fn watch(sh: &mut Shell, task: &task::TaskRef, progress: &Progress, hang: u64) -
         task::sleep_ns(5_000_000);
     }
     match interrupted {
-        Some(failure) => Err(failure),
+        Some((failure, _)) => Err(failure),
         None => Ok(false),
     }
 }
