@@ -19,7 +19,7 @@ use crate::mounts;
 /// Bytes of a large page.
 pub(super) const LARGE: u64 = 2 << 20;
 
-impl Setting {
+impl Setting<'_> {
     /// How many samples are wanted, of which `usual` are enough.
     pub(super) fn wanted(&self, usual: usize) -> usize {
         self.count.unwrap_or(usual)
@@ -45,6 +45,7 @@ impl Setting {
         pass(&mut values)?;
         values.clear();
         while values.len() < wanted {
+            self.clock.go_on()?;
             pass(&mut values)?;
         }
         Ok(Samples { values, data: 0 })
@@ -118,14 +119,14 @@ pub(super) fn map(space: &AddressSpace, file: &File, how: How, protocol: Protoco
 
 impl Area {
     /// Maps all of `file`, as `how` says.
-    pub(super) fn new(setting: &Setting, file: &File, how: How) -> Result<Self, Failure> {
+    pub(super) fn new(setting: &Setting<'_>, file: &File, how: How) -> Result<Self, Failure> {
         let start = map(&aspace::current(), file, how, setting.protocol)?;
         let step = if how == How::Large { LARGE } else { PAGE_SIZE };
         Ok(Self { start, len: file.mapping().size(), step })
     }
 
     /// Maps all of `file`, without 2 MiB pages.
-    pub(super) fn small(setting: &Setting, file: &File) -> Result<Self, Failure> {
+    pub(super) fn small(setting: &Setting<'_>, file: &File) -> Result<Self, Failure> {
         Self::new(setting, file, How::Small)
     }
 
@@ -135,13 +136,19 @@ impl Area {
     }
 
     /// Loads from each page and adds what that takes to `samples`.
-    pub(super) fn load(&self, clock: &Clock, samples: &mut Vec<u64>) -> Done {
-        self.pages().try_for_each(|at| clock.load(at).map(|value| samples.push(value)))
+    pub(super) fn load(&self, clock: &Clock<'_>, samples: &mut Vec<u64>) -> Done {
+        self.pages().try_for_each(|at| {
+            clock.go_on()?;
+            clock.load(at).map(|value| samples.push(value))
+        })
     }
 
     /// Stores to each page, the same way.
-    pub(super) fn store(&self, clock: &Clock, samples: &mut Vec<u64>) -> Done {
-        self.pages().try_for_each(|at| clock.store(at).map(|value| samples.push(value)))
+    pub(super) fn store(&self, clock: &Clock<'_>, samples: &mut Vec<u64>) -> Done {
+        self.pages().try_for_each(|at| {
+            clock.go_on()?;
+            clock.store(at).map(|value| samples.push(value))
+        })
     }
 }
 
@@ -162,7 +169,7 @@ pub(super) fn expect_large(area: &Area) -> Done {
 }
 
 /// What `work` on `len` bytes of persistent memory takes, alone: the median. The bytes are a new file's.
-fn alone(clock: &Clock, len: u64, work: impl Fn(&crate::pmem::Region, u64)) -> Result<u64, Failure> {
+fn alone(clock: &Clock<'_>, len: u64, work: impl Fn(&crate::pmem::Region, u64)) -> Result<u64, Failure> {
     let file = make(b"/.bench/data", FileKind::File)?;
     file.fallocate(Fallocate::Allocate { keep_size: false }, 0, len).on("fallocate")?;
     let mut place = None;
@@ -179,12 +186,12 @@ fn alone(clock: &Clock, len: u64, work: impl Fn(&crate::pmem::Region, u64)) -> R
 }
 
 /// What zeroing `len` bytes of persistent memory takes, alone.
-pub(super) fn zeroing(clock: &Clock, len: u64) -> Result<u64, Failure> {
+pub(super) fn zeroing(clock: &Clock<'_>, len: u64) -> Result<u64, Failure> {
     alone(clock, len, |region, place| region.zero_nt(place, len))
 }
 
 /// What copying a page out of persistent memory takes, alone.
-pub(super) fn copying(clock: &Clock) -> Result<u64, Failure> {
+pub(super) fn copying(clock: &Clock<'_>) -> Result<u64, Failure> {
     let to = core::cell::RefCell::new(vec![0; PAGE_SIZE as usize]);
     alone(clock, PAGE_SIZE, |region, place| region.read(place, &mut to.borrow_mut()))
 }

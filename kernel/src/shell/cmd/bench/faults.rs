@@ -40,7 +40,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
 
 /// Passes over a file: `prepare` it, map it, `before` what is measured, `measure`.
 fn passes(
-    setting: &Setting,
+    setting: &Setting<'_>,
     how: How,
     file: impl FnOnce(u64) -> Result<File, Failure>,
     prepare: impl Fn(&File) -> Done,
@@ -61,7 +61,7 @@ fn as_it_is(_: &Area, _: &File) -> Done {
     Ok(())
 }
 
-fn read_hole(setting: &Setting) -> Result<Samples, Failure> {
+fn read_hole(setting: &Setting<'_>) -> Result<Samples, Failure> {
     passes(
         setting,
         How::Small,
@@ -72,7 +72,7 @@ fn read_hole(setting: &Setting) -> Result<Samples, Failure> {
     )
 }
 
-fn read_block(setting: &Setting) -> Result<Samples, Failure> {
+fn read_block(setting: &Setting<'_>) -> Result<Samples, Failure> {
     passes(
         setting,
         How::Small,
@@ -83,18 +83,18 @@ fn read_block(setting: &Setting) -> Result<Samples, Failure> {
     )
 }
 
-fn write_block(setting: &Setting) -> Result<Samples, Failure> {
+fn write_block(setting: &Setting<'_>) -> Result<Samples, Failure> {
     passes(setting, How::Small, written, clean, as_it_is, |area, samples| area.store(&setting.clock, samples))
 }
 
-fn write_hole(setting: &Setting) -> Result<Samples, Failure> {
+fn write_hole(setting: &Setting<'_>) -> Result<Samples, Failure> {
     let measured = passes(setting, How::Small, sparse, empty, as_it_is, |area, samples| {
         area.store(&setting.clock, samples)
     })?;
     Ok(Samples { data: zeroing(&setting.clock, fs::PAGE_SIZE)?, ..measured })
 }
 
-fn write_after_read(setting: &Setting) -> Result<Samples, Failure> {
+fn write_after_read(setting: &Setting<'_>) -> Result<Samples, Failure> {
     let before = |area: &Area, _: &File| area.load(&setting.clock, &mut Vec::new());
     let measured = passes(setting, How::Small, sparse, empty, before, |area, samples| {
         area.store(&setting.clock, samples)
@@ -102,12 +102,12 @@ fn write_after_read(setting: &Setting) -> Result<Samples, Failure> {
     Ok(Samples { data: zeroing(&setting.clock, fs::PAGE_SIZE)?, ..measured })
 }
 
-fn mkwrite(setting: &Setting) -> Result<Samples, Failure> {
+fn mkwrite(setting: &Setting<'_>) -> Result<Samples, Failure> {
     let before = |area: &Area, _: &File| area.load(&setting.clock, &mut Vec::new());
     passes(setting, How::Small, written, clean, before, |area, samples| area.store(&setting.clock, samples))
 }
 
-fn write_after_sync(setting: &Setting) -> Result<Samples, Failure> {
+fn write_after_sync(setting: &Setting<'_>) -> Result<Samples, Failure> {
     let before = |area: &Area, file: &File| {
         area.store(&setting.clock, &mut Vec::new())?;
         clean(file)
@@ -122,13 +122,13 @@ fn write_after_sync(setting: &Setting) -> Result<Samples, Failure> {
     )
 }
 
-fn sync_write_hole(setting: &Setting) -> Result<Samples, Failure> {
+fn sync_write_hole(setting: &Setting<'_>) -> Result<Samples, Failure> {
     let store = |area: &Area, samples: &mut Vec<u64>| area.store(&setting.clock, samples);
     let measured = passes(setting, How::Sync, sparse, empty, as_it_is, store)?;
     Ok(Samples { data: zeroing(&setting.clock, fs::PAGE_SIZE)?, ..measured })
 }
 
-fn private_write(setting: &Setting) -> Result<Samples, Failure> {
+fn private_write(setting: &Setting<'_>) -> Result<Samples, Failure> {
     let store = |area: &Area, samples: &mut Vec<u64>| area.store(&setting.clock, samples);
     let measured = passes(setting, How::Private, written, |_| Ok(()), as_it_is, store)?;
     Ok(Samples { data: copying(&setting.clock)?, ..measured })

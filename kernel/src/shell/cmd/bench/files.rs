@@ -61,19 +61,23 @@ fn path_of(prefix: &str, number: usize) -> Vec<u8> {
 }
 
 /// Makes `count` files with the names of `prefix`.
-fn make_files(prefix: &str, count: usize) -> Done {
-    (0..count).try_for_each(|number| make(&path_of(prefix, number), FileKind::File).map(|_| ()))
+fn make_files(clock: &Clock<'_>, prefix: &str, count: usize, kind: FileKind) -> Done {
+    (0..count).try_for_each(|number| {
+        clock.go_on()?;
+        make(&path_of(prefix, number), kind).map(|_| ())
+    })
 }
 
 /// Measures `work` on each path of `prefix`.
 fn each_path(
-    clock: &Clock,
+    clock: &Clock<'_>,
     prefix: &str,
     count: usize,
     work: impl Fn(&[u8]) -> Done,
 ) -> Result<Vec<u64>, Failure> {
     let mut samples = Vec::with_capacity(count);
     for number in 0..count {
+        clock.go_on()?;
         let path = path_of(prefix, number);
         let (ns, result) = clock.time(|| work(&path));
         result?;
@@ -82,17 +86,17 @@ fn each_path(
     Ok(samples)
 }
 
-fn lookup(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
+fn lookup(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     // A hundred names: each is looked up again and again, and stays cached.
     let names = count.min(100);
-    make_files("f", names)?;
+    make_files(clock, "f", names, FileKind::File)?;
     let round = || each_path(clock, "f", names, |path| find(path).map(|_| ()));
     repeat(count, names, round)
 }
 
-fn stat(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
+fn stat(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     let names = count.min(100);
-    make_files("f", names)?;
+    make_files(clock, "f", names, FileKind::File)?;
     let round = || {
         each_path(clock, "f", names, |path| {
             core::hint::black_box(find(path)?.attr());
@@ -116,18 +120,19 @@ fn repeat(
     Ok(samples)
 }
 
-fn create(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
+fn create(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     each_path(clock, "f", count, |path| make(path, FileKind::File).map(|_| ()))
 }
 
-fn mkdir(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
+fn mkdir(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     each_path(clock, "d", count, |path| make(path, FileKind::Directory).map(|_| ()))
 }
 
-fn rename(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
-    make_files("f", count)?;
+fn rename(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+    make_files(clock, "f", count, FileKind::File)?;
     let mut samples = Vec::with_capacity(count);
     for number in 0..count {
+        clock.go_on()?;
         let (old, new) = (path_of("f", number), path_of("g", number));
         let work = || -> Done {
             let (from, old) = mounts::parent(None, &old).on("path")?;
@@ -141,8 +146,8 @@ fn rename(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
     Ok(samples)
 }
 
-fn link(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
-    make_files("f", 1)?;
+fn link(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+    make_files(clock, "f", 1, FileKind::File)?;
     // A file has not more than 32,000 names.
     each_path(clock, "l", count.min(30_000), |path| {
         let file = find(b"/.bench/f0")?;
@@ -151,16 +156,16 @@ fn link(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
     })
 }
 
-fn unlink(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
-    make_files("f", count)?;
+fn unlink(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+    make_files(clock, "f", count, FileKind::File)?;
     each_path(clock, "f", count, |path| {
         let (dir, name) = mounts::parent(None, path).on("path")?;
         dir.file.unlink(name).on("unlink")
     })
 }
 
-fn rmdir(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
-    (0..count).try_for_each(|number| make(&path_of("d", number), FileKind::Directory).map(|_| ()))?;
+fn rmdir(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+    make_files(clock, "d", count, FileKind::Directory)?;
     each_path(clock, "d", count, |path| {
         let (dir, name) = mounts::parent(None, path).on("path")?;
         dir.file.rmdir(name).on("rmdir")
@@ -169,7 +174,7 @@ fn rmdir(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
 
 /// Measures `work(file, byte offset, 4 KiB buffer)` at each block of a file of `count` blocks, written or not.
 fn each_block(
-    clock: &Clock,
+    clock: &Clock<'_>,
     count: usize,
     written: bool,
     work: impl Fn(&File, u64, &mut [u8]) -> fs::Result<usize>,
@@ -179,11 +184,13 @@ fn each_block(
     let offset = |number: usize| (number * BLOCK) as u64;
     if written {
         for number in 0..count {
+            clock.go_on()?;
             file.write_at(offset(number), &buffer).on("write")?;
         }
     }
     let mut samples = Vec::with_capacity(count);
     for number in 0..count {
+        clock.go_on()?;
         let (ns, result) = clock.time(|| work(&file, offset(number), &mut buffer));
         if result.on("file")? != BLOCK {
             return Err(complaint("no space left on device"));
@@ -193,21 +200,21 @@ fn each_block(
     Ok(samples)
 }
 
-fn append(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
+fn append(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     each_block(clock, count, false, |file, offset, buffer| file.write_at(offset, buffer))
 }
 
-fn overwrite(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
+fn overwrite(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     each_block(clock, count, true, |file, offset, buffer| file.write_at(offset, buffer))
 }
 
-fn read(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
+fn read(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     each_block(clock, count, true, |file, offset, buffer| file.read_at(offset, buffer))
 }
 
 /// Measures `work(region, byte offset, buffer)` on the one block of a file: what the copying itself costs.
 fn each_copy(
-    clock: &Clock,
+    clock: &Clock<'_>,
     count: usize,
     work: impl Fn(&crate::pmem::Region, u64, &mut [u8]),
 ) -> Result<Vec<u64>, Failure> {
@@ -222,25 +229,30 @@ fn each_copy(
     file.extents(0, first).on("file")?;
     let place = place.ok_or_else(|| complaint("a file without its block"))?;
     let region = file.platform().pmem();
-    Ok((0..count).map(|_| clock.time(|| work(region, place, &mut buffer)).0).collect())
+    let copy = |_| {
+        clock.go_on()?;
+        Ok(clock.time(|| work(region, place, &mut buffer)).0)
+    };
+    (0..count).map(copy).collect()
 }
 
-fn copy_in(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
+fn copy_in(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     each_copy(clock, count, |region, place, buffer| {
         region.write_nt(place, buffer);
         region.fence();
     })
 }
 
-fn copy_out(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
+fn copy_out(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     each_copy(clock, count, |region, place, buffer| region.read(place, buffer))
 }
 
-fn truncate(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
+fn truncate(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     let file = make(b"/.bench/data", FileKind::File)?;
     let buffer = vec![0x5a; 2 * BLOCK];
     let mut samples = Vec::with_capacity(count);
     for _ in 0..count {
+        clock.go_on()?;
         file.write_at(0, &buffer).on("write")?;
         let (ns, result) = clock.time(|| file.truncate(BLOCK as u64));
         result.on("truncate")?;
@@ -250,19 +262,20 @@ fn truncate(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
 }
 
 /// Takes `/` out of the mount table, mounts its region over and over, and puts it back.
-fn mount(clock: &Clock, count: usize) -> Result<Vec<u64>, Failure> {
+fn mount(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     let place = mounts::walk(None, b"/", true).on("/")?;
     let (mount, machine) = (place.mount.clone(), *place.file.platform());
     drop(place);
-    let (device, options) = (mount.device.clone(), mount.options);
+    let (device, protocol) = (mount.device.clone(), mount.protocol());
+    let options = Options { protocol: Some(protocol), ..mount.options };
     // The directory of this command is on it: nothing else may be.
     mounts::unmount(mount, None).on("/")?;
-    let samples = (0..count).map(|_| mount_once(clock, machine)).collect();
-    mounts::mount(&device, None, b"/", Options { ..options }).on("/")?;
+    let samples = (0..count).map(|_| clock.go_on().and_then(|()| mount_once(clock, machine))).collect();
+    mounts::mount(&device, None, b"/", options).on("/")?;
     samples
 }
 
-fn mount_once(clock: &Clock, machine: Machine) -> Result<u64, Failure> {
+fn mount_once(clock: &Clock<'_>, machine: Machine) -> Result<u64, Failure> {
     let (ns, fs) = clock.time(|| mounts::read(machine, fs::ext2::MountOptions::default()));
     let fs = fs.on("/")?;
     fs.unmount().on("/")?;

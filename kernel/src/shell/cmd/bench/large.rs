@@ -32,7 +32,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
 ];
 
 /// A new file of up to `wanted` pieces of 2 MiB, holes all of them: as many as half of the space has room for.
-fn pieces(setting: &Setting, wanted: usize) -> Result<File, Failure> {
+fn pieces(setting: &Setting<'_>, wanted: usize) -> Result<File, Failure> {
     const PIECE: u64 = LARGE / PAGE_SIZE;
     match setting.pages(wanted * PIECE as usize)? / PIECE {
         0 => Err(complaint("no room for 2 MiB")),
@@ -41,14 +41,14 @@ fn pieces(setting: &Setting, wanted: usize) -> Result<File, Failure> {
 }
 
 /// The same, with blocks.
-fn allocated(setting: &Setting, wanted: usize) -> Result<File, Failure> {
+fn allocated(setting: &Setting<'_>, wanted: usize) -> Result<File, Failure> {
     let file = pieces(setting, wanted)?;
     file.fallocate(Fallocate::Allocate { keep_size: false }, 0, file.attr().size).on("fallocate")?;
     Ok(file)
 }
 
 fn passes(
-    setting: &Setting,
+    setting: &Setting<'_>,
     file: &File,
     prepare: impl Fn(&File) -> Done,
     measure: impl Fn(&Area, &mut Vec<u64>) -> Done,
@@ -61,29 +61,29 @@ fn passes(
     })
 }
 
-fn read_hole(setting: &Setting) -> Result<Samples, Failure> {
+fn read_hole(setting: &Setting<'_>) -> Result<Samples, Failure> {
     let file = pieces(setting, setting.wanted(USUAL))?;
     passes(setting, &file, |_| Ok(()), |area, samples| area.load(&setting.clock, samples))
 }
 
-fn read(setting: &Setting) -> Result<Samples, Failure> {
+fn read(setting: &Setting<'_>) -> Result<Samples, Failure> {
     let file = allocated(setting, setting.wanted(USUAL))?;
     passes(setting, &file, |_| Ok(()), |area, samples| area.load(&setting.clock, samples))
 }
 
-fn write(setting: &Setting) -> Result<Samples, Failure> {
+fn write(setting: &Setting<'_>) -> Result<Samples, Failure> {
     let file = allocated(setting, setting.wanted(USUAL))?;
     passes(setting, &file, clean, |area, samples| area.store(&setting.clock, samples))
 }
 
-fn write_hole(setting: &Setting) -> Result<Samples, Failure> {
+fn write_hole(setting: &Setting<'_>) -> Result<Samples, Failure> {
     let file = pieces(setting, setting.wanted(USUAL))?;
     let measured = passes(setting, &file, empty, |area, samples| area.store(&setting.clock, samples))?;
     drop(file);
     Ok(Samples { data: zeroing(&setting.clock, LARGE)?, ..measured })
 }
 
-fn msync(setting: &Setting) -> Result<Samples, Failure> {
+fn msync(setting: &Setting<'_>) -> Result<Samples, Failure> {
     let file = allocated(setting, 8)?;
     let area = Area::new(setting, &file, How::Large)?;
     setting.passes(setting.wanted(USUAL), |samples| {

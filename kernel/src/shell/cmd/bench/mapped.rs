@@ -25,12 +25,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
 ];
 
-fn msync_page(setting: &Setting) -> Result<Samples, Failure> {
+fn msync_page(setting: &Setting<'_>) -> Result<Samples, Failure> {
     let wanted = setting.wanted(1024);
     let file = written(setting.pages(wanted)?)?;
     let area = Area::small(setting, &file)?;
     setting.passes(wanted, |samples| {
         area.pages().try_for_each(|at| {
+            setting.clock.go_on()?;
             setting.clock.store(at)?;
             let (value, result) = setting.clock.time(|| aspace::current().msync(at, PAGE_SIZE));
             samples.push(value);
@@ -39,7 +40,7 @@ fn msync_page(setting: &Setting) -> Result<Samples, Failure> {
     })
 }
 
-fn msync_many(setting: &Setting) -> Result<Samples, Failure> {
+fn msync_many(setting: &Setting<'_>) -> Result<Samples, Failure> {
     let file = written(setting.pages(2048)?)?;
     let area = Area::small(setting, &file)?;
     setting.passes(setting.wanted(16), |samples| {
@@ -50,7 +51,7 @@ fn msync_many(setting: &Setting) -> Result<Samples, Failure> {
     })
 }
 
-fn map_unmap(setting: &Setting) -> Result<Samples, Failure> {
+fn map_unmap(setting: &Setting<'_>) -> Result<Samples, Failure> {
     let file = &sparse(LARGE / PAGE_SIZE)?;
     // What a program names with its descriptor is there already: only mapping is measured.
     let (space, name) = (aspace::current(), &Arc::from("bench"));
@@ -64,7 +65,7 @@ fn map_unmap(setting: &Setting) -> Result<Samples, Failure> {
     })
 }
 
-fn truncate(setting: &Setting) -> Result<Samples, Failure> {
+fn truncate(setting: &Setting<'_>) -> Result<Samples, Failure> {
     let file = written(setting.pages(LARGE as usize / PAGE_SIZE as usize)?)?;
     let size = file.attr().size;
     let area = Area::small(setting, &file)?;

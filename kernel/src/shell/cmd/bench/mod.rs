@@ -16,6 +16,7 @@
 //! | [`mapped`] | msync, mmap, truncate |
 //! | [`parallel`] | write faults on two CPUs |
 //! | `area.rs` | a mapped file to measure on |
+//! | `report.rs` | the figures, on their way out |
 
 mod area;
 mod faults;
@@ -23,22 +24,25 @@ mod files;
 mod large;
 mod mapped;
 mod parallel;
+mod report;
 
-use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
 use core::fmt::Write;
+use core::sync::atomic::AtomicBool;
 
 use cli::opts::Opts;
 use cli::size;
-use cli::table::{Align, Table};
 use fs::dax::Protocol;
 use fs::vfs::FileKind;
 
 use super::super::command::{ANY, Command, Done, Failure, On, complaint};
 use super::super::{Shell, task};
 use crate::arch::time;
+use crate::lab::Alone;
 use crate::{fw_cfg, mounts};
 use files::{find, make};
+use report::Report;
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "bench",
@@ -46,7 +50,10 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     about: "measure operations of the file system at / (in nanoseconds; with --icount: instructions)",
     options: &[
         ("-n N", "do each N times (1000; faults: 1024; of 2 MiB: 128)"),
-        ("-p, --protocol PROTOCOL", "faults by this protocol, not the mount's"),
+        (
+            "-p, --protocol PROTOCOL",
+            "faults by this protocol, not the mount's; several: each, and the ratio to the first",
+        ),
         ("--parallel", "write faults on one file by one CPU and by two"),
         ("-c, --csv", "values with commas"),
         ("-j, --json", "one JSON object a line"),
@@ -60,6 +67,9 @@ pub(super) const COMMANDS: &[Command] = &[Command {
 /// Where the files are made.
 const DIR: &[u8] = b"/.bench";
 
+/// Two would measure each other, in one directory.
+static BUSY: AtomicBool = AtomicBool::new(false);
+
 /// An operation: its name, what it is, and how it is measured.
 struct Operation {
     name: &'static str,
@@ -70,9 +80,9 @@ struct Operation {
 /// How an operation is measured.
 enum Run {
     /// So many times.
-    Plain(fn(&Clock, usize) -> Result<Vec<u64>, Failure>),
+    Plain(fn(&Clock<'_>, usize) -> Result<Vec<u64>, Failure>),
     /// On a mapped file.
-    Mapped(fn(&Setting) -> Result<Samples, Failure>),
+    Mapped(fn(&Setting<'_>) -> Result<Samples, Failure>),
 }
 
 /// What was measured, in the clock's unit.
@@ -83,15 +93,18 @@ struct Samples {
 }
 
 /// How mapped files are measured.
-struct Setting {
-    clock: Clock,
+struct Setting<'a> {
+    clock: Clock<'a>,
     /// How often, if somebody said it.
     count: Option<usize>,
     protocol: Protocol,
 }
 
-/// Reads the time, and knows what that takes.
-struct Clock {
+/// Reads the time, and knows what that takes; looks at the keyboard now and then, between what is measured.
+struct Clock<'a> {
+    shell: RefCell<&'a mut Shell>,
+    /// When it looks again, in nanoseconds.
+    look: Cell<u64>,
     /// Ticks between two readings of [`time::ticks`].
     overhead: u64,
     /// Ticks between the two readings around a task's access.
@@ -100,15 +113,27 @@ struct Clock {
     instructions: bool,
 }
 
-impl Clock {
-    fn new() -> Self {
+impl<'a> Clock<'a> {
+    fn new(sh: &'a mut Shell) -> Self {
         let least = |measure: &dyn Fn() -> u64| (0..64).map(|_| measure()).min().unwrap_or(0);
         let twice = || {
             let start = time::ticks();
             time::ticks() - start
         };
         let instructions = fw_cfg::asked_for("icount");
-        Self { overhead: least(&twice), around_access: least(&task::timed_nothing), instructions }
+        let (overhead, around_access) = (least(&twice), least(&task::timed_nothing));
+        Self { shell: RefCell::new(sh), look: Cell::new(0), overhead, around_access, instructions }
+    }
+
+    /// Looks whether Ctrl-C was pressed. Whatever goes on for long calls it, outside of what is measured.
+    fn go_on(&self) -> Done {
+        const EVERY_NS: u64 = 5_000_000;
+        let now = time::monotonic_ns();
+        if now < self.look.get() {
+            return Ok(());
+        }
+        self.look.set(now + EVERY_NS);
+        self.shell.borrow_mut().out.poll()
     }
 
     /// What `work` takes, in nanoseconds or instructions, and what it returns.
@@ -158,13 +183,15 @@ fn bench(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         _ => Err(complaint("-n: between 1 and 1000000")),
     };
     let count = opts.value('n').map(count).transpose()?;
-    let protocol = match opts.value('p') {
-        None => mounts::protocol(&find(b"/")?),
-        Some(name) => name.parse().map_err(|_| complaint(format_args!("{name}: no such protocol")))?,
-    };
-    let setting = Setting { clock: Clock::new(), count, protocol };
+    let protocols = protocols(opts)?;
+    if opts.has('c') && opts.has('j') {
+        return Err(complaint("--csv and --json exclude each other"));
+    }
+    let _alone = Alone::new(&BUSY).ok_or_else(|| complaint("another bench is running"))?;
+    let mut setting = Setting { clock: Clock::new(sh), count, protocol: protocols[0] };
     if opts.has('P') {
-        return parallel::run(sh, opts, &setting);
+        let protocols = if opts.has('p') { &protocols } else { &Protocol::SOUND[..] };
+        return parallel::run(opts, &setting, protocols);
     }
     let wanted: Vec<&Operation> = if opts.operands().is_empty() {
         operations().collect()
@@ -176,85 +203,49 @@ fn bench(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         });
         all.collect::<Result<_, _>>()?
     };
-    let mut report = Report::new(opts);
-    report.start(sh)?;
+    let mut report = Report::new(opts, &protocols, setting.clock.instructions)?;
+    report.start(&mut setting.clock.shell.borrow_mut())?;
     for operation in wanted {
-        sh.out.poll()?;
-        let samples = with_directory(|| match operation.run {
-            Run::Plain(run) => {
-                let values = run(&setting.clock, setting.count.unwrap_or(1000))?;
-                Ok(Samples { values, data: 0 })
-            }
-            Run::Mapped(run) => run(&setting),
-        });
-        let samples = samples.map_err(|failure| match failure {
-            Failure::Complaint(text) => complaint(format_args!("{}: {text}", operation.name)),
-            other => other,
-        })?;
-        report.add(sh, operation.name, samples, setting.clock.instructions)?;
+        for &protocol in &protocols {
+            setting.protocol = protocol;
+            let measured = with_directory(|| match operation.run {
+                Run::Plain(run) => {
+                    let values = run(&setting.clock, setting.count.unwrap_or(1000))?;
+                    Ok(Samples { values, data: 0 })
+                }
+                Run::Mapped(run) => run(&setting),
+            });
+            let samples = measured.map_err(|failure| match failure {
+                Failure::Complaint(text) => complaint(format_args!("{}: {text}", operation.name)),
+                other => other,
+            })?;
+            report.add(&mut setting.clock.shell.borrow_mut(), operation.name, protocol, samples)?;
+        }
     }
-    report.end(sh)
+    report.end(&mut setting.clock.shell.borrow_mut())
 }
 
-/// The figures, on their way out.
-struct Report {
-    csv: bool,
-    json: bool,
-    table: Table,
-}
-
-impl Report {
-    fn new(opts: &Opts<'_>) -> Self {
-        let numbers = [Align::Right; 6];
-        let mut table = Table::new(&[&[Align::Left][..], &numbers].concat());
-        table.row(["operation", "count", "min", "median", "p99", "data", "rest"]);
-        Self { csv: opts.has('c'), json: opts.has('j'), table }
-    }
-
-    fn start(&self, sh: &mut Shell) -> Done {
-        if self.csv {
-            writeln!(sh.out, "operation,count,min,median,p99,data")?;
+/// The protocols that are to be measured: those that were said, or the mount's.
+fn protocols(opts: &Opts<'_>) -> Result<Vec<Protocol>, Failure> {
+    let mut protocols = Vec::new();
+    for name in opts.options().iter().filter(|(letter, _)| *letter == 'p').filter_map(|(_, name)| *name) {
+        let protocol = name.parse().map_err(|_| complaint(format_args!("{name}: no such protocol")))?;
+        if !protocols.contains(&protocol) {
+            protocols.push(protocol);
         }
-        Ok(())
     }
-
-    fn add(&mut self, sh: &mut Shell, name: &str, samples: Samples, instructions: bool) -> Done {
-        let Samples { mut values, data } = samples;
-        values.sort_unstable();
-        let at = |share: usize| values.get((values.len() * share / 100).min(values.len() - 1)).copied();
-        let [min, median, p99] = [0, 50, 99].map(|share| at(share).unwrap_or(0));
-        let count = values.len();
-        if self.csv {
-            writeln!(sh.out, "{name},{count},{min},{median},{p99},{data}")?;
-        } else if self.json {
-            let unit = if instructions { "instructions" } else { "ns" };
-            writeln!(
-                sh.out,
-                "{{\"operation\":\"{name}\",\"count\":{count},\"min\":{min},\"median\":{median},\"p99\":{p99},\
-                 \"data\":{data},\"unit\":\"{unit}\"}}"
-            )?;
-        } else {
-            let mut cells = [name.to_string(), count.to_string()].to_vec();
-            cells.extend([min, median, p99].map(|value| value.to_string()));
-            if data != 0 {
-                // What is left when the data's own zeroing or copying is taken off.
-                cells.extend([data, median.saturating_sub(data)].map(|value| value.to_string()));
-            }
-            self.table.row(cells);
-        }
-        Ok(())
+    if protocols.is_empty() {
+        protocols.push(mounts::protocol(&find(b"/")?, &mounts::steady()));
     }
-
-    fn end(&self, sh: &mut Shell) -> Done {
-        if !self.csv && !self.json {
-            write!(sh.out, "{}", self.table)?;
-        }
-        Ok(())
-    }
+    Ok(protocols)
 }
 
 /// Runs `work` with the directory there, and takes it away afterwards.
 fn with_directory<R>(work: impl FnOnce() -> Result<R, Failure>) -> Result<R, Failure> {
+    // A run that was cut off has left it, and files in it.
+    if mounts::walk(None, DIR, true).is_ok() {
+        remove_all()?;
+    }
     make(DIR, FileKind::Directory)?;
     let result = work();
     let cleaned = remove_all();

@@ -3,7 +3,7 @@
 //! One and two CPUs take turns, round by round, so that whatever else the machine does meets both. Two tasks share an
 //! address space and have a half of the file each.
 
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
@@ -14,9 +14,9 @@ use cli::table::{Align, Table};
 use fs::PAGE_SIZE;
 use fs::dax::Protocol;
 
-use super::super::super::Shell;
 use super::super::super::command::{Done, Failure, On, complaint};
 use super::area::{How, clean, empty, map, sparse, written};
+use super::report::{Where, deviation, median, ratio};
 use super::{Setting, with_directory};
 use crate::arch::{percpu, time, user_access};
 use crate::machine::File;
@@ -33,53 +33,65 @@ type Kind = (&'static str, fn(u64) -> Result<File, Failure>, fn(&File) -> Done);
 
 const KINDS: [Kind; 2] = [("write-hole", sparse, empty), ("write-block", written, clean)];
 
-/// Runs the measurement for the protocol asked for, or for every sound one.
-pub(super) fn run(sh: &mut Shell, opts: &Opts<'_>, setting: &Setting) -> Done {
+/// Runs the measurement for each of `protocols`.
+pub(super) fn run(opts: &Opts<'_>, setting: &Setting<'_>, protocols: &[Protocol]) -> Done {
     if percpu::online() < 2 {
         return Err(complaint("--parallel needs two CPUs (./qemu-run.sh --smp 2)"));
     }
-    let protocols = if opts.has('p') { &[setting.protocol][..] } else { &Protocol::SOUND };
-    let mut table = Table::new(&[Align::Left, Align::Left, Align::Right, Align::Right, Align::Right]);
-    table.row(["operation", "protocol", "one CPU", "two CPUs", "ratio"]);
+    if let Some(operation) = opts.operands().first() {
+        return Err(complaint(format_args!("{operation}: --parallel measures its own two operations")));
+    }
+    let place = Where::new()?;
+    let mut table = Table::new(&[&[Align::Left; 2][..], &[Align::Right; 7]].concat());
+    table.row(["operation", "protocol", "n", "one CPU", "mad", "two CPUs", "mad", "ratio", "of medians"]);
     if opts.has('c') {
-        writeln!(sh.out, "operation,protocol,one,two,ratio")?;
+        let head = "operation,protocol,one,two,ratio,n,one_mad,two_mad,ratio_of_medians,device,image,cpus";
+        writeln!(setting.clock.shell.borrow_mut().out, "{head}")?;
     }
     for (name, make, prepare) in KINDS {
         for &protocol in protocols {
-            sh.out.poll()?;
             let rates = with_directory(|| measure(setting, protocol, make, prepare))?;
-            let [one, two] = [0, 1].map(|which| median(rates.iter().map(|rate| rate[which]).collect()));
-            let ratio = median(rates.iter().map(|[one, two]| two * 100 / one.max(&1)).collect());
-            let ratio = alloc::format!("{}.{:02}", ratio / 100, ratio % 100);
+            let n = rates.len();
+            let [(one, one_mad), (two, two_mad)] = [0, 1].map(|which: usize| {
+                let mut values: Vec<u64> = rates.iter().map(|rate| rate[which]).collect();
+                let middle = median(&mut values);
+                (middle, deviation(&values, middle))
+            });
+            let mut ratios: Vec<u64> = rates.iter().map(|[one, two]| two * 100 / one.max(&1)).collect();
+            let (of_rounds, of_medians) = (ratio(median(&mut ratios), 100), ratio(two, one));
+            let out = &mut setting.clock.shell.borrow_mut().out;
             if opts.has('c') {
-                writeln!(sh.out, "{name},{protocol},{one},{two},{ratio}")?;
-            } else if opts.has('j') {
+                let place = place.csv();
                 writeln!(
-                    sh.out,
+                    out,
+                    "{name},{protocol},{one},{two},{of_rounds},{n},{one_mad},{two_mad},{of_medians},{place}"
+                )?;
+            } else if opts.has('j') {
+                let place = place.json();
+                writeln!(
+                    out,
                     "{{\"operation\":\"{name}\",\"protocol\":\"{protocol}\",\"one\":{one},\"two\":{two},\
-                     \"ratio\":{ratio}}}"
+                     \"ratio\":{of_rounds},\"n\":{n},\"one_mad\":{one_mad},\"two_mad\":{two_mad},\
+                     \"ratio_of_medians\":{of_medians},\"unit\":\"faults/s\",{place}}}"
                 )?;
             } else {
-                let cells: [String; 5] =
-                    [name.into(), protocol.to_string(), one.to_string(), two.to_string(), ratio];
-                table.row(cells);
+                let numbers = [n as u64, one, one_mad, two, two_mad].map(|number| number.to_string());
+                let cells = [&[name.into(), protocol.to_string()][..], &numbers, &[of_rounds, of_medians]];
+                table.row(cells.concat());
             }
         }
     }
     if !opts.has('c') && !opts.has('j') {
-        write!(sh.out, "faults in a second, medians\n{table}")?;
+        let out = &mut setting.clock.shell.borrow_mut().out;
+        let about = "faults in a second, medians of n rounds with their median absolute deviation (mad)";
+        write!(out, "{about}; ratio: the median of the rounds' ratios\n{}\n{table}", place.text())?;
     }
     Ok(())
 }
 
-fn median(mut values: Vec<u64>) -> u64 {
-    values.sort_unstable();
-    values.get(values.len() / 2).copied().unwrap_or(0)
-}
-
 /// Faults in a second on one CPU and on two, a pair for each round; a round before them warms up.
 fn measure(
-    setting: &Setting,
+    setting: &Setting<'_>,
     protocol: Protocol,
     make: fn(u64) -> Result<File, Failure>,
     prepare: fn(&File) -> Done,
@@ -90,6 +102,7 @@ fn measure(
     for round in 0..=ROUNDS {
         let mut pair = [0; 2];
         for (rate, cpus) in pair.iter_mut().zip([1, 2]) {
+            setting.clock.go_on()?;
             prepare(&file)?;
             let ns = store_to_all(&file, protocol, cpus)?;
             *rate = file.attr().size / PAGE_SIZE * 1_000_000_000 / ns.max(1);
