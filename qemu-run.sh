@@ -6,7 +6,7 @@
 #   COM4  with --exec: what the commands print; our stdout        COM3  their errors; our stderr
 #         (not COM2: OVMF takes that for a console and talks on it while it boots)
 #   fw_cfg opt/daxiom/exec: the script; opt/daxiom/args: the words "keep-going" with -k, "icount" with
-#         --icount, "trace" with --trace
+#         --icount, "trace" with --trace, and "trace-records=N" with --trace-records
 #   isa-debugcon at port 0xe9: with --trace, the trace
 #   isa-debug-exit at port 0xf4: 0x10 all succeeded, 0x11 a command failed, 50 panic; QEMU's status is twice that plus 1
 #
@@ -82,6 +82,7 @@ qemu_arguments() {
     [[ $icount == no ]] || words+=(icount)
     if [[ -n $trace ]]; then
         words+=(trace)
+        [[ -z $trace_records ]] || words+=("trace-records=$trace_records")
         arguments+=(-chardev "file,id=trace,path=$(escape "$temporary")/trace" -device "isa-debugcon,iobase=0xe9,chardev=trace")
     fi
     ((${#words[@]} == 0)) || arguments+=(-fw_cfg "name=opt/daxiom/args,string=${words[*]}")

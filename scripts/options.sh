@@ -30,6 +30,7 @@ Ctrl-A X leaves. Options may come in any order, as --option VALUE or --option=VA
   --console FILE         with --exec: keep what the console (COM1) said in FILE
   --trace FILE           write down each step of faults, write-back and shootdowns, and put it into FILE at the end:
                          ui.perfetto.dev opens it (the Chrome trace-event format)
+  --trace-records N      keep the latest N steps of each processor (16384); each takes 40 bytes of RAM
   --debug                debug build of the kernel
   --gdb[=PORT]           wait for gdb at the start; the command line to type is printed
   --no-build             run what was built last, setting up and building nothing
@@ -47,16 +48,16 @@ END
 parse_options() {
     script='' exec_mode=no keep_going=no pmem=() size='' mem=256M smp='' firmware=bios accel=auto icount=no
     qemu_options=() no_pmem=no
-    persistence='' timeout='' console='' trace='' profile=release gdb=no build=yes
+    persistence='' timeout='' console='' trace='' trace_records='' profile=release gdb=no build=yes
     local option value
     while (($# > 0)); do
         option=$1 && shift
         case $option in
-        --exec | --pmem | --size | --mem | --smp | --accel | --persistence | --timeout | --console | --trace)
+        --exec | --pmem | --size | --mem | --smp | --accel | --persistence | --timeout | --console | --trace | --trace-records)
             (($# > 0)) || die "$option" "needs a value (--help tells)"
             value=$1 && shift
             ;;
-        --exec=* | --pmem=* | --size=* | --mem=* | --smp=* | --accel=* | --persistence=* | --timeout=* | --console=* | --trace=* | --gdb=*)
+        --exec=* | --pmem=* | --size=* | --mem=* | --smp=* | --accel=* | --persistence=* | --timeout=* | --console=* | --trace=* | --trace-records=* | --gdb=*)
             value=${option#*=} option=${option%%=*}
             ;;
         *) value='' ;;
@@ -78,6 +79,7 @@ parse_options() {
             ;;
         --console) console=$value ;;
         --trace) trace=$value ;;
+        --trace-records) trace_records=$(whole_number "$option" "$value" 1 16777216) ;;
         --debug) profile=debug ;;
         --gdb) gdb=${value:-free} && [[ -z $value ]] || gdb=$(whole_number "$option" "$value" 1 65535) ;;
         --no-build) build=no ;;
@@ -102,6 +104,7 @@ check_options() {
     smp=${smp:-2}
     [[ $exec_mode == yes || $keep_going == no ]] || die "-k" "goes with --exec only"
     [[ $exec_mode == yes || -z $console ]] || die "--console" "goes with --exec only: the console is this terminal otherwise"
+    [[ -z $trace_records || -n $trace ]] || die "--trace-records" "goes with --trace only"
     [[ -z $trace || (! -d $trace && -d $(dirname -- "$trace")) ]] || die "$trace" "cannot be written for --trace"
     [[ -z $console || (! -d $console && -d $(dirname -- "$console")) ]] || die "$console" "cannot be written for --console"
     [[ $no_pmem == no || ${#pmem[@]} == 0 ]] || die "--pmem" "either none or files (a file of that name: ./none)"

@@ -132,3 +132,53 @@ fn nothing_is_written_down_unless_it_is_on_and_old_records_make_way() {
     let last = lines.last().expect("a line");
     assert!(last.starts_with("trace is off: 16384 records, ") && !last.contains(" 0 lost"), "{last}");
 }
+
+/// What a ring of the usual size loses is told, with the option that keeps all; and that option keeps all.
+#[test]
+fn lost_records_are_told_with_the_way_to_keep_them() {
+    let image = Image::ext2(16 * MIB);
+    let file = image.folder().join("trace.json");
+    let traced = |records: &str| {
+        let run = Run::new("bench -n 1024 write-hole > /out").pmem(&image);
+        let outcome =
+            run.args(["--trace".as_ref(), file.as_os_str()]).args(["--trace-records", records]).outcome();
+        assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+        let trace: Value = serde_json::from_slice(&std::fs::read(&file).expect("a trace")).expect("JSON");
+        (outcome.stderr, trace["otherData"]["lost"].as_u64().expect("a number"))
+    };
+    let (told, lost) = traced("1000");
+    let words: Vec<&str> = told.split_whitespace().collect();
+    let [_, count, "of", all, "records", "are", "lost,", "the", "oldest", "ones;", option, enough, ..] =
+        words[..]
+    else {
+        panic!("{told}")
+    };
+    assert_eq!((words[0], option, count.parse()), ("trace:", "--trace-records", Ok(lost)), "{told}");
+    assert!(lost > 1000 && all.parse::<u64>().is_ok_and(|all| all > lost), "{told}");
+    assert_eq!(traced(enough), (String::new(), 0));
+}
+
+#[test]
+fn counters_are_an_object_too_and_rings_have_the_size_that_is_asked_for() {
+    let image = Image::ext2(16 * MIB);
+    let script = "stats fault; stats fault --json; echo ===
+                  trace on --records 100; bench -n 256 write-hole; trace off; trace; trace on; trace off; trace
+                  trace -j; trace on -n 0; trace clear -n 5; stats reset --json";
+    let outcome = Run::new(script).pmem(&image).args(["-k", "--smp", "1"]).outcome();
+    let text = outcome.text();
+    let (stats, rest) = text.split_once("===\n").expect("both");
+    let (lines, json) = stats.split_at(stats.find('{').expect("an object"));
+    let object: serde_json::Map<String, Value> = serde_json::from_str(json).expect("JSON");
+    assert_eq!(lines.lines().count(), object.len());
+    for (name, value) in lines.lines().filter_map(|line| line.split_once(' ')) {
+        assert_eq!(object[name].to_string(), value, "{name}");
+    }
+    let kept = rest.lines().filter(|line| line.starts_with("trace is off: 100 records, ")).count();
+    assert_eq!(kept, 2, "{rest}");
+    let want = "trace: --json is for dump
+trace: 0: not a number from 1 to 16777216
+trace: --records is for on
+stats: reset: shows nothing, so --json does not go with it
+";
+    assert_eq!(outcome.stderr, want);
+}

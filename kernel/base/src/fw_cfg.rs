@@ -2,6 +2,7 @@
 //!
 //! Reference: QEMU `docs/specs/fw_cfg.rst` (selector 0x510, data 0x511; directory entries big-endian).
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use x86_64::instructions::port::Port;
@@ -69,4 +70,11 @@ pub fn read(name: &str) -> Option<Vec<u8>> {
 pub fn asked_for(word: &str) -> bool {
     let arguments = read(ARGUMENTS).unwrap_or_default();
     arguments.split(u8::is_ascii_whitespace).any(|argument| argument == word.as_bytes())
+}
+
+/// The number of `word=NUMBER`, if qemu-run.sh was started with the option that stands for it.
+pub fn value(word: &str) -> Option<usize> {
+    let arguments = String::from_utf8(read(ARGUMENTS)?).ok()?;
+    let values = arguments.split_ascii_whitespace().filter_map(|argument| argument.split_once('='));
+    values.filter(|(name, _)| *name == word).find_map(|(_, value)| value.parse().ok())
 }

@@ -15,7 +15,8 @@ use super::{Shell, text};
 use crate::console::{self, Stream};
 use crate::debugcon::DebugConsole;
 use crate::exit::{Outcome, exit};
-use crate::lab::{chrome, trace};
+use crate::lab::chrome;
+use crate::lab::trace::{self, Counts};
 use crate::mm::aspace;
 use crate::{fw_cfg, klog, mounts};
 
@@ -25,7 +26,8 @@ const SCRIPT: &str = "opt/daxiom/exec";
 pub(crate) fn run() -> ! {
     mounts::init();
     let traced = fw_cfg::asked_for("trace");
-    if traced && let Err(error) = trace::start() {
+    let records = fw_cfg::value("trace-records").filter(|records| (1..=trace::MOST).contains(records));
+    if traced && let Err(error) = trace::start(records) {
         klog!(Warn, "trace: {error}");
     }
     let well = match fw_cfg::read(SCRIPT) {
@@ -53,7 +55,7 @@ pub(crate) fn run() -> ! {
 /// Writes what was traced to the debug console, in the Chrome trace-event format.
 fn hand_over_trace() {
     trace::stop();
-    let (_, lost) = trace::counts();
+    let Counts { kept, lost, most } = trace::counts();
     let Some(mut out) = DebugConsole::find() else {
         klog!(Warn, "trace: no debug console to write it to");
         return;
@@ -62,6 +64,13 @@ fn hand_over_trace() {
     let written = trace::records().map(|records| chrome::write(&mut out, &records, lost));
     if let Err(error) = written {
         klog!(Warn, "trace: {error}");
+    }
+    if lost > 0 {
+        let (all, enough) = (kept + lost, most.next_power_of_two());
+        let line = alloc::format!(
+            "trace: {lost} of {all} records are lost, the oldest ones; --trace-records {enough} keeps all\n"
+        );
+        console::write(Stream::Err, line.as_bytes());
     }
 }
 

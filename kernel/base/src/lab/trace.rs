@@ -1,23 +1,23 @@
 //! Steps written down: a ring for each CPU, with records of fixed size.
 //!
-//! Writing takes no lock and waits for nobody: interrupts are off while a CPU fills a slot of its own ring. A ring keeps
-//! the latest records; how many older ones made way is told. Rings are made when tracing starts for the first time and
-//! stay. To read them while they are filled would mix records: [`stop`] comes first.
+//! Writing waits for nobody: a CPU fills a slot of its own ring, under that ring's lock, which others take only to read it
+//! or to make another. A ring keeps the latest records; how many older ones made way is told. Rings are made when tracing
+//! starts for the first time, and again where more or fewer records are asked for.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use fs::Errno;
 use fs::lab::{Point, Step};
-use spin::Once;
 
 use super::{Listener, listen};
 use crate::arch::{percpu, time};
-use crate::sync::InterruptsOff;
+use crate::sync::{InterruptsOff, IrqLock};
 
-/// Records in a ring: 640 KiB.
+/// Records in a ring, unless somebody says another number: 640 KiB.
 const RECORDS: usize = 1 << 14;
+/// The most that can be asked for: 640 MiB.
+pub const MOST: usize = 1 << 24;
 
 /// A step, and who took it when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,44 +33,58 @@ pub struct Record {
 }
 
 /// A record in a ring: ticks; task and point; inode; page; argument.
-type Slot = [AtomicU64; 5];
+type Slot = [u64; 5];
 
 /// A CPU's records.
 struct Ring {
     /// How many were written, also those that made way.
-    written: AtomicUsize,
+    written: usize,
     slots: Box<[Slot]>,
 }
 
-static RINGS: [Once<Ring>; percpu::MOST] = [const { Once::new() }; percpu::MOST];
+impl Ring {
+    fn new(records: usize) -> Result<Self, Errno> {
+        let mut slots = Vec::new();
+        slots.try_reserve_exact(records).map_err(|_| Errno::NoMemory)?;
+        slots.resize(records, Slot::default());
+        Ok(Self { written: 0, slots: slots.into_boxed_slice() })
+    }
 
-fn new_ring() -> Result<Ring, Errno> {
-    let mut slots = Vec::new();
-    slots.try_reserve_exact(RECORDS).map_err(|_| Errno::NoMemory)?;
-    slots.resize_with(RECORDS, Slot::default);
-    Ok(Ring { written: AtomicUsize::new(0), slots: slots.into_boxed_slice() })
+    /// Records that are there.
+    fn kept(&self) -> usize {
+        self.written.min(self.slots.len())
+    }
 }
+
+static RINGS: [IrqLock<Option<Ring>>; percpu::MOST] = [const { IrqLock::new(None) }; percpu::MOST];
 
 /// Writes a step down, if this CPU has a ring.
 pub(super) fn record(step: Step) {
     let _here = InterruptsOff::new();
-    let Some(ring) = RINGS[percpu::number()].get() else { return };
-    let number = ring.written.load(Relaxed);
     let who = u64::from(super::task_id()) << 8 | step.point as u64;
-    let words = [time::ticks(), who, step.ino, step.page, step.arg];
-    for (slot, word) in ring.slots[number % RECORDS].iter().zip(words) {
-        slot.store(word, Relaxed);
+    if let Some(ring) = &mut *RINGS[percpu::number()].lock() {
+        let at = ring.written % ring.slots.len();
+        ring.slots[at] = [time::ticks(), who, step.ino, step.page, step.arg];
+        ring.written += 1;
     }
-    ring.written.store(number + 1, Relaxed);
 }
 
-/// Starts to write down, in addition to what was written before.
+/// Starts to write down, in addition to what was written before; up to `records` on each CPU, if that is said. What was
+/// written before goes if that is another number than before.
 ///
 /// # Errors
-/// [`Errno::NoMemory`] for the rings.
-pub fn start() -> Result<(), Errno> {
+/// [`Errno::NoMemory`] for the rings: none has changed.
+pub fn start(records: Option<usize>) -> Result<(), Errno> {
+    let mut rings = Vec::new();
     for cpu in percpu::all() {
-        RINGS[cpu.number()].try_call_once(new_ring)?;
+        let there = RINGS[cpu.number()].lock().as_ref().map(|ring| ring.slots.len());
+        if there.is_none_or(|there| records.is_some_and(|wanted| wanted != there)) {
+            rings.push((cpu.number(), Ring::new(records.unwrap_or(RECORDS))?));
+        }
+    }
+    for (cpu, ring) in rings {
+        let old = RINGS[cpu].lock().replace(ring);
+        drop(old);
     }
     listen(Listener::Trace, true);
     Ok(())
@@ -83,15 +97,35 @@ pub fn stop() {
 
 /// Forgets what was written down.
 pub fn clear() {
-    RINGS.iter().filter_map(Once::get).for_each(|ring| ring.written.store(0, Relaxed));
+    RINGS.iter().for_each(|ring| {
+        if let Some(ring) = &mut *ring.lock() {
+            ring.written = 0;
+        }
+    });
 }
 
-/// How many records there are, and how many made way.
-pub fn counts() -> (usize, usize) {
-    let written = RINGS.iter().filter_map(Once::get).map(|ring| ring.written.load(Relaxed));
-    written.fold((0, 0), |(kept, lost), written| {
-        (kept + written.min(RECORDS), lost + written.saturating_sub(RECORDS))
-    })
+/// How much was written down.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Records that there are.
+    pub kept: usize,
+    /// Those that made way.
+    pub lost: usize,
+    /// How many all would be on the CPU that wrote most.
+    pub most: usize,
+}
+
+/// How much was written down, on all CPUs.
+pub fn counts() -> Counts {
+    let mut counts = Counts::default();
+    for ring in &RINGS {
+        if let Some(ring) = &*ring.lock() {
+            counts.kept += ring.kept();
+            counts.lost += ring.written - ring.kept();
+            counts.most = counts.most.max(ring.written);
+        }
+    }
+    counts
 }
 
 /// Everything that was written down, in the order of time.
@@ -100,23 +134,18 @@ pub fn counts() -> (usize, usize) {
 /// [`Errno::NoMemory`].
 pub fn records() -> Result<Vec<Record>, Errno> {
     let mut records = Vec::new();
-    records.try_reserve_exact(counts().0).map_err(|_| Errno::NoMemory)?;
-    for (cpu, ring) in RINGS.iter().enumerate().filter_map(|(cpu, ring)| Some((cpu, ring.get()?))) {
-        let written = ring.written.load(Relaxed);
-        for number in written.saturating_sub(RECORDS)..written {
-            let slot = &ring.slots[number % RECORDS];
-            let [ticks, who, ino, page, arg] = [0, 1, 2, 3, 4].map(|word: usize| slot[word].load(Relaxed));
-            // A slot that was never filled has ticks of 0.
-            let Some(&point) = Point::ALL.get((who & 0xff) as usize).filter(|_| ticks != 0) else { continue };
+    records.try_reserve_exact(counts().kept).map_err(|_| Errno::NoMemory)?;
+    for (cpu, ring) in RINGS.iter().enumerate() {
+        let ring = ring.lock();
+        let Some(ring) = &*ring else { continue };
+        for number in ring.written - ring.kept()..ring.written {
+            let [ticks, who, ino, page, arg] = ring.slots[number % ring.slots.len()];
+            let Some(&point) = Point::ALL.get((who & 0xff) as usize) else { continue };
             if records.len() == records.capacity() {
                 break;
             }
-            records.push(Record {
-                ticks,
-                cpu,
-                task: (who >> 8) as u32,
-                step: Step { point, ino, page, arg },
-            });
+            let step = Step { point, ino, page, arg };
+            records.push(Record { ticks, cpu, task: (who >> 8) as u32, step });
         }
     }
     records.sort_unstable_by_key(|record| record.ticks);

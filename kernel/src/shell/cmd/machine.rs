@@ -1,6 +1,7 @@
 //! Commands about the machine: nfit, cpuid, dmesg, stats, date, uptime, selftest, crash.
 
 use core::fmt::Write;
+use core::ops::ControlFlow;
 
 use cli::date::DateTime;
 use cli::human;
@@ -53,8 +54,8 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "stats",
         operands: "[reset | COUNTER]",
         about: "show every counter, or those whose names start so; reset clears them",
-        options: &[],
-        spec: "",
+        options: &[("-j, --json", "as one JSON object")],
+        spec: "j json=j",
         count: 0..=1,
         run: stats,
     },
@@ -141,6 +142,9 @@ fn access(region: &pmem::Region) -> &'static str {
 fn stats(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let prefix = match opts.operands() {
         ["reset"] => {
+            if opts.has('j') {
+                return Err("shows nothing, so --json does not go with it").on("reset");
+            }
             reset_stats();
             return Ok(());
         }
@@ -150,11 +154,18 @@ fn stats(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let (mut any, mut outcome) = (false, Ok(()));
     total().each(|name, value| {
         if name.starts_with(prefix) && outcome.is_ok() {
+            outcome = match (opts.has('j'), any) {
+                (false, _) => writeln!(sh.out, "{name} {value}"),
+                (true, false) => write!(sh.out, "{{\n\"{name}\": {value}"),
+                (true, true) => write!(sh.out, ",\n\"{name}\": {value}"),
+            };
             any = true;
-            outcome = writeln!(sh.out, "{name} {value}");
         }
     });
     outcome?;
+    if any && opts.has('j') {
+        writeln!(sh.out, "\n}}")?;
+    }
     if any { Ok(()) } else { Err("no counter starts so").on(prefix) }
 }
 
@@ -171,15 +182,24 @@ fn date(sh: &mut Shell, opts: &Opts<'_>) -> Done {
 
 fn selftest(sh: &mut Shell, _: &Opts<'_>) -> Done {
     let mut outcome = Ok(());
-    crate::selftest::run(|name, result| match result {
-        Ok(()) => {
-            if let (Ok(()), Err(error)) = (&outcome, writeln!(sh.out, "{name}: ok")) {
-                outcome = Err(error.into());
+    crate::selftest::run(|name, result| {
+        match result {
+            Ok(()) => {
+                if let (Ok(()), Err(error)) = (&outcome, writeln!(sh.out, "{name}: ok")) {
+                    outcome = Err(error.into());
+                }
+            }
+            Err(why) => {
+                sh.complain("selftest", &alloc::format!("{name}: {why}"));
+                outcome = Err(Failure::Said);
             }
         }
-        Err(why) => {
-            sh.complain("selftest", &alloc::format!("{name}: {why}"));
-            outcome = Err(Failure::Said);
+        match sh.out.poll() {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(interrupted) => {
+                outcome = Err(interrupted);
+                ControlFlow::Break(())
+            }
         }
     });
     outcome

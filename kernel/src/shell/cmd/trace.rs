@@ -7,27 +7,44 @@ use cli::opts::Opts;
 use super::super::Shell;
 use super::super::command::{Command, Done, On, complaint};
 use crate::arch::time;
-use crate::lab::{Listener, chrome, listens, trace};
+use crate::lab::trace::{self, Counts};
+use crate::lab::{Listener, chrome, listens};
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "trace",
     operands: "[on|off|dump|clear]",
     about: "write down each step of faults, write-back and shootdowns; show how much there is",
-    options: &[("-j, --json", "dump for Perfetto: the Chrome trace-event format")],
-    spec: "j json=j",
+    options: &[
+        ("-j, --json", "dump for Perfetto: the Chrome trace-event format"),
+        ("-n, --records N", "on: keep the latest N of each CPU (16384)"),
+    ],
+    spec: "jn: json=j records=n",
     count: 0..=1,
     run,
 }];
 
 fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
-    match opts.operands().first().copied() {
+    let word = opts.operands().first().copied();
+    if opts.has('j') && word != Some("dump") {
+        return Err(complaint("--json is for dump"));
+    }
+    if opts.has('n') && word != Some("on") {
+        return Err(complaint("--records is for on"));
+    }
+    match word {
         None => {
-            let (kept, lost) = trace::counts();
+            let Counts { kept, lost, .. } = trace::counts();
             let state = if listens(Listener::Trace) { "on" } else { "off" };
             writeln!(sh.out, "trace is {state}: {kept} records, {lost} lost")?;
             Ok(())
         }
-        Some("on") => trace::start().on("on"),
+        Some("on") => {
+            let number = |text: &str| match text.parse() {
+                Ok(records @ 1..=trace::MOST) => Ok(records),
+                _ => Err(alloc::format!("not a number from 1 to {}", trace::MOST)).on(text),
+            };
+            trace::start(opts.value('n').map(number).transpose()?).on("on")
+        }
         Some("off") => {
             trace::stop();
             Ok(())
@@ -46,7 +63,7 @@ fn dump(sh: &mut Shell, json: bool) -> Done {
     let was_on = listens(Listener::Trace);
     trace::stop();
     let records = trace::records().on("dump")?;
-    let (_, lost) = trace::counts();
+    let lost = trace::counts().lost;
     if json {
         chrome::write(&mut sh.out, &records, lost)?;
     } else {
@@ -70,5 +87,5 @@ fn dump(sh: &mut Shell, json: bool) -> Done {
             )?;
         }
     }
-    if was_on { trace::start().on("on") } else { Ok(()) }
+    if was_on { trace::start(None).on("on") } else { Ok(()) }
 }
