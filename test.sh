@@ -140,7 +140,8 @@ if [[ $all == yes ]]; then
 fi
 if [[ $fast == no ]] && may_have tests/tests tests/src; then
     step "BIOS image" image bios
-    step "UEFI image" image uefi
+    mapfile -t with_uefi < <(grep -rl -e '--uefi' tests/tests)
+    if may_have "${with_uefi[@]}"; then step "UEFI image" image uefi; fi
     # Two machines at a time, each with two processors: more only makes time-outs.
     step "tests in QEMU" cargo_tests -p tests -- --test-threads=2 "${names[@]}"
 fi
