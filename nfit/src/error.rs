@@ -33,7 +33,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why a table, a structure or the whole of them is refused.
+/// Why a table, a structure or a range is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -75,12 +75,13 @@ pub enum Error {
         /// How many there are.
         remaining: usize,
     },
-    /// A structure says its length is 0: there would be no next one.
+    /// A structure says its length is 0: there is no next one, so it is the last that is looked at.
     ZeroLength {
         /// The structure.
         at: Place,
     },
-    /// A structure is too short for its type, or for the number of list entries it says it has.
+    /// A structure is too short for its type, or for the number of list entries it says it has; it
+    /// is skipped. One that is too short for type and length is the last that is looked at.
     StructureTooShort {
         /// The structure.
         at: Place,
@@ -89,7 +90,7 @@ pub enum Error {
         /// The bytes it would need.
         needed: usize,
     },
-    /// A structure runs past the table's end.
+    /// A structure runs past the table's end; it is the last that is looked at.
     PastEnd {
         /// The structure.
         at: Place,
@@ -132,10 +133,10 @@ pub enum Error {
         /// Its length in bytes.
         length: u64,
     },
-    /// Two SPA ranges overlap, of which at least one is persistent memory; or a RAM disk inside
-    /// persistent memory (`at`) reaches out of the range that holds it (`other`).
+    /// A persistent memory range (`at`) overlaps another range, or a RAM disk that reaches out of
+    /// it. If both are persistent memory, there is one such error for each.
     Overlap {
-        /// The one that starts later.
+        /// The SPA range.
         at: Place,
         /// Its index.
         index: u16,
@@ -143,12 +144,13 @@ pub enum Error {
         base: u64,
         /// Its length in bytes.
         length: u64,
-        /// The one that starts first or, if they start together, comes first in the table.
+        /// One that it overlaps.
         other: Place,
         /// The other's index.
         other_index: u16,
     },
-    /// Two structures of one type have the same index, and it is not 0.
+    /// Two structures of one type have the same index, and it is not 0. SPA ranges are both left out; of
+    /// others the first counts.
     DuplicateIndex {
         /// The second.
         at: Place,

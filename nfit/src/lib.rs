@@ -3,12 +3,14 @@
 //! **Purpose.** Firmware tells through this table where persistent memory lies in the physical
 //! address space, on which DIMMs, whether it may be written, and what must be flushed for a store
 //! to survive a power cut. [`Nfit::parse`] checks the table as a whole; [`Nfit::structures`] shows
-//! what is in it, one structure after the other, as found; [`Nfit::regions`] joins the structures
-//! into what a kernel maps, and refuses what it could not map safely.
+//! what is in it, one structure after the other, as found; [`Nfit::contents`] joins the structures
+//! into what a kernel maps, and leaves out what it could not map safely.
 //!
 //! **Trust.** The bytes come from firmware and may be anything. Nothing here panics, loops for ever
 //! or reads outside the slice; work and memory grow with the table's length (times its logarithm
-//! where things are sorted). A bad table is an [`Error`] that names the structure.
+//! where things are sorted). What is bad is an [`Error`] that names the structure. A bad header or
+//! checksum costs the table; a bad structure costs itself, and what follows it only if its length
+//! leads nowhere; a bad range costs itself and those it overlaps.
 //!
 //! **Left out.** Finding the table, `_FIT` and `_DSM` methods, label storage, block windows
 //! (decoded, not used), and de-interleaving: what is mapped is the system physical range.
@@ -49,7 +51,6 @@ mod spa;
 mod structure;
 mod text;
 
-use alloc::vec::Vec;
 use core::fmt;
 
 pub use attribute::MemoryAttribute;
@@ -60,7 +61,7 @@ pub use guid::{Guid, RangeType};
 pub use lists::{FlushHints, Interleave, Smbios};
 pub use mapping::{DeviceHandle, RegionMapping, StateFlags};
 pub use pfn::{PFN_BYTES, PFN_OFFSET, PfnError, PfnInfo, PfnMode, pfn_checksum};
-pub use region::{Dimm, Region};
+pub use region::{Contents, Dimm, Region};
 pub use spa::SpaRange;
 pub use structure::{Structure, StructureType, Structures};
 pub use text::FixedText;
@@ -155,35 +156,13 @@ impl<'a> Nfit<'a> {
         Structures::new(self.table)
     }
 
-    /// What the platform flushes by itself when power fails; `None` if the table does not say.
+    /// What the table says, joined: the persistent memory, what the platform promises, and what had to be left out.
     ///
     /// # Errors
-    /// The first bad structure's error; [`Error::DuplicateCapabilities`] if there are two such
-    /// structures, since believing the wrong one would lose data.
-    pub fn capabilities(&self) -> Result<Option<Capabilities>, Error> {
-        let mut found: Option<(Place, Capabilities)> = None;
-        let mut structures = self.structures();
-        while let Some(next) = structures.next_placed() {
-            let (at, Structure::Capabilities(capabilities)) = next? else {
-                continue;
-            };
-            if let Some((first, _)) = found {
-                return Err(Error::DuplicateCapabilities { at, first });
-            }
-            found = Some((at, capabilities));
-        }
-        Ok(found.map(|(_, capabilities)| capabilities))
-    }
-
-    /// The persistent memory of this machine: each SPA range of that type with its DIMMs, in order
-    /// of address.
-    ///
-    /// # Errors
-    /// See [`Error`]: the first bad structure, or the first thing that does not fit together. It is
-    /// all or nothing: a table that contradicts itself about one range is not believed about the
-    /// others.
-    pub fn regions(&self) -> Result<Vec<Region<'a>>, Error> {
-        resolve::regions(self)
+    /// [`Error::OutOfMemory`]. All else that is wrong costs only what it is about, and is told in
+    /// [`Contents::problems`].
+    pub fn contents(&self) -> Result<Contents<'a>, Error> {
+        resolve::contents(self)
     }
 }
 

@@ -3,8 +3,11 @@
 //! Overlaps are found in one sweep over the ranges in order of address. Only those in which
 //! persistent memory takes part are judged; firmware's RAM disks lie inside persistent memory by
 //! the specification ("OSPM has to exclude" them), so they are given to the region that holds them.
+//! A range that is empty or ends beyond 64-bit addresses is nowhere, and overlaps nothing.
 //!
 //! Reference: ACPI 6.5, section 5.2.25.2.
+
+use alloc::vec::Vec;
 
 use crate::PAGE_BYTES;
 use crate::error::{Error, Place};
@@ -35,27 +38,18 @@ pub(crate) fn check_range(at: Place, spa: &SpaRange) -> Result<(), Error> {
     Ok(())
 }
 
-/// One sweep over the ranges by ascending base: refuses overlaps in which persistent memory takes
-/// part. Virtual disks inside persistent memory are left to `place_virtual_disks`.
-pub(crate) fn check_overlaps(by_base: &[Placed<SpaRange>]) -> Result<(), Error> {
-    // Of the ranges so far, the one that reaches furthest: among persistent ones, and among others.
-    let (mut persistent, mut others): (Option<Placed<SpaRange>>, Option<Placed<SpaRange>>) = (None, None);
-    for (at, spa) in by_base {
-        if spa.length == 0 || spa.range_type.is_inside_persistent_memory() {
-            continue;
+/// For each range, one that overlaps it, if there is one. The ranges are not empty, and in order of base.
+pub(crate) fn overlaps(by_base: &[Placed<SpaRange>]) -> impl Iterator<Item = Option<&Placed<SpaRange>>> {
+    // Of the ranges so far, the one that reaches furthest.
+    let mut furthest: Option<&Placed<SpaRange>> = None;
+    by_base.iter().enumerate().map(move |(position, range)| {
+        let before = furthest.filter(|(_, reaching)| last_byte(reaching) >= range.1.base);
+        let after = by_base.get(position + 1).filter(|(_, next)| next.base <= last_byte(&range.1));
+        if furthest.is_none_or(|(_, reaching)| last_byte(reaching) < last_byte(&range.1)) {
+            furthest = Some(range);
         }
-        let rivals = [persistent, if is_persistent(spa) { others } else { None }];
-        for (other, reaching) in rivals.into_iter().flatten() {
-            if last_byte(&reaching) >= spa.base {
-                return Err(overlap(*at, spa, other, &reaching));
-            }
-        }
-        let furthest = if is_persistent(spa) { &mut persistent } else { &mut others };
-        if furthest.is_none_or(|(_, reaching)| last_byte(&reaching) < last_byte(spa)) {
-            *furthest = Some((*at, *spa));
-        }
-    }
-    Ok(())
+        before.or(after)
+    })
 }
 
 /// Address of the last byte of a range that is not empty; the last there is if the range overflows.
@@ -63,37 +57,50 @@ fn last_byte(spa: &SpaRange) -> u64 {
     spa.base.saturating_add(spa.length.saturating_sub(1))
 }
 
-fn overlap(at: Place, spa: &SpaRange, other: Place, other_spa: &SpaRange) -> Error {
+pub(crate) fn overlap((at, spa): (Place, &SpaRange), (other, other_spa): &Placed<SpaRange>) -> Error {
     let SpaRange { index, base, length, .. } = *spa;
-    Error::Overlap { at, index, base, length, other, other_index: other_spa.index }
+    Error::Overlap { at, index, base, length, other: *other, other_index: other_spa.index }
 }
 
 /// Gives each RAM disk inside persistent memory to the region that holds it. The specification
-/// wants them to lie in one; one that lies across a border leaves open what belongs to whom.
+/// wants them to lie in one; one that lies across a border leaves open what belongs to whom, so it costs the regions it
+/// touches. Both lists are in order of base.
 pub(crate) fn place_virtual_disks(
-    regions: &mut [Region<'_>],
-    by_base: &[Placed<SpaRange>],
+    regions: &mut Vec<Placed<Region<'_>>>,
+    disks: &[Placed<SpaRange>],
+    problems: &mut Vec<Error>,
 ) -> Result<(), Error> {
-    for (at, disk) in by_base {
-        if disk.length == 0 || !disk.range_type.is_inside_persistent_memory() {
-            continue;
+    let mut across = Vec::new();
+    for disk in disks {
+        let (start, last) = (disk.1.base, last_byte(&disk.1));
+        // Regions are disjoint: the first that ends after the disk's start is the first it can touch.
+        let position = regions.partition_point(|(_, region)| region.end() <= start);
+        match regions.get_mut(position) {
+            Some((_, region)) if region.base <= start && last < region.end() => {
+                push(&mut region.virtual_disks, disk.1)?;
+            }
+            Some((_, region)) if region.base <= last => push(&mut across, disk)?,
+            _ => {}
         }
-        // Regions are sorted and disjoint: the first that ends after the disk's start is the first
-        // it can touch.
-        let position = regions.partition_point(|region| region.end() <= disk.base);
-        let Some(region) = regions.get_mut(position) else {
-            continue;
-        };
-        if last_byte(disk) < region.base {
-            continue;
-        }
-        if disk.base < region.base || last_byte(disk) >= region.end() {
-            let holder = by_base.iter().find(|(_, spa)| spa.index == region.spa_index);
-            // It is there, for the region was made from it.
-            let (other, spa) = holder.copied().unwrap_or((*at, *disk));
-            return Err(overlap(*at, disk, other, &spa));
-        }
-        push(&mut region.virtual_disks, *disk)?;
     }
-    Ok(())
+    let mut across = across.into_iter().peekable();
+    // Of the disks that start before a region's end, the one that reaches furthest.
+    let mut furthest: Option<&Placed<SpaRange>> = None;
+    let mut outcome = Ok(());
+    regions.retain(|(at, region)| {
+        while let Some(disk) = across.next_if(|(_, disk)| disk.base < region.end()) {
+            if furthest.is_none_or(|(_, reaching)| last_byte(reaching) < last_byte(&disk.1)) {
+                furthest = Some(disk);
+            }
+        }
+        let Some(disk) = furthest.filter(|(_, reaching)| last_byte(reaching) >= region.base) else {
+            return true;
+        };
+        let Region { spa_index: index, base, length, .. } = *region;
+        let (other, other_index) = (disk.0, disk.1.index);
+        let problem = Error::Overlap { at: *at, index, base, length, other, other_index };
+        outcome = outcome.and_then(|()| push(problems, problem));
+        false
+    });
+    outcome
 }

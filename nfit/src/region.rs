@@ -4,13 +4,28 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::attribute::MemoryAttribute;
+use crate::caps::Capabilities;
 use crate::control::ControlRegion;
+use crate::error::Error;
 use crate::lists::{FlushHints, Interleave};
 use crate::mapping::{RegionMapping, StateFlags};
 use crate::spa::SpaRange;
 use crate::text::Extent;
 
-/// A range of byte-addressable persistent memory, as [`crate::Nfit::regions`] vouches for it: not
+/// What a table says, as far as it makes sense. Made by [`crate::Nfit::contents`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents<'a> {
+    /// The persistent memory of this machine: each SPA range of that type with its DIMMs, in order
+    /// of address.
+    pub regions: Vec<Region<'a>>,
+    /// What the platform flushes by itself when power fails; `None` if the table does not say, or
+    /// says it twice: believing the wrong one would lose data.
+    pub capabilities: Option<Capabilities>,
+    /// What is wrong with the table, each with what it costs: see [`Error`]. Empty for a good one.
+    pub problems: Vec<Error>,
+}
+
+/// A range of byte-addressable persistent memory, as [`crate::Nfit::contents`] vouches for it: not
 /// empty, page-aligned, within 64-bit addresses, overlapping no other range but the virtual disks
 /// it lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +41,8 @@ pub struct Region<'a> {
     /// How it can be mapped.
     pub attribute: MemoryAttribute,
     /// False if any DIMM says that it is not armed: writes would be lost with the power, so use it
-    /// read-only.
+    /// read-only. False, too, if no DIMM was found and a structure of the table could not be read:
+    /// it may have been the one that says so.
     pub armed: bool,
     /// The state flags of all DIMMs together. A failed save, restore, flush or map means that
     /// content may be damaged.

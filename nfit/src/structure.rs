@@ -125,8 +125,9 @@ impl fmt::Display for Structure<'_> {
 /// Bytes of a structure's type and length fields.
 const STRUCTURE_HEADER_BYTES: usize = 4;
 
-/// Iterator over a table's structures, made by [`crate::Nfit::structures`]. It ends after the first
-/// error, for without a length to believe in there is no next structure.
+/// Iterator over a table's structures, made by [`crate::Nfit::structures`]. A structure that is too
+/// short for its type is an error, and the next one follows. Where the length leads nowhere (0, or
+/// past the end), the error is the last item: without a length to believe in there is no next one.
 #[derive(Clone, Debug)]
 pub struct Structures<'a> {
     /// The whole table.
@@ -145,34 +146,36 @@ impl<'a> Structures<'a> {
     /// The next structure and where it lies.
     pub(crate) fn next_placed(&mut self) -> Option<Result<(Place, Structure<'a>), Error>> {
         let rest = self.table.get(self.offset..).filter(|rest| !rest.is_empty())?;
-        let next = self.read(rest);
-        match next {
-            // No overflow: the structure was found inside the table.
-            Ok((_, _, length)) => (self.offset, self.ordinal) = (self.offset + length, self.ordinal + 1),
-            Err(_) => self.offset = self.table.len(),
-        }
-        Some(next.map(|(place, structure, _)| (place, structure)))
+        let (at, bytes) = match self.delimit(rest) {
+            Ok(found) => found,
+            Err(error) => {
+                self.offset = self.table.len();
+                return Some(Err(error));
+            }
+        };
+        // No overflow: the structure was found inside the table.
+        (self.offset, self.ordinal) = (self.offset + bytes.len(), self.ordinal + 1);
+        // A structure's length comes from 16 bits.
+        let length = bytes.len() as u16;
+        Some(match Structure::decode(at.structure_type, length, bytes) {
+            Ok(structure) => Ok((at, structure)),
+            Err(Needs(needed)) => Err(Error::StructureTooShort { at, length, needed }),
+        })
     }
 
-    /// Reads the structure `rest` begins with; its place, itself and its length in bytes.
-    fn read(&self, rest: &'a [u8]) -> Result<(Place, Structure<'a>, usize), Error> {
+    /// Place and bytes of the structure `rest` begins with; an error if there is no telling where it ends.
+    fn delimit(&self, rest: &'a [u8]) -> Result<(Place, &'a [u8]), Error> {
         let (offset, ordinal, remaining) = (self.offset, self.ordinal, rest.len());
         let (Ok(structure_type), Ok(length)) = (u16_at(rest, 0), u16_at(rest, 2)) else {
             return Err(Error::Remainder { ordinal, offset, remaining });
         };
-        let structure_type = StructureType(structure_type);
-        let at = Place { structure_type, ordinal, offset };
-        let size = usize::from(length);
-        if size == 0 {
-            return Err(Error::ZeroLength { at });
-        }
-        if size < STRUCTURE_HEADER_BYTES {
-            return Err(Error::StructureTooShort { at, length, needed: STRUCTURE_HEADER_BYTES });
-        }
-        let bytes = rest.get(..size).ok_or(Error::PastEnd { at, length, remaining })?;
-        match Structure::decode(structure_type, length, bytes) {
-            Ok(structure) => Ok((at, structure, size)),
-            Err(Needs(needed)) => Err(Error::StructureTooShort { at, length, needed }),
+        let at = Place { structure_type: StructureType(structure_type), ordinal, offset };
+        match usize::from(length) {
+            0 => Err(Error::ZeroLength { at }),
+            size @ STRUCTURE_HEADER_BYTES.. => {
+                rest.get(..size).map(|bytes| (at, bytes)).ok_or(Error::PastEnd { at, length, remaining })
+            }
+            _ => Err(Error::StructureTooShort { at, length, needed: STRUCTURE_HEADER_BYTES }),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::common;
 use crate::common::{GIB, PERSISTENT, PERSISTENT_DISK, Table, VOLATILE, fix_checksum, fix_up};
-use nfit::{Error, Nfit, PAGE_BYTES};
+use nfit::{Error, Nfit, PAGE_BYTES, Region};
 use proptest::prelude::*;
 
 const QEMU_TWO: &[u8] = include_bytes!("data/qemu72-two.bin");
@@ -17,43 +17,30 @@ fn exercise(bytes: &[u8]) {
         Err(error) => return one_line(&error.to_string()),
     };
     one_line(&nfit.to_string());
-    let (mut structures, mut failed) = (0, None);
+    let (mut structures, mut unread) = (0, Vec::new());
     for item in nfit.structures() {
-        assert_eq!(failed, None, "iteration went on after an error");
         structures += 1;
         match item {
             Ok(structure) => one_line(&structure.to_string()),
-            Err(error) => {
-                one_line(&error.to_string());
-                failed = Some(error);
-            }
+            Err(error) => unread.push(error),
         }
     }
     assert!(structures <= bytes.len() / 4, "more structures than the table has room for");
-    let capabilities = nfit.capabilities();
-    if let Err(error) = capabilities {
-        assert!(
-            failed.is_none_or(|failed| failed == error)
-                || matches!(error, Error::DuplicateCapabilities { .. })
-        );
+    let contents = nfit.contents().unwrap();
+    assert!(contents.problems.starts_with(&unread), "{unread:?} {:?}", contents.problems);
+    // At most what each structure can have wrong: of a mapping, three references.
+    assert!(contents.problems.len() <= 3 * structures);
+    contents.problems.iter().for_each(|problem| one_line(&problem.to_string()));
+    for region in &contents.regions {
+        one_line(&region.to_string());
+        region.dimms.iter().for_each(|dimm| one_line(&dimm.to_string()));
+        assert!(region.length != 0 && region.spa_index != 0);
+        assert!(region.base % PAGE_BYTES == 0 && region.length % PAGE_BYTES == 0);
+        assert_eq!(region.base.checked_add(region.length), Some(region.end()));
+        assert!(!region.armed || unread.is_empty() || !region.dimms.is_empty());
     }
-    match nfit.regions() {
-        Err(error) => {
-            one_line(&error.to_string());
-            assert!(failed.is_none_or(|failed| failed == error), "{failed:?} {error:?}");
-        }
-        Ok(regions) => {
-            assert_eq!(failed, None);
-            for region in &regions {
-                one_line(&region.to_string());
-                region.dimms.iter().for_each(|dimm| one_line(&dimm.to_string()));
-                assert!(region.length != 0 && region.spa_index != 0);
-                assert!(region.base % PAGE_BYTES == 0 && region.length % PAGE_BYTES == 0);
-                assert_eq!(region.base.checked_add(region.length), Some(region.end()));
-            }
-            assert!(regions.windows(2).all(|pair| pair[0].end() <= pair[1].base), "regions overlap");
-        }
-    }
+    let apart = |pair: &[Region<'_>]| pair[0].end() <= pair[1].base;
+    assert!(contents.regions.windows(2).all(apart), "regions overlap");
 }
 
 fn one_line(text: &str) {
@@ -92,7 +79,7 @@ fn every_corrupted_byte_is_an_answer() {
                     exercise(&bytes);
                 } else if let Ok(nfit) = Nfit::parse(&bytes) {
                     assert!(nfit.structures().count() <= bytes.len() / 4);
-                    let (_, _) = (nfit.regions(), nfit.capabilities());
+                    nfit.contents().unwrap();
                 }
             }
         }
@@ -190,23 +177,31 @@ proptest! {
 
     #[test]
     fn overlap_is_what_pairwise_comparison_says(
-        ranges in prop::collection::vec((any::<bool>(), 0u64..60, 1u64..6), 1..8),
+        ranges in prop::collection::vec((any::<bool>(), 0u64..60, 1u64..9), 1..8),
     ) {
         let mut table = Table::new();
         for (number, (persistent, base, length)) in ranges.iter().enumerate() {
             let guid = if *persistent { PERSISTENT } else { VOLATILE };
             table = table.spa(&guid, number as u16 + 1, base * PAGE_BYTES, length * PAGE_BYTES);
         }
-        let mut overlaps = false;
-        for (position, (persistent, base, length)) in ranges.iter().enumerate() {
-            for (other_persistent, other_base, other_length) in &ranges[..position] {
-                let apart = base + length <= *other_base || other_base + other_length <= *base;
-                overlaps |= !apart && (*persistent || *other_persistent);
-            }
-        }
+        // A persistent range is used if it lies apart from every other, and a problem otherwise.
+        let used = ranges.iter().enumerate().filter(|(position, (persistent, base, length))| {
+            let apart = |(other, (_, other_base, other_length)): (usize, &(bool, u64, u64))| {
+                other == *position || base + length <= *other_base || other_base + other_length <= *base
+            };
+            *persistent && ranges.iter().enumerate().all(apart)
+        });
+        let mut expected: Vec<_> = used.map(|(_, (_, base, _))| base * PAGE_BYTES).collect();
+        expected.sort_unstable();
         let bytes = table.finish();
-        let regions = Nfit::parse(&bytes).unwrap().regions();
-        prop_assert_eq!(matches!(regions, Err(Error::Overlap { .. })), overlaps);
-        prop_assert_eq!(regions.is_err(), overlaps);
+        let contents = Nfit::parse(&bytes).unwrap().contents().unwrap();
+        let bases: Vec<_> = contents.regions.iter().map(|region| region.base).collect();
+        prop_assert_eq!(bases, expected);
+        let refused = ranges.iter().filter(|(persistent, ..)| *persistent).count() - contents.regions.len();
+        prop_assert_eq!(contents.problems.len(), refused);
+        for problem in contents.problems {
+            let overlap = matches!(problem, Error::Overlap { index, other_index, .. } if index != other_index);
+            prop_assert!(overlap, "{}", problem);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Tables as QEMU 7.2 makes them (`data/README.md` says how they were taken): accepted, and printed
 //! as users see them.
 
-use nfit::Nfit;
+use nfit::{Contents, Nfit};
 
 const ONE: &[u8] = include_bytes!("data/qemu72-one.bin");
 const TWO: &[u8] = include_bytes!("data/qemu72-two.bin");
@@ -9,12 +9,19 @@ const UNARMED: &[u8] = include_bytes!("data/qemu72-unarmed.bin");
 const PERSIST_CPU: &[u8] = include_bytes!("data/qemu72-persist-cpu.bin");
 const PERSIST_MEMCTRL: &[u8] = include_bytes!("data/qemu72-persist-memctrl.bin");
 
+/// What a table says that has nothing wrong.
+fn contents(bytes: &[u8]) -> Contents<'_> {
+    let contents = Nfit::parse(bytes).unwrap().contents().unwrap();
+    assert_eq!(contents.problems, []);
+    contents
+}
+
 /// All that the kernel's `nfit` command has to print: table, structures, regions with their DIMMs.
 fn listing(bytes: &[u8]) -> String {
     let nfit = Nfit::parse(bytes).unwrap();
     let mut lines = vec![nfit.to_string()];
     lines.extend(nfit.structures().map(|structure| structure.unwrap().to_string()));
-    for region in nfit.regions().unwrap() {
+    for region in contents(bytes).regions {
         lines.push(region.to_string());
         lines.extend(region.dimms.iter().map(ToString::to_string));
     }
@@ -34,13 +41,13 @@ region 2: 0x100000000..0x104000000 (64 MiB) proximity 0 attribute WB|NV armed st
 dimm: handle 0x1 (dimm 1 channel 0 controller 0 socket 0 node 0) spa 2 vendor 0x8086 serial 0x123456 \
 flush hints 0 state none";
     assert_eq!(listing(ONE), expected);
-    assert_eq!(Nfit::parse(ONE).unwrap().capabilities(), Ok(None));
+    assert_eq!(contents(ONE).capabilities, None);
 }
 
 #[test]
 fn two_nvdimms_are_two_regions_by_address() {
     // QEMU lists the second one first.
-    let regions = Nfit::parse(TWO).unwrap().regions().unwrap();
+    let regions = contents(TWO).regions;
     let lines: Vec<_> = regions.iter().map(ToString::to_string).collect();
     let expected = [
         "region 2: 0x100000000..0x104000000 (64 MiB) proximity 0 attribute WB|NV armed state none dimms 1",
@@ -54,20 +61,20 @@ fn two_nvdimms_are_two_regions_by_address() {
 
 #[test]
 fn an_unarmed_nvdimm_is_read_only() {
-    let regions = Nfit::parse(UNARMED).unwrap().regions().unwrap();
+    let regions = contents(UNARMED).regions;
     assert!(!regions[0].armed);
     let text = "region 2: 0x100000000..0x104000000 (64 MiB) proximity 0 attribute WB|NV \
                 read-only state not-armed dimms 1";
     assert_eq!(regions[0].to_string(), text);
-    assert!(Nfit::parse(ONE).unwrap().regions().unwrap()[0].armed);
+    assert!(contents(ONE).regions[0].armed);
 }
 
 #[test]
 fn persistence_options_are_capabilities() {
-    let cpu = Nfit::parse(PERSIST_CPU).unwrap().capabilities().unwrap().unwrap();
+    let cpu = contents(PERSIST_CPU).capabilities.unwrap();
     assert!(cpu.cpu_cache_flush() && cpu.memory_controller_flush() && !cpu.memory_mirroring());
     assert_eq!(cpu.to_string(), "capabilities: cpu cache flush, memory controller flush");
-    let memctrl = Nfit::parse(PERSIST_MEMCTRL).unwrap().capabilities().unwrap().unwrap();
+    let memctrl = contents(PERSIST_MEMCTRL).capabilities.unwrap();
     assert!(!memctrl.cpu_cache_flush() && memctrl.memory_controller_flush());
     assert_eq!(memctrl.to_string(), "capabilities: memory controller flush");
     assert!(listing(PERSIST_CPU).contains("\nregion 2: "));

@@ -2,7 +2,7 @@
 
 use crate::common;
 use crate::common::{GIB, PERSISTENT, PERSISTENT_DISK, Table, VOLATILE};
-use nfit::{Error, Nfit, Place, StateFlags, StructureType};
+use nfit::{Error, Nfit, Place, Region, StateFlags, StructureType};
 
 /// Where the structure with an ordinal lies.
 fn at(bytes: &[u8], ordinal: usize) -> Place {
@@ -14,10 +14,29 @@ fn at(bytes: &[u8], ordinal: usize) -> Place {
     Place { structure_type: StructureType(number(offset)), ordinal, offset }
 }
 
-/// What `regions` refuses about a table, and the table.
-fn refused(table: Table) -> (Error, Vec<u8>) {
+/// What a good table says.
+fn good(bytes: &[u8]) -> Vec<Region<'_>> {
+    let contents = Nfit::parse(bytes).unwrap().contents().unwrap();
+    assert_eq!(contents.problems, []);
+    contents.regions
+}
+
+/// The only problem of a table, how many regions are left, and the table.
+fn costs(table: Table) -> (Error, usize, Vec<u8>) {
     let bytes = table.finish();
-    let error = Nfit::parse(&bytes).unwrap().regions().unwrap_err();
+    let contents = Nfit::parse(&bytes).unwrap().contents().unwrap();
+    let [problem] = contents.problems[..] else { panic!("{:?}", contents.problems) };
+    (problem, contents.regions.len(), bytes)
+}
+
+/// The only problem of a table, which costs its only range; and the table.
+fn refused(table: Table) -> (Error, Vec<u8>) {
+    // A good range further up is used all the same.
+    let with_good = table.clone().spa(&PERSISTENT, 90, GIB * 1024, GIB).mapping(9, 90, 0, 0, 0);
+    let (error, left, _) = costs(with_good);
+    assert_eq!(left, 1, "{error}");
+    let (alone, left, bytes) = costs(table);
+    assert_eq!((alone, left), (error, 0));
     (error, bytes)
 }
 
@@ -39,7 +58,7 @@ fn a_region_has_all_that_belongs_to_it() {
         .interleave(3, &[0, 1])
         .control(9)
         .finish();
-    let regions = Nfit::parse(&bytes).unwrap().regions().unwrap();
+    let regions = good(&bytes);
     let [low, high] = &regions[..] else { panic!("{regions:?}") };
     assert_eq!((low.spa_index, low.base, low.length, low.end()), (2, 4 * GIB, GIB, 5 * GIB));
     assert_eq!((high.spa_index, high.base, high.length), (1, 8 * GIB, 2 * GIB));
@@ -65,11 +84,11 @@ fn a_region_has_all_that_belongs_to_it() {
 fn one_unarmed_dimm_makes_its_region_read_only() {
     let table = Table::new().spa(&PERSISTENT, 1, 0, GIB).spa(&PERSISTENT, 2, GIB, GIB);
     let bytes = table.mapping(1, 1, 0, 0, 0).mapping(2, 1, 0, 0, 8).mapping(3, 2, 0, 0, 0).finish();
-    let regions = Nfit::parse(&bytes).unwrap().regions().unwrap();
+    let regions = good(&bytes);
     assert!(!regions[0].armed && regions[1].armed);
     let order = Table::new().mapping(2, 1, 0, 0, 8).mapping(1, 1, 0, 0, 0).spa(&PERSISTENT, 1, 0, GIB);
     let bytes = order.finish();
-    let regions = Nfit::parse(&bytes).unwrap().regions().unwrap();
+    let regions = good(&bytes);
     assert!(!regions[0].armed, "an armed DIMM later must not make up for it");
     assert!(regions[0].to_string().contains(" read-only state not-armed dimms 2"));
 }
@@ -90,7 +109,7 @@ fn a_range_that_overflows_is_refused() {
         assert_eq!(error, Error::RangeOverflow { at: at(&bytes, 0), index: 4, base, length });
     }
     let bytes = Table::new().spa(&PERSISTENT, 4, base - 0x1000, 0x1000).finish();
-    assert_eq!(Nfit::parse(&bytes).unwrap().regions().unwrap()[0].end(), base);
+    assert_eq!(good(&bytes)[0].end(), base);
 }
 
 #[test]
@@ -107,11 +126,11 @@ fn index_0_is_refused_for_persistent_memory_only() {
     assert_eq!(error, Error::ReservedIndex { at: at(&bytes, 0) });
     // Virtual disks have index 0, all of them.
     let table = Table::new().spa(&VOLATILE, 0, 0, GIB).spa(&VOLATILE, 0, 4 * GIB, GIB);
-    assert_eq!(Nfit::parse(&table.finish()).unwrap().regions(), Ok(vec![]));
+    assert_eq!(good(&table.finish()), []);
 }
 
 #[test]
-fn overlapping_ranges_are_refused_with_both_indexes() {
+fn overlapping_ranges_are_both_left_out() {
     // (base, length) of spa 1 and spa 2; spa 1 starts first.
     for ((base1, length1), (base, length)) in [
         ((GIB, 2 * GIB), (2 * GIB, 2 * GIB)),
@@ -119,22 +138,31 @@ fn overlapping_ranges_are_refused_with_both_indexes() {
         ((GIB, GIB), (GIB, GIB)),
         ((GIB, GIB + 4096), (2 * GIB, GIB)),
     ] {
-        for other_guid in [PERSISTENT, VOLATILE, [9; 16]] {
-            let table = Table::new().spa(&PERSISTENT, 1, base1, length1).spa(&other_guid, 2, base, length);
-            let (error, bytes) = refused(table);
-            let (other, at) = (at(&bytes, 0), at(&bytes, 1));
-            assert_eq!(error, Error::Overlap { at, index: 2, base, length, other, other_index: 1 });
-            let table = Table::new().spa(&other_guid, 1, base1, length1).spa(&PERSISTENT, 2, base, length);
-            let (error, _) = refused(table);
-            assert!(matches!(error, Error::Overlap { index: 2, other_index: 1, .. }), "{error}");
+        for (guid, other_guid) in [PERSISTENT, VOLATILE, [9; 16]].map(|guid| (PERSISTENT, guid)) {
+            for (guid, other_guid) in [(guid, other_guid), (other_guid, guid)] {
+                let table = Table::new().spa(&guid, 1, base1, length1).spa(&other_guid, 2, base, length);
+                let bytes = table.spa(&PERSISTENT, 3, 8 * GIB, GIB).finish();
+                let contents = Nfit::parse(&bytes).unwrap().contents().unwrap();
+                let (one, two) = (at(&bytes, 0), at(&bytes, 1));
+                let first = Error::Overlap {
+                    at: one,
+                    index: 1,
+                    base: base1,
+                    length: length1,
+                    other: two,
+                    other_index: 2,
+                };
+                let second = Error::Overlap { at: two, index: 2, base, length, other: one, other_index: 1 };
+                let persistent = [(guid, first), (other_guid, second)];
+                let told = persistent.into_iter().filter(|(guid, _)| *guid == PERSISTENT);
+                assert_eq!(contents.problems, told.map(|(_, error)| error).collect::<Vec<_>>());
+                // The third has nothing to do with it.
+                assert_eq!(contents.regions.iter().map(|region| region.spa_index).collect::<Vec<_>>(), [3]);
+            }
         }
     }
     let table = Table::new().spa(&PERSISTENT, 1, GIB, GIB).spa(&PERSISTENT, 2, 2 * GIB, GIB);
-    assert_eq!(
-        Nfit::parse(&table.finish()).unwrap().regions().unwrap().len(),
-        2,
-        "neighbours do not overlap"
-    );
+    assert_eq!(good(&table.finish()).len(), 2, "neighbours do not overlap");
 }
 
 #[test]
@@ -155,21 +183,50 @@ fn an_overlap_of_one_byte_is_seen() {
     let table = Table::new().spa(&VOLATILE, 1, GIB, GIB + 1);
     let (error, _) = refused(table.spa(&PERSISTENT, 2, 2 * GIB, GIB));
     assert!(matches!(error, Error::Overlap { index: 2, other_index: 1, .. }), "{error}");
+    let table = Table::new().spa(&VOLATILE, 1, 2 * GIB - 1, GIB);
+    let (error, _) = refused(table.spa(&PERSISTENT, 2, GIB, GIB));
+    assert!(matches!(error, Error::Overlap { index: 2, other_index: 1, .. }), "{error}");
+}
+
+/// A range that is not of whole pages is somewhere all the same: what it overlaps is in doubt.
+#[test]
+fn a_range_that_is_refused_still_overlaps() {
+    let table = Table::new().spa(&PERSISTENT, 1, GIB, GIB).spa(&PERSISTENT, 2, 2 * GIB - 512, 1024);
+    let bytes = table.spa(&PERSISTENT, 3, 3 * GIB, GIB).finish();
+    let contents = Nfit::parse(&bytes).unwrap().contents().unwrap();
+    assert!(matches!(
+        contents.problems[..],
+        [Error::UnalignedRange { index: 2, .. }, Error::Overlap { index: 1, other_index: 2, .. }]
+    ));
+    assert_eq!(contents.regions.len(), 1);
+}
+
+/// One that has no end, or no byte, is nowhere: it costs the others nothing.
+#[test]
+fn a_range_that_is_nowhere_overlaps_nothing() {
+    for (base, length) in [(GIB, u64::MAX), (GIB + 4096, u64::MAX - GIB), (GIB + 4096, 0)] {
+        let range = Table::new().spa(&PERSISTENT, 1, GIB, GIB);
+        let (_, left, _) = costs(range.clone().spa(&PERSISTENT, 2, base, length));
+        assert_eq!(left, 1);
+        let (_, left, _) =
+            costs(Table::new().spa(&PERSISTENT, 2, base, length).spa(&PERSISTENT, 1, GIB, GIB));
+        assert_eq!(left, 1);
+        assert_eq!(good(&range.spa(&VOLATILE, 2, base, length).finish()).len(), 1);
+    }
 }
 
 #[test]
 fn a_virtual_disk_at_the_start_of_a_neighbour_is_the_neighbours() {
     let table = Table::new().spa(&PERSISTENT, 1, GIB, GIB).spa(&PERSISTENT, 2, 2 * GIB, GIB);
     let bytes = table.spa(&PERSISTENT_DISK, 0, 2 * GIB, 4096).finish();
-    let regions = Nfit::parse(&bytes).unwrap().regions().unwrap();
+    let regions = good(&bytes);
     let counts = [regions[0].virtual_disks.len(), regions[1].virtual_disks.len()];
     assert_eq!(counts, [0, 1]);
 }
 
 #[test]
 fn an_overlap_is_told_in_one_line() {
-    let (error, _) =
-        refused(Table::new().spa(&PERSISTENT, 1, GIB, 2 * GIB).spa(&PERSISTENT, 2, 2 * GIB, GIB));
+    let (error, _) = refused(Table::new().spa(&VOLATILE, 1, GIB, 2 * GIB).spa(&PERSISTENT, 2, 2 * GIB, GIB));
     let text = "spa range structure (type 0, ordinal 1, byte offset 96): spa 2 0x80000000..0xc0000000 \
                 (1 GiB) overlaps spa 1, spa range structure (type 0, ordinal 0, byte offset 40)";
     assert_eq!(error.to_string(), text);
@@ -178,7 +235,7 @@ fn an_overlap_is_told_in_one_line() {
 #[test]
 fn ranges_that_are_not_persistent_may_overlap_each_other() {
     let table = Table::new().spa(&VOLATILE, 1, 1, GIB).spa(&VOLATILE, 2, 2, u64::MAX);
-    assert_eq!(Nfit::parse(&table.finish()).unwrap().regions(), Ok(vec![]));
+    assert_eq!(good(&table.finish()), []);
 }
 
 #[test]
@@ -190,7 +247,7 @@ fn virtual_disks_inside_a_region_belong_to_it() {
         .spa(&PERSISTENT_DISK, 0, 3 * GIB - 4096, 4096)
         .spa(&PERSISTENT_DISK, 0, 9 * GIB, 4096);
     let bytes = table.finish();
-    let regions = Nfit::parse(&bytes).unwrap().regions().unwrap();
+    let regions = good(&bytes);
     let bases =
         |region: usize| regions[region].virtual_disks.iter().map(|disk| disk.base).collect::<Vec<_>>();
     assert_eq!((bases(0), bases(1)), (vec![GIB], vec![3 * GIB - 4096]));
@@ -198,51 +255,111 @@ fn virtual_disks_inside_a_region_belong_to_it() {
 }
 
 #[test]
-fn a_virtual_disk_across_a_border_is_refused() {
-    for (base, length) in [(GIB - 4096, 8192), (2 * GIB - 4096, 8192), (GIB - 4096, 2 * GIB), (GIB, u64::MAX)]
-    {
+fn a_virtual_disk_across_a_border_costs_the_regions_it_touches() {
+    for (base, length) in [(GIB - 4096, 8192), (2 * GIB - 4096, 8192), (GIB - 4096, 2 * GIB)] {
         let table = Table::new().spa(&PERSISTENT, 1, GIB, GIB).spa(&PERSISTENT_DISK, 0, base, length);
         let (error, bytes) = refused(table);
-        let (other, at) = (at(&bytes, 0), at(&bytes, 1));
-        assert_eq!(error, Error::Overlap { at, index: 0, base, length, other, other_index: 1 });
+        let (at, other) = (at(&bytes, 0), at(&bytes, 1));
+        assert_eq!(error, Error::Overlap { at, index: 1, base: GIB, length: GIB, other, other_index: 0 });
     }
+    // One within its region, one that touches 3, 4 and 5, one of which the end is nowhere.
+    let mut table = Table::new().spa(&PERSISTENT_DISK, 0, GIB + 4096, 4096);
+    for index in 1..=6 {
+        table = table.spa(&PERSISTENT, index, GIB * u64::from(index), GIB);
+    }
+    let table = table.spa(&PERSISTENT_DISK, 0, 4 * GIB - 4096, GIB + 8192);
+    let bytes = table.spa(&PERSISTENT_DISK, 0, GIB, u64::MAX).finish();
+    let contents = Nfit::parse(&bytes).unwrap().contents().unwrap();
+    let left: Vec<_> = contents.regions.iter().map(|region| region.spa_index).collect();
+    assert_eq!((left, contents.problems.len()), (vec![1, 2, 6], 3));
+    assert_eq!(contents.regions[0].virtual_disks.len(), 1);
 }
 
 #[test]
-fn a_duplicate_index_is_refused() {
+fn a_duplicate_index_costs_both_ranges() {
     let table = Table::new().spa(&PERSISTENT, 6, 0, GIB).control(1).spa(&VOLATILE, 6, 4 * GIB, GIB);
     let (error, bytes) = refused(table);
     assert_eq!(error, Error::DuplicateIndex { at: at(&bytes, 2), first: at(&bytes, 0), index: 6 });
     let text = "spa range structure (type 0, ordinal 2, byte offset 128): index 6 is already taken by \
                 spa range structure (type 0, ordinal 0, byte offset 40)";
     assert_eq!(error.to_string(), text);
-    let (error, bytes) = refused(Table::new().control(5).control_with_windows(5));
-    assert_eq!(error, Error::DuplicateIndex { at: at(&bytes, 1), first: at(&bytes, 0), index: 5 });
-    let (error, bytes) = refused(Table::new().interleave(5, &[]).interleave(5, &[1]));
-    assert_eq!(error, Error::DuplicateIndex { at: at(&bytes, 1), first: at(&bytes, 0), index: 5 });
+    let table = Table::new().spa(&PERSISTENT, 6, 0, GIB).spa(&PERSISTENT, 6, 4 * GIB, GIB);
+    refused(table.clone());
+    let (table, contents) =
+        (table.spa(&PERSISTENT, 6, 8 * GIB, GIB).spa(&PERSISTENT, 7, 9 * GIB, GIB).finish(), 2);
+    let found = Nfit::parse(&table).unwrap().contents().unwrap();
+    assert_eq!((found.problems.len(), found.regions.len()), (contents, 1));
+}
+
+/// They only describe: the memory is where it is.
+#[test]
+fn of_descriptions_with_one_index_the_first_counts() {
+    let range = Table::new().spa(&PERSISTENT, 1, 0, GIB).mapping(1, 1, 5, 5, 0);
+    let (error, left, bytes) = costs(range.clone().control(5).control_with_windows(5).interleave(5, &[]));
+    assert_eq!(error, Error::DuplicateIndex { at: at(&bytes, 3), first: at(&bytes, 2), index: 5 });
+    assert_eq!(left, 1);
+    let contents = Nfit::parse(&bytes).unwrap().contents().unwrap();
+    assert_eq!(contents.regions[0].dimms[0].control_region.unwrap().vendor_id, 0x8086);
+    let (error, left, bytes) = costs(range.interleave(5, &[]).interleave(5, &[1]).control(5));
+    assert_eq!(error, Error::DuplicateIndex { at: at(&bytes, 3), first: at(&bytes, 2), index: 5 });
+    assert_eq!(left, 1);
+    let contents = Nfit::parse(&bytes).unwrap().contents().unwrap();
+    assert_eq!(contents.regions[0].dimms[0].interleave.unwrap().number_of_lines, 0);
 }
 
 #[test]
-fn a_mapping_into_nothing_is_refused() {
-    let (error, bytes) = refused(Table::new().spa(&PERSISTENT, 1, 0, GIB).mapping(1, 2, 0, 0, 0));
-    assert_eq!(error, Error::MissingSpaRange { at: at(&bytes, 1), index: 2 });
+fn a_mapping_into_nothing_is_told() {
+    let table = Table::new().spa(&PERSISTENT, 1, 0, GIB).mapping(1, 2, 0, 0, 0);
+    let (error, left, bytes) = costs(table);
+    assert_eq!((error, left), (Error::MissingSpaRange { at: at(&bytes, 1), index: 2 }, 1));
     let text = "region mapping structure (type 1, ordinal 1, byte offset 96): refers to \
                 spa 2, which does not exist";
     assert_eq!(error.to_string(), text);
     // A DIMM that firmware says it did not map, and one with index 0, are in no range.
     let table = Table::new().spa(&PERSISTENT, 1, 0, GIB).mapping(1, 2, 0, 0, 0x40).mapping(1, 0, 0, 0, 0);
-    assert_eq!(Nfit::parse(&table.finish()).unwrap().regions().unwrap()[0].dimms, []);
+    assert_eq!(good(&table.finish())[0].dimms, []);
+    // One in a range that is refused has its range.
+    refused(Table::new().spa(&PERSISTENT, 1, GIB, 0).mapping(1, 1, 0, 0, 0));
 }
 
 #[test]
-fn a_missing_control_region_or_interleave_is_refused() {
-    let table = Table::new().spa(&PERSISTENT, 1, 0, GIB).mapping(1, 1, 3, 0, 0).control(4);
-    let (error, bytes) = refused(table);
+fn a_missing_control_region_or_interleave_costs_the_description() {
+    let table = Table::new().spa(&PERSISTENT, 1, 0, GIB).mapping(1, 1, 3, 0, 8).control(4);
+    let (error, left, bytes) = costs(table);
     assert_eq!(error, Error::MissingControlRegion { at: at(&bytes, 1), index: 3, spa_index: 1 });
+    assert_eq!(left, 1);
+    // What the mapping says of itself holds.
+    assert!(!Nfit::parse(&bytes).unwrap().contents().unwrap().regions[0].armed);
     let table = Table::new().spa(&PERSISTENT, 1, 0, GIB).mapping(1, 1, 4, 7, 0).control(4);
-    let (error, bytes) = refused(table);
+    let (error, left, bytes) = costs(table);
     assert_eq!(error, Error::MissingInterleave { at: at(&bytes, 1), index: 7, spa_index: 1 });
+    assert_eq!(left, 1);
+    let contents = Nfit::parse(&bytes).unwrap().contents().unwrap();
+    assert!(contents.regions[0].dimms[0].control_region.is_some());
     // Control region 0 is nobody's, even if one says that it is it.
     let bytes = Table::new().spa(&PERSISTENT, 1, 0, GIB).mapping(1, 1, 0, 0, 0).control(0).finish();
-    assert_eq!(Nfit::parse(&bytes).unwrap().regions().unwrap()[0].dimms[0].control_region, None);
+    assert_eq!(good(&bytes)[0].dimms[0].control_region, None);
+}
+
+/// Each kind of bad range at once, between good ones.
+#[test]
+fn one_bad_range_does_not_cost_the_good_ones() {
+    let bytes = Table::new()
+        .spa(&PERSISTENT, 1, 4 * GIB, GIB)
+        .spa(&PERSISTENT, 2, 6 * GIB, 0)
+        .spa(&PERSISTENT, 3, 7 * GIB, GIB - 1)
+        .spa(&PERSISTENT, 4, u64::MAX - 4095, 8192)
+        .spa(&PERSISTENT, 0, 8 * GIB, GIB)
+        .spa(&PERSISTENT, 5, 10 * GIB, 2 * GIB)
+        .spa(&PERSISTENT, 6, 11 * GIB, 2 * GIB)
+        .spa(&PERSISTENT, 7, 14 * GIB, GIB)
+        .spa(&PERSISTENT, 7, 16 * GIB, GIB)
+        .mapping(1, 1, 0, 0, 0)
+        .mapping(2, 66, 0, 0, 0)
+        .spa(&PERSISTENT, 8, 18 * GIB, GIB)
+        .finish();
+    let contents = Nfit::parse(&bytes).unwrap().contents().unwrap();
+    let left: Vec<_> = contents.regions.iter().map(|region| (region.base / GIB, region.armed)).collect();
+    assert_eq!(left, [(4, true), (18, true)]);
+    assert_eq!(contents.problems.len(), 8, "{:?}", contents.problems);
 }

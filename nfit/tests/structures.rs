@@ -2,7 +2,7 @@
 //! bad input.
 
 use crate::common::{HEADER, MAPPING, PERSISTENT, SPA, Table, VOLATILE, fix_checksum, fix_up};
-use nfit::{Error, FixedText, Nfit, Place, Structure, StructureType};
+use nfit::{Contents, Error, FixedText, Nfit, Place, Structure, StructureType};
 
 fn place(structure_type: StructureType, ordinal: usize, offset: usize) -> Place {
     Place { structure_type, ordinal, offset }
@@ -13,15 +13,20 @@ fn items(bytes: &[u8]) -> Vec<Result<Structure<'_>, Error>> {
     Nfit::parse(bytes).unwrap().structures().collect()
 }
 
-/// The only error of a table, which must be its last item.
-fn only_error(bytes: &[u8]) -> Error {
-    let mut items = items(bytes);
-    let last = items.pop().unwrap().unwrap_err();
-    assert!(items.iter().all(Result::is_ok), "iteration went on after an error: {items:?}");
-    // The other ways in give the same answer.
-    assert_eq!(Nfit::parse(bytes).unwrap().regions().unwrap_err(), last);
-    assert_eq!(Nfit::parse(bytes).unwrap().capabilities().unwrap_err(), last);
-    last
+/// The only error among a table's structures, which is its only problem; and how many structures could be read after it.
+fn only_error(bytes: &[u8]) -> (Error, usize) {
+    let items = items(bytes);
+    let at = items.iter().position(Result::is_err).unwrap();
+    assert!(items[at + 1..].iter().all(Result::is_ok), "more than one error: {items:?}");
+    let error = items[at].unwrap_err();
+    assert_eq!(Nfit::parse(bytes).unwrap().contents().unwrap().problems, [error]);
+    (error, items.len() - at - 1)
+}
+
+/// Bases of the regions that the table is used for, and whether each may be written.
+fn used(bytes: &[u8]) -> Vec<(u64, bool)> {
+    let contents = Nfit::parse(bytes).unwrap().contents().unwrap();
+    contents.regions.iter().map(|region| (region.base, region.armed)).collect()
 }
 
 #[test]
@@ -88,7 +93,7 @@ fn the_location_cookie_is_read_only_if_flagged() {
     let bytes = spa(1, &[0xef, 0xcd, 0, 0, 0, 0, 0, 0]);
     assert!(!items(&bytes)[0].unwrap().to_string().contains("cookie"));
     let at = place(StructureType::SPA_RANGE, 0, HEADER);
-    assert_eq!(only_error(&spa(4, &[])), Error::StructureTooShort { at, length: 56, needed: 64 });
+    assert_eq!(only_error(&spa(4, &[])), (Error::StructureTooShort { at, length: 56, needed: 64 }, 0));
 }
 
 #[test]
@@ -96,8 +101,7 @@ fn an_empty_table_is_fine() {
     let bytes = Table::new().finish();
     assert_eq!(items(&bytes), []);
     let nfit = Nfit::parse(&bytes).unwrap();
-    assert_eq!(nfit.regions(), Ok(vec![]));
-    assert_eq!(nfit.capabilities(), Ok(None));
+    assert_eq!(nfit.contents(), Ok(Contents::default()));
 }
 
 #[test]
@@ -145,32 +149,70 @@ fn a_bad_header_is_named() {
     assert_eq!(error.to_string(), text);
 }
 
+/// As Linux does it: firmware with such a table exists.
 #[test]
-fn a_structure_of_length_0_is_named() {
-    let bytes = Table::new().spa(&PERSISTENT, 1, 0, 4096).raw(&[1, 0, 0, 0]).finish();
-    let error = only_error(&bytes);
-    assert_eq!(error, Error::ZeroLength { at: place(StructureType::REGION_MAPPING, 1, HEADER + SPA) });
-    let text = "region mapping structure (type 1, ordinal 1, byte offset 96): length is 0";
-    assert_eq!(error.to_string(), text);
+fn a_structure_of_length_0_ends_the_table_and_what_came_before_is_used() {
+    let before = Table::new().spa(&PERSISTENT, 1, 0, 4096).mapping(1, 1, 0, 0, 0).capabilities(1, 3);
+    let after = before.raw(&[0, 0, 0, 0]).spa(&PERSISTENT, 2, 8192, 4096).mapping(1, 2, 0, 0, 0);
+    let bytes = after.finish();
+    let (error, after) = only_error(&bytes);
+    let offset = HEADER + SPA + MAPPING + 16;
+    assert_eq!(error, Error::ZeroLength { at: place(StructureType::SPA_RANGE, 3, offset) });
+    let text = "spa range structure (type 0, ordinal 3, byte offset 160): length is 0";
+    assert_eq!((error.to_string().as_str(), after), (text, 0));
+    assert_eq!(used(&bytes), [(0, true)]);
+    let contents = Nfit::parse(&bytes).unwrap().contents().unwrap();
+    assert!(contents.capabilities.unwrap().cpu_cache_flush());
+    assert_eq!(contents.regions[0].dimms.len(), 1);
+}
+
+/// What could not be read may have been the mapping that says "not armed": writes would be lost with the power.
+#[test]
+fn a_region_whose_dimms_may_not_have_been_read_is_read_only() {
+    let range = Table::new().spa(&PERSISTENT, 1, 0, 4096);
+    assert_eq!(used(&range.clone().finish()), [(0, true)]);
+    assert_eq!(used(&range.clone().raw(&[1, 0, 0, 0]).mapping(1, 1, 0, 0, 0).finish()), [(0, false)]);
+    assert_eq!(used(&range.clone().structure(1, &[0; 40]).finish()), [(0, false)]);
+    assert_eq!(used(&range.mapping(1, 1, 0, 0, 0).raw(&[1, 0, 0, 0]).finish()), [(0, true)]);
 }
 
 #[test]
-fn a_structure_below_its_minimum_is_named() {
-    let minimums = [(0, 56), (1, 48), (2, 16), (3, 8), (4, 32), (5, 40), (6, 16), (7, 16), (8, 4)];
+fn a_structure_below_its_minimum_is_skipped() {
+    let minimums = [(0, 56), (1, 48), (2, 16), (3, 8), (4, 32), (5, 40), (6, 16), (7, 16)];
     for (number, needed) in minimums {
-        let at = place(StructureType(number), 1, HEADER + SPA);
-        for length in 1..u16::try_from(needed).unwrap() {
-            let bytes = Table::new().spa(&PERSISTENT, 1, 0, 4096);
-            let bytes = bytes.raw(&number.to_le_bytes()).raw(&length.to_le_bytes()).raw(&[0; 64]).finish();
-            // A length that does not even cover type and length is refused before the type is
-            // looked at.
-            let needed = if length < 4 { 4 } else { needed };
-            assert_eq!(only_error(&bytes), Error::StructureTooShort { at, length, needed });
+        let at = place(StructureType(number), 2, HEADER + SPA + MAPPING);
+        let before = Table::new().spa(&PERSISTENT, 1, 0, 4096).mapping(1, 1, 0, 0, 0);
+        for length in 4..u16::try_from(needed).unwrap() {
+            let body = vec![0; usize::from(length) - 4];
+            let table = before.clone().structure(number, &body);
+            let bytes = table.spa(&PERSISTENT, 2, 8192, 4096).mapping(2, 2, 0, 0, 8).finish();
+            assert_eq!(only_error(&bytes), (Error::StructureTooShort { at, length, needed }, 2));
+            assert_eq!(used(&bytes), [(0, true), (8192, false)], "type {number} with {length} bytes");
         }
         let body = vec![0; needed - 4];
         let bytes = Table::new().structure(number, &body).finish();
         assert!(items(&bytes)[0].is_ok(), "type {number} with its minimum of {needed} bytes");
     }
+}
+
+#[test]
+fn a_length_that_does_not_cover_itself_ends_the_table() {
+    for (structure_type, length) in (0..9u16).flat_map(|number| [(number, 1u16), (number, 2), (number, 3)]) {
+        let at = place(StructureType(structure_type), 2, HEADER + SPA + MAPPING);
+        let table = Table::new().spa(&PERSISTENT, 1, 0, 4096).mapping(1, 1, 0, 0, 0);
+        let table = table.raw(&structure_type.to_le_bytes()).raw(&length.to_le_bytes());
+        let bytes = table.spa(&PERSISTENT, 2, 8192, 4096).finish();
+        assert_eq!(only_error(&bytes), (Error::StructureTooShort { at, length, needed: 4 }, 0));
+        assert_eq!(used(&bytes), [(0, true)]);
+    }
+}
+
+#[test]
+fn unknown_structures_are_skipped() {
+    let table = Table::new().structure(8, &[]).spa(&PERSISTENT, 1, 0, 4096).structure(0xffff, &[0xff; 7]);
+    let bytes = table.mapping(1, 1, 0, 0, 0).spa(&PERSISTENT, 2, 8192, 4096).finish();
+    assert_eq!(used(&bytes), [(0, true), (8192, true)]);
+    assert_eq!(Nfit::parse(&bytes).unwrap().contents().unwrap().problems, []);
 }
 
 #[test]
@@ -191,16 +233,17 @@ fn a_list_longer_than_its_structure_is_named() {
         fix_up(&mut bytes);
         let structure_type = StructureType(bytes[HEADER].into());
         let at = place(structure_type, 0, HEADER);
-        assert_eq!(only_error(&bytes), Error::StructureTooShort { at, length, needed });
+        assert_eq!(only_error(&bytes), (Error::StructureTooShort { at, length, needed }, 0));
     }
 }
 
 #[test]
-fn a_structure_past_the_end_is_named() {
+fn a_structure_past_the_end_is_named_and_what_came_before_is_used() {
     let mut bytes = Table::new().spa(&PERSISTENT, 1, 0, 4096).mapping(1, 1, 0, 0, 0).finish();
     bytes[HEADER + SPA + 2] += 1;
     fix_checksum(&mut bytes);
-    let error = only_error(&bytes);
+    let (error, _) = only_error(&bytes);
+    assert_eq!(used(&bytes), [(0, false)]);
     let at = place(StructureType::REGION_MAPPING, 1, HEADER + SPA);
     assert_eq!(error, Error::PastEnd { at, length: 49, remaining: MAPPING });
     let text = "region mapping structure (type 1, ordinal 1, byte offset 96): length is 49, only 48 \
@@ -213,7 +256,8 @@ fn an_odd_remainder_is_named() {
     for remaining in 1..4 {
         let rest = vec![0; remaining];
         let bytes = Table::new().spa(&PERSISTENT, 1, 0, 4096).raw(&rest).finish();
-        let error = only_error(&bytes);
+        let (error, _) = only_error(&bytes);
+        assert_eq!(used(&bytes), [(0, false)]);
         assert_eq!(error, Error::Remainder { ordinal: 1, offset: HEADER + SPA, remaining });
         assert!(error.to_string().starts_with("nfit structure (ordinal 1, byte offset 96): "));
     }
@@ -221,11 +265,16 @@ fn an_odd_remainder_is_named() {
 
 #[test]
 fn capabilities_are_believed_once() {
-    let bytes = Table::new().capabilities(1, 2).finish();
-    let capabilities = Nfit::parse(&bytes).unwrap().capabilities().unwrap().unwrap();
+    let contents = |bytes: &[u8]| {
+        let contents = Nfit::parse(bytes).unwrap().contents().unwrap();
+        (contents.capabilities, contents.problems)
+    };
+    let (capabilities, problems) = contents(&Table::new().capabilities(1, 2).finish());
+    let capabilities = capabilities.unwrap();
     assert!(capabilities.memory_controller_flush() && !capabilities.cpu_cache_flush());
-    let bytes = Table::new().capabilities(1, 2).capabilities(1, 3).finish();
+    assert_eq!(problems, []);
+    let bytes = Table::new().capabilities(1, 2).capabilities(1, 3).spa(&PERSISTENT, 1, 0, 4096).finish();
     let (first, at) = (place(StructureType::CAPABILITIES, 0, 40), place(StructureType::CAPABILITIES, 1, 56));
-    let error = Nfit::parse(&bytes).unwrap().capabilities().unwrap_err();
-    assert_eq!(error, Error::DuplicateCapabilities { at, first });
+    assert_eq!(contents(&bytes), (None, vec![Error::DuplicateCapabilities { at, first }]));
+    assert_eq!(used(&bytes), [(0, true)]);
 }

@@ -65,21 +65,28 @@ pub fn init(rsdp: Option<u64>) {
 /// # Errors
 /// Each way in which there can be none.
 pub fn table(signature: &'static str) -> Result<Vec<u8>, Error> {
+    tables(signature)?.next().unwrap_or(Err(Error::NoTable(signature)))
+}
+
+/// Every table with this signature, header included; an error for one that can't be read.
+///
+/// # Errors
+/// The tables can't be looked for.
+pub fn tables(signature: &'static str) -> Result<impl Iterator<Item = Result<Vec<u8>, Error>>, Error> {
     let rsdp = *RSDP.get().ok_or(Error::NoRsdp)?;
     if !boot::covers(rsdp, 36) && rsdp >= 1 << 20 {
         return Err(Error::Address(rsdp));
     }
     // SAFETY: the address is the boot loader's, and `Mapper` shows only memory that is there.
     let tables = unsafe { AcpiTables::from_rsdp(Mapper, rsdp as usize) }.map_err(Error::Rsdp)?;
-    let (at, header) = tables
-        .table_headers()
-        .find(|(_, header)| header.signature.as_str() == signature)
-        .ok_or(Error::NoTable(signature))?;
-    let length = header.length;
-    if !(HEADER..=LONGEST).contains(&(length as usize)) {
-        return Err(Error::Length(signature, length));
-    }
-    bytes(at as u64, length as usize)
+    let headers = tables.table_headers().filter(|(_, header)| header.signature.as_str() == signature);
+    let found: Vec<_> = headers.map(|(at, header)| (at as u64, header.length)).collect();
+    Ok(found.into_iter().map(move |(at, length)| {
+        if !(HEADER..=LONGEST).contains(&(length as usize)) {
+            return Err(Error::Length(signature, length));
+        }
+        bytes(at, length as usize)
+    }))
 }
 
 /// Copies firmware's memory.

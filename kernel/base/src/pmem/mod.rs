@@ -8,8 +8,8 @@
 //!
 //! A region that Linux uses in fsdax mode says so in a block of its own ([`Layout`]): its data begins behind that.
 //!
-//! [`init`] finds and maps; whatever goes wrong is kept as text for the `nfit` command, and there are no
-//! regions.
+//! [`init`] finds and maps; whatever goes wrong is kept as text for the `nfit` command, and costs only the regions it
+//! is about.
 
 pub mod flush;
 pub mod poison;
@@ -108,20 +108,20 @@ pub fn offset_of(physical: u64) -> Option<u64> {
 pub fn init() -> &'static Found {
     FOUND.call_once(|| {
         let mut found = Found {
-            table: crate::acpi::table("NFIT"),
+            table: Err(crate::acpi::Error::NoTable("NFIT")),
             regions: Vec::new(),
             layouts: Vec::new(),
             problems: Vec::new(),
             persistent_caches: false,
         };
+        found.table = table(&mut found.problems);
         let result = match &found.table {
-            Ok(bytes) => read(bytes),
+            Ok(bytes) => read(bytes, &mut found.problems),
             Err(error) => Err(error.to_string()),
         };
         match result {
-            Ok((regions, problems, persistent_caches)) => {
+            Ok((regions, persistent_caches)) => {
                 found.regions = regions;
-                found.problems = problems;
                 found.persistent_caches = persistent_caches;
             }
             Err(problem) => found.problems.push(problem),
@@ -142,26 +142,37 @@ pub fn init() -> &'static Found {
     })
 }
 
-type Contents = (Vec<Region>, Vec<String>, bool);
+/// The NFIT. Firmware may have one; if there are more, the first that is sound counts.
+fn table(problems: &mut Vec<String>) -> Result<Vec<u8>, crate::acpi::Error> {
+    let mut tables: Vec<_> = crate::acpi::tables("NFIT")?.collect();
+    let sound = |table: &Result<Vec<u8>, _>| table.as_ref().is_ok_and(|bytes| Nfit::parse(bytes).is_ok());
+    let chosen = tables.iter().position(sound).unwrap_or(0);
+    if tables.len() > 1 {
+        problems.push(alloc::format!("{} NFIT tables: only number {} is used", tables.len(), chosen + 1));
+    }
+    if tables.is_empty() { Err(crate::acpi::Error::NoTable("NFIT")) } else { tables.swap_remove(chosen) }
+}
 
-/// Regions, problems, and whether caches are persistent.
-fn read(bytes: &[u8]) -> Result<Contents, String> {
+/// Of one table, at most this many problems are told; the rest are counted.
+const MOST_PROBLEMS: usize = 16;
+
+/// Regions, and whether caches are persistent.
+fn read(bytes: &[u8], problems: &mut Vec<String>) -> Result<(Vec<Region>, bool), String> {
     let nfit = Nfit::parse(bytes).map_err(|error| error.to_string())?;
-    let mut problems = Vec::new();
+    let contents = nfit.contents().map_err(|error| error.to_string())?;
+    problems.extend(contents.problems.iter().take(MOST_PROBLEMS).map(ToString::to_string));
+    if let Some(more @ 1..) = contents.problems.len().checked_sub(MOST_PROBLEMS) {
+        problems.push(alloc::format!("the NFIT has {more} more problems"));
+    }
     let mut persistent_caches = false;
-    match nfit.capabilities() {
-        Ok(None) => {}
-        Ok(Some(promise)) => {
-            persistent_caches = promise.cpu_cache_flush();
-            if !persistent_caches && !promise.memory_controller_flush() {
-                problems
-                    .push("the platform promises no flush at power loss: what is fenced may be lost".into());
-            }
+    if let Some(promise) = contents.capabilities {
+        persistent_caches = promise.cpu_cache_flush();
+        if !persistent_caches && !promise.memory_controller_flush() {
+            problems.push("the platform promises no flush at power loss: what is fenced may be lost".into());
         }
-        Err(error) => problems.push(error.to_string()),
     }
     let mut regions = Vec::new();
-    for found in nfit.regions().map_err(|error| error.to_string())? {
+    for found in contents.regions {
         let index = found.spa_index;
         if let Some(why) = unusable(&found) {
             problems.push(alloc::format!("region {index}: not used: {why}"));
@@ -191,7 +202,7 @@ fn read(bytes: &[u8]) -> Result<Contents, String> {
             Err(error) => problems.push(alloc::format!("region {index}: not used: {error}")),
         }
     }
-    Ok((regions, problems, persistent_caches))
+    Ok((regions, persistent_caches))
 }
 
 /// Why a region that the table describes soundly can't be used.

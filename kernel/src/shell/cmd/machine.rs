@@ -105,11 +105,11 @@ fn nfit(sh: &mut Shell, _: &Opts<'_>) -> Done {
     let bytes = found.table.as_ref().map_err(complaint)?;
     let table = nfit::Nfit::parse(bytes).map_err(complaint)?;
     writeln!(sh.out, "{table}")?;
-    for structure in table.structures() {
-        writeln!(sh.out, "{}", structure.map_err(complaint)?)?;
+    // What is wrong is among the problems.
+    for structure in table.structures().flatten() {
+        writeln!(sh.out, "{structure}")?;
     }
-    let regions = table.regions().map_err(complaint)?;
-    for region in regions {
+    for region in table.contents().map_err(complaint)?.regions {
         writeln!(sh.out, "{region}")?;
     }
     for (number, region) in pmem::regions().iter().enumerate() {
