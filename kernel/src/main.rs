@@ -26,7 +26,8 @@ use core::arch::asm;
 use bootloader_api::config::Mapping;
 use bootloader_api::{BootInfo, BootloaderConfig, entry_point};
 
-use arch::{cpu, idt, percpu, pic, smp, time};
+use arch::{cpu, idt, percpu, pic, rtc, smp, time};
+use cli::date::Rtc;
 use mm::stack::KernelStack;
 use mm::{frames, layout};
 
@@ -103,7 +104,11 @@ extern "C" fn main() -> ! {
     // 5. Interrupts: the console's input.
     pic::init();
     x86_64::instructions::interrupts::enable();
-    // 6. What ACPI tells: persistent memory, CPUs.
+    // 6. What ACPI tells: where the clock has its century, persistent memory, CPUs.
+    match Rtc::read(acpi::century_register(), rtc::register).to_epoch() {
+        Some(seconds) => time::set_date(seconds),
+        None => klog!(Warn, "clock: the CMOS clock shows no date that exists: it is 1970"),
+    }
     let found = pmem::init();
     for problem in &found.problems {
         klog!(Warn, "pmem: {problem}");

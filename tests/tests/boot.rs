@@ -17,6 +17,40 @@ fn boots_by_bios_on_one_cpu() {
     boots(&["--smp", "1"]);
 }
 
+/// An inode's time ends in 2038 where it has 128 bytes, in 2446 where it has 256. QEMU takes no date that is further from
+/// today than 68 years, and has none after 2262: its monitor sets the century to 22 before the machine begins.
+#[test]
+fn the_clock_knows_its_century_and_times_last_until_2446() {
+    let large = Image::mke2fs(16 * MIB, &["-t", "ext2", "-b", "4096", "-I", "256"]);
+    let small = Image::mke2fs(16 * MIB, &["-t", "ext2", "-b", "4096", "-I", "128"]);
+    let monitor = large.folder().join("monitor");
+    let (commands, answers) = (monitor.with_extension("in"), monitor.with_extension("out"));
+    std::fs::write(commands, "o /b 0x70 0x32\no /b 0x71 0x22\nc\n").expect("a file of commands");
+    std::fs::write(answers, "").expect("a file for what is said");
+    let script = "date; mkdir /mnt; mount pmem1 /mnt; touch /now /mnt/now; ls -l /now /mnt/now; stat /now; \
+                  touch -d '2446-05-10 22:38:55.5' /last; touch -d 2447-01-01 /late; touch -d 1902-01-01 /old; \
+                  ls -l /last /late /old; find /now -mtime -1; date -s";
+    let chardev = format!("pipe,id=monitor,path={}", monitor.display());
+    let clock = ["-S", "-rtc", "base=2046-05-10T22:00:00", "-chardev", &chardev, "-mon", "chardev=monitor"];
+    let run = Run::new(script).pmem(&large).pmem(&small).args(["--icount", "--"]).args(clock);
+    let printed = run.ok();
+    let lines: Vec<_> = printed.lines().collect();
+    let expect = |at: usize, parts: &[&str]| {
+        assert!(parts.iter().all(|part| lines[at].contains(part)), "line {at} lacks {parts:?}: {printed}");
+    };
+    expect(0, &["Sun May 10 22:00:0", " UTC 2246"]);
+    expect(1, &["Jan 19  2038 /mnt/now"]);
+    expect(2, &["May 10 22:00 /now"]);
+    assert!(printed.contains("Modify: 2246-05-10 22:00:0"), "{printed}");
+    for line in ["May 10  2446 /last", "May 10  2446 /late", "Jan  1  1902 /old", "\n/now\n"] {
+        assert!(printed.contains(line), "{line}: {printed}");
+    }
+    let now: i64 = lines[lines.len() - 1].parse().expect("seconds");
+    assert!((8_720_949_600..8_720_949_660).contains(&now), "{now}");
+    let told = String::from_utf8(large.debugfs("stat /last")).expect("text");
+    assert!(told.contains("mtime: 0x7fffffff:"), "{told}");
+}
+
 #[test]
 fn boots_by_bios_on_two_cpus() {
     boots(&["--smp", "2"]);

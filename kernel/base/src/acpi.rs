@@ -1,10 +1,10 @@
-//! ACPI tables: the NFIT as bytes, and how many CPUs the MADT lists.
+//! ACPI tables: the NFIT as bytes, how many CPUs the MADT lists, where the FADT says the century is.
 //!
 //! The `acpi` crate walks from the RSDP to the table headers. It trusts lengths and addresses, so what it is
 //! given here is bounded: an address outside firmware's memory map reads as zeros, a length is cut to
 //! [`LONGEST`]. The tables' contents are then taken as bytes, whose parsers trust nothing.
 //!
-//! References: ACPI 6.5, 5.2.5 (RSDP), 5.2.6 (headers), 5.2.12 (MADT), 5.2.25 (NFIT).
+//! References: ACPI 6.5, 5.2.5 (RSDP), 5.2.6 (headers), 5.2.9 (FADT), 5.2.12 (MADT), 5.2.25 (NFIT).
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -104,6 +104,14 @@ fn map(at: u64, len: usize) -> Option<NonNull<u8>> {
     }
     let start = paging::map_direct(at, len as u64, Flags::KERNEL_DATA).ok()?;
     NonNull::new(start as *mut u8)
+}
+
+/// The register of the clock chip that holds the century, if the FADT names one that can.
+pub fn century_register() -> Option<u8> {
+    /// `CENTURY`, in the FADT.
+    const CENTURY: usize = 108;
+    // Below are the clock's own registers; above, those that the index port can't select.
+    table("FACP").ok()?.get(CENTURY).copied().filter(|register| (0x0e..0x80).contains(register))
 }
 
 /// CPUs that can be used, by the MADT: enabled local APIC (type 0) and x2APIC (type 9) entries. The two kinds

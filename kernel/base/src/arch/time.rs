@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use fs::platform::Timestamp;
 use x86_64::instructions::port::Port;
 
-use super::{cpu, rtc};
+use super::cpu;
 
 /// Ticks per second of the 8254.
 const PIT_HZ: u64 = 1_193_182;
@@ -21,7 +21,10 @@ const PIT_TICKS: u64 = PIT_HZ / 200;
 /// Nanoseconds per tick, times 2³².
 static SCALE: AtomicU64 = AtomicU64::new(0);
 static START: AtomicU64 = AtomicU64::new(0);
+/// Seconds since 1970 when the date was set, and what [`monotonic_ns`] was then. In nanoseconds alone, 64 bits
+/// end in 2262.
 static WALL: AtomicI64 = AtomicI64::new(0);
+static WALL_SET: AtomicU64 = AtomicU64::new(0);
 
 /// The coarse clock stands still for 2 to this power ticks.
 static COARSE: AtomicU32 = AtomicU32::new(0);
@@ -46,8 +49,13 @@ pub fn init() -> (u64, bool) {
     // The largest power of two that is no more than 4 ms.
     COARSE.store((hz / 250).max(1).ilog2(), Ordering::Relaxed);
     SCALE.store((1_000_000_000u128 << 32).div_euclid(u128::from(hz.max(1))) as u64, Ordering::Relaxed);
-    WALL.store(rtc::unix_seconds() * 1_000_000_000 - monotonic_ns() as i64, Ordering::Relaxed);
     (hz, measured)
+}
+
+/// It is so many seconds after 1970-01-01 00:00:00 UTC. Before, it is 1970.
+pub fn set_date(seconds: i64) {
+    WALL_SET.store(monotonic_ns(), Ordering::Relaxed);
+    WALL.store(seconds, Ordering::Relaxed);
 }
 
 fn told() -> Option<u64> {
@@ -121,8 +129,9 @@ pub fn to_ns(ticks: u64) -> u64 {
 
 /// The time of day.
 pub fn now() -> Timestamp {
-    let ns = WALL.load(Ordering::Relaxed) + monotonic_ns() as i64;
-    Timestamp { secs: ns.div_euclid(1_000_000_000), nanos: ns.rem_euclid(1_000_000_000) as u32 }
+    let ns = monotonic_ns().saturating_sub(WALL_SET.load(Ordering::Relaxed));
+    let secs = WALL.load(Ordering::Relaxed) + (ns / 1_000_000_000) as i64;
+    Timestamp { secs, nanos: (ns % 1_000_000_000) as u32 }
 }
 
 /// The time of day of at most some milliseconds ago. Mostly one look at the counter: it is worked out anew when that has
