@@ -8,7 +8,8 @@
 #   fw_cfg opt/daxiom/exec: the script; opt/daxiom/args: the words "keep-going" with -k, "icount" with
 #         --icount, "trace" with --trace, and "trace-records=N" with --trace-records
 #   isa-debugcon at port 0xe9: with --trace, the trace
-#   isa-debug-exit at port 0xf4: 0x10 all succeeded, 0x11 a command failed, 50 panic; QEMU's status is twice that plus 1
+#   isa-debug-exit at port 0xf4: 0x10 all succeeded, 0x11 a command failed, 50 panic, 62 "cannot start: …" is COM1's last
+#         line; QEMU's status is twice that plus 1
 #
 # The parts, all in scripts/: options.sh reads the options, setup.sh gets what is missing, build.sh builds, image.sh
 # checks and makes NVDIMM images, kvm.sh tries KVM, report.sh says in one exit status how it went. This file runs QEMU.

@@ -26,8 +26,12 @@ finish() {
         show_console
         exit 124
         ;;
+    125) die "kernel" "$(tr -d '\r' <"$temporary/console" | grep -a '^cannot start: ' | tail -n 1)" ;;
     0)
         if grep -q '^Triple fault' "$temporary/qemu.log" 2>/dev/null; then
+            # The boot loader says nothing: without these it ends so.
+            grep -aq ' Daxiom ' "$temporary/console" ||
+                die "kernel" "cannot start: triple fault before its first line; the boot loader needs a CPU with lm (64-bit mode) and nx (execute-disable)"
             say "kernel" "triple fault$(about_console)"
             show_console
             exit 101

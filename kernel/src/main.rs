@@ -22,6 +22,7 @@ use base::{
 
 use alloc::sync::Arc;
 use core::arch::asm;
+use core::fmt::Write;
 
 use bootloader_api::config::Mapping;
 use bootloader_api::{BootInfo, BootloaderConfig, entry_point};
@@ -46,8 +47,9 @@ entry_point!(start, config = &CONFIG);
 
 /// The first part, on the boot loader's stack and page tables.
 fn start(boot: &'static mut BootInfo) -> ! {
-    // 1. A console, so that everything after can complain, and traps.
+    // 1. A console, so that everything after can complain; what nothing can be done without; traps.
     console::init();
+    refuse_lacking_cpu();
     klog::init();
     percpu::init_boot();
     idt::load();
@@ -84,6 +86,21 @@ fn start(boot: &'static mut BootInfo) -> ! {
             options(noreturn)
         );
     }
+}
+
+/// Ends with one line that qemu-run.sh knows if the CPU lacks what is needed. There is no clock and no log yet.
+fn refuse_lacking_cpu() {
+    if cpu::missing().next().is_none() {
+        return;
+    }
+    let mut console = console::Emergency::console();
+    // Writing to a serial port can't fail.
+    let _ = console.write_str("cannot start: this CPU lacks");
+    for (number, (name, words)) in cpu::missing().enumerate() {
+        let _ = write!(console, "{} {name} ({words})", if number == 0 { "" } else { "," });
+    }
+    let _ = console.write_str("\n");
+    exit::exit(exit::Outcome::CannotStart)
 }
 
 /// The second part, on our own.

@@ -12,9 +12,38 @@ fn boots(args: &[&str]) {
     image.expect_clean();
 }
 
+/// With as little RAM as there may be, and the oldest 64-bit CPU that QEMU has: neither CLWB nor CLFLUSHOPT.
 #[test]
 fn boots_by_bios_on_one_cpu() {
-    boots(&["--smp", "1"]);
+    boots(&["--smp", "1", "--mem", "32M", "--", "-cpu", "core2duo"]);
+}
+
+/// Why there is no start on a CPU that lacks something.
+fn refusal(cpu: &str) -> String {
+    let line = Run::new("ls /").args(["--pmem", "none", "--smp", "1", "--", "-cpu", cpu]).fails(125);
+    line.strip_prefix("qemu-run.sh: kernel: cannot start: ").expect(&line).to_owned()
+}
+
+#[test]
+fn a_cpu_without_what_the_kernel_needs_is_told_so() {
+    let lacking = refusal("qemu64,-apic,-tsc,-sse,-sse2,-clflush");
+    let all = [
+        "tsc (the time-stamp counter)",
+        "apic (the local APIC)",
+        "sse (SFENCE)",
+        "sse2 (MOVNTI)",
+        "clflush (CLFLUSH, CLFLUSHOPT or CLWB)",
+    ];
+    assert_eq!(lacking, format!("this CPU lacks {}", all.join(", ")));
+}
+
+/// The boot loader cannot say so: qemu-run.sh knows that there was no kernel yet.
+#[test]
+fn a_cpu_without_what_the_boot_loader_needs_is_told_so() {
+    let needs = "the boot loader needs a CPU with lm (64-bit mode) and nx (execute-disable)";
+    for cpu in ["max,-nx", "pentium3"] {
+        assert_eq!(refusal(cpu), format!("triple fault before its first line; {needs}"));
+    }
 }
 
 /// An inode's time ends in 2038 where it has 128 bytes, in 2446 where it has 256. QEMU takes no date that is further from

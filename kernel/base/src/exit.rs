@@ -21,6 +21,8 @@ pub enum Outcome {
     Failure = 0x11,
     /// The kernel panicked (QEMU exits 101).
     Panic = 0x32,
+    /// This machine cannot run the kernel (QEMU exits 125).
+    CannotStart = 0x3e,
 }
 
 /// Ends the machine. Without the device, the CPU halts for ever, and the console says so.

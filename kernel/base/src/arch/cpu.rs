@@ -50,8 +50,16 @@ pub struct Features {
     pub x2apic: bool,
     /// A hypervisor is underneath; QEMU's TCG says so too.
     pub hypervisor: bool,
+    /// SFENCE (SSE).
+    pub sfence: bool,
     /// MOVNTI (SSE2).
     pub movnti: bool,
+    /// The time-stamp counter.
+    pub tsc: bool,
+    /// Model-specific registers.
+    pub msr: bool,
+    /// A local APIC.
+    pub apic: bool,
     /// Machine-check exceptions.
     pub mce: bool,
 }
@@ -95,6 +103,10 @@ fn detect() -> Features {
         rdtscp: bit(ext1, 27),
         pge: bit(one.edx, 13),
         clflush: bit(one.edx, 19),
+        tsc: bit(one.edx, 4),
+        msr: bit(one.edx, 5),
+        apic: bit(one.edx, 9),
+        sfence: bit(one.edx, 25),
         movnti: bit(one.edx, 26),
         mce: bit(one.edx, 7),
         pcid: bit(one.ecx, 17),
@@ -108,6 +120,23 @@ fn detect() -> Features {
         clwb: bit(seven, 24),
         invariant_tsc: extended(0x8000_0007).is_some_and(|leaf| bit(leaf.edx, 8)),
     }
+}
+
+/// What this kernel cannot do without and the CPU lacks, as QEMU's `-cpu` names it and in words. All 64-bit CPUs have all
+/// of it, but a hypervisor may keep some from its guests. The boot loader needs `lm` and `nx` before there is a kernel.
+pub fn missing() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let has = features();
+    let write_back = has.clflush || has.clflushopt || has.clwb;
+    let needed = [
+        (has.nx, "nx", "execute-disable"),
+        (has.tsc, "tsc", "the time-stamp counter"),
+        (has.msr, "msr", "model-specific registers"),
+        (has.apic, "apic", "the local APIC"),
+        (has.sfence, "sse", "SFENCE"),
+        (has.movnti, "sse2", "MOVNTI"),
+        (write_back, "clflush", "CLFLUSH, CLFLUSHOPT or CLWB"),
+    ];
+    needed.into_iter().filter(|(has, ..)| !has).map(|(_, name, words)| (name, words))
 }
 
 /// Turns on what the page tables rely on: write protection in ring 0, execute-disable, global pages. Machine
