@@ -113,8 +113,13 @@ run_qemu() {
         # Through pipes and cat, for QEMU would open our stdout by name: that truncates a file and fails on some terminals.
         exec 7> >(unlock_images && exec cat)
         output+=($!)
-        exec 8> >(unlock_images && exec cat >&2)
-        output+=($!)
+        # With 2>&1 they are one: through two, the bytes of an error's line would come among those of the output.
+        if [[ /dev/fd/1 -ef /dev/fd/2 ]]; then
+            exec 8>&7
+        else
+            exec 8> >(unlock_images && exec cat >&2)
+            output+=($!)
+        fi
     fi
     # bash gives a background command /dev/null as stdin, unless told otherwise.
     exec 3<&0

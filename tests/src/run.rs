@@ -61,6 +61,18 @@ impl Run {
         }
     }
 
+    /// Runs it as `2>&1` does, and returns the exit status and all that was said, in order.
+    pub fn merged(mut self) -> (i32, String) {
+        let (mut reader, writer) = std::io::pipe().expect("a pipe");
+        self.command.stdin(Stdio::null()).stderr(writer.try_clone().expect("its other end")).stdout(writer);
+        let mut child = self.command.spawn().expect("qemu-run.sh starts");
+        // The command holds the writing end open.
+        drop(self);
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut reader, &mut said).expect("text");
+        (child.wait().expect("the child is ours").code().unwrap_or(-1), said)
+    }
+
     /// Runs it, insists on success and silence on stderr, and returns the output as text.
     pub fn ok(self) -> String {
         let script = self.script.clone();

@@ -24,6 +24,16 @@ fn with_k_the_run_goes_on_after_a_failure_and_still_reports_it() {
     assert_eq!(outcome.stderr, "cat: /nothing: no such file or directory\n");
 }
 
+/// Through two pipes, the bytes of one came among those of the other.
+#[test]
+fn with_both_streams_in_one_everything_is_said_in_order() {
+    let image = Image::ext2(32 * MIB);
+    let script: String = (0..60).map(|n| format!("echo -n {n}; cat /{n}; echo; ")).collect();
+    let (status, said) = Run::new(&script).pmem(&image).args(["-k"]).merged();
+    let expected: String = (0..60).map(|n| format!("{n}cat: /{n}: no such file or directory\n\n")).collect();
+    assert_eq!((status, said), (1, expected));
+}
+
 #[test]
 fn binary_output_comes_through_unchanged() {
     let tree = tempfile::tempdir().expect("a folder");
