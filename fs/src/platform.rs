@@ -5,6 +5,7 @@
 //! ones.
 
 use crate::PAGE_SIZE;
+use crate::error::Corrupt;
 use crate::lab::{Lab, Point, Step};
 use crate::pmem::Pmem;
 use crate::stats::Stats;
@@ -71,6 +72,13 @@ pub trait Platform: Sized + Send + Sync + 'static {
 
     /// Something happened that is a bug, but has an answer: for the log, once.
     fn bug(&self, _what: &str) {}
+
+    /// A file system that is told to do so (`errors=panic`) met a contradiction, and its image says so by now. A kernel stops
+    /// the machine here; where this returns, nothing more is written to the image.
+    fn fatal(&self, _what: &Corrupt) {}
+
+    /// A file system met a contradiction, and is read-only from now on: for the log.
+    fn stopped(&self, _what: &Corrupt) {}
 
     /// A step was taken; only called while the lab's hooks are on. May hold the CPU for as long as it likes.
     fn reached(&self, _step: Step) {}

@@ -125,7 +125,7 @@ fn damage_that_no_crash_explains_is_left_alone() {
         ("a pointer out of range", pointer(f, 2), vec![0xff; 4]),
         ("a pointer into the inode table", pointer(f, 2), vec![4, 0, 0, 0]),
         ("a block in use that is marked free", bit, vec![sound[bit as usize] & !mask]),
-        ("fewer links than names", layout.inode(&sound, f) + I_LINKS, vec![0, 0]),
+        ("fewer links than names", layout.inode(&sound, d) + I_LINKS, vec![1, 0]),
         ("no kind", layout.inode(&sound, g) + 1, vec![0]),
         ("a hole in a directory", pointer(d, 0), vec![0; 4]),
         ("`..` leads elsewhere", d_block * BLOCK + 12, vec![d as u8, 0, 0, 0]),

@@ -10,7 +10,7 @@ use crate::platform::{LARGE_PAGES, Platform, Timestamp};
 use crate::pmem::{Pmem, poison};
 use crate::vfs::{
     AllocOk, Attr, BlockRun, Device, DirEntry, Extent, Fallocate, FileKind, Held, Inode, InodeRef, Mapping,
-    Seek, SetAttr, SetXattr, Thawed,
+    Seek, SetAttr, SetXattr, Thawed, check_range,
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -202,6 +202,7 @@ impl<P: Platform> Inode<P> for Node<P> {
 
     fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<usize> {
         self.expect_device()?;
+        check_range(offset, to.len())?;
         let _shared = self.mapping.shared();
         let len = (to.len() as u64).min(self.size().saturating_sub(offset)) as usize;
         poison::read_good(self.platform.pmem(), offset.min(self.size()), &mut to[..len])
@@ -210,6 +211,7 @@ impl<P: Platform> Inode<P> for Node<P> {
     /// Writes as far as the device reaches: beyond it there is no space.
     fn write_at(&self, offset: u64, from: &[u8]) -> Result<usize> {
         self.expect_device()?;
+        check_range(offset, from.len())?;
         let _exclusive = self.mapping.exclusive();
         self.expect_unused()?;
         let len = (from.len() as u64).min(self.size().saturating_sub(offset)) as usize;
@@ -321,6 +323,6 @@ impl<P: Platform> Inode<P> for Node<P> {
     }
 
     fn expect_mappable(&self) -> Result<()> {
-        self.expect_device()
+        self.expect_device().map_err(|_| Errno::NoDevice.into())
     }
 }

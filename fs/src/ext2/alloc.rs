@@ -3,7 +3,8 @@
 //! Small data is packed into runs of blocks that are broken already, near where it was meant to be; a large file keeps
 //! whole runs to itself while it fills them: see [`runs`](super::runs) and [`place`](super::place).
 //!
-//! CPUs stay out of each other's way: a group whose lock is held is passed over as long as another has room.
+//! CPUs stay out of each other's way: a group whose lock is held is passed over as long as another has room. So is one that
+//! contradicts itself, or whose bitmap cannot be read: that is noted.
 //!
 //! # Locking
 //! Takes one group's mutex at a time; called under an inode's block-map mutex or its inode lock.
@@ -14,7 +15,7 @@ use super::group::{Group, GroupState};
 use super::layout::*;
 use super::runs::{Into, RUN, Space};
 use super::truncate::Cut;
-use crate::error::{Corrupt, Errno, Result};
+use crate::error::{Corrupt, Errno, Error, Result};
 use crate::lab::Point;
 use crate::platform::{Platform, User};
 use crate::pmem::Pmem;
@@ -60,6 +61,7 @@ impl<P: Platform> Ext2<P> {
     #[cold]
     fn new_space(&self, index: u32) -> Result<Space> {
         let (group, pmem) = (self.group(index)?, self.pmem());
+        self.expect_readable(self.byte(group.block_bitmap), self.block_size(), "block bitmap", index.into())?;
         let bitmap = self.block_bitmap(&group);
         let phase = (pmem.frame(0) >> self.sb.block_bits) % u64::from(RUN);
         let structures_end = group.structures_end().max(self.sb.front_blocks(index));
@@ -106,8 +108,7 @@ impl<P: Platform> Ext2<P> {
     /// Takes a free block for small data: `goal`, or one near it.
     ///
     /// # Errors
-    /// [`Errno::NoSpace`]; [`Error::Corrupt`](crate::Error::Corrupt) where a bitmap or descriptor contradicts
-    /// itself.
+    /// [`Errno::NoSpace`]; [`Error::Corrupt`] where there is no room but in groups that contradict themselves.
     pub(super) fn take_block(&self, goal: u32) -> Result<Staged<Taken, InFlight>> {
         self.take_blocks(goal, 1)
     }
@@ -126,7 +127,7 @@ impl<P: Platform> Ext2<P> {
         let goal = if (first..self.sb.blocks_count).contains(&goal) { goal } else { first };
         let (home, count) = (self.group_of_block(goal), self.sb.group_count);
         // Groups that nobody is busy with; then waiting for those that are; then what others keep for themselves.
-        let mut was_busy = false;
+        let (mut was_busy, mut bad) = (false, None);
         for (wait, ways) in
             [(false, &[Into::Broken, Into::Any][..]), (true, &[Into::Any]), (true, &[Into::Kept])]
         {
@@ -142,14 +143,28 @@ impl<P: Platform> Ext2<P> {
                     was_busy = true;
                     continue;
                 };
-                let space = self.space(&mut state, index)?;
-                let from = if index == home { goal - space.group.start } else { 0 };
-                if let Some(taken) = self.take_in(space, from, want, ways)? {
-                    return Ok(taken);
+                let taken = self.space(&mut state, index).and_then(|space| {
+                    let from = if index == home { goal - space.group.start } else { 0 };
+                    self.take_in(space, from, want, ways)
+                });
+                match taken {
+                    Ok(Some(taken)) => return Ok(taken),
+                    Ok(None) => {}
+                    Err(error) => {
+                        drop(state);
+                        self.pass_over(&mut bad, error);
+                    }
                 }
             }
         }
-        Err(Errno::NoSpace.into())
+        Err(bad.unwrap_or(Errno::NoSpace.into()))
+    }
+
+    /// A group is passed over because of `error`: noted, and remembered if it is the first.
+    #[cold]
+    pub(super) fn pass_over(&self, first: &mut Option<Error>, error: Error) {
+        let _ = self.noted::<()>(Err(error));
+        first.get_or_insert(error);
     }
 
     /// Free blocks of a group, by its descriptor.
@@ -226,6 +241,11 @@ impl<P: Platform> Ext2<P> {
             let taken = result.as_ref().ok().and_then(Option::as_ref);
             (taken.map_or(0, |taken| taken.fact().count), result)
         })?
+        .or_else(|error| {
+            // Others have room.
+            self.pass_over(&mut None, error);
+            Ok(None)
+        })
     }
 
     /// As [`take_kept`](Self::take_kept), just `block`, where nothing is in the way. `None`, and nothing changed, if anything
@@ -259,7 +279,7 @@ impl<P: Platform> Ext2<P> {
 
     /// Keeps a run that is free as a whole for the caller: the one at block `near` if it is, else in its group or one after
     /// it, those first in which nobody keeps one. Returns its first block.
-    pub(super) fn keep_free_run(&self, near: u32) -> Result<Option<u32>> {
+    pub(super) fn keep_free_run(&self, near: u32) -> Option<u32> {
         let (home, count) = (self.group_of_block(near), self.sb.group_count);
         for (alone, wait) in [(true, false), (false, false), (false, true)] {
             for index in (home..count).chain(0..home) {
@@ -269,27 +289,42 @@ impl<P: Platform> Ext2<P> {
                 let mutex = &self.groups[index as usize];
                 let state = if wait { Some(mutex.lock()) } else { mutex.try_lock() };
                 let Some(mut state) = state else { continue };
-                let space = self.space(&mut state, index)?;
+                let space = match self.space(&mut state, index) {
+                    Ok(space) => space,
+                    Err(error) => {
+                        drop(state);
+                        self.pass_over(&mut None, error);
+                        continue;
+                    }
+                };
                 let prefer = (index == home).then(|| near - space.group.start);
                 if let Some(bit) = space.keep_free(prefer, alone) {
-                    return Ok(Some(space.group.start + bit));
+                    return Some(space.group.start + bit);
                 }
             }
         }
-        Ok(None)
+        None
     }
 
     /// Keeps the run that starts at `first` for the caller, though part of it is taken; false if it is none, or another
-    /// inode keeps it.
-    pub(super) fn keep_run(&self, first: u32) -> Result<bool> {
+    /// inode keeps it, or its group contradicts itself.
+    pub(super) fn keep_run(&self, first: u32) -> bool {
         if !(self.sb.first_data_block..self.sb.blocks_count).contains(&first) {
-            return Ok(false);
+            return false;
         }
         let index = self.group_of_block(first);
         let mut state = self.groups[index as usize].lock();
-        let space = self.space(&mut state, index)?;
-        let bit = first - space.group.start;
-        Ok(space.keep(bit))
+        match self.space(&mut state, index) {
+            Ok(space) => {
+                let bit = first - space.group.start;
+                space.keep(bit)
+            }
+            Err(error) => {
+                drop(state);
+                self.pass_over(&mut None, error);
+                false
+            }
+        }
     }
 
     /// The run that starts at `first` is kept no more.
@@ -359,6 +394,12 @@ impl<P: Platform> Ext2<P> {
     /// True if the bitmap says that `block`, which is below `blocks_count`, is in use.
     pub(super) fn block_in_use(&self, block: u32) -> Result<bool> {
         let group = self.group(self.group_of_block(block))?;
+        self.expect_readable(
+            self.byte(group.block_bitmap),
+            self.block_size(),
+            "block bitmap",
+            group.index.into(),
+        )?;
         Ok(self.block_bitmap(&group).is_set(self.pmem(), block - group.start))
     }
 }

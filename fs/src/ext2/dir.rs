@@ -79,16 +79,17 @@ impl<P: Platform> Inode<P> {
                 true
             }
             Ok(_) => false,
+            // It may be another name's.
             Err(error) => {
                 result = Err(error);
-                true
+                false
             }
         });
         result
     }
 
     /// An index of all names, and of all room. `None` without memory for it; and for a damaged directory, in which a
-    /// search finds at least what is before the damage.
+    /// search finds what is in its other blocks.
     fn build_index(&self, names: &Arc<Names<P>>) -> Option<Index> {
         let budget = &self.fs.names;
         let mut index = Index::new();
@@ -107,7 +108,7 @@ impl<P: Platform> Inode<P> {
                 self.pmem().read(entry.at + D_NAME, name);
                 ok = index.insert(budget, budget.tag(name), entry.pos);
             }
-            Ok(if ok { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+            if ok { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         // The last block's.
         let ok = ok && walk.is_ok() && (!any || index.set_room(budget, lblk, run.most));
@@ -121,11 +122,11 @@ impl<P: Platform> Inode<P> {
     /// The entry called `name`, looked for one by one.
     pub(super) fn scan_name(&self, name: &[u8]) -> Result<Option<Found>> {
         self.each_entry(0, |entry| {
-            Ok(if entry.is_called(self.pmem(), name) {
+            if entry.is_called(self.pmem(), name) {
                 ControlFlow::Break(Found { entry: *entry })
             } else {
                 ControlFlow::Continue(())
-            })
+            }
         })
     }
 
@@ -143,12 +144,12 @@ impl<P: Platform> Inode<P> {
         let mut name = [0; NAME_MAX];
         self.each_entry(from, |entry| {
             if entry.pos < from || entry.ino == 0 {
-                return Ok(ControlFlow::Continue(()));
+                return ControlFlow::Continue(());
             }
             let name = &mut name[..entry.name_len.into()];
             self.pmem().read(entry.at + D_NAME, name);
             let next = entry.pos + u64::from(entry.rec_len);
-            Ok(f(DirEntry { name, ino: entry.ino.into(), kind: entry.kind(), next }))
+            f(DirEntry { name, ino: entry.ino.into(), kind: entry.kind(), next })
         })?;
         Ok(())
     }

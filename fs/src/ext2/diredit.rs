@@ -16,7 +16,7 @@ use super::dir::Found;
 use super::dirent::Entry;
 use super::grow::{Chain, Fill};
 use super::ialloc::Nameable;
-use super::inode::Inode;
+use super::inode::{Inode, LinksStored};
 use super::layout::*;
 use super::map::Spot;
 use super::nameindex::{Index, Placed};
@@ -135,12 +135,12 @@ impl<P: Platform> Inode<P> {
         let (mut room, mut run) = (None, Run::default());
         let found = self.each_entry(0, |entry| {
             if entry.is_called(self.pmem(), name) {
-                return Ok(ControlFlow::Break(Found { entry: *entry }));
+                return ControlFlow::Break(Found { entry: *entry });
             }
             if room.is_none() {
                 room = run.add(entry, need);
             }
-            Ok(ControlFlow::Continue(()))
+            ControlFlow::Continue(())
         })?;
         Ok(match found {
             Some(found) => Err(found),
@@ -153,11 +153,13 @@ impl<P: Platform> Inode<P> {
         // 1. Where there was room last.
         for hint in &mut index.hints {
             if hint.len >= need {
-                let entry = self.entry_at(hint.pos)?;
-                if entry.rec_len - entry.used() >= need {
-                    return Ok(Room::At { entry, rec_len: entry.rec_len });
+                match self.entry_at(hint.pos) {
+                    Ok(entry) if entry.rec_len - entry.used() >= need => {
+                        return Ok(Room::At { entry, rec_len: entry.rec_len });
+                    }
+                    // Used up, or in a block that cannot be read.
+                    _ => hint.len = 0,
                 }
-                hint.len = 0;
             }
         }
         // 2. In the first block that may have some.
@@ -165,15 +167,20 @@ impl<P: Platform> Inode<P> {
         let mut from = None;
         while let Some(lblk) = index.next_with_room(need, from, blocks) {
             let mut run = Run::default();
-            let (block, mut within) = (self.dir_block(lblk)?, 0);
-            while within < self.fs.block_size() {
-                let entry = self.entry(lblk, block, within)?;
-                if let Some(room) = run.add(&entry, need) {
-                    return Ok(room);
+            let found = self.each_in_block(lblk, &mut |entry| match run.add(entry, need) {
+                Some(room) => ControlFlow::Break(room),
+                None => ControlFlow::Continue(()),
+            });
+            let most = match found {
+                Ok(Some(room)) => return Ok(room),
+                Ok(None) => run.most,
+                // A block that cannot be read has room for nothing, and is no reason not to look at the others.
+                Err(error) => {
+                    let _ = self.fs.noted::<()>(Err(error));
+                    0
                 }
-                within += u64::from(entry.rec_len);
-            }
-            index.set_room(&self.fs.names, lblk, run.most);
+            };
+            index.set_room(&self.fs.names, lblk, most);
             from = Some(lblk);
         }
         Ok(Room::NewBlock)
@@ -332,6 +339,17 @@ impl<P: Platform> Inode<P> {
         Staged::stored(NameGone, entry.at + D_INODE, 4)
     }
 
+    /// As [`take_out`](Self::take_out), the last name of an inode that durably counts no link.
+    pub(super) fn take_out_last(
+        &self,
+        found: &Found,
+        name: &[u8],
+        now: Timestamp,
+        _goes: &Staged<LinksStored, Clean>,
+    ) -> Staged<NameGone, Dirty> {
+        self.take_out(found, name, now)
+    }
+
     /// Puts into `words` what makes an entry called `name` in `room`: all of it, in free space, or, if it is too long for a
     /// record, its uncovering: the rest is written where no reader looks. Returns the evidence that that is durable, and
     /// what the index is to know when the words are stored.
@@ -425,13 +443,27 @@ impl<P: Platform> Inode<P> {
         }
     }
 
-    /// True if there is nothing in it but `.` and `..`.
-    pub(super) fn is_empty_dir(&self) -> Result<bool> {
+    /// True if there is nothing in it but its own `.`, and the `..` that names `parent`.
+    ///
+    /// # Errors
+    /// An entry is called so and names another inode: that may have no other name, so it is not to be lost.
+    pub(super) fn is_empty_dir(&self, parent: u32) -> Result<bool> {
         let found = self.each_entry(0, |entry| {
-            let counts = entry.ino != 0 && !entry.is_dot(self.pmem());
-            Ok(if counts { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            let is_own = match entry.ino {
+                0 => true,
+                ino if ino == self.ino => entry.is_called(self.pmem(), b"."),
+                ino if ino == parent => entry.is_called(self.pmem(), b".."),
+                _ => false,
+            };
+            if is_own { ControlFlow::Continue(()) } else { ControlFlow::Break(*entry) }
         })?;
-        Ok(found.is_none())
+        match found {
+            None => Ok(true),
+            Some(entry) if entry.is_dot(self.pmem()) => {
+                Err(self.bad_dir("`.` or `..` names another inode", entry.pos))
+            }
+            Some(_) => Ok(false),
+        }
     }
 
     /// The entry `..`.

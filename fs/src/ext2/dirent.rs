@@ -107,7 +107,7 @@ impl<P: Platform> Inode<P> {
 
     /// The byte offset of the block that holds logical block `lblk` of this directory.
     pub(super) fn dir_block(&self, lblk: u64) -> Result<u64> {
-        match self.find(lblk)? {
+        match self.find_metadata(lblk)? {
             Some(block) => Ok(self.fs.byte(block)),
             None => Err(self.bad_dir("a hole in a directory", lblk * self.fs.block_size())),
         }
@@ -127,25 +127,66 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Calls `f` for every entry from the block of byte `from` on, free ones too, in order. Under the inode lock.
+    ///
+    /// # Errors
+    /// What is wrong with the first block that cannot be read, or not to its end, after those behind it: it hides only its
+    /// own names.
     #[inline]
     pub(super) fn each_entry<B>(
         &self,
         from: u64,
-        mut f: impl FnMut(&Entry) -> Result<ControlFlow<B>>,
+        mut f: impl FnMut(&Entry) -> ControlFlow<B>,
     ) -> Result<Option<B>> {
         let lblks = self.load_size() / self.fs.block_size();
+        let mut bad = None;
         for lblk in from / self.fs.block_size()..lblks {
-            let block = self.dir_block(lblk)?;
-            let mut within = 0;
-            while within < self.fs.block_size() {
-                let entry = self.entry(lblk, block, within)?;
-                if let ControlFlow::Break(found) = f(&entry)? {
-                    return Ok(Some(found));
-                }
-                within += u64::from(entry.rec_len);
+            match self.each_in_block(lblk, &mut f) {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                Err(error) => Bad::add(&mut bad, error)?,
             }
         }
+        match bad {
+            None => Ok(None),
+            Some(Bad { first, .. }) => Err(first),
+        }
+    }
+
+    /// As [`each_entry`](Self::each_entry), of logical block `lblk`.
+    #[inline]
+    pub(super) fn each_in_block<B>(
+        &self,
+        lblk: u64,
+        f: &mut impl FnMut(&Entry) -> ControlFlow<B>,
+    ) -> Result<Option<B>> {
+        let block = self.dir_block(lblk)?;
+        let mut within = 0;
+        while within < self.fs.block_size() {
+            let entry = self.entry(lblk, block, within)?;
+            if let ControlFlow::Break(found) = f(&entry) {
+                return Ok(Some(found));
+            }
+            within += u64::from(entry.rec_len);
+        }
         Ok(None)
+    }
+}
+
+/// Blocks of a directory that could not be read.
+struct Bad {
+    first: Error,
+    count: u32,
+}
+
+impl Bad {
+    /// So many of them are passed over: a directory whose size is a lie has no end.
+    const MOST: u32 = 1024;
+
+    #[cold]
+    fn add(bad: &mut Option<Self>, error: Error) -> Result<()> {
+        let bad = bad.get_or_insert(Self { first: error, count: 0 });
+        bad.count += 1;
+        if bad.count < Self::MOST { Ok(()) } else { Err(bad.first) }
     }
 }
 

@@ -125,7 +125,7 @@ impl<P: Platform> Inode<P> {
             if from >= to {
                 break;
             }
-            let flow = match self.pointer(table + index * 4)? {
+            let flow = match self.pointer_at(table + index * 4, depth)? {
                 0 => merger.add(from, to - from, None),
                 block => {
                     merger.left = merger

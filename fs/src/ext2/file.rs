@@ -16,7 +16,7 @@ use crate::error::{Errno, Result};
 use crate::lab::Mutant;
 use crate::platform::Platform;
 use crate::pmem::{Pmem, poison};
-use crate::vfs::AllocOk;
+use crate::vfs::{AllocOk, check_range};
 
 impl<P: Platform> Inode<P> {
     pub(super) fn read_file(&self, offset: u64, to: &mut [u8]) -> Result<usize> {
@@ -25,6 +25,9 @@ impl<P: Platform> Inode<P> {
         let size = self.load_size();
         let _kept = (!self.has(Mutant::ReadUnlocked)).then_some(shared);
         let len = (to.len() as u64).min(size.saturating_sub(offset)) as usize;
+        if len == 0 {
+            return check_range(offset, to.len()).map(|()| 0);
+        }
         let block_bits = self.fs.sb.block_bits;
         let mut done = 0;
         while done < len {
@@ -60,6 +63,7 @@ impl<P: Platform> Inode<P> {
         }
         let max = self.fs.sb.max_file_size();
         if offset >= max {
+            check_range(offset, from.len())?;
             return Err(Errno::FileTooBig.into());
         }
         let from = &from[..from.len().min((max - offset) as usize)];

@@ -104,7 +104,8 @@ impl<P: Platform> Ext2<P> {
     fn mark_in_use(&self) {
         let pmem = self.pmem();
         let _lock = self.super_lock.lock();
-        self.store_state(pmem.load_u16(SUPERBLOCK + S_STATE) & !VALID_FS);
+        let errors = if self.met_errors() { ERROR_FS } else { 0 };
+        self.store_state(pmem.load_u16(SUPERBLOCK + S_STATE) & !VALID_FS | errors);
         pmem.flush(SUPERBLOCK + S_STATE, 2);
         pmem.fence();
     }
@@ -131,6 +132,9 @@ impl<P: Platform> Ext2<P> {
     /// nothing is frozen.
     pub(super) fn finish_late(&self) -> Result<()> {
         let mut result = Ok(());
+        if self.stopped.load(SeqCst) {
+            self.late.lock().clear();
+        }
         loop {
             let Some(Late { ino, kind, size, nameless }) = self.late.lock().pop() else { return result };
             let one = match nameless {

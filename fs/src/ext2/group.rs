@@ -11,7 +11,7 @@ use super::superblock::SuperBlock;
 use crate::error::{Corrupt, Result};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 /// What is remembered of a group in DRAM. CPUs that are busy in different groups share no line.
 #[derive(Debug, Default)]
@@ -71,6 +71,9 @@ impl SuperBlock {
             return Err(Corrupt::new("group descriptor", index.into(), "no such group").into());
         }
         let desc = self.desc(index);
+        if let Some(bad) = pmem.poisoned(desc, DESC_SIZE) {
+            return Err(super::unreadable("group descriptor", index.into(), bad));
+        }
         let group = Group {
             index,
             desc,
@@ -82,20 +85,22 @@ impl SuperBlock {
             table_blocks: sb.inode_table_blocks,
         };
         let bad = |why, block: u32| Corrupt::with("group descriptor", index.into(), why, block.into());
-        let fits = |block: u32, count: u32| {
-            let relative = block.wrapping_sub(group.start);
-            block >= group.start
-                && relative < group.blocks
-                && count <= group.blocks - relative
-                && !sb.in_backup(index, relative)
+        // Where copies of superblock and descriptors end, if something lies where there may be some. What is in front of the
+        // group wraps around, and is beyond it.
+        let [first, second, third] = [group.block_bitmap, group.inode_bitmap, group.inode_table]
+            .map(|block| block.wrapping_sub(group.start));
+        let may_be_in_front = first.min(second).min(third) < sb.backup_blocks();
+        let front = if may_be_in_front { sb.front_blocks(index) } else { 0 };
+        let fits = |relative: u32, count: u32| {
+            relative >= front && relative < group.blocks && count <= group.blocks - relative
         };
-        if !fits(group.block_bitmap, 1) {
+        if !fits(first, 1) {
             return Err(bad("the block bitmap is not in the group", group.block_bitmap).into());
         }
-        if !fits(group.inode_bitmap, 1) {
+        if !fits(second, 1) {
             return Err(bad("the inode bitmap is not in the group", group.inode_bitmap).into());
         }
-        if !fits(group.inode_table, sb.inode_table_blocks) {
+        if !fits(third, sb.inode_table_blocks) {
             return Err(bad("the inode table is not in the group", group.inode_table).into());
         }
         let in_table = |block: u32| block.wrapping_sub(group.inode_table) < sb.inode_table_blocks;
@@ -141,8 +146,38 @@ impl<P: Platform> Ext2<P> {
     #[inline]
     pub(super) fn holds_structures(&self, block: u32) -> bool {
         let index = self.group_of_block(block);
+        self.may_hold_structures(index, block) && self.is_among_structures(index, block)
+    }
+
+    /// False if `block`, which is below `blocks_count`, is known to hold no structure, and its group to have no memory error.
+    #[inline]
+    pub(super) fn may_be_structures(&self, block: u32) -> bool {
+        self.may_hold_structures(self.group_of_block(block), block)
+    }
+
+    /// As [`may_be_structures`](Self::may_be_structures), of group `index`.
+    #[inline]
+    fn may_hold_structures(&self, index: u32, block: u32) -> bool {
         let end = self.structures_end.get(index as usize).map_or(u32::MAX, |end| end.load(Relaxed));
-        block < end && self.is_among_structures(index, block)
+        block < end
+    }
+
+    /// As [`holds_structures`](Self::holds_structures), or a memory error took a part of `block`: no pointer to metadata may
+    /// lead there.
+    #[inline]
+    pub(super) fn bars_metadata(&self, block: u32) -> bool {
+        let index = self.group_of_block(block);
+        self.may_hold_structures(index, block) && self.is_no_metadata(index, block)
+    }
+
+    #[cold]
+    fn is_no_metadata(&self, index: u32, block: u32) -> bool {
+        self.is_among_structures(index, block) || self.poisoned_block(block).is_some()
+    }
+
+    /// The byte of `block` that a memory error took.
+    pub(super) fn poisoned_block(&self, block: u32) -> Option<u64> {
+        self.pmem().poisoned(self.byte(block), self.block_size())
     }
 
     /// True if the run of 512 blocks from `first` on, which is not 0, can be a file's.
@@ -174,7 +209,17 @@ impl<P: Platform> Ext2<P> {
                 start + sb.front_blocks(index),
             ];
             let end = ends.into_iter().fold(start, u32::max);
-            self.structures_end[index as usize].store(end, Relaxed);
+            // In a group with a memory error each block is looked at.
+            let known = &self.structures_end[index as usize];
+            let len = u64::from(sb.group_blocks(index)) << sb.block_bits;
+            let is_good = || pmem.poisoned(sb.byte(start), len).is_none();
+            if is_good() {
+                known.store(end, SeqCst);
+                // One that came in between is known to the list before anybody is told of it.
+                if !is_good() {
+                    known.store(u32::MAX, SeqCst);
+                }
+            }
         }
         block.wrapping_sub(table) < sb.inode_table_blocks
             || bitmaps.contains(&block)
@@ -209,11 +254,62 @@ impl<P: Platform> Ext2<P> {
         let pmem = self.pmem();
         (0..self.sb.group_count).fold((0u32, 0u32), |(blocks, inodes), group| {
             let desc = self.desc(group);
+            if pmem.poisoned(desc, DESC_SIZE).is_some() {
+                return (blocks, inodes);
+            }
             let more_blocks = u32::from(pmem.load_u16(desc + BG_FREE_BLOCKS_COUNT));
             let more_inodes = u32::from(pmem.load_u16(desc + BG_FREE_INODES_COUNT));
             let more_blocks = more_blocks.min(self.sb.group_room(group));
             let more_inodes = more_inodes.min(self.sb.inodes_per_group);
             (blocks.saturating_add(more_blocks), inodes.saturating_add(more_inodes))
         })
+    }
+
+    /// A memory error took the `len` bytes at `place`: what is known of the groups there is forgotten, so that what is bad is
+    /// met when it is used. Tells `f` of each of the file system's own structures that lies there, and of its number.
+    pub(super) fn forget_groups(&self, place: u64, len: u64, f: &mut dyn FnMut(&'static str, u64)) {
+        let (sb, end) = (&self.sb, place.saturating_add(len));
+        let meets = |at: u64, len: u64| at < end && place < at + len;
+        if meets(SUPERBLOCK, 1024) {
+            f("superblock", 0);
+        }
+        for index in 0..sb.group_count {
+            let start = sb.byte(sb.group_start(index));
+            let in_group = meets(start, u64::from(sb.group_blocks(index)) << sb.block_bits);
+            let in_desc = meets(self.desc(index), DESC_SIZE);
+            if !in_group && !in_desc {
+                continue;
+            }
+            self.structures_end[index as usize].store(u32::MAX, SeqCst);
+            let group = self.group(index);
+            if in_desc {
+                f("group descriptor", index.into());
+            }
+            let bitmap_of = |group: &Group| meets(self.byte(group.block_bitmap), self.block_size());
+            let in_bitmap = group.as_ref().is_ok_and(bitmap_of);
+            if in_desc || in_bitmap {
+                self.groups[index as usize].lock().space = None;
+            }
+            let Ok(group) = group else { continue };
+            if in_bitmap {
+                f("block bitmap", index.into());
+            }
+            if meets(self.byte(group.inode_bitmap), self.block_size()) {
+                f("inode bitmap", index.into());
+            }
+            let table = self.byte(group.inode_table);
+            if meets(table, u64::from(group.table_blocks) << sb.block_bits) {
+                let (size, per_group) = (u64::from(sb.inode_size), u64::from(sb.inodes_per_group));
+                let last = (end - table).div_ceil(size).min(per_group);
+                for slot in place.saturating_sub(table) / size..last {
+                    let ino = (u64::from(index) * per_group + slot + 1) as u32;
+                    self.cache.unkeep(ino);
+                    // Of a free one nothing is lost: whoever takes it overwrites all of it.
+                    if self.is_inode_in_use(&group, ino) {
+                        f("inode", ino.into());
+                    }
+                }
+            }
+        }
     }
 }

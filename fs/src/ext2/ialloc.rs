@@ -71,10 +71,26 @@ impl<P: Platform> Ext2<P> {
         Bitmap::new(self.byte(group.inode_bitmap), self.sb.inodes_per_group)
     }
 
+    /// The group of inode `ino`, which is in `1..=inodes_count`, if its inode bitmap can be read.
+    fn group_with_inode(&self, ino: u32) -> Result<Group> {
+        let group = self.group(self.group_of_inode(ino))?;
+        self.expect_inode_bitmap(&group)?;
+        Ok(group)
+    }
+
+    pub(super) fn expect_inode_bitmap(&self, group: &Group) -> Result<()> {
+        let (at, index) = (self.byte(group.inode_bitmap), group.index.into());
+        self.expect_readable(at, self.block_size(), "inode bitmap", index)
+    }
+
     /// True if the bitmap says that `ino` is in use.
     pub(super) fn inode_in_use(&self, ino: u32) -> Result<bool> {
-        let group = self.group(self.group_of_inode(ino))?;
-        Ok(self.inode_bitmap(&group).is_set(self.pmem(), (ino - 1) % self.sb.inodes_per_group))
+        Ok(self.is_inode_in_use(&self.group_with_inode(ino)?, ino))
+    }
+
+    /// True if the bitmap of `group`, which is its group, says that `ino` is in use.
+    pub(super) fn is_inode_in_use(&self, group: &Group, ino: u32) -> bool {
+        self.inode_bitmap(group).is_set(self.pmem(), (ino - 1) % self.sb.inodes_per_group)
     }
 
     /// Initialises an inode that was taken, all of its bytes past the cache. What it points to is durable.
@@ -126,6 +142,7 @@ impl<P: Platform> Ext2<P> {
         let size = u64::from(self.sb.inode_size);
         let known = (bytes.len() as u64).min(size);
         let raw = taken.fact().raw;
+        pmem.clear_poison(raw, size);
         pmem.write_nt(raw, &bytes[..known as usize]);
         if size > known {
             pmem.zero_nt(raw + known, size - known);
@@ -159,16 +176,18 @@ impl<P: Platform> Ext2<P> {
             true => self.roomy_group(home),
             false => home,
         };
-        let count = self.sb.group_count;
+        let (count, mut bad) = (self.sb.group_count, None);
         for index in (0..count).map(|step| (first + step) % count) {
             if self.pmem().load_u16(self.desc(index) + BG_FREE_INODES_COUNT) == 0 {
                 continue;
             }
-            if let Some(taken) = self.take_inode_in_group(index, is_dir)? {
-                return Ok(taken);
+            match self.take_inode_in_group(index, is_dir) {
+                Ok(Some(taken)) => return Ok(taken),
+                Ok(None) => {}
+                Err(error) => self.pass_over(&mut bad, error),
             }
         }
-        Err(Errno::NoSpace.into())
+        Err(bad.unwrap_or(Errno::NoSpace.into()))
     }
 
     /// The group with inodes to spare that has the fewest directories, then the most free blocks.
@@ -199,6 +218,7 @@ impl<P: Platform> Ext2<P> {
     fn take_inode_in_group(&self, index: u32, is_dir: bool) -> Result<Option<Staged<TakenInode, InFlight>>> {
         let pmem = self.pmem();
         let group = self.group(index)?;
+        self.expect_inode_bitmap(&group)?;
         let bitmap = self.inode_bitmap(&group);
         let mut state = self.groups[index as usize].lock();
         if pmem.load_u16(group.desc + BG_FREE_INODES_COUNT) == 0 {
@@ -243,7 +263,7 @@ impl<P: Platform> Ext2<P> {
 
     fn clear_inode(&self, ino: u32, kind: FileKind) -> Result<()> {
         let pmem = self.pmem();
-        let group = self.group(self.group_of_inode(ino))?;
+        let group = self.group_with_inode(ino)?;
         let slot = (ino - 1) % self.sb.inodes_per_group;
         let mut state = self.groups[group.index as usize].lock();
         let Some(cleared) = self.inode_bitmap(&group).clear(pmem, slot, 1) else {

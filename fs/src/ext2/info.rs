@@ -231,6 +231,24 @@ impl<P: Platform> Ext2<P> {
         if seed != [0; 16] {
             text("Directory Hash Seed:", &uuid_text(&seed));
         }
+        if raw.u32(S_ERROR_COUNT) != 0 {
+            text("FS Error count:", &raw.u32(S_ERROR_COUNT));
+        }
+        let first = ("First error time:", "First error function:", "First error inode #:");
+        let last = ("Last error time:", "Last error function:", "Last error inode #:");
+        let fields = [
+            (first, S_FIRST_ERROR_TIME, S_FIRST_ERROR_FUNC, S_FIRST_ERROR_INO),
+            (last, S_LAST_ERROR_TIME, S_LAST_ERROR_FUNC, S_LAST_ERROR_INO),
+        ];
+        for (names, time, function, ino) in fields {
+            if raw.u32(time) != 0 {
+                f(names.0, Field::Time(raw.u32(time)));
+                f(names.1, Field::Text(text_of(&raw.array::<S_ERROR_FUNC_LEN>(function), "")));
+                if raw.u32(ino) != 0 {
+                    f(names.2, Field::Text(raw.u32(ino).to_string()));
+                }
+            }
+        }
         Ok(())
     }
 }

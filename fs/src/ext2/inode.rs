@@ -6,6 +6,7 @@
 
 use super::Ext2;
 use super::diredit::NameGone;
+use super::group::Group;
 use super::grow::Changes;
 use super::ialloc::TakenInode;
 use super::layout::*;
@@ -23,7 +24,7 @@ use crate::vfs::{Attr, Device, FileKind, Mapping, SetAttr};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::{ControlFlow, Range};
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 /// An inode of a mounted ext2.
 pub struct Inode<P: Platform> {
@@ -81,18 +82,32 @@ pub(super) struct LinksStored(pub u16);
 pub(super) struct Nameless;
 
 impl<P: Platform> Ext2<P> {
-    /// Byte offset of the raw inode `ino`, which is in `1..=inodes_count`.
-    pub(super) fn raw_inode(&self, ino: u32) -> Result<u64> {
+    /// Refuses what is no inode's number.
+    fn expect_number(&self, ino: u32) -> Result<()> {
         if ino == 0 || ino > self.sb.inodes_count {
             let why = "no such inode";
             return Err(
                 Corrupt::against("inode", ino.into(), why, ino.into(), self.sb.inodes_count.into()).into()
             );
         }
-        let group = self.group(self.group_of_inode(ino))?;
+        Ok(())
+    }
+
+    /// Byte offset of the raw inode `ino`, which is in `1..=inodes_count`.
+    pub(super) fn raw_inode(&self, ino: u32) -> Result<u64> {
+        self.expect_number(ino)?;
+        Ok(self.raw_in(&self.group(self.group_of_inode(ino))?, ino))
+    }
+
+    /// The same, where its group is known: its table lies in the group, and the slot in the table.
+    fn raw_in(&self, group: &Group, ino: u32) -> u64 {
         let slot = (ino - 1) % self.sb.inodes_per_group;
-        // The table lies in the group, and `slot` in the table.
-        Ok(self.byte(group.inode_table) + u64::from(slot) * u64::from(self.sb.inode_size))
+        self.byte(group.inode_table) + u64::from(slot) * u64::from(self.sb.inode_size)
+    }
+
+    /// Refuses inode `ino`, at byte offset `raw`, if a memory error took some of it.
+    pub(super) fn expect_inode(&self, ino: u32, raw: u64) -> Result<()> {
+        self.expect_readable(raw, self.sb.inode_size.into(), "inode", ino.into())
     }
 
     /// Inode `ino`, in memory or loaded. The caller found its number under a lock that keeps it from being
@@ -101,17 +116,38 @@ impl<P: Platform> Ext2<P> {
         self.cache.get(&self.platform, ino, || self.load_inode(ino))
     }
 
+    /// As [`inode`](Self::inode), of a number that somebody tells.
+    ///
+    /// # Errors
+    /// [`Errno::NotFound`] for that of nothing: it is his mistake, not the image's.
+    pub(super) fn inode_if_in_use(&self, ino: u64) -> Result<Arc<Inode<P>>> {
+        let ino = u32::try_from(ino).map_err(|_| Errno::NotFound)?;
+        let may_be = ino == ROOT_INO || (self.sb.first_ino..=self.sb.inodes_count).contains(&ino);
+        if !may_be {
+            return Err(Errno::NotFound.into());
+        }
+        self.cache.get(&self.platform, ino, || match self.inode_in_use(ino)? {
+            true => self.load_inode(ino),
+            false => Err(Errno::NotFound.into()),
+        })
+    }
+
     fn load_inode(&self, ino: u32) -> Result<Inode<P>> {
         let bad = |why, value: u64| Error::from(Corrupt::with("inode", ino.into(), why, value));
-        let raw = self.raw_inode(ino)?;
+        let wrong = |why| Err(Corrupt::new("inode", ino.into(), why).into());
+        self.expect_number(ino)?;
+        let group = self.group(self.group_of_inode(ino))?;
+        let raw = self.raw_in(&group, ino);
         if ino != ROOT_INO && ino < self.sb.first_ino {
-            return Err(Corrupt::new("inode", ino.into(), "a name leads to it, but it is reserved").into());
+            return wrong("a name leads to it, but it is reserved");
         }
+        self.expect_inode(ino, raw)?;
         let pmem = self.pmem();
         let mode = pmem.load_u16(raw + I_MODE);
-        let links = pmem.load_u16(raw + I_LINKS_COUNT);
-        if links == 0 || !self.inode_in_use(ino)? {
-            return Err(Corrupt::new("inode", ino.into(), "a name leads to it, but it is free").into());
+        // That the bitmap cannot be read is not this inode's fault: what has a name and a link is in use.
+        let marked_free = self.expect_inode_bitmap(&group).is_ok() && !self.is_inode_in_use(&group, ino);
+        if marked_free || pmem.load_u16(raw + I_LINKS_COUNT) == 0 {
+            return wrong("a name leads to it, but it is free");
         }
         let flags = pmem.load_u32(raw + I_FLAGS);
         if flags & FOREIGN_FL != 0 {
@@ -288,14 +324,22 @@ impl<P: Platform> Inode<P> {
         self.store_links(left)
     }
 
+    /// Its last name is about to go: no link is left, and from when on. Under the inode lock, held exclusively, and that of the
+    /// directory with the name.
+    pub(super) fn say_it_goes(&self, now: Timestamp) -> Staged<LinksStored, Dirty> {
+        self.pmem().store_u32(self.raw + I_DTIME, (now.secs as u32).max(1));
+        self.touch(&[CTIME], now);
+        self.store_links(0)
+    }
+
     /// Stores the number of links. Under the inode lock, held exclusively.
     pub(super) fn store_links(&self, links: u16) -> Staged<LinksStored, Dirty> {
         self.pmem().store_u16(self.raw + I_LINKS_COUNT, links);
         Staged::stored(LinksStored(links), self.raw + I_LINKS_COUNT, 2)
     }
 
-    /// The number of links is durable. If it is 0, the inode may go with its last handle.
-    pub(super) fn links_left(&self, stored: Staged<LinksStored, Clean>) {
+    /// The number of links is durable, and the name is gone. If it is 0, the inode may go with its last handle.
+    pub(super) fn links_left(&self, stored: Staged<LinksStored, Clean>, _gone: &Staged<NameGone, Clean>) {
         if stored.fact().0 == 0 {
             if self.has(Mutant::FreeAtUnlink) {
                 // Whoever looks through its handle finds a file of holes.
@@ -353,8 +397,8 @@ impl<P: Platform> Inode<P> {
         let from = if self.is_fast_symlink() {
             self.raw + I_BLOCK
         } else {
-            self.fs
-                .byte(self.find(0)?.ok_or_else(|| self.corrupt("a symbolic link without its block", size))?)
+            let block = self.find_metadata(0)?;
+            self.fs.byte(block.ok_or_else(|| self.corrupt("a symbolic link without its block", size))?)
         };
         let mut target = alloc::vec![0; size as usize];
         self.pmem().read(from, &mut target);
@@ -415,6 +459,9 @@ impl<P: Platform> Inode<P> {
                 pmem.store_u16(self.raw + low, id as u16);
                 pmem.store_u16(self.raw + high, (id >> 16) as u16);
             }
+        }
+        if change.atime.is_some() || change.mtime.is_some() {
+            self.make_room_for_times();
         }
         if let Some(time) = change.atime {
             self.touch(&[ATIME], time);
@@ -478,6 +525,10 @@ impl<P: Platform> Inode<P> {
         }
         // The handle: `self` is needed as a whole.
         let fs = self.fs.share();
+        if fs.stopped.load(SeqCst) {
+            // What is left is for a repair.
+            return Ok(());
+        }
         let Some(_thawed) = fs.freeze.try_change() else {
             self.leave_for_later(nameless);
             return Ok(());

@@ -71,7 +71,7 @@ impl<P: Platform> Inode<P> {
     fn find_table(&self, path: &Path) -> Result<Table> {
         let mut slot = self.raw + I_BLOCK + u64::from(path.slots[0]) * 4;
         for level in 0..path.depth {
-            match self.pointer(slot)? {
+            match self.table_pointer(slot)? {
                 0 => return Ok(Table::Missing { slot, level }),
                 block => slot = self.fs.byte(block) + u64::from(path.slots[level + 1]) * 4,
             }
@@ -207,7 +207,7 @@ impl<P: Platform> Inode<P> {
         let before = if first > 0 { self.find(first - 1).ok().flatten() } else { None };
         let near = before.map_or(self.home(), |before| (before + 1).min(fs.sb.blocks_count - 1));
         // 1. The run: kept, so that nobody begins it, then taken.
-        let Some(block) = fs.keep_free_run(near)? else { return Ok(None) };
+        let Some(block) = fs.keep_free_run(near) else { return Ok(None) };
         let run = fs.take_kept(block, RUN);
         fs.let_go_run(block);
         let run = match none_for_no_space(run)?.flatten() {

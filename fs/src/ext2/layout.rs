@@ -47,9 +47,23 @@ pub const S_UUID: u64 = 0x68;
 pub const S_VOLUME_NAME: u64 = 0x78;
 pub const S_LAST_MOUNTED: u64 = 0x88;
 pub const S_RESERVED_GDT_BLOCKS: u64 = 0xce;
+/// The first inode of the list of those that were to be freed or cut when a journalling driver stopped; each names the next
+/// one in `i_dtime`.
+pub const S_LAST_ORPHAN: u64 = 0xe8;
 pub const S_FIRST_META_BG: u64 = 0x104;
 pub const S_MKFS_TIME: u64 = 0x108;
 pub const S_WANT_EXTRA_ISIZE: u64 = 0x15e;
+/// How many errors were met, and when, at which inode, in which function the first was, and the last (ext4's fields).
+pub const S_ERROR_COUNT: u64 = 0x194;
+pub const S_FIRST_ERROR_TIME: u64 = 0x198;
+pub const S_FIRST_ERROR_INO: u64 = 0x19c;
+pub const S_FIRST_ERROR_FUNC: u64 = 0x1a8;
+pub const S_LAST_ERROR_TIME: u64 = 0x1cc;
+pub const S_LAST_ERROR_INO: u64 = 0x1d0;
+pub const S_LAST_ERROR_FUNC: u64 = 0x1e0;
+pub const S_ERRORS_END: u64 = 0x200;
+/// Bytes of each function's name.
+pub const S_ERROR_FUNC_LEN: usize = 32;
 pub const S_BACKUP_BGS: u64 = 0x24c;
 /// From here on the superblock has reserved bytes, which Linux and e2fsprogs leave alone: the redo record is there.
 pub const S_DAXIOM: u64 = 0x290;

@@ -11,10 +11,10 @@
 
 use super::inode::Inode;
 use super::layout::*;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
-use crate::vfs::Place;
+use crate::vfs::{FileKind, Place};
 
 /// Pointers to data in the inode itself.
 pub(super) const DIRECT: u64 = 12;
@@ -34,20 +34,19 @@ impl Reach {
     /// With blocks of 2 to the power `block_bits` bytes.
     pub(super) const fn new(block_bits: u32) -> Self {
         let mut reach = Self { pointer_bits: block_bits - 2, max_lblks: 0 };
-        // The most blocks that `i_blocks` (32 bits, in units of 512 bytes) can count without holes, and that three
-        // levels lead to.
+        // `i_blocks` (32 bits, in units of 512 bytes) counts so many blocks, indirect ones among them:
+        //     limit = (2^32 - 1) / (block size / 512)
+        // Three levels lead to so many blocks of data:
+        //     tree = 12 + p + p^2 + p^3, with p pointers in a block
+        // Where that is too many to count, as with blocks of 4 KiB, a file has `limit` less the indirect blocks that
+        // `limit` blocks of data would need: a few less than could be counted, but what Linux keeps to. It opens no
+        // file that is larger.
         let limit = (u32::MAX >> (block_bits - 9)) as u64;
-        let mut low = 0;
-        let mut high = reach.first_lblk(LEVELS) + reach.span(LEVELS);
-        while low < high {
-            let middle = (low + high).div_ceil(2);
-            if middle + reach.indirect_blocks(middle) <= limit {
-                low = middle;
-            } else {
-                high = middle - 1;
-            }
-        }
-        reach.max_lblks = low;
+        let tree = reach.first_lblk(LEVELS) + reach.span(LEVELS);
+        reach.max_lblks = match tree + reach.indirect_blocks(tree) <= limit {
+            true => tree,
+            false => limit - reach.indirect_blocks(limit),
+        };
         reach
     }
 
@@ -140,6 +139,17 @@ pub(super) struct Path {
     pub slots: [u16; LEVELS + 1],
 }
 
+/// What is behind a pointer.
+#[derive(Clone, Copy)]
+enum LeadsTo {
+    /// A file's content, which may have lost some of its lines.
+    Data,
+    /// Pointers.
+    Table,
+    /// A directory's entries, or a symbolic link's target.
+    Metadata,
+}
+
 /// Where a way ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Spot {
@@ -158,33 +168,68 @@ impl<P: Platform> Inode<P> {
     /// Loads the pointer at byte offset `slot`: 0, or a block that can be a file's.
     #[inline(always)]
     pub(super) fn pointer(&self, slot: u64) -> Result<u32> {
-        let block = self.pmem().load_u32(slot);
-        let good = block < self.fs.sb.blocks_count && (block == 0 || !self.fs.holds_structures(block));
-        if good { Ok(block) } else { Err(self.bad_pointer(block)) }
+        self.pointer_to(slot, || LeadsTo::Data)
     }
 
+    /// As [`pointer`](Self::pointer), to an indirect block, which can be read as a whole.
+    #[inline(always)]
+    pub(super) fn table_pointer(&self, slot: u64) -> Result<u32> {
+        self.pointer_to(slot, || LeadsTo::Table)
+    }
+
+    /// As [`pointer`](Self::pointer), with `depth` levels of indirect blocks below it.
+    #[inline(always)]
+    pub(super) fn pointer_at(&self, slot: u64, depth: usize) -> Result<u32> {
+        self.pointer_to(slot, || if depth > 0 { LeadsTo::Table } else { LeadsTo::Data })
+    }
+
+    #[inline(always)]
+    fn pointer_to(&self, slot: u64, what: impl FnOnce() -> LeadsTo) -> Result<u32> {
+        let block = self.pmem().load_u32(slot);
+        let good = block < self.fs.sb.blocks_count && (block == 0 || !self.fs.may_be_structures(block));
+        if good { Ok(block) } else { self.look_at_pointer(block, what()) }
+    }
+
+    /// What is to be said of a pointer that is not known to be good.
     #[cold]
-    fn bad_pointer(&self, block: u32) -> Error {
-        let why = match block >= self.fs.sb.blocks_count {
-            true => "block pointer out of range",
-            false => "block pointer into the file system's own structures",
+    fn look_at_pointer(&self, block: u32, what: LeadsTo) -> Result<u32> {
+        if block >= self.fs.sb.blocks_count {
+            return Err(self.corrupt("block pointer out of range", block.into()));
+        }
+        if self.fs.holds_structures(block) {
+            return Err(self.corrupt("block pointer into the file system's own structures", block.into()));
+        }
+        let name = match (what, self.kind) {
+            (LeadsTo::Data, _) => return Ok(block),
+            (LeadsTo::Table, _) => "indirect block",
+            (LeadsTo::Metadata, FileKind::Directory) => "directory block",
+            (LeadsTo::Metadata, _) => "symbolic link's block",
         };
-        self.corrupt(why, block.into())
+        match self.fs.poisoned_block(block) {
+            None => Ok(block),
+            Some(bad) => Err(super::unreadable(name, block.into(), bad)),
+        }
     }
 
     /// Follows `path` as far as there are blocks.
     #[inline(always)]
     pub(super) fn locate(&self, path: &Path) -> Result<Spot> {
-        Ok(self.locate_slot(path)?.0)
+        Ok(self.locate_slot::<false>(path)?.0)
     }
 
-    /// As [`locate`](Self::locate), and the byte offset of the last pointer on the way.
+    /// As [`locate`](Self::locate), and the byte offset of the last pointer on the way. What is at its end is metadata too, if
+    /// `METADATA`.
     #[inline]
-    fn locate_slot(&self, path: &Path) -> Result<(Spot, u64)> {
+    fn locate_slot<const METADATA: bool>(&self, path: &Path) -> Result<(Spot, u64)> {
         let mut slot = self.raw + I_BLOCK + u64::from(path.slots[0]) * 4;
         let mut level = 0;
         loop {
-            match self.pointer(slot)? {
+            let what = || match level < path.depth {
+                true => LeadsTo::Table,
+                false if METADATA => LeadsTo::Metadata,
+                false => LeadsTo::Data,
+            };
+            match self.pointer_to(slot, what)? {
                 0 => return Ok((Spot::Hole { slot, level }, slot)),
                 block if level == path.depth => return Ok((Spot::Block(block), slot)),
                 block => {
@@ -199,7 +244,7 @@ impl<P: Platform> Inode<P> {
     /// a hole. Of one table of pointers at a time.
     #[inline]
     pub(super) fn look(&self, path: &Path, most: u64) -> Result<(Spot, u64)> {
-        let (spot, slot) = self.locate_slot(path)?;
+        let (spot, slot) = self.locate_slot::<false>(path)?;
         let most = most.min(self.fs.sb.reach.left_in_table(path));
         if most == 1 {
             return Ok((spot, 1));
@@ -256,7 +301,7 @@ impl<P: Platform> Inode<P> {
         let reach = &self.fs.sb.reach;
         match self.pmem().load_u32(slot) {
             0 => Err(Place::Hole),
-            block if self.may_be_a_files(block) => {
+            block if block < self.fs.sb.blocks_count && !self.fs.bars_metadata(block) => {
                 let index = rest >> (reach.pointer_bits * below) & (reach.span(1) - 1);
                 Ok(self.fs.byte(block) + index * 4)
             }
@@ -283,7 +328,7 @@ impl<P: Platform> Inode<P> {
     pub(super) fn slot(&self, path: &Path) -> Result<u64> {
         let mut slot = self.raw + I_BLOCK + u64::from(path.slots[0]) * 4;
         for level in 1..=path.depth {
-            slot = self.fs.byte(self.pointer(slot)?) + u64::from(path.slots[level]) * 4;
+            slot = self.fs.byte(self.table_pointer(slot)?) + u64::from(path.slots[level]) * 4;
         }
         Ok(slot)
     }
@@ -292,8 +337,19 @@ impl<P: Platform> Inode<P> {
     /// and so on.
     #[inline(always)]
     pub(super) fn find(&self, lblk: u64) -> Result<Option<u32>> {
+        self.find_block::<false>(lblk)
+    }
+
+    /// As [`find`](Self::find), a block of a directory, or of a symbolic link, which can be read as a whole.
+    #[inline(always)]
+    pub(super) fn find_metadata(&self, lblk: u64) -> Result<Option<u32>> {
+        self.find_block::<true>(lblk)
+    }
+
+    #[inline(always)]
+    fn find_block<const METADATA: bool>(&self, lblk: u64) -> Result<Option<u32>> {
         let Some(path) = self.fs.sb.reach.path(lblk) else { return Ok(None) };
-        Ok(match self.locate(&path)? {
+        Ok(match self.locate_slot::<METADATA>(&path)?.0 {
             Spot::Block(block) => Some(block),
             Spot::Hole { .. } => None,
         })
@@ -326,13 +382,13 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_file_is_as_large_as_levels_and_its_count_of_blocks_allow() {
+    fn the_largest_file_is_what_linux_opens_with_every_block_size() {
+        let largest = REACH.map(|reach| reach.max_lblks << (reach.pointer_bits + 2));
+        assert_eq!(largest, [17_247_252_480, 275_415_851_008, 2_196_873_666_560]);
         for (reach, bits) in REACH.into_iter().zip(10..) {
             let (max, limit) = (reach.max_lblks, u64::from(u32::MAX >> (bits - 9)));
-            assert!(max + reach.indirect_blocks(max) <= limit);
-            let levels_end = max == reach.first_lblk(3) + reach.span(3);
-            assert!(levels_end || max + 1 + reach.indirect_blocks(max + 1) > limit);
-            assert_eq!(levels_end, bits < 12);
+            assert!(max + reach.indirect_blocks(max) <= limit, "i_blocks counts it");
+            assert_eq!(max == reach.first_lblk(3) + reach.span(3), bits < 12);
             assert!(bits < 12 || max < crate::vfs::index::MAX_PAGES);
         }
         assert_eq!(REACH[2].indirect_blocks(12), 0);

@@ -12,6 +12,7 @@
 //! | [`superblock`] | the superblock, decoded and checked |
 //! | `mount` | mounting, syncing, unmounting |
 //! | `freeze` | freezing, thawing, remounting |
+//! | `policy` | what becomes of it when a contradiction is met |
 //! | [`info`] | what a superblock says, for people |
 //! | `group`, `bitmap` | block groups and their bitmaps, in place |
 //! | `alloc`, `ialloc` | taking and freeing blocks and inodes |
@@ -60,8 +61,11 @@
 //!   the order of steps in `namei` and `truncate`, not in a type: a handle is between.
 //! * Bytes of the last block beyond the end of the file may hold anything; whoever makes the file longer
 //!   zeroes them.
-//! * What is read from the image is checked before it is used; a contradiction marks the file system as in
-//!   error, and it is not marked clean again.
+//! * What is read from the image is checked before it is used; a contradiction marks the image as in error, at once, and it
+//!   is not marked clean again. What else becomes of it then, the superblock says: `policy`.
+//! * Metadata that a memory error took is a contradiction in that structure. It is looked for where a structure is first
+//!   met: the superblock at mount, a descriptor and a bitmap when they are used, an inode when it is loaded, a table of
+//!   pointers, a directory's block or an attribute block in a group that has a memory error each time.
 
 mod alloc;
 mod bitmap;
@@ -87,6 +91,7 @@ mod namei;
 mod nameindex;
 mod ops;
 mod place;
+mod policy;
 mod recover;
 mod redo;
 mod rename;
@@ -105,12 +110,14 @@ mod xattr;
 pub use features::ReadOnlyReason;
 pub use inode::Inode;
 pub use mount::{MountOptions, mount};
+pub use policy::OnError;
 pub use recover::Recovered;
 pub use superblock::{RawSuperBlock, SuperBlock};
 
 use crate::atomic::{AtomicBool, AtomicI64, AtomicU32};
-use crate::error::{Errno, Error, Result};
+use crate::error::{Corrupt, Errno, Error, Result};
 use crate::platform::{Mutex, Platform};
+use crate::pmem::Pmem;
 use crate::vfs::{Freeze, Frozen, Thawed};
 use ::alloc::boxed::Box;
 use ::alloc::sync::Arc;
@@ -144,6 +151,12 @@ impl<P: Platform> Drop for Ext2<P> {
             self.cache.close();
         }
     }
+}
+
+/// A memory error took byte `bad` of the region, which belongs to structure `what` number `index`.
+#[cold]
+fn unreadable(what: &'static str, index: u64, bad: u64) -> Error {
+    Corrupt::with(what, index, "an uncorrectable memory error at this byte of the region", bad).into()
 }
 
 /// What all handles to a mounted file system share.
@@ -180,6 +193,10 @@ pub struct Shared<P: Platform> {
     recovery: OnceBox<Recovery>,
     /// A contradiction was met.
     errors: AtomicBool,
+    /// What is done then: as `s_errors` numbers it.
+    on_error: AtomicU32,
+    /// It was done: nothing is changed any more.
+    stopped: AtomicBool,
     next_generation: AtomicU32,
 }
 
@@ -273,12 +290,9 @@ impl<P: Platform> Ext2<P> {
         if self.unwritable.load(SeqCst) { Err(Errno::ReadOnly.into()) } else { Ok(()) }
     }
 
-    /// Remembers that a contradiction was met.
+    /// Refuses structure `what` number `index`, the `len` bytes at `at`, if a memory error took some of it.
     #[inline]
-    fn noted<T>(&self, result: Result<T>) -> Result<T> {
-        if let Err(Error::Corrupt(_)) = result {
-            self.errors.store(true, SeqCst);
-        }
-        result
+    fn expect_readable(&self, at: u64, len: u64, what: &'static str, index: u64) -> Result<()> {
+        self.pmem().poisoned(at, len).map_or(Ok(()), |bad| Err(unreadable(what, index, bad)))
     }
 }

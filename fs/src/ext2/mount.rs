@@ -9,6 +9,7 @@ use super::group::GroupState;
 use super::inode::{Inode, kind_of_mode};
 use super::layout::*;
 use super::nameindex::Budget;
+use super::policy::OnError;
 use super::superblock::{RawSuperBlock, SuperBlock};
 use super::{Ext2, Shared};
 use crate::atomic::{AtomicBool, AtomicI64, AtomicU32};
@@ -34,6 +35,8 @@ pub struct MountOptions {
     /// How many inodes stay in memory although nobody holds them; 1024 unless told. Some hundred bytes each, and what is
     /// known of their pages.
     pub cached_inodes: Option<usize>,
+    /// What to do when a contradiction is met, instead of what the superblock says.
+    pub on_error: Option<OnError>,
     /// Memory for the name indexes of all directories, in bytes; 16 MiB unless told. A name takes 10 to 20.
     pub name_index_bytes: Option<usize>,
 }
@@ -69,7 +72,7 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
     if at != SUPERBLOCK && reason.is_none() {
         sb = restore(platform.pmem(), &raw, &sb)?;
     }
-    let sb_groups = sb.group_count;
+    let (sb_groups, on_error) = (sb.group_count, options.on_error.unwrap_or(sb.on_error));
     let groups = (0..sb_groups).map(|_| Mutex::<P, _>::new(GroupState::default())).collect();
     let now = platform.now();
     let seed = (now.secs as u64) << 32 ^ u64::from(now.nanos).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -92,6 +95,8 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
         redo_found: AtomicBool::new(false),
         recovery: OnceBox::new(),
         errors: AtomicBool::new(false),
+        on_error: AtomicU32::new(on_error as u32 + 1),
+        stopped: AtomicBool::new(false),
         free_blocks: AtomicI64::new(0),
         next_generation: AtomicU32::new(now.wrapping_mul(0x9e37_79b1)),
     });
@@ -129,7 +134,9 @@ fn restore(pmem: &impl Pmem, raw: &RawSuperBlock, copy: &SuperBlock) -> Result<S
     //    is the redo record's: it stays.
     let first = copy.first_data_block + 1;
     let mut line = [0; LINE as usize];
-    for at in (0..u64::from(copy.gdt_blocks) << copy.block_bits).step_by(line.len()) {
+    let len = u64::from(copy.gdt_blocks) << copy.block_bits;
+    pmem.clear_poison(copy.byte(first), len);
+    for at in (0..len).step_by(line.len()) {
         pmem.read(copy.byte(copy.gdt_start) + at, &mut line);
         pmem.write_nt(copy.byte(first) + at, &line);
     }
@@ -138,8 +145,15 @@ fn restore(pmem: &impl Pmem, raw: &RawSuperBlock, copy: &SuperBlock) -> Result<S
     bytes[S_BLOCK_GROUP_NR as usize..][..2].fill(0);
     let state = raw.u16(S_STATE) & !VALID_FS;
     bytes[S_STATE as usize..][..2].copy_from_slice(&state.to_le_bytes());
-    pmem.write(SUPERBLOCK, &bytes[..S_DAXIOM as usize]);
-    pmem.flush(SUPERBLOCK, S_DAXIOM);
+    let mut len = S_DAXIOM;
+    if pmem.poisoned(SUPERBLOCK, 1024).is_some() {
+        // Nor is the record to be had: all of it is overwritten.
+        pmem.clear_poison(SUPERBLOCK, 1024);
+        bytes[S_DAXIOM as usize..].fill(0);
+        len = 1024;
+    }
+    pmem.write(SUPERBLOCK, &bytes[..len as usize]);
+    pmem.flush(SUPERBLOCK, len);
     pmem.fence();
     SuperBlock::decode(&RawSuperBlock::load(pmem)?, pmem.len())
 }
@@ -172,7 +186,10 @@ impl<P: Platform> Ext2<P> {
     /// read), else what its groups say. After recovery, before anything is taken.
     pub(super) fn count_free_blocks(&self, believe: bool) {
         let believe = believe && self.sb.is_clean();
-        let count = if believe { self.sb.free_blocks_count } else { self.sum_free().0 };
+        let count = match believe {
+            true => self.sb.free_blocks_count.min(self.sb.blocks_count),
+            false => self.sum_free().0,
+        };
         self.free_blocks.store(count.into(), SeqCst);
     }
 
@@ -278,6 +295,7 @@ impl<P: Platform> Ext2<P> {
         StatFs {
             block_size: self.block_size(),
             blocks: u64::from(self.sb.blocks_count).saturating_sub(self.sb.overhead()),
+            // Not more than `blocks`: no group is believed that it has more.
             blocks_free: blocks.into(),
             blocks_available: blocks.saturating_sub(self.sb.r_blocks_count).into(),
             inodes: self.sb.inodes_count.into(),

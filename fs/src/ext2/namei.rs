@@ -1,7 +1,9 @@
 //! Names made and removed.
 //!
-//! An inode is initialised, durably, before a name shows it; a name is gone, durably, before the inode loses the link for
-//! it; an inode is without links, durably, before it is freed. Each step asks for evidence of the one before, in the types.
+//! An inode is initialised, durably, before a name shows it. One of several names is gone, durably, before the inode loses
+//! the link for it. The last name of what is no directory goes after the link: whoever looks after a crash finds an inode
+//! without a name that says so, and one that does not was there before, and is not ours to free (see `recover`). An inode
+//! is without names and links, durably, before it is freed. Each step asks for evidence of the one before, in the types.
 //!
 //! # Locking
 //! `inode lock of the directory → inode lock of what is named`, both exclusively.
@@ -182,14 +184,8 @@ impl<P: Platform> Inode<P> {
         self.expect_dir()?;
         check_name(name)?;
         let _thawed = self.fs.start_change()?;
-        // Numbers that lead nowhere are the caller's mistake, not the image's.
-        let ino = u32::try_from(ino).map_err(|_| Errno::NotFound)?;
-        let may_be = (self.fs.sb.first_ino..=self.fs.sb.inodes_count).contains(&ino) || ino == ROOT_INO;
-        if !may_be || !self.fs.inode_in_use(ino)? {
-            return Err(Errno::NotFound.into());
-        }
         // The caller has a handle, so it is in memory.
-        let target = self.fs.inode(ino)?;
+        let target = self.fs.inode_if_in_use(ino)?;
         if target.kind == FileKind::Directory {
             return Err(Errno::NotPermitted.into());
         }
@@ -205,7 +201,7 @@ impl<P: Platform> Inode<P> {
             return Err(Errno::TooManyLinks.into());
         }
         let (pmem, now) = (self.pmem(), self.fs.platform.now());
-        let nameable = self.fs.nameable(ino, target.kind);
+        let nameable = self.fs.nameable(target.ino, target.kind);
         // 1. The name, where nobody sees it; the link for it.
         let prepared = self.prepare(room, name, &nameable)?;
         target.touch(&[CTIME], now);
@@ -240,11 +236,22 @@ impl<P: Platform> Inode<P> {
         {
             let _exclusive = child.mapping.exclusive();
             let (pmem, now) = (self.pmem(), self.fs.platform.now());
-            // 1. The name.
-            let gone = self.take_out(&found, name, now).flush(pmem).fence(pmem);
-            // 2. The link.
-            let left = child.links().saturating_sub(1);
-            child.links_left(child.lose_name(&gone, left, now).flush(pmem).fence(pmem));
+            match child.links().saturating_sub(1) {
+                0 => {
+                    // 1. That it has no link any more, durably, while only this name leads to it, which nobody looks at.
+                    let goes = child.say_it_goes(now).flush(pmem).fence(pmem);
+                    // 2. The name. What a crash leaves without one, but with a link, is not ours to free.
+                    let gone = self.take_out_last(&found, name, now, &goes).flush(pmem).fence(pmem);
+                    child.links_left(goes, &gone);
+                }
+                left => {
+                    // 1. The name.
+                    let gone = self.take_out(&found, name, now).flush(pmem).fence(pmem);
+                    // 2. The link.
+                    let stored = child.lose_name(&gone, left, now).flush(pmem).fence(pmem);
+                    child.links_left(stored, &gone);
+                }
+            }
         }
         Ok(child)
     }
@@ -280,7 +287,7 @@ impl<P: Platform> Inode<P> {
         self.expect_child(&found, &child)?;
         {
             let _exclusive = child.mapping.exclusive();
-            if !child.is_empty_dir()? {
+            if !child.is_empty_dir(self.ino)? {
                 return Err(Errno::NotEmpty.into());
             }
             let (pmem, now) = (self.pmem(), self.fs.platform.now());
@@ -288,7 +295,7 @@ impl<P: Platform> Inode<P> {
             // `.` goes with the directory: no link is left. And `..`.
             let left = child.lose_name(&gone, 0, now).flush(pmem);
             self.lose_name(&gone, self.links().saturating_sub(1), now).flush(pmem).unfenced();
-            child.links_left(left.fence(pmem));
+            child.links_left(left.fence(pmem), &gone);
         }
         Ok(child)
     }

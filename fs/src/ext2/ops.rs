@@ -65,6 +65,12 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
                 if inode.mapping.is_mapped() { inode.unmap_place(place..place + len) } else { Ok(()) };
             let _ = self.noted(result);
         });
+        // What is not a file's is told as well: an inode that nobody holds is loaded again, and found bad, by the next who
+        // asks for it.
+        self.forget_groups(place, len, &mut |what, index| {
+            let bad = self.pmem().poisoned(place, len).unwrap_or(place);
+            let _ = self.noted::<()>(Err(super::unreadable(what, index, bad)));
+        });
     }
 
     fn shrink(&self) -> usize {
@@ -98,6 +104,10 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
     }
 
     fn set_attr(&self, change: &SetAttr) -> Result<()> {
+        // All ones are nobody: chown(2) takes them for "as it is", which is `None` here.
+        if change.uid == Some(u32::MAX) || change.gid == Some(u32::MAX) {
+            return Err(Errno::Invalid.into());
+        }
         let _thawed = self.fs.start_change()?;
         let _exclusive = self.mapping.exclusive();
         self.expect_without(IMMUTABLE_FL | APPEND_FL)?;

@@ -219,7 +219,7 @@ impl<P: Platform> Inode<P> {
         };
         if let Some((lblk, block)) = begun {
             let first = block.saturating_sub((lblk % run) as u32);
-            if first != 0 && self.fs.keep_run(first)? {
+            if first != 0 && self.fs.keep_run(first) {
                 (goal.window, goal.run) = (window, first);
             }
             return Ok(());
@@ -228,7 +228,7 @@ impl<P: Platform> Inode<P> {
         let will_be_full = end >= (window + 1) * run || window == 0 || at == 0 && before.is_some();
         if will_be_full {
             let near = before.map_or(self.home(), |before| (before + 1).min(self.fs.sb.blocks_count - 1));
-            if let Some(first) = self.fs.keep_free_run(near)? {
+            if let Some(first) = self.fs.keep_free_run(near) {
                 (goal.window, goal.run) = (window, first);
             }
         }
@@ -294,11 +294,11 @@ impl<P: Platform> Inode<P> {
         }
         let old = &old[..blocks.min(PACKED) as usize];
         let in_order = old.iter().zip(old[0]..).all(|(&block, expected)| block == expected);
-        if in_order && fs.keep_run(old[0])? {
+        if in_order && fs.keep_run(old[0]) {
             fs.let_go_run(old[0]);
             return Ok(());
         }
-        let Some(run) = fs.keep_free_run(old[0])? else { return Ok(()) };
+        let Some(run) = fs.keep_free_run(old[0]) else { return Ok(()) };
         let taken = match fs.take_kept(run, old.len() as u32) {
             Ok(Some(taken)) if taken.fact().count() as usize == old.len() => taken,
             other => {

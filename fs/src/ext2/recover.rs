@@ -12,8 +12,10 @@
 //! * What it cannot leave: a block claimed twice or marked free, pointers out of range, damaged directories, too few
 //!   links, a directory with two names. Then nothing is changed, and the mount is read-only: e2fsck's task.
 //!
-//! Whose crash it was decides what becomes of an inode without a name. Ours: it never had one or lost it on purpose, and
-//! is freed. Another system's: it gets a name in `lost+found` if there is something in it.
+//! Whose crash it was decides what becomes of an inode without a name, and of blocks beyond an end. Ours: we say that an
+//! inode has no link before its last name goes, so one with a link is in the making, and is freed, unless it was there
+//! before we mounted: then it is not ours. Blocks are cut. Another system's: the inode gets a name in `lost+found` if
+//! there is something in it, and a file or directory becomes as long as its blocks reach, as e2fsck has it.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -23,6 +25,7 @@
 //! | `tree` | the directory tree |
 //! | `scan` | all inodes; what is right and what is not |
 //! | `repair` | the stores |
+//! | `orphans` | the list of those to be freed or cut |
 //! | `adopt` | names in `lost+found` |
 //!
 //! Memory: a bitmap for each group in which files have blocks, 4 bytes for each inode in use and 2 for each 64 inodes of
@@ -32,6 +35,7 @@
 mod adopt;
 mod claims;
 mod nodes;
+mod orphans;
 mod repair;
 mod scan;
 mod tree;
@@ -58,6 +62,8 @@ pub struct Recovered {
     pub links: u32,
     /// Files and directories with blocks beyond their end.
     pub trimmed: u32,
+    /// Files and directories that another system left shorter than their blocks reach.
+    pub grown: u32,
     /// Sizes that a crash had torn.
     pub sizes: u32,
     /// Inodes that counted their blocks wrongly.
@@ -75,12 +81,13 @@ pub struct Recovered {
 }
 
 impl Recovered {
-    fn numbers(&self) -> [(u32, &'static str, &'static str); 11] {
+    fn numbers(&self) -> [(u32, &'static str, &'static str); 12] {
         [
             (self.blocks, "block freed", "blocks freed"),
             (self.inodes, "inode freed", "inodes freed"),
             (self.links, "link count lowered", "link counts lowered"),
             (self.trimmed, "file trimmed to its size", "files trimmed to their sizes"),
+            (self.grown, "file made as long as its blocks", "files made as long as their blocks"),
             (self.sizes, "torn size mended", "torn sizes mended"),
             (self.block_counts, "inode's block count corrected", "inodes' block counts corrected"),
             (self.entry_types, "directory's file types corrected", "directories' file types corrected"),

@@ -13,6 +13,7 @@
 
 use super::Ext2;
 use super::dir::{check_name, is_dot_name};
+use super::diredit::NameGone;
 use super::inode::{Inode, LinksStored};
 use super::layout::*;
 use super::redo::Words;
@@ -56,15 +57,8 @@ impl<P: Platform> Ext2<P> {
             let is_there = !is_dot_name(old) && how == Rename::NoReplace;
             return Err(if is_there { Errno::Exists } else { Errno::Busy }.into());
         }
-        // Numbers that lead to no directory are the caller's mistake, not the image's.
-        let directory = |ino: u64| -> Result<Arc<Inode<P>>> {
-            let ino = u32::try_from(ino).map_err(|_| Errno::NotFound)?;
-            // A name leads to a directory, and holds it, on its way here; what is wrong with it is the image's fault.
-            let is_name = ino == ROOT_INO || (self.sb.first_ino..=self.sb.inodes_count).contains(&ino);
-            let exists = is_name && self.inode_in_use(ino)?;
-            if exists { self.inode(ino) } else { Err(Errno::NotFound.into()) }
-        };
-        let (from, to) = (directory(old_dir)?, directory(new_dir)?);
+        // A name leads to a directory, and holds it, on its way here; what is wrong with it is the image's fault.
+        let (from, to) = (self.inode_if_in_use(old_dir)?, self.inode_if_in_use(new_dir)?);
         from.expect_dir()?;
         to.expect_dir()?;
         // Once more, now that there are handles: from here on no unmount comes in between.
@@ -194,7 +188,7 @@ impl<P: Platform> Ext2<P> {
         let _lower = lower.map(|inode| inode.mapping.exclusive());
         let _upper = upper.map(|inode| inode.mapping.exclusive());
         if let Some((_, target)) = target.filter(|_| target_is_dir && !exchanged)
-            && !target.is_empty_dir()?
+            && !target.is_empty_dir(to.ino)?
         {
             return Err(Errno::NotEmpty.into());
         }
@@ -262,7 +256,8 @@ impl<P: Platform> Ext2<P> {
             to.index_added(new, &placed);
         }
         if let Some((left, (_, target))) = left.zip(target) {
-            target.links_left(committed.map(|_| LinksStored(left)));
+            let gone = committed.implies(NameGone);
+            target.links_left(committed.map(|_| LinksStored(left)), &gone);
         }
         Ok(())
     }

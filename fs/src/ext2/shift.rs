@@ -235,7 +235,7 @@ impl<P: Platform> Inode<P> {
                 let old = match old {
                     0 => 0,
                     _ if base + inner > change.first() => 0,
-                    old => self.pointer(self.fs.byte(old) + index * 4)?,
+                    old => self.table_pointer(self.fs.byte(old) + index * 4)?,
                 };
                 pmem.store_u32(place + index * 4, self.build(old, base, depth - 1, change, tables)?);
             }
@@ -299,7 +299,7 @@ impl<P: Platform> Inode<P> {
         if depth > 1 || base < removed.end && removed.start < base + each {
             let inner = self.fs.sb.reach.span(depth - 1);
             for index in 0..self.fs.sb.pointers() {
-                let child = self.pointer(self.fs.byte(block) + index * 4)?;
+                let child = self.pointer_at(self.fs.byte(block) + index * 4, depth - 1)?;
                 self.each_gone_below(child, base + index * inner, depth - 1, change, f)?;
             }
         }

@@ -3,6 +3,7 @@
 use super::features::{self, ReadOnlyReason};
 use super::layout::*;
 use super::map::Reach;
+use super::policy::OnError;
 use crate::PAGE_SIZE;
 use crate::error::{Corrupt, Error, Result, Unsupported};
 use crate::pmem::Pmem;
@@ -33,6 +34,9 @@ impl RawSuperBlock {
                 "the region ends before this copy of it"
             };
             return Err(corrupt(why, pmem.len()));
+        }
+        if let Some(bad) = pmem.poisoned(at, 1024) {
+            return Err(super::unreadable("superblock", at / 1024, bad));
         }
         let mut bytes = [0; 1024];
         pmem.read(at, &mut bytes);
@@ -94,6 +98,10 @@ pub struct SuperBlock {
     pub group_count: u32,
     /// `s_state` as it was found
     pub state: u16,
+    /// What `s_errors` tells
+    pub on_error: OnError,
+    /// `s_last_orphan` as it was found; 0 if there are none
+    pub last_orphan: u32,
     /// `s_rev_level`
     pub rev_level: u32,
     /// `s_first_ino`: the first inode that is not reserved
@@ -237,6 +245,8 @@ impl SuperBlock {
             inodes_per_group,
             group_count,
             state: raw.u16(S_STATE),
+            on_error: OnError::of_superblock(raw.u16(S_ERRORS)),
+            last_orphan: if rev_level == 0 { 0 } else { raw.u32(S_LAST_ORPHAN) },
             rev_level,
             first_ino,
             inode_size,
@@ -268,7 +278,7 @@ impl SuperBlock {
         self.block_size() / 4
     }
 
-    /// The largest size of a file, in bytes: a little less than 2 TiB with blocks of 4 KiB.
+    /// The largest size of a file, in bytes: what Linux opens. A little less than 2 TiB with blocks of 4 KiB.
     #[inline]
     pub fn max_file_size(&self) -> u64 {
         self.reach.max_lblks << self.block_bits
@@ -301,9 +311,9 @@ impl SuperBlock {
         Ok(self)
     }
 
-    /// True if the image was unmounted cleanly and no errors were noted on it.
+    /// True if the image was unmounted cleanly, no errors were noted on it, and no inode waits on it for being freed.
     pub fn is_clean(&self) -> bool {
-        self.state & (VALID_FS | ERROR_FS) == VALID_FS
+        self.state & (VALID_FS | ERROR_FS) == VALID_FS && self.last_orphan == 0
     }
 
     /// True if directory entries tell the kind of what they name.

@@ -81,6 +81,29 @@ impl<P: Platform> Inode<P> {
 }
 
 impl<P: Platform> Inode<P> {
+    /// Times are about to be set to what somebody asks for. An inode that is large enough for all of it, but whose fields end
+    /// before, as some drivers leave it, gets the others, unless attributes are in their place. Durable; under the inode
+    /// lock, held exclusively.
+    pub(super) fn make_room_for_times(&self) {
+        let (pmem, sb, start) = (self.pmem(), &self.fs.sb, self.raw + u64::from(GOOD_OLD_INODE_SIZE));
+        let extra = u64::from(sb.extra_isize);
+        if self.has_field(I_ATIME_EXTRA) || u64::from(GOOD_OLD_INODE_SIZE) + extra < I_ATIME_EXTRA + 4 {
+            return;
+        }
+        let old = u64::from(pmem.load_u16(self.raw + I_EXTRA_ISIZE));
+        let has_attributes = old.is_multiple_of(4) && pmem.load_u32(start + old) == XATTR_MAGIC;
+        if !old.is_multiple_of(4) || old >= extra || has_attributes {
+            return;
+        }
+        // 1. What is there is nothing's; zeros are seconds without a fraction, as they were. 2. The fields reach over it.
+        let from = old.max(4);
+        pmem.zero_nt(start + from, extra - from);
+        pmem.fence();
+        pmem.store_u16(self.raw + I_EXTRA_ISIZE, sb.extra_isize);
+        pmem.flush(self.raw + I_EXTRA_ISIZE, 2);
+        pmem.fence();
+    }
+
     /// A write fault: content and inode change now, as a clock sees it that stands still for some milliseconds. Stores and
     /// flushes nothing if another fault did so at the same time.
     #[inline]

@@ -212,7 +212,7 @@ impl<P: Platform> Inode<P> {
             }
             // 1. A subtree of which something stays.
             if index >= whole_end || base + index * each < range.start {
-                let child = self.pointer(slot)?;
+                let child = self.table_pointer(slot)?;
                 let (inner, pointers) = (self.fs.byte(child), self.fs.sb.pointers());
                 self.cut_table(inner, pointers, base + index * each, depth - 1, range, freed)?;
                 let is_empty = (0..self.fs.block_size() / 8).all(|word| pmem.load_u64(inner + word * 8) == 0);
@@ -233,7 +233,7 @@ impl<P: Platform> Inode<P> {
                 // Most are none; what is cleared ends with the last that is one.
                 let slot = slot + at as u64 * 4;
                 if pmem.load_u32(slot) != 0 {
-                    *block = self.pointer(slot)?;
+                    *block = self.pointer_at(slot, depth)?;
                     len = at + 1;
                 }
             }
@@ -272,7 +272,7 @@ impl<P: Platform> Inode<P> {
                     continue;
                 }
                 next += 4;
-                let child = self.pointer(slot)?;
+                let child = self.pointer_at(slot, depth - 1)?;
                 match depth {
                     _ if child == 0 => {}
                     1 => freed.add(self, cut, child)?,

@@ -5,6 +5,7 @@
 //! durable before; in the wrong one it does not.
 
 use super::Ext2;
+use super::dir::Found;
 use super::diredit::{NameGone, Prepared, Room};
 use super::grow::{Chain, Changes};
 use super::ialloc::Nameable;
@@ -67,11 +68,37 @@ pub(super) fn take_a_link_away<P: Platform>(inode: &Inode<P>, gone: Staged<NameG
     inode.lose_name(&gone, 0, Timestamp::default()).unordered(); // WRONG
 }
 
+/// The last name of an inode taken away while its link may survive.
+pub(super) fn take_the_last_name_away<P: Platform>(
+    dir: &Inode<P>,
+    found: &Found,
+    goes: Staged<LinksStored, InFlight>,
+) {
+    #[cfg(daxiom_order = "right")]
+    let goes = goes.fence(dir.pmem());
+    dir.take_out_last(found, b"name", Timestamp::default(), &goes).unordered(); // WRONG
+}
+
 /// An inode left to its last handle while its link may survive.
-pub(super) fn leave_an_inode<P: Platform>(inode: &Inode<P>, stored: Staged<LinksStored, InFlight>) {
+pub(super) fn leave_an_inode<P: Platform>(
+    inode: &Inode<P>,
+    stored: Staged<LinksStored, InFlight>,
+    gone: &Staged<NameGone, Clean>,
+) {
     #[cfg(daxiom_order = "right")]
     let stored = stored.fence(inode.pmem());
-    inode.links_left(stored); // WRONG
+    inode.links_left(stored, gone); // WRONG
+}
+
+/// An inode left to its last handle while its name may survive.
+pub(super) fn leave_a_named_inode<P: Platform>(
+    inode: &Inode<P>,
+    stored: Staged<LinksStored, Clean>,
+    gone: Staged<NameGone, InFlight>,
+) {
+    #[cfg(daxiom_order = "right")]
+    let gone = gone.fence(inode.pmem());
+    inode.links_left(stored, &gone); // WRONG
 }
 
 /// Blocks freed while the pointer to them may survive.

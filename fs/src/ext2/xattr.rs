@@ -146,6 +146,7 @@ impl<P: Platform> Inode<P> {
         if !may_be || fs.holds_structures(block) || !fs.block_in_use(block)? {
             return Err(self.corrupt("i_file_acl leads to no block of a file", block.into()));
         }
+        fs.expect_readable(fs.byte(block), fs.block_size(), "attribute block", block.into())?;
         let field = |at| pmem.load_u32(fs.byte(block) + at);
         if field(H_MAGIC) != XATTR_MAGIC || field(H_BLOCKS) != 1 {
             return Err(self.corrupt("i_file_acl leads to no attribute block", block.into()));

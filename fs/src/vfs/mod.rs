@@ -116,6 +116,9 @@ pub trait Inode<P: Platform>: Send + Sync {
     /// All attributes.
     fn attr(&self) -> Attr;
     /// Changes the attributes that are given.
+    ///
+    /// # Errors
+    /// [`Errno::Invalid`] for an owner or group of 4294967295, who is nobody.
     fn set_attr(&self, change: &SetAttr) -> Result<()>;
 
     // -- Mapping: what a fault needs ---------------------------------------------------------------------------
@@ -168,9 +171,16 @@ pub trait Inode<P: Platform>: Send + Sync {
     // -- Copying -----------------------------------------------------------------------------------------------
 
     /// Reads at byte `offset`; returns how many bytes there were (0 at or beyond the end). Holes read as zeros.
+    ///
+    /// # Errors
+    /// [`Errno::Invalid`] beyond 2⁶³ − 1, and what is wrong with the first byte.
     fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<usize>;
     /// Writes at byte `offset`, allocating and growing as needed: durable on return. Returns how many bytes were
     /// written: fewer only when space ran out, or a contradiction in the image was met, after some.
+    ///
+    /// # Errors
+    /// [`Errno::Invalid`] beyond 2⁶³ − 1, [`Errno::FileTooBig`] from the largest size on, and what is wrong with the first
+    /// byte.
     fn write_at(&self, offset: u64, from: &[u8]) -> Result<usize>;
     /// Sets the size. Shrinking unmaps and frees what lies beyond; the tail of the last page reads as zeros.
     fn truncate(&self, size: u64) -> Result<()>;
@@ -420,6 +430,18 @@ pub enum SetXattr {
     Create,
     /// Replaced; [`Errno::NoData`] if it is not there (`XATTR_REPLACE`).
     Replace,
+}
+
+/// Refuses `len` bytes at `offset` that reach beyond 2⁶³ − 1: offsets are signed for whoever asks. What lies in a file need
+/// not be asked about.
+///
+/// # Errors
+/// [`Errno::Invalid`]
+pub(crate) fn check_range(offset: u64, len: usize) -> Result<()> {
+    match offset.checked_add(len as u64) {
+        Some(end) if i64::try_from(end).is_ok() => Ok(()),
+        _ => Err(Errno::Invalid.into()),
+    }
 }
 
 /// Changes to attributes; `None` leaves one as it is.

@@ -121,6 +121,12 @@ impl Image {
         Err(format!("e2fsck -fn: {}\n{}", output.status, String::from_utf8_lossy(&output.stdout)))
     }
 
+    /// What `e2fsck -n` says, which looks only at an image that says it needs it.
+    pub(crate) fn check(&self) -> String {
+        let output = self.e2fsck("-n").output().unwrap_or_else(|error| panic!("e2fsck: {error}"));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// Lets e2fsck rebuild every directory, with a hash index where it is long enough.
     pub(crate) fn index_directories(&self) {
         // Exit status 1: "errors corrected", which is what rebuilding counts as.

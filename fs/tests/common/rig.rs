@@ -6,13 +6,15 @@
 //! thread does when it gets somewhere, whichever inode's lock it meets there.
 
 use super::spy::Spy;
+use fs::error::Corrupt;
 use fs::lab::{Lab, Step};
 use fs::platform::{Mapped, NoFrames, PageSize, PageTables, Platform, Timestamp};
+use fs::pmem::Pmem;
 use fs::sim::{Entry, SimMutex, SimRwLock, Tables};
 use lock_api::RawRwLock;
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
 /// A machine whose memory is watched.
 #[derive(Clone)]
@@ -20,18 +22,25 @@ pub(crate) struct Rig {
     pub(crate) pmem: Arc<Spy>,
     clock: Arc<AtomicI64>,
     lab: Arc<Lab>,
+    /// The state of the file system in the image whenever it was told to stop the machine.
+    fatal: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Rig {
     /// A machine over `pmem`, on 2026-01-01.
     pub(crate) fn new(pmem: Spy) -> Self {
         let clock = Arc::new(AtomicI64::new(1_767_225_600));
-        Self { pmem: Arc::new(pmem), clock, lab: Arc::default() }
+        Self { pmem: Arc::new(pmem), clock, lab: Arc::default(), fatal: Arc::default() }
     }
 
     /// A machine with a copy of `image`, which nobody watches.
     pub(crate) fn over(image: &[u8]) -> Self {
         Self::new(Spy::new(image, |_| ()))
+    }
+
+    /// What the image says of its state each time the machine is to be stopped.
+    pub(crate) fn fatal_with_state(&self) -> Arc<Mutex<Vec<u8>>> {
+        self.fatal.clone()
     }
 }
 
@@ -51,6 +60,10 @@ impl Platform for Rig {
 
     fn lab(&self) -> &Lab {
         &self.lab
+    }
+
+    fn fatal(&self, _: &Corrupt) {
+        self.fatal.lock().expect("the list").push(self.pmem.load_u8(1024 + 0x3a));
     }
 
     fn reached(&self, step: Step) {

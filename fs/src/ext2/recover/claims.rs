@@ -58,6 +58,17 @@ impl Claims {
         Ok(())
     }
 
+    /// Nobody claims `block` any more.
+    pub(super) fn let_go<P: Platform>(&mut self, fs: &Ext2<P>, block: u32) {
+        let index = fs.group_of_block(block);
+        let bit = block.saturating_sub(fs.sb.group_start(index));
+        if let Some(word) =
+            self.groups.get_mut(index as usize).and_then(|group| group.get_mut(bit as usize / 64))
+        {
+            *word &= !(1 << (bit % 64));
+        }
+    }
+
     /// What is claimed of group `index`.
     pub(super) fn of_group<'a, P: Platform>(
         &'a self,

@@ -28,6 +28,10 @@ impl Node {
     pub(super) const RETYPE: u32 = 1 << 20;
     /// It is to get a name in `lost+found`.
     pub(super) const ADOPT: u32 = 1 << 21;
+    /// It is on the list of orphans.
+    pub(super) const ORPHAN: u32 = 1 << 22;
+    /// It is to be as long as its blocks reach.
+    pub(super) const GROW: u32 = 1 << 23;
 
     pub(super) fn is(self, flag: u32) -> bool {
         self.0 & flag != 0
@@ -70,7 +74,9 @@ impl Nodes {
     pub(super) fn new<P: Platform>(fs: &Ext2<P>) -> Result<Self> {
         let mut tables: Vec<Table> = zeros(fs.sb.group_count as usize)?;
         for (index, table) in (0..).zip(&mut tables) {
-            table.bitmap = fs.byte(fs.group(index)?.inode_bitmap);
+            let group = fs.group(index)?;
+            fs.expect_inode_bitmap(&group)?;
+            table.bitmap = fs.byte(group.inode_bitmap);
             let used = |word| bitmap_word(fs, table.bitmap, word, fs.sb.inodes_per_group).count_ones();
             let words = words(fs.sb.inodes_per_group);
             if (0..words).all(|word| used(word) == 0) {

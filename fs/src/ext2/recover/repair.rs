@@ -4,6 +4,7 @@
 use super::Recovered;
 use super::claims::words;
 use super::nodes::{Node, bitmap_word, bits, in_use};
+use super::orphans::Ended;
 use super::scan::Found;
 use super::walk::{Map, Step};
 use crate::error::Result;
@@ -12,6 +13,7 @@ use crate::ext2::dirent::file_type;
 use crate::ext2::features::RO_COMPAT_LARGE_FILE;
 use crate::ext2::inode::kind_of_mode;
 use crate::ext2::layout::*;
+use crate::ext2::redo::Words;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
@@ -20,19 +22,21 @@ use alloc::vec::Vec;
 
 /// The fact that no inode with a name leads to anything that was not claimed for it, and that those without one show no
 /// link.
-struct Mended;
+pub(super) struct Mended;
 
 impl<P: Platform> Ext2<P> {
     /// Repairs what `found` says.
     pub(super) fn repair(&self, found: &Found) -> Result<Recovered> {
         let mut done = Recovered { ours: found.ours, ..Recovered::default() };
         let mended = self.mend(found, &mut done)?.fence(self.pmem());
-        self.free_what_is_nobodys(found, &mended, &mut done)?;
+        let ended = self.end_orphans(found, mended)?;
+        done.flags += u32::from(self.sb.last_orphan != 0);
+        self.free_what_is_nobodys(found, &ended, &mut done)?;
         self.pmem().fence();
         Ok(done)
     }
 
-    fn store_flushed_u32(&self, at: u64, value: u32) {
+    pub(super) fn store_flushed_u32(&self, at: u64, value: u32) {
         self.pmem().store_u32(at, value);
         self.pmem().flush(at, 4);
     }
@@ -61,11 +65,11 @@ impl<P: Platform> Ext2<P> {
                 if node.is(Node::NAMED | Node::ADOPT) {
                     self.mend_inode(ino, raw, node, found.ours, done)?;
                 } else if !self.is_reserved(ino) {
-                    self.clear_links(raw);
+                    self.clear_links(raw, node.is(Node::ORPHAN));
                 }
             }
             self.each_stale_inode(index, |_, raw| {
-                self.clear_links(raw);
+                self.clear_links(raw, false);
                 done.inodes += 1;
                 Ok(())
             })?;
@@ -80,27 +84,34 @@ impl<P: Platform> Ext2<P> {
         Ok(Staged::streamed(Mended, SUPERBLOCK, 0))
     }
 
-    /// An inode that nobody names shows no link, and when it went.
-    fn clear_links(&self, raw: u64) {
+    /// An inode that nobody names shows no link, and when it went: not yet if it is on the list of orphans, nor by the number
+    /// of another that was on one.
+    fn clear_links(&self, raw: u64, is_orphan: bool) {
         let pmem = self.pmem();
         pmem.store_u16(raw + I_LINKS_COUNT, 0);
         pmem.flush(raw + I_LINKS_COUNT, 2);
-        if pmem.load_u32(raw + I_DTIME) == 0 {
-            self.store_flushed_u32(raw + I_DTIME, (self.platform.now().secs as u32).max(1));
+        if !is_orphan && pmem.load_u32(raw + I_DTIME) <= self.sb.inodes_count {
+            self.store_flushed_u32(raw + I_DTIME, self.time_of_deletion());
         }
     }
 
     fn mend_inode(&self, ino: u32, raw: u64, node: Node, ours: bool, done: &mut Recovered) -> Result<()> {
         let pmem = self.pmem();
         let Some(kind) = kind_of_mode(pmem.load_u16(raw + I_MODE)) else { return Ok(()) };
-        if pmem.load_u16(raw + I_LINKS_COUNT) != node.links() {
+        let links = pmem.load_u16(raw + I_LINKS_COUNT);
+        if links != node.links() {
             pmem.store_u16(raw + I_LINKS_COUNT, node.links());
             pmem.flush(raw + I_LINKS_COUNT, 2);
-            done.links += 1;
+            let count = if links > node.links() { &mut done.links } else { &mut done.flags };
+            *count += 1;
         }
-        if pmem.load_u32(raw + I_DTIME) != 0 {
+        if pmem.load_u32(raw + I_DTIME) != 0 && !node.is(Node::ORPHAN) {
             self.store_flushed_u32(raw + I_DTIME, 0);
             done.flags += 1;
+        }
+        if node.is(Node::GROW) {
+            self.grow_to_blocks(ino, raw, kind)?;
+            done.grown += 1;
         }
         let end = self.end_of(ino, raw, kind)?;
         if kind == FileKind::File {
@@ -131,6 +142,19 @@ impl<P: Platform> Ext2<P> {
             self.mend_types(ino, raw, end)?;
             done.entry_types += 1;
         }
+        Ok(())
+    }
+
+    /// Makes a file or directory as long as its blocks reach: both halves of its size at once.
+    fn grow_to_blocks(&self, ino: u32, raw: u64, kind: FileKind) -> Result<()> {
+        let size = Map { fs: self, ino, raw, end: u64::MAX }.data_end()? * self.block_size();
+        let mut words = Words::new();
+        words.push(raw + I_SIZE, size as u32);
+        if kind == FileKind::File {
+            words.push(raw + I_SIZE_HIGH, (size >> 32) as u32);
+        }
+        // They lead to what was there before.
+        self.commit_all(words, Staged::nothing(()))?.into_fact();
         Ok(())
     }
 
@@ -177,14 +201,14 @@ impl<P: Platform> Ext2<P> {
     fn free_what_is_nobodys(
         &self,
         found: &Found,
-        mended: &Staged<Mended, Clean>,
+        ended: &Staged<Ended, Clean>,
         done: &mut Recovered,
     ) -> Result<()> {
         let (mut free_blocks, mut free_inodes) = (0u32, 0u32);
         let mut room = Vec::new();
         for index in 0..self.sb.group_count {
-            let blocks = self.free_blocks(found, index, &mut room, mended, done)?;
-            let (inodes, dirs) = self.free_inodes(found, index, mended, done)?;
+            let blocks = self.free_blocks(found, index, &mut room, ended, done)?;
+            let (inodes, dirs) = self.free_inodes(found, index, ended, done)?;
             let desc = self.desc(index);
             self.set_count(desc + BG_FREE_BLOCKS_COUNT, blocks, false, done);
             self.set_count(desc + BG_FREE_INODES_COUNT, inodes, false, done);
@@ -206,7 +230,7 @@ impl<P: Platform> Ext2<P> {
         found: &Found,
         index: u32,
         room: &mut Vec<u64>,
-        _mended: &Staged<Mended, Clean>,
+        _ended: &Staged<Ended, Clean>,
         done: &mut Recovered,
     ) -> Result<u32> {
         let (pmem, group) = (self.pmem(), self.group(index)?);
@@ -231,7 +255,7 @@ impl<P: Platform> Ext2<P> {
         &self,
         found: &Found,
         index: u32,
-        _mended: &Staged<Mended, Clean>,
+        _ended: &Staged<Ended, Clean>,
         done: &mut Recovered,
     ) -> Result<(u32, u32)> {
         let (pmem, limit) = (self.pmem(), self.sb.inodes_per_group);

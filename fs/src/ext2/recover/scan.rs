@@ -27,6 +27,7 @@ pub(super) struct Scan<'a, P: Platform> {
     pub(super) nodes: Nodes,
     xattrs: Vec<u32>,
     nameless: Vec<u32>,
+    orphans: Vec<u32>,
 }
 
 /// What a scan found: a sound file system, but for what is to be repaired.
@@ -38,13 +39,17 @@ pub(super) struct Found {
     pub(super) xattrs: Vec<u32>,
     /// Inodes that are to get a name. (Their nodes cannot be found any more when the bitmaps are repaired.)
     pub(super) nameless: Vec<u32>,
+    /// The list of orphans, as far as it is one.
+    pub(super) orphans: Vec<u32>,
 }
 
 impl<P: Platform> Ext2<P> {
     /// Looks at everything. An error is what makes the image beyond repair, or no memory.
     pub(super) fn scan(&self, ours: bool) -> Result<Found> {
         let (claims, nodes) = (Claims::new(self)?, Nodes::new(self)?);
-        let mut scan = Scan { fs: self, ours, claims, nodes, xattrs: Vec::new(), nameless: Vec::new() };
+        let [xattrs, nameless, orphans] = [const { Vec::new() }; 3];
+        let mut scan = Scan { fs: self, ours, claims, nodes, xattrs, nameless, orphans };
+        scan.orphans = scan.follow_orphans()?;
         scan.walk_tree()?;
         for index in 0..self.sb.group_count {
             for ino in in_use(self, index)? {
@@ -60,8 +65,8 @@ impl<P: Platform> Ext2<P> {
         }
         scan.claim_xattrs()?;
         scan.compare_bitmaps()?;
-        let Scan { claims, nodes, xattrs, nameless, .. } = scan;
-        Ok(Found { ours, claims, nodes, xattrs, nameless })
+        let Scan { claims, nodes, xattrs, nameless, orphans, .. } = scan;
+        Ok(Found { ours, claims, nodes, xattrs, nameless, orphans })
     }
 
     /// Calls `f` with each inode of group `index` that is marked free and does not look so: its bit was lost in a crash,
@@ -77,6 +82,10 @@ impl<P: Platform> Ext2<P> {
         let table = self.byte(self.group(index)?.inode_table);
         let check = |slot: u32, f: &mut dyn FnMut(u32, u64) -> Result<()>| -> Result<bool> {
             let raw = table + u64::from(slot) * u64::from(self.sb.inode_size);
+            if self.expect_inode(first + slot, raw).is_err() {
+                // Whoever takes it overwrites all of it.
+                return Ok(false);
+            }
             let (mode, links) = (pmem.load_u16(raw + I_MODE), pmem.load_u16(raw + I_LINKS_COUNT));
             let never = pmem.load_u32(raw + I_DTIME) == 0;
             if links != 0 || (mode != 0 && never) {
@@ -143,6 +152,7 @@ impl<P: Platform> Scan<'_, P> {
     fn look_at(&mut self, ino: u32) -> Result<()> {
         let fs = self.fs;
         let raw = fs.raw_inode(ino)?;
+        fs.expect_inode(ino, raw)?;
         if fs.is_reserved(ino) {
             return self.claim_reserved(ino, raw);
         }
@@ -150,7 +160,9 @@ impl<P: Platform> Scan<'_, P> {
         let (links, mode) = (fs.pmem().load_u16(raw + I_LINKS_COUNT), fs.pmem().load_u16(raw + I_MODE));
         let kind = kind_of_mode(mode);
         if node.is(Node::NAMED) {
-            if links < node.links() {
+            // Ours says that it has no link any more before its last name goes: it has not lost that, and keeps it.
+            let was_going = self.ours && links == 0 && node.links() == 1 && kind != Some(FileKind::Directory);
+            if links < node.links() && !was_going {
                 let why = "fewer links than names";
                 return Err(
                     Corrupt::against("inode", ino.into(), why, links.into(), node.links().into()).into()
@@ -165,10 +177,12 @@ impl<P: Platform> Scan<'_, P> {
         match kind {
             _ if links == 0 => Ok(()),
             Some(FileKind::Directory) if self.ours => self.expect_nothing_in(ino, raw),
-            _ if self.ours => Ok(()),
+            // Ours loses its last link before its last name: without a name, but with a link, it is one that we were about to
+            // make, or it was so before we mounted.
+            _ if self.ours && !self.was_there_before(raw) => Ok(()),
             Some(FileKind::Directory) => Err(fs.bad_inode(ino, "a directory has no name", links.into())),
             None => Err(fs.bad_inode(ino, "i_mode tells no kind", mode.into())),
-            // Another system's: what has nothing in it is not worth a name.
+            // What has nothing in it is not worth a name.
             Some(FileKind::File) if fs.pmem().load_u32(raw + I_BLOCKS) == 0 => Ok(()),
             Some(kind) => {
                 self.nameless.try_reserve(1).map_err(|_| Errno::NoMemory)?;
@@ -182,6 +196,20 @@ impl<P: Platform> Scan<'_, P> {
         }
     }
 
+    /// True if the inode at byte offset `raw`, which is in use, was there before the last mount. A crash shows `i_mtime` and
+    /// `i_dtime` together, old or new: with none of the latter, the former is that of whatever has a link here.
+    fn was_there_before(&self, raw: u64) -> bool {
+        let pmem = self.fs.pmem();
+        let (mtime, mounted) = (pmem.load_u32(raw + I_MTIME), pmem.load_u32(SUPERBLOCK + S_MTIME));
+        pmem.load_u32(raw + I_DTIME) == 0 && mtime != 0 && mtime <= mounted
+    }
+
+    /// True if what lies beyond the end of inode `ino` is its content: another system lost its size. Not if that was about to
+    /// cut it.
+    pub(super) fn may_grow(&self, ino: u32) -> bool {
+        !self.ours && !self.nodes.get(self.fs, ino).is(Node::ORPHAN)
+    }
+
     /// Claims the blocks of an inode that is no directory.
     fn claim_content(&mut self, ino: u32, raw: u64, kind: FileKind) -> Result<()> {
         let fs = self.fs;
@@ -191,19 +219,46 @@ impl<P: Platform> Scan<'_, P> {
             return Err(fs.bad_inode(ino, why, flags.into()));
         }
         let end = fs.end_of(ino, raw, kind)?;
-        let (mut blocks, mut beyond) = (0, false);
+        let (mut blocks, mut beyond, mut data_end) = (0, false, 0);
+        let may_grow = kind == FileKind::File && self.may_grow(ino);
         if kind == FileKind::File || end > 0 {
-            let map = Map { fs, ino, raw, end };
+            let map = Map { fs, ino, raw, end: if may_grow { u64::MAX } else { end } };
             map.each(&mut |step| {
                 match step {
-                    Step::Block { block, .. } => {
+                    Step::Block { block, lblk, is_data } => {
                         self.claims.claim(fs, ino, block)?;
                         blocks += 1;
+                        beyond |= lblk >= end;
+                        if is_data {
+                            data_end = lblk + 1;
+                        }
                     }
                     Step::Beyond { .. } => beyond = true,
                 }
                 Ok(())
             })?;
+        }
+        if beyond && may_grow {
+            // As e2fsck has it: a whole block beyond the end is content; what begins where the file ends is not.
+            if fs.raw_size(raw) < data_end.saturating_sub(1) * fs.block_size() {
+                if data_end > fs.sb.reach.max_lblks {
+                    return Err(fs.bad_inode(ino, "it has blocks beyond what a file may have", data_end - 1));
+                }
+                if let Some(node) = self.nodes.get_mut(fs, ino) {
+                    node.mark(Node::GROW);
+                }
+                beyond = false;
+            } else {
+                Map { fs, ino, raw, end: u64::MAX }.each(&mut |step| {
+                    if let Step::Block { block, lblk, .. } = step
+                        && lblk >= end
+                    {
+                        self.claims.let_go(fs, block);
+                        blocks -= 1;
+                    }
+                    Ok(())
+                })?;
+            }
         }
         if kind == FileKind::Symlink && blocks != end {
             return Err(fs.bad_inode(ino, "a symbolic link without its block", blocks));
@@ -254,6 +309,7 @@ impl<P: Platform> Scan<'_, P> {
     fn expect_nothing_in(&self, ino: u32, raw: u64) -> Result<()> {
         let fs = self.fs;
         let lblks = u64::from(fs.pmem().load_u32(raw + I_SIZE)) / fs.block_size();
+        let mut second = u64::MAX;
         for lblk in 0..lblks.min(crate::ext2::map::DIRECT) {
             let block = fs.pmem().load_u32(raw + I_BLOCK + lblk * 4);
             if block == 0 || block >= fs.sb.blocks_count {
@@ -262,8 +318,17 @@ impl<P: Platform> Scan<'_, P> {
             let mut within = 0;
             while within < fs.block_size() {
                 let entry = fs.dir_entry(ino, lblk, fs.byte(block), within)?;
-                if entry.ino != 0 && !entry.is_dot(fs.pmem()) {
+                // Its own `.` and its `..`, and no other that is called so.
+                let is_own = match entry.pos {
+                    0 => entry.is_called(fs.pmem(), b".") && entry.ino == ino,
+                    pos if pos == second => entry.is_called(fs.pmem(), b".."),
+                    _ => false,
+                };
+                if entry.ino != 0 && !is_own {
                     return Err(fs.bad_inode(ino, "a directory with entries has no name", entry.pos));
+                }
+                if entry.pos == 0 {
+                    second = entry.rec_len.into();
                 }
                 within += u64::from(entry.rec_len);
             }
@@ -283,6 +348,7 @@ impl<P: Platform> Scan<'_, P> {
                 return bad("i_file_acl leads out of the file system", block.into());
             }
             let header = fs.byte(block);
+            fs.expect_readable(header, fs.block_size(), "attribute block", block.into())?;
             let magic = fs.pmem().load_u32(header + H_MAGIC);
             if magic != XATTR_MAGIC {
                 return bad("bad magic number", magic.into());
@@ -304,6 +370,7 @@ impl<P: Platform> Scan<'_, P> {
         let mut room = Vec::new();
         for index in 0..fs.sb.group_count {
             let bitmap = fs.byte(fs.group(index)?.block_bitmap);
+            fs.expect_readable(bitmap, fs.block_size(), "block bitmap", index.into())?;
             let claimed = self.claims.of_group(fs, index, &mut room)?;
             for (at, &word) in claimed.iter().enumerate().filter(|(_, word)| **word != 0) {
                 let lost = word & !fs.pmem().load_u64(bitmap + at as u64 * 8);

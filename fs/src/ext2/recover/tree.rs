@@ -53,6 +53,7 @@ impl<P: Platform> Scan<'_, P> {
     fn walk_directory(&mut self, directory: Pending, pending: &mut Vec<Pending>) -> Result<()> {
         let (fs, Pending { ino, .. }) = (self.fs, directory);
         let raw = fs.raw_inode(ino)?;
+        fs.expect_inode(ino, raw)?;
         let flags = fs.pmem().load_u32(raw + I_FLAGS);
         if flags & FOREIGN_FL != 0 {
             let why = "i_flags of a feature that the file system does not have";
@@ -63,7 +64,10 @@ impl<P: Platform> Scan<'_, P> {
             return Err(fs.bad_inode(ino, "bad size of a directory", size));
         }
         let (mut lblks, mut blocks, mut beyond) = (0, 0, false);
-        let map = Map { fs, ino, raw, end: size / fs.block_size() };
+        let end = size / fs.block_size();
+        // Another system may have lost the size, not the block behind it.
+        let may_grow = self.may_grow(ino);
+        let map = Map { fs, ino, raw, end: if may_grow { u64::MAX } else { end } };
         map.each(&mut |step| {
             match step {
                 Step::Block { block, lblk, is_data } => {
@@ -81,8 +85,13 @@ impl<P: Platform> Scan<'_, P> {
             }
             Ok(())
         })?;
-        if lblks != map.end {
+        if lblks < end {
             return Err(bad_dir(ino, "a hole in a directory", lblks * fs.block_size()));
+        }
+        if lblks > end
+            && let Some(node) = self.nodes.get_mut(fs, ino)
+        {
+            node.mark(Node::GROW);
         }
         self.settle(ino, raw, blocks, beyond)
     }
@@ -96,6 +105,8 @@ impl<P: Platform> Scan<'_, P> {
         pending: &mut Vec<Pending>,
     ) -> Result<()> {
         let (fs, Pending { ino, parent }) = (self.fs, directory);
+        let number = block >> fs.sb.block_bits;
+        fs.expect_readable(block, fs.block_size(), "directory block", number)?;
         let (mut within, mut index) = (0, 0);
         while within < fs.block_size() {
             let entry = fs.dir_entry(ino, lblk, block, within)?;
@@ -154,6 +165,7 @@ impl<P: Platform> Scan<'_, P> {
             return Err(bad_dir(dir, "an entry names a free inode", entry.pos));
         };
         let raw = fs.raw_inode(ino)?;
+        fs.expect_inode(ino, raw)?;
         let mode = fs.pmem().load_u16(raw + I_MODE);
         let Some(kind) = kind_of_mode(mode) else {
             return Err(fs.bad_inode(ino, "i_mode tells no kind", mode.into()));

@@ -27,6 +27,18 @@ pub(super) struct Map<'a, P: Platform> {
 }
 
 impl<P: Platform> Map<'_, P> {
+    /// The logical block after the last that has a block of data.
+    pub(super) fn data_end(&self) -> Result<u64> {
+        let mut end = 0;
+        self.each(&mut |step| {
+            if let Step::Block { lblk, is_data: true, .. } = step {
+                end = lblk + 1;
+            }
+            Ok(())
+        })?;
+        Ok(end)
+    }
+
     /// Calls `f` with each pointer that is not empty, before what is below it.
     pub(super) fn each(&self, f: &mut dyn FnMut(Step) -> Result<()>) -> Result<()> {
         let (root, reach) = (self.raw + I_BLOCK, &self.fs.sb.reach);
@@ -62,6 +74,7 @@ impl<P: Platform> Map<'_, P> {
             }
             f(Step::Block { block, lblk, is_data: depth == 0 })?;
             if depth > 0 {
+                fs.expect_readable(fs.byte(block), fs.block_size(), "indirect block", block.into())?;
                 self.table(fs.byte(block), fs.sb.pointers(), lblk, depth - 1, f)?;
             }
         }

@@ -1,0 +1,149 @@
+//! What becomes of a file system in which a contradiction was met: the superblock's `s_errors`, or the mount option
+//! `errors=`.
+//!
+//! In any case the image says that it has errors, at once and durably, so that e2fsck looks at it, whatever comes after;
+//! and it counts them, in the fields that ext4 has for that. Nothing is written to a file system that is mounted
+//! read-only, nor to a frozen one: that is made up for by the next sync.
+//!
+//! # Locking
+//! Takes the superblock's mutex, a leaf.
+
+use super::Ext2;
+use super::layout::*;
+use crate::error::{Corrupt, Error, Result};
+use crate::platform::Platform;
+use crate::pmem::Pmem;
+use core::fmt;
+use core::str::FromStr;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+/// What a file system does when it meets a contradiction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// It goes on: what the contradiction is about is refused.
+    Continue,
+    /// It is read-only from then on.
+    ReadOnly,
+    /// The machine stops.
+    Panic,
+}
+
+impl OnError {
+    /// All of them, in the order of their numbers in `s_errors`, which begin with 1.
+    pub const ALL: [Self; 3] = [Self::Continue, Self::ReadOnly, Self::Panic];
+
+    /// What `s_errors` tells; a number that nobody knows is taken for the careful one, as Linux does.
+    pub(super) fn of_superblock(errors: u16) -> Self {
+        Self::ALL.get(usize::from(errors).wrapping_sub(1)).copied().unwrap_or(Self::ReadOnly)
+    }
+
+    /// As the mount option `errors=` spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::ReadOnly => "remount-ro",
+            Self::Panic => "panic",
+        }
+    }
+}
+
+impl fmt::Display for OnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A text that is no [`OnError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownPolicy;
+
+impl FromStr for OnError {
+    type Err = UnknownPolicy;
+    fn from_str(text: &str) -> core::result::Result<Self, UnknownPolicy> {
+        Self::ALL.into_iter().find(|policy| policy.name() == text).ok_or(UnknownPolicy)
+    }
+}
+
+impl<P: Platform> Ext2<P> {
+    /// What is done when a contradiction is met.
+    pub fn on_error(&self) -> OnError {
+        OnError::of_superblock(self.on_error.load(Relaxed) as u16)
+    }
+
+    /// From now on `policy` is followed, whatever the superblock says (`errors=`).
+    pub fn set_on_error(&self, policy: OnError) {
+        self.on_error.store(policy as u32 + 1, Relaxed);
+    }
+
+    /// Remembers that a contradiction was met, and does what is to be done then.
+    #[inline]
+    pub(super) fn noted<T>(&self, result: Result<T>) -> Result<T> {
+        if let Err(Error::Corrupt(what)) = result {
+            self.note(what);
+        }
+        result
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note(&self, what: Corrupt) {
+        self.errors.store(true, SeqCst);
+        let policy = self.on_error();
+        let was_writable = self.check_writable().is_ok();
+        if was_writable && self.ice.try_lock().is_some_and(|ice| ice.is_none()) {
+            self.store_error(&what);
+        }
+        if policy != OnError::Continue && was_writable {
+            self.stopped.store(true, SeqCst);
+            self.unwritable.store(true, SeqCst);
+        }
+        match policy {
+            OnError::Panic => self.platform.fatal(&what),
+            OnError::ReadOnly if was_writable => self.platform.stopped(&what),
+            _ => {}
+        }
+    }
+
+    /// Says on the image that it has errors, and which was the first and the last; durable.
+    fn store_error(&self, what: &Corrupt) {
+        let (pmem, now) = (self.pmem(), self.platform.now().secs as u32);
+        let _lock = self.super_lock.lock();
+        self.store_state(pmem.load_u16(SUPERBLOCK + S_STATE) | ERROR_FS);
+        pmem.flush(SUPERBLOCK + S_STATE, 2);
+        // Revision 0 has no fields behind the first.
+        if self.sb.rev_level > 0 {
+            let count = pmem.load_u32(SUPERBLOCK + S_ERROR_COUNT).saturating_add(1);
+            pmem.store_u32(SUPERBLOCK + S_ERROR_COUNT, count);
+            let ino = if matches!(what.what, "inode" | "directory") { what.index as u32 } else { 0 };
+            let first = (S_FIRST_ERROR_TIME, S_FIRST_ERROR_INO, S_FIRST_ERROR_FUNC);
+            let last = (S_LAST_ERROR_TIME, S_LAST_ERROR_INO, S_LAST_ERROR_FUNC);
+            for (time, inode, func) in [first, last].into_iter().skip(usize::from(count > 1)) {
+                pmem.store_u32(SUPERBLOCK + time, now);
+                pmem.store_u32(SUPERBLOCK + inode, ino);
+                // A function's name belongs here; the structure's tells more, since there is no log to look into.
+                let mut name = [0; S_ERROR_FUNC_LEN];
+                let len = what.what.len().min(S_ERROR_FUNC_LEN);
+                name[..len].copy_from_slice(&what.what.as_bytes()[..len]);
+                pmem.write(SUPERBLOCK + func, &name);
+            }
+            pmem.flush(SUPERBLOCK + S_ERROR_COUNT, S_ERRORS_END - S_ERROR_COUNT);
+        }
+        pmem.fence();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OnError;
+
+    #[test]
+    fn policies_have_the_numbers_and_names_that_linux_gives_them() {
+        let of = OnError::of_superblock;
+        assert_eq!([of(1), of(2), of(3)], OnError::ALL);
+        assert_eq!([of(0), of(4), of(u16::MAX)], [OnError::ReadOnly; 3]);
+        for policy in OnError::ALL {
+            assert_eq!(policy.name().parse(), Ok(policy));
+        }
+        assert!("".parse::<OnError>().is_err() && "ro".parse::<OnError>().is_err());
+    }
+}
