@@ -25,7 +25,7 @@ pub enum OwnerError {
 impl fmt::Display for OwnerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whose = if *self == Self::User { "user" } else { "group" };
-        write!(f, "invalid {whose}: a number from 0 to 4294967295 is wanted")
+        write!(f, "invalid {whose}: a number from 0 to 4294967294 is wanted")
     }
 }
 
@@ -35,7 +35,7 @@ impl Owner {
     /// Reads an owner.
     ///
     /// # Errors
-    /// [`OwnerError`], for names, signs and what does not fit into 32 bits.
+    /// [`OwnerError`], for names, signs and what does not fit into 32 bits, or fills them: chown(2) takes −1 for "as it is".
     pub fn parse(text: &str) -> Result<Self, OwnerError> {
         let (user, group) = match text.split_once(':') {
             Some((user, group)) => (user, Some(group)),
@@ -53,7 +53,9 @@ impl Owner {
     fn id(text: &str) -> Option<u32> {
         match text {
             "root" => Some(0),
-            _ if text.starts_with(|c: char| c.is_ascii_digit()) => text.parse().ok(),
+            _ if text.starts_with(|c: char| c.is_ascii_digit()) => {
+                text.parse().ok().filter(|id| *id != u32::MAX)
+            }
             _ => None,
         }
     }
@@ -70,15 +72,15 @@ mod tests {
         assert_eq!(parse("0:100"), Ok((Some(0), Some(100))));
         assert_eq!(parse(":7"), Ok((None, Some(7))));
         assert_eq!(parse("root:root"), Ok((Some(0), Some(0))));
-        assert_eq!(parse("4294967295"), Ok((Some(u32::MAX), None)));
+        assert_eq!(parse("4294967294:4294967294"), Ok((Some(u32::MAX - 1), Some(u32::MAX - 1))));
     }
 
     #[test]
     fn what_is_no_owner() {
-        for text in ["", "abc", "-1", "+1", "4294967296", "1.2", " 1"] {
+        for text in ["", "abc", "-1", "+1", "4294967295", "4294967296", "1.2", " 1"] {
             assert_eq!(Owner::parse(text), Err(OwnerError::User), "{text}");
         }
-        for text in ["1:", ":", "1:2:3", ":abc", "1:-2"] {
+        for text in ["1:", ":", "1:2:3", ":abc", "1:-2", ":4294967295"] {
             assert_eq!(Owner::parse(text), Err(OwnerError::Group), "{text}");
         }
     }

@@ -334,11 +334,13 @@ fn wrong_ranges_addresses_and_files_are_refused_and_the_kernel_lives_on() {
     let cases = [
         (session(&["mmap 0 0"]), "mmap: invalid argument"),
         (session(&["mmap 100 4k"]), "mmap: invalid argument"),
-        (session(&["mmap 0 128t"]), "mmap: value too large"),
+        (session(&["mmap 0 128t"]), "mmap: cannot allocate memory"),
+        (session(&["mmap 0 1152921504606846976"]), "mmap: cannot allocate memory"),
+        (session(&["mmap 7e 4k"]), "mmap: value too large"),
         (session(&["mmap -a 0 0 4k"]), "mmap: invalid argument"),
         (session(&["mmap -a 0x8000 0 4k"]), "mmap: invalid argument"),
         (session(&["mmap -a 0x10000000001 0 4k"]), "mmap: invalid argument"),
-        (session(&["mmap -a 0x7ffffffff000 0 4k"]), "mmap: invalid argument"),
+        (session(&["mmap -a 0x7ffffffff000 0 4k"]), "mmap: cannot allocate memory"),
         (session(&["mmap -a 0xffff800000000000 0 4k"]), "0xffff800000000000: "),
         (session(&[mapped, "mprotect -r 100 4k"]), "mprotect: invalid argument"),
         (session(&[mapped, "mremap 0"]), "mremap: invalid argument"),
@@ -347,7 +349,26 @@ fn wrong_ranges_addresses_and_files_are_refused_and_the_kernel_lives_on() {
             session(&[mapped, "mmap -r -a 0x10000010000 0 4k", "mmap 0", "mremap 128k"]),
             "mremap: cannot allocate memory",
         ),
-        (session(&[mapped, "mremap 128t"]), "mremap: value too large"),
+        (session(&[mapped, "mremap 128t"]), "mremap: cannot allocate memory"),
+        (session(&["pread 9223372036854775807 1"]), "pread: invalid argument"),
+        (session(&["pwrite 9223372036854775807 1"]), "pwrite: invalid argument"),
+        (session(&["pwrite 9223372036854775806 1"]), "pwrite: file too large"),
+        ("chown 4294967295 /f".to_owned(), "invalid user: a number from 0 to 4294967294 is wanted"),
+        // As far as the hole, then no farther; the bytes behind it are as they were.
+        (
+            session(&[
+                mapped,
+                "mmap -a 0x10000004000 0 4k",
+                "munmap",
+                "mmap 0",
+                "mprotect -r 0 64k",
+                "mwrite 32k 4",
+                "mprotect 0 0",
+                "msync 0 0",
+                "madvise -d 0 0",
+            ]),
+            "mprotect: cannot allocate memory",
+        ),
         (session(&["mmap -r 0 64k", "madvise -W 0 64k"]), "madvise: invalid argument"),
         (session(&["mmap 0 128k", "madvise -R 0 128k"]), "madvise: beyond the end of the file"),
         ("mmap /".to_owned(), "mmap: /: no such device"),
@@ -361,15 +382,18 @@ fn wrong_ranges_addresses_and_files_are_refused_and_the_kernel_lives_on() {
         ("munmap 0x10000000000 0".to_owned(), "munmap: 0x10000000000: invalid argument"),
     ];
     let script: Vec<&str> = cases.iter().map(|(script, _)| &**script).collect();
-    let outcome = Run::new(&(script.join("\nmunmap 0x10000000000 1m\n") + "\necho alive"))
-        .args(["-k"])
-        .pmem(&image)
-        .outcome();
+    // In front of a hole, the right to store is gone.
+    let hole = ["mmap -a 0x10000004000 0 4k", "munmap", "mmap 0", "mprotect -r 0 64k", "mwrite 0 4"];
+    let hole = session(&[&[mapped], &hole[..]].concat());
+    let script = script.join("\nmunmap 0x10000000000 1m\n") + "\n" + &hole + "\necho alive";
+    let outcome = Run::new(&script).args(["-k"]).pmem(&image).outcome();
     let said: Vec<&str> = outcome.stderr.lines().collect();
     assert!(outcome.text().ends_with("alive\n"), "{}", outcome.text());
-    assert_eq!(said.len(), cases.len(), "{}", outcome.stderr);
-    for ((script, want), said) in cases.iter().zip(said) {
+    assert_eq!(said.len(), cases.len() + 2, "{}", outcome.stderr);
+    for ((script, want), said) in cases.iter().zip(&said) {
         assert!(said.contains(want), "{script}: {said}, not {want}");
     }
+    assert!(said[cases.len()].ends_with("mprotect: cannot allocate memory"), "{}", outcome.stderr);
+    assert!(said[cases.len() + 1].contains("write fault at 0x10000000000"), "{}", outcome.stderr);
     image.expect_clean();
 }

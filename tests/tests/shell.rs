@@ -184,6 +184,7 @@ fn modes_owners_and_times_are_set_and_shown() {
                 "io -c 'chmod -r' -c 'utimes 1 2 3 4' /a; stat -c '%a %.X %.Y' /a",
                 "444 1.000000002 3.000000004\n",
             ),
+            ("io -c 'utimes -5 2 -6 4' /a; stat -c '%X %Y' /a", "-5 -6\n"),
         ],
     );
     // What debugfs reads is what was set: an inode of 256 bytes has room for nanoseconds.

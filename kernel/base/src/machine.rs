@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use fs::error::Corrupt;
 use fs::lab::{Lab, Step};
 use fs::platform::{Platform, Timestamp};
 use fs::stats::Stats;
@@ -76,6 +77,14 @@ impl Platform for Machine {
         if !TOLD.swap(true, Ordering::Relaxed) {
             crate::klog!(Error, "a bug: {what}");
         }
+    }
+
+    fn fatal(&self, what: &Corrupt) {
+        panic!("{what}: the file system is to stop the machine on errors (errors=panic)");
+    }
+
+    fn stopped(&self, what: &Corrupt) {
+        crate::klog!(Error, "{what}: the file system is read-only from now on (errors=remount-ro)");
     }
 
     fn wait(&self, key: usize, still_waiting: &mut dyn FnMut() -> bool) {

@@ -15,7 +15,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use fs::dax::{self, Protocol};
-use fs::ext2::{MountOptions, ReadOnlyReason};
+use fs::ext2::{MountOptions, OnError, ReadOnlyReason};
 use fs::platform::Platform;
 use fs::pmem::Pmem;
 use fs::vfs::{FileKind, FileSystem};
@@ -70,6 +70,8 @@ pub struct Options {
     pub read_only: Option<bool>,
     /// Use the copy of the superblock that is so many KiB from the start.
     pub super_block: Option<u64>,
+    /// What to do when the image contradicts itself, instead of what its superblock says.
+    pub on_error: Option<OnError>,
     /// Which fault protocol its files use. If nobody says, the default one, and a remount leaves it.
     pub protocol: Option<Protocol>,
     /// What is mounted is to be changed so.
@@ -96,6 +98,13 @@ impl Options {
                     };
                     let unknown = |_| alloc::format!("unknown protocol '{name}' (there are {})", names());
                     set(&mut self.protocol, name.parse().map_err(unknown)?, "two protocols")?;
+                }
+                Some(("errors", name)) => {
+                    let unknown = |_| {
+                        let names = OnError::ALL.map(OnError::name).join(", ");
+                        alloc::format!("unknown policy 'errors={name}' (there are {names})")
+                    };
+                    set(&mut self.on_error, name.parse().map_err(unknown)?, "two policies (errors=)")?;
                 }
                 Some(("sb", kib)) => {
                     let number = |kib: &str| kib.parse().ok().filter(|kib| *kib > 0);
@@ -361,6 +370,7 @@ pub fn mount(device: &str, start: Option<&Place>, path: &[u8], options: Options)
         MountOptions {
             read_only: options.read_only == Some(true),
             super_block: options.super_block,
+            on_error: options.on_error,
             ..Default::default()
         },
     )?;
@@ -427,6 +437,9 @@ pub fn find(name: &str, start: Option<&Place>, path: &[u8]) -> Result<Arc<Mount>
 pub fn remount(mount: &Mount, options: Options) -> Result<(), Why> {
     if options.super_block.is_some() {
         return Err(Why::Other("sb= is for a mount: the superblock is in use already".into()));
+    }
+    if let (Some(policy), Some(ext2)) = (options.on_error, &mount.ext2) {
+        ext2.set_on_error(policy);
     }
     let before = mount.protocol();
     if let Some(protocol) = options.protocol.filter(|protocol| *protocol != before) {

@@ -89,7 +89,9 @@ impl Shell {
                 // Of several with commas, the last.
                 let done = &word[..word.rfind(',').map_or(0, |comma| comma + 1)];
                 let protocols = Protocol::ALL.iter().map(|protocol| alloc::format!("protocol={protocol}"));
-                let options = owned(["ro", "rw", "remount"].into_iter()).into_iter().chain(protocols);
+                let policies = ["errors=continue", "errors=remount-ro", "errors=panic"];
+                let options =
+                    owned(["ro", "rw", "remount"].into_iter().chain(policies)).into_iter().chain(protocols);
                 options.map(|option| alloc::format!("{done}{option}")).collect()
             }
             "DIR" | "DIRECTORY" | "FILE" | "FILE1" | "FILE2" | "LINK" | "NAME" | "PATH" | "SOURCE"

@@ -31,7 +31,7 @@ pub(super) const COMMANDS: &[Command] = &[
         options: &[
             (
                 "-o OPTIONS",
-                "ro, rw, remount, protocol=read-first|entry-lock|racy, sb=KIB (a copy of the superblock); several with commas",
+                "ro, rw, remount, protocol=read-first|entry-lock|racy, sb=KIB (a copy of the superblock), errors=continue|remount-ro|panic; several with commas",
             ),
             ("-r", "as -o ro"),
             ("-t TYPE", "ext2 is the only one"),
@@ -163,7 +163,9 @@ fn mount(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         };
         let mount = mounts::find(name, sh.here(), &text::encode(name)).on(name)?;
         if options == (Options { remount: true, ..Options::default() }) {
-            return Err(complaint("-o remount: nothing to change (ro, rw or protocol=PROTOCOL)"));
+            return Err(complaint(
+                "-o remount: nothing to change (ro, rw, protocol=PROTOCOL or errors=POLICY)",
+            ));
         }
         return mounts::remount(&mount, options).on(name);
     }

@@ -85,7 +85,8 @@ pub(super) const COMMANDS: &[IoCommand] = &[
         alias: "",
         operands: "atime_sec atime_nsec mtime_sec mtime_nsec",
         about: "Update file times of the current file",
-        spec: "",
+        // A number may be negative.
+        spec: "-",
         count: 4..=4,
         run: utimes,
     },

@@ -7,7 +7,7 @@ use fs::{Errno, PAGE_SIZE, Result};
 use paging::task::{Copies, Leave, Partial};
 
 use super::area::{Area, Rights};
-use super::{AddressSpace, page_range};
+use super::{AddressSpace, mapped_range};
 
 /// What madvise says (Linux: `MADV_…`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,16 +29,31 @@ impl AddressSpace {
     /// store that is given shows in the page tables when the first store faults.
     ///
     /// # Errors
-    /// [`Errno::Invalid`] as for [`munmap`](Self::munmap), [`Errno::NoMemory`] if part of the range is not mapped,
-    /// [`Errno::NoAccess`] or [`Errno::ReadOnly`] for stores to a file that can't have them. Nothing changed.
+    /// [`Errno::Invalid`] for an address inside a page; [`Errno::NoMemory`] where nothing is mapped, [`Errno::NoAccess`] or
+    /// [`Errno::ReadOnly`] for stores to a file that can't have them: what is in front of that was changed, as in Linux.
     pub fn mprotect(&self, start: u64, len: u64, rights: Rights) -> Result<()> {
-        let range = page_range(start, len)?;
+        let Some(range) = mapped_range(start, len, Errno::NoMemory)? else { return Ok(()) };
         let mut areas = self.areas.write();
-        if !areas.cover(&range) {
-            return Err(Errno::NoMemory.into());
+        // 1. How far it goes, and why not farther.
+        let (mut end, mut result) = (range.start, Ok(()));
+        for area in &areas[areas.overlap(&range)] {
+            if area.start > end {
+                break;
+            }
+            result = super::Kind { rights, ..area.kind }.check();
+            if result.is_err() {
+                break;
+            }
+            end = area.end.min(range.end);
         }
-        let which = areas.overlap(&range);
-        areas[which].iter().try_for_each(|area| super::Kind { rights, ..area.kind }.check())?;
+        if result.is_ok() && end < range.end {
+            result = Err(Errno::NoMemory.into());
+        }
+        if end == range.start {
+            return result;
+        }
+        // 2. So far.
+        let range = range.start..end;
         let which = areas.cut(&self.tables, &range);
         for area in &mut areas[which.clone()] {
             let old = core::mem::replace(&mut area.kind.rights, rights);
@@ -50,16 +65,16 @@ impl AddressSpace {
             self.tables.protect(area.start, area.len_pages(), leave);
         }
         areas.join(&self.tables, which);
-        Ok(())
+        result
     }
 
     /// Takes advice about `len` bytes from `start` on.
     ///
     /// # Errors
-    /// [`Errno::Invalid`] as for [`munmap`](Self::munmap), or for filling in without the right;
+    /// [`Errno::Invalid`] as for [`munmap`](Self::munmap), but for no bytes, or for filling in without the right;
     /// [`Errno::NoMemory`] if part of the range is not mapped (the rest was advised); filling in: the file's own.
     pub fn madvise(&self, start: u64, len: u64, advice: Advice) -> Result<()> {
-        let range = page_range(start, len)?;
+        let Some(range) = mapped_range(start, len, Errno::Invalid)? else { return Ok(()) };
         match advice {
             Advice::PopulateRead => return self.populate(&range, false),
             Advice::PopulateWrite => return self.populate(&range, true),
@@ -108,10 +123,10 @@ impl AddressSpace {
     /// Makes what was stored to `len` bytes from `start` on durable.
     ///
     /// # Errors
-    /// [`Errno::Invalid`] as for [`munmap`](Self::munmap), [`Errno::NoMemory`] if part of the range is not mapped (what
-    /// is mapped was synced), and the file's own.
+    /// [`Errno::Invalid`] for an address inside a page, [`Errno::NoMemory`] if part of the range is not mapped (what is
+    /// mapped was synced), and the file's own.
     pub fn msync(&self, start: u64, len: u64) -> Result<()> {
-        let range = page_range(start, len)?;
+        let Some(range) = mapped_range(start, len, Errno::NoMemory)? else { return Ok(()) };
         let areas = self.areas.read();
         for (area, part) in parts(&areas, &range) {
             // What was stored to a private area is nobody else's business.

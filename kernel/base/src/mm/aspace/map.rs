@@ -62,9 +62,9 @@ impl AddressSpace {
     /// Maps a part of a file; returns the address.
     ///
     /// # Errors
-    /// [`Errno::Invalid`] for no bytes, an offset or wanted address inside a page, or a place that is not the task's;
-    /// `no_write` if shared stores are asked for; [`Errno::Overflow`] beyond what the index covers, [`Errno::NoMemory`] beyond
-    /// what an address space holds, and what [`expect_mappable`](fs::vfs::Inode::expect_mappable) refuses.
+    /// [`Errno::Invalid`] for no bytes, an offset or wanted address inside a page, or a place below the task's;
+    /// `no_write` if shared stores are asked for; [`Errno::NoMemory`] for more than an address space holds,
+    /// [`Errno::Overflow`] beyond what the index covers, and what [`expect_mappable`](fs::vfs::Inode::expect_mappable) refuses.
     pub fn map(&self, request: &Request<'_>) -> Result<u64> {
         let &Request { file, offset, len, at, kind, .. } = request;
         file.expect_mappable()?;
@@ -72,17 +72,18 @@ impl AddressSpace {
             return Err(Errno::Invalid.into());
         }
         kind.check()?;
-        let len = len.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::Overflow)?;
+        let len = len.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::NoMemory)?;
         check_end(offset / PAGE_SIZE, len)?;
         let mut areas = self.areas.write();
         let start = match at {
             At::Any => None,
             At::Near(at) => Some(at).filter(|at| is_free(&areas, *at & !(PAGE_SIZE - 1), len)),
             At::Exactly(at) => {
-                let range = page_range(at, len)?;
-                if at < TASK_START {
+                if at < TASK_START || !at.is_multiple_of(PAGE_SIZE) {
                     return Err(Errno::Invalid.into());
                 }
+                // There is no memory beyond the task's half.
+                let range = page_range(at, len).map_err(|_| Errno::NoMemory)?;
                 self.unmap_locked(&mut areas, &range);
                 Some(at)
             }
@@ -140,10 +141,10 @@ impl AddressSpace {
         to: Option<u64>,
     ) -> Result<u64> {
         let old = page_range(start, old_len)?;
-        let new_len = new_len.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::Overflow)?;
         if new_len == 0 {
             return Err(Errno::Invalid.into());
         }
+        let new_len = new_len.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::NoMemory)?;
         let mut areas = self.areas.write();
         let area = areas.find(start).filter(|area| area.end >= old.end).ok_or(Errno::BadAddress)?;
         check_end(area.page(start), new_len)?;
@@ -219,10 +220,11 @@ fn is_free(areas: &Areas, start: u64, len: u64) -> bool {
     end.is_some_and(|end| areas.overlap(&(start..end)).is_empty())
 }
 
-/// The index must cover the file's pages.
+/// The index must cover the file's pages; whoever asks for more than a task can have is told that.
 fn check_end(first_page: u64, len: u64) -> Result<()> {
     match first_page.checked_add(len / PAGE_SIZE) {
         Some(end) if end <= MAX_PAGES => Ok(()),
+        _ if len > TASK_END - TASK_START => Err(Errno::NoMemory.into()),
         _ => Err(Errno::Overflow.into()),
     }
 }

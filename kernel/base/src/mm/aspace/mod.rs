@@ -177,6 +177,19 @@ fn page_range(start: u64, len: u64) -> Result<core::ops::Range<u64>> {
     }
 }
 
+/// As [`page_range`], for what is advised or changed where it is mapped: of no bytes there is nothing to do.
+///
+/// # Errors
+/// [`Errno::Invalid`] for an address inside a page, or `wrapped` for a range that is not the task's.
+#[inline]
+fn mapped_range(start: u64, len: u64, wrapped: Errno) -> Result<Option<core::ops::Range<u64>>> {
+    page_range(start, len).map(Some).or_else(|_| match len {
+        _ if !start.is_multiple_of(PAGE_SIZE) => Err(Errno::Invalid.into()),
+        0 => Ok(None),
+        _ => Err(wrapped.into()),
+    })
+}
+
 /// How many pages a range has.
 fn pages(range: &core::ops::Range<u64>) -> u64 {
     (range.end - range.start) / PAGE_SIZE
