@@ -66,7 +66,11 @@ fn a_remount_changes_what_it_says_or_says_why_not() {
             "mount: /: sb= is for a mount: the superblock is in use already",
             "",
         ),
-        ("mount -o remount /", "mount: -o remount: nothing to change (ro, rw or protocol=PROTOCOL)", ""),
+        (
+            "mount -o remount /",
+            "mount: -o remount: nothing to change (ro, rw, protocol=PROTOCOL or errors=POLICY)",
+            "",
+        ),
         ("mount -o remount,ro,rw /", "mount: ro and rw exclude each other", ""),
         ("mount -r -o remount,rw /", "mount: ro and rw exclude each other", ""),
         ("mount -o protocol=racy,protocol=entry-lock pmem0 /", "mount: two protocols exclude each other", ""),
