@@ -51,7 +51,7 @@ side_by_side() {
             failed=${failed:-${names[i]}}
             words "$folder/$((i + 1))" >&2
         elif grep -q 'warning: ' "$folder/$((i + 1))"; then
-            words "$folder/$((i + 1))" | grep -v 'be sure to add' >&2 || true
+            words "$folder/$((i + 1))" | grep -vE 'be sure to add|without --locked' >&2 || true
         fi
     done
     trap - TERM HUP INT

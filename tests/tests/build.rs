@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Cursor, Read};
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tests::root;
@@ -129,4 +130,39 @@ fn elsewhere_one_line_tells_of_the_build_and_errors_are_shown_whole() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "failed: loader\n");
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(told, "test: build: building for a test\nerror: no such thing\n --> here\n");
+}
+
+#[test]
+fn ctrl_c_ends_the_compilers_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = r"
+        set -euo pipefail; program=test; . scripts/setup.sh; . scripts/progress.sh
+        one() { bash -c 'sleep 300; true'; }
+        two() { touch $0/begun; sleep 300; }
+        (side_by_side 'building for a test' kernel one loader two)
+    ";
+    let mut build = Command::new("bash")
+        .args(["-c", script])
+        .arg(folder.path())
+        .current_dir(root())
+        .env("TMPDIR", folder.path())
+        .process_group(0)
+        .spawn()
+        .expect("bash runs");
+    let begun = folder.path().join("begun");
+    while !begun.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let group = nix::unistd::Pid::from_raw(build.id().cast_signed());
+    nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGINT).expect("it runs");
+    assert_eq!(build.wait().expect("our child").code(), Some(130));
+    fs::remove_file(begun).expect("there");
+    let left: Vec<_> = fs::read_dir(folder.path()).expect("a folder").collect();
+    assert!(left.is_empty(), "temporary files: {left:?}");
+    let mine = format!("TMPDIR={}", folder.path().display());
+    for process in fs::read_dir("/proc").expect("/proc").flatten() {
+        let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+        let is_mine = environment.split(|byte| *byte == 0).any(|entry| entry == mine.as_bytes());
+        assert!(!is_mine, "process {} lives on", process.path().display());
+    }
 }
