@@ -6,6 +6,7 @@
 //! References: "The Second Extended File System" (nongnu.org), 3.3 `i_mode`; POSIX `ls`, "long format", and `chmod`,
 //! "extended description"; chmod(1) of GNU for what a directory keeps.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::fmt::Write;
@@ -153,6 +154,16 @@ impl Change {
             while let Some(op) = chars.next() {
                 if !matches!(op, '+' | '-' | '=') {
                     return Err(ModeError::NotSymbolic(Some(op)));
+                }
+                // `=755`, `+2000`: all that the number names is meant, for directories too.
+                let digits: String = core::iter::from_fn(|| chars.next_if(char::is_ascii_digit)).collect();
+                if !digits.is_empty() {
+                    if who != 0 || chars.peek().is_some() {
+                        return Err(ModeError::NotSymbolic(digits.chars().next()));
+                    }
+                    let what = What::Bits(parse_octal(&digits)?);
+                    steps.push(Step { who: ALL, op, what, mentioned: ALL });
+                    continue;
                 }
                 let copied = match chars.peek() {
                     Some('u') => Some(6),
@@ -316,6 +327,58 @@ mod tests {
         }
     }
 
+    /// What GNU chmod 9.1 makes, under umask 022, of a directory and a file with modes 755, 6755, 2750 and 4711.
+    #[test]
+    fn every_way_to_write_a_mode_does_what_chmod_does_to_directories_and_files() {
+        #[rustfmt::skip]
+        let table: &[(&str, [(u16, u16); 4])] = &[
+            ("755", [(0o755, 0o755), (0o6755, 0o755), (0o2755, 0o755), (0o4755, 0o755)]),
+            ("0755", [(0o755, 0o755), (0o6755, 0o755), (0o2755, 0o755), (0o4755, 0o755)]),
+            ("00755", [(0o755, 0o755), (0o755, 0o755), (0o755, 0o755), (0o755, 0o755)]),
+            ("=755", [(0o755, 0o755), (0o755, 0o755), (0o755, 0o755), (0o755, 0o755)]),
+            ("=0755", [(0o755, 0o755), (0o755, 0o755), (0o755, 0o755), (0o755, 0o755)]),
+            ("u=rwx", [(0o755, 0o755), (0o6755, 0o2755), (0o2750, 0o2750), (0o4711, 0o711)]),
+            ("ug=rwx", [(0o775, 0o775), (0o6775, 0o775), (0o2770, 0o770), (0o4771, 0o771)]),
+            ("a=rwx", [(0o777, 0o777), (0o6777, 0o777), (0o2777, 0o777), (0o4777, 0o777)]),
+            ("=rwx", [(0o755, 0o755), (0o6755, 0o755), (0o2755, 0o755), (0o4755, 0o755)]),
+            ("a=g", [(0o555, 0o555), (0o6555, 0o555), (0o2555, 0o555), (0o4111, 0o111)]),
+            ("g=u", [(0o775, 0o775), (0o6775, 0o4775), (0o2770, 0o770), (0o4771, 0o4771)]),
+            ("u-s", [(0o755, 0o755), (0o2755, 0o2755), (0o2750, 0o2750), (0o711, 0o711)]),
+            ("g-s", [(0o755, 0o755), (0o4755, 0o4755), (0o750, 0o750), (0o4711, 0o4711)]),
+            ("a-s", [(0o755, 0o755), (0o755, 0o755), (0o750, 0o750), (0o711, 0o711)]),
+            ("-s", [(0o755, 0o755), (0o755, 0o755), (0o750, 0o750), (0o711, 0o711)]),
+            ("+s", [(0o6755, 0o6755), (0o6755, 0o6755), (0o6750, 0o6750), (0o6711, 0o6711)]),
+            ("a+s", [(0o6755, 0o6755), (0o6755, 0o6755), (0o6750, 0o6750), (0o6711, 0o6711)]),
+            ("u+s,g-s", [(0o4755, 0o4755), (0o4755, 0o4755), (0o4750, 0o4750), (0o4711, 0o4711)]),
+            ("ug=rwxs", [(0o6775, 0o6775), (0o6775, 0o6775), (0o6770, 0o6770), (0o6771, 0o6771)]),
+            ("u=s", [(0o4055, 0o4055), (0o6055, 0o6055), (0o6050, 0o6050), (0o4011, 0o4011)]),
+            ("2755", [(0o2755, 0o2755), (0o6755, 0o2755), (0o2755, 0o2755), (0o6755, 0o2755)]),
+            ("4755", [(0o4755, 0o4755), (0o6755, 0o4755), (0o6755, 0o4755), (0o4755, 0o4755)]),
+            ("02755", [(0o2755, 0o2755), (0o2755, 0o2755), (0o2755, 0o2755), (0o2755, 0o2755)]),
+            ("=2755", [(0o2755, 0o2755), (0o2755, 0o2755), (0o2755, 0o2755), (0o2755, 0o2755)]),
+            ("-2000", [(0o755, 0o755), (0o4755, 0o4755), (0o750, 0o750), (0o4711, 0o4711)]),
+            ("-6000", [(0o755, 0o755), (0o755, 0o755), (0o750, 0o750), (0o711, 0o711)]),
+            ("+6000", [(0o6755, 0o6755), (0o6755, 0o6755), (0o6750, 0o6750), (0o6711, 0o6711)]),
+            ("g=rxs", [(0o2755, 0o2755), (0o6755, 0o6755), (0o2750, 0o2750), (0o6751, 0o6751)]),
+            ("go=", [(0o700, 0o700), (0o6700, 0o4700), (0o2700, 0o700), (0o4700, 0o4700)]),
+            ("a=", [(0o0, 0o0), (0o6000, 0o0), (0o2000, 0o0), (0o4000, 0o0)]),
+            ("=,u+rwx", [(0o700, 0o700), (0o6700, 0o700), (0o2700, 0o700), (0o4700, 0o700)]),
+            ("u=rwx,g=rx,o=rx", [(0o755, 0o755), (0o6755, 0o755), (0o2755, 0o755), (0o4755, 0o755)]),
+            ("a-x", [(0o644, 0o644), (0o6644, 0o6644), (0o2640, 0o2640), (0o4600, 0o4600)]),
+            ("g=o", [(0o755, 0o755), (0o6755, 0o4755), (0o2700, 0o700), (0o4711, 0o4711)]),
+            ("u=g,g+s", [(0o2555, 0o2555), (0o6555, 0o2555), (0o2550, 0o2550), (0o6111, 0o2111)]),
+            ("+2000", [(0o2755, 0o2755), (0o6755, 0o6755), (0o2750, 0o2750), (0o6711, 0o6711)]),
+            ("-0", [(0o755, 0o755), (0o6755, 0o6755), (0o2750, 0o2750), (0o4711, 0o4711)]),
+        ];
+        for (text, after) in table {
+            let change = Change::parse(text).unwrap();
+            for (before, (dir, file)) in [0o755, 0o6755, 0o2750, 0o4711].into_iter().zip(after) {
+                let both = (change.apply(before, true, 0o022), change.apply(before, false, 0o022));
+                assert_eq!(both, (*dir, *file), "{text} on {before:o}: directory, file");
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_mode_says_what_is_wrong_with_it() {
         let error = |text| Change::parse(text).unwrap_err();
@@ -323,6 +386,9 @@ mod tests {
         assert_eq!(error("u"), ModeError::NotSymbolic(None));
         assert_eq!(error("u+x,"), ModeError::NotSymbolic(None));
         assert_eq!(error("z=r"), ModeError::NotSymbolic(Some('z')));
+        assert_eq!(error("u+755"), ModeError::NotSymbolic(Some('7')));
+        assert_eq!(error("=755x"), ModeError::NotSymbolic(Some('7')));
+        assert_eq!(error("=19"), ModeError::NotOctal(Some('9')));
         assert_eq!(error("u+gr"), ModeError::NotSymbolic(Some('r')));
         assert_eq!(error("9"), ModeError::NotOctal(Some('9')));
         assert_eq!(error("17777"), ModeError::TooLarge);
