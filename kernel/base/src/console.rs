@@ -87,17 +87,20 @@ static EXEC: AtomicBool = AtomicBool::new(false);
 /// Bytes received, not yet read.
 struct Ring {
     uart: Uart,
+    present: bool,
     bytes: [u8; 1024],
     head: usize,
     len: usize,
 }
 
-static INPUT: IrqLock<Ring> = IrqLock::new(Ring { uart: uart(COM1), bytes: [0; 1024], head: 0, len: 0 });
+static INPUT: IrqLock<Ring> =
+    IrqLock::new(Ring { uart: uart(COM1), present: false, bytes: [0; 1024], head: 0, len: 0 });
 
 impl Ring {
-    /// Moves what the port has into the ring. When that is full, bytes wait in the port.
+    /// Moves what the port has into the ring. When that is full, bytes wait in the port. Where there is no port, nothing
+    /// ever comes: it would read as all ones, byte after byte.
     fn fill(&mut self) {
-        while self.len < self.bytes.len() {
+        while self.present && self.len < self.bytes.len() {
             let Ok(byte) = self.uart.try_receive_byte() else { return };
             self.bytes[(self.head + self.len) % self.bytes.len()] = byte;
             self.len += 1;
@@ -115,7 +118,12 @@ impl Ring {
 
 /// Sets the ports up; the console raises interrupts for received bytes once IRQ 4 is let through.
 pub fn init() {
-    CONSOLE.lock().init(IER::DATA_READY);
+    let present = {
+        let mut console = CONSOLE.lock();
+        console.init(IER::DATA_READY);
+        console.present
+    };
+    INPUT.lock().present = present;
     OUT.lock().init(IER::empty());
     ERR.lock().init(IER::empty());
 }
