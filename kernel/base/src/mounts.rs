@@ -396,10 +396,14 @@ pub fn mount(device: &str, start: Option<&Place>, path: &[u8], options: Options)
     if fs.stat_fs().block_size == fs::PAGE_SIZE && !fs.has_large_runs() {
         klog!(Warn, "{device}: no 2 MiB of it begin at a multiple of 2 MiB: no 2 MiB mappings");
     }
+    let top = fs.root()?;
+    let root = top.ino();
     if point.is_none() {
         *NO_ROOT.lock() = None;
+        if dev::mount().is_some() && top.lookup(dev::NAME).is_ok() {
+            klog!(Warn, "{device}: its own /dev is hidden: /dev has the regions of persistent memory");
+        }
     }
-    let root = fs.root()?.ino();
     let ext2 = Some(fs.clone());
     let (protocol, len) = (AtomicUsize::new(0), region.len());
     let mount =
