@@ -72,7 +72,8 @@ pub(super) fn to_target(
     }
     let into = match sh.walk(target, true) {
         Ok(place) => place.is_directory() && !opts.has('T'),
-        Err(Why::File(Error::Op(Errno::NotFound))) => false,
+        // What is not there is made; of a file with a slash behind it, whoever makes it says that it is no directory.
+        Err(Why::File(Error::Op(Errno::NotFound | Errno::NotDirectory))) => false,
         Err(why) => return Err(why).on(target),
     };
     if !into && sources.len() > 1 {
@@ -272,13 +273,15 @@ fn keep(source: &File, target: &File, to: &str) -> Done {
 
 fn rename(sh: &mut Shell, from: &str, to: &str, how: Rename) -> Done {
     let source = sh.walk(from, false).on(from)?;
+    // A slash at the end changes nothing: there is something, and it stays.
+    let bare = to.trim_end_matches('/');
+    if how == Rename::NoReplace && sh.walk(if bare.is_empty() { "/" } else { bare }, false).is_ok() {
+        return Ok(());
+    }
     if let Ok(target) = sh.walk(to, false) {
         let same_name = |old: Slot, new: Slot| same(&old.dir, &new.dir) && old.name == new.name;
         if same(&source, &target) && same_name(sh.slot(from)?, sh.slot(to)?) {
             return Err(alloc::format!("is the same file as {to}")).on(from);
-        }
-        if how == Rename::NoReplace {
-            return Ok(());
         }
     }
     let is_dir = source.is_directory();

@@ -107,6 +107,17 @@ impl Found<'_> {
 
     /// A line as `ls -dils` writes it, in find's columns.
     fn list(&mut self) -> Done {
+        // What cannot be read is said before the line, which is a whole one all the same.
+        let target = match self.attr.kind {
+            FileKind::Symlink => match self.place.file.read_link() {
+                Ok(target) => Some(text::decode(&target)),
+                Err(why) => {
+                    self.complain(&why);
+                    None
+                }
+            },
+            _ => None,
+        };
         let attr = &self.attr;
         let (ino, blocks, links) = (attr.ino, attr.blocks.div_ceil(2), attr.links);
         write!(self.sh.out, "{ino:>9} {blocks:>6} {} {links:>3} ", Letters(attr.whole_mode()))?;
@@ -118,8 +129,7 @@ impl Found<'_> {
         let date = date::ls_style(attr.mtime.secs, crate::arch::time::now().secs);
         let shown = self.sh.shown(self.path).into_owned();
         write!(self.sh.out, " {date} {shown}")?;
-        if attr.kind == FileKind::Symlink {
-            let target = text::decode(&self.place.file.read_link().on(self.path)?);
+        if let Some(target) = target {
             let target = self.sh.shown(&target).into_owned();
             write!(self.sh.out, " -> {target}")?;
         }

@@ -8,6 +8,7 @@ use core::fmt::Write;
 use cli::opts::Opts;
 use cli::{date, human, mode};
 use fs::vfs::{Attr, FileKind};
+use fs::{Errno, Error};
 
 use super::super::command::{ANY, Command, Done, Failure, On};
 use super::super::{Shell, text};
@@ -75,7 +76,11 @@ fn ls(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let outcome = sh.for_each("ls", operands, |sh, path| {
         let place = sh
             .walk(path, follow)
-            .or_else(|why| if follow { sh.walk(path, false) } else { Err(why) })
+            // Of a link that leads nowhere the name is there; of one in a circle, nobody knows what is meant.
+            .or_else(|why| match why {
+                Why::File(Error::Op(Errno::NotFound)) if follow => sh.walk(path, false),
+                why => Err(why),
+            })
             .on(path)?;
         if place.is_directory() && !opts.has('d') {
             dirs.push((place.file.attr(), Pending { dir: place, path: path.to_string(), operand: true }));
