@@ -9,12 +9,15 @@
 //! |---|---|
 //! | [`edit`]  | the line editor: key bytes in, echo and finished lines out |
 //! | [`words`] | a script into commands, a command into words; quoting; the word to complete |
+//! | [`expand`] | variables and patterns in words |
 //! | [`opts`]  | options and operands of one command |
 //! | [`synopsis`] | what is being typed, by a command's help |
 //! | [`size`]  | `4k`, `0x10`, `2b`: numbers with `xfs_io`'s suffixes |
 //! | [`mode`]  | `-rw-r--r--`, octal permissions, `u+x` |
 //! | [`owner`] | `USER:GROUP` |
-//! | [`pattern`] | `*.rs`, `^user\.` |
+//! | [`pattern`] | `*.rs` |
+//! | [`regex`] | regular expressions |
+//! | [`pager`] | a long text, a screenful at a time |
 //! | [`find`]  | the expressions of find |
 //! | [`format`] | the formats of `stat -c` |
 //! | [`xattr`] | values of extended attributes |
@@ -32,13 +35,16 @@ extern crate alloc;
 pub mod date;
 pub mod dump;
 pub mod edit;
+pub mod expand;
 pub mod find;
 pub mod format;
 pub mod human;
 pub mod mode;
 pub mod opts;
 pub mod owner;
+pub mod pager;
 pub mod pattern;
+pub mod regex;
 pub mod size;
 pub mod synopsis;
 pub mod table;

@@ -1,8 +1,8 @@
-//! Patterns for names: the shell's (`*.rs`, `[a-f]?`) and a small regular expression (`^user\.`).
+//! Patterns for names: the shell's (`*.rs`, `[a-f]?`).
 //!
-//! Both take time linear in text times pattern, whatever the pattern is.
+//! Matching takes time linear in text times pattern, whatever the pattern is.
 //!
-//! References: POSIX.1-2024, XCU 2.14 "Pattern Matching Notation", XBD 9.3 "Basic Regular Expressions".
+//! Reference: POSIX.1-2024, XCU 2.14 "Pattern Matching Notation".
 
 use alloc::vec::Vec;
 
@@ -40,7 +40,7 @@ pub fn glob(pattern: &str, text: &str, ignore_case: bool) -> bool {
     }
 }
 
-fn same(a: char, b: char, ignore_case: bool) -> bool {
+pub(crate) fn same(a: char, b: char, ignore_case: bool) -> bool {
     a == b || (ignore_case && a.to_lowercase().eq(b.to_lowercase()))
 }
 
@@ -59,7 +59,7 @@ fn one(pattern: &[char], p: usize, c: char, ignore_case: bool) -> Option<usize> 
 }
 
 /// Whether `c` is in the bracket expression that begins after its `[` at `p`, and where it ends; `None` if it does not.
-fn bracket(pattern: &[char], mut p: usize, c: char, ignore_case: bool) -> Option<(bool, usize)> {
+pub(crate) fn bracket(pattern: &[char], mut p: usize, c: char, ignore_case: bool) -> Option<(bool, usize)> {
     let negated = matches!(pattern.get(p), Some('!' | '^'));
     p += usize::from(negated);
     let mut found = false;
@@ -101,74 +101,6 @@ fn class(name: &[char], c: char) -> bool {
         || (is("space") && c.is_whitespace())
         || (is("punct") && c.is_ascii_punctuation())
         || (is("xdigit") && c.is_ascii_hexdigit())
-}
-
-/// A regular expression of characters, `.`, `*`, `\`, `^` at the start and `$` at the end: no brackets, no groups.
-#[derive(Clone, Debug)]
-pub struct Regex {
-    /// A character, or `None` for any; and whether it may come any number of times.
-    items: Vec<(Option<char>, bool)>,
-    from_start: bool,
-    to_end: bool,
-}
-
-impl Regex {
-    /// Reads an expression. `None` for one with brackets or groups, and for a `\` at the end.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (text, from_start) = match text.strip_prefix('^') {
-            Some(rest) => (rest, true),
-            None => (text, false),
-        };
-        let mut items: Vec<(Option<char>, bool)> = Vec::new();
-        let mut to_end = false;
-        let mut chars = text.chars();
-        while let Some(c) = chars.next() {
-            match c {
-                '\\' => match chars.next()? {
-                    c if c.is_alphanumeric() || "(){}|+?".contains(c) => return None,
-                    c => items.push((Some(c), false)),
-                },
-                '[' => return None,
-                '.' => items.push((None, false)),
-                '$' if chars.as_str().is_empty() => to_end = true,
-                '*' if !items.is_empty() => {
-                    if let Some((_, many)) = items.last_mut() {
-                        *many = true;
-                    }
-                }
-                c => items.push((Some(c), false)),
-            }
-        }
-        Some(Self { items, from_start, to_end })
-    }
-
-    /// True if some part of `text` matches.
-    pub fn matches(&self, text: &str) -> bool {
-        let end = self.items.len();
-        // Which items may come next: all ways are followed at once.
-        let mut at = alloc::vec![false; end + 1];
-        at[0] = true;
-        let mut chars = text.chars();
-        loop {
-            at[0] |= !self.from_start;
-            for item in 0..end {
-                if at[item] && self.items[item].1 {
-                    at[item + 1] = true;
-                }
-            }
-            if at[end] && !self.to_end {
-                return true;
-            }
-            let Some(c) = chars.next() else { return at[end] };
-            let mut next = alloc::vec![false; end + 1];
-            for (item, (wanted, many)) in self.items.iter().enumerate() {
-                if at[item] && wanted.is_none_or(|wanted| wanted == c) {
-                    next[if *many { item } else { item + 1 }] = true;
-                }
-            }
-            at = next;
-        }
-    }
 }
 
 #[cfg(test)]
@@ -213,34 +145,5 @@ mod tests {
     fn many_stars_take_no_time() {
         let pattern = "a*".repeat(200) + "b";
         assert!(!glob(&pattern, &"a".repeat(5000), false));
-        let regex = Regex::parse(&("a*".repeat(200) + "b")).unwrap();
-        assert!(!regex.matches(&"a".repeat(5000)));
-    }
-
-    /// Compared with grep.
-    #[test]
-    fn regular_expressions() {
-        for (regex, text, matches) in [
-            ("", "x", true),
-            ("^user\\.", "user.a", true),
-            ("^user\\.", "userxa", false),
-            ("^user\\.", "trusted.user.a", false),
-            ("us.r", "xuserx", true),
-            ("a$", "ba", true),
-            ("a$", "ab", false),
-            ("^a*$", "", true),
-            ("^a*$", "aaa", true),
-            ("^a*$", "aab", false),
-            ("b.*d", "abcd", true),
-            ("*a", "*a", true),
-            ("a$b", "a$b", true),
-            ("^$", "", true),
-            ("^$", "a", false),
-        ] {
-            assert_eq!(Regex::parse(regex).unwrap().matches(text), matches, "{regex} {text}");
-        }
-        for regex in ["[a]", "\\(a\\)", "a\\", "\\w"] {
-            assert!(Regex::parse(regex).is_none(), "{regex}");
-        }
     }
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use cli::edit::{Editor, Event};
+use cli::edit::{Editor, Event, Size};
 use common::Terminal;
 use proptest::prelude::*;
 
@@ -27,7 +27,7 @@ struct Desk {
 impl Desk {
     fn new(width: usize, row: usize, prompt: &str) -> Self {
         let mut editor = Editor::with_limits(100, 5);
-        editor.set_width(width);
+        editor.set_size(Size { rows: 40, columns: width });
         let mut desk = Self { editor, terminal: Terminal::new(width, 40), width, echo: String::new() };
         desk.terminal.row = row;
         desk.start(prompt);
@@ -320,10 +320,37 @@ proptest! {
         width in any::<u8>(),
     ) {
         let mut editor = Editor::with_limits(20, 2);
-        editor.set_width(width.into());
+        editor.set_size(Size { rows: 40, columns: width.into() });
         let mut out = String::new();
         for byte in bytes {
             editor.feed(byte, &mut out);
         }
     }
+}
+
+/// The answer comes in the middle of what is typed, and nothing of it is taken for keys.
+#[test]
+fn the_terminal_says_how_wide_it_is() {
+    let mut desk = Desk::new(80, 0, "$ ");
+    (desk.terminal, desk.width) = (Terminal::new(20, 40), 20);
+    desk.terminal.print("$ ");
+    desk.keys("ec");
+    for byte in *b"\x1b[40;20R" {
+        assert_eq!(desk.byte(byte), None);
+    }
+    assert_eq!(desk.editor.size(), Size { rows: 40, columns: 20 });
+    // Each key checks that the terminal, which wraps at 20, shows the line.
+    let events = desk.keys("ho a line that is longer than the terminal is wide\x1b[D\x08x\r");
+    assert_eq!(events, [Event::Line("echo a line that is longer than the terminal is wixe".into())]);
+    // F3 with Shift, as xterm sends it, is no answer.
+    desk.keys("a\x1b[1;2Rb");
+    assert_eq!((desk.editor.size().columns, desk.editor.line()), (20, "ab".into()));
+}
+
+/// A search goes on over an answer.
+#[test]
+fn an_answer_does_not_end_a_search() {
+    let mut desk = Desk::new(80, 0, "$ ");
+    desk.keys("first\rsecond\r\x12fi\x1b[24;80Rr");
+    assert_eq!(desk.editor.line(), "first");
 }

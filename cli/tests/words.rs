@@ -4,6 +4,16 @@ use cli::opts::Opts;
 use cli::{date, dump, human, mode, size, words};
 use proptest::prelude::*;
 
+/// Every command of a script.
+fn all(script: &str) -> Result<Vec<words::Command>, words::WordsError> {
+    let lists = words::split(script)?;
+    Ok(lists.into_iter().flat_map(|list| list.pipelines).flat_map(|pipeline| pipeline.commands).collect())
+}
+
+fn texts(command: &words::Command) -> Vec<String> {
+    command.words.iter().map(words::Word::text).collect()
+}
+
 proptest! {
     #[test]
     fn quoted_words_come_back(
@@ -13,21 +23,22 @@ proptest! {
         let lines: Vec<String> = commands.iter().map(line).collect();
         for separator in [";", "\n", " ; # it's a comment\n"] {
             let script = lines.join(separator);
-            let split = words::split(&script).unwrap();
-            let found: Vec<_> = split.iter().map(|command| command.words.clone()).collect();
+            let split = all(&script).unwrap();
+            let found: Vec<_> = split.iter().map(texts).collect();
             prop_assert_eq!(&found, &commands);
-            let sources: Vec<_> = split.iter().map(|command| command.source).collect();
+            prop_assert_eq!(&words::plain(&script).unwrap(), &commands);
+            let sources: Vec<_> = split.iter().map(|command| command.source.clone()).collect();
             prop_assert_eq!(&sources, &lines);
         }
     }
 
     #[test]
     fn every_command_splits_the_same_by_itself(script in "[a-c #;&\n\r\\\\'\"$|é]{0,24}") {
-        if let Ok(commands) = words::split(&script) {
+        if let Ok(commands) = all(&script) {
             for command in commands {
                 let end = command.start + command.source.len();
-                prop_assert_eq!(script.get(command.start..end), Some(command.source));
-                let again = words::split(command.source).unwrap();
+                prop_assert_eq!(script.get(command.start..end), Some(&*command.source));
+                let again = all(&command.source).unwrap();
                 prop_assert_eq!(again.len(), 1);
                 prop_assert_eq!(&again[0].words, &command.words);
             }
@@ -47,6 +58,7 @@ proptest! {
     #[test]
     fn no_text_panics_any_parser(text in "(?s).{0,20}", spec in "[+a-c:]{0,6}") {
         let _ = words::split(&text);
+        let _ = words::plain(&text);
         let _ = size::parse(&text, 4096, 512);
         let _ = size::parse_signed(&text, 0, 0);
         let _ = mode::parse_octal(&text);

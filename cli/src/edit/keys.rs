@@ -2,42 +2,79 @@
 //!
 //! UTF-8 is put together here, and so are the escape sequences of VT100, xterm, the Linux console, rxvt and
 //! PuTTY. Sequences that mean nothing to the editor are swallowed whole, malformed UTF-8 is dropped. A
-//! control character ends any sequence, so that Ctrl-C and Enter work whatever came before.
+//! control character ends any sequence, so that Ctrl-C and Enter work whatever came before. A terminal's answer to where the cursor is comes among the keys.
 //!
 //! References: ECMA-48, 5.4 "Control sequences"; xterm's ctlseqs, "PC-Style Function Keys"; console_codes(4).
 
+/// What a terminal shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub columns: usize,
+}
+
+impl Size {
+    /// Of a terminal that says nothing.
+    pub const USUAL: Self = Self { rows: 24, columns: 80 };
+}
+
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub enum Key {
+    /// A character.
     Char(char),
+    /// Enter.
     Enter,
+    /// Tab.
     Tab,
+    /// Ctrl-C.
     Interrupt,
     /// Ctrl-D: the end of input on an empty line, else delete.
     DeleteOrEnd,
+    /// Backspace, Ctrl-H.
     Backspace,
+    /// Delete.
     Delete,
+    /// Left, Ctrl-B.
     Left,
+    /// Right, Ctrl-F.
     Right,
+    /// Left with Ctrl or Alt, Alt-B.
     WordLeft,
+    /// Right with Ctrl or Alt, Alt-F.
     WordRight,
+    /// Home, Ctrl-A.
     Home,
+    /// End, Ctrl-E.
     End,
+    /// Up, Ctrl-P.
     Up,
+    /// Down, Ctrl-N.
     Down,
+    /// Ctrl-R.
     Search,
     /// Ctrl-G.
     Abort,
+    /// Ctrl-K.
     KillToEnd,
+    /// Ctrl-U.
     KillToStart,
     /// Back to a blank (Ctrl-W).
     KillBlankWord,
     /// Back to the start of a word of letters and digits (Alt-Backspace).
     KillWordLeft,
+    /// Alt-D.
     KillWordRight,
+    /// Ctrl-Y.
     Yank,
+    /// Ctrl-T.
     Transpose,
+    /// Ctrl-L.
     Clear,
+    /// No key: the terminal's answer to [`ASK_SIZE`](super::ASK_SIZE).
+    Size(Size),
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,14 +104,15 @@ enum State {
 
 /// The decoder: bytes in, keys out.
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
+pub struct Decoder {
     state: State,
     /// The last byte was a CR, which ended a line: an LF right after it belongs to it.
     after_cr: bool,
 }
 
 impl Decoder {
-    pub(super) fn feed(&mut self, byte: u8) -> Option<Key> {
+    /// Takes a byte; the key that it ends.
+    pub fn feed(&mut self, byte: u8) -> Option<Key> {
         let after_cr = core::mem::replace(&mut self.after_cr, byte == b'\r');
         let state = core::mem::take(&mut self.state);
         match byte {
@@ -151,6 +189,7 @@ impl Decoder {
             // Other parameters and intermediate bytes: of no sequence known here, but it goes on.
             0x20..0x40 => self.state = State::Csi { first, now, any: true },
             b'~' => return key_number(first.unwrap_or(now)),
+            b'R' => return position(first, now),
             0x40..0x7f => {
                 // The modifiers of `ESC [ 1 ; 5 C` are one more than a sum of 1 Shift, 2 Alt, 4 Ctrl.
                 let words = first.is_some() && now.saturating_sub(1) & 6 != 0;
@@ -160,6 +199,12 @@ impl Decoder {
         }
         None
     }
+}
+
+/// `ESC [ row ; column R`: where the cursor is. xterm's F3 with Shift or Ctrl is written so too, with 1 and a small number.
+fn position(row: Option<u16>, column: u16) -> Option<Key> {
+    let rows = row.filter(|row| *row > 1 && column > 8)?;
+    Some(Key::Size(Size { rows: rows.into(), columns: column.into() }))
 }
 
 /// The final byte of a cursor key; with Alt or Ctrl, left and right go by words.

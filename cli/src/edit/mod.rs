@@ -12,8 +12,8 @@
 //! | Enter; Ctrl-C; Ctrl-D on an empty line | [`Event::Line`]; [`Event::Interrupt`]; [`Event::EndOfInput`] |
 //!
 //! Input is UTF-8; a character moves and goes as one and is taken to be one column wide (wide and combining
-//! characters are displayed wrongly, but edited rightly). Lines wrap at the terminal's width, which the
-//! caller knows (80 unless told); prompt and line together must fit the terminal's height. The echo uses CR
+//! characters are displayed wrongly, but edited rightly). Lines wrap at the terminal's width: 80 columns, unless the
+//! caller or the terminal says otherwise ([`ASK_SIZE`]); prompt and line together must fit the terminal's height. The echo uses CR
 //! LF and a few VT100 sequences, is written with one `write_str` per key and reports no errors: a terminal
 //! has none.
 //!
@@ -34,6 +34,7 @@ mod screen;
 mod search;
 
 pub use complete::Completer;
+pub use keys::{Decoder, Key, Size};
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -41,10 +42,13 @@ use complete::Completion;
 use core::fmt::Write;
 use core::ops::Range;
 use history::History;
-use keys::{Decoder, Key};
 use line::Line;
 use screen::Screen;
 use search::Search;
+
+/// Has the terminal say how large it is, without a trace: the cursor goes as far down and right as it can, and is asked for.
+/// The answer comes among the keys, whenever it comes; no terminal has to answer.
+pub const ASK_SIZE: &str = "\x1b7\x1b[999;999H\x1b[6n\x1b8";
 
 const BELL: char = '\x07';
 
@@ -69,6 +73,7 @@ pub struct Editor {
     history: History,
     search: Option<Search>,
     screen: Screen,
+    size: Size,
     /// What was cut last.
     cut: Vec<char>,
     last: Last,
@@ -104,14 +109,21 @@ impl Editor {
             history: History::new(history),
             search: None,
             screen: Screen::new(),
+            size: Size::USUAL,
             cut: Vec::new(),
             last: Last::Other,
         }
     }
 
-    /// Sets the terminal's width in columns (at least 2). To be called before [`start`](Self::start).
-    pub fn set_width(&mut self, columns: usize) {
-        self.screen.set_width(columns);
+    /// Sets the terminal's size; at least 2 columns count. To be called before [`start`](Self::start).
+    pub fn set_size(&mut self, size: Size) {
+        self.size = size;
+        self.screen.set_width(size.columns);
+    }
+
+    /// The terminal's size, as it was told last.
+    pub fn size(&self) -> Size {
+        self.size
     }
 
     /// Shows the prompt, plain text without control characters, on the empty row the cursor is on. To be
@@ -172,8 +184,12 @@ impl Editor {
     ) -> Option<Event> {
         let key = self.decoder.feed(byte)?;
         let mut echo = String::new();
-        let event = if self.search.is_some() { self.press_in_search(key, &mut echo) } else { Some(key) }
-            .and_then(|key| self.press(key, completer, &mut echo));
+        let event = if self.search.is_some() && !matches!(key, Key::Size(_)) {
+            self.press_in_search(key, &mut echo)
+        } else {
+            Some(key)
+        }
+        .and_then(|key| self.press(key, completer, &mut echo));
         if event.is_none() {
             self.show(&mut echo);
         }
@@ -227,6 +243,13 @@ impl Editor {
             }
             Key::Tab => self.complete(completer, last, echo),
             Key::Abort => false,
+            // Nobody has pressed it.
+            Key::Size(size) => {
+                self.last = last;
+                self.size = size;
+                self.screen.resize(size.columns, echo);
+                true
+            }
         };
         if !done {
             echo.push(BELL);

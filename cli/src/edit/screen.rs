@@ -36,6 +36,18 @@ impl Screen {
         self.width = columns.max(2);
     }
 
+    /// The terminal has become wider or narrower: takes the text away, to be shown anew. Terminals wrap what they show
+    /// anew, and move the cursor with it.
+    pub(super) fn resize(&mut self, columns: usize, out: &mut String) {
+        let columns = columns.max(2);
+        if columns == self.width {
+            return;
+        }
+        self.width = columns;
+        self.pending &= self.cursor.is_multiple_of(columns);
+        self.hide(out);
+    }
+
     /// The terminal's cursor is in column 0 of an empty row: a new text starts here.
     pub(super) fn forget(&mut self) {
         self.shown.clear();
@@ -213,6 +225,23 @@ mod tests {
     fn the_end_of_a_full_row_is_reached_by_writing_its_last_character() {
         assert_eq!(change(("0123456789", 0), ("0123456789", 10)), "\x1b[9C9");
         assert_eq!(change(("0123456789", 10), ("0123456789", 0)), "\r");
+    }
+
+    #[test]
+    fn a_change_of_width_takes_the_text_away_from_its_first_row_on() {
+        let mut screen = Screen::new();
+        screen.set_width(10);
+        let text: Vec<char> = "0123456789abcdefghijklm".chars().collect();
+        screen.show(&text, 23, &mut String::new());
+        let mut out = String::new();
+        screen.resize(10, &mut out);
+        assert_eq!(out, "", "nothing has changed");
+        screen.resize(8, &mut out);
+        assert_eq!(out, "\x1b[2A\r\x1b[J", "character 23 is in the third row of 8");
+        out.clear();
+        screen.show(&text[..12], 12, &mut out);
+        screen.show(&text[..12], 0, &mut out);
+        assert_eq!(out, "0123456789ab\x1b[A\r");
     }
 
     #[test]

@@ -1,0 +1,276 @@
+//! What words become before a command gets them: variables, then patterns, as in the POSIX shell.
+//!
+//! A variable that is not quoted is split at blanks. An unquoted `*`, `?` or `[...]` makes the word a pattern: it becomes
+//! the names that match, sorted by their bytes, or stays as it is if there are none. A name with a leading dot is matched
+//! by a pattern with one, and a slash by a slash alone.
+//!
+//! Reference: POSIX.1-2024, XCU 2.6 "Word Expansions", 2.14 "Pattern Matching Notation".
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::pattern;
+use crate::words::{Part, Word};
+
+/// More names are more than anyone means.
+const MOST: usize = 1 << 16;
+
+/// What is known of variables and files.
+pub trait World {
+    /// The value of a variable; of `?` too.
+    fn variable(&self, name: &str) -> Option<String>;
+    /// Calls `each` with every name in a directory but `.` and `..`; the current one is called `""`. Where there is no
+    /// directory, there are no names.
+    fn names(&self, dir: &str, each: &mut dyn FnMut(&str));
+    /// Whether something has this name, a link that leads nowhere included; with a slash at its end, a directory.
+    fn exists(&self, path: &str) -> bool;
+}
+
+/// Why words cannot be expanded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExpandError {
+    /// A pattern matches too many names.
+    TooMany(String),
+    /// One name is wanted: this word becomes none, or several.
+    Ambiguous(String),
+}
+
+impl fmt::Display for ExpandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany(word) => write!(f, "{word}: more than {MOST} names match"),
+            Self::Ambiguous(word) => write!(f, "{word}: must stand for one name"),
+        }
+    }
+}
+
+impl core::error::Error for ExpandError {}
+
+/// The words that a command gets.
+///
+/// # Errors
+/// [`ExpandError::TooMany`].
+pub fn words(words: &[Word], world: &dyn World) -> Result<Vec<String>, ExpandError> {
+    let mut all = Vec::new();
+    for word in words {
+        for field in fields(word, world) {
+            let found = names(&field, world).ok_or_else(|| ExpandError::TooMany(word.text()))?;
+            match found.is_empty() {
+                true => all.push(field.text()),
+                false => all.extend(found),
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The one word that a redirection gets.
+///
+/// # Errors
+/// [`ExpandError::Ambiguous`] if it becomes none or several.
+pub fn one(word: &Word, world: &dyn World) -> Result<String, ExpandError> {
+    let mut found = words(core::slice::from_ref(word), world)?;
+    match (found.pop(), found.is_empty()) {
+        (Some(one), true) => Ok(one),
+        _ => Err(ExpandError::Ambiguous(word.text())),
+    }
+}
+
+/// The value that an assignment gives: nothing is split, and there are no patterns.
+pub fn value(word: &Word, world: &dyn World) -> String {
+    let mut text = String::new();
+    for part in &word.parts {
+        match part {
+            Part::Text { text: piece, .. } => text.push_str(piece),
+            Part::Variable { name, .. } => text.push_str(&world.variable(name).unwrap_or_default()),
+        }
+    }
+    text
+}
+
+/// A word with its variables replaced: characters, and whether they are quoted.
+#[derive(Default)]
+struct Field(Vec<(char, bool)>);
+
+impl Field {
+    fn push(&mut self, text: &str, quoted: bool) {
+        self.0.extend(text.chars().map(|c| (c, quoted)));
+    }
+
+    fn text(&self) -> String {
+        self.0.iter().map(|(c, _)| *c).collect()
+    }
+}
+
+fn fields(word: &Word, world: &dyn World) -> Vec<Field> {
+    let mut done = Vec::new();
+    let mut now: Option<Field> = None;
+    for part in &word.parts {
+        let (name, quoted) = match part {
+            Part::Text { text, quoted } => {
+                now.get_or_insert_default().push(text, *quoted);
+                continue;
+            }
+            Part::Variable { name, quoted } => (name, *quoted),
+        };
+        let value = world.variable(name).unwrap_or_default();
+        if quoted {
+            now.get_or_insert_default().push(&value, true);
+            continue;
+        }
+        let blank = |c: char| matches!(c, ' ' | '\t' | '\n');
+        if value.starts_with(blank) {
+            done.extend(now.take());
+        }
+        let mut pieces = value.split(blank).filter(|piece| !piece.is_empty()).peekable();
+        while let Some(piece) = pieces.next() {
+            now.get_or_insert_default().push(piece, false);
+            if pieces.peek().is_some() || value.ends_with(blank) {
+                done.extend(now.take());
+            }
+        }
+    }
+    done.extend(now);
+    done
+}
+
+/// Whether a component of a path is a pattern.
+fn is_pattern(component: &[(char, bool)]) -> bool {
+    let has = |wanted| component.iter().any(|(c, quoted)| *c == wanted && !quoted);
+    has('*') || has('?') || (has('[') && has(']'))
+}
+
+/// The component for [`pattern::glob`]: what is quoted means itself.
+fn escaped(component: &[(char, bool)]) -> String {
+    let mut text = String::new();
+    for (c, quoted) in component {
+        if *quoted && matches!(c, '*' | '?' | '[' | ']' | '\\' | '!' | '^' | '-') {
+            text.push('\\');
+        }
+        text.push(*c);
+    }
+    text
+}
+
+/// The names that match; none if it is no pattern. `None` if there are too many.
+fn names(field: &Field, world: &dyn World) -> Option<Vec<String>> {
+    if !is_pattern(&field.0) {
+        return Some(Vec::new());
+    }
+    // What matches so far, with a slash at its end where one is in the word.
+    let mut found = alloc::vec![String::new()];
+    let mut components = field.0.split(|(c, _)| *c == '/').peekable();
+    while let Some(component) = components.next() {
+        let slash = if components.peek().is_some() { "/" } else { "" };
+        if !is_pattern(component) {
+            let literal: String = component.iter().map(|(c, _)| *c).collect();
+            for path in &mut found {
+                path.push_str(&literal);
+                path.push_str(slash);
+            }
+            continue;
+        }
+        let wanted = escaped(component);
+        let mut next = Vec::new();
+        for dir in &found {
+            world.names(dir, &mut |name| {
+                let hidden = name.starts_with('.') && !wanted.starts_with('.');
+                if next.len() <= MOST && !hidden && pattern::glob(&wanted, name, false) {
+                    next.push(alloc::format!("{dir}{name}{slash}"));
+                }
+            });
+            if next.len() > MOST {
+                return None;
+            }
+        }
+        found = next;
+    }
+    // What follows the last pattern may not be there.
+    found.retain(|path| world.exists(path));
+    found.sort_unstable();
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::split;
+    use alloc::string::ToString;
+
+    /// A few files and variables.
+    struct Few;
+
+    const FILES: [&str; 9] = ["a.c", "b.c", "b.h", ".hidden", "dir/", "dir/x.c", "dir/y z", "other/", "st*r"];
+
+    impl World for Few {
+        fn variable(&self, name: &str) -> Option<String> {
+            match name {
+                "?" => Some("1".into()),
+                "two" => Some(" one  two ".into()),
+                "pattern" => Some("*.c".into()),
+                "empty" => Some(String::new()),
+                _ => None,
+            }
+        }
+
+        fn names(&self, dir: &str, each: &mut dyn FnMut(&str)) {
+            let inside = FILES.iter().filter_map(|path| path.strip_prefix(dir));
+            let names = inside.map(|path| path.trim_end_matches('/'));
+            names.filter(|name| !name.is_empty() && !name.contains('/')).for_each(each);
+        }
+
+        fn exists(&self, path: &str) -> bool {
+            FILES.iter().any(|file| *file == path || file.strip_suffix('/') == Some(path))
+        }
+    }
+
+    fn expanded(line: &str) -> Vec<String> {
+        let lists = split(line).unwrap();
+        words(&lists[0].pipelines[0].commands[0].words, &Few).unwrap()
+    }
+
+    #[test]
+    fn patterns_become_the_names_that_match() {
+        assert_eq!(expanded("ls *.c"), ["ls", "a.c", "b.c"]);
+        assert_eq!(expanded("ls ?.[ch]"), ["ls", "a.c", "b.c", "b.h"]);
+        assert_eq!(expanded("ls [!a].c b.[a-c]"), ["ls", "b.c", "b.c"]);
+        assert_eq!(expanded("ls *"), ["ls", "a.c", "b.c", "b.h", "dir", "other", "st*r"]);
+        assert_eq!(expanded("ls .h*"), ["ls", ".hidden"], "a leading dot is matched by one");
+        assert_eq!(expanded("ls */"), ["ls", "dir/", "other/"], "with a slash, directories");
+        assert_eq!(expanded("ls */*.c d*/x.c d*/none"), ["ls", "dir/x.c", "dir/x.c", "d*/none"]);
+    }
+
+    #[test]
+    fn what_matches_nothing_or_is_quoted_stays() {
+        assert_eq!(expanded("ls *.none [ a]"), ["ls", "*.none", "[", "a]"]);
+        assert_eq!(expanded("ls '*.c' \"?.c\" \\*.c"), ["ls", "*.c", "?.c", "*.c"]);
+        assert_eq!(expanded("ls st'*'* 'a'*"), ["ls", "st*r", "a.c"], "a part can be quoted");
+        assert_eq!(expanded("ls b'?'*"), ["ls", "b?*"]);
+    }
+
+    #[test]
+    fn variables_are_split_unless_quoted() {
+        assert_eq!(expanded("echo $two x$two"), ["echo", "one", "two", "x", "one", "two"]);
+        assert_eq!(expanded("echo \"$two\" ${two}y"), ["echo", " one  two ", "one", "two", "y"]);
+        assert_eq!(expanded("echo $none $empty \"$empty\" ''"), ["echo", "", ""]);
+        assert_eq!(
+            expanded("echo $? $pattern '$pattern' \"$pattern\""),
+            ["echo", "1", "a.c", "b.c", "$pattern", "*.c"]
+        );
+        assert_eq!(expanded("echo a$ $ \"$\" $,"), ["echo", "a$", "$", "$", "$,"]);
+    }
+
+    #[test]
+    fn an_assignment_and_a_file_get_one_word() {
+        let command = |line: &str| split(line).unwrap()[0].pipelines[0].commands[0].clone();
+        let assignment = |line: &str| value(&command(line).assignments[0].1, &Few);
+        assert_eq!(assignment("x=*.c"), "*.c");
+        assert_eq!(assignment("x=a$two'b c'"), "a one  two b c");
+        let file =
+            |line: &str| one(&command(line).redirect.unwrap().file, &Few).map_err(|error| error.to_string());
+        assert_eq!(file("ls > d*"), Ok("dir".into()));
+        assert_eq!(file("ls > $none"), Err("$none: must stand for one name".into()));
+        assert_eq!(file("ls > *.c"), Err("*.c: must stand for one name".into()));
+    }
+}
