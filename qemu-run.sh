@@ -6,7 +6,7 @@
 #   COM4  with --exec: what the commands print; our stdout        COM3  their errors; our stderr
 #         (not COM2: OVMF takes that for a console and talks on it while it boots)
 #   fw_cfg opt/daxiom/exec: the script; opt/daxiom/args: the words "keep-going" with -k, "icount" with
-#         --icount, "trace" with --trace, and "trace-records=N" with --trace-records
+#         --icount, "trace" with --trace, "trace-records=N" with --trace-records, "terminal=24x80" at such a terminal
 #   isa-debugcon at port 0xe9: with --trace, the trace
 #   isa-debug-exit at port 0xf4: 0x10 all succeeded, 0x11 a command failed, 50 panic, 62 "cannot start: …" is COM1's last
 #         line; QEMU's status is twice that plus 1
@@ -74,11 +74,17 @@ qemu_arguments() {
             -serial null -chardev "file,id=err,path=/dev/fd/8" -serial chardev:err
             -chardev "file,id=out,path=/dev/fd/7" -serial chardev:out)
     else
-        # As `mon:stdio`, and kept, for a panic's addresses get their names at the end.
-        arguments+=(-chardev "stdio,id=console,mux=on,signal=off,logfile=$(escape "$temporary")/console"
+        # As `mon:stdio`, and kept, for a panic's addresses get their names at the end. Ctrl-] is QEMU's key, and Ctrl-A the
+        # line editor's.
+        arguments+=(-echr 0x1d -chardev "stdio,id=console,mux=on,signal=off,logfile=$(escape "$temporary")/console"
             -serial chardev:console -mon chardev=console)
     fi
     local words=()
+    # Somebody sits at a terminal that answers when the kernel asks how large it is.
+    if [[ $exec_mode == no && -t 0 && -t 1 && ${TERM:-dumb} != dumb ]]; then
+        local rows_columns
+        rows_columns=$(stty size 2>/dev/null) && words+=("terminal=${rows_columns/ /x}")
+    fi
     [[ $keep_going == no ]] || words+=(keep-going)
     [[ $icount == no ]] || words+=(icount)
     if [[ -n $trace ]]; then

@@ -11,7 +11,7 @@ usage() {
 usage: ./qemu-run.sh [OPTION]... [-- QEMU-OPTION...]
 
 Builds Daxiom and boots it in QEMU with a file as NVDIMM. Without --exec: a shell on this terminal; `poweroff` or
-Ctrl-A X leaves. Options may come in any order, as --option VALUE or --option=VALUE.
+Ctrl-] X leaves (Ctrl-] is QEMU's key). Options may come in any order, as --option VALUE or --option=VALUE.
 
   --exec 'CMD; CMD'      run the commands and leave; --exec - reads them from standard input
   -k, --keep-going       with --exec: go on after a command that failed

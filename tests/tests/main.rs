@@ -12,6 +12,7 @@ mod exercise;
 mod freeze;
 mod fsdax;
 mod fsx;
+mod language;
 mod mce;
 mod mmap;
 mod mount;

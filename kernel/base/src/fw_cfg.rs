@@ -74,7 +74,12 @@ pub fn asked_for(word: &str) -> bool {
 
 /// The number of `word=NUMBER`, if qemu-run.sh was started with the option that stands for it.
 pub fn value(word: &str) -> Option<usize> {
+    argument(word)?.parse().ok()
+}
+
+/// The value of the word `name=value` from qemu-run.sh.
+pub fn argument(name: &str) -> Option<String> {
     let arguments = String::from_utf8(read(ARGUMENTS)?).ok()?;
-    let values = arguments.split_ascii_whitespace().filter_map(|argument| argument.split_once('='));
-    values.filter(|(name, _)| *name == word).find_map(|(_, value)| value.parse().ok())
+    let mut words = arguments.split_ascii_whitespace().filter_map(|word| word.split_once('='));
+    words.find(|(known, _)| *known == name).map(|(_, value)| value.into())
 }

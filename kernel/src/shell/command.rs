@@ -19,12 +19,35 @@ pub(crate) enum Failure {
     Complaint(String),
     /// As [`Complaint`](Self::Complaint), but it ends a program with more to do, as a signal would.
     Fault(String),
+    /// There is no such command.
+    Unknown,
     /// Everything was said already.
     Said,
     /// Its output could not be written; [`Output`](super::output::Output) knows why.
     Output,
     /// Ctrl-C.
     Interrupted,
+}
+
+impl Failure {
+    /// What it is when everything is said.
+    pub(crate) fn ended(&self) -> Self {
+        match self {
+            Self::Fault(why) => Self::Fault(why.clone()),
+            Self::Unknown => Self::Unknown,
+            Self::Interrupted => Self::Interrupted,
+            Self::Complaint(_) | Self::Said | Self::Output => Self::Said,
+        }
+    }
+
+    /// `$?` after it, as in a POSIX shell.
+    pub(crate) fn status(&self) -> u8 {
+        match self {
+            Self::Unknown => 127,
+            Self::Interrupted => 130,
+            _ => 1,
+        }
+    }
 }
 
 impl From<fmt::Error> for Failure {

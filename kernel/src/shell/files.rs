@@ -9,6 +9,7 @@ use fs::vfs::FileKind;
 use fs::{Errno, Error};
 
 use super::command::{Done, Failure, On};
+use super::input::Input;
 use super::{Shell, text};
 use crate::machine::File;
 use crate::mounts::{self, Place, Why};
@@ -175,27 +176,11 @@ impl Shell {
         &mut self,
         file: &File,
         path: &str,
-        mut from: u64,
-        mut limit: u64,
-        mut f: impl FnMut(&mut Self, &[u8]) -> Done,
+        from: u64,
+        limit: u64,
+        f: impl FnMut(&mut Self, &[u8]) -> Done,
     ) -> Done {
-        if self.out.goes_to(file) && file.attr().size > from {
-            // It would grow as fast as it is read.
-            return Err("input file is output file").on(path);
-        }
-        let mut buffer = alloc::vec![0; (limit.min(BUFFER as u64) as usize).max(1)];
-        while limit > 0 {
-            self.out.poll()?;
-            let want = limit.min(buffer.len() as u64) as usize;
-            let got = file.read_at(from, &mut buffer[..want]).on(path)?;
-            if got == 0 {
-                break;
-            }
-            f(self, &buffer[..got])?;
-            from += got as u64;
-            limit -= got as u64;
-        }
-        Ok(())
+        self.read_input(&Input::File(file.clone()), path, from, limit, f)
     }
 
     /// The names in a directory, `.` and `..` left out, sorted by their bytes.

@@ -4,18 +4,20 @@
 //! comes in whole lines. Its status is 0 or 1; one that an access ended has that of a program killed by SIGSEGV or SIGBUS
 //! (139, 135).
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt::Write;
+use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use cli::opts::Opts;
-use cli::words::Redirect;
+use cli::words::{Join, List};
 
-use super::command::{Done, Failure, On, complaint};
+use super::command::{Done, Failure, On};
 use super::output::Output;
+use super::script::Simple;
 use super::{Shell, find};
+use crate::sync::IrqLock;
 use crate::task::{self, Builder, ExitStatus, Signal, Space, TaskRef};
 
 /// How often a waiting shell looks at the keyboard.
@@ -29,14 +31,22 @@ pub(super) struct Job {
 }
 
 impl Shell {
-    /// Starts `words` in a task; nobody waits for it. `run [-c CPU]` before them is looked through.
-    pub(super) fn start_job(&mut self, words: &[String], redirect: Option<&Redirect>) -> Done {
-        let Some((name, args)) = words.split_first() else { return Ok(()) };
-        let command = find(name).ok_or_else(|| complaint("command not found"))?;
-        let opts = command.parse(args)?;
-        let job = match name.as_str() {
-            "run" => self.spawn(cpu(&opts)?, &owned(opts.operands()), redirect)?,
-            _ => self.spawn(None, words, redirect)?,
+    /// Starts a list in a task; nobody waits for it. `run [-c CPU]` before a command is looked through.
+    pub(super) fn start_job(&mut self, list: &List) -> Done {
+        let job = match &list.pipelines[..] {
+            [pipeline] if pipeline.commands.len() == 1 => {
+                let command = &pipeline.commands[0];
+                let mut simple = self.expand(command)?;
+                let Some((name, args)) = simple.words.split_first() else { return Ok(()) };
+                let command = find(name).ok_or(Failure::Unknown)?;
+                let opts = command.parse(args)?;
+                let mut on = None;
+                if name == "run" {
+                    (on, simple.words) = (cpu(&opts)?, owned(opts.operands()));
+                }
+                self.spawn(on, Work::Command(simple))?.0
+            }
+            _ => self.spawn(None, Work::List(list.clone()))?.0,
         };
         if self.interactive {
             writeln!(self.out, "[{}]", job.task.id())?;
@@ -47,8 +57,12 @@ impl Shell {
 
     /// `run [-c CPU] COMMAND...`, waited for.
     pub(super) fn run_as_task(&mut self, opts: &Opts<'_>) -> Done {
-        let job = self.spawn(cpu(opts)?, &owned(opts.operands()), None)?;
-        match self.join(&job)? {
+        let words = owned(opts.operands());
+        let (job, kept) = self.spawn(cpu(opts)?, Work::Command(Simple { words, ..Simple::default() }))?;
+        let status = self.join(&job)?;
+        let kept = core::mem::take(&mut *kept.lock());
+        self.out.bytes(&kept)?;
+        match status {
             ExitStatus::Code(0) => Ok(()),
             _ => Err(Failure::Said),
         }
@@ -104,40 +118,74 @@ impl Shell {
         Ok(job.task.join())
     }
 
-    fn spawn(
-        &self,
-        cpu: Option<usize>,
-        words: &[String],
-        redirect: Option<&Redirect>,
-    ) -> Result<Job, Failure> {
+    /// Starts a task. What it writes, if our output is kept for somebody, is in the second when it has ended.
+    fn spawn(&self, cpu: Option<usize>, work: Work) -> Result<(Job, Kept), Failure> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut shell = Self::new(false);
         shell.out = Output::of_task(stop.clone());
+        if self.out.is_kept() {
+            shell.out.swap_pipe(Some(Vec::new()));
+        }
         (shell.cwd, shell.here) = (self.cwd.clone(), self.here.clone());
-        let (command, redirect) = (words.to_vec(), redirect.cloned());
-        let builder = Builder { name: &words.join(" "), space: Space::New, cpu };
-        let task = task::spawn(builder, move || shell.run_alone(&command, redirect.as_ref()))
+        (shell.variables, shell.status) = (self.variables.clone(), self.status);
+        let name = work.to_string();
+        let builder = Builder { name: &name, space: Space::New, cpu };
+        let kept: Kept = Arc::new(IrqLock::new(Vec::new()));
+        let keeps = kept.clone();
+        let body = move || {
+            let status = shell.run_alone(&work);
+            let written = shell.out.swap_pipe(None).unwrap_or_default();
+            *keeps.lock() = written;
+            status
+        };
+        let task = task::spawn(builder, body)
             .on(&cpu.map_or_else(|| String::from("task"), |cpu| alloc::format!("CPU {cpu}")))?;
-        Ok(Job { task, stop })
+        Ok((Job { task, stop }, kept))
     }
 
-    /// Runs one command, as all that a task does.
-    fn run_alone(&mut self, words: &[String], redirect: Option<&Redirect>) -> ExitStatus {
-        let Err(failure) = self.run_command(words, redirect) else {
-            return ExitStatus::Code(u8::from(self.leave == Some(false)));
+    /// Does one thing, as all that a task does.
+    fn run_alone(&mut self, work: &Work) -> ExitStatus {
+        let outcome = match work {
+            Work::Command(simple) => self.run_reported(simple),
+            Work::List(list) => self.run_list(list),
         };
-        let status = match &failure {
-            Failure::Fault(why) => {
+        match outcome {
+            Ok(()) => ExitStatus::Code(u8::from(self.leave == Some(false))),
+            Err(Failure::Fault(why)) => {
                 let signal = task::try_current().and_then(task::Task::signal).unwrap_or(Signal::Segv);
-                ExitStatus::Killed(signal, why.clone())
+                ExitStatus::Killed(signal, why)
             }
-            _ => ExitStatus::Code(1),
-        };
-        // A task that was told to stop has been talked about.
-        if !matches!(failure, Failure::Interrupted) {
-            self.report(words.first().map_or("", String::as_str), failure);
+            Err(_) => ExitStatus::Code(1),
         }
-        status
+    }
+}
+
+/// What a task has written for somebody.
+type Kept = Arc<IrqLock<Vec<u8>>>;
+
+/// What a task does.
+enum Work {
+    Command(Simple),
+    List(List),
+}
+
+/// As `ps` shows it.
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = match self {
+            Self::Command(simple) => return f.write_str(&simple.words.join(" ")),
+            Self::List(list) => list,
+        };
+        for pipeline in &list.pipelines {
+            f.write_str(match pipeline.join {
+                Join::Always => "",
+                Join::IfWell => " && ",
+                Join::IfNot => " || ",
+            })?;
+            let sources: Vec<&str> = pipeline.commands.iter().map(|command| &*command.source).collect();
+            f.write_str(&sources.join(" | "))?;
+        }
+        Ok(())
     }
 }
 

@@ -1,15 +1,17 @@
 //! The shell: one task that runs commands, typed on the serial line or given by `./qemu-run.sh --exec`.
 //!
 //! Commands carry the names people know and behave as their namesakes do, as far as they go; `help` lists
-//! them. A failure is one line on standard error, `CMD: what: why`. Left out: pipes, variables, patterns.
+//! them. A failure is one line on standard error, `CMD: what: why`.
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | this one | [`Shell`]: running a line |
+//! | this one | [`Shell`], and what it says |
+//! | `script.rs` | running a script: lists, pipes, variables, redirections |
 //! | `session.rs` | the two ways to get lines: exec mode, the prompt; leaving |
 //! | `complete.rs` | what Tab offers |
 //! | `command.rs` | a command's entry in the table, and how it fails |
 //! | `output.rs` | where output goes; Ctrl-C |
+//! | `input.rs` | what a command reads that is told no file |
 //! | `files.rs` | files by path, as the commands need them; the current directory |
 //! | `tree.rs` | directory trees of any depth |
 //! | `jobs.rs` | commands in tasks of their own |
@@ -24,25 +26,27 @@ mod cmd;
 pub(crate) mod command;
 mod complete;
 mod files;
+mod input;
 mod io;
 mod jobs;
 pub(crate) mod output;
+mod script;
 mod session;
 mod task;
 mod text;
 mod tree;
 
 use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use cli::edit::Editor;
-use cli::words::{self, Redirect};
-use fs::vfs::FileKind;
+use cli::edit::{Editor, Size};
 
 use crate::console::{self, Stream};
 use crate::mounts::Place;
-use command::{Command, Done, Failure, On};
+use command::{Command, Done, Failure};
+use input::Input;
 use jobs::Job;
 use output::Output;
 
@@ -61,6 +65,14 @@ pub(crate) struct Shell {
     leave: Option<bool>,
     /// Commands come from a keyboard.
     interactive: bool,
+    /// At the other end of the console is a terminal of this size, which answers if it is asked.
+    terminal: Option<Size>,
+    /// `NAME=value`.
+    variables: BTreeMap<String, String>,
+    /// `$?`: how the last command ended.
+    status: u8,
+    /// What the command that runs reads, if it is told no file.
+    input: Option<Input>,
     /// Commands that run beside it, and were not waited for.
     jobs: Vec<Job>,
 }
@@ -85,83 +97,22 @@ impl Shell {
             editor,
             leave: None,
             interactive,
+            terminal: None,
+            variables: BTreeMap::new(),
+            status: 0,
+            input: None,
             jobs: Vec::new(),
         }
-    }
-
-    /// Runs the commands of a script or line, one after the other; `true` if all succeeded. With
-    /// `keep_going`, a failure does not keep the next ones from running.
-    fn run_script(&mut self, script: &str, keep_going: bool) -> bool {
-        let commands = match words::split(script) {
-            Ok(commands) => commands,
-            Err(error) => {
-                self.complain("sh", &error.to_string());
-                return false;
-            }
-        };
-        let mut all_well = true;
-        for command in &commands {
-            if self.leave.is_some() {
-                break;
-            }
-            let outcome = match command.background {
-                true => self.start_job(&command.words, command.redirect.as_ref()),
-                false => self.run_command(&command.words, command.redirect.as_ref()),
-            };
-            let name = command.words.first().map_or("", String::as_str);
-            all_well &= outcome.is_ok();
-            let interrupted = matches!(outcome, Err(Failure::Interrupted));
-            if let Err(failure) = outcome {
-                self.report(name, failure);
-            }
-            if interrupted || !(all_well || keep_going) {
-                break;
-            }
-        }
-        all_well
-    }
-
-    fn run_command(&mut self, words: &[String], redirect: Option<&Redirect>) -> Done {
-        let Some((name, args)) = words.split_first() else { return Ok(()) };
-        let command = find(name).ok_or_else(|| command::complaint("command not found"))?;
-        if command.asks_for_help(args) {
-            return self.explain(command).and(self.out.finish());
-        }
-        let opts = command.parse(args)?;
-        if let Some(redirect) = redirect {
-            self.redirect(redirect)?;
-        }
-        let outcome = (command.run)(self, &opts);
-        let written = self.out.finish();
-        match outcome {
-            Ok(()) | Err(Failure::Output) => written,
-            failed => failed,
-        }
-    }
-
-    /// Sends the next command's output to a file.
-    fn redirect(&mut self, redirect: &Redirect) -> Done {
-        let name = redirect.file.as_str();
-        let file = self.open_or_create(name)?.0;
-        match file.kind() {
-            FileKind::File => {}
-            FileKind::Directory => return Err(fs::Errno::IsDirectory).on(name),
-            _ => return Err("not a regular file").on(name),
-        }
-        let offset = if redirect.append { file.attr().size } else { 0 };
-        if !redirect.append {
-            file.truncate(0).on(name)?;
-        }
-        self.out.redirect(file, offset, name);
-        Ok(())
     }
 
     /// Says what is to be said about a failure of command `name`.
     fn report(&mut self, name: &str, failure: Failure) {
         match failure {
             Failure::Complaint(text) | Failure::Fault(text) => self.complain(name, &text),
-            Failure::Interrupted => console::write(Stream::Err, b"^C\n"),
-            Failure::Said | Failure::Output => {}
+            Failure::Unknown => self.complain(name, "command not found"),
+            // A task that was told to stop has been talked about.
+            Failure::Interrupted if self.interactive => console::write(Stream::Err, b"^C\n"),
+            Failure::Interrupted | Failure::Said | Failure::Output => {}
         }
     }
 

@@ -1,4 +1,4 @@
-//! Where a command's output goes: the console, COM4 in exec mode, or the file after `>`.
+//! Where a command's output goes: the console, COM4 in exec mode, the next command's input, or the file after `>`.
 //!
 //! Output is collected to whole lines or 4 KiB; of commands that run at the same time, to whole lines. On the console, Ctrl-C is looked for whenever something is
 //! passed on; other keys wait for the next prompt.
@@ -17,6 +17,8 @@ use crate::machine::File;
 
 const COLLECT: usize = 4096;
 const COLLECT_FOR_FILE: usize = 64 << 10;
+/// The most that one command hands to the next: it is in memory.
+const PIPE: usize = 16 << 20;
 const CTRL_C: u8 = 3;
 
 /// Standard output. Writing to it through [`fmt::Write`] takes the shell's text and passes on the bytes it
@@ -25,6 +27,10 @@ const CTRL_C: u8 = 3;
 pub(crate) struct Output {
     collected: Vec<u8>,
     file: Option<Redirected>,
+    /// For the next command, unless there is a file.
+    pipe: Option<Vec<u8>>,
+    /// There was more for it than it holds.
+    overflowed: bool,
     /// Typed while a command ran.
     typed: VecDeque<u8>,
     failure: Option<Failure>,
@@ -50,6 +56,26 @@ impl Output {
         self.file = Some(Redirected { file, offset, name: name.to_string() });
     }
 
+    /// From here on, everything is kept in `pipe`, but for what goes to a file; what was kept before.
+    pub(super) fn swap_pipe(&mut self, pipe: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        core::mem::replace(&mut self.pipe, pipe)
+    }
+
+    /// Whether a pipe could not hold what was meant for it, since this was asked last.
+    pub(super) fn take_overflow(&mut self) -> bool {
+        core::mem::take(&mut self.overflowed)
+    }
+
+    /// Whether somebody at a keyboard sees it at once.
+    pub(super) fn is_console(&self) -> bool {
+        self.file.is_none() && self.pipe.is_none() && self.stop.is_none() && !console::exec_mode()
+    }
+
+    /// Whether it goes to a file or to the next command.
+    pub(super) fn is_kept(&self) -> bool {
+        self.file.is_some() || self.pipe.is_some()
+    }
+
     /// True if everything goes to this file.
     pub(super) fn goes_to(&self, file: &File) -> bool {
         // One inode has one object in memory, however it was found.
@@ -70,9 +96,10 @@ impl Output {
     /// Writes bytes as they are.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Done {
         self.collected.extend_from_slice(bytes);
-        let ready = match self.file {
-            Some(_) => self.collected.len() >= COLLECT_FOR_FILE,
-            None => self.collected.len() >= COLLECT || bytes.ends_with(b"\n"),
+        let ready = if self.is_kept() {
+            self.collected.len() >= COLLECT_FOR_FILE
+        } else {
+            self.collected.len() >= COLLECT || bytes.ends_with(b"\n")
         };
         if ready { self.flush() } else { Ok(()) }
     }
@@ -80,7 +107,7 @@ impl Output {
     /// Passes on what was collected; beside others, up to the last line's end, unless that line is very long.
     pub(crate) fn flush(&mut self) -> Done {
         let mut len = self.collected.len();
-        if self.stop.is_some() && self.file.is_none() && len < COLLECT_FOR_FILE {
+        if self.stop.is_some() && !self.is_kept() && len < COLLECT_FOR_FILE {
             len = self.collected.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         }
         self.pass_on(len)
@@ -92,6 +119,18 @@ impl Output {
         }
         let rest = self.collected.split_off(len);
         let bytes = core::mem::replace(&mut self.collected, rest);
+        if self.file.is_none()
+            && let Some(pipe) = &mut self.pipe
+        {
+            if pipe.len() + bytes.len() > PIPE || pipe.try_reserve(bytes.len()).is_err() {
+                self.overflowed = true;
+                let text =
+                    alloc::format!("|: holds no more than {} MiB, and what there is of memory", PIPE >> 20);
+                return self.fail(Failure::Complaint(text));
+            }
+            pipe.extend_from_slice(&bytes);
+            return self.poll();
+        }
         let Some(to) = &mut self.file else {
             console::write(Stream::Out, &bytes);
             return self.poll();

@@ -9,9 +9,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use cli::edit::{Editor, Event};
+use cli::edit::{ASK_SIZE, Editor, Event, Size};
 
 use super::{Shell, text};
+use crate::arch::time;
 use crate::console::{self, Stream};
 use crate::debugcon::DebugConsole;
 use crate::exit::{Outcome, exit};
@@ -20,6 +21,9 @@ use crate::lab::trace::{self, Counts};
 use crate::mm::aspace;
 use crate::{fw_cfg, klog, mounts};
 
+/// After a pause of that length the terminal is asked again how large it is.
+const PAUSE_NS: u64 = 500_000_000;
+const ESCAPE: u8 = 0x1b;
 const SCRIPT: &str = "opt/daxiom/exec";
 
 /// Runs the session: the last thing the kernel does.
@@ -41,7 +45,8 @@ pub(crate) fn run() -> ! {
         None => {
             crate::klog::quiet();
             let mut shell = Shell::new(true);
-            console::write(Stream::Console, b"`help` lists the commands; `poweroff` or Ctrl-A X leaves.\n");
+            shell.terminal = terminal();
+            console::write(Stream::Console, b"`help` lists the commands; `poweroff` or Ctrl-] X leaves.\n");
             shell.prompt();
             shell.close() & shell.leave.unwrap_or(true)
         }
@@ -50,6 +55,15 @@ pub(crate) fn run() -> ! {
         hand_over_trace();
     }
     exit(if well { Outcome::Success } else { Outcome::Failure })
+}
+
+/// The size of the terminal, which qemu-run.sh tells as `terminal=24x80` if there is one.
+fn terminal() -> Option<Size> {
+    let text = fw_cfg::argument("terminal")?;
+    let (rows, columns) = text.split_once('x')?;
+    let size = Size { rows: rows.parse().ok()?, columns: columns.parse().ok()? };
+    // One on a real serial line does not know its size until it is asked.
+    Some(if size.rows > 1 && size.columns > 1 { size } else { Size::USUAL })
 }
 
 /// Writes what was traced to the debug console, in the Chrome trace-event format.
@@ -110,14 +124,43 @@ impl Shell {
         prompt: &str,
         completions: fn(&Self, &[String], &str) -> Vec<String>,
     ) -> Event {
+        editor.set_size(self.terminal_size());
         editor.start(prompt, &mut Echo);
+        // Before the first key, and after each pause: the window may have been changed meanwhile. The answer comes among
+        // the keys; where nobody answers, nobody waits. An answer begins with an escape, and asks for no other.
+        let mut last = None;
         loop {
+            if self.is_terminal() && last.is_none() {
+                console::write(Stream::Console, ASK_SIZE.as_bytes());
+            }
             let byte = self.out.read_key();
+            let now = time::monotonic_ns();
+            let paused = last.is_some_and(|last| now - last > PAUSE_NS);
+            if self.is_terminal() && paused && byte != ESCAPE {
+                console::write(Stream::Console, ASK_SIZE.as_bytes());
+            }
+            last = Some(now);
             let mut completer = |before: &[String], word: &str| completions(self, before, word);
             if let Some(event) = editor.feed_with(byte, &mut completer, &mut Echo) {
+                self.set_terminal_size(editor.size());
                 return event;
             }
         }
+    }
+
+    /// Whether a terminal listens that answers if it is asked.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.terminal.is_some()
+    }
+
+    /// The terminal's size, as far as it is known.
+    pub(super) fn terminal_size(&self) -> Size {
+        self.terminal.unwrap_or(Size::USUAL)
+    }
+
+    /// The terminal has said how large it is.
+    pub(super) fn set_terminal_size(&mut self, size: Size) {
+        self.terminal = self.terminal.map(|_| size);
     }
 
     /// Unmaps, writes back and unmounts everything; `true` if that went well.

@@ -4,8 +4,11 @@
 //! |---|---|
 //! | `list.rs` | ls |
 //! | `find.rs` | find |
+//! | `tree.rs` | tree |
 //! | `usage.rs` | du |
 //! | `show.rs` | cat, head, hexdump, sha256sum, wc, cmp |
+//! | `page.rs` | less, more, tail |
+//! | `grep.rs` | grep |
 //! | `stat.rs` | stat |
 //! | `attributes.rs` | touch, truncate, fallocate |
 //! | `owner.rs` | chmod, chown |
@@ -13,6 +16,7 @@
 //! | `names.rs` | mkdir, rmdir, rm |
 //! | `links.rs` | ln, readlink, mknod, mkfifo |
 //! | `copy.rs` | cp, mv |
+//! | `dd.rs` | dd |
 //! | `disk.rs` | df, mount, umount, freeze, thaw, fsinfo, sync |
 //! | `poison.rs` | poison |
 //! | `memory.rs` | mmap, munmap, maps, peek, poke, ptwalk, free |
@@ -27,16 +31,19 @@
 mod attributes;
 pub(super) mod bench;
 mod copy;
+mod dd;
 mod disk;
 pub(super) mod exercise;
 mod find;
 mod fsx;
+mod grep;
 mod links;
 mod list;
 mod machine;
 mod memory;
 mod names;
 mod owner;
+mod page;
 mod poison;
 mod race;
 mod shell;
@@ -44,6 +51,7 @@ mod show;
 mod stat;
 mod tasks;
 mod trace;
+mod tree;
 mod usage;
 mod xattrs;
 
@@ -57,8 +65,11 @@ const UMASK: u16 = 0o022;
 pub(super) const GROUPS: &[(&str, &[Command])] = &[
     ("Files", list::COMMANDS),
     ("", find::COMMANDS),
+    ("", tree::COMMANDS),
     ("", usage::COMMANDS),
     ("", show::COMMANDS),
+    ("", page::COMMANDS),
+    ("", grep::COMMANDS),
     ("", stat::COMMANDS),
     ("", attributes::COMMANDS),
     ("", owner::COMMANDS),
@@ -66,6 +77,7 @@ pub(super) const GROUPS: &[(&str, &[Command])] = &[
     ("", names::COMMANDS),
     ("", links::COMMANDS),
     ("", copy::COMMANDS),
+    ("", dd::COMMANDS),
     ("File systems", disk::COMMANDS),
     ("", poison::COMMANDS),
     ("Mapped files", super::io::COMMANDS),

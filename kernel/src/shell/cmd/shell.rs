@@ -130,6 +130,11 @@ pub(super) const COMMANDS: &[Command] = &[
     },
 ];
 
+/// What the shell's language has.
+const LANGUAGE: &str = "\
+Between commands, as in sh: ; & && || |    files: < > >>    patterns: * ? [a-z]    variables: NAME=value $NAME ${NAME} $?
+  A pipe's commands run one after the other, and it fails if one of them does. Not supported: $(...) `...` if for while, 2>.";
+
 fn help(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     if !opts.operands().is_empty() {
         return sh.for_each("help", opts.operands(), |sh, name| {
@@ -145,6 +150,7 @@ fn help(sh: &mut Shell, opts: &Opts<'_>) -> Done {
             writeln!(sh.out, "  {left:<36} {}", command.about)?;
         }
     }
+    writeln!(sh.out, "{LANGUAGE}")?;
     writeln!(sh.out, "help COMMAND, or COMMAND --help, shows a command's options.")?;
     Ok(())
 }

@@ -14,30 +14,31 @@ use super::super::command::{ANY, Command, Done, Failure, On, complaint};
 pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "cat",
-        operands: "FILE...",
-        about: "print files",
+        operands: "[FILE...]",
+        about: "print files, or the input",
         options: &[],
         spec: "u",
-        count: 1..=ANY,
+        count: 0..=ANY,
         run: |sh, opts| {
-            sh.for_each("cat", opts.operands(), |sh, path| {
-                let file = sh.open(path)?;
-                sh.read_pieces(&file, path, 0, u64::MAX, |sh, bytes| sh.out.bytes(bytes))
+            let inputs = sh.inputs(opts.operands())?;
+            sh.for_each("cat", &inputs, |sh, path| {
+                let input = sh.open_input(path)?;
+                sh.read_input(&input, path, 0, u64::MAX, |sh, bytes| sh.out.bytes(bytes))
             })
         },
     },
     Command {
         name: "head",
-        operands: "FILE...",
+        operands: "[FILE...]",
         about: "print the first lines of files",
         options: &[("-n N", "that many lines (10)"), ("-c N", "that many bytes")],
         spec: "n:c:",
-        count: 1..=ANY,
+        count: 0..=ANY,
         run: head,
     },
     Command {
         name: "hexdump",
-        operands: "FILE...",
+        operands: "[FILE...]",
         about: "show bytes in hexadecimal",
         options: &[
             ("-C", "bytes and characters"),
@@ -45,7 +46,7 @@ pub(super) const COMMANDS: &[Command] = &[
             ("-s OFF", "from that byte on"),
         ],
         spec: "Cn:s:v",
-        count: 1..=ANY,
+        count: 0..=ANY,
         run: hexdump,
     },
     Command {
@@ -59,31 +60,37 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "sha256sum",
-        operands: "FILE...",
+        operands: "[FILE...]",
         about: "print SHA-256 sums",
         options: &[],
         spec: "b",
-        count: 1..=ANY,
-        run: |sh, opts| sh.for_each("sha256sum", opts.operands(), sha256sum),
+        count: 0..=ANY,
+        run: |sh, opts| {
+            let inputs = sh.inputs(opts.operands())?;
+            sh.for_each("sha256sum", &inputs, sha256sum)
+        },
     },
     Command {
         name: "wc",
-        operands: "FILE...",
+        operands: "[FILE...]",
         about: "count lines, words and bytes",
         options: &[("-l", "lines only"), ("-w", "words only"), ("-c", "bytes only")],
         spec: "lwc",
-        count: 1..=ANY,
-        run: |sh, opts| sh.for_each("wc", opts.operands(), |sh, path| wc(sh, path, opts)),
+        count: 0..=ANY,
+        run: |sh, opts| {
+            let inputs = sh.inputs(opts.operands())?;
+            sh.for_each("wc", &inputs, |sh, path| wc(sh, path, opts))
+        },
     },
 ];
 
 /// Compares two files; what differs is said, and fails.
 fn cmp(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let [a, b] = opts.operands() else { return Err(complaint("missing operand")) };
-    let (first, second) = (sh.open(a)?, sh.open(b)?);
+    let (first, second) = (sh.open_input(a)?, sh.open_input(b)?);
     let (mut at, mut line, mut ended) = (0u64, 1u64, false);
     let mut other = alloc::vec![0; super::super::files::BUFFER];
-    let outcome = sh.read_pieces(&first, a, 0, u64::MAX, |sh, bytes| {
+    let outcome = sh.read_input(&first, a, 0, u64::MAX, |sh, bytes| {
         let mut got = 0;
         // A read may bring less than there is only at the end.
         while got < bytes.len() {
@@ -108,7 +115,7 @@ fn cmp(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         Err(Failure::Said)
     });
     outcome?;
-    if !ended && second.attr().size > at {
+    if !ended && second.len() > at {
         if opts.has('s') {
             return Err(Failure::Said);
         }
@@ -125,10 +132,11 @@ pub(super) fn number(opts: &Opts<'_>, option: char) -> Result<Option<u64>, Failu
 fn head(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let bytes = number(opts, 'c')?;
     let lines = number(opts, 'n')?.unwrap_or(10);
-    let headed = opts.operands().len() > 1;
+    let inputs = sh.inputs(opts.operands())?;
+    let headed = inputs.len() > 1;
     let mut first = true;
-    sh.for_each("head", opts.operands(), |sh, path| {
-        let file = sh.open(path)?;
+    sh.for_each("head", &inputs, |sh, path| {
+        let file = sh.open_input(path)?;
         if headed {
             let gap = if core::mem::take(&mut first) { "" } else { "\n" };
             let shown = sh.shown(path).into_owned();
@@ -136,7 +144,7 @@ fn head(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         }
         let mut left = lines;
         let mut ended = lines == 0 && bytes.is_none();
-        let outcome = sh.read_pieces(&file, path, 0, bytes.unwrap_or(u64::MAX), |sh, piece| {
+        let outcome = sh.read_input(&file, path, 0, bytes.unwrap_or(u64::MAX), |sh, piece| {
             let mut end = if ended { 0 } else { piece.len() };
             if bytes.is_none() && !ended {
                 for (at, _) in piece.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
@@ -158,15 +166,16 @@ fn head(sh: &mut Shell, opts: &Opts<'_>) -> Done {
 fn hexdump(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let from = number(opts, 's')?.unwrap_or(0);
     let limit = number(opts, 'n')?.unwrap_or(u64::MAX);
-    sh.for_each("hexdump", opts.operands(), |sh, path| {
-        let file = sh.open(path)?;
+    let inputs = sh.inputs(opts.operands())?;
+    sh.for_each("hexdump", &inputs, |sh, path| {
+        let file = sh.open_input(path)?;
         if opts.has('C') {
             let mut dump = Dump::canonical(from);
-            sh.read_pieces(&file, path, from, limit, |sh, bytes| Ok(dump.feed(bytes, &mut sh.out)?))?;
+            sh.read_input(&file, path, from, limit, |sh, bytes| Ok(dump.feed(bytes, &mut sh.out)?))?;
             return Ok(dump.finish(&mut sh.out)?);
         }
         let mut words = Words { offset: from, ..Words::default() };
-        sh.read_pieces(&file, path, from, limit, |sh, bytes| words.feed(sh, bytes))?;
+        sh.read_input(&file, path, from, limit, |sh, bytes| words.feed(sh, bytes))?;
         words.finish(sh)
     })
 }
@@ -229,9 +238,9 @@ impl Words {
 }
 
 fn sha256sum(sh: &mut Shell, path: &str) -> Done {
-    let file = sh.open(path)?;
+    let file = sh.open_input(path)?;
     let mut hash = Sha256::new();
-    sh.read_pieces(&file, path, 0, u64::MAX, |_, bytes| {
+    sh.read_input(&file, path, 0, u64::MAX, |_, bytes| {
         hash.update(bytes);
         Ok(())
     })?;
@@ -246,9 +255,9 @@ fn wc(sh: &mut Shell, path: &str, opts: &Opts<'_>) -> Done {
     if opts.options().len() > 1 {
         return Err(complaint("one of -l, -w and -c at most"));
     }
-    let file = sh.open(path)?;
+    let file = sh.open_input(path)?;
     let (mut lines, mut words, mut bytes, mut in_word) = (0u64, 0u64, 0u64, false);
-    sh.read_pieces(&file, path, 0, u64::MAX, |_, piece| {
+    sh.read_input(&file, path, 0, u64::MAX, |_, piece| {
         bytes += piece.len() as u64;
         for byte in piece {
             lines += u64::from(*byte == b'\n');
@@ -264,6 +273,9 @@ fn wc(sh: &mut Shell, path: &str, opts: &Opts<'_>) -> Done {
         Some(_) => bytes.to_string(),
         None => alloc::format!("{lines:7} {words:7} {bytes:7}"),
     };
+    if opts.operands().is_empty() {
+        return Ok(writeln!(sh.out, "{counts}")?);
+    }
     let shown = sh.shown(path).into_owned();
     Ok(writeln!(sh.out, "{counts} {shown}")?)
 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 use cli::opts::Opts;
-use cli::pattern::Regex;
+use cli::regex::{Language, Regex};
 use cli::xattr::{self, Encoding};
 use fs::vfs::SetXattr;
 
@@ -55,8 +55,7 @@ fn getfattr(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         Some(pattern) => pattern,
         None => "^user\\.",
     };
-    let pattern =
-        Regex::parse(pattern).ok_or("a pattern may have . * ^ $ and \\ before any of them").on(pattern)?;
+    let pattern = Regex::parse(pattern, Language::Extended, false).on(pattern)?;
     let one = opts.value('n');
     let values = opts.has('d') || opts.has('V') || one.is_some();
     sh.for_each("getfattr", opts.operands(), |sh, path| {

@@ -145,12 +145,8 @@ impl Session {
     /// Runs a line of io commands; the first that fails ends it.
     fn execute(&mut self, sh: &mut Shell, line: &str) -> Done {
         let file = self.name.clone();
-        let commands = words::split(line).on(&file)?;
-        if let Some(command) = commands.iter().find(|command| command.background) {
-            return Err("& is not supported here").on(command.source);
-        }
-        for command in &commands {
-            let Some((name, args)) = command.words.split_first() else { continue };
+        for command in words::plain(line).on(&file)? {
+            let Some((name, args)) = command.split_first() else { continue };
             let about = |text| alloc::format!("{file}: {name}: {text}");
             self.dispatch(sh, name, args).map_err(|failure| match failure {
                 Failure::Complaint(text) => Failure::Complaint(about(text)),
