@@ -329,7 +329,7 @@ fn the_table_of_rooms_tells_their_sizes() {
         let told: usize = told.replace(',', "").parse().unwrap_or_else(|_| panic!("no number: {row}"));
         let names: Vec<&str> = names.split('`').skip(1).step_by(2).collect();
         let beside = Path::new(names[0]).parent().expect("a path");
-        // `kernel/src/arch`, `mm`: the second is beside the first.
+        // `kernel/base/src/arch`, `mm`: the second is beside the first.
         let path = |name: &&str| {
             let (whole, sibling) = (root().join(name), root().join(beside).join(name));
             if whole.exists() { whole } else { sibling }
