@@ -200,7 +200,7 @@ fn tab_completes_options_values_and_topics_and_less_pages() {
         ("run -c 0 exer\t", "run -c 0 exercise "),
         ("true | wc -l < a\t", "true | wc -l < a.c "),
         ("find / -inam\t", "find / -iname "),
-        ("trace o\to", "trace oo"),
+        ("trace of\t", "trace off "),
     ] {
         vm.send(typed);
         vm.expect(completed);
