@@ -22,6 +22,11 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the checkout").to_path_buf()
 }
 
+/// Where everything is built.
+pub fn build_directory() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// Whether root runs the tests: some then take on the part of an ordinary user, others can mount.
 pub fn root_runs_this() -> bool {
     nix::unistd::Uid::effective().is_root()

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use tests::image::Image;
 use tests::run::Run;
-use tests::{root, root_runs_this};
+use tests::{build_directory, root, root_runs_this};
 
 const MIB: u64 = 1 << 20;
 
@@ -60,6 +60,8 @@ fn a_full_temporary_directory_is_named() {
 fn a_temporary_directory_that_fills_up_with_the_sample_files_is_named() {
     let (folder, target) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     fs::write(target.path().join("daxiom-bios.img"), "").expect("a file");
+    // QEMU may be one that was unpacked.
+    std::os::unix::fs::symlink(build_directory().join("tools"), target.path().join("tools")).expect("a link");
     let before = format!("export TMPDIR=$0 CARGO_TARGET_DIR='{}'", target.path().display());
     let Some(output) = with_disk(folder.path(), "512k", &before, "--exec true") else { return };
     let text = stderr(&output);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tests::{root, root_runs_this};
+use tests::{build_directory, root, root_runs_this};
 
 /// The user who may do least, when root runs the tests; everybody else is an ordinary user already.
 const NOBODY: &str = "65534";
@@ -236,10 +236,10 @@ fn what_apt_cannot_install_is_unpacked_and_boots() {
 
 /// Boots the image that ./test.sh built with the QEMU that was unpacked, after the tree was moved.
 fn boots(machine: &Machine) {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let moved = machine.path("moved");
     fs::rename(machine.path("checkout, mine"), &moved).expect("moved");
-    fs::copy(target.join("daxiom-bios.img"), moved.join("target/daxiom-bios.img")).expect("the image, built");
+    fs::copy(build_directory().join("daxiom-bios.img"), moved.join("target/daxiom-bios.img"))
+        .expect("the image, built");
     symlink(&moved, machine.path("checkout, mine")).expect("a link");
     let script = "exec ./qemu-run.sh --no-build --timeout 200 --pmem none --exec 'echo hello from there'";
     let output = machine.ordinary_shell(script).output().expect("bash");
