@@ -198,7 +198,7 @@ fn what_apt_cannot_install_is_unpacked_and_boots() {
             files.flatten().any(|file| file.path().extension().is_some_and(|e| e == "deb"))
         })
     };
-    let end = Instant::now() + Duration::from_secs(240);
+    let end = Instant::now() + Duration::from_secs(1200);
     while !fetched() && child.try_wait().expect("our child").is_none() {
         assert!(Instant::now() < end, "no package came");
         std::thread::sleep(Duration::from_millis(2));
@@ -212,7 +212,7 @@ fn what_apt_cannot_install_is_unpacked_and_boots() {
     let child = machine
         .ordinary_shell(&format!("{SETUP}; command -v qemu-system-x86_64; qemu-system-x86_64 --version"))
         .spawn();
-    let output = wait(child.expect("bash"), Duration::from_secs(400));
+    let output = wait(child.expect("bash"), Duration::from_secs(1800));
     let (text, found) = (stderr(&output), String::from_utf8_lossy(&output.stdout).into_owned());
     assert!(output.status.success(), "{text}");
     assert!(text.lines().count() == 1 && text.starts_with("set-up.test: set-up: fetching "), "{text}");
@@ -252,7 +252,7 @@ fn boots(machine: &Machine) {
 fn without_network_the_reason_and_the_line_to_paste_are_told() {
     let machine = Machine::new("").offline();
     let child = machine.ordinary_shell(SETUP).spawn().expect("bash");
-    let output = wait(child, Duration::from_secs(120));
+    let output = wait(child, Duration::from_secs(900));
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(125), "{text}");
     let last = text.lines().last().expect("a line");
