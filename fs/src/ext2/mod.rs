@@ -102,6 +102,8 @@ pub mod superblock;
 mod tests;
 mod times;
 mod truncate;
+#[cfg(feature = "watched")]
+mod watched;
 #[cfg(any(daxiom_order = "right", daxiom_order = "wrong"))]
 #[allow(dead_code)]
 mod wrong_order;

@@ -120,6 +120,11 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
         &self.mapping
     }
 
+    #[cfg(feature = "watched")]
+    fn locks(&self, tell: vfs::watched::Tell<'_>) {
+        self.tell_locks(tell);
+    }
+
     fn expect_mappable(&self) -> Result<()> {
         match self.kind {
             FileKind::File if self.fs.block_size() == PAGE_SIZE => Ok(()),

@@ -44,6 +44,12 @@ impl<P: Platform> Freeze<P> {
         self.0.try_read().map(|guard| Thawed(Some(guard)))
     }
 
+    /// The addresses that its lock has.
+    #[cfg(feature = "watched")]
+    pub(crate) fn lies(&self) -> core::ops::Range<usize> {
+        super::watched::lies(&*self.0)
+    }
+
     /// Waits for all changes that are on their way; new ones wait.
     pub fn freeze(&self) -> Frozen<P> {
         Frozen(RwLock::<P, ()>::write_arc(&self.0))

@@ -138,6 +138,13 @@ impl<P: Platform> Mapping<P> {
         }
     }
 
+    /// Tells of its locks.
+    #[cfg(feature = "watched")]
+    pub fn locks(&self, tell: super::watched::Tell<'_>) {
+        tell("dax_sem", super::watched::lies(&self.dax_sem));
+        tell("areas of the file", super::watched::lies(&self.areas));
+    }
+
     /// The file's size in bytes. Stable under `dax_sem`.
     #[inline]
     pub fn size(&self) -> u64 {

@@ -12,6 +12,8 @@ pub mod freeze;
 pub mod index;
 pub mod mapping;
 pub mod path;
+#[cfg(feature = "watched")]
+pub mod watched;
 
 pub use freeze::{Freeze, Frozen, Thawed};
 pub use mapping::{AllocOk, Exclusive, Held, Mapping, Shared};
@@ -125,6 +127,11 @@ pub trait Inode<P: Platform>: Send + Sync {
 
     /// Its `dax_sem`, and where it is mapped.
     fn mapping(&self) -> &Mapping<P>;
+    /// Tells of its locks.
+    #[cfg(feature = "watched")]
+    fn locks(&self, tell: watched::Tell<'_>) {
+        self.mapping().locks(tell);
+    }
     /// Both at once, for a fault.
     #[inline]
     fn parts(&self) -> (&P, &Mapping<P>) {

@@ -36,7 +36,8 @@ explore world TEXT... [--most N | --random RUNS [--depth D] [--seed S]]
 explore mutants [NAME]...
     each mistake is made and has to be found; with the shortest schedule that shows it. `racy` is the protocol
 explore replay STORY [--full] [--svg FILE] [--trace FILE]
-    repeats a schedule, as it is printed with what was found, and tells what each CPU did; --trace is for Perfetto
+    repeats a schedule, as it is printed with what was found, and tells what each CPU did; --svg draws it for a slide,
+    --trace is for Perfetto; --full tells and draws each step
 explore growth [--most N]
     how the number of schedules grows with CPUs and operations, with and without reduction
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Where and how a repeated story is told.
 #[derive(Clone, Debug, Default)]
 pub struct Telling {
-    /// Every step, not only those with names.
+    /// Every step, not only those with names; in a drawing, not only those that tell the story.
     pub full: bool,
     /// A drawing.
     pub svg: Option<PathBuf>,
@@ -29,7 +29,7 @@ pub fn replay(story: &Story, images: &Images, how: &Telling) -> Result<(String, 
     let write = |path: &Path, text: String| {
         std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
     };
-    how.svg.as_deref().map_or(Ok(()), |path| write(path, svg(&trace)))?;
+    how.svg.as_deref().map_or(Ok(()), |path| write(path, svg(&trace, how.full)))?;
     how.trace.as_deref().map_or(Ok(()), |path| write(path, perfetto(&trace)))?;
     Ok((table(&trace, how.full), outcome.wrong.is_some()))
 }

@@ -3,14 +3,13 @@
 use crate::sched::engine::Noted;
 use crate::sched::touch::{Place, Touch};
 use crate::show::{Kind, Step, Trace};
-use crate::world::Outcome;
+use crate::world::{Lock, Outcome};
 use fs::lab::schedule::{Story, World};
 use fs::lab::{Point, Step as Reached};
 
 /// What happened in a run that was written down.
 pub fn trace(story: &Story, outcome: &Outcome) -> Trace {
-    let dax_sem = Place::lock(outcome.dax_sem);
-    let mut names = Names { dax_sem, others: Vec::new() };
+    let mut names = Names { known: &outcome.locks, others: Vec::new() };
     let mut known: Vec<(String, String)> = Vec::new();
     let mut steps: Vec<Step> = Vec::new();
     for note in &outcome.log {
@@ -28,7 +27,7 @@ pub fn trace(story: &Story, outcome: &Outcome) -> Trace {
             Noted::Begins(what) => (Kind::Begins, what.clone()),
             Noted::Ends(what) => (Kind::Ends, what.clone()),
             Noted::Wrong(what) => (Kind::Wrong, what.clone()),
-            Noted::Point(step) => (Kind::Point, point(step)),
+            Noted::Point(step) => (sort(step.point), point(step)),
             Noted::Waits(what, touch) => (Kind::Waits, names.awaited(what, touch)),
             Noted::Step(what, touch) => match touch {
                 Touch::Try(place, _) => (Kind::Memory, format!("{} is not free", names.of(*place))),
@@ -68,15 +67,19 @@ fn heads(world: &World) -> Vec<String> {
         .collect()
 }
 
-struct Names {
-    dax_sem: Place,
+struct Names<'a> {
+    known: &'a [Lock],
+    /// Those that came to be during the run.
     others: Vec<Place>,
 }
 
-impl Names {
+impl Names<'_> {
     fn of(&mut self, place: Place) -> String {
-        if place == self.dax_sem {
-            return "dax_sem".into();
+        // A lock may lie in what another one guards: the smallest is meant.
+        let mut around: Vec<&Lock> = self.known.iter().filter(|lock| lock.holds(place)).collect();
+        around.sort_by_key(|lock| lock.at.len());
+        if let Some(lock) = around.first() {
+            return lock.name.clone();
         }
         let known = self.others.iter().position(|other| *other == place);
         let number = known.unwrap_or_else(|| {
@@ -91,8 +94,28 @@ impl Names {
             Touch::Take(place, shared) => {
                 format!("{}{}", self.of(*place), if *shared { " shared" } else { "" })
             }
+            // Whoever sleeps is told so by the step with which it goes on.
+            _ if what == "is awake" => "a wake-up".into(),
             _ => what.to_owned(),
         }
+    }
+}
+
+/// Whether a named step decides something, or only says how far a lock or a fault is.
+fn sort(point: Point) -> Kind {
+    match point {
+        Point::FaultBegin | Point::FaultEnd => Kind::Passing,
+        Point::SharedWait | Point::SharedLocked | Point::ExclusiveWait | Point::ExclusiveLocked => {
+            Kind::Passing
+        }
+        Point::EntryWait | Point::ShootdownBegin | Point::ShootdownEnd | Point::ShootdownAnswer => {
+            Kind::Passing
+        }
+        Point::EntryLocked | Point::LookedUp | Point::Retry | Point::Allocated | Point::ZeroUnmapped => {
+            Kind::Point
+        }
+        Point::Marked | Point::Installed | Point::Fallback | Point::Cleaned | Point::Protected => Kind::Point,
+        Point::Flushed | Point::Unmapped | Point::Freed | Point::WriteAllocated => Kind::Point,
     }
 }
 

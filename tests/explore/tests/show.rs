@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::runs::{rfc, three};
 use explore::show::{Kind, Trace, perfetto, svg, table};
+use explore::story::follow;
+use explore::world::Images;
+use fs::lab::schedule::Story;
 use roxmltree::{Document, Node};
 use serde_json::Value;
 
@@ -108,7 +111,7 @@ fn a_step_of_a_cpu_without_a_head_has_a_column() {
     let table = table(&trace, false);
     assert!(table.lines().next().is_some_and(|heads| heads.contains("CPU 1")), "{table}");
     let _: Value = serde_json::from_str(&perfetto(&trace)).expect("JSON");
-    Document::parse(&svg(&trace)).expect("XML");
+    Document::parse(&svg(&trace, true)).expect("XML");
 }
 
 #[test]
@@ -117,7 +120,7 @@ fn a_run_without_steps_has_its_verdict_all_the_same() {
     assert!(table(&trace, true).contains("nobody came"));
     assert_eq!(events(&trace), [] as [Value; 0]);
     assert!(
-        Document::parse(&svg(&trace))
+        Document::parse(&svg(&trace, true))
             .expect("XML")
             .descendants()
             .any(|node| node.text() == Some("nobody came"))
@@ -261,7 +264,7 @@ fn a_drawing_is_xml_that_holds_every_word() {
     for mut trace in [rfc(), three()] {
         trace.verdict += " <&\"'> \u{1}";
         trace.steps[0].what = "load <&\"'> \u{7}".into();
-        let text = svg(&trace);
+        let text = svg(&trace, true);
         let picture = Document::parse(&text).expect("XML");
         let root = picture.root_element();
         assert_eq!(
@@ -293,7 +296,7 @@ fn a_drawing_is_xml_that_holds_every_word() {
 #[test]
 fn boxes_lie_inside_the_drawing_and_apart() {
     for trace in [rfc(), three()] {
-        let text = svg(&trace);
+        let text = svg(&trace, true);
         let picture = Document::parse(&text).expect("XML");
         let (width, height) =
             (number(&picture.root_element(), "width"), number(&picture.root_element(), "height"));
@@ -350,9 +353,87 @@ fn boxes_lie_inside_the_drawing_and_apart() {
     }
 }
 
+/// 16 to 9, and letters of which at most 65 lines fit above each other.
+fn expect_a_slide(text: &str) {
+    let picture = Document::parse(text).expect("XML");
+    let root = picture.root_element();
+    let (width, height) = (number(&root, "width"), number(&root, "height"));
+    assert!((width / height - 16.0 / 9.0).abs() < 0.01, "{width} x {height}");
+    assert!(11.0 / height > 1.0 / 65.0, "letters of 11 in {height}");
+    for node in picture.descendants().filter(|node| node.has_tag_name("text")) {
+        assert!(number(&node, "x") <= width && number(&node, "y") <= height, "{node:?}");
+    }
+}
+
+#[test]
+fn a_short_drawing_is_a_slide_and_tells_the_story() {
+    for trace in [rfc(), three()] {
+        let text = svg(&trace, false);
+        expect_a_slide(&text);
+        let picture = Document::parse(&text).expect("XML");
+        let all: String =
+            picture.descendants().filter(|node| node.has_tag_name("text")).filter_map(|n| n.text()).collect();
+        let all = solid(&all);
+        for step in &trace.steps {
+            let told =
+                matches!(step.kind, Kind::Begins | Kind::Ends | Kind::Point | Kind::Waits | Kind::Wrong);
+            assert!(!told || all.contains(&solid(&step.what)), "no {} in {all}", step.what);
+            // What became of locks and page tables stands beside the next step that is told.
+            let state = step.state.rsplit("; ").next().expect("at least none");
+            assert!(!state.contains('→') || all.contains(&solid(state)), "no {state} in {all}");
+        }
+        assert!(
+            all.contains(&solid(&trace.story)) && !all.contains("TLB:") && !all.contains("stepsonmemory")
+        );
+        assert_eq!(of(&picture, "rect", "box").len(), of(&picture, "g", "").len(), "only what is told");
+    }
+    // Of the locks, those that more than one CPU takes.
+    let text = svg(&three(), false);
+    let picture = Document::parse(&text).expect("XML");
+    assert!(!of(&picture, "rect", "bar").is_empty());
+    let names: BTreeSet<&str> = picture
+        .descendants()
+        .filter(|node| node.attribute("transform").is_some())
+        .filter_map(|node| node.text())
+        .collect();
+    assert_eq!(names, BTreeSet::from(["dax_sem"]));
+}
+
+/// A run as it is found: every lock has its name, and the drawing fits a slide.
+#[test]
+fn locks_have_names_in_a_real_run() {
+    let images = Images::make().expect("images");
+    for (story, names) in [
+        (
+            "racy/page.hole/a:load/b:store@0:marked,1:end,0:end",
+            ["dax_sem shared", "areas of a shared", "freeze shared", "block map", "group 0", "removal of a"],
+        ),
+        (
+            "read-first/page.block/a:truncate/b:load@0:unmapped,1:waits,0:end",
+            ["dax_sem", "areas of b shared", "freeze shared", "block map", "group 0", "removal of b"],
+        ),
+    ] {
+        let story: Story = story.parse().expect("a story");
+        let (outcome, fits) = follow(&story, &images);
+        assert_eq!(fits, Ok(()), "{story}");
+        let trace = explore::trace::trace(&story, &outcome);
+        let locks: BTreeSet<&str> = trace
+            .steps
+            .iter()
+            .filter(|step| step.kind == Kind::Lock)
+            .map(|step| step.what.as_str())
+            .collect();
+        assert!(!locks.iter().any(|name| name.starts_with("lock ")), "{locks:?}");
+        for name in names {
+            assert!(locks.contains(name), "{name} in {locks:?}");
+        }
+        expect_a_slide(&svg(&trace, false));
+    }
+}
+
 #[test]
 fn accesses_to_memory_are_counted_unless_something_comes_between() {
-    let text = svg(&three());
+    let text = svg(&three(), true);
     let picture = Document::parse(&text).expect("XML");
     let texts: Vec<&str> = picture.descendants().filter_map(|node| node.text()).collect();
     assert!(texts.contains(&"(3 steps on memory)") && !texts.contains(&"flush line 0x40"), "{texts:?}");

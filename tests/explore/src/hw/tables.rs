@@ -128,7 +128,7 @@ impl Hardware {
         self.state.get().runs[cpu] = tables.number;
     }
 
-    fn inside(&self, cpu: Cpu) -> usize {
+    pub(crate) fn inside(&self, cpu: Cpu) -> usize {
         std::ptr::from_ref(&self.inside[cpu]).addr()
     }
 
@@ -179,6 +179,11 @@ impl Tables {
     /// Empty tables of address space `number`.
     pub fn new(hw: Arc<Hardware>, number: usize) -> Self {
         Self { hw, number, entries: Local::new(Entries::default()), removal: 0 }
+    }
+
+    /// The address of the lock that taking entries, or rights, away holds.
+    pub(crate) fn removal_lock(&self) -> usize {
+        std::ptr::from_ref(&self.removal).addr()
     }
 
     /// The number of the address space.
@@ -364,7 +369,7 @@ impl Tables {
         what: &'static str,
     ) -> u64 {
         let end = va.saturating_add(pages.saturating_mul(PAGE_SIZE));
-        let removal = std::ptr::from_ref(&self.removal).addr();
+        let removal = self.removal_lock();
         engine::lock(removal, false, "removal lock");
         // An empty range is looked at as well: what comes later is not seen.
         for large in (va & !(LARGE - 1)..end).step_by(LARGE as usize) {

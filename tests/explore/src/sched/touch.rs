@@ -49,6 +49,11 @@ impl Place {
         Self::new(6, address as u64)
     }
 
+    /// Whether it is a lock at one of these addresses.
+    pub fn is_lock_in(self, addresses: &std::ops::Range<usize>) -> bool {
+        (Self::lock(addresses.start)..Self::lock(addresses.end)).contains(&self)
+    }
+
     /// What a CPU has in its TLB.
     pub const fn tlb(cpu: usize) -> Self {
         Self::new(7, cpu as u64)

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `table.rs` | text: a column for each CPU, a line for each step |
 //! | `perfetto.rs` | JSON in the trace-event format |
-//! | `svg/` | a drawing for lecture notes |
+//! | `svg/` | a drawing for a slide |
 //! | `spans.rs` | what lasts: operations, locks, waiting |
 //! | `state.rs` | locks and page tables, part by part |
 //! | `text.rs` | wrapping, and widths from content |
@@ -62,6 +62,8 @@ pub enum Kind {
     Ends,
     /// A named step of the code.
     Point,
+    /// The same, of those that only say how far a lock or a fault is: bars and boxes show that too.
+    Passing,
     /// It has a lock. What: the lock's name, and " shared" if it is. Shown as "lock dax_sem shared".
     Lock,
     /// It let go of a lock. What: as when it took it; the mode may be left out. Shown as "unlock dax_sem".

@@ -29,7 +29,11 @@ struct Line {
 
 /// Whether the short table tells of such steps.
 fn is_told(kind: Kind) -> bool {
-    matches!(kind, Kind::Begins | Kind::Ends | Kind::Point | Kind::Waits | Kind::Table | Kind::Wrong)
+    match kind {
+        Kind::Begins | Kind::Ends | Kind::Point | Kind::Passing => true,
+        Kind::Waits | Kind::Table | Kind::Wrong => true,
+        Kind::Lock | Kind::Unlock | Kind::Tlb | Kind::Memory | Kind::Fence => false,
+    }
 }
 
 /// A run as a table, with the verdict and the replay string under it.

@@ -22,10 +22,12 @@ use crate::hw::{Local, Machine, Memory};
 use crate::model::{Done, START_WORD, Seen};
 use crate::sched::CPUS;
 use crate::sched::engine::{self, Chooser, End, Note, Ran};
+use crate::sched::touch::Place;
 use fs::dax::fsync;
 use fs::ext2::Ext2;
 use fs::lab::schedule::{Op, Start, World};
 use fs::vfs::InodeRef;
+use std::ops::Range;
 use std::sync::Arc;
 
 pub use image::Images;
@@ -67,6 +69,22 @@ impl Performed {
     }
 }
 
+/// A lock that is there from the beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// What it is called: `dax_sem`, `block map`, `areas of a`.
+    pub name: String,
+    /// Where it lies, with what it guards.
+    pub at: Range<usize>,
+}
+
+impl Lock {
+    /// Whether `place` is it.
+    pub fn holds(&self, place: Place) -> bool {
+        place.is_lock_in(&self.at)
+    }
+}
+
 /// Everything that is there during a run.
 pub(crate) struct Stage {
     pub(crate) world: World,
@@ -105,8 +123,8 @@ pub struct Outcome {
     pub state: u64,
     /// What happened, if that was wanted.
     pub log: Vec<Note>,
-    /// Where the file's `dax_sem` was.
-    pub dax_sem: usize,
+    /// The locks that there were.
+    pub locks: Vec<Lock>,
 }
 
 /// Runs `world` once.
@@ -115,6 +133,7 @@ pub fn run(world: &World, images: &Images, chooser: Box<dyn Chooser>, log: bool)
     world.mutants.iter().for_each(|&mutant| stage.machine.lab.add(mutant));
     let bodies = (0..world.parts.len()).map(|cpu| ops::body(stage.clone(), cpu)).collect();
     check::watch(&stage);
+    let locks = if log { tell::locks(&stage) } else { Vec::new() };
     if log {
         tell::state_of(&stage);
     }
@@ -139,7 +158,7 @@ pub fn run(world: &World, images: &Images, chooser: Box<dyn Chooser>, log: bool)
         End::Endless => wrong = Some("somebody goes round and round".into()),
         End::Stopped | End::Failed => {}
     }
-    Outcome { end, wrong, chooser: Some(chooser), waits, steps, state, log, dax_sem: stage.dax_sem }
+    Outcome { end, wrong, chooser: Some(chooser), waits, steps, state, log, locks }
 }
 
 fn prepare(world: &World, images: &Images) -> Stage {

@@ -90,6 +90,12 @@ impl Space {
         space
     }
 
+    /// Where the lock of its areas lies.
+    pub(crate) fn areas_lie(&self) -> std::ops::Range<usize> {
+        let start = std::ptr::from_ref(&self.areas).addr();
+        start..start + size_of_val(&self.areas)
+    }
+
     fn map(&self, which: Which, file: &InodeRef<Machine>) {
         let mut areas = self.areas.write();
         file.mapping().attach(self.tables.clone(), which.start(), 0..self.pages);

@@ -1,12 +1,13 @@
 //! How locks, page tables and TLBs are, in words.
 
-use super::{Stage, space};
+use super::{Lock, Stage, space};
 use crate::hw::Entry;
 use crate::hw::memory::BASE;
 use crate::hw::tables::COPIES;
 use crate::sched::engine;
 use fs::PAGE_SIZE;
 use fs::platform::PageSize;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// From now on it is told after each step how they are: parts joined by `; `.
@@ -15,6 +16,27 @@ pub(crate) fn state_of(stage: &Arc<Stage>) {
     engine::tell_state(Some(Box::new(move || {
         weak.upgrade().map_or_else(String::new, |stage| state(&stage))
     })));
+}
+
+/// The locks that there are, by their names.
+pub(crate) fn locks(stage: &Stage) -> Vec<Lock> {
+    let mut locks = Vec::new();
+    let mut add = |name: String, at: Range<usize>| locks.push(Lock { name, at });
+    stage.fs.locks(&mut |name, at| add(name.into(), at));
+    if let Some(file) = stage.handles.iter().find_map(|handle| handle.get().clone()) {
+        file.locks(&mut |name, at| add(name.into(), at));
+    }
+    stage.other.locks(&mut |name, at| add(format!("{name} of the second file"), at));
+    for space in stage.spaces.get().iter() {
+        let (letter, removal) = (space.letter(), space.tables.removal_lock());
+        add(format!("areas of {letter}"), space.areas_lie());
+        add(format!("removal of {letter}"), removal..removal + 1);
+    }
+    for cpu in 0..stage.world.parts.len() {
+        let inside = stage.machine.hw.inside(cpu);
+        add(format!("instruction of CPU {cpu}"), inside..inside + 1);
+    }
+    locks
 }
 
 fn state(stage: &Stage) -> String {

@@ -17,6 +17,8 @@ const LETTER: f64 = 7.0;
 const AWAY: f64 = 9.0;
 /// Left of a column's bars, for arrows.
 const CHANNEL: f64 = 22.0;
+/// Width to height.
+const SHAPE: f64 = 16.0 / 9.0;
 /// Letters in all columns together, for each CPU and for the state.
 const LETTERS: (usize, usize) = (36, 44);
 
@@ -107,9 +109,9 @@ pub(super) struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    pub(super) fn new(trace: &'a Trace) -> Self {
+    pub(super) fn new(trace: &'a Trace, full: bool) -> Self {
         let heads = trace.heads();
-        let told = told(trace);
+        let told = told(trace, full);
         let long = |text: &str| text.chars().count();
         // Letters of each column and of the state.
         let widest = |cpu| told.iter().filter(|told| told.cpu == cpu).map(|told| long(&told.text)).max();
@@ -117,7 +119,10 @@ impl<'a> Layout<'a> {
         let letters = fit(&natural.collect::<Vec<_>>(), LETTERS.0 * heads.len(), 16);
         let state = told.iter().map(|told| long(&told.state)).max().unwrap_or(0).clamp(21, LETTERS.1);
 
-        let spans = spans(trace);
+        let mut spans = spans(trace);
+        if !full {
+            keep_shared(&mut spans, &told);
+        }
         let lanes = lanes(&spans);
         let digits = told.iter().map(|told| told.number.len()).max().unwrap_or(0);
         let numbers = PAD + digits as f64 * LETTER;
@@ -175,6 +180,8 @@ impl<'a> Layout<'a> {
         let foot = bottom + 6.0;
         let legend = wrap(LEGEND, wide);
         let height = foot + LINE * legend.len() as f64 + PAD;
+        // A slide's shape: what is too narrow or too low gets room at the right or below.
+        let (width, height) = (width.max((height * SHAPE).ceil()), height.max((width / SHAPE).ceil()));
         let mut layout = Self {
             width,
             height,
@@ -194,10 +201,13 @@ impl<'a> Layout<'a> {
         layout
     }
 
-    /// Where the step of this index is drawn.
+    /// Where the step of this index is drawn; one that is left out, after the last one before it.
     fn at(&self, index: usize) -> f64 {
-        let row = self.rows.iter().find(|row| (row.first..=row.last).contains(&index));
-        row.map_or(self.top, Row::middle)
+        match self.rows.iter().rev().find(|row| row.first <= index) {
+            Some(row) if index <= row.last => row.middle(),
+            Some(row) => row.bottom(),
+            None => self.top,
+        }
     }
 
     /// Where everything that lasts is drawn.
@@ -234,8 +244,32 @@ struct Told {
     last: usize,
 }
 
-/// All steps; accesses to memory that follow one another on one CPU are counted.
-fn told(trace: &Trace) -> Vec<Told> {
+/// Whether the short drawing tells of such steps.
+fn is_told(kind: Kind) -> bool {
+    match kind {
+        Kind::Begins | Kind::Ends | Kind::Point | Kind::Waits | Kind::Wrong => true,
+        // That an entry was installed is a point; the state says what is in it.
+        Kind::Passing | Kind::Table | Kind::Lock | Kind::Unlock => false,
+        Kind::Tlb | Kind::Memory | Kind::Fence => false,
+    }
+}
+
+/// Leaves those locks that more than one CPU takes, as long as somebody is told to do something meanwhile; and all else.
+fn keep_shared(spans: &mut Vec<Span<'_>>, told: &[Told]) {
+    let locks: Vec<(&str, usize)> = spans
+        .iter()
+        .filter(|span| matches!(span.sort, Sort::Lock { .. }))
+        .map(|span| (span.name, span.cpu))
+        .collect();
+    let is_shared = |span: &Span<'_>| locks.iter().any(|&(name, cpu)| name == span.name && cpu != span.cpu);
+    let is_seen = |span: &Span<'_>| {
+        told.iter().any(|told| told.first > span.first && span.last.is_none_or(|last| told.last < last))
+    };
+    spans.retain(|span| !matches!(span.sort, Sort::Lock { .. }) || is_shared(span) && is_seen(span));
+}
+
+/// The steps that are told; accesses to memory that follow one another on one CPU are counted.
+fn told(trace: &Trace, full: bool) -> Vec<Told> {
     let memory = |step: &Step| matches!(step.kind, Kind::Memory | Kind::Fence) && step.state.is_empty();
     let mut state = State::default();
     let mut told = Vec::new();
@@ -243,6 +277,10 @@ fn told(trace: &Trace) -> Vec<Told> {
     for run in trace.steps.chunk_by(|a, b| memory(a) && memory(b) && a.cpu == b.cpu) {
         let [step, more @ ..] = run else { continue };
         state.now(&step.state);
+        if !full && !is_told(step.kind) {
+            first += run.len();
+            continue;
+        }
         let text = if more.is_empty() { step.text() } else { format!("({} steps on memory)", run.len()) };
         let number = step.number.to_string();
         let last = first + more.len();

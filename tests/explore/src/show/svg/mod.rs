@@ -1,9 +1,10 @@
-//! A run as a drawing for lecture notes: from the top down, a life-line for each CPU.
+//! A run as a drawing for a slide, 16 to 9: from the top down, a life-line for each CPU.
 //!
 //! A life-line is thick while an operation is under way and dashed while it waits. Right of it are the steps, left of it
 //! a bar for each lock as long as it is held: solid if exclusively, with a dashed edge if shared. An arrow leads to the
-//! CPU that goes on. The last column says how locks and page tables are. Accesses to memory that follow one another
-//! are one line. Everything that colour says is also said by shape or words, for print in black and white.
+//! CPU that goes on. The last column says how locks and page tables are. Only `full` draws each step: else operations, the
+//! steps of the code that decide something, waiting, and the locks that more than one CPU takes. Accesses to memory that
+//! follow one another are one line. Everything that colour says is also said by shape or words, for print in black and white.
 //!
 //! `layout.rs` says where everything is; `xml.rs` writes elements. No scripts, no fonts of its own, nothing from outside.
 
@@ -30,9 +31,9 @@ text{font-family:'DejaVu Sans Mono',Menlo,Consolas,monospace;font-size:11px;fill
 /// Fills of bars, one lock after another: of different lightness.
 const FILLS: [&str; 6] = ["#ffd27f", "#9fd8b4", "#c9b6ec", "#f3aebb", "#a9d3ee", "#e6e39a"];
 
-/// A run as a picture in SVG 1.1.
-pub fn svg(trace: &Trace) -> String {
-    let layout = Layout::new(trace);
+/// A run as a picture in SVG 1.1; all steps of it, or (not `full`) those that tell the story.
+pub fn svg(trace: &Trace, full: bool) -> String {
+    let layout = Layout::new(trace, full);
     let mut xml = Xml::new(layout.width, layout.height, &trace.verdict, &trace.story, STYLE);
     let mut y = PAD;
     for (lines, class) in [(&layout.title, "title"), (&layout.story, "small")] {
@@ -125,7 +126,7 @@ fn draw_row(xml: &mut Xml, layout: &Layout, row: &Row) {
         Kind::Table => "table",
         Kind::Tlb => "tlb",
         Kind::Wrong => "wrong",
-        Kind::Point | Kind::Lock | Kind::Unlock | Kind::Memory | Kind::Fence => "",
+        Kind::Point | Kind::Passing | Kind::Lock | Kind::Unlock | Kind::Memory | Kind::Fence => "",
     };
     let life = layout.columns[row.cpu].life;
     xml.open(class);
