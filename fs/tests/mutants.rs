@@ -2,7 +2,7 @@
 //! mistake can fail. One thread where that is enough; two and a script where it takes a race.
 
 use crate::common;
-use crate::common::mistakes::{file, on, overtaken};
+use crate::common::mistakes::{BEFORE_LOCK, HARMED, file, on, overtaken};
 use crate::common::rig::{at_step, on_each_step};
 use crate::common::stage::Machine;
 use crate::common::{BLOCK, View, create, read_range, unlink, write};
@@ -18,7 +18,7 @@ use std::rc::Rc;
 
 #[test]
 fn a_read_fault_allocates_nothing() {
-    on(Mutant::ReadAllocates, &Protocol::SOUND, |stage| {
+    on(Mutant::ReadAllocates, &HARMED, |stage| {
         stage.views[0].fault(1, false).expect("a read fault");
         stage.machine.stats().block_allocated.get() > 0
     });
@@ -26,7 +26,7 @@ fn a_read_fault_allocates_nothing() {
 
 #[test]
 fn a_block_that_is_there_is_not_zeroed() {
-    on(Mutant::ZeroTwice, &Protocol::SOUND, |stage| {
+    on(Mutant::ZeroTwice, &HARMED, |stage| {
         write(file(stage), BLOCK, b"there");
         stage.views[0].fault(1, true).expect("a write fault");
         read_range(file(stage), BLOCK, 5) != b"there"
@@ -35,7 +35,7 @@ fn a_block_that_is_there_is_not_zeroed() {
 
 #[test]
 fn the_zero_page_goes_from_other_address_spaces_by_a_fault() {
-    on(Mutant::KeepZeroPage, &Protocol::SOUND, |stage| {
+    on(Mutant::KeepZeroPage, &HARMED, |stage| {
         let [reader, writer] = &stage.views;
         assert_eq!(reader.load_byte(BLOCK), Ok(0));
         writer.store(BLOCK, b"Z").expect("store");
@@ -45,7 +45,7 @@ fn the_zero_page_goes_from_other_address_spaces_by_a_fault() {
 
 #[test]
 fn the_zero_page_goes_by_a_write() {
-    on(Mutant::WriteKeepsZeroPage, &Protocol::SOUND, |stage| {
+    on(Mutant::WriteKeepsZeroPage, &HARMED, |stage| {
         assert_eq!(stage.views[0].load_byte(BLOCK), Ok(0));
         write(file(stage), BLOCK, b"Z");
         stage.views[0].load_byte(BLOCK) != Ok(b'Z')
@@ -54,7 +54,7 @@ fn the_zero_page_goes_by_a_write() {
 
 #[test]
 fn no_entry_outlives_its_block() {
-    on(Mutant::KeepMapping, &Protocol::SOUND, |stage| {
+    on(Mutant::KeepMapping, &HARMED, |stage| {
         stage.views[0].store(BLOCK, b"x").expect("store");
         file(stage).truncate(0).expect("truncate");
         let left = stage.views[0].entry(1).is_some();
@@ -65,7 +65,7 @@ fn no_entry_outlives_its_block() {
 
 #[test]
 fn a_hole_punched_beside_it_leaves_a_page_dirty() {
-    on(Mutant::ForgetDirty, &Protocol::SOUND, |stage| {
+    on(Mutant::ForgetDirty, &HARMED, |stage| {
         stage.views[0].store(0, &[1; 2 * BLOCK as usize]).expect("store");
         file(stage).fallocate(Fallocate::PunchHole, BLOCK, BLOCK).expect("punch");
         stage.views[0].msync() != Ok(1)
@@ -74,7 +74,7 @@ fn a_hole_punched_beside_it_leaves_a_page_dirty() {
 
 #[test]
 fn a_store_makes_its_page_dirty() {
-    on(Mutant::NoDirtyMark, &Protocol::SOUND, |stage| {
+    on(Mutant::NoDirtyMark, &HARMED, |stage| {
         stage.views[0].store(BLOCK, b"x").expect("store");
         stage.views[0].msync() != Ok(1)
     });
@@ -82,7 +82,7 @@ fn a_store_makes_its_page_dirty() {
 
 #[test]
 fn a_page_is_dirty_before_a_store_can_reach_it() {
-    on(Mutant::MarkAfterInstall, &Protocol::SOUND, |stage| {
+    on(Mutant::MarkAfterInstall, &HARMED, |stage| {
         let clean = Rc::new(Cell::new(false));
         let (seen, file) = (clean.clone(), stage.views[0].file.clone());
         at_step(Point::Installed, move || seen.set(!file.mapping().index.is_dirty(1)));
@@ -93,7 +93,7 @@ fn a_page_is_dirty_before_a_store_can_reach_it() {
 
 #[test]
 fn write_back_takes_the_right_to_store_before_it_flushes() {
-    on(Mutant::FlushBeforeProtect, &Protocol::SOUND, |stage| {
+    on(Mutant::FlushBeforeProtect, &HARMED, |stage| {
         stage.views[0].store(BLOCK, b"x").expect("store");
         let writable = Rc::new(Cell::new(false));
         let (seen, tables, va) = (writable.clone(), stage.views[0].tables.clone(), stage.views[0].va(1));
@@ -108,7 +108,7 @@ fn write_back_takes_the_right_to_store_before_it_flushes() {
 
 #[test]
 fn write_back_comes_to_an_end() {
-    on(Mutant::WriteBackStuck, &Protocol::SOUND, |stage| {
+    on(Mutant::WriteBackStuck, &HARMED, |stage| {
         stage.views[0].store(BLOCK, b"x").expect("store");
         let rounds = Rc::new(Cell::new(0));
         let (seen, lab_of) = (rounds.clone(), stage.machine.clone());
@@ -133,7 +133,7 @@ fn write_back_comes_to_an_end() {
 
 #[test]
 fn a_block_is_zeroed_before_anybody_finds_it() {
-    on(Mutant::PublishBeforeZero, &Protocol::SOUND, |stage| {
+    on(Mutant::PublishBeforeZero, &HARMED, |stage| {
         // Every free block holds somebody's bytes.
         let other = create(&stage.fs, "other");
         let mut end = 0;
@@ -176,7 +176,7 @@ fn what_is_mapped_was_looked_up_under_the_entrys_lock() {
         let [reader, writer] = &stage.views;
         overtaken(
             || reader.fault(1, false).expect("a read fault"),
-            Point::LookedUp,
+            &[Point::LookedUp],
             || writer.store(BLOCK, b"Z").expect("store"),
         );
         assert_eq!(writer.load_byte(BLOCK), Ok(b'Z'));
@@ -187,15 +187,12 @@ fn what_is_mapped_was_looked_up_under_the_entrys_lock() {
 
 #[test]
 fn the_size_is_looked_at_under_the_lock() {
-    on(Mutant::SizeBeforeLock, &Protocol::SOUND, |stage| {
+    on(Mutant::SizeBeforeLock, &HARMED, |stage| {
         let [reader, _] = &stage.views;
         let file = file(stage);
         // Held before the lock: the truncation finishes first.
-        let fault = overtaken(
-            || reader.fault(3, true),
-            Point::SharedWait,
-            || file.truncate(BLOCK).expect("truncate"),
-        );
+        let fault =
+            overtaken(|| reader.fault(3, true), BEFORE_LOCK, || file.truncate(BLOCK).expect("truncate"));
         let beyond = reader.entry(3).is_some();
         file.truncate(0).expect("truncate");
         file.truncate(4 * BLOCK).expect("truncate");
@@ -212,7 +209,7 @@ fn the_retry_looks_again() {
         let point = if retries { Point::Retry } else { Point::LookedUp };
         overtaken(
             || first.fault(1, true).expect("a write fault"),
-            point,
+            &[point],
             || second.store(BLOCK, b"Z").expect("store"),
         );
         read_range(file(stage), BLOCK, 1) != b"Z"
@@ -221,7 +218,7 @@ fn the_retry_looks_again() {
 
 #[test]
 fn a_private_copy_is_taken_under_the_lock() {
-    on(Mutant::CopyUnlocked, &Protocol::SOUND, |stage| {
+    on(Mutant::CopyUnlocked, &HARMED, |stage| {
         write(file(stage), BLOCK, b"block");
         let mut copier = View::new(&stage.views[0].file, 0..4);
         (copier.private, copier.protocol) = (true, stage.views[0].protocol);
@@ -229,7 +226,7 @@ fn a_private_copy_is_taken_under_the_lock() {
         // Between look-up and copy the block is freed: the copy would be of somebody else's bytes.
         overtaken(
             || copier.fault(1, true).expect("a private store"),
-            Point::Marked,
+            &[Point::Marked],
             || file.truncate(0).expect("truncate"),
         );
         // The sound fault holds the lock there: the truncation comes after it, and takes the copy out.

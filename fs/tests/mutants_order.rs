@@ -1,11 +1,11 @@
 //! As `mutants.rs`, for mistakes in the order of steps and in what is locked: who comes in between sees them. The order that
 //! shows each is told with it.
 
-use crate::common::mistakes::{file, on, on_large, overtaken};
+use crate::common::mistakes::{HARMED, file, on, on_large, overtaken};
 use crate::common::rig::{self, Entries, at_step, on_each_step};
 use crate::common::{BLOCK, View, read_range, unlink, write};
 use fs::dax::Protocol::{EntryLock, ReadFirst};
-use fs::dax::{Protocol, msync};
+use fs::dax::msync;
 use fs::lab::{Mutant, Point};
 use fs::platform::Platform;
 use fs::sim::ZERO_FRAME;
@@ -19,7 +19,7 @@ fn a_read_fault_locks_its_entry() {
     on(Mutant::ReadTakesNoEntry, &[EntryLock], |stage| {
         let [reader, writer] = &stage.views;
         let load = || reader.fault(1, false).expect("a read fault");
-        overtaken(load, Point::LookedUp, || writer.store(BLOCK, b"Z").expect("store"));
+        overtaken(load, &[Point::LookedUp], || writer.store(BLOCK, b"Z").expect("store"));
         reader.load_byte(BLOCK) != Ok(b'Z')
     });
 }
@@ -31,7 +31,7 @@ fn what_is_mapped_is_mapped_under_the_lock_that_it_was_looked_up_under() {
         write(file(stage), BLOCK, b"block");
         let [reader, _] = &stage.views;
         let punch = || file(stage).fallocate(Fallocate::PunchHole, BLOCK, BLOCK).expect("punch");
-        overtaken(|| reader.fault(1, false).expect("a read fault"), Point::Marked, punch);
+        overtaken(|| reader.fault(1, false).expect("a read fault"), &[Point::Marked], punch);
         reader.entry(1).is_some_and(|entry| entry.frame != ZERO_FRAME)
     });
 }
@@ -42,7 +42,7 @@ fn a_large_fault_allocates_where_no_other_looks_up() {
     on_large(Mutant::LargeAllocatesShared, &[ReadFirst], |stage| {
         let [reader, writer] = &stage.views;
         let load = || reader.fault(1, false).expect("a read fault");
-        overtaken(load, Point::LookedUp, || writer.store(BLOCK, b"Z").expect("store"));
+        overtaken(load, &[Point::LookedUp], || writer.store(BLOCK, b"Z").expect("store"));
         reader.load_byte(BLOCK) != Ok(b'Z')
     });
 }
@@ -51,7 +51,7 @@ fn a_large_fault_allocates_where_no_other_looks_up() {
 /// which finds the page clean. Here: the page is clean when the entry is there.
 #[test]
 fn a_page_is_marked_dirty_under_the_lock() {
-    on(Mutant::MarkAfterUnlock, &Protocol::SOUND, |stage| {
+    on(Mutant::MarkAfterUnlock, &HARMED, |stage| {
         let clean = Rc::new(Cell::new(false));
         let (seen, inode) = (clean.clone(), stage.views[0].file.clone());
         at_step(Point::Installed, move || seen.set(!inode.mapping().index.is_dirty(1)));
@@ -64,11 +64,11 @@ fn a_page_is_marked_dirty_under_the_lock() {
 /// stores, through an entry to a page that nobody knows to be dirty.
 #[test]
 fn write_back_meets_no_fault_between_its_mark_and_its_entry() {
-    on(Mutant::WriteBackShared, &Protocol::SOUND, |stage| {
+    on(Mutant::WriteBackShared, &HARMED, |stage| {
         write(file(stage), BLOCK, b"block");
         let [writer, _] = &stage.views;
         let store = || writer.fault(1, true).expect("a write fault");
-        overtaken(store, Point::Marked, || assert!(msync(file(stage), 0..4).is_ok()));
+        overtaken(store, &[Point::Marked], || assert!(msync(file(stage), 0..4).is_ok()));
         let writable = writer.entry(1).is_some_and(|entry| entry.writable);
         writable && !file(stage).mapping().index.is_dirty(1)
     });
@@ -77,7 +77,7 @@ fn write_back_meets_no_fault_between_its_mark_and_its_entry() {
 /// One CPU: store, msync, power cut.
 #[test]
 fn msync_waits_for_what_it_flushed() {
-    on(Mutant::NoFence, &Protocol::SOUND, |stage| {
+    on(Mutant::NoFence, &HARMED, |stage| {
         stage.views[0].store(BLOCK, b"x").expect("store");
         let fences = stage.machine.stats().pmem_fences.get();
         assert_eq!(stage.views[0].msync(), Ok(1));
@@ -89,7 +89,7 @@ fn msync_waits_for_what_it_flushed() {
 /// relies on it.
 #[test]
 fn what_was_flushed_is_durable_before_the_lock_is_let_go() {
-    on(Mutant::FenceAfterUnlock, &Protocol::SOUND, |stage| {
+    on(Mutant::FenceAfterUnlock, &HARMED, |stage| {
         stage.views[0].store(BLOCK, b"x").expect("store");
         let fences = stage.machine.stats().pmem_fences.get();
         let early = Rc::new(Cell::new(false));
@@ -103,10 +103,10 @@ fn what_was_flushed_is_durable_before_the_lock_is_let_go() {
 /// CPU 0 looks up: a hole. CPU 1 writes: a block; no zero page to unmap. CPU 0 maps the zero page.
 #[test]
 fn writing_waits_for_faults() {
-    on(Mutant::WriteShared, &Protocol::SOUND, |stage| {
+    on(Mutant::WriteShared, &HARMED, |stage| {
         let [reader, _] = &stage.views;
         let load = || reader.fault(1, false).expect("a read fault");
-        overtaken(load, Point::LookedUp, || write(file(stage), BLOCK, b"Z"));
+        overtaken(load, &[Point::LookedUp], || write(file(stage), BLOCK, b"Z"));
         reader.load_byte(BLOCK) != Ok(b'Z')
     });
 }
@@ -120,7 +120,7 @@ fn truncation_unmaps_under_the_lock_that_it_frees_under() {
             load();
         });
     }
-    on(Mutant::UnmapBeforeLock, &Protocol::SOUND, |stage| {
+    on(Mutant::UnmapBeforeLock, &HARMED, |stage| {
         stage.views[0].store(BLOCK, b"x").expect("store");
         let reader = Rc::new(View::new(&stage.views[0].file, 0..4));
         let other = reader.clone();
@@ -134,7 +134,7 @@ fn truncation_unmaps_under_the_lock_that_it_frees_under() {
 /// CPU 0 truncates: frees the block. CPU 1 gives it to another file. CPU 2 loads through the entry that is left.
 #[test]
 fn truncation_frees_what_no_address_space_shows() {
-    on(Mutant::FreeBeforeUnmap, &Protocol::SOUND, |stage| {
+    on(Mutant::FreeBeforeUnmap, &HARMED, |stage| {
         stage.views[0].store(BLOCK, b"x").expect("store");
         let shown = Rc::new(Cell::new(false));
         let (seen, tables, va) = (shown.clone(), stage.views[0].tables.clone(), stage.views[0].va(1));
@@ -147,7 +147,7 @@ fn truncation_frees_what_no_address_space_shows() {
 /// One CPU after the other: a load, in one address space and in the other; a truncation; a load.
 #[test]
 fn truncation_unmaps_in_every_address_space() {
-    on(Mutant::FirstSpaceOnly, &Protocol::SOUND, |stage| {
+    on(Mutant::FirstSpaceOnly, &HARMED, |stage| {
         let [one, other] = &stage.views;
         one.store(BLOCK, b"x").expect("store");
         assert_eq!(other.load_byte(BLOCK), Ok(b'x'));
@@ -159,7 +159,7 @@ fn truncation_unmaps_in_every_address_space() {
 /// One CPU: a private store, a truncation, a load beyond the end.
 #[test]
 fn truncation_takes_private_copies_along() {
-    on(Mutant::TruncateKeepsCopies, &Protocol::SOUND, |stage| {
+    on(Mutant::TruncateKeepsCopies, &HARMED, |stage| {
         let mut view = View::new(&stage.views[0].file, 0..4);
         view.private = true;
         view.fault(1, true).expect("a private store");
@@ -171,7 +171,7 @@ fn truncation_takes_private_copies_along() {
 /// One CPU: a private store, a hole is punched, a load.
 #[test]
 fn a_hole_that_is_punched_leaves_private_copies() {
-    on(Mutant::PunchDropsCopies, &Protocol::SOUND, |stage| {
+    on(Mutant::PunchDropsCopies, &HARMED, |stage| {
         write(file(stage), BLOCK, b"block");
         let mut view = View::new(&stage.views[0].file, 0..4);
         view.private = true;
@@ -184,7 +184,7 @@ fn a_hole_that_is_punched_leaves_private_copies() {
 /// One CPU: a private store, read(2).
 #[test]
 fn a_private_store_stays_private() {
-    on(Mutant::PrivateWritesThrough, &Protocol::SOUND, |stage| {
+    on(Mutant::PrivateWritesThrough, &HARMED, |stage| {
         write(file(stage), BLOCK, b"block");
         let mut view = View::new(&stage.views[0].file, 0..4);
         (view.private, view.protocol) = (true, stage.views[0].protocol);
@@ -198,7 +198,7 @@ fn a_private_store_stays_private() {
 /// One CPU: a load from a hole, write(2), a load.
 #[test]
 fn the_index_knows_of_the_zero_page() {
-    on(Mutant::NoZeroMark, &Protocol::SOUND, |stage| {
+    on(Mutant::NoZeroMark, &HARMED, |stage| {
         assert_eq!(stage.views[0].load_byte(BLOCK), Ok(0));
         write(file(stage), BLOCK, b"Z");
         stage.views[0].load_byte(BLOCK) != Ok(b'Z')
@@ -208,7 +208,7 @@ fn the_index_knows_of_the_zero_page() {
 /// CPU 0 loads: the zero page of 2 MiB. CPU 1, by pages of 4 KiB, stores. CPU 0 loads.
 #[test]
 fn the_large_zero_page_goes_by_a_small_fault() {
-    on_large(Mutant::KeepLargeZeroPage, &Protocol::SOUND, |stage| {
+    on_large(Mutant::KeepLargeZeroPage, &HARMED, |stage| {
         let [reader, _] = &stage.views;
         assert_eq!(reader.load_byte(BLOCK), Ok(0));
         let mut writer = View::new(&reader.file, 0..1024);
@@ -221,7 +221,7 @@ fn the_large_zero_page_goes_by_a_small_fault() {
 /// One CPU: a load by 2 MiB, a page of them is punched out, a load of it.
 #[test]
 fn a_run_is_forgotten_with_any_of_its_blocks() {
-    on_large(Mutant::KeepRun, &Protocol::SOUND, |stage| {
+    on_large(Mutant::KeepRun, &HARMED, |stage| {
         let [reader, _] = &stage.views;
         let how = Fallocate::Allocate { keep_size: false };
         file(stage).fallocate(how, 0, 512 * BLOCK).expect("fallocate");
@@ -235,7 +235,7 @@ fn a_run_is_forgotten_with_any_of_its_blocks() {
 /// A line loses its content; one CPU loads.
 #[test]
 fn a_page_without_its_content_is_not_mapped() {
-    on(Mutant::IgnorePoison, &Protocol::SOUND, |stage| {
+    on(Mutant::IgnorePoison, &HARMED, |stage| {
         write(file(stage), BLOCK, b"block");
         let place = {
             let shared = file(stage).mapping().shared();
@@ -251,7 +251,7 @@ fn a_page_without_its_content_is_not_mapped() {
 /// One CPU: a store through a handle, the name goes, read(2) through the handle.
 #[test]
 fn a_file_without_a_name_lives_as_long_as_its_handles() {
-    on(Mutant::FreeAtUnlink, &Protocol::SOUND, |stage| {
+    on(Mutant::FreeAtUnlink, &HARMED, |stage| {
         write(file(stage), BLOCK, b"block");
         unlink(&stage.fs, "f").expect("unlink");
         on_each_step(|_| {});

@@ -1,6 +1,6 @@
 //! Mistakes made on purpose: the same test with one and without.
 
-use super::rig::{self, at_step, on_each_step};
+use super::rig::{self, at_first_of, on_each_step};
 use super::stage::{Machine, Script, Stage};
 use fs::dax::Protocol;
 use fs::lab::{Mutant, Point};
@@ -8,7 +8,14 @@ use fs::platform::Platform;
 use fs::vfs::Inode;
 use std::thread;
 
-/// Runs `harm` for both sound protocols without a mistake, where it must be false; then with `mutant` on each of
+/// The protocols under which each mistake does harm that is not about one of them. One that came later may be immune to some:
+/// it is tested without mistakes.
+pub(crate) const HARMED: [Protocol; 2] = [Protocol::ReadFirst, Protocol::EntryLock];
+
+/// Before a fault takes `dax_sem`, shared or not.
+pub(crate) const BEFORE_LOCK: &[Point] = &[Point::SharedWait, Point::ExclusiveWait];
+
+/// Runs `harm` for all sound protocols without a mistake, where it must be false; then with `mutant` on each of
 /// `protocols`, where it must be true.
 pub(crate) fn on(mutant: Mutant, protocols: &[Protocol], harm: impl Fn(&Stage) -> bool) {
     on_stages(Stage::new, mutant, protocols, harm);
@@ -45,19 +52,19 @@ pub(crate) fn file(stage: &Stage) -> &dyn Inode<Machine> {
     &*stage.views[0].file
 }
 
-/// The first thread gets to `point` and is held there until the second is done with `then`, or waits for a lock.
+/// The first thread gets to one of `points` and is held there until the second is done with `then`, or waits for a lock.
 pub(crate) fn overtaken<R: Send>(
     first: impl FnOnce() -> R + Send,
-    point: Point,
+    points: &[Point],
     then: impl FnOnce() + Send,
 ) -> R {
     let script = Script::default();
     thread::scope(|scope| {
         let slow = scope.spawn({
-            let script = script.clone();
+            let (script, points) = (script.clone(), points.to_vec());
             move || {
                 let here = script.clone();
-                at_step(point, move || {
+                at_first_of(points, move || {
                     here.say("first is there");
                     here.wait(&["second is done", "second waits"]);
                 });

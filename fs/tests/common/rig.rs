@@ -102,9 +102,14 @@ pub(crate) fn on_each_step(hook: impl FnMut(Step) + 'static) {
 
 /// Runs `hook` once, when this thread gets to `point` next.
 pub(crate) fn at_step(point: fs::lab::Point, hook: impl FnOnce() + 'static) {
+    at_first_of(vec![point], hook);
+}
+
+/// Runs `hook` once, when this thread gets to the first of `points`.
+pub(crate) fn at_first_of(points: Vec<fs::lab::Point>, hook: impl FnOnce() + 'static) {
     let mut hook = Some(hook);
     on_each_step(move |step| {
-        if step.point == point
+        if points.contains(&step.point)
             && let Some(hook) = hook.take()
         {
             hook();
