@@ -143,25 +143,27 @@ fn same(shown: &str, printed: &str, exact: bool) -> bool {
         })
 }
 
-/// Whether the lines are those that are shown.
-fn all_same(shown: &[&str], printed: &[&str], exact: bool) -> bool {
-    match (shown, printed) {
-        (["..."], _) => true,
-        (["...", rest @ ..], _) => (0..=printed.len()).any(|from| all_same(rest, &printed[from..], exact)),
-        ([first, shown @ ..], [line, printed @ ..]) => {
-            same(first, line, exact) && all_same(shown, printed, exact)
-        }
-        (shown, printed) => shown.is_empty() && printed.is_empty(),
+/// Whether the lines are those that are shown. Which comes first of output and errors, a terminal does not promise.
+fn all_same(shown: &[&str], [out, err]: [&[&str]; 2], exact: bool) -> bool {
+    let [first, rest @ ..] = shown else { return out.is_empty() && err.is_empty() };
+    if *first == "..." {
+        // None, or one more.
+        return all_same(rest, [out, err], exact)
+            || !out.is_empty() && all_same(shown, [&out[1..], err], exact)
+            || !err.is_empty() && all_same(shown, [out, &err[1..]], exact);
     }
+    let next = |lines: &[&str]| lines.first().is_some_and(|line| same(first, line, exact));
+    next(out) && all_same(rest, [&out[1..], err], exact)
+        || next(err) && all_same(rest, [out, &err[1..]], exact)
 }
 
 /// What is wrong with what was printed, if anything.
-fn compare(line: &str, shown: &[&str], printed: &str, wrong: &mut Vec<String>) {
-    let trimmed = |line: &&str| !line.trim().is_empty();
-    let shown: Vec<&str> = shown.iter().copied().filter(trimmed).collect();
-    let lines: Vec<&str> = printed.lines().filter(trimmed).collect();
-    if !all_same(&shown, &lines, line.contains("--icount")) {
-        wrong.push(format!("{line}\n--- shown\n{}\n--- printed\n{printed}\n", shown.join("\n")));
+fn compare(line: &str, shown: &[&str], [out, err]: [&str; 2], wrong: &mut Vec<String>) {
+    let is_text = |line: &&str| !line.trim().is_empty();
+    let shown: Vec<&str> = shown.iter().copied().filter(is_text).collect();
+    let lines = [out, err].map(|text| text.lines().filter(is_text).collect::<Vec<&str>>());
+    if !all_same(&shown, [&lines[0], &lines[1]], line.contains("--icount")) {
+        wrong.push(format!("{line}\n--- shown\n{}\n--- printed\n{out}{err}\n", shown.join("\n")));
     }
 }
 
@@ -194,7 +196,7 @@ impl Checkout {
             None => line,
         };
         let mut command = Command::new("bash");
-        command.args(["-c", &format!("exec 2>&1\n{line}")]).env("RUN", script).env("EXPLORE", explorer);
+        command.args(["-c", &line]).env("RUN", script).env("EXPLORE", explorer);
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
         // What is built is built in the checkout.
@@ -222,9 +224,11 @@ impl Checkout {
                 }
                 Who::Host(line) => {
                     let output = self.host(line).output().expect("bash");
-                    compare(line, &prints, &String::from_utf8_lossy(&output.stdout), &mut wrong);
+                    let [out, err] =
+                        [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+                    compare(line, &prints, [&out, &err], &mut wrong);
                 }
-                Who::Boot => compare("the boot", &prints, &boot.replace('\r', ""), &mut wrong),
+                Who::Boot => compare("the boot", &prints, [&boot.replace('\r', ""), ""], &mut wrong),
                 Who::Guest("poweroff") => {
                     let mut machine = vm.take().expect("a machine runs");
                     machine.send("poweroff\r");
@@ -232,7 +236,7 @@ impl Checkout {
                 }
                 Who::Guest(line) => {
                     let machine = vm.as_mut().unwrap_or_else(|| panic!("no machine runs: {line}"));
-                    compare(line, &prints, &machine.command(line), &mut wrong);
+                    compare(line, &prints, [&machine.command(line), ""], &mut wrong);
                 }
             }
         }
@@ -298,10 +302,12 @@ fn numbers_are_compared_by_shape_and_small_ones_as_they_are() {
     }
     assert!(same("create 1000 5242", "create 1000 5000", true));
     assert!(!same("create 1000 5242", "create 1000 3000", true));
-    assert!(all_same(&["a", "...", "c"], &["a", "b", "b", "c"], false));
-    assert!(all_same(&["a", "..."], &["a"], false));
-    assert!(!all_same(&["a", "...", "c"], &["a", "b"], false));
-    assert!(!all_same(&["a"], &["a", "b"], false));
+    assert!(all_same(&["a", "...", "c"], [&["a", "b", "b", "c"], &[]], false));
+    assert!(all_same(&["a", "..."], [&["a"], &[]], false));
+    assert!(!all_same(&["a", "...", "c"], [&["a", "b"], &[]], false));
+    assert!(!all_same(&["a"], [&["a", "b"], &[]], false));
+    assert!(all_same(&["a", "x", "b"], [&["a", "b"], &["x"]], false), "errors stand where they come");
+    assert!(!all_same(&["b", "a"], [&["a", "b"], &[]], false) && !all_same(&["a"], [&["a"], &["x"]], false));
 }
 
 /// Lines of the Rust files under a path.
