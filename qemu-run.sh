@@ -128,8 +128,7 @@ run_qemu() {
         fi
     fi
     # bash gives a background command /dev/null as stdin, unless told otherwise.
-    exec 3<&0
-    [[ $exec_mode == no ]] || exec 3</dev/null
+    if [[ $exec_mode == yes ]]; then exec 3</dev/null; else exec 3<&0; fi
     "${with_us[@]}" qemu-system-x86_64 "${arguments[@]}" <&3 2>"$temporary/qemu.err" &
     qemu=$!
     exec 3<&- 7>&- 8>&-
@@ -200,7 +199,9 @@ main() {
     # The kernel takes no longer one.
     ((${#script} <= 1 << 18)) || die "--exec" "the script is longer than 256 KiB"
 
-    terminal=$(stty -g 2>/dev/null) || terminal=''
+    terminal=''
+    # With --exec QEMU leaves the terminal alone; to set it from the background would stop us.
+    [[ $exec_mode == yes ]] || terminal=$(stty -g 2>/dev/null) || terminal=''
     trap leave EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM

@@ -61,7 +61,7 @@ clippy_kernel() { kernel_cargo clippy -q --locked --release -p kernel -- -D warn
 
 lints() {
     # Wanted, not needed: without root the rest still runs.
-    (build_locked setup lint) || true
+    if (build_locked setup lint); then setup build; fi
     if cargo fmt --version >/dev/null 2>&1; then
         step "format" cargo fmt --all --check
     else

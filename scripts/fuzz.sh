@@ -75,7 +75,7 @@ build_locked build_fuzzer
 if [[ $build_only == yes ]]; then exit 0; fi
 if [[ $replay ]]; then DAXIOM_FUZZ_TELL=1 exec "$binary" -timeout=120 "$replay"; fi
 rm -rf -- "$work/seeds"
-DAXIOM_FUZZ_START=$work/seeds "$binary" -runs=0 >"$work/log" 2>&1 || die "fuzz" "no inputs to start from (log: $work/log)"
+DAXIOM_FUZZ_START=$work/seeds "$binary" -runs=0 >"$work/log" 2>&1 || { say "fuzz" "no inputs to start from (log: $work/log)"; exit 1; }
 
 corpus=$work/corpus length=(-max_total_time="$seconds")
 if [[ $runs ]]; then
@@ -93,7 +93,7 @@ speed=$(sed -n 's/^stat::average_exec_per_sec: *//p' "$work/run.log")
 if ((status != 0)); then
     grep -E -A2 'panicked at|^ALARM|ERROR: libFuzzer: (timeout|out-of-memory)' "$work/run.log" | head -n 12 >&2
     artifact=$(sed -n 's/.*Test unit written to //p' "$work/run.log" | tail -n 1)
-    [[ -n $artifact ]] || { tail -n 20 "$work/run.log" >&2; die "fuzz" "libFuzzer ended with status $status (log: $work/run.log)"; }
+    [[ -n $artifact ]] || { tail -n 20 "$work/run.log" >&2; say "fuzz" "libFuzzer ended with status $status (log: $work/run.log)"; exit 1; }
     say "a finding" "$artifact"
     say "replay it" "scripts/fuzz.sh --replay $artifact"
     exit 1

@@ -24,7 +24,7 @@ build_loader() {
         stage 1/4 bios-boot-sector "$root/boot/targets/real-mode.json" z boot-sector &&
             stage 2/4 bios-stage-2 "$root/boot/targets/real-mode.json" z stage-2 &&
             stage 3/4 bios-stage-3 "$root/boot/targets/protected-mode.json" s stage-3 &&
-            RUSTFLAGS=-Crelocation-model=static stage 4/4 bios-stage-4 x86_64-unknown-none s stage-4 || return
+            STAGE_FLAGS=-Crelocation-model=static stage 4/4 bios-stage-4 x86_64-unknown-none s stage-4 || return
     else
         stage 1/1 uefi x86_64-unknown-uefi s loader.efi || return
     fi
@@ -39,7 +39,7 @@ stage() {
     [[ $3 != *.json ]] || options=(-Zjson-target-spec)
     # From the root folder: a configuration of cargo's in this tree is not for these.
     (cd / && CARGO_ENCODED_RUSTFLAGS='' && unset CARGO_ENCODED_RUSTFLAGS RUSTC_WORKSPACE_WRAPPER &&
-        RUSTFLAGS=${RUSTFLAGS:-} cargo install --locked --force --no-track "bootloader-x86_64-$2" --version "=$LOADER_VERSION" \
+        RUSTFLAGS=${STAGE_FLAGS:-} cargo install --locked --force --no-track "bootloader-x86_64-$2" --version "=$LOADER_VERSION" \
             --root "$work/out" --target-dir "$work/target" --target "$3" "${options[@]}" \
             -Zbuild-std=core -Zbuild-std-features=compiler-builtins-mem --profile release \
             --config "profile.release.opt-level='$4'" --config 'profile.release.panic="abort"' \

@@ -85,5 +85,6 @@ end_builds() { # FOLDER PID...
     local folder=$1 pid
     shift
     for pid in "$@"; do kill -- "-$pid" 2>/dev/null || true; done
+    wait "$@" 2>/dev/null || true
     rm -rf -- "$folder"
 }

@@ -16,7 +16,7 @@ make_starters() {
     libraries=$(sed 's/^/$root\//' <<<"$libraries" | paste -sd:)
 
     # Programs that start no others but their own kind: the libraries are in the environment.
-    for name in qemu-system-x86_64 mke2fs e2fsck debugfs dumpe2fs flock setpriv as ld ar nm addr2line; do
+    for name in qemu-system-x86_64 mke2fs e2fsck debugfs dumpe2fs tune2fs flock setpriv as ld ar nm addr2line; do
         program_file=$(cd -- "$TOOLS/root" && find {,usr/}{bin,sbin} -maxdepth 1 -name "$name" 2>/dev/null | head -n 1)
         [[ -n $program_file ]] || continue
         case $name in

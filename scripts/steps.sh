@@ -64,15 +64,20 @@ skip() { # NAME WHY
 }
 
 cargo_tests() {
-    local status=0 options=("$@") package='' position
+    local status=0 options=("$@") package='' profile='' more='' position
     for position in "${!options[@]}"; do
-        if [[ ${options[position]} == -p ]]; then package="-p ${options[position + 1]} "; fi
+        case ${options[position]} in
+        -p) package="-p ${options[position + 1]} " ;;
+        --profile) profile="--profile ${options[position + 1]} " ;;
+        --ignored) more=' --ignored' ;;
+        esac
     done
     rm -f -- "$logs/.count"
     { cargo test --locked --no-fail-fast "$@" 2>&1 || status=$?; echo "cargo status $status"; } |
         tee -- "$logs/cargo-test.log" |
-        awk -v package="$package" -v count="$logs/.count" -f "$tests_awk" || return 1
+        awk -v package="$package" -v profile="$profile" -v more="$more" -v long="$([[ ${long:-no} == no ]] || echo '--long ')" -v count="$logs/.count" -f "$tests_awk" || return 1
     if (($(<"$logs/.count") == 0)); then
+        ((${#names[@]} > 0)) || { echo "no test ran" && return 1; }
         echo "no test's name contains \"${names[*]}\"" >"$logs/.why-skipped"
     fi
     tests_run=$((tests_run + $(<"$logs/.count")))

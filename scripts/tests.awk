@@ -1,5 +1,5 @@
-# What matters of `cargo test`'s output, as it comes: scripts/steps.sh. `package` is what to tell cargo of a package that
-# is no default member; the number of tests that ran goes to the file `count`.
+# What matters of `cargo test`'s output, as it comes: scripts/steps.sh. `package`, `profile`, `more` and `long` are
+# what else a line that repeats a test needs; the number of tests that ran goes to the file `count`.
 
 /^ +(Compiling|Checking|Finished|Downloaded|Downloading|Updating|Locking|Adding|Blocking|Fresh|Dirty|Executable) / { next }
 /^ +Running / {
@@ -40,7 +40,7 @@ listing { next }
 END {
     print ran + 0 > count
     for (number = 1; number <= lost; number++)
-        print "alone: ./test.sh '" again[number] "'\n   or: cargo test " how[number] " -- --exact '" again[number] "'"
+        print "alone: ./test.sh " long "'" again[number] "'\n   or: cargo test " profile how[number] " --" more " --exact '" again[number] "'"
     if (status != 0 && lost == 0) print "cargo test ended with status " status
     exit status != 0
 }

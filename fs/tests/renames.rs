@@ -11,7 +11,6 @@ use fs::sim::Machine;
 use fs::vfs::{FileKind, FileSystem, InodeRef, Rename, path};
 use fs::{Errno, Error, Result};
 use std::collections::BTreeMap;
-use std::process::Command;
 
 fn rename<P: Platform>(fs: &Ext2<P>, old: &str, new: &str, how: Rename) -> Result<()> {
     let root = fs.root()?;
@@ -210,8 +209,8 @@ fn a_directory_with_all_its_links_takes_no_other() {
     let set = |what: &str, links: &str| {
         let path = image.path().to_str().expect("a plain path");
         let request = format!("set_inode_field {what} links_count {links}");
-        let mut command = Command::new("debugfs");
-        command.args(["-w", "-R", &request, path]).env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin");
+        let mut command = common::image::tool("debugfs");
+        command.args(["-w", "-R", &request, path]);
         assert!(command.output().expect("debugfs").status.success());
     };
     set("x", "32000");

@@ -180,7 +180,7 @@ impl Checkout {
         let folder = tempfile::tempdir().expect("a folder");
         let inner = folder.path().join("target");
         fs::create_dir(&inner).expect("a folder");
-        for name in ["daxiom-bios.img", "x86_64-target", "explore"] {
+        for name in ["daxiom-bios.img", "x86_64-unknown-none", "explore"] {
             std::os::unix::fs::symlink(target.join(name), inner.join(name)).expect("a link");
         }
         Self { folder, target }

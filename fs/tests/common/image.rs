@@ -197,7 +197,7 @@ impl Image {
 }
 
 /// A command of e2fsprogs, found where Debian puts it even if the caller's PATH has no sbin.
-fn tool(name: &str) -> Command {
+pub(crate) fn tool(name: &str) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
     let place = folders.map(|folder| folder.join(name)).find(|place| place.is_file());
