@@ -14,7 +14,7 @@ pub enum Error {
     Op(Errno),
     /// The memory itself failed: an uncorrectable error at this byte offset of the region.
     Poisoned(u64),
-    /// A sound image that needs something this implementation does not do.
+    /// An image of something else, or a sound one that needs what this implementation does not do.
     Unsupported(Unsupported),
     /// The image contradicts itself or the format.
     Corrupt(Corrupt),
@@ -74,10 +74,12 @@ pub enum Errno {
     BeyondEnd,
 }
 
-/// What an image needs that is not there.
+/// What an image is, or needs, that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unsupported {
+    /// No ext2 file system: what is in the place of `s_magic`.
+    NotExt2(u16),
     /// `s_feature_incompat` bits that must be understood to read at all; the names follow the ext4 layout document.
     Incompat(u32),
     /// `s_rev_level` above 1.
@@ -189,6 +191,7 @@ impl fmt::Display for Errno {
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NotExt2(magic) => write!(f, "no ext2 file system (bad magic number {magic:#x})"),
             Self::Incompat(bits) => {
                 f.write_str("unsupported incompatible features:")?;
                 crate::ext2::features::write_incompat(f, *bits)

@@ -144,7 +144,11 @@ fn what_cannot_help_is_not_advised() {
     };
     assert!(told(0x6).contains("run e2fsck on the image"), "{}", told(0x6));
     // What mke2fs -t ext4 makes, with a journal to be replayed.
-    assert_eq!(told(0x2c6), "unsupported incompatible features: needs_recovery extents 64bit flex_bg");
+    assert_eq!(
+        told(0x2c6),
+        "unsupported incompatible features: needs_recovery extents 64bit flex_bg \
+         (an ext4 file system; mke2fs -t ext2 makes one that can be mounted)"
+    );
 }
 
 #[test]

@@ -26,8 +26,20 @@ fn with_journal() -> Image {
 }
 
 #[test]
-fn what_is_no_ext2_is_called_corrupt() {
-    for len in [0, 8, 1024, 2048, 4096, 1 << 20] {
+fn what_is_no_ext2_is_not_called_corrupt() {
+    for len in [2048, 4096, 1 << 20] {
+        assert_eq!(refusal(&vec![0; len]), Error::Unsupported(Unsupported::NotExt2(0)), "{len} zeros");
+        let noise = pattern(1, len);
+        let magic = u16::from_le_bytes([noise[1024 + 0x38], noise[1024 + 0x39]]);
+        let error = refusal(&noise);
+        assert_eq!(error, Error::Unsupported(Unsupported::NotExt2(magic)), "{len} random bytes");
+        assert_eq!(error.to_string(), format!("no ext2 file system (bad magic number {magic:#x})"));
+    }
+}
+
+#[test]
+fn what_is_too_small_for_a_superblock_is_refused() {
+    for len in [0, 8, 1024] {
         assert!(matches!(refusal(&vec![0; len]), Error::Corrupt(_)), "{len} zeros");
         assert!(matches!(refusal(&pattern(1, len)), Error::Corrupt(_)), "{len} random bytes");
     }

@@ -24,6 +24,8 @@ pub const INCOMPAT_FILETYPE: u32 = 0x2;
 pub const INCOMPAT_RECOVER: u32 = 0x4;
 /// incompat: from some group on, descriptors lie in the groups that they describe.
 pub const INCOMPAT_META_BG: u32 = 0x10;
+/// incompat: what only ext4 has, from `extents` on; `mke2fs -t ext2` and `-t ext3` set none of them.
+const INCOMPAT_EXT4: u32 = 0x3_f7c0;
 /// What this implementation understands.
 pub const INCOMPAT_KNOWN: u32 = INCOMPAT_FILETYPE | INCOMPAT_META_BG;
 
@@ -105,11 +107,14 @@ fn write_names(f: &mut fmt::Formatter<'_>, names: &[(u32, &str)], bits: u32) -> 
     Ok(())
 }
 
-/// Writes the names of incompat bits, each preceded by a blank, and what to do about a journal if that is all.
+/// Writes the names of incompat bits, each preceded by a blank, and what to do about a journal if that is all, or
+/// about an ext4.
 pub fn write_incompat(f: &mut fmt::Formatter<'_>, bits: u32) -> fmt::Result {
     write_incompat_names(f, bits)?;
     if bits == INCOMPAT_RECOVER {
         f.write_str(" (the journal must be replayed first: run e2fsck on the image)")?;
+    } else if bits & INCOMPAT_EXT4 != 0 {
+        f.write_str(" (an ext4 file system; mke2fs -t ext2 makes one that can be mounted)")?;
     }
     Ok(())
 }
@@ -165,8 +170,14 @@ mod tests {
     fn features_are_named_and_unknown_ones_shown_as_bits() {
         assert_eq!(
             Unsupported::Incompat(0x2c0 | 0x10_0000).to_string(),
-            "unsupported incompatible features: extents 64bit flex_bg 0x100000"
+            "unsupported incompatible features: extents 64bit flex_bg 0x100000 \
+             (an ext4 file system; mke2fs -t ext2 makes one that can be mounted)"
         );
+        // No ext4, whatever they are.
+        for (bits, names) in [(0x1, "compression"), (0x8, "journal_dev"), (0x4000_0000, "0x40000000")] {
+            let told = Unsupported::Incompat(bits).to_string();
+            assert_eq!(told, std::format!("unsupported incompatible features: {names}"));
+        }
         assert!(Unsupported::Incompat(4).to_string().contains("e2fsck"));
         // An ext4 after a crash: replaying its journal would not make an ext2 of it.
         assert!(!Unsupported::Incompat(0x2c4).to_string().contains("e2fsck"));

@@ -147,10 +147,14 @@ impl SuperBlock {
     /// Decodes and checks `raw`, found in a region of `region` bytes.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a sound superblock of something else, [`Error::Corrupt`] for nonsense.
+    /// [`Error::Unsupported`] for none at all and for a sound one of something else, [`Error::Corrupt`] for
+    /// nonsense.
     pub fn decode(raw: &RawSuperBlock, region: u64) -> Result<Self> {
         // 1. Is it one, and of a kind we know? Nothing else can be trusted before.
-        check(raw.u16(S_MAGIC) == MAGIC, "no ext2 file system: bad magic number", raw.u16(S_MAGIC).into())?;
+        let magic = raw.u16(S_MAGIC);
+        if magic != MAGIC {
+            return Err(Unsupported::NotExt2(magic).into());
+        }
         let rev_level = raw.u32(S_REV_LEVEL);
         if rev_level > 1 {
             return Err(Unsupported::Revision(rev_level).into());

@@ -20,13 +20,17 @@ fn patched(image: &[u8], at: u64, bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn foreign_images_are_refused_by_what_they_are() {
     let image = mke2fs("16M", &[]);
-    assert!(error_of(&vec![0; 1 << 20]).contains("no ext2 file system"));
+    // Nothing is corrupt where there never was one.
+    assert_eq!(error_of(&vec![0; 1 << 20]), "no ext2 file system (bad magic number 0x0)");
+    let other = patched(&vec![0; 1 << 20], SUPERBLOCK + S_MAGIC, &[0x52, 0xef]);
+    assert_eq!(error_of(&other), "no ext2 file system (bad magic number 0xef52)");
     assert!(error_of(&image[..1024]).contains("too small"));
     let cut = error_of(&image[..8 << 20]);
     assert!(cut.contains("shorter than the file system (16777216, limit 8388608)"), "{cut}");
     assert!(error_of(&mke2fs("64M", &["-b", "8192"])).contains("block size 8192"));
     let ext4 = error_of(&mke2fs("16M", &["-t", "ext4"]));
     assert!(ext4.contains("extents") && ext4.contains("64bit") && ext4.contains("flex_bg"), "{ext4}");
+    assert!(ext4.contains("an ext4 file system"), "{ext4}");
     let field = |at, bytes: &[u8]| error_of(&patched(&image, SUPERBLOCK + at, bytes));
     assert!(field(S_FEATURE_INCOMPAT, &[6]).contains("needs_recovery"));
     assert!(field(S_REV_LEVEL, &[2]).contains("revision 2"));
