@@ -225,6 +225,8 @@ fn what_is_not_there_or_would_be_ignored_is_refused_with_a_reason() {
         ("race all -p racy", "race: --protocol is not for this (all goes through protocols"),
         ("race list -m zero-twice", "race: --mutant is not for this"),
         ("exercise all --rounds 0", "exercise: --rounds: 1 at least"),
+        ("exercise all --seconds 0", "exercise: --seconds, --minutes: 1 at least"),
+        ("exercise resync --minutes 0", "exercise: --seconds, --minutes: 1 at least"),
         ("exercise all --seconds 1 --minutes 1", "exercise: --seconds and --minutes exclude each other"),
         ("exercise resync --size 5", "exercise: -F, -r, -w, -p and --size are for holetest"),
     ];

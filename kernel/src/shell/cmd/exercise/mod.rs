@@ -185,6 +185,13 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         (Some(_), Some(_)) => return Err(complaint("--seconds and --minutes exclude each other")),
         (seconds, minutes) => seconds.or(minutes.map(|minutes| minutes.saturating_mul(60))),
     };
+    if seconds == Some(0) {
+        return Err(complaint("--seconds, --minutes: 1 at least"));
+    }
+    let rounds = number(opts, 'n')?;
+    if rounds == Some(0) {
+        return Err(complaint("--rounds: 1 at least"));
+    }
     let flag = |letter| opts.has(letter);
     let mode = ['F', 'r', 'w', 'p'].iter().any(|letter| flag(*letter)).then(|| Mode {
         processes: flag('F'),
@@ -212,10 +219,6 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let _healed = Healed::new(&mutants?);
 
     kit::clear(&dir).on(dir_name)?;
-    let rounds = number(opts, 'n')?;
-    if rounds == Some(0) {
-        return Err(complaint("--rounds: 1 at least"));
-    }
 
     let start = time::monotonic_ns();
     let end = seconds.map(|seconds| start.saturating_add(seconds.saturating_mul(SECOND_NS)));
