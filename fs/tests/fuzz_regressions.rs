@@ -2,17 +2,17 @@
 //!
 //! A finding is a file in fs/tests/regressions: docs/fuzzing.md tells how it gets there.
 
-use crate::common::sample;
+use crate::common::{here, sample};
 use fuzz_exec::input::Input;
 use fuzz_exec::{mutate, run, run_to_image};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Once;
 
 fn findings() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/regressions");
+    let folder = here(env!("CARGO_MANIFEST_DIR")).join("tests/regressions");
     let entries = std::fs::read_dir(folder).expect("the folder of findings");
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a finding").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "bin"));
@@ -90,7 +90,7 @@ fn random_inputs_find_nothing() {
 
 #[test]
 fn what_undamaged_images_become_is_sound() {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzzed-{}", std::process::id()));
+    let path = here(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzzed-{}", std::process::id()));
     let (mut judged, mut bad) = (0, Vec::new());
     for seed in seeds() {
         let input = mutate::generate(seed);

@@ -57,7 +57,9 @@ mod xattrs;
 #[test]
 fn every_file_is_listed() {
     let listed = include_str!("main.rs");
-    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).expect("this folder") {
+    for entry in
+        std::fs::read_dir(common::here(env!("CARGO_MANIFEST_DIR")).join("tests")).expect("this folder")
+    {
         let path = entry.expect("a file").path();
         let name = path.file_stem().and_then(|stem| stem.to_str()).expect("a plain name");
         let source =

@@ -2,17 +2,17 @@
 //! durable: the wrong order of stores does not compile. The functions that try are in `src/ext2/wrong_order.rs`; they call
 //! the real ones.
 
+use crate::common::here;
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::{Command, Output};
 
 const FILE: &str = "src/ext2/wrong_order.rs";
 
 /// Checks the crate with the functions in this order.
 fn check(order: &str) -> Output {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wrong-order");
+    let target = here(env!("CARGO_TARGET_TMPDIR")).join("wrong-order");
     let mut command = Command::new(env!("CARGO"));
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", target);
+    command.current_dir(here(env!("CARGO_MANIFEST_DIR"))).env("CARGO_TARGET_DIR", target);
     // Checking is enough, and much faster than building.
     command.args([
         "rustc",
@@ -43,8 +43,7 @@ fn the_wrong_order_of_stores_does_not_compile() {
             number.unwrap_or_else(|| panic!("another error: {line}"))
         })
         .collect();
-    let source =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE)).expect("the source");
+    let source = std::fs::read_to_string(here(env!("CARGO_MANIFEST_DIR")).join(FILE)).expect("the source");
     let expected: BTreeSet<usize> = (1..)
         .zip(source.lines())
         .filter(|(_, line)| line.ends_with("// WRONG"))

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -224,9 +223,8 @@ fn tab_completes_options_values_and_topics_and_less_pages() {
 #[test]
 fn without_a_serial_port_the_cpu_halts() {
     let image = files();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target = std::env::var("CARGO_TARGET_DIR").map_or_else(|_| root.join("target"), Into::into);
-    let drive = format!("format=raw,snapshot=on,file={}", target.join("daxiom-bios.img").display());
+    let disk = tests::build_directory().join("daxiom-bios.img");
+    let drive = format!("format=raw,snapshot=on,file={}", disk.display());
     let memory = format!(
         "memory-backend-file,id=pmem0,share=on,size={},mem-path={}",
         64 * MIB,

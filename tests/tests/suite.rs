@@ -212,3 +212,59 @@ fn help_names_every_option_and_what_is_unknown_is_one_line() {
         );
     }
 }
+
+/// A copy of a tree with its build directory comes with tests that were compiled in the original.
+#[test]
+fn a_copied_tree_runs_its_own_scripts() {
+    let copy = tempfile::tempdir().expect("a folder for the copy");
+    let made = Command::new("bash")
+        .args(["-c", "mkdir tests && printf '#!/bin/sh\npwd > ran\n' > qemu-run.sh && chmod +x qemu-run.sh"])
+        .current_dir(copy.path())
+        .status();
+    assert!(made.expect("bash runs").success());
+    let this = std::env::current_exe().expect("this program");
+    let (_, text) = said(
+        &Command::new(this)
+            .args(["--exact", "bad::no_nvdimm"])
+            .env("CARGO_MANIFEST_DIR", copy.path().join("tests"))
+            .output()
+            .expect("it runs once more"),
+    );
+    let ran =
+        std::fs::read_to_string(copy.path().join("ran")).unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert_eq!(Path::new(ran.trim_end()), copy.path().canonicalize().expect("the copy"));
+}
+
+/// The same for every test: who takes a path from the compiler asks where it is now.
+#[test]
+fn no_test_takes_the_tree_that_it_was_compiled_in_for_its_own() {
+    let (mut folders, mut sources) = (vec![root()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder of the checkout") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            match path.is_dir() {
+                true if !name.starts_with('.') && name != "target" => folders.push(path),
+                false if name.ends_with(".rs") => sources.push(path),
+                _ => {}
+            }
+        }
+    }
+    let mut asked = 0;
+    for file in sources {
+        let text = std::fs::read_to_string(&file).expect("a source");
+        let asks = text.contains(r#"env::var("CARGO_MANIFEST_DIR")"#);
+        for name in ["MANIFEST_DIR", "TARGET_TMPDIR", "BIN_EXE_explore"] {
+            for (at, _) in text.match_indices(&format!("env!(\"CARGO_{name}\")")) {
+                let is_here = text[..at].ends_with("here(");
+                assert!(
+                    is_here || (asks && name == "MANIFEST_DIR"),
+                    "{}: {name} as it was compiled",
+                    file.display()
+                );
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 10, "{asked} such paths");
+}

@@ -15,6 +15,18 @@ pub(crate) const UUID: &str = "6461786d-0000-4000-8000-000000000001";
 /// The second at which every image is judged: after all that the tests did to it.
 const JUDGED: &str = "1893456000";
 
+/// Where `compiled`, a path in the checkout that this was compiled in, is in the one that is tested: a copy of a tree comes
+/// with what was built in the original.
+pub(crate) fn here(compiled: &str) -> PathBuf {
+    let original = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let now = std::env::var("CARGO_MANIFEST_DIR").map_or_else(|_| original.into(), PathBuf::from);
+    let (original, now) = (original.parent(), now.parent());
+    match original.map(|root| Path::new(compiled).strip_prefix(root)) {
+        Some(Ok(inside)) => now.expect("a package of the checkout").join(inside),
+        _ => compiled.into(),
+    }
+}
+
 /// A folder of its own for each test, removed on drop.
 pub(crate) struct Scratch(PathBuf);
 
@@ -23,7 +35,7 @@ impl Scratch {
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("fs-{}-{}", id(), NEXT.fetch_add(1, SeqCst));
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let path = here(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&path).expect("a folder for the test");
         Self(path)
     }

@@ -36,7 +36,7 @@ pub(crate) mod tape;
 pub(crate) mod tries;
 pub(crate) mod view;
 
-pub(crate) use image::{Image, Scratch};
+pub(crate) use image::{Image, Scratch, here};
 pub(crate) use rng::{Rng, pattern};
 pub(crate) use view::View;
 

@@ -1,5 +1,6 @@
 //! The explorer's command line: campaigns in shards, what is kept of them, and what is refused.
 
+use crate::here;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -8,7 +9,7 @@ const SMALL: [&str; 9] =
     ["pairs", "--range", "page", "--start", "block", "--protocol", "read-first", "--op", "msync"];
 
 fn explore(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_explore")).args(arguments).output().expect("the explorer")
+    Command::new(here(env!("CARGO_BIN_EXE_explore"))).args(arguments).output().expect("the explorer")
 }
 
 /// What it said, having ended with that status.
@@ -27,7 +28,7 @@ fn with<'a>(one: &[&'a str], other: &[&'a str]) -> Vec<&'a str> {
 
 /// A place for a file that is not there yet.
 fn file(name: &str) -> (PathBuf, String) {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));
+    let path = here(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));
     let _ = std::fs::remove_file(&path);
     let text = path.to_str().expect("text").to_owned();
     (path, text)
