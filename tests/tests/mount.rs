@@ -63,6 +63,11 @@ fn a_remount_changes_what_it_says_or_says_why_not() {
             "(ro,protocol=read-first)",
         ),
         ("munmap 0x10000000000; mount -o remount,protocol=racy /; mount", "", "(rw,protocol=racy)"),
+        (
+            "freeze /; mount -o remount,ro,protocol=entry-lock /; mount; thaw /",
+            "mount: /: device or resource busy",
+            "(rw,protocol=racy)",
+        ),
         ("mount -o remount,protocol=no /", "mount: unknown protocol 'no' (there are ", ""),
         ("mount -o remount,frob /", "mount: unknown mount option 'frob'", ""),
         (
@@ -103,6 +108,25 @@ fn a_remount_changes_what_it_says_or_says_why_not() {
     }
     assert_eq!(next.next(), None, "{}", outcome.stderr);
     image.expect_clean();
+}
+
+/// What a contradiction leads to stays as it was too, where something else that was asked for is refused.
+#[test]
+fn a_remount_that_is_refused_leaves_the_policy_for_errors() {
+    let image = Image::ext2(16 * MIB);
+    image.debugfs_write("set_inode_field <11> block[0] 99999999");
+    let script = "freeze /; mount -o remount,ro,errors=remount-ro /; thaw /
+        echo x > /f; mmap /f; mount -o remount,protocol=racy,errors=remount-ro /; ls /lost+found; mount
+        mount -o remount,errors=remount-ro /; ls /lost+found; mount";
+    let outcome = Run::new(script).pmem(&image).args(["-k"]).outcome();
+    let text = outcome.text();
+    let mounted: Vec<&str> = text.lines().filter(|line| line.starts_with("pmem0 on ")).collect();
+    assert_eq!(mounted.len(), 2, "{text}{}", outcome.stderr);
+    assert!(mounted[0].ends_with("(rw,protocol=read-first)"), "refused, and yet it holds: {text}");
+    assert!(mounted[1].ends_with("(ro,protocol=read-first)"), "{text}{}", outcome.stderr);
+    let said: Vec<&str> = outcome.stderr.lines().filter(|line| line.starts_with("mount: ")).collect();
+    assert_eq!(said[0], "mount: /: device or resource busy");
+    assert!(said[1].contains("the protocol stays read-first: /f is mapped") && said.len() == 2, "{said:?}");
 }
 
 /// While faults run on all CPUs, the protocol of their file system is asked to change again and again: where a file is mapped

@@ -20,11 +20,11 @@ use fs::platform::Platform;
 use fs::pmem::Pmem;
 use fs::vfs::{FileKind, FileSystem};
 use fs::{Errno, Error};
-use lock_api::RwLockReadGuard;
+use lock_api::{RwLockReadGuard, RwLockWriteGuard};
 
 use crate::klog;
 use crate::machine::{File, Machine};
-use crate::sync::{IrqLock, RawRwLock, RwLock};
+use crate::sync::{IrqLock, Mutex, RawRwLock, RwLock};
 pub use walk::{Place, across, check_path, child, covers, is_within, parent, path_to, walk};
 
 /// The file system type that is mounted.
@@ -437,47 +437,65 @@ pub fn find(name: &str, start: Option<&Place>, path: &[u8]) -> Result<Arc<Mount>
 ///
 /// # Errors
 /// Busy if the protocol is to change and something is mapped; a superblock was asked for; the file system's: see
-/// [`FileSystem::remount`]. Nothing changed.
+/// [`FileSystem::remount`]; what writing a mapped device back met. Nothing changed, or the error says what did.
 pub fn remount(mount: &Mount, options: Options) -> Result<(), Why> {
     if options.super_block.is_some() {
         return Err(Why::Other("sb= is for a mount: the superblock is in use already".into()));
     }
-    if let (Some(policy), Some(ext2)) = (options.on_error, &mount.ext2) {
-        ext2.set_on_error(policy);
+    // What can be refused comes first. The guard is held to the end: nobody maps a file before all is done or refused.
+    let protocol = options.protocol.filter(|protocol| *protocol != mount.protocol());
+    let _nobody_maps = protocol.map(|_| unmapped(mount)).transpose()?;
+    if let Some(read_only) = options.read_only {
+        set_read_only(mount, read_only)?;
     }
-    let before = mount.protocol();
-    if let Some(protocol) = options.protocol.filter(|protocol| *protocol != before) {
-        let busy = |why: &str| {
-            let why = alloc::format!("{}: the protocol stays {before}: {why}", Error::Op(Errno::Busy));
-            Err(Why::Other(why))
-        };
-        // Who is mapping a file may wait for a thaw, and so for us.
-        let mut changing = None;
-        for _ in 0..200 {
-            changing = PROTOCOLS.try_write();
-            if changing.is_some() {
-                break;
-            }
-            crate::task::sleep_ns(1_000_000);
-        }
-        if changing.is_none() {
-            return busy("a file is being mapped");
-        }
-        if let Some(what) = mount.mapped() {
-            return busy(&what);
-        }
+    if let Some(protocol) = protocol {
         mount.set_protocol(protocol);
     }
-    if let Some(read_only) = options.read_only
-        && let Err(error) =
-            mount.fs.remount(read_only).map_err(Why::from).and_then(|()| Ok(dev::protect(mount.frame)?))
-    {
-        mount.set_protocol(before);
-        return Err(error);
+    if let (Some(policy), Some(ext2)) = (options.on_error, &mount.ext2) {
+        ext2.set_on_error(policy);
     }
     let mode = if mount.read_only() { "ro" } else { "rw" };
     klog!(Info, "{} remounted ({mode}, {})", mount.device, mount.protocol());
     Ok(())
+}
+
+/// Keeps everybody from mapping files, none of the mount's being mapped.
+///
+/// # Errors
+/// Busy: one is mapped, or is being mapped for long.
+fn unmapped(mount: &Mount) -> Result<RwLockWriteGuard<'static, RawRwLock, ()>, Why> {
+    let busy = |why: &str| {
+        let (busy, protocol) = (Error::Op(Errno::Busy), mount.protocol());
+        Why::Other(alloc::format!("{busy}: the protocol stays {protocol}: {why}"))
+    };
+    // Who is mapping a file may wait for a thaw, and so for us.
+    for _ in 0..200 {
+        if let Some(guard) = PROTOCOLS.try_write() {
+            return mount.mapped().map_or(Ok(guard), |what| Err(busy(&what)));
+        }
+        crate::task::sleep_ns(1_000_000);
+    }
+    Err(busy("a file is being mapped"))
+}
+
+/// Makes a mount read-only, or writable.
+///
+/// # Errors
+/// The file system's; what writing a mapped device back met. It is as it was, or the error says that it is not.
+fn set_read_only(mount: &Mount, read_only: bool) -> Result<(), Why> {
+    // One after the other: what one takes back is not what another has made.
+    static CHANGING: Mutex<()> = Mutex::new(());
+    let _changing = CHANGING.lock();
+    let before = mount.read_only();
+    mount.fs.remount(read_only)?;
+    let Err(error) = dev::protect(mount.frame) else { return Ok(()) };
+    if before != read_only
+        && let Err(stays) = mount.fs.remount(before)
+    {
+        let mode = if read_only { "ro" } else { "rw" };
+        return Err(Why::Other(alloc::format!("{error}; it is {mode} all the same: {stays}")));
+    }
+    Err(error.into())
 }
 
 /// Writes everything back, marks the image clean, and takes the mount out of the table.
