@@ -120,7 +120,7 @@ fn nothing_is_written_down_unless_it_is_on_and_old_records_make_way() {
     let fault = "io -f -c 'truncate 64k' -c 'mmap 0 64k' -c 'mwrite 0 4' /f";
     let script = format!(
         "{fault}; trace; trace on; {fault}; trace off; {fault}; trace dump; echo; trace clear; trace; \
-         trace on; bench -n 1024 write-hole; trace off; trace"
+         trace on; bench -n 1024 write-hole; trace off; trace; trace dump | wc -l"
     );
     let output = Run::new(&script).pmem(&image).ok();
     let lines: Vec<&str> =
@@ -129,7 +129,8 @@ fn nothing_is_written_down_unless_it_is_on_and_old_records_make_way() {
     assert!(lines.contains(&"trace is off: 0 records, 0 lost"), "{output}");
     assert_eq!(lines.iter().filter(|line| line.contains(" fault-begin ")).count(), 1, "{output}");
     assert_eq!(lines.iter().filter(|line| line.contains(" allocated ")).count(), 0, "the block was there");
-    let last = lines.last().expect("a line");
+    let [.., last, dumped] = lines[..] else { panic!("{output}") };
+    assert_eq!(dumped, "16385", "each record that is there, and how many are lost");
     assert!(last.starts_with("trace is off: 16384 records, ") && !last.contains(" 0 lost"), "{last}");
 }
 

@@ -1,8 +1,8 @@
 //! Steps written down: a ring for each CPU, with records of fixed size.
 //!
-//! Writing waits for nobody: a CPU fills a slot of its own ring, under that ring's lock, which others take only to read it
-//! or to make another. A ring keeps the latest records; how many older ones made way is told. Rings are made when tracing
-//! starts for the first time, and again where more or fewer records are asked for.
+//! Writing hardly ever waits: a CPU fills a slot of its own ring, under that ring's lock, which others take only to read
+//! a piece of it or to put another in its place. A ring keeps the latest records; how many older ones made way is told.
+//! Rings are made when tracing starts for the first time, and again where more or fewer records are asked for.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -18,6 +18,8 @@ use crate::sync::{InterruptsOff, IrqLock};
 const RECORDS: usize = 1 << 14;
 /// The most that can be asked for: 640 MiB.
 pub const MOST: usize = 1 << 24;
+/// Records that are read before the ring's lock is let go of for a moment: interrupts are off as long as it is held.
+const PIECE: usize = 1 << 12;
 
 /// A step, and who took it when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +130,8 @@ pub fn counts() -> Counts {
     counts
 }
 
-/// Everything that was written down, in the order of time.
+/// Everything that was written down, in the order of time. What is written meanwhile does not come; what makes way for it
+/// may be missing.
 ///
 /// # Errors
 /// [`Errno::NoMemory`].
@@ -136,18 +139,31 @@ pub fn records() -> Result<Vec<Record>, Errno> {
     let mut records = Vec::new();
     records.try_reserve_exact(counts().kept).map_err(|_| Errno::NoMemory)?;
     for (cpu, ring) in RINGS.iter().enumerate() {
-        let ring = ring.lock();
-        let Some(ring) = &*ring else { continue };
-        for number in ring.written - ring.kept()..ring.written {
-            let [ticks, who, ino, page, arg] = ring.slots[number % ring.slots.len()];
-            let Some(&point) = Point::ALL.get((who & 0xff) as usize) else { continue };
-            if records.len() == records.capacity() {
-                break;
-            }
-            let step = Step { point, ino, page, arg };
-            records.push(Record { ticks, cpu, task: (who >> 8) as u32, step });
+        let end = ring.lock().as_ref().map_or(0, |ring| ring.written);
+        let mut next = 0;
+        while next < end {
+            next = read_piece(cpu, next, end, &mut records);
         }
     }
     records.sort_unstable_by_key(|record| record.ticks);
     Ok(records)
+}
+
+/// Adds a CPU's next records before number `end` to `records`, as far as there is room. Returns where to go on.
+fn read_piece(cpu: usize, next: usize, end: usize, records: &mut Vec<Record>) -> usize {
+    let ring = RINGS[cpu].lock();
+    let Some(ring) = &*ring else { return end };
+    // Some may have made way since the last piece; all of them, if the ring is another or was cleared.
+    let first = next.max(ring.written - ring.kept());
+    let last = end.min(ring.written).min(first + PIECE);
+    for number in first..last {
+        let [ticks, who, ino, page, arg] = ring.slots[number % ring.slots.len()];
+        let Some(&point) = Point::ALL.get((who & 0xff) as usize) else { continue };
+        if records.len() == records.capacity() {
+            return end;
+        }
+        let step = Step { point, ino, page, arg };
+        records.push(Record { ticks, cpu, task: (who >> 8) as u32, step });
+    }
+    if first < last { last } else { end }
 }

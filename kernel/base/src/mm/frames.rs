@@ -362,4 +362,3 @@ pub fn counts() -> Counts {
         free_blocks: buddy.free_blocks,
     })
 }
-// x
