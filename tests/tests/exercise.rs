@@ -25,7 +25,7 @@ fn mounted(protocol: Protocol, script: &str) -> String {
 fn nothing_is_found(cpus: &str) {
     let image = image();
     for protocol in Protocol::SOUND {
-        let script = mounted(protocol, "exercise all --seconds 1; ls /");
+        let script = mounted(protocol, "exercise all --seconds 1; ls -A /");
         let printed = Run::new(&script).pmem(&image).args(["--smp", cpus]).ok();
         let verdict = printed.lines().find(|line| line.starts_with("all: ")).expect("a verdict");
         assert!(verdict.contains(protocol.name()) && verdict.ends_with(": OK"), "{printed}");
@@ -159,7 +159,7 @@ fn a_read_fault_that_allocates_is_found() {
 #[test]
 fn a_hang_is_a_verdict() {
     let image = image();
-    let script = "freeze /; exercise resync --watchdog 2; thaw /; sleep 20; ps; ls /";
+    let script = "freeze /; exercise resync --watchdog 2; thaw /; sleep 20; ps; ls -A /";
     let outcome = Run::new(script).pmem(&image).args(["-k"]).outcome();
     let text = outcome.text();
     assert!(text.contains("resync: HANG in round 0"), "{text}{}", outcome.stderr);

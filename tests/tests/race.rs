@@ -134,12 +134,14 @@ fn by_chance_a_few_hundred_rounds_show_each_loss() {
 fn what_a_run_that_was_cut_off_has_left_is_cleared() {
     let image = Image::ext2(64 * MIB);
     let script = "echo > /.race; echo > /.race-other; mkdir /.bench; echo > /.bench/f0; mkdir /.bench/d0
-                  echo > /exercise-4711-hole; echo > /exercise-mine
+                  echo > /.exercise-4711-hole; echo > /.exercise-mine; mkdir /.exercise-4711-dir
+                  echo > /exercise-12-notes
                   race R4 --script > /dev/null; bench -n 8 create > /dev/null; exercise times --rounds 1 > /dev/null
                   race replay read-first/page.hole/a:load/b:write-other@0:end,1:end > /dev/null
                   ls -A /";
-    let script = script.replace(" > /dev/null", " > /exercise-mine");
-    assert_eq!(Run::new(&script).pmem(&image).ok(), "exercise-mine\nlost+found\n");
+    let script = script.replace(" > /dev/null", " > /.exercise-mine");
+    let left = ".exercise-4711-dir\n.exercise-mine\nexercise-12-notes\nlost+found\n";
+    assert_eq!(Run::new(&script).pmem(&image).ok(), left, "a user's files stay");
     image.expect_clean();
 }
 

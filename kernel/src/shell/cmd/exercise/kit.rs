@@ -22,10 +22,10 @@ use crate::mounts::{self, Place};
 use crate::sync::Mutex;
 use crate::task::{self, Builder, ExitStatus, Space};
 
-/// What the names of files begin with; the task's number follows, and another `-`.
-const PREFIX: &str = "exercise-";
+/// What the names of files begin with; the task's number follows, and another `-`. No user calls a file so.
+const PREFIX: &str = ".exercise-";
 
-/// Takes away what a run that was cut off has left in `dir`: files of tasks that are not there.
+/// Takes away what a run that was cut off has left in `dir`: regular files of tasks that are not there.
 ///
 /// # Errors
 /// The directory's.
@@ -40,7 +40,10 @@ pub(super) fn clear(dir: &Place) -> fs::Result<()> {
         }
         ControlFlow::Continue(())
     })?;
-    left.iter().try_for_each(|name| dir.file.unlink(name))
+    left.iter().try_for_each(|name| match dir.file.lookup(name)?.kind() {
+        FileKind::File => dir.file.unlink(name),
+        _ => Ok(()),
+    })
 }
 
 /// Bytes of a large page.

@@ -216,9 +216,10 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let mutants = opts.options().iter().filter(|(letter, _)| *letter == 'M').filter_map(|(_, name)| *name);
     let mutants: Result<alloc::vec::Vec<Mutant>, Failure> =
         mutants.map(|name| name.parse().map_err(|_| "no such mutant").on(name)).collect();
-    let _healed = Healed::new(&mutants?);
-
+    let mutants = mutants?;
+    // Without the mistakes, which are for the exercisers alone.
     kit::clear(&dir).on(dir_name)?;
+    let _healed = Healed::new(&mutants);
 
     let start = time::monotonic_ns();
     let end = seconds.map(|seconds| start.saturating_add(seconds.saturating_mul(SECOND_NS)));
