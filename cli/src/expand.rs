@@ -15,6 +15,10 @@ use crate::words::{Part, Word};
 
 /// More names are more than anyone means.
 const MOST: usize = 1 << 16;
+/// The longest that a command may become, in bytes.
+const LONGEST: usize = 2 << 20;
+/// The most that all variables may hold, in bytes with their names.
+pub const MOST_HELD: usize = 1 << 20;
 
 /// What is known of variables and files.
 pub trait World {
@@ -34,6 +38,10 @@ pub enum ExpandError {
     TooMany(String),
     /// One name is wanted: this word becomes none, or several.
     Ambiguous(String),
+    /// With this word the command becomes too long.
+    TooLong(String),
+    /// The variables would hold too much.
+    TooMuch,
 }
 
 impl fmt::Display for ExpandError {
@@ -41,6 +49,8 @@ impl fmt::Display for ExpandError {
         match self {
             Self::TooMany(word) => write!(f, "{word}: more than {MOST} names match"),
             Self::Ambiguous(word) => write!(f, "{word}: must stand for one name"),
+            Self::TooLong(word) => write!(f, "{word}: the command becomes longer than {} MiB", LONGEST >> 20),
+            Self::TooMuch => write!(f, "the variables would hold more than {} MiB", MOST_HELD >> 20),
         }
     }
 }
@@ -50,16 +60,20 @@ impl core::error::Error for ExpandError {}
 /// The words that a command gets.
 ///
 /// # Errors
-/// [`ExpandError::TooMany`].
+/// [`ExpandError::TooMany`], [`ExpandError::TooLong`].
 pub fn words(words: &[Word], world: &dyn World) -> Result<Vec<String>, ExpandError> {
     let mut all = Vec::new();
+    let mut left = LONGEST;
     for word in words {
-        for field in fields(word, world) {
-            let found = names(&field, world).ok_or_else(|| ExpandError::TooMany(word.text()))?;
-            match found.is_empty() {
-                true => all.push(field.text()),
-                false => all.extend(found),
+        for field in fields(word, world, left).ok_or_else(|| ExpandError::TooLong(word.text()))? {
+            let mut found = names(&field, world).ok_or_else(|| ExpandError::TooMany(word.text()))?;
+            if found.is_empty() {
+                found.push(field.text());
             }
+            // As in exec(2), an empty word counts too.
+            let len = found.iter().map(|name| name.len() + 1).sum();
+            left = left.checked_sub(len).ok_or_else(|| ExpandError::TooLong(word.text()))?;
+            all.extend(found);
         }
     }
     Ok(all)
@@ -68,7 +82,7 @@ pub fn words(words: &[Word], world: &dyn World) -> Result<Vec<String>, ExpandErr
 /// The one word that a redirection gets.
 ///
 /// # Errors
-/// [`ExpandError::Ambiguous`] if it becomes none or several.
+/// [`ExpandError::Ambiguous`] if it becomes none or several; as for [`words`].
 pub fn one(word: &Word, world: &dyn World) -> Result<String, ExpandError> {
     let mut found = words(core::slice::from_ref(word), world)?;
     match (found.pop(), found.is_empty()) {
@@ -77,16 +91,27 @@ pub fn one(word: &Word, world: &dyn World) -> Result<String, ExpandError> {
     }
 }
 
-/// The value that an assignment gives: nothing is split, and there are no patterns.
-pub fn value(word: &Word, world: &dyn World) -> String {
+/// The value that an assignment gives, of `most` bytes: nothing is split, and there are no patterns.
+///
+/// # Errors
+/// [`ExpandError::TooMuch`].
+pub fn value(word: &Word, world: &dyn World, most: usize) -> Result<String, ExpandError> {
     let mut text = String::new();
     for part in &word.parts {
-        match part {
-            Part::Text { text: piece, .. } => text.push_str(piece),
-            Part::Variable { name, .. } => text.push_str(&world.variable(name).unwrap_or_default()),
+        let looked_up;
+        let piece = match part {
+            Part::Text { text, .. } => text,
+            Part::Variable { name, .. } => {
+                looked_up = world.variable(name).unwrap_or_default();
+                &looked_up
+            }
+        };
+        if piece.len() > most.saturating_sub(text.len()) {
+            return Err(ExpandError::TooMuch);
         }
+        text.push_str(piece);
     }
-    text
+    Ok(text)
 }
 
 /// A word with its variables replaced: characters, and whether they are quoted.
@@ -103,18 +128,21 @@ impl Field {
     }
 }
 
-fn fields(word: &Word, world: &dyn World) -> Vec<Field> {
+/// The fields of a word; `None` if their text is longer than `left`.
+fn fields(word: &Word, world: &dyn World, mut left: usize) -> Option<Vec<Field>> {
     let mut done = Vec::new();
     let mut now: Option<Field> = None;
     for part in &word.parts {
         let (name, quoted) = match part {
             Part::Text { text, quoted } => {
+                left = left.checked_sub(text.len())?;
                 now.get_or_insert_default().push(text, *quoted);
                 continue;
             }
             Part::Variable { name, quoted } => (name, *quoted),
         };
         let value = world.variable(name).unwrap_or_default();
+        left = left.checked_sub(value.len())?;
         if quoted {
             now.get_or_insert_default().push(&value, true);
             continue;
@@ -132,7 +160,7 @@ fn fields(word: &Word, world: &dyn World) -> Vec<Field> {
         }
     }
     done.extend(now);
-    done
+    Some(done)
 }
 
 /// Whether a component of a path is a pattern.
@@ -210,6 +238,7 @@ mod tests {
                 "two" => Some(" one  two ".into()),
                 "pattern" => Some("*.c".into()),
                 "empty" => Some(String::new()),
+                "long" => Some("a".repeat(MOST_HELD / 2)),
                 _ => None,
             }
         }
@@ -264,13 +293,30 @@ mod tests {
     #[test]
     fn an_assignment_and_a_file_get_one_word() {
         let command = |line: &str| split(line).unwrap()[0].pipelines[0].commands[0].clone();
-        let assignment = |line: &str| value(&command(line).assignments[0].1, &Few);
-        assert_eq!(assignment("x=*.c"), "*.c");
-        assert_eq!(assignment("x=a$two'b c'"), "a one  two b c");
+        let assignment = |line: &str| value(&command(line).assignments[0].1, &Few, 15);
+        assert_eq!(assignment("x=*.c"), Ok("*.c".into()));
+        assert_eq!(assignment("x=a$two'b c'"), Ok("a one  two b c".into()));
+        let error = assignment("x=a$two'b c'$two").unwrap_err();
+        assert_eq!(error.to_string(), "the variables would hold more than 1 MiB");
+        assert_eq!(assignment("x=1234567890123456"), Err(ExpandError::TooMuch));
         let file =
             |line: &str| one(&command(line).redirect.unwrap().file, &Few).map_err(|error| error.to_string());
         assert_eq!(file("ls > d*"), Ok("dir".into()));
         assert_eq!(file("ls > $none"), Err("$none: must stand for one name".into()));
         assert_eq!(file("ls > *.c"), Err("*.c: must stand for one name".into()));
+    }
+
+    #[test]
+    fn no_command_becomes_longer_than_there_is_memory() {
+        let expand = |line: &str| words(&split(line).unwrap()[0].pipelines[0].commands[0].words, &Few);
+        let lens = |line: &str| expand(line).map(|words| words.iter().map(String::len).collect::<Vec<_>>());
+        assert_eq!(lens("$long$long \"$long\" $empty"), Ok([1 << 20, 1 << 19].into()));
+        let error = lens("x $long $long $long $long").unwrap_err();
+        assert_eq!(error.to_string(), "$long: the command becomes longer than 2 MiB");
+        for line in ["$long$long$long$long$two", "\"$long$long$long$long$long\"", "$long$long$long$long''"] {
+            assert!(matches!(expand(line), Err(ExpandError::TooLong(_))), "{line}");
+        }
+        let command = split("a < $long$long$long$long$long").unwrap()[0].pipelines[0].commands[0].clone();
+        assert!(matches!(one(&command.input.unwrap(), &Few), Err(ExpandError::TooLong(_))));
     }
 }

@@ -83,8 +83,12 @@ pub(crate) fn bracket(pattern: &[char], mut p: usize, c: char, ignore_case: bool
         p += 1;
         let mut high = low;
         if pattern.get(p) == Some(&'-') && pattern.get(p + 1).is_some_and(|next| *next != ']') {
-            high = pattern[p + 1];
-            p += 2;
+            p += 1;
+            if pattern[p] == '\\' && p + 1 < pattern.len() {
+                p += 1;
+            }
+            high = pattern[p];
+            p += 1;
         }
         let inside = |c: char| (low..=high).contains(&c);
         found |= inside(c) || (ignore_case && (c.to_lowercase().any(inside) || c.to_uppercase().any(inside)));
@@ -134,6 +138,8 @@ mod tests {
             ("\\*", "x", false),
             ("\\", "\\", true),
             ("[\\]]", "]", true),
+            ("[ -\\!]", "!", true),
+            ("[ -\\!]", "\\", false),
             ("A", "a", false),
         ] {
             assert_eq!(glob(pattern, text, false), matches, "{pattern} {text}");

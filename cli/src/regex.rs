@@ -63,9 +63,11 @@ pub struct Regex {
     ignore_case: bool,
 }
 
-/// The most steps of a program, and the most groups in each other.
+/// The most steps of a program, and the most groups and repetitions in each other: the stack is small.
 const MOST_STEPS: usize = 20_000;
 const MOST_DEEP: usize = 50;
+/// The most work to write the program: `(){255}` takes time, but no step.
+const MOST_WORK: usize = 10 * MOST_STEPS;
 /// The largest count between braces.
 const MOST_TIMES: usize = 255;
 
@@ -108,17 +110,20 @@ impl Regex {
     /// # Errors
     /// [`RegexError`].
     pub fn parse(text: &str, language: Language, ignore_case: bool) -> Result<Self, RegexError> {
+        if text.len() > MOST_WORK {
+            return Err(RegexError::TooLarge);
+        }
         let ways = text.split('\n').map(|line| {
             let chars: Vec<char> = line.chars().collect();
             let mut parser = Parser { chars: &chars, at: 0, language, deep: 0 };
-            let node = parser.ways()?;
+            let (node, _) = parser.ways()?;
             match parser.at == chars.len() {
                 true => Ok(node),
                 false => Err(RegexError::Unmatched(")")),
             }
         });
         let mut program = Vec::new();
-        Node::Ways(ways.collect::<Result<_, _>>()?).write(&mut program)?;
+        Node::Ways(ways.collect::<Result<_, _>>()?).write(&mut program, &mut 0)?;
         program.push(Step::Found);
         Ok(Self { program, ignore_case })
     }
@@ -234,15 +239,30 @@ enum Node {
 }
 
 impl Node {
-    /// Appends the steps.
-    fn write(&self, program: &mut Vec<Step>) -> Result<(), RegexError> {
-        if program.len() > MOST_STEPS {
+    /// This so often, and whether it is deeper than before: `a**` is `a*`.
+    fn times(self, least: usize, most: Option<usize>) -> (Self, bool) {
+        match self {
+            Self::Times(node, inner @ (0 | 1), None) if most != Some(0) => {
+                (Self::Times(node, inner * least, None), false)
+            }
+            Self::Times(node, 0, Some(1)) => (Self::Times(node, 0, most), false),
+            node => (Self::Times(Box::new(node), least, most), true),
+        }
+    }
+
+    /// Appends the steps, and counts the work.
+    fn write(&self, program: &mut Vec<Step>, work: &mut usize) -> Result<(), RegexError> {
+        *work += match self {
+            Self::Take(Set::Bracket(chars)) => chars.len(),
+            _ => 1,
+        };
+        if program.len() >= MOST_STEPS || *work > MOST_WORK {
             return Err(RegexError::TooLarge);
         }
         match self {
             Self::Take(set) => program.push(Step::Take(set.clone())),
             Self::At(place) => program.push(Step::At(*place)),
-            Self::Row(nodes) => nodes.iter().try_for_each(|node| node.write(program))?,
+            Self::Row(nodes) => nodes.iter().try_for_each(|node| node.write(program, work))?,
             Self::Ways(nodes) => {
                 // split (this, next); this; to the end: for all but the last.
                 let mut ends = Vec::new();
@@ -252,7 +272,7 @@ impl Node {
                     if !last {
                         program.push(Step::Split(1, 1));
                     }
-                    node.write(program)?;
+                    node.write(program, work)?;
                     if !last {
                         ends.push(program.len());
                         program.push(Step::Split(1, 1));
@@ -266,13 +286,13 @@ impl Node {
             }
             Self::Times(node, least, most) => {
                 for _ in 0..*least {
-                    node.write(program)?;
+                    node.write(program, work)?;
                 }
                 match most {
                     None => {
                         let split = program.len();
                         program.push(Step::Split(1, 1));
-                        node.write(program)?;
+                        node.write(program, work)?;
                         program.push(Step::Split(distance(program.len(), split), 1));
                         program[split] = Step::Split(1, distance(split, program.len()));
                     }
@@ -281,7 +301,7 @@ impl Node {
                         for _ in *least..*most {
                             splits.push(program.len());
                             program.push(Step::Split(1, 1));
-                            node.write(program)?;
+                            node.write(program, work)?;
                         }
                         for split in splits {
                             program[split] = Step::Split(1, distance(split, program.len()));
@@ -357,16 +377,22 @@ impl Parser<'_> {
         }
     }
 
-    fn ways(&mut self) -> Result<Node, RegexError> {
-        let mut ways = Vec::from([self.row()?]);
+    /// Rows, and how deep groups and repetitions are in each other.
+    fn ways(&mut self) -> Result<(Node, usize), RegexError> {
+        let (row, mut deepest) = self.row()?;
+        let mut ways = Vec::from([row]);
         while self.skip(Operator::Or) {
-            ways.push(self.row()?);
+            let (row, deep) = self.row()?;
+            ways.push(row);
+            deepest = deepest.max(deep);
         }
-        Ok(Node::Ways(ways))
+        Ok((Node::Ways(ways), deepest))
     }
 
-    fn row(&mut self) -> Result<Node, RegexError> {
+    fn row(&mut self) -> Result<(Node, usize), RegexError> {
         let mut row: Vec<Node> = Vec::new();
+        // How deep the last node is, and the deepest.
+        let (mut deep, mut deepest) = (0, 0);
         // Only places so far: what says how often means itself here.
         let mut start = true;
         loop {
@@ -378,12 +404,13 @@ impl Parser<'_> {
                     if self.deep > MOST_DEEP {
                         return Err(RegexError::TooLarge);
                     }
-                    let group = self.ways()?;
+                    let (group, inside) = self.ways()?;
                     if !self.skip(Operator::Close) {
                         return Err(RegexError::Unmatched("("));
                     }
                     self.deep -= 1;
                     row.push(group);
+                    deep = inside + 1;
                     start = false;
                 }
                 Some((
@@ -398,17 +425,24 @@ impl Parser<'_> {
                         _ => self.counts()?,
                     };
                     if let Some(node) = row.pop() {
-                        row.push(Node::Times(Box::new(node), least, most));
+                        let (node, deeper) = node.times(least, most);
+                        row.push(node);
+                        deep += usize::from(deeper);
                     }
                 }
                 _ => {
                     let Some(node) = self.one(start)? else { break };
                     start &= matches!(node, Node::At(Place::Start));
                     row.push(node);
+                    deep = 0;
                 }
             }
+            deepest = deepest.max(deep);
+            if deepest > MOST_DEEP {
+                return Err(RegexError::TooLarge);
+            }
         }
-        Ok(Node::Row(row))
+        Ok((Node::Row(row), deepest))
     }
 
     /// A character, a bracket expression or a place.
@@ -549,6 +583,20 @@ mod tests {
         ("caf.$", "caf\u{e9}", true, true),
         ("(a*)*b", "aab", false, true),
         ("(a*)+$", "b", false, true),
+        ("^a**$", "aaa", true, true),
+        ("^a+?$", "", false, true),
+        ("^a?{2,3}$", "aaa", false, true),
+        ("^a?{2,3}$", "aaaa", false, false),
+        ("^a+{2}$", "a", false, false),
+        ("^a+{2}$", "aaa", false, true),
+        ("^a*{0}$", "a", false, false),
+        ("^a{2}*$", "aaa", false, false),
+        ("^a{2,}*$", "a", false, false),
+        ("^(){2}$", "", false, true),
+        ("[ -!]", "!", true, true),
+        ("^[ -!]$", "\\", false, false),
+        ("^[X-^]$", "Z", true, true),
+        ("^[X-\\]$", "\\", true, true),
     ];
 
     #[test]
@@ -569,7 +617,7 @@ mod tests {
 
     #[test]
     fn what_is_no_expression_says_why() {
-        let error = |pattern, language| Regex::parse(pattern, language, false).unwrap_err().to_string();
+        let error = |pattern: &str, language| Regex::parse(pattern, language, false).unwrap_err().to_string();
         assert_eq!(error("[a", Language::Basic), "unmatched [");
         assert_eq!(error("a\\", Language::Basic), "trailing backslash");
         assert_eq!(error("\\(a\\)\\1", Language::Basic), "\\1: back-references are not supported");
@@ -581,11 +629,21 @@ mod tests {
         let large = "the regular expression is too large";
         assert_eq!(error("((a{200}){200}){200}", Language::Extended), large);
         assert_eq!(error(&("(".repeat(60) + &")".repeat(60)), Language::Extended), large);
+        assert_eq!(error(&("(){255}".to_string() + &"{255}".repeat(5)), Language::Extended), large);
+        assert_eq!(error(&("^".to_string() + &"(|){0,255}".repeat(900)), Language::Extended), large);
+        assert_eq!(error(&("a".to_string() + &"{1,2}".repeat(20_000)), Language::Extended), large);
+        let deep = "(".repeat(45) + "a" + &"{1,2}".repeat(20) + &")".repeat(45);
+        assert_eq!(error(&deep, Language::Extended), large);
+        assert_eq!(error(&("[".to_string() + &"a".repeat(2000) + "]{255}"), Language::Extended), large);
+        assert_eq!(error(&"a".repeat(1 << 20), Language::Fixed), large);
     }
 
     #[test]
     fn no_expression_takes_long() {
         assert!(!found(&("a*".repeat(200) + "b"), Language::Basic, &"a".repeat(5000)));
         assert!(!found("(a*)*(a|a)*b", Language::Extended, &"a".repeat(5000)));
+        // On a stack that is small.
+        let any = "a".to_string() + &"*+?".repeat(20_000) + "$";
+        assert!(found(&any, Language::Extended, "aaa"));
     }
 }

@@ -314,7 +314,8 @@ impl Parser<'_> {
 
     /// A command is read to its end.
     fn add(&mut self, command: Command) -> Result<(), Mistake> {
-        if command.words.is_empty() && command.assignments.is_empty() {
+        let redirected = command.input.is_some() || command.redirect.is_some();
+        if command.words.is_empty() && (redirected || command.assignments.is_empty()) {
             return Err(Mistake::new(WordsErrorKind::NoCommand, command.start));
         }
         let join = match self.next.take() {
@@ -727,6 +728,8 @@ mod tests {
         assert_eq!(error("a >; b"), "no file after > at column 3");
         assert_eq!(error("a;\nb >> > c"), "no file after >> at line 2, column 3");
         assert_eq!(error("a; > b"), "no command for the redirection at column 4");
+        assert_eq!(error("a; x=1 > b"), "no command for the redirection at column 4");
+        assert_eq!(error("< b x=1; a"), "no command for the redirection at column 1");
         assert_eq!(error("a\n\"${x"), "unterminated { at line 2, column 1");
         assert_eq!(
             error("x=1 ls"),

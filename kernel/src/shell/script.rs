@@ -110,7 +110,11 @@ impl Shell {
     fn run_one(&mut self, command: &Command) -> Done {
         if command.words.is_empty() {
             for (name, value) in &command.assignments {
-                let value = expand::value(value, self);
+                let others = self.variables.iter().filter(|(other, _)| *other != name);
+                let held: usize = others.map(|(name, value)| name.len() + value.len()).sum();
+                let most = expand::MOST_HELD.saturating_sub(held + name.len());
+                let value = expand::value(value, self, most).map_err(complaint);
+                let value = value.map_err(|failure| self.say(name, failure))?;
                 self.variables.insert(name.clone(), value);
             }
             return Ok(());
