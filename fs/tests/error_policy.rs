@@ -5,6 +5,7 @@ use crate::common::layout::{Layout, SUPERBLOCK};
 use crate::common::rig::Rig;
 use crate::common::{BLOCK, Image, at, create, expect_errno, pattern, read_all, session, write};
 use fs::ext2::{Ext2, MountOptions, OnError};
+use fs::pmem::Pmem;
 use fs::pmem::ram::Ram;
 use fs::sim::Machine;
 use fs::vfs::{Fallocate, FileKind, FileSystem};
@@ -151,4 +152,44 @@ fn nothing_is_written_to_what_is_read_only_or_frozen() {
     assert!(machine.ram.to_bytes() == frozen);
     fs.thaw().expect("thaw");
     assert!(says_so(&machine), "it is made up for");
+}
+
+#[test]
+fn a_failed_write_is_noted_once() {
+    let (_, bytes) = stage(1);
+    let (machine, fs) = mounted(&bytes, None);
+    let result = at(&fs, "bad").write_at(BLOCK, b"x");
+    assert!(matches!(result, Err(Error::Corrupt(_))), "{result:?}");
+    assert_eq!(field(&machine, S_ERROR_COUNT), 1);
+}
+
+/// Whoever freezes or remounts meets errors himself, in what was stored through mappings, and cannot tell them then.
+#[test]
+fn an_error_met_while_freezing_or_remounting_is_told_when_that_is_over() {
+    for (errors, remounts) in [(1, false), (1, true), (2, false), (2, true)] {
+        let (_, bytes) = stage(errors);
+        let (machine, fs) = mounted(&bytes, None);
+        let file = at(&fs, "good");
+        let view = common::View::new(&file, 0..2);
+        view.store(BLOCK, b"stored").expect("store");
+        let place = Layout::of(&bytes).pointer(&bytes, file.ino(), 1);
+        machine.ram.store_u32(place, u32::MAX);
+        let result = if remounts { fs.remount(true) } else { fs.freeze() };
+        assert!(matches!(result, Err(Error::Corrupt(_))), "{result:?}");
+        assert!(says_so(&machine), "errors={errors}, remounts: {remounts}");
+        assert_eq!(fs.read_only(), errors == 2);
+    }
+}
+
+/// Somebody else meets one while it is frozen, and stops it; and the thaw.
+#[test]
+fn an_error_that_stops_a_frozen_file_system_is_told_by_the_thaw() {
+    let (_, bytes) = stage(2);
+    let (machine, fs) = mounted(&bytes, None);
+    fs.freeze().expect("freeze");
+    let frozen = machine.ram.to_bytes();
+    meet_it(&fs);
+    assert!(fs.read_only() && machine.ram.to_bytes() == frozen);
+    fs.thaw().expect("thaw");
+    assert!(says_so(&machine));
 }

@@ -2,14 +2,12 @@
 //!
 //! A finding is a file in fs/tests/regressions: docs/fuzzing.md tells how it gets there.
 
-use crate::common::{here, sample};
+use crate::common::{here, quiet, sample};
 use fuzz_exec::input::Input;
 use fuzz_exec::{mutate, run, run_to_image};
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Once;
 
 fn findings() -> Vec<PathBuf> {
     let folder = here(env!("CARGO_MANIFEST_DIR")).join("tests/regressions");
@@ -30,23 +28,6 @@ fn complaint<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     });
     quiet(false);
     result
-}
-
-/// Whether this thread's panics are told. The hook is the process's: other tests' panics go on to be told.
-fn quiet(yes: bool) {
-    thread_local! {
-        static QUIET: Cell<bool> = const { Cell::new(false) };
-    }
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let others = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !QUIET.get() {
-                others(panic);
-            }
-        }));
-    });
-    QUIET.set(yes);
 }
 
 #[test]

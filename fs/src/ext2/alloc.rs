@@ -152,7 +152,7 @@ impl<P: Platform> Ext2<P> {
                     Ok(None) => {}
                     Err(error) => {
                         drop(state);
-                        self.pass_over(&mut bad, error);
+                        self.pass_over(index, &mut bad, error);
                     }
                 }
             }
@@ -160,10 +160,26 @@ impl<P: Platform> Ext2<P> {
         Err(bad.unwrap_or(Errno::NoSpace.into()))
     }
 
-    /// A group is passed over because of `error`: noted, and remembered if it is the first.
+    /// No block is taken from group `index` because of `error`. Whoever calls holds no group's lock.
     #[cold]
-    pub(super) fn pass_over(&self, first: &mut Option<Error>, error: Error) {
-        let _ = self.noted::<()>(Err(error));
+    fn pass_over(&self, index: u32, first: &mut Option<Error>, error: Error) {
+        self.passed_over(index, |state| &mut state.blocks_noted, first, error);
+    }
+
+    /// Group `index` is passed over because of `error`: remembered if it is the first, and noted once, not each time that
+    /// the search comes by.
+    #[cold]
+    pub(super) fn passed_over(
+        &self,
+        index: u32,
+        was_noted: fn(&mut GroupState) -> &mut bool,
+        first: &mut Option<Error>,
+        error: Error,
+    ) {
+        let again = core::mem::replace(was_noted(&mut self.groups[index as usize].lock()), true);
+        if !again {
+            let _ = self.noted::<()>(Err(error));
+        }
         first.get_or_insert(error);
     }
 
@@ -243,7 +259,7 @@ impl<P: Platform> Ext2<P> {
         })?
         .or_else(|error| {
             // Others have room.
-            self.pass_over(&mut None, error);
+            self.pass_over(index, &mut None, error);
             Ok(None)
         })
     }
@@ -293,7 +309,7 @@ impl<P: Platform> Ext2<P> {
                     Ok(space) => space,
                     Err(error) => {
                         drop(state);
-                        self.pass_over(&mut None, error);
+                        self.pass_over(index, &mut None, error);
                         continue;
                     }
                 };
@@ -321,7 +337,7 @@ impl<P: Platform> Ext2<P> {
             }
             Err(error) => {
                 drop(state);
-                self.pass_over(&mut None, error);
+                self.pass_over(index, &mut None, error);
                 false
             }
         }

@@ -76,11 +76,11 @@ impl<P: Platform> Inode<P> {
         }
         // 1. Data, and fresh blocks for what was a hole; durable, then published.
         let (done, outcome) = self.write_pieces(ok, offset, from, size.max(end));
-        // What stopped it is told only if nothing was written; what it says of the image is kept in any case.
-        let outcome = self.fs.noted(outcome);
+        // What stopped it is told, and noted, by the caller if nothing was written; else it is noted here.
         if done == 0 {
             return outcome.map(|()| 0);
         }
+        let _ = self.fs.noted(outcome);
         // 2. What is in the file is durable: it may become longer.
         let end = offset + done as u64;
         if end > size {

@@ -72,9 +72,10 @@ impl<P: Platform> Ext2<P> {
             let late = self.finish_late();
             return settled.and(self.noted(late)).and(Err(Errno::Busy.into()));
         }
+        // Before the state is looked at: whoever meets an error from here on leaves the image as it is.
+        self.unwritable.store(true, SeqCst);
         self.sync_metadata(Some(self.final_state()));
         self.pmem().fence();
-        self.unwritable.store(true, SeqCst);
         Ok(())
     }
 

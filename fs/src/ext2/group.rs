@@ -21,6 +21,10 @@ pub(super) struct GroupState {
     pub space: Option<Space>,
     /// No inode before this one (counted in the group, from 0) is free.
     pub first_free_inode: u32,
+    /// It is passed over when blocks are taken, and that was noted.
+    pub blocks_noted: bool,
+    /// As for blocks, of inodes.
+    pub inodes_noted: bool,
 }
 
 /// A descriptor whose addresses lie inside their group.
@@ -196,6 +200,10 @@ impl<P: Platform> Ext2<P> {
     fn is_among_structures(&self, index: u32, block: u32) -> bool {
         let (sb, pmem) = (&self.sb, self.pmem());
         let (desc, start) = (self.desc(index), sb.group_start(index));
+        if pmem.poisoned(desc, DESC_SIZE).is_some() {
+            // Where they are is lost: they are taken to be where mke2fs puts them.
+            return block.wrapping_sub(start) < sb.structure_blocks() || sb.in_backup(index, block - start);
+        }
         let table = pmem.load_u32(desc + BG_INODE_TABLE);
         let bitmaps = [BG_BLOCK_BITMAP, BG_INODE_BITMAP].map(|field| pmem.load_u32(desc + field));
         let in_front = |block: u32, count: u32| {
@@ -304,8 +312,8 @@ impl<P: Platform> Ext2<P> {
                 for slot in place.saturating_sub(table) / size..last {
                     let ino = (u64::from(index) * per_group + slot + 1) as u32;
                     self.cache.unkeep(ino);
-                    // Of a free one nothing is lost: whoever takes it overwrites all of it.
-                    if self.is_inode_in_use(&group, ino) {
+                    // Of a free one nothing is lost: whoever takes it overwrites all of it. If nobody can tell, it is not.
+                    if self.expect_inode_bitmap(&group).is_err() || self.is_inode_in_use(&group, ino) {
                         f("inode", ino.into());
                     }
                 }

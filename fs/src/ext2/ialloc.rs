@@ -184,7 +184,7 @@ impl<P: Platform> Ext2<P> {
             match self.take_inode_in_group(index, is_dir) {
                 Ok(Some(taken)) => return Ok(taken),
                 Ok(None) => {}
-                Err(error) => self.pass_over(&mut bad, error),
+                Err(error) => self.passed_over(index, |state| &mut state.inodes_noted, &mut bad, error),
             }
         }
         Err(bad.unwrap_or(Errno::NoSpace.into()))

@@ -195,6 +195,8 @@ pub struct Shared<P: Platform> {
     recovery: OnceBox<Recovery>,
     /// A contradiction was met.
     errors: AtomicBool,
+    /// One was met that is not told on the image yet: somebody held `ice`.
+    unsaid: AtomicBool,
     /// What is done then: as `s_errors` numbers it.
     on_error: AtomicU32,
     /// It was done: nothing is changed any more.

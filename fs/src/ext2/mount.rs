@@ -95,6 +95,7 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
         redo_found: AtomicBool::new(false),
         recovery: OnceBox::new(),
         errors: AtomicBool::new(false),
+        unsaid: AtomicBool::new(false),
         on_error: AtomicU32::new(on_error as u32 + 1),
         stopped: AtomicBool::new(false),
         free_blocks: AtomicI64::new(0),
@@ -163,6 +164,12 @@ fn expect_root(pmem: &impl Pmem, sb: &SuperBlock) -> Result<()> {
     let group = sb.group(pmem, 0)?;
     let index = ROOT_INO - 1;
     let raw = sb.byte(group.inode_table) + u64::from(index) * u64::from(sb.inode_size);
+    if let Some(bad) = pmem.poisoned(raw, sb.inode_size.into()) {
+        return Err(super::unreadable("inode", ROOT_INO.into(), bad));
+    }
+    if let Some(bad) = pmem.poisoned(sb.byte(group.inode_bitmap), 1) {
+        return Err(super::unreadable("inode bitmap", 0, bad));
+    }
     let size = u64::from(pmem.load_u32(raw + I_SIZE));
     let is_there = kind_of_mode(pmem.load_u16(raw + I_MODE)) == Some(FileKind::Directory)
         && pmem.load_u16(raw + I_LINKS_COUNT) != 0

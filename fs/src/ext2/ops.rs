@@ -39,19 +39,27 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
     }
 
     fn freeze(&self) -> Result<()> {
-        self.do_freeze()
+        let result = self.do_freeze();
+        self.say_unsaid();
+        result
     }
 
     fn thaw(&self) -> Result<()> {
-        self.do_thaw()
+        let result = self.do_thaw();
+        self.say_unsaid();
+        result
     }
 
     fn remount(&self, read_only: bool) -> Result<()> {
-        if read_only { self.make_read_only() } else { self.make_writable() }
+        let result = if read_only { self.make_read_only() } else { self.make_writable() };
+        self.say_unsaid();
+        result
     }
 
     fn unmount(&self) -> Result<()> {
-        self.do_unmount()
+        let result = self.do_unmount();
+        self.say_unsaid();
+        result
     }
 
     fn entry(&self, entry: &DirEntry<'_>) -> Result<InodeRef<P>> {

@@ -3,10 +3,11 @@
 //!
 //! In any case the image says that it has errors, at once and durably, so that e2fsck looks at it, whatever comes after;
 //! and it counts them, in the fields that ext4 has for that. Nothing is written to a file system that is mounted
-//! read-only, nor to a frozen one: that is made up for by the next sync.
+//! read-only, nor to a frozen one: the thaw makes up for that. An error that is met while somebody freezes, remounts or
+//! unmounts is told when that is over.
 //!
 //! # Locking
-//! Takes the superblock's mutex, a leaf.
+//! Takes the superblock's mutex, a leaf; before it `ice`, but never waits for that: whoever has it may have met the error.
 
 use super::Ext2;
 use super::layout::*;
@@ -90,13 +91,18 @@ impl<P: Platform> Ext2<P> {
         self.errors.store(true, SeqCst);
         let policy = self.on_error();
         let was_writable = self.check_writable().is_ok();
-        if was_writable && self.ice.try_lock().is_some_and(|ice| ice.is_none()) {
-            self.store_error(&what);
+        if was_writable {
+            // Nobody freezes, remounts or unmounts while it is stored.
+            match self.ice.try_lock() {
+                Some(ice) if ice.is_none() && self.check_writable().is_ok() => self.store_error(&what),
+                _ => self.unsaid.store(true, SeqCst),
+            }
         }
         if policy != OnError::Continue && was_writable {
             self.stopped.store(true, SeqCst);
             self.unwritable.store(true, SeqCst);
         }
+        self.say_unsaid();
         match policy {
             OnError::Panic => self.platform.fatal(&what),
             OnError::ReadOnly if was_writable => self.platform.stopped(&what),
@@ -104,10 +110,45 @@ impl<P: Platform> Ext2<P> {
         }
     }
 
+    /// Says on the image that it has errors, if one was met while somebody held `ice`, who calls this when it is free again:
+    /// also if it may not be changed any more because of that. A thaw says it of what is frozen now.
+    pub(super) fn say_unsaid(&self) {
+        while self.unsaid.load(SeqCst) {
+            // Whoever holds it comes here after that.
+            let Some(ice) = self.ice.try_lock() else { return };
+            if ice.is_some() || !self.unsaid.swap(false, SeqCst) {
+                return;
+            }
+            if self.check_writable().is_ok() || self.stopped.load(SeqCst) {
+                self.store_error_state();
+            }
+        }
+    }
+
+    /// Says on the image that it has errors; durable.
+    fn store_error_state(&self) {
+        let pmem = self.pmem();
+        let _lock = self.super_lock.lock();
+        if self.super_is_lost() {
+            return;
+        }
+        self.store_state(pmem.load_u16(SUPERBLOCK + S_STATE) | ERROR_FS);
+        pmem.flush(SUPERBLOCK + S_STATE, 2);
+        pmem.fence();
+    }
+
+    /// A memory error took some of the superblock: nothing can be told there.
+    fn super_is_lost(&self) -> bool {
+        self.pmem().poisoned(SUPERBLOCK, 1024).is_some()
+    }
+
     /// Says on the image that it has errors, and which was the first and the last; durable.
     fn store_error(&self, what: &Corrupt) {
         let (pmem, now) = (self.pmem(), self.platform.now().secs as u32);
         let _lock = self.super_lock.lock();
+        if self.super_is_lost() {
+            return;
+        }
         self.store_state(pmem.load_u16(SUPERBLOCK + S_STATE) | ERROR_FS);
         pmem.flush(SUPERBLOCK + S_STATE, 2);
         // Revision 0 has no fields behind the first.

@@ -1,6 +1,7 @@
 //! An inode's times. Inodes of 128 bytes have seconds (32 bits, signed); larger ones may have 2 more bits of
 //! seconds and 30 bits of nanoseconds in an `_extra` field, if `i_extra_isize` covers it.
 
+use super::Ext2;
 use super::inode::Inode;
 use super::layout::*;
 use crate::platform::{Platform, Timestamp};
@@ -33,6 +34,27 @@ pub(super) fn decode(low: u32, extra: u32) -> Timestamp {
     Timestamp { secs, nanos: (extra >> 2).min(999_999_999) }
 }
 
+impl<P: Platform> Ext2<P> {
+    /// Where the fields of the inode at byte offset `raw` end that are in use.
+    #[inline]
+    fn fields_end(&self, raw: u64) -> u64 {
+        let size = u64::from(self.sb.inode_size);
+        let good_old = u64::from(GOOD_OLD_INODE_SIZE);
+        if size == good_old {
+            return good_old;
+        }
+        (good_old + u64::from(self.pmem().load_u16(raw + I_EXTRA_ISIZE))).min(size)
+    }
+
+    /// When the content of the inode at byte offset `raw` was last changed.
+    pub(super) fn mtime_at(&self, raw: u64) -> Timestamp {
+        let pmem = self.pmem();
+        let has_extra = I_MTIME_EXTRA + 4 <= self.fields_end(raw);
+        let extra = if has_extra { pmem.load_u32(raw + I_MTIME_EXTRA) } else { 0 };
+        decode(pmem.load_u32(raw + I_MTIME), extra)
+    }
+}
+
 impl<P: Platform> Inode<P> {
     /// True if the field of four bytes at `at`, beyond the first 128 bytes, is in use.
     #[inline]
@@ -43,12 +65,7 @@ impl<P: Platform> Inode<P> {
     /// Where the fields of the raw inode end that are in use.
     #[inline]
     fn fields_end(&self) -> u64 {
-        let size = u64::from(self.fs.sb.inode_size);
-        let good_old = u64::from(GOOD_OLD_INODE_SIZE);
-        if size == good_old {
-            return good_old;
-        }
-        (good_old + u64::from(self.pmem().load_u16(self.raw + I_EXTRA_ISIZE))).min(size)
+        self.fs.fields_end(self.raw)
     }
 
     pub(super) fn time(&self, Time(low, extra): Time) -> Timestamp {

@@ -222,3 +222,20 @@ pub(crate) fn names<P: Platform>(dir: &dyn Inode<P>) -> Vec<Vec<u8>> {
 pub(crate) fn expect_errno<T>(result: Result<T>, errno: Errno) {
     assert_eq!(result.map(|_| ()), Err(Error::Op(errno)));
 }
+
+/// Whether this thread's panics are told. The hook is the process's: other tests' panics go on to be told.
+pub(crate) fn quiet(yes: bool) {
+    thread_local! {
+        static QUIET: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    }
+    static HOOK: std::sync::Once = std::sync::Once::new();
+    HOOK.call_once(|| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                others(panic);
+            }
+        }));
+    });
+    QUIET.set(yes);
+}

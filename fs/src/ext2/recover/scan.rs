@@ -200,8 +200,9 @@ impl<P: Platform> Scan<'_, P> {
     /// `i_dtime` together, old or new: with none of the latter, the former is that of whatever has a link here.
     fn was_there_before(&self, raw: u64) -> bool {
         let pmem = self.fs.pmem();
-        let (mtime, mounted) = (pmem.load_u32(raw + I_MTIME), pmem.load_u32(SUPERBLOCK + S_MTIME));
-        pmem.load_u32(raw + I_DTIME) == 0 && mtime != 0 && mtime <= mounted
+        // The file's may be from before 1970; the superblock's never is.
+        let (mtime, mounted) = (self.fs.mtime_at(raw).secs, pmem.load_u32(SUPERBLOCK + S_MTIME));
+        pmem.load_u32(raw + I_DTIME) == 0 && mtime != 0 && mtime <= i64::from(mounted)
     }
 
     /// True if what lies beyond the end of inode `ino` is its content: another system lost its size. Not if that was about to
