@@ -53,6 +53,8 @@ fn patterns_variables_lists_and_pipes_do_what_a_posix_shell_does() {
             ),
             ("echo kept > /f | wc -c; cat /f; rm /f", "0\nkept\n"),
             ("run echo of a task | wc -c; run echo to a file > /f; cat /f; rm /f", "10\nto a file\n"),
+            ("cat /a.c | run grep w; run wc -l < /a.c; cat /a.c | run cat - | wc -l", "two\n3\n3\n"),
+            ("false || true & echo $?; wait > /f; rm /f", "0\n"),
             ("v=1; echo $v.x && v=2 & wait | grep -c 'exit 0 echo $v.x && v=2$'", "1.x\n1\n"),
             ("echo > *.c", "!echo: *.c: must stand for one name"),
             (
@@ -60,7 +62,7 @@ fn patterns_variables_lists_and_pipes_do_what_a_posix_shell_does() {
                 "!cat: -: there is no input (it comes from a command before |, or from a file after <)",
             ),
             (
-                "dd if=/dev/pmem0 bs=1M status=none | wc -c",
+                "dd if=/dev/pmem0 bs=64M status=none | wc -c",
                 "!dd: |: holds no more than 16 MiB, and what there is of memory",
             ),
         ],
@@ -132,6 +134,12 @@ fn grep_tail_tree_dd_less_and_help() {
             ),
         ],
     );
+    // A directory that is in two places is drawn once, and the run has failed.
+    image.debugfs_write("ln /d /d2");
+    let outcome = Run::new("tree -L 2 /").pmem(&image).outcome();
+    assert_eq!(outcome.status, 1, "{}", outcome.stderr);
+    assert!(outcome.stderr.ends_with("the image is damaged: this directory is in more than one place\n"));
+    image.debugfs_write("unlink /d2");
     let outcome = Run::new("dd if=/a.c bs=8 > /f").pmem(&image).outcome();
     let lines: Vec<&str> = outcome.stderr.lines().collect();
     assert_eq!(lines[..2], ["1+1 records in", "1+1 records out"], "{}", outcome.stderr);

@@ -104,10 +104,10 @@ impl Shell {
         }
     }
 
-    /// Waits for a job. Ctrl-C ends it.
+    /// Waits for a job. Ctrl-C ends it, and so does what ends us, if we are a task.
     fn join(&mut self, job: &Job) -> Result<ExitStatus, Failure> {
         self.out.flush()?;
-        while self.interactive && job.task.status().is_none() {
+        while (self.interactive || self.out.is_task()) && job.task.status().is_none() {
             if let Err(failure) = self.out.poll() {
                 job.stop.store(true, Ordering::Relaxed);
                 job.task.join();
@@ -118,8 +118,8 @@ impl Shell {
         Ok(job.task.join())
     }
 
-    /// Starts a task. What it writes, if our output is kept for somebody, is in the second when it has ended.
-    fn spawn(&self, cpu: Option<usize>, work: Work) -> Result<(Job, Kept), Failure> {
+    /// Starts a task; what the command that runs would read, it reads. What it writes, if our output is kept for somebody, is in the second when it has ended.
+    fn spawn(&mut self, cpu: Option<usize>, work: Work) -> Result<(Job, Kept), Failure> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut shell = Self::new(false);
         shell.out = Output::of_task(stop.clone());
@@ -128,6 +128,7 @@ impl Shell {
         }
         (shell.cwd, shell.here) = (self.cwd.clone(), self.here.clone());
         (shell.variables, shell.status) = (self.variables.clone(), self.status);
+        shell.input = self.input.take();
         let name = work.to_string();
         let builder = Builder { name: &name, space: Space::New, cpu };
         let kept: Kept = Arc::new(IrqLock::new(Vec::new()));

@@ -71,6 +71,11 @@ impl Output {
         self.file.is_none() && self.pipe.is_none() && self.stop.is_none() && !console::exec_mode()
     }
 
+    /// Whether it is that of a task beside the shell, which can be told to stop.
+    pub(super) fn is_task(&self) -> bool {
+        self.stop.is_some()
+    }
+
     /// Whether it goes to a file or to the next command.
     pub(super) fn is_kept(&self) -> bool {
         self.file.is_some() || self.pipe.is_some()
@@ -95,13 +100,19 @@ impl Output {
 
     /// Writes bytes as they are.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Done {
-        self.collected.extend_from_slice(bytes);
-        let ready = if self.is_kept() {
-            self.collected.len() >= COLLECT_FOR_FILE
-        } else {
-            self.collected.len() >= COLLECT || bytes.ends_with(b"\n")
-        };
-        if ready { self.flush() } else { Ok(()) }
+        // In pieces: a block of dd's is larger than what there may be of memory for a second one.
+        for piece in bytes.chunks(COLLECT_FOR_FILE) {
+            self.collected.extend_from_slice(piece);
+            let ready = if self.is_kept() {
+                self.collected.len() >= COLLECT_FOR_FILE
+            } else {
+                self.collected.len() >= COLLECT || piece.ends_with(b"\n")
+            };
+            if ready {
+                self.flush()?;
+            }
+        }
+        Ok(())
     }
 
     /// Passes on what was collected; beside others, up to the last line's end, unless that line is very long.

@@ -46,7 +46,9 @@ impl Shell {
             }
             let outcome = match list.background {
                 true => {
-                    self.start_job(list).map_err(|failure| self.told(&list.pipelines[0].commands[0], failure))
+                    let started = self.start_job(list);
+                    self.status = started.as_ref().err().map_or(0, Failure::status);
+                    started.map_err(|failure| self.told(&list.pipelines[0].commands[0], failure))
                 }
                 false => self.run_list(list),
             };

@@ -24,6 +24,8 @@ use crate::{fw_cfg, klog, mounts};
 /// After a pause of that length the terminal is asked again how large it is.
 const PAUSE_NS: u64 = 500_000_000;
 const ESCAPE: u8 = 0x1b;
+const CTRL_C: u8 = 3;
+const CTRL_D: u8 = 4;
 const SCRIPT: &str = "opt/daxiom/exec";
 
 /// Runs the session: the last thing the kernel does.
@@ -128,6 +130,7 @@ impl Shell {
         editor.start(prompt, &mut Echo);
         // Before the first key, and after each pause: the window may have been changed meanwhile. The answer comes among
         // the keys; where nobody answers, nobody waits. An answer begins with an escape, and asks for no other.
+        // A key that ends the line asks for none: it would come among the keys of the command.
         let mut last = None;
         loop {
             if self.is_terminal() && last.is_none() {
@@ -136,7 +139,8 @@ impl Shell {
             let byte = self.out.read_key();
             let now = time::monotonic_ns();
             let paused = last.is_some_and(|last| now - last > PAUSE_NS);
-            if self.is_terminal() && paused && byte != ESCAPE {
+            let asks = !matches!(byte, ESCAPE | b'\r' | b'\n' | CTRL_C | CTRL_D);
+            if self.is_terminal() && paused && asks {
                 console::write(Stream::Console, ASK_SIZE.as_bytes());
             }
             last = Some(now);

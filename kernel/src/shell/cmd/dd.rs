@@ -99,7 +99,8 @@ fn dd(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let input = sh.open_input(from)?;
     let (mut read_at, mut write_at) = (plan.at(plan.skip, "skip")?, plan.at(plan.seek, "seek")?);
     let output = plan.to.map(|name| open_output(sh, name, &plan, write_at)).transpose()?;
-    let (mut whole, mut part, mut bytes) = (0u64, 0u64, 0u64);
+    // Whole blocks and parts.
+    let (mut taken, mut given, mut bytes) = ([0u64; 2], [0u64; 2], 0u64);
     let started = time::monotonic_ns();
     let mut buffer: Vec<u8> = Vec::new();
     buffer
@@ -107,18 +108,19 @@ fn dd(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         .map_err(|_| complaint("bs: there is not so much memory"))?;
     buffer.resize(plan.block as usize, 0);
     let mut copy = |sh: &mut Shell| {
-        while whole + part < plan.count {
+        while taken[0] + taken[1] < plan.count {
             sh.out.poll()?;
             let got = input.read_at(read_at, &mut buffer).on(from)?;
-            match got {
-                0 => break,
-                got if got == buffer.len() => whole += 1,
-                _ => part += 1,
+            if got == 0 {
+                break;
             }
+            let part = usize::from(got < buffer.len());
+            taken[part] += 1;
             match (&output, plan.to) {
                 (Some(file), Some(name)) => sh.write_all(file, name, write_at, &buffer[..got])?,
                 _ => sh.out.bytes(&buffer[..got])?,
             }
+            given[part] += 1;
             read_at += got as u64;
             write_at += got as u64;
             bytes += got as u64;
@@ -133,9 +135,9 @@ fn dd(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         sh.out.flush()?;
         let us = (time::monotonic_ns() - started) / 1000;
         let (seconds, micros) = (us / 1_000_000, us % 1_000_000);
-        let records = alloc::format!("{whole}+{part} records");
-        let text =
-            alloc::format!("{records} in\n{records} out\n{bytes} bytes copied, {seconds}.{micros:06} s\n");
+        let ([taken, taken_part], [given, given_part]) = (taken, given);
+        let records = alloc::format!("{taken}+{taken_part} records in\n{given}+{given_part} records out");
+        let text = alloc::format!("{records}\n{bytes} bytes copied, {seconds}.{micros:06} s\n");
         console::write(Stream::Err, text.as_bytes());
     }
     outcome

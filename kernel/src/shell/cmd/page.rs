@@ -85,21 +85,26 @@ fn page(sh: &mut Shell, text: alloc::string::String) -> Done {
     if sh.is_terminal() {
         sh.out.write_str(ASK_SIZE)?;
     }
-    loop {
-        sh.out.write_str(&pager.draw().replace("\r\n", "\n"))?;
-        sh.out.flush()?;
-        let key = loop {
-            if let Some(key) = keys.feed(sh.out.read_key()) {
-                break key;
+    let mut show = |sh: &mut Shell| -> Done {
+        loop {
+            sh.out.write_str(&pager.draw().replace("\r\n", "\n"))?;
+            sh.out.flush()?;
+            let key = loop {
+                if let Some(key) = keys.feed(sh.out.read_key()) {
+                    break key;
+                }
+            };
+            if !pager.press(key) {
+                return Ok(());
             }
-        };
-        if !pager.press(key) {
-            break;
         }
-    }
-    sh.out.write_str("\x1b[?1049l")?;
+    };
+    let shown = show(sh);
+    // Back from there, also after Ctrl-C while a screen was drawn.
+    let left = sh.out.write_str("\x1b[?1049l");
+    let flushed = sh.out.flush();
     sh.set_terminal_size(pager.size());
-    sh.out.flush()
+    shown.and(Ok(left?)).and(flushed)
 }
 
 /// `10`, `-10` or `+10`: from the start on, and how many.

@@ -42,6 +42,7 @@ fn tree(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     }
     let operands = if opts.operands().is_empty() { &["."] } else { opts.operands() };
     let (mut dirs, mut files) = (0u64, 0u64);
+    let mut failed = false;
     let outcome = sh.for_each("tree", operands, |sh, path| {
         let top = sh.find(path)?;
         top.file.expect_directory().on(path)?;
@@ -49,7 +50,7 @@ fn tree(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         writeln!(sh.out, "{shown}")?;
         // A damaged image can have a directory in several places, or in itself.
         let mut seen = BTreeSet::from([(top.mount.id(), top.file.ino())]);
-        let mut levels = Vec::from([level(sh, &top, path.to_string(), String::new(), opts)?]);
+        let mut levels = Vec::from([level(sh, &top, path.to_string(), String::new(), opts, &mut failed)?]);
         while let Some(now) = levels.last_mut() {
             let Some((name, place)) = now.names.next() else {
                 levels.pop();
@@ -76,12 +77,15 @@ fn tree(sh: &mut Shell, opts: &Opts<'_>) -> Done {
                 continue;
             }
             let next = match seen.insert((place.mount.id(), place.file.ino())) {
-                true => level(sh, &place, below, indent, opts),
+                true => level(sh, &place, below, indent, opts, &mut failed),
                 false => Err("the image is damaged: this directory is in more than one place").on(&below),
             };
             match next {
                 Ok(next) => levels.push(next),
-                Err(Failure::Complaint(why)) => sh.complain("tree", &why),
+                Err(Failure::Complaint(why)) => {
+                    sh.complain("tree", &why);
+                    failed = true;
+                }
                 Err(other) => return Err(other),
             }
         }
@@ -94,15 +98,17 @@ fn tree(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         true => writeln!(sh.out)?,
         false => writeln!(sh.out, ", {}", plural(files, "file", "files"))?,
     }
-    outcome
+    outcome.and(if failed { Err(Failure::Said) } else { Ok(()) })
 }
 
+/// Reads a directory. A name in it that leads nowhere is reported, and sets `failed`.
 fn level(
     sh: &mut Shell,
     dir: &Place,
     path: String,
     indent: String,
     opts: &Opts<'_>,
+    failed: &mut bool,
 ) -> Result<Level, Failure> {
     let mut names = Vec::new();
     sh.entries(dir, &path, |sh, name, place| {
@@ -112,7 +118,10 @@ fn level(
         match place.on(&text::join(&path, &name)) {
             Ok(place) if place.is_directory() || !opts.has('d') => names.push((name, place)),
             Ok(_) => {}
-            Err(Failure::Complaint(why)) => sh.complain("tree", &why),
+            Err(Failure::Complaint(why)) => {
+                sh.complain("tree", &why);
+                *failed = true;
+            }
             Err(other) => return Err(other),
         }
         Ok(())
