@@ -89,11 +89,17 @@ where
     /// Stores to byte `offset` of the file, faulting where nothing is mapped for writing.
     pub(crate) fn store(&self, offset: u64, from: &[u8]) -> Result<()> {
         each_page(offset, from.len(), |page, within, part| {
-            if !self.entry(page).is_some_and(|entry| entry.writable) {
-                self.fault(page, true)?;
-            }
-            let entry = self.entry(page).expect("a write fault that succeeds leaves an entry");
-            assert!(entry.writable, "a write fault left page {page} read-only");
+            // As a processor: faults until it may store. Another thread that freezes or writes back may protect the page
+            // again before it is looked at; that often, it cannot be.
+            let mut faults = 0;
+            let entry = loop {
+                match self.entry(page) {
+                    Some(entry) if entry.writable => break entry,
+                    _ => drop(self.fault(page, true)?),
+                }
+                faults += 1;
+                assert!(faults < 10_000, "write faults leave page {page} read-only, or without an entry");
+            };
             assert_ne!(entry.frame, ZERO_FRAME, "the zero page is mapped for writing");
             self.pmem().write(entry.frame - ram::BASE + within, &from[part]);
             Ok(())
