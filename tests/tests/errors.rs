@@ -122,7 +122,6 @@ fn kvm_works_or_is_said_not_to() {
         assert_eq!(line, "qemu-run.sh: --accel kvm: /dev/kvm is not there or not writable");
         return;
     }
-    let start = std::time::Instant::now();
     let outcome = Run::new("echo hello").args(["--accel", "kvm"]).outcome();
     if outcome.status == 0 {
         assert_eq!(outcome.text(), "hello\n");
@@ -130,7 +129,6 @@ fn kvm_works_or_is_said_not_to() {
         let begins = "qemu-run.sh: --accel kvm: KVM is not usable here: ";
         assert!(outcome.status == 125 && outcome.stderr.starts_with(begins), "{}", outcome.stderr);
         assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
-        assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
     }
 }
 
