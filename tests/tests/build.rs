@@ -141,8 +141,9 @@ fn ctrl_c_ends_the_compilers_too() {
         two() { touch $0/begun; sleep 300; }
         (side_by_side 'building for a test' kernel one loader two)
     ";
-    let mut build = Command::new("bash")
-        .args(["-c", script])
+    // Whoever runs the tests in the background has them ignore the signal, which bash cannot undo.
+    let mut build = Command::new("env")
+        .args(["--default-signal=INT", "bash", "-c", script])
         .arg(folder.path())
         .current_dir(root())
         .env("TMPDIR", folder.path())
