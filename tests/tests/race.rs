@@ -178,7 +178,7 @@ fn ctrl_c_ends_whatever_goes_on_for_long() {
             assert!(said.contains(" rounds: kept\r\n"), "what came of the rounds until then: {said}");
         }
     }
-    assert_eq!(vm.command("ls -A /"), "fsx\nlost+found\n");
+    assert_eq!(vm.command("ls -A /").split_whitespace().collect::<Vec<_>>(), ["fsx", "lost+found"]);
     let played = vm.command("race R4 --script");
     assert!(played.contains("R4 --protocol read-first --script: kept\n"), "{played}");
     vm.send("poweroff\r");
@@ -197,8 +197,8 @@ fn scenarios_are_listed_in_order_and_mistakes_with_what_is_wrong_and_where() {
     let numbers: Vec<u32> = numbered.iter().map(|name| name[1..].parse().expect("a number")).collect();
     assert!(numbers.is_sorted() && numbers.len() > 15 && named.is_sorted() && named.len() > 4, "{names:?}");
     assert_eq!([&numbered[..], &named].concat(), names, "numbers, then words");
-    let told: Vec<&str> = here.lines().filter(|line| line.contains("fails: ")).collect();
-    assert!(told.windows(2).all(|pair| pair[0] != pair[1]), "{here}");
+    let lines: Vec<&str> = here.lines().filter(|line| !line.is_empty()).collect();
+    assert!(lines.windows(2).all(|pair| pair[0] != pair[1]), "each once: {here}");
 
     let mut lines = mistakes.lines().peekable();
     let mut count = 0;
