@@ -122,7 +122,7 @@ fn kvm_works_or_is_said_not_to() {
         assert_eq!(line, "qemu-run.sh: --accel kvm: /dev/kvm is not there or not writable");
         return;
     }
-    let outcome = Run::new("echo hello").args(["--accel", "kvm"]).outcome();
+    let outcome = Run::new("echo hello").args(["--pmem", "none", "--accel", "kvm"]).outcome();
     if outcome.status == 0 {
         assert_eq!(outcome.text(), "hello\n");
     } else {

@@ -359,9 +359,9 @@ fn what_nobody_can_do_is_one_clear_line() {
         ("mknod /n q".into(), "mknod: /n: invalid kind 'q': b, c or p".into()),
         (
             "chown 4294967296 /a".into(),
-            "chown: 4294967296: invalid user: a number from 0 to 4294967295 is wanted".into(),
+            "chown: 4294967296: invalid user: a number from 0 to 4294967294 is wanted".into(),
         ),
-        ("chown 1:x /a".into(), "chown: 1:x: invalid group: a number from 0 to 4294967295 is wanted".into()),
+        ("chown 1:x /a".into(), "chown: 1:x: invalid group: a number from 0 to 4294967294 is wanted".into()),
         ("chmod 17777 /a".into(), "chmod: 17777: mode above 7777".into()),
         ("chmod u+q /a".into(), "chmod: u+q: no mode: 'q' is out of place".into()),
         ("chmod -Z /a".into(), "chmod: unknown option -Z".into()),
