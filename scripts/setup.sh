@@ -54,7 +54,7 @@ setup() {
 
 # Sets `packages` to what the purposes lack.
 missing() {
-    local purpose rust=no
+    local purpose
     packages=()
     for purpose in "$@"; do
         case $purpose in
