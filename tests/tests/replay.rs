@@ -160,7 +160,7 @@ fn the_nth_time_at_a_point_is_counted() {
     let second = replay(2);
     assert!(!second.contains("prevented"), "{second}");
     assert!(
-        second.contains("\nexclusive-locked\nlooked-up: a hole\n(held until b:read begins)\n"),
+        second.contains("\nexclusive-locked\nlooked-up: a hole\n"),
         "{second}"
     );
     let third = replay(3);

@@ -83,8 +83,10 @@ pub enum What {
     Step(Step),
     /// What the actor says itself.
     Says(String),
-    /// It is held until this has happened.
+    /// It was held until this had happened, and goes on.
     Held(Event),
+    /// It was held, until it was seen that the order cannot come about.
+    LetGo,
 }
 
 /// An order, and how far it is.
@@ -99,6 +101,16 @@ struct Progress {
     prevented: Option<Prevented>,
     lines: Vec<Line>,
     full: bool,
+}
+
+impl Progress {
+    fn write(&mut self, actor: usize, what: What) {
+        if self.lines.len() < LINES {
+            self.lines.push(Line { actor, what });
+        } else {
+            self.full = true;
+        }
+    }
 }
 
 struct Actor {
@@ -182,33 +194,37 @@ impl Script {
     }
 
     fn write(&self, actor: usize, what: What) {
-        let mut state = self.state.lock();
-        if state.lines.len() < LINES {
-            state.lines.push(Line { actor, what });
-        } else {
-            state.full = true;
-        }
+        self.state.lock().write(actor, what);
     }
 
-    /// The actor is at a place of the order: it goes on when all that comes before has happened.
+    /// The actor is at a place of the order: it goes on when all that comes before has happened. That it was held is said
+    /// when it goes on, also where the other had been there by chance: the lines are the same in every run.
     pub fn pass(&self, actor: usize, at: At) {
         let begun = time::monotonic_ns();
-        let (mut asleep_since, mut looks, mut said) = (None, 0, false);
+        let (mut asleep_since, mut looks, mut waited) = (None, 0, false);
         loop {
             let mut state = self.state.lock();
             state.actors[actor].held = None;
             if at == At::Done {
                 state.actors[actor].done = true;
             }
-            let place = self.order.iter().skip(state.next).position(|event| *event == (actor, at));
-            match place {
-                _ if state.prevented.is_some() => break,
-                None => break,
-                Some(0) => {
-                    state.next += 1;
-                    break;
+            if state.prevented.is_some() {
+                if waited {
+                    state.write(actor, What::LetGo);
                 }
-                Some(_) => {}
+                return;
+            }
+            match self.order[state.next..].iter().position(|event| *event == (actor, at)) {
+                None => return,
+                Some(0) => {
+                    let before = state.next.checked_sub(1).map(|last| self.order[last]);
+                    if let Some(event) = before.filter(|(other, _)| *other != actor) {
+                        state.write(actor, What::Held(event));
+                    }
+                    state.next += 1;
+                    return;
+                }
+                Some(_) => waited = true,
             }
             let wanted = self.order[state.next];
             state.actors[actor].held = Some(at);
@@ -235,9 +251,6 @@ impl Script {
                 continue;
             }
             drop(state);
-            if !core::mem::replace(&mut said, true) {
-                self.write(actor, What::Held(wanted));
-            }
             task::sleep_ns(LOOK_NS);
         }
     }

@@ -339,6 +339,7 @@ fn columns(sh: &mut Shell, names: &[&str], lines: &[Line]) -> Done {
             What::Held((actor, at)) => {
                 alloc::format!("(held until {} {at})", names[*actor])
             }
+            What::LetGo => "(let go: the order is prevented)".into(),
             What::Step(step) => match (step.point, step.arg) {
                 (Point::LookedUp, u64::MAX) => "looked-up: a hole".into(),
                 (Point::LookedUp | Point::Allocated, place) => alloc::format!("{}: {place:#x}", step.point),
