@@ -28,7 +28,7 @@ fn fill(fs: &Arc<Ext2<Machine>>) {
 fn descriptors_in_meta_groups_are_found_and_their_copies_left_alone() {
     for (options, blocks) in [
         // 37 groups: two meta groups, of which the second is short.
-        (&["-b", "1024", "-O", "meta_bg,^resize_inode"] as &[&str], 75_000),
+        (&["-b", "1024", "-g", "2048", "-O", "meta_bg,^resize_inode"] as &[&str], 75_000),
         (&["-b", "1024", "-g", "256", "-O", "meta_bg,^resize_inode,^sparse_super"], 20_000),
         (&["-b", "2048", "-g", "1024", "-N", "2000", "-O", "meta_bg,^resize_inode"], 40_000),
         (&["-b", "4096", "-g", "512", "-O", "meta_bg,^resize_inode,sparse_super2"], 20_000),

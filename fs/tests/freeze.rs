@@ -192,7 +192,7 @@ fn threads_change_things_while_others_freeze_and_thaw() {
                 }
             });
         }
-        for _ in 0..20 {
+        for _ in 0..common::sample(6, 60) {
             fs.freeze().expect("freeze");
             let before = machine.ram.to_bytes();
             thread::sleep(Duration::from_millis(2));

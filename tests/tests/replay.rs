@@ -159,10 +159,7 @@ fn the_nth_time_at_a_point_is_counted() {
     assert!(first.contains(prevented), "{first}");
     let second = replay(2);
     assert!(!second.contains("prevented"), "{second}");
-    assert!(
-        second.contains("\nexclusive-locked\nlooked-up: a hole\n"),
-        "{second}"
-    );
+    assert!(second.contains("\nexclusive-locked\nlooked-up: a hole\n"), "{second}");
     let third = replay(3);
     assert!(third.contains("the order was prevented: a:store does not come by there\n"), "{third}");
 }
