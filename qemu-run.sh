@@ -111,7 +111,7 @@ free_port() {
 # Runs QEMU as our child and sets `status` to its exit status, or to 124. The NVDIMMs' locks stay with QEMU, and with
 # nobody else, for as long as it lives.
 run_qemu() {
-    local with_us=() timer='' watch output=()
+    local with_us=() timer='' watch output=() typist=''
     # Whatever kills this script kills the machine with it.
     if setpriv --pdeathsig KILL true 2>/dev/null; then with_us=(setpriv --pdeathsig KILL --); fi
 
@@ -128,7 +128,14 @@ run_qemu() {
         fi
     fi
     # bash gives a background command /dev/null as stdin, unless told otherwise.
-    if [[ $exec_mode == yes ]]; then exec 3</dev/null; else exec 3<&0; fi
+    if [[ $exec_mode == yes ]]; then
+        exec 3</dev/null
+    elif [[ -t 0 ]]; then
+        exec 3<&0
+    else
+        exec 3< <(type_at_prompt)
+        typist=$!
+    fi
     "${with_us[@]}" qemu-system-x86_64 "${arguments[@]}" <&3 2>"$temporary/qemu.err" &
     qemu=$!
     exec 3<&- 7>&- 8>&-
@@ -140,6 +147,7 @@ run_qemu() {
     status=0
     # bash would tell of a signal in words of its own.
     { wait "$qemu" || status=$?; } 2>/dev/null
+    [[ -z $typist ]] || kill "$typist" 2>/dev/null || true
     if [[ -n $timer ]]; then
         exec {timer}>&-
         wait "$watch" || true
@@ -153,6 +161,17 @@ run_qemu() {
         wait "$reader" || lost=$?
         if ((status == 33 && lost != 0 && lost != 141)); then die "--exec" "the output could not be written in full"; fi
     done
+}
+
+# Gives QEMU what comes from a file or through a pipe once there is a prompt: the boot loader and the kernel set the serial
+# port up anew, which empties it.
+type_at_prompt() {
+    unlock_images
+    until grep -qs 'daxiom:/' "$temporary/console"; do
+        kill -0 $$ 2>/dev/null || exit 0
+        sleep 0.05
+    done
+    exec "${with_us[@]}" cat
 }
 
 # Ends QEMU when the time is up, and leaves a mark that it did. Its input has nothing to read, and ends with this script,

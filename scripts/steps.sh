@@ -72,7 +72,8 @@ cargo_tests() {
         --ignored) more=' --ignored' ;;
         esac
     done
-    rm -f -- "$logs/.count"
+    rm -f -- "$logs/.count" "$logs/.skipped"
+    export DAXIOM_SKIPPED=$logs/.skipped
     { cargo test --locked --no-fail-fast "$@" 2>&1 || status=$?; echo "cargo status $status"; } |
         tee -- "$logs/cargo-test.log" |
         awk -v package="$package" -v profile="$profile" -v more="$more" -v long="$([[ ${long:-no} == no ]] || echo '--long ')" -v count="$logs/.count" -f "$tests_awk" || return 1
@@ -81,6 +82,11 @@ cargo_tests() {
         echo "no test's name contains \"${names[*]}\"" >"$logs/.why-skipped"
     fi
     tests_run=$((tests_run + $(<"$logs/.count")))
+    # What a test said that could show nothing here.
+    local line
+    if [[ -f $logs/.skipped ]]; then
+        while IFS= read -r line; do skip "${line%%: *}" "${line#*: }"; done <"$logs/.skipped"
+    fi
 }
 
 # What git sees, contents of changed files included.

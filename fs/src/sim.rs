@@ -37,6 +37,11 @@ impl Machine {
         }
     }
 
+    /// Sets the clock, in seconds since 1970.
+    pub fn set_clock(&self, seconds: i64) {
+        self.clock.store(seconds, SeqCst);
+    }
+
     /// From now on all is done on behalf of `user`. It starts as root.
     pub fn become_user(&self, user: User) {
         self.user[0].store(user.uid, SeqCst);

@@ -53,6 +53,33 @@ fn descriptors_in_meta_groups_are_found_and_their_copies_left_alone() {
     }
 }
 
+/// The superblock's times have 40 bits, where it has the fields for them.
+#[test]
+fn after_2106_the_superblock_tells_when_it_was_mounted() {
+    const LATER: i64 = (1 << 32) + 1_000_000_000;
+    for (revision, above) in [("1", LATER), ("0", 1_000_000_000)] {
+        let image = Image::with(Scratch::new(), 2000, &["-r", revision]);
+        let machine = image.machine();
+        machine.set_clock(LATER);
+        let fs = common::mount(machine.clone());
+        create(&fs, "file");
+        fs.unmount().expect("unmount");
+        let mut times = Vec::new();
+        let describe = &mut |name: &'static str, field: Field| {
+            if let ("Last mount time:" | "Last write time:", Field::Time(time)) = (name, field) {
+                times.push(time as i64);
+            }
+        };
+        fs.describe(describe).expect("a superblock");
+        assert!(
+            matches!(times[..], [a, b] if (above..b).contains(&a) && b < above + 100),
+            "{revision}: {times:?}"
+        );
+        image.store(&machine);
+        image.expect_clean();
+    }
+}
+
 /// What the file system says of itself, as `tune2fs -l` would print it.
 fn described(fs: &Ext2<Machine>) -> Vec<String> {
     let mut lines = Vec::new();

@@ -12,6 +12,18 @@ fn boots(args: &[&str]) {
     image.expect_clean();
 }
 
+/// The firmware's, the boot loader's and the kernel's set-up of the serial port each empty it.
+#[test]
+fn what_comes_through_a_pipe_before_the_prompt_arrives_whole() {
+    for firmware in [&[] as &[&str], &["--uefi"]] {
+        let image = Image::ext2(8 * MIB);
+        let mut vm = Vm::start(&image, firmware);
+        vm.send("echo abcdefghijklmnopqrstuvwxyz\npoweroff\n");
+        vm.expect("\r\nabcdefghijklmnopqrstuvwxyz\r\n");
+        assert_eq!(vm.wait(), 0);
+    }
+}
+
 /// With as little RAM as there may be, and the oldest 64-bit CPU that QEMU has: neither CLWB nor CLFLUSHOPT.
 #[test]
 fn boots_by_bios_on_one_cpu() {

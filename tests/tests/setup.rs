@@ -45,7 +45,7 @@ impl Machine {
                 }
             }
         }
-        let system = fs::read_to_string("/var/lib/dpkg/status").expect("a Debian's package database");
+        let system = fs::read_to_string("/var/lib/dpkg/status").unwrap_or_default();
         let mut status: String = system
             .split_inclusive("\n\n")
             .filter(|entry| {
@@ -145,7 +145,7 @@ fn archive_answers(machine: &Machine) -> bool {
     let script = "apt-get -qq -o Acquire::http::Timeout=10 -o Acquire::Retries=0 update >&2; apt-cache show qemu-system-x86 | grep -q ^Version";
     let answers = debian && machine.shell(script).output().expect("bash").status.success();
     if !answers {
-        eprintln!("skipped: no Debian 12, or its archive cannot be reached");
+        tests::skip("this is no Debian 12, or its archive cannot be reached");
     }
     answers
 }

@@ -150,6 +150,17 @@ fn what_does_not_compile_is_told() {
 }
 
 #[test]
+fn a_test_that_could_show_nothing_is_counted_as_skipped() {
+    let script = r#"cargo() { echo 'setup::boots: no Debian' >>"$DAXIOM_SKIPPED"
+            printf '\nrunning 1 test\n\ntest result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 9 filtered out\n'; }
+        step tests cargo_tests --; summary"#;
+    let (status, text) = steps(&root(), script);
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains("\nskipped: setup::boots: no Debian\n"), "{text}");
+    assert!(text.ends_with("steps: 1 passed, 0 failed, 1 skipped\n"), "{text}");
+}
+
+#[test]
 fn a_name_that_no_test_has_is_a_failure() {
     let script = "names=(nothing); cargo() { printf '\\nrunning 0 tests\\n\\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 9 filtered out\\n'; }
         step tests cargo_tests -- nothing; summary";

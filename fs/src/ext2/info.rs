@@ -16,7 +16,7 @@ pub enum Field {
     /// Text, as it is printed.
     Text(String),
     /// Seconds since 1970-01-01 00:00:00 UTC; 0 is "never".
-    Time(u32),
+    Time(u64),
 }
 
 const S_UUID_HASH_SEED: u64 = 0xec;
@@ -189,19 +189,21 @@ impl<P: Platform> Ext2<P> {
         if raw.u32(S_RAID_STRIPE_WIDTH) != 0 {
             text("RAID stripe width:", &raw.u32(S_RAID_STRIPE_WIDTH));
         }
-        if raw.u32(S_MKFS_TIME) != 0 {
-            f("Filesystem created:", Field::Time(raw.u32(S_MKFS_TIME)));
+        let created = raw.time((S_MKFS_TIME, S_MKFS_TIME_HI));
+        if created != 0 {
+            f("Filesystem created:", Field::Time(created));
         }
-        f("Last mount time:", Field::Time(raw.u32(S_MTIME)));
-        f("Last write time:", Field::Time(raw.u32(S_WTIME)));
+        f("Last mount time:", Field::Time(raw.time((S_MTIME, S_MTIME_HI))));
+        f("Last write time:", Field::Time(raw.time((S_WTIME, S_WTIME_HI))));
         let mut text = |name, value: &dyn Display| f(name, Field::Text(value.to_string()));
         text("Mount count:", &raw.u16(S_MNT_COUNT));
         text("Maximum mount count:", &(raw.u16(S_MAX_MNT_COUNT) as i16));
-        f("Last checked:", Field::Time(raw.u32(S_LASTCHECK)));
+        let checked = raw.time((S_LASTCHECK, S_LASTCHECK_HI));
+        f("Last checked:", Field::Time(checked));
         let interval = raw.u32(S_CHECKINTERVAL);
         f("Check interval:", Field::Text(alloc::format!("{interval} ({})", span_text(interval))));
         if interval != 0 {
-            f("Next check after:", Field::Time(raw.u32(S_LASTCHECK).saturating_add(interval)));
+            f("Next check after:", Field::Time(checked + u64::from(interval)));
         }
         let mut text = |name, value: &dyn Display| f(name, Field::Text(value.to_string()));
         let owner = |kind: &str, id: u16| {
@@ -237,12 +239,13 @@ impl<P: Platform> Ext2<P> {
         let first = ("First error time:", "First error function:", "First error inode #:");
         let last = ("Last error time:", "Last error function:", "Last error inode #:");
         let fields = [
-            (first, S_FIRST_ERROR_TIME, S_FIRST_ERROR_FUNC, S_FIRST_ERROR_INO),
-            (last, S_LAST_ERROR_TIME, S_LAST_ERROR_FUNC, S_LAST_ERROR_INO),
+            (first, (S_FIRST_ERROR_TIME, S_FIRST_ERROR_TIME_HI), S_FIRST_ERROR_FUNC, S_FIRST_ERROR_INO),
+            (last, (S_LAST_ERROR_TIME, S_LAST_ERROR_TIME_HI), S_LAST_ERROR_FUNC, S_LAST_ERROR_INO),
         ];
         for (names, time, function, ino) in fields {
-            if raw.u32(time) != 0 {
-                f(names.0, Field::Time(raw.u32(time)));
+            let time = raw.time(time);
+            if time != 0 {
+                f(names.0, Field::Time(time));
                 f(names.1, Field::Text(text_of(&raw.array::<S_ERROR_FUNC_LEN>(function), "")));
                 if raw.u32(ino) != 0 {
                     f(names.2, Field::Text(raw.u32(ino).to_string()));

@@ -65,6 +65,13 @@ pub const S_ERRORS_END: u64 = 0x200;
 /// Bytes of each function's name.
 pub const S_ERROR_FUNC_LEN: usize = 32;
 pub const S_BACKUP_BGS: u64 = 0x24c;
+/// Bits 32 to 39 of the times above (ext4's fields; revision 0 has none).
+pub const S_WTIME_HI: u64 = 0x274;
+pub const S_MTIME_HI: u64 = 0x275;
+pub const S_MKFS_TIME_HI: u64 = 0x276;
+pub const S_LASTCHECK_HI: u64 = 0x277;
+pub const S_FIRST_ERROR_TIME_HI: u64 = 0x278;
+pub const S_LAST_ERROR_TIME_HI: u64 = 0x279;
 /// From here on the superblock has reserved bytes, which Linux and e2fsprogs leave alone: the redo record is there.
 pub const S_DAXIOM: u64 = 0x290;
 

@@ -204,15 +204,33 @@ impl<P: Platform> Ext2<P> {
         self.pmem().store_u16(SUPERBLOCK + S_STATE, state);
     }
 
+    /// Stores the time it is to the superblock, where these fields hold the low 32 bits and the 8 above; flushes these 8.
+    pub(super) fn store_now(&self, (low, high): (u64, u64)) {
+        let (pmem, now) = (self.pmem(), self.platform.now().secs);
+        pmem.store_u32(SUPERBLOCK + low, now as u32);
+        let above = (now >> 32) as u8;
+        if self.sb.rev_level > 0 && pmem.load_u8(SUPERBLOCK + high) != above {
+            pmem.store_u8(SUPERBLOCK + high, above);
+            pmem.flush(SUPERBLOCK + high, 1);
+        }
+    }
+
+    /// When it was last mounted, in seconds since 1970.
+    pub(super) fn mounted_at(&self) -> i64 {
+        let pmem = self.pmem();
+        let above = if self.sb.rev_level > 0 { pmem.load_u8(SUPERBLOCK + S_MTIME_HI) } else { 0 };
+        i64::from(above) << 32 | i64::from(pmem.load_u32(SUPERBLOCK + S_MTIME))
+    }
+
     pub(super) fn mark_mounted(&self) {
-        let (pmem, now) = (self.pmem(), self.platform.now().secs as u32);
+        let pmem = self.pmem();
         let _lock = self.super_lock.lock();
         // What was repaired has no errors any more.
         self.store_state(if self.recovered().is_some() { 0 } else { self.sb.state & !VALID_FS });
         let count = pmem.load_u16(SUPERBLOCK + S_MNT_COUNT).saturating_add(1);
         pmem.store_u16(SUPERBLOCK + S_MNT_COUNT, count);
-        pmem.store_u32(SUPERBLOCK + S_MTIME, now);
-        pmem.store_u32(SUPERBLOCK + S_WTIME, now);
+        self.store_now((S_MTIME, S_MTIME_HI));
+        self.store_now((S_WTIME, S_WTIME_HI));
         self.mark_owner();
         if self.sb.rev_level > 0 {
             let mut last_mounted = [0; 64];
@@ -229,11 +247,10 @@ impl<P: Platform> Ext2<P> {
         let _lock = self.super_lock.lock();
         // Looked at under the lock: an unmount that comes after has the last word.
         if self.check_writable().is_ok() || state.is_some() {
-            let now = self.platform.now().secs as u32;
             let (blocks, inodes) = self.sum_free();
             pmem.store_u32(SUPERBLOCK + S_FREE_BLOCKS_COUNT, blocks);
             pmem.store_u32(SUPERBLOCK + S_FREE_INODES_COUNT, inodes);
-            pmem.store_u32(SUPERBLOCK + S_WTIME, now);
+            self.store_now((S_WTIME, S_WTIME_HI));
             if self.met_errors() {
                 self.store_state(pmem.load_u16(SUPERBLOCK + S_STATE) | ERROR_FS);
             }

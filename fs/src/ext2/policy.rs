@@ -144,7 +144,7 @@ impl<P: Platform> Ext2<P> {
 
     /// Says on the image that it has errors, and which was the first and the last; durable.
     fn store_error(&self, what: &Corrupt) {
-        let (pmem, now) = (self.pmem(), self.platform.now().secs as u32);
+        let pmem = self.pmem();
         let _lock = self.super_lock.lock();
         if self.super_is_lost() {
             return;
@@ -156,10 +156,10 @@ impl<P: Platform> Ext2<P> {
             let count = pmem.load_u32(SUPERBLOCK + S_ERROR_COUNT).saturating_add(1);
             pmem.store_u32(SUPERBLOCK + S_ERROR_COUNT, count);
             let ino = if matches!(what.what, "inode" | "directory") { what.index as u32 } else { 0 };
-            let first = (S_FIRST_ERROR_TIME, S_FIRST_ERROR_INO, S_FIRST_ERROR_FUNC);
-            let last = (S_LAST_ERROR_TIME, S_LAST_ERROR_INO, S_LAST_ERROR_FUNC);
+            let first = ((S_FIRST_ERROR_TIME, S_FIRST_ERROR_TIME_HI), S_FIRST_ERROR_INO, S_FIRST_ERROR_FUNC);
+            let last = ((S_LAST_ERROR_TIME, S_LAST_ERROR_TIME_HI), S_LAST_ERROR_INO, S_LAST_ERROR_FUNC);
             for (time, inode, func) in [first, last].into_iter().skip(usize::from(count > 1)) {
-                pmem.store_u32(SUPERBLOCK + time, now);
+                self.store_now(time);
                 pmem.store_u32(SUPERBLOCK + inode, ino);
                 // A function's name belongs here; the structure's tells more, since there is no log to look into.
                 let mut name = [0; S_ERROR_FUNC_LEN];

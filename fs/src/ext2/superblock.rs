@@ -48,6 +48,12 @@ impl RawSuperBlock {
         &self.0
     }
 
+    /// The time of which these fields hold the low 32 bits and the 8 above, in seconds since 1970.
+    pub(super) fn time(&self, (low, high): (u64, u64)) -> u64 {
+        let above = if self.u32(S_REV_LEVEL) == 0 { 0 } else { self.array::<1>(high)[0] };
+        u64::from(above) << 32 | u64::from(self.u32(low))
+    }
+
     /// One from bytes, for tests and fuzzers.
     pub fn from_bytes(bytes: [u8; 1024]) -> Self {
         Self(bytes)

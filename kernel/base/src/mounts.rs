@@ -409,8 +409,13 @@ pub fn mount(device: &str, start: Option<&Place>, path: &[u8], options: Options)
     let mount =
         Mount { device, options, protocol, offset, fs, ext2, point, point_then: at, root, frame, len };
     mount.set_protocol(options.protocol.unwrap_or_default());
-    replace(mounts.iter().cloned().chain([Arc::new(mount)]).collect());
-    Ok(dev::protect(frame)?)
+    let mount = Arc::new(mount);
+    replace(mounts.iter().cloned().chain([mount.clone()]).collect());
+    let Err(error) = dev::protect(frame) else { return Ok(()) };
+    match unmount(mount, None) {
+        Ok(()) => Err(error.into()),
+        Err(stays) => Err(Why::Other(alloc::format!("{error}; it is mounted all the same: {stays}"))),
+    }
 }
 
 /// The mount that `name` means: its device or its mount point, which `path` is, from `start` on.

@@ -201,8 +201,8 @@ impl<P: Platform> Scan<'_, P> {
     fn was_there_before(&self, raw: u64) -> bool {
         let pmem = self.fs.pmem();
         // The file's may be from before 1970; the superblock's never is.
-        let (mtime, mounted) = (self.fs.mtime_at(raw).secs, pmem.load_u32(SUPERBLOCK + S_MTIME));
-        pmem.load_u32(raw + I_DTIME) == 0 && mtime != 0 && mtime <= i64::from(mounted)
+        let (mtime, mounted) = (self.fs.mtime_at(raw).secs, self.fs.mounted_at());
+        pmem.load_u32(raw + I_DTIME) == 0 && mtime != 0 && mtime <= mounted
     }
 
     /// True if what lies beyond the end of inode `ino` is its content: another system lost its size. Not if that was about to

@@ -225,7 +225,7 @@ fn fsinfo(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         let value = match field {
             Field::Text(text) => text,
             Field::Time(0) => "n/a".to_string(),
-            Field::Time(time) => DateTime::from_epoch(time.into()).ctime().to_string(),
+            Field::Time(time) => DateTime::from_epoch(time as i64).ctime().to_string(),
         };
         lines.push_str(&alloc::format!("{name:<26}{value}\n"));
     };
