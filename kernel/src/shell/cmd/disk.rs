@@ -31,7 +31,7 @@ pub(super) const COMMANDS: &[Command] = &[
         options: &[
             (
                 "-o OPTIONS",
-                "ro, rw, remount, protocol=read-first|entry-lock|racy, sb=KIB (a copy of the superblock), errors=continue|remount-ro|panic; several with commas",
+                "ro, rw, remount, protocol=NAME (Tab lists them), sb=KIB (a copy of the superblock), errors=continue|remount-ro|panic; several with commas",
             ),
             ("-r", "as -o ro"),
             ("-t TYPE", "ext2 is the only one"),

@@ -30,7 +30,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     operands: "[list | mistakes | all | SCENARIO... | replay STORY]",
     about: "let tasks race for a page, and see what is lost (docs/races.md)",
     options: &[
-        ("-p, --protocol PROTOCOL", "read-first, entry-lock, or racy, which loses data"),
+        ("-p, --protocol PROTOCOL", "as Tab lists them; racy loses data"),
         ("-m, --mutant MISTAKE", "make this mistake"),
         ("-s, --script", "hold the tasks at points, so that they meet in the order that fails"),
         ("-n, --rounds N", "without a script: so often (1000)"),
