@@ -39,7 +39,7 @@ small_font() {
     local folder=$work/font
     mkdir -p -- "$folder/src" && : >"$folder/src/lib.rs" &&
         printf '[package]\nname = "font"\n[dependencies]\nnoto-sans-mono-bitmap = "=%s"\n[workspace]\n' "$FONT_VERSION" >"$folder/Cargo.toml" &&
-        (cd -- "$folder" && cargo vendor vendor >/dev/null) &&
+        (cd -- "$folder" && cargo -q vendor vendor >/dev/null) &&
         sed -i 's/^default = \["all"\]$/default = ["regular", "size_14"]/' "$folder/vendor/noto-sans-mono-bitmap/Cargo.toml"
 }
 
@@ -54,7 +54,7 @@ stage() {
     fi
     # From the root folder: a configuration of cargo's in this tree is not for these.
     (cd / && CARGO_ENCODED_RUSTFLAGS='' && unset CARGO_ENCODED_RUSTFLAGS RUSTC_WORKSPACE_WRAPPER &&
-        RUSTFLAGS=${STAGE_FLAGS:-} cargo install --locked --force --no-track "bootloader-x86_64-$2" --version "=$LOADER_VERSION" \
+        RUSTFLAGS="-Aunused ${STAGE_FLAGS:-}" cargo install --locked --force --no-track "bootloader-x86_64-$2" --version "=$LOADER_VERSION" \
             --root "$work/out" --target-dir "$work/target" --target "$3" "${options[@]}" \
             -Zbuild-std=core -Zbuild-std-features=compiler-builtins-mem --profile release \
             --config "profile.release.opt-level='$4'" --config 'profile.release.panic="abort"' \
