@@ -19,8 +19,8 @@
 //!
 //! # Lock order
 //!
-//! `address space → freeze → inode lock (dax_sem) → mapping entry → block map → allocation group → journal → page
-//! table (leaf)`. Each module's head says which of these it takes.
+//! `address space → freeze → inode lock (dax_sem) → mapping entry →` either `areas of the file → page tables`
+//! or `block map → allocation group`. docs/laws.md has all of it; each module's head says what it takes.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -37,7 +37,7 @@ pub trait Platform: Sized + Send + Sync + 'static {
     }
 
     /// One turn of a wait for another CPU. Whoever waits without a lock calls it each time it looked in vain; the
-    /// kernel answers TLB shootdowns in it (law 7).
+    /// kernel answers TLB shootdowns in it (docs/laws.md, law 7).
     fn relax(&self) {
         core::hint::spin_loop();
     }

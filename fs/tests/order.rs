@@ -1,5 +1,5 @@
-//! Law 3, watched store by store: when a pointer to a block is stored, the block's zeros and its bit in the
-//! bitmap are durable; when a bit is cleared, no durable pointer leads to the block any more.
+//! docs/laws.md, law 3, watched store by store: when a pointer to a block is stored, the block's zeros and
+//! its bit in the bitmap are durable; when a bit is cleared, no durable pointer leads to the block any more.
 //!
 //! The watcher follows what is certain to be in the memory ([`common::durable`]).
 

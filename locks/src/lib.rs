@@ -50,7 +50,7 @@ pub trait Machine: 'static {
     /// How many CPUs take part. With one, spinning is in vain.
     fn cpus() -> usize;
 
-    /// One turn of a wait that spins; answers TLB shootdowns (law 7).
+    /// One turn of a wait that spins; answers TLB shootdowns (docs/laws.md, law 7).
     fn relax();
 
     /// Waits while `still_waiting`, until woken for the same `key`; may return early. No wake-up is lost by who changes the

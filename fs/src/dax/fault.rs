@@ -2,6 +2,8 @@
 //! pages of 4 KiB and of 2 MiB.
 //!
 //! # Invariants
+//! The laws are those of docs/laws.md.
+//!
 //! - What is installed was looked up under the lock that is still held (law 2): [`Request::attempt`] does both.
 //! - [`Attempt::Retry`] leaves nothing behind: `attempt` has changed nothing, and its caller drops the lock (law 4).
 //! - A block is mapped only after the file system made its zeros durable and published it (law 3), which is also all that

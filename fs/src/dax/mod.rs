@@ -36,7 +36,7 @@
 //!
 //! # Locking
 //! `freeze → dax_sem → entry → areas → page tables`, and what the file system takes in between. Nothing but the freeze
-//! protection is held when a fault answers "retry" (law 4).
+//! protection is held when a fault answers "retry" (docs/laws.md, law 4).
 
 mod fallback;
 pub mod fault;

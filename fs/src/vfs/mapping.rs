@@ -1,7 +1,7 @@
 //! Where one file is mapped: its `dax_sem`, its areas in every address space, and what is known of its pages.
 //!
 //! A file system puts one [`Mapping`] in each inode. [`dax`](crate::dax) maps and cleans pages through it; the file
-//! system unmaps through it before a block is freed or takes the zero page's place (law 6).
+//! system unmaps through it before a block is freed or takes the zero page's place (docs/laws.md, law 6).
 //!
 //! # Locking
 //! `dax_sem → areas → page tables`. Areas come and go under the address space's lock, which is taken before.

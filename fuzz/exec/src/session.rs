@@ -275,7 +275,7 @@ impl<'a> Session<'a> {
         self.mount();
     }
 
-    /// Law 6: what is mapped is the block that is there.
+    /// docs/laws.md, law 6: what is mapped is the block that is there.
     fn check_views(&mut self) {
         if self.honest {
             self.views.iter().for_each(View::check);

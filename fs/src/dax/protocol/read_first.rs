@@ -23,7 +23,8 @@ pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>)
     if let Attempt::Served(served) = request.attempt(shared.held(), ok)? {
         return Ok(served);
     }
-    // 2. Let go of everything before waiting for the lock exclusively: other faults must be able to finish (law 4).
+    // 2. Let go of everything before waiting for the lock exclusively: other faults must be able to finish
+    //    (docs/laws.md, law 4).
     let kept = request.mutant(Mutant::RetryHolding).then_some(shared);
     request.report(Point::Retry, 0);
     request.platform.stats().fault_retry.inc();

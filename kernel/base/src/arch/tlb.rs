@@ -3,8 +3,8 @@
 //! [`shootdown`] is where every removal of rights ends. It forgets locally, notes the request in this CPU's [`Mailbox`],
 //! sets its bit in the mailbox of each CPU concerned, interrupts those, and waits until each has cleared its bit of
 //! the request. A CPU answers ([`answer`]) when the interrupt comes, and also each time round while it waits for a lock or
-//! for another CPU, interrupts on or off ([`crate::sync::Answering`]; DESIGN.md, law 7): two CPUs that shoot at each
-//! other answer each other.
+//! for another CPU, interrupts on or off ([`crate::sync::Answering`]; docs/laws.md, law 7): two CPUs that
+//! shoot at each other answer each other.
 //!
 //! # Who is concerned
 //! The kernel's half: every CPU. A task's half: the CPUs in its [`Holders`]. A CPU enters that set before it loads CR3 and

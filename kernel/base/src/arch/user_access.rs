@@ -6,7 +6,7 @@
 //! [`FaultAt`].
 //!
 //! Outside them, a fault at a task's address that can't be served is a kernel bug and panics. None of this
-//! may run under a lock (DESIGN.md, lock order).
+//! may run under a lock (docs/laws.md, lock order).
 
 use core::arch::global_asm;
 use core::fmt;

@@ -10,7 +10,7 @@
 //!
 //! [`IrqLock`] is a spin lock that keeps interrupts off while it is held, so that a handler on the same CPU
 //! can't spin on a lock its own CPU holds. Sections under it are short and never fault. Waiting runs
-//! [`Answering::relax`], the one place where a waiting CPU answers shootdowns (DESIGN.md, law 7).
+//! [`Answering::relax`], the one place where a waiting CPU answers shootdowns (docs/laws.md, law 7).
 
 mod sleeping;
 

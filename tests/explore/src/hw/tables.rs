@@ -11,7 +11,7 @@
 //!   shootdown is over (docs/decisions/0011).
 //!
 //! Not simulated: a stale entry that allows less than the table does (it costs a fault that changes nothing); accessed
-//! and dirty bits; CPUs that do not answer (law 7 is for the kernel's own tests).
+//! and dirty bits; CPUs that do not answer (docs/laws.md, law 7).
 
 use super::local::Local;
 use super::memory::{BASE, Memory};

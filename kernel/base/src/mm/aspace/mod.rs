@@ -18,9 +18,9 @@
 //! | `fork.rs` | a copy of the address space |
 //!
 //! # Locking
-//! `areas → freeze → dax_sem → …` (DESIGN.md). A fault holds `areas` shared from its look-up to its end, so that an area
-//! can't go while its page is being installed, and no table either. The lock is distributed: faults on different CPUs
-//! share no cache line. What changes areas, or frees tables, holds it exclusively.
+//! `areas → freeze → dax_sem → …` (docs/laws.md). A fault holds `areas` shared from its look-up to its end,
+//! so that an area can't go while its page is being installed, and no table either. The lock is distributed:
+//! faults on different CPUs share no cache line. What changes areas, or frees tables, holds it exclusively.
 
 mod advise;
 mod area;
