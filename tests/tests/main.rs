@@ -4,6 +4,7 @@ mod bad;
 mod bench;
 mod boot;
 mod build;
+mod cited;
 mod data;
 mod device;
 mod errors;

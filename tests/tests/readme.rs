@@ -347,41 +347,6 @@ fn the_table_of_rooms_tells_their_sizes() {
     assert!(rooms > 15, "{rooms}");
 }
 
-/// Markdown files under a folder, and those of the checkout's root.
-fn documents(folder: &Path, all: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() && path.starts_with(root().join("docs")) {
-            documents(&path, all);
-        } else if path.extension().is_some_and(|extension| extension == "md") {
-            all.push(path);
-        }
-    }
-}
-
-/// What a document links to in the checkout is there.
-#[test]
-fn links_lead_somewhere() {
-    let mut all = Vec::new();
-    documents(&root(), &mut all);
-    documents(&root().join("docs"), &mut all);
-    let (mut links, mut dead) = (0, Vec::new());
-    for path in all {
-        let text = fs::read_to_string(&path).expect("a text");
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
-            let file = link.split('#').next().unwrap_or_default().replace([' ', '\n'], "");
-            if file.is_empty() || file.contains("://") {
-                continue;
-            }
-            links += 1;
-            if !path.parent().expect("a folder").join(&file).exists() {
-                dead.push(format!("{}: {file}\n", path.display()));
-            }
-        }
-    }
-    assert!(links > 50 && dead.is_empty(), "of {links} links lead nowhere:\n{}", dead.concat());
-}
-
 /// Each regression of docs/races.md says where it comes from.
 #[test]
 fn every_race_is_cited() {
