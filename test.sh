@@ -32,6 +32,7 @@ for argument in "$@"; do
 done
 ((${#wanted[@]} <= 1)) || die "${wanted[1]}" "one NAME at most"
 [[ $fast$long != yesyes ]] || die "--fast --long" "one of them at most"
+check_build_directory
 # shellcheck source=scripts/steps.sh
 . "$here/scripts/steps.sh"
 names=("${wanted[@]}")

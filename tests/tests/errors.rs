@@ -87,31 +87,34 @@ fn a_temporary_directory_that_is_not_there_is_named() {
 fn a_build_directory_of_another_user_is_told_with_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("ours");
-    let parts = ["qemu-run.sh", "scripts"].map(|name| root().join(name));
+    let parts = ["qemu-run.sh", "test.sh", "scripts"].map(|name| root().join(name));
     let copied = Command::new("cp").arg("-r").args(parts).arg(folder.path()).status();
     assert!(copied.expect("cp").success());
     // Everybody's own is made, and a part of it is root's: as after one run with sudo.
     let root_run = root_runs_this();
     let target = if root_run { folder.path().join("target") } else { "/usr/lib".into() };
-    let mut command = if root_run {
+    if root_run {
         fs::create_dir_all(target.join("debug")).expect("a folder");
         fs::set_permissions(&target, fs::Permissions::from_mode(0o777)).expect("ours");
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--", "./qemu-run.sh"]);
-        command
-    } else {
-        Command::new("./qemu-run.sh")
-    };
-    let output = command
-        .args(["--pmem", "none", "--exec", "true"])
-        .current_dir(folder.path())
-        .env("CARGO_TARGET_DIR", &target)
-        .output()
-        .expect("qemu-run.sh starts");
-    let text = stderr(&output);
-    assert_eq!(output.status.code(), Some(125), "{text}");
-    assert!(text.contains("belongs to root, and ") && text.contains("CARGO_TARGET_DIR"), "{text}");
-    assert_eq!(text.lines().count(), 1, "{text}");
+    }
+    for line in [&["./qemu-run.sh", "--pmem", "none", "--exec", "true"] as &[&str], &["./test.sh", "--fast"]]
+    {
+        let mut command = if root_run {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]).args(line);
+            command
+        } else {
+            let mut command = Command::new(line[0]);
+            command.args(&line[1..]);
+            command
+        };
+        let output =
+            command.current_dir(folder.path()).env("CARGO_TARGET_DIR", &target).output().expect("it starts");
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(125), "{text}");
+        assert!(text.contains("belongs to root, and ") && text.contains("CARGO_TARGET_DIR"), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
 }
 
 /// Either KVM is the processor's own and the machine runs, or that it is not is told within seconds.
