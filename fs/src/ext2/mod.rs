@@ -1,9 +1,9 @@
 //! ext2 on persistent memory: metadata is used in place, there is no buffer cache.
 //!
-//! Here: revisions 0 and 1 with blocks of 4 KiB, regular files with direct to triple-indirect blocks,
-//! directories without order, creating, removing, renaming, truncating. Not here: making links, devices and
-//! symbolic links, other block sizes, repair after a
-//! crash, replaying a journal. Reading does not update access times.
+//! Revisions 0 and 1 with blocks of 1, 2 and 4 KiB: files, directories, links of both kinds, devices, pipes and
+//! extended attributes, all that changes them, and repair after a crash. A journal (ext3) is left alone if it is clean,
+//! else the mount is refused. Hashed directories are read, and lose their hashes when they are changed. Reading does not
+//! update access times.
 //!
 //! | file | what it holds |
 //! |---|---|
