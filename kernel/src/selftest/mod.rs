@@ -26,7 +26,7 @@ use ::paging::task::{Copies, Partial};
 type Check = fn() -> Result<(), String>;
 
 /// Every check with its name.
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 11] = [
     ("frames", check_frames),
     ("heap", check_heap),
     ("memory pressure", check_pressure),
@@ -35,6 +35,7 @@ const CHECKS: [(&str, Check); 10] = [
     ("refused accesses", check_refusals),
     ("persistence primitives", check_flush),
     ("tasks", tasks::check_tasks),
+    ("shootdowns", tasks::check_shootdowns),
     ("locks", tasks::check_locks),
     ("fairness", tasks::check_fairness),
 ];
@@ -47,7 +48,8 @@ pub(crate) fn run(mut report: impl FnMut(&str, Result<(), String>) -> ControlFlo
         let before = frames::counts().free;
         let mut result = check();
         // The heap keeps what it has grown by, and so do the tables above stacks; everything else gives back what it took.
-        let keeps = matches!(name, "heap" | "memory pressure" | "tasks" | "locks" | "fairness");
+        let keeps =
+            matches!(name, "heap" | "memory pressure" | "tasks" | "shootdowns" | "locks" | "fairness");
         if result.is_ok() && !keeps && frames::counts().free != before {
             result = Err(format!("{before} frames were free before, {} after", frames::counts().free));
         }

@@ -7,10 +7,10 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::expect;
-use crate::arch::{percpu, time, user_access};
+use crate::arch::{percpu, time, tlb, user_access};
 use crate::mm::layout::TASK_START;
 use crate::mm::stack;
-use crate::sync::{Mutex, RwLock};
+use crate::sync::{IrqLock, Mutex, RwLock};
 use crate::task::{self, Builder, ExitStatus, Space, TaskRef};
 
 /// What takes longer than this hangs, however busy the host is.
@@ -80,6 +80,37 @@ pub(super) fn check_tasks() -> Result<(), String> {
     });
     join(sleepers.collect::<Result<_, _>>()?)?;
     expect(time::monotonic_ns() - start >= 4_000_000, "sleepers woke early")?;
+    settle(stacks)
+}
+
+/// CPUs that ask each other to forget a page at the same time, and some that wait, interrupts off, for a lock whose holder
+/// asks: all answer (docs/laws.md, law 7). If one does not, this never ends.
+pub(super) fn check_shootdowns() -> Result<(), String> {
+    const ROUNDS: u64 = 200;
+    let stacks = stack::in_use();
+    let cpus: Vec<usize> = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.number()).collect();
+    let (count, met) = (cpus.len(), Arc::new(AtomicUsize::new(0)));
+    let rounds = Arc::new(IrqLock::new(0));
+    let tasks = cpus.iter().map(|&cpu| {
+        let (met, rounds) = (met.clone(), rounds.clone());
+        spawn(Some(cpu), move || {
+            met.fetch_add(1, Ordering::SeqCst);
+            while met.load(Ordering::SeqCst) < count {
+                core::hint::spin_loop();
+            }
+            for round in 0..ROUNDS {
+                tlb::shootdown(None, TASK_START, 1);
+                let mut rounds = rounds.lock();
+                if round % 8 == 0 {
+                    tlb::shootdown(None, TASK_START, 1);
+                }
+                *rounds += 1;
+            }
+            ExitStatus::SUCCESS
+        })
+    });
+    join(tasks.collect::<Result<_, _>>()?)?;
+    expect(*rounds.lock() == ROUNDS * count as u64, "a CPU left out a round")?;
     settle(stacks)
 }
 
