@@ -22,8 +22,8 @@ use crate::arch::time;
 use crate::sync::IrqLock;
 use crate::task::{self, State, TaskRef};
 
-/// Nobody is held for longer.
-const HOLD_NS: u64 = 1_000_000;
+/// Nobody is held for longer. On a host that is busy, another CPU may not run for tens of milliseconds.
+const HOLD_NS: u64 = 50_000_000;
 /// Steps that an actor is taken to have before it has acted once.
 const STEPS: u32 = 8;
 
