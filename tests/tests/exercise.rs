@@ -100,8 +100,8 @@ fn fsx_runs_beside_itself_with_large_pages() {
     }
 }
 
-/// With a mistake made on purpose, the verdict is a violation that says `says`, and the status is 1. What the mistake did to
-/// the image is its own affair.
+/// With a mistake made on purpose, the verdict is a violation that says `says`, or one of what stands there between bars, and
+/// the status is 1. What the mistake did to the image is its own affair.
 fn finds(mutant: &str, cpus: &str, protocol: Protocol, exercise: &str, says: &str) {
     let script = mounted(protocol, &format!("exercise {exercise} --mutant {mutant}"));
     let outcome = Run::new(&script).pmem(&image()).args(["--smp", cpus]).outcome();
