@@ -79,7 +79,7 @@ show_progress() {
 # What a build said, without what only tells of its progress; and without what cargo says of the loader's font, which it looks
 # for among what is locked before it puts ours in its place.
 words() {
-    tr '\r' '\n' <"$1" | sed -E '/^[^ ]*warning[^ ]* .*patch `noto-sans-mono/d; /^[^ ]*help[^ ]* .*Check that the patched package/,+3d' | sed -E '/^(\x1b\[[0-9;]*[a-zA-Z])* *(Building|Compiling|Finished|Updating|Downloading|Downloaded|Locking|Adding|Installing|Replacing|Installed|Replaced|Ignored|Blocking|Fetch)\>/d; /^(\x1b\[[0-9;]*[a-zA-Z])* *$/{N;/^\n *$/D}; /^stage /d'
+    tr '\r' '\n' <"$1" | sed -E '/^[^ ]*warning[^ ]* .*patch `noto-sans-mono/d; /^[^ ]*help[^ ]* .*Check that the patched package/,+3d; /^(\x1b\[[0-9;]*[a-zA-Z])* *(Building|Compiling|Finished|Updating|Downloading|Downloaded|Locking|Adding|Installing|Replacing|Installed|Replaced|Ignored|Blocking|Fetch)\>/d; /^(\x1b\[[0-9;]*[a-zA-Z])* *$/{N;/^\n *$/D}; /^stage /d'
 }
 
 end_builds() { # FOLDER PID...

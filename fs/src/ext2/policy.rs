@@ -127,30 +127,31 @@ impl<P: Platform> Ext2<P> {
 
     /// Says on the image that it has errors; durable.
     fn store_error_state(&self) {
-        let pmem = self.pmem();
         let _lock = self.super_lock.lock();
-        if self.super_is_lost() {
-            return;
+        if self.flush_error_state() {
+            self.pmem().fence();
+        }
+    }
+
+    /// Says on the image that it has errors, for which the superblock's mutex is held; flushed. Returns false if a memory error
+    /// took some of the superblock: nothing can be told there.
+    fn flush_error_state(&self) -> bool {
+        let pmem = self.pmem();
+        if pmem.poisoned(SUPERBLOCK, 1024).is_some() {
+            return false;
         }
         self.store_state(pmem.load_u16(SUPERBLOCK + S_STATE) | ERROR_FS);
         pmem.flush(SUPERBLOCK + S_STATE, 2);
-        pmem.fence();
-    }
-
-    /// A memory error took some of the superblock: nothing can be told there.
-    fn super_is_lost(&self) -> bool {
-        self.pmem().poisoned(SUPERBLOCK, 1024).is_some()
+        true
     }
 
     /// Says on the image that it has errors, and which was the first and the last; durable.
     fn store_error(&self, what: &Corrupt) {
         let pmem = self.pmem();
         let _lock = self.super_lock.lock();
-        if self.super_is_lost() {
+        if !self.flush_error_state() {
             return;
         }
-        self.store_state(pmem.load_u16(SUPERBLOCK + S_STATE) | ERROR_FS);
-        pmem.flush(SUPERBLOCK + S_STATE, 2);
         // Revision 0 has no fields behind the first.
         if self.sb.rev_level > 0 {
             let count = pmem.load_u32(SUPERBLOCK + S_ERROR_COUNT).saturating_add(1);

@@ -38,31 +38,44 @@ fn settle(stacks: u32) -> Result<(), String> {
     expect(stack::in_use() == stacks, "a task's stack is left")
 }
 
+/// The numbers of the CPUs that run.
+fn online() -> Vec<usize> {
+    percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.number()).collect()
+}
+
+/// Waits until `count` tasks are here; false if they do not come. No yield, no sleep: only another CPU, or preemption, can
+/// bring it about.
+fn meet(met: &AtomicUsize, count: usize) -> bool {
+    met.fetch_add(1, Ordering::SeqCst);
+    let start = time::monotonic_ns();
+    while met.load(Ordering::SeqCst) < count {
+        if time::monotonic_ns() - start > PATIENCE_NS {
+            return false;
+        }
+        core::hint::spin_loop();
+    }
+    true
+}
+
 /// Tasks on all CPUs wait for each other, so all run at the same time; with one CPU more than there are, in turns.
 pub(super) fn check_tasks() -> Result<(), String> {
     let stacks = stack::in_use();
-    let cpus: Vec<usize> = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.number()).collect();
+    let cpus = online();
     let met = Arc::new(AtomicUsize::new(0));
     let count = cpus.len();
-    let meet = |cpu: Option<usize>, count: usize, met: &Arc<AtomicUsize>| {
+    let meeting = |cpu: Option<usize>, count: usize, met: &Arc<AtomicUsize>| {
         let met = met.clone();
         spawn(cpu, move || {
-            met.fetch_add(1, Ordering::SeqCst);
-            let start = time::monotonic_ns();
-            // No yield, no sleep: only another CPU, or preemption, can bring it about.
-            while met.load(Ordering::SeqCst) < count {
-                if time::monotonic_ns() - start > PATIENCE_NS {
-                    return ExitStatus::Code(1);
-                }
-                core::hint::spin_loop();
+            if !meet(&met, count) {
+                return ExitStatus::Code(1);
             }
             let right = cpu.is_none_or(|cpu| percpu::number() == cpu);
             ExitStatus::Code(if right { 0 } else { 2 })
         })
     };
-    join(cpus.iter().map(|cpu| meet(Some(*cpu), count, &met)).collect::<Result<_, _>>()?)?;
+    join(cpus.iter().map(|cpu| meeting(Some(*cpu), count, &met)).collect::<Result<_, _>>()?)?;
     let met = Arc::new(AtomicUsize::new(0));
-    join((0..2 * count + 1).map(|_| meet(None, 2 * count + 1, &met)).collect::<Result<_, _>>()?)?;
+    join((0..2 * count + 1).map(|_| meeting(None, 2 * count + 1, &met)).collect::<Result<_, _>>()?)?;
     let refused = spawn(None, || match user_access::load_u64(TASK_START) {
         Ok(_) => ExitStatus::SUCCESS,
         Err(fault) => fault.into(),
@@ -88,15 +101,14 @@ pub(super) fn check_tasks() -> Result<(), String> {
 pub(super) fn check_shootdowns() -> Result<(), String> {
     const ROUNDS: u64 = 200;
     let stacks = stack::in_use();
-    let cpus: Vec<usize> = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.number()).collect();
+    let cpus = online();
     let (count, met) = (cpus.len(), Arc::new(AtomicUsize::new(0)));
     let rounds = Arc::new(IrqLock::new(0));
     let tasks = cpus.iter().map(|&cpu| {
         let (met, rounds) = (met.clone(), rounds.clone());
         spawn(Some(cpu), move || {
-            met.fetch_add(1, Ordering::SeqCst);
-            while met.load(Ordering::SeqCst) < count {
-                core::hint::spin_loop();
+            if !meet(&met, count) {
+                return ExitStatus::Code(1);
             }
             for round in 0..ROUNDS {
                 tlb::shootdown(None, TASK_START, 1);

@@ -118,7 +118,8 @@ impl Shell {
         Ok(job.task.join())
     }
 
-    /// Starts a task; what the command that runs would read, it reads. What it writes, if our output is kept for somebody, is in the second when it has ended.
+    /// Starts a task; what the command that runs would read, it reads. What it writes, if our output is kept for
+    /// somebody, is in the second when it has ended.
     fn spawn(&mut self, cpu: Option<usize>, work: Work) -> Result<(Job, Kept), Failure> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut shell = Self::new(false);
