@@ -135,7 +135,7 @@ if [[ $fast == no ]] && may_have fs/tests/interop.rs; then
     fi
 fi
 if [[ $all == yes ]]; then step "memory orders" memory_orders; fi
-if [[ $fast == no ]] && may_have tests/explore; then step "the explorer's own tests" explorer_tests; fi
+if [[ $fast == no ]] && may_have verify/explore; then step "the explorer's own tests" explorer_tests; fi
 if [[ $all == yes ]]; then
     step "every interleaving, all pairs" all_pairs
     step "every named mistake is found" mutants

@@ -4,7 +4,7 @@
 //! that owns every step can let another CPU go between any two of them, and knows which accesses touch the same word. As
 //! this crate is free of `unsafe`, what CPUs share is either such a word, or guarded by a lock, or behind
 //! [`Platform`](crate::platform::Platform): nothing escapes that scheduler. With `--cfg loom` they are loom's, for
-//! `tests/orders`: each load may return whatever the memory orders allow (docs/memory-orders.md).
+//! `verify/orders`: each load may return whatever the memory orders allow (docs/memory-orders.md).
 
 #[cfg(not(any(feature = "watched", loom)))]
 pub use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize};

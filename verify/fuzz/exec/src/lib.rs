@@ -1,6 +1,6 @@
 //! Runs one input of the fuzzer: a base image is damaged, mounted, worked on, crashed, unmounted.
 //!
-//! libFuzzer's target (`fuzz/`), the regression test (`fs/tests/fuzz_regressions.rs`) and the replay of one file use
+//! libFuzzer's target (`verify/fuzz/`), the regression test (`fs/tests/fuzz_regressions.rs`) and the replay of one file use
 //! the same [`run`], so that a finding means the same to all of them. docs/fuzzing.md tells how.
 //!
 //! | module | what it holds |

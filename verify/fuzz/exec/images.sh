@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes the base images of the fuzzer anew: fuzz/exec/images/*.pack. Only needed to change them: they are committed, so
+# Makes the base images of the fuzzer anew: verify/fuzz/exec/images/*.pack. Only needed to change them: they are committed, so
 # that an input means the same everywhere. Needs mke2fs, debugfs and e2fsck (Debian 12: e2fsprogs 1.47.0).
 #
-#   fuzz/exec/images.sh
+#   verify/fuzz/exec/images.sh
 #
 # Old images are never changed once inputs are committed that use them (fs/tests/regressions): add one, at the end of
 # the list in src/images.rs.
@@ -70,7 +70,7 @@ image() { # NAME BLOCK BLOCKS OPTION...
 }
 
 clean() { e2fsck -fn "$1" >log 2>&1 || { cat log >&2; exit 1; }; }
-pack() { (cd -- "$here/../.." && cargo run -q --locked -p fuzz-exec --example pack -- "$scratch/$1" "$here/images/$1.pack"); }
+pack() { (cd -- "$here/../../.." && cargo run -q --locked -p fuzz-exec --example pack -- "$scratch/$1" "$here/images/$1.pack"); }
 
 image b4k 4096 256 -N 64 -I 256 -O ext_attr,dir_index,filetype,sparse_super,large_file
 image b1k 1024 1024 -N 96 -g 256 -I 128 -O ext_attr,dir_index,resize_inode,filetype,sparse_super,large_file

@@ -1,4 +1,4 @@
-//! `pack IMAGE PACKED`: packs an image for fuzz/exec/images; images.sh calls it.
+//! `pack IMAGE PACKED`: packs an image for verify/fuzz/exec/images; images.sh calls it.
 
 fn main() -> std::io::Result<()> {
     let names: Vec<_> = std::env::args_os().skip(1).collect();
