@@ -78,18 +78,68 @@ pub enum Errno {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unsupported {
-    /// No ext2 file system: what is in the place of `s_magic`.
-    NotExt2(u16),
-    /// `s_feature_incompat` bits that must be understood to read at all; the names follow the ext4 layout document.
-    Incompat(u32),
-    /// `s_rev_level` above 1.
-    Revision(u32),
-    /// A block size above the page size, in bytes.
-    BlockSize(u64),
+    /// No type of file system recognises it.
+    Unrecognised,
+    /// No file system of the type that was asked for.
+    Magic {
+        /// The type's name.
+        of: &'static str,
+        /// What is in the magic number's place.
+        found: u64,
+    },
+    /// Features that must be understood to read it at all.
+    Features(Features),
+    /// A revision of the format that is not known.
+    Revision {
+        /// The type's name.
+        of: &'static str,
+        /// Its number.
+        revision: u32,
+    },
+    /// A block size.
+    BlockSize {
+        /// Bytes in a block.
+        bytes: u64,
+        /// Those that are supported, and how to make such a file system.
+        supported: &'static str,
+    },
     /// Mapping a file on blocks that are smaller than a page: their size in bytes.
     Mapping(u64),
     /// The operation does not exist for this kind of file or in this version.
     Operation(&'static str),
+}
+
+/// Features of an image, by the names that its format gives them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// A bit for each.
+    pub bits: u32,
+    /// Bits and their names.
+    pub names: &'static [(u32, &'static str)],
+    /// What helps, in parentheses; or nothing.
+    pub hint: &'static str,
+}
+
+/// Writes the names, each after a blank; what has none is shown bit by bit. Then the hint.
+impl fmt::Display for Features {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut left = self.bits;
+        for &(bit, name) in self.names {
+            if left & bit != 0 {
+                write!(f, " {name}")?;
+                left &= !bit;
+            }
+        }
+        while left != 0 {
+            let bit = left & left.wrapping_neg();
+            write!(f, " {bit:#x}")?;
+            left &= !bit;
+        }
+        match self.hint {
+            "" => Ok(()),
+            hint => write!(f, " ({hint})"),
+        }
+    }
 }
 
 /// A contradiction in an image: which structure, and where.
@@ -191,20 +241,15 @@ impl fmt::Display for Errno {
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotExt2(magic) => write!(f, "no ext2 file system (bad magic number {magic:#x})"),
-            Self::Incompat(bits) => {
-                f.write_str("unsupported incompatible features:")?;
-                crate::ext2::features::write_incompat(f, *bits)
-            }
-            Self::Revision(rev) => write!(f, "unsupported ext2 revision {rev}"),
-            Self::BlockSize(bytes) => {
-                write!(
-                    f,
-                    "unsupported block size {bytes}: blocks of 1024, 2048 or 4096 bytes are (mke2fs -b 4096)"
-                )
+            Self::Unrecognised => f.write_str("no file system of a known type"),
+            Self::Magic { of, found } => write!(f, "no {of} file system (bad magic number {found:#x})"),
+            Self::Features(features) => write!(f, "unsupported incompatible features:{features}"),
+            Self::Revision { of, revision } => write!(f, "unsupported {of} revision {revision}"),
+            Self::BlockSize { bytes, supported } => {
+                write!(f, "unsupported block size {bytes}: {supported}")
             }
             Self::Mapping(bytes) => {
-                write!(f, "the file system's blocks have {bytes} bytes, mapping needs 4096 (mke2fs -b 4096)")
+                write!(f, "the file system's blocks have {bytes} bytes, mapping needs 4096")
             }
             Self::Operation(what) => write!(f, "{what}: operation not supported"),
         }

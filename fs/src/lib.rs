@@ -9,7 +9,8 @@
 //! | [`platform`] | what a machine supplies: memory, locks, page tables, clock, counters |
 //! | [`vfs`] | inodes and file systems as `dax` and the shell need them; where a file is mapped |
 //! | [`dax`] | the page-fault protocols and write-back |
-//! | [`ext2`] | the file system on disk |
+//! | [`ext2`] | a file system on disk |
+//! | [`registry`] | the types of file systems that can be mounted |
 //! | [`stats`] | every counter the kernel can print |
 //! | [`lab`] | named steps to watch, named mistakes to make |
 //! | [`error`] | four kinds of error, kept apart |
@@ -36,6 +37,7 @@ pub mod ext2;
 pub mod lab;
 pub mod platform;
 pub mod pmem;
+pub mod registry;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod stats;

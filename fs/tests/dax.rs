@@ -259,7 +259,7 @@ fn what_was_stored_and_not_synced_is_known_after_the_last_handle_went() {
         drop(view);
         assert_eq!(stats.pmem_lines_flushed.get(), 0, "the inode is in memory yet");
         let mut pages = 0;
-        fs.for_each_inode(|inode| pages += fs::dax::fsync(&**inode).expect("fsync"));
+        fs.for_each_inode(&mut |inode| pages += fs::dax::fsync(inode).expect("fsync"));
         assert_eq!(
             (pages, stats.pmem_lines_flushed.get()),
             (3, 3 * BLOCK / 64),

@@ -4,11 +4,11 @@ use crate::common;
 use crate::common::layout::{Layout, SUPERBLOCK};
 use crate::common::rig::Rig;
 use crate::common::{BLOCK, Image, at, create, expect_errno, pattern, read_all, session, write};
-use fs::ext2::{Ext2, MountOptions, OnError};
+use fs::ext2::Ext2;
 use fs::pmem::Pmem;
 use fs::pmem::ram::Ram;
 use fs::sim::Machine;
-use fs::vfs::{Fallocate, FileKind, FileSystem};
+use fs::vfs::{Fallocate, FileKind, FileSystem, MountOptions, OnError};
 use fs::{Errno, Error};
 use std::sync::Arc;
 
@@ -69,8 +69,8 @@ fn continue_goes_on_and_the_image_says_at_once_that_it_has_errors() {
     let text = |wanted: &str| {
         let found = shown.iter().find(|(name, _)| *name == wanted);
         found.map(|(_, value)| match value {
-            fs::ext2::info::Field::Text(text) => text.clone(),
-            fs::ext2::info::Field::Time(time) => time.to_string(),
+            fs::vfs::Field::Text(text) => text.clone(),
+            fs::vfs::Field::Time(time) => time.to_string(),
         })
     };
     assert_eq!(text("FS Error count:").as_deref(), Some("2"));
@@ -119,7 +119,7 @@ fn the_mount_option_and_a_remount_have_the_last_word() {
     let (machine, fs) = mounted(&bytes, Some(OnError::Continue));
     meet_it(&fs);
     assert!(!fs.read_only() && says_so(&machine));
-    fs.set_on_error(OnError::ReadOnly);
+    fs.set_on_error(OnError::ReadOnly).expect("ext2 has one");
     meet_it(&fs);
     assert!(fs.read_only());
 }

@@ -3,10 +3,10 @@
 
 use crate::common;
 use crate::common::{Image, Scratch, at, create, pattern, read_all, session};
-use fs::ext2::info::Field;
-use fs::ext2::{Ext2, MountOptions};
+use fs::ext2::Ext2;
 use fs::sim::Machine;
-use fs::vfs::{FileKind, FileSystem};
+use fs::vfs::Field;
+use fs::vfs::{FileKind, FileSystem, MountOptions};
 use std::process::Command;
 use std::sync::Arc;
 

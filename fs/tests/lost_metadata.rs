@@ -7,10 +7,10 @@ use crate::common::{
     BLOCK, Image, Scratch, at, create, mkdir, mount, names, pattern, read_all, session, write,
 };
 use fs::error::Corrupt;
-use fs::ext2::{Ext2, MountOptions, ReadOnlyReason};
+use fs::ext2::{Ext2, ReadOnlyReason};
 use fs::pmem::ram::Ram;
 use fs::sim::Machine;
-use fs::vfs::{FileKind, FileSystem, SetXattr};
+use fs::vfs::{FileKind, FileSystem, MountOptions, SetXattr};
 use fs::{Error, Result};
 use std::ops::ControlFlow;
 use std::sync::Arc;

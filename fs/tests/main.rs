@@ -46,6 +46,7 @@ mod reading;
 mod recover;
 mod redo;
 mod refused;
+mod registry;
 mod renames;
 mod runs;
 mod sparse;

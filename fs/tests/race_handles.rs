@@ -8,8 +8,8 @@ use crate::common::rig::{Point, Rig};
 use crate::common::spy::{Spy, Touch};
 use crate::common::stage::Script;
 use crate::common::{BLOCK, Image, View, create, pattern, read_all, unlink, write};
-use fs::ext2::{Ext2, MountOptions};
-use fs::vfs::{FileSystem, InodeRef};
+use fs::ext2::Ext2;
+use fs::vfs::{FileSystem, InodeRef, MountOptions};
 use std::cell::RefCell;
 use std::sync::Arc;
 

@@ -44,7 +44,7 @@ fn no_nvdimm() {
 
 #[test]
 fn an_image_without_a_file_system() {
-    refused(&Image::zeros(16 * MIB), "no ext2 file system (bad magic number 0x0)");
+    refused(&Image::zeros(16 * MIB), "no file system of a known type (ext2)");
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub use node::Node;
 
 use crate::error::{Errno, Result};
 use crate::platform::Platform;
-use crate::vfs::{DirEntry, FileSystem, InodeRef, Rename, StatFs};
+use crate::vfs::{DirEntry, FileSystem, Inode, InodeRef, Rename, StatFs};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -57,6 +57,14 @@ impl<P: Platform + Clone> Devices<P> {
 }
 
 impl<P: Platform + Clone> FileSystem<P> for Devices<P> {
+    fn type_name(&self) -> &'static str {
+        "devices"
+    }
+
+    fn for_each_inode(&self, f: &mut dyn FnMut(&dyn Inode<P>)) {
+        self.directory.devices().iter().for_each(|device| f(&**device));
+    }
+
     fn root(&self) -> Result<InodeRef<P>> {
         Ok(self.directory.clone())
     }

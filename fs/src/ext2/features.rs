@@ -6,7 +6,7 @@
 //! | incompat | refuse to mount |
 //! | ro_compat | mount read-only |
 
-use crate::error::Corrupt;
+use crate::error::{Corrupt, Features};
 use core::fmt;
 
 /// compat: backups in two groups only (`s_backup_bgs`).
@@ -90,48 +90,35 @@ const RO_COMPAT: [(u32, &str); 17] = [
     (0x1_0000, "orphan_present"),
 ];
 
-fn write_names(f: &mut fmt::Formatter<'_>, names: &[(u32, &str)], bits: u32) -> fmt::Result {
-    let mut left = bits;
-    for &(bit, name) in names {
-        if left & bit != 0 {
-            write!(f, " {name}")?;
-            left &= !bit;
-        }
+/// What is to be done about an image that needs what this implementation does not do.
+const fn hint(incompat: u32) -> &'static str {
+    if incompat == INCOMPAT_RECOVER {
+        "the journal must be replayed first: run e2fsck on the image"
+    } else if incompat & INCOMPAT_EXT4 != 0 {
+        "an ext4 file system; mke2fs -t ext2 makes one that can be mounted"
+    } else {
+        ""
     }
-    // What has no name is shown bit by bit, as debugfs does in its own way (FEATURE_I17).
-    while left != 0 {
-        let bit = left & left.wrapping_neg();
-        write!(f, " {bit:#x}")?;
-        left &= !bit;
-    }
-    Ok(())
 }
 
-/// Writes the names of incompat bits, each preceded by a blank, and what to do about a journal if that is all, or
-/// about an ext4.
-pub fn write_incompat(f: &mut fmt::Formatter<'_>, bits: u32) -> fmt::Result {
-    write_incompat_names(f, bits)?;
-    if bits == INCOMPAT_RECOVER {
-        f.write_str(" (the journal must be replayed first: run e2fsck on the image)")?;
-    } else if bits & INCOMPAT_EXT4 != 0 {
-        f.write_str(" (an ext4 file system; mke2fs -t ext2 makes one that can be mounted)")?;
-    }
-    Ok(())
+/// Returns incompat bits that are not understood, with their names and what is to be done about them.
+pub const fn missing(incompat: u32) -> Features {
+    Features { bits: incompat, names: &INCOMPAT, hint: hint(incompat) }
 }
 
-/// Writes the names of compat bits, each preceded by a blank.
-pub fn write_compat(f: &mut fmt::Formatter<'_>, bits: u32) -> fmt::Result {
-    write_names(f, &COMPAT, bits)
+/// Returns compat bits with their names.
+pub const fn compat(bits: u32) -> Features {
+    Features { bits, names: &COMPAT, hint: "" }
 }
 
-/// Writes the names of incompat bits, each preceded by a blank.
-pub fn write_incompat_names(f: &mut fmt::Formatter<'_>, bits: u32) -> fmt::Result {
-    write_names(f, &INCOMPAT, bits)
+/// Returns incompat bits with their names.
+pub const fn incompat(bits: u32) -> Features {
+    Features { bits, names: &INCOMPAT, hint: "" }
 }
 
-/// Writes the names of ro_compat bits, each preceded by a blank.
-pub fn write_ro_compat(f: &mut fmt::Formatter<'_>, bits: u32) -> fmt::Result {
-    write_names(f, &RO_COMPAT, bits)
+/// Returns ro_compat bits with their names.
+pub const fn ro_compat(bits: u32) -> Features {
+    Features { bits, names: &RO_COMPAT, hint: "" }
 }
 
 /// Why a mount became read-only.
@@ -152,10 +139,7 @@ impl fmt::Display for ReadOnlyReason {
         match self {
             Self::Asked => f.write_str("mounted read-only"),
             Self::Region => f.write_str("the region cannot be written"),
-            Self::Features(bits) => {
-                f.write_str("features that allow reading only:")?;
-                write_ro_compat(f, *bits)
-            }
+            Self::Features(bits) => write!(f, "features that allow reading only:{}", ro_compat(*bits)),
             Self::Damaged(what) => write!(f, "{what}: run e2fsck on the image"),
         }
     }
@@ -166,21 +150,25 @@ mod tests {
     use crate::error::Unsupported;
     use std::string::ToString;
 
+    fn unsupported(incompat: u32) -> Unsupported {
+        Unsupported::Features(super::missing(incompat))
+    }
+
     #[test]
     fn features_are_named_and_unknown_ones_shown_as_bits() {
         assert_eq!(
-            Unsupported::Incompat(0x2c0 | 0x10_0000).to_string(),
+            unsupported(0x2c0 | 0x10_0000).to_string(),
             "unsupported incompatible features: extents 64bit flex_bg 0x100000 \
              (an ext4 file system; mke2fs -t ext2 makes one that can be mounted)"
         );
         // No ext4, whatever they are.
         for (bits, names) in [(0x1, "compression"), (0x8, "journal_dev"), (0x4000_0000, "0x40000000")] {
-            let told = Unsupported::Incompat(bits).to_string();
+            let told = unsupported(bits).to_string();
             assert_eq!(told, std::format!("unsupported incompatible features: {names}"));
         }
-        assert!(Unsupported::Incompat(4).to_string().contains("e2fsck"));
+        assert!(unsupported(4).to_string().contains("e2fsck"));
         // An ext4 after a crash: replaying its journal would not make an ext2 of it.
-        assert!(!Unsupported::Incompat(0x2c4).to_string().contains("e2fsck"));
+        assert!(!unsupported(0x2c4).to_string().contains("e2fsck"));
         assert_eq!(
             super::ReadOnlyReason::Features(0x408).to_string(),
             "features that allow reading only: huge_file metadata_csum"

@@ -6,18 +6,10 @@ use super::layout::*;
 use super::superblock::RawSuperBlock;
 use crate::error::Result;
 use crate::platform::Platform;
+use crate::vfs::{Field, uuid_text};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::{self, Display};
-
-/// What a field holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Field {
-    /// Text, as it is printed.
-    Text(String),
-    /// Seconds since 1970-01-01 00:00:00 UTC; 0 is "never".
-    Time(u64),
-}
 
 const S_UUID_HASH_SEED: u64 = 0xec;
 const S_JOURNAL_INUM: u64 = 0xe0;
@@ -57,18 +49,6 @@ fn list(names: &[String]) -> String {
     names.iter().map(|name| alloc::format!("{name} ")).collect()
 }
 
-/// An UUID's usual form.
-pub fn uuid_text(uuid: &[u8; 16]) -> String {
-    let mut text = String::new();
-    for (index, byte) in uuid.iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        text += &alloc::format!("{byte:02x}");
-    }
-    text
-}
-
 /// Text in a field of fixed length, up to its first NUL; `none` if that is nothing.
 fn text_of(bytes: &[u8], none: &str) -> String {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
@@ -105,19 +85,18 @@ struct Features(u32, u32, u32);
 impl Display for Features {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(compat, incompat, ro_compat) = *self;
-        features::write_compat(f, compat)?;
-        features::write_incompat_names(f, incompat)?;
-        features::write_ro_compat(f, ro_compat)
+        write!(f, "{}{}", features::compat(compat), features::incompat(incompat))?;
+        features::ro_compat(ro_compat).fmt(f)
     }
 }
 
 impl<P: Platform> Ext2<P> {
-    /// Calls `f` with the name and value of each field, in the order of `tune2fs -l`. Free counts are those of this
-    /// moment.
+    /// Calls `f` with the name and value of each field, in the order of `tune2fs -l`, and what was repaired. Free counts
+    /// are those of this moment.
     ///
     /// # Errors
     /// The region cannot be read.
-    pub fn describe(&self, f: &mut dyn FnMut(&'static str, Field)) -> Result<()> {
+    pub(super) fn describe_fields(&self, f: &mut dyn FnMut(&'static str, Field)) -> Result<()> {
         let raw = RawSuperBlock::load(self.pmem())?;
         let sb = &self.sb;
         let (free_blocks, free_inodes) = self.sum_free();
@@ -251,6 +230,9 @@ impl<P: Platform> Ext2<P> {
                     f(names.2, Field::Text(raw.u32(ino).to_string()));
                 }
             }
+        }
+        if let Some(recovered) = self.recovered() {
+            f("Repaired at mount:", Field::Text(recovered.to_string()));
         }
         Ok(())
     }

@@ -13,7 +13,7 @@
 //! | `mount` | mounting, syncing, unmounting |
 //! | `freeze` | freezing, thawing, remounting |
 //! | `policy` | what becomes of it when a contradiction is met |
-//! | [`info`] | what a superblock says, for people |
+//! | `info` | what a superblock says, for people |
 //! | `group`, `bitmap` | block groups and their bitmaps, in place |
 //! | `alloc`, `ialloc` | taking and freeing blocks and inodes |
 //! | `runs`, `place` | runs of 512 blocks, and where a file's next block had best be |
@@ -81,7 +81,7 @@ mod freeze;
 mod group;
 mod grow;
 mod ialloc;
-pub mod info;
+mod info;
 mod inode;
 mod large;
 pub mod layout;
@@ -111,8 +111,7 @@ mod xattr;
 
 pub use features::ReadOnlyReason;
 pub use inode::Inode;
-pub use mount::{MountOptions, mount};
-pub use policy::OnError;
+pub use mount::{file_system_type, mount};
 pub use recover::Recovered;
 pub use superblock::{RawSuperBlock, SuperBlock};
 
@@ -128,6 +127,9 @@ use core::sync::atomic::Ordering::SeqCst;
 use freeze::Late;
 use once_cell::race::OnceBox;
 use recover::Recovery;
+
+/// What the type is called.
+const NAME: &str = "ext2";
 
 /// A mounted ext2 file system.
 ///

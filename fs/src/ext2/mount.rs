@@ -9,36 +9,37 @@ use super::group::GroupState;
 use super::inode::{Inode, kind_of_mode};
 use super::layout::*;
 use super::nameindex::Budget;
-use super::policy::OnError;
 use super::superblock::{RawSuperBlock, SuperBlock};
-use super::{Ext2, Shared};
+use super::{Ext2, NAME, Shared};
 use crate::atomic::{AtomicBool, AtomicI64, AtomicU32};
 use crate::error::{Corrupt, Errno, Result};
 use crate::platform::{Mutex, Platform};
 use crate::pmem::{LINE, Pmem};
-use crate::vfs::{FileKind, Freeze, StatFs};
+use crate::vfs::{FileKind, FileSystemType, Freeze, MountOptions, StatFs};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::SeqCst;
 use once_cell::race::OnceBox;
 
-/// How to mount.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct MountOptions {
-    /// Change nothing on the image, not even its mount count.
-    pub read_only: bool,
-    /// Use the copy of the superblock that is this many KiB from the start (Linux's `sb=`), and the descriptors after it.
-    /// Mounted for writing, both are first put in the place of the damaged ones, and the image is looked through as after
-    /// a crash.
-    pub super_block: Option<u64>,
-    /// How many inodes stay in memory although nobody holds them; 1024 unless told. Some hundred bytes each, and what is
-    /// known of their pages.
-    pub cached_inodes: Option<usize>,
-    /// What to do when a contradiction is met, instead of what the superblock says.
-    pub on_error: Option<OnError>,
-    /// Memory for the name indexes of all directories, in bytes; 16 MiB unless told. A name takes 10 to 20.
-    pub name_index_bytes: Option<usize>,
+/// ext2, for the registry.
+pub const fn file_system_type<P: Platform>() -> FileSystemType<P> {
+    FileSystemType { name: NAME, probe: probe::<P>, mount: |platform, options| Ok(mount(platform, options)?) }
+}
+
+/// Whether there is ext2's magic number. ext3 and ext4 have the same: what they need beyond ext2, [`mount`] refuses by name.
+fn probe<P: Platform>(pmem: &P::Pmem, options: &MountOptions) -> Result<bool> {
+    let at = superblock_at(options)?;
+    RawSuperBlock::expect_at(pmem, at)?;
+    Ok(pmem.load_u16(at + S_MAGIC) == MAGIC)
+}
+
+/// Where the superblock is that is to be used, in bytes.
+fn superblock_at(options: &MountOptions) -> Result<u64> {
+    match options.super_block {
+        None => Ok(SUPERBLOCK),
+        Some(kib) => Ok(kib.checked_mul(1024).ok_or(Errno::Invalid)?),
+    }
 }
 
 const CACHED_INODES: usize = 1024;
@@ -53,10 +54,7 @@ const NAME_INDEX_BYTES: usize = 16 << 20;
 pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2<P>>> {
     // 1. Believe nothing before it is checked.
     let pmem = platform.pmem();
-    let at = match options.super_block {
-        None => SUPERBLOCK,
-        Some(kib) => kib.checked_mul(1024).ok_or(Errno::Invalid)?,
-    };
+    let at = superblock_at(&options)?;
     let raw = RawSuperBlock::load_at(pmem, at)?;
     let mut sb = SuperBlock::decode(&raw, pmem.len())?;
     if at != SUPERBLOCK {
@@ -307,11 +305,6 @@ impl<P: Platform> Ext2<P> {
             pmem.fence();
         }
         Ok(())
-    }
-
-    /// Calls `f` with each inode in memory, for write-back of what is mapped.
-    pub fn for_each_inode(&self, f: impl FnMut(&Arc<Inode<P>>)) {
-        self.cache.for_each(f);
     }
 
     pub(super) fn load_stat_fs(&self) -> StatFs {

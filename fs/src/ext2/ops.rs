@@ -1,23 +1,59 @@
 //! The traits of [`vfs`](crate::vfs): locks are taken, contradictions noted, the work is done elsewhere.
 
-use super::Ext2;
 use super::dir::check_name;
+use super::features::ReadOnlyReason;
 use super::inode::Inode;
 use super::layout::{APPEND_FL, IMMUTABLE_FL};
+use super::{Ext2, NAME};
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Result, Unsupported};
 use crate::lab::Mutant;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::{
-    self, AllocOk, Attr, BlockRun, Device, DirEntry, Extent, Fallocate, FileKind, FileSystem, Held, InodeRef,
-    Mapping, Place, Rename, Seek, SetAttr, SetXattr, StatFs, Thawed,
+    self, AllocOk, Attr, BlockRun, Device, DirEntry, Extent, Fallocate, Field, FileKind, FileSystem, Held,
+    InodeRef, Mapping, OnError, Place, Rename, Seek, SetAttr, SetXattr, StatFs, Thawed,
 };
 use alloc::vec::Vec;
+use core::fmt::Display;
 use core::ops::ControlFlow;
-use core::sync::atomic::Ordering::SeqCst;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 impl<P: Platform> FileSystem<P> for Ext2<P> {
+    fn type_name(&self) -> &'static str {
+        NAME
+    }
+
+    fn for_each_inode(&self, f: &mut dyn FnMut(&dyn vfs::Inode<P>)) {
+        self.cache.for_each(|inode| f(&**inode));
+    }
+
+    fn mount_notes(&self, tell: &mut dyn FnMut(&dyn Display)) {
+        if let Some(reason) = self.read_only_reason().filter(|reason| *reason != ReadOnlyReason::Asked) {
+            tell(&format_args!("mounted read-only: {reason}"));
+        }
+        if let Some(recovered) = self.recovered() {
+            tell(&format_args!("was not unmounted cleanly, or had errors: {recovered}"));
+        } else if !self.was_clean() {
+            tell(&"was not unmounted cleanly, or has errors: nothing was repaired");
+        }
+        if self.redo_pending() {
+            tell(&"a change was cut short by a crash; a mount for writing finishes it");
+        }
+        if self.block_size() == PAGE_SIZE && !self.has_large_runs() {
+            tell(&"no 2 MiB of it begin at a multiple of 2 MiB: no 2 MiB mappings");
+        }
+    }
+
+    fn describe(&self, f: &mut dyn FnMut(&'static str, Field)) -> Result<()> {
+        self.describe_fields(f)
+    }
+
+    fn set_on_error(&self, policy: OnError) -> Result<()> {
+        self.on_error.store(policy as u32 + 1, Relaxed);
+        Ok(())
+    }
+
     fn root(&self) -> Result<InodeRef<P>> {
         Ok(self.noted(self.root_inode())?)
     }

@@ -14,66 +14,18 @@ use super::layout::*;
 use crate::error::{Corrupt, Error, Result};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
-use core::fmt;
-use core::str::FromStr;
+use crate::vfs::OnError;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-/// What a file system does when it meets a contradiction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnError {
-    /// It goes on: what the contradiction is about is refused.
-    Continue,
-    /// It is read-only from then on.
-    ReadOnly,
-    /// The machine stops.
-    Panic,
-}
-
-impl OnError {
-    /// All of them, in the order of their numbers in `s_errors`, which begin with 1.
-    pub const ALL: [Self; 3] = [Self::Continue, Self::ReadOnly, Self::Panic];
-
-    /// What `s_errors` tells; a number that nobody knows is taken for the careful one, as Linux does.
-    pub(super) fn of_superblock(errors: u16) -> Self {
-        Self::ALL.get(usize::from(errors).wrapping_sub(1)).copied().unwrap_or(Self::ReadOnly)
-    }
-
-    /// As the mount option `errors=` spells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Continue => "continue",
-            Self::ReadOnly => "remount-ro",
-            Self::Panic => "panic",
-        }
-    }
-}
-
-impl fmt::Display for OnError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A text that is no [`OnError`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownPolicy;
-
-impl FromStr for OnError {
-    type Err = UnknownPolicy;
-    fn from_str(text: &str) -> core::result::Result<Self, UnknownPolicy> {
-        Self::ALL.into_iter().find(|policy| policy.name() == text).ok_or(UnknownPolicy)
-    }
+/// What `s_errors` tells; a number that nobody knows is taken for the careful one, as Linux does.
+pub(super) fn of_superblock(errors: u16) -> OnError {
+    OnError::ALL.get(usize::from(errors).wrapping_sub(1)).copied().unwrap_or(OnError::ReadOnly)
 }
 
 impl<P: Platform> Ext2<P> {
     /// What is done when a contradiction is met.
     pub fn on_error(&self) -> OnError {
-        OnError::of_superblock(self.on_error.load(Relaxed) as u16)
-    }
-
-    /// From now on `policy` is followed, whatever the superblock says (`errors=`).
-    pub fn set_on_error(&self, policy: OnError) {
-        self.on_error.store(policy as u32 + 1, Relaxed);
+        of_superblock(self.on_error.load(Relaxed) as u16)
     }
 
     /// Remembers that a contradiction was met, and does what is to be done then.
@@ -176,16 +128,11 @@ impl<P: Platform> Ext2<P> {
 
 #[cfg(test)]
 mod tests {
-    use super::OnError;
+    use super::{OnError, of_superblock};
 
     #[test]
-    fn policies_have_the_numbers_and_names_that_linux_gives_them() {
-        let of = OnError::of_superblock;
-        assert_eq!([of(1), of(2), of(3)], OnError::ALL);
-        assert_eq!([of(0), of(4), of(u16::MAX)], [OnError::ReadOnly; 3]);
-        for policy in OnError::ALL {
-            assert_eq!(policy.name().parse(), Ok(policy));
-        }
-        assert!("".parse::<OnError>().is_err() && "ro".parse::<OnError>().is_err());
+    fn policies_have_the_numbers_that_linux_gives_them() {
+        assert_eq!([1, 2, 3].map(of_superblock), OnError::ALL);
+        assert_eq!([0, 4, u16::MAX].map(of_superblock), [OnError::ReadOnly; 3]);
     }
 }

@@ -3,10 +3,11 @@
 use super::features::{self, ReadOnlyReason};
 use super::layout::*;
 use super::map::Reach;
-use super::policy::OnError;
+use super::{NAME, policy};
 use crate::PAGE_SIZE;
 use crate::error::{Corrupt, Error, Result, Unsupported};
 use crate::pmem::Pmem;
+use crate::vfs::OnError;
 
 /// The 1,024 bytes as they are on disk.
 pub struct RawSuperBlock([u8; 1024]);
@@ -27,6 +28,17 @@ impl RawSuperBlock {
     /// # Errors
     /// The region ends before it does.
     pub fn load_at(pmem: &impl Pmem, at: u64) -> Result<Self> {
+        Self::expect_at(pmem, at)?;
+        let mut bytes = [0; 1024];
+        pmem.read(at, &mut bytes);
+        Ok(Self(bytes))
+    }
+
+    /// Refuses byte `at` as the place of one.
+    ///
+    /// # Errors
+    /// The region ends before it does, or a memory error took some of it.
+    pub(super) fn expect_at(pmem: &impl Pmem, at: u64) -> Result<()> {
         if at.checked_add(1024).is_none_or(|end| end > pmem.len()) {
             let why = if at == SUPERBLOCK {
                 "the region is too small for a file system"
@@ -38,9 +50,7 @@ impl RawSuperBlock {
         if let Some(bad) = pmem.poisoned(at, 1024) {
             return Err(super::unreadable("superblock", at / 1024, bad));
         }
-        let mut bytes = [0; 1024];
-        pmem.read(at, &mut bytes);
-        Ok(Self(bytes))
+        Ok(())
     }
 
     /// The bytes.
@@ -159,16 +169,17 @@ impl SuperBlock {
         // 1. Is it one, and of a kind we know? Nothing else can be trusted before.
         let magic = raw.u16(S_MAGIC);
         if magic != MAGIC {
-            return Err(Unsupported::NotExt2(magic).into());
+            return Err(Unsupported::Magic { of: NAME, found: magic.into() }.into());
         }
         let rev_level = raw.u32(S_REV_LEVEL);
         if rev_level > 1 {
-            return Err(Unsupported::Revision(rev_level).into());
+            return Err(Unsupported::Revision { of: NAME, revision: rev_level }.into());
         }
         let dynamic = |at| if rev_level == 0 { 0 } else { raw.u32(at) };
         let feature_incompat = dynamic(S_FEATURE_INCOMPAT);
         if feature_incompat & !features::INCOMPAT_KNOWN != 0 {
-            return Err(Unsupported::Incompat(feature_incompat & !features::INCOMPAT_KNOWN).into());
+            let missing = features::missing(feature_incompat & !features::INCOMPAT_KNOWN);
+            return Err(Unsupported::Features(missing).into());
         }
         let feature_compat = dynamic(S_FEATURE_COMPAT);
         let feature_ro_compat = dynamic(S_FEATURE_RO_COMPAT);
@@ -179,7 +190,8 @@ impl SuperBlock {
         let block_bits = 10 + log_block_size;
         let block_size = 1u64 << block_bits;
         if block_size > PAGE_SIZE {
-            return Err(Unsupported::BlockSize(block_size).into());
+            let supported = "blocks of 1024, 2048 or 4096 bytes are (mke2fs -b 4096)";
+            return Err(Unsupported::BlockSize { bytes: block_size, supported }.into());
         }
         let bits = block_size as u32 * 8;
         let (inode_size, first_ino) = match rev_level {
@@ -255,7 +267,7 @@ impl SuperBlock {
             inodes_per_group,
             group_count,
             state: raw.u16(S_STATE),
-            on_error: OnError::of_superblock(raw.u16(S_ERRORS)),
+            on_error: policy::of_superblock(raw.u16(S_ERRORS)),
             last_orphan: if rev_level == 0 { 0 } else { raw.u32(S_LAST_ORPHAN) },
             rev_level,
             first_ino,

@@ -1,12 +1,12 @@
 //! ext2 against e2fsprogs: images from mke2fs, changed here, judged by e2fsck and debugfs.
 
 use super::layout::*;
-use super::{Ext2, MountOptions, mount};
+use super::{Ext2, mount};
 use crate::error::{Errno, Error, Result};
 use crate::pmem::Pmem;
 use crate::pmem::ram::Ram;
 use crate::sim::Machine;
-use crate::vfs::{FileKind, FileSystem, InodeRef, path};
+use crate::vfs::{FileKind, FileSystem, InodeRef, MountOptions, path};
 use core::ops::ControlFlow;
 use std::format;
 use std::fs;

@@ -6,29 +6,62 @@
 //! | [`mapping`] | one inode's `dax_sem`, and where the file is mapped |
 //! | [`index`] | what is known of each mapped page: dirty, zero page |
 //! | [`freeze`] | freezing and thawing |
+//! | `mount` | types of file systems, the options of a mount |
 //! | [`path`] | walking a path |
 
 pub mod freeze;
 pub mod index;
 pub mod mapping;
+mod mount;
 pub mod path;
 #[cfg(feature = "watched")]
 pub mod watched;
 
 pub use freeze::{Freeze, Frozen, Thawed};
 pub use mapping::{AllocOk, Exclusive, Held, Mapping, Shared};
+pub use mount::{Field, FileSystemType, MountOptions, OnError, UnknownPolicy, uuid_text};
 
 use crate::error::{Errno, Error, Result, Unsupported};
 use crate::platform::{Platform, Timestamp};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt::Display;
 use core::ops::ControlFlow;
 
 /// A handle to an inode; as long as one lives, the inode stays in memory.
 pub type InodeRef<P> = Arc<dyn Inode<P>>;
 
+/// A handle to a mounted file system.
+pub type FileSystemRef<P> = Arc<dyn FileSystem<P>>;
+
 /// A mounted file system.
 pub trait FileSystem<P: Platform>: Send + Sync {
+    /// Returns the name of its type, as the [registry](crate::registry) has it.
+    fn type_name(&self) -> &'static str;
+
+    /// Calls `f` with each inode in memory: those that may be mapped are among them.
+    fn for_each_inode(&self, f: &mut dyn FnMut(&dyn Inode<P>));
+
+    /// Calls `tell` with what whoever mounted it should know: why it is read-only although nobody asked for that, what was
+    /// repaired, what is wrong with it.
+    fn mount_notes(&self, _tell: &mut dyn FnMut(&dyn Display)) {}
+
+    /// Calls `f` with the names and values that describe it, as its own tools print them (`tune2fs -l`).
+    ///
+    /// # Errors
+    /// The region cannot be read.
+    fn describe(&self, _f: &mut dyn FnMut(&'static str, Field)) -> Result<()> {
+        Ok(())
+    }
+
+    /// Follows `policy` from now on when a contradiction is met (`errors=`).
+    ///
+    /// # Errors
+    /// Unsupported, where nothing can contradict itself.
+    fn set_on_error(&self, _policy: OnError) -> Result<()> {
+        Err(Unsupported::Operation("a policy on errors").into())
+    }
+
     /// The root directory.
     fn root(&self) -> Result<InodeRef<P>>;
 

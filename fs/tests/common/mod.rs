@@ -40,10 +40,10 @@ pub(crate) use image::{Image, Scratch, here};
 pub(crate) use rng::{Rng, pattern};
 pub(crate) use view::View;
 
-use fs::ext2::{Ext2, MountOptions};
+use fs::ext2::Ext2;
 use fs::platform::Platform;
 use fs::sim::Machine;
-use fs::vfs::{Extent, FileKind, FileSystem, Inode, InodeRef, Rename, path};
+use fs::vfs::{Extent, FileKind, FileSystem, Inode, InodeRef, MountOptions, Rename, path};
 use fs::{Errno, Error, Result};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;

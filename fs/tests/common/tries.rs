@@ -2,8 +2,8 @@
 
 use super::rig::Rig;
 use super::{BLOCK, LEVELS, View, extents_up_to, rmdir, unlink};
-use fs::ext2::{Ext2, MountOptions};
-use fs::vfs::{FileKind, FileSystem, InodeRef, Rename, SetAttr, path};
+use fs::ext2::Ext2;
+use fs::vfs::{FileKind, FileSystem, InodeRef, MountOptions, Rename, SetAttr, path};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 

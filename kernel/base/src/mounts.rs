@@ -15,20 +15,16 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use fs::dax::{self, Protocol};
-use fs::ext2::{MountOptions, OnError, ReadOnlyReason};
 use fs::platform::Platform;
 use fs::pmem::Pmem;
-use fs::vfs::{FileKind, FileSystem};
-use fs::{Errno, Error};
+use fs::vfs::{FileKind, FileSystemRef, MountOptions, OnError};
+use fs::{Errno, Error, Unsupported, registry};
 use lock_api::{RwLockReadGuard, RwLockWriteGuard};
 
 use crate::klog;
 use crate::machine::{File, Machine};
 use crate::sync::{IrqLock, Mutex, RawRwLock, RwLock};
 pub use walk::{Place, across, check_path, child, covers, is_within, parent, path_to, walk};
-
-/// The file system type that is mounted.
-type Ext2 = fs::ext2::Ext2<Machine>;
 
 /// Why something about mounts or paths cannot be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +62,8 @@ impl From<Errno> for Why {
 /// How to mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
+    /// The type to mount; the magic number tells it if nobody does.
+    pub kind: Option<&'static str>,
     /// Change nothing, or change. If nobody says, a mount is for writing, and a remount leaves it as it is.
     pub read_only: Option<bool>,
     /// Use the copy of the superblock that is so many KiB from the start.
@@ -117,6 +115,19 @@ impl Options {
         }
         Ok(())
     }
+
+    /// Asks for the type called `name`; `auto` leaves that to the magic number.
+    ///
+    /// # Errors
+    /// There is none; the text tells those that are there.
+    pub fn set_type(&mut self, name: &str) -> Result<(), String> {
+        let unknown = || alloc::format!("unknown file system type '{name}' (there is {})", types());
+        self.kind = match name {
+            "auto" => None,
+            _ => Some(registry::find::<Machine>(name).ok_or_else(unknown)?.name),
+        };
+        Ok(())
+    }
 }
 
 /// Notes an option's value; `both` says what would contradict each other.
@@ -138,9 +149,7 @@ pub struct Mount {
     /// Where it begins in the region, in bytes: not 0 for a DIMM in fsdax mode.
     pub offset: u64,
     /// The file system.
-    pub fs: Arc<dyn FileSystem<Machine>>,
-    /// The same, if it is an ext2.
-    pub ext2: Option<Arc<Ext2>>,
+    pub fs: FileSystemRef<Machine>,
     /// The directory it is mounted on; `/` is on none.
     point: Option<Place>,
     /// Where that was at the mount.
@@ -193,9 +202,7 @@ impl Mount {
             return Some(alloc::format!("{} is mapped at {:#x}", area.name, area.start));
         }
         let mut any = false;
-        if let Some(ext2) = &self.ext2 {
-            ext2.for_each_inode(|file| any |= fs::vfs::Inode::mapping(&**file).is_mapped());
-        }
+        self.fs.for_each_inode(&mut |file| any |= file.mapping().is_mapped());
         any.then(|| "a file of it is mapped".into())
     }
 
@@ -225,14 +232,12 @@ impl Mount {
     /// The first error met; the rest was tried nevertheless.
     pub fn sync(&self) -> fs::Result<()> {
         let mut outcome = Ok(());
-        if let Some(ext2) = &self.ext2 {
-            ext2.for_each_inode(|file| {
-                let result = dax::fsync(&**file).map(|_| ());
-                if outcome.is_ok() {
-                    outcome = result;
-                }
-            });
-        }
+        self.fs.for_each_inode(&mut |file| {
+            let result = dax::fsync(file).map(|_| ());
+            if outcome.is_ok() {
+                outcome = result;
+            }
+        });
         outcome.and(self.fs.sync())
     }
 }
@@ -326,13 +331,25 @@ fn why_no_region() -> String {
     }
 }
 
-/// Reads the ext2 file system that is on a machine's region, and mounts it nowhere. Here, so that all of ext2 is compiled
-/// into this crate alone.
+/// The names of the types of file systems that can be mounted.
+fn types() -> String {
+    registry::all::<Machine>().map(|kind| kind.name).join(", ")
+}
+
+/// Mounts the file system that is on a machine's region at no directory: of the type called `kind`, else of the one that its
+/// magic number tells. Here, so that all file systems are compiled into this crate alone.
 ///
 /// # Errors
-/// As [`fs::ext2::mount`].
-pub fn read(machine: Machine, options: MountOptions) -> fs::Result<Arc<Ext2>> {
-    fs::ext2::mount(machine, options)
+/// As [`registry::mount`].
+pub fn read(
+    machine: Machine,
+    kind: Option<&str>,
+    options: MountOptions,
+) -> fs::Result<FileSystemRef<Machine>> {
+    match kind.and_then(registry::find::<Machine>) {
+        None => registry::mount(machine, options),
+        Some(kind) => (kind.mount)(machine, options),
+    }
 }
 
 /// Mounts the file system on a device at a directory, or at `/` if nothing is there. `start` and `path` as in [`walk`].
@@ -365,26 +382,17 @@ pub fn mount(device: &str, start: Option<&Place>, path: &[u8], options: Options)
     let at = point.as_ref().map_or_else(|| Ok(b"/".to_vec()), path_to)?;
     // Whoever stores to it as a device is stopped, before and again when the table says that it is mounted.
     dev::protect(frame)?;
-    let fs = read(
-        machine,
-        MountOptions {
-            read_only: options.read_only == Some(true),
-            super_block: options.super_block,
-            on_error: options.on_error,
-            ..Default::default()
-        },
-    )?;
-    if let Some(reason) = fs.read_only_reason().filter(|reason| *reason != ReadOnlyReason::Asked) {
-        klog!(Warn, "{device}: mounted read-only: {reason}");
-    }
-    if let Some(recovered) = fs.recovered() {
-        klog!(Warn, "{device}: was not unmounted cleanly, or had errors: {recovered}");
-    } else if !fs.was_clean() {
-        klog!(Warn, "{device}: was not unmounted cleanly, or has errors: nothing was repaired");
-    }
-    if fs.redo_pending() {
-        klog!(Warn, "{device}: a change was cut short by a crash; a mount for writing finishes it");
-    }
+    let how = MountOptions {
+        read_only: options.read_only == Some(true),
+        super_block: options.super_block,
+        on_error: options.on_error,
+        ..Default::default()
+    };
+    let fs = read(machine, options.kind, how).map_err(|error| match error {
+        Error::Unsupported(Unsupported::Unrecognised) => Why::Other(alloc::format!("{error} ({})", types())),
+        _ => error.into(),
+    })?;
+    fs.mount_notes(&mut |note| klog!(Warn, "{device}: {note}"));
     let mode = if fs.read_only() { "ro" } else { "rw" };
     let behind = if offset == 0 { String::new() } else { alloc::format!(", from byte {offset}") };
     klog!(
@@ -393,9 +401,6 @@ pub fn mount(device: &str, start: Option<&Place>, path: &[u8], options: Options)
         String::from_utf8_lossy(&at),
         options.protocol.unwrap_or_default()
     );
-    if fs.stat_fs().block_size == fs::PAGE_SIZE && !fs.has_large_runs() {
-        klog!(Warn, "{device}: no 2 MiB of it begin at a multiple of 2 MiB: no 2 MiB mappings");
-    }
     let top = fs.root()?;
     let root = top.ino();
     if point.is_none() {
@@ -404,10 +409,8 @@ pub fn mount(device: &str, start: Option<&Place>, path: &[u8], options: Options)
             klog!(Warn, "{device}: its own /dev is hidden: /dev has the regions of persistent memory");
         }
     }
-    let ext2 = Some(fs.clone());
     let (protocol, len) = (AtomicUsize::new(0), region.len());
-    let mount =
-        Mount { device, options, protocol, offset, fs, ext2, point, point_then: at, root, frame, len };
+    let mount = Mount { device, options, protocol, offset, fs, point, point_then: at, root, frame, len };
     mount.set_protocol(options.protocol.unwrap_or_default());
     let mount = Arc::new(mount);
     replace(mounts.iter().cloned().chain([mount.clone()]).collect());
@@ -442,7 +445,7 @@ pub fn find(name: &str, start: Option<&Place>, path: &[u8]) -> Result<Arc<Mount>
 ///
 /// # Errors
 /// Busy if the protocol is to change and something is mapped; a superblock was asked for; the file system's: see
-/// [`FileSystem::remount`]; what writing a mapped device back met. Nothing changed, or the error says what did.
+/// [`fs::vfs::FileSystem::remount`]; what writing a mapped device back met. Nothing changed, or the error says what did.
 pub fn remount(mount: &Mount, options: Options) -> Result<(), Why> {
     if options.super_block.is_some() {
         return Err(Why::Other("sb= is for a mount: the superblock is in use already".into()));
@@ -456,8 +459,8 @@ pub fn remount(mount: &Mount, options: Options) -> Result<(), Why> {
     if let Some(protocol) = protocol {
         mount.set_protocol(protocol);
     }
-    if let (Some(policy), Some(ext2)) = (options.on_error, &mount.ext2) {
-        ext2.set_on_error(policy);
+    if let Some(policy) = options.on_error {
+        mount.fs.set_on_error(policy)?;
     }
     let mode = if mount.read_only() { "ro" } else { "rw" };
     klog!(Info, "{} remounted ({mode}, {})", mount.device, mount.protocol());

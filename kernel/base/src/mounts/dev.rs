@@ -38,7 +38,6 @@ fn dev() -> Option<&'static Dev> {
             protocol: AtomicUsize::new(0),
             offset: 0,
             fs: devices.clone(),
-            ext2: None,
             point: None,
             point_then: b"/dev".to_vec(),
             root,

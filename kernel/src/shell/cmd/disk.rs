@@ -8,7 +8,7 @@ use cli::date::DateTime;
 use cli::human;
 use cli::opts::Opts;
 use cli::table::{Align, Table};
-use fs::ext2::info::Field;
+use fs::vfs::Field;
 
 use super::super::command::{ANY, Command, Done, Failure, On, complaint};
 use super::super::{Shell, text};
@@ -34,7 +34,7 @@ pub(super) const COMMANDS: &[Command] = &[
                 "ro, rw, remount, protocol=NAME (Tab lists them), sb=KIB (a copy of the superblock), errors=continue|remount-ro|panic; several with commas",
             ),
             ("-r", "as -o ro"),
-            ("-t TYPE", "ext2 is the only one"),
+            ("-t TYPE", "of this type, whatever its magic number; alone: show those of this type"),
         ],
         spec: "o:rt:",
         count: 0..=2,
@@ -154,15 +154,15 @@ fn mount(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         .map_err(complaint)?;
     }
     let kind = opts.value('t');
-    if let Some(kind) = kind.filter(|kind| *kind != "ext2" && !opts.operands().is_empty()) {
-        return Err(complaint(format_args!("unknown file system type '{kind}' (there is ext2)")));
+    if let Some(kind) = kind.filter(|_| !opts.operands().is_empty()) {
+        options.set_type(kind).map_err(complaint)?;
     }
     if options.remount {
         let [name] = opts.operands() else {
             return Err(complaint("-o remount takes one device or mount point"));
         };
         let mount = mounts::find(name, sh.here(), &text::encode(name)).on(name)?;
-        if options == (Options { remount: true, ..Options::default() }) {
+        if options == (Options { remount: true, kind: options.kind, ..Options::default() }) {
             return Err(complaint(
                 "-o remount: nothing to change (ro, rw, protocol=PROTOCOL or errors=POLICY)",
             ));
@@ -173,11 +173,15 @@ fn mount(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         if !opts.operands().is_empty() || opts.has('o') || opts.has('r') {
             return Err(complaint("missing operand"));
         }
-        for mount in mounts::all().iter().filter(|_| kind.is_none_or(|kind| kind == "ext2")) {
+        let wanted = |mount: &&Arc<Mount>| {
+            kind.is_none_or(|kind| matches!(kind, "auto") || kind == mount.fs.type_name())
+        };
+        for mount in mounts::all().iter().filter(wanted) {
             let mode = if mount.read_only() { "ro" } else { "rw" };
             let point = text::decode(&mount.point());
             let (device, protocol) = (&mount.device, mount.protocol());
-            write!(sh.out, "{device} on {point} type ext2 ({mode},protocol={protocol}")?;
+            let kind = mount.fs.type_name();
+            write!(sh.out, "{device} on {point} type {kind} ({mode},protocol={protocol}")?;
             if mount.offset != 0 {
                 write!(sh.out, ",offset={}", mount.offset)?;
             }
@@ -229,11 +233,7 @@ fn fsinfo(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         };
         lines.push_str(&alloc::format!("{name:<26}{value}\n"));
     };
-    let Some(ext2) = &mount.ext2 else { return Err("not an ext2").on(name) };
-    ext2.describe(each).on(name)?;
-    if let Some(recovered) = ext2.recovered() {
-        lines.push_str(&alloc::format!("{:<26}{recovered}\n", "Repaired at mount:"));
-    }
+    mount.fs.describe(each).on(name)?;
     write!(sh.out, "{lines}")?;
     Ok(())
 }

@@ -6,9 +6,11 @@ use crate::input::{Input, Mount, Op};
 use crate::machine::{Bench, Machine};
 use crate::view::View;
 use fs::error::{Errno, Error};
-use fs::ext2::{Ext2, MountOptions, ReadOnlyReason};
+use fs::ext2::{Ext2, ReadOnlyReason};
 use fs::platform::{Timestamp, User};
-use fs::vfs::{Device, Fallocate, FileKind, FileSystem, InodeRef, Rename, Seek, SetAttr, SetXattr, path};
+use fs::vfs::{
+    Device, Fallocate, FileKind, FileSystem, InodeRef, MountOptions, Rename, Seek, SetAttr, SetXattr, path,
+};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 

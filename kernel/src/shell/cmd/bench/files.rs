@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use fs::platform::Platform;
 use fs::pmem::Pmem;
-use fs::vfs::{FileKind, FileSystem, Rename};
+use fs::vfs::{FileKind, MountOptions, Rename};
 
 use super::super::super::command::{Done, Failure, On, complaint};
 use super::{Clock, Operation, Run};
@@ -276,7 +276,7 @@ fn mount(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
 }
 
 fn mount_once(clock: &Clock<'_>, machine: Machine) -> Result<u64, Failure> {
-    let (ns, fs) = clock.time(|| mounts::read(machine, fs::ext2::MountOptions::default()));
+    let (ns, fs) = clock.time(|| mounts::read(machine, None, MountOptions::default()));
     let fs = fs.on("/")?;
     fs.unmount().on("/")?;
     Ok(ns)

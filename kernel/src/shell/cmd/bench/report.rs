@@ -9,7 +9,7 @@ use cli::human;
 use cli::opts::Opts;
 use cli::table::{Align, Table};
 use fs::dax::Protocol;
-use fs::ext2::info::uuid_text;
+use fs::vfs::uuid_text;
 
 use super::super::super::Shell;
 use super::super::super::command::{Done, Failure, On};
