@@ -9,7 +9,7 @@ use fs::platform::PageSize;
 use fs::pmem::ram::Ram;
 use fs::pmem::{Pmem, ram};
 use fs::sim::Machine;
-use fs::vfs::{BlockRun, Fallocate, FileKind, FileSystem, InodeRef, Seek};
+use fs::vfs::{Backing, Extent, Fallocate, FileKind, FileSystem, InodeRef, Seek};
 use fs::{Errno, Error};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -92,11 +92,14 @@ fn it_is_mapped_by_the_largest_pages_and_asks_for_nothing() {
 fn a_fault_that_asks_it_to_allocate_is_counted_and_refused() {
     let Stage { machine, file, .. } = stage();
     let exclusive = file.mapping().exclusive();
-    assert!(matches!(file.allocate(exclusive.alloc_ok(), 0), Err(Error::Unsupported(_))));
-    assert_eq!(file.allocate_run(exclusive.alloc_ok(), 0), Ok(None));
-    assert_eq!(machine.ram.stats().device_retry.get(), 1);
-    assert_eq!(file.block_run(exclusive.held(), 512), Ok(BlockRun::Blocks(2 << 20)));
-    assert_eq!(file.block_run(exclusive.held(), 1024), Ok(BlockRun::Pieces));
+    for pages in [1, 512] {
+        let refused = file.look_up_for_write(exclusive.alloc_ok(), 0, pages);
+        assert!(matches!(refused, Err(Error::Unsupported(_))));
+    }
+    assert_eq!(machine.ram.stats().device_retry.get(), 2);
+    let found = |page| file.look_up(exclusive.held(), page, 512).expect("nothing can be wrong");
+    assert_eq!(found(512), Extent { offset: 2 << 20, len: 2 << 20, backing: Backing::mapped(2 << 20) });
+    assert!(found(1024).len < 2 << 20, "the device ends there");
 }
 
 #[test]

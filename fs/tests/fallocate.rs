@@ -130,7 +130,7 @@ impl Model {
         assert!(read_all(&**file) == self.bytes, "contents");
         let mut blocks = BTreeSet::new();
         file.extents(0, &mut |extent| {
-            if extent.place.is_some() {
+            if extent.place().is_some() {
                 blocks.extend(extent.offset / self.block..(extent.offset + extent.len) / self.block);
             }
             ControlFlow::Continue(())

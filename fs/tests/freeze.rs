@@ -320,7 +320,7 @@ fn a_file_that_outgrows_its_place_stays_there_while_it_is_pinned() {
     let (_, machine, _fs, file) = stage();
     let place = |page| {
         let shared = file.mapping().shared();
-        file.block(shared.held(), page).expect("sound").expect("a block")
+        file.place(shared.held(), page).expect("sound").expect("a block")
     };
     let before = place(0);
     file.mapping().index.pin(0..1).expect("memory");

@@ -90,7 +90,7 @@ fn a_bitmap_that_offers_the_file_systems_own_blocks_is_not_believed() {
         for page in 0..40 {
             let _ = file.write_at(page * BLOCK, &[0xDB; BLOCK as usize]);
         }
-        pages = common::extents(&*file).into_iter().filter_map(|run| run.place).collect();
+        pages = common::extents(&*file).into_iter().filter_map(|run| run.place()).collect();
     }
     assert!(pages.iter().all(|&place| place >= first_data * BLOCK), "given away: {pages:?}");
     let table = layout.inode(image, 1) as usize;

@@ -102,7 +102,7 @@ fn a_write_passes_over_a_group_that_contradicts_itself() {
     let fs = mount(ours.clone());
     let file = create(&fs, "new");
     write(&*file, 0, &pattern(2, 40 * BLOCK as usize));
-    assert!(extents(&*file).iter().all(|extent| extent.place.is_none_or(|place| place >= 2048 * BLOCK)));
+    assert!(extents(&*file).iter().all(|extent| extent.place().is_none_or(|place| place >= 2048 * BLOCK)));
     assert!(fs.met_errors());
     drop((file, mkdir(&fs, "directory")));
     write(&*create(&fs, "newer"), 0, &pattern(2, 40 * BLOCK as usize));

@@ -27,8 +27,8 @@ fn after_a_crash_in_an_allocation_of_2_mib_there_are_zeros_and_nothing_leaks() {
         let work = move |fs: &Fs| {
             let file = at(fs, "file");
             let exclusive = file.mapping().exclusive();
-            let run = file.allocate_run(exclusive.alloc_ok(), window * RUN).expect("allocate");
-            assert!(run.is_some(), "no run for window {window}");
+            let run = file.look_up_for_write(exclusive.alloc_ok(), window * RUN, RUN).expect("allocate");
+            assert!(run.is_new(), "no run for window {window}: {run:?}");
         };
         (["first window", "second window", "third window"][window as usize], Box::new(work))
     }

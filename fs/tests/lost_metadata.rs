@@ -94,7 +94,7 @@ fn a_descriptor_and_bitmaps_cost_their_group_and_writes_go_to_others() {
         let (_, fs) = mounted(&bytes, u64::from(descriptor(0, 0)) * BLOCK, before);
         write(&*create(&fs, "new"), 0, &pattern(3, 5 * BLOCK as usize));
         let places: Vec<_> =
-            common::extents(&*at(&fs, "new")).iter().filter_map(|extent| extent.place).collect();
+            common::extents(&*at(&fs, "new")).iter().filter_map(|extent| extent.place()).collect();
         assert!(places.iter().all(|&place| place >= 2048 * BLOCK), "{places:?}");
         assert!(fs.met_errors());
         expect_lost(at(&fs, "large").truncate(0), "block bitmap", 0);

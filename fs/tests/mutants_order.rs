@@ -239,7 +239,7 @@ fn a_page_without_its_content_is_not_mapped() {
         write(file(stage), BLOCK, b"block");
         let place = {
             let shared = file(stage).mapping().shared();
-            file(stage).block(shared.held(), 1).expect("sound").expect("a block")
+            file(stage).place(shared.held(), 1).expect("sound").expect("a block")
         };
         stage.machine.pmem().ram.poison.add(place, 1).expect("room");
         let mapped = stage.views[0].fault(1, false).is_ok();

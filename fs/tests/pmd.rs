@@ -166,7 +166,7 @@ fn what_fills_the_holes_among_pieces_makes_a_run_of_them() {
         let (_, size) = view.fault_sized(1, false).expect("a fault");
         // Where the first page lay decides whether the rest could be put around it.
         let run = common::extents(&*file)[0];
-        let in_one = run.len == RUN * BLOCK && run.place.is_some_and(|place| place % (2 << 20) == 0);
+        let in_one = run.len == RUN * BLOCK && run.place().is_some_and(|place| place % (2 << 20) == 0);
         assert_eq!(size == Large, in_one, "{run:?}");
         assert_eq!(stats.pmd_fallback_pieces.get(), 1 + u64::from(!in_one));
     });

@@ -27,7 +27,7 @@ fn stage() -> (Image, Machine, Arc<Ext2<Machine>>, InodeRef<Machine>, Vec<u8>) {
 /// Byte offset, in the region, of byte `at` of the file.
 fn place(file: &InodeRef<Machine>, at: u64) -> u64 {
     let shared = file.mapping().shared();
-    file.block(shared.held(), at / BLOCK).expect("sound").expect("a block") + at % BLOCK
+    file.place(shared.held(), at / BLOCK).expect("sound").expect("a block") + at % BLOCK
 }
 
 /// The line with byte `at` of the file goes bad, as a machine check tells it.

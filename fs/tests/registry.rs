@@ -50,7 +50,7 @@ fn what_no_type_recognises_is_refused_unchanged_whatever_type_is_asked_for() {
 #[test]
 fn a_magic_number_that_cannot_be_read_is_no_other_types() {
     let machine = Machine::new(Ram::from_bytes(&Image::new(2048).bytes()));
-    machine.ram.poison.add(SUPERBLOCK + 300, 1).expect("room");
+    machine.ram.poison.add(SUPERBLOCK + S_MAGIC, 1).expect("room");
     let told = detect(&machine, &MountOptions::default()).expect_err("it cannot be read");
     assert!(matches!(told, Error::Corrupt(what) if what.what == "superblock"), "{told}");
     let small = Machine::new(Ram::from_bytes(&[0; 1024]));

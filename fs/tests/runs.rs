@@ -19,7 +19,7 @@ fn windows(file: &InodeRef<Machine>) -> (u64, u64) {
         pieces.iter().any(|piece| {
             let inside = piece.offset <= start && end <= piece.offset + piece.len;
             inside
-                && piece.place.is_some_and(|place| {
+                && piece.place().is_some_and(|place| {
                     (ram::BASE + place + start - piece.offset).is_multiple_of(RUN * BLOCK)
                 })
         })
@@ -99,7 +99,7 @@ fn small_files_are_packed_and_large_ones_leave_no_gap() {
         let runs = |file: &InodeRef<Machine>| {
             extents(&**file)
                 .iter()
-                .filter_map(|piece| piece.place)
+                .filter_map(|piece| piece.place())
                 .map(|place| place / BLOCK / RUN)
                 .collect::<Vec<_>>()
         };

@@ -55,7 +55,7 @@ fn sparse_files_of_mke2fs_read_equal_and_their_holes_are_holes() {
         assert!(read_range(&*file, page * BLOCK, BLOCK as usize) == bytes, "page {page}");
         let run = extents(&*file).into_iter().find(|run| run.offset + run.len > page * BLOCK);
         let run = run.expect("an extent");
-        assert_eq!(run.place, Some(place * BLOCK - (page * BLOCK - run.offset)), "page {page}");
+        assert_eq!(run.place(), Some(place * BLOCK - (page * BLOCK - run.offset)), "page {page}");
         // Across both edges of the page: holes read as zeros, unless the neighbour has data too.
         if page > 0 && !PAGES.contains(&(page - 1)) {
             assert_eq!(read_range(&*file, page * BLOCK - 9, 9), [0; 9]);

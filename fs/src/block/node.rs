@@ -6,10 +6,10 @@
 use super::InUse;
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Result, Unsupported};
-use crate::platform::{LARGE_PAGES, Platform, Timestamp};
+use crate::platform::{Platform, Timestamp};
 use crate::pmem::{Pmem, poison};
 use crate::vfs::{
-    AllocOk, Attr, BlockRun, Device, DirEntry, Extent, Fallocate, FileKind, Held, Inode, InodeRef, Mapping,
+    AllocOk, Attr, Backing, Device, DirEntry, Extent, Fallocate, FileKind, Held, Inode, InodeRef, Mapping,
     Seek, SetAttr, SetXattr, Thawed, check_range,
 };
 use alloc::sync::Arc;
@@ -177,16 +177,17 @@ impl<P: Platform> Inode<P> for Node<P> {
         &self.mapping
     }
 
-    fn block(&self, _: Held<'_>, page: u64) -> Result<Option<u64>> {
-        Ok((page < self.size() / PAGE_SIZE).then_some(page * PAGE_SIZE))
+    fn look_up(&self, _: Held<'_>, page: u64, pages: u64) -> Result<Extent> {
+        let offset = page * PAGE_SIZE;
+        Ok(match (self.size() / PAGE_SIZE).checked_sub(page) {
+            None | Some(0) => Extent { offset, len: pages * PAGE_SIZE, backing: Backing::HOLE },
+            Some(left) => {
+                Extent { offset, len: pages.min(left) * PAGE_SIZE, backing: Backing::mapped(offset) }
+            }
+        })
     }
 
-    fn block_run(&self, _: Held<'_>, page: u64) -> Result<BlockRun> {
-        let fits = page + LARGE_PAGES <= self.size() / PAGE_SIZE;
-        Ok(if fits { BlockRun::Blocks(page * PAGE_SIZE) } else { BlockRun::Pieces })
-    }
-
-    fn allocate(&self, _: AllocOk<'_>, _: u64) -> Result<(u64, bool)> {
+    fn look_up_for_write(&self, _: AllocOk<'_>, _: u64, _: u64) -> Result<Backing> {
         self.platform.stats().device_retry.inc();
         self.platform.bug("a fault asked a device, which has no holes, to allocate a block");
         Err(Unsupported::Operation("allocating a block of a device").into())
@@ -249,7 +250,7 @@ impl<P: Platform> Inode<P> for Node<P> {
         let from = from & !(PAGE_SIZE - 1);
         if from < self.size() {
             // There is no more to stop.
-            let _ = f(Extent { offset: from, len: self.size() - from, place: Some(from) });
+            let _ = f(Extent { offset: from, len: self.size() - from, backing: Backing::mapped(from) });
         }
         Ok(())
     }

@@ -6,8 +6,8 @@
 //!
 //! - What is installed was looked up under the lock that is still held (law 2): [`Request::attempt`] does both.
 //! - [`Attempt::Retry`] leaves nothing behind: `attempt` has changed nothing, and its caller drops the lock (law 4).
-//! - A block is mapped only after the file system made its zeros durable and published it (law 3), which is also all that
-//!   `MAP_SYNC` asks for: `Inode::allocate`, `Inode::allocate_run`.
+//! - A block is mapped only after the file system made its zeros durable and published it (law 3):
+//!   [`Inode::look_up_for_write`].
 //! - The index knows of a store or a zero page before the entry is there.
 
 use super::{Fallback, Protocol};
@@ -16,8 +16,10 @@ use crate::error::{Errno, Error, Result};
 use crate::lab::{Mutant, Point};
 use crate::platform::{LARGE_PAGES, Mapped, NoFrames, PageSize, PageTables, Platform};
 use crate::pmem::Pmem;
+use crate::stats::Stats;
 use crate::vfs::index::{LOCK_WORDS, Leaf, MAX_PAGES};
-use crate::vfs::{AllocOk, BlockRun, Exclusive, Held, Inode, Mapping, Place, Shared};
+use crate::vfs::{AllocOk, Backing, Exclusive, Held, Inode, Mapping, Shared};
+use core::cell::Cell;
 
 /// The area that a fault is in, as far as a fault is concerned.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +64,14 @@ pub enum Outcome {
     Copied,
 }
 
+/// Something failed, and the request keeps what. An [`Error`] is long: without it, what comes of a fault is in a register
+/// most of the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failed(());
+
+/// What a step of a fault returns.
+pub(super) type Step<T> = core::result::Result<T, Failed>;
+
 /// What came of one try under one lock.
 pub(super) enum Attempt {
     Served(Served),
@@ -83,23 +93,13 @@ impl Served {
     }
 }
 
-/// What a look-up found.
-#[derive(Clone, Copy)]
-pub(super) enum Found {
-    /// Byte offset in the region.
-    Block(u64),
-    Hole,
-    /// Pieces, under 2 MiB.
-    Pieces,
-}
+/// What a look-up found behind the page; `None` for 2 MiB that are not one extent that can be mapped as one.
+pub(super) type Found = Option<Backing>;
 
 /// A fault on its way, at one page size. `LAB` is whether the laboratory is used: a fault asks once, and the way without
 /// it is compiled without it.
 pub(super) struct Request<'a, P: Platform, const LAB: bool> {
-    pub platform: &'a P,
-    mapping: &'a Mapping<P>,
-    file: &'a dyn Inode<P>,
-    tables: &'a P::PageTables,
+    space: &'a Space<'a, P>,
     leaf: &'a Leaf,
     /// A multiple of the page size, as `page` is.
     va: u64,
@@ -107,8 +107,16 @@ pub(super) struct Request<'a, P: Platform, const LAB: bool> {
     pub size: PageSize,
     pub write: bool,
     private: bool,
-    /// The file's pages as they were before the lock: a mutant's.
+    /// The file's size as it was before the lock: a mutant's.
     early: Option<u64>,
+}
+
+impl<'a, P: Platform, const LAB: bool> core::ops::Deref for Request<'a, P, LAB> {
+    type Target = Space<'a, P>;
+    #[inline(always)]
+    fn deref(&self) -> &Space<'a, P> {
+        self.space
+    }
 }
 
 /// Serves one fault on `file` in the address space of `tables`.
@@ -128,33 +136,68 @@ pub fn fault<P: Platform>(
     let (platform, mapping) = file.parts();
     let stats = platform.stats();
     if fault.write { &stats.fault_write } else { &stats.fault_read }.inc();
-    let result = match platform.lab().is_used() {
-        false => serve::<P, false>(protocol, platform, mapping, file, tables, fault),
-        true => in_the_lab(protocol, platform, mapping, file, tables, fault),
+    let error = Cell::new(None);
+    let space = &Space { platform, mapping, file, tables, error: &error };
+    let served = match platform.lab().is_used() {
+        false => serve::<P, false>(protocol, space, fault),
+        true => in_the_lab(protocol, space, fault),
     };
-    match result {
-        Ok((outcome, PageSize::Small)) => match outcome {
-            Outcome::ZeroPage => &stats.fault_zero_page,
-            Outcome::Block => &stats.fault_block,
-            Outcome::Allocated => &stats.fault_allocated,
-            Outcome::MkWrite => &stats.fault_mkwrite,
-            Outcome::Spurious => &stats.fault_spurious,
-            Outcome::Copied => &stats.fault_copied,
-        },
-        Ok((outcome, PageSize::Large)) => match outcome {
-            Outcome::ZeroPage => &stats.pmd_zero_page,
-            Outcome::Block => &stats.pmd_block,
-            Outcome::Allocated => &stats.pmd_allocated,
-            Outcome::MkWrite => &stats.pmd_mkwrite,
-            Outcome::Spurious | Outcome::Copied => &stats.pmd_spurious,
-        },
-        Err(Error::Op(Errno::BeyondEnd)) => &stats.fault_beyond_end,
-        Err(Error::Op(Errno::NoSpace)) => &stats.fault_no_space,
-        Err(Error::Poisoned(_)) => &stats.fault_poisoned,
-        Err(_) => &stats.fault_failed,
+    let Ok((outcome, size)) = served else { return Err(counted(stats, error.get())) };
+    match (size, outcome) {
+        (PageSize::Small, Outcome::ZeroPage) => &stats.fault_zero_page,
+        (PageSize::Small, Outcome::Block) => &stats.fault_block,
+        (PageSize::Small, Outcome::Allocated) => &stats.fault_allocated,
+        (PageSize::Small, Outcome::MkWrite) => &stats.fault_mkwrite,
+        (PageSize::Small, Outcome::Spurious) => &stats.fault_spurious,
+        (PageSize::Small, Outcome::Copied) => &stats.fault_copied,
+        (PageSize::Large, Outcome::ZeroPage) => &stats.pmd_zero_page,
+        (PageSize::Large, Outcome::Block) => &stats.pmd_block,
+        (PageSize::Large, Outcome::Allocated) => &stats.pmd_allocated,
+        (PageSize::Large, Outcome::MkWrite) => &stats.pmd_mkwrite,
+        (PageSize::Large, Outcome::Spurious | Outcome::Copied) => &stats.pmd_spurious,
     }
     .inc();
-    result
+    Ok((outcome, size))
+}
+
+/// The error that a fault met, counted.
+#[cold]
+#[inline(never)]
+fn counted(stats: &Stats, error: Option<Error>) -> Error {
+    // Whoever fails keeps why.
+    let error = error.unwrap_or(Error::Op(Errno::Invalid));
+    match error {
+        Error::Op(Errno::BeyondEnd) => &stats.fault_beyond_end,
+        Error::Op(Errno::NoSpace) => &stats.fault_no_space,
+        Error::Poisoned(_) => &stats.fault_poisoned,
+        _ => &stats.fault_failed,
+    }
+    .inc();
+    error
+}
+
+/// Who has met a fault, and where what failed is kept.
+pub(super) struct Space<'a, P: Platform> {
+    pub platform: &'a P,
+    mapping: &'a Mapping<P>,
+    file: &'a dyn Inode<P>,
+    tables: &'a P::PageTables,
+    error: &'a Cell<Option<Error>>,
+}
+
+impl<P: Platform> Space<'_, P> {
+    /// Keeps `error` for the end.
+    #[cold]
+    fn fail(&self, error: impl Into<Error>) -> Failed {
+        self.error.set(Some(error.into()));
+        Failed(())
+    }
+
+    /// Keeps what went wrong for the end.
+    #[inline(always)]
+    fn step<T>(&self, result: Result<T>) -> Step<T> {
+        result.map_err(|error| self.fail(error))
+    }
 }
 
 /// [`serve`], with its beginning and end reported.
@@ -162,15 +205,13 @@ pub fn fault<P: Platform>(
 #[inline(never)]
 fn in_the_lab<P: Platform>(
     protocol: Protocol,
-    platform: &P,
-    mapping: &Mapping<P>,
-    file: &dyn Inode<P>,
-    tables: &P::PageTables,
+    space: &Space<'_, P>,
     fault: Fault,
-) -> Result<(Outcome, PageSize)> {
+) -> Step<(Outcome, PageSize)> {
+    let (platform, file) = (space.platform, space.file);
     let how = u64::from(fault.write) | u64::from(fault.area.large) << 1 | u64::from(fault.area.private) << 2;
     platform.at(Point::FaultBegin, file.ino(), fault.page, how);
-    let result = serve::<P, true>(protocol, platform, mapping, file, tables, fault);
+    let result = serve::<P, true>(protocol, space, fault);
     platform.at(Point::FaultEnd, file.ino(), fault.page, u64::from(result.is_err()));
     result
 }
@@ -178,38 +219,43 @@ fn in_the_lab<P: Platform>(
 #[inline(always)]
 fn serve<P: Platform, const LAB: bool>(
     protocol: Protocol,
-    platform: &P,
-    mapping: &Mapping<P>,
-    file: &dyn Inode<P>,
-    tables: &P::PageTables,
+    space: &Space<'_, P>,
     fault: Fault,
-) -> Result<(Outcome, PageSize)> {
+) -> Step<(Outcome, PageSize)> {
     // What the index cannot hold, no file system may make a file of: it is refused before the index is touched.
     if fault.page >= MAX_PAGES {
-        return Err(Errno::BeyondEnd.into());
+        return Err(space.fail(Errno::BeyondEnd));
     }
+    let Space { platform, mapping, file, .. } = *space;
     let private = fault.area.private;
     let has = |mutant| LAB && platform.lab().has(mutant);
     let _thawed = match fault.write {
-        true if !private || has(Mutant::PrivateNeedsWritable) => Some(file.start_write_fault()?),
+        true if !private || has(Mutant::PrivateNeedsWritable) => Some(space.step(file.start_write_fault())?),
         _ => None,
     };
-    let leaf = mapping.index.leaf(fault.page)?;
+    let leaf = space.step(mapping.index.leaf(fault.page))?;
     let Fault { va, page, write, .. } = fault;
-    let early = has(Mutant::SizeBeforeLock).then(|| mapping.size().div_ceil(PAGE_SIZE));
+    let early = has(Mutant::SizeBeforeLock).then(|| mapping.size());
     let size = PageSize::Small;
-    let request =
-        Request::<P, LAB> { platform, mapping, file, tables, leaf, va, page, size, write, private, early };
-    if fault.area.large
-        && let Some(outcome) = serve_large(protocol, &request, fault)?
-    {
-        return Ok((outcome, PageSize::Large));
+    let request = &Request::<P, LAB> { space, leaf, va, page, size, write, private, early };
+    if fault.area.large {
+        let served = match large(request.tables, &fault) {
+            Ok((va, page)) => serve_large(protocol, request, va, page)?,
+            Err(why) => Served::Fallback(why),
+        };
+        match served {
+            Served::Mapped(outcome) => return Ok((outcome, PageSize::Large)),
+            Served::Fallback(why) => {
+                why.counter(request.platform.stats()).inc();
+                request.report(Point::Fallback, why as u64);
+            }
+        }
     }
-    if write && private && has(Mutant::CopyUnlocked) {
+    if request.write && request.private && request.mutant(Mutant::CopyUnlocked) {
         let found = request.look_up(request.shared().held())?;
         return Ok((request.copy(found)?, PageSize::Small));
     }
-    match protocol.serve(&request)? {
+    match protocol.serve(request)? {
         Served::Mapped(outcome) => {
             request.mark_late();
             Ok((outcome, PageSize::Small))
@@ -218,29 +264,20 @@ fn serve<P: Platform, const LAB: bool>(
     }
 }
 
-/// Tries it with 2 MiB around the small request; `None` if that is not to be.
+/// Tries it with the 2 MiB at `va`, the file's from `page` on, around the small request.
 #[inline(never)]
 fn serve_large<P: Platform, const LAB: bool>(
     protocol: Protocol,
     small: &Request<'_, P, LAB>,
-    fault: Fault,
-) -> Result<Option<Outcome>> {
-    let why = match large(small.tables, &fault) {
-        Ok((va, page)) => {
-            let request = Request { va, page, size: PageSize::Large, ..*small };
-            match protocol.serve(&request)? {
-                Served::Mapped(outcome) => {
-                    request.mark_late();
-                    return Ok(Some(outcome));
-                }
-                Served::Fallback(why) => why,
-            }
-        }
-        Err(why) => why,
-    };
-    why.counter(small.platform.stats()).inc();
-    small.report(Point::Fallback, why as u64);
-    Ok(None)
+    va: u64,
+    page: u64,
+) -> Step<Served> {
+    let request = Request { va, page, size: PageSize::Large, ..*small };
+    let served = protocol.serve(&request)?;
+    if let Served::Mapped(_) = served {
+        request.mark_late();
+    }
+    Ok(served)
 }
 
 /// Address and first page of the 2 MiB around the fault, or why they cannot be mapped as one, whatever the file says.
@@ -293,7 +330,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
 
     /// As [`attempt`](Self::attempt) without leave to allocate, but nothing is held any more when it installs: a mistake.
     #[cold]
-    pub(super) fn attempt_unlocked(&self, shared: Shared<'a, P>) -> Result<Attempt> {
+    pub(super) fn attempt_unlocked(&self, shared: Shared<'a, P>) -> Step<Attempt> {
         let found = self.look_up(shared.held())?;
         drop(shared);
         self.attempt_with(found, Held::no_more(), None)
@@ -301,10 +338,11 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
 
     /// What was done before 2015 by whoever had seen a hole, also when somebody else had filled it meanwhile: it is zeroed
     /// (R1). For the racy protocol alone.
-    pub(super) fn zero_once_more(&self, lock: Held<'_>, found: Found, served: Served) -> Result<()> {
-        let late = matches!((found, served), (Found::Hole, Served::Mapped(_))) && !served.allocated();
+    pub(super) fn zero_once_more(&self, lock: Held<'_>, found: Found, served: Served) -> Step<()> {
+        let was_hole = found.is_some_and(|backing| backing.place().is_none());
+        let late = was_hole && matches!(served, Served::Mapped(_)) && !served.allocated();
         if late && self.write && !self.private && self.size == PageSize::Small {
-            let place = self.file.block(lock, self.page)?;
+            let place = self.step(self.file.place(lock, self.page))?;
             place.into_iter().for_each(|place| self.platform.pmem().zero_nt(place, PAGE_SIZE));
         }
         Ok(())
@@ -339,59 +377,66 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
 
     /// Looks up and installs, under `lock`; allocates if it must and may.
     #[inline(always)]
-    pub(super) fn attempt(&self, lock: Held<'_>, ok: Option<AllocOk<'_>>) -> Result<Attempt> {
+    pub(super) fn attempt(&self, lock: Held<'_>, ok: Option<AllocOk<'_>>) -> Step<Attempt> {
         let found = self.look_up(lock)?;
         self.attempt_with(found, lock, ok)
     }
 
     /// Where the pages are, under `lock`.
     #[inline(always)]
-    pub(super) fn look_up(&self, lock: Held<'_>) -> Result<Found> {
+    pub(super) fn look_up(&self, lock: Held<'_>) -> Step<Found> {
         // A run that the index knows serves both sizes.
         let found = match self.leaf.run() {
-            Some(place) => Found::Block(place + self.page % LARGE_PAGES * PAGE_SIZE),
-            None => match self.size {
-                PageSize::Small => match self.file.place(lock, self.page) {
-                    Place::Block(place) => {
-                        if self.leaf.should_learn_run() {
-                            self.learn_run(lock);
-                        }
-                        Found::Block(place)
-                    }
-                    Place::Hole => Found::Hole,
-                    Place::Failed => self.file.block(lock, self.page)?.map_or(Found::Hole, Found::Block),
-                },
-                PageSize::Large => self.look_up_run(lock)?,
-            },
+            Some(place) => Some(Backing::mapped(place + self.page % LARGE_PAGES * PAGE_SIZE)),
+            None => self.look_up_blocks(lock)?,
         };
-        self.report(Point::LookedUp, if let Found::Block(place) = found { place } else { u64::MAX });
+        self.report(Point::LookedUp, found.and_then(Backing::place).unwrap_or(u64::MAX));
         Ok(found)
+    }
+
+    /// As [`look_up`](Self::look_up), where the index does not know.
+    #[inline(always)]
+    fn look_up_blocks(&self, lock: Held<'_>) -> Step<Found> {
+        if self.size == PageSize::Large {
+            return Ok(self.look_up_run(lock));
+        }
+        let backing = match self.file.peek(lock, self.page) {
+            Some(backing) => backing,
+            None => self.step(self.file.look_up(lock, self.page, 1))?.backing,
+        };
+        if backing.is_settled() && self.leaf.should_learn_run() {
+            self.learn_run(lock);
+        }
+        Ok(Some(backing))
     }
 
     /// Pages of 4 KiB were looked up here several times: if they all lie in one piece, the next need no look-up.
     #[cold]
     #[inline(never)]
     fn learn_run(&self, lock: Held<'_>) {
-        // What is wrong with another page of the 2 MiB is no business of this fault's.
-        let _ = self.look_up_run(lock);
+        self.look_up_run(lock);
     }
 
     #[inline(never)]
-    fn look_up_run(&self, lock: Held<'_>) -> Result<Found> {
+    fn look_up_run(&self, lock: Held<'_>) -> Found {
         if self.leaf.known_pieces() {
-            return Ok(Found::Pieces);
+            return None;
         }
-        Ok(match self.file.block_run(lock, self.page & !(LARGE_PAGES - 1))? {
-            BlockRun::Blocks(place) if self.is_aligned(place) => {
-                self.leaf.set_run(place);
-                Found::Block(place)
+        // What is wrong with another page of the 2 MiB is no business of this fault's.
+        if let Ok(extent) = self.file.look_up(lock, self.page & !(LARGE_PAGES - 1), LARGE_PAGES)
+            && extent.len >= PageSize::Large.bytes()
+        {
+            let Some(place) = extent.place() else { return Some(extent.backing) };
+            if self.is_aligned(place) {
+                // The index keeps no flags: what is not committed yet is looked up until it is.
+                if !extent.backing.is_dirty() {
+                    self.leaf.set_run(place);
+                }
+                return Some(extent.backing);
             }
-            BlockRun::Hole => Found::Hole,
-            _ => {
-                self.leaf.set_pieces();
-                Found::Pieces
-            }
-        })
+        }
+        self.leaf.set_pieces();
+        None
     }
 
     fn is_aligned(&self, place: u64) -> bool {
@@ -405,46 +450,44 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         found: Found,
         _lock: Held<'_>,
         ok: Option<AllocOk<'_>>,
-    ) -> Result<Attempt> {
+    ) -> Step<Attempt> {
         // The size is looked at under the lock: a truncation that has finished is seen, one to come waits.
-        let pages = self.early.unwrap_or_else(|| self.mapping.size().div_ceil(PAGE_SIZE));
-        if self.page + self.size.pages() > pages {
+        let size = self.early.unwrap_or_else(|| self.mapping.size());
+        if (self.page + self.size.pages() - 1) * PAGE_SIZE >= size {
             return match self.size {
-                PageSize::Small => Err(Errno::BeyondEnd.into()),
+                PageSize::Small => Err(self.fail(Errno::BeyondEnd)),
                 PageSize::Large => Ok(fallback(Fallback::End)),
             };
         }
         if self.write && self.private && !self.mutant(Mutant::PrivateWritesThrough) {
             return Ok(Attempt::Served(Served::Mapped(self.copy(found)?)));
         }
-        let (place, fresh) = match found {
-            Found::Block(place) => (place, false),
-            Found::Pieces => return Ok(fallback(Fallback::Pieces)),
-            Found::Hole if self.write || self.mutant(Mutant::ReadAllocates) => match ok {
+        let (place, fresh) = match found.and_then(Backing::place) {
+            Some(place) => (place, false),
+            None if found.is_none() => return Ok(fallback(Fallback::Pieces)),
+            None if self.write || self.mutant(Mutant::ReadAllocates) => match ok {
                 None => return Ok(Attempt::Retry),
                 Some(ok) => match self.allocate(ok)? {
                     Some(allocated) => allocated,
                     None => return Ok(fallback(Fallback::Space)),
                 },
             },
-            Found::Hole => return self.map_zero(),
+            None => return self.map_zero(),
         };
         self.install(place, fresh)
     }
 
-    /// Fills the hole: the place, and whether it was filled just now.
+    /// Fills the hole, or what was never written: the place, and whether it was filled just now. `None` for 2 MiB that
+    /// cannot be filled as one.
     #[inline(never)]
-    fn allocate(&self, ok: AllocOk<'_>) -> Result<Option<(u64, bool)>> {
-        let (place, fresh) = match self.size {
-            // Looks up again under the block map's lock before it allocates.
-            PageSize::Small => self.file.allocate(ok, self.page)?,
-            PageSize::Large => match self.file.allocate_run(ok, self.page) {
-                Ok(Some(place)) => (place, true),
-                // No run is free, but pages may be.
-                Ok(None) | Err(Error::Op(Errno::NoSpace)) => return Ok(None),
-                Err(error) => return Err(error),
-            },
+    fn allocate(&self, ok: AllocOk<'_>) -> Step<Option<(u64, bool)>> {
+        // The file system looks up again, under its own locks, before it takes a block.
+        let backing = match self.file.look_up_for_write(ok, self.page, self.size.pages()) {
+            // No run is free, but pages may be.
+            Err(Error::Op(Errno::NoSpace)) if self.size == PageSize::Large => return Ok(None),
+            backing => self.step(backing)?,
         };
+        let (Some(place), fresh) = (backing.place(), backing.is_new()) else { return Ok(None) };
         if fresh {
             self.report(Point::Allocated, place);
             // Law 6: the zero page goes from every address space before anyone can store to the block.
@@ -471,13 +514,13 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     }
 
     #[inline(always)]
-    fn install(&self, place: u64, fresh: bool) -> Result<Attempt> {
+    fn install(&self, place: u64, fresh: bool) -> Step<Attempt> {
         let pmem = self.platform.pmem();
         if let Some(at) = pmem.poisoned(place, self.size.bytes())
             && !self.mutant(Mutant::IgnorePoison)
         {
             return match self.size {
-                PageSize::Small => Err(Error::Poisoned(at)),
+                PageSize::Small => Err(self.fail(Error::Poisoned(at))),
                 // Only the page that lost its content is to fail.
                 PageSize::Large => Ok(fallback(Fallback::Poison)),
             };
@@ -521,7 +564,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     }
 
     #[inline(always)]
-    fn map_zero(&self) -> Result<Attempt> {
+    fn map_zero(&self) -> Step<Attempt> {
         // Before the entry: whoever allocates a block here must know that there is something to unmap.
         match self.size {
             _ if self.mutant(Mutant::NoZeroMark) => {}
@@ -533,7 +576,21 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     }
 
     #[inline(always)]
-    fn finish(&self, mapped: core::result::Result<Mapped, NoFrames>, made: Outcome) -> Result<Attempt> {
+    fn finish(&self, mapped: core::result::Result<Mapped, NoFrames>, made: Outcome) -> Step<Attempt> {
+        // What happens most of the time is compared with first: a table of all answers takes longer.
+        let outcome = if mapped == Ok(Mapped::New) {
+            made
+        } else if mapped == Ok(Mapped::Upgraded) && made != Outcome::Allocated {
+            Outcome::MkWrite
+        } else {
+            return self.finish_other(mapped, made);
+        };
+        self.report(Point::Installed, 0);
+        Ok(Attempt::Served(Served::Mapped(outcome)))
+    }
+
+    #[inline(never)]
+    fn finish_other(&self, mapped: core::result::Result<Mapped, NoFrames>, made: Outcome) -> Step<Attempt> {
         let outcome = match mapped {
             Ok(Mapped::New | Mapped::Replaced) => made,
             Ok(_) if made == Outcome::Allocated => made,
@@ -541,7 +598,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
             Ok(Mapped::Already) => Outcome::Spurious,
             Ok(Mapped::Table) => return Ok(fallback(Fallback::Small)),
             Err(NoFrames) => match self.size {
-                PageSize::Small => return Err(Errno::NoMemory.into()),
+                PageSize::Small => return Err(self.fail(Errno::NoMemory)),
                 PageSize::Large => return Ok(fallback(Fallback::Memory)),
             },
         };
@@ -551,14 +608,14 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
 
     /// A store to a private area: a copy of what was found.
     #[inline(never)]
-    fn copy(&self, found: Found) -> Result<Outcome> {
+    fn copy(&self, found: Found) -> Step<Outcome> {
         let pmem = self.platform.pmem();
-        let from = match found {
-            Found::Block(place) => match pmem.poisoned(place, PAGE_SIZE) {
-                Some(at) => return Err(Error::Poisoned(at)),
+        let from = match found.and_then(Backing::place) {
+            Some(place) => match pmem.poisoned(place, PAGE_SIZE) {
+                Some(at) => return Err(self.fail(Error::Poisoned(at))),
                 None => Some(pmem.frame(place)),
             },
-            Found::Hole | Found::Pieces => None,
+            None => None,
         };
         self.report(Point::Marked, 1);
         match self.tables.map_copy(self.va, from) {
@@ -567,7 +624,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
                 self.report(Point::Installed, 1);
                 Ok(Outcome::Copied)
             }
-            Err(NoFrames) => Err(Errno::NoMemory.into()),
+            Err(NoFrames) => Err(self.fail(Errno::NoMemory)),
         }
     }
 }

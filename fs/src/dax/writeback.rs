@@ -43,7 +43,7 @@ fn sync<P: Platform, const LAB: bool>(file: &dyn Inode<P>, pages: Range<u64>) ->
     while let Some(part) = mapping.index.next_tagged(from, pages.end) {
         from = part.end;
         let lock = mapping.exclusive_but_for(has(Mutant::WriteBackShared));
-        match mapping.write_back(platform, lock.held(), &part, true, |page| file.block(lock.held(), page)) {
+        match mapping.write_back(platform, lock.held(), &part, true, |page| file.place(lock.held(), page)) {
             Ok(count) => flushed += count,
             Err(error) => result = result.and(Err(error)),
         }
@@ -76,7 +76,7 @@ fn few<P: Platform, const LAB: bool>(file: &dyn Inode<P>, pages: Range<u64>) -> 
     let has = |mutant| LAB && platform.lab().has(mutant);
     let lock = mapping.exclusive_but_for(has(Mutant::WriteBackShared));
     let result =
-        mapping.write_back(platform, lock.held(), &pages, false, |page| file.block(lock.held(), page));
+        mapping.write_back(platform, lock.held(), &pages, false, |page| file.place(lock.held(), page));
     let _kept = (!has(Mutant::FenceAfterUnlock)).then_some(lock);
     if !has(Mutant::NoFence) {
         platform.pmem().fence();

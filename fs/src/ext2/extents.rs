@@ -5,9 +5,10 @@
 use super::inode::Inode;
 use super::layout::*;
 use super::map::{DIRECT, LEVELS};
+use crate::PAGE_SIZE;
 use crate::error::{Errno, Result};
-use crate::platform::Platform;
-use crate::vfs::{Extent, Seek};
+use crate::platform::{LARGE_PAGES, Platform};
+use crate::vfs::{Backing, Extent, Seek};
 use core::ops::ControlFlow;
 
 /// Collects logical blocks into extents and hands them on.
@@ -21,18 +22,11 @@ struct Merger<'a> {
 
 impl Merger<'_> {
     fn add(&mut self, lblk: u64, lblks: u64, block: Option<u32>) -> ControlFlow<()> {
-        let next = Extent {
-            offset: lblk << self.block_bits,
-            len: lblks << self.block_bits,
-            place: block.map(|block| u64::from(block) << self.block_bits),
-        };
+        let bits = self.block_bits;
+        let backing = block.map_or(Backing::HOLE, |block| Backing::mapped(u64::from(block) << bits));
+        let next = Extent { offset: lblk << bits, len: lblks << bits, backing };
         if let Some(extent) = &mut self.current {
-            let continues = match (extent.place, next.place) {
-                (None, None) => true,
-                (Some(place), Some(more)) => place + extent.len == more,
-                _ => false,
-            };
-            if continues {
+            if extent.backing.after(extent.len) == next.backing {
                 extent.len += next.len;
                 return ControlFlow::Continue(());
             }
@@ -51,6 +45,38 @@ struct Window {
 }
 
 impl<P: Platform> Inode<P> {
+    /// `pages` blocks of the size of a page from logical block `page` on.
+    #[inline(always)]
+    pub(super) fn pages(&self, page: u64, pages: u64, backing: Backing) -> Extent {
+        Extent { offset: page * PAGE_SIZE, len: pages * PAGE_SIZE, backing }
+    }
+
+    /// What is behind logical block `lblk`.
+    #[inline(always)]
+    pub(super) fn backing(&self, lblk: u64) -> Result<Backing> {
+        Ok(self.find(lblk)?.map_or(Backing::HOLE, |block| Backing::mapped(self.fs.byte(block))))
+    }
+
+    /// What is behind several blocks of the size of a page. That of the first alone, if they are not one extent; what is wrong
+    /// with the others is for whoever follows them to say.
+    #[inline(always)]
+    pub(super) fn look_up_pages(&self, page: u64, pages: u64) -> Result<Extent> {
+        if pages == LARGE_PAGES
+            && let Some(backing) = self.find_run(page)
+        {
+            return Ok(self.pages(page, pages, backing));
+        }
+        Ok(self.pages(page, 1, self.backing(page)?))
+    }
+
+    /// Fills the hole of 2 MiB from logical block `first` on, or looks it up if that cannot be: a hole if it is in pieces.
+    pub(super) fn look_up_run_for_write(&self, first: u64) -> Result<Backing> {
+        Ok(match self.fs.noted(self.fill_run(first))? {
+            Some(block) => Backing::mapped(self.fs.byte(block)).new(),
+            None => self.find_run(first).unwrap_or(Backing::HOLE),
+        })
+    }
+
     /// The first byte from `offset` on that is data, or in a hole, as lseek(2) finds it: blocks are data, whatever they
     /// hold.
     pub(super) fn seek_file(&self, offset: u64, what: Seek) -> Result<u64> {
@@ -66,7 +92,7 @@ impl<P: Platform> Inode<P> {
             return found.map(|(lblk, _)| (lblk << bits).max(offset)).ok_or(Errno::NoSuchAddress.into());
         }
         let mut hole = size;
-        self.walk_extents(first, end, &mut |extent| match extent.place {
+        self.walk_extents(first, end, &mut |extent| match extent.place() {
             Some(_) => ControlFlow::Continue(()),
             None => {
                 hole = extent.offset.max(offset);

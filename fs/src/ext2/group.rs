@@ -180,6 +180,7 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// The byte of `block` that a memory error took.
+    #[inline(never)]
     pub(super) fn poisoned_block(&self, block: u32) -> Option<u64> {
         self.pmem().poisoned(self.byte(block), self.block_size())
     }

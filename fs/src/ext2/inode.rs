@@ -495,7 +495,7 @@ impl<P: Platform> Inode<P> {
         let size = self.load_size().div_ceil(self.fs.block_size());
         let mut pages = Vec::new();
         self.walk_extents(0, size, &mut |extent| {
-            let at = extent.place.unwrap_or(u64::MAX);
+            let at = extent.place().unwrap_or(u64::MAX);
             let (from, to) = (place.start.max(at), place.end.min(at.saturating_add(extent.len)));
             if from < to {
                 let page = |byte: u64| (extent.offset + byte - at) / PAGE_SIZE;

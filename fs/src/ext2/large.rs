@@ -24,7 +24,7 @@ use crate::error::{Errno, Error, Result};
 use crate::platform::{LARGE_PAGES, Platform};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
-use crate::vfs::BlockRun;
+use crate::vfs::Backing;
 
 /// Pointers of a window in one table.
 struct Part {
@@ -95,23 +95,24 @@ impl<P: Platform> Inode<P> {
     }
 
     /// The 2 MiB from logical block `first` on, a multiple of 512. What is wrong with a pointer is for whoever follows it alone
-    /// to say: here it is in pieces.
-    pub(super) fn find_run(&self, first: u64) -> BlockRun {
+    /// to say: here it is in pieces, which is `None`.
+    #[inline(always)]
+    pub(super) fn find_run(&self, first: u64) -> Option<Backing> {
         let size_fits = self.fs.block_size() == PAGE_SIZE && first.is_multiple_of(LARGE_PAGES);
-        match self.parts(first).filter(|_| size_fits) {
-            Some(parts) => self.run_of(&parts),
-            None => BlockRun::Pieces,
+        match &self.parts(first) {
+            Some(parts) if size_fits => self.run_of(parts),
+            _ => None,
         }
     }
 
-    fn run_of(&self, parts: &[Option<Part>; 2]) -> BlockRun {
+    fn run_of(&self, parts: &[Option<Part>; 2]) -> Option<Backing> {
         let pmem = self.pmem();
         let parts = || parts.iter().flatten();
         let slot = |part: &Part, index: u64| match part.table {
             Table::There(slot) => pmem.load_u32(slot + index * 4),
             Table::Missing { .. } => 0,
         };
-        let Some(begin) = parts().next().map(|part| slot(part, 0)) else { return BlockRun::Pieces };
+        let begin = parts().next().map(|part| slot(part, 0))?;
         let expected = |index: u64| if begin == 0 { 0 } else { begin.wrapping_add(index as u32) };
         // 1. Most that are no run are none at the last pointer of a table, or in the middle. (For zeros it is quicker to look at
         //    all of them.)
@@ -119,7 +120,7 @@ impl<P: Platform> Inode<P> {
         for part in parts().filter(|_| begin != 0) {
             let (middle, last) = (part.count / 2, part.count - 1);
             if slot(part, last) != expected(at + last) || slot(part, middle) != expected(at + middle) {
-                return BlockRun::Pieces;
+                return None;
             }
             at += part.count;
         }
@@ -132,19 +133,19 @@ impl<P: Platform> Inode<P> {
             match part.table {
                 Table::There(slot) => {
                     if !pmem.is_series(slot, part.count / 2, pair, step) {
-                        return BlockRun::Pieces;
+                        return None;
                     }
                     pair = pair.wrapping_add(step.wrapping_mul(part.count / 2));
                 }
                 Table::Missing { .. } if begin == 0 => {}
-                Table::Missing { .. } => return BlockRun::Pieces,
+                Table::Missing { .. } => return None,
             }
         }
         match begin {
-            0 => BlockRun::Hole,
+            0 => Some(Backing::HOLE),
             // Is it a file's, all of it?
-            _ if self.fs.run_may_be_a_files(begin) => BlockRun::Blocks(self.fs.byte(begin)),
-            _ => BlockRun::Pieces,
+            _ if self.fs.run_may_be_a_files(begin) => Some(Backing::mapped(self.fs.byte(begin))),
+            _ => None,
         }
     }
 
@@ -164,7 +165,7 @@ impl<P: Platform> Inode<P> {
         let needed = parts.iter().flatten().map(Part::missing).sum::<usize>();
         let units = (LARGE_PAGES + needed as u64) << (fs.sb.block_bits - 9);
         let room = u64::from(pmem.load_u32(self.raw + I_BLOCKS)) + units <= u64::from(u32::MAX);
-        if !room || self.run_of(&parts) != BlockRun::Hole {
+        if !room || self.run_of(&parts) != Some(Backing::HOLE) {
             return Ok(None);
         }
         // 2. Take it, and zero all of it, and the tables; durable.
@@ -183,7 +184,7 @@ impl<P: Platform> Inode<P> {
         // 3. Still a hole? Whoever published something since may have filled a part of it, or made a table for it.
         let mut map = self.map_lock.lock();
         let unchanged = map.count == seen;
-        let hole = unchanged || self.find_run(first) == BlockRun::Hole;
+        let hole = unchanged || self.find_run(first) == Some(Backing::HOLE);
         // 4. Publish it, table by table; durable.
         let result = if hole { self.publish_run(&mut map, &parts, &run, tables) } else { Ok(()) };
         drop(map);

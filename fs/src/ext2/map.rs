@@ -14,7 +14,7 @@ use super::layout::*;
 use crate::error::Result;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
-use crate::vfs::{FileKind, Place};
+use crate::vfs::{Backing, FileKind};
 
 /// Pointers to data in the inode itself.
 pub(super) const DIRECT: u64 = 12;
@@ -26,6 +26,11 @@ pub(super) const LEVELS: usize = 3;
 pub(super) struct Reach {
     /// An indirect block has 2 to this power pointers.
     pointer_bits: u32,
+    /// The bits of a logical block's number that choose one of them.
+    pointer_mask: u64,
+    /// First logical block behind two levels, and behind three: a fault need not work them out.
+    second: u64,
+    third: u64,
     /// The most blocks a file may have.
     pub max_lblks: u64,
 }
@@ -33,7 +38,10 @@ pub(super) struct Reach {
 impl Reach {
     /// With blocks of 2 to the power `block_bits` bytes.
     pub(super) const fn new(block_bits: u32) -> Self {
-        let mut reach = Self { pointer_bits: block_bits - 2, max_lblks: 0 };
+        let pointer_bits = block_bits - 2;
+        let (one, two) = (1 << pointer_bits, 1 << (2 * pointer_bits));
+        let (second, third) = (DIRECT + one, DIRECT + one + two);
+        let mut reach = Self { pointer_bits, pointer_mask: one - 1, second, third, max_lblks: 0 };
         // `i_blocks` (32 bits, in units of 512 bytes) counts so many blocks, indirect ones among them:
         //     limit = (2^32 - 1) / (block size / 512)
         // Three levels lead to so many blocks of data:
@@ -62,8 +70,8 @@ impl Reach {
         match depth {
             0 => 0,
             1 => DIRECT,
-            2 => DIRECT + self.span(1),
-            _ => DIRECT + self.span(1) + self.span(2),
+            2 => self.second,
+            _ => self.third,
         }
     }
 
@@ -269,22 +277,22 @@ impl<P: Platform> Inode<P> {
     /// Where logical block `lblk` is, as a fault asks: the way is found while it is walked, and what is wrong with a pointer
     /// is for [`find`](Self::find) to say.
     #[inline]
-    pub(super) fn place_of(&self, lblk: u64) -> Place {
+    pub(super) fn peek_at(&self, lblk: u64) -> Option<Backing> {
         let reach = &self.fs.sb.reach;
-        let Some((index, rest, levels)) = reach.way(lblk) else { return Place::Hole };
+        let Some((index, rest, levels)) = reach.way(lblk) else { return Some(Backing::HOLE) };
         let mut slot = self.raw + I_BLOCK + index * 4;
         for below in (0..LEVELS as u32).rev() {
             if below < levels {
                 match self.next_slot(slot, rest, below) {
                     Ok(next) => slot = next,
-                    Err(place) => return place,
+                    Err(backing) => return backing,
                 }
             }
         }
         match self.pmem().load_u32(slot) {
-            0 => Place::Hole,
-            block if self.may_be_a_files(block) => Place::Block(self.fs.byte(block)),
-            _ => Place::Failed,
+            0 => Some(Backing::HOLE),
+            block if self.may_be_a_files(block) => Some(Backing::mapped(self.fs.byte(block))),
+            _ => None,
         }
     }
 
@@ -297,15 +305,15 @@ impl<P: Platform> Inode<P> {
     /// From the pointer at `slot` to a table to the pointer in that, which has `below` levels below it; or what is there
     /// instead. `rest` is what [`Reach::way`] said.
     #[inline(always)]
-    fn next_slot(&self, slot: u64, rest: u64, below: u32) -> core::result::Result<u64, Place> {
+    fn next_slot(&self, slot: u64, rest: u64, below: u32) -> core::result::Result<u64, Option<Backing>> {
         let reach = &self.fs.sb.reach;
         match self.pmem().load_u32(slot) {
-            0 => Err(Place::Hole),
+            0 => Err(Some(Backing::HOLE)),
             block if block < self.fs.sb.blocks_count && !self.fs.bars_metadata(block) => {
-                let index = rest >> (reach.pointer_bits * below) & (reach.span(1) - 1);
+                let index = rest >> (reach.pointer_bits * below) & reach.pointer_mask;
                 Ok(self.fs.byte(block) + index * 4)
             }
-            _ => Err(Place::Failed),
+            _ => Err(None),
         }
     }
 

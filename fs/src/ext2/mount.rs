@@ -30,7 +30,7 @@ pub const fn file_system_type<P: Platform>() -> FileSystemType<P> {
 /// Whether there is ext2's magic number. ext3 and ext4 have the same: what they need beyond ext2, [`mount`] refuses by name.
 fn probe<P: Platform>(pmem: &P::Pmem, options: &MountOptions) -> Result<bool> {
     let at = superblock_at(options)?;
-    RawSuperBlock::expect_at(pmem, at)?;
+    RawSuperBlock::expect_at(pmem, at, S_MAGIC..S_MAGIC + 2)?;
     Ok(pmem.load_u16(at + S_MAGIC) == MAGIC)
 }
 

@@ -11,8 +11,8 @@ use crate::lab::Mutant;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::{
-    self, AllocOk, Attr, BlockRun, Device, DirEntry, Extent, Fallocate, Field, FileKind, FileSystem, Held,
-    InodeRef, Mapping, OnError, Place, Rename, Seek, SetAttr, SetXattr, StatFs, Thawed,
+    self, AllocOk, Attr, Backing, Device, DirEntry, Extent, Fallocate, Field, FileKind, FileSystem, Held,
+    InodeRef, Mapping, OnError, Rename, Seek, SetAttr, SetXattr, StatFs, Thawed,
 };
 use alloc::vec::Vec;
 use core::fmt::Display;
@@ -177,31 +177,30 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
         }
     }
 
-    #[inline(always)]
-    fn block(&self, _lock: Held<'_>, page: u64) -> Result<Option<u64>> {
-        Ok(self.fs.noted(self.find(page))?.map(|block| self.fs.byte(block)))
+    #[inline]
+    fn look_up(&self, _lock: Held<'_>, page: u64, pages: u64) -> Result<Extent> {
+        match pages {
+            1 => Ok(self.pages(page, 1, self.fs.noted(self.backing(page))?)),
+            _ => self.look_up_pages(page, pages),
+        }
     }
 
     #[inline]
-    fn place(&self, _lock: Held<'_>, page: u64) -> Place {
-        self.place_of(page)
+    fn peek(&self, _lock: Held<'_>, page: u64) -> Option<Backing> {
+        self.peek_at(page)
     }
 
     #[inline]
-    fn allocate(&self, _ok: AllocOk<'_>, page: u64) -> Result<(u64, bool)> {
+    fn look_up_for_write(&self, _ok: AllocOk<'_>, page: u64, pages: u64) -> Result<Backing> {
+        if pages != 1 {
+            return self.look_up_run_for_write(page);
+        }
         if let Some(block) = self.fill_next(page) {
-            return Ok((self.fs.byte(block), true));
+            return Ok(Backing::mapped(self.fs.byte(block)).new());
         }
         let (block, fresh) = self.fs.noted(self.fill_hole(page))?;
-        Ok((self.fs.byte(block), fresh))
-    }
-
-    fn block_run(&self, _lock: Held<'_>, page: u64) -> Result<BlockRun> {
-        Ok(self.find_run(page))
-    }
-
-    fn allocate_run(&self, _ok: AllocOk<'_>, page: u64) -> Result<Option<u64>> {
-        Ok(self.fs.noted(self.fill_run(page))?.map(|block| self.fs.byte(block)))
+        let backing = Backing::mapped(self.fs.byte(block));
+        Ok(if fresh { backing.new() } else { backing })
     }
 
     fn start_write_fault(&self) -> Result<Thawed<'_, P>> {

@@ -8,6 +8,7 @@ use crate::PAGE_SIZE;
 use crate::error::{Corrupt, Error, Result, Unsupported};
 use crate::pmem::Pmem;
 use crate::vfs::OnError;
+use core::ops::Range;
 
 /// The 1,024 bytes as they are on disk.
 pub struct RawSuperBlock([u8; 1024]);
@@ -28,17 +29,17 @@ impl RawSuperBlock {
     /// # Errors
     /// The region ends before it does.
     pub fn load_at(pmem: &impl Pmem, at: u64) -> Result<Self> {
-        Self::expect_at(pmem, at)?;
+        Self::expect_at(pmem, at, 0..1024)?;
         let mut bytes = [0; 1024];
         pmem.read(at, &mut bytes);
         Ok(Self(bytes))
     }
 
-    /// Refuses byte `at` as the place of one.
+    /// Refuses byte `at` as the place of one of which `bytes` are to be read.
     ///
     /// # Errors
-    /// The region ends before it does, or a memory error took some of it.
-    pub(super) fn expect_at(pmem: &impl Pmem, at: u64) -> Result<()> {
+    /// The region ends before it does, or a memory error took some of the bytes.
+    pub(super) fn expect_at(pmem: &impl Pmem, at: u64, bytes: Range<u64>) -> Result<()> {
         if at.checked_add(1024).is_none_or(|end| end > pmem.len()) {
             let why = if at == SUPERBLOCK {
                 "the region is too small for a file system"
@@ -47,7 +48,7 @@ impl RawSuperBlock {
             };
             return Err(corrupt(why, pmem.len()));
         }
-        if let Some(bad) = pmem.poisoned(at, 1024) {
+        if let Some(bad) = pmem.poisoned(at + bytes.start, bytes.end - bytes.start) {
             return Err(super::unreadable("superblock", at / 1024, bad));
         }
         Ok(())

@@ -3,12 +3,14 @@
 //! | file | what it holds |
 //! |---|---|
 //! | this one | the traits a file system implements: [`FileSystem`], [`Inode`] |
+//! | `extent` | where a range of a file is |
 //! | [`mapping`] | one inode's `dax_sem`, and where the file is mapped |
 //! | [`index`] | what is known of each mapped page: dirty, zero page |
 //! | [`freeze`] | freezing and thawing |
 //! | `mount` | types of file systems, the options of a mount |
 //! | [`path`] | walking a path |
 
+mod extent;
 pub mod freeze;
 pub mod index;
 pub mod mapping;
@@ -17,6 +19,7 @@ pub mod path;
 #[cfg(feature = "watched")]
 pub mod watched;
 
+pub use extent::{Backing, Extent, State};
 pub use freeze::{Freeze, Frozen, Thawed};
 pub use mapping::{AllocOk, Exclusive, Held, Mapping, Shared};
 pub use mount::{Field, FileSystemType, MountOptions, OnError, UnknownPolicy, uuid_text};
@@ -175,32 +178,38 @@ pub trait Inode<P: Platform>: Send + Sync {
     fn size(&self, _lock: Held<'_>) -> u64 {
         self.mapping().size()
     }
-    /// As [`block`](Inode::block), in two registers, for a fault.
+    /// Looks up where the file's pages from `page` on are, as far as they are in one extent, and not further than `pages` of
+    /// them. It changes nothing. The answer is true as long as the lock is held. What is beyond the end of the file is
+    /// whatever the block map says. Only for files that [can be mapped](Inode::expect_mappable).
+    ///
+    /// `pages` is 1, or more if all that is wanted is whether that many are one extent: where they are not, the answer may
+    /// be shorter than the extent really is.
+    ///
+    /// # Errors
+    /// The block map contradicts itself.
+    fn look_up(&self, lock: Held<'_>, page: u64, pages: u64) -> Result<Extent>;
+    /// As [`look_up`](Inode::look_up) of one page, in registers, for a fault; `None` if that says what is wrong.
     #[inline]
-    fn place(&self, lock: Held<'_>, page: u64) -> Place {
-        match self.block(lock, page) {
-            Ok(Some(place)) => Place::Block(place),
-            Ok(None) => Place::Hole,
-            Err(_) => Place::Failed,
-        }
+    fn peek(&self, lock: Held<'_>, page: u64) -> Option<Backing> {
+        self.look_up(lock, page, 1).ok().map(|extent| extent.backing)
     }
-    /// The byte offset, in the region, of the block that holds page `page` of the file; `None` for a hole. Allocates
-    /// nothing. What it returns is true as long as the lock is held.
-    fn block(&self, lock: Held<'_>, page: u64) -> Result<Option<u64>>;
-    /// As [`block`](Inode::block), but fills a hole: allocates a block, makes its zeros durable, then publishes the
-    /// pointer, which is durable on return too (what `MAP_SYNC` asks for). The flag tells whether it allocated.
-    fn allocate(&self, ok: AllocOk<'_>, page: u64) -> Result<(u64, bool)>;
-    /// Where the 2 MiB from page `page` on, a multiple of 512, are. Allocates nothing. What it returns is true as long as the
-    /// lock is held.
-    fn block_run(&self, _lock: Held<'_>, _page: u64) -> Result<BlockRun> {
-        Ok(BlockRun::Pieces)
+    /// Returns the byte offset in the region of a page's content, as [`look_up`](Inode::look_up) tells it; `None` if the page
+    /// reads as zeros.
+    ///
+    /// # Errors
+    /// Those of [`look_up`](Inode::look_up).
+    fn place(&self, lock: Held<'_>, page: u64) -> Result<Option<u64>> {
+        Ok(self.look_up(lock, page, 1)?.place())
     }
-    /// Fills the hole of 2 MiB from page `page` on, a multiple of 512, with a run whose place is a multiple of 2 MiB: durable
-    /// and published on return, as by [`allocate`](Inode::allocate). `None` if it is no hole as a whole any more, or there is
-    /// no such run to be had; nothing changed.
-    fn allocate_run(&self, _ok: AllocOk<'_>, _page: u64) -> Result<Option<u64>> {
-        Ok(None)
-    }
+    /// As [`look_up`](Inode::look_up), for a store: if the pages are a hole, takes blocks for them; if they are unwritten or
+    /// a hole, makes their zeros durable and then publishes them, with the flag NEW.
+    ///
+    /// `pages` is 1, or 512 and `page` a multiple of that. Then the answer is for all of them, which are in one piece. 512 may
+    /// not be to be had so: nothing is changed, and the answer is not mapped.
+    ///
+    /// # Errors
+    /// [`Errno::NoSpace`], [`Errno::FileTooBig`], [`Errno::ReadOnly`]; the block map contradicts itself.
+    fn look_up_for_write(&self, ok: AllocOk<'_>, page: u64, pages: u64) -> Result<Backing>;
     /// A write fault is about to happen: waits while the file system is frozen, updates the times, refuses on a read-only
     /// file system. Called before `dax_sem` is taken; what it returns is held until the fault's end. The times
     /// are flushed, not waited for: they are advisory.
@@ -315,28 +324,6 @@ pub trait Inode<P: Platform>: Send + Sync {
     fn expect_directory(&self) -> Result<()> {
         if self.kind() == FileKind::Directory { Ok(()) } else { Err(Errno::NotDirectory.into()) }
     }
-}
-
-/// Where a page of a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// At this byte offset of the region.
-    Block(u64),
-    /// Nowhere.
-    Hole,
-    /// [`Inode::block`] says what is wrong.
-    Failed,
-}
-
-/// Where 2 MiB of a file are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BlockRun {
-    /// In one piece, from this byte offset of the region on.
-    Blocks(u64),
-    /// There are none: a hole from the first page to the last.
-    Hole,
-    /// In several pieces, holes among them perhaps.
-    Pieces,
 }
 
 /// What kind of inode it is (`S_IFMT`).
@@ -510,17 +497,6 @@ pub struct DirEntry<'a> {
     pub kind: Option<FileKind>,
     /// The position after this entry.
     pub next: u64,
-}
-
-/// A run of a file's bytes that lies in one piece, or is not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extent {
-    /// First byte in the file; a multiple of the block size.
-    pub offset: u64,
-    /// Bytes; a multiple of the block size.
-    pub len: u64,
-    /// First byte in the region; `None` for a hole.
-    pub place: Option<u64>,
 }
 
 /// Sizes and free space, as statfs(2) shows them.

@@ -187,7 +187,7 @@ pub(crate) fn allocated_pages<P: Platform>(file: &dyn Inode<P>) -> Vec<u64> {
         assert_eq!(extent.offset, end, "a gap or an overlap between extents");
         assert!(extent.len > 0 && extent.len.is_multiple_of(BLOCK), "{extent:?}");
         end += extent.len;
-        if extent.place.is_some() {
+        if extent.place().is_some() {
             pages.extend(extent.offset / BLOCK..end / BLOCK);
         }
     }

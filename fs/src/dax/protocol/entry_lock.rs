@@ -6,14 +6,13 @@
 //!
 //! Order: `dax_sem (shared) → entry → block map`.
 
-use super::super::fault::{Attempt, Request, Served};
-use crate::error::Result;
+use super::super::fault::{Attempt, Request, Served, Step};
 use crate::lab::Mutant;
 use crate::platform::Platform;
 use crate::vfs::AllocOk;
 
 #[inline(always)]
-pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Result<Served> {
+pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Step<Served> {
     let shared = request.shared();
     // The bug that came after the fix: what was looked up before the lock is not true any more under it.
     let early =

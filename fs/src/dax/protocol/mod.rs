@@ -14,8 +14,7 @@ mod entry_lock;
 mod racy;
 mod read_first;
 
-use super::fault::{Request, Served};
-use crate::error::Result;
+use super::fault::{Request, Served, Step};
 use crate::platform::Platform;
 use core::fmt;
 use core::str::FromStr;
@@ -46,7 +45,7 @@ macro_rules! protocols {
             }
 
             #[inline(always)]
-            pub(super) fn serve<P: Platform, const LAB: bool>(self, request: &Request<'_, P, LAB>) -> Result<Served> {
+            pub(super) fn serve<P: Platform, const LAB: bool>(self, request: &Request<'_, P, LAB>) -> Step<Served> {
                 match self { $(Self::$name => $module::serve(request),)* }
             }
         }

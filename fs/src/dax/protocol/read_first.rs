@@ -3,14 +3,13 @@
 //! A block can only appear when no other fault on the inode is between its look-up and its installing, for those hold the
 //! lock shared.
 
-use super::super::fault::{Attempt, Found, Request, Served};
-use crate::error::Result;
+use super::super::fault::{Attempt, Request, Served, Step};
 use crate::lab::{Mutant, Point};
 use crate::platform::{PageSize, Platform};
-use crate::vfs::AllocOk;
+use crate::vfs::{AllocOk, Backing};
 
 #[inline(always)]
-pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Result<Served> {
+pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Step<Served> {
     if request.mutant(Mutant::InstallUnlocked)
         && let Attempt::Served(served) = request.attempt_unlocked(request.shared())?
     {
@@ -35,7 +34,7 @@ pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>)
     };
     let found = match request.size {
         // Allocating a block begins with a look-up: the second is that one.
-        PageSize::Small => Found::Hole,
+        PageSize::Small => Some(Backing::HOLE),
         PageSize::Large => request.look_up(exclusive.held())?,
     };
     match request.attempt_with(found, exclusive.held(), Some(exclusive.alloc_ok()))? {

@@ -196,7 +196,7 @@ fn damaged_directory_entries_are_named() {
     let (_, fs) = open(&image);
     let dir = at(&fs, "dir");
     let shared = dir.mapping().shared();
-    let block = dir.block(shared.held(), 0).unwrap().unwrap();
+    let block = dir.place(shared.held(), 0).unwrap().unwrap();
     drop(shared);
     let third = block + 24;
     for (at_byte, bytes, why) in [
@@ -271,7 +271,7 @@ fn random_damage_to_metadata_ends_no_operation_in_a_panic() {
     let dir = at(&fs, "dir");
     let dir_raw = fs.raw_inode(dir.ino() as u32).unwrap();
     let shared = dir.mapping().shared();
-    let dir_block = dir.block(shared.held(), 0).unwrap().unwrap();
+    let dir_block = dir.place(shared.held(), 0).unwrap().unwrap();
     let indirect = byte(u32::from_le_bytes(image[(file + I_BLOCK + 48) as usize..][..4].try_into().unwrap()));
     let places = [
         (SUPERBLOCK, 256),

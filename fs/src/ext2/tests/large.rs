@@ -3,26 +3,31 @@
 
 use super::*;
 use crate::PAGE_SIZE;
-use crate::vfs::{BlockRun, Fallocate};
+use crate::vfs::{Backing, Fallocate};
 
 /// The first window whose blocks are behind three indirect ones, in part.
 const TRIPLE: u64 = (12 + 1024 + 1024 * 1024) / 512;
 /// Windows at the borders of levels and tables, and between.
 const WINDOWS: [u64; 10] = [0, 1, 2, 3, 4, 5, TRIPLE - 1, TRIPLE, TRIPLE + 1, TRIPLE + 2048];
 
-fn find(file: &Node, window: u64) -> BlockRun {
+/// What is behind a window; `None` if it is in pieces.
+fn find(file: &Node, window: u64) -> Option<Backing> {
     let shared = file.mapping().shared();
-    file.block_run(shared.held(), window * 512).expect("a sound block map")
+    // What is wrong with the first page is an error, with another is not told.
+    let extent = file.look_up(shared.held(), window * 512, 512).ok()?;
+    (extent.len == 2 << 20).then_some(extent.backing)
 }
 
 fn block(file: &Node, page: u64) -> Option<u64> {
     let shared = file.mapping().shared();
-    file.block(shared.held(), page).expect("a sound block map")
+    file.place(shared.held(), page).expect("a sound block map")
 }
 
 fn allocate(file: &Node, window: u64) -> Option<u64> {
     let exclusive = file.mapping().exclusive();
-    file.allocate_run(exclusive.alloc_ok(), window * 512).expect("a sound file system")
+    let backing =
+        file.look_up_for_write(exclusive.alloc_ok(), window * 512, 512).expect("a sound file system");
+    backing.place().filter(|_| backing.is_new())
 }
 
 /// An image whose free blocks are not zeros, and a sparse file on it.
@@ -44,11 +49,11 @@ fn stage(size: &str) -> (Machine, Fs, Node) {
 fn a_run_is_allocated_and_found_at_every_border_of_the_block_map() {
     let (machine, fs, file) = stage("64M");
     for window in WINDOWS {
-        assert_eq!(find(&file, window), BlockRun::Hole);
+        assert_eq!(find(&file, window), Some(Backing::HOLE));
         let free = fs.stat_fs().blocks_free;
         let place = allocate(&file, window).expect("a free run");
         assert!(machine.ram.frame(place).is_multiple_of(512 * PAGE_SIZE));
-        assert_eq!(find(&file, window), BlockRun::Blocks(place), "window {window}");
+        assert_eq!(find(&file, window), Some(Backing::mapped(place)), "window {window}");
         assert!(fs.stat_fs().blocks_free <= free - 512);
         for page in 0..512 {
             assert_eq!(block(&file, window * 512 + page), Some(place + page * PAGE_SIZE));
@@ -59,8 +64,8 @@ fn a_run_is_allocated_and_found_at_every_border_of_the_block_map() {
         // It is no hole any more.
         assert_eq!(allocate(&file, window), None);
     }
-    assert_eq!(find(&file, 6), BlockRun::Hole);
-    assert_eq!(find(&file, 1 << 40), BlockRun::Pieces, "beyond what a file may have");
+    assert_eq!(find(&file, 6), Some(Backing::HOLE));
+    assert_eq!(find(&file, 1 << 40), None, "beyond what a file may have");
     drop(file);
     assert!(!fs.met_errors());
     close(&machine, fs);
@@ -74,11 +79,11 @@ fn one_page_that_is_missing_or_elsewhere_makes_pieces() {
         for page in [0, 1, 11, 12, 13, 255, 256, 257, 499, 500, 510, 511] {
             let at = (window * 512 + page) * PAGE_SIZE;
             file.fallocate(Fallocate::PunchHole, at, PAGE_SIZE).unwrap();
-            assert_eq!(find(&file, window), BlockRun::Pieces, "window {window} without page {page}");
+            assert_eq!(find(&file, window), None, "window {window} without page {page}");
             assert_eq!(allocate(&file, window), None);
             // The page comes back to where it was: the run is whole again.
             file.write_at(at, &[1; 4096]).unwrap();
-            assert_eq!(find(&file, window), BlockRun::Blocks(place), "window {window}, page {page}");
+            assert_eq!(find(&file, window), Some(Backing::mapped(place)), "window {window}, page {page}");
         }
     }
     // Another's block in its place.
@@ -88,7 +93,7 @@ fn one_page_that_is_missing_or_elsewhere_makes_pieces() {
         let right = machine.ram.load_u32(slot);
         for wrong in [right + 1, right - 1, 1, u32::MAX, 0] {
             machine.ram.store_u32(slot, wrong);
-            assert_eq!(find(&file, 0), BlockRun::Pieces, "{wrong} for {right}");
+            assert_eq!(find(&file, 0), None, "{wrong} for {right}");
         }
         machine.ram.store_u32(slot, right);
     }
@@ -105,10 +110,10 @@ fn one_page_that_is_missing_or_elsewhere_makes_pieces() {
     };
     for first in [1, 64 * 256 - 511, u32::MAX - 100] {
         fill(first);
-        assert_eq!(find(&file, 0), BlockRun::Pieces, "a run from block {first} on");
+        assert_eq!(find(&file, 0), None, "a run from block {first} on");
     }
     fill(old[0]);
-    assert_eq!(find(&file, 0), BlockRun::Blocks(byte(old[0])));
+    assert_eq!(find(&file, 0), Some(Backing::mapped(byte(old[0]))));
     drop(file);
     close(&machine, fs);
 }
@@ -148,7 +153,7 @@ fn blocks_of_another_size_make_no_run() {
     let (machine, fs) = open(&mke2fs("16M", &["-b", "1024"]));
     let file = root(&fs).create(b"file", FileKind::File, 0o644).unwrap();
     file.truncate(4 << 20).unwrap();
-    assert_eq!((find(&file, 0), allocate(&file, 0)), (BlockRun::Pieces, None));
+    assert_eq!((find(&file, 0), allocate(&file, 0)), (None, None));
     drop(file);
     close(&machine, fs);
 }

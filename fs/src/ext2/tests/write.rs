@@ -1,12 +1,12 @@
 //! Writing, growing, shrinking; e2fsck and debugfs agree.
 
 use super::*;
-use crate::vfs::Held;
+use crate::vfs::{Backing, Held};
 
 fn fs_block(node: &Node, page: u64) -> Option<u64> {
     let shared = node.mapping().shared();
     let held: Held<'_> = shared.held();
-    node.block(held, page).unwrap()
+    node.place(held, page).unwrap()
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_full_disk_refuses_cleanly_and_gives_everything_back() {
     let blocks = file.attr().blocks;
     assert_eq!(errno(file.write_at(5 << 30, b"x")), Errno::NoSpace);
     let exclusive = file.mapping().exclusive();
-    assert_eq!(errno(file.allocate(exclusive.alloc_ok(), 2_000_000)), Errno::NoSpace);
+    assert_eq!(errno(file.look_up_for_write(exclusive.alloc_ok(), 2_000_000, 1)), Errno::NoSpace);
     drop(exclusive);
     assert_eq!((file.attr().blocks, fs.stat_fs().blocks_free), (blocks, 0));
     assert_eq!(errno(root_dir.create(b"dir", FileKind::Directory, 0o755)), Errno::NoSpace);
@@ -162,9 +162,11 @@ fn a_hole_is_filled_once_with_zeros_and_neighbours_lie_together() {
     file.truncate(8 << 20).unwrap();
     for page in (0..2048).step_by(3).chain((0..2048).rev()) {
         let exclusive = file.mapping().exclusive();
-        let (place, fresh) = file.allocate(exclusive.alloc_ok(), page).unwrap();
-        assert_eq!(file.allocate(exclusive.alloc_ok(), page).unwrap(), (place, false));
-        assert!(!fresh || (0..512).all(|word| machine.ram.load_u64(place + word * 8) == 0));
+        let filled = file.look_up_for_write(exclusive.alloc_ok(), page, 1).unwrap();
+        let place = filled.place().unwrap();
+        let again = file.look_up_for_write(exclusive.alloc_ok(), page, 1).unwrap();
+        assert_eq!(again, Backing::mapped(place));
+        assert!(!filled.is_new() || (0..512).all(|word| machine.ram.load_u64(place + word * 8) == 0));
     }
     assert!(content(&file).iter().all(|&byte| byte == 0));
     let stats = crate::platform::Platform::stats(&machine);

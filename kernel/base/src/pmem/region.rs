@@ -296,7 +296,8 @@ impl Pmem for Region {
         stats().pmem_fences.inc();
     }
 
-    #[inline]
+    // Each fault asks.
+    #[inline(always)]
     fn poisoned(&self, offset: u64, len: u64) -> Option<u64> {
         poison::first_in(self.physical + offset, len).map(|bad| bad - self.physical)
     }

@@ -222,7 +222,7 @@ fn copy_file(sh: &mut Shell, source: &Place, from: &str, to: At<'_>, opts: &Opts
     source
         .file
         .extents(0, &mut |extent| {
-            if extent.place.is_some() {
+            if extent.place().is_some() {
                 runs.push((extent.offset, extent.len));
             }
             ControlFlow::Continue(())

@@ -70,7 +70,7 @@ fn places(sh: &Shell, operands: &[&str]) -> Result<Vec<Range<u64>>, Failure> {
     let outcome = file.extents(from, &mut |extent| {
         let (start, stop) = (extent.offset.max(from), (extent.offset + extent.len).min(end));
         if start < stop
-            && let Some(place) = extent.place
+            && let Some(place) = extent.place()
         {
             let at = file.platform().pmem().frame(0) + place + (start - extent.offset);
             covered += stop - start;

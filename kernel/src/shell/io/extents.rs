@@ -81,21 +81,21 @@ fn lines(session: &Session, from: u64, to: u64) -> Result<Vec<Line>, Failure> {
     let mut last_extent = None;
     let mut add = |extent: Extent| {
         let end = extent.offset.saturating_add(extent.len);
-        if extent.place.is_some() {
+        if extent.place().is_some() {
             last_extent = Some(extent.offset);
         }
         if end <= from || extent.offset >= to || lines.len() >= MOST_LINES {
             return ControlFlow::Continue(());
         }
         // A hole is as long as was asked for, and not longer than the file.
-        let (start, end) = match extent.place {
+        let (start, end) = match extent.place() {
             Some(_) => (extent.offset, end),
             None => (extent.offset.max(from), end.min(to).min(size)),
         };
         if end <= start {
             return ControlFlow::Continue(());
         }
-        let place = extent.place.map(|place| place / SECTOR);
+        let place = extent.place().map(|place| place / SECTOR);
         lines.push(Line { first: start / SECTOR, last: (end - 1) / SECTOR, place, flags: 0 });
         ControlFlow::Continue(())
     };

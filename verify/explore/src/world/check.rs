@@ -78,7 +78,7 @@ fn word_block(stage: &Stage) -> Option<u64> {
     let file = file(stage)?;
     engine::unwatched(|| {
         let shared = file.mapping().shared();
-        file.block(shared.held(), stage.world.range.word_page()).ok().flatten()
+        file.place(shared.held(), stage.world.range.word_page()).ok().flatten()
     })
 }
 
@@ -191,7 +191,7 @@ pub(crate) fn finish(stage: &Stage) -> Result<u64, String> {
             let Some(file) = &file else { continue };
             let shared = file.mapping().shared();
             for nth in 0..size.pages() {
-                let place = file.block(shared.held(), page + nth).map_err(|error| error.to_string())?;
+                let place = file.place(shared.held(), page + nth).map_err(|error| error.to_string())?;
                 let frame =
                     if entry.frame < BASE { None } else { Some(entry.frame - BASE + nth * PAGE_SIZE) };
                 if place != frame {
@@ -288,7 +288,7 @@ fn blocks(stage: &Stage, state: &mut DefaultHasher) -> Result<(), String> {
         let mut twice = None;
         let mut each = |extent: Extent| {
             for place in extent
-                .place
+                .place()
                 .into_iter()
                 .flat_map(|place| (place..place + extent.len).step_by(PAGE_SIZE as usize))
             {

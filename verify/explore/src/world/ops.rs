@@ -146,7 +146,7 @@ fn direct(stage: &Stage, cpu: usize, file: &dyn Inode<crate::hw::Machine>) -> Se
             return Seen::Bus;
         }
         index.pin(page..page + 1).expect("memory for the index");
-        file.block(shared.held(), page)
+        file.place(shared.held(), page)
     };
     stage.pinned.get()[cpu] = place.ok().flatten();
     // Whoever frees the block can do that before, in between, or after.
@@ -203,7 +203,7 @@ fn freeze(stage: &Stage) -> Seen {
 fn poison(stage: &Stage, file: &dyn Inode<crate::hw::Machine>) {
     let place = {
         let shared = file.mapping().shared();
-        file.block(shared.held(), stage.world.range.word_page()).ok().flatten()
+        file.place(shared.held(), stage.world.range.word_page()).ok().flatten()
     };
     if let Some(place) = place {
         let _ = stage.machine.memory.poison.add(place + WORD, LINE);

@@ -69,7 +69,7 @@ impl View {
         for &page in &self.touched {
             let Some(entry) = self.tables.entry(VA + page * PAGE_SIZE) else { continue };
             let lock = self.file.mapping().shared();
-            let place = self.file.block(lock.held(), page).expect("it was found when it was mapped");
+            let place = self.file.place(lock.held(), page).expect("it was found when it was mapped");
             let expected = place.map_or(ZERO_FRAME, |place| ram::BASE + place);
             assert_eq!(entry.frame, expected, "page {page} is mapped to what is not its block");
         }

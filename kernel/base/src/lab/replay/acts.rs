@@ -157,7 +157,7 @@ impl Replay {
                 return Ok(Came::Nothing("the end of the file"));
             }
             index.pin(page..page + 1)?;
-            file.block(lock.held(), page)
+            file.place(lock.held(), page)
         };
         let came = place.and_then(|place| {
             let Some(place) = place else { return Ok(Came::Saw(0)) };
@@ -199,7 +199,7 @@ impl Replay {
         let file = &turn.stage.file;
         let place = {
             let lock = file.mapping().shared();
-            file.block(lock.held(), self.world.range.word_page()).map_err(|error| error.to_string())?
+            file.place(lock.held(), self.world.range.word_page()).map_err(|error| error.to_string())?
         };
         let Some(place) = place else { return Ok(Came::Nothing("there is a hole")) };
         let physical = file.platform().pmem().frame(0) + place;

@@ -154,7 +154,7 @@ impl Replay {
         let only_read = !self.world.ops().any(|op| op.effect().fills());
         if matches!(self.world.start, Start::Hole | Start::Zero) && only_read {
             let lock = file.mapping().shared();
-            let block = file.block(lock.held(), page);
+            let block = file.place(lock.held(), page);
             expect(matches!(block, Ok(None)), || "the hole was only read, and has a block".into())?;
         }
         Ok(())

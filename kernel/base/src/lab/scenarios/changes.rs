@@ -115,7 +115,7 @@ const TRANSFER: Part = Part {
         });
         let block = {
             let lock = file.mapping().shared();
-            file.block(lock.held(), turn.page)
+            file.place(lock.held(), turn.page)
         };
         turn.leave(KEPT, u64::from(matches!(block, Ok(Some(_)))));
         turn.say(|| "is through with its transfer".into());

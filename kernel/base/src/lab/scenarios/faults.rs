@@ -131,7 +131,7 @@ pub(super) const ALL: &[Scenario] = &[
         prepare: nothing,
         check: |turn| {
             let lock = turn.stage.file.mapping().shared();
-            let block = turn.stage.file.block(lock.held(), turn.page);
+            let block = turn.stage.file.place(lock.held(), turn.page);
             expect(matches!(block, Ok(None)), || "the hole was only read, and has a block".into())
         },
     },

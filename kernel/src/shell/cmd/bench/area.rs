@@ -174,7 +174,7 @@ fn alone(clock: &Clock<'_>, len: u64, work: impl Fn(&crate::pmem::Region, u64)) 
     file.fallocate(Fallocate::Allocate { keep_size: false }, 0, len).on("fallocate")?;
     let mut place = None;
     let first = &mut |extent: fs::vfs::Extent| {
-        place = extent.place.filter(|_| extent.len >= len);
+        place = extent.place().filter(|_| extent.len >= len);
         core::ops::ControlFlow::Break(())
     };
     file.extents(0, first).on("file")?;

@@ -223,7 +223,7 @@ fn each_copy(
     file.write_at(0, &buffer).on("write")?;
     let mut place = None;
     let first = &mut |extent: fs::vfs::Extent| {
-        place = extent.place;
+        place = extent.place();
         core::ops::ControlFlow::Break(())
     };
     file.extents(0, first).on("file")?;

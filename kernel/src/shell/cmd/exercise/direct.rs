@@ -103,7 +103,7 @@ fn pin(file: &File, pages: &core::ops::Range<u64>, way: Way) -> Result<Option<Ve
         return Err(Errno::BadAddress.into());
     }
     file.mapping().index.pin(pages.clone())?;
-    let places: Result<Vec<_>> = pages.clone().map(|page| file.block(lock.held(), page)).collect();
+    let places: Result<Vec<_>> = pages.clone().map(|page| file.place(lock.held(), page)).collect();
     match places {
         Ok(places) if way == Way::From || places.iter().all(Option::is_some) => Ok(Some(places)),
         other => {
