@@ -84,6 +84,8 @@ stats! {
     fault_retry => "fault.retry",
     /// Exclusive retries that found the block there: someone was faster.
     fault_retry_found => "fault.retry-found",
+    /// Stores to a `MAP_SYNC` area that had the file system commit what leads to the page, and began anew.
+    fault_sync => "fault.sync",
     /// Faults beyond the end of the file.
     fault_beyond_end => "fault.beyond-end",
     /// Faults for which there was no space.

@@ -9,7 +9,7 @@ use fs::platform::PageSize;
 use fs::pmem::ram::Ram;
 use fs::pmem::{Pmem, ram};
 use fs::sim::Machine;
-use fs::vfs::{Backing, Extent, Fallocate, FileKind, FileSystem, InodeRef, Seek};
+use fs::vfs::{Backing, Extent, Fallocate, FileKind, FileSystem, InodeRef, Seek, Transaction};
 use fs::{Errno, Error};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -93,7 +93,7 @@ fn a_fault_that_asks_it_to_allocate_is_counted_and_refused() {
     let Stage { machine, file, .. } = stage();
     let exclusive = file.mapping().exclusive();
     for pages in [1, 512] {
-        let refused = file.look_up_for_write(exclusive.alloc_ok(), 0, pages);
+        let refused = file.look_up_for_write(exclusive.alloc_ok(), &Transaction::none(), 0, pages);
         assert!(matches!(refused, Err(Error::Unsupported(_))));
     }
     assert_eq!(machine.ram.stats().device_retry.get(), 2);

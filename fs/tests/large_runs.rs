@@ -6,7 +6,7 @@ use crate::common::layout::{Layout, SOIL};
 use crate::common::{BLOCK, Image, Rng, Scratch, View, at, create, mount};
 use fs::dax::Protocol;
 use fs::sim::Machine;
-use fs::vfs::{FileSystem, InodeRef};
+use fs::vfs::{FileSystem, InodeRef, Transaction};
 use std::sync::Barrier;
 
 const RUN: u64 = 512;
@@ -27,7 +27,9 @@ fn after_a_crash_in_an_allocation_of_2_mib_there_are_zeros_and_nothing_leaks() {
         let work = move |fs: &Fs| {
             let file = at(fs, "file");
             let exclusive = file.mapping().exclusive();
-            let run = file.look_up_for_write(exclusive.alloc_ok(), window * RUN, RUN).expect("allocate");
+            let run = file
+                .look_up_for_write(exclusive.alloc_ok(), &Transaction::none(), window * RUN, RUN)
+                .expect("allocate");
             assert!(run.is_new(), "no run for window {window}: {run:?}");
         };
         (["first window", "second window", "third window"][window as usize], Box::new(work))

@@ -24,6 +24,7 @@ mod fuzz_regressions;
 mod hostile;
 mod hostile_crafted;
 mod interop;
+mod journaled;
 mod known_damage;
 mod large_runs;
 mod links;

@@ -10,7 +10,7 @@ use crate::platform::{Platform, Timestamp};
 use crate::pmem::{Pmem, poison};
 use crate::vfs::{
     AllocOk, Attr, Backing, Device, DirEntry, Extent, Fallocate, FileKind, Held, Inode, InodeRef, Mapping,
-    Seek, SetAttr, SetXattr, Thawed, check_range,
+    Seek, SetAttr, SetXattr, Thawed, Transaction, check_range,
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -110,7 +110,7 @@ impl<P: Platform> Node<P> {
         let lock = self.mapping.exclusive();
         let place = |page| Ok(Some(page * PAGE_SIZE));
         self.mapping.write_back_all(&self.platform, lock.held(), 0..u64::MAX, place)?;
-        self.commit();
+        self.platform.pmem().fence();
         Ok(())
     }
 
@@ -127,7 +127,7 @@ impl<P: Platform> Node<P> {
         // It looks nothing up that could be wrong.
         let _ = self.mapping.write_back_all(&self.platform, lock.held(), pages.clone(), place);
         self.mapping.unmap_shared(&self.platform, lock.alloc_ok(), pages);
-        self.commit();
+        self.platform.pmem().fence();
     }
 }
 
@@ -187,7 +187,7 @@ impl<P: Platform> Inode<P> for Node<P> {
         })
     }
 
-    fn look_up_for_write(&self, _: AllocOk<'_>, _: u64, _: u64) -> Result<Backing> {
+    fn look_up_for_write(&self, _: AllocOk<'_>, _: &Transaction<'_>, _: u64, _: u64) -> Result<Backing> {
         self.platform.stats().device_retry.inc();
         self.platform.bug("a fault asked a device, which has no holes, to allocate a block");
         Err(Unsupported::Operation("allocating a block of a device").into())
@@ -197,8 +197,9 @@ impl<P: Platform> Inode<P> for Node<P> {
         self.expect_unused().map(|()| Thawed::always())
     }
 
-    fn commit(&self) {
-        self.platform.pmem().fence();
+    /// A device has no metadata.
+    fn commit(&self, _: Range<u64>, _: bool) -> Result<()> {
+        Ok(())
     }
 
     fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<usize> {

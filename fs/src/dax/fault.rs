@@ -18,7 +18,7 @@ use crate::platform::{LARGE_PAGES, Mapped, NoFrames, PageSize, PageTables, Platf
 use crate::pmem::Pmem;
 use crate::stats::Stats;
 use crate::vfs::index::{LOCK_WORDS, Leaf, MAX_PAGES};
-use crate::vfs::{AllocOk, Backing, Exclusive, Held, Inode, Mapping, Shared};
+use crate::vfs::{AllocOk, Backing, Exclusive, Held, Inode, Mapping, Shared, Transaction};
 use core::cell::Cell;
 
 /// The area that a fault is in, as far as a fault is concerned.
@@ -32,6 +32,8 @@ pub struct Area {
     pub private: bool,
     /// Pages of 2 MiB may be used.
     pub large: bool,
+    /// No store gets to a page before what leads there is durable (`MAP_SYNC`).
+    pub sync: bool,
 }
 
 /// A fault inside an area, whose rights were checked already.
@@ -72,6 +74,9 @@ pub(super) struct Failed(());
 /// What a step of a fault returns.
 pub(super) type Step<T> = core::result::Result<T, Failed>;
 
+/// Leave to allocate, and the transaction to do it in; `None` where a try may not allocate.
+pub(super) type Leave<'a> = Option<(AllocOk<'a>, &'a Transaction<'a>)>;
+
 /// What came of one try under one lock.
 pub(super) enum Attempt {
     Served(Served),
@@ -85,6 +90,8 @@ pub(super) enum Served {
     Mapped(Outcome),
     /// Not with 2 MiB: nothing was changed.
     Fallback(Fallback),
+    /// Not before the file system has committed what leads there: nothing is mapped.
+    Uncommitted,
 }
 
 impl Served {
@@ -107,6 +114,7 @@ pub(super) struct Request<'a, P: Platform, const LAB: bool> {
     pub size: PageSize,
     pub write: bool,
     private: bool,
+    sync: bool,
     /// The file's size as it was before the lock: a mutant's.
     early: Option<u64>,
 }
@@ -237,30 +245,32 @@ fn serve<P: Platform, const LAB: bool>(
     let Fault { va, page, write, .. } = fault;
     let early = has(Mutant::SizeBeforeLock).then(|| mapping.size());
     let size = PageSize::Small;
-    let request = &Request::<P, LAB> { space, leaf, va, page, size, write, private, early };
+    let sync = fault.area.sync;
+    let request = &Request::<P, LAB> { space, leaf, va, page, size, write, private, sync, early };
     if fault.area.large {
-        let served = match large(request.tables, &fault) {
-            Ok((va, page)) => serve_large(protocol, request, va, page)?,
-            Err(why) => Served::Fallback(why),
+        let why = match large(request.tables, &fault) {
+            Ok((va, page)) => match serve_large(protocol, request, va, page)? {
+                Ok(outcome) => return Ok((outcome, PageSize::Large)),
+                Err(why) => why,
+            },
+            Err(why) => why,
         };
-        match served {
-            Served::Mapped(outcome) => return Ok((outcome, PageSize::Large)),
-            Served::Fallback(why) => {
-                why.counter(request.platform.stats()).inc();
-                request.report(Point::Fallback, why as u64);
-            }
-        }
+        why.counter(request.platform.stats()).inc();
+        request.report(Point::Fallback, why as u64);
     }
     if request.write && request.private && request.mutant(Mutant::CopyUnlocked) {
         let found = request.look_up(request.shared().held())?;
         return Ok((request.copy(found)?, PageSize::Small));
     }
-    match protocol.serve(request)? {
-        Served::Mapped(outcome) => {
-            request.mark_late();
-            Ok((outcome, PageSize::Small))
+    loop {
+        match protocol.serve(request)? {
+            Served::Mapped(outcome) => {
+                request.mark_late();
+                return Ok((outcome, PageSize::Small));
+            }
+            Served::Uncommitted => request.commit()?,
+            Served::Fallback(_) => unreachable!("there is nothing smaller"),
         }
-        Served::Fallback(_) => unreachable!("there is nothing smaller"),
     }
 }
 
@@ -271,13 +281,18 @@ fn serve_large<P: Platform, const LAB: bool>(
     small: &Request<'_, P, LAB>,
     va: u64,
     page: u64,
-) -> Step<Served> {
+) -> Step<core::result::Result<Outcome, Fallback>> {
     let request = Request { va, page, size: PageSize::Large, ..*small };
-    let served = protocol.serve(&request)?;
-    if let Served::Mapped(_) = served {
-        request.mark_late();
+    loop {
+        match protocol.serve(&request)? {
+            Served::Mapped(outcome) => {
+                request.mark_late();
+                return Ok(Ok(outcome));
+            }
+            Served::Uncommitted => request.commit()?,
+            Served::Fallback(why) => return Ok(Err(why)),
+        }
     }
-    Ok(served)
 }
 
 /// Address and first page of the 2 MiB around the fault, or why they cannot be mapped as one, whatever the file says.
@@ -361,6 +376,30 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         entry
     }
 
+    /// Whether a store to what was found changes the block map, for which a transaction is to be opened.
+    #[inline(always)]
+    pub(super) fn needs_transaction(&self, found: Found) -> bool {
+        let absent = || found.is_some_and(|backing| !backing.is_mapped());
+        self.mapping.has_transactions() && self.write && !self.private && absent()
+    }
+
+    /// Opens the transaction for what is behind the pages, under `dax_sem`.
+    #[inline(always)]
+    pub(super) fn begin<'b>(&'b self, lock: Held<'b>) -> Step<Transaction<'b>> {
+        match self.mapping.has_transactions() {
+            false => Ok(Transaction::none()),
+            true => self.step(self.file.begin(lock, self.page, self.size.pages())),
+        }
+    }
+
+    /// Has the file system commit what leads to the pages. No lock is held, and when it is done the fault begins anew: the
+    /// pages may be elsewhere by then.
+    #[cold]
+    fn commit(&self) -> Step<()> {
+        self.platform.stats().fault_sync.inc();
+        self.step(self.file.commit(self.page..self.page + self.size.pages(), true))
+    }
+
     /// Tells whoever listens of a step.
     #[inline]
     pub(super) fn report(&self, point: Point, arg: u64) {
@@ -377,9 +416,9 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
 
     /// Looks up and installs, under `lock`; allocates if it must and may.
     #[inline(always)]
-    pub(super) fn attempt(&self, lock: Held<'_>, ok: Option<AllocOk<'_>>) -> Step<Attempt> {
+    pub(super) fn attempt(&self, lock: Held<'_>, leave: Leave<'_>) -> Step<Attempt> {
         let found = self.look_up(lock)?;
-        self.attempt_with(found, lock, ok)
+        self.attempt_with(found, lock, leave)
     }
 
     /// Where the pages are, under `lock`.
@@ -445,12 +484,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
 
     /// As [`attempt`](Self::attempt), with what was found.
     #[inline(always)]
-    pub(super) fn attempt_with(
-        &self,
-        found: Found,
-        _lock: Held<'_>,
-        ok: Option<AllocOk<'_>>,
-    ) -> Step<Attempt> {
+    pub(super) fn attempt_with(&self, found: Found, _lock: Held<'_>, leave: Leave<'_>) -> Step<Attempt> {
         // The size is looked at under the lock: a truncation that has finished is seen, one to come waits.
         let size = self.early.unwrap_or_else(|| self.mapping.size());
         if (self.page + self.size.pages() - 1) * PAGE_SIZE >= size {
@@ -462,13 +496,20 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         if self.write && self.private && !self.mutant(Mutant::PrivateWritesThrough) {
             return Ok(Attempt::Served(Served::Mapped(self.copy(found)?)));
         }
-        let (place, fresh) = match found.and_then(Backing::place) {
+        let Some(backing) = found else { return Ok(fallback(Fallback::Pieces)) };
+        let (place, fresh) = match backing.place() {
+            Some(_) if self.is_uncommitted(backing) => return Ok(Attempt::Served(Served::Uncommitted)),
             Some(place) => (place, false),
-            None if found.is_none() => return Ok(fallback(Fallback::Pieces)),
-            None if self.write || self.mutant(Mutant::ReadAllocates) => match ok {
+            None if self.write || self.mutant(Mutant::ReadAllocates) => match leave {
                 None => return Ok(Attempt::Retry),
-                Some(ok) => match self.allocate(ok)? {
-                    Some(allocated) => allocated,
+                Some((ok, transaction)) => match self.allocate(ok, transaction)? {
+                    Some(filled) if self.is_uncommitted(filled) => {
+                        return Ok(Attempt::Served(Served::Uncommitted));
+                    }
+                    Some(filled) => match filled.place() {
+                        Some(place) => (place, filled.is_new()),
+                        None => return Ok(fallback(Fallback::Space)),
+                    },
                     None => return Ok(fallback(Fallback::Space)),
                 },
             },
@@ -477,12 +518,17 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         self.install(place, fresh)
     }
 
-    /// Fills the hole, or what was never written: the place, and whether it was filled just now. `None` for 2 MiB that
-    /// cannot be filled as one.
+    /// Whether a store has to wait until the file system has committed what leads there.
+    #[inline(always)]
+    fn is_uncommitted(&self, backing: Backing) -> bool {
+        backing.is_dirty() && self.sync && self.write
+    }
+
+    /// Fills the hole, or what was never written: what is behind it then. `None` for 2 MiB that cannot be filled as one.
     #[inline(never)]
-    fn allocate(&self, ok: AllocOk<'_>) -> Step<Option<(u64, bool)>> {
+    fn allocate(&self, ok: AllocOk<'_>, transaction: &Transaction<'_>) -> Step<Found> {
         // The file system looks up again, under its own locks, before it takes a block.
-        let backing = match self.file.look_up_for_write(ok, self.page, self.size.pages()) {
+        let backing = match self.file.look_up_for_write(ok, transaction, self.page, self.size.pages()) {
             // No run is free, but pages may be.
             Err(Error::Op(Errno::NoSpace)) if self.size == PageSize::Large => return Ok(None),
             backing => self.step(backing)?,
@@ -508,9 +554,11 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
             if !self.is_aligned(place) {
                 return Ok(None);
             }
-            self.leaf.set_run(place);
+            if !backing.is_dirty() {
+                self.leaf.set_run(place);
+            }
         }
-        Ok(Some((place, fresh)))
+        Ok(Some(backing))
     }
 
     #[inline(always)]

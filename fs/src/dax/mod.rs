@@ -46,4 +46,4 @@ pub mod writeback;
 pub use fallback::Fallback;
 pub use fault::{Area, Fault, Outcome, fault};
 pub use protocol::Protocol;
-pub use writeback::{fsync, msync};
+pub use writeback::{fsync, msync, sync};

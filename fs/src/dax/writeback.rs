@@ -3,7 +3,8 @@
 //! A page that a write fault mapped is dirty in the file's index, and so are the 2 MiB that one mapped. Write-back first
 //! tags what is dirty: so it comes to an end however fast others store. Then it goes on by 64 pages, or by the 2 MiB that
 //! are dirty as one, each under the exclusive `dax_sem` ([`Mapping::write_back`](crate::vfs::Mapping::write_back)); in between, faults get in. The fence comes before each lock
-//! is let go: whoever finds the tag gone, and has had the lock after that, may rely on it.
+//! is let go: whoever finds the tag gone, and has had the lock after that, may rely on it. Last, with no lock, the file system
+//! commits the metadata by which the pages are found.
 //!
 //! # Locking
 //! `dax_sem` (exclusive) `→ areas → page tables`, once for each 64 pages that have something to write; then once shared.
@@ -12,34 +13,70 @@ use crate::error::Result;
 use crate::lab::Mutant;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
-use crate::vfs::Inode;
 use crate::vfs::index::MAX_PAGES;
+use crate::vfs::{Inode, Mapping};
 use core::ops::Range;
 
-/// Makes stores to `pages` of `file` durable, through whatever address space they came; the metadata that leads to them
-/// is durable already. Returns how many pages were dirty.
+/// Makes stores to `pages` of `file` durable, through whatever address space they came, with the metadata that leads to them,
+/// and all other metadata of the inode unless `datasync`. Returns how many pages were dirty.
 ///
 /// # Errors
-/// What looking a block up can meet ([`Error::Corrupt`](crate::Error::Corrupt)); the pages not reached stay dirty.
-pub fn msync<P: Platform>(file: &dyn Inode<P>, pages: Range<u64>) -> Result<u64> {
-    let platform = file.platform();
+/// What looking a block up can meet ([`Error::Corrupt`](crate::Error::Corrupt)): the pages not reached stay dirty. What
+/// [`Inode::commit`] met.
+pub fn sync<P: Platform>(file: &dyn Inode<P>, pages: Range<u64>, datasync: bool) -> Result<u64> {
+    let (platform, mapping) = file.parts();
     platform.stats().sync_calls.inc();
-    match platform.lab().is_used() {
-        false => sync::<P, false>(file, pages),
-        true => sync::<P, true>(file, pages),
-    }
+    let result = match platform.lab().is_used() {
+        false => write_back::<P, false>(platform, mapping, file, &pages),
+        true => write_back::<P, true>(platform, mapping, file, &pages),
+    };
+    // Also if a page could not be written back: what was is to be found.
+    file.commit(pages, datasync)?;
+    result
 }
 
-/// `LAB` is whether the laboratory is used.
+/// As [`sync`], as msync(2) does it.
+///
+/// # Errors
+/// As for [`sync`].
+pub fn msync<P: Platform>(file: &dyn Inode<P>, pages: Range<u64>) -> Result<u64> {
+    sync(file, pages, false)
+}
+
+/// As [`sync`], for the whole file.
+///
+/// # Errors
+/// As for [`sync`].
+pub fn fsync<P: Platform>(file: &dyn Inode<P>) -> Result<u64> {
+    sync(file, 0..u64::MAX, false)
+}
+
+/// Writes `pages` back: they are durable, and so is whatever this CPU had flushed before. `LAB` is whether the laboratory is
+/// used.
 #[inline(always)]
-fn sync<P: Platform, const LAB: bool>(file: &dyn Inode<P>, pages: Range<u64>) -> Result<u64> {
-    if pages.end.saturating_sub(1) / 64 == pages.start / 64 && pages.start < pages.end.min(MAX_PAGES) {
-        return few::<P, LAB>(file, pages);
-    }
-    let (platform, mapping) = (file.platform(), file.mapping());
+fn write_back<P: Platform, const LAB: bool>(
+    platform: &P,
+    mapping: &Mapping<P>,
+    file: &dyn Inode<P>,
+    pages: &Range<u64>,
+) -> Result<u64> {
     let has = |mutant| LAB && platform.lab().has(mutant);
+    let fence = || {
+        if !has(Mutant::NoFence) {
+            platform.pmem().fence();
+        }
+    };
+    if pages.end.saturating_sub(1) / 64 == pages.start / 64 && pages.start < pages.end.min(MAX_PAGES) {
+        // They share a word of the index: nothing to tag, for it is done in one go.
+        let lock = mapping.exclusive_but_for(has(Mutant::WriteBackShared));
+        let find = |page| file.place(lock.held(), page);
+        let result = mapping.write_back(platform, lock.held(), pages, false, find);
+        let _kept = (!has(Mutant::FenceAfterUnlock)).then_some(lock);
+        fence();
+        return result;
+    }
     mapping.index.tag(pages.clone());
-    let (mut from, mut flushed, mut fenced, mut result) = (pages.start, 0, has(Mutant::NoFence), Ok(()));
+    let (mut from, mut flushed, mut fenced, mut result) = (pages.start, 0, false, Ok(()));
     while let Some(part) = mapping.index.next_tagged(from, pages.end) {
         from = part.end;
         let lock = mapping.exclusive_but_for(has(Mutant::WriteBackShared));
@@ -48,9 +85,7 @@ fn sync<P: Platform, const LAB: bool>(file: &dyn Inode<P>, pages: Range<u64>) ->
             Err(error) => result = result.and(Err(error)),
         }
         let _kept = (!has(Mutant::FenceAfterUnlock)).then_some(lock);
-        if !has(Mutant::NoFence) {
-            file.commit();
-        }
+        fence();
         fenced = true;
         if has(Mutant::WriteBackStuck) {
             from = part.start;
@@ -62,32 +97,9 @@ fn sync<P: Platform, const LAB: bool>(file: &dyn Inode<P>, pages: Range<u64>) ->
     if !platform.lab().has(Mutant::SyncTrustsTags) {
         drop(mapping.shared());
     }
-    // The times of write faults were flushed, not waited for. Pointers and size need no fence: whichever CPU stored them
-    // waited for them under the lock.
+    // The times of write faults were flushed, not waited for.
     if !fenced {
-        file.commit();
+        fence();
     }
     result.map(|()| flushed)
-}
-
-/// Pages that share a word of the index: nothing to tag, for it is done in one go.
-fn few<P: Platform, const LAB: bool>(file: &dyn Inode<P>, pages: Range<u64>) -> Result<u64> {
-    let (platform, mapping) = file.parts();
-    let has = |mutant| LAB && platform.lab().has(mutant);
-    let lock = mapping.exclusive_but_for(has(Mutant::WriteBackShared));
-    let result =
-        mapping.write_back(platform, lock.held(), &pages, false, |page| file.place(lock.held(), page));
-    let _kept = (!has(Mutant::FenceAfterUnlock)).then_some(lock);
-    if !has(Mutant::NoFence) {
-        platform.pmem().fence();
-    }
-    result
-}
-
-/// As [`msync`], for the whole file.
-///
-/// # Errors
-/// As for [`msync`].
-pub fn fsync<P: Platform>(file: &dyn Inode<P>) -> Result<u64> {
-    msync(file, 0..u64::MAX)
 }

@@ -6,7 +6,7 @@ use crate::error::{Errno, Error, Result};
 use crate::pmem::Pmem;
 use crate::pmem::ram::Ram;
 use crate::sim::Machine;
-use crate::vfs::{FileKind, FileSystem, InodeRef, MountOptions, path};
+use crate::vfs::{FileKind, FileSystem, InodeRef, MountOptions, Transaction, path};
 use core::ops::ControlFlow;
 use std::format;
 use std::fs;

@@ -26,6 +26,8 @@ pub struct Mapping<P: Platform> {
     areas: Mutex<P, Vec<Area<P>>>,
     /// The file's size in bytes, which a fault looks at under `dax_sem`.
     size: AtomicU64,
+    /// Its block map changes in transactions.
+    has_transactions: bool,
     /// What is known of each page.
     pub index: PageIndex,
 }
@@ -134,8 +136,20 @@ impl<P: Platform> Mapping<P> {
             dax_sem: RwLock::<P, ()>::new(()),
             areas: Mutex::<P, _>::new(Vec::new()),
             size: AtomicU64::new(size),
+            has_transactions: false,
             index: PageIndex::new(),
         }
+    }
+
+    /// As [`new`](Self::new), of a file whose block map changes in [transactions](super::Transaction).
+    pub fn with_transactions(size: u64) -> Self {
+        Self { has_transactions: true, ..Self::new(size) }
+    }
+
+    /// Whether a fault that changes the block map has to open a [transaction](super::Inode::begin) first.
+    #[inline(always)]
+    pub fn has_transactions(&self) -> bool {
+        self.has_transactions
     }
 
     /// Tells of its locks.

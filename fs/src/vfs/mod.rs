@@ -9,6 +9,7 @@
 //! | [`freeze`] | freezing and thawing |
 //! | `mount` | types of file systems, the options of a mount |
 //! | [`path`] | walking a path |
+//! | `transaction` | the transaction in which a fault changes a block map |
 
 mod extent;
 pub mod freeze;
@@ -16,6 +17,7 @@ pub mod index;
 pub mod mapping;
 mod mount;
 pub mod path;
+mod transaction;
 #[cfg(feature = "watched")]
 pub mod watched;
 
@@ -23,13 +25,14 @@ pub use extent::{Backing, Extent, State};
 pub use freeze::{Freeze, Frozen, Thawed};
 pub use mapping::{AllocOk, Exclusive, Held, Mapping, Shared};
 pub use mount::{Field, FileSystemType, MountOptions, OnError, UnknownPolicy, uuid_text};
+pub use transaction::{Transaction, Transactions};
 
 use crate::error::{Errno, Error, Result, Unsupported};
 use crate::platform::{Platform, Timestamp};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Display;
-use core::ops::ControlFlow;
+use core::ops::{ControlFlow, Range};
 
 /// A handle to an inode; as long as one lives, the inode stays in memory.
 pub type InodeRef<P> = Arc<dyn Inode<P>>;
@@ -209,13 +212,33 @@ pub trait Inode<P: Platform>: Send + Sync {
     ///
     /// # Errors
     /// [`Errno::NoSpace`], [`Errno::FileTooBig`], [`Errno::ReadOnly`]; the block map contradicts itself.
-    fn look_up_for_write(&self, ok: AllocOk<'_>, page: u64, pages: u64) -> Result<Backing>;
+    fn look_up_for_write(
+        &self,
+        ok: AllocOk<'_>,
+        transaction: &Transaction<'_>,
+        page: u64,
+        pages: u64,
+    ) -> Result<Backing>;
+    /// Opens the transaction in which [`look_up_for_write`](Inode::look_up_for_write) changes the block map for the `pages`
+    /// from `page` on. Called under the invalidate lock, with no entry locked, if
+    /// [`Mapping::has_transactions`] says so.
+    ///
+    /// # Errors
+    /// The journal was given up; [`Errno::NoSpace`], where it has no room for so many.
+    fn begin<'a>(&'a self, _lock: Held<'a>, _page: u64, _pages: u64) -> Result<Transaction<'a>> {
+        Ok(Transaction::none())
+    }
     /// A write fault is about to happen: waits while the file system is frozen, updates the times, refuses on a read-only
     /// file system. Called before `dax_sem` is taken; what it returns is held until the fault's end. The times
     /// are flushed, not waited for: they are advisory.
     fn start_write_fault(&self) -> Result<Thawed<'_, P>>;
-    /// Waits for everything that this CPU flushed: mapped pages, and times. Metadata needs no commit.
-    fn commit(&self);
+    /// Makes durable the metadata by which `pages` are found after a crash, and unless `datasync` the inode's times and other
+    /// attributes too: what [`look_up`](Inode::look_up) called DIRTY there is so no more. Called without any of the inode's
+    /// locks, for a journal's commit waits for other changes. The caller has fenced what it flushed itself.
+    ///
+    /// # Errors
+    /// The metadata could not be made durable: the journal was given up.
+    fn commit(&self, pages: Range<u64>, datasync: bool) -> Result<()>;
 
     // -- Copying -----------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ pub(crate) mod durable;
 pub(crate) mod exercised;
 pub(crate) mod hostile;
 pub(crate) mod image;
+pub(crate) mod journaled;
 pub(crate) mod layout;
 pub(crate) mod linux;
 pub(crate) mod mistakes;

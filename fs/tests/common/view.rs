@@ -24,6 +24,8 @@ where
     pub(crate) private: bool,
     /// Pages of 2 MiB may be used.
     pub(crate) large: bool,
+    /// Before a store gets to a page, what leads there is durable.
+    pub(crate) sync: bool,
     va: u64,
     pages: Range<u64>,
 }
@@ -41,7 +43,7 @@ where
     pub(crate) fn within(tables: Arc<P::PageTables>, va: u64, file: &InodeRef<P>, pages: Range<u64>) -> Self {
         file.mapping().attach(tables.clone(), va, pages.clone());
         let (file, protocol) = (file.clone(), Protocol::default());
-        Self { file, tables, protocol, private: false, large: false, va, pages }
+        Self { file, tables, protocol, private: false, large: false, sync: false, va, pages }
     }
 
     /// The address at which page `page` of the file is seen.
@@ -63,7 +65,7 @@ where
     /// One fault at page `page` of the file, and the size that answered it.
     pub(crate) fn fault_sized(&self, page: u64, write: bool) -> Result<(Outcome, PageSize)> {
         let end = self.va + (self.pages.end - self.pages.start) * BLOCK;
-        let area = Area { start: self.va, end, private: self.private, large: self.large };
+        let area = Area { start: self.va, end, private: self.private, large: self.large, sync: self.sync };
         fault(self.protocol, &*self.file, &self.tables, Fault { va: self.va(page), page, write, area })
     }
 

@@ -4,12 +4,12 @@
 //! Faults on different pages of one file allocate side by side. What else changes the block map (write(2), truncate) still
 //! takes the inode lock exclusively, so it meets no fault.
 //!
-//! Order: `dax_sem (shared) → entry → block map`.
+//! Order: `dax_sem (shared) → transaction → entry → block map`.
 
 use super::super::fault::{Attempt, Request, Served, Step};
 use crate::lab::Mutant;
 use crate::platform::Platform;
-use crate::vfs::AllocOk;
+use crate::vfs::{AllocOk, Transaction};
 
 #[inline(always)]
 pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Step<Served> {
@@ -18,10 +18,19 @@ pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>)
     let early =
         request.mutant(Mutant::LookUpBeforeLock).then(|| request.look_up(shared.held())).transpose()?;
     let locks = request.write || !request.mutant(Mutant::ReadTakesNoEntry);
-    let entry = locks.then(|| request.entry());
-    let found = early.map_or_else(|| request.look_up(shared.held()), Ok)?;
+    let mut transaction = Transaction::none();
+    let mut entry = locks.then(|| request.entry());
+    let mut found = early.map_or_else(|| request.look_up(shared.held()), Ok)?;
+    if request.needs_transaction(found) {
+        // To open it may take a commit, which may wait for whoever waits for this entry in a transaction of his own: the
+        // entry is let go of meanwhile (R11).
+        drop(entry.take());
+        transaction = request.begin(shared.held())?;
+        entry = Some(request.entry());
+        found = request.look_up(shared.held())?;
+    }
     let ok = entry.as_ref().map_or_else(|| AllocOk::mistaken(shared.held()), |entry| entry.alloc_ok());
-    let attempt = request.attempt_with(found, shared.held(), Some(ok));
+    let attempt = request.attempt_with(found, shared.held(), Some((ok, &transaction)));
     if request.mutant(Mutant::WakeBeforeUnlock)
         && let Some(entry) = entry
     {

@@ -6,7 +6,7 @@
 use super::super::fault::{Attempt, Request, Served, Step};
 use crate::lab::{Mutant, Point};
 use crate::platform::{PageSize, Platform};
-use crate::vfs::{AllocOk, Backing};
+use crate::vfs::{AllocOk, Backing, Transaction};
 
 #[inline(always)]
 pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Step<Served> {
@@ -18,8 +18,9 @@ pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>)
     // 1. Shared: serve it if that takes no allocation.
     let shared = request.shared();
     let allocates = request.mutant(Mutant::LargeAllocatesShared) && request.size == PageSize::Large;
-    let ok = allocates.then(|| AllocOk::mistaken(shared.held()));
-    if let Attempt::Served(served) = request.attempt(shared.held(), ok)? {
+    let none = Transaction::none();
+    let leave = allocates.then(|| (AllocOk::mistaken(shared.held()), &none));
+    if let Attempt::Served(served) = request.attempt(shared.held(), leave)? {
         return Ok(served);
     }
     // 2. Let go of everything before waiting for the lock exclusively: other faults must be able to finish
@@ -37,7 +38,8 @@ pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>)
         PageSize::Small => Some(Backing::HOLE),
         PageSize::Large => request.look_up(exclusive.held())?,
     };
-    match request.attempt_with(found, exclusive.held(), Some(exclusive.alloc_ok()))? {
+    let transaction = request.begin(exclusive.held())?;
+    match request.attempt_with(found, exclusive.held(), Some((exclusive.alloc_ok(), &transaction)))? {
         Attempt::Served(served) => {
             if !served.allocated() {
                 request.platform.stats().fault_retry_found.inc();

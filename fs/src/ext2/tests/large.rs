@@ -25,8 +25,9 @@ fn block(file: &Node, page: u64) -> Option<u64> {
 
 fn allocate(file: &Node, window: u64) -> Option<u64> {
     let exclusive = file.mapping().exclusive();
-    let backing =
-        file.look_up_for_write(exclusive.alloc_ok(), window * 512, 512).expect("a sound file system");
+    let backing = file
+        .look_up_for_write(exclusive.alloc_ok(), &Transaction::none(), window * 512, 512)
+        .expect("a sound file system");
     backing.place().filter(|_| backing.is_new())
 }
 

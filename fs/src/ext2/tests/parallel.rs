@@ -21,7 +21,7 @@ fn threads_share_groups_directories_and_files() {
                     file.write_at(step * 5000, &pattern(number, 20_000)).unwrap();
                     let page = (step * 7 + number * 3) % 1024;
                     let exclusive = shared.mapping().exclusive();
-                    shared.look_up_for_write(exclusive.alloc_ok(), page, 1).unwrap();
+                    shared.look_up_for_write(exclusive.alloc_ok(), &Transaction::none(), page, 1).unwrap();
                     drop(exclusive);
                     match step % 4 {
                         0 => common.unlink(&name(step)).unwrap(),

@@ -117,7 +117,10 @@ fn a_full_disk_refuses_cleanly_and_gives_everything_back() {
     let blocks = file.attr().blocks;
     assert_eq!(errno(file.write_at(5 << 30, b"x")), Errno::NoSpace);
     let exclusive = file.mapping().exclusive();
-    assert_eq!(errno(file.look_up_for_write(exclusive.alloc_ok(), 2_000_000, 1)), Errno::NoSpace);
+    assert_eq!(
+        errno(file.look_up_for_write(exclusive.alloc_ok(), &Transaction::none(), 2_000_000, 1)),
+        Errno::NoSpace
+    );
     drop(exclusive);
     assert_eq!((file.attr().blocks, fs.stat_fs().blocks_free), (blocks, 0));
     assert_eq!(errno(root_dir.create(b"dir", FileKind::Directory, 0o755)), Errno::NoSpace);
@@ -162,9 +165,9 @@ fn a_hole_is_filled_once_with_zeros_and_neighbours_lie_together() {
     file.truncate(8 << 20).unwrap();
     for page in (0..2048).step_by(3).chain((0..2048).rev()) {
         let exclusive = file.mapping().exclusive();
-        let filled = file.look_up_for_write(exclusive.alloc_ok(), page, 1).unwrap();
+        let filled = file.look_up_for_write(exclusive.alloc_ok(), &Transaction::none(), page, 1).unwrap();
         let place = filled.place().unwrap();
-        let again = file.look_up_for_write(exclusive.alloc_ok(), page, 1).unwrap();
+        let again = file.look_up_for_write(exclusive.alloc_ok(), &Transaction::none(), page, 1).unwrap();
         assert_eq!(again, Backing::mapped(place));
         assert!(!filled.is_new() || (0..512).all(|word| machine.ram.load_u64(place + word * 8) == 0));
     }

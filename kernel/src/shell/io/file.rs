@@ -22,7 +22,7 @@ pub(super) const COMMANDS: &[IoCommand] = &[
         about: "calls fsync(2) to flush all in-core file state to disk",
         spec: "",
         count: 0..=0,
-        run: |session, _, _| session.fsync(),
+        run: |session, _, _| session.fsync(false),
     },
     IoCommand {
         name: "fdatasync",
@@ -31,7 +31,7 @@ pub(super) const COMMANDS: &[IoCommand] = &[
         about: "calls fdatasync(2) to flush the files in-core data to disk",
         spec: "",
         count: 0..=0,
-        run: |session, _, _| session.fsync(),
+        run: |session, _, _| session.fsync(true),
     },
     IoCommand {
         name: "truncate",

@@ -230,8 +230,8 @@ impl Session {
         if self.read_only { Err(complaint("the file is open to read only")) } else { Ok(()) }
     }
 
-    /// Makes everything about the file durable.
-    fn fsync(&self) -> Done {
-        fs::dax::fsync(&*self.file).map(|_| ()).map_err(complaint)
+    /// Makes everything about the file durable; if `datasync`, only what its content hangs on.
+    fn fsync(&self, datasync: bool) -> Done {
+        fs::dax::sync(&*self.file, 0..u64::MAX, datasync).map(|_| ()).map_err(complaint)
     }
 }

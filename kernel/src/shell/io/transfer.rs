@@ -187,7 +187,7 @@ fn pwrite(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
         Ok(written as u64 == len && !opts.has('O'))
     })?;
     if opts.has('w') || opts.has('W') || opts.has('D') || session.synchronous {
-        session.fsync()?;
+        session.fsync(false)?;
     }
     plan.report(sh, opts, "wrote", (done, ops), start)
 }

@@ -139,7 +139,8 @@ impl Space {
             }
             let large = self.large && which != Which::Small;
             let (start, private) = (which.start(), which == Which::Private);
-            let extent = dax::Area { start, end: start + self.pages * PAGE_SIZE, private, large };
+            let end = start + self.pages * PAGE_SIZE;
+            let extent = dax::Area { start, end, private, large, sync: false };
             let request = Fault { va, page: self.word_page, write, area: extent };
             fault(self.protocol, &*area.file, &self.tables, request).map_err(|error| match error {
                 fs::Error::Op(fs::Errno::BeyondEnd) | fs::Error::Poisoned(_) => Seen::Bus,

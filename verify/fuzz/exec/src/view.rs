@@ -42,7 +42,7 @@ impl View {
             return Ok(());
         }
         let va = VA + page * PAGE_SIZE;
-        let area = Area { start: VA, end: VA + PAGES * PAGE_SIZE, private: false, large: false };
+        let area = Area { start: VA, end: VA + PAGES * PAGE_SIZE, private: false, large: false, sync: false };
         fault(Protocol::default(), &*self.file, &self.tables, Fault { va, page, write, area })?;
         self.touched.insert(page);
         let entry = self.tables.entry(va).expect("a fault that succeeds leaves an entry");

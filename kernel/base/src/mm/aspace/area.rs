@@ -46,8 +46,8 @@ pub struct Kind {
     pub rights: Rights,
     /// Stores go to copies of the address space's own (`MAP_PRIVATE`), not to the file.
     pub private: bool,
-    /// What leads to a page is durable before a store can get there (`MAP_SYNC`). Every shared area is like that: a block
-    /// is published, and waited for, before its entry is there. So this is only kept to be shown.
+    /// What leads to a page is durable before a store can get there (`MAP_SYNC`). Where a file system's changes are durable one
+    /// by one, as ext2's are, every shared area is like that.
     pub sync: bool,
     /// 2 MiB may be mapped by one entry (`MADV_HUGEPAGE`).
     pub large: bool,
@@ -103,8 +103,8 @@ impl Area {
     /// A fault in it, at a page's address.
     #[inline]
     pub(super) fn fault(&self, va: u64, write: bool) -> Fault {
-        let Kind { private, large, .. } = self.kind;
-        let area = dax::Area { start: self.start, end: self.end, private, large };
+        let Kind { private, large, sync, .. } = self.kind;
+        let area = dax::Area { start: self.start, end: self.end, private, large, sync };
         Fault { va, page: self.page(va), write, area }
     }
 
