@@ -17,7 +17,8 @@ mod selftest;
 mod shell;
 
 use base::{
-    acpi, arch, console, crash, debugcon, exit, fw_cfg, klog, lab, machine, mm, mounts, pmem, sync, task,
+    acpi, arch, bad_memory, console, counters, crash, debugcon, entry, exit, fw_cfg, keyboard, klog, lab,
+    machine, mm, mounts, pmem, steps, sync, task,
 };
 
 use alloc::sync::Arc;
@@ -27,8 +28,9 @@ use core::fmt::Write;
 use bootloader_api::config::Mapping;
 use bootloader_api::{BootInfo, BootloaderConfig, entry_point};
 
-use arch::{cpu, idt, percpu, pic, rtc, smp, time};
+use arch::{cpu, percpu, pic, rtc, time};
 use cli::date::Rtc;
+use entry::{idt, smp, stacks};
 use mm::stack::KernelStack;
 use mm::{frames, layout};
 
@@ -107,7 +109,7 @@ fn refuse_lacking_cpu() {
 extern "C" fn main() -> ! {
     // 4. The boot loader's memory, and interrupt stacks with guard pages.
     let gained = mm::boot::reclaim();
-    if let Err(error) = percpu::this().allocate_interrupt_stacks() {
+    if let Err(error) = stacks::allocate(percpu::this()) {
         klog!(Warn, "no interrupt stacks: {error}");
     }
     let counts = frames::counts();
@@ -137,7 +139,7 @@ extern "C" fn main() -> ! {
     if !mm::dax_tables::init() || space.is_err() {
         panic!("no memory for the first task");
     }
-    pmem::poison::init();
+    bad_memory::init();
     // 8. The shell: the script that QEMU's configuration holds, or a prompt. It mounts pmem0 first.
     klog!(Info, "ready");
     shell::run()

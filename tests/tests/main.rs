@@ -14,6 +14,7 @@ mod freeze;
 mod fsdax;
 mod fsx;
 mod language;
+mod layers;
 mod mce;
 mod mmap;
 mod mount;

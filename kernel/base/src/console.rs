@@ -2,7 +2,7 @@
 //! takes COM2 for a console of its own and talks there while it boots.)
 //!
 //! The console turns `\n` into `\r\n`; the other two carry bytes as they are. Sending polls. Received bytes
-//! come by IRQ 4 into a ring and wake who waits for them. A panic writes past the locks.
+//! come by IRQ 4 into a ring; [`crate::keyboard`] waits for them. A panic writes past the locks.
 //!
 //! References: NS16550A data sheet, through the `uart_16550` crate.
 
@@ -14,7 +14,6 @@ use uart_16550::spec::registers::{FifoTriggerLevel, IER};
 use uart_16550::{BaudRate, Config, Uart16550};
 
 use crate::sync::IrqLock;
-use crate::task;
 
 /// Where bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,28 +151,16 @@ pub fn try_read() -> Option<u8> {
     INPUT.lock().pop()
 }
 
-/// The next byte typed on the console; the task sleeps until it comes.
-pub fn read() -> u8 {
-    loop {
-        if let Some(byte) = try_read() {
-            return byte;
-        }
-        task::wait(input_key(), &mut || {
-            let mut input = INPUT.lock();
-            input.fill();
-            input.len == 0
-        });
-    }
-}
-
-fn input_key() -> usize {
+/// What who waits for input waits for.
+pub fn input_key() -> usize {
     &raw const INPUT as usize
 }
 
-/// IRQ 4 came.
-pub fn on_interrupt() {
-    INPUT.lock().fill();
-    task::wake(input_key());
+/// Takes what the port has received. Whether anything is there to be read.
+pub fn take_input() -> bool {
+    let mut input = INPUT.lock();
+    input.fill();
+    input.len > 0
 }
 
 /// Waits until every port has sent what it was given, however slowly somebody reads at its other end.

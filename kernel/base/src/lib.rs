@@ -2,14 +2,21 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`arch`] | CPU, traps, interrupts, time |
-//! | [`mm`] | frames, page tables, address space layout, heap, stacks |
+//! | [`steps`] | mistakes made on purpose, and who listens to the storage code's steps |
+//! | [`arch`], [`counters`] | what a CPU can do, and has for itself; what was counted |
+//! | [`sync`] | locks |
+//! | [`console`], [`klog`], [`exit`] | serial ports, log, the end of QEMU |
+//! | [`mm`] | frames, page tables, layout, heap, stacks; above them, address spaces and faults |
+//! | [`panic`](mod@panic) | the end |
 //! | [`acpi`], [`pmem`] | NFIT, regions of persistent memory, flushing |
-//! | [`console`], [`klog`], [`fw_cfg`], [`exit`] | serial ports, log, QEMU's configuration and exit |
-//! | [`panic`](mod@panic), [`crash`] | the end, and how to bring it about |
-//! | [`sync`], [`task`] | locks; tasks |
-//! | [`machine`], [`mounts`] | the machine as the `fs` crate sees it; what is mounted where |
-//! | [`lab`], [`debugcon`] | steps that are traced or held, mistakes made on purpose; the trace's way out |
+//! | [`machine`] | the machine as the `fs` crate sees it |
+//! | [`task`], [`keyboard`] | tasks; waiting for what is typed |
+//! | [`entry`] | traps, accesses to task memory, machine checks, the start of the other CPUs |
+//! | [`mounts`], [`bad_memory`] | what is mounted where; what becomes of memory that has lost its content |
+//! | [`lab`] | steps that are traced or held, races |
+//! | [`crash`], [`debugcon`], [`fw_cfg`] | a panic on purpose; two devices of QEMU |
+//!
+//! From the bottom up, but the last: a module knows those above it in this list, and none below (tests/tests/layers.rs).
 //!
 //! A crate of its own, so that what a page fault runs through is compiled in one piece for speed, and a line changed in
 //! the shell leaves it alone (docs/decisions/0016). Its one user is the binary beside it, to which `pub` here means
@@ -23,11 +30,15 @@ extern crate alloc;
 
 pub mod acpi;
 pub mod arch;
+pub mod bad_memory;
 pub mod console;
+pub mod counters;
 pub mod crash;
 pub mod debugcon;
+pub mod entry;
 pub mod exit;
 pub mod fw_cfg;
+pub mod keyboard;
 pub mod klog;
 pub mod lab;
 pub mod machine;
@@ -35,5 +46,6 @@ pub mod mm;
 pub mod mounts;
 pub mod panic;
 pub mod pmem;
+pub mod steps;
 pub mod sync;
 pub mod task;

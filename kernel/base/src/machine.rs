@@ -8,30 +8,13 @@ use fs::platform::{Platform, Timestamp};
 use fs::stats::Stats;
 use spin::relax::RelaxStrategy;
 
-use crate::arch::percpu;
-use crate::lab;
+use crate::arch::time;
+use crate::counters::stats;
+use crate::klog;
 use crate::mm::paging::PageTables;
 use crate::pmem::Region;
-use crate::sync::{Answering, RawMutex, RawRwLock};
-use crate::task;
-
-/// The counters of the CPU that runs: what is counted here, [`total`] shows.
-#[inline]
-pub fn stats() -> &'static Stats {
-    percpu::stats()
-}
-
-/// What all CPUs counted.
-pub fn total() -> Stats {
-    let total = Stats::new();
-    percpu::all().for_each(|cpu| total.add(cpu.stats()));
-    total
-}
-
-/// Clears every counter.
-pub fn reset_stats() {
-    percpu::all().for_each(|cpu| cpu.stats().reset());
-}
+use crate::steps;
+use crate::sync::{self, Answering, RawMutex, RawRwLock};
 
 /// A handle to a file on a mounted region.
 pub type File = fs::vfs::InodeRef<Machine>;
@@ -60,12 +43,12 @@ impl Platform for Machine {
     }
 
     fn now(&self) -> Timestamp {
-        crate::arch::time::now()
+        time::now()
     }
 
     #[inline]
     fn now_coarse(&self) -> Timestamp {
-        crate::arch::time::now_coarse()
+        time::now_coarse()
     }
 
     fn relax(&self) {
@@ -75,7 +58,7 @@ impl Platform for Machine {
     fn bug(&self, what: &str) {
         static TOLD: AtomicBool = AtomicBool::new(false);
         if !TOLD.swap(true, Ordering::Relaxed) {
-            crate::klog!(Error, "a bug: {what}");
+            klog!(Error, "a bug: {what}");
         }
     }
 
@@ -84,15 +67,15 @@ impl Platform for Machine {
     }
 
     fn stopped(&self, what: &Corrupt) {
-        crate::klog!(Error, "{what}: the file system is read-only from now on (errors=remount-ro)");
+        klog!(Error, "{what}: the file system is read-only from now on (errors=remount-ro)");
     }
 
     fn wait(&self, key: usize, still_waiting: &mut dyn FnMut() -> bool) {
-        task::wait(key, still_waiting);
+        sync::wait(key, still_waiting);
     }
 
     fn wake(&self, key: usize) {
-        task::wake(key);
+        sync::wake(key);
     }
 
     #[inline]
@@ -102,10 +85,10 @@ impl Platform for Machine {
 
     #[inline]
     fn lab(&self) -> &Lab {
-        &lab::LAB
+        &steps::LAB
     }
 
     fn reached(&self, step: Step) {
-        lab::reached(step);
+        steps::reached(step);
     }
 }

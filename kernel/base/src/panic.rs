@@ -10,8 +10,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use x86_64::instructions::interrupts;
 
-use crate::arch::trap::{self, TrapFrame};
-use crate::arch::user_access;
+use crate::arch::frame::{TrapFrame, write_control};
+use crate::arch::stop;
 use crate::console::Emergency;
 use crate::exit::{Outcome, exit};
 use crate::mm::fault::Access;
@@ -37,7 +37,11 @@ pub fn exception(what: &str, frame: &TrapFrame) -> ! {
 pub fn page_fault(address: u64, access: Access, frame: &TrapFrame) -> ! {
     TRAPPED.store(&raw const *frame as u64, Ordering::Relaxed);
     let cause = if access.is_protection() { "not allowed by its entry" } else { "not mapped" };
-    let what = user_access::describe(access);
+    let what = match access {
+        _ if access.is_fetch() => "instruction fetch",
+        _ if access.is_write() => "write",
+        _ => "read",
+    };
     panic!("page fault: {what} at {address:#x}, {cause}, rip {:#x}", frame.rip);
 }
 
@@ -53,7 +57,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         }
         exit(Outcome::Panic);
     }
-    crate::arch::smp::stop_others();
+    stop::stop_others();
     let _ = write!(console, "\nKERNEL PANIC: {}{}\n", OneLine(info), At(info));
     if let Some(mut err) = Emergency::err() {
         let _ = writeln!(err, "panic: {}{}", OneLine(info), At(info));
@@ -96,7 +100,7 @@ impl fmt::Display for OneLine<'_> {
 fn report(out: &mut Emergency) -> fmt::Result {
     let trapped = TRAPPED.load(Ordering::Relaxed);
     let start = if trapped == 0 {
-        trap::write_control(out)?;
+        write_control(out)?;
         let rbp: u64;
         // SAFETY: reads a register.
         unsafe { core::arch::asm!("mov {}, rbp", out(reg) rbp, options(nomem, nostack, preserves_flags)) };

@@ -11,8 +11,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
-use crate::arch::user_access::{self, FaultAt};
-use crate::machine::total;
+use crate::counters::total;
+use crate::entry::user_access::{self, FaultAt};
 use crate::mm::fault::Refusal;
 use crate::mm::layout::{TASK_END, TASK_START, direct};
 use crate::mm::paging::{self, PageSize, PageTables};

@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::expect;
-use crate::arch::{percpu, time, tlb, user_access};
+use crate::arch::{percpu, time, tlb};
+use crate::entry::user_access;
 use crate::mm::layout::TASK_START;
 use crate::mm::stack;
 use crate::sync::{IrqLock, Mutex, RwLock};

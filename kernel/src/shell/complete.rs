@@ -13,9 +13,9 @@ use fs::vfs::FileKind;
 use super::cmd::{bench, exercise};
 use super::{Shell, commands, find, io, text};
 use crate::arch::percpu;
+use crate::counters;
 use crate::crash::Kind;
 use crate::lab::scenarios;
-use crate::machine;
 
 impl Shell {
     /// What `word`, after the words `before`, may become.
@@ -78,7 +78,7 @@ impl Shell {
             "CPU" => percpu::all().enumerate().map(|(number, _)| number.to_string()).collect(),
             "COUNTER" => {
                 let mut names = Vec::new();
-                machine::total().each(|name, _| names.push(name.to_string()));
+                counters::total().each(|name, _| names.push(name.to_string()));
                 names
             }
             "DEVICE" => {

@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use super::command::{Done, Failure};
 use super::text;
 use crate::console::{self, Stream};
+use crate::keyboard;
 use crate::machine::File;
 
 const COLLECT: usize = 4096;
@@ -194,7 +195,7 @@ impl Output {
         if self.stop.is_some() {
             return CTRL_D;
         }
-        self.typed.pop_front().unwrap_or_else(console::read)
+        self.typed.pop_front().unwrap_or_else(keyboard::read)
     }
 
     /// Remembers a failure, for those who write through [`fmt::Write`] and only learn that there was one.

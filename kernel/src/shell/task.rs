@@ -8,7 +8,7 @@ use fs::Errno;
 
 use super::Shell;
 use super::command::Done;
-use crate::arch::user_access::{self, FaultAt};
+use crate::entry::user_access::{self, FaultAt};
 use crate::machine::File;
 use crate::mm::aspace::{self, Kind, Rights};
 use crate::mm::fault::Refusal;

@@ -8,7 +8,7 @@
 //! | [`TIMER`] | this CPU's timer |
 //! | [`RESCHEDULE`] | look at the run queue |
 //! | [`SHOOTDOWN`] | forget translations ([`super::tlb`]) |
-//! | [`MEMORY_ERROR`] | report what a machine check told ([`super::mce`]) |
+//! | [`MEMORY_ERROR`] | report what a machine check told ([`crate::entry::mce`]) |
 //! | [`SPURIOUS`] | nothing; not acknowledged |
 //!
 //! Reference: Intel SDM volume 3A, "Advanced Programmable Interrupt Controller".
@@ -17,10 +17,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use x86_64::registers::model_specific::Msr;
 
+use super::interrupts::InterruptsOff;
 use super::{cpu, percpu, time};
-use crate::mm::layout::DEVICES;
-use crate::mm::paging::{self, Flags, MapError, PageSize};
-use crate::sync::InterruptsOff;
 
 /// Vector of the timer.
 pub const TIMER: u8 = 48;
@@ -83,26 +81,25 @@ fn write(register: u32, value: u32) {
     }
 }
 
-/// Finds the boot CPU's registers and sets it up.
-///
-/// # Errors
-/// [`MapError::NoFrames`] if the registers could not be mapped.
-pub fn init_boot() -> Result<(), MapError> {
+/// Where the physical page of registers is; `None` where they are MSRs.
+pub fn registers() -> Option<u64> {
+    // SAFETY: the MSR exists wherever there is a local APIC, which 64-bit CPUs have.
+    (!cpu::features().x2apic).then(|| unsafe { Msr::new(BASE).read() } & 0x000f_ffff_ffff_f000)
+}
+
+/// Sets the boot CPU's up. Where [`registers`] says that there is a page of them, it is mapped uncached at `at`, for good.
+pub fn init_boot(at: u64) {
     if !cpu::features().x2apic {
-        // SAFETY: the MSR exists wherever there is a local APIC, which 64-bit CPUs have.
-        let base = unsafe { Msr::new(BASE).read() } & 0x000f_ffff_ffff_f000;
-        paging::kernel().map(DEVICES, base, PageSize::Small, Flags::KERNEL_DEVICE)?;
-        REGISTERS.store(DEVICES, Ordering::Relaxed);
+        REGISTERS.store(at, Ordering::Relaxed);
     }
     init();
     write(LVT_LINT0, EXTERNAL);
     write(LVT_LINT1, NMI);
     calibrate();
-    Ok(())
 }
 
 /// Sets this CPU's APIC up: enabled, nothing masked by priority, the timer still.
-pub(super) fn init() {
+pub fn init() {
     // SAFETY: the bits are the manual's; x2APIC mode is supported where it is turned on, from enabled mode, and is left
     // only by a reset.
     unsafe {
@@ -125,7 +122,7 @@ pub(super) fn init() {
 }
 
 /// This interrupt is dealt with: lets the next one come.
-pub(super) fn end_of_interrupt() {
+pub fn end_of_interrupt() {
     write(END_OF_INTERRUPT, 0);
 }
 
@@ -158,12 +155,12 @@ pub fn send_nmi(cpu: &percpu::PerCpu) {
 }
 
 /// Resets another CPU; it then waits for [`send_startup`].
-pub(super) fn send_init(cpu: &percpu::PerCpu) {
+pub fn send_init(cpu: &percpu::PerCpu) {
     command(cpu.apic_id.load(Ordering::Relaxed), ASSERT | INIT);
 }
 
 /// Lets another CPU begin at a page below 1 MiB, in real mode.
-pub(super) fn send_startup(cpu: &percpu::PerCpu, page: u64) {
+pub fn send_startup(cpu: &percpu::PerCpu, page: u64) {
     command(cpu.apic_id.load(Ordering::Relaxed), ASSERT | STARTUP | (page >> 12) as u32);
 }
 

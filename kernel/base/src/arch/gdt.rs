@@ -1,7 +1,7 @@
 //! Segments and the task state of each CPU: one code segment, and stacks of their own for the exceptions that can't
 //! trust the current one (Intel SDM volume 3A, "Interrupt Stack Table").
 //!
-//! The interrupt stacks come from [`crate::mm::stack`], with guard pages; until paging is up, static ones
+//! The interrupt stacks are given by [`crate::entry::stacks`], with guard pages; until paging is up, static ones
 //! serve the CPU that boots.
 
 use core::cell::UnsafeCell;
@@ -11,9 +11,6 @@ use x86_64::instructions::tables::load_tss;
 use x86_64::registers::segmentation::{CS, DS, ES, FS, GS, SS, Segment};
 use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable, SegmentSelector};
 use x86_64::structures::tss::TaskStateSegment;
-
-use crate::mm::paging::MapError;
-use crate::mm::stack::KernelStack;
 
 /// Exceptions with a stack of their own, as indices into the interrupt stack table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,12 +23,12 @@ pub enum InterruptStack {
     MachineCheck = 2,
 }
 
-const ALL: [InterruptStack; 3] =
-    [InterruptStack::DoubleFault, InterruptStack::Nmi, InterruptStack::MachineCheck];
+impl InterruptStack {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::DoubleFault, Self::Nmi, Self::MachineCheck];
+}
 
 const EARLY_SIZE: usize = 8 * 1024;
-/// Pages of an interrupt stack.
-const PAGES: u64 = 8;
 
 #[repr(align(16))]
 struct EarlyStack(#[expect(dead_code, reason = "only its address is used")] [u8; EARLY_SIZE]);
@@ -59,7 +56,7 @@ impl Segments {
     }
 
     /// Gives an exception its stack.
-    fn set(&self, which: InterruptStack, top: u64) {
+    pub(super) fn set(&self, which: InterruptStack, top: u64) {
         // SAFETY: the field is packed, hence written unaligned. Only the CPU that starts, or the one that starts it,
         // calls this; the CPU reads it when one of these three exceptions comes, none of which is expected meanwhile.
         unsafe {
@@ -67,25 +64,12 @@ impl Segments {
             stack.write_unaligned(VirtAddr::new(top));
         }
     }
-
-    /// Gives each exception that has one a stack with a guard page.
-    ///
-    /// # Errors
-    /// As for [`KernelStack::new`]; the early stack, if there is one, stays for those that got none.
-    pub(super) fn allocate_stacks(&self) -> Result<(), MapError> {
-        for which in ALL {
-            let stack = KernelStack::new(PAGES)?;
-            self.set(which, stack.top());
-            core::mem::forget(stack);
-        }
-        Ok(())
-    }
 }
 
 /// Loads the boot CPU's early interrupt stacks.
 pub(super) fn early_stacks(segments: &Segments) {
     let top = &raw const EARLY as u64 + EARLY_SIZE as u64;
-    ALL.into_iter().for_each(|which| segments.set(which, top));
+    InterruptStack::ALL.into_iter().for_each(|which| segments.set(which, top));
 }
 
 /// Fills the table and loads it. Clears the segment registers, GS with its base among them.

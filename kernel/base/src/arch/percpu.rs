@@ -1,13 +1,13 @@
-//! What each CPU has for itself, found through GS: number, counters, address space, segments, mailboxes.
+//! What each CPU has for itself, found through GS: number, counters, mailbox, segments, and two words for those above.
 //!
 //! The area of the CPU that runs begins at GS:0, with a pointer to itself. A task may move to another CPU whenever
-//! interrupts are on: who needs to stay turns them off first ([`crate::sync::InterruptsOff`]). Counting needs not: a
+//! interrupts are on: who needs to stay turns them off first ([`super::interrupts::InterruptsOff`]). Counting needs not: a
 //! count is atomic, and only the sum over all CPUs is shown.
 //!
-//! Lock order: `active` is a leaf, taken with interrupts off and by its own CPU only.
+//! The words lead to the task that runs and to its address space: whoever fills them in knows what they lead to. What else
+//! is kept for each CPU is in arrays of [`MOST`], where it is used, by a CPU's number.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use core::arch::asm;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -16,11 +16,8 @@ use fs::stats::Stats;
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::GsBase;
 
-use super::{gdt, tlb};
-use crate::mm::aspace::AddressSpace;
-use crate::mm::paging::{MapError, PageTables};
-use crate::sync::IrqLock;
-use crate::task::{CpuQueue, Task};
+use super::gdt::{self, InterruptStack};
+use super::mailbox::Mailbox;
 
 /// More CPUs than this stay off: their numbers are bits of one word.
 pub const MOST: usize = 64;
@@ -31,17 +28,13 @@ pub struct PerCpu {
     this: AtomicPtr<PerCpu>,
     number: usize,
     /// The task that runs, of which the CPU holds a reference; null before there are tasks.
-    current: AtomicPtr<Task>,
+    current: AtomicPtr<()>,
     /// The address space of the task that runs; null: none.
-    space: AtomicPtr<AddressSpace>,
+    space: AtomicPtr<()>,
     /// The local APIC's identifier.
     pub(super) apic_id: AtomicU32,
-    /// The tables that CR3 holds, if they are not the kernel's; kept alive for that long.
-    pub active: IrqLock<Option<Arc<PageTables>>>,
-    /// Who is to run next.
-    pub sched: CpuQueue,
     /// Shootdowns, sent and received.
-    pub(super) tlb: tlb::Mailbox,
+    pub(super) mailbox: Mailbox,
     /// Descriptor table, task state, interrupt stacks.
     segments: gdt::Segments,
     /// What was counted on this CPU.
@@ -63,20 +56,15 @@ impl PerCpu {
             current: AtomicPtr::new(core::ptr::null_mut()),
             space: AtomicPtr::new(core::ptr::null_mut()),
             apic_id: AtomicU32::new(0),
-            active: IrqLock::new(None),
-            sched: CpuQueue::new(),
-            tlb: tlb::Mailbox::new(),
+            mailbox: Mailbox::new(),
             segments: gdt::Segments::new(),
             stats: Stats::new(),
         }
     }
 
-    /// Gives the exceptions that have stacks of their own some with guard pages.
-    ///
-    /// # Errors
-    /// As for [`KernelStack::new`](crate::mm::stack::KernelStack::new).
-    pub fn allocate_interrupt_stacks(&self) -> Result<(), MapError> {
-        self.segments.allocate_stacks()
+    /// Gives an exception its stack, which begins below `top` and stays for good.
+    pub fn set_interrupt_stack(&self, which: InterruptStack, top: u64) {
+        self.segments.set(which, top);
     }
 
     /// Its number: 0 is the CPU that booted.
@@ -100,12 +88,12 @@ impl PerCpu {
     }
 
     /// From now on it takes part.
-    pub(super) fn set_online(&self) {
+    pub fn set_online(&self) {
         ONLINE.fetch_or(self.bit(), Ordering::SeqCst);
     }
 
     /// Notes the task that runs, with a reference of it. Interrupts are off, and this is the CPU that runs.
-    pub fn set_current(&self, task: *const Task) {
+    pub fn set_current(&self, task: *const ()) {
         self.current.store(task.cast_mut(), Ordering::Relaxed);
     }
 
@@ -136,7 +124,7 @@ pub fn init_boot() {
 }
 
 /// An area for one more CPU, whose local APIC has this identifier. The area stays for good.
-pub(super) fn add(apic_id: u32) -> &'static PerCpu {
+pub fn add(apic_id: u32) -> &'static PerCpu {
     let number = COUNT.load(Ordering::Acquire);
     let cpu = Box::leak(Box::new(PerCpu::new(number)));
     cpu.apic_id.store(apic_id, Ordering::Relaxed);
@@ -149,7 +137,7 @@ pub(super) fn add(apic_id: u32) -> &'static PerCpu {
 ///
 /// # Safety
 /// `cpu` was made for this CPU.
-pub(super) unsafe fn init_started(cpu: &'static PerCpu) {
+pub unsafe fn init_started(cpu: &'static PerCpu) {
     gdt::load(&cpu.segments);
     // SAFETY: by the caller.
     unsafe { load(cpu) };
@@ -192,8 +180,8 @@ pub fn number() -> usize {
 
 /// The task that runs; null before there are tasks.
 #[inline]
-pub fn current() -> *const Task {
-    let task: *const Task;
+pub fn current() -> *const () {
+    let task: *const ();
     // SAFETY: as in `this`; the pointer lies at this offset. A task that moves is the current one there.
     unsafe {
         asm!("mov {}, gs:[{at}]", out(reg) task, at = const offset_of!(PerCpu, current),
@@ -204,8 +192,8 @@ pub fn current() -> *const Task {
 
 /// The current task's address space; null if it has none.
 #[inline]
-pub fn space() -> *const AddressSpace {
-    let space: *const AddressSpace;
+pub fn space() -> *const () {
+    let space: *const ();
     // SAFETY: as in `this`; the pointer lies at this offset. A task that moves takes its address space with it.
     unsafe {
         asm!("mov {}, gs:[{at}]", out(reg) space, at = const offset_of!(PerCpu, space),
@@ -215,7 +203,7 @@ pub fn space() -> *const AddressSpace {
 }
 
 /// Notes the current task's address space. Interrupts are off, and the task keeps it alive.
-pub fn set_space(space: *const AddressSpace) {
+pub fn set_space(space: *const ()) {
     this().space.store(space.cast_mut(), Ordering::Relaxed);
 }
 

@@ -1,6 +1,6 @@
 //! Forgetting translations, on every CPU that may hold them, before anybody relies on it.
 //!
-//! [`shootdown`] is where every removal of rights ends. It forgets locally, notes the request in this CPU's [`Mailbox`],
+//! [`shootdown`] is where every removal of rights ends. It forgets locally, notes the request in this CPU's [`Mailbox`](super::mailbox::Mailbox),
 //! sets its bit in the mailbox of each CPU concerned, interrupts those, and waits until each has cleared its bit of
 //! the request. A CPU answers ([`answer`]) when the interrupt comes, and also each time round while it waits for a lock or
 //! for another CPU, interrupts on or off ([`crate::sync::Answering`]; docs/laws.md, law 7): two CPUs that
@@ -23,10 +23,9 @@ use x86_64::instructions::tlb;
 use x86_64::registers::control::{Cr4, Cr4Flags};
 
 use super::apic;
-use super::percpu::{self, PerCpu};
-use crate::lab;
-use crate::machine::stats;
-use crate::sync::{Answering, InterruptsOff};
+use super::interrupts::InterruptsOff;
+use super::percpu::{self, PerCpu, stats};
+use crate::steps;
 
 /// More pages than this are cheaper to drop all at once.
 const FLUSH_ALL_FROM: u64 = 64;
@@ -57,32 +56,11 @@ impl Holders {
     }
 }
 
-/// A CPU's requests to others, one at a time, and what others ask of it.
-pub(super) struct Mailbox {
-    /// The CPUs whose request waits for this one.
-    asked_by: AtomicU64,
-    /// This CPU's request: the pages, and the CPUs that have not answered yet.
-    start: AtomicU64,
-    pages: AtomicU64,
-    unanswered: AtomicU64,
-}
-
-impl Mailbox {
-    pub(super) const fn new() -> Self {
-        Self {
-            asked_by: AtomicU64::new(0),
-            start: AtomicU64::new(0),
-            pages: AtomicU64::new(0),
-            unanswered: AtomicU64::new(0),
-        }
-    }
-}
-
 /// Makes every CPU that may hold them forget its translations for `pages` pages of 4 KiB from `start`, before it
 /// returns: `holders`, or all CPUs. One page is enough for a large one.
 pub fn shootdown(holders: Option<&Holders>, start: u64, pages: u64) {
     stats().tlb_invalidations.inc();
-    if lab::LAB.has(Mutant::NoShootdown) {
+    if steps::LAB.has(Mutant::NoShootdown) {
         return;
     }
     let _here = InterruptsOff::new();
@@ -95,34 +73,35 @@ pub fn shootdown(holders: Option<&Holders>, start: u64, pages: u64) {
     }
     let others = concerned & percpu::online_set() & !own.bit();
     if others != 0 {
-        lab::at(Point::ShootdownBegin, start / 4096, others);
+        steps::at(Point::ShootdownBegin, start / 4096, others);
         ask(own, others, start, pages);
-        lab::at(Point::ShootdownEnd, start / 4096, others);
+        steps::at(Point::ShootdownEnd, start / 4096, others);
     }
 }
 
 /// Has `others` forget, and waits for them. Interrupts are off.
 fn ask(own: &PerCpu, others: u64, start: u64, pages: u64) {
-    let request = &own.tlb;
+    let request = &own.mailbox;
     request.start.store(start, Ordering::Relaxed);
     request.pages.store(pages, Ordering::Relaxed);
     request.unanswered.store(others, Ordering::Release);
     for cpu in percpu::all().filter(|cpu| others & cpu.bit() != 0) {
         // If somebody else's request waits there, an interrupt is on its way.
-        if cpu.tlb.asked_by.fetch_or(own.bit(), Ordering::SeqCst) == 0 {
+        if cpu.mailbox.asked_by.fetch_or(own.bit(), Ordering::SeqCst) == 0 {
             stats().tlb_ipis.inc();
             apic::send(cpu, apic::SHOOTDOWN);
         }
     }
     while request.unanswered.load(Ordering::Acquire) != 0 {
-        <Answering as spin::relax::RelaxStrategy>::relax();
+        answer();
+        core::hint::spin_loop();
     }
 }
 
 /// Answers what other CPUs ask of this one.
 #[inline]
 pub fn answer() {
-    if percpu::this().tlb.asked_by.load(Ordering::Relaxed) != 0 {
+    if percpu::this().mailbox.asked_by.load(Ordering::Relaxed) != 0 {
         answer_all();
     }
 }
@@ -131,12 +110,12 @@ pub fn answer() {
 fn answer_all() {
     let _here = InterruptsOff::new();
     let own = percpu::this();
-    let asking = own.tlb.asked_by.swap(0, Ordering::SeqCst);
+    let asking = own.mailbox.asked_by.swap(0, Ordering::SeqCst);
     for cpu in percpu::all().filter(|cpu| asking & cpu.bit() != 0) {
-        let request = &cpu.tlb;
+        let request = &cpu.mailbox;
         let start = request.start.load(Ordering::Relaxed);
         forget(start, request.pages.load(Ordering::Relaxed));
-        lab::at(Point::ShootdownAnswer, start / 4096, cpu.number() as u64);
+        steps::at(Point::ShootdownAnswer, start / 4096, cpu.number() as u64);
         request.unanswered.fetch_and(!own.bit(), Ordering::Release);
     }
 }
@@ -152,7 +131,7 @@ fn forget(start: u64, pages: u64) {
 }
 
 /// Drops everything this CPU knows; global entries too if `global`.
-pub(super) fn flush_all(global: bool) {
+pub fn flush_all(global: bool) {
     let cr4 = Cr4::read();
     if global && cr4.contains(Cr4Flags::PAGE_GLOBAL) {
         // SAFETY: turning global pages off and on changes no translation, it only empties the TLB.

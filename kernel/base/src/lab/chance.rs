@@ -16,9 +16,9 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use fs::lab::{Point, Step};
 
-use super::stage::until;
-use super::{Listener, listen};
+use super::waiting::until;
 use crate::arch::time;
+use crate::steps::{self, Listener};
 use crate::sync::IrqLock;
 use crate::task::{self, State, TaskRef};
 
@@ -67,19 +67,19 @@ pub fn play(actors: usize, seed: u64) -> Arc<Chance> {
     let chance = Arc::new(Chance { actors: (0..actors).map(actor).collect() });
     let old = CURRENT.lock().replace(chance.clone());
     drop(old);
-    listen(Listener::Chance, true);
+    steps::listen(Listener::Chance, reached);
     chance
 }
 
 /// Listens no more.
 pub fn end() {
-    listen(Listener::Chance, false);
+    steps::ignore(Listener::Chance);
     let old = CURRENT.lock().take();
     drop(old);
 }
 
 /// A step was taken, by whomever.
-pub(super) fn reached(step: Step) {
+fn reached(step: Step) {
     let Some(id) = task::try_current().map(task::Task::id) else { return };
     let Some(chance) = CURRENT.lock().clone() else { return };
     let is = |actor: &Actor| actor.id.load(SeqCst) == id;

@@ -10,12 +10,13 @@ use fs::dax::Protocol;
 use fs::lab::Mutant;
 use fs::vfs::Fallocate;
 
-use super::LAB;
 use super::chance::{self, mix};
 use super::script::{self, Event, Line, Prevented};
-use super::stage::{Play, Stage, Turn, until};
+use super::stage::{Play, Stage, Turn};
+use super::waiting::until;
 use crate::arch::time;
 use crate::machine::File;
+use crate::steps::LAB;
 use crate::task::{self, TaskRef};
 
 /// Nobody who acts does anything for so long, in so many looks: stuck.

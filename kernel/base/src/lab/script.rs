@@ -18,8 +18,8 @@ use core::fmt;
 use fs::Errno;
 use fs::lab::{Point, Step};
 
-use super::{Listener, listen};
 use crate::arch::time;
+use crate::steps::{self, Listener};
 use crate::sync::IrqLock;
 use crate::task::{self, State, TaskRef};
 
@@ -138,19 +138,19 @@ pub fn play(order: &[Event], actors: usize) -> Result<Arc<Script>, Errno> {
     let script = Arc::new(Script { order: order.to_vec(), state: IrqLock::new(progress) });
     let old = CURRENT.lock().replace(script.clone());
     drop(old);
-    listen(Listener::Script, true);
+    steps::listen(Listener::Script, reached);
     Ok(script)
 }
 
 /// No script any more.
 pub fn end() {
-    listen(Listener::Script, false);
+    steps::ignore(Listener::Script);
     let old = CURRENT.lock().take();
     drop(old);
 }
 
 /// A step was taken, by whomever.
-pub(super) fn reached(step: Step) {
+fn reached(step: Step) {
     let Some(script) = CURRENT.lock().clone() else { return };
     let Some(actor) = script.who() else { return };
     script.write(actor, What::Step(step));

@@ -14,7 +14,9 @@ use fs::lab::Point;
 
 use super::chance::Chance;
 use super::script::{At, Script};
-use crate::arch::{percpu, user_access};
+use super::waiting::{until, until_soon};
+use crate::arch::percpu;
+use crate::entry::user_access;
 use crate::machine::File;
 use crate::mm::aspace::{AddressSpace, At as Place, Kind, Request, Rights};
 use crate::task::{self, Builder, ExitStatus, Space, State, TaskRef};
@@ -340,27 +342,5 @@ impl Stage {
     /// Whether it is over.
     pub fn is_over(&self) -> bool {
         self.over.load(SeqCst)
-    }
-}
-
-/// Waits for others: looks often at first, then sleeps between looks.
-pub fn until(mut done: impl FnMut() -> bool) {
-    let mut looks = 0_u32;
-    while !done() {
-        looks += 1;
-        if looks < 200 {
-            task::yield_now();
-            core::hint::spin_loop();
-        } else {
-            task::sleep_ns(50_000);
-        }
-    }
-}
-
-/// Waits for others who are on their way, without sleep.
-fn until_soon(mut done: impl FnMut() -> bool) {
-    while !done() {
-        task::yield_now();
-        core::hint::spin_loop();
     }
 }

@@ -10,9 +10,10 @@ use alloc::vec::Vec;
 use fs::Errno;
 use fs::lab::{Point, Step};
 
-use super::{Listener, listen};
 use crate::arch::{percpu, time};
+use crate::steps::{self, Listener};
 use crate::sync::{InterruptsOff, IrqLock};
+use crate::task;
 
 /// Records in a ring, unless somebody says another number: 640 KiB.
 const RECORDS: usize = 1 << 14;
@@ -61,9 +62,9 @@ impl Ring {
 static RINGS: [IrqLock<Option<Ring>>; percpu::MOST] = [const { IrqLock::new(None) }; percpu::MOST];
 
 /// Writes a step down, if this CPU has a ring.
-pub(super) fn record(step: Step) {
+fn record(step: Step) {
     let _here = InterruptsOff::new();
-    let who = u64::from(super::task_id()) << 8 | step.point as u64;
+    let who = u64::from(task::try_current().map_or(0, task::Task::id)) << 8 | step.point as u64;
     if let Some(ring) = &mut *RINGS[percpu::number()].lock() {
         let at = ring.written % ring.slots.len();
         ring.slots[at] = [time::ticks(), who, step.ino, step.page, step.arg];
@@ -88,13 +89,13 @@ pub fn start(records: Option<usize>) -> Result<(), Errno> {
         let old = RINGS[cpu].lock().replace(ring);
         drop(old);
     }
-    listen(Listener::Trace, true);
+    steps::listen(Listener::Trace, record);
     Ok(())
 }
 
 /// Ends it. What is being written just now may still come.
 pub fn stop() {
-    listen(Listener::Trace, false);
+    steps::ignore(Listener::Trace);
 }
 
 /// Forgets what was written down.

@@ -1,14 +1,14 @@
 //! What a page fault asks for, and how it is answered.
 //!
-//! [`handle`] is called by the lean entry of [`crate::arch::trap`] with interrupts as they were at the fault.
-//! A refused fault inside [`crate::arch::user_access`] becomes an error of that access; anywhere else, a
+//! [`handle`] is called by the lean entry of [`crate::entry::trap`] with interrupts as they were at the fault.
+//! A refused fault inside [`crate::entry::user_access`] becomes an error of that access; anywhere else, a
 //! panic.
 
 use core::fmt;
 
 use super::aspace::{self, Rights};
 use super::layout::{TASK_END, TASK_START};
-use crate::machine::stats;
+use crate::counters::stats;
 use crate::task;
 
 /// A page fault's error code (Intel SDM volume 3A, "Page-Fault Exceptions").

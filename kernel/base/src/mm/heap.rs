@@ -17,7 +17,7 @@ use spin::Once;
 use super::frames::{self, FRAME};
 use super::layout::{HEAP, HEAP_BYTES};
 use super::paging::{self, Flags, PageSize};
-use crate::machine::stats;
+use crate::counters::stats;
 use crate::sync::IrqLock;
 
 /// The heap grows by at least this much.

@@ -14,8 +14,8 @@ use x86_64::structures::paging::PhysFrame;
 use super::frames;
 use super::layout::{self, direct};
 use crate::arch::{cpu, percpu, tlb};
-use crate::lab::LAB;
-use crate::sync::{InterruptsOff, RawMutex};
+use crate::steps::LAB;
+use crate::sync::{InterruptsOff, IrqLock, RawMutex};
 
 /// The machine the page tables are on, and for whom they are.
 #[derive(Debug)]
@@ -139,10 +139,18 @@ unsafe fn load_root(root: u64) {
     unsafe { Cr3::write(frame, Cr3Flags::empty()) };
 }
 
+/// The tables that a CPU's CR3 holds, if they are not the kernel's; kept alive for that long. A leaf of the lock order, taken
+/// with interrupts off and by its own CPU only.
+#[repr(align(64))]
+struct Active(IrqLock<Option<Arc<PageTables>>>);
+
+/// By the CPU's number.
+static ACTIVE: [Active; percpu::MOST] = [const { Active(IrqLock::new(None)) }; percpu::MOST];
+
 /// The current address space's tables.
 pub fn active() -> Option<Arc<PageTables>> {
     let _here = InterruptsOff::new();
-    percpu::this().active.lock().clone()
+    ACTIVE[percpu::number()].0.lock().clone()
 }
 
 /// Makes these tables the current ones of this CPU and keeps them alive as long as they are that; `None` for the
@@ -151,7 +159,7 @@ pub fn activate(tables: Option<Arc<PageTables>>) {
     let before = {
         let _here = InterruptsOff::new();
         let cpu = percpu::this();
-        let mut active = cpu.active.lock();
+        let mut active = ACTIVE[cpu.number()].0.lock();
         if active.as_ref().map(Arc::as_ptr) == tables.as_ref().map(Arc::as_ptr) {
             return;
         }
@@ -260,7 +268,7 @@ impl core::ops::Deref for PageTables {
 
 impl Drop for PageTables {
     fn drop(&mut self) {
-        // In no CR3: that CPU's `active` would hold a reference.
+        // In no CR3: that CPU's place in `ACTIVE` would hold a reference.
         self.tables.clear();
         frames::free(self.tables.tables().root());
     }

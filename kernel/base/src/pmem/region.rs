@@ -8,8 +8,8 @@ use fs::pmem::{LINE, Pmem};
 use fs::stats::Stats;
 
 use super::{flush, poison};
+use crate::counters::stats;
 use crate::klog;
-use crate::machine::stats;
 
 /// A mapped region.
 pub struct Region {

@@ -10,7 +10,7 @@
 //!
 //! A task runs in ring 0, on a stack with a guard page. It is preempted when its time is over and another one waits for
 //! its CPU, wherever it is with interrupts on, unless it holds a [`NoPreempt`]. A page fault it cannot be served becomes an
-//! error of the access ([`crate::arch::user_access`]); a task that ends because of it has a status as a shell shows one
+//! error of the access ([`crate::entry::user_access`]); a task that ends because of it has a status as a shell shows one
 //! of a program that a signal ended: [`ExitStatus`].
 //!
 //! # Locking
@@ -22,7 +22,7 @@ mod switch;
 mod wait;
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
@@ -30,16 +30,15 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize
 
 use fs::{Errno, Result};
 
-use crate::arch::user_access::FaultAt;
 use crate::arch::{percpu, time};
 use crate::mm::aspace::AddressSpace;
 use crate::mm::fault::Refusal;
 use crate::mm::paging;
 use crate::mm::stack::KernelStack;
-use crate::sync::{InterruptsOff, IrqLock};
+use crate::sync::{InterruptsOff, IrqLock, Sleep, sleep_by};
 use queue::Link;
 
-pub use sched::{CpuQueue, become_idle, on_reschedule, on_timer, yield_now};
+pub use sched::{become_idle, on_reschedule, on_timer, yield_now};
 pub use wait::{may_sleep, sleep_ns, wait, wake, wake_everybody, wake_one};
 
 /// Pages of a task's stack, unless told otherwise.
@@ -82,12 +81,6 @@ impl From<Refusal> for Signal {
             Refusal::NoArea | Refusal::NoRight(_) => Self::Segv,
             Refusal::File(_) => Self::Bus,
         }
-    }
-}
-
-impl From<FaultAt> for ExitStatus {
-    fn from(fault: FaultAt) -> Self {
-        Self::Killed(fault.why.into(), fault.to_string())
     }
 }
 
@@ -301,6 +294,7 @@ impl fmt::Debug for Task {
 /// # Errors
 /// [`Errno::NoMemory`].
 pub fn init(name: &str, space: Arc<AddressSpace>) -> Result<()> {
+    sleep_by(&Sleep { wait, wake, wake_one });
     let first = register(Task::new(name, None, None));
     sched::init(first.clone())?;
     set_space(&first, Some(space));
@@ -353,7 +347,7 @@ pub fn spaces() -> Vec<Arc<AddressSpace>> {
 #[inline]
 pub fn try_current() -> Option<&'static Task> {
     // SAFETY: a task lives as long as it runs, and this is called by the task itself.
-    unsafe { percpu::current().as_ref() }
+    unsafe { percpu::current().cast::<Task>().as_ref() }
 }
 
 /// The task that runs.
@@ -362,7 +356,7 @@ pub fn try_current() -> Option<&'static Task> {
 /// Before [`init`].
 #[inline]
 pub fn current() -> TaskRef {
-    let task = percpu::current();
+    let task: *const Task = percpu::current().cast();
     assert!(!task.is_null(), "no task runs yet");
     // SAFETY: the pointer is that of an `Arc`, of which the CPU holds one reference while the task runs.
     unsafe {
@@ -374,7 +368,7 @@ pub fn current() -> TaskRef {
 /// Gives the task that runs another address space, or none. Returns the one it had: dropping it may take long.
 fn set_space(task: &Task, space: Option<Arc<AddressSpace>>) -> Option<Arc<AddressSpace>> {
     let _here = InterruptsOff::new();
-    percpu::set_space(space.as_ref().map_or(core::ptr::null(), Arc::as_ptr));
+    percpu::set_space(space.as_ref().map_or(core::ptr::null(), Arc::as_ptr).cast());
     paging::activate(space.as_ref().map(|space| space.page_tables().clone()));
     core::mem::replace(&mut *task.space.lock(), space)
 }

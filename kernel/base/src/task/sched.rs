@@ -24,9 +24,9 @@ use x86_64::instructions::interrupts;
 use super::queue::Queue;
 use super::switch::{first, switch};
 use super::{STACK_PAGES, State, Task, TaskRef, try_current};
-use crate::arch::percpu::{self, PerCpu};
+use crate::arch::percpu::{self, MOST, PerCpu};
 use crate::arch::{apic, time};
-use crate::machine::stats;
+use crate::counters::stats;
 use crate::mm::paging;
 use crate::mm::stack::KernelStack;
 use crate::sync::{InterruptsOff, IrqLock};
@@ -35,7 +35,8 @@ use crate::sync::{InterruptsOff, IrqLock};
 const SLICE_NS: u64 = 5_000_000;
 
 /// A CPU's part in this.
-pub struct CpuQueue {
+#[repr(align(64))]
+struct CpuQueue {
     ready: IrqLock<Queue>,
     /// How many are on it; to look at without the lock.
     count: AtomicUsize,
@@ -55,7 +56,7 @@ pub struct CpuQueue {
 }
 
 impl CpuQueue {
-    pub const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             ready: IrqLock::new(Queue::new()),
             count: AtomicUsize::new(0),
@@ -89,6 +90,14 @@ impl CpuQueue {
     }
 }
 
+/// By the CPU's number.
+static QUEUES: [CpuQueue; MOST] = [const { CpuQueue::new() }; MOST];
+
+/// A CPU's part.
+fn sched(cpu: &PerCpu) -> &'static CpuQueue {
+    &QUEUES[cpu.number()]
+}
+
 /// What becomes of the task that leaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Leave {
@@ -104,7 +113,7 @@ enum Leave {
 pub(super) fn init(task: TaskRef) -> Result<()> {
     let cpu = percpu::this();
     let idle = Arc::new(prepare("idle", Some(cpu.number()), idle_started)?);
-    cpu.sched.idle.store(Arc::into_raw(idle).cast_mut(), Ordering::Release);
+    sched(cpu).idle.store(Arc::into_raw(idle).cast_mut(), Ordering::Release);
     adopt(cpu, task);
     Ok(())
 }
@@ -113,7 +122,7 @@ pub(super) fn init(task: TaskRef) -> Result<()> {
 pub fn become_idle() -> ! {
     let cpu = percpu::this();
     let idle = Arc::new(Task::new("idle", Some(cpu.number()), None));
-    cpu.sched.idle.store(Arc::into_raw(idle.clone()).cast_mut(), Ordering::Release);
+    sched(cpu).idle.store(Arc::into_raw(idle.clone()).cast_mut(), Ordering::Release);
     adopt(cpu, idle);
     idle_loop()
 }
@@ -122,8 +131,8 @@ fn adopt(cpu: &PerCpu, task: TaskRef) {
     task.on_cpu.store(true, Ordering::Relaxed);
     task.cpu.store(cpu.number(), Ordering::Relaxed);
     task.set_state(State::Running);
-    cpu.sched.switched.store(time::ticks(), Ordering::Relaxed);
-    cpu.set_current(Arc::into_raw(task));
+    sched(cpu).switched.store(time::ticks(), Ordering::Relaxed);
+    cpu.set_current(Arc::into_raw(task).cast());
 }
 
 /// A task with a stack, whose first code is `entry`.
@@ -143,7 +152,7 @@ pub(super) fn is_idle(task: &Task) -> bool {
 
 /// Time-stamp ticks since the last switch on a CPU.
 pub(super) fn ticks_of_turn(cpu: usize) -> u64 {
-    let switched = percpu::all().nth(cpu).map(|cpu| cpu.sched.switched.load(Ordering::Relaxed));
+    let switched = percpu::all().nth(cpu).map(|cpu| sched(cpu).switched.load(Ordering::Relaxed));
     switched.map_or(0, |switched| time::ticks().saturating_sub(switched))
 }
 
@@ -154,7 +163,7 @@ pub(super) fn make_ready(task: TaskRef) {
     let own = percpu::this();
     let target = place(&task, own);
     let pinned = task.pinned.is_some();
-    target.sched.push(task);
+    sched(target).push(task);
     if target.number() != own.number() {
         // It ends its halt, or arms its timer.
         apic::send(target, apic::RESCHEDULE);
@@ -163,7 +172,7 @@ pub(super) fn make_ready(task: TaskRef) {
     }
     // A CPU that has begun to idle since may take it.
     if !pinned
-        && !target.sched.idling.load(Ordering::SeqCst)
+        && !sched(target).idling.load(Ordering::SeqCst)
         && let Some(idle) = idle_cpu().filter(|idle| idle.number() != target.number())
         && idle.number() != own.number()
     {
@@ -172,7 +181,7 @@ pub(super) fn make_ready(task: TaskRef) {
 }
 
 fn idle_cpu() -> Option<&'static PerCpu> {
-    percpu::all().find(|cpu| cpu.is_online() && cpu.sched.idling.load(Ordering::SeqCst))
+    percpu::all().find(|cpu| cpu.is_online() && sched(cpu).idling.load(Ordering::SeqCst))
 }
 
 fn place(task: &Task, own: &'static PerCpu) -> &'static PerCpu {
@@ -181,7 +190,7 @@ fn place(task: &Task, own: &'static PerCpu) -> &'static PerCpu {
         return cpu(pinned);
     }
     let last = cpu(task.cpu());
-    if last.sched.idling.load(Ordering::SeqCst) {
+    if sched(last).idling.load(Ordering::SeqCst) {
         return last;
     }
     idle_cpu().unwrap_or(last)
@@ -190,7 +199,7 @@ fn place(task: &Task, own: &'static PerCpu) -> &'static PerCpu {
 /// Lets others run, if any wait for this CPU.
 pub fn yield_now() {
     let _here = InterruptsOff::new();
-    if !percpu::this().sched.is_empty() {
+    if !sched(percpu::this()).is_empty() {
         schedule(Leave::Yield);
     }
 }
@@ -209,19 +218,19 @@ pub(super) fn leave() -> ! {
 
 /// The task will be ready at `end`, by the monotonic clock. Interrupts are off.
 pub(super) fn sleep_until(end: u64, task: TaskRef) {
-    percpu::this().sched.sleepers.lock().push((end, task));
+    sched(percpu::this()).sleepers.lock().push((end, task));
 }
 
 /// Switches to the next task. Interrupts are off.
 fn schedule(leave: Leave) {
     let cpu = percpu::this();
-    let previous = percpu::current();
+    let previous: *const Task = percpu::current().cast();
     // SAFETY: the CPU holds a reference to the task that runs.
     let running = unsafe { &*previous };
-    let idle = cpu.sched.idle.load(Ordering::Relaxed).cast_const();
+    let idle = sched(cpu).idle.load(Ordering::Relaxed).cast_const();
     // Another CPU may not have left a task's stack yet.
     let next =
-        cpu.sched.take(|task| core::ptr::from_ref(task) == previous || !task.on_cpu.load(Ordering::Acquire));
+        sched(cpu).take(|task| core::ptr::from_ref(task) == previous || !task.on_cpu.load(Ordering::Acquire));
     let next = match next {
         Some(task) => Arc::into_raw(task),
         None if leave == Leave::Yield => return arm(cpu),
@@ -242,13 +251,13 @@ fn schedule(leave: Leave) {
     let coming = unsafe { &*next };
     stats().task_switches.inc();
     let now = time::ticks();
-    let turn = now - cpu.sched.switched.swap(now, Ordering::Relaxed);
+    let turn = now - sched(cpu).switched.swap(now, Ordering::Relaxed);
     running.ran.fetch_add(turn, Ordering::Relaxed);
     match leave {
         Leave::Yield if previous != idle => {
             running.set_state(State::Ready);
             // SAFETY: one reference for the list; the CPU's goes in `finish_switch`.
-            cpu.sched.push(unsafe {
+            sched(cpu).push(unsafe {
                 Arc::increment_strong_count(previous);
                 Arc::from_raw(previous)
             });
@@ -259,15 +268,15 @@ fn schedule(leave: Leave) {
     coming.on_cpu.store(true, Ordering::Relaxed);
     coming.cpu.store(cpu.number(), Ordering::Relaxed);
     coming.set_state(State::Running);
-    cpu.set_current(next);
+    cpu.set_current(next.cast());
     {
         let space = coming.space.lock();
-        percpu::set_space(space.as_ref().map_or(core::ptr::null(), Arc::as_ptr));
+        percpu::set_space(space.as_ref().map_or(core::ptr::null(), Arc::as_ptr).cast());
         paging::activate(space.as_ref().map(|space| space.page_tables().clone()));
     }
-    cpu.sched.slice_end.store(0, Ordering::Relaxed);
+    sched(cpu).slice_end.store(0, Ordering::Relaxed);
     arm(cpu);
-    cpu.sched.previous.store(previous.cast_mut(), Ordering::Relaxed);
+    sched(cpu).previous.store(previous.cast_mut(), Ordering::Relaxed);
     // SAFETY: `coming` left its stack by `switch` or is new, and `on_cpu` was down: nobody is on it.
     unsafe { switch(running.rsp.as_ptr(), coming.rsp.load(Ordering::Relaxed)) };
     finish_switch();
@@ -275,7 +284,7 @@ fn schedule(leave: Leave) {
 
 /// On the stack of the task that comes: lets go of the one that left. Interrupts are off.
 pub(super) fn finish_switch() {
-    let previous = percpu::this().sched.previous.swap(core::ptr::null_mut(), Ordering::Relaxed);
+    let previous = sched(percpu::this()).previous.swap(core::ptr::null_mut(), Ordering::Relaxed);
     // SAFETY: `schedule` left the reference the CPU held while that task ran. It may be the last, of one that ended.
     let previous = unsafe { Arc::from_raw(previous.cast_const()) };
     previous.on_cpu.store(false, Ordering::Release);
@@ -292,19 +301,19 @@ fn idle_loop() -> ! {
     let cpu = percpu::this();
     loop {
         interrupts::disable();
-        cpu.sched.idling.store(true, Ordering::SeqCst);
-        if cpu.sched.is_empty()
+        sched(cpu).idling.store(true, Ordering::SeqCst);
+        if sched(cpu).is_empty()
             && let Some(task) = steal(cpu)
         {
-            cpu.sched.push(task);
+            sched(cpu).push(task);
         }
-        if cpu.sched.is_empty() {
+        if sched(cpu).is_empty() {
             arm(cpu);
             // `sti; hlt` lets no interrupt in between: one that makes a task ready from here on ends the halt.
             interrupts::enable_and_hlt();
             continue;
         }
-        cpu.sched.idling.store(false, Ordering::SeqCst);
+        sched(cpu).idling.store(false, Ordering::SeqCst);
         schedule(Leave::Yield);
         // A task that another CPU has not left yet: let interrupts in, and look again.
         interrupts::enable();
@@ -316,13 +325,13 @@ fn idle_loop() -> ! {
 fn steal(own: &PerCpu) -> Option<TaskRef> {
     let others = percpu::all().filter(|cpu| cpu.number() != own.number() && cpu.is_online());
     let movable = |task: &Task| task.pinned.is_none() && !task.on_cpu.load(Ordering::Acquire);
-    others.into_iter().find_map(|cpu| cpu.sched.take(movable))
+    others.into_iter().find_map(|cpu| sched(cpu).take(movable))
 }
 
 /// Sets the timer to what comes first: the end of the current task's time, if somebody waits for it, or a sleeper's.
 /// Interrupts are off.
 fn arm(cpu: &PerCpu) {
-    let sched = &cpu.sched;
+    let sched = sched(cpu);
     let busy = try_current().is_some_and(|task| !is_idle(task));
     let slice = if busy && !sched.is_empty() {
         let end = sched.slice_end.load(Ordering::Relaxed);
@@ -349,19 +358,19 @@ fn arm(cpu: &PerCpu) {
 /// This CPU's timer came. The code it interrupted had interrupts on.
 pub fn on_timer() {
     let cpu = percpu::this();
-    cpu.sched.timer.store(0, Ordering::Relaxed);
+    sched(cpu).timer.store(0, Ordering::Relaxed);
     let now = time::monotonic_ns();
     loop {
-        let mut sleepers = cpu.sched.sleepers.lock();
+        let mut sleepers = sched(cpu).sleepers.lock();
         let Some(due) = sleepers.iter().position(|(end, _)| *end <= now) else { break };
         let (_, task) = sleepers.swap_remove(due);
         drop(sleepers);
         make_ready(task);
     }
-    let end = cpu.sched.slice_end.load(Ordering::Relaxed);
+    let end = sched(cpu).slice_end.load(Ordering::Relaxed);
     if end != 0 && end <= now {
         // Over, or once more if it may not be taken away.
-        cpu.sched.slice_end.store(0, Ordering::Relaxed);
+        sched(cpu).slice_end.store(0, Ordering::Relaxed);
         if try_current().is_some_and(|task| task.guards.load(Ordering::Relaxed) == 0) {
             stats().task_preemptions.inc();
             return schedule(Leave::Yield);

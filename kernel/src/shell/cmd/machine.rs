@@ -11,7 +11,7 @@ use fs::pmem::Pmem;
 use super::super::Shell;
 use super::super::command::{Command, Done, Failure, On, complaint};
 use crate::arch::{cpu, time};
-use crate::machine::{reset_stats, total};
+use crate::counters;
 use crate::{crash, klog, pmem};
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -145,14 +145,14 @@ fn stats(sh: &mut Shell, opts: &Opts<'_>) -> Done {
             if opts.has('j') {
                 return Err("shows nothing, so --json does not go with it").on("reset");
             }
-            reset_stats();
+            counters::reset();
             return Ok(());
         }
         [prefix] => *prefix,
         _ => "",
     };
     let (mut any, mut outcome) = (false, Ok(()));
-    total().each(|name, value| {
+    counters::total().each(|name, value| {
         if name.starts_with(prefix) && outcome.is_ok() {
             outcome = match (opts.has('j'), any) {
                 (false, _) => writeln!(sh.out, "{name} {value}"),

@@ -12,6 +12,7 @@ use fs::pmem::Pmem;
 
 use super::super::Shell;
 use super::super::command::{Command, Done, Failure, On, complaint};
+use crate::bad_memory;
 use crate::machine::File;
 use crate::pmem::poison;
 
@@ -45,7 +46,7 @@ fn poison(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         }
         ["add", place @ ..] => {
             let places = places(sh, place)?;
-            places.iter().try_for_each(|at| poison::add(at.start, at.end - at.start)).map_err(full)
+            places.iter().try_for_each(|at| bad_memory::add(at.start, at.end - at.start)).map_err(full)
         }
         ["clear", place @ ..] => {
             let places = places(sh, place)?;

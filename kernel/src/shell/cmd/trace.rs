@@ -7,8 +7,9 @@ use cli::opts::Opts;
 use super::super::Shell;
 use super::super::command::{Command, Done, On, complaint};
 use crate::arch::time;
+use crate::lab::chrome;
 use crate::lab::trace::{self, Counts};
-use crate::lab::{Listener, chrome, listens};
+use crate::steps::{Listener, listens};
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "trace",

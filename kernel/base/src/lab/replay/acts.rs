@@ -14,10 +14,11 @@ use fs::vfs::Fallocate;
 
 use super::super::stage::{Answer, Turn};
 use super::{Replay, within};
-use crate::arch::{percpu, user_access};
+use crate::arch::percpu;
+use crate::bad_memory;
+use crate::entry::user_access;
 use crate::mm::aspace::Rights;
 use crate::mounts;
-use crate::pmem::poison;
 
 /// Bytes of a line of persistent memory.
 const LINE: u64 = 64;
@@ -203,7 +204,7 @@ impl Replay {
         };
         let Some(place) = place else { return Ok(Came::Nothing("there is a hole")) };
         let physical = file.platform().pmem().frame(0) + place;
-        poison::add(physical, LINE).map_err(|_| String::from("the list is full"))?;
+        bad_memory::add(physical, LINE).map_err(|_| String::from("the list is full"))?;
         self.bad.lock().push(physical..physical + LINE);
         Ok(Came::Done)
     }

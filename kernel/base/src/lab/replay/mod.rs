@@ -26,7 +26,7 @@ use fs::lab::schedule::{Effect, Range, Start, Story, Uses, World};
 use fs::vfs::{Fallocate, FileKind};
 
 use super::stage::{Answer, Look, Play, Role, Turn};
-use crate::arch::user_access;
+use crate::entry::user_access;
 use crate::machine::File;
 use crate::mm::aspace::{AddressSpace, At as Place, Kind, Request, Rights};
 use crate::pmem::poison;

@@ -7,13 +7,14 @@ use fs::dax::Protocol;
 use fs::lab::{Mutant, Point};
 use fs::vfs::Fallocate;
 
-use super::super::LAB;
 use super::super::script::{At, Event};
-use super::super::stage::{Answer, Turn, until};
+use super::super::stage::{Answer, Turn};
+use super::super::waiting::until;
 use super::{
     ANY, Breaks, FIRST_THEN_SECOND, OVERTAKEN_AFTER_LOOK_UP, Part, Scenario, View, blind, expect, first_word,
     nothing, word, write_word,
 };
+use crate::steps::LAB;
 
 const VALUE: u64 = 0x5a5a;
 

@@ -40,7 +40,8 @@ use super::fault::{Access, Refusal};
 use super::layout::{TASK_END, TASK_START};
 use super::paging::PageTables;
 use crate::arch::percpu;
-use crate::machine::{File, stats};
+use crate::counters::stats;
+use crate::machine::File;
 use crate::sync::RwLock;
 pub use advise::Advice;
 use area::{Area, Areas};
@@ -73,7 +74,7 @@ pub struct AreaInfo {
 /// If it has none.
 #[inline]
 pub fn current() -> Arc<AddressSpace> {
-    let space = percpu::space();
+    let space: *const AddressSpace = percpu::space().cast();
     assert!(!space.is_null(), "this task has no address space");
     // SAFETY: the pointer is that of an `Arc` that the running task holds.
     unsafe {
@@ -86,7 +87,7 @@ pub fn current() -> Arc<AddressSpace> {
 #[inline]
 pub(super) fn try_current() -> Option<&'static AddressSpace> {
     // SAFETY: what the task that runs was given, which keeps it.
-    unsafe { percpu::space().as_ref() }
+    unsafe { percpu::space().cast::<AddressSpace>().as_ref() }
 }
 
 impl AddressSpace {

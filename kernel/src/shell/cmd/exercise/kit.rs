@@ -15,7 +15,7 @@ use fs::{Errno, Error, PAGE_SIZE};
 
 use super::Settings;
 use crate::arch::percpu;
-use crate::arch::user_access::{self, FaultAt};
+use crate::entry::user_access::{self, FaultAt};
 use crate::machine::File;
 use crate::mm::aspace::{self, AddressSpace, At, Kind, Request, Rights};
 use crate::mounts::{self, Place};

@@ -12,7 +12,7 @@ use fs::{PAGE_SIZE, dax};
 use super::kit::{
     Check, Ctx, How, LARGE, Map, SHARED, Sharing, contents, expect_all, expect_same, fill, load_bytes, write,
 };
-use crate::arch::user_access;
+use crate::entry::user_access;
 use crate::machine::File;
 
 /// Changes in the second part.

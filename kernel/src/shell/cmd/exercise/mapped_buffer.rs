@@ -12,7 +12,7 @@ use super::direct;
 use super::kit::{
     Check, Ctx, Fail, LARGE, Map, READ, SHARED, contents, expect, expect_same, load_bytes, violation, write,
 };
-use crate::arch::user_access;
+use crate::entry::user_access;
 use crate::machine::File;
 use crate::mm::aspace;
 

@@ -1,7 +1,7 @@
 //! Machine checks: memory that lost its content, told by an exception.
 //!
 //! The exception may come anywhere, also where locks are held, so its handler takes none: it reads the banks into a ring,
-//! clears them, and interrupts its own CPU ([`super::apic::MEMORY_ERROR`]). When interrupts are on again, [`report`]
+//! clears them, and interrupts its own CPU ([`crate::arch::apic::MEMORY_ERROR`]). When interrupts are on again, [`report`]
 //! logs each error and hands those in persistent memory to whoever keeps the list of bad ranges ([`on_memory_error`]).
 //!
 //! | the error | is answered by |
@@ -20,12 +20,13 @@ use fs::Error;
 use spin::Once;
 use x86_64::registers::model_specific::Msr;
 
-use super::trap::TrapFrame;
-use super::{apic, cpu, percpu, user_access};
+use super::user_access;
+use crate::arch::frame::TrapFrame;
+use crate::arch::{apic, cpu, percpu};
 use crate::klog;
 use crate::mm::fault::Refusal;
 use crate::mm::layout::TASK_END;
-use crate::{pmem, task};
+use crate::{panic, pmem, task};
 
 const MCG_CAP: u32 = 0x179;
 const MCG_STATUS: u32 = 0x17a;
@@ -94,11 +95,11 @@ pub(super) fn on_exception(frame: &mut TrapFrame) {
     }
     // Some machines tell every CPU of each error: then most find nothing.
     if fatal || read(MCG_STATUS) & RESTART_VALID == 0 {
-        crate::panic::exception("machine check", frame);
+        panic::exception("machine check", frame);
     }
     if let Some(physical) = consumed {
         let Some(fixup) = user_access::fixup(frame.rip) else {
-            crate::panic::exception("machine check: the kernel used bad memory", frame);
+            panic::exception("machine check: the kernel used bad memory", frame);
         };
         // Of a copy's two addresses, the task's.
         let address = if frame.rdi < TASK_END { frame.rdi } else { frame.rsi };

@@ -16,7 +16,7 @@ use core::arch::{global_asm, naked_asm};
 use paging::{Entry, Flags};
 use x86_64::registers::control::{Cr0, Cr4, Cr4Flags, Efer, EferFlags};
 
-use super::percpu::PerCpu;
+use crate::arch::percpu::PerCpu;
 use crate::mm::boot;
 use crate::mm::frames::{FRAME, TRAMPOLINE, TRAMPOLINE_BYTES};
 use crate::mm::layout::direct;
@@ -32,6 +32,7 @@ const STACK: u64 = DATA + 0x40;
 const ENTRY: u64 = DATA + 0x48;
 const CPU: u64 = DATA + 0x50;
 const ROOT: u64 = DATA + 0x58;
+const STARTED: u64 = DATA + 0x60;
 
 global_asm!(
     r#"
@@ -76,6 +77,7 @@ global_asm!(
         mov rsp, [rbx + {stack}]
         mov rdi, [rbx + {cpu}]
         mov rsi, [rbx + {root}]
+        mov rdx, [rbx + {started}]
         mov rax, [rbx + {entry}]
         jmp rax
     trampoline_end:
@@ -90,6 +92,7 @@ global_asm!(
     entry = const ENTRY,
     cpu = const CPU,
     root = const ROOT,
+    started = const STARTED,
 );
 
 unsafe extern "C" {
@@ -100,8 +103,9 @@ unsafe extern "C" {
 /// Null, 32-bit code, data, 64-bit code.
 const DESCRIPTORS: [u64; 4] = [0, 0x00cf_9a00_0000_ffff, 0x00cf_9200_0000_ffff, 0x00af_9a00_0000_ffff];
 
-/// Puts the page and its tables in place. `false` if the memory is not RAM here: then no CPU can be started.
-pub(super) fn prepare() -> bool {
+/// Puts the page and its tables in place, for CPUs that are to come to `started` with the kernel's tables and their stack.
+/// `false` if the memory is not RAM here: then no CPU can be started.
+pub(super) fn prepare(started: extern "C" fn(&'static PerCpu) -> !) -> bool {
     if !boot::is_ram(TRAMPOLINE, TRAMPOLINE_BYTES) {
         return false;
     }
@@ -131,6 +135,7 @@ pub(super) fn prepare() -> bool {
         put(CR0, Cr0::read().bits() as u32);
         put(ENTRY, entered as *const () as u64);
         put(ROOT, kernel_paging::kernel().root());
+        put(STARTED, started as *const () as u64);
     }
     true
 }
@@ -151,8 +156,9 @@ unsafe fn put<T>(at: u64, value: T) {
     unsafe { ((direct(TRAMPOLINE) + at) as *mut T).write_unaligned(value) };
 }
 
-/// First code in the kernel's image: from the trampoline's tables to the kernel's. RDI: the CPU's area; RSI: the root.
+/// First code in the kernel's image: from the trampoline's tables to the kernel's. RDI: the CPU's area; RSI: the root;
+/// RDX: where it goes on.
 #[unsafe(naked)]
 unsafe extern "C" fn entered() -> ! {
-    naked_asm!("mov cr3, rsi", "xor ebp, ebp", "call {started}", "ud2", started = sym super::smp::started);
+    naked_asm!("mov cr3, rsi", "xor ebp, ebp", "call rdx", "ud2");
 }

@@ -1,18 +1,16 @@
-//! The other CPUs: starting them (INIT, STARTUP, STARTUP), and stopping them when the kernel ends.
+//! Starting the other CPUs: INIT, STARTUP, STARTUP.
 //!
 //! Reference: Intel SDM volume 3A, "MP Initialization Protocol Algorithm": 10 ms after INIT, 200 µs after STARTUP.
 
-use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-use x86_64::instructions::{hlt, interrupts};
-
-use super::percpu::{self, MOST, PerCpu};
-use super::trap::TrapFrame;
-use super::{apic, cpu, idt, time, tlb, trampoline};
+use super::{idt, stacks, trampoline};
+use crate::arch::percpu::{self, MOST, PerCpu};
+use crate::arch::{apic, cpu, time, tlb};
 use crate::mm::frames::TRAMPOLINE;
+use crate::mm::layout::DEVICES;
+use crate::mm::paging::{self, Flags, MapError, PageSize};
 use crate::mm::stack::KernelStack;
 use crate::{acpi, klog, task};
+use alloc::vec::Vec;
 
 /// Pages of the stack that a CPU starts on.
 const STACK_PAGES: u64 = 16;
@@ -22,7 +20,7 @@ const PATIENCE_MS: u64 = 2000;
 /// Starts every CPU of the MADT that can be used. Problems are logged; the CPUs that run do without the others.
 pub fn start() {
     let boot = percpu::this();
-    if let Err(error) = apic::init_boot() {
+    if let Err(error) = init_apic() {
         klog!(Warn, "cpus: no local APIC: {error}");
         return;
     }
@@ -44,8 +42,17 @@ pub fn start() {
     klog!(Info, "cpus: {} enabled, {} running", ids.len(), percpu::online());
 }
 
+/// Maps the boot CPU's registers, and sets it up.
+fn init_apic() -> Result<(), MapError> {
+    if let Some(page) = apic::registers() {
+        paging::kernel().map(DEVICES, page, PageSize::Small, Flags::KERNEL_DEVICE)?;
+    }
+    apic::init_boot(DEVICES);
+    Ok(())
+}
+
 fn start_others(ids: &[u32]) {
-    if !trampoline::prepare() {
+    if !trampoline::prepare(started) {
         return klog!(Warn, "cpus: the page at {TRAMPOLINE:#x} is not RAM, so no other CPU can be started");
     }
     for id in ids {
@@ -53,7 +60,7 @@ fn start_others(ids: &[u32]) {
         let stack = KernelStack::new(STACK_PAGES);
         let segments = stack.and_then(|stack| {
             let cpu = percpu::add(*id);
-            cpu.allocate_interrupt_stacks().map(|()| (cpu, stack))
+            stacks::allocate(cpu).map(|()| (cpu, stack))
         });
         let (cpu, stack) = match segments {
             Ok(both) => both,
@@ -91,7 +98,7 @@ fn wait_for(cpu: &PerCpu, ms: u64) -> bool {
 }
 
 /// Where a started CPU comes to, on its own stack and the kernel's tables.
-pub(super) extern "C" fn started(cpu: &'static PerCpu) -> ! {
+extern "C" fn started(cpu: &'static PerCpu) -> ! {
     // SAFETY: the trampoline was told this area for this CPU.
     unsafe { percpu::init_started(cpu) };
     idt::load();
@@ -101,34 +108,4 @@ pub(super) extern "C" fn started(cpu: &'static PerCpu) -> ! {
     // Shootdowns before this moment were not sent here.
     tlb::flush_all(true);
     task::become_idle()
-}
-
-static STOPPING: AtomicBool = AtomicBool::new(false);
-static STOPPED: AtomicUsize = AtomicUsize::new(0);
-
-/// Stops every other CPU, whatever it does, for the kernel's last words. Waits a moment for each to say so.
-pub fn stop_others() {
-    if STOPPING.swap(true, Ordering::AcqRel) {
-        // Somebody else does it, and will stop this one too.
-        return;
-    }
-    let own = percpu::number();
-    let others = percpu::all().filter(|cpu| cpu.is_online() && cpu.number() != own);
-    let count = others.map(apic::send_nmi).count();
-    let end = time::monotonic_ns() + 100_000_000;
-    while STOPPED.load(Ordering::Acquire) < count && time::monotonic_ns() < end {
-        core::hint::spin_loop();
-    }
-}
-
-/// A non-maskable interrupt came: [`stop_others`]'s, which is the end of this CPU, or the hardware complains.
-pub(super) fn on_nmi(frame: &TrapFrame) {
-    if STOPPING.load(Ordering::Acquire) {
-        STOPPED.fetch_add(1, Ordering::AcqRel);
-        loop {
-            interrupts::disable();
-            hlt();
-        }
-    }
-    crate::panic::exception("non-maskable interrupt", frame)
 }

@@ -7,8 +7,8 @@ use spin::Once;
 use x86_64::VirtAddr;
 use x86_64::structures::idt::InterruptDescriptorTable;
 
-use super::gdt::InterruptStack;
 use super::trap;
+use crate::arch::gdt::InterruptStack;
 
 static TABLE: Once<InterruptDescriptorTable> = Once::new();
 

@@ -8,15 +8,16 @@
 //! Outside them, a fault at a task's address that can't be served is a kernel bug and panics. None of this
 //! may run under a lock (docs/laws.md, lock order).
 
+use alloc::string::ToString;
 use core::arch::global_asm;
 use core::fmt;
 use core::sync::atomic::Ordering;
 
-use super::cpu;
+use crate::arch::cpu;
 use crate::mm::fault::{self, Refusal};
 use crate::mm::frames::FRAME;
 use crate::mm::layout::TASK_END;
-use crate::task;
+use crate::task::{self, ExitStatus};
 
 /// An access that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,12 @@ impl fmt::Display for FaultAt {
             _ => "read",
         };
         write!(f, "{access} at {:#x}: {}", self.address, self.why)
+    }
+}
+
+impl From<FaultAt> for ExitStatus {
+    fn from(fault: FaultAt) -> Self {
+        Self::Killed(fault.why.into(), fault.to_string())
     }
 }
 
@@ -294,15 +301,4 @@ pub fn fill(to: u64, byte: u8, bytes: usize) -> Result<(), FaultAt> {
         // SAFETY: as in `load_u64`.
         outcome(unsafe { user_fill(to + at as u64, pattern, len as u64) }, true)
     })
-}
-
-/// The access a page-fault error code describes, as this module's errors spell it.
-pub fn describe(access: fault::Access) -> &'static str {
-    if access.is_fetch() {
-        "instruction fetch"
-    } else if access.is_write() {
-        "write"
-    } else {
-        "read"
-    }
 }

@@ -1,0 +1,19 @@
+//! Waiting for what is typed on the console.
+
+use crate::{console, task};
+
+/// The next byte typed on the console; the task sleeps until it comes.
+pub fn read() -> u8 {
+    loop {
+        if let Some(byte) = console::try_read() {
+            return byte;
+        }
+        task::wait(console::input_key(), &mut || !console::take_input());
+    }
+}
+
+/// The console's interrupt came: whoever waits looks again.
+pub fn on_interrupt() {
+    console::take_input();
+    task::wake(console::input_key());
+}
