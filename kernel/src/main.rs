@@ -142,5 +142,5 @@ extern "C" fn main() -> ! {
     bad_memory::init();
     // 8. The shell: the script that QEMU's configuration holds, or a prompt. It mounts pmem0 first.
     klog!(Info, "ready");
-    shell::run()
+    shell::run(&[&shell::cmd::ROOM, &shell::instruments::ROOM])
 }

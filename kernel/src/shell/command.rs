@@ -1,6 +1,7 @@
 //! What a command is: its entry in the table, and how it fails.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::RangeInclusive;
 
@@ -89,6 +90,14 @@ pub(crate) struct Command {
     pub(crate) count: RangeInclusive<usize>,
     /// Runs it.
     pub(crate) run: fn(&mut Shell, &Opts<'_>) -> Done,
+}
+
+/// Commands of one kind, which the shell joins with others.
+pub(crate) struct Room {
+    /// In groups, in the order in which `help` shows them, with titles; one without belongs to the one before.
+    pub(crate) groups: &'static [(&'static str, &'static [Command])],
+    /// What a word of their help can stand for (for completion), if they know.
+    pub(crate) words: fn(&str) -> Option<Vec<String>>,
 }
 
 /// Every command takes it.

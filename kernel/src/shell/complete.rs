@@ -10,12 +10,10 @@ use fs::dax::Protocol;
 use fs::lab::Mutant;
 use fs::vfs::FileKind;
 
-use super::cmd::{bench, exercise};
-use super::{Shell, commands, find, io, text};
+use super::{Shell, commands, find, rooms, text};
 use crate::arch::percpu;
 use crate::counters;
 use crate::crash::Kind;
-use crate::lab::scenarios;
 
 impl Shell {
     /// What `word`, after the words `before`, may become.
@@ -43,15 +41,6 @@ impl Shell {
         }
     }
 
-    /// What a word of io's own commands may become.
-    pub(super) fn io_completions(&self, before: &[String], _: &str) -> Vec<String> {
-        if before.is_empty() || before == ["help"] {
-            owned(io::all().map(|command| command.name))
-        } else {
-            Vec::new()
-        }
-    }
-
     /// What the words of a piece of help stand for.
     fn of_help(&self, help: &str, word: &str) -> Vec<String> {
         let mut found = Vec::new();
@@ -70,11 +59,7 @@ impl Shell {
             "COMMAND" => owned(commands().map(|command| command.name)),
             "PROTOCOL" => owned(Protocol::ALL.iter().map(|protocol| protocol.name())),
             "MISTAKE" => owned(Mutant::ALL.iter().map(|mutant| mutant.name())),
-            "SCENARIO" => owned(scenarios::all().map(|scenario| scenario.name)),
-            "EXERCISE" => owned(exercise::names()),
-            "OPERATION" => owned(bench::names()),
             "KIND" => owned(Kind::ALL.iter().map(|(name, _)| *name)),
-            "CMD" => owned(io::all().map(|command| command.name)),
             "CPU" => percpu::all().enumerate().map(|(number, _)| number.to_string()).collect(),
             "COUNTER" => {
                 let mut names = Vec::new();
@@ -96,8 +81,8 @@ impl Shell {
             }
             "DIR" | "DIRECTORY" | "FILE" | "FILE1" | "FILE2" | "LINK" | "NAME" | "PATH" | "SOURCE"
             | "TARGET" | "F" => self.paths(word),
-            // Numbers, text: what nobody can know.
-            _ => Vec::new(),
+            // What only those know who have the command; else numbers, text: what nobody can know.
+            _ => rooms().find_map(|room| (room.words)(kind)).unwrap_or_default(),
         }
     }
 
@@ -127,6 +112,6 @@ impl Shell {
     }
 }
 
-fn owned<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+pub(super) fn owned<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     names.map(ToString::to_string).collect()
 }

@@ -12,7 +12,7 @@ use super::command::{Done, Failure, On};
 use super::input::Input;
 use super::{Shell, text};
 use crate::machine::File;
-use crate::mounts::{self, Place, Why};
+use crate::mounts::{self, Mount, Place, Why};
 
 /// Permissions of new files and directories: the usual umask 022 applied.
 pub(super) const FILE_MODE: u16 = 0o644;
@@ -263,4 +263,13 @@ impl Shell {
         }
         Ok(())
     }
+}
+
+/// The major number that Linux gives to pmem devices.
+const PMEM_MAJOR: u32 = 259;
+
+/// The number of the device that a file system is on: major, minor.
+pub(super) fn device_number(mount: &Mount) -> (u32, u32) {
+    let digits = mount.device.trim_start_matches(|c: char| !c.is_ascii_digit());
+    (PMEM_MAJOR, digits.parse().unwrap_or(0))
 }

@@ -18,15 +18,17 @@
 //! | `task.rs` | loads and stores at the task's addresses |
 //! | `text.rs` | names that are not UTF-8 |
 //! | `cmd/` | the commands, a file for each group |
+//! | `instruments/` | those that try, count and watch: bench, race, trace, exercise, fsx, poison |
 //! | `io/` | the command `io`, after xfs_io(8) |
 
 #![forbid(unsafe_code)]
 
-mod cmd;
+pub(crate) mod cmd;
 pub(crate) mod command;
 mod complete;
 mod files;
 mod input;
+pub(crate) mod instruments;
 mod io;
 mod jobs;
 pub(crate) mod output;
@@ -42,10 +44,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use cli::edit::{Editor, Size};
+use spin::Once;
 
 use crate::console::{self, Stream};
 use crate::mounts::Place;
-use command::{Command, Done, Failure};
+use command::{Command, Done, Failure, Room};
 use input::Input;
 use jobs::Job;
 use output::Output;
@@ -82,9 +85,21 @@ fn find(name: &str) -> Option<&'static Command> {
     commands().find(|command| command.name == name)
 }
 
+/// The commands that there are, as whoever starts the shell has them.
+static ROOMS: Once<&'static [&'static Room]> = Once::new();
+
+fn rooms() -> impl Iterator<Item = &'static &'static Room> {
+    ROOMS.get().copied().unwrap_or_default().iter()
+}
+
+/// Every group of commands, with a title where `help` has one, in its order.
+fn groups() -> impl Iterator<Item = &'static (&'static str, &'static [Command])> {
+    rooms().flat_map(|room| room.groups)
+}
+
 /// Every command.
 fn commands() -> impl Iterator<Item = &'static Command> {
-    cmd::GROUPS.iter().flat_map(|(_, commands)| commands.iter())
+    groups().flat_map(|(_, commands)| commands.iter())
 }
 
 impl Shell {

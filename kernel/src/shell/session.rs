@@ -11,7 +11,8 @@ use core::fmt;
 
 use cli::edit::{ASK_SIZE, Editor, Event, Size};
 
-use super::{Shell, text};
+use super::command::Room;
+use super::{ROOMS, Shell, text};
 use crate::arch::time;
 use crate::console::{self, Stream};
 use crate::debugcon::DebugConsole;
@@ -28,8 +29,9 @@ const CTRL_C: u8 = 3;
 const CTRL_D: u8 = 4;
 const SCRIPT: &str = "opt/daxiom/exec";
 
-/// Runs the session: the last thing the kernel does.
-pub(crate) fn run() -> ! {
+/// Runs the session with these commands: the last thing the kernel does.
+pub(crate) fn run(rooms: &'static [&'static Room]) -> ! {
+    ROOMS.call_once(|| rooms);
     mounts::init();
     let traced = fw_cfg::asked_for("trace");
     let records = fw_cfg::value("trace-records").filter(|records| (1..=trace::MOST).contains(records));

@@ -18,24 +18,16 @@
 //! | `copy.rs` | cp, mv |
 //! | `dd.rs` | dd |
 //! | `disk.rs` | df, mount, umount, freeze, thaw, fsinfo, sync |
-//! | `poison.rs` | poison |
 //! | `memory.rs` | mmap, munmap, maps, peek, poke, ptwalk, free |
-//! | `bench/` | bench |
-//! | `trace.rs`, `race.rs` | trace, race |
-//! | `fsx.rs` | fsx |
-//! | `exercise/` | exercise |
 //! | `tasks.rs` | ps, run, wait, sleep, cpus |
 //! | `machine.rs` | nfit, cpuid, dmesg, stats, date, uptime, crash |
 //! | `shell.rs` | help, cd, pwd, echo, history, clear, true, false, poweroff |
 
 mod attributes;
-pub(super) mod bench;
 mod copy;
 mod dd;
 mod disk;
-pub(super) mod exercise;
 mod find;
-mod fsx;
 mod grep;
 mod links;
 mod list;
@@ -44,50 +36,45 @@ mod memory;
 mod names;
 mod owner;
 mod page;
-mod poison;
-mod race;
 mod shell;
 mod show;
 mod stat;
 mod tasks;
-mod trace;
 mod tree;
 mod usage;
 mod xattrs;
 
-use super::command::Command;
-pub(super) use stat::device_number;
+use super::command::Room;
+use super::complete::owned;
+use super::io;
 
 /// Permissions that new files do not get, and that a change which names nobody leaves alone.
 const UMASK: u16 = 0o022;
 
-/// Every group, in the order in which `help` shows them.
-pub(super) const GROUPS: &[(&str, &[Command])] = &[
-    ("Files", list::COMMANDS),
-    ("", find::COMMANDS),
-    ("", tree::COMMANDS),
-    ("", usage::COMMANDS),
-    ("", show::COMMANDS),
-    ("", page::COMMANDS),
-    ("", grep::COMMANDS),
-    ("", stat::COMMANDS),
-    ("", attributes::COMMANDS),
-    ("", owner::COMMANDS),
-    ("", xattrs::COMMANDS),
-    ("", names::COMMANDS),
-    ("", links::COMMANDS),
-    ("", copy::COMMANDS),
-    ("", dd::COMMANDS),
-    ("File systems", disk::COMMANDS),
-    ("", poison::COMMANDS),
-    ("Mapped files", super::io::COMMANDS),
-    ("", memory::COMMANDS),
-    ("", fsx::COMMANDS),
-    ("", exercise::COMMANDS),
-    ("Tasks", tasks::COMMANDS),
-    ("Machine", machine::COMMANDS),
-    ("", bench::COMMANDS),
-    ("", trace::COMMANDS),
-    ("", race::COMMANDS),
-    ("Shell", shell::COMMANDS),
-];
+/// All of them.
+pub(crate) const ROOM: Room = Room {
+    groups: &[
+        ("Files", list::COMMANDS),
+        ("", find::COMMANDS),
+        ("", tree::COMMANDS),
+        ("", usage::COMMANDS),
+        ("", show::COMMANDS),
+        ("", page::COMMANDS),
+        ("", grep::COMMANDS),
+        ("", stat::COMMANDS),
+        ("", attributes::COMMANDS),
+        ("", owner::COMMANDS),
+        ("", xattrs::COMMANDS),
+        ("", names::COMMANDS),
+        ("", links::COMMANDS),
+        ("", copy::COMMANDS),
+        ("", dd::COMMANDS),
+        ("File systems", disk::COMMANDS),
+        ("Mapped files", io::COMMANDS),
+        ("", memory::COMMANDS),
+        ("Tasks", tasks::COMMANDS),
+        ("Machine", machine::COMMANDS),
+        ("Shell", shell::COMMANDS),
+    ],
+    words: |kind| (kind == "CMD").then(|| owned(io::all().map(|command| command.name))),
+};

@@ -7,8 +7,7 @@ use core::fmt::Write;
 use cli::opts::Opts;
 
 use super::super::command::{ANY, Command, Done, Failure, On};
-use super::super::{Shell, find, text};
-use super::GROUPS;
+use super::super::{Shell, find, groups, text};
 use crate::mounts;
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -141,7 +140,7 @@ fn help(sh: &mut Shell, opts: &Opts<'_>) -> Done {
             sh.explain(find(name).ok_or("no such command").on(name)?)
         });
     }
-    for (group, commands) in GROUPS {
+    for (group, commands) in groups() {
         if !group.is_empty() {
             writeln!(sh.out, "{group}:")?;
         }

@@ -11,9 +11,10 @@ use fs::platform::Timestamp;
 use fs::vfs::{Attr, FileKind};
 
 use super::super::command::{ANY, Command, Done, Failure, On};
+use super::super::files::device_number;
 use super::super::{Shell, text};
 use super::list::is_device;
-use crate::mounts::{Mount, Place};
+use crate::mounts::Place;
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "stat",
@@ -31,15 +32,6 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     count: 1..=ANY,
     run: |sh, opts| sh.for_each("stat", opts.operands(), |sh, path| stat(sh, path, opts)),
 }];
-
-/// The major number that Linux gives to pmem devices.
-const PMEM_MAJOR: u32 = 259;
-
-/// The number of the device that a file system is on: major, minor.
-pub(in super::super) fn device_number(mount: &Mount) -> (u32, u32) {
-    let digits = mount.device.trim_start_matches(|c: char| !c.is_ascii_digit());
-    (PMEM_MAJOR, digits.parse().unwrap_or(0))
-}
 
 /// As stat(1) calls them.
 fn kind_name(kind: FileKind, size: u64) -> &'static str {

@@ -8,8 +8,8 @@ use fs::platform::Timestamp;
 use fs::vfs::{FileKind, SetAttr};
 
 use super::super::Shell;
-use super::super::cmd::device_number;
 use super::super::command::{Done, Failure, On, complaint};
+use super::super::files::device_number;
 use super::Session;
 use super::table::IoCommand;
 use crate::mounts;

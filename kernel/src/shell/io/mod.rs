@@ -32,6 +32,7 @@ mod table;
 mod transfer;
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use cli::edit::{Editor, Event};
 use cli::opts::{OptError, Opts};
@@ -41,6 +42,7 @@ use fs::{Errno, PAGE_SIZE};
 
 use super::Shell;
 use super::command::{ANY, Command, Done, Failure, HELP, On, complaint};
+use super::complete::owned;
 use crate::machine::File;
 use crate::mounts;
 use table::find;
@@ -182,7 +184,7 @@ impl Session {
     fn prompt(&mut self, sh: &mut Shell) -> Done {
         let mut editor = Editor::new();
         while !self.over {
-            match sh.read_line(&mut editor, "io> ", Shell::io_completions) {
+            match sh.read_line(&mut editor, "io> ", completions) {
                 Event::Line(line) => {
                     let outcome = self.execute(sh, &line).and(sh.out.flush());
                     match outcome {
@@ -234,4 +236,10 @@ impl Session {
     fn fsync(&self, datasync: bool) -> Done {
         fs::dax::sync(&*self.file, 0..u64::MAX, datasync).map(|_| ()).map_err(complaint)
     }
+}
+
+/// What a word may become, after the words `before`.
+fn completions(_: &Shell, before: &[String], _: &str) -> Vec<String> {
+    let is_name = before.is_empty() || before == ["help"];
+    if is_name { owned(all().map(|command| command.name)) } else { Vec::new() }
 }

@@ -139,7 +139,7 @@ const ALL: &[Exercise] = &[
 ];
 
 /// The names of the exercisers.
-pub(in super::super) fn names() -> impl Iterator<Item = &'static str> {
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|exercise| exercise.name)
 }
 

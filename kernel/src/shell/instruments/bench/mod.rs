@@ -167,7 +167,7 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
 }
 
 /// The names of the operations.
-pub(in super::super) fn names() -> impl Iterator<Item = &'static str> {
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
     operations().map(|operation| operation.name)
 }
 
