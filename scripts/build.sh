@@ -94,13 +94,14 @@ build_boot() {
 }
 
 # kernel_cargo COMMAND OPTION...: cargo with what the kernel takes: code for a machine without an operating system, whose
-# panics can walk the frames, and whose functions call each other without a table of addresses in between. What has changed
-# is told by contents: in a copied tree all files are new.
+# panics can walk the frames, and whose crates reach each other's functions and variables without a table of addresses in
+# between. What has changed is told by contents: in a copied tree all files are new.
 kernel_cargo() {
     local command=$1
     shift
     (cd -- "$root" && env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS CARGO_UNSTABLE_CHECKSUM_FRESHNESS=true \
-        CARGO_TARGET_X86_64_UNKNOWN_NONE_RUSTFLAGS="-Cforce-frame-pointers=yes -Zdefault-visibility=hidden" \
+        CARGO_TARGET_X86_64_UNKNOWN_NONE_RUSTFLAGS="-Cforce-frame-pointers=yes -Zdefault-visibility=hidden \
+            -Zdirect-access-external-data=yes" \
         cargo "$command" --target "$KERNEL_TARGET" \
         -Zbuild-std=core,alloc -Zbuild-std-features=compiler-builtins-mem "$@")
 }

@@ -16,10 +16,12 @@ extern crate alloc;
 mod selftest;
 mod shell;
 
+use ::lab;
 use base::{
-    acpi, arch, bad_memory, console, counters, crash, debugcon, entry, exit, fw_cfg, keyboard, klog, lab,
-    machine, mm, mounts, pmem, steps, sync, task,
+    acpi, arch, console, counters, crash, debugcon, entry, exit, fw_cfg, keyboard, klog, machine, mm, pmem,
+    steps, sync, task,
 };
+use store::{bad_memory, mounts};
 
 use alloc::sync::Arc;
 use core::arch::asm;

@@ -271,7 +271,7 @@ impl Mutant {
             Self::FreeAtUnlink => "fs/src/ext2/inode.rs",
             Self::NoShootdown => "kernel/base/src/arch/tlb.rs",
             Self::ShootdownFirst | Self::LargeOverTable => "kernel/base/src/mm/paging.rs",
-            Self::CopyUnderLock => "kernel/base/src/lab/scenarios/changes.rs",
+            Self::CopyUnderLock => "kernel/lab/src/scenarios/changes.rs",
         }
     }
 }

@@ -42,6 +42,7 @@ impl Platform for Machine {
         self.region
     }
 
+    #[inline]
     fn now(&self) -> Timestamp {
         time::now()
     }

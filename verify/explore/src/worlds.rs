@@ -289,7 +289,7 @@ mod tests {
         let root = Path::new(now.as_deref().unwrap_or(env!("CARGO_MANIFEST_DIR")));
         let mut all = Vec::new();
         files(&root.join("src"), &mut all);
-        files(&root.join("../../kernel/base/src/lab"), &mut all);
+        files(&root.join("../../kernel/lab/src"), &mut all);
         let (mut doing, mut naming) = (0, Vec::new());
         for path in all {
             let text = std::fs::read_to_string(&path).expect("a source");

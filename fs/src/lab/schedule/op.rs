@@ -1,7 +1,7 @@
 //! The operations, and everything that others must know of one: [`Op::about`] is the one place that says it.
 //!
 //! To add an operation: its name in `Op`, its line in [`Op::about`], and the two functions that do it, the explorer's
-//! `perform` (`verify/explore/src/world/ops.rs`) and the kernel's (`kernel/base/src/lab/replay/acts.rs`). The compiler asks for
+//! `perform` (`verify/explore/src/world/ops.rs`) and the kernel's (`kernel/lab/src/replay/acts.rs`). The compiler asks for
 //! all four. Where none of the [`Effect`]s is what it does to a file, that is a new one, and the compiler asks everybody who
 //! judges what was seen.
 

@@ -118,16 +118,19 @@ fn sample() -> (u64, u16) {
 }
 
 /// Nanoseconds since [`init`].
+#[inline]
 pub fn monotonic_ns() -> u64 {
     to_ns(ticks().saturating_sub(START.load(Ordering::Relaxed)))
 }
 
 /// Nanoseconds that so many ticks take.
+#[inline]
 pub fn to_ns(ticks: u64) -> u64 {
     ((u128::from(ticks) * u128::from(SCALE.load(Ordering::Relaxed))) >> 32) as u64
 }
 
 /// The time of day.
+#[inline]
 pub fn now() -> Timestamp {
     let ns = monotonic_ns().saturating_sub(WALL_SET.load(Ordering::Relaxed));
     let secs = WALL.load(Ordering::Relaxed) + (ns / 1_000_000_000) as i64;

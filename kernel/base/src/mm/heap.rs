@@ -86,6 +86,8 @@ impl Growing {
     }
 
     /// Maps at least `bytes` more, or as much as there is. `false` if nothing could be mapped.
+    #[cold]
+    #[inline(never)] // a block that is there is found without it
     fn grow(&mut self, bytes: u64) -> bool {
         let room = HEAP_BYTES - self.mapped;
         let wanted = bytes.max(STEP).checked_next_multiple_of(FRAME).map_or(room, |bytes| bytes.min(room));

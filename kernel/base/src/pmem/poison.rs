@@ -12,7 +12,7 @@ pub fn ranges() -> alloc::vec::Vec<Range<u64>> {
     BAD.ranges()
 }
 
-/// `len` bytes from `physical` on are bad, which mappings may still lead to: [`crate::bad_memory`] takes them away.
+/// `len` bytes from `physical` on are bad, which mappings may still lead to: crate `store` takes them away.
 ///
 /// # Errors
 /// The list is full.
@@ -24,6 +24,7 @@ pub fn note(physical: u64, len: u64) -> Result<(), Full> {
 ///
 /// # Errors
 /// The list is full: more became good.
+#[inline]
 pub fn clear(physical: u64, len: u64) -> Result<(), Full> {
     BAD.clear(physical, len)
 }

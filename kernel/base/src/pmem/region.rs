@@ -121,6 +121,12 @@ fn read_only(offset: u64) -> ! {
     panic!("a store to a read-only region at {offset:#x}");
 }
 
+#[cold]
+#[inline(never)]
+fn full() {
+    klog!(Warn, "memory errors: the list is full, some are forgotten");
+}
+
 impl fmt::Debug for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Region({:#x}, {:#x} bytes)", self.physical, self.len)
@@ -269,6 +275,7 @@ impl Pmem for Region {
         stats().pmem_lines_flushed.add(lines);
     }
 
+    #[inline]
     fn zero_nt(&self, offset: u64, len: u64) {
         let to = self.target(offset, len);
         // SAFETY: `target` checked the range and the right to write.
@@ -302,9 +309,10 @@ impl Pmem for Region {
         poison::first_in(self.physical + offset, len).map(|bad| bad - self.physical)
     }
 
+    #[inline]
     fn clear_poison(&self, offset: u64, len: u64) {
         if poison::clear(self.physical + offset, len).is_err() {
-            klog!(Warn, "memory errors: the list is full, some are forgotten");
+            full();
         }
     }
 

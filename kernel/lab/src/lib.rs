@@ -10,6 +10,12 @@
 //! | [`race`] | tasks that meet on one file, round by round or by a script, and what comes of it |
 //! | [`replay`] | a story of `fs::lab::schedule`, in its order |
 //! | [`scenarios`] | which tasks, and what must not happen: R1 to R25 of docs/races.md |
+#![no_std]
+#![forbid(unsafe_code)]
+// As in `base`.
+#![allow(missing_docs, unreachable_pub, clippy::new_without_default)]
+
+extern crate alloc;
 
 pub mod chance;
 pub mod chrome;
@@ -20,6 +26,9 @@ pub mod script;
 pub mod stage;
 pub mod trace;
 pub mod waiting;
+
+use base::{arch, entry, machine, mm, pmem, steps, sync, task};
+use store::{bad_memory, mounts};
 
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
