@@ -138,7 +138,7 @@ extern "C" fn main() -> ! {
     smp::start();
     // 7. The first task: an address space, and the zero page that all share.
     let space = mm::aspace::AddressSpace::new().and_then(|space| task::init("shell", Arc::new(space)));
-    if !mm::dax_tables::init() || space.is_err() {
+    if !mm::zero::init() || space.is_err() {
         panic!("no memory for the first task");
     }
     bad_memory::init();

@@ -1,4 +1,4 @@
-//! One page-table entry: its address, its flags, and the page sizes a leaf can have.
+//! One page-table entry: its address, its flags, and the page sizes a leaf can have; and what a fault tells of an access.
 //!
 //! Bit positions: Intel SDM volume 3A, "Formats of CR3 and Paging-Structure Entries with 4-Level Paging".
 
@@ -206,5 +206,31 @@ impl fmt::Display for PageSize {
             Self::Large => "2 MiB",
             Self::Giant => "1 GiB",
         })
+    }
+}
+
+/// A page fault's error code (Intel SDM volume 3A, "Page-Fault Exceptions").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access(pub u64);
+
+impl Access {
+    /// A load where nothing is mapped.
+    pub const LOAD: Self = Self(0);
+    /// A store where nothing is mapped.
+    pub const STORE: Self = Self(2);
+
+    /// A present entry forbade it; otherwise there was none.
+    pub const fn is_protection(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// It was a store.
+    pub const fn is_write(self) -> bool {
+        self.0 & 2 != 0
+    }
+
+    /// It was an instruction fetch.
+    pub const fn is_fetch(self) -> bool {
+        self.0 & 16 != 0
     }
 }

@@ -33,7 +33,7 @@ pub mod show;
 pub mod tables;
 pub mod task;
 
-pub use entry::{Entry, Flags, PageSize};
+pub use entry::{Access, Entry, Flags, PageSize};
 pub use show::{Region, Walk};
 pub use tables::{Half, Machine, MapError, Table, Tables};
 pub use task::{TaskMachine, TaskTables};

@@ -15,7 +15,7 @@ use crate::counters::total;
 use crate::entry::user_access::{self, FaultAt};
 use crate::mm::fault::Refusal;
 use crate::mm::layout::{TASK_END, TASK_START, direct};
-use crate::mm::paging::{self, PageSize, PageTables};
+use crate::mm::paging::{self, Hardware, PageSize, PageTables};
 use crate::mm::stack::KernelStack;
 use crate::mm::{frames, heap};
 use crate::pmem::flush;
@@ -164,7 +164,7 @@ fn check_address_space() -> Result<(), String> {
     let (one, two) =
         (frames::allocate_zeroed().ok_or("no frames")?, frames::allocate_zeroed().ok_or("no frames")?);
     let result = (|| {
-        let tables = Arc::new(PageTables::new_user().map_err(error)?);
+        let tables = Arc::new(PageTables::new(Hardware::task()).map_err(error)?);
         let no_frames = |_| String::from("no frames");
         tables.map_small(at, one, true).map_err(no_frames)?;
         tables.map_small(at + 4096, two, false).map_err(no_frames)?;

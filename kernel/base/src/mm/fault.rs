@@ -4,33 +4,13 @@
 //! A refused fault inside [`crate::entry::user_access`] becomes an error of that access; anywhere else, a
 //! panic.
 
-use core::fmt;
+pub use paging::Access;
+pub use vm::Refusal;
 
-use super::aspace::{self, Rights};
+use super::aspace;
 use super::layout::{TASK_END, TASK_START};
 use crate::counters::stats;
 use crate::task;
-
-/// A page fault's error code (Intel SDM volume 3A, "Page-Fault Exceptions").
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Access(pub u64);
-
-impl Access {
-    /// A present entry forbade it; otherwise there was none.
-    pub const fn is_protection(self) -> bool {
-        self.0 & 1 != 0
-    }
-
-    /// It was a store.
-    pub const fn is_write(self) -> bool {
-        self.0 & 2 != 0
-    }
-
-    /// It was an instruction fetch.
-    pub const fn is_fetch(self) -> bool {
-        self.0 & 16 != 0
-    }
-}
 
 /// How a fault was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,43 +21,31 @@ pub enum Resolution {
     Refused,
 }
 
-/// Why a fault can't be served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Nothing is mapped at the address (Unix: SIGSEGV, SEGV_MAPERR).
-    NoArea,
-    /// The area does not allow this access (SIGSEGV, SEGV_ACCERR).
-    NoRight(Rights),
-    /// The file can't: beyond its end, no space left, damaged (SIGBUS).
-    File(fs::Error),
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoArea => f.write_str("nothing is mapped there"),
-            Self::NoRight(rights) => write!(f, "the mapping allows {rights}"),
-            Self::File(error) => error.fmt(f),
-        }
-    }
-}
-
 /// Answers a fault at `address`.
 #[inline]
 pub fn handle(address: u64, access: Access) -> Resolution {
-    let refusal = match aspace::try_current() {
+    match aspace::try_current() {
         // Nothing is executed from a task's areas: a fetch there is a wild jump.
         Some(space) if (TASK_START..TASK_END).contains(&address) && !access.is_fetch() => {
             match space.fault(address, access) {
-                Ok(()) => return Resolution::Resumed,
-                Err(refusal) => refusal,
+                Ok(()) => Resolution::Resumed,
+                Err(refusal) => refuse(refusal),
             }
         }
-        _ => {
-            stats().fault_no_area.inc();
-            Refusal::NoArea
-        }
-    };
+        _ => refuse(Refusal::NoArea),
+    }
+}
+
+/// Counts the refusal and keeps it for whoever asks.
+#[cold]
+#[inline(never)]
+fn refuse(refusal: Refusal) -> Resolution {
+    match refusal {
+        Refusal::NoArea => stats().fault_no_area.inc(),
+        Refusal::NoRight(_) => stats().fault_no_right.inc(),
+        // Counted where the file refused it.
+        Refusal::File(_) => {}
+    }
     if let Some(task) = task::try_current() {
         *task.refusal().lock() = Some(refusal);
     }

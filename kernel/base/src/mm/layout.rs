@@ -26,10 +26,8 @@
 //! The upper half is the same in every address space. Its tables at the second level exist before the first
 //! task does, so a later change below them is seen by all.
 
-/// The first address a task can map.
-pub const TASK_START: u64 = 0x1_0000;
-/// The first address beyond a task's.
-pub const TASK_END: u64 = 0x7fff_ffff_f000;
+pub use vm::{TASK_END, TASK_START};
+
 /// Where physical address 0 appears. The boot loader is told to use the same place.
 pub const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
 /// Physical addresses the direct map can hold.

@@ -8,18 +8,18 @@
 //! | [`paging`] | page tables on this machine |
 //! | [`stack`] | kernel stacks with guard pages |
 //! | [`heap`] | `alloc`'s allocator |
-//! | [`aspace`] | address spaces: areas of files |
-//! | [`dax_tables`] | a task's page tables as the fault protocols want them |
+//! | [`zero`] | the pages of zeros |
+//! | [`aspace`] | address spaces: the crate `vm`; the running task's |
 //! | [`fault`] | what a page fault asks for, and how it is answered |
 //!
 //! Lock order: heap → stacks → frames. Page tables take no lock but the frames'.
 
 pub mod aspace;
 pub mod boot;
-pub mod dax_tables;
 pub mod fault;
 pub mod frames;
 pub mod heap;
 pub mod layout;
 pub mod paging;
 pub mod stack;
+pub mod zero;

@@ -2,17 +2,17 @@
 
 use alloc::sync::Arc;
 
-use fs::lab::Mutant;
 use paging::task::Mistake;
 pub use paging::{Entry, Flags, MapError, PageSize};
 use paging::{Machine, Table, Tables, TaskMachine, TaskTables};
 use spin::Once;
+use vm::{SpaceMachine, SpaceTables};
 use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::PhysFrame;
 
-use super::frames;
 use super::layout::{self, direct};
+use super::{frames, zero};
 use crate::arch::{cpu, percpu, tlb};
 use crate::steps::LAB;
 use crate::sync::{InterruptsOff, IrqLock, RawMutex};
@@ -27,6 +27,11 @@ pub enum Hardware {
 }
 
 impl Hardware {
+    /// A new address space's: no CPU knows a translation of it.
+    pub fn task() -> Self {
+        Self::Task(tlb::Holders::new())
+    }
+
     /// Which CPUs may know translations: all, if this is not a task's.
     fn holders(&self) -> Option<&tlb::Holders> {
         match self {
@@ -94,10 +99,27 @@ impl TaskMachine for Hardware {
 
     #[inline]
     fn makes(&self, mistake: Mistake) -> bool {
-        LAB.has(match mistake {
-            Mistake::ShootdownFirst => Mutant::ShootdownFirst,
-            Mistake::LargeOverTable => Mutant::LargeOverTable,
-        })
+        LAB.has(vm::tables::mutant(mistake))
+    }
+}
+
+impl SpaceMachine for Hardware {
+    fn another(&self) -> Self {
+        Self::task()
+    }
+
+    fn prepare(&self, tables: &TaskTables<Self>) {
+        tables.tables().share_upper_half(kernel());
+    }
+
+    #[inline]
+    fn zero_page(&self) -> u64 {
+        zero::small()
+    }
+
+    #[inline]
+    fn large_zero_page(&self) -> Option<u64> {
+        zero::large()
     }
 }
 
@@ -239,37 +261,5 @@ fn map_missing(start: u64, end: u64, flags: Flags) -> Result<(), MapError> {
     Ok(())
 }
 
-/// One address space's tables: an own lower half, the kernel's upper half. Freed on drop. The leaves' frames are not,
-/// private copies excepted, which the owner has unmapped before.
-#[derive(Debug)]
-pub struct PageTables {
-    tables: TaskTables<Hardware>,
-}
-
-impl PageTables {
-    /// An empty lower half.
-    ///
-    /// # Errors
-    /// [`MapError::NoFrames`].
-    pub fn new_user() -> Result<Self, MapError> {
-        let tables = TaskTables::new(Hardware::Task(tlb::Holders::new()))?;
-        tables.tables().share_upper_half(kernel());
-        Ok(Self { tables })
-    }
-}
-
-impl core::ops::Deref for PageTables {
-    type Target = TaskTables<Hardware>;
-    #[inline]
-    fn deref(&self) -> &TaskTables<Hardware> {
-        &self.tables
-    }
-}
-
-impl Drop for PageTables {
-    fn drop(&mut self) {
-        // In no CR3: that CPU's place in `ACTIVE` would hold a reference.
-        self.tables.clear();
-        frames::free(self.tables.tables().root());
-    }
-}
+/// One address space's tables: an own lower half, the kernel's upper half.
+pub type PageTables = SpaceTables<Hardware>;

@@ -3,11 +3,12 @@
 use core::ops::Range;
 
 use fs::dax;
-use fs::{Errno, PAGE_SIZE, Result};
+use fs::{Errno, Result};
 use paging::task::{Copies, Leave, Partial};
 
-use super::area::{Area, Rights};
-use super::{AddressSpace, mapped_range};
+use super::area::{Area, Areas, Kind, Rights};
+use super::space::{AddressSpace, mapped_range, pages};
+use super::tables::SpacePlatform;
 
 /// What madvise says (Linux: `MADV_…`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub enum Advice {
     NoHugePage,
 }
 
-impl AddressSpace {
+impl<P: SpacePlatform> AddressSpace<P> {
     /// Changes what may be done from `start` on. Rights that are taken away are gone from every TLB on return; the right to
     /// store that is given shows in the page tables when the first store faults.
     ///
@@ -36,11 +37,11 @@ impl AddressSpace {
         let mut areas = self.areas.write();
         // 1. How far it goes, and why not farther.
         let (mut end, mut result) = (range.start, Ok(()));
-        for area in &areas[areas.overlap(&range)] {
+        for area in areas.some(areas.overlap(&range)) {
             if area.start > end {
                 break;
             }
-            result = super::Kind { rights, ..area.kind }.check();
+            result = Kind { rights, ..area.kind }.check();
             if result.is_err() {
                 break;
             }
@@ -55,7 +56,7 @@ impl AddressSpace {
         // 2. So far.
         let range = range.start..end;
         let which = areas.cut(&self.tables, &range);
-        for area in &mut areas[which.clone()] {
+        for area in areas.some_mut(which.clone()) {
             let old = core::mem::replace(&mut area.kind.rights, rights);
             let leave = match rights {
                 Rights { read: false, write: false, .. } => Leave::Nothing,
@@ -81,14 +82,14 @@ impl AddressSpace {
             Advice::HugePage | Advice::NoHugePage => {
                 let mut areas = self.areas.write();
                 let which = areas.cut(&self.tables, &range);
-                areas[which.clone()].iter_mut().for_each(|area| area.kind.large = advice == Advice::HugePage);
+                let areas_there = areas.some_mut(which.clone());
+                areas_there.iter_mut().for_each(|area| area.kind.large = advice == Advice::HugePage);
                 areas.join(&self.tables, which);
             }
             Advice::DontNeed => {
                 // Faults go on beside it: no area changes, and no table is freed.
-                for part in parts(&self.areas.read(), &range) {
-                    let pages = (part.1.end - part.1.start) / PAGE_SIZE;
-                    self.tables.remove(part.1.start, pages, Partial::Whole, Copies::Free);
+                for (_, part) in parts(&self.areas.read(), &range) {
+                    self.tables.remove(part.start, pages(&part), Partial::Whole, Copies::Free);
                 }
             }
         }
@@ -111,9 +112,10 @@ impl AddressSpace {
             }
             let bytes = match self.tables.tables().leaf(va) {
                 Some((entry, size)) if !write || entry.is_writable() => size.bytes(),
-                _ => dax::fault(area.kind.protocol, &*area.file, &self.tables, area.fault(va, write))?
-                    .1
-                    .bytes(),
+                _ => {
+                    let (file, fault) = area.fault(va, write);
+                    dax::fault(area.kind.protocol, file, &self.tables, fault)?.1.bytes()
+                }
             };
             va = (va & !(bytes - 1)) + bytes;
         }
@@ -131,7 +133,7 @@ impl AddressSpace {
         for (area, part) in parts(&areas, &range) {
             // What was stored to a private area is nobody else's business.
             if !area.kind.private {
-                dax::msync(&*area.file, area.page(part.start)..area.page(part.end))?;
+                dax::msync(&**area.file(), area.page(part.start)..area.page(part.end))?;
             }
         }
         if areas.cover(&range) { Ok(()) } else { Err(Errno::NoMemory.into()) }
@@ -139,10 +141,10 @@ impl AddressSpace {
 }
 
 /// The areas in `range`, with the part of each that is.
-fn parts<'a>(
-    areas: &'a super::Areas,
+fn parts<'a, P: SpacePlatform>(
+    areas: &'a Areas<P>,
     range: &'a Range<u64>,
-) -> impl Iterator<Item = (&'a Area, Range<u64>)> + 'a {
-    let inside = &areas[areas.overlap(range)];
+) -> impl Iterator<Item = (&'a Area<P>, Range<u64>)> + 'a {
+    let inside = areas.some(areas.overlap(range));
     inside.iter().map(|area| (area, area.start.max(range.start)..area.end.min(range.end)))
 }

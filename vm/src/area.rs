@@ -9,22 +9,23 @@ use core::fmt;
 use core::ops::Range;
 
 use fs::dax::{self, Fault, Protocol};
-use fs::{Errno, PAGE_SIZE};
+use fs::vfs::{Inode, InodeRef};
+use fs::{Errno, PAGE_SIZE, Result};
 
-use super::super::layout::TASK_END;
-use super::super::paging::PageTables;
-use crate::machine::File;
+use super::tables::{SpacePlatform, SpaceTables};
+use super::{MMAP, TASK_END};
 
-/// Areas are placed from here on.
-const MMAP: u64 = 1 << 40;
 /// Areas of at least this size lie congruent to their file offset modulo it, for 2 MiB pages.
 const LARGE: u64 = 2 << 20;
 
 /// What may be done in an area.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights {
+    /// Loads.
     pub read: bool,
+    /// Stores.
     pub write: bool,
+    /// It was asked for. Nothing is executed from an area.
     pub exec: bool,
 }
 
@@ -43,6 +44,7 @@ impl fmt::Display for Rights {
 /// How an area shows its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
+    /// What may be done in it.
     pub rights: Rights,
     /// Stores go to copies of the address space's own (`MAP_PRIVATE`), not to the file.
     pub private: bool,
@@ -53,6 +55,7 @@ pub struct Kind {
     pub large: bool,
     /// Why stores to the file are out of the question: it was not opened for them, or the mount is read-only.
     pub no_write: Option<Errno>,
+    /// How its faults are served.
     pub protocol: Protocol,
 }
 
@@ -60,6 +63,14 @@ impl Kind {
     /// What is usual: stores reach the file, 2 MiB pages are welcome.
     pub const fn shared(rights: Rights, protocol: Protocol) -> Self {
         Self { rights, private: false, sync: false, large: true, no_write: None, protocol }
+    }
+
+    /// Refuses stores to a file that is not to be stored to.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.no_write {
+            Some(why) if self.rights.write && !self.private => Err(why.into()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -72,27 +83,70 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A range of addresses that shows a range of a file.
-pub(super) struct Area {
+/// What an area shows. All that there is to know of it is asked by [`Area`]'s own functions: memory without a file would be
+/// another variant, and the compiler would ask each of them what that means.
+enum Backing<P: SpacePlatform> {
+    /// A file, from one of its pages on.
+    File { file: InodeRef<P>, first_page: u64 },
+}
+
+impl<P: SpacePlatform> Backing<P> {
+    /// The same, so many pages further on.
+    fn after(&self, pages: u64) -> Self {
+        let Self::File { file, first_page } = self;
+        Self::File { file: file.clone(), first_page: first_page + pages }
+    }
+}
+
+/// A range of addresses, and what it shows.
+pub(super) struct Area<P: SpacePlatform> {
     pub(super) start: u64,
     pub(super) end: u64,
-    /// The file's page at `start`.
-    pub(super) first_page: u64,
+    backing: Backing<P>,
     pub(super) kind: Kind,
-    pub(super) file: File,
     pub(super) name: Arc<str>,
 }
 
-impl Area {
+impl<P: SpacePlatform> Area<P> {
+    /// Shows `file` from its page `first_page` on.
+    pub(super) fn of_file(
+        range: Range<u64>,
+        file: InodeRef<P>,
+        first_page: u64,
+        kind: Kind,
+        name: Arc<str>,
+    ) -> Self {
+        Self { start: range.start, end: range.end, backing: Backing::File { file, first_page }, kind, name }
+    }
+
+    /// Shows at `start..end` what this one shows from `from` on.
+    pub(super) fn part(&self, from: u64, start: u64, end: u64) -> Self {
+        let backing = self.backing.after((from - self.start) / PAGE_SIZE);
+        Self { start, end, backing, kind: self.kind, name: self.name.clone() }
+    }
+
+    /// The file.
+    #[inline]
+    pub(super) fn file(&self) -> &InodeRef<P> {
+        let Backing::File { file, .. } = &self.backing;
+        file
+    }
+
     /// The file's page at `va`.
     #[inline]
     pub(super) fn page(&self, va: u64) -> u64 {
-        self.first_page + (va - self.start) / PAGE_SIZE
+        let Backing::File { first_page, .. } = self.backing;
+        first_page + (va - self.start) / PAGE_SIZE
+    }
+
+    /// First byte of the file.
+    pub(super) fn offset(&self) -> u64 {
+        self.page(self.start) * PAGE_SIZE
     }
 
     /// The file's pages it shows.
     pub(super) fn pages(&self) -> Range<u64> {
-        self.first_page..self.page(self.end)
+        self.page(self.start)..self.page(self.end)
     }
 
     /// How many.
@@ -100,50 +154,71 @@ impl Area {
         (self.end - self.start) / PAGE_SIZE
     }
 
-    /// A fault in it, at a page's address.
+    /// A fault in it, at a page's address, and whose it is.
     #[inline]
-    pub(super) fn fault(&self, va: u64, write: bool) -> Fault {
+    pub(super) fn fault(&self, va: u64, write: bool) -> (&dyn Inode<P>, Fault) {
         let Kind { private, large, sync, .. } = self.kind;
         let area = dax::Area { start: self.start, end: self.end, private, large, sync };
-        Fault { va, page: self.page(va), write, area }
+        (&**self.file(), Fault { va, page: self.page(va), write, area })
     }
 
     /// Notes it in its file's mapping.
-    pub(super) fn attach(&self, tables: &Arc<PageTables>) {
-        self.file.mapping().attach(tables.clone(), self.start, self.pages());
+    fn attach(&self, tables: &Arc<SpaceTables<P::Machine>>) {
+        self.file().mapping().attach(tables.clone(), self.start, self.pages());
+    }
+
+    /// Its file's mapping forgets it, but for `keep`: address and pages of each part.
+    pub(super) fn detach(
+        &self,
+        tables: &Arc<SpaceTables<P::Machine>>,
+        keep: impl IntoIterator<Item = (u64, Range<u64>)>,
+    ) {
+        self.file().mapping().detach(tables, self.start, keep);
     }
 
     /// `next` goes on where this one ends, in every respect.
     fn continues(&self, next: &Self) -> bool {
         self.end == next.start
-            && self.page(self.end) == next.first_page
+            && self.page(self.end) == next.page(next.start)
             && self.kind == next.kind
-            && core::ptr::eq(self.file.mapping(), next.file.mapping())
+            && core::ptr::eq(self.file().mapping(), next.file().mapping())
             && self.name == next.name
     }
 }
 
 /// The areas of an address space, by address.
-#[derive(Default)]
-pub(super) struct Areas(Vec<Area>);
+pub(super) struct Areas<P: SpacePlatform>(Vec<Area<P>>);
 
-impl core::ops::Deref for Areas {
-    type Target = Vec<Area>;
-    fn deref(&self) -> &Vec<Area> {
-        &self.0
+impl<P: SpacePlatform> Default for Areas<P> {
+    fn default() -> Self {
+        Self(Vec::new())
     }
 }
 
-impl core::ops::DerefMut for Areas {
-    fn deref_mut(&mut self) -> &mut Vec<Area> {
-        &mut self.0
+impl<P: SpacePlatform> Areas<P> {
+    /// All of them.
+    pub(super) fn iter(&self) -> core::slice::Iter<'_, Area<P>> {
+        self.0.iter()
     }
-}
 
-impl Areas {
+    /// Those with these numbers.
+    pub(super) fn some(&self, which: Range<usize>) -> &[Area<P>] {
+        &self.0[which]
+    }
+
+    /// The same, to change their kind.
+    pub(super) fn some_mut(&mut self, which: Range<usize>) -> &mut [Area<P>] {
+        &mut self.0[which]
+    }
+
+    /// Gives all of them up.
+    pub(super) fn drain(&mut self) -> alloc::vec::Drain<'_, Area<P>> {
+        self.0.drain(..)
+    }
+
     /// The area that `va` is in.
     #[inline]
-    pub(super) fn find(&self, va: u64) -> Option<&Area> {
+    pub(super) fn find(&self, va: u64) -> Option<&Area<P>> {
         self.0.get(self.first_after(va)).filter(|area| area.start <= va)
     }
 
@@ -173,7 +248,7 @@ impl Areas {
     }
 
     /// Puts a new area in its place, and notes it in its file's mapping.
-    pub(super) fn insert(&mut self, tables: &Arc<PageTables>, area: Area) -> usize {
+    pub(super) fn insert(&mut self, tables: &Arc<SpaceTables<P::Machine>>, area: Area<P>) -> usize {
         area.attach(tables);
         let at = self.first_after(area.start);
         self.0.insert(at, area);
@@ -181,55 +256,48 @@ impl Areas {
     }
 
     /// Cuts areas at both ends of `range`; those inside it are whole then. Returns which they are.
-    pub(super) fn cut(&mut self, tables: &Arc<PageTables>, range: &Range<u64>) -> Range<usize> {
+    pub(super) fn cut(&mut self, tables: &Arc<SpaceTables<P::Machine>>, range: &Range<u64>) -> Range<usize> {
         for at in [range.start, range.end] {
             let index = self.first_after(at);
             let Some(area) = self.0.get_mut(index).filter(|area| area.start < at) else { continue };
-            let right = Area {
-                start: at,
-                end: area.end,
-                first_page: area.page(at),
-                kind: area.kind,
-                file: area.file.clone(),
-                name: area.name.clone(),
-            };
+            let right = area.part(at, at, area.end);
             area.end = at;
             let parts = [(area.start, area.pages()), (right.start, right.pages())];
-            area.file.mapping().detach(tables, area.start, parts);
+            area.detach(tables, parts);
             self.0.insert(index + 1, right);
         }
         self.overlap(range)
     }
 
     /// Takes out the areas inside `range`, of which nothing is mapped any more; those that reach beyond are cut.
-    pub(super) fn take_out(&mut self, tables: &Arc<PageTables>, range: &Range<u64>) {
+    pub(super) fn take_out(&mut self, tables: &Arc<SpaceTables<P::Machine>>, range: &Range<u64>) {
         let mut inside = self.overlap(range);
-        let whole = |area: &Area| range.start <= area.start && area.end <= range.end;
+        let whole = |area: &Area<P>| range.start <= area.start && area.end <= range.end;
         if !self.0[inside.clone()].iter().all(whole) {
             inside = self.cut(tables, range);
         }
         for area in self.0.drain(inside) {
-            area.file.mapping().detach(tables, area.start, []);
+            area.detach(tables, []);
         }
     }
 
     /// Gives the area at `index` another end.
-    pub(super) fn set_end(&mut self, tables: &Arc<PageTables>, index: usize, end: u64) {
+    pub(super) fn set_end(&mut self, tables: &Arc<SpaceTables<P::Machine>>, index: usize, end: u64) {
         let area = &mut self.0[index];
         area.end = end;
-        area.file.mapping().detach(tables, area.start, [(area.start, area.pages())]);
+        area.detach(tables, [(area.start, area.pages())]);
     }
 
     /// Joins areas of `which`, and their neighbours, that continue each other.
-    pub(super) fn join(&mut self, tables: &Arc<PageTables>, which: Range<usize>) {
+    pub(super) fn join(&mut self, tables: &Arc<SpaceTables<P::Machine>>, which: Range<usize>) {
         let first = which.start.saturating_sub(1);
         for index in (first..which.end).rev() {
             let Some([left, right]) = self.0.get(index..index + 2) else { continue };
             if left.continues(right) {
                 // The longer one first: at every moment, the file finds all that is mapped.
-                let (start, end) = (right.start, right.end);
+                let end = right.end;
                 self.set_end(tables, index, end);
-                self.0.remove(index + 1).file.mapping().detach(tables, start, []);
+                self.0.remove(index + 1).detach(tables, []);
             }
         }
     }

@@ -7,12 +7,14 @@ use alloc::sync::Arc;
 use core::ops::Range;
 
 use fs::dax::Protocol;
+use fs::vfs::InodeRef;
 use fs::vfs::index::MAX_PAGES;
 use fs::{Errno, PAGE_SIZE, Result};
 
 use super::area::{Area, Areas, Kind, Rights};
-use super::{AddressSpace, TASK_END, TASK_START, page_range, pages};
-use crate::machine::File;
+use super::space::{AddressSpace, is_task, page_range, pages};
+use super::tables::SpacePlatform;
+use super::{TASK_END, TASK_START};
 
 /// Where a mapping is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,28 +28,31 @@ pub enum At {
 }
 
 /// What is to be mapped.
-pub struct Request<'a> {
-    pub file: &'a File,
+pub struct Request<'a, P: SpacePlatform> {
+    /// Of this file.
+    pub file: &'a InodeRef<P>,
     /// For listings.
     pub name: &'a Arc<str>,
     /// First byte of the file.
     pub offset: u64,
     /// Bytes; whole pages are mapped.
     pub len: u64,
+    /// Where.
     pub at: At,
+    /// How.
     pub kind: Kind,
     /// Fill the page tables in at once, as far as that goes (`MAP_POPULATE`).
     pub populate: bool,
 }
 
-impl AddressSpace {
+impl<P: SpacePlatform> AddressSpace<P> {
     /// As [`map`](Self::map) with what is usual: shared, anywhere.
     ///
     /// # Errors
     /// As for [`map`](Self::map).
     pub fn mmap(
         &self,
-        file: &File,
+        file: &InodeRef<P>,
         protocol: Protocol,
         name: &str,
         offset: u64,
@@ -65,7 +70,7 @@ impl AddressSpace {
     /// [`Errno::Invalid`] for no bytes, an offset or wanted address inside a page, or a place below the task's;
     /// `no_write` if shared stores are asked for; [`Errno::NoMemory`] for more than an address space holds,
     /// [`Errno::Overflow`] beyond what the index covers, and what [`expect_mappable`](fs::vfs::Inode::expect_mappable) refuses.
-    pub fn map(&self, request: &Request<'_>) -> Result<u64> {
+    pub fn map(&self, request: &Request<'_, P>) -> Result<u64> {
         let &Request { file, offset, len, at, kind, .. } = request;
         file.expect_mappable()?;
         if len == 0 || !offset.is_multiple_of(PAGE_SIZE) {
@@ -93,7 +98,7 @@ impl AddressSpace {
             None => areas.place(offset, len).ok_or(Errno::NoMemory)?,
         };
         let (file, name) = (file.clone(), request.name.clone());
-        let area = Area { start, end: start + len, first_page: offset / PAGE_SIZE, kind, file, name };
+        let area = Area::of_file(start..start + len, file, offset / PAGE_SIZE, kind, name);
         let index = areas.insert(&self.tables, area);
         areas.join(&self.tables, index..index + 1);
         drop(areas);
@@ -115,7 +120,7 @@ impl AddressSpace {
         Ok(())
     }
 
-    fn unmap_locked(&self, areas: &mut Areas, range: &Range<u64>) {
+    fn unmap_locked(&self, areas: &mut Areas<P>, range: &Range<u64>) {
         if areas.overlap(range).is_empty() {
             return;
         }
@@ -179,16 +184,9 @@ impl AddressSpace {
     }
 
     /// Moves `old`, which is in one area, to `new`, where nothing is; cuts what is too much.
-    fn relocate(&self, areas: &mut Areas, old: &Range<u64>, new: Range<u64>) -> Result<u64> {
+    fn relocate(&self, areas: &mut Areas<P>, old: &Range<u64>, new: Range<u64>) -> Result<u64> {
         let area = areas.find(old.start).ok_or(Errno::BadAddress)?;
-        let moved = Area {
-            start: new.start,
-            end: new.end,
-            first_page: area.page(old.start),
-            kind: area.kind,
-            file: area.file.clone(),
-            name: area.name.clone(),
-        };
+        let moved = area.part(old.start, new.start, new.end);
         // The file learns of the new place, after the old one, before anything is there: whoever takes the copies of pages
         // away comes to them at the one place or the other.
         areas.insert(&self.tables, moved);
@@ -204,20 +202,9 @@ impl AddressSpace {
     }
 }
 
-impl Kind {
-    /// Refuses stores to a file that is not to be stored to.
-    pub(super) fn check(&self) -> Result<()> {
-        match self.no_write {
-            Some(why) if self.rights.write && !self.private => Err(why.into()),
-            _ => Ok(()),
-        }
-    }
-}
-
 /// Whether `len` bytes from `start` on are the task's, and nothing is there.
-fn is_free(areas: &Areas, start: u64, len: u64) -> bool {
-    let end = start.checked_add(len).filter(|end| *end <= TASK_END && start >= TASK_START);
-    end.is_some_and(|end| areas.overlap(&(start..end)).is_empty())
+fn is_free<P: SpacePlatform>(areas: &Areas<P>, start: u64, len: u64) -> bool {
+    is_task(start, len) && areas.overlap(&(start..start + len)).is_empty()
 }
 
 /// The index must cover the file's pages; whoever asks for more than a task can have is told that.

@@ -1,0 +1,159 @@
+//! Address spaces: the crate `vm` on this machine, and which one the running task has.
+//!
+//! What an area is, and what mmap and its like do, is in `vm`; its generic code is instantiated here, once, for the shell as
+//! for the fault path (docs/decisions/0016).
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use fs::Result;
+use fs::dax::Protocol;
+use paging::task::Count;
+use paging::{Access, Walk};
+pub use vm::{Advice, At, Kind, Rights};
+
+use super::fault::Refusal;
+use super::paging::{Hardware, PageTables};
+use crate::arch::percpu;
+use crate::machine::{File, Machine};
+
+/// What is to be mapped.
+pub type Request<'a> = vm::Request<'a, Machine>;
+/// One area, as `maps` and `io mmap` list it.
+pub type AreaInfo = vm::AreaInfo<Machine>;
+
+/// A task's view of memory: [`vm::AddressSpace`], whose functions these are.
+pub struct AddressSpace(vm::AddressSpace<Machine>);
+
+/// The running task's address space.
+///
+/// # Panics
+/// If it has none.
+#[inline]
+pub fn current() -> Arc<AddressSpace> {
+    let space: *const AddressSpace = percpu::space().cast();
+    assert!(!space.is_null(), "this task has no address space");
+    // SAFETY: the pointer is that of an `Arc` that the running task holds.
+    unsafe {
+        Arc::increment_strong_count(space);
+        Arc::from_raw(space)
+    }
+}
+
+/// As [`current`], where a fault may come before there is one.
+#[inline]
+pub(super) fn try_current() -> Option<&'static AddressSpace> {
+    // SAFETY: what the task that runs was given, which keeps it.
+    unsafe { percpu::space().cast::<AddressSpace>().as_ref() }
+}
+
+impl AddressSpace {
+    /// As [`vm::AddressSpace::new`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn new() -> Result<Self> {
+        vm::AddressSpace::new(Hardware::task()).map(Self)
+    }
+
+    /// Its page tables, for the CPU.
+    pub fn page_tables(&self) -> &Arc<PageTables> {
+        self.0.page_tables()
+    }
+
+    /// As [`vm::AddressSpace::fault`].
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    pub(super) fn fault(&self, va: u64, access: Access) -> core::result::Result<(), Refusal> {
+        self.0.fault(va, access)
+    }
+
+    /// As [`vm::AddressSpace::areas`].
+    pub fn areas(&self) -> Vec<AreaInfo> {
+        self.0.areas()
+    }
+
+    /// As [`vm::AddressSpace::count`].
+    pub fn count(&self, start: u64, len: u64) -> Count {
+        self.0.count(start, len)
+    }
+
+    /// As [`vm::AddressSpace::walk`].
+    pub fn walk(&self, va: u64) -> Walk {
+        self.0.walk(va)
+    }
+
+    /// As [`vm::AddressSpace::mmap`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn mmap(
+        &self,
+        file: &File,
+        protocol: Protocol,
+        name: &str,
+        offset: u64,
+        len: u64,
+        rights: Rights,
+    ) -> Result<u64> {
+        self.0.mmap(file, protocol, name, offset, len, rights)
+    }
+
+    /// As [`vm::AddressSpace::map`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn map(&self, request: &Request<'_>) -> Result<u64> {
+        self.0.map(request)
+    }
+
+    /// As [`vm::AddressSpace::munmap`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn munmap(&self, start: u64, len: u64) -> Result<()> {
+        self.0.munmap(start, len)
+    }
+
+    /// As [`vm::AddressSpace::mremap`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn mremap(&self, start: u64, old: u64, new: u64, may_move: bool, to: Option<u64>) -> Result<u64> {
+        self.0.mremap(start, old, new, may_move, to)
+    }
+
+    /// As [`vm::AddressSpace::mprotect`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn mprotect(&self, start: u64, len: u64, rights: Rights) -> Result<()> {
+        self.0.mprotect(start, len, rights)
+    }
+
+    /// As [`vm::AddressSpace::madvise`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn madvise(&self, start: u64, len: u64, advice: Advice) -> Result<()> {
+        self.0.madvise(start, len, advice)
+    }
+
+    /// As [`vm::AddressSpace::msync`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn msync(&self, start: u64, len: u64) -> Result<()> {
+        self.0.msync(start, len)
+    }
+
+    /// As [`vm::AddressSpace::fork`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fork(&self) -> Result<Arc<Self>> {
+        self.0.fork().map(Self).map(Arc::new)
+    }
+}
