@@ -35,7 +35,7 @@ pub mod task;
 
 pub use entry::{Access, Entry, Flags, PageSize};
 pub use show::{Region, Walk};
-pub use tables::{Half, Machine, MapError, Table, Tables};
+pub use tables::{Half, Machine, MapError, Table, Tables, Word};
 pub use task::{TaskMachine, TaskTables};
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use core::fmt;
 use core::sync::atomic::Ordering;
 
 use crate::entry::{Entry, Flags, PageSize};
-use crate::tables::{Machine, ROOT_LEVEL, Tables, index};
+use crate::tables::{Machine, ROOT_LEVEL, Tables, Word, index};
 
 /// One table that a walk came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

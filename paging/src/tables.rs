@@ -12,19 +12,80 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use crate::entry::{Entry, Flags, PageSize};
 
 /// A table as the CPU sees it: 512 entries in one frame.
-pub type Table = [AtomicU64; 512];
+pub type Table<W = AtomicU64> = [W; 512];
+
+/// The word that an entry is in. The processor's own, or one of a machine that owns every step (docs/exploration.md).
+pub trait Word {
+    /// As [`AtomicU64::load`].
+    fn load(&self, order: Ordering) -> u64;
+    /// As [`AtomicU64::store`].
+    fn store(&self, value: u64, order: Ordering);
+    /// As [`AtomicU64::swap`].
+    fn swap(&self, value: u64, order: Ordering) -> u64;
+    /// As [`AtomicU64::compare_exchange`].
+    ///
+    /// # Errors
+    /// What is there instead.
+    fn compare_exchange(&self, old: u64, new: u64, done: Ordering, not: Ordering) -> Result<u64, u64>;
+    /// As [`AtomicU64::fetch_and`].
+    fn fetch_and(&self, value: u64, order: Ordering) -> u64;
+    /// As [`AtomicU64::fetch_update`].
+    ///
+    /// # Errors
+    /// What is there, if `change` leaves it.
+    fn fetch_update(
+        &self,
+        done: Ordering,
+        not: Ordering,
+        change: impl FnMut(u64) -> Option<u64>,
+    ) -> Result<u64, u64>;
+}
+
+impl Word for AtomicU64 {
+    #[inline(always)]
+    fn load(&self, order: Ordering) -> u64 {
+        self.load(order)
+    }
+    #[inline(always)]
+    fn store(&self, value: u64, order: Ordering) {
+        self.store(value, order);
+    }
+    #[inline(always)]
+    fn swap(&self, value: u64, order: Ordering) -> u64 {
+        self.swap(value, order)
+    }
+    #[inline(always)]
+    fn compare_exchange(&self, old: u64, new: u64, done: Ordering, not: Ordering) -> Result<u64, u64> {
+        self.compare_exchange(old, new, done, not)
+    }
+    #[inline(always)]
+    fn fetch_and(&self, value: u64, order: Ordering) -> u64 {
+        self.fetch_and(value, order)
+    }
+    #[inline(always)]
+    fn fetch_update(
+        &self,
+        done: Ordering,
+        not: Ordering,
+        change: impl FnMut(u64) -> Option<u64>,
+    ) -> Result<u64, u64> {
+        self.fetch_update(done, not, change)
+    }
+}
 
 /// Level of the root (PML4).
 pub(crate) const ROOT_LEVEL: u32 = 4;
 
 /// What page tables need of the machine they are on.
 pub trait Machine {
+    /// What entries are in.
+    type Word: Word;
     /// A zeroed frame for a table, by physical address; `None` when memory is out.
     fn allocate_table(&self) -> Option<u64>;
     /// Gives a table's frame back. No CPU can reach it any more.
     fn free_table(&self, frame: u64);
     /// The table in `frame`, which came from [`Machine::allocate_table`].
-    fn table(&self, frame: u64) -> &Table;
+    fn table(&self, frame: u64) -> &Table<Self::Word>;
     /// Makes every CPU forget its translations for `pages` pages of 4 KiB from `start`, large ones and
     /// paging-structure caches included, before it returns.
     fn invalidate(&self, start: u64, pages: u64);
@@ -312,7 +373,7 @@ impl<M: Machine> Tables<M> {
         &self,
         at: u64,
         bytes: u64,
-        leaf: &mut dyn FnMut(&AtomicU64, u64, PageSize),
+        leaf: &mut dyn FnMut(&M::Word, u64, PageSize),
     ) -> Result<(), MapError> {
         self.check(at, bytes, PageSize::Small)?;
         self.leaves_of(self.root, ROOT_LEVEL, at, at + (bytes - 1), leaf)
@@ -324,7 +385,7 @@ impl<M: Machine> Tables<M> {
         level: u32,
         first: u64,
         last: u64,
-        leaf: &mut dyn FnMut(&AtomicU64, u64, PageSize),
+        leaf: &mut dyn FnMut(&M::Word, u64, PageSize),
     ) -> Result<(), MapError> {
         let span = 1u64 << (12 + 9 * (level - 1));
         let table = self.machine.table(frame);
@@ -353,7 +414,7 @@ impl<M: Machine> Tables<M> {
     /// there afterwards, whoever put it there. The old translation may live on in TLBs: it says the same, and
     /// whoever changes a part of it invalidates that part, which drops all of it (SDM "Large Page Size
     /// Considerations").
-    pub(crate) fn split(&self, slot: &AtomicU64, level: u32) -> Result<Entry, MapError> {
+    pub(crate) fn split(&self, slot: &M::Word, level: u32) -> Result<Entry, MapError> {
         let new = self.machine.allocate_table().ok_or(MapError::NoFrames)?;
         let size = PageSize::of_level(level - 1);
         let mut old = Entry(slot.load(Ordering::Acquire));
@@ -375,7 +436,7 @@ impl<M: Machine> Tables<M> {
 
     /// The slot for a leaf of `size` at `at`; tables on the way are made.
     #[inline(never)] // most faults find the tables made
-    pub(crate) fn slot(&self, at: u64, size: PageSize) -> Result<&AtomicU64, MapError> {
+    pub(crate) fn slot(&self, at: u64, size: PageSize) -> Result<&M::Word, MapError> {
         let mut frame = self.root;
         for level in (size.level() + 1..=ROOT_LEVEL).rev() {
             frame = self.next_table(&self.machine.table(frame)[index(at, level)], level, at)?;
@@ -384,7 +445,7 @@ impl<M: Machine> Tables<M> {
     }
 
     /// The table below `slot`, made if there is none.
-    fn next_table(&self, slot: &AtomicU64, level: u32, at: u64) -> Result<u64, MapError> {
+    fn next_table(&self, slot: &M::Word, level: u32, at: u64) -> Result<u64, MapError> {
         let mut entry = Entry(slot.load(Ordering::Acquire));
         if !entry.is_present() {
             let new = self.machine.allocate_table().ok_or(MapError::NoFrames)?;

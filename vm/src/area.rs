@@ -12,7 +12,7 @@ use fs::dax::{self, Fault, Protocol};
 use fs::vfs::{Inode, InodeRef};
 use fs::{Errno, PAGE_SIZE, Result};
 
-use super::tables::{SpacePlatform, SpaceTables};
+use super::tables::{SpaceMachine, SpacePlatform, SpaceTables};
 use super::{MMAP, TASK_END};
 
 /// Areas of at least this size lie congruent to their file offset modulo it, for 2 MiB pages.
@@ -278,6 +278,7 @@ impl<P: SpacePlatform> Areas<P> {
         }
         for area in self.0.drain(inside) {
             area.detach(tables, []);
+            tables.machine().let_go(area);
         }
     }
 

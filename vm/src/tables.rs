@@ -22,6 +22,13 @@ pub trait SpaceMachine: TaskMachine<Lock: Send + Sync> + Send + Sync + Sized + '
 
     /// The same of 2 MiB; `None` when memory is out.
     fn large_zero_page(&self) -> Option<u64>;
+
+    /// An area lets its file go, and may be the last to do so: then a file without a name is freed. Here for whoever owns
+    /// every step.
+    #[inline]
+    fn let_go<T>(&self, handle: T) {
+        drop(handle);
+    }
 }
 
 /// A machine as the storage code sees it whose address spaces are those of this crate. Every [`Platform`] with

@@ -125,6 +125,8 @@ impl Hardware {
 }
 
 impl paging::Machine for Hardware {
+    type Word = AtomicU64;
+
     fn allocate_table(&self) -> Option<u64> {
         self.memory.take()?;
         let frame =

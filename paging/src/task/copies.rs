@@ -1,11 +1,10 @@
 //! Private copies: shared with a new address space, moved within one; and what is mapped, counted.
 
-use core::sync::atomic::{
-    AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
-};
+use core::sync::atomic::{Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
 use super::{NoFrames, Place, TaskMachine, TaskTables};
 use crate::entry::{Entry, Flags};
+use crate::tables::Word;
 
 /// How a range is mapped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,7 +100,7 @@ impl<M: TaskMachine> TaskTables<M> {
     }
 
     /// Calls `f` with each copy's slot and address.
-    fn each_copy(&self, va: u64, pages: u64, mut f: impl FnMut(&AtomicU64, u64)) {
+    fn each_copy(&self, va: u64, pages: u64, mut f: impl FnMut(&M::Word, u64)) {
         self.each_directory_slot(va, pages, |slot, start| {
             let entry = Entry(slot.load(Acquire));
             if !entry.is_present() || entry.is_leaf(2) {

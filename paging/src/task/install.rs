@@ -1,10 +1,10 @@
 //! A fault puts an entry there. The usual ways are inlined and short: the loads of the walk, one compare-exchange.
 
-use core::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire};
+use core::sync::atomic::{Ordering::AcqRel, Ordering::Acquire};
 
 use super::{LARGE, Mistake, Place, TaskMachine, TaskTables};
 use crate::entry::{Entry, Flags, PageSize};
-use crate::tables::{index, leaf};
+use crate::tables::{Word, index, leaf};
 
 /// What mapping a page found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Entry {
 
 /// Adds the right to store to a leaf for the same frame; `None` if it is not that (any more).
 #[inline]
-fn upgrade(slot: &AtomicU64, mut old: Entry, wanted: Entry, level: u32) -> Option<Mapped> {
+fn upgrade(slot: &impl Word, mut old: Entry, wanted: Entry, level: u32) -> Option<Mapped> {
     loop {
         let same = old.is_present() && old.is_leaf(level) && old.address() == wanted.address();
         if !same || old.is_copy() {
@@ -229,7 +229,7 @@ impl<M: TaskMachine> TaskTables<M> {
 
     /// The slot for the 2 MiB at `va`.
     #[inline]
-    fn large_slot(&self, va: u64) -> Result<&AtomicU64, NoFrames> {
+    fn large_slot(&self, va: u64) -> Result<&M::Word, NoFrames> {
         match self.table_at(va, 2) {
             Some(directory) => Ok(&directory[index(va, 2)]),
             None => self.directory_slot(va),
@@ -238,7 +238,7 @@ impl<M: TaskMachine> TaskTables<M> {
 
     /// Puts `new` in the place of `old`, which then no TLB serves; `false` if that is not there any more.
     #[cold]
-    fn replace(&self, slot: &AtomicU64, old: Entry, new: Entry, va: u64) -> bool {
+    fn replace(&self, slot: &M::Word, old: Entry, new: Entry, va: u64) -> bool {
         let _removal = self.removal.lock();
         let done = slot.compare_exchange(old.0, new.0, AcqRel, Acquire).is_ok();
         if done {
@@ -249,7 +249,7 @@ impl<M: TaskMachine> TaskTables<M> {
 
     /// Takes a large leaf out, if it still is one.
     #[cold]
-    fn take_out_large(&self, slot: &AtomicU64, va: u64) {
+    fn take_out_large(&self, slot: &M::Word, va: u64) {
         let _removal = self.removal.lock();
         if super::remove::take_leaf(slot) {
             self.tables.machine.invalidate(va, 1);
@@ -258,14 +258,14 @@ impl<M: TaskMachine> TaskTables<M> {
 
     /// Turns a large leaf into a table, if it still is one.
     #[cold]
-    fn split(&self, slot: &AtomicU64) -> Result<(), NoFrames> {
+    fn split(&self, slot: &M::Word) -> Result<(), NoFrames> {
         let _removal = self.removal.lock();
         self.split_locked(slot).map(|_| ())
     }
 
     /// A load came to a copy: it is there, at the latest now.
     #[cold]
-    fn show(&self, slot: &AtomicU64) -> Mapped {
+    fn show(&self, slot: &M::Word) -> Mapped {
         let _removal = self.removal.lock();
         let old = Entry(slot.load(Acquire));
         if !old.is_copy() || old.is_present() {
@@ -278,7 +278,7 @@ impl<M: TaskMachine> TaskTables<M> {
 
     /// Makes a copy that nobody else has writable; `None` if it is shared, or gone.
     #[cold]
-    fn keep_copy(&self, slot: &AtomicU64) -> Option<Mapped> {
+    fn keep_copy(&self, slot: &M::Word) -> Option<Mapped> {
         let _removal = self.removal.lock();
         let old = Entry(slot.load(Acquire));
         if !old.is_copy() || self.tables.machine.is_shared(old.address()) {

@@ -22,10 +22,10 @@ mod copies;
 mod install;
 mod remove;
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
 use crate::entry::{Entry, Flags, PageSize};
-use crate::tables::{Half, Machine, MapError, ROOT_LEVEL, Table, Tables, index};
+use crate::tables::{Half, Machine, MapError, ROOT_LEVEL, Table, Tables, Word, index};
 pub use copies::Count;
 pub use install::{Mapped, NoFrames};
 pub use remove::{Copies, Leave, Partial};
@@ -71,11 +71,11 @@ pub struct TaskTables<M: TaskMachine> {
 }
 
 /// Where a small page's entry is.
-enum Place<'a> {
+enum Place<'a, W> {
     /// Its slot in a page table.
-    Slot(&'a AtomicU64),
+    Slot(&'a W),
     /// A large leaf is in the way: its slot, and what it holds.
-    Large(&'a AtomicU64, Entry),
+    Large(&'a W, Entry),
 }
 
 impl<M: TaskMachine> TaskTables<M> {
@@ -109,7 +109,7 @@ impl<M: TaskMachine> TaskTables<M> {
 
     /// The table of `level` that translates `va`, if there is one.
     #[inline(always)]
-    fn table_at(&self, va: u64, level: u32) -> Option<&Table> {
+    fn table_at(&self, va: u64, level: u32) -> Option<&Table<M::Word>> {
         let mut table = self.tables.machine.table(self.tables.root());
         let mut above = ROOT_LEVEL;
         while above > level {
@@ -124,7 +124,7 @@ impl<M: TaskMachine> TaskTables<M> {
     }
 
     /// The place of `va`'s small entry; tables on the way are made.
-    fn place(&self, va: u64) -> Result<Place<'_>, NoFrames> {
+    fn place(&self, va: u64) -> Result<Place<'_, M::Word>, NoFrames> {
         if let Some(table) = self.table_at(va, 1) {
             return Ok(Place::Slot(&table[index(va, 1)]));
         }
@@ -145,14 +145,14 @@ impl<M: TaskMachine> TaskTables<M> {
     }
 
     /// The slot for the 2 MiB around `va` in its page directory; tables on the way are made.
-    fn directory_slot(&self, va: u64) -> Result<&AtomicU64, NoFrames> {
+    fn directory_slot(&self, va: u64) -> Result<&M::Word, NoFrames> {
         // Nothing larger than 2 MiB is ever mapped in a task's half.
         self.tables.slot(va & !(LARGE - 1), PageSize::Large).map_err(|_| NoFrames)
     }
 
     /// Calls `f` with each slot of a page directory whose 2 MiB overlap the pages, and the first address of those.
     #[inline(always)]
-    fn each_directory_slot(&self, va: u64, pages: u64, mut f: impl FnMut(&AtomicU64, u64)) {
+    fn each_directory_slot(&self, va: u64, pages: u64, mut f: impl FnMut(&M::Word, u64)) {
         let Some(last) = pages.checked_mul(4096).and_then(|bytes| bytes.checked_sub(1)) else { return };
         let last = va.saturating_add(last).min((1 << 47) - 1);
         let mut at = va & !(LARGE - 1);
@@ -173,7 +173,7 @@ impl<M: TaskMachine> TaskTables<M> {
 
     /// The slots of a page table around `start` that lie in the pages, and the first one's address.
     #[inline(always)]
-    fn clip(&self, table: u64, start: u64, va: u64, pages: u64) -> (&[AtomicU64], u64) {
+    fn clip(&self, table: u64, start: u64, va: u64, pages: u64) -> (&[M::Word], u64) {
         let (first, end) = (start.max(va), (start + LARGE).min(va + pages * 4096));
         let slots = (first - start) as usize / 4096..(end - start) as usize / 4096;
         (&self.tables.machine.table(table)[slots], first)

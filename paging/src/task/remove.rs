@@ -1,10 +1,11 @@
 //! Taking entries and rights away. Everything here holds `removal` until the shootdown is done, and does the shootdown even
 //! for its last page only: whoever comes next finds nothing, in tables and TLBs alike.
 
-use core::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
+use core::sync::atomic::{Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 
 use super::{LARGE, Mistake, NoFrames, TaskMachine, TaskTables};
 use crate::entry::{Entry, Flags};
+use crate::tables::Word;
 
 /// What to do with a large leaf that is only partly in the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +38,13 @@ pub enum Leave {
 }
 
 /// Empties a slot if it holds a large leaf; under `removal`.
-pub(super) fn take_leaf(slot: &AtomicU64) -> bool {
+pub(super) fn take_leaf(slot: &impl Word) -> bool {
     let leaf = |old: u64| (Entry(old).is_present() && Entry(old).is_leaf(2)).then_some(0);
     slot.fetch_update(AcqRel, Acquire, leaf).is_ok()
 }
 
 /// Takes the right to store from the leaf in `slot`, of a table of `level`; under `removal`.
-fn weaken(slot: &AtomicU64, level: u32) -> bool {
+fn weaken(slot: &impl Word, level: u32) -> bool {
     let rights = (Flags::WRITE | Flags::DIRTY).bits();
     let change = |old: u64| (Entry(old).is_leaf(level) && Entry(old).is_writable()).then_some(old & !rights);
     Entry(slot.load(Relaxed)).is_writable() && slot.fetch_update(AcqRel, Acquire, change).is_ok()
@@ -214,7 +215,7 @@ impl<M: TaskMachine> TaskTables<M> {
     #[inline(always)]
     fn table_below(
         &self,
-        slot: &AtomicU64,
+        slot: &M::Word,
         start: u64,
         range: (u64, u64),
         partial: Partial,
@@ -241,7 +242,7 @@ impl<M: TaskMachine> TaskTables<M> {
     ///
     /// The old translation may live on in TLBs: it says the same, and whoever changes a part of it invalidates that
     /// part, which drops all of it.
-    pub(super) fn split_locked(&self, slot: &AtomicU64) -> Result<u64, NoFrames> {
+    pub(super) fn split_locked(&self, slot: &M::Word) -> Result<u64, NoFrames> {
         self.tables.split(slot, 2).map(|entry| entry.address()).map_err(|_| NoFrames)
     }
 }

@@ -62,6 +62,8 @@ impl Simulated {
 }
 
 impl Machine for &'static Simulated {
+    type Word = AtomicU64;
+
     fn allocate_table(&self) -> Option<u64> {
         let frame = self.free.lock().unwrap().pop()?;
         self.table(frame).iter().for_each(|slot| slot.store(0, Ordering::Relaxed));

@@ -1,6 +1,7 @@
 //! Page tables on this machine: the `paging` crate over frames, direct map and TLB.
 
 use alloc::sync::Arc;
+use core::sync::atomic::AtomicU64;
 
 use paging::task::Mistake;
 pub use paging::{Entry, Flags, MapError, PageSize};
@@ -42,6 +43,8 @@ impl Hardware {
 }
 
 impl Machine for Hardware {
+    type Word = AtomicU64;
+
     fn allocate_table(&self) -> Option<u64> {
         match self {
             Self::Kernel => frames::allocate_zeroed(),

@@ -3,10 +3,12 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`memory`] | persistent memory, and what a power failure leaves of it |
-//! | [`tables`] | page tables, TLBs, accesses through them; the processor's rules and where they are from |
+//! | [`tables`] | TLBs, accesses, what `paging` and `vm` need of a machine; the processor's rules and where they are from |
+//! | [`frames`] | the words of page tables |
 //! | [`locks`] | locks whose waiting the scheduler does |
 //! | this one | the [`Platform`] made of them |
 
+pub mod frames;
 mod local;
 pub mod locks;
 pub mod memory;
@@ -14,7 +16,7 @@ pub mod tables;
 
 pub(crate) use local::Local;
 pub use memory::Memory;
-pub use tables::{Entry, Hardware, Tables};
+pub use tables::{Hardware, Says, SpaceHardware};
 
 use crate::sched::engine::{self, Need, Noted, visible};
 use crate::sched::touch::{Place, Touch};
@@ -56,7 +58,7 @@ impl Platform for Machine {
     type Pmem = Memory;
     type Mutex = locks::Mutex;
     type RwLock = locks::RwLock;
-    type PageTables = Tables;
+    type PageTables = vm::SpaceTables<SpaceHardware>;
 
     fn pmem(&self) -> &Memory {
         &self.memory

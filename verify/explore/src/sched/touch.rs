@@ -34,9 +34,10 @@ impl Place {
         Self::new(3, number)
     }
 
-    /// The page tables of an address space, for 2 MiB.
-    pub const fn table(space: usize, large: u64) -> Self {
-        Self::new(4, (space as u64) << 40 | large)
+    /// An entry of an address space's page tables: the level of its table, and the first address that it translates.
+    pub const fn entry(space: usize, level: u32, va: u64) -> Self {
+        let shift = 12 + 9 * (level - 1);
+        Self::new(4, (space as u64) << 40 | (level as u64) << 36 | va >> shift)
     }
 
     /// Whether a block may be mapped: who maps it or unmaps it reads, who frees or takes it writes.
@@ -52,6 +53,16 @@ impl Place {
     /// Whether it is a lock at one of these addresses.
     pub fn is_lock_in(self, addresses: &std::ops::Range<usize>) -> bool {
         (Self::lock(addresses.start)..Self::lock(addresses.end)).contains(&self)
+    }
+
+    /// How many address spaces have a private copy.
+    pub const fn sharers(frame: u64) -> Self {
+        Self::new(8, frame)
+    }
+
+    /// The bytes of a private copy.
+    pub const fn copied(frame: u64) -> Self {
+        Self::new(9, frame)
     }
 
     /// What a CPU has in its TLB.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | this one | one run of a world, from mounting to the last check |
 //! | [`image`] | the images |
-//! | [`space`] | address spaces: areas, faults, accesses |
+//! | [`space`] | address spaces: the crate `vm`; accesses |
 //! | [`ops`] | the operations |
 //! | [`order`] | when operations began and ended, in the orders that are the same run |
 //! | [`tell`] | how locks, page tables and TLBs are, in words |
@@ -169,10 +169,12 @@ fn prepare(world: &World, images: &Images) -> Stage {
     let file = image::open(&fs, b"f");
     let other = image::open(&fs, b"g");
     let count = world.parts.iter().map(|part| usize::from(part.space) + 1).max().unwrap_or(0);
+    space::expect(&machine, world);
+    let numbers = 0..u8::try_from(count).expect("no more address spaces than parts");
     let spaces: Vec<Arc<Space>> =
-        (0..count).map(|number| Arc::new(Space::new(&machine, number, world, &file))).collect();
+        numbers.map(|number| Arc::new(Space::new(&machine, number, world, &file))).collect();
     for (cpu, part) in world.parts.iter().enumerate() {
-        machine.hw.run_in(cpu, &spaces[usize::from(part.space)].tables);
+        machine.hw.run_in(cpu, part.space.into());
     }
     let at = world.range.word_page() * fs::PAGE_SIZE + WORD;
     match world.start {

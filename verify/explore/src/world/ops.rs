@@ -1,5 +1,6 @@
 //! The operations: what a CPU does to the file, and what it came to.
 
+use super::space::Which;
 use super::{OTHER_PAGE, Performed, Stage, WORD, check, image};
 use crate::model::Seen;
 use crate::sched::engine::{self, Body, Need, Noted, visible};
@@ -62,6 +63,14 @@ fn outcome(result: fs::Result<()>) -> Seen {
     }
 }
 
+/// As [`outcome`], where [`NoMemory`](fs::Errno::NoMemory) and [`BadAddress`](fs::Errno::BadAddress) say that there is no area.
+fn of_area(result: fs::Result<()>) -> Seen {
+    match result {
+        Err(fs::Error::Op(fs::Errno::NoMemory | fs::Errno::BadAddress)) => Seen::Segv,
+        other => outcome(other),
+    }
+}
+
 /// The word, in bytes of the file.
 pub(crate) fn word_at(world: &World) -> u64 {
     world.range.word_page() * PAGE_SIZE + WORD
@@ -109,11 +118,8 @@ fn perform(stage: &Arc<Stage>, cpu: usize, op: Op, value: u64) -> Seen {
         Op::Fallocate => outcome(file.fallocate(Fallocate::Allocate { keep_size: false }, start, len)),
         Op::Msync => outcome(msync(&*file, first..first + pages).map(|_| ())),
         Op::Fsync => outcome(fsync(&*file).map(|_| ())),
-        Op::Munmap => {
-            space.unmap(part.small);
-            Seen::Done
-        }
-        Op::Mprotect => space.protect(part.small).map_or_else(|seen| seen, |()| Seen::Done),
+        Op::Munmap => outcome(space.unmap(Which::shared(part.small))),
+        Op::Mprotect => of_area(space.protect(Which::shared(part.small))),
         Op::Private => space.store_private(value),
         Op::Fork => fork(stage, cpu, &space),
         Op::Freeze => freeze(stage),
@@ -170,13 +176,15 @@ fn direct(stage: &Stage, cpu: usize, file: &dyn Inode<crate::hw::Machine>) -> Se
 
 /// The child loads the word, and ends.
 fn fork(stage: &Stage, cpu: usize, space: &super::Space) -> Seen {
-    let number = stage.spaces.get().len();
-    let child = Arc::new(space.fork(number));
+    let child = match space.fork() {
+        Ok(child) => Arc::new(child),
+        Err(error) => return Seen::Error(error.to_string()),
+    };
     stage.spaces.get().push(child.clone());
-    stage.machine.hw.run_in(cpu, &child.tables);
+    stage.machine.hw.run_in(cpu, child.number());
     let seen = child.load(stage.world.parts[cpu].small).map_or_else(|seen| seen, Seen::Word);
     child.unmap_all();
-    stage.machine.hw.run_in(cpu, &space.tables);
+    stage.machine.hw.run_in(cpu, space.number());
     seen
 }
 

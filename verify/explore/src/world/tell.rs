@@ -1,7 +1,7 @@
 //! How locks, page tables and TLBs are, in words.
 
 use super::{Lock, Stage, space};
-use crate::hw::Entry;
+use crate::hw::Says;
 use crate::hw::memory::BASE;
 use crate::hw::tables::COPIES;
 use crate::sched::engine;
@@ -28,15 +28,21 @@ pub(crate) fn locks(stage: &Stage) -> Vec<Lock> {
     }
     stage.other.locks(&mut |name, at| add(format!("{name} of the second file"), at));
     for space in stage.spaces.get().iter() {
-        let (letter, removal) = (space.letter(), space.tables.removal_lock());
-        add(format!("areas of {letter}"), space.areas_lie());
-        add(format!("removal of {letter}"), removal..removal + 1);
+        let letter = space.letter();
+        add(format!("areas of {letter}"), lies(&space.space));
+        add(format!("removal of {letter}"), lies(&**space.space.page_tables()));
     }
     for cpu in 0..stage.world.parts.len() {
         let inside = stage.machine.hw.inside(cpu);
         add(format!("instruction of CPU {cpu}"), inside..inside + 1);
     }
     locks
+}
+
+/// Where something lies, with the one lock in it.
+fn lies<T>(of: &T) -> Range<usize> {
+    let start = std::ptr::from_ref(of).addr();
+    start..start + size_of::<T>()
 }
 
 fn state(stage: &Stage) -> String {
@@ -56,7 +62,7 @@ fn state(stage: &Stage) -> String {
                 space::Which::Small => " small",
                 space::Which::Private => " private",
             };
-            if let Some((entry, size)) = space.tables.peek(which.start() + page * PAGE_SIZE) {
+            if let Some((entry, size)) = space.peek(which) {
                 parts.push(format!("{letter}{what}: page {page} → {}", told(entry, size)));
             }
         }
@@ -68,7 +74,7 @@ fn state(stage: &Stage) -> String {
     parts.join("; ")
 }
 
-fn told(entry: Entry, size: PageSize) -> String {
+fn told(entry: Says, size: PageSize) -> String {
     let rights = if entry.writable { "rw" } else { "r" };
     let size = if size == PageSize::Large { ", 2 MiB" } else { "" };
     match entry.frame {
