@@ -270,7 +270,7 @@ impl Mutant {
             Self::FlushBeforeFreeze => "fs/src/ext2/freeze.rs",
             Self::FreeAtUnlink => "fs/src/ext2/inode.rs",
             Self::NoShootdown => "kernel/base/src/arch/tlb.rs",
-            Self::ShootdownFirst | Self::LargeOverTable => "kernel/base/src/mm/paging.rs",
+            Self::ShootdownFirst | Self::LargeOverTable => "vm/src/tables.rs",
             Self::CopyUnderLock => "kernel/lab/src/scenarios/changes.rs",
         }
     }

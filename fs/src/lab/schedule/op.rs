@@ -41,6 +41,12 @@ named! {
         Munmap => "munmap",
         /// Makes its area read-only.
         Mprotect => "mprotect",
+        /// Maps the file over its area (mmap with MAP_FIXED).
+        MapOver => "map-over",
+        /// Moves its area elsewhere and back; then the private area of its address space, if there is one.
+        Mremap => "mremap",
+        /// Has the entries of its area forgotten (MADV_DONTNEED); then the copies of the private one, if there is one.
+        Madvise => "madvise",
         /// Stores through a private area of the range and loads it back.
         Private => "private",
         /// Duplicates the address space; the child loads the word.
@@ -69,6 +75,12 @@ pub enum Effect {
     Unmap,
     /// The shared area is read-only.
     Protect,
+    /// The shared area is there, whatever was there, for loads and stores.
+    Remap,
+    /// The shared area, and then the private one, is elsewhere for a while.
+    Move,
+    /// What is stored in private copies is forgotten.
+    Forget,
     /// Reads the word, without a mapping.
     Read,
     /// Writes its word, durably; the file becomes longer if it ended before.
@@ -97,6 +109,7 @@ impl Effect {
         match self {
             Self::Store | Self::Private | Self::Write | Self::WriteOther => true,
             Self::Load | Self::Fork | Self::Unmap | Self::Protect | Self::Read => false,
+            Self::Remap | Self::Move | Self::Forget => false,
             Self::Zero | Self::Cut | Self::Extend | Self::Allocate | Self::Close => false,
             Self::Spoil | Self::Nothing => false,
         }
@@ -111,9 +124,8 @@ impl Effect {
     pub const fn looks(self) -> bool {
         match self {
             Self::Load | Self::Fork | Self::Read => true,
-            Self::Store | Self::Private | Self::Unmap | Self::Protect | Self::Write | Self::WriteOther => {
-                false
-            }
+            Self::Store | Self::Private | Self::Write | Self::WriteOther => false,
+            Self::Unmap | Self::Protect | Self::Remap | Self::Move | Self::Forget => false,
             Self::Zero | Self::Cut | Self::Extend | Self::Allocate | Self::Close => false,
             Self::Spoil | Self::Nothing => false,
         }
@@ -125,6 +137,7 @@ impl Effect {
             Self::Store | Self::Write | Self::Zero | Self::Cut | Self::Extend => true,
             Self::Allocate | Self::Spoil => true,
             Self::Load | Self::Private | Self::Fork | Self::Unmap | Self::Protect | Self::Read => false,
+            Self::Remap | Self::Move | Self::Forget => false,
             Self::WriteOther | Self::Close | Self::Nothing => false,
         }
     }
@@ -134,6 +147,7 @@ impl Effect {
         match self {
             Self::Zero | Self::Cut | Self::Spoil => true,
             Self::Load | Self::Store | Self::Private | Self::Fork | Self::Unmap | Self::Protect => false,
+            Self::Remap | Self::Move | Self::Forget => false,
             Self::Read | Self::Write | Self::WriteOther | Self::Extend | Self::Allocate => false,
             Self::Close | Self::Nothing => false,
         }
@@ -144,6 +158,7 @@ impl Effect {
         match self {
             Self::Store | Self::Write | Self::Allocate => true,
             Self::Load | Self::Private | Self::Fork | Self::Unmap | Self::Protect | Self::Read => false,
+            Self::Remap | Self::Move | Self::Forget => false,
             Self::WriteOther | Self::Zero | Self::Cut | Self::Extend | Self::Close => false,
             Self::Spoil | Self::Nothing => false,
         }
@@ -198,9 +213,11 @@ macro_rules! about {
 }
 
 /// What takes a word, or the area, away under whoever accesses it.
-const GONE: &[Op] = &[Op::Truncate, Op::Munmap];
+const GONE: &[Op] = &[Op::Truncate, Op::Munmap, Op::Mremap];
 /// The same, and the right to store.
-const READ_ONLY: &[Op] = &[Op::Truncate, Op::Munmap, Op::Mprotect];
+const READ_ONLY: &[Op] = &[Op::Truncate, Op::Munmap, Op::Mremap, Op::Mprotect];
+/// What takes the area away under whoever changes it.
+const NO_AREA: &[Op] = &[Op::Munmap, Op::Mremap];
 
 impl Op {
     /// What there is to know of it.
@@ -236,7 +253,13 @@ impl Op {
             Self::Munmap => about!(Unmap, uses: Shared, handle: false, syncs: false, judged_at_once: false,
                 refused_after: &[], had: "unmapped the area"),
             Self::Mprotect => about!(Protect, uses: Shared, handle: false, syncs: false, judged_at_once: false,
-                refused_after: &[Op::Munmap], had: "made the area read-only"),
+                refused_after: NO_AREA, had: "made the area read-only"),
+            Self::MapOver => about!(Remap, uses: Shared, handle: true, syncs: false, judged_at_once: false,
+                refused_after: &[], had: "mapped the file over its area"),
+            Self::Mremap => about!(Move, uses: Shared, handle: false, syncs: false, judged_at_once: false,
+                refused_after: NO_AREA, had: "moved the area and back"),
+            Self::Madvise => about!(Forget, uses: Shared, handle: false, syncs: false, judged_at_once: false,
+                refused_after: NO_AREA, had: "forgotten what is mapped"),
             Self::Private => about!(Private, uses: Private, handle: false, syncs: false, judged_at_once: false,
                 refused_after: GONE, had: "stored to its copy"),
             Self::Fork => about!(Fork, uses: Shared, handle: true, syncs: false, judged_at_once: false,
@@ -270,7 +293,7 @@ mod tests {
             let through_area = matches!(
                 effect,
                 Effect::Load | Effect::Store | Effect::Fork | Effect::Unmap | Effect::Protect
-            );
+            ) || matches!(effect, Effect::Remap | Effect::Move | Effect::Forget);
             assert!(!through_area || uses == Uses::Shared, "{op}");
             assert_eq!(effect == Effect::Private, uses == Uses::Private, "{op}");
             // A word that is in the file is in a block.

@@ -111,7 +111,7 @@ impl fmt::Display for StoryError {
                     write!(f, " in `{within}`")?;
                 }
                 // What is known, if that is short; else what the word may have been meant to be.
-                const SHORT: usize = 20;
+                const SHORT: usize = 24;
                 let near = known.iter().max_by_key(|name| alike(name, word));
                 if known.len() <= SHORT {
                     write!(f, " (known: {})", known.join(" "))

@@ -1,6 +1,7 @@
 //! What a CPU of a story does, and what it says that it did.
 
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::Ordering::SeqCst;
@@ -17,7 +18,7 @@ use super::{Replay, within};
 use crate::arch::percpu;
 use crate::bad_memory;
 use crate::entry::user_access;
-use crate::mm::aspace::Rights;
+use crate::mm::aspace::{Advice, At, Kind, Request, Rights};
 use crate::mounts;
 
 /// Bytes of a line of persistent memory.
@@ -139,6 +140,19 @@ impl Replay {
                 let rights = Rights { write: false, ..Rights::READ_WRITE };
                 view.space.mprotect(turn.at(0), len, rights)
             }
+            Op::MapOver => {
+                let large = !self.world.parts[turn.actor].small;
+                let kind = Kind { large, ..Kind::shared(Rights::READ_WRITE, self.world.protocol) };
+                let (name, at) = (&Arc::from(self.text.as_str()), At::Exactly(turn.at(0)));
+                view.space.map(&Request { file, name, offset, len, at, kind, populate: false }).map(|_| ())
+            }
+            Op::Mremap => self.each_area(turn, |at| {
+                // Far from everything, and each actor to its own place.
+                let away = at + ((turn.actor as u64 + 1) << 42);
+                view.space.mremap(at, len, len, true, Some(away))?;
+                view.space.mremap(away, len, len, true, Some(at)).map(|_| ())
+            }),
+            Op::Madvise => self.each_area(turn, |at| view.space.madvise(at, len, Advice::DontNeed)),
             Op::Freeze => {
                 let mount = mounts::of(file).ok_or("not mounted")?;
                 mount.fs.freeze().and_then(|()| mount.fs.thaw())
@@ -147,6 +161,15 @@ impl Replay {
         }
         .map(|()| Came::Done)
         .map_err(text)
+    }
+
+    /// Calls `f` with where the range is in the actor's area, then in each private one of its address space.
+    fn each_area(&self, turn: &Turn<'_>, f: impl Fn(u64) -> fs::Result<()>) -> fs::Result<()> {
+        f(turn.at(0))?;
+        let own = self.world.parts[turn.actor].space;
+        let private = self.private.lock().clone();
+        let same = self.world.parts.iter().zip(private).filter(|(part, _)| part.space == own);
+        same.filter_map(|(_, at)| at).try_for_each(f)
     }
 
     /// Reads the word from its block, which is pinned meanwhile.

@@ -42,6 +42,9 @@ pub const COPIES: u64 = 1 << 50;
 /// Where in a page the words are that a copy keeps: the one that operations are about, and one beside it.
 pub const WORDS: [u64; 2] = [512, 1024];
 
+/// What is in a frame that somebody else has by now.
+const SOMEBODY_ELSES: u64 = 0xdead;
+
 /// Areas begin at multiples of this, so that each has a page directory of its own.
 pub const REGION: u64 = 1 << 30;
 
@@ -341,7 +344,11 @@ impl TaskMachine for SpaceHardware {
     fn new_copy(&self, from: Option<u64>) -> Option<u64> {
         let words = match from {
             None => [0; 2],
-            Some(from) if from >= COPIES => [0, 1].map(|word| self.hw.copied(from, word)),
+            Some(from) if from >= COPIES => {
+                visible(Touch::One(Place::copied(from), false), Need::Nothing, 1, "copies a copy");
+                // It may be gone: then so is the entry that led to it, and `paging` drops what was copied.
+                self.hw.state.get().copies.get(&from).map_or([SOMEBODY_ELSES; 2], |copy| copy.words)
+            }
             Some(from) => WORDS.map(|at| self.hw.memory.load_u64(from - BASE + at)),
         };
         let cpu = current();

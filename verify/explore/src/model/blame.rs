@@ -113,8 +113,8 @@ fn changes(done: &Done) -> bool {
 fn matters(earlier: &Done, done: &Done) -> bool {
     let [was, is] = [earlier, done].map(|done| done.op.effect());
     let shared = done.op.about().uses == Uses::Shared && is != Effect::Unmap;
-    let area = matches!(was, Effect::Unmap | Effect::Protect) && shared;
-    let private = was == Effect::Private && is == Effect::Private;
+    let area = matches!(was, Effect::Unmap | Effect::Protect | Effect::Remap | Effect::Move) && shared;
+    let private = matches!(was, Effect::Private | Effect::Forget | Effect::Move) && is == Effect::Private;
     let looked = was.looks() && is.looks();
     changes(earlier) || (area || private) && earlier.space == done.space || looked
 }

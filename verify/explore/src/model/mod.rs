@@ -5,12 +5,15 @@
 //! before another began comes before it, and so does what a CPU did before: the history is then linearizable (Herlihy and
 //! Wing, 1990). There is no time inside the model, no lock, no page table and no block: those are for other checks.
 //!
-//! Every operation is one step, but for two, which are not atomic on any system:
+//! Every operation is one step, but for these, which are not atomic on any system:
 //!
 //! - a private store is a fault that copies the page, the store, and two loads. Truncation takes the copy away, so that a
 //!   load may find the file's own page again after the file has grown, and SIGBUS before; another CPU of the address space
 //!   may store to the copy in between.
 //! - fork copies the areas; then the child loads, whatever happened to its parent's areas meanwhile.
+//! - mremap here is two, away and back, of one area and then of another. In between others find nothing at the old place, or
+//!   map something there, which goes when the area comes back.
+//! - madvise here is of two areas, one after the other.
 //!
 //! All else is: faults, read(2) and write(2) look at the size under the lock that truncation holds until every entry is
 //! gone from tables and TLBs, so no read(2) is short because it looked early; munmap and mprotect hold the address

@@ -28,8 +28,12 @@ pub(super) struct State {
     inside: bool,
     /// For each address space, and with and without 2 MiB pages.
     areas: [[Area; 2]; MAX_PARTS],
+    /// What a CPU has moved elsewhere, and will bring back.
+    away: [Area; MAX_PARTS],
     /// Copies in private areas.
     copies: [Option<Page>; MAX_PARTS],
+    /// Whether the private area is elsewhere.
+    private_away: [bool; MAX_PARTS],
     /// Whether the word's line has gone bad.
     poisoned: bool,
     /// The CPUs that have closed their handle, a bit each.
@@ -69,6 +73,12 @@ impl Result {
     }
 }
 
+/// Whether an address space has a private area: somebody stores to it.
+fn has_private(world: &World, space: usize) -> bool {
+    let mut parts = world.parts.iter().filter(|part| usize::from(part.space) == space);
+    parts.any(|part| part.ops.iter().any(|op| op.effect() == Effect::Private))
+}
+
 /// How far an operation is: 0 at first, and this when it is over.
 pub(super) const OVER: u8 = 15;
 
@@ -83,7 +93,8 @@ impl State {
             Start::Block | Start::Dirty | Start::Clean => Page { word: START_WORD, beside: START_BESIDE },
         };
         let (areas, copies) = ([[Area::Whole; 2]; MAX_PARTS], [None; MAX_PARTS]);
-        Self { page, inside: true, areas, copies, poisoned: false, closed: 0 }
+        let (away, private_away) = ([Area::Gone; MAX_PARTS], [false; MAX_PARTS]);
+        Self { page, inside: true, areas, away, copies, private_away, poisoned: false, closed: 0 }
     }
 
     /// Takes the next step of an operation that is at `stage`: each way that this can go is offered, until one is taken.
@@ -106,9 +117,14 @@ impl State {
             Effect::Read => self.load(next),
             Effect::Private => return self.private(done, space, stage, next),
             Effect::Fork => return self.fork(done, area, stage, next),
+            Effect::Move => return self.move_areas(world, done, [space, small], stage, next),
+            Effect::Forget => return self.forget(world, [space, small], stage, next),
             Effect::Protect if area == Area::Gone => next(self, OVER, Result::Segv),
             // In one step, whatever is there.
-            Effect::Unmap | Effect::Protect | Effect::Write | Effect::WriteOther | Effect::Zero => {
+            Effect::Unmap | Effect::Protect | Effect::Remap => {
+                next(&self.after(done, space, small), OVER, Result::Done)
+            }
+            Effect::Write | Effect::WriteOther | Effect::Zero => {
                 next(&self.after(done, space, small), OVER, Result::Done)
             }
             Effect::Cut | Effect::Extend | Effect::Allocate | Effect::Close => {
@@ -162,6 +178,7 @@ impl State {
             // Copies are not the file's.
             Effect::Zero => state.page = Page::default(),
             Effect::Unmap => state.areas[space][small] = Area::Gone,
+            Effect::Remap => state.areas[space][small] = Area::Whole,
             Effect::Protect => {
                 if state.areas[space][small] != Area::Gone {
                     state.areas[space][small] = Area::ReadOnly;
@@ -172,12 +189,16 @@ impl State {
             Effect::WriteOther | Effect::Nothing => {}
             // These do it in steps of their own, or an error has kept them from it.
             Effect::Load | Effect::Store | Effect::Read | Effect::Private | Effect::Fork => {}
+            Effect::Move | Effect::Forget => {}
         }
         state
     }
 
     /// A private store: 0 the fault, 1 the store, 2 and 3 the loads.
     fn private(&self, done: &Done, space: usize, stage: u8, next: Next<'_>) -> bool {
+        if self.private_away[space] {
+            return next(self, OVER, Result::Segv);
+        }
         // A load finds the file's page if there is no copy, as a store does that is about to make one.
         let found = self.copies[space].or(self.inside.then_some(self.page));
         let Some(page) = found else { return next(self, OVER, Result::Bus) };
@@ -206,6 +227,58 @@ impl State {
             }
             1 => self.load(next) || self.poisoned && next(self, OVER, Result::Error),
             _ => next(self, OVER, Result::Segv),
+        }
+    }
+
+    /// A move: 0 the shared area goes, 1 it comes back; 2 and 3 the private one.
+    fn move_areas(
+        &self,
+        world: &World,
+        done: &Done,
+        [space, small]: [usize; 2],
+        stage: u8,
+        next: Next<'_>,
+    ) -> bool {
+        let (mut state, cpu) = (*self, done.cpu % MAX_PARTS);
+        let area = &mut state.areas[space][small];
+        match stage {
+            0 if *area == Area::Gone => next(self, OVER, Result::Segv),
+            0 => {
+                state.away[cpu] = std::mem::replace(area, Area::Gone);
+                next(&state, 1, Result::Silent)
+            }
+            // Whatever is there by now goes.
+            1 => {
+                *area = std::mem::replace(&mut state.away[cpu], Area::Gone);
+                match has_private(world, space) {
+                    true => next(&state, 2, Result::Silent),
+                    false => next(&state, OVER, Result::Done),
+                }
+            }
+            2 if self.private_away[space] => next(self, OVER, Result::Segv),
+            2 => {
+                state.private_away[space] = true;
+                next(&state, 3, Result::Silent)
+            }
+            _ => {
+                state.private_away[space] = false;
+                next(&state, OVER, Result::Done)
+            }
+        }
+    }
+
+    /// What is advised to be forgotten: 0 where the shared area is, 1 in the private one.
+    fn forget(&self, world: &World, [space, small]: [usize; 2], stage: u8, next: Next<'_>) -> bool {
+        match stage {
+            0 if self.areas[space][small] == Area::Gone => next(self, OVER, Result::Segv),
+            0 if has_private(world, space) => next(self, 1, Result::Silent),
+            0 => next(self, OVER, Result::Done),
+            _ if self.private_away[space] => next(self, OVER, Result::Segv),
+            _ => {
+                let mut state = *self;
+                state.copies[space] = None;
+                next(&state, OVER, Result::Done)
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The operations: what a CPU does to the file, and what it came to.
 
-use super::space::Which;
+use super::space::{Which, uses};
 use super::{OTHER_PAGE, Performed, Stage, WORD, check, image};
 use crate::model::Seen;
 use crate::sched::engine::{self, Body, Need, Noted, visible};
@@ -99,6 +99,11 @@ fn perform(stage: &Arc<Stage>, cpu: usize, op: Op, value: u64) -> Seen {
     let (first, pages) = world.range.pages();
     let (start, len) = (first * PAGE_SIZE, pages * PAGE_SIZE);
     let at = word_at(world);
+    // Its shared area, and the private one if its address space has one.
+    let each = |what: &dyn Fn(Which) -> fs::Result<()>| {
+        what(Which::shared(part.small))?;
+        if uses(world, part.space, Which::Private) { what(Which::Private) } else { Ok(()) }
+    };
     let seen = match op {
         Op::Load => space.load(part.small).map_or_else(|seen| seen, Seen::Word),
         Op::Store => space.store(part.small, value).map_or_else(|seen| seen, |()| Seen::Done),
@@ -120,6 +125,9 @@ fn perform(stage: &Arc<Stage>, cpu: usize, op: Op, value: u64) -> Seen {
         Op::Fsync => outcome(fsync(&*file).map(|_| ())),
         Op::Munmap => outcome(space.unmap(Which::shared(part.small))),
         Op::Mprotect => of_area(space.protect(Which::shared(part.small))),
+        Op::MapOver => outcome(space.map(Which::shared(part.small), &file).map(|_| ())),
+        Op::Mremap => of_area(each(&|which| space.move_and_back(which, cpu))),
+        Op::Madvise => of_area(each(&|which| space.forget(which))),
         Op::Private => space.store_private(value),
         Op::Fork => fork(stage, cpu, &space),
         Op::Freeze => freeze(stage),

@@ -89,7 +89,7 @@ pub(crate) fn survived(world: &World, history: &[Done], survives: &Seen) -> Resu
         // Of the word there is what was there, as far as the above says.
         Effect::Extend | Effect::Allocate | Effect::Close | Effect::Spoil | Effect::Nothing => None,
         Effect::Load | Effect::Read | Effect::Private | Effect::Fork | Effect::WriteOther => None,
-        Effect::Unmap | Effect::Protect => None,
+        Effect::Unmap | Effect::Protect | Effect::Remap | Effect::Move | Effect::Forget => None,
     };
     // Where it may come from: the time at which that was over.
     let mut origins: Vec<u64> = history

@@ -6,14 +6,15 @@ use crate::hw::memory::BASE;
 use crate::hw::tables::{COPIES, REGION, access};
 use crate::hw::{Machine, Says, SpaceHardware};
 use crate::model::Seen;
+use crate::sched::Cpu;
 use fs::PAGE_SIZE;
-use fs::lab::schedule::{Range, Uses, World};
+use fs::lab::schedule::{Effect, Range, Uses, World};
 use fs::platform::PageSize;
 use fs::pmem::Pmem;
 use fs::vfs::InodeRef;
 use paging::Access;
 use std::sync::Arc;
-use vm::{AddressSpace, At, Kind, Refusal, Request, Rights};
+use vm::{AddressSpace, Advice, At, Kind, Refusal, Request, Rights};
 
 /// Which area of an address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,15 @@ impl Which {
     pub(crate) fn start(self) -> u64 {
         (self as u64 + 1) * REGION
     }
+
+    /// Where a CPU moves it.
+    fn elsewhere(self, cpu: Cpu) -> u64 {
+        self.start() + (cpu as u64 + 1) * PLACES * REGION
+    }
 }
+
+/// Regions from one place of all areas to the next.
+const PLACES: u64 = 8;
 
 /// An address space.
 pub(crate) struct Space {
@@ -58,13 +67,18 @@ enum What {
 
 /// Tells the machine what the address spaces of a world will use.
 pub(crate) fn expect(machine: &Machine, world: &World) {
-    let used = ALL.into_iter().filter(|&which| world.parts.iter().any(|part| uses(world, part.space, which)));
-    let closes = world.has(fs::lab::schedule::Effect::Close);
-    machine.hw.expect(world.range.word_page(), used.map(Which::start).collect(), closes);
+    let is_used = |which: &Which| world.parts.iter().any(|part| uses(world, part.space, *which));
+    let moves = |cpu: &usize| world.parts[*cpu].ops.iter().any(|op| op.effect() == Effect::Move);
+    let mut regions = Vec::new();
+    for which in ALL.into_iter().filter(is_used) {
+        regions.push(which.start());
+        regions.extend((0..world.parts.len()).filter(moves).map(|cpu| which.elsewhere(cpu)));
+    }
+    machine.hw.expect(world.range.word_page(), regions, world.has(Effect::Close));
 }
 
 /// Whether address space `number` has that area.
-fn uses(world: &World, number: u8, which: Which) -> bool {
+pub(crate) fn uses(world: &World, number: u8, which: Which) -> bool {
     let mut parts = world.parts.iter().filter(|part| part.space == number);
     parts.any(|part| match which {
         Which::Shared => !part.small,
@@ -207,6 +221,18 @@ impl Space {
         self.space.mprotect(which.start(), self.len(), rights)
     }
 
+    /// Moves an area to the CPU's own place for it, and back.
+    pub(crate) fn move_and_back(&self, which: Which, cpu: Cpu) -> fs::Result<()> {
+        let (here, there, len) = (which.start(), which.elsewhere(cpu), self.len());
+        self.space.mremap(here, len, len, true, Some(there))?;
+        self.space.mremap(there, len, len, true, Some(here)).map(|_| ())
+    }
+
+    /// Has what is mapped in an area forgotten.
+    pub(crate) fn forget(&self, which: Which) -> fs::Result<()> {
+        self.space.madvise(which.start(), self.len(), Advice::DontNeed)
+    }
+
     /// A copy of it, as fork(2): what is shared with the file faults in again.
     pub(crate) fn fork(&self) -> fs::Result<Self> {
         let Self { machine, range, kind, .. } = self;
@@ -222,9 +248,7 @@ impl Space {
 
     /// The page of the file that `va` shows, if that is not a copy's.
     pub(crate) fn page_at(&self, va: u64) -> Option<u64> {
-        let which =
-            ALL.into_iter().find(|which| (which.start()..which.start() + self.len()).contains(&va))?;
-        Some((va - which.start()) / PAGE_SIZE)
+        (va % REGION < self.len()).then_some(va % REGION / PAGE_SIZE)
     }
 
     /// What serves the word's page in an area now, and the size of its entry.
