@@ -28,19 +28,14 @@ const BLOCKS: u64 = 4 << 10;
 pub(crate) fn image() -> Vec<u8> {
     static MADE: OnceLock<Vec<u8>> = OnceLock::new();
     MADE.get_or_init(|| {
-        let path =
-            std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("vm-{}", std::process::id()));
-        std::fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")).expect("a folder for the image");
-        let file = std::fs::File::create(&path).expect("an image file");
-        file.set_len(BLOCKS * 4096).expect("room for an image");
+        let file = tempfile::NamedTempFile::new().expect("a file for the image");
+        file.as_file().set_len(BLOCKS * 4096).expect("room for an image");
         let folders = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
         let mut command = Command::new("mke2fs");
-        command.env("PATH", folders).args(["-q", "-F", "-t", "ext2", "-b", "4096"]).arg(&path);
+        command.env("PATH", folders).args(["-q", "-F", "-t", "ext2", "-b", "4096"]).arg(file.path());
         let made = command.status().unwrap_or_else(|error| panic!("mke2fs: {error}"));
         assert!(made.success(), "mke2fs: {made}");
-        let bytes = std::fs::read(&path).expect("the image can be read");
-        std::fs::remove_file(&path).expect("the image can be removed");
-        bytes
+        std::fs::read(file.path()).expect("the image can be read")
     })
     .clone()
 }

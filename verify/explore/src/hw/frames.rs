@@ -164,7 +164,7 @@ impl Slot {
             is_seen.then(|| Place::entry(owner.space, owner.level, owner.va(bytes % 4096 / 8)))
         });
         if let Some(place) = place {
-            engine::visible(Touch::One(place, false), Need::Nothing, 1, "looks at an entry");
+            engine::visible(Touch::One(place, false), Need::Nothing, 1, "looks at the tables");
         }
     }
 
@@ -236,7 +236,7 @@ impl At {
         }
         if let Some(table) = below(old, self.level) {
             self.each_leaf(table, |va, _| hw.says_no_more(space, va, PageSize::Small));
-            with_owner(table, |owner| owner.linked = false);
+            unlink(table);
         }
         // 2. What it leads to.
         if let Some((says, size)) = says(new, self.level) {
@@ -273,6 +273,14 @@ impl At {
             }
         }
     }
+}
+
+/// No CPU gets to the table any more, nor to those below it.
+fn unlink(frame: u64) {
+    let mut level = 0;
+    with_owner(frame, |owner| (owner.linked, level) = (false, owner.level));
+    let words = table(frame).iter().map(|slot| slot.0.load(Ordering::Relaxed));
+    words.filter_map(|word| below(word, level)).for_each(unlink);
 }
 
 fn with_owner(frame: u64, f: impl FnOnce(&mut Owner)) {
