@@ -435,7 +435,6 @@ impl<M: Machine> Tables<M> {
     }
 
     /// The slot for a leaf of `size` at `at`; tables on the way are made.
-    #[inline(never)] // most faults find the tables made
     pub(crate) fn slot(&self, at: u64, size: PageSize) -> Result<&M::Word, MapError> {
         let mut frame = self.root;
         for level in (size.level() + 1..=ROOT_LEVEL).rev() {

@@ -94,6 +94,8 @@ impl<M: TaskMachine> TaskTables<M> {
         self.each_directory_slot(va, pages, |slot, start| {
             let Some(table) = self.table_below(slot, start, (va, pages), partial, &mut gone) else { return };
             tables = true;
+            // In a register: what the closure shares is in memory.
+            let mut taken = 0;
             for slot in self.clip(table, start, va, pages).0 {
                 let old = Entry(slot.load(Relaxed));
                 if old == Entry::EMPTY {
@@ -107,8 +109,9 @@ impl<M: TaskMachine> TaskTables<M> {
                     slot.fetch_and(!Flags::PRESENT.bits(), AcqRel);
                     hidden = true;
                 }
-                gone += 1;
+                taken += 1;
             }
+            gone += taken;
         });
         if gone > 0 && !SHOT {
             self.tables.machine.invalidate(va, pages);
