@@ -4,15 +4,17 @@
 //! boot --bios|--uefi STAGES KERNEL IMAGE
 //! ```
 //!
-//! STAGES is a folder with what the `bootloader` project's crates compile to, as flat binaries: for BIOS `boot-sector`
-//! (512 bytes), `stage-2`, `stage-3` and `stage-4`, for UEFI `loader.efi`. Left out on purpose: building any of it, and
-//! running. `scripts/build.sh` does the first, `qemu-run.sh` the second.
+//! STAGES is a folder with what the `bootloader` project's crates compile to, as flat binaries: for BIOS
+//! `boot-sector` (512 bytes), `stage-2`, `stage-3` and `stage-4`, for UEFI `loader.efi`. Left out on purpose:
+//! building any of it, and running. `scripts/build.sh` does the first, `qemu-run.sh` the second.
 //!
-//! The image has a master boot record. For BIOS the first partition is stage 2, the second a FAT file system with the
-//! other stages and the kernel; for UEFI the only partition is the FAT file system, which that calls a system partition.
+//! The image has a master boot record. For BIOS the first partition is stage 2, the second a FAT file system
+//! with the other stages and the kernel; for UEFI the only partition is the FAT file system, which that calls
+//! a system partition.
 //!
-//! The image is written beside its final place and renamed, so a virtual machine that has the old image open keeps
-//! it, and nobody ever boots half an image. Exit status: 0, 1 when the image could not be made, 2 for wrong arguments.
+//! The image is written beside its final place and renamed, so a virtual machine that has the old image open
+//! keeps it, and nobody ever boots half an image. Exit status: 0, 1 when the image could not be made, 2 for
+//! wrong arguments.
 
 use std::env;
 use std::ffi::OsString;
@@ -34,15 +36,15 @@ const STAGE_2: u8 = 0x20;
 const FAT: u8 = 0x0c;
 const SYSTEM: u8 = 0xef;
 
-/// FAT's largest clusters. Stage 2 reads the file table for each cluster, and 16 KiB of it however small it is: with the
-/// 4 KiB that FAT would choose for so small a volume, it reads four times the kernel's size.
+/// FAT's largest clusters. Stage 2 reads the file table for each cluster, and 16 KiB of it however small it
+/// is: with the 4 KiB that FAT would choose for so small a volume, it reads four times the kernel's size.
 const CLUSTER: usize = 32 * 1024;
-/// One sector of names: stage 2 reads the root directory once for each file. There are four, of two entries each, and
-/// the volume's name.
+/// One sector of names: stage 2 reads the root directory once for each file. There are four, of two entries
+/// each, and the volume's name.
 const ROOT_ENTRIES: u16 = 16;
 
-/// What stage 4 and the UEFI loader read for their configuration. Their own messages would come before the kernel's on
-/// the console, 40 lines of them; their errors are kept.
+/// What stage 4 and the UEFI loader read for their configuration. Their own messages would come before the
+/// kernel's on the console, 40 lines of them; their errors are kept.
 const CONFIG: &[u8] = br#"{"log_level":"Error","frame_buffer_logging":false}"#;
 
 /// Which firmware the image is for.
@@ -138,7 +140,8 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 /// A FAT file system that holds these files, folders of their paths included, and the configuration.
 fn fat(files: &[(&str, &[u8])]) -> std::io::Result<Vec<u8>> {
     let clusters: usize = files.iter().map(|(_, contents)| contents.len().div_ceil(CLUSTER)).sum();
-    // Some more: the configuration, two folders, boot sector and tables, which are small at this cluster size.
+    // Some more: the configuration, two folders, boot sector and tables, which are small at this cluster
+    // size.
     let mut volume = Cursor::new(vec![0; (clusters + 6) * CLUSTER]);
     let options = FormatVolumeOptions::new()
         .bytes_per_cluster(CLUSTER as u32)

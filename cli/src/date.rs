@@ -107,17 +107,17 @@ pub struct Rtc {
     pub month: u8,
     /// Register 0x09, two digits.
     pub year: u8,
-    /// The register that the FADT's `CENTURY` names, if it names one. Without it, or with one that makes no sense, years
-    /// are 2000 to 2099.
+    /// The register that the FADT's `CENTURY` names, if it names one. Without it, or with one that makes no
+    /// sense, years are 2000 to 2099.
     pub century: Option<u8>,
     /// Register B: bit 2 set means binary instead of BCD, bit 1 set 24 hours instead of 12.
     pub status_b: u8,
 }
 
 impl Rtc {
-    /// Reads the chip by `register`; `century` is what the FADT names. While the chip counts a second on, its registers
-    /// make no sense: they are read when it says that it does not, until two readings agree. A chip that never says so
-    /// is read all the same, after ten thousand looks.
+    /// Reads the chip by `register`; `century` is what the FADT names. While the chip counts a second on, its
+    /// registers make no sense: they are read when it says that it does not, until two readings agree. A chip
+    /// that never says so is read all the same, after ten thousand looks.
     pub fn read(century: Option<u8>, mut register: impl FnMut(u8) -> u8) -> Self {
         const STATUS_A: u8 = 0x0a;
         const UPDATING: u8 = 1 << 7;
@@ -372,8 +372,8 @@ mod tests {
         assert!(leap(0x24, 0).is_some() && leap(0x20, 0).is_some());
     }
 
-    /// A chip that counts on while it is read: after every so many reads a second goes by, and during some of them its
-    /// registers are half of the old time and half of the new.
+    /// A chip that counts on while it is read: after every so many reads a second goes by, and during some of
+    /// them its registers are half of the old time and half of the new.
     struct Chip {
         seconds: i64,
         reads: u64,

@@ -1,8 +1,8 @@
 //! What words become before a command gets them: variables, then patterns, as in the POSIX shell.
 //!
-//! A variable that is not quoted is split at blanks. An unquoted `*`, `?` or `[...]` makes the word a pattern: it becomes
-//! the names that match, sorted by their bytes, or stays as it is if there are none. A name with a leading dot is matched
-//! by a pattern with one, and a slash by a slash alone.
+//! A variable that is not quoted is split at blanks. An unquoted `*`, `?` or `[...]` makes the word a
+//! pattern: it becomes the names that match, sorted by their bytes, or stays as it is if there are none. A
+//! name with a leading dot is matched by a pattern with one, and a slash by a slash alone.
 //!
 //! Reference: POSIX.1-2024, XCU 2.6 "Word Expansions", 2.14 "Pattern Matching Notation".
 
@@ -24,10 +24,11 @@ pub const MOST_HELD: usize = 1 << 20;
 pub trait World {
     /// The value of a variable; of `?` too.
     fn variable(&self, name: &str) -> Option<String>;
-    /// Calls `each` with every name in a directory but `.` and `..`; the current one is called `""`. Where there is no
-    /// directory, there are no names.
+    /// Calls `each` with every name in a directory but `.` and `..`; the current one is called `""`. Where
+    /// there is no directory, there are no names.
     fn names(&self, dir: &str, each: &mut dyn FnMut(&str));
-    /// Whether something has this name, a link that leads nowhere included; with a slash at its end, a directory.
+    /// Whether something has this name, a link that leads nowhere included; with a slash at its end, a
+    /// directory.
     fn exists(&self, path: &str) -> bool;
 }
 

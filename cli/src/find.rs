@@ -1,11 +1,12 @@
 //! The expressions of find(1): read once, asked about each file.
 //!
-//! Tests: `-name -iname -path -ipath -type -size -links -inum -uid -gid -perm -empty -newer -mtime -true -false`.
-//! Actions: `-print -print0 -ls -delete -prune`. Options: `-maxdepth -mindepth -depth -xdev`. Operators: `( )`, `!`,
-//! `-a`, `-o`. An expression without an action prints.
+//! Tests:
+//! `-name -iname -path -ipath -type -size -links -inum -uid -gid -perm -empty -newer -mtime -true -false`.
+//! Actions: `-print -print0 -ls -delete -prune`. Options: `-maxdepth -mindepth -depth -xdev`. Operators:
+//! `( )`, `!`, `-a`, `-o`. An expression without an action prints.
 //!
-//! The tree of a parsed expression is as deep as its parentheses, of which there may be few: neither reading nor
-//! asking needs more stack than that.
+//! The tree of a parsed expression is as deep as its parentheses, of which there may be few: neither reading
+//! nor asking needs more stack than that.
 //!
 //! References: POSIX.1-2024 `find`; find(1) of GNU for what POSIX lacks.
 
@@ -199,8 +200,8 @@ pub struct Find {
 }
 
 impl Find {
-    /// Reads paths and expression. `now` is what `-mtime` counts from; `changed` tells when the file after `-newer`
-    /// was changed.
+    /// Reads paths and expression. `now` is what `-mtime` counts from; `changed` tells when the file after
+    /// `-newer` was changed.
     ///
     /// # Errors
     /// [`FindError`]: the first thing that is wrong. What `changed` answers comes as [`FindError::Bad`].

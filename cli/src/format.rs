@@ -1,4 +1,5 @@
-//! Formats like `stat -c '%-10s %n'`: directives with flags, a width and a precision, and what stands for them.
+//! Formats like `stat -c '%-10s %n'`: directives with flags, a width and a precision, and what stands for
+//! them.
 //!
 //! Reference: stat(1) of GNU coreutils; printf(3) for flags, width and precision.
 
@@ -15,17 +16,17 @@ pub enum Value {
     Octal(u64),
     /// A number in hexadecimal; `#` puts 0x in front.
     Hex(u64),
-    /// Seconds and nanoseconds, as a decimal fraction: the precision is its digits, 0 of them unless asked for (9
-    /// for a dot alone).
+    /// Seconds and nanoseconds, as a decimal fraction: the precision is its digits, 0 of them unless asked
+    /// for (9 for a dot alone).
     Time(i64, u32),
 }
 
 /// Widths beyond are cut to this: nobody reads that many blanks.
 const WIDEST: usize = 4096;
 
-/// Replaces each directive of `format` with what `f` has for its letter (`?` if it has nothing); `%%` is a percent
-/// sign. With `escapes`, `\n`, `\t`, `\\`, `\"`, `\a`, `\b`, `\e`, `\f`, `\r`, `\v`, `\101` and `\x41` mean what they do in C;
-/// others stand for the letter itself.
+/// Replaces each directive of `format` with what `f` has for its letter (`?` if it has nothing); `%%` is a
+/// percent sign. With `escapes`, `\n`, `\t`, `\\`, `\"`, `\a`, `\b`, `\e`, `\f`, `\r`, `\v`, `\101` and
+/// `\x41` mean what they do in C; others stand for the letter itself.
 pub fn expand<E>(
     format: &str,
     escapes: bool,

@@ -3,8 +3,8 @@
 //! A mode is the 16-bit `i_mode` of an ext2 inode: four bits of file type, then set-user-id, set-group-id and
 //! sticky, then three times read, write, execute.
 //!
-//! References: "The Second Extended File System" (nongnu.org), 3.3 `i_mode`; POSIX `ls`, "long format", and `chmod`,
-//! "extended description"; chmod(1) of GNU for what a directory keeps.
+//! References: "The Second Extended File System" (nongnu.org), 3.3 `i_mode`; POSIX `ls`, "long format", and
+//! `chmod`, "extended description"; chmod(1) of GNU for what a directory keeps.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -209,8 +209,8 @@ impl Change {
         })
     }
 
-    /// The low 12 bits that `mode` gets. A step that names nobody leaves the bits in `umask` alone; a directory
-    /// keeps set-id bits that are not asked for.
+    /// The low 12 bits that `mode` gets. A step that names nobody leaves the bits in `umask` alone; a
+    /// directory keeps set-id bits that are not asked for.
     pub fn apply(&self, mode: u16, is_dir: bool, umask: u16) -> u16 {
         let mut mode = mode & ALL;
         for step in &self.0 {
@@ -327,7 +327,8 @@ mod tests {
         }
     }
 
-    /// What GNU chmod 9.1 makes, under umask 022, of a directory and a file with modes 755, 6755, 2750 and 4711.
+    /// What GNU chmod 9.1 makes, under umask 022, of a directory and a file with modes 755, 6755, 2750 and
+    /// 4711.
     #[test]
     fn every_way_to_write_a_mode_does_what_chmod_does_to_directories_and_files() {
         #[rustfmt::skip]

@@ -7,9 +7,9 @@
 //! commands whose operands are a command of their own (`time ls -l`). A specification that is just `-` makes
 //! every argument an operand, for commands with a language of their own (`find / -name x`).
 //!
-//! Long options follow the letters, each after a blank, as `name=c`: `--name` counts as the option `c`. With a `:`
-//! at its end, or if the letter `c` takes a value, so does the long option: `--name=value` or `--name value`. A
-//! `c` that is not among the letters has the long name only.
+//! Long options follow the letters, each after a blank, as `name=c`: `--name` counts as the option `c`. With
+//! a `:` at its end, or if the letter `c` takes a value, so does the long option: `--name=value` or
+//! `--name value`. A `c` that is not among the letters has the long name only.
 //!
 //! Reference: POSIX.1-2024, XBD 12.2, and getopt(3) for the mixing and the `+`.
 
@@ -148,7 +148,8 @@ fn takes_value(spec: &str, letter: char) -> Option<bool> {
     Some(after.starts_with(':'))
 }
 
-/// The letter that a long option stands for, and whether it takes a value; `None` if there is none of that name.
+/// The letter that a long option stands for, and whether it takes a value; `None` if there is none of that
+/// name.
 fn long_option(spec: &str, long: &str, name: &str) -> Option<(char, bool)> {
     let (_, letter) = long.split(' ').filter_map(|entry| entry.split_once('=')).find(|(n, _)| *n == name)?;
     let valued = letter.ends_with(':');

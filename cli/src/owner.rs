@@ -35,7 +35,8 @@ impl Owner {
     /// Reads an owner.
     ///
     /// # Errors
-    /// [`OwnerError`], for names, signs and what does not fit into 32 bits, or fills them: chown(2) takes −1 for "as it is".
+    /// [`OwnerError`], for names, signs and what does not fit into 32 bits, or fills them: chown(2) takes −1
+    /// for "as it is".
     pub fn parse(text: &str) -> Result<Self, OwnerError> {
         let (user, group) = match text.split_once(':') {
             Some((user, group)) => (user, Some(group)),

@@ -9,7 +9,8 @@
 //! | /TEXT Enter; n; N | search on for TEXT, small letters for any; again; backwards |
 //! | h; q, Ctrl-C | the keys; leave |
 //!
-//! Lines wrap at the terminal's width. Control characters are shown as `?`, a tab as blanks up to the next eighth column.
+//! Lines wrap at the terminal's width. Control characters are shown as `?`, a tab as blanks up to the next
+//! eighth column.
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -1,12 +1,12 @@
-//! Regular expressions: POSIX's, basic and extended, with what GNU's have besides (`\w`, `\b`, `\<`, `\|` in basic ones).
-//! Back-references are not among them.
+//! Regular expressions: POSIX's, basic and extended, with what GNU's have besides (`\w`, `\b`, `\<`, `\|` in
+//! basic ones). Back-references are not among them.
 //!
-//! An expression becomes a small program, all of whose ways are followed at once, a character at a time: it takes time
-//! linear in text times expression, whatever the expression is. (The crates for this that build without `std` add 300 KB
-//! to the kernel.)
+//! An expression becomes a small program, all of whose ways are followed at once, a character at a time: it
+//! takes time linear in text times expression, whatever the expression is. (The crates for this that build
+//! without `std` add 300 KB to the kernel.)
 //!
-//! References: POSIX.1-2024, XBD 9 "Regular Expressions"; grep(1); R. Cox, "Regular Expression Matching Can Be Simple And
-//! Fast".
+//! References: POSIX.1-2024, XBD 9 "Regular Expressions"; grep(1); R. Cox, "Regular Expression Matching Can
+//! Be Simple And Fast".
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -155,8 +155,8 @@ impl Regex {
         }
     }
 
-    /// Adds the steps that take a character and that `from` leads to, between these two characters; true if it leads to
-    /// the end.
+    /// Adds the steps that take a character and that `from` leads to, between these two characters; true if
+    /// it leads to the end.
     fn follow(&self, from: usize, before: Option<char>, after: Option<char>, to: &mut Steps) -> bool {
         let mut todo = core::mem::take(&mut to.todo);
         todo.push(from);

@@ -1,7 +1,8 @@
 //! What is being typed, by a command's own help: an option, an option's value, or an operand.
 //!
-//! Help names what can stand somewhere: `-p, --protocol PROTOCOL`, `on|off|dump`, `[FILE...]`. Words in capitals stand
-//! for something, the others for themselves. Completion reads that, so that it offers what the help says.
+//! Help names what can stand somewhere: `-p, --protocol PROTOCOL`, `on|off|dump`, `[FILE...]`. Words in
+//! capitals stand for something, the others for themselves. Completion reads that, so that it offers what the
+//! help says.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

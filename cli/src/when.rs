@@ -19,7 +19,8 @@ const DAY_SECONDS: i64 = 86_400;
 /// Seconds since the epoch, and nanoseconds after them.
 pub type Moment = (i64, u32);
 
-/// Reads what `touch -d` takes. `now` is what `now` means. `None` if it is no moment, or beyond `i64` seconds.
+/// Reads what `touch -d` takes. `now` is what `now` means. `None` if it is no moment, or beyond `i64`
+/// seconds.
 pub fn parse_date(text: &str, now: Moment) -> Option<Moment> {
     let text = text.trim_matches(' ');
     if text == "now" {

@@ -7,13 +7,12 @@
 //! command    words, NAME=value alone, < FILE, > FILE, >> FILE
 //! ```
 //!
-//! Words end at blanks (a carriage return is one, for scripts with CRLF). `'...'` quotes everything, `"..."` everything
-//! but variables and `\"`, `\\`, `\$`, `` \` `` and backslash-newline, a backslash the next character; backslash-newline
-//! joins lines. `#` at the start of a word begins a comment. `''` is an empty word. `$NAME`, `${NAME}` and `$?` are
-//! variables; what becomes of them, and of patterns, is in [`expand`](super::expand).
+//! Words end at blanks (a carriage return is one, for scripts with CRLF). `'...'` quotes everything, `"..."`
+//! everything but variables and `\"`, `\\`, `\$`, ``
+//! \` `` and backslash-newline, a backslash the next character; backslash-newline joins lines. `#` at the start of a word begins a comment. `''` is an empty word. `$NAME`, `${NAME}` and `$?` are variables; what becomes of them, and of patterns, is in [`expand`](super::expand).
 //!
-//! Everything else that a POSIX shell has is an error that names it: `$(...)`, `` `...` ``, `if`, `for`, here-documents,
-//! redirections of numbers. `~` and braces stand for themselves.
+//! Everything else that a POSIX shell has is an error that names it: `$(...)`, `` `...` ``, `if`, `for`,
+//! here-documents, redirections of numbers. `~` and braces stand for themselves.
 //!
 //! Reference: POSIX.1-2024, XCU 2.2 "Quoting", 2.3 "Token Recognition", 2.10 "Shell Grammar".
 
@@ -197,7 +196,8 @@ impl fmt::Display for WordsError {
 
 impl core::error::Error for WordsError {}
 
-/// Splits a script. Commands without words are left out. Fails as a whole, so that no half of a script is run.
+/// Splits a script. Commands without words are left out. Fails as a whole, so that no half of a script is
+/// run.
 ///
 /// # Errors
 /// What the shell does not have, and what makes no sense, with the place.
@@ -212,8 +212,8 @@ pub fn split(script: &str) -> Result<Vec<List>, WordsError> {
     .map_err(|mistake| mistake.locate(script))
 }
 
-/// Splits a line of a language without operators, variables and patterns into commands, at `;` and newlines, and these
-/// into words, unquoted.
+/// Splits a line of a language without operators, variables and patterns into commands, at `;` and newlines,
+/// and these into words, unquoted.
 ///
 /// # Errors
 /// An open quote, or an operator of the shell.

@@ -1,10 +1,11 @@
 //! The atomic words that CPUs share beside what locks guard.
 //!
-//! In the kernel they are `core`'s. With the feature `watched` each access is told to a function first, so that a scheduler
-//! that owns every step can let another CPU go between any two of them, and knows which accesses touch the same word. As
-//! this crate is free of `unsafe`, what CPUs share is either such a word, or guarded by a lock, or behind
-//! [`Platform`](crate::platform::Platform): nothing escapes that scheduler. With `--cfg loom` they are loom's, for
-//! `verify/orders`: each load may return whatever the memory orders allow (docs/memory-orders.md).
+//! In the kernel they are `core`'s. With the feature `watched` each access is told to a function first, so
+//! that a scheduler that owns every step can let another CPU go between any two of them, and knows which
+//! accesses touch the same word. As this crate is free of `unsafe`, what CPUs share is either such a word, or
+//! guarded by a lock, or behind [`Platform`](crate::platform::Platform): nothing escapes that scheduler. With
+//! `--cfg loom` they are loom's, for `verify/orders`: each load may return whatever the memory orders allow
+//! (docs/memory-orders.md).
 
 #[cfg(not(any(feature = "watched", loom)))]
 pub use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize};
@@ -89,7 +90,8 @@ pub mod watched {
                     tell(self, Access::Change);
                     self.0.compare_exchange(old, new, success, failure)
                 }
-                /// One step here, where the real one is a loop: what others change in between only makes it go round.
+                /// One step here, where the real one is a loop: what others change in between only makes it
+                /// go round.
                 #[inline]
                 pub fn fetch_update(
                     &self,

@@ -1,5 +1,5 @@
-//! Errors in four kinds that stay apart: the caller's mistake, a failing device, something unsupported, and something
-//! corrupt, which names the structure and its index.
+//! Errors in four kinds that stay apart: the caller's mistake, a failing device, something unsupported, and
+//! something corrupt, which names the structure and its index.
 
 use core::fmt;
 
@@ -145,7 +145,8 @@ impl fmt::Display for Features {
 /// A contradiction in an image: which structure, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt {
-    /// The structure, as the layout document calls it ("superblock", "group descriptor", "inode", "directory", …).
+    /// The structure, as the layout document calls it ("superblock", "group descriptor", "inode",
+    /// "directory", …).
     pub what: &'static str,
     /// Its index: group number, inode number, block number, as `what` implies.
     pub index: u64,

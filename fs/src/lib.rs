@@ -1,7 +1,8 @@
 //! Storage on persistent memory, with no hardware in it.
 //!
-//! This is the code that boots inside Daxiom's kernel *and* the code that the host explores, crash-tests and fuzzes:
-//! persistent memory, page tables, locks and the clock reach it through the traits of [`platform`] and [`pmem`].
+//! This is the code that boots inside Daxiom's kernel *and* the code that the host explores, crash-tests and
+//! fuzzes: persistent memory, page tables, locks and the clock reach it through the traits of [`platform`]
+//! and [`pmem`].
 //!
 //! | module | what it holds |
 //! |---|---|

@@ -1,5 +1,5 @@
-//! A machine in RAM, for host tests: memory of [`Ram`], locks that spin politely, page tables in a map, a clock that
-//! ticks once a look.
+//! A machine in RAM, for host tests: memory of [`Ram`], locks that spin politely, page tables in a map, a
+//! clock that ticks once a look.
 //!
 //! The locks here are real ones for real threads. Tests that own every step bring their own [`Platform`].
 

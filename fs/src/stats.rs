@@ -1,7 +1,7 @@
 //! Every counter of the storage code, so that a claim about it is something it printed (docs/laws.md, law 9).
 //!
-//! A counter is one relaxed atomic add; [`Stats::each`] lists all of them by the names that `stats` prints, which are a
-//! promise to scripts: new ones may be added, none renamed.
+//! A counter is one relaxed atomic add; [`Stats::each`] lists all of them by the names that `stats` prints,
+//! which are a promise to scripts: new ones may be added, none renamed.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

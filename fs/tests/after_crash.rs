@@ -1,5 +1,5 @@
-//! What a crash or a failed truncation left beyond the end of a file never comes back; a directory grows again; a refused
-//! unmount leaks nothing; a contradiction met halfway is noted.
+//! What a crash or a failed truncation left beyond the end of a file never comes back; a directory grows
+//! again; a refused unmount leaks nothing; a contradiction met halfway is noted.
 
 use crate::common;
 use crate::common::hostile::{inode_of, sound_image};

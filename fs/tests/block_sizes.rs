@@ -1,5 +1,5 @@
-//! Every block size and inode size that mke2fs makes for ext2: read, changed, judged by e2fsck and debugfs. Mapping needs
-//! blocks of the page size, and says so.
+//! Every block size and inode size that mke2fs makes for ext2: read, changed, judged by e2fsck and debugfs.
+//! Mapping needs blocks of the page size, and says so.
 
 use crate::common;
 use crate::common::{Image, Scratch, at, create, pattern, session};

@@ -1,5 +1,5 @@
-//! Crashes in the middle of every operation: repaired at the next mount, to what was there before the operation or after
-//! it, with nothing for e2fsck to find. What returned before the crash is there.
+//! Crashes in the middle of every operation: repaired at the next mount, to what was there before the
+//! operation or after it, with nothing for e2fsck to find. What returned before the crash is there.
 //!
 //! | variable | meaning |
 //! |---|---|
@@ -236,9 +236,10 @@ fn a_crash_in_a_repair_is_repaired_by_the_next_mount() {
     assert!(repairs > 10 && images > 100, "{repairs} repairs, {images} crashes in them");
 }
 
-/// The test itself can fail: a flush or a fence that is left out is noticed, unless nothing depends on it. Nothing depends
-/// on what the repair counts anew (descriptors, bits and inodes that are given back), on times, and on what an inode
-/// holds before it has a name or after; so what is missed lies in front of the data, or is a fence between such stores.
+/// The test itself can fail: a flush or a fence that is left out is noticed, unless nothing depends on it.
+/// Nothing depends on what the repair counts anew (descriptors, bits and inodes that are given back), on
+/// times, and on what an inode holds before it has a name or after; so what is missed lies in front of the
+/// data, or is a fence between such stores.
 #[test]
 fn a_flush_or_fence_left_out_is_noticed() {
     let every = variable("DAXIOM_MUTANTS", sample(11, 1)) as usize;

@@ -1,5 +1,5 @@
-//! A region as a device: every page of it mapped as it lies, by the largest pages, with nothing to allocate; stored to only
-//! while nobody has mounted it for writing.
+//! A region as a device: every page of it mapped as it lies, by the largest pages, with nothing to allocate;
+//! stored to only while nobody has mounted it for writing.
 
 use crate::common;
 use crate::common::{BLOCK, View, expect_errno, pattern, read_all, write};

@@ -1,5 +1,5 @@
-//! What an operation did to metadata is durable when it returns, on the CPU that it ran on: a sync, or an unmount, on
-//! another CPU lands none of its flushes.
+//! What an operation did to metadata is durable when it returns, on the CPU that it ran on: a sync, or an
+//! unmount, on another CPU lands none of its flushes.
 //!
 //! The watcher knows of several CPUs, one a thread: a fence lands what the same thread flushed, nothing else.
 

@@ -16,7 +16,8 @@ const S_STATE: u64 = SUPERBLOCK + 0x3a;
 const S_ERRORS: u64 = SUPERBLOCK + 0x3c;
 const S_ERROR_COUNT: u64 = SUPERBLOCK + 0x194;
 
-/// An image with a file `bad` that has a pointer out of range, and whose superblock says what to do when that is met.
+/// An image with a file `bad` that has a pointer out of range, and whose superblock says what to do when that
+/// is met.
 fn stage(errors: u8) -> (Image, Vec<u8>) {
     let image = Image::new(256);
     let number = session(&image, |fs| {
@@ -163,7 +164,8 @@ fn a_failed_write_is_noted_once() {
     assert_eq!(field(&machine, S_ERROR_COUNT), 1);
 }
 
-/// Whoever freezes or remounts meets errors himself, in what was stored through mappings, and cannot tell them then.
+/// Whoever freezes or remounts meets errors himself, in what was stored through mappings, and cannot tell
+/// them then.
 #[test]
 fn an_error_met_while_freezing_or_remounting_is_told_when_that_is_over() {
     for (errors, remounts) in [(1, false), (1, true), (2, false), (2, true)] {

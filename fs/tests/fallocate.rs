@@ -1,5 +1,5 @@
-//! fallocate(2) and lseek(2) of data and holes: every kind, on every block size, against a model; limits and refusals; no
-//! space at any step.
+//! fallocate(2) and lseek(2) of data and holes: every kind, on every block size, against a model; limits and
+//! refusals; no space at any step.
 
 use crate::common::sample;
 use crate::common::{

@@ -1,5 +1,5 @@
-//! Superblocks and descriptors in every form that mke2fs gives them: descriptors in meta groups, copies in other groups,
-//! a clean journal; and what they say, compared with tune2fs.
+//! Superblocks and descriptors in every form that mke2fs gives them: descriptors in meta groups, copies in
+//! other groups, a clean journal; and what they say, compared with tune2fs.
 
 use crate::common;
 use crate::common::{Image, Scratch, at, create, pattern, read_all, session};

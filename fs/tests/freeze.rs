@@ -1,5 +1,6 @@
-//! Freezing, thawing, remounting; and pins that truncation waits for. Nothing here depends on how long anything takes: a
-//! thread that should wait is given time to go wrong, and that it did not is only asserted where it cannot have.
+//! Freezing, thawing, remounting; and pins that truncation waits for. Nothing here depends on how long
+//! anything takes: a thread that should wait is given time to go wrong, and that it did not is only asserted
+//! where it cannot have.
 
 use crate::common;
 use crate::common::{

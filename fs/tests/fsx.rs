@@ -1,4 +1,5 @@
-//! The exerciser on files of a mounted image: random operations against a model, e2fsck at the end of each run.
+//! The exerciser on files of a mounted image: random operations against a model, e2fsck at the end of each
+//! run.
 //!
 //! Each run's operations can be repeated: a failure prints the line. More of them, and other ones:
 //!
@@ -50,8 +51,8 @@ fn image(mib: u64, block: u64) -> Image {
     Image::with(Scratch::new(), mib << 8, &["-b", &block.to_string()])
 }
 
-/// Runs the exerciser with each line of options on a new file of one image, with e2fsck's judgement at the end. What is
-/// freed must be all that was taken.
+/// Runs the exerciser with each line of options on a new file of one image, with e2fsck's judgement at the
+/// end. What is freed must be all that was taken.
 fn runs(image: &Image, lines: &[String]) {
     session(image, |fs| {
         let free = fs.stat_fs().blocks_free;
@@ -75,7 +76,8 @@ fn runs(image: &Image, lines: &[String]) {
     });
 }
 
-/// The sets of options and how many operations, most after runs of xfstests; each does what is special about it often.
+/// The sets of options and how many operations, most after runs of xfstests; each does what is special about
+/// it often.
 const SETS: &[(&str, u64)] = &[
     // generic/075
     ("", 750),
@@ -325,7 +327,8 @@ fn mistakes_under_the_exerciser_are_found() {
 
 #[test]
 fn a_refusal_that_is_no_lack_of_space_ends_the_run() {
-    // A file system that is read-only since a contradiction was met must not pass for one that holds what was written.
+    // A file system that is read-only since a contradiction was met must not pass for one that holds what was
+    // written.
     let image = image(16, 4096);
     let machine = image.machine();
     let fs = common::mount(machine);

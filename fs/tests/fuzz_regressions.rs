@@ -1,4 +1,5 @@
-//! What the fuzzer found stays fixed, and a short random run of what it runs: without libFuzzer, on stable Rust.
+//! What the fuzzer found stays fixed, and a short random run of what it runs: without libFuzzer, on stable
+//! Rust.
 //!
 //! A finding is a file in fs/tests/regressions: docs/fuzzing.md tells how it gets there.
 

@@ -1,8 +1,8 @@
-//! Linux and this file system read what the other wrote: contents, holes, names, links, owners, times, devices and extended
-//! attributes, on every format that mke2fs makes for ext2.
+//! Linux and this file system read what the other wrote: contents, holes, names, links, owners, times,
+//! devices and extended attributes, on every format that mke2fs makes for ext2.
 //!
-//! Linux's driver mounts the image through a loop device, which takes root and a kernel that has both: `./test.sh` runs
-//! these tests where that works and says so where it does not.
+//! Linux's driver mounts the image through a loop device, which takes root and a kernel that has both:
+//! `./test.sh` runs these tests where that works and says so where it does not.
 //!
 //! `cargo test -p fs interop:: -- --ignored`
 

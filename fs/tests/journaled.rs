@@ -1,5 +1,6 @@
-//! What `dax` does for a file system with a journal, on one made up for it: unwritten extents read as zeros and are filled
-//! like holes, transactions are opened in their place of the lock order, `MAP_SYNC` waits for a commit.
+//! What `dax` does for a file system with a journal, on one made up for it: unwritten extents read as zeros
+//! and are filled like holes, transactions are opened in their place of the lock order, `MAP_SYNC` waits for
+//! a commit.
 
 use crate::common::journaled::{Event, Journaled};
 use crate::common::rig::{Rig, on_each_step};
@@ -84,7 +85,8 @@ fn two_mib_that_were_never_written_are_one_zero_page_and_one_fill() {
     }
 }
 
-/// A handle may wait for a commit, and a commit for whoever waits for the entry: no entry is locked when it is opened.
+/// A handle may wait for a commit, and a commit for whoever waits for the entry: no entry is locked when it
+/// is opened.
 #[test]
 fn a_transaction_is_opened_under_the_invalidate_lock_and_before_the_entry() {
     for protocol in Protocol::SOUND {
@@ -103,7 +105,8 @@ fn a_transaction_is_opened_under_the_invalidate_lock_and_before_the_entry() {
         let held: Vec<Point> = seen[..first].iter().map(|(point, _)| *point).collect();
         let locks = [Point::SharedLocked, Point::ExclusiveLocked];
         assert!(held.iter().any(|point| locks.contains(point)), "{protocol}: {seen:?}");
-        // The entry is locked after it was opened; a lock that is not let go of before would never be had again.
+        // The entry is locked after it was opened; a lock that is not let go of before would never be had
+        // again.
         let entries =
             |steps: &[(Point, bool)]| steps.iter().filter(|(point, _)| *point == Point::EntryLocked).count();
         let takes = usize::from(entries(&seen) > 0);

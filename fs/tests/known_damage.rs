@@ -1,4 +1,5 @@
-//! Damage that others' reports tell of, made with debugfs or by hand: what is right is not lost with what is wrong.
+//! Damage that others' reports tell of, made with debugfs or by hand: what is right is not lost with what is
+//! wrong.
 
 use crate::common::layout::{DESCRIPTOR, DESCRIPTORS, Layout, SUPERBLOCK, u32_at};
 use crate::common::{
@@ -218,8 +219,8 @@ fn nobody_owns_a_file_and_only_files_can_be_mapped() {
     assert_eq!(Errno::NoDevice.to_string(), "no such device");
 }
 
-/// Times with fractions, from before 1970 and behind 2038, in inodes of each size, and in those that a driver without
-/// nanoseconds made.
+/// Times with fractions, from before 1970 and behind 2038, in inodes of each size, and in those that a driver
+/// without nanoseconds made.
 #[test]
 fn times_keep_what_the_inode_has_room_for() {
     let wanted = [(-5, 123_456_789), (1_700_000_000, 1), (5_000_000_000, 999_999_999)];

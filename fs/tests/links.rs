@@ -1,5 +1,5 @@
-//! Hard links, symbolic links, devices, pipes and sockets: made here, judged by e2fsck and debugfs; and what an inode's
-//! flags forbid.
+//! Hard links, symbolic links, devices, pipes and sockets: made here, judged by e2fsck and debugfs; and what
+//! an inode's flags forbid.
 
 use crate::common::layout::{Layout, u32_at};
 use crate::common::rig::Rig;

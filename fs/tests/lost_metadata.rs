@@ -1,5 +1,5 @@
-//! Memory errors under what is the file system's own: each is an error of that structure, which is named, and of nothing
-//! else.
+//! Memory errors under what is the file system's own: each is an error of that structure, which is named, and
+//! of nothing else.
 
 use crate::common;
 use crate::common::layout::{DESCRIPTORS, Layout, SUPERBLOCK, u32_at};
@@ -49,8 +49,8 @@ fn expect_lost<T>(result: Result<T>, what: &str, index: u64) {
     }
 }
 
-/// Mounts `image` with a bad line at byte `place`, which is told before (as the firmware does) or afterwards (as a machine
-/// check does).
+/// Mounts `image` with a bad line at byte `place`, which is told before (as the firmware does) or afterwards
+/// (as a machine check does).
 fn mounted(image: &[u8], place: u64, before: bool) -> (Machine, Arc<Ext2<Machine>>) {
     let machine = Machine::new(Ram::from_bytes(image));
     if before {

@@ -1,7 +1,8 @@
-//! The tests of `fs` through what it shows to others, in one program: `cargo test -p fs crash::` runs tests/crash.rs alone.
+//! The tests of `fs` through what it shows to others, in one program: `cargo test -p fs crash::` runs
+//! tests/crash.rs alone.
 //!
-//! Tests share this process. What one of them changes of it (a panic hook, a counter, a file's name) must not be seen by
-//! another that runs beside it.
+//! Tests share this process. What one of them changes of it (a panic hook, a counter, a file's name) must not
+//! be seen by another that runs beside it.
 
 #[global_allocator]
 static METER: fuzz_exec::meter::Meter = fuzz_exec::meter::Meter;

@@ -1,5 +1,5 @@
-//! Each named mistake of the lab does harm that a test sees, and without it the same test passes: what guards against the
-//! mistake can fail. One thread where that is enough; two and a script where it takes a race.
+//! Each named mistake of the lab does harm that a test sees, and without it the same test passes: what guards
+//! against the mistake can fail. One thread where that is enough; two and a script where it takes a race.
 
 use crate::common;
 use crate::common::mistakes::{BEFORE_LOCK, HARMED, file, on, overtaken};

@@ -1,5 +1,5 @@
-//! As `mutants.rs`, for mistakes in the order of steps and in what is locked: who comes in between sees them. The order that
-//! shows each is told with it.
+//! As `mutants.rs`, for mistakes in the order of steps and in what is locked: who comes in between sees them.
+//! The order that shows each is told with it.
 
 use crate::common::mistakes::{HARMED, file, on, on_large, overtaken};
 use crate::common::rig::{self, Entries, at_step, on_each_step};
@@ -47,8 +47,8 @@ fn a_large_fault_allocates_where_no_other_looks_up() {
     });
 }
 
-/// CPU 0 has its entry, and has let go of the lock. CPU 1, in the same address space, stores through it and calls msync,
-/// which finds the page clean. Here: the page is clean when the entry is there.
+/// CPU 0 has its entry, and has let go of the lock. CPU 1, in the same address space, stores through it and
+/// calls msync, which finds the page clean. Here: the page is clean when the entry is there.
 #[test]
 fn a_page_is_marked_dirty_under_the_lock() {
     on(Mutant::MarkAfterUnlock, &HARMED, |stage| {
@@ -60,8 +60,8 @@ fn a_page_is_marked_dirty_under_the_lock() {
     });
 }
 
-/// CPU 0 is about to put a block's entry in, and has marked it dirty. CPU 1 writes it back: clean, nothing to protect. CPU 0
-/// stores, through an entry to a page that nobody knows to be dirty.
+/// CPU 0 is about to put a block's entry in, and has marked it dirty. CPU 1 writes it back: clean, nothing to
+/// protect. CPU 0 stores, through an entry to a page that nobody knows to be dirty.
 #[test]
 fn write_back_meets_no_fault_between_its_mark_and_its_entry() {
     on(Mutant::WriteBackShared, &HARMED, |stage| {
@@ -85,8 +85,8 @@ fn msync_waits_for_what_it_flushed() {
     });
 }
 
-/// CPU 0: store, msync: flushes, lets go. CPU 1: msync: nothing is dirty. Power cut: the store is not there, though CPU 1
-/// relies on it.
+/// CPU 0: store, msync: flushes, lets go. CPU 1: msync: nothing is dirty. Power cut: the store is not there,
+/// though CPU 1 relies on it.
 #[test]
 fn what_was_flushed_is_durable_before_the_lock_is_let_go() {
     on(Mutant::FenceAfterUnlock, &HARMED, |stage| {
@@ -131,7 +131,8 @@ fn truncation_unmaps_under_the_lock_that_it_frees_under() {
     });
 }
 
-/// CPU 0 truncates: frees the block. CPU 1 gives it to another file. CPU 2 loads through the entry that is left.
+/// CPU 0 truncates: frees the block. CPU 1 gives it to another file. CPU 2 loads through the entry that is
+/// left.
 #[test]
 fn truncation_frees_what_no_address_space_shows() {
     on(Mutant::FreeBeforeUnmap, &HARMED, |stage| {

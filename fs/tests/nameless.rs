@@ -1,5 +1,5 @@
-//! What has no name, or no end, and is not ours to free: from before our mount, or from another system's crash; and the list
-//! of orphans, which goes with them.
+//! What has no name, or no end, and is not ours to free: from before our mount, or from another system's
+//! crash; and the list of orphans, which goes with them.
 
 use crate::common;
 use crate::common::crash::{Recording, Step};
@@ -71,8 +71,8 @@ fn what_had_no_name_before_our_mount_is_adopted_after_our_crash() {
     image.expect_clean();
 }
 
-/// The last link of a file goes before its last name, each durably: without that order, a crash would show a file of ours
-/// without a name but with a link, which is taken for one that was there before.
+/// The last link of a file goes before its last name, each durably: without that order, a crash would show a
+/// file of ours without a name but with a link, which is taken for one that was there before.
 #[test]
 fn the_fence_between_the_last_link_and_the_last_name_is_missed_when_it_is_left_out() {
     let image = Image::new(256);
@@ -91,7 +91,8 @@ fn the_fence_between_the_last_link_and_the_last_name_is_missed_when_it_is_left_o
     assert!(found.is_err_and(|error| error.contains("lost+found")), "nobody misses it");
 }
 
-/// Two orphans to be freed and a file to be cut to 5,000 bytes, in a list, on an image that another system left.
+/// Two orphans to be freed and a file to be cut to 5,000 bytes, in a list, on an image that another system
+/// left.
 fn with_orphans(state: u8) -> (Image, Vec<u8>, [u64; 3]) {
     let image = Image::new(256);
     let inos = session(&image, |fs| {
@@ -219,7 +220,8 @@ fn a_crash_while_orphans_are_freed_leaves_their_list_or_none() {
     let whole = [one, cut, two];
     let count = check_orphans(&tape, &whole, &want).unwrap_or_else(|error| panic!("{error}"));
     assert!(count > 20, "{count} crashes");
-    // Without the flush that ends the list, or the fence after it, or the one before, somebody's inode is on it.
+    // Without the flush that ends the list, or the fence after it, or the one before, somebody's inode is on
+    // it.
     let barriers = tape.barriers();
     let end = barriers
         .iter()

@@ -115,7 +115,8 @@ fn a_mount_point_leads_into_what_is_mounted_and_dots_lead_out() {
     assert_eq!(mounts.id("/a/b/point/."), (1, ROOT));
     assert_eq!(mounts.id("/a/b/point/c/d"), (2, ROOT));
     assert_eq!(mounts.walk("/a/b/point/c/d/e").mount, 2);
-    // `..` of a mounted root is the directory above the one it covers, not the root itself and not the covered one.
+    // `..` of a mounted root is the directory above the one it covers, not the root itself and not the
+    // covered one.
     assert_eq!(mounts.id("/a/b/point/.."), mounts.id("/a/b"));
     assert_eq!(mounts.id("/a/b/point/c/d/.."), mounts.id("/a/b/point/c"));
     assert_eq!(mounts.id("/a/b/point/c/d/e/../../../../../.."), (0, ROOT));

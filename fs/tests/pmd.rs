@@ -1,5 +1,5 @@
-//! Faults of 2 MiB: when they succeed, why they fall back, and what an entry of 2 MiB and those of 4 KiB know of each
-//! other.
+//! Faults of 2 MiB: when they succeed, why they fall back, and what an entry of 2 MiB and those of 4 KiB know
+//! of each other.
 
 use crate::common;
 use crate::common::rig::at_step;
@@ -19,7 +19,8 @@ use std::sync::Arc;
 /// Pages in 2 MiB.
 const RUN: u64 = 512;
 
-/// A file of `pages` pages without a block on a file system of 64 MiB, under both sound protocols; e2fsck judges it.
+/// A file of `pages` pages without a block on a file system of 64 MiB, under both sound protocols; e2fsck
+/// judges it.
 fn with_file(pages: u64, work: impl Fn(&Arc<Ext2<Machine>>, InodeRef<Machine>, Protocol, &Stats)) {
     for protocol in Protocol::SOUND {
         let image = Image::new(64 << 8);
@@ -285,7 +286,8 @@ fn small_store_meets_large_fault(mutant: Option<Mutant>) -> bool {
     let (small, big) = (view(false), view(true));
     machine.lab().set_hooks(true);
     mutant.into_iter().for_each(|mutant| machine.lab().add(mutant));
-    // The small fault has its entry's lock and found a hole; the large one maps what it found, if nothing holds it.
+    // The small fault has its entry's lock and found a hole; the large one maps what it found, if nothing
+    // holds it.
     let large_got_in = Arc::new(std::sync::atomic::AtomicBool::new(false));
     std::thread::scope(|scope| {
         let script = common::stage::Script::default();

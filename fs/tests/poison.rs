@@ -1,5 +1,5 @@
-//! Memory that lost its content under a file: reading says so, overwriting makes it good, mapped pages that hold it are
-//! refused, and only those.
+//! Memory that lost its content under a file: reading says so, overwriting makes it good, mapped pages that
+//! hold it are refused, and only those.
 
 use crate::common::{BLOCK, Image, Scratch, View, at, create, mount, pattern, read_all, session, write};
 use fs::Error;

@@ -1,5 +1,5 @@
-//! The last handle of an inode is dropped while another CPU asks for the inode again: one number never has two
-//! instances, with two locks, of which one knows nothing of what the other does.
+//! The last handle of an inode is dropped while another CPU asks for the inode again: one number never has
+//! two instances, with two locks, of which one knows nothing of what the other does.
 //!
 //! The dropping thread stops at its first access to the memory until the other one waits for it, or is done.
 

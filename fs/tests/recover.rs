@@ -1,5 +1,5 @@
-//! Recovery beyond crashes of ours: other systems' crashes, damage that no crash explains, and what a look through an
-//! image costs.
+//! Recovery beyond crashes of ours: other systems' crashes, damage that no crash explains, and what a look
+//! through an image costs.
 
 use crate::common;
 use crate::common::layout::{Layout, SUPERBLOCK};

@@ -13,7 +13,8 @@ use fs::{Errno, Error};
 const FIRST: u64 = SUPERBLOCK + S_OWNER;
 const END: u64 = SUPERBLOCK + S_REDO_END;
 
-/// An image, where a file's data is in it, and the words that tests commit there: all over its block, and its last.
+/// An image, where a file's data is in it, and the words that tests commit there: all over its block, and its
+/// last.
 struct Stage {
     image: Image,
     words: Vec<(u64, u32)>,
@@ -134,7 +135,8 @@ fn a_record_that_leads_out_of_the_file_system_or_into_the_superblock_is_never_wr
     }
 }
 
-/// A record with a right checksum whose words are hostile: made by committing on a larger file system's image.
+/// A record with a right checksum whose words are hostile: made by committing on a larger file system's
+/// image.
 #[test]
 fn a_record_with_a_right_checksum_that_leads_out_of_the_file_system_is_void() {
     let image = Image::with(Scratch::new(), 1024, &[]);

@@ -1,5 +1,6 @@
-//! Where a file's blocks come to lie: large files in runs that one entry of 2 MiB can map, small ones packed, indirect
-//! blocks out of the way; still so with several writers, and no worse than slower on a disk full of pieces.
+//! Where a file's blocks come to lie: large files in runs that one entry of 2 MiB can map, small ones packed,
+//! indirect blocks out of the way; still so with several writers, and no worse than slower on a disk full of
+//! pieces.
 
 use crate::common::{
     BLOCK, Image, LEVELS, Rng, Scratch, View, create, extents, mount, pattern, session, unlink, write,
@@ -83,7 +84,8 @@ fn a_file_written_in_order_is_mappable_by_large_entries_from_its_start() {
 fn small_files_are_packed_and_large_ones_leave_no_gap() {
     let image = Image::with(Scratch::new(), (64 << 20) / BLOCK, &["-m", "0"]);
     session(&image, |fs| {
-        // 1. 100 small files, all open, and a large one in between: their blocks are in as few runs as hold them.
+        // 1. 100 small files, all open, and a large one in between: their blocks are in as few runs as hold
+        //    them.
         let mut files = Vec::new();
         for number in 0..100 {
             let file = create(fs, &format!("small{number}"));
@@ -108,7 +110,8 @@ fn small_files_are_packed_and_large_ones_leave_no_gap() {
         small.sort();
         small.dedup();
         assert!(small.len() <= 3, "small files in runs {small:?}");
-        // 2. One of them grows slowly: it moves, with what it holds, and keeps what is stored through mappings.
+        // 2. One of them grows slowly: it moves, with what it holds, and keeps what is stored through
+        //    mappings.
         let view = View::new(&files[0], 0..600);
         view.store(5, b"stored").expect("store");
         append_after(&files[0], 4 * BLOCK, 2 << 20);

@@ -1,4 +1,5 @@
-//! Extended attributes: against a map in memory, against debugfs and Linux, through crashes, and where an image lies.
+//! Extended attributes: against a map in memory, against debugfs and Linux, through crashes, and where an
+//! image lies.
 
 use crate::common;
 use crate::common::layout::{Layout, u32_at};
@@ -173,8 +174,8 @@ fn what_debugfs_put_into_an_inode_is_read_changed_in_place_or_moved_and_removed(
     }
 }
 
-/// Mounts an image with Linux, lets `script` (Python) work on it in that folder, and unmounts. `None` if that is not
-/// possible here.
+/// Mounts an image with Linux, lets `script` (Python) work on it in that folder, and unmounts. `None` if that
+/// is not possible here.
 fn with_linux(image: &Image, script: &str) -> Option<String> {
     if Command::new("python3").arg("-V").output().is_err() {
         println!("skipped: there is no python3");

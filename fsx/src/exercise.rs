@@ -99,7 +99,8 @@ impl<T: Target> Fsx<T> {
         })
     }
 
-    /// Does these operations, not random ones. Those that the file's state or the options do not allow are skipped.
+    /// Does these operations, not random ones. Those that the file's state or the options do not allow are
+    /// skipped.
     pub fn replay(mut self, ops: Vec<Op>) -> Self {
         self.replay = Some(ops.into_iter());
         self
@@ -226,7 +227,8 @@ impl<T: Target> Fsx<T> {
         writeln!(out, "repeat: fsx {options}{replay} FILE")
     }
 
-    // -- Doing -------------------------------------------------------------------------------------------------
+    // -- Doing
+    // -------------------------------------------------------------------------------------------------
 
     /// Does an operation, to the file and to the model.
     fn perform(&mut self, op: &Op) -> Result<Outcome, What<T::Error>> {
@@ -378,7 +380,8 @@ impl<T: Target> Fsx<T> {
         }
     }
 
-    // -- Telling -----------------------------------------------------------------------------------------------
+    // -- Telling
+    // -----------------------------------------------------------------------------------------------
 
     fn tell(&self, out: &mut dyn Write, op: &Op, before: u64, outcome: Outcome) -> fmt::Result {
         let Options { progress, debug_from, quiet, .. } = self.options;

@@ -1,18 +1,19 @@
 //! `fsx`: random operations on one file, each compared with a model in memory.
 //!
-//! The exerciser knows no file system: it drives a [`Target`], which is a file of `fs` on the host, an open file of the
-//! shell in the kernel, and a deliberately broken one in tests. Its options carry the letters that users of fsx know.
+//! The exerciser knows no file system: it drives a [`Target`], which is a file of `fs` on the host, an open
+//! file of the shell in the kernel, and a deliberately broken one in tests. Its options carry the letters
+//! that users of fsx know.
 //!
-//! After each operation the following hold, or the run ends with a report ([`Fsx::explain`]) that tells where, what was
-//! expected, what was found, which operation stored there last, and how to repeat it:
+//! After each operation the following hold, or the run ends with a report ([`Fsx::explain`]) that tells
+//! where, what was expected, what was found, which operation stored there last, and how to repeat it:
 //!
 //! 1. What a read, or a load through a mapping, returns is what the model holds.
 //! 2. The bytes between the end of the file and the end of its last page are zeros, seen through a mapping.
 //! 3. The file is as long as the model, asked for in two ways ([`Target::size`], [`Target::end`]).
 //! 4. What seeking says is a hole holds zeros: whenever the whole file is compared.
 //!
-//! Operation number *n* stores the byte *n* mod 256, at odd offsets plus a random byte that belongs to the offset: a
-//! byte tells which operation it came from, and data that was moved to a wrong place is noticed.
+//! Operation number *n* stores the byte *n* mod 256, at odd offsets plus a random byte that belongs to the
+//! offset: a byte tells which operation it came from, and data that was moved to a wrong place is noticed.
 //!
 //! | file | what it holds |
 //! |---|---|

@@ -107,8 +107,8 @@ impl Model {
         self.zero(number, offset, len as u64);
     }
 
-    /// The first byte from `offset` on that is not as it should be. `bytes` may go on after the end of the file,
-    /// where zeros should be.
+    /// The first byte from `offset` on that is not as it should be. `bytes` may go on after the end of the
+    /// file, where zeros should be.
     pub(crate) fn differs(&self, offset: u64, bytes: &[u8]) -> Option<u64> {
         let start = (offset as usize).min(self.bytes.len());
         let known = &self.bytes[start..(start + bytes.len()).min(self.bytes.len())];

@@ -6,11 +6,12 @@
 //! NAME OFFSET LENGTH [SIZE] [keep_size] [close_open] [# comment]
 //! ```
 //!
-//! `NAME` is one of `read`, `write`, `mapread`, `mapwrite`, `truncate`, `fallocate`, `punch_hole`, `zero_range`,
-//! `collapse_range`, `insert_range`, `fsync`. Numbers are decimal, or hexadecimal after `0x`. For `truncate`, `OFFSET` is
-//! ignored and `LENGTH` is the new size. `SIZE`, the file's size before, is for readers and ignored, as is a `*`.
-//! `close_open` closes the file after the operation and opens it again. `skip` before `NAME` makes the line count, for
-//! the bytes that later operations write depend on their numbers, but does nothing. Empty lines do not count.
+//! `NAME` is one of `read`, `write`, `mapread`, `mapwrite`, `truncate`, `fallocate`, `punch_hole`,
+//! `zero_range`, `collapse_range`, `insert_range`, `fsync`. Numbers are decimal, or hexadecimal after `0x`.
+//! For `truncate`, `OFFSET` is ignored and `LENGTH` is the new size. `SIZE`, the file's size before, is for
+//! readers and ignored, as is a `*`. `close_open` closes the file after the operation and opens it again.
+//! `skip` before `NAME` makes the line count, for the bytes that later operations write depend on their
+//! numbers, but does nothing. Empty lines do not count.
 //!
 //! The log in a failure's report has this format too.
 

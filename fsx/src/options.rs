@@ -5,8 +5,8 @@ use cli::opts::Opts;
 use cli::size;
 use core::fmt;
 
-/// The options, as [`Opts::parse`] takes them. `--replay-ops` (`<`) and `--record-ops` (`>`) are for whoever has files; the
-/// rest is [`Options`].
+/// The options, as [`Opts::parse`] takes them. `--replay-ops` (`<`) and `--record-ops` (`>`) are for whoever
+/// has files; the rest is [`Options`].
 pub const SPEC: &str = "N:S:l:o:r:w:t:c:p:b:D:g:e:s:xqdfyLRWXFHzCIKOnMZ replay-ops=<: record-ops=>:";
 
 /// What the options mean, for people: letter with value, and what it does.

@@ -51,11 +51,12 @@ pub trait Target {
     /// Writes at `offset`; returns how many bytes were written: fewer only if space ran out after them.
     fn write(&mut self, offset: u64, from: &[u8]) -> Result<usize, Fail<Self::Error>>;
 
-    /// Loads through a mapping. The range may go on after the end of the file, up to the end of its last page.
+    /// Loads through a mapping. The range may go on after the end of the file, up to the end of its last
+    /// page.
     fn map_read(&mut self, offset: u64, to: &mut [u8]) -> Result<(), Fail<Self::Error>>;
 
-    /// Stores through a mapping, within the file's pages as for [`map_read`](Self::map_read). Returns how many bytes were
-    /// stored: fewer only if space ran out after them.
+    /// Stores through a mapping, within the file's pages as for [`map_read`](Self::map_read). Returns how
+    /// many bytes were stored: fewer only if space ran out after them.
     fn map_write(&mut self, offset: u64, from: &[u8]) -> Result<usize, Fail<Self::Error>>;
 
     /// Makes what was stored there through a mapping durable.
@@ -73,8 +74,8 @@ pub trait Target {
     /// The size, found in another way: seeking to the end.
     fn end(&mut self) -> Result<u64, Fail<Self::Error>>;
 
-    /// The first hole from `from` on, which is in the file: its first byte and the one after its last. `None` if no hole
-    /// but the one at the end follows.
+    /// The first hole from `from` on, which is in the file: its first byte and the one after its last. `None`
+    /// if no hole but the one at the end follows.
     fn hole(&mut self, from: u64) -> Result<Option<(u64, u64)>, Fail<Self::Error>> {
         let _ = from;
         Err(Fail::Unsupported)

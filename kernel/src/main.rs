@@ -92,7 +92,8 @@ fn start(boot: &'static mut BootInfo) -> ! {
     }
 }
 
-/// Ends with one line that qemu-run.sh knows if the CPU lacks what is needed. There is no clock and no log yet.
+/// Ends with one line that qemu-run.sh knows if the CPU lacks what is needed. There is no clock and no log
+/// yet.
 fn refuse_lacking_cpu() {
     if cpu::missing().next().is_none() {
         return;

@@ -6,9 +6,9 @@
 //! | [`RawRwLock`] | the same; fair, readers on different CPUs share no cache line |
 //! | [`Lists`] | where who sleeps is found by the address of what it waits for |
 //!
-//! The algorithms are here, without the machine: a CPU's number, how to put a task to sleep, and the short lock around a
-//! list come through [`Machine`], [`Tasks`] and [`Short`]. The kernel has one implementation of each, the tests on the host
-//! have others.
+//! The algorithms are here, without the machine: a CPU's number, how to put a task to sleep, and the short
+//! lock around a list come through [`Machine`], [`Tasks`] and [`Short`]. The kernel has one implementation of
+//! each, the tests on the host have others.
 
 #![no_std]
 
@@ -53,8 +53,8 @@ pub trait Machine: 'static {
     /// One turn of a wait that spins; answers TLB shootdowns (docs/laws.md, law 7).
     fn relax();
 
-    /// Waits while `still_waiting`, until woken for the same `key`; may return early. No wake-up is lost by who changes the
-    /// condition first and wakes then.
+    /// Waits while `still_waiting`, until woken for the same `key`; may return early. No wake-up is lost by
+    /// who changes the condition first and wakes then.
     fn wait(key: usize, still_waiting: &mut dyn FnMut() -> bool);
 
     /// Wakes everybody who waits for `key`.

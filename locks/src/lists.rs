@@ -1,7 +1,8 @@
 //! Waiting for something to happen: lists of tasks, found by the address of what they wait for.
 //!
-//! A waiter counts itself and looks at its condition once more under its list's lock. Whoever changes the condition wakes
-//! after: either it sees the count and finds the waiter on the list, or the waiter has seen the change. No wake-up is lost.
+//! A waiter counts itself and looks at its condition once more under its list's lock. Whoever changes the
+//! condition wakes after: either it sees the count and finds the waiter on the list, or the waiter has seen
+//! the change. No wake-up is lost.
 //!
 //! Lock order: a list's lock, then whatever the condition takes, which must wait for nothing.
 
@@ -67,8 +68,8 @@ impl<T: Tasks, const N: usize> Lists<T, N> {
         &self.0[(key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize >> (64 - N.trailing_zeros())]
     }
 
-    /// Stops the task that runs while `still_waiting`, until woken by [`wake`](Lists::wake) for the same key; may return
-    /// early. The caller may sleep, and is not preempted before it does.
+    /// Stops the task that runs while `still_waiting`, until woken by [`wake`](Lists::wake) for the same key;
+    /// may return early. The caller may sleep, and is not preempted before it does.
     pub fn wait(&self, key: usize, still_waiting: &mut dyn FnMut() -> bool) {
         let list = self.list(key);
         list.count.fetch_add(1, Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! A mutex that sleeps: one compare-exchange to take it, one exchange to let it go.
 //!
-//! Whoever finds it taken spins a little, answering shootdowns, and then waits on the queue keyed by the lock's address.
+//! Whoever finds it taken spins a little, answering shootdowns, and then waits on the queue keyed by the
+//! lock's address.
 
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering;

@@ -1,18 +1,19 @@
 //! A fair reader-writer lock that sleeps, and whose readers on different CPUs share no cache line.
 //!
-//! Readers count themselves in one of eight slots, by CPU; a reader that has moved may leave by another slot, only the
-//! sum counts. Nothing else is written by them, and `writer` is only read. A writer takes its ticket, raises `writer` and
-//! waits until the sum is 0.
+//! Readers count themselves in one of eight slots, by CPU; a reader that has moved may leave by another slot,
+//! only the sum counts. Nothing else is written by them, and `writer` is only read. A writer takes its
+//! ticket, raises `writer` and waits until the sum is 0.
 //!
 //! # Fairness
-//! Writers go by tickets. A reader that finds `writer` raised takes its count back, *in the same slot* (a sum that is read
-//! slot by slot must never see a count go that it did not see come), and queues. A writer that leaves lets in every
-//! reader that queued meanwhile: it counts for them, all in the first slot, before it lowers `writer`. So a
-//! reader waits for one writer and for those readers that were there, and a writer for the readers that were there.
+//! Writers go by tickets. A reader that finds `writer` raised takes its count back, *in the same slot* (a sum
+//! that is read slot by slot must never see a count go that it did not see come), and queues. A writer that
+//! leaves lets in every reader that queued meanwhile: it counts for them, all in the first slot, before it
+//! lowers `writer`. So a reader waits for one writer and for those readers that were there, and a writer for
+//! the readers that were there.
 //!
 //! # Waiting
-//! Spin a little, answering shootdowns, then sleep: readers on the address of `phase`, writers on that of `serving`
-//! or, for the readers to go, of `writer`.
+//! Spin a little, answering shootdowns, then sleep: readers on the address of `phase`, writers on that of
+//! `serving` or, for the readers to go, of `writer`.
 
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering;
@@ -49,9 +50,9 @@ pub struct RawRwLock<M: Machine> {
     machine: PhantomData<fn(M)>,
 }
 
-// SAFETY: a writer is in only after it has raised `writer` and then seen every slot's sum at 0; a reader that counts
-// itself before that is in the sum, one that counts itself after sees `writer`. Both sides order store and load by
-// sequential consistency.
+// SAFETY: a writer is in only after it has raised `writer` and then seen every slot's sum at 0; a reader that
+// counts itself before that is in the sum, one that counts itself after sees `writer`. Both sides order store
+// and load by sequential consistency.
 unsafe impl<M: Machine> lock_api::RawRwLock for RawRwLock<M> {
     const INIT: Self = Self {
         writer: AtomicU32::new(NONE),
@@ -91,7 +92,8 @@ unsafe impl<M: Machine> lock_api::RawRwLock for RawRwLock<M> {
 
     #[inline]
     fn lock_exclusive(&self) {
-        // Who steps down must see it, or this one sees that it has its turn: each changes its word, then looks at the other.
+        // Who steps down must see it, or this one sees that it has its turn: each changes its word, then
+        // looks at the other.
         let ticket = self.next.fetch_add(1, Ordering::SeqCst);
         if self.serving.load(Ordering::Acquire) != ticket {
             self.await_turn(ticket);

@@ -5,8 +5,8 @@ use crate::Machine;
 /// Looks so many times before it sleeps.
 const LOOKS: u32 = 200;
 
-/// Spins a little, answering shootdowns, until `done`; `false` if it did not come true. With one CPU, nobody could bring
-/// it about meanwhile.
+/// Spins a little, answering shootdowns, until `done`; `false` if it did not come true. With one CPU, nobody
+/// could bring it about meanwhile.
 pub(crate) fn spin_until<M: Machine>(mut done: impl FnMut() -> bool) -> bool {
     let looks = if M::cpus() > 1 { LOOKS } else { 1 };
     for _ in 0..looks {

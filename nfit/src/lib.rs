@@ -156,7 +156,8 @@ impl<'a> Nfit<'a> {
         Structures::new(self.table)
     }
 
-    /// What the table says, joined: the persistent memory, what the platform promises, and what had to be left out.
+    /// What the table says, joined: the persistent memory, what the platform promises, and what had to be
+    /// left out.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`]. All else that is wrong costs only what it is about, and is told in

@@ -62,8 +62,8 @@ pub(crate) fn overlap((at, spa): (Place, &SpaRange), (other, other_spa): &Placed
     Error::Overlap { at, index, base, length, other: *other, other_index: other_spa.index }
 }
 
-/// Gives each RAM disk inside persistent memory to the region that holds it. The specification
-/// wants them to lie in one; one that lies across a border leaves open what belongs to whom, so it costs the regions it
+/// Gives each RAM disk inside persistent memory to the region that holds it. The specification wants them to
+/// lie in one; one that lies across a border leaves open what belongs to whom, so it costs the regions it
 /// touches. Both lists are in order of base.
 pub(crate) fn place_virtual_disks(
     regions: &mut Vec<Placed<Region<'_>>>,

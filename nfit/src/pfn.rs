@@ -1,13 +1,13 @@
-//! The information block that Linux puts at byte 4096 of a namespace in *fsdax* mode: where the data begins, for the
-//! space before it holds the block itself and maybe the kernel's page structures.
+//! The information block that Linux puts at byte 4096 of a namespace in *fsdax* mode: where the data begins,
+//! for the space before it holds the block itself and maybe the kernel's page structures.
 //!
 //! ```text
 //! 0          4096     8192                  start_pad + dataoff             len - end_trunc
 //! | unused   | block  | page structures, …  | what /dev/pmemN shows         | unused
 //! ```
 //!
-//! Facts, not code: the layout is `struct nd_pfn_sb` in Linux's `drivers/nvdimm/pfn.h` and `struct pfn_sb` in ndctl's
-//! `ndctl/namespace.h`, which agree. All numbers are little-endian.
+//! Facts, not code: the layout is `struct nd_pfn_sb` in Linux's `drivers/nvdimm/pfn.h` and `struct pfn_sb` in
+//! ndctl's `ndctl/namespace.h`, which agree. All numbers are little-endian.
 //!
 //! | at | bytes | field | since version |
 //! |---|---|---|---|
@@ -26,8 +26,9 @@
 //! | 92 | 2 | page_struct_size | 1.4 |
 //! | 4088 | 8 | checksum: Fletcher's with two 32-bit sums, over the block with this field 0 | 1.0 |
 //!
-//! Where the data begins: Linux's block device maps the namespace from `start_pad` on, and counts `dataoff` from there.
-//! (Linux's DAX counted it from the namespace's start, which is why no `start_pad` is made any more.)
+//! Where the data begins: Linux's block device maps the namespace from `start_pad` on, and counts `dataoff`
+//! from there. (Linux's DAX counted it from the namespace's start, which is why no `start_pad` is made any
+//! more.)
 //!
 //! What Linux does not look at is not refused here either: other tools leave `version_major` and `npfns` 0.
 
@@ -56,7 +57,8 @@ pub struct PfnInfo {
     pub version: (u16, u16),
     /// Where Linux keeps its page structures.
     pub mode: PfnMode,
-    /// First byte of the data, from the start of the namespace: `start_pad` and `dataoff`. A multiple of 4096.
+    /// First byte of the data, from the start of the namespace: `start_pad` and `dataoff`. A multiple of
+    /// 4096.
     pub data_offset: u64,
     /// Bytes of data: a multiple of 4096, not 0.
     pub data_len: u64,
@@ -106,8 +108,8 @@ pub enum PfnError {
         /// The field, in bytes.
         found: u32,
     },
-    /// `dataoff` is inside the block or before it, not a multiple of 4096, not at a multiple of `align`, or beyond the
-    /// end.
+    /// `dataoff` is inside the block or before it, not a multiple of 4096, not at a multiple of `align`, or
+    /// beyond the end.
     DataOffset {
         /// The field, in bytes.
         found: u64,
@@ -129,8 +131,8 @@ pub enum PfnError {
 }
 
 impl PfnInfo {
-    /// Reads the block at [`PFN_OFFSET`] of the namespace of `len` bytes at address `base`. `None` if there is none: no
-    /// signature.
+    /// Reads the block at [`PFN_OFFSET`] of the namespace of `len` bytes at address `base`. `None` if there
+    /// is none: no signature.
     ///
     /// # Errors
     /// What [`PfnError`] says: there is a signature, but not the rest of it.

@@ -12,11 +12,12 @@
 //! overlaps are found in one sweep; nothing that a structure can refer to more than once is copied
 //! if its size is not fixed.
 //!
-//! **What is a problem, and what it costs.** Whatever leaves open which memory is meant costs the ranges it is about: a range
-//! that is no whole pages, overlapping ranges (both), an index that two ranges have (both). A missing control region or
-//! interleave structure costs its DIMM that description. What is not about persistent memory is not
-//! judged, with two exceptions: indexes must be unique and a mapping's SPA range must exist, for else it could have been
-//! meant to be ours. Index 0 refers to none (virtual disks have it as theirs).
+//! **What is a problem, and what it costs.** Whatever leaves open which memory is meant costs the ranges it
+//! is about: a range that is no whole pages, overlapping ranges (both), an index that two ranges have (both).
+//! A missing control region or interleave structure costs its DIMM that description. What is not about
+//! persistent memory is not judged, with two exceptions: indexes must be unique and a mapping's SPA range
+//! must exist, for else it could have been meant to be ours. Index 0 refers to none (virtual disks have it as
+//! theirs).
 //!
 //! Reference: ACPI 6.5, sections 5.2.25.2 and 5.2.25.3.
 
@@ -162,7 +163,8 @@ fn sort_by_index<T>(
     Ok(())
 }
 
-/// Finds an index in a list that `sort_by_index` has sorted, the first in the table that has it; 0 is never found.
+/// Finds an index in a list that `sort_by_index` has sorted, the first in the table that has it; 0 is never
+/// found.
 fn find<T>(list: &[Placed<T>], index: u16, index_of: fn(&T) -> u16) -> Option<&T> {
     let position = list.partition_point(|(_, item)| index_of(item) < index);
     list.get(position).map(|(_, item)| item).filter(|item| index != 0 && index_of(item) == index)
@@ -188,8 +190,8 @@ fn join<'a>(regions: &mut [Region<'a>], parts: &Parts<'a>, problems: &mut Vec<Er
         let found = by_index.binary_search_by_key(&spa_index, |(index, _)| *index).ok();
         let position = found.and_then(|found| by_index.get(found)).map(|(_, position)| *position);
         let Some(region) = position.and_then(|position| regions.get_mut(position)) else {
-            // In another kind of range, in one that is refused, or in none: then it must say so by index 0 or by a failed
-            // map.
+            // In another kind of range, in one that is refused, or in none: then it must say so by index 0 or
+            // by a failed map.
             let in_none = spa_index == 0 || mapping.state.contains(StateFlags::MAP_FAILED);
             if !in_none && find(&parts.ranges, spa_index, |spa| spa.index).is_none() {
                 push(problems, Error::MissingSpaRange { at, index: spa_index })?;

@@ -1,4 +1,5 @@
-//! The fsdax information block: what is right is read, each field that is wrong is refused by name, nothing panics.
+//! The fsdax information block: what is right is read, each field that is wrong is refused by name, nothing
+//! panics.
 
 use nfit::{PFN_BYTES, PfnError, PfnInfo, PfnMode, pfn_checksum};
 use proptest::prelude::*;

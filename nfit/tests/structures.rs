@@ -13,7 +13,8 @@ fn items(bytes: &[u8]) -> Vec<Result<Structure<'_>, Error>> {
     Nfit::parse(bytes).unwrap().structures().collect()
 }
 
-/// The only error among a table's structures, which is its only problem; and how many structures could be read after it.
+/// The only error among a table's structures, which is its only problem; and how many structures could be
+/// read after it.
 fn only_error(bytes: &[u8]) -> (Error, usize) {
     let items = items(bytes);
     let at = items.iter().position(Result::is_err).unwrap();
@@ -166,7 +167,8 @@ fn a_structure_of_length_0_ends_the_table_and_what_came_before_is_used() {
     assert_eq!(contents.regions[0].dimms.len(), 1);
 }
 
-/// What could not be read may have been the mapping that says "not armed": writes would be lost with the power.
+/// What could not be read may have been the mapping that says "not armed": writes would be lost with the
+/// power.
 #[test]
 fn a_region_whose_dimms_may_not_have_been_read_is_read_only() {
     let range = Table::new().spa(&PERSISTENT, 1, 0, 4096);

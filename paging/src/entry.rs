@@ -1,4 +1,5 @@
-//! One page-table entry: its address, its flags, and the page sizes a leaf can have; and what a fault tells of an access.
+//! One page-table entry: its address, its flags, and the page sizes a leaf can have; and what a fault tells
+//! of an access.
 //!
 //! Bit positions: Intel SDM volume 3A, "Formats of CR3 and Paging-Structure Entries with 4-Level Paging".
 

@@ -4,8 +4,8 @@
 //! implements it over its direct map, tests over an array. Two kinds of callers:
 //!
 //! - **the owner of a layout** (kernel start, stacks, heap, devices) uses [`Tables`];
-//! - **a task's address space** uses [`TaskTables`]: many faults at a time, files that take pages back, the owner's
-//!   munmap and mprotect, private copies.
+//! - **a task's address space** uses [`TaskTables`]: many faults at a time, files that take pages back, the
+//!   owner's munmap and mprotect, private copies.
 //!
 //! Not here: which frame belongs at an address (the address space and the file know), who else has a stale
 //! translation (the shootdown behind [`Machine::invalidate`]), five-level paging, PCID, protection keys.
@@ -19,7 +19,8 @@
 //!
 //! # Invariants
 //! - A present non-leaf entry points to a table that [`Machine::allocate_table`] gave.
-//! - A table is freed only by [`Tables::prune`] and [`Tables::clear`], after it is unreachable and invalidated.
+//! - A table is freed only by [`Tables::prune`] and [`Tables::clear`], after it is unreachable and
+//!   invalidated.
 //! - Frames that leaf entries point to are never owned here, private copies excepted.
 //!
 //! # References

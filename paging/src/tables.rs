@@ -1,10 +1,11 @@
 //! The tree of tables: mapping, unmapping, changing rights, splitting, pruning.
 //!
 //! # Locking
-//! No lock is taken here. Growing the tree and setting leaves is by compare-exchange. Who takes entries or rights away, and
-//! finds them gone already, does not know whether somebody else's invalidation is done: owners of a range see to it that
-//! they are alone there; a task's half has a lock for it ([`TaskTables`](crate::TaskTables)). [`Tables::prune`]
-//! frees tables: its caller must know that nobody else works in that range.
+//! No lock is taken here. Growing the tree and setting leaves is by compare-exchange. Who takes entries or
+//! rights away, and finds them gone already, does not know whether somebody else's invalidation is done:
+//! owners of a range see to it that they are alone there; a task's half has a lock for it
+//! ([`TaskTables`](crate::TaskTables)). [`Tables::prune`] frees tables: its caller must know that nobody else
+//! works in that range.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +15,8 @@ use crate::entry::{Entry, Flags, PageSize};
 /// A table as the CPU sees it: 512 entries in one frame.
 pub type Table<W = AtomicU64> = [W; 512];
 
-/// The word that an entry is in. The processor's own, or one of a machine that owns every step (docs/exploration.md).
+/// The word that an entry is in. The processor's own, or one of a machine that owns every step
+/// (docs/exploration.md).
 pub trait Word {
     /// As [`AtomicU64::load`].
     fn load(&self, order: Ordering) -> u64;

@@ -39,8 +39,8 @@ impl Image {
         image
     }
 
-    /// A DIMM of `size` bytes as Linux has it in fsdax mode: an information block at byte 4096, and an empty ext2 from
-    /// byte `data` on.
+    /// A DIMM of `size` bytes as Linux has it in fsdax mode: an information block at byte 4096, and an empty
+    /// ext2 from byte `data` on.
     pub fn fsdax(size: u64, data: u64) -> Self {
         let (offset, blocks) = (format!("offset={data}"), ((size - data) / 4096).to_string());
         let image = Self::zeros(size);
@@ -108,8 +108,8 @@ impl Image {
     }
 }
 
-/// The block at byte 4096 that Linux 5.4 and later leave on a DIMM of `size` bytes in fsdax mode, its page structures in
-/// RAM, with the data from byte `data` on: `struct nd_pfn_sb` of version 1.4.
+/// The block at byte 4096 that Linux 5.4 and later leave on a DIMM of `size` bytes in fsdax mode, its page
+/// structures in RAM, with the data from byte `data` on: `struct nd_pfn_sb` of version 1.4.
 pub fn fsdax_block(size: u64, data: u64) -> Vec<u8> {
     let mut block = vec![0; 4096];
     let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);

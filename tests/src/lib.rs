@@ -6,9 +6,9 @@
 //! | [`run`] | one `--exec` run: script in; output, errors and exit status out |
 //! | [`vm`] | a machine on a serial line: send, expect, power cut |
 //!
-//! Every machine has an image and a folder of its own. Nothing here trusts QEMU's exit status 0 (a triple fault gives
-//! it): success is what the guest said *and* what `qemu-run.sh` returned *and*, where an image was written, what e2fsck
-//! finds.
+//! Every machine has an image and a folder of its own. Nothing here trusts QEMU's exit status 0 (a triple
+//! fault gives it): success is what the guest said *and* what `qemu-run.sh` returned *and*, where an image
+//! was written, what e2fsck finds.
 
 pub mod image;
 pub mod run;
@@ -17,8 +17,8 @@ pub mod vm;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The root of the checkout that is tested. Cargo says where that is now: a copy of a tree comes with what was compiled in
-/// the original.
+/// The root of the checkout that is tested. Cargo says where that is now: a copy of a tree comes with what
+/// was compiled in the original.
 pub fn root() -> PathBuf {
     let now = std::env::var("CARGO_MANIFEST_DIR");
     let tests = Path::new(now.as_deref().unwrap_or(env!("CARGO_MANIFEST_DIR")));
@@ -35,7 +35,8 @@ pub fn root_runs_this() -> bool {
     nix::unistd::Uid::effective().is_root()
 }
 
-/// Says that the test which calls this shows nothing here, and why: `./test.sh` counts it as skipped, not as passed.
+/// Says that the test which calls this shows nothing here, and why: `./test.sh` counts it as skipped, not as
+/// passed.
 pub fn skip(why: &str) {
     use std::io::Write;
     let thread = std::thread::current();

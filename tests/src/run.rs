@@ -102,8 +102,8 @@ impl Run {
     }
 }
 
-/// Runs `commands` one after the other in one machine, insists that each fails with one line on stderr, and returns the
-/// lines in that order.
+/// Runs `commands` one after the other in one machine, insists that each fails with one line on stderr, and
+/// returns the lines in that order.
 pub fn refusals<'a>(image: &Image, commands: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let commands: Vec<&str> = commands.into_iter().collect();
     let outcome = Run::new(&commands.join("\n")).pmem(image).args(["-k"]).outcome();

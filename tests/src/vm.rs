@@ -9,8 +9,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// How long anything the guest does may take before the test gives up. Generous: machines are slow and shared, and only a
-/// test that fails waits so long.
+/// How long anything the guest does may take before the test gives up. Generous: machines are slow and
+/// shared, and only a test that fails waits so long.
 pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A running machine with its console. Killed when dropped.
@@ -96,7 +96,8 @@ impl Vm {
         printed.split_once("\r\n").map_or(String::new(), |(_, output)| output.replace("\r\n", "\n"))
     }
 
-    /// Pulls the plug: SIGKILL for QEMU, no chance to write anything. What reached the memory stays in the image.
+    /// Pulls the plug: SIGKILL for QEMU, no chance to write anything. What reached the memory stays in the
+    /// image.
     pub fn power_cut(mut self) {
         self.kill();
     }

@@ -1,4 +1,5 @@
-//! Bad input: one clear line that names what and where, a defined exit status, and an image that nobody touched.
+//! Bad input: one clear line that names what and where, a defined exit status, and an image that nobody
+//! touched.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -268,7 +269,8 @@ fn a_region_that_cannot_be_used_is_named_and_the_kernel_boots() {
 #[test]
 fn memory_that_runs_out_under_mappings_is_an_error_and_comes_back() {
     let image = Image::ext2(64 * MIB);
-    // Without 2 MiB pages, a read in every 2 MiB of a sparse file takes a page-table page each, until there is none.
+    // Without 2 MiB pages, a read in every 2 MiB of a sparse file takes a page-table page each, until there
+    // is none.
     let mut script = String::from("truncate -s 100g /big; mmap -n -r /big\n");
     for step in 0..12_000_u64 {
         script += &format!("peek {:#x} 1\n", (1_u64 << 40) + step * (2 << 20));

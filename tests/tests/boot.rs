@@ -58,8 +58,9 @@ fn a_cpu_without_what_the_boot_loader_needs_is_told_so() {
     }
 }
 
-/// An inode's time ends in 2038 where it has 128 bytes, in 2446 where it has 256. QEMU takes no date that is further from
-/// today than 68 years, and has none after 2262: its monitor sets the century to 22 before the machine begins.
+/// An inode's time ends in 2038 where it has 128 bytes, in 2446 where it has 256. QEMU takes no date that is
+/// further from today than 68 years, and has none after 2262: its monitor sets the century to 22 before the
+/// machine begins.
 #[test]
 fn the_clock_knows_its_century_and_times_last_until_2446() {
     let large = Image::mke2fs(16 * MIB, &["-t", "ext2", "-b", "4096", "-I", "256"]);

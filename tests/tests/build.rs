@@ -1,4 +1,5 @@
-//! What is built, and how much of it: the image that a BIOS reads, a copied tree, the line that tells how far it is.
+//! What is built, and how much of it: the image that a BIOS reads, a copied tree, the line that tells how far
+//! it is.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -130,7 +131,8 @@ fn elsewhere_one_line_tells_of_the_build_and_errors_are_shown_whole() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "failed: loader\n");
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(told, "test: build: building for a test\nerror: no such thing\n --> here\n");
-    // A warning of ours is shown, cargo's of the font that scripts/loader.sh puts in a place of its own is not.
+    // A warning of ours is shown, cargo's of the font that scripts/loader.sh puts in a place of its own is
+    // not.
     let font = "warning: patch `noto-sans-mono-bitmap v0.1.6 (here)` was not used in the crate graph\\nhelp: Check that \
                 the patched package version and\\n      a\\n      b\\n      c\\nwarning: unused\\n --> there\\n";
     let output = bash(&BUILDS.replace("FAIL", &format!("printf '{font}'")));

@@ -1,4 +1,5 @@
-//! Bytes go in and out: what mke2fs put there reads back, what the guest writes debugfs reads, and e2fsck finds nothing.
+//! Bytes go in and out: what mke2fs put there reads back, what the guest writes debugfs reads, and e2fsck
+//! finds nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -172,7 +173,8 @@ fn a_power_cut_right_after_msync_keeps_the_data() {
     }
 }
 
-/// Commands that write, create, rename and remove for a few seconds, and then go on with one file for as long as they may.
+/// Commands that write, create, rename and remove for a few seconds, and then go on with one file for as long
+/// as they may.
 fn changes() -> String {
     let mut script = "echo started; ".to_owned();
     for number in 0..500 {

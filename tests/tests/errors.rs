@@ -1,5 +1,5 @@
-//! What goes wrong around the machine: disks that are full, directories of others, KVM that is none, panics and
-//! time-outs. Each is one clear line, its detail, and the status that the help promises.
+//! What goes wrong around the machine: disks that are full, directories of others, KVM that is none, panics
+//! and time-outs. Each is one clear line, its detail, and the status that the help promises.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -16,8 +16,8 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// `./qemu-run.sh` with a file system of `size` at `place` that no other process sees. None, and a word, where that
-/// takes rights we have not.
+/// `./qemu-run.sh` with a file system of `size` at `place` that no other process sees. None, and a word,
+/// where that takes rights we have not.
 fn with_disk(place: &Path, size: &str, before: &str, arguments: &str) -> Option<Output> {
     let mut command = Command::new("unshare");
     command.args(if root_runs_this() { &["-m"][..] } else { &["-rm"] });

@@ -1,5 +1,5 @@
-//! The exercisers in the guest: they find nothing, on one, two and four CPUs, with both sound protocols; and each of them
-//! finds a mistake that is made on purpose.
+//! The exercisers in the guest: they find nothing, on one, two and four CPUs, with both sound protocols; and
+//! each of them finds a mistake that is made on purpose.
 //!
 //! The long run, for which this is too short:
 //!
@@ -100,8 +100,8 @@ fn fsx_runs_beside_itself_with_large_pages() {
     }
 }
 
-/// With a mistake made on purpose, the verdict is a violation that says `says`, or one of what stands there between bars, and
-/// the status is 1. What the mistake did to the image is its own affair.
+/// With a mistake made on purpose, the verdict is a violation that says `says`, or one of what stands there
+/// between bars, and the status is 1. What the mistake did to the image is its own affair.
 fn finds(mutant: &str, cpus: &str, protocol: Protocol, exercise: &str, says: &str) {
     let script = mounted(protocol, &format!("exercise {exercise} --mutant {mutant}"));
     let outcome = Run::new(&script).pmem(&image()).args(["--smp", cpus]).outcome();
@@ -122,7 +122,8 @@ fn a_zero_page_that_stays_is_found() {
 #[test]
 fn a_mapping_that_outlives_its_block_is_found() {
     finds("keep-mapping", "1", ReadFirst, "map-holes", "the range that went");
-    // Who sees it first is luck: the truncation that should have waited, or who looks at what the transfer has read.
+    // Who sees it first is luck: the truncation that should have waited, or who looks at what the transfer
+    // has read.
     finds(
         "ignore-pins",
         "2",
@@ -147,8 +148,8 @@ fn a_store_that_is_not_tracked_is_found() {
     finds("no-dirty-mark", "1", ReadFirst, "pmd-check", "found nothing dirty");
 }
 
-/// The bug that all this began with: two faults on one hole, on two CPUs, without a protocol; and the mistakes that bring it
-/// back with one.
+/// The bug that all this began with: two faults on one hole, on two CPUs, without a protocol; and the
+/// mistakes that bring it back with one.
 #[test]
 fn a_lost_store_is_found() {
     let script = mounted(Protocol::Racy, "exercise holetest --seconds 60");

@@ -1,4 +1,5 @@
-//! A DIMM that Linux uses in fsdax mode: its block is found, the file system behind it is used, the block stays.
+//! A DIMM that Linux uses in fsdax mode: its block is found, the file system behind it is used, the block
+//! stays.
 
 use tests::image::{Image, fsdax_block};
 use tests::run::Run;
@@ -106,7 +107,8 @@ fn a_region_in_device_dax_mode_is_refused_by_name() {
     assert_eq!(image.digest(), before);
 }
 
-/// 2 MiB pages depend on physical addresses, not on where the data begins: no warning where they are possible.
+/// 2 MiB pages depend on physical addresses, not on where the data begins: no warning where they are
+/// possible.
 #[test]
 fn large_pages_are_there_wherever_the_data_begins_and_missed_only_where_there_are_none() {
     let data = DATA + 0x3000;

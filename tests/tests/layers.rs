@@ -1,8 +1,9 @@
 //! Who imports whom in the kernel: nobody what is above it, and no files each other in a circle.
 //!
-//! Read are the sources of the kernel's crates. What a file imports is what its `use` items and paths begin with: `crate`,
-//! `super`, `self`, or a module that it declares. A path counts as an import of the file of its longest part that is a
-//! module; that a file declares a module is none. Between crates, Cargo keeps the order.
+//! Read are the sources of the kernel's crates. What a file imports is what its `use` items and paths begin
+//! with: `crate`, `super`, `self`, or a module that it declares. A path counts as an import of the file of
+//! its longest part that is a module; that a file declares a module is none. Between crates, Cargo keeps the
+//! order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -13,14 +14,15 @@ use tests::root;
 struct Rules<'a> {
     /// Where its sources are.
     folder: &'a str,
-    /// From the bottom up: a layer's name, and the modules in it with all that they hold. A module that is named itself
-    /// belongs where it is named.
+    /// From the bottom up: a layer's name, and the modules in it with all that they hold. A module that is
+    /// named itself belongs where it is named.
     layers: &'a [(&'a str, &'a [&'a str])],
     /// What may be a circle, and why.
     circles: &'a [Circle<'a>],
 }
 
-/// Files that may import each other: modules, each with all that it holds. The first that holds a circle counts.
+/// Files that may import each other: modules, each with all that it holds. The first that holds a circle
+/// counts.
 struct Circle<'a> {
     modules: &'a [&'a str],
     #[expect(dead_code, reason = "for whoever reads or adds to the list")]
@@ -246,8 +248,8 @@ fn code_of(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The paths in a source that can lead to another file, from where it is: those of `use` items, each of a group by itself,
-/// and those elsewhere.
+/// The paths in a source that can lead to another file, from where it is: those of `use` items, each of a
+/// group by itself, and those elsewhere.
 fn paths(code: &str) -> Vec<String> {
     let (mut found, mut rest) = (Vec::new(), code);
     while let Some((at, word)) = next_word(rest) {
@@ -303,7 +305,8 @@ fn next_word(text: &str) -> Option<(usize, &str)> {
     Some((at, &text[at..at + len]))
 }
 
-/// The module that a path in `from` leads into, if it is one of the crate's own files; the root has nothing to import.
+/// The module that a path in `from` leads into, if it is one of the crate's own files; the root has nothing
+/// to import.
 fn target(files: &BTreeMap<Module, String>, from: &Module, path: &str) -> Option<Module> {
     let mut place: Vec<&str> = from.split("::").filter(|name| !name.is_empty()).collect();
     let mut names = path.split("::").peekable();
@@ -347,8 +350,8 @@ fn no_file_of_the_kernel_imports_what_is_above_it() {
     }
 }
 
-/// What is wrong with some files of a small crate: `high` with `high::part` stands on `low`, whose `a` and `b` may be a
-/// circle.
+/// What is wrong with some files of a small crate: `high` with `high::part` stands on `low`, whose `a` and
+/// `b` may be a circle.
 fn wrong(files: &[(&str, &str)]) -> Vec<String> {
     let rules = Rules {
         folder: "src",

@@ -1,5 +1,5 @@
-//! Mappings: what munmap, mprotect, mremap, madvise and fork do, seen in the page tables themselves; private copies; and what
-//! is refused.
+//! Mappings: what munmap, mprotect, mremap, madvise and fork do, seen in the page tables themselves; private
+//! copies; and what is refused.
 
 use std::fmt::Write;
 

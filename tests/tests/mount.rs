@@ -129,8 +129,8 @@ fn a_remount_that_is_refused_leaves_the_policy_for_errors() {
     assert!(said[1].contains("the protocol stays read-first: /f is mapped") && said.len() == 2, "{said:?}");
 }
 
-/// While faults run on all CPUs, the protocol of their file system is asked to change again and again: where a file is mapped
-/// it does not, between two mappings it does, and no store is lost.
+/// While faults run on all CPUs, the protocol of their file system is asked to change again and again: where
+/// a file is mapped it does not, between two mappings it does, and no store is lost.
 #[test]
 fn a_protocol_that_changes_beside_faults_loses_nothing() {
     let image = Image::mke2fs(128 * MIB, &["-t", "ext2", "-b", "4096"]);

@@ -61,7 +61,8 @@ fn the_platforms_promise_is_read_and_decides_about_flushing() {
     assert_eq!(flushed, 0, "caches are persistent: {printed}");
 }
 
-/// QEMU makes no bad tables itself: these describe memory that it puts where firmware's memory map does not look.
+/// QEMU makes no bad tables itself: these describe memory that it puts where firmware's memory map does not
+/// look.
 #[test]
 fn what_a_bad_table_says_before_its_end_is_used_and_one_bad_range_costs_no_other() {
     const GIB: u64 = 1 << 30;

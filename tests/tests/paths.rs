@@ -6,7 +6,8 @@ use tests::run::Run;
 
 const MIB: u64 = 1 << 20;
 
-/// Lines that make directories in each other, 40 times 250 bytes deep, a file in the last, and go back to `/`.
+/// Lines that make directories in each other, 40 times 250 bytes deep, a file in the last, and go back to
+/// `/`.
 fn deep_tree() -> String {
     let down: String =
         (10..50).map(|number| format!("mkdir {0}{1}\ncd {0}{1}\n", number, "d".repeat(248))).collect();

@@ -1,4 +1,5 @@
-//! Memory errors in the guest: injected by a command, told of by a machine check; what they do to files and mappings.
+//! Memory errors in the guest: injected by a command, told of by a machine check; what they do to files and
+//! mappings.
 
 use tests::image::Image;
 use tests::run::Run;

@@ -110,7 +110,8 @@ fn mistakes_are_healed_afterwards_and_nobody_is_left_waiting() {
     assert!(text.contains("trace is off: 0 records"), "{text}");
 }
 
-/// A first try shows what goes wrong, five times of five, on two CPUs and on one: who races is held at a step by chance.
+/// A first try shows what goes wrong, five times of five, on two CPUs and on one: who races is held at a step
+/// by chance.
 #[test]
 fn by_chance_a_few_hundred_rounds_show_each_loss() {
     let seeds: String = (1..=5).map(|seed| format!("race R4 -p racy -n 300 --seed {seed}\n")).collect();
@@ -145,7 +146,8 @@ fn what_a_run_that_was_cut_off_has_left_is_cleared() {
     image.expect_clean();
 }
 
-/// Rounds without end, by hand: Ctrl-C ends each at once, says what came of it until then, and leaves nothing.
+/// Rounds without end, by hand: Ctrl-C ends each at once, says what came of it until then, and leaves
+/// nothing.
 #[test]
 fn ctrl_c_ends_whatever_goes_on_for_long() {
     let image = Image::ext2(64 * MIB);

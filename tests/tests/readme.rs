@@ -1,10 +1,12 @@
-//! README.md is typed as it stands, and what is printed is compared with what it shows; so are docs/exploration.md's commands.
+//! README.md is typed as it stands, and what is printed is compared with what it shows; so are
+//! docs/exploration.md's commands.
 //!
-//! In code blocks, `$ LINE` is for the host's shell and `daxiom:/# LINE` for the machine that `$ ./qemu-run.sh` has started;
-//! what stands under such a line is what it prints. A line `...` stands for any lines. Blanks in a row count as one.
-//! Numbers: integers below 100 must be the same, for "1 retry" is not "2 retries". Others must be numbers too: those of 100
-//! and more, with a decimal point, or with 0x differ from build to build. Dates must be dates. With `--icount`, where every
-//! run gives the same, a number of 100 and more may be a quarter off, not more: then README is stale.
+//! In code blocks, `$ LINE` is for the host's shell and `daxiom:/# LINE` for the machine that
+//! `$ ./qemu-run.sh` has started; what stands under such a line is what it prints. A line `...` stands for
+//! any lines. Blanks in a row count as one. Numbers: integers below 100 must be the same, for "1 retry" is
+//! not "2 retries". Others must be numbers too: those of 100 and more, with a decimal point, or with 0x
+//! differ from build to build. Dates must be dates. With `--icount`, where every run gives the same, a number
+//! of 100 and more may be a quarter off, not more: then README is stale.
 //!
 //! What is too dear, or asks for a person, is in [`NOT_TYPED`] with the reason.
 
@@ -143,7 +145,8 @@ fn same(shown: &str, printed: &str, exact: bool) -> bool {
         })
 }
 
-/// Whether the lines are those that are shown. Which comes first of output and errors, a terminal does not promise.
+/// Whether the lines are those that are shown. Which comes first of output and errors, a terminal does not
+/// promise.
 fn all_same(shown: &[&str], [out, err]: [&[&str]; 2], exact: bool) -> bool {
     let [first, rest @ ..] = shown else { return out.is_empty() && err.is_empty() };
     if *first == "..." {
@@ -186,7 +189,8 @@ impl Checkout {
         Self { folder, target }
     }
 
-    /// The command that the line is, in the folder. The build is test.sh's; QEMU's processor is the one that is shown.
+    /// The command that the line is, in the folder. The build is test.sh's; QEMU's processor is the one that
+    /// is shown.
     fn host(&self, line: &str) -> Command {
         let explorer = self.target.join("explore/explore");
         let script = root().join("qemu-run.sh");

@@ -1,5 +1,5 @@
-//! `race replay`: a story's order on real CPUs. What it must lose is lost each time, on any number of CPUs; sound protocols
-//! keep everything, and bad texts are refused before anything is done.
+//! `race replay`: a story's order on real CPUs. What it must lose is lost each time, on any number of CPUs;
+//! sound protocols keep everything, and bad texts are refused before anything is done.
 
 use fs::dax::Protocol;
 use fs::lab::schedule::Op;

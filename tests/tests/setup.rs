@@ -14,8 +14,8 @@ use tests::{build_directory, root, root_runs_this};
 /// The user who may do least, when root runs the tests; everybody else is an ordinary user already.
 const NOBODY: &str = "65534";
 
-/// A machine as set-up sees it: a checkout in a path with a blank and a comma, a PATH without QEMU, a package database
-/// in which a newer `qemu-utils` stands in the way.
+/// A machine as set-up sees it: a checkout in a path with a blank and a comma, a PATH without QEMU, a package
+/// database in which a newer `qemu-utils` stands in the way.
 struct Machine {
     folder: TempDir,
 }
@@ -159,8 +159,8 @@ fn wait(mut child: Child, limit: Duration) -> Output {
     child.wait_with_output().expect("our child")
 }
 
-/// A package that apt would have to take away; nobody's rights; a path with a blank and a comma; a download that was
-/// broken off; and the line that is printed. In one test, for each fetch costs seconds.
+/// A package that apt would have to take away; nobody's rights; a path with a blank and a comma; a download
+/// that was broken off; and the line that is printed. In one test, for each fetch costs seconds.
 #[test]
 fn what_apt_cannot_install_is_unpacked_and_boots() {
     let machine = Machine::new(NEWER_QEMU_UTILS);

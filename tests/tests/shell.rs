@@ -6,7 +6,8 @@ use tests::run::Run;
 
 const MIB: u64 = 1 << 20;
 
-/// Runs commands in one machine. Each comes with what it prints and, after a `!`, the one error line it fails with.
+/// Runs commands in one machine. Each comes with what it prints and, after a `!`, the one error line it fails
+/// with.
 pub(crate) fn expect(image: &Image, commands: &[(&str, &str)]) {
     const MARK: &str = "@@@@";
     let lines: Vec<String> =
@@ -226,8 +227,8 @@ fn extended_attributes_are_shown_as_getfattr_shows_them() {
     assert_eq!(image.debugfs("ea_get /a trusted.t").trim_ascii(), b"trusted.t (2) = \"hi\"");
 }
 
-/// Up to the first falloc, what xfs_io 6.1 prints on Linux's ext4 with the same history. Afterwards ext4 has extents that
-/// nobody wrote, which it calls holes; ext2 has blocks of zeros, which are data.
+/// Up to the first falloc, what xfs_io 6.1 prints on Linux's ext4 with the same history. Afterwards ext4 has
+/// extents that nobody wrote, which it calls holes; ext2 has blocks of zeros, which are data.
 #[test]
 fn ranges_of_a_file_get_blocks_and_lose_them() {
     let image = tree();

@@ -25,8 +25,8 @@ fn every_cpu_of_the_madt_runs_by_uefi() {
     assert!(printed.lines().any(|line| line.trim_start().starts_with("2 ")), "{printed}");
 }
 
-/// Tasks on all CPUs that wait for each other, joins, sleepers, both locks, and that neither readers nor writers starve:
-/// the kernel's own checks, on one, two and four CPUs, and counting instructions.
+/// Tasks on all CPUs that wait for each other, joins, sleepers, both locks, and that neither readers nor
+/// writers starve: the kernel's own checks, on one, two and four CPUs, and counting instructions.
 #[test]
 fn tasks_and_locks_pass_the_self_test() {
     let image = Image::ext2(32 * MIB);
@@ -73,8 +73,8 @@ fn a_task_killed_by_a_fault_says_so_while_another_goes_on() {
     image.expect_clean();
 }
 
-/// A task reads, or writes, a mapped page all the time; the file is truncated. Without a shootdown the task would go on
-/// with its old translation for ever.
+/// A task reads, or writes, a mapped page all the time; the file is truncated. Without a shootdown the task
+/// would go on with its old translation for ever.
 #[test]
 fn a_page_taken_away_is_gone_on_every_cpu() {
     let image = Image::ext2(32 * MIB);

@@ -1,10 +1,12 @@
-//! ./test.sh itself: what it says of a step, of a test that failed, of a NAME that nothing has; that it counts what runs.
+//! ./test.sh itself: what it says of a step, of a test that failed, of a NAME that nothing has; that it
+//! counts what runs.
 
 use std::path::Path;
 use std::process::{Command, Output};
 use tests::root;
 
-/// Runs `script` in bash, where the functions of scripts/steps.sh are; `tree` is what they take for the checkout.
+/// Runs `script` in bash, where the functions of scripts/steps.sh are; `tree` is what they take for the
+/// checkout.
 fn steps(tree: &Path, script: &str) -> (i32, String) {
     let folder = tempfile::tempdir().expect("a folder for the logs");
     let scripts = root().join("scripts");

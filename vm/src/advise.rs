@@ -26,12 +26,13 @@ pub enum Advice {
 }
 
 impl<P: SpacePlatform> AddressSpace<P> {
-    /// Changes what may be done from `start` on. Rights that are taken away are gone from every TLB on return; the right to
-    /// store that is given shows in the page tables when the first store faults.
+    /// Changes what may be done from `start` on. Rights that are taken away are gone from every TLB on
+    /// return; the right to store that is given shows in the page tables when the first store faults.
     ///
     /// # Errors
-    /// [`Errno::Invalid`] for an address inside a page; [`Errno::NoMemory`] where nothing is mapped, [`Errno::NoAccess`] or
-    /// [`Errno::ReadOnly`] for stores to a file that can't have them: what is in front of that was changed, as in Linux.
+    /// [`Errno::Invalid`] for an address inside a page; [`Errno::NoMemory`] where nothing is mapped,
+    /// [`Errno::NoAccess`] or [`Errno::ReadOnly`] for stores to a file that can't have them: what is in front
+    /// of that was changed, as in Linux.
     pub fn mprotect(&self, start: u64, len: u64, rights: Rights) -> Result<()> {
         let Some(range) = mapped_range(start, len, Errno::NoMemory)? else { return Ok(()) };
         let mut areas = self.areas.write();
@@ -72,8 +73,9 @@ impl<P: SpacePlatform> AddressSpace<P> {
     /// Takes advice about `len` bytes from `start` on.
     ///
     /// # Errors
-    /// [`Errno::Invalid`] as for [`munmap`](Self::munmap), but for no bytes, or for filling in without the right;
-    /// [`Errno::NoMemory`] if part of the range is not mapped (the rest was advised); filling in: the file's own.
+    /// [`Errno::Invalid`] as for [`munmap`](Self::munmap), but for no bytes, or for filling in without the
+    /// right; [`Errno::NoMemory`] if part of the range is not mapped (the rest was advised); filling in: the
+    /// file's own.
     pub fn madvise(&self, start: u64, len: u64, advice: Advice) -> Result<()> {
         let Some(range) = mapped_range(start, len, Errno::Invalid)? else { return Ok(()) };
         match advice {
@@ -99,7 +101,8 @@ impl<P: SpacePlatform> AddressSpace<P> {
     /// Faults in what is not mapped of `range`, for loads or for stores.
     ///
     /// # Errors
-    /// [`Errno::NoMemory`] at an address without an area, [`Errno::Invalid`] without the right, and the file's own.
+    /// [`Errno::NoMemory`] at an address without an area, [`Errno::Invalid`] without the right, and the
+    /// file's own.
     pub(super) fn populate(&self, range: &Range<u64>, write: bool) -> Result<()> {
         let mut va = range.start;
         while va < range.end {
@@ -125,8 +128,8 @@ impl<P: SpacePlatform> AddressSpace<P> {
     /// Makes what was stored to `len` bytes from `start` on durable.
     ///
     /// # Errors
-    /// [`Errno::Invalid`] for an address inside a page, [`Errno::NoMemory`] if part of the range is not mapped (what is
-    /// mapped was synced), and the file's own.
+    /// [`Errno::Invalid`] for an address inside a page, [`Errno::NoMemory`] if part of the range is not
+    /// mapped (what is mapped was synced), and the file's own.
     pub fn msync(&self, start: u64, len: u64) -> Result<()> {
         let Some(range) = mapped_range(start, len, Errno::NoMemory)? else { return Ok(()) };
         let areas = self.areas.read();

@@ -1,7 +1,7 @@
 //! One area, and the sorted list of an address space's.
 //!
-//! Each area is noted in its file's mapping too, under its first address; [`Areas::cut`] and [`Areas::join`] keep the two
-//! in step. All of it happens under the address space's lock.
+//! Each area is noted in its file's mapping too, under its first address; [`Areas::cut`] and [`Areas::join`]
+//! keep the two in step. All of it happens under the address space's lock.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -48,8 +48,8 @@ pub struct Kind {
     pub rights: Rights,
     /// Stores go to copies of the address space's own (`MAP_PRIVATE`), not to the file.
     pub private: bool,
-    /// What leads to a page is durable before a store can get there (`MAP_SYNC`). Where a file system's changes are durable one
-    /// by one, as ext2's are, every shared area is like that.
+    /// What leads to a page is durable before a store can get there (`MAP_SYNC`). Where a file system's
+    /// changes are durable one by one, as ext2's are, every shared area is like that.
     pub sync: bool,
     /// 2 MiB may be mapped by one entry (`MADV_HUGEPAGE`).
     pub large: bool,
@@ -83,8 +83,8 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What an area shows. All that there is to know of it is asked by [`Area`]'s own functions: memory without a file would be
-/// another variant, and the compiler would ask each of them what that means.
+/// What an area shows. All that there is to know of it is asked by [`Area`]'s own functions: memory without a
+/// file would be another variant, and the compiler would ask each of them what that means.
 enum Backing<P: SpacePlatform> {
     /// A file, from one of its pages on.
     File { file: InodeRef<P>, first_page: u64 },
@@ -269,7 +269,8 @@ impl<P: SpacePlatform> Areas<P> {
         self.overlap(range)
     }
 
-    /// Takes out the areas inside `range`, of which nothing is mapped any more; those that reach beyond are cut.
+    /// Takes out the areas inside `range`, of which nothing is mapped any more; those that reach beyond are
+    /// cut.
     pub(super) fn take_out(&mut self, tables: &Arc<SpaceTables<P::Machine>>, range: &Range<u64>) {
         let mut inside = self.overlap(range);
         let whole = |area: &Area<P>| range.start <= area.start && area.end <= range.end;
@@ -303,7 +304,8 @@ impl<P: SpacePlatform> Areas<P> {
         }
     }
 
-    /// Where `len` bytes fit, congruent to `offset` modulo 2 MiB if large: above the last area, else in the first gap.
+    /// Where `len` bytes fit, congruent to `offset` modulo 2 MiB if large: above the last area, else in the
+    /// first gap.
     pub(super) fn place(&self, offset: u64, len: u64) -> Option<u64> {
         let fit = |from: u64, to: u64| {
             let from = from.max(MMAP);

@@ -6,8 +6,8 @@ use super::space::AddressSpace;
 use super::tables::{SpaceMachine, SpacePlatform};
 
 impl<P: SpacePlatform> AddressSpace<P> {
-    /// Another address space with the same areas. What is shared with the file faults in again; private copies are shared,
-    /// read-only, until one of the two stores.
+    /// Another address space with the same areas. What is shared with the file faults in again; private
+    /// copies are shared, read-only, until one of the two stores.
     ///
     /// # Errors
     /// [`Errno::NoMemory`]: nothing is left of it; this one's next stores to private copies fault once more.
@@ -19,8 +19,9 @@ impl<P: SpacePlatform> AddressSpace<P> {
         {
             let mut copies = child.areas.write();
             for area in areas.iter() {
-                // The file knows of the new area, after the old one, before copies are there: a truncation that has been at the
-                // old one before finds none to share, any other comes to the new one too.
+                // The file knows of the new area, after the old one, before copies are there: a truncation
+                // that has been at the old one before finds none to share, any other comes to the new one
+                // too.
                 copies.insert(&child.tables, area.part(area.start, area.start, area.end));
                 if area.kind.private {
                     let shared = self.tables.share_copies(&child.tables, area.start, area.len_pages());

@@ -1,7 +1,8 @@
 //! Address spaces: which part of which file a task sees where, without a line of unsafe code.
 //!
-//! An address space is a sorted list of areas (Linux: VMAs) and the page tables that faults fill in behind them. Mapping only
-//! notes the area; a page is looked up, or allocated, when it is first touched ([`AddressSpace::fault`]).
+//! An address space is a sorted list of areas (Linux: VMAs) and the page tables that faults fill in behind
+//! them. Mapping only notes the area; a page is looked up, or allocated, when it is first touched
+//! ([`AddressSpace::fault`]).
 //!
 //! ```text
 //! 0x0000_0000_0001_0000  TASK_START  (the null page and its neighbours stay empty)
@@ -9,10 +10,10 @@
 //! 0x0000_7fff_ffff_f000  TASK_END
 //! ```
 //!
-//! The machine comes in by two ways: locks, memory and clock as the storage code has them ([`fs::platform::Platform`]), frames,
-//! TLBs and pages of zeros by [`SpaceMachine`]. The kernel has both over hardware; the tests here, and the explorer
-//! (docs/exploration.md), over simulated ones. What stays in the kernel: whose address space the CPU runs (CR3), and what
-//! becomes of a task whose fault is refused.
+//! The machine comes in by two ways: locks, memory and clock as the storage code has them
+//! ([`fs::platform::Platform`]), frames, TLBs and pages of zeros by [`SpaceMachine`]. The kernel has both
+//! over hardware; the tests here, and the explorer (docs/exploration.md), over simulated ones. What stays in
+//! the kernel: whose address space the CPU runs (CR3), and what becomes of a task whose fault is refused.
 //!
 //! Not here: memory without a file. [`area`] has the one place where that would be another kind of backing.
 //!
@@ -27,8 +28,9 @@
 //!
 //! # Locking
 //! `areas → freeze → dax_sem → …` (docs/laws.md). A fault holds `areas` shared from its look-up to its end,
-//! so that an area can't go while its page is being installed, and no table either. In the kernel the lock is distributed:
-//! faults on different CPUs share no cache line. What changes areas, or frees tables, holds it exclusively.
+//! so that an area can't go while its page is being installed, and no table either. In the kernel the lock is
+//! distributed: faults on different CPUs share no cache line. What changes areas, or frees tables, holds it
+//! exclusively.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,8 @@
 //! mmap, munmap, mremap.
 //!
-//! Order in taking away: entries first, then the area goes from the file's list. Whoever frees a block meanwhile must still
-//! find it there; no fault brings an entry back in between, for the lock is held exclusively.
+//! Order in taking away: entries first, then the area goes from the file's list. Whoever frees a block
+//! meanwhile must still find it there; no fault brings an entry back in between, for the lock is held
+//! exclusively.
 
 use alloc::sync::Arc;
 use core::ops::Range;
@@ -67,9 +68,10 @@ impl<P: SpacePlatform> AddressSpace<P> {
     /// Maps a part of a file; returns the address.
     ///
     /// # Errors
-    /// [`Errno::Invalid`] for no bytes, an offset or wanted address inside a page, or a place below the task's;
-    /// `no_write` if shared stores are asked for; [`Errno::NoMemory`] for more than an address space holds,
-    /// [`Errno::Overflow`] beyond what the index covers, and what [`expect_mappable`](fs::vfs::Inode::expect_mappable) refuses.
+    /// [`Errno::Invalid`] for no bytes, an offset or wanted address inside a page, or a place below the
+    /// task's; `no_write` if shared stores are asked for; [`Errno::NoMemory`] for more than an address space
+    /// holds, [`Errno::Overflow`] beyond what the index covers, and what
+    /// [`expect_mappable`](fs::vfs::Inode::expect_mappable) refuses.
     pub fn map(&self, request: &Request<'_, P>) -> Result<u64> {
         let &Request { file, offset, len, at, kind, .. } = request;
         file.expect_mappable()?;
@@ -109,8 +111,8 @@ impl<P: SpacePlatform> AddressSpace<P> {
         Ok(start)
     }
 
-    /// Unmaps `len` bytes from `start` on; areas that reach beyond are cut, holes are fine. What was stored to shared
-    /// areas stays in the file, and dirty until it is synced.
+    /// Unmaps `len` bytes from `start` on; areas that reach beyond are cut, holes are fine. What was stored
+    /// to shared areas stays in the file, and dirty until it is synced.
     ///
     /// # Errors
     /// [`Errno::Invalid`] for no bytes, an address inside a page, or beyond the task's half.
@@ -129,14 +131,15 @@ impl<P: SpacePlatform> AddressSpace<P> {
         areas.take_out(&self.tables, range);
     }
 
-    /// Makes the `old_len` bytes from `start` on `new_len` long, in their place if there is room, else somewhere else if
-    /// `may_move`, or at `to`. Returns where they are.
+    /// Makes the `old_len` bytes from `start` on `new_len` long, in their place if there is room, else
+    /// somewhere else if `may_move`, or at `to`. Returns where they are.
     ///
     /// Only private copies move; the file's pages fault in again.
     ///
     /// # Errors
-    /// [`Errno::Invalid`] for no bytes, addresses inside a page, or overlapping ranges; [`Errno::BadAddress`] if the old
-    /// range is not in one area; [`Errno::Overflow`]; [`Errno::NoMemory`]. Nothing changed, but that `to` may be free now.
+    /// [`Errno::Invalid`] for no bytes, addresses inside a page, or overlapping ranges; [`Errno::BadAddress`]
+    /// if the old range is not in one area; [`Errno::Overflow`]; [`Errno::NoMemory`]. Nothing changed, but
+    /// that `to` may be free now.
     pub fn mremap(
         &self,
         start: u64,
@@ -187,8 +190,8 @@ impl<P: SpacePlatform> AddressSpace<P> {
     fn relocate(&self, areas: &mut Areas<P>, old: &Range<u64>, new: Range<u64>) -> Result<u64> {
         let area = areas.find(old.start).ok_or(Errno::BadAddress)?;
         let moved = area.part(old.start, new.start, new.end);
-        // The file learns of the new place, after the old one, before anything is there: whoever takes the copies of pages
-        // away comes to them at the one place or the other.
+        // The file learns of the new place, after the old one, before anything is there: whoever takes the
+        // copies of pages away comes to them at the one place or the other.
         areas.insert(&self.tables, moved);
         let kept = pages(old).min(pages(&new));
         if self.tables.move_copies(old.start, new.start, kept).is_err() {

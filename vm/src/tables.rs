@@ -23,16 +23,16 @@ pub trait SpaceMachine: TaskMachine<Lock: Send + Sync> + Send + Sync + Sized + '
     /// The same of 2 MiB; `None` when memory is out.
     fn large_zero_page(&self) -> Option<u64>;
 
-    /// An area lets its file go, and may be the last to do so: then a file without a name is freed. Here for whoever owns
-    /// every step.
+    /// An area lets its file go, and may be the last to do so: then a file without a name is freed. Here for
+    /// whoever owns every step.
     #[inline]
     fn let_go<T>(&self, handle: T) {
         drop(handle);
     }
 }
 
-/// A machine as the storage code sees it whose address spaces are those of this crate. Every [`Platform`] with
-/// [`SpaceTables`] is one.
+/// A machine as the storage code sees it whose address spaces are those of this crate. Every [`Platform`]
+/// with [`SpaceTables`] is one.
 pub trait SpacePlatform: Platform<PageTables = SpaceTables<<Self as SpacePlatform>::Machine>> {
     /// Where the page tables are.
     type Machine: SpaceMachine;
@@ -42,8 +42,8 @@ impl<P: Platform<PageTables = SpaceTables<M>>, M: SpaceMachine> SpacePlatform fo
     type Machine = M;
 }
 
-/// One address space's tables. Freed on drop; the leaves' frames are not, private copies excepted, which the owner has
-/// unmapped before.
+/// One address space's tables. Freed on drop; the leaves' frames are not, private copies excepted, which the
+/// owner has unmapped before.
 #[derive(Debug)]
 pub struct SpaceTables<M: SpaceMachine> {
     tables: TaskTables<M>,

@@ -1,5 +1,5 @@
-//! The machine: RAM for the file system, tables and copies in numbered frames, a TLB for each address space that forgets
-//! only what it is told to forget.
+//! The machine: RAM for the file system, tables and copies in numbered frames, a TLB for each address space
+//! that forgets only what it is told to forget.
 
 use fs::platform::{Platform, Timestamp};
 use fs::pmem::{Pmem, ram};

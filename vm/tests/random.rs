@@ -1,4 +1,5 @@
-//! Random sequences against a model: which page of which file each page of the address space shows, and what it holds.
+//! Random sequences against a model: which page of which file each page of the address space shows, and what
+//! it holds.
 
 use super::*;
 use std::collections::BTreeMap;

@@ -2,7 +2,8 @@
 //!
 //! UTF-8 is put together here, and so are the escape sequences of VT100, xterm, the Linux console, rxvt and
 //! PuTTY. Sequences that mean nothing to the editor are swallowed whole, malformed UTF-8 is dropped. A
-//! control character ends any sequence, so that Ctrl-C and Enter work whatever came before. A terminal's answer to where the cursor is comes among the keys.
+//! control character ends any sequence, so that Ctrl-C and Enter work whatever came before. A terminal's
+//! answer to where the cursor is comes among the keys.
 //!
 //! References: ECMA-48, 5.4 "Control sequences"; xterm's ctlseqs, "PC-Style Function Keys"; console_codes(4).
 
@@ -201,7 +202,8 @@ impl Decoder {
     }
 }
 
-/// `ESC [ row ; column R`: where the cursor is. xterm's F3 with Shift or Ctrl is written so too, with 1 and a small number.
+/// `ESC [ row ; column R`: where the cursor is. xterm's F3 with Shift or Ctrl is written so too, with 1 and a
+/// small number.
 fn position(row: Option<u16>, column: u16) -> Option<Key> {
     let rows = row.filter(|row| *row > 1 && column > 8)?;
     Some(Key::Size(Size { rows: rows.into(), columns: column.into() }))

@@ -12,10 +12,10 @@
 //! | Enter; Ctrl-C; Ctrl-D on an empty line | [`Event::Line`]; [`Event::Interrupt`]; [`Event::EndOfInput`] |
 //!
 //! Input is UTF-8; a character moves and goes as one and is taken to be one column wide (wide and combining
-//! characters are displayed wrongly, but edited rightly). Lines wrap at the terminal's width: 80 columns, unless the
-//! caller or the terminal says otherwise ([`ASK_SIZE`]); prompt and line together must fit the terminal's height. The echo uses CR
-//! LF and a few VT100 sequences, is written with one `write_str` per key and reports no errors: a terminal
-//! has none.
+//! characters are displayed wrongly, but edited rightly). Lines wrap at the terminal's width: 80 columns,
+//! unless the caller or the terminal says otherwise ([`ASK_SIZE`]); prompt and line together must fit the
+//! terminal's height. The echo uses CR LF and a few VT100 sequences, is written with one `write_str` per key
+//! and reports no errors: a terminal has none.
 //!
 //! | file | what it does |
 //! |---|---|
@@ -46,8 +46,8 @@ use line::Line;
 use screen::Screen;
 use search::Search;
 
-/// Has the terminal say how large it is, without a trace: the cursor goes as far down and right as it can, and is asked for.
-/// The answer comes among the keys, whenever it comes; no terminal has to answer.
+/// Has the terminal say how large it is, without a trace: the cursor goes as far down and right as it can,
+/// and is asked for. The answer comes among the keys, whenever it comes; no terminal has to answer.
 pub const ASK_SIZE: &str = "\x1b7\x1b[999;999H\x1b[6n\x1b8";
 
 const BELL: char = '\x07';

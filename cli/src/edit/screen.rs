@@ -36,8 +36,8 @@ impl Screen {
         self.width = columns.max(2);
     }
 
-    /// The terminal has become wider or narrower: takes the text away, to be shown anew. Terminals wrap what they show
-    /// anew, and move the cursor with it.
+    /// The terminal has become wider or narrower: takes the text away, to be shown anew. Terminals wrap what
+    /// they show anew, and move the cursor with it.
     pub(super) fn resize(&mut self, columns: usize, out: &mut String) {
         let columns = columns.max(2);
         if columns == self.width {

@@ -5,8 +5,9 @@
 //! | this one | [`Devices`]: a file system that is one directory of devices |
 //! | `node` | its inodes: what a file system does, or refuses |
 //!
-//! Block *n* of a device is block *n* of its region: there is nothing to look up and nothing to allocate. A fault that asks
-//! for an allocation nevertheless is a bug: it is counted (`device.retry`), told to the platform, and refused.
+//! Block *n* of a device is block *n* of its region: there is nothing to look up and nothing to allocate. A
+//! fault that asks for an allocation nevertheless is a bug: it is counted (`device.retry`), told to the
+//! platform, and refused.
 
 mod node;
 
@@ -29,7 +30,8 @@ pub struct Devices<P: Platform> {
 }
 
 impl<P: Platform + Clone> Devices<P> {
-    /// The devices, each with its name, its machine (whose region it is), and whether it is in use. `None` if there is none.
+    /// The devices, each with its name, its machine (whose region it is), and whether it is in use. `None` if
+    /// there is none.
     pub fn new(devices: Vec<(Vec<u8>, P, InUse)>) -> Option<Self> {
         let device =
             |(number, (name, platform, in_use))| Arc::new(Node::device(number, name, platform, in_use));
@@ -37,8 +39,8 @@ impl<P: Platform + Clone> Devices<P> {
         Some(Self { directory: Arc::new(Node::directory(devices)?) })
     }
 
-    /// From now on every store through a mapping of the region around physical address `frame` faults: somebody else is
-    /// about to change it.
+    /// From now on every store through a mapping of the region around physical address `frame` faults:
+    /// somebody else is about to change it.
     ///
     /// # Errors
     /// What writing back met.

@@ -1,11 +1,13 @@
-//! One fault's way: look up under the lock, install under the same lock, or retry with more rights. The same code for
-//! pages of 4 KiB and of 2 MiB.
+//! One fault's way: look up under the lock, install under the same lock, or retry with more rights. The same
+//! code for pages of 4 KiB and of 2 MiB.
 //!
 //! # Invariants
 //! The laws are those of docs/laws.md.
 //!
-//! - What is installed was looked up under the lock that is still held (law 2): [`Request::attempt`] does both.
-//! - [`Attempt::Retry`] leaves nothing behind: `attempt` has changed nothing, and its caller drops the lock (law 4).
+//! - What is installed was looked up under the lock that is still held (law 2): [`Request::attempt`] does
+//!   both.
+//! - [`Attempt::Retry`] leaves nothing behind: `attempt` has changed nothing, and its caller drops the lock
+//!   (law 4).
 //! - A block is mapped only after the file system made its zeros durable and published it (law 3):
 //!   [`Inode::look_up_for_write`].
 //! - The index knows of a store or a zero page before the entry is there.
@@ -66,8 +68,8 @@ pub enum Outcome {
     Copied,
 }
 
-/// Something failed, and the request keeps what. An [`Error`] is long: without it, what comes of a fault is in a register
-/// most of the time.
+/// Something failed, and the request keeps what. An [`Error`] is long: without it, what comes of a fault is
+/// in a register most of the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Failed(());
 
@@ -103,8 +105,8 @@ impl Served {
 /// What a look-up found behind the page; `None` for 2 MiB that are not one extent that can be mapped as one.
 pub(super) type Found = Option<Backing>;
 
-/// A fault on its way, at one page size. `LAB` is whether the laboratory is used: a fault asks once, and the way without
-/// it is compiled without it.
+/// A fault on its way, at one page size. `LAB` is whether the laboratory is used: a fault asks once, and the
+/// way without it is compiled without it.
 pub(super) struct Request<'a, P: Platform, const LAB: bool> {
     space: &'a Space<'a, P>,
     leaf: &'a Leaf,
@@ -131,9 +133,9 @@ impl<'a, P: Platform, const LAB: bool> core::ops::Deref for Request<'a, P, LAB> 
 ///
 /// # Errors
 /// [`Errno::BeyondEnd`] beyond the page that holds the last byte, [`Errno::NoSpace`], [`Errno::ReadOnly`],
-/// [`Errno::NoMemory`] when there is no frame for a table page or a copy, or no memory for the index, [`Error::Corrupt`],
-/// [`Error::Poisoned`]. The file's bytes and the page tables are as they were; a refused store has updated the times, and
-/// after `NoMemory` the hole may have got a block of zeros.
+/// [`Errno::NoMemory`] when there is no frame for a table page or a copy, or no memory for the index,
+/// [`Error::Corrupt`], [`Error::Poisoned`]. The file's bytes and the page tables are as they were; a refused
+/// store has updated the times, and after `NoMemory` the hole may have got a block of zeros.
 #[inline(always)]
 pub fn fault<P: Platform>(
     protocol: Protocol,
@@ -230,7 +232,8 @@ fn serve<P: Platform, const LAB: bool>(
     space: &Space<'_, P>,
     fault: Fault,
 ) -> Step<(Outcome, PageSize)> {
-    // What the index cannot hold, no file system may make a file of: it is refused before the index is touched.
+    // What the index cannot hold, no file system may make a file of: it is refused before the index is
+    // touched.
     if fault.page >= MAX_PAGES {
         return Err(space.fail(Errno::BeyondEnd));
     }
@@ -295,7 +298,8 @@ fn serve_large<P: Platform, const LAB: bool>(
     }
 }
 
-/// Address and first page of the 2 MiB around the fault, or why they cannot be mapped as one, whatever the file says.
+/// Address and first page of the 2 MiB around the fault, or why they cannot be mapped as one, whatever the
+/// file says.
 #[inline]
 fn large<T: PageTables>(tables: &T, fault: &Fault) -> core::result::Result<(u64, u64), Fallback> {
     const BYTES: u64 = PageSize::Large.bytes();
@@ -331,7 +335,8 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         exclusive
     }
 
-    /// `dax_sem`, exclusively, while `kept` is held shared: as long as that mistake is made, it does not come.
+    /// `dax_sem`, exclusively, while `kept` is held shared: as long as that mistake is made, it does not
+    /// come.
     #[cold]
     pub(super) fn exclusive_holding(&self, kept: Shared<'a, P>) -> Exclusive<'a, P> {
         self.report(Point::ExclusiveWait, 0);
@@ -343,7 +348,8 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         self.exclusive()
     }
 
-    /// As [`attempt`](Self::attempt) without leave to allocate, but nothing is held any more when it installs: a mistake.
+    /// As [`attempt`](Self::attempt) without leave to allocate, but nothing is held any more when it
+    /// installs: a mistake.
     #[cold]
     pub(super) fn attempt_unlocked(&self, shared: Shared<'a, P>) -> Step<Attempt> {
         let found = self.look_up(shared.held())?;
@@ -351,8 +357,8 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         self.attempt_with(found, Held::no_more(), None)
     }
 
-    /// What was done before 2015 by whoever had seen a hole, also when somebody else had filled it meanwhile: it is zeroed
-    /// (R1). For the racy protocol alone.
+    /// What was done before 2015 by whoever had seen a hole, also when somebody else had filled it meanwhile:
+    /// it is zeroed (R1). For the racy protocol alone.
     pub(super) fn zero_once_more(&self, lock: Held<'_>, found: Found, served: Served) -> Step<()> {
         let was_hole = found.is_some_and(|backing| backing.place().is_none());
         let late = was_hole && matches!(served, Served::Mapped(_)) && !served.allocated();
@@ -392,8 +398,8 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         }
     }
 
-    /// Has the file system commit what leads to the pages. No lock is held, and when it is done the fault begins anew: the
-    /// pages may be elsewhere by then.
+    /// Has the file system commit what leads to the pages. No lock is held, and when it is done the fault
+    /// begins anew: the pages may be elsewhere by then.
     #[cold]
     fn commit(&self) -> Step<()> {
         self.platform.stats().fault_sync.inc();
@@ -449,7 +455,8 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         Ok(Some(backing))
     }
 
-    /// Pages of 4 KiB were looked up here several times: if they all lie in one piece, the next need no look-up.
+    /// Pages of 4 KiB were looked up here several times: if they all lie in one piece, the next need no
+    /// look-up.
     #[cold]
     #[inline(never)]
     fn learn_run(&self, lock: Held<'_>) {
@@ -524,7 +531,8 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         backing.is_dirty() && self.sync && self.write
     }
 
-    /// Fills the hole, or what was never written: what is behind it then. `None` for 2 MiB that cannot be filled as one.
+    /// Fills the hole, or what was never written: what is behind it then. `None` for 2 MiB that cannot be
+    /// filled as one.
     #[inline(never)]
     fn allocate(&self, ok: AllocOk<'_>, transaction: &Transaction<'_>) -> Step<Found> {
         // The file system looks up again, under its own locks, before it takes a block.
@@ -582,7 +590,8 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
             self.mark_dirty();
         }
         self.report(Point::Marked, 0);
-        // A load maps read-only even where stores are allowed: the first store must come here to mark the page dirty.
+        // A load maps read-only even where stores are allowed: the first store must come here to mark the
+        // page dirty.
         let mapped = self.tables.map(self.va, pmem.frame(place), self.size, self.write);
         if self.write && late {
             self.report(Point::Installed, 0);

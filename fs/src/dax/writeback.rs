@@ -1,13 +1,15 @@
 //! msync and fsync: make what was stored through mappings durable.
 //!
-//! A page that a write fault mapped is dirty in the file's index, and so are the 2 MiB that one mapped. Write-back first
-//! tags what is dirty: so it comes to an end however fast others store. Then it goes on by 64 pages, or by the 2 MiB that
-//! are dirty as one, each under the exclusive `dax_sem` ([`Mapping::write_back`](crate::vfs::Mapping::write_back)); in between, faults get in. The fence comes before each lock
-//! is let go: whoever finds the tag gone, and has had the lock after that, may rely on it. Last, with no lock, the file system
-//! commits the metadata by which the pages are found.
+//! A page that a write fault mapped is dirty in the file's index, and so are the 2 MiB that one mapped.
+//! Write-back first tags what is dirty: so it comes to an end however fast others store. Then it goes on by
+//! 64 pages, or by the 2 MiB that are dirty as one, each under the exclusive `dax_sem`
+//! ([`Mapping::write_back`](crate::vfs::Mapping::write_back)); in between, faults get in. The fence comes
+//! before each lock is let go: whoever finds the tag gone, and has had the lock after that, may rely on it.
+//! Last, with no lock, the file system commits the metadata by which the pages are found.
 //!
 //! # Locking
-//! `dax_sem` (exclusive) `→ areas → page tables`, once for each 64 pages that have something to write; then once shared.
+//! `dax_sem` (exclusive) `→ areas → page tables`, once for each 64 pages that have something to write; then
+//! once shared.
 
 use crate::error::Result;
 use crate::lab::Mutant;
@@ -17,12 +19,13 @@ use crate::vfs::index::MAX_PAGES;
 use crate::vfs::{Inode, Mapping};
 use core::ops::Range;
 
-/// Makes stores to `pages` of `file` durable, through whatever address space they came, with the metadata that leads to them,
-/// and all other metadata of the inode unless `datasync`. Returns how many pages were dirty.
+/// Makes stores to `pages` of `file` durable, through whatever address space they came, with the metadata
+/// that leads to them, and all other metadata of the inode unless `datasync`. Returns how many pages were
+/// dirty.
 ///
 /// # Errors
-/// What looking a block up can meet ([`Error::Corrupt`](crate::Error::Corrupt)): the pages not reached stay dirty. What
-/// [`Inode::commit`] met.
+/// What looking a block up can meet ([`Error::Corrupt`](crate::Error::Corrupt)): the pages not reached stay
+/// dirty. What [`Inode::commit`] met.
 pub fn sync<P: Platform>(file: &dyn Inode<P>, pages: Range<u64>, datasync: bool) -> Result<u64> {
     let (platform, mapping) = file.parts();
     platform.stats().sync_calls.inc();
@@ -51,8 +54,8 @@ pub fn fsync<P: Platform>(file: &dyn Inode<P>) -> Result<u64> {
     sync(file, 0..u64::MAX, false)
 }
 
-/// Writes `pages` back: they are durable, and so is whatever this CPU had flushed before. `LAB` is whether the laboratory is
-/// used.
+/// Writes `pages` back: they are durable, and so is whatever this CPU had flushed before. `LAB` is whether
+/// the laboratory is used.
 #[inline(always)]
 fn write_back<P: Platform, const LAB: bool>(
     platform: &P,

@@ -1,11 +1,11 @@
-//! The laboratory: named steps at which whoever watches can look or hold a CPU, and named mistakes that can be made on
-//! purpose.
+//! The laboratory: named steps at which whoever watches can look or hold a CPU, and named mistakes that can
+//! be made on purpose.
 //!
-//! Both are always compiled in and off. A fault asks once whether the lab is used at all, and goes its way without looking
-//! at steps and mutants if it is not; elsewhere each place costs a load and a branch. A [`Step`] is reported when hooks are on:
-//! tracing writes it down, the race lab holds the CPU there until its script goes on. A [`Mutant`] is the smallest change
-//! that brings a historic bug back, so that each test which guards against it can be shown to fail. No mutant is on unless
-//! the lab's user turns it on.
+//! Both are always compiled in and off. A fault asks once whether the lab is used at all, and goes its way
+//! without looking at steps and mutants if it is not; elsewhere each place costs a load and a branch. A
+//! [`Step`] is reported when hooks are on: tracing writes it down, the race lab holds the CPU there until its
+//! script goes on. A [`Mutant`] is the smallest change that brings a historic bug back, so that each test
+//! which guards against it can be shown to fail. No mutant is on unless the lab's user turns it on.
 //!
 //! A [`schedule`] says in a line of text who does what and in which order, for whoever plays it.
 //!
@@ -90,7 +90,8 @@ named! {
         Marked => "marked",
         /// The entry is in the page table.
         Installed => "installed",
-        /// A 2 MiB fault goes on with a 4 KiB page. `arg`: the reason, as [`Fallback`](crate::dax::Fallback) counts them.
+        /// A 2 MiB fault goes on with a 4 KiB page. `arg`: the reason, as [`Fallback`](crate::dax::Fallback)
+        /// counts them.
         Fallback => "fallback",
         /// The fault ends. `arg`: 0 if it was served.
         FaultEnd => "fault-end",
@@ -120,7 +121,8 @@ named! {
     Mutant, UnknownMutant {
         /// A fault that holds the entry's lock uses what was looked up before it had it (R7).
         LookUpBeforeLock => "look-up-before-lock",
-        /// The exclusive retry allocates without looking again (R1): the loser's zeroed block replaces the winner's.
+        /// The exclusive retry allocates without looking again (R1): the loser's zeroed block replaces the
+        /// winner's.
         NoSecondLookUp => "no-second-look-up",
         /// A block is zeroed again by a fault that finds it there (R3).
         ZeroTwice => "zero-twice",
@@ -168,9 +170,11 @@ named! {
         IgnoreFreeze => "ignore-freeze",
         /// read(2) copies to its caller under the inode lock (R12).
         CopyUnderLock => "copy-under-lock",
-        /// A read fault does not lock its entry: a store fills the hole between its look-up and its zero page.
+        /// A read fault does not lock its entry: a store fills the hole between its look-up and its zero
+        /// page.
         ReadTakesNoEntry => "read-takes-no-entry",
-        /// An entry's waiters are woken before it is unlocked: who looks again finds it locked, and sleeps for ever.
+        /// An entry's waiters are woken before it is unlocked: who looks again finds it locked, and sleeps
+        /// for ever.
         WakeBeforeUnlock => "wake-before-unlock",
         /// A fault lets go of the lock that it looked up under before it installs what it found.
         InstallUnlocked => "install-unlocked",
@@ -190,7 +194,8 @@ named! {
         KeepRun => "keep-run",
         /// Truncation and hole punching unmap in the first of the address spaces only.
         FirstSpaceOnly => "first-space-only",
-        /// Truncation unmaps under a lock of its own, before the one that it frees under: a fault comes in between.
+        /// Truncation unmaps under a lock of its own, before the one that it frees under: a fault comes in
+        /// between.
         UnmapBeforeLock => "unmap-before-lock",
         /// Truncation frees blocks before it unmaps them.
         FreeBeforeUnmap => "free-before-unmap",
@@ -206,11 +211,14 @@ named! {
         WriteBackShared => "write-back-shared",
         /// msync does not wait for what it flushed.
         NoFence => "no-fence",
-        /// msync waits for what it flushed after it let go of the lock: who finds a page clean by then relies on nothing.
+        /// msync waits for what it flushed after it let go of the lock: who finds a page clean by then relies
+        /// on nothing.
         FenceAfterUnlock => "fence-after-unlock",
-        /// A sync that finds nothing tagged returns, though another has taken the tags and is still writing back.
+        /// A sync that finds nothing tagged returns, though another has taken the tags and is still writing
+        /// back.
         SyncTrustsTags => "sync-trusts-tags",
-        /// Freezing writes back before it waits for changes on their way: they leave pages that can be stored to.
+        /// Freezing writes back before it waits for changes on their way: they leave pages that can be stored
+        /// to.
         FlushBeforeFreeze => "flush-before-freeze",
         /// A file's blocks are freed with its last name, though a handle is left.
         FreeAtUnlink => "free-at-unlink",

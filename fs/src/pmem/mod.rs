@@ -1,15 +1,16 @@
 //! Persistent memory, as the file system sees it.
 //!
-//! [`Pmem`] is one region of bytes with the processor's persistence primitives; offsets count from its start. The
-//! kernel implements it over a mapped NVDIMM, host tests over RAM ([`ram`]). [`poison`] lists what lost its content. [`state`] keeps the order of stores in the
-//! types: what was stored is dirty, then in flight, then clean, and only clean things may be published.
+//! [`Pmem`] is one region of bytes with the processor's persistence primitives; offsets count from its start.
+//! The kernel implements it over a mapped NVDIMM, host tests over RAM ([`ram`]). [`poison`] lists what lost
+//! its content. [`state`] keeps the order of stores in the types: what was stored is dirty, then in flight,
+//! then clean, and only clean things may be published.
 //!
 //! # Persistence, as assumed
 //!
-//! A store may reach memory at any time, in units of 8 aligned bytes, lines (64 bytes) in any order. It is certain to be
-//! there after its line was flushed (or it was non-temporal) *and* a fence followed (Intel SDM volume 2: CLWB, MOVNTI,
-//! SFENCE). Where the platform flushes caches on power loss (eADR) an implementation may make
-//! [`flush`](Pmem::flush) do nothing; the fence stays.
+//! A store may reach memory at any time, in units of 8 aligned bytes, lines (64 bytes) in any order. It is
+//! certain to be there after its line was flushed (or it was non-temporal) *and* a fence followed (Intel SDM
+//! volume 2: CLWB, MOVNTI, SFENCE). Where the platform flushes caches on power loss (eADR) an implementation
+//! may make [`flush`](Pmem::flush) do nothing; the fence stays.
 
 pub mod poison;
 #[cfg(any(test, feature = "sim"))]
@@ -23,12 +24,13 @@ pub const LINE: u64 = 64;
 
 /// One region of persistent memory. All offsets and lengths are in bytes from its start.
 ///
-/// Numbers are little-endian in memory and aligned to their size; a store of an aligned number is not torn by a crash.
+/// Numbers are little-endian in memory and aligned to their size; a store of an aligned number is not torn by
+/// a crash.
 ///
 /// # Panics
 ///
-/// An access that is not inside `0..len()`, or a number that is not aligned, is a bug of the caller and panics:
-/// whoever follows a pointer found in an image has checked it before. A store to a region that is not
+/// An access that is not inside `0..len()`, or a number that is not aligned, is a bug of the caller and
+/// panics: whoever follows a pointer found in an image has checked it before. A store to a region that is not
 /// [`writable`](Pmem::writable) panics too.
 pub trait Pmem: Send + Sync {
     /// Size in bytes.
@@ -53,7 +55,8 @@ pub trait Pmem: Send + Sync {
     fn load_u32(&self, offset: u64) -> u32;
     /// Loads a little-endian number.
     fn load_u64(&self, offset: u64) -> u64;
-    /// True if the `count` little-endian numbers from `offset` on are `first` and what follows it by `step`, each loaded as one.
+    /// True if the `count` little-endian numbers from `offset` on are `first` and what follows it by `step`,
+    /// each loaded as one.
     fn is_series(&self, offset: u64, count: u64, first: u64, step: u64) -> bool {
         (0..count).all(|i| self.load_u64(offset + i * 8) == first.wrapping_add(step.wrapping_mul(i)))
     }
@@ -68,7 +71,8 @@ pub trait Pmem: Send + Sync {
     fn store_u32(&self, offset: u64, value: u32);
     /// Stores a little-endian number: dirty until flushed and fenced.
     fn store_u64(&self, offset: u64, value: u64);
-    /// Stores `count` little-endian numbers, each as one: `first` and what follows it by `step`. Dirty until flushed and fenced.
+    /// Stores `count` little-endian numbers, each as one: `first` and what follows it by `step`. Dirty until
+    /// flushed and fenced.
     fn store_series(&self, offset: u64, count: u64, first: u64, step: u64) {
         (0..count).for_each(|i| self.store_u64(offset + i * 8, first.wrapping_add(step.wrapping_mul(i))));
     }
@@ -106,7 +110,8 @@ pub trait Pmem: Send + Sync {
     fn poisoned(&self, _offset: u64, _len: u64) -> Option<u64> {
         None
     }
-    /// The lines that lie in `offset..offset + len` as a whole are about to be overwritten: their errors are forgotten.
+    /// The lines that lie in `offset..offset + len` as a whole are about to be overwritten: their errors are
+    /// forgotten.
     fn clear_poison(&self, _offset: u64, _len: u64) {}
 
     /// Where this region's lines, fences and bytes are counted. Implementations count in the functions above.

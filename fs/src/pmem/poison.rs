@@ -1,10 +1,10 @@
 //! Bad ranges: memory that lost its content, by cache lines.
 //!
-//! A table of fixed size that is read and changed without a lock, so that a machine check's handler can add to it
-//! wherever it comes. While there are none, a look at it is one load.
+//! A table of fixed size that is read and changed without a lock, so that a machine check's handler can add
+//! to it wherever it comes. While there are none, a look at it is one load.
 //!
-//! Reading what is bad fails. Overwriting whole lines makes them good; a store to a part of one would bring back the rest,
-//! which nobody knows.
+//! Reading what is bad fails. Overwriting whole lines makes them good; a store to a part of one would bring
+//! back the rest, which nobody knows.
 
 use super::{LINE, Pmem};
 use crate::atomic::{AtomicU64, AtomicUsize};

@@ -1,7 +1,7 @@
 //! Persistent memory in RAM, for host tests.
 //!
-//! Bytes live in 8-byte atoms, as the hardware guarantees them, so several threads may store to one region at once
-//! without unsafe code. Nothing is ever lost here: crash tests log the calls and build their own images.
+//! Bytes live in 8-byte atoms, as the hardware guarantees them, so several threads may store to one region at
+//! once without unsafe code. Nothing is ever lost here: crash tests log the calls and build their own images.
 
 use super::poison::Poison;
 use super::{LINE, Pmem};

@@ -1,12 +1,14 @@
 //! Persistence in the types: dirty → in flight → clean.
 //!
-//! Whoever stores metadata gets a [`Staged`] value back. It says *what* was done (`T`, e.g. "block 7 is zeroed") and how
-//! far that is from being durable (`S`). [`flush`](Staged::flush) and [`fence`](Staged::fence) consume it and return the
-//! next state, so a step cannot be forgotten, and what publishes a thing asks for `Staged<_, Clean>`.
+//! Whoever stores metadata gets a [`Staged`] value back. It says *what* was done (`T`, e.g. "block 7 is
+//! zeroed") and how far that is from being durable (`S`). [`flush`](Staged::flush) and
+//! [`fence`](Staged::fence) consume it and return the next state, so a step cannot be forgotten, and what
+//! publishes a thing asks for `Staged<_, Clean>`.
 //!
 //! One fence serves everything in flight: [`fence_all`] takes a tuple.
 //!
-//! The order of a store and its publication is what this proves; that two CPUs do not interleave them is the locks' part.
+//! The order of a store and its publication is what this proves; that two CPUs do not interleave them is the
+//! locks' part.
 
 use super::Pmem;
 use core::marker::PhantomData;
@@ -64,7 +66,8 @@ impl<T> Staged<T, Dirty> {
         self.next()
     }
 
-    /// Gives up knowing when this becomes durable, for stores that recovery does not depend on (times, free counts).
+    /// Gives up knowing when this becomes durable, for stores that recovery does not depend on (times, free
+    /// counts).
     #[inline(always)]
     pub fn unordered(self) -> T {
         self.fact
@@ -95,7 +98,8 @@ impl<T> Staged<T, InFlight> {
         Staged { fact: f(self.fact, other.fact), offset: self.offset, len: self.len, state: PhantomData }
     }
 
-    /// Leaves the fence to a later one of the same operation, on the same CPU: another CPU's does not land it.
+    /// Leaves the fence to a later one of the same operation, on the same CPU: another CPU's does not land
+    /// it.
     #[inline(always)]
     pub fn unfenced(self) -> T {
         self.fact

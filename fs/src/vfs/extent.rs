@@ -1,4 +1,5 @@
-//! Where a range of a file is: the one answer that a file system gives to whoever asks (Linux: `struct iomap`).
+//! Where a range of a file is: the one answer that a file system gives to whoever asks (Linux:
+//! `struct iomap`).
 
 use core::fmt;
 
@@ -31,7 +32,8 @@ impl Extent {
 pub enum State {
     /// Nothing: it reads as zeros.
     Hole,
-    /// Blocks that were never written, from this byte offset of the region on: whatever they hold, it reads as zeros.
+    /// Blocks that were never written, from this byte offset of the region on: whatever they hold, it reads
+    /// as zeros.
     Unwritten(u64),
     /// Blocks with the content, from this byte offset of the region on.
     Mapped(u64),
@@ -74,8 +76,9 @@ impl Backing {
         Self { how: How::Unwritten, place }
     }
 
-    /// Returns the same blocks with the flag NEW: until just now it was a hole or unwritten. They hold zeros, or what they
-    /// were filled with; an address space may still show the zero page there. What is not mapped stays as it is.
+    /// Returns the same blocks with the flag NEW: until just now it was a hole or unwritten. They hold zeros,
+    /// or what they were filled with; an address space may still show the zero page there. What is not mapped
+    /// stays as it is.
     #[inline(always)]
     pub const fn new(self) -> Self {
         let how = match self.how {
@@ -86,8 +89,8 @@ impl Backing {
         Self { how, ..self }
     }
 
-    /// Returns the same blocks with the flag DIRTY: after a crash the file may not lead there, until the file system has
-    /// [committed](super::Inode::commit) it. What is not mapped stays as it is.
+    /// Returns the same blocks with the flag DIRTY: after a crash the file may not lead there, until the file
+    /// system has [committed](super::Inode::commit) it. What is not mapped stays as it is.
     #[inline]
     pub const fn dirty(self) -> Self {
         let how = match self.how {

@@ -1,11 +1,11 @@
 //! Freezing a file system: changes wait, reads go on.
 //!
-//! Whoever changes something holds [`Thawed`] from before its first lock to after its last store. [`Freeze::freeze`] waits
-//! for those that are on their way and keeps the others waiting until the thaw. Changing from writable to read-only and back
-//! is done the same way.
+//! Whoever changes something holds [`Thawed`] from before its first lock to after its last store.
+//! [`Freeze::freeze`] waits for those that are on their way and keeps the others waiting until the thaw.
+//! Changing from writable to read-only and back is done the same way.
 //!
-//! Nobody asks for a second [`Thawed`] while he holds one: with somebody waiting to freeze in between, each would wait for
-//! the other. Where that is not known (a handle's drop), [`Freeze::try_change`] does not wait.
+//! Nobody asks for a second [`Thawed`] while he holds one: with somebody waiting to freeze in between, each
+//! would wait for the other. Where that is not known (a handle's drop), [`Freeze::try_change`] does not wait.
 //!
 //! # Locking
 //! `address space → freeze → inode lock → …`: taken before any inode's lock.
@@ -38,7 +38,8 @@ impl<P: Platform> Freeze<P> {
         Thawed(Some(self.0.read()))
     }
 
-    /// As [`start_change`](Self::start_change), where nobody may wait: `None` while it is frozen, or about to be.
+    /// As [`start_change`](Self::start_change), where nobody may wait: `None` while it is frozen, or about to
+    /// be.
     #[inline]
     pub fn try_change(&self) -> Option<Thawed<'_, P>> {
         self.0.try_read().map(|guard| Thawed(Some(guard)))

@@ -1,7 +1,8 @@
 //! What is known of each mapped page of a file, and of each 2 MiB of it: the mapping entries.
 //!
-//! A tree of fixed height with a [`Leaf`] for every 2 MiB of the file, as a page table has. Nodes appear on first use and
-//! stay until the inode leaves memory; reading and changing bits takes no lock, a look-up is four dependent loads.
+//! A tree of fixed height with a [`Leaf`] for every 2 MiB of the file, as a page table has. Nodes appear on
+//! first use and stay until the inode leaves memory; reading and changing bits takes no lock, a look-up is
+//! four dependent loads.
 //!
 //! ```text
 //! page 29..23     22..16          15..9           8..0
@@ -14,11 +15,12 @@
 //! - Where a 2 MiB entry lets a store through, its 2 MiB are dirty.
 //! - Where the zero page is mapped, of either size, the index says so.
 //! - What is to be written is a part of what is dirty.
-//! - [`Leaf::run`] is right while `dax_sem` is held: who takes a block out of the file forgets it first, in [`PageIndex::clear`].
+//! - [`Leaf::run`] is right while `dax_sem` is held: who takes a block out of the file forgets it first, in
+//!   [`PageIndex::clear`].
 //!
 //! # Waiting
-//! An entry's lock is a bit. Who finds it set waits, keyed by the leaf: so a fault on 2 MiB and one on a page of it wait in
-//! one place, whichever they wait for, and whoever unlocks wakes all of them.
+//! An entry's lock is a bit. Who finds it set waits, keyed by the leaf: so a fault on 2 MiB and one on a page
+//! of it wait in one place, whichever they wait for, and whoever unlocks wakes all of them.
 
 use super::mapping::AllocOk;
 use crate::atomic::{AtomicU32, AtomicU64};
@@ -136,8 +138,8 @@ impl Leaf {
         }
     }
 
-    /// The zero page may be mapped at `page`, or the 2 MiB are known to lie in pieces: allocating there changes what is
-    /// known here ([`PageIndex::take_zero`]).
+    /// The zero page may be mapped at `page`, or the 2 MiB are known to lie in pieces: allocating there
+    /// changes what is known here ([`PageIndex::take_zero`]).
     #[inline]
     pub fn cares_for_allocation(&self, page: u64) -> bool {
         let (word, mask) = bit(page);
@@ -161,7 +163,8 @@ impl Leaf {
         self.run.store(place + 1, SeqCst);
     }
 
-    /// A page was looked up on its own: true once in a while, as long as it is not known whether the 2 MiB are one run.
+    /// A page was looked up on its own: true once in a while, as long as it is not known whether the 2 MiB
+    /// are one run.
     #[inline]
     pub fn should_learn_run(&self) -> bool {
         // Counts of several CPUs may get lost: it is a matter of about how many.
@@ -232,8 +235,9 @@ impl Leaf {
             }
     }
 
-    /// Locks the entry of `size` for `page`. A 4 KiB and a 2 MiB entry of the same page exclude each other; for that the
-    /// latter looks at the first `looks_at` words of locks, which are all [`LOCK_WORDS`] but for a mutant's sake.
+    /// Locks the entry of `size` for `page`. A 4 KiB and a 2 MiB entry of the same page exclude each other;
+    /// for that the latter looks at the first `looks_at` words of locks, which are all [`LOCK_WORDS`] but for
+    /// a mutant's sake.
     #[inline]
     pub fn lock<'a, P: Platform>(
         &'a self,
@@ -257,7 +261,8 @@ impl Leaf {
             PageSize::Small => loop {
                 // Giving up may have been what a fault on 2 MiB waits for: it looks again when it is woken.
                 platform.wake(self.key());
-                // Woken for another one's sake, it waits on and tries nothing: two who woke each other would never rest.
+                // Woken for another one's sake, it waits on and tries nothing: two who woke each other would
+                // never rest.
                 while self.is_locked(page, size) {
                     platform.wait(self.key(), &mut || self.is_locked(page, size));
                 }
@@ -265,8 +270,8 @@ impl Leaf {
                     break;
                 }
             },
-            // It keeps its claim while it waits for those pages that are locked, and no page is locked any more: if both
-            // sides gave up, each could meet the other again, for ever.
+            // It keeps its claim while it waits for those pages that are locked, and no page is locked any
+            // more: if both sides gave up, each could meet the other again, for ever.
             PageSize::Large => {
                 while self.large.fetch_or(LOCKED, SeqCst) & LOCKED != 0 {
                     platform.wait(self.key(), &mut || self.large.load(SeqCst) & LOCKED != 0);
@@ -390,7 +395,8 @@ pub struct EntryLock<'a, P: Platform> {
 }
 
 impl<P: Platform> EntryLock<'_, P> {
-    /// Leave to allocate what the entry covers: no other fault on it is between its look-up and its installing.
+    /// Leave to allocate what the entry covers: no other fault on it is between its look-up and its
+    /// installing.
     pub fn alloc_ok(&self) -> AllocOk<'_> {
         AllocOk::of_entry()
     }
@@ -488,8 +494,8 @@ impl PageIndex {
         })
     }
 
-    /// Forgets that the zero page may be mapped in `pages`, calling `f` with each range where it was. The zero page of 2 MiB
-    /// goes for its whole range.
+    /// Forgets that the zero page may be mapped in `pages`, calling `f` with each range where it was. The
+    /// zero page of 2 MiB goes for its whole range.
     pub fn take_zero(&self, pages: Range<u64>, mut f: impl FnMut(Range<u64>)) {
         self.for_each_leaf(pages, |first, part, leaf| {
             // Blocks came: what was in pieces may be whole now.
@@ -510,8 +516,8 @@ impl PageIndex {
         });
     }
 
-    /// What is dirty of `pages` now is to be written: a write-back that goes from here comes to an end, however fast
-    /// others dirty pages.
+    /// What is dirty of `pages` now is to be written: a write-back that goes from here comes to an end,
+    /// however fast others dirty pages.
     pub fn tag(&self, pages: Range<u64>) {
         self.for_each_leaf(pages, |_, part, leaf| {
             for (word, mask) in words(part) {
@@ -526,8 +532,8 @@ impl PageIndex {
         });
     }
 
-    /// The first pages of `from..end` to be written, as far as they share a word; of 2 MiB that are to be written as a whole,
-    /// some.
+    /// The first pages of `from..end` to be written, as far as they share a word; of 2 MiB that are to be
+    /// written as a whole, some.
     pub fn next_tagged(&self, from: u64, end: u64) -> Option<Range<u64>> {
         self.find_leaf(from..end, |_, part, leaf| {
             let large = leaf.large.load(SeqCst) & TO_WRITE != 0;
@@ -539,17 +545,17 @@ impl PageIndex {
         })
     }
 
-    /// Forgets that `pages`, which lie in one word, are dirty; only those to be written, if `tagged`. The caller, under
-    /// `dax_sem` exclusively, writes them back. `None` if there is nothing.
+    /// Forgets that `pages`, which lie in one word, are dirty; only those to be written, if `tagged`. The
+    /// caller, under `dax_sem` exclusively, writes them back. `None` if there is nothing.
     pub fn take(&self, pages: &Range<u64>, tagged: bool) -> Option<(&Leaf, Taken)> {
         let leaf = self.existing(pages.start)?;
         let taken = leaf.take(pages, tagged);
         taken.is_something().then_some((leaf, taken))
     }
 
-    /// Forgets everything about `pages`, whose entries were taken out: their blocks are about to be freed or to move. Of
-    /// 2 MiB that are not in the range as a whole it stays known that they may be dirty; and where they lie, if the mistake is
-    /// made to `keep_run`.
+    /// Forgets everything about `pages`, whose entries were taken out: their blocks are about to be freed or
+    /// to move. Of 2 MiB that are not in the range as a whole it stays known that they may be dirty; and
+    /// where they lie, if the mistake is made to `keep_run`.
     pub fn clear(&self, pages: Range<u64>, keep_run: bool) {
         self.for_each_leaf(pages, |_, part, leaf| {
             for (word, mask) in words(part) {
@@ -569,7 +575,8 @@ impl PageIndex {
         });
     }
 
-    /// A transfer uses `pages` by their physical addresses: their blocks stay where they are. Under `dax_sem`.
+    /// A transfer uses `pages` by their physical addresses: their blocks stay where they are. Under
+    /// `dax_sem`.
     ///
     /// # Errors
     /// [`Errno::NoMemory`]; nothing is pinned.
@@ -605,7 +612,8 @@ impl PageIndex {
         core::ptr::from_ref(self).addr()
     }
 
-    /// Calls `f(first page of the leaf, pages of the range in it, leaf)` for each leaf that has pages of `pages`.
+    /// Calls `f(first page of the leaf, pages of the range in it, leaf)` for each leaf that has pages of
+    /// `pages`.
     fn for_each_leaf<'a>(&'a self, pages: Range<u64>, mut f: impl FnMut(u64, &Range<u64>, &'a Leaf)) {
         self.find_leaf(pages, |first, part, leaf| -> Option<()> {
             f(first, part, leaf);

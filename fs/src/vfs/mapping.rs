@@ -1,7 +1,8 @@
 //! Where one file is mapped: its `dax_sem`, its areas in every address space, and what is known of its pages.
 //!
-//! A file system puts one [`Mapping`] in each inode. [`dax`](crate::dax) maps and cleans pages through it; the file
-//! system unmaps through it before a block is freed or takes the zero page's place (docs/laws.md, law 6).
+//! A file system puts one [`Mapping`] in each inode. [`dax`](crate::dax) maps and cleans pages through it;
+//! the file system unmaps through it before a block is freed or takes the zero page's place (docs/laws.md,
+//! law 6).
 //!
 //! # Locking
 //! `dax_sem → areas → page tables`. Areas come and go under the address space's lock, which is taken before.
@@ -48,13 +49,14 @@ impl<P: Platform> Area<P> {
     }
 }
 
-/// Proof that an inode's `dax_sem` is held, shared or exclusively, for `'a`. Which inode's, it does not prove.
+/// Proof that an inode's `dax_sem` is held, shared or exclusively, for `'a`. Which inode's, it does not
+/// prove.
 #[derive(Clone, Copy, Debug)]
 pub struct Held<'a>(PhantomData<&'a ()>);
 
-/// Leave to allocate (`alloc_ok`): `dax_sem` is held exclusively, so no fault runs on the same inode; or it is held shared
-/// and the entry's lock too, so no fault runs on the same pages. Which inode's or pages', it does not prove. The one
-/// exception is [`AllocOk::mistaken`].
+/// Leave to allocate (`alloc_ok`): `dax_sem` is held exclusively, so no fault runs on the same inode; or it
+/// is held shared and the entry's lock too, so no fault runs on the same pages. Which inode's or pages', it
+/// does not prove. The one exception is [`AllocOk::mistaken`].
 #[derive(Clone, Copy, Debug)]
 pub struct AllocOk<'a>(PhantomData<&'a ()>);
 
@@ -66,8 +68,8 @@ impl Held<'_> {
 }
 
 impl<'a> AllocOk<'a> {
-    /// Leave to allocate under the shared lock: the bug of before the RFC, for the `Racy` protocol and mistakes of the
-    /// lab's alone.
+    /// Leave to allocate under the shared lock: the bug of before the RFC, for the `Racy` protocol and
+    /// mistakes of the lab's alone.
     pub(crate) fn mistaken(_: Held<'a>) -> Self {
         Self(PhantomData)
     }
@@ -192,15 +194,15 @@ impl<P: Platform> Mapping<P> {
         }
     }
 
-    /// Notes that from now on pages `pages` of the file may be mapped at `va` in `tables`. Called under the address
-    /// space's lock, before the first fault there.
+    /// Notes that from now on pages `pages` of the file may be mapped at `va` in `tables`. Called under the
+    /// address space's lock, before the first fault there.
     pub fn attach(&self, tables: Arc<P::PageTables>, va: u64, pages: Range<u64>) {
         self.areas.lock().push(Area { tables, va, pages });
     }
 
-    /// Forgets the area at `va` in `tables` but for the parts `keep` (address and pages of each), in one step. The
-    /// caller has unmapped the rest: until then, whoever frees a block must still find it here. Called under the
-    /// address space's lock, so that no fault brings an entry back in between.
+    /// Forgets the area at `va` in `tables` but for the parts `keep` (address and pages of each), in one
+    /// step. The caller has unmapped the rest: until then, whoever frees a block must still find it here.
+    /// Called under the address space's lock, so that no fault brings an entry back in between.
     pub fn detach(
         &self,
         tables: &Arc<P::PageTables>,
@@ -212,9 +214,9 @@ impl<P: Platform> Mapping<P> {
         areas.extend(keep.into_iter().map(|(va, pages)| Area { tables: tables.clone(), va, pages }));
     }
 
-    /// As [`exclusive`](Self::exclusive), but waits first, holding nothing, until no transfer uses pages of `pages` by their
-    /// physical addresses: for whoever is about to free or move their blocks. `begin` takes what comes before this lock in the
-    /// order; it is let go while waiting.
+    /// As [`exclusive`](Self::exclusive), but waits first, holding nothing, until no transfer uses pages of
+    /// `pages` by their physical addresses: for whoever is about to free or move their blocks. `begin` takes
+    /// what comes before this lock in the order; it is let go while waiting.
     ///
     /// # Errors
     /// Those of `begin`.
@@ -237,8 +239,8 @@ impl<P: Platform> Mapping<P> {
         }
     }
 
-    /// Takes the entries of `pages` out of every address space, copies too; when it returns, no TLB serves them. The index
-    /// forgets that they were dirty: for blocks about to be freed.
+    /// Takes the entries of `pages` out of every address space, copies too; when it returns, no TLB serves
+    /// them. The index forgets that they were dirty: for blocks about to be freed.
     pub fn unmap(&self, platform: &P, ok: AllocOk<'_>, pages: Range<u64>) {
         self.take_out(platform, ok, pages, true);
     }
@@ -269,15 +271,15 @@ impl<P: Platform> Mapping<P> {
         self.forget(platform, pages);
     }
 
-    /// Forgets what is known of `pages`, which no address space shows and whose blocks are about to be freed or to move. Under
-    /// `dax_sem`, held exclusively.
+    /// Forgets what is known of `pages`, which no address space shows and whose blocks are about to be freed
+    /// or to move. Under `dax_sem`, held exclusively.
     #[inline]
     pub fn forget(&self, platform: &P, pages: Range<u64>) {
         self.index.clear(pages, platform.lab().has(Mutant::KeepRun));
     }
 
-    /// Blocks took the place of holes in `pages`: takes the zero page, of either size, out of every address space that
-    /// shows it there.
+    /// Blocks took the place of holes in `pages`: takes the zero page, of either size, out of every address
+    /// space that shows it there.
     #[inline]
     pub fn unmap_zero(&self, platform: &P, _ok: AllocOk<'_>, pages: Range<u64>) {
         let first = pages.start;
@@ -291,17 +293,18 @@ impl<P: Platform> Mapping<P> {
         }
     }
 
-    /// Makes the entries of `pages` read-only in every address space; when it returns, no TLB lets a store through.
-    /// Returns the number of entries that were writable.
+    /// Makes the entries of `pages` read-only in every address space; when it returns, no TLB lets a store
+    /// through. Returns the number of entries that were writable.
     pub fn write_protect(&self, _lock: Held<'_>, pages: Range<u64>) -> u64 {
         self.for_each_area(&pages, |tables, va, count| tables.write_protect(va, count))
     }
 
-    /// Writes back what is dirty of `pages`, which share a word of the index (64 pages); only what is [to be
-    /// written](PageIndex::tag), if `tagged`. Write-protects it in every address space, so that the next store faults and
-    /// marks it dirty again, and flushes its cache lines; the caller fences before it lets go of the lock. `find` gives a
-    /// page's place, or `None` for a hole. Under `dax_sem`, exclusively: a fault marks a page dirty and installs its entry in
-    /// one, and must not be between the two here. Returns how many pages were flushed.
+    /// Writes back what is dirty of `pages`, which share a word of the index (64 pages); only what is
+    /// [to be written](PageIndex::tag), if `tagged`. Write-protects it in every address space, so that the
+    /// next store faults and marks it dirty again, and flushes its cache lines; the caller fences before it
+    /// lets go of the lock. `find` gives a page's place, or `None` for a hole. Under `dax_sem`, exclusively:
+    /// a fault marks a page dirty and installs its entry in one, and must not be between the two here.
+    /// Returns how many pages were flushed.
     ///
     /// # Errors
     /// What `find` met; the page stays dirty.
@@ -355,8 +358,8 @@ impl<P: Platform> Mapping<P> {
         result.map(|()| flushed)
     }
 
-    /// Writes back everything dirty of `pages`, as [`write_back`](Self::write_back) does for 64 pages; the caller fences. Returns
-    /// how many pages were flushed.
+    /// Writes back everything dirty of `pages`, as [`write_back`](Self::write_back) does for 64 pages; the
+    /// caller fences. Returns how many pages were flushed.
     ///
     /// # Errors
     /// The first that `find` met; pages it met none for are written back.

@@ -48,8 +48,8 @@ pub trait FileSystem<P: Platform>: Send + Sync {
     /// Calls `f` with each inode in memory: those that may be mapped are among them.
     fn for_each_inode(&self, f: &mut dyn FnMut(&dyn Inode<P>));
 
-    /// Calls `tell` with what whoever mounted it should know: why it is read-only although nobody asked for that, what was
-    /// repaired, what is wrong with it.
+    /// Calls `tell` with what whoever mounted it should know: why it is read-only although nobody asked for
+    /// that, what was repaired, what is wrong with it.
     fn mount_notes(&self, _tell: &mut dyn FnMut(&dyn Display)) {}
 
     /// Calls `f` with the names and values that describe it, as its own tools print them (`tune2fs -l`).
@@ -77,23 +77,25 @@ pub trait FileSystem<P: Platform>: Send + Sync {
     /// True if nothing on it may be changed.
     fn read_only(&self) -> bool;
 
-    /// Brings the image's summary up to date, so that nothing but its state says it is mounted. What was stored through
-    /// mappings is [`dax::fsync`](crate::dax::fsync)'s part, for each file, before.
+    /// Brings the image's summary up to date, so that nothing but its state says it is mounted. What was
+    /// stored through mappings is [`dax::fsync`](crate::dax::fsync)'s part, for each file, before.
     fn sync(&self) -> Result<()>;
 
     /// Syncs and marks the image clean. Afterwards every change is refused with [`Errno::ReadOnly`].
     ///
     /// # Errors
-    /// [`Errno::Busy`] while files are open (referenced) other than by the file system itself, or it is frozen; nothing
-    /// changed.
+    /// [`Errno::Busy`] while files are open (referenced) other than by the file system itself, or it is
+    /// frozen; nothing changed.
     fn unmount(&self) -> Result<()>;
 
-    /// Makes changes wait until the [`thaw`](FileSystem::thaw): those on their way end, what was stored through mappings is
-    /// written back, stores fault from now on. The image is as after an unmount meanwhile, and marked clean unless a file
-    /// without a name is open or errors were met: a copy of it is a sound file system. Reading goes on.
+    /// Makes changes wait until the [`thaw`](FileSystem::thaw): those on their way end, what was stored
+    /// through mappings is written back, stores fault from now on. The image is as after an unmount
+    /// meanwhile, and marked clean unless a file without a name is open or errors were met: a copy of it is a
+    /// sound file system. Reading goes on.
     ///
     /// # Errors
-    /// [`Errno::Busy`] if it is frozen, [`Errno::ReadOnly`] if it cannot change anyway; what writing back met.
+    /// [`Errno::Busy`] if it is frozen, [`Errno::ReadOnly`] if it cannot change anyway; what writing back
+    /// met.
     fn freeze(&self) -> Result<()> {
         Err(Unsupported::Operation("freezing").into())
     }
@@ -106,32 +108,35 @@ pub trait FileSystem<P: Platform>: Send + Sync {
         Err(Errno::Invalid.into())
     }
 
-    /// Makes a mounted file system read-only, or writable: as [`freeze`](FileSystem::freeze) it waits for changes and writes
-    /// back; changes and stores after that are refused with [`Errno::ReadOnly`], those through mappings too.
+    /// Makes a mounted file system read-only, or writable: as [`freeze`](FileSystem::freeze) it waits for
+    /// changes and writes back; changes and stores after that are refused with [`Errno::ReadOnly`], those
+    /// through mappings too.
     ///
     /// # Errors
-    /// To read-only: [`Errno::Busy`] if it is frozen, or a file without a name is open: it could not go with its last handle.
-    /// To writable: [`Errno::ReadOnly`] if something forbids it, unsupported if the image has to be repaired first.
+    /// To read-only: [`Errno::Busy`] if it is frozen, or a file without a name is open: it could not go with
+    /// its last handle. To writable: [`Errno::ReadOnly`] if something forbids it, unsupported if the image
+    /// has to be repaired first.
     fn remount(&self, _read_only: bool) -> Result<()> {
         Err(Unsupported::Operation("remounting").into())
     }
 
-    /// The inode that an entry leads to, without a search for its name. Called from inside the `read_dir` that gave the
-    /// entry: the directory's lock keeps the number from being freed. It takes no inode's lock; let go of what it
-    /// returns outside of `read_dir`, for the last handle may have work to do.
+    /// The inode that an entry leads to, without a search for its name. Called from inside the `read_dir`
+    /// that gave the entry: the directory's lock keeps the number from being freed. It takes no inode's lock;
+    /// let go of what it returns outside of `read_dir`, for the last handle may have work to do.
     fn entry(&self, entry: &DirEntry<'_>) -> Result<InodeRef<P>>;
 
-    /// Moves the name `old` in directory `old_dir` to `new` in `new_dir` (inode numbers), as renameat2(2) does. After a
-    /// crash it has happened as a whole or not at all.
+    /// Moves the name `old` in directory `old_dir` to `new` in `new_dir` (inode numbers), as renameat2(2)
+    /// does. After a crash it has happened as a whole or not at all.
     fn rename(&self, old_dir: u64, old: &[u8], new_dir: u64, new: &[u8], how: Rename) -> Result<()>;
 
-    /// Memory from byte `place` of the region on, `len` bytes, has lost its content, and [`Pmem::poisoned`](crate::pmem::Pmem::poisoned)
-    /// says so already: every entry of a page table that leads to it goes, so that the next access is refused. Slow; takes the
-    /// inode locks of files that are mapped, one at a time.
+    /// Memory from byte `place` of the region on, `len` bytes, has lost its content, and
+    /// [`Pmem::poisoned`](crate::pmem::Pmem::poisoned) says so already: every entry of a page table that
+    /// leads to it goes, so that the next access is refused. Slow; takes the inode locks of files that are
+    /// mapped, one at a time.
     fn memory_failed(&self, _place: u64, _len: u64) {}
 
-    /// Gives back memory that only makes things faster: names, inodes nobody holds. Returns about how many bytes. Called
-    /// where memory is short, under whatever locks: it waits for none.
+    /// Gives back memory that only makes things faster: names, inodes nobody holds. Returns about how many
+    /// bytes. Called where memory is short, under whatever locks: it waits for none.
     fn shrink(&self) -> usize {
         0
     }
@@ -140,13 +145,13 @@ pub trait FileSystem<P: Platform>: Send + Sync {
 /// A file, directory or other inode.
 ///
 /// # Durability
-/// A function that changes metadata makes the change durable before it lets go of its lock, so that it is durable on
-/// return, and a sync need not know which CPU made it (docs/decisions/0005). What is left to a sync: stores through
-/// mappings, and the times that [`start_write_fault`](Inode::start_write_fault) stores.
+/// A function that changes metadata makes the change durable before it lets go of its lock, so that it is
+/// durable on return, and a sync need not know which CPU made it (docs/decisions/0005). What is left to a
+/// sync: stores through mappings, and the times that [`start_write_fault`](Inode::start_write_fault) stores.
 ///
 /// # Locking
-/// The functions under *Copying* and *Names* take the inode lock (`dax_sem`) themselves; those under *Mapping* are
-/// called under it and are given the proof.
+/// The functions under *Copying* and *Names* take the inode lock (`dax_sem`) themselves; those under
+/// *Mapping* are called under it and are given the proof.
 pub trait Inode<P: Platform>: Send + Sync {
     /// The machine it lives on.
     fn platform(&self) -> &P;
@@ -162,7 +167,8 @@ pub trait Inode<P: Platform>: Send + Sync {
     /// [`Errno::Invalid`] for an owner or group of 4294967295, who is nobody.
     fn set_attr(&self, change: &SetAttr) -> Result<()>;
 
-    // -- Mapping: what a fault needs ---------------------------------------------------------------------------
+    // -- Mapping: what a fault needs
+    // ---------------------------------------------------------------------------
 
     /// Its `dax_sem`, and where it is mapped.
     fn mapping(&self) -> &Mapping<P>;
@@ -181,34 +187,36 @@ pub trait Inode<P: Platform>: Send + Sync {
     fn size(&self, _lock: Held<'_>) -> u64 {
         self.mapping().size()
     }
-    /// Looks up where the file's pages from `page` on are, as far as they are in one extent, and not further than `pages` of
-    /// them. It changes nothing. The answer is true as long as the lock is held. What is beyond the end of the file is
-    /// whatever the block map says. Only for files that [can be mapped](Inode::expect_mappable).
+    /// Looks up where the file's pages from `page` on are, as far as they are in one extent, and not further
+    /// than `pages` of them. It changes nothing. The answer is true as long as the lock is held. What is
+    /// beyond the end of the file is whatever the block map says. Only for files that
+    /// [can be mapped](Inode::expect_mappable).
     ///
-    /// `pages` is 1, or more if all that is wanted is whether that many are one extent: where they are not, the answer may
-    /// be shorter than the extent really is.
+    /// `pages` is 1, or more if all that is wanted is whether that many are one extent: where they are not,
+    /// the answer may be shorter than the extent really is.
     ///
     /// # Errors
     /// The block map contradicts itself.
     fn look_up(&self, lock: Held<'_>, page: u64, pages: u64) -> Result<Extent>;
-    /// As [`look_up`](Inode::look_up) of one page, in registers, for a fault; `None` if that says what is wrong.
+    /// As [`look_up`](Inode::look_up) of one page, in registers, for a fault; `None` if that says what is
+    /// wrong.
     #[inline]
     fn peek(&self, lock: Held<'_>, page: u64) -> Option<Backing> {
         self.look_up(lock, page, 1).ok().map(|extent| extent.backing)
     }
-    /// Returns the byte offset in the region of a page's content, as [`look_up`](Inode::look_up) tells it; `None` if the page
-    /// reads as zeros.
+    /// Returns the byte offset in the region of a page's content, as [`look_up`](Inode::look_up) tells it;
+    /// `None` if the page reads as zeros.
     ///
     /// # Errors
     /// Those of [`look_up`](Inode::look_up).
     fn place(&self, lock: Held<'_>, page: u64) -> Result<Option<u64>> {
         Ok(self.look_up(lock, page, 1)?.place())
     }
-    /// As [`look_up`](Inode::look_up), for a store: if the pages are a hole, takes blocks for them; if they are unwritten or
-    /// a hole, makes their zeros durable and then publishes them, with the flag NEW.
+    /// As [`look_up`](Inode::look_up), for a store: if the pages are a hole, takes blocks for them; if they
+    /// are unwritten or a hole, makes their zeros durable and then publishes them, with the flag NEW.
     ///
-    /// `pages` is 1, or 512 and `page` a multiple of that. Then the answer is for all of them, which are in one piece. 512 may
-    /// not be to be had so: nothing is changed, and the answer is not mapped.
+    /// `pages` is 1, or 512 and `page` a multiple of that. Then the answer is for all of them, which are in
+    /// one piece. 512 may not be to be had so: nothing is changed, and the answer is not mapped.
     ///
     /// # Errors
     /// [`Errno::NoSpace`], [`Errno::FileTooBig`], [`Errno::ReadOnly`]; the block map contradicts itself.
@@ -219,8 +227,8 @@ pub trait Inode<P: Platform>: Send + Sync {
         page: u64,
         pages: u64,
     ) -> Result<Backing>;
-    /// Opens the transaction in which [`look_up_for_write`](Inode::look_up_for_write) changes the block map for the `pages`
-    /// from `page` on. Called under the invalidate lock, with no entry locked, if
+    /// Opens the transaction in which [`look_up_for_write`](Inode::look_up_for_write) changes the block map
+    /// for the `pages` from `page` on. Called under the invalidate lock, with no entry locked, if
     /// [`Mapping::has_transactions`] says so.
     ///
     /// # Errors
@@ -228,49 +236,53 @@ pub trait Inode<P: Platform>: Send + Sync {
     fn begin<'a>(&'a self, _lock: Held<'a>, _page: u64, _pages: u64) -> Result<Transaction<'a>> {
         Ok(Transaction::none())
     }
-    /// A write fault is about to happen: waits while the file system is frozen, updates the times, refuses on a read-only
-    /// file system. Called before `dax_sem` is taken; what it returns is held until the fault's end. The times
-    /// are flushed, not waited for: they are advisory.
+    /// A write fault is about to happen: waits while the file system is frozen, updates the times, refuses on
+    /// a read-only file system. Called before `dax_sem` is taken; what it returns is held until the fault's
+    /// end. The times are flushed, not waited for: they are advisory.
     fn start_write_fault(&self) -> Result<Thawed<'_, P>>;
-    /// Makes durable the metadata by which `pages` are found after a crash, and unless `datasync` the inode's times and other
-    /// attributes too: what [`look_up`](Inode::look_up) called DIRTY there is so no more. Called without any of the inode's
-    /// locks, for a journal's commit waits for other changes. The caller has fenced what it flushed itself.
+    /// Makes durable the metadata by which `pages` are found after a crash, and unless `datasync` the inode's
+    /// times and other attributes too: what [`look_up`](Inode::look_up) called DIRTY there is so no more.
+    /// Called without any of the inode's locks, for a journal's commit waits for other changes. The caller
+    /// has fenced what it flushed itself.
     ///
     /// # Errors
     /// The metadata could not be made durable: the journal was given up.
     fn commit(&self, pages: Range<u64>, datasync: bool) -> Result<()>;
 
-    // -- Copying -----------------------------------------------------------------------------------------------
+    // -- Copying
+    // -----------------------------------------------------------------------------------------------
 
-    /// Reads at byte `offset`; returns how many bytes there were (0 at or beyond the end). Holes read as zeros.
+    /// Reads at byte `offset`; returns how many bytes there were (0 at or beyond the end). Holes read as
+    /// zeros.
     ///
     /// # Errors
     /// [`Errno::Invalid`] beyond 2⁶³ − 1, and what is wrong with the first byte.
     fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<usize>;
-    /// Writes at byte `offset`, allocating and growing as needed: durable on return. Returns how many bytes were
-    /// written: fewer only when space ran out, or a contradiction in the image was met, after some.
+    /// Writes at byte `offset`, allocating and growing as needed: durable on return. Returns how many bytes
+    /// were written: fewer only when space ran out, or a contradiction in the image was met, after some.
     ///
     /// # Errors
-    /// [`Errno::Invalid`] beyond 2⁶³ − 1, [`Errno::FileTooBig`] from the largest size on, and what is wrong with the first
-    /// byte.
+    /// [`Errno::Invalid`] beyond 2⁶³ − 1, [`Errno::FileTooBig`] from the largest size on, and what is wrong
+    /// with the first byte.
     fn write_at(&self, offset: u64, from: &[u8]) -> Result<usize>;
     /// Sets the size. Shrinking unmaps and frees what lies beyond; the tail of the last page reads as zeros.
     fn truncate(&self, size: u64) -> Result<()>;
-    /// Changes which bytes have blocks, as fallocate(2) does with these flags. Done as a whole or not at all, but for what
-    /// [`Fallocate`] says.
+    /// Changes which bytes have blocks, as fallocate(2) does with these flags. Done as a whole or not at all,
+    /// but for what [`Fallocate`] says.
     ///
     /// # Errors
-    /// [`Errno::Invalid`] for `len` 0, for an offset or a length of 2⁶³ or more, for what is neither file nor directory, and
-    /// for what [`Fallocate`] says; [`Errno::IsDirectory`];
-    /// [`Errno::FileTooBig`] if `offset + len` is beyond what a file may have; [`Errno::NoSpace`].
+    /// [`Errno::Invalid`] for `len` 0, for an offset or a length of 2⁶³ or more, for what is neither file nor
+    /// directory, and for what [`Fallocate`] says; [`Errno::IsDirectory`]; [`Errno::FileTooBig`] if
+    /// `offset + len` is beyond what a file may have; [`Errno::NoSpace`].
     fn fallocate(&self, how: Fallocate, offset: u64, len: u64) -> Result<()>;
-    /// The first byte from `offset` on that is data, or in a hole (the end of the file is one), as lseek(2) finds it.
+    /// The first byte from `offset` on that is data, or in a hole (the end of the file is one), as lseek(2)
+    /// finds it.
     ///
     /// # Errors
     /// [`Errno::NoSuchAddress`] at or beyond the end of the file, and if there is no more data.
     fn seek(&self, offset: u64, what: Seek) -> Result<u64>;
-    /// The first hole at or after byte `from`, as its first byte and the first after it; `None` where there is only data up
-    /// to the end of the file.
+    /// The first hole at or after byte `from`, as its first byte and the first after it; `None` where there
+    /// is only data up to the end of the file.
     ///
     /// # Errors
     /// As for [`seek`](Inode::seek).
@@ -288,37 +300,44 @@ pub trait Inode<P: Platform>: Send + Sync {
         }
         Ok(Some((start, found(Seek::Data, start)?.unwrap_or(size))))
     }
-    /// Calls `f`, under the inode lock (it must not come back to this inode), with each run of blocks and each hole from byte `from` on, in order, up to the end of the file.
+    /// Calls `f`, under the inode lock (it must not come back to this inode), with each run of blocks and
+    /// each hole from byte `from` on, in order, up to the end of the file.
     fn extents(&self, from: u64, f: &mut dyn FnMut(Extent) -> ControlFlow<()>) -> Result<()>;
 
-    // -- Names -------------------------------------------------------------------------------------------------
+    // -- Names
+    // -------------------------------------------------------------------------------------------------
 
     /// The inode called `name` in this directory.
     fn lookup(&self, name: &[u8]) -> Result<InodeRef<P>>;
-    /// Calls `f`, under the inode lock (it must not come back to this inode), with each entry from position `from` on (0 is the first); an entry's `next` continues after it.
+    /// Calls `f`, under the inode lock (it must not come back to this inode), with each entry from position
+    /// `from` on (0 is the first); an entry's `next` continues after it.
     fn read_dir(&self, from: u64, f: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>) -> Result<()>;
-    /// Makes a regular file, an empty directory, a named pipe or a socket called `name`, with permission bits `mode`.
+    /// Makes a regular file, an empty directory, a named pipe or a socket called `name`, with permission bits
+    /// `mode`.
     fn create(&self, name: &[u8], kind: FileKind, mode: u16) -> Result<InodeRef<P>>;
     /// Makes a device called `name`; `kind` tells which.
     fn make_device(&self, name: &[u8], kind: FileKind, mode: u16, device: Device) -> Result<InodeRef<P>>;
     /// Makes a symbolic link called `name` that leads to `target`.
     ///
     /// # Errors
-    /// [`Errno::NotFound`] for an empty target, [`Errno::NameTooLong`] for one that does not fit into a block.
+    /// [`Errno::NotFound`] for an empty target, [`Errno::NameTooLong`] for one that does not fit into a
+    /// block.
     fn symlink(&self, name: &[u8], target: &[u8]) -> Result<InodeRef<P>>;
     /// Gives the inode `ino`, to which the caller holds a handle, one more name here.
     ///
     /// # Errors
     /// [`Errno::NotPermitted`] for a directory, [`Errno::TooManyLinks`].
     fn link(&self, name: &[u8], ino: u64) -> Result<()>;
-    /// Removes the name of something that is not a directory; the inode goes with its last name and last handle.
+    /// Removes the name of something that is not a directory; the inode goes with its last name and last
+    /// handle.
     fn unlink(&self, name: &[u8]) -> Result<()>;
     /// Removes an empty directory.
     fn rmdir(&self, name: &[u8]) -> Result<()>;
     /// The target of a symbolic link.
     fn read_link(&self) -> Result<Vec<u8>>;
 
-    // -- Extended attributes -------------------------------------------------------------------------------------
+    // -- Extended attributes
+    // -------------------------------------------------------------------------------------
 
     /// The value of the attribute called `name` (with its prefix: `user.x`, `trusted.y`).
     ///
@@ -328,9 +347,9 @@ pub trait Inode<P: Platform>: Send + Sync {
     /// Sets an attribute: after a crash it has its old value or the new one.
     ///
     /// # Errors
-    /// [`Errno::Exists`] and [`Errno::NoData`] as `how` asks for, [`Errno::Range`] for a name that is empty or too long,
-    /// [`Errno::NoSpace`] if the attributes do not fit into one block, [`Errno::NotPermitted`] for `user.` attributes of
-    /// what is neither file nor directory.
+    /// [`Errno::Exists`] and [`Errno::NoData`] as `how` asks for, [`Errno::Range`] for a name that is empty
+    /// or too long, [`Errno::NoSpace`] if the attributes do not fit into one block, [`Errno::NotPermitted`]
+    /// for `user.` attributes of what is neither file nor directory.
     fn set_xattr(&self, name: &[u8], value: &[u8], how: SetXattr) -> Result<()>;
     /// Removes an attribute.
     ///
@@ -458,7 +477,8 @@ pub enum Fallocate {
     },
     /// It is cut out, what comes after moves down. Whole blocks only, not up to the end: [`Errno::Invalid`].
     CollapseRange,
-    /// A hole is put in, what comes after moves up. Whole blocks only, not at or beyond the end: [`Errno::Invalid`].
+    /// A hole is put in, what comes after moves up. Whole blocks only, not at or beyond the end:
+    /// [`Errno::Invalid`].
     InsertRange,
 }
 
@@ -482,8 +502,8 @@ pub enum SetXattr {
     Replace,
 }
 
-/// Refuses `len` bytes at `offset` that reach beyond 2⁶³ − 1: offsets are signed for whoever asks. What lies in a file need
-/// not be asked about.
+/// Refuses `len` bytes at `offset` that reach beyond 2⁶³ − 1: offsets are signed for whoever asks. What lies
+/// in a file need not be asked about.
 ///
 /// # Errors
 /// [`Errno::Invalid`]

@@ -1,5 +1,5 @@
-//! What there is to know of a file system before it is mounted, and how it is told: its type, the options of a mount, the
-//! policy on errors, and the fields that describe a mounted one.
+//! What there is to know of a file system before it is mounted, and how it is told: its type, the options of
+//! a mount, the policy on errors, and the fields that describe a mounted one.
 
 use super::FileSystemRef;
 use crate::error::Result;
@@ -12,7 +12,8 @@ use core::str::FromStr;
 pub struct FileSystemType<P: Platform> {
     /// Its name, as `mount -t` takes it.
     pub name: &'static str,
-    /// Whether a region holds one, as far as its magic number tells. Reads only where `options` say that it begins.
+    /// Whether a region holds one, as far as its magic number tells. Reads only where `options` say that it
+    /// begins.
     ///
     /// # Errors
     /// The place of the magic number cannot be read.
@@ -29,16 +30,17 @@ pub struct FileSystemType<P: Platform> {
 pub struct MountOptions {
     /// Change nothing on the image, not even its mount count.
     pub read_only: bool,
-    /// Use the copy of the superblock that is this many KiB from the start (Linux's `sb=`), and the descriptors after it.
-    /// Mounted for writing, both are first put in the place of the damaged ones, and the image is looked through as after
-    /// a crash.
+    /// Use the copy of the superblock that is this many KiB from the start (Linux's `sb=`), and the
+    /// descriptors after it. Mounted for writing, both are first put in the place of the damaged ones, and
+    /// the image is looked through as after a crash.
     pub super_block: Option<u64>,
-    /// How many inodes stay in memory although nobody holds them; the type's choice unless told. Some hundred bytes each,
-    /// and what is known of their pages.
+    /// How many inodes stay in memory although nobody holds them; the type's choice unless told. Some hundred
+    /// bytes each, and what is known of their pages.
     pub cached_inodes: Option<usize>,
     /// What to do when a contradiction is met, instead of what the superblock says.
     pub on_error: Option<OnError>,
-    /// Memory for the name indexes of all directories, in bytes; the type's choice unless told. A name takes 10 to 20.
+    /// Memory for the name indexes of all directories, in bytes; the type's choice unless told. A name takes
+    /// 10 to 20.
     pub name_index_bytes: Option<usize>,
 }
 

@@ -1,8 +1,9 @@
 //! Walking a path: from a directory on, name by name, across mount points, symbolic links followed.
 //!
-//! A walk keeps where it is, not how it came there. `..` is looked up in the directory, which has that name; at the
-//! root of a mounted file system it leads to where that is mounted; above `/` there is nothing. So `..` behind a
-//! symbolic link goes up from where the link led, as in any Unix. An absolute link starts over at the root.
+//! A walk keeps where it is, not how it came there. `..` is looked up in the directory, which has that name;
+//! at the root of a mounted file system it leads to where that is mounted; above `/` there is nothing. So
+//! `..` behind a symbolic link goes up from where the link led, as in any Unix. An absolute link starts over
+//! at the root.
 //!
 //! Only a symbolic link makes a walk allocate memory: for its target, with what is left of the path.
 
@@ -29,7 +30,8 @@ pub trait Namespace<P: Platform> {
     /// The root of the file system that is mounted on inode `ino` of `mount`, a directory; `None` if none is.
     fn mounted_on(&self, mount: &Self::Mount, ino: u64) -> Option<Result<Place<P, Self::Mount>>>;
 
-    /// What is called `name` in the directory `dir`; something built in may come before what the directory says.
+    /// What is called `name` in the directory `dir`; something built in may come before what the directory
+    /// says.
     ///
     /// # Errors
     /// As [`Inode::lookup`](super::Inode::lookup).
@@ -42,8 +44,8 @@ pub trait Namespace<P: Platform> {
         None
     }
 
-    /// If `ino` is the root of `mount`: the directory that `mount` is mounted on, or `/` itself, of which nothing is
-    /// above.
+    /// If `ino` is the root of `mount`: the directory that `mount` is mounted on, or `/` itself, of which
+    /// nothing is above.
     fn covered_by(&self, mount: &Self::Mount, ino: u64) -> Option<Covered<P, Self::Mount>>;
 }
 
@@ -79,12 +81,13 @@ impl<P: Platform, M> Place<P, M> {
     }
 }
 
-/// Finds what `path` names, from `start` on, or from the root if there is no start or the path begins with `/`. With
-/// `follow`, a symbolic link at its end is followed; one that more names or a `/` come after always is. An empty path
-/// leads to the start.
+/// Finds what `path` names, from `start` on, or from the root if there is no start or the path begins with
+/// `/`. With `follow`, a symbolic link at its end is followed; one that more names or a `/` come after always
+/// is. An empty path leads to the start.
 ///
 /// # Errors
-/// [`Errno::NotFound`], [`Errno::NotDirectory`], [`Errno::NameTooLong`], [`Errno::Loop`], and the file systems' own.
+/// [`Errno::NotFound`], [`Errno::NotDirectory`], [`Errno::NameTooLong`], [`Errno::Loop`], and the file
+/// systems' own.
 pub fn walk<P: Platform, N: Namespace<P>>(
     space: &N,
     start: Option<&Place<P, N::Mount>>,
@@ -153,7 +156,8 @@ fn enter_mounts<P: Platform, N: Namespace<P>>(space: &N, here: &mut Place<P, N::
     Ok(())
 }
 
-/// Where a walk comes to that finds the directory `place`: the root of what is mounted on it, if something is.
+/// Where a walk comes to that finds the directory `place`: the root of what is mounted on it, if something
+/// is.
 ///
 /// # Errors
 /// The file systems' own.
@@ -165,8 +169,8 @@ pub fn across<P: Platform, N: Namespace<P>>(
     Ok(place)
 }
 
-/// What is called `name`, one name and not a path, in the directory `dir`; a link is not followed. For trees: a name
-/// that an image made up can't lead elsewhere.
+/// What is called `name`, one name and not a path, in the directory `dir`; a link is not followed. For trees:
+/// a name that an image made up can't lead elsewhere.
 ///
 /// # Errors
 /// As [`Inode::lookup`](super::Inode::lookup); [`Errno::Invalid`] for `.` and `..`.
@@ -215,12 +219,12 @@ pub fn is_within<P: Platform, N: Namespace<P>>(
     }
 }
 
-/// The path of a directory from `/` on, without links and dots, as getcwd(3) finds it: the directories above it are
-/// searched for its number.
+/// The path of a directory from `/` on, without links and dots, as getcwd(3) finds it: the directories above
+/// it are searched for its number.
 ///
 /// # Errors
-/// [`Errno::NotFound`] for a directory that was removed, [`Errno::NameTooLong`] beyond [`PATH_MAX`] (which ends the
-/// search in a damaged image's circle, too), and the file systems' own.
+/// [`Errno::NotFound`] for a directory that was removed, [`Errno::NameTooLong`] beyond [`PATH_MAX`] (which
+/// ends the search in a damaged image's circle, too), and the file systems' own.
 pub fn path_to<P: Platform, N: Namespace<P>>(space: &N, dir: &Place<P, N::Mount>) -> Result<Vec<u8>> {
     let mut here = dir.clone();
     // Last name first, each with its bytes the wrong way round.
@@ -254,8 +258,8 @@ pub fn path_to<P: Platform, N: Namespace<P>>(space: &N, dir: &Place<P, N::Mount>
     Ok(path)
 }
 
-/// Goes from the root of a mounted file system to the directory it covers, which `..` is looked up in. False at `/`,
-/// whose parent is `/`.
+/// Goes from the root of a mounted file system to the directory it covers, which `..` is looked up in. False
+/// at `/`, whose parent is `/`.
 fn leave_mount<P: Platform, N: Namespace<P>>(space: &N, here: &mut Place<P, N::Mount>) -> bool {
     while let Some(covered) = space.covered_by(&here.mount, here.file.ino()) {
         match covered {
@@ -269,7 +273,8 @@ fn leave_mount<P: Platform, N: Namespace<P>>(space: &N, here: &mut Place<P, N::M
 /// The directory that holds, or would hold, the last name of `path`, and that name. `start` as in [`walk`].
 ///
 /// # Errors
-/// [`Errno::Invalid`] if the path ends in `.` or `..`, [`Errno::Exists`] if it is `/` itself, otherwise as [`walk`].
+/// [`Errno::Invalid`] if the path ends in `.` or `..`, [`Errno::Exists`] if it is `/` itself, otherwise as
+/// [`walk`].
 pub fn parent_place<'a, P: Platform, N: Namespace<P>>(
     space: &N,
     start: Option<&Place<P, N::Mount>>,

@@ -1,9 +1,9 @@
 //! The transaction in which a fault changes a block map: a journal's handle, as `dax` sees it.
 //!
-//! A handle may have to wait for a commit, and the commit for whoever holds another. So it comes before the lock of an
-//! entry, which a fault holds while it changes the map (R11 of docs/races.md is the other order), and after the invalidate
-//! lock: `dax_sem → transaction → mapping entry`. Every protocol opens it there, and only for a store to what is not
-//! mapped.
+//! A handle may have to wait for a commit, and the commit for whoever holds another. So it comes before the
+//! lock of an entry, which a fault holds while it changes the map (R11 of docs/races.md is the other order),
+//! and after the invalidate lock: `dax_sem → transaction → mapping entry`. Every protocol opens it there, and
+//! only for a store to what is not mapped.
 
 /// What ends transactions: the journal.
 pub trait Transactions: Send + Sync {

@@ -1,5 +1,5 @@
-//! Operations cut short by crashes: recorded on a tape, every image that a crash can leave is mounted, which repairs it,
-//! and must hold what was there before the operation or after it; e2fsck judges the result.
+//! Operations cut short by crashes: recorded on a tape, every image that a crash can leave is mounted, which
+//! repairs it, and must hold what was there before the operation or after it; e2fsck judges the result.
 
 use super::rig::Rig;
 use super::snapshot::Snapshot;
@@ -72,8 +72,8 @@ impl Recording {
         self.names.get(marks).cloned().unwrap_or_else(|| "the end".to_owned())
     }
 
-    /// Judges crashes of `tape`, which is the recording's or a changed one, at fences in `range`. An error tells the first
-    /// that went wrong. Without `e2fsck`, its opinion is not asked.
+    /// Judges crashes of `tape`, which is the recording's or a changed one, at fences in `range`. An error
+    /// tells the first that went wrong. Without `e2fsck`, its opinion is not asked.
     pub(crate) fn judge(
         &self,
         tape: &Tape,

@@ -1,7 +1,7 @@
 //! What the CPUs see, and what is certain to be in the memory.
 //!
-//! A line goes from the first to the second when it was flushed (or streamed) and a fence followed, on the same CPU: one
-//! is a thread.
+//! A line goes from the first to the second when it was flushed (or streamed) and a fence followed, on the
+//! same CPU: one is a thread.
 
 use super::image::Image;
 use super::rig::Rig;

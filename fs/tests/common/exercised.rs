@@ -30,8 +30,8 @@ fn fail(error: Error) -> Fail<Error> {
 }
 
 impl Exercised {
-    /// The file at `path`, which is there. With `mapped`, one mapping of so many bytes serves all mapped accesses, and
-    /// lives while the file changes under it; without, each makes its own.
+    /// The file at `path`, which is there. With `mapped`, one mapping of so many bytes serves all mapped
+    /// accesses, and lives while the file changes under it; without, each makes its own.
     pub(crate) fn new(fs: &Arc<Ext2<Machine>>, path: &str, mapped: Option<u64>) -> Self {
         let pages = mapped.map(|len| len.div_ceil(BLOCK));
         let file = Some(at(fs, path));

@@ -15,8 +15,8 @@ pub(crate) const UUID: &str = "6461786d-0000-4000-8000-000000000001";
 /// The second at which every image is judged: after all that the tests did to it.
 const JUDGED: &str = "1893456000";
 
-/// Where `compiled`, a path in the checkout that this was compiled in, is in the one that is tested: a copy of a tree comes
-/// with what was built in the original.
+/// Where `compiled`, a path in the checkout that this was compiled in, is in the one that is tested: a copy
+/// of a tree comes with what was built in the original.
 pub(crate) fn here(compiled: &str) -> PathBuf {
     let original = Path::new(env!("CARGO_MANIFEST_DIR"));
     let now = std::env::var("CARGO_MANIFEST_DIR").map_or_else(|_| original.into(), PathBuf::from);

@@ -1,7 +1,9 @@
-//! A file of a file system that does not exist: with unwritten extents, and metadata that is durable only after a commit.
+//! A file of a file system that does not exist: with unwritten extents, and metadata that is durable only
+//! after a commit.
 //!
-//! It shows what `dax` does for file systems with a journal before there is one. Its blocks are the region's own, page for
-//! page, in one piece; what is behind each is in memory. It writes down, in order, what it was asked.
+//! It shows what `dax` does for file systems with a journal before there is one. Its blocks are the region's
+//! own, page for page, in one piece; what is behind each is in memory. It writes down, in order, what it was
+//! asked.
 
 use super::BLOCK;
 use fs::platform::{LARGE_PAGES, Platform, Timestamp};

@@ -1,8 +1,9 @@
 //! Linux's own ext2, through a loop device: who mounts what, and that it is over.
 //!
-//! A mount is its thread's alone (a mount namespace of its own): another process that copies the mounts of the system can
-//! not keep a file system alive after it was unmounted here. A file that this thread has open is also open in any child
-//! that another thread starts, until that child has called exec: so an unmount may have to wait for a moment.
+//! A mount is its thread's alone (a mount namespace of its own): another process that copies the mounts of
+//! the system can not keep a file system alive after it was unmounted here. A file that this thread has open
+//! is also open in any child that another thread starts, until that child has called exec: so an unmount may
+//! have to wait for a moment.
 
 use super::Image;
 use nix::errno::Errno;
@@ -58,7 +59,8 @@ impl LinuxMount {
 
 impl Drop for LinuxMount {
     fn drop(&mut self) {
-        // Only a test that has failed already comes here; what it leaves goes with this process at the latest.
+        // Only a test that has failed already comes here; what it leaves goes with this process at the
+        // latest.
         if self.mounted {
             let _ = umount2(&self.point, MntFlags::MNT_DETACH);
         }

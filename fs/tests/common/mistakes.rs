@@ -8,15 +8,15 @@ use fs::platform::Platform;
 use fs::vfs::Inode;
 use std::thread;
 
-/// The protocols under which each mistake does harm that is not about one of them. One that came later may be immune to some:
-/// it is tested without mistakes.
+/// The protocols under which each mistake does harm that is not about one of them. One that came later may be
+/// immune to some: it is tested without mistakes.
 pub(crate) const HARMED: [Protocol; 2] = [Protocol::ReadFirst, Protocol::EntryLock];
 
 /// Before a fault takes `dax_sem`, shared or not.
 pub(crate) const BEFORE_LOCK: &[Point] = &[Point::SharedWait, Point::ExclusiveWait];
 
-/// Runs `harm` for all sound protocols without a mistake, where it must be false; then with `mutant` on each of
-/// `protocols`, where it must be true.
+/// Runs `harm` for all sound protocols without a mistake, where it must be false; then with `mutant` on each
+/// of `protocols`, where it must be true.
 pub(crate) fn on(mutant: Mutant, protocols: &[Protocol], harm: impl Fn(&Stage) -> bool) {
     on_stages(Stage::new, mutant, protocols, harm);
 }
@@ -52,7 +52,8 @@ pub(crate) fn file(stage: &Stage) -> &dyn Inode<Machine> {
     &*stage.views[0].file
 }
 
-/// The first thread gets to one of `points` and is held there until the second is done with `then`, or waits for a lock.
+/// The first thread gets to one of `points` and is held there until the second is done with `then`, or waits
+/// for a lock.
 pub(crate) fn overtaken<R: Send>(
     first: impl FnOnce() -> R + Send,
     points: &[Point],

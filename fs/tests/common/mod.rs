@@ -57,7 +57,8 @@ pub(crate) const POINTERS: u64 = BLOCK / 4;
 /// The first page behind each level of the block map: direct, single, double, triple.
 pub(crate) const LEVELS: [u64; 4] = [0, 12, 12 + POINTERS, 12 + POINTERS + POINTERS * POINTERS];
 
-/// How much of something is tried: an ordinary run takes a sample, `./test.sh --long` (DAXIOM_LONG is set) a lot.
+/// How much of something is tried: an ordinary run takes a sample, `./test.sh --long` (DAXIOM_LONG is set) a
+/// lot.
 pub(crate) fn sample<T>(ordinary: T, long: T) -> T {
     if std::env::var_os("DAXIOM_LONG").is_some() { long } else { ordinary }
 }

@@ -95,7 +95,8 @@ thread_local! {
     static STEP: RefCell<Option<StepHook>> = const { RefCell::new(None) };
 }
 
-/// From now on this thread calls `hook` at each step of the storage code, as long as its machine's hooks are on.
+/// From now on this thread calls `hook` at each step of the storage code, as long as its machine's hooks are
+/// on.
 pub(crate) fn on_each_step(hook: impl FnMut(Step) + 'static) {
     STEP.set(Some(Box::new(hook)));
 }

@@ -1,4 +1,5 @@
-//! Everything that can be seen of a file system but times: to compare what is there after a crash with what was.
+//! Everything that can be seen of a file system but times: to compare what is there after a crash with what
+//! was.
 
 use super::{names, read_all};
 use fs::ext2::Ext2;
@@ -68,8 +69,8 @@ impl Snapshot {
         list.join("; ")
     }
 
-    /// True if it is `before` or `after`, or has of each file whose content alone changed the old size or the new one,
-    /// and of each of its bytes the old one or the new one.
+    /// True if it is `before` or `after`, or has of each file whose content alone changed the old size or the
+    /// new one, and of each of its bytes the old one or the new one.
     pub(crate) fn is_between(&self, before: &Self, after: &Self) -> bool {
         let fits = |path: &String, seen: &Seen| {
             let (Some(old), Some(new)) = (before.0.get(path), after.0.get(path)) else { return false };

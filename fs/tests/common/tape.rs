@@ -1,8 +1,8 @@
 //! Every store, flush and fence of some work on a tape; from it, the images that a crash can leave.
 //!
-//! Units are 8 aligned bytes. Of each, memory may hold any content that it had since the last one that is certain to be
-//! there: one that was flushed (or streamed) before a fence. So the images that are possible just before a fence include
-//! all that were possible since the fence before.
+//! Units are 8 aligned bytes. Of each, memory may hold any content that it had since the last one that is
+//! certain to be there: one that was flushed (or streamed) before a fence. So the images that are possible
+//! just before a fence include all that were possible since the fence before.
 
 use super::Rng;
 use super::rig::Rig;
@@ -130,17 +130,17 @@ impl Tape {
         Self { start: self.start.clone(), events: Arc::new(Mutex::new(events)) }
     }
 
-    /// Calls `judge(where, image)` with images that a crash can leave: before each fence and at the end, with all that is
-    /// uncertain as it was, all as it became, each unit alone as it became or as it was (of whole blocks of content: some),
-    /// and `random` mixtures.
+    /// Calls `judge(where, image)` with images that a crash can leave: before each fence and at the end, with
+    /// all that is uncertain as it was, all as it became, each unit alone as it became or as it was (of whole
+    /// blocks of content: some), and `random` mixtures.
     pub(crate) fn crashes(&self, random: usize, mut judge: impl FnMut(&str, Vec<u8>)) {
         self.crashes_at(0..usize::MAX, random, 1, |moment, how, image| {
             judge(&format!("before fence {}, {how}", moment.fences), image);
         });
     }
 
-    /// As [`crashes`](Tape::crashes), and at each mark, with so many fences before it; tells what came before. `seed` gives
-    /// the mixtures.
+    /// As [`crashes`](Tape::crashes), and at each mark, with so many fences before it; tells what came
+    /// before. `seed` gives the mixtures.
     pub(crate) fn crashes_at(
         &self,
         range: Range<usize>,

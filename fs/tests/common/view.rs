@@ -91,8 +91,8 @@ where
     /// Stores to byte `offset` of the file, faulting where nothing is mapped for writing.
     pub(crate) fn store(&self, offset: u64, from: &[u8]) -> Result<()> {
         each_page(offset, from.len(), |page, within, part| {
-            // As a processor: faults until it may store. Another thread that freezes or writes back may protect the page
-            // again before it is looked at; that often, it cannot be.
+            // As a processor: faults until it may store. Another thread that freezes or writes back may
+            // protect the page again before it is looked at; that often, it cannot be.
             let mut faults = 0;
             let entry = loop {
                 match self.entry(page) {

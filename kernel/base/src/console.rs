@@ -96,8 +96,8 @@ static INPUT: IrqLock<Ring> =
     IrqLock::new(Ring { uart: uart(COM1), present: false, bytes: [0; 1024], head: 0, len: 0 });
 
 impl Ring {
-    /// Moves what the port has into the ring. When that is full, bytes wait in the port. Where there is no port, nothing
-    /// ever comes: it would read as all ones, byte after byte.
+    /// Moves what the port has into the ring. When that is full, bytes wait in the port. Where there is no
+    /// port, nothing ever comes: it would read as all ones, byte after byte.
     fn fill(&mut self) {
         while self.present && self.len < self.bytes.len() {
             let Ok(byte) = self.uart.try_receive_byte() else { return };

@@ -14,14 +14,16 @@
 //! | [`entry`] | traps, accesses to task memory, machine checks, the start of the other CPUs |
 //! | [`crash`], [`debugcon`], [`fw_cfg`] | a panic on purpose; two devices of QEMU |
 //!
-//! From the bottom up, but the last: a module knows those above it in this list, and none below (tests/tests/layers.rs).
+//! From the bottom up, but the last: a module knows those above it in this list, and none below
+//! (tests/tests/layers.rs).
 //!
-//! A crate of its own, so that what a page fault runs through is compiled in one piece for speed, and a line changed in
-//! the shell or the lab leaves it alone (docs/decisions/0016, docs/decisions/0018). Its users are the crates of the kernel
-//! beside it, to which `pub` here means what `pub` meant in one crate.
+//! A crate of its own, so that what a page fault runs through is compiled in one piece for speed, and a line
+//! changed in the shell or the lab leaves it alone (docs/decisions/0016, docs/decisions/0018). Its users are
+//! the crates of the kernel beside it, to which `pub` here means what `pub` meant in one crate.
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn)]
-// `pub` is for the rest of the kernel, as `pub(crate)` would be were it one crate: no interface to document field by field.
+// `pub` is for the rest of the kernel, as `pub(crate)` would be were it one crate: no interface to document
+// field by field.
 #![allow(missing_docs, unreachable_pub, clippy::new_without_default)]
 
 extern crate alloc;

@@ -1,4 +1,5 @@
-//! The machine as the storage code sees it: a region of persistent memory, this kernel's locks, page tables and clock.
+//! The machine as the storage code sees it: a region of persistent memory, this kernel's locks, page tables
+//! and clock.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 

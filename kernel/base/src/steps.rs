@@ -1,7 +1,8 @@
-//! The machine's one laboratory: which mistakes the storage code makes on purpose, and who listens when it reports a step.
+//! The machine's one laboratory: which mistakes the storage code makes on purpose, and who listens when it
+//! reports a step.
 //!
-//! Those who listen stand far above (crate `lab`), and those who report far below: so a listener leaves a function here.
-//! Nobody listens unless somebody asks for it; then a step costs a load and a branch.
+//! Those who listen stand far above (crate `lab`), and those who report far below: so a listener leaves a
+//! function here. Nobody listens unless somebody asks for it; then a step costs a load and a branch.
 
 use core::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
@@ -55,7 +56,8 @@ pub fn listens(who: Listener) -> bool {
     LISTENERS.load(SeqCst) & who.bit() != 0
 }
 
-/// A step was taken. Only called while somebody listens; not inlined, for it is not the way that has to be fast.
+/// A step was taken. Only called while somebody listens; not inlined, for it is not the way that has to be
+/// fast.
 #[cold]
 #[inline(never)]
 pub fn reached(step: Step) {

@@ -1,12 +1,13 @@
-//! Chance: where no script says who comes first, one of those who race is held for a while at one of its steps, so that the
-//! others come in between.
+//! Chance: where no script says who comes first, one of those who race is held for a while at one of its
+//! steps, so that the others come in between.
 //!
-//! Without that, what goes wrong between two steps that lie a hundred instructions apart is met once in a thousand rounds or
-//! never: on an emulator, a CPU runs for long before another one gets its turn. So in three rounds of four the director
-//! deals one actor a step at which it is held: each of the steps that it took in its last round is as likely as the others.
-//! It goes on when the others are through or sleep, for instance because they wait for a lock that it has; at the latest
-//! after [`HOLD_NS`]. A bug that shows when one task is overtaken between two steps of n is met in about one of 3 n rounds
-//! ("A randomized scheduler with probabilistic guarantees of finding bugs", Burckhardt and others, 2010).
+//! Without that, what goes wrong between two steps that lie a hundred instructions apart is met once in a
+//! thousand rounds or never: on an emulator, a CPU runs for long before another one gets its turn. So in
+//! three rounds of four the director deals one actor a step at which it is held: each of the steps that it
+//! took in its last round is as likely as the others. It goes on when the others are through or sleep, for
+//! instance because they wait for a lock that it has; at the latest after [`HOLD_NS`]. A bug that shows when
+//! one task is overtaken between two steps of n is met in about one of 3 n rounds ("A randomized scheduler
+//! with probabilistic guarantees of finding bugs", Burckhardt and others, 2010).
 //!
 //! Lock order: an actor's task is looked at under an [`IrqLock`] under which nothing else is taken.
 
@@ -125,7 +126,8 @@ impl Chance {
         self.actors[actor].passed.load(SeqCst) & 1 << point as u8 != 0
     }
 
-    /// Lets up to a thousand or up to 2^`most` ticks pass, for nobody knows which fits best. Only the actor itself calls it.
+    /// Lets up to a thousand or up to 2^`most` ticks pass, for nobody knows which fits best. Only the actor
+    /// itself calls it.
     pub fn stagger(&self, actor: usize, most: u64) {
         let actor = &self.actors[actor].random;
         let mut random = actor.load(SeqCst);

@@ -1,9 +1,10 @@
 //! A trace in the Chrome trace-event format, which Perfetto (ui.perfetto.dev) and chrome://tracing open.
 //!
-//! Each CPU is a group ("process") with a row ("thread") for each task that ran there: tasks take turns in the middle of
-//! faults, so that slices of one row would not lie one inside the other. A fault is a slice, and so is each wait for a lock inside it, and a shootdown from the question to
-//! the last answer; arrows lead from there to the CPUs that answer. Everything else is an instant. Slices are written as
-//! complete events, so each has its end: one whose end is not in the trace (the fault goes on, or the record made way)
+//! Each CPU is a group ("process") with a row ("thread") for each task that ran there: tasks take turns in
+//! the middle of faults, so that slices of one row would not lie one inside the other. A fault is a slice,
+//! and so is each wait for a lock inside it, and a shootdown from the question to the last answer; arrows
+//! lead from there to the CPUs that answer. Everything else is an instant. Slices are written as complete
+//! events, so each has its end: one whose end is not in the trace (the fault goes on, or the record made way)
 //! lasts until the last record. A fault whose task moved is shown where it began.
 //!
 //! Reference: "Trace Event Format" (Google), phases X, i, s, f, M.

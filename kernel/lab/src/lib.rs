@@ -1,4 +1,5 @@
-//! The laboratory on this machine: those who listen when the storage code reports a step ([`crate::steps`]), and races.
+//! The laboratory on this machine: those who listen when the storage code reports a step ([`crate::steps`]),
+//! and races.
 //!
 //! | file | what it holds |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! Races: a play, as a scenario is one, under a protocol, with a mistake or without, by chance or by a script, and the verdict.
+//! Races: a play, as a scenario is one, under a protocol, with a mistake or without, by chance or by a
+//! script, and the verdict.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -72,8 +73,8 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Plays `play` on `file`, whose content is lost, until `stop` says that it is to end. Mistakes are healed afterwards, and
-/// nobody is held.
+/// Plays `play` on `file`, whose content is lost, until `stop` says that it is to end. Mistakes are healed
+/// afterwards, and nobody is held.
 ///
 /// # Errors
 /// What could not be prepared.

@@ -1,14 +1,15 @@
 //! Scripts: an order in which several tasks must come to named points, and what they did on the way.
 //!
-//! While a script is on, a task that takes part is held at a point until everything before it in the order has happened.
-//! So the one order in which a bug shows is brought about each time, without luck.
+//! While a script is on, a task that takes part is held at a point until everything before it in the order
+//! has happened. So the one order in which a bug shows is brought about each time, without luck.
 //!
-//! A sound protocol makes that order impossible, for one task waits for a lock that the held one has. That is noticed: the
-//! task whose turn it is sleeps, or is held itself, or has ended. Then the script is off, everybody goes on, and it is
-//! told who kept whom. The same for a task that goes round and round: its log is full.
+//! A sound protocol makes that order impossible, for one task waits for a lock that the held one has. That is
+//! noticed: the task whose turn it is sleeps, or is held itself, or has ended. Then the script is off,
+//! everybody goes on, and it is told who kept whom. The same for a task that goes round and round: its log is
+//! full.
 //!
-//! Lock order: the script's lock is an [`IrqLock`] under which nothing else is taken. Whoever is held sleeps, with
-//! whatever locks it came with.
+//! Lock order: the script's lock is an [`IrqLock`] under which nothing else is taken. Whoever is held sleeps,
+//! with whatever locks it came with.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -58,8 +59,8 @@ pub enum Prevented {
     Late(usize),
 }
 
-/// How long the one whose turn it is may sleep before that is a wait for a lock, and in how many looks. (A machine whose
-/// host is busy may not look for long.)
+/// How long the one whose turn it is may sleep before that is a wait for a lock, and in how many looks. (A
+/// machine whose host is busy may not look for long.)
 const ASLEEP_NS: u64 = 5_000_000;
 const ASLEEP_LOOKS: u32 = 30;
 /// How long it may take at all: far longer than on a machine whose host is busy.
@@ -197,8 +198,9 @@ impl Script {
         self.state.lock().write(actor, what);
     }
 
-    /// The actor is at a place of the order: it goes on when all that comes before has happened. That it was held is said
-    /// when it goes on, also where the other had been there by chance: the lines are the same in every run.
+    /// The actor is at a place of the order: it goes on when all that comes before has happened. That it was
+    /// held is said when it goes on, also where the other had been there by chance: the lines are the same in
+    /// every run.
     pub fn pass(&self, actor: usize, at: At) {
         let begun = time::monotonic_ns();
         let (mut asleep_since, mut looks, mut waited) = (None, 0, false);

@@ -1,7 +1,8 @@
-//! Where a race is played: a file, address spaces that map it, tasks on CPUs, and the turns they take together.
+//! Where a race is played: a file, address spaces that map it, tasks on CPUs, and the turns they take
+//! together.
 //!
-//! Each round has two parts, which the tasks do at the same time: they *act*, and when all are through, they *look* at what
-//! they see now. Between the parts the director ([`super::race`]) prepares and judges.
+//! Each round has two parts, which the tasks do at the same time: they *act*, and when all are through, they
+//! *look* at what they see now. Between the parts the director ([`super::race`]) prepares and judges.
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -39,7 +40,8 @@ pub enum Look {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Role<'a> {
     pub name: &'a str,
-    /// Its address space. Actors with the same one share it, and the mapping too if they look at the file in the same way.
+    /// Its address space. Actors with the same one share it, and the mapping too if they look at the file in
+    /// the same way.
     pub space: usize,
     pub look: Look,
 }
@@ -55,7 +57,8 @@ pub trait Play: Send + Sync {
     /// Pages of the file that a round is about, and how many such pieces there are.
     fn pages(&self) -> u64;
     fn units(&self) -> u64;
-    /// The first page that a round is about. Not the file's first page first: its number is 0, like many a wrong one.
+    /// The first page that a round is about. Not the file's first page first: its number is 0, like many a
+    /// wrong one.
     fn page(&self, round: u64) -> u64 {
         (round + 1) % self.units() * self.pages()
     }

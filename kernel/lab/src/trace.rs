@@ -1,8 +1,9 @@
 //! Steps written down: a ring for each CPU, with records of fixed size.
 //!
-//! Writing hardly ever waits: a CPU fills a slot of its own ring, under that ring's lock, which others take only to read
-//! a piece of it or to put another in its place. A ring keeps the latest records; how many older ones made way is told.
-//! Rings are made when tracing starts for the first time, and again where more or fewer records are asked for.
+//! Writing hardly ever waits: a CPU fills a slot of its own ring, under that ring's lock, which others take
+//! only to read a piece of it or to put another in its place. A ring keeps the latest records; how many older
+//! ones made way is told. Rings are made when tracing starts for the first time, and again where more or
+//! fewer records are asked for.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -19,7 +20,8 @@ use crate::task;
 const RECORDS: usize = 1 << 14;
 /// The most that can be asked for: 640 MiB.
 pub const MOST: usize = 1 << 24;
-/// Records that are read before the ring's lock is let go of for a moment: interrupts are off as long as it is held.
+/// Records that are read before the ring's lock is let go of for a moment: interrupts are off as long as it
+/// is held.
 const PIECE: usize = 1 << 12;
 
 /// A step, and who took it when.
@@ -72,8 +74,8 @@ fn record(step: Step) {
     }
 }
 
-/// Starts to write down, in addition to what was written before; up to `records` on each CPU, if that is said. What was
-/// written before goes if that is another number than before.
+/// Starts to write down, in addition to what was written before; up to `records` on each CPU, if that is
+/// said. What was written before goes if that is another number than before.
 ///
 /// # Errors
 /// [`Errno::NoMemory`] for the rings: none has changed.
@@ -131,8 +133,8 @@ pub fn counts() -> Counts {
     counts
 }
 
-/// Everything that was written down, in the order of time. What is written meanwhile does not come; what makes way for it
-/// may be missing.
+/// Everything that was written down, in the order of time. What is written meanwhile does not come; what
+/// makes way for it may be missing.
 ///
 /// # Errors
 /// [`Errno::NoMemory`].
@@ -150,7 +152,8 @@ pub fn records() -> Result<Vec<Record>, Errno> {
     Ok(records)
 }
 
-/// Adds a CPU's next records before number `end` to `records`, as far as there is room. Returns where to go on.
+/// Adds a CPU's next records before number `end` to `records`, as far as there is room. Returns where to go
+/// on.
 fn read_piece(cpu: usize, next: usize, end: usize, records: &mut Vec<Record>) -> usize {
     let ring = RINGS[cpu].lock();
     let Some(ring) = &*ring else { return end };

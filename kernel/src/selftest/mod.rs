@@ -47,7 +47,8 @@ pub(crate) fn run(mut report: impl FnMut(&str, Result<(), String>) -> ControlFlo
     for (name, check) in CHECKS {
         let before = frames::counts().free;
         let mut result = check();
-        // The heap keeps what it has grown by, and so do the tables above stacks; everything else gives back what it took.
+        // The heap keeps what it has grown by, and so do the tables above stacks; everything else gives back
+        // what it took.
         let keeps =
             matches!(name, "heap" | "memory pressure" | "tasks" | "shootdowns" | "locks" | "fairness");
         if result.is_ok() && !keeps && frames::counts().free != before {

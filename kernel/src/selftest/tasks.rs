@@ -44,8 +44,8 @@ fn online() -> Vec<usize> {
     percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.number()).collect()
 }
 
-/// Waits until `count` tasks are here; false if they do not come. No yield, no sleep: only another CPU, or preemption, can
-/// bring it about.
+/// Waits until `count` tasks are here; false if they do not come. No yield, no sleep: only another CPU, or
+/// preemption, can bring it about.
 fn meet(met: &AtomicUsize, count: usize) -> bool {
     met.fetch_add(1, Ordering::SeqCst);
     let start = time::monotonic_ns();
@@ -58,7 +58,8 @@ fn meet(met: &AtomicUsize, count: usize) -> bool {
     true
 }
 
-/// Tasks on all CPUs wait for each other, so all run at the same time; with one CPU more than there are, in turns.
+/// Tasks on all CPUs wait for each other, so all run at the same time; with one CPU more than there are, in
+/// turns.
 pub(super) fn check_tasks() -> Result<(), String> {
     let stacks = stack::in_use();
     let cpus = online();
@@ -97,8 +98,8 @@ pub(super) fn check_tasks() -> Result<(), String> {
     settle(stacks)
 }
 
-/// CPUs that ask each other to forget a page at the same time, and some that wait, interrupts off, for a lock whose holder
-/// asks: all answer (docs/laws.md, law 7). If one does not, this never ends.
+/// CPUs that ask each other to forget a page at the same time, and some that wait, interrupts off, for a lock
+/// whose holder asks: all answer (docs/laws.md, law 7). If one does not, this never ends.
 pub(super) fn check_shootdowns() -> Result<(), String> {
     const ROUNDS: u64 = 200;
     let stacks = stack::in_use();
@@ -192,8 +193,8 @@ pub(super) fn check_fairness() -> Result<(), String> {
                         let _value = lock.read();
                         inside.fetch_add(1, Ordering::SeqCst);
                         let mine = entered.fetch_add(1, Ordering::SeqCst) + 1;
-                        // Nobody leaves before somebody else has come in, so the lock is never free; unless nobody can
-                        // come in, because a writer waits.
+                        // Nobody leaves before somebody else has come in, so the lock is never free; unless
+                        // nobody can come in, because a writer waits.
                         let end = time::monotonic_ns() + STAY_NS;
                         while entered.load(Ordering::SeqCst) == mine
                             && !over.load(Ordering::Relaxed)

@@ -94,7 +94,8 @@ pub(crate) struct Command {
 
 /// Commands of one kind, which the shell joins with others.
 pub(crate) struct Room {
-    /// In groups, in the order in which `help` shows them, with titles; one without belongs to the one before.
+    /// In groups, in the order in which `help` shows them, with titles; one without belongs to the one
+    /// before.
     pub(crate) groups: &'static [(&'static str, &'static [Command])],
     /// What a word of their help can stand for (for completion), if they know.
     pub(crate) words: fn(&str) -> Option<Vec<String>>,

@@ -1,5 +1,6 @@
-//! What Tab offers: commands, options, and what a command's help says can stand there. `PROTOCOL` in a help text is
-//! completed to the names of the protocols, `FILE` to files, `on|off` to those two words: the table is [`Shell::of_kind`].
+//! What Tab offers: commands, options, and what a command's help says can stand there. `PROTOCOL` in a help
+//! text is completed to the names of the protocols, `FILE` to files, `on|off` to those two words: the table
+//! is [`Shell::of_kind`].
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -102,7 +103,8 @@ impl Shell {
             // More than that nobody reads.
             if found.len() < 1000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
-        // Where the directory does not tell kinds, the inodes do; looked at now that the directory's lock is let go.
+        // Where the directory does not tell kinds, the inodes do; looked at now that the directory's lock is
+        // let go.
         let is_dir = |name: &str, kind| match kind {
             Some(kind) => kind == FileKind::Directory,
             None => self.walk(&text::join(dir, name), true).is_ok_and(|place| place.is_directory()),

@@ -93,7 +93,8 @@ impl<'a> At<'a> {
 }
 
 impl Shell {
-    /// The path as the shell shows it: from `/` on, through the current directory as it was gone to, without dots.
+    /// The path as the shell shows it: from `/` on, through the current directory as it was gone to, without
+    /// dots.
     pub(super) fn logical(&self, path: &str) -> String {
         let mut whole = if path.starts_with('/') { String::new() } else { self.cwd.clone() };
         for name in path.split('/').filter(|name| !matches!(*name, "" | ".")) {
@@ -109,8 +110,8 @@ impl Shell {
         if whole.is_empty() { "/".to_string() } else { whole }
     }
 
-    /// Goes to a directory as `cd -L` does: `..` goes back the way that the shell came, also behind a link, and out of
-    /// a directory that was removed.
+    /// Goes to a directory as `cd -L` does: `..` goes back the way that the shell came, also behind a link,
+    /// and out of a directory that was removed.
     pub(super) fn change_dir(&mut self, path: &str) -> Done {
         let logical = self.logical(path);
         let place = if path.split('/').any(|name| name == "..") {
@@ -198,8 +199,9 @@ impl Shell {
         Ok(names.iter().map(|name| text::decode(name)).collect())
     }
 
-    /// Up to `most` names in a directory from position `from` on, `.` and `..` left out, with what they lead to: links
-    /// are not followed, mount points are crossed. And the position to go on from, unless that was all.
+    /// Up to `most` names in a directory from position `from` on, `.` and `..` left out, with what they lead
+    /// to: links are not followed, mount points are crossed. And the position to go on from, unless that was
+    /// all.
     pub(super) fn read_some(
         &mut self,
         dir: &Place,
@@ -230,8 +232,8 @@ impl Shell {
         Ok((found.collect(), next))
     }
 
-    /// Calls `f` with all the names in a directory, in the directory's order, as [`read_some`](Self::read_some) finds
-    /// them.
+    /// Calls `f` with all the names in a directory, in the directory's order, as
+    /// [`read_some`](Self::read_some) finds them.
     pub(super) fn entries(
         &mut self,
         dir: &Place,

@@ -1,5 +1,5 @@
-//! What a command reads that is told no file, or `-`: what the command before `|` wrote, or the file after `<`. Nobody types
-//! a command's input.
+//! What a command reads that is told no file, or `-`: what the command before `|` wrote, or the file after
+//! `<`. Nobody types a command's input.
 
 use alloc::vec::Vec;
 

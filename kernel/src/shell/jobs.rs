@@ -1,8 +1,8 @@
 //! Commands in tasks of their own: `run CMD`, `CMD &`, `wait`.
 //!
-//! Such a command has a shell of its own, with the same current directory, and an address space of its own. Its output
-//! comes in whole lines. Its status is 0 or 1; one that an access ended has that of a program killed by SIGSEGV or SIGBUS
-//! (139, 135).
+//! Such a command has a shell of its own, with the same current directory, and an address space of its own.
+//! Its output comes in whole lines. Its status is 0 or 1; one that an access ended has that of a program
+//! killed by SIGSEGV or SIGBUS (139, 135).
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -68,7 +68,8 @@ impl Shell {
         }
     }
 
-    /// Waits for the jobs with these numbers, or all, and prints a line for each: its number, status and command.
+    /// Waits for the jobs with these numbers, or all, and prints a line for each: its number, status and
+    /// command.
     pub(super) fn wait_for_jobs(&mut self, ids: &[&str]) -> Done {
         let mut jobs = Vec::new();
         if ids.is_empty() {
@@ -118,8 +119,8 @@ impl Shell {
         Ok(job.task.join())
     }
 
-    /// Starts a task; what the command that runs would read, it reads. What it writes, if our output is kept for
-    /// somebody, is in the second when it has ended.
+    /// Starts a task; what the command that runs would read, it reads. What it writes, if our output is kept
+    /// for somebody, is in the second when it has ended.
     fn spawn(&mut self, cpu: Option<usize>, work: Work) -> Result<(Job, Kept), Failure> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut shell = Self::new(false);

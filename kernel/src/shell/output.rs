@@ -1,7 +1,8 @@
-//! Where a command's output goes: the console, COM4 in exec mode, the next command's input, or the file after `>`.
+//! Where a command's output goes: the console, COM4 in exec mode, the next command's input, or the file after
+//! `>`.
 //!
-//! Output is collected to whole lines or 4 KiB; of commands that run at the same time, to whole lines. On the console, Ctrl-C is looked for whenever something is
-//! passed on; other keys wait for the next prompt.
+//! Output is collected to whole lines or 4 KiB; of commands that run at the same time, to whole lines. On the
+//! console, Ctrl-C is looked for whenever something is passed on; other keys wait for the next prompt.
 
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
@@ -35,7 +36,8 @@ pub(crate) struct Output {
     /// Typed while a command ran.
     typed: VecDeque<u8>,
     failure: Option<Failure>,
-    /// Not the shell's own: others write at the same time, the keyboard is theirs, and this says when to stop.
+    /// Not the shell's own: others write at the same time, the keyboard is theirs, and this says when to
+    /// stop.
     stop: Option<Arc<AtomicBool>>,
 }
 
@@ -46,8 +48,8 @@ struct Redirected {
 }
 
 impl Output {
-    /// The output of a task beside the shell: it writes whole lines, and ends with [`Failure::Interrupted`] when `stop` is
-    /// set.
+    /// The output of a task beside the shell: it writes whole lines, and ends with [`Failure::Interrupted`]
+    /// when `stop` is set.
     pub(super) fn of_task(stop: Arc<AtomicBool>) -> Self {
         Self { stop: Some(stop), ..Self::default() }
     }

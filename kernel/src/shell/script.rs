@@ -1,8 +1,8 @@
 //! Running a script: lists of pipelines of commands, as [`words`] reads them.
 //!
-//! The commands of a pipeline run one after the other; what one writes is kept in memory for the next. A pipeline fails if
-//! one of its commands does, a list if the last of its pipelines that ran did: so a failure that `||` answers is none, and
-//! no other is lost.
+//! The commands of a pipeline run one after the other; what one writes is kept in memory for the next. A
+//! pipeline fails if one of its commands does, a list if the last of its pipelines that ran did: so a failure
+//! that `||` answers is none, and no other is lost.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -28,8 +28,8 @@ pub(super) struct Simple {
 }
 
 impl Shell {
-    /// Runs a script or line; `true` if all succeeded. With `keep_going`, a failure does not keep what comes after it from
-    /// running.
+    /// Runs a script or line; `true` if all succeeded. With `keep_going`, a failure does not keep what comes
+    /// after it from running.
     pub(super) fn run_script(&mut self, script: &str, keep_going: bool) -> bool {
         let lists = match words::split(script) {
             Ok(lists) => lists,

@@ -2,8 +2,8 @@
 //!
 //! With a script (fw_cfg file `opt/daxiom/exec`) it is run: output goes to COM4, errors to COM3, and the
 //! machine ends with what came of it. It stops at the first command that fails, unless `opt/daxiom/args` has
-//! the word `keep-going`. Otherwise there is a prompt on COM1. With the word `trace`, steps are traced from the beginning,
-//! and the trace is written to the debug console at the end.
+//! the word `keep-going`. Otherwise there is a prompt on COM1. With the word `trace`, steps are traced from
+//! the beginning, and the trace is written to the debug console at the end.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -121,7 +121,8 @@ impl Shell {
         }
     }
 
-    /// Reads a line from the console. Tab asks `completions` what the last word, after the words before it, may become.
+    /// Reads a line from the console. Tab asks `completions` what the last word, after the words before it,
+    /// may become.
     pub(super) fn read_line(
         &mut self,
         editor: &mut Editor,
@@ -130,9 +131,9 @@ impl Shell {
     ) -> Event {
         editor.set_size(self.terminal_size());
         editor.start(prompt, &mut Echo);
-        // Before the first key, and after each pause: the window may have been changed meanwhile. The answer comes among
-        // the keys; where nobody answers, nobody waits. An answer begins with an escape, and asks for no other.
-        // A key that ends the line asks for none: it would come among the keys of the command.
+        // Before the first key, and after each pause: the window may have been changed meanwhile. The answer
+        // comes among the keys; where nobody answers, nobody waits. An answer begins with an escape, and asks
+        // for no other. A key that ends the line asks for none: it would come among the keys of the command.
         let mut last = None;
         loop {
             if self.is_terminal() && last.is_none() {

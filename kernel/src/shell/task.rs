@@ -89,8 +89,8 @@ pub(super) fn print_walk(address: u64, out: &mut dyn fmt::Write) -> fmt::Result 
     writeln!(out, "{}", aspace::current().walk(address))
 }
 
-/// How a mapping is to be: the options -S synchronous, -p private, -n without 2 MiB pages. `no_write`: why the file, as it
-/// was opened, is not to be stored to.
+/// How a mapping is to be: the options -S synchronous, -p private, -n without 2 MiB pages. `no_write`: why
+/// the file, as it was opened, is not to be stored to.
 pub(super) fn kind(
     file: &File,
     opts: &Opts<'_>,
@@ -110,8 +110,8 @@ pub(super) fn kind(
     }
 }
 
-/// Lists the task's areas, a line each: addresses, rights as in Linux's /proc/PID/maps, byte offset, then how many entries of 4
-/// KiB and 2 MiB are in the page tables, how many private copies, and the name.
+/// Lists the task's areas, a line each: addresses, rights as in Linux's /proc/PID/maps, byte offset, then how
+/// many entries of 4 KiB and 2 MiB are in the page tables, how many private copies, and the name.
 pub(super) fn print_maps(sh: &mut Shell) -> Done {
     let space = aspace::current();
     for area in space.areas() {

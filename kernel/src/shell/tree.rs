@@ -1,8 +1,9 @@
-//! Directory trees, visited without recursion and without long paths: names are read from the directory that is being
-//! visited together with what they lead to, so a tree may be deeper than any path is long, and no name is searched for.
-//! The depth is the image's, not ours, and so are the names: one that is no name is refused, and so is a directory that
-//! is met twice. Of a directory only some names are read at once, and fewer further down, so that memory is needed for the
-//! depth, not for the size. Names come in the directory's order; those that were read together, sorted.
+//! Directory trees, visited without recursion and without long paths: names are read from the directory that
+//! is being visited together with what they lead to, so a tree may be deeper than any path is long, and no
+//! name is searched for. The depth is the image's, not ours, and so are the names: one that is no name is
+//! refused, and so is a directory that is met twice. Of a directory only some names are read at once, and
+//! fewer further down, so that memory is needed for the depth, not for the size. Names come in the
+//! directory's order; those that were read together, sorted.
 //!
 //! ```text
 //! tree.enter(sh, top)
@@ -139,8 +140,8 @@ impl Tree {
     }
 }
 
-/// Calls `f` with everything in a tree, `top` first, directories before what is in them. A failure is reported for
-/// `command`, and the rest goes on.
+/// Calls `f` with everything in a tree, `top` first, directories before what is in them. A failure is
+/// reported for `command`, and the rest goes on.
 pub(super) fn each_of_tree(
     sh: &mut Shell,
     command: &str,

@@ -1,7 +1,7 @@
 //! Memory that has lost its content: what machine checks tell, and what the shell says to try it.
 //!
-//! A machine check adds to the list where it comes ([`poison`]); that mappings of it go, so that the next access faults and
-//! is refused, is done by a task, for it takes locks that sleep.
+//! A machine check adds to the list where it comes ([`poison`]); that mappings of it go, so that the next
+//! access faults and is refused, is done by a task, for it takes locks that sleep.
 //!
 //! Lock order: [`unmap`] takes inode locks.
 

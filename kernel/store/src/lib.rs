@@ -5,8 +5,8 @@
 //! | [`mounts`] | what is mounted where |
 //! | [`bad_memory`] | what becomes of memory that has lost its content |
 //!
-//! A crate of its own: `fs`'s file system is compiled for this machine here, side by side with `base`, which reaches it
-//! through `dyn Inode` alone (docs/decisions/0018).
+//! A crate of its own: `fs`'s file system is compiled for this machine here, side by side with `base`, which
+//! reaches it through `dyn Inode` alone (docs/decisions/0018).
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn)]
 // As in `base`.

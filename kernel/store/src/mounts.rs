@@ -1,8 +1,9 @@
 //! The mount table: which file system is where. [`walk`](mod@walk) finds files by path across them.
 //!
 //! # Locking
-//! The table's lock is held just to take a reference to the table or to put another in its place, never while a file
-//! system works. What keeps protocols as they are ([`steady`]) is taken before an address space's areas.
+//! The table's lock is held just to take a reference to the table or to put another in its place, never while
+//! a file system works. What keeps protocols as they are ([`steady`]) is taken before an address space's
+//! areas.
 
 pub mod dev;
 mod walk;
@@ -142,7 +143,8 @@ fn set<T: PartialEq>(option: &mut Option<T>, value: T, both: &str) -> Result<(),
 pub struct Mount {
     /// `pmem0`
     pub device: String,
-    /// What it was mounted with; [`read_only`](Mount::read_only) and [`protocol`](Mount::protocol) are how it is now.
+    /// What it was mounted with; [`read_only`](Mount::read_only) and [`protocol`](Mount::protocol) are how it
+    /// is now.
     pub options: Options,
     /// The number of its protocol in [`Protocol::ALL`].
     protocol: AtomicUsize,
@@ -245,7 +247,8 @@ impl Mount {
 /// Everything that is mounted, in the order of mounting.
 type List = Vec<Arc<Mount>>;
 
-/// Never changed but replaced, so that a walk can use it without a lock and without a copy. `None`: nothing is mounted.
+/// Never changed but replaced, so that a walk can use it without a lock and without a copy. `None`: nothing
+/// is mounted.
 static MOUNTS: IrqLock<Option<Arc<List>>> = IrqLock::new(None);
 /// Why `/` is not there.
 static NO_ROOT: IrqLock<Option<String>> = IrqLock::new(None);
@@ -272,8 +275,9 @@ pub fn of(file: &File) -> Option<Arc<Mount>> {
 /// As long as this lives, no mount gets another protocol.
 pub type Steady = RwLockReadGuard<'static, RawRwLock, ()>;
 
-/// Whoever maps a file holds it shared, from asking for the protocol until the file knows of the area; whoever changes a
-/// mount's protocol holds it exclusively. So nobody maps a file with a protocol that is not the mount's any more.
+/// Whoever maps a file holds it shared, from asking for the protocol until the file knows of the area;
+/// whoever changes a mount's protocol holds it exclusively. So nobody maps a file with a protocol that is not
+/// the mount's any more.
 static PROTOCOLS: RwLock<()> = RwLock::new(());
 
 /// Keeps every mount's protocol as it is. Taken before an address space's lock.
@@ -288,7 +292,8 @@ pub fn protocol(file: &File, _: &Steady) -> Protocol {
 
 /// Has every mounted file system give back memory that it only keeps to be faster. Waits for no lock.
 fn shrink() -> usize {
-    // Under the lock, so that no last reference to a mount goes here. Whoever holds it now is changing the table.
+    // Under the lock, so that no last reference to a mount goes here. Whoever holds it now is changing the
+    // table.
     let Some(mounts) = MOUNTS.try_lock() else { return 0 };
     mounts.iter().flat_map(|list| list.iter()).fold(0, |sum, mount| sum.saturating_add(mount.fs.shrink()))
 }
@@ -336,8 +341,8 @@ fn types() -> String {
     registry::all::<Machine>().map(|kind| kind.name).join(", ")
 }
 
-/// Mounts the file system that is on a machine's region at no directory: of the type called `kind`, else of the one that its
-/// magic number tells. Here, so that all file systems are compiled into this crate alone.
+/// Mounts the file system that is on a machine's region at no directory: of the type called `kind`, else of
+/// the one that its magic number tells. Here, so that all file systems are compiled into this crate alone.
 ///
 /// # Errors
 /// As [`registry::mount`].
@@ -352,7 +357,8 @@ pub fn read(
     }
 }
 
-/// Mounts the file system on a device at a directory, or at `/` if nothing is there. `start` and `path` as in [`walk`].
+/// Mounts the file system on a device at a directory, or at `/` if nothing is there. `start` and `path` as in
+/// [`walk`].
 ///
 /// # Errors
 /// Whatever stands against it; nothing changed.
@@ -439,18 +445,20 @@ pub fn find(name: &str, start: Option<&Place>, path: &[u8]) -> Result<Arc<Mount>
     if place.file.ino() == place.mount.root { Ok(place.mount) } else { Err(Why::Other("not mounted".into())) }
 }
 
-/// Changes what `options` say of a mount, and leaves the rest. Who maps files of a mount that becomes read-only for writing
-/// meets an error at the next store. The protocol changes only while no file is mapped: two faults on one file that follow
-/// different protocols do not keep out of each other's way.
+/// Changes what `options` say of a mount, and leaves the rest. Who maps files of a mount that becomes
+/// read-only for writing meets an error at the next store. The protocol changes only while no file is mapped:
+/// two faults on one file that follow different protocols do not keep out of each other's way.
 ///
 /// # Errors
-/// Busy if the protocol is to change and something is mapped; a superblock was asked for; the file system's: see
-/// [`fs::vfs::FileSystem::remount`]; what writing a mapped device back met. Nothing changed, or the error says what did.
+/// Busy if the protocol is to change and something is mapped; a superblock was asked for; the file system's:
+/// see [`fs::vfs::FileSystem::remount`]; what writing a mapped device back met. Nothing changed, or the error
+/// says what did.
 pub fn remount(mount: &Mount, options: Options) -> Result<(), Why> {
     if options.super_block.is_some() {
         return Err(Why::Other("sb= is for a mount: the superblock is in use already".into()));
     }
-    // What can be refused comes first. The guard is held to the end: nobody maps a file before all is done or refused.
+    // What can be refused comes first. The guard is held to the end: nobody maps a file before all is done or
+    // refused.
     let protocol = options.protocol.filter(|protocol| *protocol != mount.protocol());
     let _nobody_maps = protocol.map(|_| unmapped(mount)).transpose()?;
     if let Some(read_only) = options.read_only {
@@ -489,7 +497,8 @@ fn unmapped(mount: &Mount) -> Result<RwLockWriteGuard<'static, RawRwLock, ()>, W
 /// Makes a mount read-only, or writable.
 ///
 /// # Errors
-/// The file system's; what writing a mapped device back met. It is as it was, or the error says that it is not.
+/// The file system's; what writing a mapped device back met. It is as it was, or the error says that it is
+/// not.
 fn set_read_only(mount: &Mount, read_only: bool) -> Result<(), Why> {
     // One after the other: what one takes back is not what another has made.
     static CHANGING: Mutex<()> = Mutex::new(());
@@ -509,8 +518,8 @@ fn set_read_only(mount: &Mount, read_only: bool) -> Result<(), Why> {
 /// Writes everything back, marks the image clean, and takes the mount out of the table.
 ///
 /// # Errors
-/// Busy if something is mounted below it, a file of it is mapped or `cwd` is on it; the file system's errors. It is
-/// then still mounted.
+/// Busy if something is mounted below it, a file of it is mapped or `cwd` is on it; the file system's errors.
+/// It is then still mounted.
 pub fn unmount(mount: Arc<Mount>, cwd: Option<&Place>) -> Result<(), Why> {
     let busy = |why: fmt::Arguments<'_>| Err(Why::Other(alloc::format!("{}: {why}", Error::Op(Errno::Busy))));
     let mounts = all();

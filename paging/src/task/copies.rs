@@ -18,8 +18,8 @@ pub struct Count {
 }
 
 impl<M: TaskMachine> TaskTables<M> {
-    /// Shares the copies in `pages` pages from `va` on with `child`, a new address space that nobody runs in yet: read-only
-    /// in both from now on, until one stores.
+    /// Shares the copies in `pages` pages from `va` on with `child`, a new address space that nobody runs in
+    /// yet: read-only in both from now on, until one stores.
     ///
     /// # Errors
     /// [`NoFrames`]: only some are shared.
@@ -48,8 +48,8 @@ impl<M: TaskMachine> TaskTables<M> {
         result
     }
 
-    /// Moves the copies in `pages` pages from `from` on to `to`, where nothing is mapped and no fault works. Returns how many
-    /// there were.
+    /// Moves the copies in `pages` pages from `from` on to `to`, where nothing is mapped and no fault works.
+    /// Returns how many there were.
     ///
     /// # Errors
     /// [`NoFrames`]: nothing moved.
@@ -78,7 +78,8 @@ impl<M: TaskMachine> TaskTables<M> {
         Ok(moved)
     }
 
-    /// How `pages` pages from `va` on are mapped; a large entry counts if any of it is. No table may be freed meanwhile.
+    /// How `pages` pages from `va` on are mapped; a large entry counts if any of it is. No table may be freed
+    /// meanwhile.
     pub fn count(&self, va: u64, pages: u64) -> Count {
         let mut count = Count::default();
         self.each_directory_slot(va, pages, |slot, start| {

@@ -1,4 +1,5 @@
-//! A fault puts an entry there. The usual ways are inlined and short: the loads of the walk, one compare-exchange.
+//! A fault puts an entry there. The usual ways are inlined and short: the loads of the walk, one
+//! compare-exchange.
 
 use core::sync::atomic::{Ordering::AcqRel, Ordering::Acquire};
 
@@ -66,9 +67,9 @@ fn upgrade(slot: &impl Word, mut old: Entry, wanted: Entry, level: u32) -> Optio
 }
 
 impl<M: TaskMachine> TaskTables<M> {
-    /// Maps the 4 KiB at `va` to `frame`. An entry for another frame is replaced, a private copy stays. Under a large
-    /// leaf: it serves if it leads to the same frame and allows as much; allows it less, it is split, for only this page
-    /// is known to be stored to; leads it elsewhere, it goes.
+    /// Maps the 4 KiB at `va` to `frame`. An entry for another frame is replaced, a private copy stays. Under
+    /// a large leaf: it serves if it leads to the same frame and allows as much; allows it less, it is split,
+    /// for only this page is known to be stored to; leads it elsewhere, it goes.
     ///
     /// # Errors
     /// [`NoFrames`]: nothing changed.
@@ -183,8 +184,8 @@ impl<M: TaskMachine> TaskTables<M> {
         }
     }
 
-    /// Maps the 4 KiB at `va` to a copy of its own of what is at `from`, or of zeros, writable. A copy that is there
-    /// stays; one that is shared is copied again.
+    /// Maps the 4 KiB at `va` to a copy of its own of what is at `from`, or of zeros, writable. A copy that
+    /// is there stays; one that is shared is copied again.
     ///
     /// # Errors
     /// [`NoFrames`]: nothing changed, but a large leaf may have been split.
@@ -209,7 +210,8 @@ impl<M: TaskMachine> TaskTables<M> {
             } else {
                 from
             };
-            // If the shared frame we read goes to somebody else meanwhile, this entry has changed: the copy is dropped.
+            // If the shared frame we read goes to somebody else meanwhile, this entry has changed: the copy
+            // is dropped.
             let machine = &self.tables.machine;
             let copy = machine.new_copy(from).ok_or(NoFrames)?;
             let new = Entry::new(copy, COPY);

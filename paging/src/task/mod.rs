@@ -8,15 +8,16 @@
 //! | `copies.rs` | private copies: shared by a fork, moved, counted |
 //!
 //! # Private copies
-//! An entry with [`Flags::SOFT_0`] leads to a frame that the address space owns, alone or with others since a fork: the
-//! machine counts them ([`TaskMachine`]). Without [`Flags::PRESENT`] it is *hidden*: kept, but no CPU gets there.
-//! Copies are always pages of 4 KiB.
+//! An entry with [`Flags::SOFT_0`] leads to a frame that the address space owns, alone or with others since a
+//! fork: the machine counts them ([`TaskMachine`]). Without [`Flags::PRESENT`] it is *hidden*: kept, but no
+//! CPU gets there. Copies are always pages of 4 KiB.
 //!
 //! # Locking
-//! Putting an entry where there is none, and adding the right to write, take no lock: compare-exchange. `removal` is held
-//! from the first entry taken out, weakened, replaced or split to the end of the shootdown. So whoever holds it and
-//! finds an entry gone knows that no TLB serves it any more; and a leaf seen under it never turns into a table.
-//! Freeing tables ([`TaskTables::remove_and_prune`]) also needs that no fault works anywhere in the tables: the owner sees to that.
+//! Putting an entry where there is none, and adding the right to write, take no lock: compare-exchange.
+//! `removal` is held from the first entry taken out, weakened, replaced or split to the end of the shootdown.
+//! So whoever holds it and finds an entry gone knows that no TLB serves it any more; and a leaf seen under it
+//! never turns into a table. Freeing tables ([`TaskTables::remove_and_prune`]) also needs that no fault works
+//! anywhere in the tables: the owner sees to that.
 
 mod copies;
 mod install;
@@ -38,8 +39,8 @@ pub trait TaskMachine: Machine {
     /// The lock `removal`; who waits for it answers shootdowns.
     type Lock: lock_api::RawMutex;
 
-    /// A frame for one address space, with a copy of the 4 KiB at physical address `from`, or zeros; `None` when memory
-    /// is out.
+    /// A frame for one address space, with a copy of the 4 KiB at physical address `from`, or zeros; `None`
+    /// when memory is out.
     fn new_copy(&self, from: Option<u64>) -> Option<u64>;
     /// One more address space has it.
     fn share_copy(&self, frame: u64);
@@ -150,7 +151,8 @@ impl<M: TaskMachine> TaskTables<M> {
         self.tables.slot(va & !(LARGE - 1), PageSize::Large).map_err(|_| NoFrames)
     }
 
-    /// Calls `f` with each slot of a page directory whose 2 MiB overlap the pages, and the first address of those.
+    /// Calls `f` with each slot of a page directory whose 2 MiB overlap the pages, and the first address of
+    /// those.
     #[inline(always)]
     fn each_directory_slot(&self, va: u64, pages: u64, mut f: impl FnMut(&M::Word, u64)) {
         let Some(last) = pages.checked_mul(4096).and_then(|bytes| bytes.checked_sub(1)) else { return };

@@ -1,5 +1,5 @@
-//! Taking entries and rights away. Everything here holds `removal` until the shootdown is done, and does the shootdown even
-//! for its last page only: whoever comes next finds nothing, in tables and TLBs alike.
+//! Taking entries and rights away. Everything here holds `removal` until the shootdown is done, and does the
+//! shootdown even for its last page only: whoever comes next finds nothing, in tables and TLBs alike.
 
 use core::sync::atomic::{Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 
@@ -10,8 +10,8 @@ use crate::tables::Word;
 /// What to do with a large leaf that is only partly in the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Partial {
-    /// Split it, and touch only what is in the range; without a frame for the table it is taken out as a whole: its
-    /// pages fault again.
+    /// Split it, and touch only what is in the range; without a frame for the table it is taken out as a
+    /// whole: its pages fault again.
     Split,
     /// Treat it as if all of it were in the range.
     Whole,
@@ -51,8 +51,8 @@ fn weaken(slot: &impl Word, level: u32) -> bool {
 }
 
 impl<M: TaskMachine> TaskTables<M> {
-    /// Takes out the entries of `pages` pages from `va` on; no TLB serves them when it returns. Returns how many there
-    /// were.
+    /// Takes out the entries of `pages` pages from `va` on; no TLB serves them when it returns. Returns how
+    /// many there were.
     pub fn remove(&self, va: u64, pages: u64, partial: Partial, copies: Copies) -> u64 {
         let _removal = self.removal.lock();
         if self.tables.machine.makes(Mistake::ShootdownFirst) {
@@ -69,8 +69,8 @@ impl<M: TaskMachine> TaskTables<M> {
         self.remove_locked::<true>(va, pages, partial, copies).0
     }
 
-    /// As [`remove`](Self::remove), for the owner; then frees the tables in the range that are empty. No fault may work in
-    /// these tables, in the range or not.
+    /// As [`remove`](Self::remove), for the owner; then frees the tables in the range that are empty. No
+    /// fault may work in these tables, in the range or not.
     pub fn remove_and_prune(&self, va: u64, pages: u64) -> u64 {
         let _removal = self.removal.lock();
         let (gone, tables) = self.remove_locked::<false>(va, pages, Partial::Split, Copies::Free);
@@ -80,8 +80,8 @@ impl<M: TaskMachine> TaskTables<M> {
         gone
     }
 
-    /// Returns how many entries there were, and whether there are page tables. `SHOT`: TLBs were shot down already, by
-    /// mistake.
+    /// Returns how many entries there were, and whether there are page tables. `SHOT`: TLBs were shot down
+    /// already, by mistake.
     #[inline(always)]
     fn remove_locked<const SHOT: bool>(
         &self,
@@ -139,8 +139,8 @@ impl<M: TaskMachine> TaskTables<M> {
         });
     }
 
-    /// Makes the entries of `pages` pages from `va` on read-only, copies excepted, a large leaf as a whole: for the file,
-    /// which is about to write back what was stored. Returns how many were writable.
+    /// Makes the entries of `pages` pages from `va` on read-only, copies excepted, a large leaf as a whole:
+    /// for the file, which is about to write back what was stored. Returns how many were writable.
     pub fn write_protect(&self, va: u64, pages: u64) -> u64 {
         let _removal = self.removal.lock();
         if self.tables.machine.makes(Mistake::ShootdownFirst) {
@@ -213,8 +213,8 @@ impl<M: TaskMachine> TaskTables<M> {
         count
     }
 
-    /// The page table below a directory's slot, if there is one. A large leaf is taken out and counted, or split if it is
-    /// partly outside and `partial` says so. Under `removal`.
+    /// The page table below a directory's slot, if there is one. A large leaf is taken out and counted, or
+    /// split if it is partly outside and `partial` says so. Under `removal`.
     #[inline(always)]
     fn table_below(
         &self,
@@ -243,8 +243,8 @@ impl<M: TaskMachine> TaskTables<M> {
 
     /// Turns a large leaf into a table of the same rights, whose frame is returned. Under `removal`.
     ///
-    /// The old translation may live on in TLBs: it says the same, and whoever changes a part of it invalidates that
-    /// part, which drops all of it.
+    /// The old translation may live on in TLBs: it says the same, and whoever changes a part of it
+    /// invalidates that part, which drops all of it.
     pub(super) fn split_locked(&self, slot: &M::Word) -> Result<u64, NoFrames> {
         self.tables.split(slot, 2).map(|entry| entry.address()).map_err(|_| NoFrames)
     }

@@ -337,7 +337,8 @@ fn a_range_over_absent_tables_is_walked_to_its_end() {
     assert_eq!(tables.remove(0, 0, Partial::Whole, Copies::Free), 0);
 }
 
-/// Both sizes are installed, split, weakened and taken out at once: no table is lost, no entry survives, nothing panics.
+/// Both sizes are installed, split, weakened and taken out at once: no table is lost, no entry survives,
+/// nothing panics.
 #[test]
 fn faults_files_and_owners_at_once_lose_nothing() {
     let (tables, machine) = task(64);
@@ -382,7 +383,8 @@ fn faults_files_and_owners_at_once_lose_nothing() {
     assert_eq!(machine.free_count(), 63, "tables were lost");
 }
 
-/// A truncation that finds the entry gone, which a munmap has just taken out, must not believe that no TLB serves it.
+/// A truncation that finds the entry gone, which a munmap has just taken out, must not believe that no TLB
+/// serves it.
 #[test]
 fn whoever_finds_an_entry_gone_finds_it_gone_from_every_tlb() {
     let (tables, _) = task(16);
@@ -411,7 +413,8 @@ fn whoever_finds_an_entry_gone_finds_it_gone_from_every_tlb() {
     assert_eq!(served.into_inner(), 0, "times a TLB served what was unmapped");
 }
 
-/// The last two who share a copy store at once: one keeps the frame, or both copy; nobody stores to what another reads.
+/// The last two who share a copy store at once: one keeps the frame, or both copy; nobody stores to what
+/// another reads.
 #[test]
 fn two_who_store_to_a_shared_copy_at_once_end_with_two_frames() {
     for _ in 0..500 {

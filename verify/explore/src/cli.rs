@@ -1,4 +1,5 @@
-//! Commands and their options. To add one: a line in [`USAGE`], and in [`run`] a name and a function that takes the parser.
+//! Commands and their options. To add one: a line in [`USAGE`], and in [`run`] a name and a function that
+//! takes the parser.
 
 use explore::campaign::file::Save;
 use explore::campaign::record::Record;

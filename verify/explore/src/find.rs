@@ -51,7 +51,8 @@ pub struct Report {
     pub found: Option<Found>,
 }
 
-/// What is said of an order in which a property does not hold. The kernel's races say the same, and `kept` of the others.
+/// What is said of an order in which a property does not hold. The kernel's races say the same, and `kept` of
+/// the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Something is wrong with what was stored or seen.

@@ -1,8 +1,8 @@
 //! How the number of schedules grows with CPUs and operations, with and without reduction.
 //!
-//! With reduction it is counted, up to a bound. Without it is counted where that can be done; else it is estimated from some
-//! orders drawn by lot ([`Descent`]), and marked with a `~`. The mean of such numbers comes from the few largest: it tells the
-//! order of magnitude, and is more often too small than too large.
+//! With reduction it is counted, up to a bound. Without it is counted where that can be done; else it is
+//! estimated from some orders drawn by lot ([`Descent`]), and marked with a `~`. The mean of such numbers
+//! comes from the few largest: it tells the order of magnitude, and is more often too small than too large.
 
 use crate::find::{Mode, Report, explore, with};
 use crate::sched::naive::{Descent, Naive};

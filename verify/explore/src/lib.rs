@@ -1,8 +1,9 @@
-//! Every interleaving of the fault protocol: the storage code that boots, under a scheduler that owns every step.
+//! Every interleaving of the fault protocol: the storage code that boots, under a scheduler that owns every
+//! step.
 //!
-//! The `fs` crate as it is, `dax` and `ext2`, runs on a simulated machine: CPUs are coroutines that stop before each step
-//! which another could notice, page tables and TLBs follow the processor's rules, persistent memory knows what a power
-//! failure leaves. docs/exploration.md is the chapter about it.
+//! The `fs` crate as it is, `dax` and `ext2`, runs on a simulated machine: CPUs are coroutines that stop
+//! before each step which another could notice, page tables and TLBs follow the processor's rules, persistent
+//! memory knows what a power failure leaves. docs/exploration.md is the chapter about it.
 //!
 //! | folder | what it holds |
 //! |---|---|

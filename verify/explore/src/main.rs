@@ -1,6 +1,7 @@
 //! The explorer's command line.
 //!
-//! Exit status: 0 nothing was found, 1 something was found (or is missing, when results are merged), 2 bad use.
+//! Exit status: 0 nothing was found, 1 something was found (or is missing, when results are merged), 2 bad
+//! use.
 
 mod cli;
 

@@ -1,7 +1,7 @@
 //! Each mistake, and where it is found.
 //!
-//! A mistake that is not found is a hole in what is explored, or no mistake. So each has a world here in which it must be
-//! found; the schedule is made as short as possible before it is shown.
+//! A mistake that is not found is a hole in what is explored, or no mistake. So each has a world here in
+//! which it must be found; the schedule is made as short as possible before it is shown.
 
 use crate::find::{Mode, explore};
 use crate::shrink::shrink;

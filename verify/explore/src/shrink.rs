@@ -1,9 +1,10 @@
 //! The shortest order that shows the same.
 //!
-//! 1. Parts and operations that are not needed go, as long as an exhaustive look at the smaller world still finds something.
-//! 2. In what is left every class of orders is run, up to a bound, and of those that fail the one is taken that needs the
-//!    fewest switches between CPUs, then the fewest steps. Within a class the order with the fewest switches is computed: whoever
-//!    runs goes on for as long as what happened before allows it.
+//! 1. Parts and operations that are not needed go, as long as an exhaustive look at the smaller world still
+//!    finds something.
+//! 2. In what is left every class of orders is run, up to a bound, and of those that fail the one is taken
+//!    that needs the fewest switches between CPUs, then the fewest steps. Within a class the order with the
+//!    fewest switches is computed: whoever runs goes on for as long as what happened before allows it.
 
 use crate::find::{Found, Mode, explore, repeat, with};
 use crate::sched::dpor::Dpor;

@@ -1,11 +1,13 @@
-//! All pairs and all triples of operations, from each starting state: the worlds of a campaign, in an order that never changes.
+//! All pairs and all triples of operations, from each starting state: the worlds of a campaign, in an order
+//! that never changes.
 //!
-//! A world of two or three CPUs, one operation each. What differs only in who is called CPU 0, or which address space is called
-//! `a`, is one world. Operations that do nothing with their address space have no choice of one: they are in `a`. On 2 MiB
-//! one of those that use it may do so through an area without 2 MiB pages (`a4`), beside one that has them.
+//! A world of two or three CPUs, one operation each. What differs only in who is called CPU 0, or which
+//! address space is called `a`, is one world. Operations that do nothing with their address space have no
+//! choice of one: they are in `a`. On 2 MiB one of those that use it may do so through an area without 2 MiB
+//! pages (`a4`), beside one that has them.
 //!
-//! The order is that of a hash of each world's text: dear worlds and cheap ones are spread evenly over shards, and it is the
-//! same on every machine.
+//! The order is that of a hash of each world's text: dear worlds and cheap ones are spread evenly over
+//! shards, and it is the same on every machine.
 
 use fs::dax::Protocol;
 use fs::lab::schedule::{Op, Part, Range, Start, Uses, World};
@@ -69,7 +71,8 @@ fn uses_space(op: Op) -> bool {
     op.about().uses != Uses::Nothing
 }
 
-/// Whether it does that in an area that can be one without 2 MiB pages: a private store has an area of its own.
+/// Whether it does that in an area that can be one without 2 MiB pages: a private store has an area of its
+/// own.
 fn can_be_small(op: Op) -> bool {
     op.about().uses == Uses::Shared
 }
@@ -202,9 +205,10 @@ mod tests {
         worlds(cpus, filter).iter().map(|one| one.world.to_string()).collect()
     }
 
-    /// Counted by hand. Of 23 operations 9 use their address space, 8 of them in an area that can be small. On a page: pairs of
-    /// the other 14: 105; one of 9 and one of 14: 126; two of 9: 45, in one space or two: 90. On 2 MiB: 105; 8 × 2 × 14 + 14;
-    /// two of 9 that differ: 28 with three choices, 8 with two, and 9 alike: 8 with two, 1 with one, all times two spaces: 234.
+    /// Counted by hand. Of 23 operations 9 use their address space, 8 of them in an area that can be small.
+    /// On a page: pairs of the other 14: 105; one of 9 and one of 14: 126; two of 9: 45, in one space or two:
+    /// 90. On 2 MiB: 105; 8 × 2 × 14 + 14; two of 9 that differ: 28 with three choices, 8 with two, and 9
+    /// alike: 8 with two, 1 with one, all times two spaces: 234.
     #[test]
     fn every_pair_is_there_once() {
         let texts = texts(2, &Filter::default());
@@ -224,9 +228,10 @@ mod tests {
         }
     }
 
-    /// On a page: three of the 14: 560; one of 9 with two: 9 × 105; two of 9 with one: the pairs' 90 × 14; three of 9: 84 that
-    /// differ in 5 ways each, 72 with two alike in 4, 9 alike in 3. On 2 MiB each of these ways once with no area that is
-    /// small, and once for each operation that can have one and is not the same as another.
+    /// On a page: three of the 14: 560; one of 9 with two: 9 × 105; two of 9 with one: the pairs' 90 × 14;
+    /// three of 9: 84 that differ in 5 ways each, 72 with two alike in 4, 9 alike in 3. On 2 MiB each of
+    /// these ways once with no area that is small, and once for each operation that can have one and is not
+    /// the same as another.
     #[test]
     fn every_triple_is_there_once() {
         let texts = texts(3, &Filter::default());
@@ -239,7 +244,8 @@ mod tests {
             };
             texts.iter().filter(has).count()
         };
-        // All alike: one space, two, three. Two alike: together, or apart with the third beside one or alone; or all together.
+        // All alike: one space, two, three. Two alike: together, or apart with the third beside one or alone;
+        // or all together.
         assert_eq!(of(&["store", "store", "store"]), 3);
         assert_eq!(of(&["load", "store", "store"]), 4);
         assert_eq!(of(&["load", "store", "munmap"]), 5);
@@ -273,7 +279,8 @@ mod tests {
         }
     }
 
-    /// Whoever judges an operation asks `Op::about`. A list of names somewhere else is one that a new operation is not in.
+    /// Whoever judges an operation asks `Op::about`. A list of names somewhere else is one that a new
+    /// operation is not in.
     #[test]
     fn operations_are_known_by_name_only_where_they_are_done() {
         fn files(folder: &Path, all: &mut Vec<PathBuf>) {

@@ -1,5 +1,5 @@
-//! What exploring has found in the storage code itself: each stays found when the mistake is made again, by the schedule
-//! that showed it, and the world is whole without it.
+//! What exploring has found in the storage code itself: each stays found when the mistake is made again, by
+//! the schedule that showed it, and the world is whole without it.
 
 use explore::find::{Mode, explore};
 use explore::story::follow;
@@ -28,8 +28,9 @@ fn a_sync_waits_for_the_write_back_that_took_its_tags() {
     stays_mended(story, "a sync has returned, and the store that the world began with is not durable");
 }
 
-/// A fault on 2 MiB gave its entry up for a page's, and a fault on that page gave up for the 2 MiB: each woke the other, in a
-/// fair order without end. No schedule shows that in so many steps; that the orders have an end does.
+/// A fault on 2 MiB gave its entry up for a page's, and a fault on that page gave up for the 2 MiB: each woke
+/// the other, in a fair order without end. No schedule shows that in so many steps; that the orders have an
+/// end does.
 #[test]
 fn entries_that_exclude_each_other_do_not_both_give_way_for_ever() {
     let images = Images::make().expect("images");

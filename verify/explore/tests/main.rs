@@ -10,8 +10,8 @@ mod show;
 
 use std::path::{Path, PathBuf};
 
-/// Where `compiled`, a path in the checkout that this was compiled in, is in the one that is tested: a copy of a tree comes
-/// with what was built in the original.
+/// Where `compiled`, a path in the checkout that this was compiled in, is in the one that is tested: a copy
+/// of a tree comes with what was built in the original.
 fn here(compiled: &str) -> PathBuf {
     let original = Path::new(env!("CARGO_MANIFEST_DIR"));
     let now = std::env::var("CARGO_MANIFEST_DIR").map_or_else(|_| original.into(), PathBuf::from);

@@ -475,7 +475,8 @@ fn more_than_can_be_put_in_order_is_an_answer() {
     assert_eq!(said, Err("a history of 17 operations: 16 can be put in order".into()));
 }
 
-/// A file as a list of bytes would do it, and every order tried: slow, and written without the other's tricks.
+/// A file as a list of bytes would do it, and every order tried: slow, and written without the other's
+/// tricks.
 fn slowly(history: &[Done], read: &Seen) -> bool {
     fn file(word: &mut Option<u64>, done: &Done) -> Seen {
         match (done.op, *word) {

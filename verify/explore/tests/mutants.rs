@@ -1,4 +1,5 @@
-//! The named mistakes: the first of all is found within a second, and told in two columns; what survives is told too.
+//! The named mistakes: the first of all is found within a second, and told in two columns; what survives is
+//! told too.
 
 use explore::find::{Mode, explore};
 use explore::mutants::{Quarry, all, home};

@@ -1,9 +1,9 @@
 //! The reduction loses nothing: small programs by chance, in every order and in one order of each class.
 //!
-//! What is guarded: `sched::dpor` with `sched::races` and `sched::touch`. Each program is run in every order that there is
-//! (`sched::naive`). Of these runs those are the same to everybody that have the same steps with the same clocks: a class. The
-//! reduction must run each class, run none twice, and reach no other; and so what was read, what is there in the end, and who
-//! waits for ever, must be the same.
+//! What is guarded: `sched::dpor` with `sched::races` and `sched::touch`. Each program is run in every order
+//! that there is (`sched::naive`). Of these runs those are the same to everybody that have the same steps
+//! with the same clocks: a class. The reduction must run each class, run none twice, and reach no other; and
+//! so what was read, what is there in the end, and who waits for ever, must be the same.
 
 use explore::sched::CPUS;
 use explore::sched::clock::Clock;
@@ -146,7 +146,8 @@ struct Outcome {
     waits: Vec<Option<&'static str>>,
 }
 
-/// Of each step, by CPU: what happened before it, and which lock or word it was about. The same: the same to everybody.
+/// Of each step, by CPU: what happened before it, and which lock or word it was about. The same: the same to
+/// everybody.
 type Class = Vec<[u32; CPUS]>;
 
 /// Runs the program once. None: the chooser broke it off.
@@ -328,8 +329,8 @@ fn sleeping_and_waking_is_reduced_to_each_class_once() {
     );
 }
 
-/// Who goes round waiting for a word can go on only when another has taken a step. That makes orders of steps differ that have
-/// nothing else in common, but not what anybody sees: what is reached must be the same.
+/// Who goes round waiting for a word can go on only when another has taken a step. That makes orders of steps
+/// differ that have nothing else in common, but not what anybody sees: what is reached must be the same.
 #[test]
 fn going_round_loses_no_outcome() {
     let waits =

@@ -1,5 +1,6 @@
-//! libFuzzer's target: one input after the other goes to `fuzz_exec::run`. With DAXIOM_FUZZ_TELL set, each is told in
-//! words first. With DAXIOM_FUZZ_START=FOLDER, the inputs to start from are written there, and that is all.
+//! libFuzzer's target: one input after the other goes to `fuzz_exec::run`. With DAXIOM_FUZZ_TELL set, each is
+//! told in words first. With DAXIOM_FUZZ_START=FOLDER, the inputs to start from are written there, and that
+//! is all.
 #![no_main]
 
 use fuzz_exec::input::Input;

@@ -61,7 +61,8 @@ fn run_one(model: &str, mistake: Option<&Mistake>) -> Result<Run, String> {
     Ok(Run { end, made, took: start.elapsed() })
 }
 
-/// Runs `work` on each of `items` with as many threads as there are CPUs; the answers in the order of the items.
+/// Runs `work` on each of `items` with as many threads as there are CPUs; the answers in the order of the
+/// items.
 fn on_all_cpus<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let answers = Mutex::new(BTreeMap::new());
@@ -103,7 +104,8 @@ impl Log {
 /// Runs all models and one mistake of so many; prints what came out of it, and where the list is.
 ///
 /// # Errors
-/// A model fails; a mistake that should be found isn't, or one that was known not to be is; no mistake fails a model.
+/// A model fails; a mistake that should be found isn't, or one that was known not to be is; no mistake fails
+/// a model.
 pub(crate) fn run(one_of: usize) -> Result<(), String> {
     let mut wrong = Vec::new();
     let mut log = Log::new()?;
@@ -144,7 +146,8 @@ pub(crate) fn run(one_of: usize) -> Result<(), String> {
     if !wrong.is_empty() {
         return Err(wrong.join("\norders: "));
     }
-    // What orders nothing is worse than what is only acquire and release: where nobody finds that, nobody finds this.
+    // What orders nothing is worse than what is only acquire and release: where nobody finds that, nobody
+    // finds this.
     by_mistake.retain(|mistake, _| match mistake {
         Mistake::Access(place, Wrong::NotSeqCst) => {
             known(&place.to_string(), Wrong::Relaxed.name()).is_none()
@@ -207,7 +210,8 @@ pub(crate) fn run(one_of: usize) -> Result<(), String> {
     wrong.extend(
         stale(&named).into_iter().map(|known| format!("{known}: in known.rs, but no model comes by there")),
     );
-    // Each model is there for something: a mistake that it finds, whether others do or not. A sample cannot tell.
+    // Each model is there for something: a mistake that it finds, whether others do or not. A sample cannot
+    // tell.
     let rest: Vec<_> = all.iter().filter(|model| one_of == 1 && !killers.contains(model.name)).collect();
     let proofs = on_all_cpus(&rest, |model| {
         for (mistake, _) in

@@ -15,18 +15,20 @@ const MOST_BY_THE_CLOCK: Duration = Duration::from_secs(1200);
 /// The processor time of this process, as far as Linux tells it.
 fn computed() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Behind the name, which may hold anything, user and system time are fields 12 and 13, in hundredths of a second.
+    // Behind the name, which may hold anything, user and system time are fields 12 and 13, in hundredths of a
+    // second.
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     Duration::from_millis(
         fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum::<u64>() * 10,
     )
 }
 
-/// Runs the model in every order. Its last lines are `made FILE:FUNCTION:METHOD:NUMBER WRONG,WRONG` for each access that it
-/// made, and `orders NUMBER`.
+/// Runs the model in every order. Its last lines are `made FILE:FUNCTION:METHOD:NUMBER WRONG,WRONG` for each
+/// access that it made, and `orders NUMBER`.
 ///
 /// # Errors
-/// The model or the mistake doesn't exist. If the model fails, this process ends with status 2, after `failed: WHY`.
+/// The model or the mistake doesn't exist. If the model fails, this process ends with status 2, after
+/// `failed: WHY`.
 pub(crate) fn run(model: &str, mistake: Option<&str>) -> Result<(), String> {
     let model =
         models::all().find(|known| known.name == model).ok_or_else(|| format!("{model}: no such model"))?;

@@ -1,7 +1,7 @@
 //! A machine whose CPUs are loom's threads: what `locks` asks of one, and `fs`' platform over it.
 //!
-//! The lists that threads sleep on are `locks`' own. A thread sleeps on a condition variable of loom's, which keeps a
-//! wake-up that comes early, as the kernel's scheduler does. Under loom nobody spins.
+//! The lists that threads sleep on are `locks`' own. A thread sleeps on a condition variable of loom's, which
+//! keeps a wake-up that comes early, as the kernel's scheduler does. Under loom nobody spins.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -29,7 +29,8 @@ struct Shared {
     lists: Lists<Loom, 2>,
     /// Threads that went to sleep so far. Not a step of the model's: loom runs one thread at a time.
     sleeps: Cell<u32>,
-    /// Keys that were waited for or woken: the place here stands for a key, whose address differs in each execution.
+    /// Keys that were waited for or woken: the place here stands for a key, whose address differs in each
+    /// execution.
     keys: RefCell<Vec<usize>>,
 }
 

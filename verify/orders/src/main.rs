@@ -1,4 +1,5 @@
-//! The memory orders of the locks and of the mapping index, under loom. docs/memory-orders.md is the page about it.
+//! The memory orders of the locks and of the mapping index, under loom. docs/memory-orders.md is the page
+//! about it.
 //!
 //! ```text
 //! scripts/orders.sh                 every model; then every access they make, made wrong, must fail a model

@@ -1,8 +1,8 @@
 //! Mistakes, and their text.
 //!
 //! `locks/src/rwlock.rs:leave:load:1 relaxed` is the first `load` in function `leave`, without an order;
-//! `lab wake-wrong-key` is a mistake that `fs` knows by its name; `wait look-early` is one of the machine's. Lines and columns are looked up in the source: a text stays
-//! right when code moves.
+//! `lab wake-wrong-key` is a mistake that `fs` knows by its name; `wait look-early` is one of the machine's.
+//! Lines and columns are looked up in the source: a text stays right when code moves.
 
 use std::fmt;
 use std::path::Path;

@@ -12,7 +12,8 @@ pub(crate) struct Model {
     pub(crate) name: &'static str,
     /// What must hold.
     pub(crate) holds: &'static str,
-    /// Threads are taken off their CPU at most so often where they could have gone on; `None`: any number of times.
+    /// Threads are taken off their CPU at most so often where they could have gone on; `None`: any number of
+    /// times.
     pub(crate) preemptions: Option<usize>,
     /// One execution.
     pub(crate) run: fn(),
@@ -46,7 +47,8 @@ fn three(own: impl FnOnce(), other: impl FnOnce() + 'static, third: Option<impl 
     loomed::concurrent(false);
 }
 
-/// What a lock guards: loom fails the model when two are in at once, or when one cannot have seen what the last one did.
+/// What a lock guards: loom fails the model when two are in at once, or when one cannot have seen what the
+/// last one did.
 struct Guarded(loom::cell::UnsafeCell<u64>);
 
 impl Guarded {

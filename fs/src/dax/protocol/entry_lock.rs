@@ -1,8 +1,8 @@
-//! Linux's since 4.7: the inode lock is shared for all faults; the entry for the page, or for its 2 MiB, is locked, then
-//! looked up, then allocated if need be.
+//! Linux's since 4.7: the inode lock is shared for all faults; the entry for the page, or for its 2 MiB, is
+//! locked, then looked up, then allocated if need be.
 //!
-//! Faults on different pages of one file allocate side by side. What else changes the block map (write(2), truncate) still
-//! takes the inode lock exclusively, so it meets no fault.
+//! Faults on different pages of one file allocate side by side. What else changes the block map (write(2),
+//! truncate) still takes the inode lock exclusively, so it meets no fault.
 //!
 //! Order: `dax_sem (shared) → transaction → entry → block map`.
 
@@ -22,8 +22,8 @@ pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>)
     let mut entry = locks.then(|| request.entry());
     let mut found = early.map_or_else(|| request.look_up(shared.held()), Ok)?;
     if request.needs_transaction(found) {
-        // To open it may take a commit, which may wait for whoever waits for this entry in a transaction of his own: the
-        // entry is let go of meanwhile (R11).
+        // To open it may take a commit, which may wait for whoever waits for this entry in a transaction of
+        // his own: the entry is let go of meanwhile (R11).
         drop(entry.take());
         transaction = request.begin(shared.held())?;
         entry = Some(request.entry());

@@ -1,8 +1,9 @@
 //! The fault protocols, as values: under which lock does a fault look up, and where may it allocate?
 //!
-//! Each is one function in a file of its own, over the steps of [`fault`](super::fault): take `dax_sem` shared or
-//! exclusively, lock an entry, [`attempt`](super::fault) to look up and install. A new one is one file and one line of the
-//! list here. What must not be lost is tested and explored on each that the list calls sound.
+//! Each is one function in a file of its own, over the steps of [`fault`](super::fault): take `dax_sem`
+//! shared or exclusively, lock an entry, [`attempt`](super::fault) to look up and install. A new one is one
+//! file and one line of the list here. What must not be lost is tested and explored on each that the list
+//! calls sound.
 //!
 //! | protocol | inode lock | entry lock | allocates under |
 //! |---|---|---|---|
@@ -53,8 +54,8 @@ macro_rules! protocols {
 }
 
 protocols! {
-    /// What Linux did before 2016: a write fault allocates under the shared lock, beside other faults. It loses data;
-    /// for tests and the lab only.
+    /// What Linux did before 2016: a write fault allocates under the shared lock, beside other faults. It
+    /// loses data; for tests and the lab only.
     Racy => "racy", racy, loses_data;
     /// Look up under the shared lock; for a write to a hole let go, lock exclusively, look again, allocate.
     #[default]

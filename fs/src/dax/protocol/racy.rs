@@ -1,5 +1,5 @@
-//! What Linux did before 2016: a fault allocates under the shared lock, beside other faults on the same page. It loses
-//! data; for tests and the lab only.
+//! What Linux did before 2016: a fault allocates under the shared lock, beside other faults on the same page.
+//! It loses data; for tests and the lab only.
 
 use super::super::fault::{Attempt, Request, Served, Step};
 use crate::platform::Platform;

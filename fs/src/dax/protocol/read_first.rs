@@ -1,7 +1,8 @@
-//! The RFC's: look up under the shared lock; for a store to a hole let go, lock exclusively, look again, allocate.
+//! The RFC's: look up under the shared lock; for a store to a hole let go, lock exclusively, look again,
+//! allocate.
 //!
-//! A block can only appear when no other fault on the inode is between its look-up and its installing, for those hold the
-//! lock shared.
+//! A block can only appear when no other fault on the inode is between its look-up and its installing, for
+//! those hold the lock shared.
 
 use super::super::fault::{Attempt, Request, Served, Step};
 use crate::lab::{Mutant, Point};
@@ -28,7 +29,8 @@ pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>)
     let kept = request.mutant(Mutant::RetryHolding).then_some(shared);
     request.report(Point::Retry, 0);
     request.platform.stats().fault_retry.inc();
-    // 3. Exclusive: from here on no other fault is between its look-up and its installing. Look again, allocate.
+    // 3. Exclusive: from here on no other fault is between its look-up and its installing. Look again,
+    //    allocate.
     let exclusive = match kept {
         None => request.exclusive(),
         Some(shared) => request.exclusive_holding(shared),

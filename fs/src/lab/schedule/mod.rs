@@ -1,7 +1,9 @@
-//! Worlds, schedules, and the one line of text that says both: which CPUs do what to a file, and in which order.
+//! Worlds, schedules, and the one line of text that says both: which CPUs do what to a file, and in which
+//! order.
 //!
-//! A [`World`] is what is there before anybody runs; the order in which its CPUs run is a list of [`Segment`]s. Together
-//! they are a [`Story`], which the explorer prints for what it finds, and which it and the kernel's `race replay` take:
+//! A [`World`] is what is there before anybody runs; the order in which its CPUs run is a list of
+//! [`Segment`]s. Together they are a [`Story`], which the explorer prints for what it finds, and which it and
+//! the kernel's `race replay` take:
 //!
 //! ```text
 //! racy/page.hole/a:load/b:store@0:looked-up+3,1:end,0:end
@@ -14,10 +16,10 @@
 //! └ the protocol
 //! ```
 //!
-//! Mistakes come after the CPUs, as `!zero-twice,read-allocates`. `looked-up#2` is the second time that the CPU comes there,
-//! counted from its beginning; `+7` alone is so many steps from its beginning; `waits` is until it waits for another. `~1` after
-//! a place is about TLBs: [`Segment::ways`].
-//! When the schedule is over, whoever is left runs on. (An interactive bash wants `'` around a text with a `!`.)
+//! Mistakes come after the CPUs, as `!zero-twice,read-allocates`. `looked-up#2` is the second time that the
+//! CPU comes there, counted from its beginning; `+7` alone is so many steps from its beginning; `waits` is
+//! until it waits for another. `~1` after a place is about TLBs: [`Segment::ways`]. When the schedule is
+//! over, whoever is left runs on. (An interactive bash wants `'` around a text with a `!`.)
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -25,7 +27,8 @@
 //! | `op` | the operations, and what there is to know of each |
 //! | `parse` | how they are read, and what can be wrong with the text |
 //!
-//! Printing and then parsing gives the same value, for all that [`MAX_PARTS`], [`MAX_OPS`] and the CPUs' number allow.
+//! Printing and then parsing gives the same value, for all that [`MAX_PARTS`], [`MAX_OPS`] and the CPUs'
+//! number allow.
 
 mod op;
 mod parse;
@@ -134,7 +137,8 @@ pub enum Stop {
     Waits,
     /// Until it is at a place.
     Place {
-        /// The point that it has come to, and for which time, counted from its beginning and from 1. None: its beginning.
+        /// The point that it has come to, and for which time, counted from its beginning and from 1. None:
+        /// its beginning.
         point: Option<(Point, u32)>,
         /// So many visible steps more.
         steps: u32,
@@ -148,8 +152,9 @@ pub struct Segment {
     pub cpu: usize,
     /// How far.
     pub until: Stop,
-    /// Which translation it takes (0 to 9), each time that its TLB may still have another than the tables, or none any
-    /// more: the first is what the tables say. Of those that are not there, the first. A real TLB decides by itself.
+    /// Which translation it takes (0 to 9), each time that its TLB may still have another than the tables, or
+    /// none any more: the first is what the tables say. Of those that are not there, the first. A real TLB
+    /// decides by itself.
     pub ways: Vec<u8>,
 }
 
@@ -163,8 +168,8 @@ pub struct Story {
 }
 
 impl World {
-    /// The word that operation `op` of CPU `cpu` stores, if it is one that does: 0x1000 for each CPU up to it, and its
-    /// place in the part, from 1. No world's first word is among them.
+    /// The word that operation `op` of CPU `cpu` stores, if it is one that does: 0x1000 for each CPU up to
+    /// it, and its place in the part, from 1. No world's first word is among them.
     pub fn stored(&self, cpu: usize, op: usize) -> Option<u64> {
         let stores = self.parts.get(cpu)?.ops.get(op)?.effect().stores();
         stores.then_some(0x1000 * (cpu as u64 + 1) + op as u64 + 1)

@@ -1,9 +1,9 @@
 //! The operations, and everything that others must know of one: [`Op::about`] is the one place that says it.
 //!
-//! To add an operation: its name in `Op`, its line in [`Op::about`], and the two functions that do it, the explorer's
-//! `perform` (`verify/explore/src/world/ops.rs`) and the kernel's (`kernel/lab/src/replay/acts.rs`). The compiler asks for
-//! all four. Where none of the [`Effect`]s is what it does to a file, that is a new one, and the compiler asks everybody who
-//! judges what was seen.
+//! To add an operation: its name in `Op`, its line in [`Op::about`], and the two functions that do it, the
+//! explorer's `perform` (`verify/explore/src/world/ops.rs`) and the kernel's
+//! (`kernel/lab/src/replay/acts.rs`). The compiler asks for all four. Where none of the [`Effect`]s is what
+//! it does to a file, that is a new one, and the compiler asks everybody who judges what was seen.
 
 use core::fmt;
 use core::str::FromStr;
@@ -45,7 +45,8 @@ named! {
         MapOver => "map-over",
         /// Moves its area elsewhere and back; then the private area of its address space, if there is one.
         Mremap => "mremap",
-        /// Has the entries of its area forgotten (MADV_DONTNEED); then the copies of the private one, if there is one.
+        /// Has the entries of its area forgotten (MADV_DONTNEED); then the copies of the private one, if
+        /// there is one.
         Madvise => "madvise",
         /// Stores through a private area of the range and loads it back.
         Private => "private",
@@ -187,12 +188,13 @@ pub struct About {
     pub handle: bool,
     /// Whether stores that ended before it began are durable when it returns.
     pub syncs: bool,
-    /// Whether a world of such operations alone has durability judged as soon as a sync returns: it neither moves nor frees
-    /// blocks, nor puts anything into the file but by a store.
+    /// Whether a world of such operations alone has durability judged as soon as a sync returns: it neither
+    /// moves nor frees blocks, nor puts anything into the file but by a store.
     pub judged_at_once: bool,
     /// What can make it fail. Itself: a second one finds it done. A bad line can make any fail.
     pub refused_after: &'static [Op],
-    /// What whoever has done it has done, as in "CPU 0 had truncated the file"; what it stored or saw comes after that.
+    /// What whoever has done it has done, as in "CPU 0 had truncated the file"; what it stored or saw comes
+    /// after that.
     pub had: &'static str,
 }
 

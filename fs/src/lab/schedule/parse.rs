@@ -1,6 +1,7 @@
 //! Reading the text of worlds and schedules, and what can be wrong with it.
 //!
-//! An error is one line that names the word, the piece of the text that it stands in, and what could stand there.
+//! An error is one line that names the word, the piece of the text that it stands in, and what could stand
+//! there.
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -1,7 +1,7 @@
 //! The local APIC: interrupts between CPUs, and each CPU's timer.
 //!
-//! x2APIC registers by MSR where the CPU has them, else the page of registers at the address in IA32_APIC_BASE. The boot
-//! CPU's LINT0 lets the 8259s through ([`super::pic`]).
+//! x2APIC registers by MSR where the CPU has them, else the page of registers at the address in
+//! IA32_APIC_BASE. The boot CPU's LINT0 lets the 8259s through ([`super::pic`]).
 //!
 //! | vector | what |
 //! |---|---|
@@ -28,7 +28,8 @@ pub const RESCHEDULE: u8 = 49;
 pub const SHOOTDOWN: u8 = 50;
 /// Vector that makes a CPU report what a machine check told.
 pub const MEMORY_ERROR: u8 = 51;
-/// Vector of interrupts that went away before they were delivered. Its low four bits must be ones on old CPUs.
+/// Vector of interrupts that went away before they were delivered. Its low four bits must be ones on old
+/// CPUs.
 pub const SPURIOUS: u8 = 63;
 
 /// IA32_APIC_BASE, and in it: enabled, and in x2APIC mode.
@@ -87,7 +88,8 @@ pub fn registers() -> Option<u64> {
     (!cpu::features().x2apic).then(|| unsafe { Msr::new(BASE).read() } & 0x000f_ffff_ffff_f000)
 }
 
-/// Sets the boot CPU's up. Where [`registers`] says that there is a page of them, it is mapped uncached at `at`, for good.
+/// Sets the boot CPU's up. Where [`registers`] says that there is a page of them, it is mapped uncached at
+/// `at`, for good.
 pub fn init_boot(at: u64) {
     if !cpu::features().x2apic {
         REGISTERS.store(at, Ordering::Relaxed);
@@ -100,8 +102,8 @@ pub fn init_boot(at: u64) {
 
 /// Sets this CPU's APIC up: enabled, nothing masked by priority, the timer still.
 pub fn init() {
-    // SAFETY: the bits are the manual's; x2APIC mode is supported where it is turned on, from enabled mode, and is left
-    // only by a reset.
+    // SAFETY: the bits are the manual's; x2APIC mode is supported where it is turned on, from enabled mode,
+    // and is left only by a reset.
     unsafe {
         let mut base = Msr::new(BASE);
         let mut value = base.read();
@@ -133,7 +135,8 @@ fn command(apic_id: u32, what: u32) {
     if REGISTERS.load(Ordering::Relaxed) == 0 {
         // Unlike a write to the page, this one waits for no earlier store.
         core::sync::atomic::fence(Ordering::SeqCst);
-        // SAFETY: x2APIC mode is on; the vectors sent have handlers, and INIT and STARTUP go to CPUs that are off.
+        // SAFETY: x2APIC mode is on; the vectors sent have handlers, and INIT and STARTUP go to CPUs that are
+        // off.
         unsafe { Msr::new(0x800 + COMMAND / 16).write(u64::from(apic_id) << 32 | u64::from(what)) };
         return;
     }
@@ -183,7 +186,8 @@ fn calibrate() {
     TIMER_SCALE.store((u64::from(count.max(1)) << 32) / ns.max(1), Ordering::Relaxed);
 }
 
-/// Lets [`TIMER`] come on this CPU after about `ns` nanoseconds, once; earlier if that is too long for the counter.
+/// Lets [`TIMER`] come on this CPU after about `ns` nanoseconds, once; earlier if that is too long for the
+/// counter.
 pub fn start_timer(ns: u64) {
     let count = (u128::from(ns) * u128::from(TIMER_SCALE.load(Ordering::Relaxed))) >> 32;
     write(TIMER_DIVIDE, DIVIDE_BY_ONE);

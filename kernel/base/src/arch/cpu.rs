@@ -122,8 +122,9 @@ fn detect() -> Features {
     }
 }
 
-/// What this kernel cannot do without and the CPU lacks, as QEMU's `-cpu` names it and in words. All 64-bit CPUs have all
-/// of it, but a hypervisor may keep some from its guests. The boot loader needs `lm` and `nx` before there is a kernel.
+/// What this kernel cannot do without and the CPU lacks, as QEMU's `-cpu` names it and in words. All 64-bit
+/// CPUs have all of it, but a hypervisor may keep some from its guests. The boot loader needs `lm` and `nx`
+/// before there is a kernel.
 pub fn missing() -> impl Iterator<Item = (&'static str, &'static str)> {
     let has = features();
     let write_back = has.clflush || has.clflushopt || has.clwb;

@@ -1,8 +1,8 @@
-//! Segments and the task state of each CPU: one code segment, and stacks of their own for the exceptions that can't
-//! trust the current one (Intel SDM volume 3A, "Interrupt Stack Table").
+//! Segments and the task state of each CPU: one code segment, and stacks of their own for the exceptions that
+//! can't trust the current one (Intel SDM volume 3A, "Interrupt Stack Table").
 //!
-//! The interrupt stacks are given by [`crate::entry::stacks`], with guard pages; until paging is up, static ones
-//! serve the CPU that boots.
+//! The interrupt stacks are given by [`crate::entry::stacks`], with guard pages; until paging is up, static
+//! ones serve the CPU that boots.
 
 use core::cell::UnsafeCell;
 
@@ -57,8 +57,9 @@ impl Segments {
 
     /// Gives an exception its stack.
     pub(super) fn set(&self, which: InterruptStack, top: u64) {
-        // SAFETY: the field is packed, hence written unaligned. Only the CPU that starts, or the one that starts it,
-        // calls this; the CPU reads it when one of these three exceptions comes, none of which is expected meanwhile.
+        // SAFETY: the field is packed, hence written unaligned. Only the CPU that starts, or the one that
+        // starts it, calls this; the CPU reads it when one of these three exceptions comes, none of which is
+        // expected meanwhile.
         unsafe {
             let stack = &raw mut (*self.task.get()).interrupt_stack_table[which as usize];
             stack.write_unaligned(VirtAddr::new(top));
@@ -74,9 +75,10 @@ pub(super) fn early_stacks(segments: &Segments) {
 
 /// Fills the table and loads it. Clears the segment registers, GS with its base among them.
 pub(super) fn load(segments: &'static Segments) {
-    // SAFETY: called once for each CPU, before anything else looks at the table; the task state lies in the same area,
-    // which is never freed, and changes later only in its stack pointers. The selectors belong to the table just
-    // loaded; in 64-bit mode data segments may be null, and the task-state descriptor is not busy yet.
+    // SAFETY: called once for each CPU, before anything else looks at the table; the task state lies in the
+    // same area, which is never freed, and changes later only in its stack pointers. The selectors belong to
+    // the table just loaded; in 64-bit mode data segments may be null, and the task-state descriptor is not
+    // busy yet.
     unsafe {
         let gdt = &mut *segments.gdt.get();
         let code = gdt.append(Descriptor::kernel_code_segment());

@@ -1,4 +1,5 @@
-//! Where CPUs ask each other to forget translations: [`super::tlb`] reads and writes it, [`super::percpu`] has one for each.
+//! Where CPUs ask each other to forget translations: [`super::tlb`] reads and writes it, [`super::percpu`]
+//! has one for each.
 
 use core::sync::atomic::AtomicU64;
 

@@ -13,8 +13,8 @@
 //! | [`tlb`], [`mailbox`] | forgetting translations, on every CPU that may hold them |
 //! | [`stop`] | stopping the other CPUs at the end |
 //!
-//! Nothing here knows of memory or tasks; what does, and is entered by the CPU itself, is in [`crate::entry`].
-//! Only 64-bit ring 0 exists: tasks run in the kernel's privilege, in the lower half.
+//! Nothing here knows of memory or tasks; what does, and is entered by the CPU itself, is in
+//! [`crate::entry`]. Only 64-bit ring 0 exists: tasks run in the kernel's privilege, in the lower half.
 
 pub mod apic;
 pub mod cpu;

@@ -1,11 +1,12 @@
-//! What each CPU has for itself, found through GS: number, counters, mailbox, segments, and two words for those above.
+//! What each CPU has for itself, found through GS: number, counters, mailbox, segments, and two words for
+//! those above.
 //!
-//! The area of the CPU that runs begins at GS:0, with a pointer to itself. A task may move to another CPU whenever
-//! interrupts are on: who needs to stay turns them off first ([`super::interrupts::InterruptsOff`]). Counting needs not: a
-//! count is atomic, and only the sum over all CPUs is shown.
+//! The area of the CPU that runs begins at GS:0, with a pointer to itself. A task may move to another CPU
+//! whenever interrupts are on: who needs to stay turns them off first ([`super::interrupts::InterruptsOff`]).
+//! Counting needs not: a count is atomic, and only the sum over all CPUs is shown.
 //!
-//! The words lead to the task that runs and to its address space: whoever fills them in knows what they lead to. What else
-//! is kept for each CPU is in arrays of [`MOST`], where it is used, by a CPU's number.
+//! The words lead to the task that runs and to its address space: whoever fills them in knows what they lead
+//! to. What else is kept for each CPU is in arrays of [`MOST`], where it is used, by a CPU's number.
 
 use alloc::boxed::Box;
 use core::arch::asm;
@@ -147,8 +148,8 @@ pub unsafe fn init_started(cpu: &'static PerCpu) {
 #[inline]
 pub fn this() -> &'static PerCpu {
     let this: *const PerCpu;
-    // SAFETY: GS leads to this CPU's area, whose first word points to it; areas are never freed. Not `pure`: after a
-    // switch of tasks the answer may be another one.
+    // SAFETY: GS leads to this CPU's area, whose first word points to it; areas are never freed. Not `pure`:
+    // after a switch of tasks the answer may be another one.
     unsafe {
         asm!("mov {}, gs:[0]", out(reg) this, options(readonly, nostack, preserves_flags));
         &*this
@@ -194,7 +195,8 @@ pub fn current() -> *const () {
 #[inline]
 pub fn space() -> *const () {
     let space: *const ();
-    // SAFETY: as in `this`; the pointer lies at this offset. A task that moves takes its address space with it.
+    // SAFETY: as in `this`; the pointer lies at this offset. A task that moves takes its address space with
+    // it.
     unsafe {
         asm!("mov {}, gs:[{at}]", out(reg) space, at = const offset_of!(PerCpu, space),
             options(readonly, nostack, preserves_flags));

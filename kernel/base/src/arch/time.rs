@@ -21,8 +21,8 @@ const PIT_TICKS: u64 = PIT_HZ / 200;
 /// Nanoseconds per tick, times 2³².
 static SCALE: AtomicU64 = AtomicU64::new(0);
 static START: AtomicU64 = AtomicU64::new(0);
-/// Seconds since 1970 when the date was set, and what [`monotonic_ns`] was then. In nanoseconds alone, 64 bits
-/// end in 2262.
+/// Seconds since 1970 when the date was set, and what [`monotonic_ns`] was then. In nanoseconds alone, 64
+/// bits end in 2262.
 static WALL: AtomicI64 = AtomicI64::new(0);
 static WALL_SET: AtomicU64 = AtomicU64::new(0);
 
@@ -137,8 +137,8 @@ pub fn now() -> Timestamp {
     Timestamp { secs, nanos: (ns % 1_000_000_000) as u32 }
 }
 
-/// The time of day of at most some milliseconds ago. Mostly one look at the counter: it is worked out anew when that has
-/// gone on by [`COARSE`] ticks.
+/// The time of day of at most some milliseconds ago. Mostly one look at the counter: it is worked out anew
+/// when that has gone on by [`COARSE`] ticks.
 #[inline]
 pub fn now_coarse() -> Timestamp {
     let step = ticks() >> COARSE.load(Ordering::Relaxed);

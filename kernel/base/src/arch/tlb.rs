@@ -1,19 +1,20 @@
 //! Forgetting translations, on every CPU that may hold them, before anybody relies on it.
 //!
-//! [`shootdown`] is where every removal of rights ends. It forgets locally, notes the request in this CPU's [`Mailbox`](super::mailbox::Mailbox),
-//! sets its bit in the mailbox of each CPU concerned, interrupts those, and waits until each has cleared its bit of
-//! the request. A CPU answers ([`answer`]) when the interrupt comes, and also each time round while it waits for a lock or
-//! for another CPU, interrupts on or off ([`crate::sync::Answering`]; docs/laws.md, law 7): two CPUs that
-//! shoot at each other answer each other.
+//! [`shootdown`] is where every removal of rights ends. It forgets locally, notes the request in this CPU's
+//! [`Mailbox`](super::mailbox::Mailbox), sets its bit in the mailbox of each CPU concerned, interrupts those,
+//! and waits until each has cleared its bit of the request. A CPU answers ([`answer`]) when the interrupt
+//! comes, and also each time round while it waits for a lock or for another CPU, interrupts on or off
+//! ([`crate::sync::Answering`]; docs/laws.md, law 7): two CPUs that shoot at each other answer each other.
 //!
 //! # Who is concerned
-//! The kernel's half: every CPU. A task's half: the CPUs in its [`Holders`]. A CPU enters that set before it loads CR3 and
-//! leaves it after it has loaded another root, which drops all but global translations. So whoever changes an entry
-//! first and looks at the set then finds either the CPU in it, or a CPU that will read the changed entry.
+//! The kernel's half: every CPU. A task's half: the CPUs in its [`Holders`]. A CPU enters that set before it
+//! loads CR3 and leaves it after it has loaded another root, which drops all but global translations. So
+//! whoever changes an entry first and looks at the set then finds either the CPU in it, or a CPU that will
+//! read the changed entry.
 //!
 //! Reference: Intel SDM volume 3A, "Invalidation of TLBs and Paging-Structure Caches": INVLPG drops a page's
-//! entry, global or not, the whole translation of a large page that holds the address, and all paging-structure-cache
-//! entries of the current PCID.
+//! entry, global or not, the whole translation of a large page that holds the address, and all
+//! paging-structure-cache entries of the current PCID.
 
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -56,8 +57,8 @@ impl Holders {
     }
 }
 
-/// Makes every CPU that may hold them forget its translations for `pages` pages of 4 KiB from `start`, before it
-/// returns: `holders`, or all CPUs. One page is enough for a large one.
+/// Makes every CPU that may hold them forget its translations for `pages` pages of 4 KiB from `start`, before
+/// it returns: `holders`, or all CPUs. One page is enough for a large one.
 pub fn shootdown(holders: Option<&Holders>, start: u64, pages: u64) {
     stats().tlb_invalidations.inc();
     if steps::LAB.has(Mutant::NoShootdown) {

@@ -1,4 +1,5 @@
-//! The interrupt descriptor table: every exception, the sixteen legacy interrupts, and those of the local APIC.
+//! The interrupt descriptor table: every exception, the sixteen legacy interrupts, and those of the local
+//! APIC.
 //!
 //! Entries are interrupt gates (interrupts off on entry). The handlers are the assembly stubs of
 //! [`super::trap`].

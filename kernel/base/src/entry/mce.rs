@@ -1,8 +1,9 @@
 //! Machine checks: memory that lost its content, told by an exception.
 //!
-//! The exception may come anywhere, also where locks are held, so its handler takes none: it reads the banks into a ring,
-//! clears them, and interrupts its own CPU ([`crate::arch::apic::MEMORY_ERROR`]). When interrupts are on again, [`report`]
-//! logs each error and hands those in persistent memory to whoever keeps the list of bad ranges ([`on_memory_error`]).
+//! The exception may come anywhere, also where locks are held, so its handler takes none: it reads the banks
+//! into a ring, clears them, and interrupts its own CPU ([`crate::arch::apic::MEMORY_ERROR`]). When
+//! interrupts are on again, [`report`] logs each error and hands those in persistent memory to whoever keeps
+//! the list of bad ranges ([`on_memory_error`]).
 //!
 //! | the error | is answered by |
 //! |---|---|
@@ -11,8 +12,8 @@
 //! | consumed by anything else | a panic |
 //! | not consumed yet (found by scrubbing, or QEMU's `mce`) | the log, and the list |
 //!
-//! Reference: Intel SDM volume 3B, "Machine-Check Architecture": IA32_MCG_CAP, IA32_MCG_STATUS, IA32_MCi_STATUS, _ADDR,
-//! _MISC; "Recovery of Uncorrected Recoverable (UCR) Errors".
+//! Reference: Intel SDM volume 3B, "Machine-Check Architecture": IA32_MCG_CAP, IA32_MCG_STATUS,
+//! IA32_MCi_STATUS, _ADDR, _MISC; "Recovery of Uncorrected Recoverable (UCR) Errors".
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -53,15 +54,15 @@ static LOST: AtomicUsize = AtomicUsize::new(0);
 type Listener = fn(u64, u64);
 static LISTENER: Once<Listener> = Once::new();
 
-/// From now on, `listener` is told of errors in persistent memory. It is called with interrupts off and must wait for no
-/// lock that sleeps.
+/// From now on, `listener` is told of errors in persistent memory. It is called with interrupts off and must
+/// wait for no lock that sleeps.
 pub fn on_memory_error(listener: Listener) {
     LISTENER.call_once(|| listener);
 }
 
 fn read(msr: u32) -> u64 {
-    // SAFETY: the CPU has machine-check registers (`cpu::features().mce`), and this one exists: it is global, or of a bank
-    // below the number in IA32_MCG_CAP. Reading changes nothing.
+    // SAFETY: the CPU has machine-check registers (`cpu::features().mce`), and this one exists: it is global,
+    // or of a bank below the number in IA32_MCG_CAP. Reading changes nothing.
     unsafe { Msr::new(msr).read() }
 }
 

@@ -1,6 +1,7 @@
 //! Starting the other CPUs: INIT, STARTUP, STARTUP.
 //!
-//! Reference: Intel SDM volume 3A, "MP Initialization Protocol Algorithm": 10 ms after INIT, 200 µs after STARTUP.
+//! Reference: Intel SDM volume 3A, "MP Initialization Protocol Algorithm": 10 ms after INIT, 200 µs after
+//! STARTUP.
 
 use super::{idt, stacks, trampoline};
 use crate::arch::percpu::{self, MOST, PerCpu};
@@ -17,7 +18,8 @@ const STACK_PAGES: u64 = 16;
 /// A CPU that has not come up after so many milliseconds is left alone.
 const PATIENCE_MS: u64 = 2000;
 
-/// Starts every CPU of the MADT that can be used. Problems are logged; the CPUs that run do without the others.
+/// Starts every CPU of the MADT that can be used. Problems are logged; the CPUs that run do without the
+/// others.
 pub fn start() {
     let boot = percpu::this();
     if let Err(error) = init_apic() {

@@ -1,8 +1,9 @@
 //! How a CPU that was just reset comes to run the kernel's code: real mode, protected mode, long mode.
 //!
-//! STARTUP lets a CPU begin at a page below 1 MiB. There, at [`TRAMPOLINE`], lies a copy of the code below, and in the
-//! page's last part what it needs to know; three more pages hold tables that show the first 2 MiB where they are and the
-//! kernel's half where it always is. They must lie below 4 GiB, which the kernel's own root need not.
+//! STARTUP lets a CPU begin at a page below 1 MiB. There, at [`TRAMPOLINE`], lies a copy of the code below,
+//! and in the page's last part what it needs to know; three more pages hold tables that show the first 2 MiB
+//! where they are and the kernel's half where it always is. They must lie below 4 GiB, which the kernel's own
+//! root need not.
 //!
 //! ```text
 //! 0x8000 code       0x8f00 descriptor table and its pointer, control registers, stack, entry
@@ -103,8 +104,8 @@ unsafe extern "C" {
 /// Null, 32-bit code, data, 64-bit code.
 const DESCRIPTORS: [u64; 4] = [0, 0x00cf_9a00_0000_ffff, 0x00cf_9200_0000_ffff, 0x00af_9a00_0000_ffff];
 
-/// Puts the page and its tables in place, for CPUs that are to come to `started` with the kernel's tables and their stack.
-/// `false` if the memory is not RAM here: then no CPU can be started.
+/// Puts the page and its tables in place, for CPUs that are to come to `started` with the kernel's tables and
+/// their stack. `false` if the memory is not RAM here: then no CPU can be started.
 pub(super) fn prepare(started: extern "C" fn(&'static PerCpu) -> !) -> bool {
     if !boot::is_ram(TRAMPOLINE, TRAMPOLINE_BYTES) {
         return false;
@@ -114,8 +115,8 @@ pub(super) fn prepare(started: extern "C" fn(&'static PerCpu) -> !) -> bool {
     let len = &raw const trampoline_end as usize - code as usize;
     assert!(len <= DATA as usize, "the trampoline's code and data overlap");
     let tables = TRAMPOLINE + FRAME;
-    // SAFETY: the four pages are RAM in the direct map that the frame allocator never gives to anybody; the kernel's root
-    // is a table of 512 entries.
+    // SAFETY: the four pages are RAM in the direct map that the frame allocator never gives to anybody; the
+    // kernel's root is a table of 512 entries.
     unsafe {
         core::ptr::write_bytes(at as *mut u8, 0, TRAMPOLINE_BYTES as usize);
         core::ptr::copy_nonoverlapping(code, at as *mut u8, len);
@@ -142,7 +143,8 @@ pub(super) fn prepare(started: extern "C" fn(&'static PerCpu) -> !) -> bool {
 
 /// Tells the next CPU who it is and where its stack is.
 pub(super) fn address_to(cpu: &'static PerCpu, stack_top: u64) {
-    // SAFETY: in the trampoline's page; the CPU that reads this was not started yet, the one before is through.
+    // SAFETY: in the trampoline's page; the CPU that reads this was not started yet, the one before is
+    // through.
     unsafe {
         put(STACK, stack_top);
         put(CPU, core::ptr::from_ref(cpu) as u64);
@@ -156,8 +158,8 @@ unsafe fn put<T>(at: u64, value: T) {
     unsafe { ((direct(TRAMPOLINE) + at) as *mut T).write_unaligned(value) };
 }
 
-/// First code in the kernel's image: from the trampoline's tables to the kernel's. RDI: the CPU's area; RSI: the root;
-/// RDX: where it goes on.
+/// First code in the kernel's image: from the trampoline's tables to the kernel's. RDI: the CPU's area; RSI:
+/// the root; RDX: where it goes on.
 #[unsafe(naked)]
 unsafe extern "C" fn entered() -> ! {
     naked_asm!("mov cr3, rsi", "xor ebp, ebp", "call rdx", "ud2");

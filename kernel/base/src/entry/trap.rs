@@ -220,8 +220,8 @@ fn unserved_page_fault(frame: &mut TrapFrame) {
         frame.rdx = address;
         return;
     }
-    // A jump to a task's address: nothing is executed there, so this is its first instruction, and the return address is
-    // what lies on the stack.
+    // A jump to a task's address: nothing is executed there, so this is its first instruction, and the return
+    // address is what lies on the stack.
     if address == frame.rip && task::try_current().is_some_and(|task| task.calling().load(Ordering::Relaxed))
     {
         frame.rip = user_access::call_fixup();

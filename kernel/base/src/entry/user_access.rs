@@ -236,8 +236,8 @@ pub fn store_u8(at: u64, value: u8) -> Result<(), FaultAt> {
     outcome(unsafe { user_store_u8(at, u64::from(value)) }, true).map(|_| ())
 }
 
-/// Jumps to a task's address. Nothing is ever executed there, so this always fails, as a jump into data does: with
-/// [`Refusal::NoRight`] where something is mapped.
+/// Jumps to a task's address. Nothing is ever executed there, so this always fails, as a jump into data does:
+/// with [`Refusal::NoRight`] where something is mapped.
 pub fn call(to: u64) -> FaultAt {
     let refused = |why| FaultAt { address: to, write: false, fetch: true, why };
     if let Err(fault) = check(to, 1, false) {
@@ -248,16 +248,16 @@ pub fn call(to: u64) -> FaultAt {
         return refused(Refusal::NoArea);
     };
     task.calling().store(true, Ordering::Relaxed);
-    // SAFETY: the address is in the lower half, whose every entry forbids execution, so the fetch faults, and is refused
-    // (`fault::handle`); the fault's fixup returns from the call as if it had been made.
+    // SAFETY: the address is in the lower half, whose every entry forbids execution, so the fetch faults, and
+    // is refused (`fault::handle`); the fault's fixup returns from the call as if it had been made.
     let outcome = unsafe { user_call(to) };
     task.calling().store(false, Ordering::Relaxed);
     debug_assert_eq!(outcome.refused, 1);
     refused(fault::take_refusal())
 }
 
-/// Calls `f` with the position and length of each part of `bytes` bytes from task address `at` on that lies in one
-/// page: a word that straddled two would be refused with bytes of the good one.
+/// Calls `f` with the position and length of each part of `bytes` bytes from task address `at` on that lies
+/// in one page: a word that straddled two would be refused with bytes of the good one.
 fn by_page(
     at: u64,
     bytes: usize,

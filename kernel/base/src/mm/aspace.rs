@@ -1,7 +1,7 @@
 //! Address spaces: the crate `vm` on this machine, and which one the running task has.
 //!
-//! What an area is, and what mmap and its like do, is in `vm`; its generic code is instantiated here, once, for the shell as
-//! for the fault path (docs/decisions/0016).
+//! What an area is, and what mmap and its like do, is in `vm`; its generic code is instantiated here, once,
+//! for the shell as for the fault path (docs/decisions/0016).
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

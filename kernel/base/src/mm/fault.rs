@@ -1,8 +1,8 @@
 //! What a page fault asks for, and how it is answered.
 //!
-//! [`handle`] is called by the lean entry of [`crate::entry::trap`] with interrupts as they were at the fault.
-//! A refused fault inside [`crate::entry::user_access`] becomes an error of that access; anywhere else, a
-//! panic.
+//! [`handle`] is called by the lean entry of [`crate::entry::trap`] with interrupts as they were at the
+//! fault. A refused fault inside [`crate::entry::user_access`] becomes an error of that access; anywhere
+//! else, a panic.
 
 pub use paging::Access;
 pub use vm::Refusal;

@@ -3,8 +3,8 @@
 //! One byte for each frame says what it is, and eight more link free blocks to lists. Free memory itself is
 //! not touched: under an emulator, the first touch of each 2 MiB costs the host milliseconds. Allocating and
 //! freeing take a number of steps bounded by the ten orders. Only RAM that the boot loader calls usable is
-//! managed, and what it used itself once [`reclaim`] is called; never frame 0, nor those at [`TRAMPOLINE`], where
-//! other CPUs start.
+//! managed, and what it used itself once [`reclaim`] is called; never frame 0, nor those at [`TRAMPOLINE`],
+//! where other CPUs start.
 //!
 //! # Locking
 //! One [`IrqLock`] around everything; it is a leaf.
@@ -49,8 +49,8 @@ struct Links {
 
 struct Buddy {
     states: &'static mut [u8],
-    /// Of the head of a free block, its neighbours; of a frame that holds a private copy, in `next` how many address
-    /// spaces have it.
+    /// Of the head of a free block, its neighbours; of a frame that holds a private copy, in `next` how many
+    /// address spaces have it.
     links: &'static mut [MaybeUninit<Links>],
     heads: [u32; ORDERS],
     free_blocks: [u64; ORDERS],
@@ -297,7 +297,8 @@ pub fn allocate_zeroed_large() -> Option<u64> {
     Some(block)
 }
 
-/// A frame for one address space's private copy, with whatever is in it: `None` before the kernel itself runs out.
+/// A frame for one address space's private copy, with whatever is in it: `None` before the kernel itself runs
+/// out.
 #[inline(always)] // a private copy's fault
 pub fn allocate_copy() -> Option<u64> {
     let mut guard = FRAMES.lock();

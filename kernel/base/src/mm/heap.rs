@@ -1,11 +1,12 @@
 //! `alloc`'s allocator: `linked_list_allocator`, which grows by mapping more frames at its end.
 //!
-//! When no frame is left, those who keep memory only to be faster are asked once to give some back ([`on_pressure`]).
-//! If that does not help, an allocation returns null, and fallible callers (`try_reserve`) get an error.
+//! When no frame is left, those who keep memory only to be faster are asked once to give some back
+//! ([`on_pressure`]). If that does not help, an allocation returns null, and fallible callers (`try_reserve`)
+//! get an error.
 //!
 //! # Locking
-//! The heap's lock is a leaf, and not held while memory is given back. Whoever allocates may hold any lock, so who gives
-//! memory back must wait for none.
+//! The heap's lock is a leaf, and not held while memory is given back. Whoever allocates may hold any lock,
+//! so who gives memory back must wait for none.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
@@ -41,8 +42,8 @@ static SHRINKS: [Once<Shrink>; 4] = [const { Once::new() }; 4];
 /// Somebody is giving memory back. What that allocates does not ask for more.
 static SHRINKING: AtomicBool = AtomicBool::new(false);
 
-/// From now on, `shrink` is called when memory is short. It may be called under any lock but the heap's, with interrupts
-/// on or off: it must wait for none.
+/// From now on, `shrink` is called when memory is short. It may be called under any lock but the heap's, with
+/// interrupts on or off: it must wait for none.
 pub fn on_pressure(shrink: Shrink) {
     for slot in &SHRINKS {
         let mut taken = false;

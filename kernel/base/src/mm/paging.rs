@@ -76,8 +76,9 @@ impl TaskMachine for Hardware {
         let frame = frames::allocate_copy()?;
         let to = direct(frame) as *mut u8;
         let bytes = frames::FRAME as usize;
-        // SAFETY: the frame is RAM in the direct map, and ours since a moment ago. So is what `from` leads to: a block of
-        // a region, or another copy; stores to it meanwhile tear the copy, not the kernel: nobody looks at its bytes here.
+        // SAFETY: the frame is RAM in the direct map, and ours since a moment ago. So is what `from` leads
+        // to: a block of a region, or another copy; stores to it meanwhile tear the copy, not the kernel:
+        // nobody looks at its bytes here.
         unsafe {
             match from {
                 Some(from) => core::ptr::copy_nonoverlapping(direct(from) as *const u8, to, bytes),
@@ -164,8 +165,8 @@ unsafe fn load_root(root: u64) {
     unsafe { Cr3::write(frame, Cr3Flags::empty()) };
 }
 
-/// The tables that a CPU's CR3 holds, if they are not the kernel's; kept alive for that long. A leaf of the lock order, taken
-/// with interrupts off and by its own CPU only.
+/// The tables that a CPU's CR3 holds, if they are not the kernel's; kept alive for that long. A leaf of the
+/// lock order, taken with interrupts off and by its own CPU only.
 #[repr(align(64))]
 struct Active(IrqLock<Option<Arc<PageTables>>>);
 
@@ -178,8 +179,8 @@ pub fn active() -> Option<Arc<PageTables>> {
     ACTIVE[percpu::number()].0.lock().clone()
 }
 
-/// Makes these tables the current ones of this CPU and keeps them alive as long as they are that; `None` for the
-/// kernel's own, without a lower half.
+/// Makes these tables the current ones of this CPU and keeps them alive as long as they are that; `None` for
+/// the kernel's own, without a lower half.
 pub fn activate(tables: Option<Arc<PageTables>>) {
     let before = {
         let _here = InterruptsOff::new();

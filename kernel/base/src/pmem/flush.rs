@@ -175,15 +175,17 @@ pub unsafe fn copy(to: u64, from: u64, bytes: u64) {
     }
 }
 
-/// Copies past the cache where `to` is aligned to 8 bytes, 256 bytes at a time: 67 instructions for each, 1,072 for a
-/// page; the bytes before and after go through the cache and are written back. Returns the lines written back so.
+/// Copies past the cache where `to` is aligned to 8 bytes, 256 bytes at a time: 67 instructions for each,
+/// 1,072 for a page; the bytes before and after go through the cache and are written back. Returns the lines
+/// written back so.
 ///
 /// # Safety
 /// As [`copy`].
 pub unsafe fn copy_past_cache(to: u64, from: u64, bytes: u64) -> u64 {
     let (head, words, tail) = parts(to, bytes);
     let (mut at, mut source) = (to + head, from + head);
-    // SAFETY: by the caller; `at` is aligned to 8 and the loops copy `words` words. The ends lie in the ranges.
+    // SAFETY: by the caller; `at` is aligned to 8 and the loops copy `words` words. The ends lie in the
+    // ranges.
     unsafe {
         if words >= 32 {
             // Where the source is, counted from the target: one register moves.
@@ -283,7 +285,8 @@ pub unsafe fn zero_past_cache(to: u64, bytes: u64) -> u64 {
 /// True if the `words` numbers of 64 bits from `at` on are 0: 19 instructions for 16 of them.
 ///
 /// # Safety
-/// The range is mapped, and `at` a multiple of 8. A task may change it meanwhile: each number is loaded as one.
+/// The range is mapped, and `at` a multiple of 8. A task may change it meanwhile: each number is loaded as
+/// one.
 pub unsafe fn are_zero(mut at: u64, words: u64) -> bool {
     let mut any = 0u64;
     // SAFETY: by the caller; the loops load `words` words.

@@ -6,10 +6,11 @@
 //! | [`poison`] | what has lost its content |
 //! | [`region`] | one region: bounded access, counted |
 //!
-//! A region that Linux uses in fsdax mode says so in a block of its own ([`Layout`]): its data begins behind that.
+//! A region that Linux uses in fsdax mode says so in a block of its own ([`Layout`]): its data begins behind
+//! that.
 //!
-//! [`init`] finds and maps; whatever goes wrong is kept as text for the `nfit` command, and costs only the regions it
-//! is about.
+//! [`init`] finds and maps; whatever goes wrong is kept as text for the `nfit` command, and costs only the
+//! regions it is about.
 
 pub mod flush;
 pub mod poison;
@@ -194,9 +195,9 @@ fn read(bytes: &[u8], problems: &mut Vec<String>) -> Result<(Vec<Region>, bool),
         match mapped {
             Ok(at) => {
                 klog!(Info, "pmem{}: {found}", regions.len());
-                // SAFETY: the NFIT says that the range is persistent memory, no two regions and nothing else in the
-                // table overlap it, and it is mapped for good; RAM that the kernel manages is not in it, as checked
-                // above.
+                // SAFETY: the NFIT says that the range is persistent memory, no two regions and nothing else
+                // in the table overlap it, and it is mapped for good; RAM that the kernel manages is not in
+                // it, as checked above.
                 regions.push(unsafe { Region::new(found.base, found.length, at, writable) });
             }
             Err(error) => problems.push(alloc::format!("region {index}: not used: {error}")),

@@ -20,7 +20,8 @@ pub fn note(physical: u64, len: u64) -> Result<(), Full> {
     BAD.add(physical, len)
 }
 
-/// The lines that lie in the `len` bytes from `physical` on as a whole are good again, with whatever is in them.
+/// The lines that lie in the `len` bytes from `physical` on as a whole are good again, with whatever is in
+/// them.
 ///
 /// # Errors
 /// The list is full: more became good.

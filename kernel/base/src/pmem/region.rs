@@ -70,8 +70,9 @@ impl Region {
         if offset >= self.len || !offset.is_multiple_of(size_of::<T>() as u64) {
             outside(offset, size_of::<T>() as u64, self.len);
         }
-        // SAFETY: the number lies inside the region, which is mapped as long as `self` lives; it is aligned, as the
-        // region's start is to pages; `T` is an atomic, for which any bits are a value and sharing is allowed.
+        // SAFETY: the number lies inside the region, which is mapped as long as `self` lives; it is aligned,
+        // as the region's start is to pages; `T` is an atomic, for which any bits are a value and sharing is
+        // allowed.
         unsafe { &*((self.at + offset) as *const T) }
     }
 
@@ -93,8 +94,8 @@ impl Region {
         if !offset.is_multiple_of(8) {
             outside(offset, 8, self.len);
         }
-        // SAFETY: `address` checked the range, which is mapped as long as `self` lives; it is aligned, as the region's start
-        // is to pages; any bits are a value of atomics, and sharing is allowed.
+        // SAFETY: `address` checked the range, which is mapped as long as `self` lives; it is aligned, as the
+        // region's start is to pages; any bits are a value of atomics, and sharing is allowed.
         unsafe { core::slice::from_raw_parts(at as *const AtomicU64, count as usize) }
     }
 }
@@ -286,8 +287,8 @@ impl Pmem for Region {
 
     #[inline(always)]
     fn flush(&self, offset: u64, len: u64) {
-        // SAFETY: the region begins and ends in whole pages, which are mapped: so are a line of which it has a byte, and the
-        // lines of a range that `address` checked.
+        // SAFETY: the region begins and ends in whole pages, which are mapped: so are a line of which it has
+        // a byte, and the lines of a range that `address` checked.
         let lines = unsafe {
             match offset % LINE + len {
                 1..=LINE if offset < self.len => flush::write_back_line(self.at + offset),

@@ -1,7 +1,7 @@
 //! The locks that sleep, of crate `locks`, on this machine.
 //!
-//! Tasks stand above locks and tell here, once there are any, how one sleeps ([`sleep_by`]). It is called only by who has
-//! to wait, or has kept somebody waiting.
+//! Tasks stand above locks and tell here, once there are any, how one sleeps ([`sleep_by`]). It is called
+//! only by who has to wait, or has kept somebody waiting.
 
 use spin::Once;
 use spin::relax::RelaxStrategy;

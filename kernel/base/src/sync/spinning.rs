@@ -1,5 +1,5 @@
-//! A spin lock that keeps interrupts off while it is held, so that a handler on the same CPU can't spin on a lock its own
-//! CPU holds. Sections under it are short and never fault.
+//! A spin lock that keeps interrupts off while it is held, so that a handler on the same CPU can't spin on a
+//! lock its own CPU holds. Sections under it are short and never fault.
 
 use core::ops::{Deref, DerefMut};
 

@@ -8,10 +8,10 @@
 //! | `wait.rs` | waiting for something, keyed by an address; sleeping |
 //! | `queue.rs` | lists of tasks |
 //!
-//! A task runs in ring 0, on a stack with a guard page. It is preempted when its time is over and another one waits for
-//! its CPU, wherever it is with interrupts on, unless it holds a [`NoPreempt`]. A page fault it cannot be served becomes an
-//! error of the access ([`crate::entry::user_access`]); a task that ends because of it has a status as a shell shows one
-//! of a program that a signal ended: [`ExitStatus`].
+//! A task runs in ring 0, on a stack with a guard page. It is preempted when its time is over and another one
+//! waits for its CPU, wherever it is with interrupts on, unless it holds a [`NoPreempt`]. A page fault it
+//! cannot be served becomes an error of the access ([`crate::entry::user_access`]); a task that ends because
+//! of it has a status as a shell shows one of a program that a signal ended: [`ExitStatus`].
 //!
 //! # Locking
 //! A waiting list's lock → a run queue's lock; both [`IrqLock`]s. Tasks are freed under neither.
@@ -365,7 +365,8 @@ pub fn current() -> TaskRef {
     }
 }
 
-/// Gives the task that runs another address space, or none. Returns the one it had: dropping it may take long.
+/// Gives the task that runs another address space, or none. Returns the one it had: dropping it may take
+/// long.
 fn set_space(task: &Task, space: Option<Arc<AddressSpace>>) -> Option<Arc<AddressSpace>> {
     let _here = InterruptsOff::new();
     percpu::set_space(space.as_ref().map_or(core::ptr::null(), Arc::as_ptr).cast());

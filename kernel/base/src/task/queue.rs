@@ -53,8 +53,8 @@ impl Queue {
     /// Takes out the first task for which `wanted` holds.
     pub fn take(&mut self, mut wanted: impl FnMut(&Task) -> bool) -> Option<Arc<Task>> {
         let (mut before, mut at) = (core::ptr::null::<Task>(), self.first);
-        // SAFETY: every pointer on the list came from `push` and is owned by the list until it is taken out here, where
-        // the reference passes to the caller; `before` is on the list as well.
+        // SAFETY: every pointer on the list came from `push` and is owned by the list until it is taken out
+        // here, where the reference passes to the caller; `before` is on the list as well.
         unsafe {
             while let Some(task) = at.as_ref() {
                 let next = task.link.get();

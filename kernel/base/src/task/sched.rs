@@ -1,16 +1,18 @@
 //! Who runs where: a run queue for each CPU, round robin, preempted by the CPU's timer.
 //!
 //! # Where a task runs
-//! A pinned task on its CPU. Any other, when it becomes ready: where it ran last, if that CPU idles, else on any CPU that
-//! idles, else where it ran last. A CPU with nothing to do takes an unpinned task that waits elsewhere; then it halts.
+//! A pinned task on its CPU. Any other, when it becomes ready: where it ran last, if that CPU idles, else on
+//! any CPU that idles, else where it ran last. A CPU with nothing to do takes an unpinned task that waits
+//! elsewhere; then it halts.
 //!
 //! # The timer
-//! It is armed while another task waits for this CPU, or one that sleeps here is to be woken. A task that has its CPU for
-//! itself is never interrupted.
+//! It is armed while another task waits for this CPU, or one that sleeps here is to be woken. A task that has
+//! its CPU for itself is never interrupted.
 //!
 //! # Switching
-//! Interrupts are off, and no lock is held. The task that leaves may be on a list already, where another CPU finds it: it is
-//! taken from there only when `on_cpu` is down, which the task that comes does ([`finish_switch`]), on its own stack.
+//! Interrupts are off, and no lock is held. The task that leaves may be on a list already, where another CPU
+//! finds it: it is taken from there only when `on_cpu` is down, which the task that comes does
+//! ([`finish_switch`]), on its own stack.
 //!
 //! Lock order: one run queue at a time; a CPU's sleepers, then nothing.
 
@@ -285,7 +287,8 @@ fn schedule(leave: Leave) {
 /// On the stack of the task that comes: lets go of the one that left. Interrupts are off.
 pub(super) fn finish_switch() {
     let previous = sched(percpu::this()).previous.swap(core::ptr::null_mut(), Ordering::Relaxed);
-    // SAFETY: `schedule` left the reference the CPU held while that task ran. It may be the last, of one that ended.
+    // SAFETY: `schedule` left the reference the CPU held while that task ran. It may be the last, of one that
+    // ended.
     let previous = unsafe { Arc::from_raw(previous.cast_const()) };
     previous.on_cpu.store(false, Ordering::Release);
 }
@@ -309,7 +312,8 @@ fn idle_loop() -> ! {
         }
         if sched(cpu).is_empty() {
             arm(cpu);
-            // `sti; hlt` lets no interrupt in between: one that makes a task ready from here on ends the halt.
+            // `sti; hlt` lets no interrupt in between: one that makes a task ready from here on ends the
+            // halt.
             interrupts::enable_and_hlt();
             continue;
         }
@@ -328,8 +332,8 @@ fn steal(own: &PerCpu) -> Option<TaskRef> {
     others.into_iter().find_map(|cpu| sched(cpu).take(movable))
 }
 
-/// Sets the timer to what comes first: the end of the current task's time, if somebody waits for it, or a sleeper's.
-/// Interrupts are off.
+/// Sets the timer to what comes first: the end of the current task's time, if somebody waits for it, or a
+/// sleeper's. Interrupts are off.
 fn arm(cpu: &PerCpu) {
     let sched = sched(cpu);
     let busy = try_current().is_some_and(|task| !is_idle(task));

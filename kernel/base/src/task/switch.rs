@@ -1,7 +1,7 @@
 //! From one task's stack to another's.
 //!
-//! The compiler keeps no floating-point or vector registers alive (soft-float target), and everything else that a call
-//! may clobber is saved by the caller. Interrupts are off on both sides.
+//! The compiler keeps no floating-point or vector registers alive (soft-float target), and everything else
+//! that a call may clobber is saved by the caller. Interrupts are off on both sides.
 
 use core::arch::naked_asm;
 
@@ -38,8 +38,8 @@ pub(super) unsafe extern "C" fn switch(from: *mut u64, to: u64) {
 /// # Safety
 /// The page below `top` is mapped, and nobody uses it.
 pub(super) unsafe fn first(top: u64, entry: extern "C" fn() -> !) -> u64 {
-    // Above the return address a null one, where a backtrace ends; so RSP is 8 below a multiple of 16 in `entry`, as after
-    // a call.
+    // Above the return address a null one, where a backtrace ends; so RSP is 8 below a multiple of 16 in
+    // `entry`, as after a call.
     let at = top - 8 - SAVED * 8;
     // SAFETY: by the caller.
     unsafe {

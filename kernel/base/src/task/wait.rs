@@ -1,9 +1,11 @@
 //! Waiting for something to happen: the lists of crate `locks`, of this machine's tasks.
 //!
-//! A waiter looks at its condition once more under its list's lock. Whoever changes the condition calls [`wake`] after:
-//! either it finds the waiter on the list, or the waiter has seen the change. No wake-up is lost.
+//! A waiter looks at its condition once more under its list's lock. Whoever changes the condition calls
+//! [`wake`] after: either it finds the waiter on the list, or the waiter has seen the change. No wake-up is
+//! lost.
 //!
-//! Where nobody may sleep (before there are tasks, interrupts off, a [`super::NoPreempt`] held) waiting is spinning.
+//! Where nobody may sleep (before there are tasks, interrupts off, a [`super::NoPreempt`] held) waiting is
+//! spinning.
 //!
 //! Lock order: a list's lock, then whatever the condition takes, which must wait for nothing.
 
@@ -67,8 +69,8 @@ pub fn may_sleep() -> bool {
     task.is_some_and(|task| task.guards.load(Ordering::Relaxed) == 0) && interrupts::are_enabled()
 }
 
-/// Waits while `still_waiting`, until woken by [`wake`] for the same key; may return early. The condition is looked at
-/// with interrupts off and must take no lock that sleeps.
+/// Waits while `still_waiting`, until woken by [`wake`] for the same key; may return early. The condition is
+/// looked at with interrupts off and must take no lock that sleeps.
 pub fn wait(key: usize, still_waiting: &mut dyn FnMut() -> bool) {
     if !may_sleep() {
         while still_waiting() {
@@ -93,7 +95,8 @@ pub fn wake_one(key: usize) {
     LISTS.wake_one(key);
 }
 
-/// Wakes everybody who waits for anything: they look again. For the lab, which has kept somebody from being woken.
+/// Wakes everybody who waits for anything: they look again. For the lab, which has kept somebody from being
+/// woken.
 pub fn wake_everybody() {
     LISTS.wake_everybody();
 }

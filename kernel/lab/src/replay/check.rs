@@ -93,7 +93,8 @@ impl Replay {
         Ok(())
     }
 
-    /// What was stored as a whole when `word` was there, and was through at the moment: then the word was gone.
+    /// What was stored as a whole when `word` was there, and was through at the moment: then the word was
+    /// gone.
     fn newer(&self, word: u64, moment: u64, all: &[Did]) -> Option<u64> {
         stored_over(word, self.world.start.word(), moment, all, false)
     }

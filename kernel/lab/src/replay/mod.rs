@@ -1,5 +1,5 @@
-//! A story of [`fs::lab::schedule`] played on real CPUs: the world is prepared, a task for each of its CPUs does what it says,
-//! and a script brings them to the schedule's places in its order.
+//! A story of [`fs::lab::schedule`] played on real CPUs: the world is prepared, a task for each of its CPUs
+//! does what it says, and a script brings them to the schedule's places in its order.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -8,8 +8,9 @@
 //! | [`acts`] | the operations |
 //! | [`check`] | what must hold afterwards |
 //!
-//! Parts with the same address space are threads of it, and share the mapping unless one of them has no 2 MiB pages. The file
-//! is a little longer than its range. The name of the file may go (`unlink`); mappings and the lab keep the file itself.
+//! Parts with the same address space are threads of it, and share the mapping unless one of them has no 2 MiB
+//! pages. The file is a little longer than its range. The name of the file may go (`unlink`); mappings and
+//! the lab keep the file itself.
 
 mod acts;
 mod check;
@@ -61,7 +62,8 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// The play of `story`, about the file that `dir` has under `name`. [`clean`](Self::clean) undoes what it makes.
+    /// The play of `story`, about the file that `dir` has under `name`. [`clean`](Self::clean) undoes what it
+    /// makes.
     ///
     /// # Errors
     /// The second file could not be made.

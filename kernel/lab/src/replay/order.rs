@@ -11,7 +11,8 @@ use super::super::script::{At, Event};
 /// What a schedule comes to here.
 pub struct Order {
     pub events: Vec<Event>,
-    /// The first segment with steps that are finer than points, or a TLB's choice, as text: they are left out.
+    /// The first segment with steps that are finer than points, or a TLB's choice, as text: they are left
+    /// out.
     pub finer: Option<String>,
 }
 
@@ -26,8 +27,8 @@ enum Is {
     Through,
 }
 
-/// The order in which the CPUs of `story` come to their places. When the schedule is over, the CPU that went last goes on to
-/// its end, and the others after it, one by one.
+/// The order in which the CPUs of `story` come to their places. When the schedule is over, the CPU that went
+/// last goes on to its end, and the others after it, one by one.
 ///
 /// # Errors
 /// A point at which nobody can be held.

@@ -62,7 +62,8 @@ fn punch(turn: &Turn<'_>, page: u64) -> Answer {
     Ok(())
 }
 
-/// read(2) of the page into a mapping of it. With the mistake, the lock is held meanwhile: by [`HOLDER`], in its name.
+/// read(2) of the page into a mapping of it. With the mistake, the lock is held meanwhile: by [`HOLDER`], in
+/// its name.
 const READ: Part = Part {
     view: View::Shared,
     name: "read(2)",

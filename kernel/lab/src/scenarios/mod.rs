@@ -1,5 +1,5 @@
-//! The scenarios: who does what, in which order it goes wrong, on which protocol or with which mistake, and how that is
-//! seen. docs/races.md tells of each.
+//! The scenarios: who does what, in which order it goes wrong, on which protocol or with which mistake, and
+//! how that is seen. docs/races.md tells of each.
 //!
 //! | file | scenarios |
 //! |---|---|

@@ -72,7 +72,8 @@ pub(super) fn to_target(
     }
     let into = match sh.walk(target, true) {
         Ok(place) => place.is_directory() && !opts.has('T'),
-        // What is not there is made; of a file with a slash behind it, whoever makes it says that it is no directory.
+        // What is not there is made; of a file with a slash behind it, whoever makes it says that it is no
+        // directory.
         Err(Why::File(Error::Op(Errno::NotFound | Errno::NotDirectory))) => false,
         Err(why) => return Err(why).on(target),
     };
@@ -174,7 +175,8 @@ fn recursive(opts: &Opts<'_>) -> bool {
     opts.has('r') || opts.has('R') || opts.has('a')
 }
 
-/// Makes the directory `to` like `from`, if it is not there. What is not `top` is in a directory that was made so.
+/// Makes the directory `to` like `from`, if it is not there. What is not `top` is in a directory that was
+/// made so.
 fn copy_dir(source: &Place, from: &str, to: At<'_>, top: bool) -> Result<Place, Failure> {
     let into_itself = |place: &Place| match mounts::is_within(place, source) {
         Ok(true) => Err(alloc::format!("cannot copy a directory into itself, {}", to.shown)).on(from),

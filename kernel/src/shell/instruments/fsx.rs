@@ -1,7 +1,7 @@
 //! `fsx`: random operations on a file, compared with a model in memory; see the crate of that name.
 //!
-//! What is exercised is the open file as any command has it, and mappings of the shell's own task: each access goes
-//! through its page tables, and faults.
+//! What is exercised is the open file as any command has it, and mappings of the shell's own task: each
+//! access goes through its page tables, and faults.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

@@ -1,5 +1,5 @@
-//! The instruments: commands that try, count and watch the machine and the storage. They use the shell as the other
-//! commands do, and none of those needs them.
+//! The instruments: commands that try, count and watch the machine and the storage. They use the shell as the
+//! other commands do, and none of those needs them.
 //!
 //! | file | commands |
 //! |---|---|

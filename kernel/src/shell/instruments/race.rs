@@ -354,8 +354,8 @@ fn columns(sh: &mut Shell, names: &[&str], lines: &[Line]) -> Done {
     Ok(())
 }
 
-/// Every scenario by script, on what it must fail on and on every sound protocol: whether each does what it must. With
-/// `--rounds` also that often by chance on the sound ones.
+/// Every scenario by script, on what it must fail on and on every sound protocol: whether each does what it
+/// must. With `--rounds` also that often by chance on the sound ones.
 fn all(sh: &mut Shell, opts: &Opts<'_>, file: &File) -> Done {
     let base = asked(opts)?;
     let mut table = Table::new(&[Align::Left, Align::Left, Align::Left, Align::Left]);

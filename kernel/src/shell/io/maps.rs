@@ -110,7 +110,8 @@ fn mmap(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
         Rights { read: all || opts.has('r'), write: all || opts.has('w'), exec: all || opts.has('x') };
     let count = session.maps.maps.len();
     let (offset, len) = session.range(opts)?;
-    // xfs_io reserves and frees that much first, to move the mapping; where it goes is the kernel's choice here.
+    // xfs_io reserves and frees that much first, to move the mapping; where it goes is the kernel's choice
+    // here.
     session.option(opts, 's')?;
     let no_write = session.read_only.then_some(Errno::NoAccess);
     let steady = mounts::steady();

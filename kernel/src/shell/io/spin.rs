@@ -1,5 +1,5 @@
-//! `mspin`: the same byte of a mapping, again and again, until an access is refused. What another CPU does to the file
-//! meanwhile shows here, or a translation that should be gone.
+//! `mspin`: the same byte of a mapping, again and again, until an access is refused. What another CPU does to
+//! the file meanwhile shows here, or a translation that should be gone.
 
 use core::fmt::Write;
 

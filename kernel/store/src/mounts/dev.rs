@@ -1,4 +1,5 @@
-//! `/dev`: the regions of persistent memory as devices, in a directory that is built in. An image's own `/dev` is hidden by it.
+//! `/dev`: the regions of persistent memory as devices, in a directory that is built in. An image's own
+//! `/dev` is hidden by it.
 //!
 //! A device may be read and mapped at any time; stored to, only while nothing is mounted from it for writing.
 

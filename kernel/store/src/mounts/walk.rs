@@ -77,8 +77,8 @@ impl Namespace<Machine> for Table {
     }
 }
 
-/// Finds what `path` names, from `start` on (from `/` if there is none). With `follow`, a symbolic link at its end is
-/// followed.
+/// Finds what `path` names, from `start` on (from `/` if there is none). With `follow`, a symbolic link at
+/// its end is followed.
 ///
 /// # Errors
 /// [`Why::NotMounted`], otherwise as [`path::walk`].

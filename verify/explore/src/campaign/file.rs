@@ -1,7 +1,8 @@
-//! The file in which a campaign keeps its results: a line that says which campaign it is, and a line for each world.
+//! The file in which a campaign keeps its results: a line that says which campaign it is, and a line for each
+//! world.
 //!
-//! Lines are only ever added, each with one write(2), so that whoever is interrupted keeps what is there. A last line that has
-//! no end is dropped.
+//! Lines are only ever added, each with one write(2), so that whoever is interrupted keeps what is there. A
+//! last line that has no end is dropped.
 
 use super::Campaign;
 use super::record::Record;

@@ -17,7 +17,8 @@ pub struct Merged {
     pub worlds: usize,
     /// Results, by number.
     pub records: Vec<Record>,
-    /// Shards of which worlds are missing: which, how many worlds of how many; none at all if there is no file.
+    /// Shards of which worlds are missing: which, how many worlds of how many; none at all if there is no
+    /// file.
     pub missing: Vec<(usize, usize, usize)>,
 }
 

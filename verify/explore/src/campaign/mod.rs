@@ -1,4 +1,5 @@
-//! A campaign: many worlds explored, on several threads, in shards that share nothing, with results that survive.
+//! A campaign: many worlds explored, on several threads, in shards that share nothing, with results that
+//! survive.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -8,8 +9,8 @@
 //! | [`merge`] | the results of shards, put together |
 //! | [`summary`] | what is said in the end |
 //!
-//! Everything of a world stays on one thread: the simulated machine belongs to it. Threads share the list of worlds, the
-//! images, and a mutex around the results.
+//! Everything of a world stays on one thread: the simulated machine belongs to it. Threads share the list of
+//! worlds, the images, and a mutex around the results.
 
 pub mod file;
 pub mod merge;
@@ -147,7 +148,8 @@ impl fmt::Display for Campaign {
     }
 }
 
-/// Explores `worlds` on so many threads; `each` is told of every result as it comes, with how many there are now.
+/// Explores `worlds` on so many threads; `each` is told of every result as it comes, with how many there are
+/// now.
 ///
 /// # Errors
 /// What `each` answered: no more worlds are begun then.

@@ -1,7 +1,8 @@
 //! What is kept of a world that was explored: one line of text.
 //!
-//! Fields with tabs between them: number, world, schedules, of them cut, places, longest, states, `kept` or `given-up` or
-//! `lost` or `stuck`, microseconds; and if something was found: the story that repeats it, and what.
+//! Fields with tabs between them: number, world, schedules, of them cut, places, longest, states, `kept` or
+//! `given-up` or `lost` or `stuck`, microseconds; and if something was found: the story that repeats it, and
+//! what.
 
 use crate::find::{Report, Verdict};
 use fs::lab::schedule::{Story, World};

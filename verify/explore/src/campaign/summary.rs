@@ -82,7 +82,8 @@ pub fn findings(records: &[Record]) -> String {
     text
 }
 
-/// What such an exploration covers, and what it does not: no claim beyond what ran. `several`: a CPU does several operations.
+/// What such an exploration covers, and what it does not: no claim beyond what ran. `several`: a CPU does
+/// several operations.
 pub fn coverage(mode: Mode, several: bool) -> String {
     let mut text = format!("mode: {mode}\n");
     let _ = match mode {

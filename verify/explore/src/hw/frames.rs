@@ -1,13 +1,13 @@
 //! Frames of page tables, whose entries are words that the scheduler owns.
 //!
-//! The crate `paging` stores to these words and reads them; here each access that another CPU could notice is a step, and what a
-//! change leaves behind in TLBs is noted. Three kinds of words are no steps, for the order of who stores to them and who reads
-//! them is settled by steps around them:
+//! The crate `paging` stores to these words and reads them; here each access that another CPU could notice is
+//! a step, and what a change leaves behind in TLBs is noted. Three kinds of words are no steps, for the order
+//! of who stores to them and who reads them is settled by steps around them:
 //!
 //! - those of a table that no other table leads to: its owner alone knows it;
 //! - those of the two upper levels: the ways to all page directories are there before anybody runs, and stay;
-//! - loads of entries that nobody accesses, in page tables and directories: such an entry is only ever taken out or weakened,
-//!   and who looks at it does that too, under the same lock, *removal*.
+//! - loads of entries that nobody accesses, in page tables and directories: such an entry is only ever taken
+//!   out or weakened, and who looks at it does that too, under the same lock, *removal*.
 //!
 //! That these are all is not taken on trust: a change that should not be there ends the run.
 
@@ -263,7 +263,8 @@ impl At {
         }
     }
 
-    /// The leaves of a page table that this word led or leads to. (Larger tables are linked, and unlinked, empty.)
+    /// The leaves of a page table that this word led or leads to. (Larger tables are linked, and unlinked,
+    /// empty.)
     fn each_leaf(&self, table: u64, mut f: impl FnMut(u64, Says)) {
         if self.level == 2 {
             for (slot, va) in self::table(table).iter().zip((self.va..self.va + LARGE).step_by(4096)) {

@@ -11,7 +11,8 @@ pub(crate) struct Local<T> {
 
 // SAFETY: `get` refuses every thread but the owner, and nothing else looks at the value.
 unsafe impl<T> Sync for Local<T> {}
-// SAFETY: as above; a value dropped by another thread is one that no coroutine looks at any more, and `T` holds plain data.
+// SAFETY: as above; a value dropped by another thread is one that no coroutine looks at any more, and `T`
+// holds plain data.
 unsafe impl<T> Send for Local<T> {}
 
 thread_local! {

@@ -1,9 +1,10 @@
 //! Persistent memory: what CPUs see, and what is certain to be there after a power failure.
 //!
-//! A CPU's loads see every store before them (one order of all steps: what weaker orders allow is for the tests under loom).
-//! Durable are the lines that were flushed, or stored past the cache, before a fence of the same CPU: with what they held at
-//! the flush. What was stored since may be there or not; the worst is kept here, that it is not (Intel SDM volume 2, CLWB,
-//! MOVNTI, SFENCE; a line may also be written back at any time).
+//! A CPU's loads see every store before them (one order of all steps: what weaker orders allow is for the
+//! tests under loom). Durable are the lines that were flushed, or stored past the cache, before a fence of
+//! the same CPU: with what they held at the flush. What was stored since may be there or not; the worst is
+//! kept here, that it is not (Intel SDM volume 2, CLWB, MOVNTI, SFENCE; a line may also be written back at
+//! any time).
 //!
 //! A world begins with an image that many share; a page is copied when it is changed.
 
@@ -41,8 +42,8 @@ type Numbers = HashMap<u64, u64, BuildHasherDefault<Mix>>;
 /// What is certain to survive.
 struct Durable {
     pages: Vec<Page>,
-    /// For lines and whole pages: the number of the store up to which they are durable; for pages with such lines, the
-    /// highest of them.
+    /// For lines and whole pages: the number of the store up to which they are durable; for pages with such
+    /// lines, the highest of them.
     lines: Numbers,
     whole: Numbers,
     highest: Numbers,
@@ -200,7 +201,8 @@ impl Memory {
         }
     }
 
-    /// Takes a step to store `bytes`, if they lie in a line: where that changes nothing, it is no more than a look.
+    /// Takes a step to store `bytes`, if they lie in a line: where that changes nothing, it is no more than a
+    /// look.
     fn touch_to_put(&self, offset: u64, bytes: &[u8], what: &'static str) {
         let (len, line) = (bytes.len() as u64, offset / LINE);
         if len == 0 || !engine::is_running() || (offset + len - 1) / LINE != line {

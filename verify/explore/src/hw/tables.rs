@@ -1,17 +1,19 @@
 //! TLBs, accesses through them and the page tables, and the machine that the crates `paging` and `vm` run on.
 //!
 //! # The rules, and where they are from
-//! - A CPU may have in its TLB what a page table has said at any time since it last invalidated the address, whether it
-//!   accessed it or not (Intel SDM volume 3, 4.10.2.3: speculative accesses; 4.10.3.1). So an entry that is taken out or
-//!   weakened stays behind as *stale* in every CPU that runs the address space, until that CPU invalidates it.
-//! - An access takes its translation and then the bytes; others may act in between. A CPU invalidates between its
-//!   instructions, never inside one (4.10.4, the interrupt that asks for it is taken at an instruction's boundary).
+//! - A CPU may have in its TLB what a page table has said at any time since it last invalidated the address,
+//!   whether it accessed it or not (Intel SDM volume 3, 4.10.2.3: speculative accesses; 4.10.3.1). So an
+//!   entry that is taken out or weakened stays behind as *stale* in every CPU that runs the address space,
+//!   until that CPU invalidates it.
+//! - An access takes its translation and then the bytes; others may act in between. A CPU invalidates between
+//!   its instructions, never inside one (4.10.4, the interrupt that asks for it is taken at an instruction's
+//!   boundary).
 //! - A page fault invalidates the address that faulted (4.10.4.1).
-//! - A walk of the tables is one step: a CPU that has a table's address from before another one was put in its place is not
-//!   simulated. Tables are taken out only while no fault works in the address space.
+//! - A walk of the tables is one step: a CPU that has a table's address from before another one was put in
+//!   its place is not simulated. Tables are taken out only while no fault works in the address space.
 //!
-//! Not simulated: a stale entry that allows less than the table does (it costs a fault that changes nothing); accessed
-//! and dirty bits; CPUs that do not answer (docs/laws.md, law 7); want of memory.
+//! Not simulated: a stale entry that allows less than the table does (it costs a fault that changes nothing);
+//! accessed and dirty bits; CPUs that do not answer (docs/laws.md, law 7); want of memory.
 
 use super::frames::{self, Slot};
 use super::local::Local;
@@ -115,9 +117,11 @@ struct State {
     copies: BTreeMap<u64, Copy>,
     next_copy: [u64; CPUS],
     next_space: [usize; CPUS],
-    /// All leaves that CPUs get to, by address space, address and size; kept up with what the tables' words say.
+    /// All leaves that CPUs get to, by address space, address and size; kept up with what the tables' words
+    /// say.
     leaves: BTreeMap<(usize, u64, PageSize), Says>,
-    /// Of what will be used: the page that accesses are about, counted from the beginning of its region, and the regions.
+    /// Of what will be used: the page that accesses are about, counted from the beginning of its region, and
+    /// the regions.
     page: u64,
     regions: Vec<u64>,
     /// Whether handles of a file are counted.
@@ -136,7 +140,8 @@ impl Hardware {
         Arc::new(Self { lab, memory, state: Local::new(State::default()), inside: [0; CPUS] })
     }
 
-    /// What there will be: accesses to that page of each region; and whether it matters who lets a file go last.
+    /// What there will be: accesses to that page of each region; and whether it matters who lets a file go
+    /// last.
     pub(crate) fn expect(&self, page: u64, regions: Vec<u64>, handles: bool) {
         let mut state = self.state.get();
         (state.page, state.regions, state.handles) = (page, regions, handles);
@@ -231,7 +236,8 @@ impl Hardware {
         }
     }
 
-    /// Every stale translation that a TLB may still serve: the CPU, the address space, what it says and its size.
+    /// Every stale translation that a TLB may still serve: the CPU, the address space, what it says and its
+    /// size.
     pub(crate) fn stale(&self) -> Vec<(Cpu, usize, Says, PageSize)> {
         let state = self.state.get();
         let mut all = Vec::new();
@@ -427,8 +433,8 @@ impl SpaceMachine for SpaceHardware {
     }
 }
 
-/// An access by the CPU that runs: its translation of `va`, from a table or a TLB, for as long as `access` takes; `None` if
-/// there is none that allows it.
+/// An access by the CPU that runs: its translation of `va`, from a table or a TLB, for as long as `access`
+/// takes; `None` if there is none that allows it.
 pub(crate) fn access<R>(
     tables: &SpaceTables<SpaceHardware>,
     va: u64,

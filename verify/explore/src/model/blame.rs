@@ -1,4 +1,5 @@
-//! What cannot be, in words: the first thing that no order explains, what was before it, and what it could have been.
+//! What cannot be, in words: the first thing that no order explains, what was before it, and what it could
+//! have been.
 
 use std::fmt::Write;
 

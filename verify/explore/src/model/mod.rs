@@ -1,26 +1,29 @@
-//! Whether what everybody saw of a file can be: a reference model, and the search for an order in which it says the same.
+//! Whether what everybody saw of a file can be: a reference model, and the search for an order in which it
+//! says the same.
 //!
-//! A run is a history of operations, each with its beginning, its end and what it came to. [`explain`] looks for an order
-//! of them in which a file that does one thing at a time gives exactly that, and the same state in the end. What had ended
-//! before another began comes before it, and so does what a CPU did before: the history is then linearizable (Herlihy and
-//! Wing, 1990). There is no time inside the model, no lock, no page table and no block: those are for other checks.
+//! A run is a history of operations, each with its beginning, its end and what it came to. [`explain`] looks
+//! for an order of them in which a file that does one thing at a time gives exactly that, and the same state
+//! in the end. What had ended before another began comes before it, and so does what a CPU did before: the
+//! history is then linearizable (Herlihy and Wing, 1990). There is no time inside the model, no lock, no page
+//! table and no block: those are for other checks.
 //!
 //! Every operation is one step, but for these, which are not atomic on any system:
 //!
-//! - a private store is a fault that copies the page, the store, and two loads. Truncation takes the copy away, so that a
-//!   load may find the file's own page again after the file has grown, and SIGBUS before; another CPU of the address space
-//!   may store to the copy in between.
+//! - a private store is a fault that copies the page, the store, and two loads. Truncation takes the copy
+//!   away, so that a load may find the file's own page again after the file has grown, and SIGBUS before;
+//!   another CPU of the address space may store to the copy in between.
 //! - fork copies the areas; then the child loads, whatever happened to its parent's areas meanwhile.
-//! - mremap here is two, away and back, of one area and then of another. In between others find nothing at the old place, or
-//!   map something there, which goes when the area comes back.
+//! - mremap here is two, away and back, of one area and then of another. In between others find nothing at
+//!   the old place, or map something there, which goes when the area comes back.
 //! - madvise here is of two areas, one after the other.
 //!
-//! All else is: faults, read(2) and write(2) look at the size under the lock that truncation holds until every entry is
-//! gone from tables and TLBs, so no read(2) is short because it looked early; munmap and mprotect hold the address
-//! space's lock as long, so what one CPU finds gone no other finds still there.
+//! All else is: faults, read(2) and write(2) look at the size under the lock that truncation holds until
+//! every entry is gone from tables and TLBs, so no read(2) is short because it looked early; munmap and
+//! mprotect hold the address space's lock as long, so what one CPU finds gone no other finds still there.
 //!
-//! Memory errors are told loosely, for which accesses meet a bad line depends on what was allocated: once the line has
-//! gone bad, whoever accesses the word may fail, or not. What is delivered all the same must be right.
+//! Memory errors are told loosely, for which accesses meet a bad line depends on what was allocated: once the
+//! line has gone bad, whoever accesses the word may fail, or not. What is delivered all the same must be
+//! right.
 //!
 //! Takes no locks.
 //!
@@ -78,7 +81,8 @@ pub enum Seen {
         /// Then that beside it.
         beside: u64,
     },
-    /// There is no such byte: beyond the end, or lost to a memory error. SIGBUS, or a read(2) that came back without it.
+    /// There is no such byte: beyond the end, or lost to a memory error. SIGBUS, or a read(2) that came back
+    /// without it.
     Bus,
     /// No area, or no right to store: SIGSEGV.
     Segv,
@@ -93,7 +97,8 @@ pub struct Final {
     pub read: Option<Seen>,
     /// Loads through shared areas.
     pub loads: Vec<Look>,
-    /// Loads of both words through private areas, of those that there are: space, and [`Seen::Private`] or what else came.
+    /// Loads of both words through private areas, of those that there are: space, and [`Seen::Private`] or
+    /// what else came.
     pub privates: Vec<(u8, Seen)>,
 }
 
@@ -111,8 +116,8 @@ pub struct Look {
 /// Whether there is an order of the operations in which all saw what they did and left the file so.
 ///
 /// # Errors
-/// What cannot be, in a line: "CPU 1 loaded 0x0 after CPU 0 had stored 0x1000; it could only be 0x1000". Of several such
-/// things, the one that was over first.
+/// What cannot be, in a line: "CPU 1 loaded 0x0 after CPU 0 had stored 0x1000; it could only be 0x1000". Of
+/// several such things, the one that was over first.
 pub fn explain(world: &World, history: &[Done], last: &Final) -> Result<(), String> {
     if history.len() > search::MOST {
         return Err(format!(

@@ -1,5 +1,5 @@
-//! The search for an order: depth first, those that ended first tried first. Where that is the order, nothing is
-//! allocated; where it is not, what was found to lead nowhere is kept.
+//! The search for an order: depth first, those that ended first tried first. Where that is the order, nothing
+//! is allocated; where it is not, what was found to lead nowhere is kept.
 
 use std::collections::HashSet;
 

@@ -97,8 +97,8 @@ impl State {
         Self { page, inside: true, areas, away, copies, private_away, poisoned: false, closed: 0 }
     }
 
-    /// Takes the next step of an operation that is at `stage`: each way that this can go is offered, until one is taken.
-    /// Whether one was.
+    /// Takes the next step of an operation that is at `stage`: each way that this can go is offered, until
+    /// one is taken. Whether one was.
     pub(super) fn step(&self, world: &World, done: &Done, stage: u8, next: Next<'_>) -> bool {
         let space = usize::from(done.space) % MAX_PARTS;
         let small = usize::from(world.parts.get(done.cpu).is_some_and(|part| part.small));
@@ -148,7 +148,8 @@ impl State {
         self.poisoned && next(self, OVER, Result::Bus)
     }
 
-    /// An error of the file system: the handle is closed; or the line is bad, and then it may have done its work or not.
+    /// An error of the file system: the handle is closed; or the line is bad, and then it may have done its
+    /// work or not.
     fn fails(&self, done: &Done, space: usize, small: usize, next: Next<'_>) -> bool {
         (self.is_closed(done.cpu) || self.poisoned) && next(self, OVER, Result::Error)
             || self.poisoned && next(&self.after(done, space, small), OVER, Result::Error)

@@ -1,11 +1,13 @@
 //! Every order that matters, once: dynamic partial-order reduction with source sets and sleep sets.
 //!
-//! Orders that differ only in steps that touch nothing in common are the same to everybody. Of each such class one order is
-//! run to its end; where a run shows two steps that could have come the other way round (a [race](super::races::Race)), a CPU
-//! is noted at the place of the earlier one, from which the other way is reached (a *source set*). What was run from a place
-//! already *sleeps* there until somebody takes a step that matters to it: so no class is run to its end twice.
+//! Orders that differ only in steps that touch nothing in common are the same to everybody. Of each such
+//! class one order is run to its end; where a run shows two steps that could have come the other way round (a
+//! [race](super::races::Race)), a CPU is noted at the place of the earlier one, from which the other way is
+//! reached (a *source set*). What was run from a place already *sleeps* there until somebody takes a step
+//! that matters to it: so no class is run to its end twice.
 //!
-//! P. Abdulla, S. Aronis, B. Jonsson, K. Sagonas: Optimal dynamic partial order reduction (POPL 2014), algorithm 1.
+//! P. Abdulla, S. Aronis, B. Jonsson, K. Sagonas: Optimal dynamic partial order reduction (POPL 2014),
+//! algorithm 1.
 
 use super::engine::{Choice, Chooser, View, with_races};
 use super::{CPUS, Cpu};

@@ -1,8 +1,8 @@
 //! CPUs as coroutines: each stops before every step that others could notice, and goes on when it is chosen.
 //!
-//! Everything runs on one thread of the host. A step is announced ([`visible`]) with what it [touches](Touch) and when it can
-//! be taken; the [`Chooser`] says who goes next. Between two steps of its own a CPU does only what nobody else can see, so
-//! it does not matter when.
+//! Everything runs on one thread of the host. A step is announced ([`visible`]) with what it [touches](Touch)
+//! and when it can be taken; the [`Chooser`] says who goes next. Between two steps of its own a CPU does only
+//! what nobody else can see, so it does not matter when.
 //!
 //! Outside of a run (while a world is set up, or looked at in the end) steps are taken as they come.
 
@@ -63,8 +63,8 @@ pub struct View<'a> {
     pub enabled: u32,
     /// What each is about to do; `None` for who is through.
     pub pending: &'a [Option<Pending>; CPUS],
-    /// The named steps that each has come to, and how many steps it had taken then; only while it is written down what
-    /// happens.
+    /// The named steps that each has come to, and how many steps it had taken then; only while it is written
+    /// down what happens.
     pub points: &'a [Vec<(Point, u32)>; CPUS],
 }
 
@@ -339,7 +339,8 @@ pub fn visible_as(touch: Touch, need: Need, ways: u8, what: &'static str, taken:
     });
     if let Verdict::Leave = verdict {
         let yielder = YIELDERS.with(|yielders| yielders[cpu].get());
-        // SAFETY: the pointer was set by this coroutine when it began, to what lives as long as the coroutine does.
+        // SAFETY: the pointer was set by this coroutine when it began, to what lives as long as the coroutine
+        // does.
         unsafe { &*yielder }.suspend(());
         if !is_running() {
             return 0;
@@ -410,8 +411,8 @@ pub fn holders(address: usize) -> (u32, Option<Cpu>) {
     })
 }
 
-/// Sleeps until somebody [wakes](wake) those who wait for `key`. The caller has looked whether it must, under the lock of
-/// the list for `key`, and lets that go in the same step.
+/// Sleeps until somebody [wakes](wake) those who wait for `key`. The caller has looked whether it must, under
+/// the lock of the list for `key`, and lets that go in the same step.
 pub fn sleep(key: usize) {
     let list = Place::lock(key);
     ENGINE.with_borrow_mut(|engine| {

@@ -56,8 +56,8 @@ impl Chooser for Naive {
     }
 }
 
-/// One order by lot, each step any of those that can be taken, with the same probability. How many there were to choose
-/// from, multiplied over the steps, is on average the number of orders.
+/// One order by lot, each step any of those that can be taken, with the same probability. How many there were
+/// to choose from, multiplied over the steps, is on average the number of orders.
 ///
 /// D. Knuth: Estimating the efficiency of backtrack programs (Mathematics of Computation 29, 1975).
 pub struct Descent {

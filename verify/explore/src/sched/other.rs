@@ -22,12 +22,12 @@ impl Random {
     }
 }
 
-/// One order by chance: each CPU has a priority, the highest that can goes; at `depth - 1` steps drawn by lot the one that
-/// is about to go falls to the lowest. A bug that needs `depth` orderings among `cpus` CPUs and `steps` steps is met by one such run
-/// with a probability of at least `1 / (cpus × steps^(depth - 1))`.
+/// One order by chance: each CPU has a priority, the highest that can goes; at `depth - 1` steps drawn by lot
+/// the one that is about to go falls to the lowest. A bug that needs `depth` orderings among `cpus` CPUs and
+/// `steps` steps is met by one such run with a probability of at least `1 / (cpus × steps^(depth - 1))`.
 ///
-/// S. Burckhardt, P. Kothari, M. Musuvathi, S. Nagarakatte: A randomized scheduler with probabilistic guarantees of finding
-/// bugs (ASPLOS 2010).
+/// S. Burckhardt, P. Kothari, M. Musuvathi, S. Nagarakatte: A randomized scheduler with probabilistic
+/// guarantees of finding bugs (ASPLOS 2010).
 pub struct Pct {
     priority: [u64; CPUS],
     falls: Vec<usize>,
@@ -74,7 +74,8 @@ impl Chooser for Pct {
     }
 }
 
-/// A given order: who goes at each step; afterwards, and where the one named cannot, whoever went last goes on.
+/// A given order: who goes at each step; afterwards, and where the one named cannot, whoever went last goes
+/// on.
 pub struct Given {
     order: Vec<(Cpu, u8)>,
     /// The order that was taken.

@@ -59,7 +59,8 @@ impl LastHeld {
                 candidates.extend(self.shared_let_go);
             }
         }
-        // Who wants it alone cannot come to where another has failed: somebody had it there. Who shares it can.
+        // Who wants it alone cannot come to where another has failed: somebody had it there. Who shares it
+        // can.
         if shared && !matches!(touch, Touch::Try(..)) {
             candidates.extend(self.failed);
         }
@@ -71,7 +72,8 @@ impl LastHeld {
 pub struct Races {
     /// The steps.
     pub taken: Vec<Taken>,
-    /// Steps that were never taken, for locks that were never free: their indices go on behind those of the others.
+    /// Steps that were never taken, for locks that were never free: their indices go on behind those of the
+    /// others.
     waiting: Vec<Taken>,
     /// The pairs found, the later one being at or after `from`.
     pub found: Vec<Race>,
@@ -206,8 +208,8 @@ impl Races {
         Again { races: self, own, done: [0; CPUS] }
     }
 
-    /// For a race `(early, late)`: the CPUs, as bits, any of which can go first where `early` was taken, if `late` is to come
-    /// before it.
+    /// For a race `(early, late)`: the CPUs, as bits, any of which can go first where `early` was taken, if
+    /// `late` is to come before it.
     pub fn initials(&self, (early, late): Race) -> u32 {
         let (mut seen, mut initials) = (0_u32, 0_u32);
         // The number of the first step of each CPU that is kept.
@@ -222,7 +224,8 @@ impl Races {
             let bit = 1 << cpu;
             if seen & bit == 0 {
                 seen |= bit;
-                // Taken together with what led from `early` to the late one: fewer than there are, never none.
+                // Taken together with what led from `early` to the late one: fewer than there are, never
+                // none.
                 let depends = (0..CPUS)
                     .any(|other| other != cpu && known[other] != 0 && clock.of(other) >= known[other]);
                 if !depends {

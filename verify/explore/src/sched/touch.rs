@@ -1,4 +1,5 @@
-//! What a step touches: two steps of different CPUs that touch nothing in common can be taken in either order.
+//! What a step touches: two steps of different CPUs that touch nothing in common can be taken in either
+//! order.
 
 /// Something that CPUs share, as a number: what kind it is, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,12 +30,14 @@ impl Place {
         Self::new(2, number)
     }
 
-    /// A page of persistent memory as a whole: those who touch a line of it read this, who touches all of it writes it.
+    /// A page of persistent memory as a whole: those who touch a line of it read this, who touches all of it
+    /// writes it.
     pub const fn page(number: u64) -> Self {
         Self::new(3, number)
     }
 
-    /// An entry of an address space's page tables: the level of its table, and the first address that it translates.
+    /// An entry of an address space's page tables: the level of its table, and the first address that it
+    /// translates.
     pub const fn entry(space: usize, level: u32, va: u64) -> Self {
         let shift = 12 + 9 * (level - 1);
         Self::new(4, (space as u64) << 40 | (level as u64) << 36 | va >> shift)

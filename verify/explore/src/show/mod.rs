@@ -1,7 +1,7 @@
 //! Counterexamples for people: one run as a table, as a trace that Perfetto opens, and as a drawing.
 //!
-//! Nothing here knows what a run is made of: whoever ran it tells it as a [`Trace`], and each form draws what it is told.
-//! Takes no locks.
+//! Nothing here knows what a run is made of: whoever ran it tells it as a [`Trace`], and each form draws what
+//! it is told. Takes no locks.
 //!
 //! | file | what |
 //! |---|---|
@@ -45,9 +45,9 @@ pub struct Step {
     pub kind: Kind,
     /// What, as [`Kind`] says.
     pub what: String,
-    /// Those locks and page tables that are now other than before, as parts with "; " between them:
-    /// "dax_sem: 1 shared; a: page 1 → zero page, r". A part's name is what comes before its "→", or its ": " if there is
-    /// no arrow. Empty: all is as before.
+    /// Those locks and page tables that are now other than before, as parts with "; " between them: "dax_sem:
+    /// 1 shared; a: page 1 → zero page, r". A part's name is what comes before its "→", or its ": " if there
+    /// is no arrow. Empty: all is as before.
     pub state: String,
     /// The number of the visible step that it belongs to: never less than the one before.
     pub number: u64,

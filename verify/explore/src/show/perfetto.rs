@@ -1,10 +1,11 @@
 //! A run in the trace-event format, which Perfetto (ui.perfetto.dev) and chrome://tracing open.
 //!
-//! Each CPU is a group ("process"). Its first row holds operations, and inside them the locks that are held and the
-//! waiting; a lock that is let go before one that was taken after it would cross that one, and is on a row of its own.
-//! Other steps are instants; outside of every operation they are slices, for an arrow needs a slice to hang on. Arrows
-//! lead from CPU to CPU where the run goes on with another one. A last group has a row for each lock and each
-//! page-table entry: a slice says how it is until it changes. One visible step takes 1 µs.
+//! Each CPU is a group ("process"). Its first row holds operations, and inside them the locks that are held
+//! and the waiting; a lock that is let go before one that was taken after it would cross that one, and is on
+//! a row of its own. Other steps are instants; outside of every operation they are slices, for an arrow needs
+//! a slice to hang on. Arrows lead from CPU to CPU where the run goes on with another one. A last group has a
+//! row for each lock and each page-table entry: a slice says how it is until it changes. One visible step
+//! takes 1 µs.
 //!
 //! Reference: "Trace Event Format" (Google), phases X, i, s, f, M.
 

@@ -1,5 +1,5 @@
-//! What lasts: an operation from its beginning to its end, a lock from when it is taken until it is let go, waiting until
-//! the CPU's next step.
+//! What lasts: an operation from its beginning to its end, a lock from when it is taken until it is let go,
+//! waiting until the CPU's next step.
 
 use super::{Kind, Trace};
 

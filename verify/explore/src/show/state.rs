@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// A part's name and the whole part: "a: page 1" of "a: page 1 → zero page, r", "dax_sem" of "dax_sem: 1 shared".
+/// A part's name and the whole part: "a: page 1" of "a: page 1 → zero page, r", "dax_sem" of "dax_sem: 1
+/// shared".
 pub(super) fn parts(state: &str) -> impl Iterator<Item = (&str, &str)> {
     let parts = state.split("; ").map(str::trim).filter(|part| !part.is_empty());
     parts.map(|part| {

@@ -42,7 +42,8 @@ fn look(stage: &Stage, step: Step) {
     }
 }
 
-/// No translation, in a table or in a TLB, leads to blocks that were freed just now, and no transfer uses them.
+/// No translation, in a table or in a TLB, leads to blocks that were freed just now, and no transfer uses
+/// them.
 fn nobody_maps(stage: &Stage, first: u64, count: u64) {
     let leads = |frame: u64, size: PageSize| {
         let start = frame.wrapping_sub(BASE) / PAGE_SIZE;
@@ -114,8 +115,8 @@ pub(crate) fn nothing_to_store_to(stage: &Stage) {
     }
 }
 
-/// An operation has just ended that makes stores durable: those that had ended when it began are. For worlds of loads, stores
-/// and syncs; what a change of the file's blocks leaves is looked at in the end.
+/// An operation has just ended that makes stores durable: those that had ended when it began are. For worlds
+/// of loads, stores and syncs; what a change of the file's blocks leaves is looked at in the end.
 pub(crate) fn survives_now(stage: &Stage) {
     if !stage.world.ops().all(|op| op.about().judged_at_once) {
         return;
@@ -250,7 +251,8 @@ fn told(place: Option<u64>) -> String {
     place.map_or_else(|| "a hole".into(), |place| format!("block {}", place / PAGE_SIZE))
 }
 
-/// What read(2) gives of the word after a power failure that leaves as little as it may; `None` if nobody asks.
+/// What read(2) gives of the word after a power failure that leaves as little as it may; `None` if nobody
+/// asks.
 fn survives(stage: &Stage) -> Result<Option<Seen>, String> {
     if !wants_durable(&stage.world) {
         return Ok(None);

@@ -51,8 +51,8 @@ impl Images {
     }
 }
 
-/// Which blocks the bitmap has as used, without a step. (ext2: the descriptors are in the block after the superblock's; there
-/// is one group.)
+/// Which blocks the bitmap has as used, without a step. (ext2: the descriptors are in the block after the
+/// superblock's; there is one group.)
 pub(crate) fn in_use(memory: &Memory) -> impl Fn(u64) -> bool + '_ {
     let bitmap = u64::from(memory.peek(PAGE_SIZE) as u32) * PAGE_SIZE;
     move |block| memory.peek_u8(bitmap + block / 8) >> (block % 8) & 1 != 0

@@ -63,7 +63,8 @@ fn outcome(result: fs::Result<()>) -> Seen {
     }
 }
 
-/// As [`outcome`], where [`NoMemory`](fs::Errno::NoMemory) and [`BadAddress`](fs::Errno::BadAddress) say that there is no area.
+/// As [`outcome`], where [`NoMemory`](fs::Errno::NoMemory) and [`BadAddress`](fs::Errno::BadAddress) say that
+/// there is no area.
 fn of_area(result: fs::Result<()>) -> Seen {
     match result {
         Err(fs::Error::Op(fs::Errno::NoMemory | fs::Errno::BadAddress)) => Seen::Segv,

@@ -1,9 +1,10 @@
 //! When operations began and ended, in the orders of steps that are the same run.
 //!
-//! The scheduler runs one order of each class. What must hold of "before" and "after" must hold in each order of the class:
-//! in one of them a load may come after a store had ended which it overlaps in the one that was run. So the steps are put in
-//! order anew, once for each order of preference among the CPUs, as early as what happened before allows. For one operation
-//! a CPU these are all there is to tell them apart; for more, not every order is looked at.
+//! The scheduler runs one order of each class. What must hold of "before" and "after" must hold in each order
+//! of the class: in one of them a load may come after a store had ended which it overlaps in the one that was
+//! run. So the steps are put in order anew, once for each order of preference among the CPUs, as early as
+//! what happened before allows. For one operation a CPU these are all there is to tell them apart; for more,
+//! not every order is looked at.
 
 use super::{BEFORE_START, Performed};
 use crate::model::{Done, START_WORD, Seen};
@@ -65,8 +66,8 @@ pub(crate) fn as_run(history: &[Performed]) -> Vec<Done> {
 
 /// Whether what a power failure in the end leaves of the word is right: nothing that was durable is lost.
 ///
-/// What write(2), truncate and punch did is durable when they return; a store, when a sync ends that began after the store had
-/// ended.
+/// What write(2), truncate and punch did is durable when they return; a store, when a sync ends that began
+/// after the store had ended.
 ///
 /// # Errors
 /// What was lost.

@@ -1,5 +1,5 @@
-//! Address spaces: the crate `vm`, with an area for each way to see the file; and what an access does that finds no
-//! translation.
+//! Address spaces: the crate `vm`, with an area for each way to see the file; and what an access does that
+//! finds no translation.
 
 use super::{BESIDE, WORD, image};
 use crate::hw::memory::BASE;

@@ -1,5 +1,5 @@
-//! `minimise FILE SMALLER`: takes out of a finding whatever its complaint does not need. Numbers in the complaint may
-//! change, its words may not: libFuzzer's own minimising takes any other finding for the same.
+//! `minimise FILE SMALLER`: takes out of a finding whatever its complaint does not need. Numbers in the
+//! complaint may change, its words may not: libFuzzer's own minimising takes any other finding for the same.
 
 use fuzz_exec::input::{Input, Mount, Op, Patch};
 use fuzz_exec::run;

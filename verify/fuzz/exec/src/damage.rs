@@ -1,8 +1,8 @@
 //! From a patch to the bytes it changes.
 //!
-//! A patch names a structure of the undamaged image, a field of it, and where the field's new value comes from: the
-//! patch itself, the old value, a number at which something ends, the number of a block or an inode that is used for
-//! something else.
+//! A patch names a structure of the undamaged image, a field of it, and where the field's new value comes
+//! from: the patch itself, the old value, a number at which something ends, the number of a block or an inode
+//! that is used for something else.
 
 use crate::anatomy::Anatomy;
 use crate::input::Patch;
@@ -238,8 +238,8 @@ fn value(patch: &Patch, it: &Anatomy, old: u32) -> u32 {
     }
 }
 
-/// A record as a crash in the middle of a commit leaves it (`fs::ext2`'s redo.rs tells the format): its words go on from
-/// a structure chosen by `object`, the first has the patch's value.
+/// A record as a crash in the middle of a commit leaves it (`fs::ext2`'s redo.rs tells the format): its words
+/// go on from a structure chosen by `object`, the first has the patch's value.
 fn redo_record(patch: &Patch, it: &Anatomy, image: &[u8]) -> Vec<u8> {
     let count = u64::from(patch.field) % (REDO_CAPACITY + 1);
     let target = match patch.how >> 3 & 7 {

@@ -1,7 +1,7 @@
 //! The base images: made by images.sh, kept in runs, as most of their bytes are alike.
 //!
-//! A run is a number and a byte: `n << 1` stands for `n` times the byte that follows, `n << 1 | 1` for the `n` bytes
-//! that follow. The number has 7 bits in a byte, lowest first; the top bit says that more come.
+//! A run is a number and a byte: `n << 1` stands for `n` times the byte that follows, `n << 1 | 1` for the
+//! `n` bytes that follow. The number has 7 bits in a byte, lowest first; the top bit says that more come.
 
 /// Number, name and packed bytes of each. A number is for ever: committed inputs name it.
 const IMAGES: [(&str, &[u8]); 8] = [

@@ -1,7 +1,7 @@
 //! What an input says: three bytes of head, then patches, then operations, each of a fixed length.
 //!
-//! Every string of bytes is an input. Numbers that stand for something are stable: what is new gets a new number, so that
-//! committed inputs keep their meaning.
+//! Every string of bytes is an input. Numbers that stand for something are stable: what is new gets a new
+//! number, so that committed inputs keep their meaning.
 
 use crate::images;
 use std::fmt;

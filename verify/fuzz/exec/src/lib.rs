@@ -1,7 +1,8 @@
 //! Runs one input of the fuzzer: a base image is damaged, mounted, worked on, crashed, unmounted.
 //!
-//! libFuzzer's target (`verify/fuzz/`), the regression test (`fs/tests/fuzz_regressions.rs`) and the replay of one file use
-//! the same [`run`], so that a finding means the same to all of them. docs/fuzzing.md tells how.
+//! libFuzzer's target (`verify/fuzz/`), the regression test (`fs/tests/fuzz_regressions.rs`) and the replay
+//! of one file use the same [`run`], so that a finding means the same to all of them. docs/fuzzing.md tells
+//! how.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -18,12 +19,12 @@
 //!
 //! # What is checked
 //!
-//! Of every input: no panic (an access outside the region is one); each operation ends, counted in accesses to the
-//! memory; memory taken stays below [`MOST_MEMORY`]; no lock is waited for, as nobody else would let go of it; an image
-//! whose mount is refused, or that is mounted read-only, is not stored to.
+//! Of every input: no panic (an access outside the region is one); each operation ends, counted in accesses
+//! to the memory; memory taken stays below [`MOST_MEMORY`]; no lock is waited for, as nobody else would let
+//! go of it; an image whose mount is refused, or that is mounted read-only, is not stored to.
 //!
-//! Of inputs without damage, crashes included: no operation meets a contradiction; no mapping outlives its block.
-//! [`run_to_image`] gives the image for e2fsck to judge.
+//! Of inputs without damage, crashes included: no operation meets a contradiction; no mapping outlives its
+//! block. [`run_to_image`] gives the image for e2fsck to judge.
 
 pub mod anatomy;
 pub mod damage;

@@ -1,5 +1,5 @@
-//! A machine for one thread: memory that counts accesses, can lose power and goes back to what it was; locks that know
-//! that nobody else can hold them.
+//! A machine for one thread: memory that counts accesses, can lose power and goes back to what it was; locks
+//! that know that nobody else can hold them.
 
 use fs::PAGE_SIZE;
 use fs::platform::{Platform, Timestamp, User};
@@ -12,8 +12,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Accesses to the memory (of a line, where more is copied) that one operation may take: some ten times what reads
-/// every word of most base images.
+/// Accesses to the memory (of a line, where more is copied) that one operation may take: some ten times what
+/// reads every word of most base images.
 pub const MOST_ACCESSES: u64 = 2_000_000;
 /// Turns of waiting for another CPU, of which there is none.
 const MOST_TURNS: u32 = 1000;
@@ -24,8 +24,8 @@ const UNIT: u64 = 1024;
 
 /// The memory.
 pub struct Watched {
-    /// Behind a mutex, for one thread: copied in one piece, where `Ram`'s atoms would cost a comparison each, which
-    /// libFuzzer looks at.
+    /// Behind a mutex, for one thread: copied in one piece, where `Ram`'s atoms would cost a comparison each,
+    /// which libFuzzer looks at.
     bytes: Mutex<Vec<u8>>,
     len: u64,
     stats: Stats,
@@ -36,7 +36,8 @@ pub struct Watched {
     /// Stores until the power fails; negative for never.
     left: AtomicI64,
     off: AtomicBool,
-    /// What units held when the power failed: stores after that are seen until it is on again, as by a CPU's cache.
+    /// What units held when the power failed: stores after that are seen until it is on again, as by a CPU's
+    /// cache.
     before: Mutex<BTreeMap<u64, Vec<u8>>>,
     /// A store is a finding.
     sealed: AtomicBool,
@@ -356,8 +357,8 @@ unsafe impl RawMutex for LoneMutex {
     }
 }
 
-/// A reader-writer lock that nobody else can hold. A second reader is a finding too: with a writer between the two,
-/// both would wait for ever. The number counts readers; a writer makes it negative.
+/// A reader-writer lock that nobody else can hold. A second reader is a finding too: with a writer between
+/// the two, both would wait for ever. The number counts readers; a writer makes it negative.
 pub struct LoneRwLock(AtomicI32);
 
 // SAFETY: from 0 only one of -1 (a writer) and 1 (a reader) comes to be, and nothing from those but 0.

@@ -10,7 +10,8 @@ thread_local! {
     static LARGEST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The system's allocator, counting. A binary makes it its `#[global_allocator]`; without it nothing is counted.
+/// The system's allocator, counting. A binary makes it its `#[global_allocator]`; without it nothing is
+/// counted.
 pub struct Meter;
 
 // A thread that ends may allocate and free after its counters are gone.

@@ -1,5 +1,5 @@
-//! New inputs: from nothing but a seed, and from another input. Both know where patches and operations begin, which
-//! libFuzzer's own mutations don't.
+//! New inputs: from nothing but a seed, and from another input. Both know where patches and operations begin,
+//! which libFuzzer's own mutations don't.
 
 use crate::input::{HEAD, Input, MOST_OPS, MOST_PATCHES, Mount, OP, Op, PATCH, Patch};
 use crate::{damage, images, session};
@@ -8,7 +8,8 @@ use crate::{damage, images, session};
 pub struct Rng(u64);
 
 impl Rng {
-    /// Starts from `seed`; seeds that differ in a bit give numbers that differ in many (splitmix64's finaliser).
+    /// Starts from `seed`; seeds that differ in a bit give numbers that differ in many (splitmix64's
+    /// finaliser).
     pub fn new(seed: u64) -> Self {
         let mut mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -68,8 +69,8 @@ pub fn mutate(input: &mut Input, seed: u64) {
     }
 }
 
-/// As [`mutate`], on an encoded input in a buffer of its own length or more: libFuzzer's `fuzz_mutator`. Returns the new
-/// length.
+/// As [`mutate`], on an encoded input in a buffer of its own length or more: libFuzzer's `fuzz_mutator`.
+/// Returns the new length.
 pub fn mutate_bytes(data: &mut [u8], len: usize, most: usize, seed: u32) -> usize {
     let mut input = Input::decode(&data[..len]);
     mutate(&mut input, seed.into());

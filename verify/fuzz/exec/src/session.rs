@@ -204,8 +204,9 @@ impl<'a> Session<'a> {
     fn mount(&mut self) {
         self.bench.begin();
         self.bench.seal(self.options.read_only);
-        // What is told by a redo record is stored before anything else is looked at. A copy that is asked for is put into
-        // the first one's place if it leads to a root; what is read-only then was no less damaged before.
+        // What is told by a redo record is stored before anything else is looked at. A copy that is asked for
+        // is put into the first one's place if it leads to a root; what is read-only then was no less damaged
+        // before.
         let stores_first = self.bench.has_redo_record();
         let by_copy = self.options.super_block.is_some();
         let untouched = (!stores_first).then(|| self.bench.stores());
@@ -214,8 +215,8 @@ impl<'a> Session<'a> {
         match result {
             Ok(fs) => {
                 self.report.mounted = true;
-                // The copy is in the first one's place now. To ask for it again after a crash would make the crash
-                // another system's, whose traces may be beyond a repair.
+                // The copy is in the first one's place now. To ask for it again after a crash would make the
+                // crash another system's, whose traces may be beyond a repair.
                 self.options.super_block = None;
                 self.report.read_only = fs.read_only();
                 let asked = self.options.read_only || !self.bench.is_writable();

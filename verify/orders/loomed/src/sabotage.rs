@@ -21,7 +21,8 @@ pub struct Site {
 /// What is wrong with an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wrong {
-    /// `SeqCst` is only acquire and release: the access orders what is around it, but is in no order that all agree on.
+    /// `SeqCst` is only acquire and release: the access orders what is around it, but is in no order that all
+    /// agree on.
     NotSeqCst,
     /// It orders nothing: `Relaxed`. A fence isn't there.
     Relaxed,
@@ -61,7 +62,8 @@ thread_local! {
     static WRONG_FILE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// From now on the access of this thread's models in `file` (the end of its path) at `line` and `column` is `wrong`.
+/// From now on the access of this thread's models in `file` (the end of its path) at `line` and `column` is
+/// `wrong`.
 pub fn sabotage(file: &str, line: u32, column: u32, wrong: Wrong) {
     WRONG.set(Some((line, column, wrong)));
     WRONG_FILE.with_borrow_mut(|name| file.clone_into(name));

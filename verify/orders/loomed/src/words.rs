@@ -65,9 +65,10 @@ macro_rules! words {
                 })
             }
 
-            /// A load is about to come. loom remembers a word's last access only, so that a thread's own load hides from
-            /// it that a change which follows must also be tried before another thread's load. Trying a lock that is
-            /// taken for good orders nothing, but is a step that loom tries before and after each other one.
+            /// A load is about to come. loom remembers a word's last access only, so that a thread's own load
+            /// hides from it that a change which follows must also be tried before another thread's load.
+            /// Trying a lock that is taken for good orders nothing, but is a step that loom tries before and
+            /// after each other one.
             fn announce(&self) {
                 if let Some(taken) = &self.both().1 {
                     let _ = taken.try_lock();

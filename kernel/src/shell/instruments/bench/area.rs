@@ -25,7 +25,8 @@ impl Setting<'_> {
         self.count.unwrap_or(usual)
     }
 
-    /// How many pages a pass has, for `wanted` samples: all of them, if half of the space has room for their blocks.
+    /// How many pages a pass has, for `wanted` samples: all of them, if half of the space has room for their
+    /// blocks.
     pub(super) fn pages(&self, wanted: usize) -> Result<u64, Failure> {
         let root = super::find(b"/")?;
         let mount = mounts::of(&root).ok_or_else(|| complaint("not mounted"))?;
@@ -35,7 +36,8 @@ impl Setting<'_> {
         }
     }
 
-    /// Passes of `pass`, which adds samples, until there are as many as `wanted`; the first one only warms up.
+    /// Passes of `pass`, which adds samples, until there are as many as `wanted`; the first one only warms
+    /// up.
     pub(super) fn passes(
         &self,
         wanted: usize,

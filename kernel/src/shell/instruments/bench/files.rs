@@ -172,7 +172,8 @@ fn rmdir(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     })
 }
 
-/// Measures `work(file, byte offset, 4 KiB buffer)` at each block of a file of `count` blocks, written or not.
+/// Measures `work(file, byte offset, 4 KiB buffer)` at each block of a file of `count` blocks, written or
+/// not.
 fn each_block(
     clock: &Clock<'_>,
     count: usize,

@@ -1,5 +1,5 @@
-//! Page faults of 2 MiB, and what is done to what they map. Each pass proves by the page table that it was served by 2 MiB
-//! entries and nothing else.
+//! Page faults of 2 MiB, and what is done to what they map. Each pass proves by the page table that it was
+//! served by 2 MiB entries and nothing else.
 
 use alloc::vec::Vec;
 
@@ -31,7 +31,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
 ];
 
-/// A new file of up to `wanted` pieces of 2 MiB, holes all of them: as many as half of the space has room for.
+/// A new file of up to `wanted` pieces of 2 MiB, holes all of them: as many as half of the space has room
+/// for.
 fn pieces(setting: &Setting<'_>, wanted: usize) -> Result<File, Failure> {
     const PIECE: u64 = LARGE / PAGE_SIZE;
     match setting.pages(wanted * PIECE as usize)? / PIECE {

@@ -1,11 +1,13 @@
 //! `bench`: what each operation costs, inside the kernel.
 //!
-//! Operations on files are measured as a system call would do them, from a path or an open file to the result. A fault
-//! is measured from the instruction before the access to the one after it: trap, look-up, page table, return.
+//! Operations on files are measured as a system call would do them, from a path or an open file to the
+//! result. A fault is measured from the instruction before the access to the one after it: trap, look-up,
+//! page table, return.
 //!
-//! Each operation is done many times over, and once for all before that to warm up; the time-stamp counter is read
-//! before and after, and what two readings alone take is taken off. With `--icount` (see `./qemu-run.sh --help`) the
-//! figures are guest instructions, the same in every run; otherwise nanoseconds, which on an emulator say little.
+//! Each operation is done many times over, and once for all before that to warm up; the time-stamp counter is
+//! read before and after, and what two readings alone take is taken off. With `--icount` (see
+//! `./qemu-run.sh --help`) the figures are guest instructions, the same in every run; otherwise nanoseconds,
+//! which on an emulator say little.
 //!
 //! | file | what it holds |
 //! |---|---|

@@ -1,7 +1,7 @@
 //! `bench --parallel`: how many write faults on one file two CPUs serve in a second, and how many one does.
 //!
-//! One and two CPUs take turns, round by round, so that whatever else the machine does meets both. Two tasks share an
-//! address space and have a half of the file each.
+//! One and two CPUs take turns, round by round, so that whatever else the machine does meets both. Two tasks
+//! share an address space and have a half of the file each.
 
 use alloc::string::ToString;
 use alloc::sync::Arc;
@@ -115,8 +115,8 @@ fn measure(
     Ok(rates)
 }
 
-/// Stores to each page of `file`, with `cpus` tasks on as many CPUs; the nanoseconds from the first one's start to the
-/// last one's end.
+/// Stores to each page of `file`, with `cpus` tasks on as many CPUs; the nanoseconds from the first one's
+/// start to the last one's end.
 fn store_to_all(file: &File, protocol: Protocol, cpus: usize) -> Result<u64, Failure> {
     let space = Arc::new(AddressSpace::new().on("address space")?);
     let (start, len) = (map(&space, file, How::Small, protocol)?, file.attr().size);

@@ -1,8 +1,9 @@
 //! mmap-collision: a mapping is the buffer of direct transfers, while its file loses the blocks.
 //!
-//! The transfer stores by physical address ([`direct`]); the other task punches, zeroes, truncates or collapses the file, and
-//! each time gives the freed blocks to another file at once. No transfer may show in that one. Before that, without any
-//! race: a truncation waits for a pinned page, and goes on when it is let go.
+//! The transfer stores by physical address ([`direct`]); the other task punches, zeroes, truncates or
+//! collapses the file, and each time gives the freed blocks to another file at once. No transfer may show in
+//! that one. Before that, without any race: a truncation waits for a pinned page, and goes on when it is let
+//! go.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};

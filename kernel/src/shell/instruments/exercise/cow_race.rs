@@ -1,7 +1,8 @@
-//! cow-race: private mappings of a file with 2 MiB entries; two tasks load, store and forget their copies, at random.
+//! cow-race: private mappings of a file with 2 MiB entries; two tasks load, store and forget their copies, at
+//! random.
 //!
-//! A load gives the file's bytes or what one of the two has stored; the file stays as it is; once all copies are
-//! forgotten, it shows again.
+//! A load gives the file's bytes or what one of the two has stored; the file stays as it is; once all copies
+//! are forgotten, it shows again.
 
 use fs::PAGE_SIZE;
 

@@ -1,11 +1,13 @@
-//! Direct transfers: a file's bytes are copied to or from the blocks that a mapping shows, by physical address, as a device
-//! does it for `O_DIRECT`.
+//! Direct transfers: a file's bytes are copied to or from the blocks that a mapping shows, by physical
+//! address, as a device does it for `O_DIRECT`.
 //!
-//! [`Pinned`] pins the pages of the buffer in their file's index: until it is dropped, nobody frees or moves their blocks.
-//! Pages are pinned first and looked up then, both under `dax_sem` shared; whoever frees takes it exclusively and looks for
-//! pins under it. The copy holds no lock of the buffer's file, and takes its time: other tasks run in between.
+//! [`Pinned`] pins the pages of the buffer in their file's index: until it is dropped, nobody frees or moves
+//! their blocks. Pages are pinned first and looked up then, both under `dax_sem` shared; whoever frees takes
+//! it exclusively and looks for pins under it. The copy holds no lock of the buffer's file, and takes its
+//! time: other tasks run in between.
 //!
-//! Locks: freeze, then `dax_sem` of the buffer's file, shared; after that was let go, `dax_sem` of the other file, shared.
+//! Locks: freeze, then `dax_sem` of the buffer's file, shared; after that was let go, `dax_sem` of the other
+//! file, shared.
 
 use alloc::vec::Vec;
 
@@ -41,8 +43,8 @@ impl Pinned {
     /// Pins the pages at `at..at + len`, both multiples of the page size, of the running task.
     ///
     /// # Errors
-    /// [`Errno::BadAddress`] where no file is mapped shared, or not with this right, or beyond the file's end; what a fault
-    /// there says.
+    /// [`Errno::BadAddress`] where no file is mapped shared, or not with this right, or beyond the file's
+    /// end; what a fault there says.
     pub(super) fn new(at: u64, len: u64, way: Way) -> Result<Self> {
         let space = aspace::current();
         let areas = space.areas();
@@ -94,7 +96,8 @@ impl Drop for Pinned {
     }
 }
 
-/// Pins the pages and finds their blocks; `None`, and nothing is pinned, if there is a hole where there must be none.
+/// Pins the pages and finds their blocks; `None`, and nothing is pinned, if there is a hole where there must
+/// be none.
 fn pin(file: &File, pages: &core::ops::Range<u64>, way: Way) -> Result<Option<Vec<Option<u64>>>> {
     // A store: waits while frozen, is refused on a read-only file system, changes the times.
     let _thawed = if way == Way::Into { Some(file.start_write_fault()?) } else { None };
@@ -113,8 +116,8 @@ fn pin(file: &File, pages: &core::ops::Range<u64>, way: Way) -> Result<Option<Ve
     }
 }
 
-/// read(2) with `O_DIRECT`: copies `len` bytes of `file` from `offset` on, all of them multiples of the page size, to the
-/// address `to`, by physical addresses. Returns how many bytes there were.
+/// read(2) with `O_DIRECT`: copies `len` bytes of `file` from `offset` on, all of them multiples of the page
+/// size, to the address `to`, by physical addresses. Returns how many bytes there were.
 ///
 /// # Errors
 /// Those of [`Pinned::new`], and what reading the file meets.

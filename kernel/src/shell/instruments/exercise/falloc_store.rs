@@ -1,5 +1,6 @@
-//! fallocate-store: a file grows byte by byte by fallocate, each new byte is stored through a mapping, and fsync runs all
-//! the time beside it. At the end every byte is there. It grows across the border of a page, or of 2 MiB.
+//! fallocate-store: a file grows byte by byte by fallocate, each new byte is stored through a mapping, and
+//! fsync runs all the time beside it. At the end every byte is there. It grows across the border of a page,
+//! or of 2 MiB.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,11 +1,12 @@
 //! holetest: two workers store to every page of a file at the same time, and neither loses a store.
 //!
-//! Worker i stores its number, 8 bytes, at 1024 + 2048·i of each page. It is done with threads and with processes; after
-//! every page was read, which must give 0; with one worker that uses write(2); with private mappings, where the file stays
-//! as it was and a process sees its own numbers alone. The file was made by storing zeros, by fallocate, or by truncate.
+//! Worker i stores its number, 8 bytes, at 1024 + 2048·i of each page. It is done with threads and with
+//! processes; after every page was read, which must give 0; with one worker that uses write(2); with private
+//! mappings, where the file stays as it was and a process sees its own numbers alone. The file was made by
+//! storing zeros, by fallocate, or by truncate.
 //!
-//! Besides: the mapping of who started them shows the same as read(2), whatever it showed before; nothing else appears in
-//! a page; reading allocates nothing.
+//! Besides: the mapping of who started them shows the same as read(2), whatever it showed before; nothing
+//! else appears in a page; reading allocates nothing.
 
 use fs::PAGE_SIZE;
 use fs::vfs::Fallocate;

@@ -157,7 +157,8 @@ impl Ctx {
         Ok(Scratch { dir: self.dir.clone(), name, file })
     }
 
-    /// Runs `body` in `count` tasks on different CPUs, as far as there are, which begin together. Returns the first failure.
+    /// Runs `body` in `count` tasks on different CPUs, as far as there are, which begin together. Returns the
+    /// first failure.
     pub(super) fn workers(
         &self,
         count: usize,

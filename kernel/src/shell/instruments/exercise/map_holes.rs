@@ -1,8 +1,9 @@
-//! map-holes: stores through mappings against truncate, punch and zero; what was freed is nowhere mapped any more.
+//! map-holes: stores through mappings against truncate, punch and zero; what was freed is nowhere mapped any
+//! more.
 //!
-//! First by one task, in every size of page: after each change the mapping shows what read(2) gives, and nothing that was
-//! there before. Then a task stores all the time while the other one takes the blocks and gives them to another file, which
-//! must not change.
+//! First by one task, in every size of page: after each change the mapping shows what read(2) gives, and
+//! nothing that was there before. Then a task stores all the time while the other one takes the blocks and
+//! gives them to another file, which must not change.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 

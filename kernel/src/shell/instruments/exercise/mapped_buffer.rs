@@ -1,7 +1,9 @@
-//! mapped-buffer: read(2) and write(2) with a buffer that is a mapping: of another file, of the same file, of the same page.
+//! mapped-buffer: read(2) and write(2) with a buffer that is a mapping: of another file, of the same file, of
+//! the same page.
 //!
-//! Transfers go through the kernel, as read(2) and write(2) do, or directly ([`direct`]). A read into a mapping without the
-//! right to store is refused and changes nothing. Every byte is compared with a model in memory.
+//! Transfers go through the kernel, as read(2) and write(2) do, or directly ([`direct`]). A read into a
+//! mapping without the right to store is refused and changes nothing. Every byte is compared with a model in
+//! memory.
 
 use alloc::vec;
 use alloc::vec::Vec;

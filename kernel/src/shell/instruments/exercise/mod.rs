@@ -1,5 +1,5 @@
-//! `exercise`: programs that strain the fault path, after what the descriptions of xfstests and ndctl say their test programs
-//! do (no code is theirs). Each ends with a verdict; a violation, or a hang, is status 1.
+//! `exercise`: programs that strain the fault path, after what the descriptions of xfstests and ndctl say
+//! their test programs do (no code is theirs). Each ends with a verdict; a violation, or a hang, is status 1.
 //!
 //! | file | what |
 //! |---|---|
@@ -8,9 +8,9 @@
 //! | `direct.rs` | transfers by physical address, with pinned pages |
 //! | the others | an exerciser each: what it does is told in its head |
 //!
-//! An exerciser is a function that does a round. It runs in a task with an address space of its own, with the protocol that
-//! the file system is mounted with; its workers are tasks pinned to different CPUs. `--mutant` makes one of the mistakes
-//! of [`fs::lab`] meanwhile: so each is seen to find something.
+//! An exerciser is a function that does a round. It runs in a task with an address space of its own, with the
+//! protocol that the file system is mounted with; its workers are tasks pinned to different CPUs. `--mutant`
+//! makes one of the mistakes of [`fs::lab`] meanwhile: so each is seen to find something.
 
 mod collision;
 mod cow_race;
@@ -306,8 +306,8 @@ fn machine(dir: &Place) -> String {
     format!("{cpus} {}, {}", if cpus == 1 { "CPU" } else { "CPUs" }, dir.mount.protocol())
 }
 
-/// Runs one exerciser, from round `first` on, and prints its verdict; with `tell`, also if all was well. Returns how many
-/// rounds were done.
+/// Runs one exerciser, from round `first` on, and prints its verdict; with `tell`, also if all was well.
+/// Returns how many rounds were done.
 ///
 /// # Errors
 /// It found something, and has said what; Ctrl-C.
@@ -371,7 +371,8 @@ fn exercise(
     Ok(rounds)
 }
 
-/// Waits until the task has ended; `true` if it hangs instead. After Ctrl-C it ends soon; what does not is left behind.
+/// Waits until the task has ended; `true` if it hangs instead. After Ctrl-C it ends soon; what does not is
+/// left behind.
 fn watch(sh: &mut Shell, task: &task::TaskRef, progress: &Progress, hang: u64) -> Result<bool, Failure> {
     let (mut seen, mut since) = (0, time::monotonic_ns());
     let mut interrupted = None;

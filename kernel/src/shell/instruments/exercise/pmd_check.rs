@@ -1,8 +1,8 @@
 //! pmd-check: what must go on working where 2 MiB are mapped by one entry.
 //!
-//! One page of such a mapping moves elsewhere by mremap, and both can be stored to; direct transfers from a mapping that
-//! was not touched, and from one that was; into one that was not; a copy of the address space sees the data; a mapping that
-//! was for loads becomes one for stores.
+//! One page of such a mapping moves elsewhere by mremap, and both can be stored to; direct transfers from a
+//! mapping that was not touched, and from one that was; into one that was not; a copy of the address space
+//! sees the data; a mapping that was for loads becomes one for stores.
 
 use fs::vfs::Fallocate;
 use fs::{PAGE_SIZE, dax};

@@ -1,7 +1,7 @@
 //! resync: after fsync, the next store is tracked again: fsync tells that it has something to flush.
 //!
-//! With 4 KiB and 2 MiB entries; by the task that synced and by another one, whose TLB still has the entry; beside stores
-//! to other pages that never end; and with a hole punched into the same 2 MiB in between.
+//! With 4 KiB and 2 MiB entries; by the task that synced and by another one, whose TLB still has the entry;
+//! beside stores to other pages that never end; and with a hole punched into the same 2 MiB in between.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 

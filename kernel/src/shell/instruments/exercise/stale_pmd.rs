@@ -1,7 +1,7 @@
 //! stale-pmd: a mapping that shows a hole, by one 2 MiB entry, shows what write(2) puts there.
 //!
-//! Once by one task, then by two: one looks through its mapping, of its own or shared, while the other one writes. As soon
-//! as write(2) has returned, the old zeros must not be seen any more.
+//! Once by one task, then by two: one looks through its mapping, of its own or shared, while the other one
+//! writes. As soon as write(2) has returned, the old zeros must not be seen any more.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};

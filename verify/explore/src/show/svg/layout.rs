@@ -11,7 +11,8 @@ pub(super) const PAD: f64 = 14.0;
 pub(super) const LINE: f64 = 14.0;
 /// The width that a lock's bar takes.
 pub(super) const STEP: f64 = 15.0;
-/// The width of a letter: 6.6 in a monospaced font of 11 pixels, and readers that draw on whole pixels make it 7.
+/// The width of a letter: 6.6 in a monospaced font of 11 pixels, and readers that draw on whole pixels make
+/// it 7.
 const LETTER: f64 = 7.0;
 /// Between a life-line and its boxes.
 const AWAY: f64 = 9.0;
@@ -254,7 +255,8 @@ fn is_told(kind: Kind) -> bool {
     }
 }
 
-/// Leaves those locks that more than one CPU takes, as long as somebody is told to do something meanwhile; and all else.
+/// Leaves those locks that more than one CPU takes, as long as somebody is told to do something meanwhile;
+/// and all else.
 fn keep_shared(spans: &mut Vec<Span<'_>>, told: &[Told]) {
     let locks: Vec<(&str, usize)> = spans
         .iter()

@@ -1,12 +1,14 @@
 //! A run as a drawing for a slide, 16 to 9: from the top down, a life-line for each CPU.
 //!
-//! A life-line is thick while an operation is under way and dashed while it waits. Right of it are the steps, left of it
-//! a bar for each lock as long as it is held: solid if exclusively, with a dashed edge if shared. An arrow leads to the
-//! CPU that goes on. The last column says how locks and page tables are. Only `full` draws each step: else operations, the
-//! steps of the code that decide something, waiting, and the locks that more than one CPU takes. Accesses to memory that
-//! follow one another are one line. Everything that colour says is also said by shape or words, for print in black and white.
+//! A life-line is thick while an operation is under way and dashed while it waits. Right of it are the steps,
+//! left of it a bar for each lock as long as it is held: solid if exclusively, with a dashed edge if shared.
+//! An arrow leads to the CPU that goes on. The last column says how locks and page tables are. Only `full`
+//! draws each step: else operations, the steps of the code that decide something, waiting, and the locks that
+//! more than one CPU takes. Accesses to memory that follow one another are one line. Everything that colour
+//! says is also said by shape or words, for print in black and white.
 //!
-//! `layout.rs` says where everything is; `xml.rs` writes elements. No scripts, no fonts of its own, nothing from outside.
+//! `layout.rs` says where everything is; `xml.rs` writes elements. No scripts, no fonts of its own, nothing
+//! from outside.
 
 mod layout;
 mod xml;
@@ -101,7 +103,8 @@ fn draw_bar(xml: &mut Xml, layout: &Layout, bar: &Bar<'_>) {
     }
 }
 
-/// From the last step of one CPU to the next one's first: along the row, down left of the right one's bars, along.
+/// From the last step of one CPU to the next one's first: along the row, down left of the right one's bars,
+/// along.
 fn switch(xml: &mut Xml, layout: &Layout, from: &Row, to: &Row) {
     // The next switch may come right after, from where this one leads to: it goes out a little lower.
     let (y, end) = (from.middle() + 2.5, to.middle() - 2.5);
