@@ -265,14 +265,44 @@ fn serve<P: Platform, const LAB: bool>(
         let found = request.look_up(request.shared().held())?;
         return Ok((request.copy(found)?, PageSize::Small));
     }
+    match serve_durably(protocol, request)? {
+        Ok(outcome) => Ok((outcome, PageSize::Small)),
+        Err(_) => unreachable!("there is nothing smaller"),
+    }
+}
+
+/// Serves it by the protocol; if what leads to the pages has to be committed first, once more after that.
+#[inline(always)]
+fn serve_durably<P: Platform, const LAB: bool>(
+    protocol: Protocol,
+    request: &Request<'_, P, LAB>,
+) -> Step<core::result::Result<Outcome, Fallback>> {
+    let served = match protocol.serve(request)? {
+        Served::Uncommitted => serve_committed(protocol, request)?,
+        served => served,
+    };
+    match served {
+        Served::Mapped(outcome) => {
+            request.mark_late();
+            Ok(Ok(outcome))
+        }
+        Served::Fallback(why) => Ok(Err(why)),
+        Served::Uncommitted => unreachable!("it is served when it is committed"),
+    }
+}
+
+/// [`serve_durably`], after the first try. Others may change the file between the commit and the next look-up.
+#[cold]
+#[inline(never)]
+fn serve_committed<P: Platform, const LAB: bool>(
+    protocol: Protocol,
+    request: &Request<'_, P, LAB>,
+) -> Step<Served> {
     loop {
+        request.commit()?;
         match protocol.serve(request)? {
-            Served::Mapped(outcome) => {
-                request.mark_late();
-                return Ok((outcome, PageSize::Small));
-            }
-            Served::Uncommitted => request.commit()?,
-            Served::Fallback(_) => unreachable!("there is nothing smaller"),
+            Served::Uncommitted => {}
+            served => return Ok(served),
         }
     }
 }
@@ -285,17 +315,7 @@ fn serve_large<P: Platform, const LAB: bool>(
     va: u64,
     page: u64,
 ) -> Step<core::result::Result<Outcome, Fallback>> {
-    let request = Request { va, page, size: PageSize::Large, ..*small };
-    loop {
-        match protocol.serve(&request)? {
-            Served::Mapped(outcome) => {
-                request.mark_late();
-                return Ok(Ok(outcome));
-            }
-            Served::Uncommitted => request.commit()?,
-            Served::Fallback(why) => return Ok(Err(why)),
-        }
-    }
+    serve_durably(protocol, &Request { va, page, size: PageSize::Large, ..*small })
 }
 
 /// Address and first page of the 2 MiB around the fault, or why they cannot be mapped as one, whatever the
