@@ -79,17 +79,20 @@ impl<P: Platform> Inode<P> {
         Ok(Table::There(slot))
     }
 
+    /// The pointers from `lblk` on that are in one table, `most` of them at most.
+    #[inline(always)]
+    fn part(&self, lblk: u64, most: u64) -> Option<Part> {
+        let path = self.fs.sb.reach.path(lblk)?;
+        let count = self.fs.sb.reach.left_in_table(&path).min(most);
+        Some(Part { lblk, path, count, table: self.find_table(&path).ok()? })
+    }
+
     /// The window that begins at logical block `first`, by tables: one or two. `None` for one that no file can have, or whose
     /// way contradicts itself.
     fn parts(&self, first: u64) -> Option<[Option<Part>; 2]> {
-        let part = |lblk: u64, most: u64| {
-            let path = self.fs.sb.reach.path(lblk)?;
-            let count = self.fs.sb.reach.left_in_table(&path).min(most);
-            Some(Part { lblk, path, count, table: self.find_table(&path).ok()? })
-        };
-        let one = part(first, LARGE_PAGES)?;
+        let one = self.part(first, LARGE_PAGES)?;
         let (next, left) = (first + one.count, LARGE_PAGES - one.count);
-        let two = if left > 0 { Some(part(next, left)?) } else { None };
+        let two = if left > 0 { Some(self.part(next, left)?) } else { None };
         let whole = two.as_ref().is_none_or(|two| two.count == left);
         whole.then_some([Some(one), two])
     }
