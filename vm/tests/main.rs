@@ -36,7 +36,7 @@ impl Stage {
     fn new() -> Self {
         let host = Host::new(&machine::image());
         let memory = host.memory.clone();
-        let fs = fs::ext2::mount(host, fs::ext2::MountOptions::default()).expect("a new image");
+        let fs = fs::ext2::mount(host, fs::vfs::MountOptions::default()).expect("a new image");
         Self { memory, fs }
     }
 
