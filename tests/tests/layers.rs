@@ -1,9 +1,9 @@
-//! Who imports whom in the kernel: nobody what is above it, and no files each other in a circle.
+//! Who imports whom in the kernel and in `fs`: nobody what is above it, and no files each other in a circle.
 //!
-//! Read are the sources of the kernel's crates. What a file imports is what its `use` items and paths begin
-//! with: `crate`, `super`, `self`, or a module that it declares. A path counts as an import of the file of
-//! its longest part that is a module; that a file declares a module is none. Between crates, Cargo keeps the
-//! order.
+//! Read are the sources of the kernel's crates and of `fs`, without the tests at a file's end. What a file imports is what
+//! its `use` items and paths begin with: `crate`, `super`, `self`, or a module that it declares. A path counts as an import
+//! of the file of its longest part that is a module; that a file declares a module is none, nor is who may see an item.
+//! Between crates, Cargo keeps the order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -19,6 +19,8 @@ struct Rules<'a> {
     layers: &'a [(&'a str, &'a [&'a str])],
     /// What may be a circle, and why.
     circles: &'a [Circle<'a>],
+    /// Modules of which none knows another, whatever their layers.
+    apart: &'a [&'a str],
 }
 
 /// Files that may import each other: modules, each with all that it holds. The first that holds a circle
@@ -50,12 +52,14 @@ const BASE: Rules<'static> = Rules {
         modules: &["mm::aspace", "mm::fault", "task"],
         why: "a task has an address space, and one file says what a fault asks for and whose it is",
     }],
+    apart: &[],
 };
 
 const STORE: Rules<'static> = Rules {
     folder: "kernel/store/src",
     layers: &[("mounts", &["mounts"]), ("bad memory", &["bad_memory"])],
     circles: &[Circle { modules: &["mounts"], why: "the list of mounts, and the ways through it" }],
+    apart: &[],
 };
 
 const LAB: Rules<'static> = Rules {
@@ -70,6 +74,7 @@ const LAB: Rules<'static> = Rules {
         Circle { modules: &["replay"], why: "one type, with what it does and what it compares" },
         Circle { modules: &["scenarios"], why: "a list of values, and what they are made of" },
     ],
+    apart: &[],
 };
 
 const KERNEL: Rules<'static> = Rules {
@@ -90,7 +95,61 @@ const KERNEL: Rules<'static> = Rules {
             why: "`Shell` is one type, and a command's entry in the table is handed one",
         },
     ],
+    apart: &[],
 };
+
+const FS: Rules<'static> = Rules {
+    folder: "fs/src",
+    layers: &[
+        ("atomics, errors, counters", &["atomic", "error", "stats"]),
+        ("lab", &["lab"]),
+        ("persistent memory", &["pmem"]),
+        ("platform", &["platform"]),
+        ("vfs", &["vfs"]),
+        ("dax", &["dax"]),
+        ("a schedule of dax", &["lab::schedule"]),
+        ("ext2: the disk", &["ext2::disk"]),
+        ("ext2: what allocators and names remember", EXT2_STATE),
+        ("ext2: facts", &["ext2::facts"]),
+        (
+            "ext2: file system and inode",
+            &["ext2::cache", "ext2::fs", "ext2::inode", "ext2::recover::outcome"],
+        ),
+        ("ext2: records and times", &["ext2::policy", "ext2::redo", "ext2::times"]),
+        ("ext2: allocation", &["ext2::alloc"]),
+        ("ext2: the indirect tree", &["ext2::map"]),
+        ("ext2: content, names, attributes", &["ext2::file", "ext2::names", "ext2::xattr"]),
+        ("ext2: repair", &["ext2::recover"]),
+        ("ext2: a mount's life", &["ext2::freeze", "ext2::info", "ext2::mount", "ext2::watched"]),
+        ("ext2: the traits of vfs", &["ext2::ops"]),
+        ("ext2", &["ext2"]),
+        ("block", &["block"]),
+        ("registry", &["registry"]),
+        ("the host", &["sim", "ext2::tests", "ext2::wrong_order"]),
+    ],
+    circles: &[
+        Circle {
+            modules: &["ext2::fs", "ext2::inode"],
+            why: "a file system keeps its inodes in memory, and an inode is changed through its file system",
+        },
+        Circle { modules: &["vfs"], why: "traits, and types that they hand out and that need them" },
+        Circle { modules: &["dax"], why: "a fault, and the protocols whose steps it takes" },
+        Circle { modules: &["lab::schedule"], why: "one type, and how its text is read" },
+        Circle { modules: &["block"], why: "one file system of one file" },
+    ],
+    apart: &["block", "dax", "ext2"],
+};
+
+/// What of allocation and of names is below the types that hold it.
+const EXT2_STATE: &[&str] = &[
+    "ext2::alloc::bitmap",
+    "ext2::alloc::goals",
+    "ext2::alloc::runs",
+    "ext2::alloc::state",
+    "ext2::alloc::taken",
+    "ext2::names::nameindex",
+    "ext2::names::room",
+];
 
 /// A module's path, as `mm::paging`; empty for the root.
 type Module = String;
@@ -207,6 +266,13 @@ impl Graph {
                 }
             }
         }
+        for (module, path) in &self.files {
+            let room = |module: &Module| rules.apart.iter().find(|name| holds(name, module));
+            let others = self.imports[module]
+                .iter()
+                .filter(|to| room(module).zip(room(to)).is_some_and(|(own, other)| own != other));
+            wrong.extend(others.map(|to| format!("{}/{path} imports {to}: they are apart", rules.folder)));
+        }
         let mut needed = BTreeSet::new();
         for circle in self.circles() {
             let fits = |allowed: &&Circle<'_>| {
@@ -242,8 +308,9 @@ fn module_of(path: &str) -> Module {
     if matches!(stem, "lib" | "main") { String::new() } else { stem.replace('/', "::") }
 }
 
-/// A source without its comments.
+/// A source without its comments, and without the tests at its end.
 fn code_of(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -254,13 +321,16 @@ fn paths(code: &str) -> Vec<String> {
     let (mut found, mut rest) = (Vec::new(), code);
     while let Some((at, word)) = next_word(rest) {
         let after = &rest[at + word.len()..];
-        let is_path_so_far = rest[..at].ends_with("::") || rest[..at].ends_with('$');
+        let before = &rest[..at];
         rest = after;
-        if word == "use" {
+        if word == "in" && before == "(" {
+            // Who may see it is no import.
+            rest = after.split_once(')').map_or(after, |(_, after)| after);
+        } else if word == "use" {
             let (item, after) = after.split_once(';').unwrap_or((after, ""));
             expand(item, "", &mut found);
             rest = after;
-        } else if !is_path_so_far && after.starts_with("::") {
+        } else if !before.ends_with("::") && !before.ends_with('$') && after.starts_with("::") {
             let end = after.find(|c: char| !is_of_word(c) && c != ':').unwrap_or(after.len());
             found.push(format!("{word}{}", &after[..end]));
             rest = &after[end..];
@@ -339,8 +409,8 @@ fn target(files: &BTreeMap<Module, String>, from: &Module, path: &str) -> Option
 }
 
 #[test]
-fn no_file_of_the_kernel_imports_what_is_above_it() {
-    for rules in [BASE, STORE, LAB, KERNEL] {
+fn no_file_of_the_kernel_or_of_fs_imports_what_is_above_it() {
+    for rules in [BASE, STORE, LAB, KERNEL, FS] {
         let graph = Graph::of_folder(&root().join(rules.folder));
         assert!(graph.files.len() > 3, "{} has few files", rules.folder);
         let wrong = graph.check(&rules);
@@ -355,8 +425,9 @@ fn no_file_of_the_kernel_imports_what_is_above_it() {
 fn wrong(files: &[(&str, &str)]) -> Vec<String> {
     let rules = Rules {
         folder: "src",
-        layers: &[("below", &["low"]), ("above", &["high", "low::top"])],
+        layers: &[("below", &["low"]), ("above", &["high", "low::top", "left", "right"])],
         circles: &[Circle { modules: &["low::a", "low::b"], why: "for the test" }],
+        apart: &["left", "right"],
     };
     let circle = [("low/a.rs", "use super::b::B;"), ("low/b.rs", "fn b() -> super::a::A {}")];
     let others = [("lib.rs", "pub mod high;\npub mod low;"), ("low/mod.rs", "pub mod a;\npub mod b;")];
@@ -388,6 +459,14 @@ fn an_import_from_above_is_found() {
     assert_eq!(wrong(&[high, part, top]), [""; 0]);
     let found = wrong(&[high, part, top, ("low/c.rs", "use super::top;")]);
     assert_eq!(found, ["src/low/c.rs imports low::top: the layer \"above\" is above \"below\""]);
+    // Neither who may see it nor a test is an import.
+    for text in
+        ["pub(in crate::high) struct A;", "fn a() {}\n#[cfg(test)]\nmod tests {\n    use crate::high::a;\n}"]
+    {
+        assert_eq!(wrong(&[high, part, ("low/c.rs", text)]), [""; 0], "{text}");
+    }
+    let found = wrong(&[high, part, ("right.rs", "use crate::left;"), ("left.rs", "")]);
+    assert_eq!(found, ["src/right.rs imports left: they are apart"]);
     assert_eq!(
         wrong(&[("other.rs", "")]),
         ["src/other.rs: is in no layer: tests/tests/layers.rs lists them"]

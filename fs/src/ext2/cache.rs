@@ -14,8 +14,7 @@
 //! room for another is dropped by whoever asked for that one, perhaps under a directory's inode lock: the drop takes
 //! block map and groups, which come after it.
 
-use super::inode::Inode;
-use crate::atomic::AtomicUsize;
+use crate::atomic::{AtomicBool, AtomicUsize};
 use crate::error::{Errno, Result};
 use crate::platform::{Mutex, Platform};
 use alloc::sync::{Arc, Weak};
@@ -27,22 +26,37 @@ const SHARDS: usize = 16;
 /// In the place of an index: it is not kept.
 const NOT_KEPT: u32 = u32::MAX;
 
-struct Entry<P: Platform> {
+/// What the cache asks of an inode.
+pub(super) trait Cached {
+    /// Its number.
+    fn ino(&self) -> u32;
+    /// It was asked for since the cache last looked for one to let go.
+    fn recent(&self) -> &AtomicBool;
+    /// True if its last handle has nothing to free: it may stay in memory without one.
+    fn may_be_kept(&self) -> bool;
+    /// True if nothing is lost when it goes, and its drop would take no lock.
+    fn has_nothing_to_do(&self) -> bool;
+    /// The cache, which has the only handle, let go of it, and has forgotten it already.
+    fn detach(&self);
+}
+
+struct Entry<I> {
     ino: u32,
     /// Its place among the kept ones, or [`NOT_KEPT`].
     kept: u32,
-    inode: Weak<Inode<P>>,
+    inode: Weak<I>,
 }
 
-struct Shard<P: Platform> {
-    table: HashTable<Entry<P>>,
+struct Shard<I> {
+    table: HashTable<Entry<I>>,
     /// Kept in memory, a clock: the hand looks for one that was not asked for since it came by.
-    kept: Vec<Arc<Inode<P>>>,
+    kept: Vec<Arc<I>>,
     hand: usize,
 }
 
-pub(super) struct Cache<P: Platform> {
-    shards: [Mutex<P, Shard<P>>; SHARDS],
+/// The inodes of type `I` that are in memory.
+pub(super) struct Cache<P: Platform, I> {
+    shards: [Mutex<P, Shard<I>>; SHARDS],
     /// How many each shard keeps.
     keep: AtomicUsize,
 }
@@ -52,9 +66,9 @@ fn hash(ino: u32) -> u64 {
     u64::from(ino / SHARDS as u32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-impl<P: Platform> Shard<P> {
+impl<I: Cached> Shard<I> {
     #[inline]
-    fn find(&mut self, ino: u32) -> Option<&mut Entry<P>> {
+    fn find(&mut self, ino: u32) -> Option<&mut Entry<I>> {
         self.table.find_mut(hash(ino), |entry| entry.ino == ino)
     }
 
@@ -65,11 +79,11 @@ impl<P: Platform> Shard<P> {
     }
 
     /// Keeps `inode`. What had to make room is returned, to be dropped without the lock.
-    fn keep(&mut self, inode: &Arc<Inode<P>>, limit: usize) -> Option<Arc<Inode<P>>> {
+    fn keep(&mut self, inode: &Arc<I>, limit: usize) -> Option<Arc<I>> {
         if self.kept.len() < limit {
             if self.kept.try_reserve(1).is_ok() {
                 self.kept.push(inode.clone());
-                self.set_kept(inode.ino, self.kept.len() - 1);
+                self.set_kept(inode.ino(), self.kept.len() - 1);
             }
             return None;
         }
@@ -77,25 +91,25 @@ impl<P: Platform> Shard<P> {
         if len == 0 {
             return None;
         }
-        while self.kept[self.hand % len].recent.swap(false, Relaxed) {
+        while self.kept[self.hand % len].recent().swap(false, Relaxed) {
             self.hand = (self.hand + 1) % len;
         }
         let place = self.hand % len;
         self.hand = (place + 1) % len;
         let old = core::mem::replace(&mut self.kept[place], inode.clone());
-        self.set_kept(old.ino, NOT_KEPT as usize);
-        self.set_kept(inode.ino, place);
+        self.set_kept(old.ino(), NOT_KEPT as usize);
+        self.set_kept(inode.ino(), place);
         Some(old)
     }
 
     /// Keeps `ino` no longer.
-    fn unkeep(&mut self, ino: u32) -> Option<Arc<Inode<P>>> {
+    fn unkeep(&mut self, ino: u32) -> Option<Arc<I>> {
         let place = match self.find(ino) {
             Some(entry) if entry.kept != NOT_KEPT => core::mem::replace(&mut entry.kept, NOT_KEPT) as usize,
             _ => return None,
         };
         let inode = self.kept.swap_remove(place);
-        if let Some(moved) = self.kept.get(place).map(|inode| inode.ino) {
+        if let Some(moved) = self.kept.get(place).map(|inode| inode.ino()) {
             self.set_kept(moved, place);
         }
         Some(inode)
@@ -108,32 +122,27 @@ impl<P: Platform> Shard<P> {
     }
 }
 
-impl<P: Platform> Cache<P> {
+impl<P: Platform, I: Cached> Cache<P, I> {
     /// One that keeps about `keep` inodes.
     pub(super) fn new(keep: usize) -> Self {
         let shard = |_| Mutex::<P, _>::new(Shard { table: HashTable::new(), kept: Vec::new(), hand: 0 });
         Self { shards: core::array::from_fn(shard), keep: AtomicUsize::new(keep.div_ceil(SHARDS)) }
     }
 
-    fn shard(&self, ino: u32) -> &Mutex<P, Shard<P>> {
+    fn shard(&self, ino: u32) -> &Mutex<P, Shard<I>> {
         &self.shards[ino as usize % SHARDS]
     }
 
     /// The inode in memory, or the one that `load` makes. `load` locks nothing.
-    pub(super) fn get(
-        &self,
-        platform: &P,
-        ino: u32,
-        load: impl FnOnce() -> Result<Inode<P>>,
-    ) -> Result<Arc<Inode<P>>> {
+    pub(super) fn get(&self, platform: &P, ino: u32, load: impl FnOnce() -> Result<I>) -> Result<Arc<I>> {
         loop {
             let mut guard = self.shard(ino).lock();
             let shard = &mut *guard;
             let known = match shard.table.find(hash(ino), |entry| entry.ino == ino) {
                 Some(entry) if entry.kept != NOT_KEPT => {
                     let inode = &shard.kept[entry.kept as usize];
-                    if !inode.recent.load(Relaxed) {
-                        inode.recent.store(true, Relaxed);
+                    if !inode.recent().load(Relaxed) {
+                        inode.recent().store(true, Relaxed);
                     }
                     return Ok(inode.clone());
                 }
@@ -175,8 +184,8 @@ impl<P: Platform> Cache<P> {
     }
 
     /// The drop of `inode` is over: its number may be loaded, or given to another inode, from here on.
-    pub(super) fn forget(&self, inode: &Inode<P>) {
-        self.shard(inode.ino).lock().remove(inode.ino);
+    pub(super) fn forget(&self, inode: &I) {
+        self.shard(inode.ino()).lock().remove(inode.ino());
     }
 
     /// Calls `f` if nobody holds an inode; nobody gets one meanwhile. True if it was called.
@@ -219,10 +228,10 @@ impl<P: Platform> Cache<P> {
         count
     }
 
-    fn take_idle(shard: &Mutex<P, Shard<P>>) -> Option<Arc<Inode<P>>> {
+    fn take_idle(shard: &Mutex<P, Shard<I>>) -> Option<Arc<I>> {
         let mut shard = shard.try_lock()?;
-        let idle = |inode: &&Arc<Inode<P>>| Arc::strong_count(inode) == 1 && inode.has_nothing_to_do();
-        let ino = shard.kept.iter().find(idle)?.ino;
+        let idle = |inode: &&Arc<I>| Arc::strong_count(inode) == 1 && inode.has_nothing_to_do();
+        let ino = shard.kept.iter().find(idle)?.ino();
         let inode = shard.unkeep(ino)?;
         // Nobody gets it any more, so nobody waits for the end of its drop.
         shard.remove(ino);
@@ -231,7 +240,7 @@ impl<P: Platform> Cache<P> {
     }
 
     /// Calls `f` with each inode in memory, no lock held.
-    pub(super) fn for_each(&self, mut f: impl FnMut(&Arc<Inode<P>>)) {
+    pub(super) fn for_each(&self, mut f: impl FnMut(&Arc<I>)) {
         for shard in &self.shards {
             let inodes: Vec<_> =
                 shard.lock().table.iter().filter_map(|entry| entry.inode.upgrade()).collect();

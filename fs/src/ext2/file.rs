@@ -7,11 +7,11 @@
 //! A read ends before a bad line, or fails at it. A write makes the lines good that it overwrites as a whole (whole blocks
 //! always are); one that begins or ends inside a bad line fails, and changes nothing.
 
-use super::grow::Fill;
+use super::alloc::place::PACKED;
+use super::disk::geometry::{Hole, Spot};
+use super::disk::inode::{CTIME, MTIME};
 use super::inode::Inode;
-use super::map::Spot;
-use super::place::{Hole, PACKED};
-use super::times::{CTIME, MTIME};
+use super::map::grow::Fill;
 use crate::error::{Errno, Result};
 use crate::lab::Mutant;
 use crate::platform::Platform;

@@ -7,25 +7,17 @@
 //! # Locking
 //! `ice → freeze (exclusively) → inode locks, one at a time → block map → …`
 
-use super::Ext2;
-use super::inode::{Inode, Nameless};
-use super::layout::*;
+use super::cache::Cached;
+use super::disk::layout::*;
+use super::facts::Nameless;
+use super::fs::{Ext2, Late};
+use super::inode::Inode;
 use crate::error::{Errno, Result, Unsupported};
 use crate::lab::Mutant;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Staged};
-use crate::vfs::FileKind;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
-
-/// What the drop of an inode left to do.
-pub(super) struct Late {
-    pub ino: u32,
-    pub kind: FileKind,
-    pub size: u64,
-    /// It has no name: it is to be freed. Otherwise there are blocks beyond its end.
-    pub nameless: Option<Staged<Nameless, Clean>>,
-}
 
 impl<P: Platform> Ext2<P> {
     pub(super) fn do_freeze(&self) -> Result<()> {

@@ -1,9 +1,9 @@
 //! What a superblock says, field by field, under the names that `tune2fs -l` prints.
 
-use super::Ext2;
-use super::features;
-use super::layout::*;
-use super::superblock::RawSuperBlock;
+use super::disk::features;
+use super::disk::layout::*;
+use super::disk::superblock::RawSuperBlock;
+use super::fs::Ext2;
 use crate::error::Result;
 use crate::platform::Platform;
 use crate::vfs::{Field, uuid_text};

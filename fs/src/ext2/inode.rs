@@ -4,15 +4,15 @@
 //! `i_size` and `i_links_count` change under the inode lock, held exclusively; `i_blocks` under the block-map
 //! mutex.
 
-use super::Ext2;
-use super::diredit::NameGone;
-use super::group::Group;
-use super::grow::Changes;
-use super::ialloc::TakenInode;
-use super::layout::*;
-use super::nameindex::Names;
-use super::place::Goals;
-use super::times::{ATIME, CTIME, MTIME};
+use super::alloc::goals::Goals;
+use super::alloc::taken::TakenInode;
+use super::cache::Cached;
+use super::disk::descriptor::Group;
+use super::disk::inode::{ATIME, CTIME, MTIME, decode, kind_of_mode};
+use super::disk::layout::*;
+use super::facts::{LinksStored, NameGone, Nameless};
+use super::fs::Ext2;
+use super::names::nameindex::Names;
 use crate::PAGE_SIZE;
 use crate::atomic::{AtomicBool, AtomicU64};
 use crate::error::{Corrupt, Errno, Error, Result};
@@ -50,7 +50,7 @@ pub struct Inode<P: Platform> {
     /// The cache knows it no more.
     forgotten: AtomicBool,
     /// It was asked for since the cache last looked for one to let go.
-    pub(super) recent: AtomicBool,
+    recent: AtomicBool,
     /// Its drop left something to do: see `freeze`.
     pub(super) left: bool,
     /// When a write fault last stored the times, as long as nothing else has stored them since; or 0.
@@ -59,27 +59,12 @@ pub struct Inode<P: Platform> {
     pub(super) names: Option<Arc<Names<P>>>,
 }
 
-/// The kind that `i_mode` tells.
-pub(super) fn kind_of_mode(mode: u16) -> Option<FileKind> {
-    Some(match mode >> 12 {
-        0x1 => FileKind::Fifo,
-        0x2 => FileKind::CharDevice,
-        0x4 => FileKind::Directory,
-        0x6 => FileKind::BlockDevice,
-        0x8 => FileKind::File,
-        0xa => FileKind::Symlink,
-        0xc => FileKind::Socket,
-        _ => return None,
-    })
+/// What the block-map mutex guards: which pointers are stored, and `i_blocks`.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// How often something was published.
+    pub count: u64,
 }
-
-/// The fact that the number of links was stored.
-#[derive(Debug)]
-pub(super) struct LinksStored(pub u16);
-
-/// The fact that an inode has no name: it may be freed when nobody holds it.
-#[derive(Debug)]
-pub(super) struct Nameless;
 
 impl<P: Platform> Ext2<P> {
     /// Refuses what is no inode's number.
@@ -210,23 +195,6 @@ impl<P: Platform> Inode<P> {
     pub(super) fn abandon(&self) {
         self.stillborn.store(true, Relaxed);
         self.fs.cache.unkeep(self.ino);
-    }
-
-    /// The cache, which has the only handle, let go of it, and has forgotten it already.
-    pub(super) fn detach(&self) {
-        self.stillborn.store(true, Relaxed);
-        self.forgotten.store(true, Relaxed);
-    }
-
-    /// True if its last handle has nothing to free: it may stay in memory without one.
-    pub(super) fn may_be_kept(&self) -> bool {
-        self.links() != 0 && !self.beyond.load(Relaxed)
-    }
-
-    /// True if nothing is lost when it goes, and its drop would take no lock. What is known of a file's pages is.
-    pub(super) fn has_nothing_to_do(&self) -> bool {
-        // A long directory may keep a run of blocks, which its drop would give back under locks.
-        self.kind != FileKind::File && self.goals.are_idle()
     }
 
     #[inline]
@@ -438,10 +406,7 @@ impl<P: Platform> Inode<P> {
             mtime: self.time(MTIME),
             ctime: self.time(CTIME),
             crtime: self.has_field(I_CRTIME_EXTRA).then(|| {
-                super::times::decode(
-                    pmem.load_u32(self.raw + I_CRTIME),
-                    pmem.load_u32(self.raw + I_CRTIME_EXTRA),
-                )
+                decode(pmem.load_u32(self.raw + I_CRTIME), pmem.load_u32(self.raw + I_CRTIME_EXTRA))
             }),
             device: self.device(),
         }
@@ -472,6 +437,32 @@ impl<P: Platform> Inode<P> {
         self.touch(&[CTIME], now);
         pmem.flush(self.raw, GOOD_OLD_INODE_SIZE.into());
         pmem.fence();
+    }
+}
+
+impl<P: Platform> Cached for Inode<P> {
+    #[inline]
+    fn ino(&self) -> u32 {
+        self.ino
+    }
+
+    #[inline]
+    fn recent(&self) -> &AtomicBool {
+        &self.recent
+    }
+
+    fn may_be_kept(&self) -> bool {
+        self.links() != 0 && !self.beyond.load(Relaxed)
+    }
+
+    fn has_nothing_to_do(&self) -> bool {
+        // A long directory may keep a run of blocks, which its drop would give back under locks.
+        self.kind != FileKind::File && self.goals.are_idle()
+    }
+
+    fn detach(&self) {
+        self.stillborn.store(true, Relaxed);
+        self.forgotten.store(true, Relaxed);
     }
 }
 

@@ -3,14 +3,16 @@
 //! As Linux's ext2 does it: while mounted for writing, the state says "not clean"; unmounting sets back what
 //! was found, or "errors" if contradictions were met.
 
+use super::alloc::state::GroupState;
 use super::cache::Cache;
-use super::features::{self, ReadOnlyReason};
-use super::group::GroupState;
-use super::inode::{Inode, kind_of_mode};
-use super::layout::*;
-use super::nameindex::Budget;
-use super::superblock::{RawSuperBlock, SuperBlock};
-use super::{Ext2, NAME, Shared};
+use super::disk::features::ReadOnlyReason;
+use super::disk::inode::kind_of_mode;
+use super::disk::layout::*;
+use super::disk::superblock::{RawSuperBlock, SuperBlock};
+use super::disk::{NAME, features, unreadable};
+use super::fs::{Ext2, Shared};
+use super::inode::Inode;
+use super::names::nameindex::Budget;
 use crate::atomic::{AtomicBool, AtomicI64, AtomicU32};
 use crate::error::{Corrupt, Errno, Result};
 use crate::platform::{Mutex, Platform};
@@ -163,10 +165,10 @@ fn expect_root(pmem: &impl Pmem, sb: &SuperBlock) -> Result<()> {
     let index = ROOT_INO - 1;
     let raw = sb.byte(group.inode_table) + u64::from(index) * u64::from(sb.inode_size);
     if let Some(bad) = pmem.poisoned(raw, sb.inode_size.into()) {
-        return Err(super::unreadable("inode", ROOT_INO.into(), bad));
+        return Err(unreadable("inode", ROOT_INO.into(), bad));
     }
     if let Some(bad) = pmem.poisoned(sb.byte(group.inode_bitmap), 1) {
-        return Err(super::unreadable("inode bitmap", 0, bad));
+        return Err(unreadable("inode bitmap", 0, bad));
     }
     let size = u64::from(pmem.load_u32(raw + I_SIZE));
     let is_there = kind_of_mode(pmem.load_u16(raw + I_MODE)) == Some(FileKind::Directory)

@@ -1,10 +1,11 @@
 //! The traits of [`vfs`](crate::vfs): locks are taken, contradictions noted, the work is done elsewhere.
 
-use super::dir::check_name;
-use super::features::ReadOnlyReason;
+use super::disk::features::ReadOnlyReason;
+use super::disk::layout::{APPEND_FL, IMMUTABLE_FL};
+use super::disk::{NAME, unreadable};
+use super::fs::Ext2;
 use super::inode::Inode;
-use super::layout::{APPEND_FL, IMMUTABLE_FL};
-use super::{Ext2, NAME};
+use super::names::dir::check_name;
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Result, Unsupported};
 use crate::lab::Mutant;
@@ -113,7 +114,7 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
         // asks for it.
         self.forget_groups(place, len, &mut |what, index| {
             let bad = self.pmem().poisoned(place, len).unwrap_or(place);
-            let _ = self.noted::<()>(Err(super::unreadable(what, index, bad)));
+            let _ = self.noted::<()>(Err(unreadable(what, index, bad)));
         });
     }
 

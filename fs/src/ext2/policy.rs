@@ -9,23 +9,19 @@
 //! # Locking
 //! Takes the superblock's mutex, a leaf; before it `ice`, but never waits for that: whoever has it may have met the error.
 
-use super::Ext2;
-use super::layout::*;
+use super::disk::layout::*;
+use super::disk::superblock::on_error_of;
+use super::fs::Ext2;
 use crate::error::{Corrupt, Error, Result};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::OnError;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-/// What `s_errors` tells; a number that nobody knows is taken for the careful one, as Linux does.
-pub(super) fn of_superblock(errors: u16) -> OnError {
-    OnError::ALL.get(usize::from(errors).wrapping_sub(1)).copied().unwrap_or(OnError::ReadOnly)
-}
-
 impl<P: Platform> Ext2<P> {
     /// What is done when a contradiction is met.
     pub fn on_error(&self) -> OnError {
-        of_superblock(self.on_error.load(Relaxed) as u16)
+        on_error_of(self.on_error.load(Relaxed) as u16)
     }
 
     /// Remembers that a contradiction was met, and does what is to be done then.
@@ -123,16 +119,5 @@ impl<P: Platform> Ext2<P> {
             pmem.flush(SUPERBLOCK + S_ERROR_COUNT, S_ERRORS_END - S_ERROR_COUNT);
         }
         pmem.fence();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{OnError, of_superblock};
-
-    #[test]
-    fn policies_have_the_numbers_that_linux_gives_them() {
-        assert_eq!([1, 2, 3].map(of_superblock), OnError::ALL);
-        assert_eq!([0, 4, u16::MAX].map(of_superblock), [OnError::ReadOnly; 3]);
     }
 }

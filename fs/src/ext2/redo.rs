@@ -22,9 +22,9 @@
 //! it only, and durable when it is let go, so no record is voided by ourselves. The caller holds the locks of
 //! everything that the words belong to until the commit is over.
 
-use super::Ext2;
-use super::layout::*;
-use super::superblock::SuperBlock;
+use super::disk::layout::*;
+use super::disk::superblock::SuperBlock;
+use super::fs::Ext2;
 use crate::error::{Errno, Result};
 use crate::platform::Platform;
 use crate::pmem::Pmem;

@@ -1,6 +1,7 @@
 //! The locks by their names, for whoever watches who takes them.
 
-use super::{Ext2, Inode};
+use super::fs::Ext2;
+use super::inode::Inode;
 use crate::platform::Platform;
 use crate::vfs::watched::{Tell, lies};
 

@@ -4,14 +4,13 @@
 //! Each function here publishes or frees something with the real functions. In the right order it waits for what has to be
 //! durable before; in the wrong one it does not.
 
-use super::Ext2;
-use super::dir::Found;
-use super::diredit::{NameGone, Prepared, Room};
-use super::grow::{Chain, Changes};
-use super::ialloc::Nameable;
-use super::inode::{Inode, LinksStored, Nameless};
+use super::facts::{Chain, Cut, LinksStored, NameGone, Nameable, Nameless};
+use super::fs::Ext2;
+use super::inode::{Changes, Inode};
+use super::names::dir::Found;
+use super::names::diredit::Prepared;
+use super::names::room::Room;
 use super::redo::Words;
-use super::truncate::Cut;
 use crate::error::Result;
 use crate::platform::{Platform, Timestamp};
 use crate::pmem::state::{Clean, InFlight, Staged, fence_all};

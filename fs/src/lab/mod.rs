@@ -268,11 +268,11 @@ impl Mutant {
             | Self::KeepRun
             | Self::FirstSpaceOnly => "fs/src/vfs/mapping.rs",
             Self::WakeWrongKey => "fs/src/vfs/index.rs",
-            Self::WriteKeepsZeroPage | Self::PublishBeforeZero => "fs/src/ext2/grow.rs",
+            Self::WriteKeepsZeroPage | Self::PublishBeforeZero => "fs/src/ext2/map/grow.rs",
             Self::UnmapBeforeLock | Self::FreeBeforeUnmap | Self::TruncateKeepsCopies => {
-                "fs/src/ext2/truncate.rs"
+                "fs/src/ext2/map/truncate.rs"
             }
-            Self::PunchDropsCopies => "fs/src/ext2/fallocate.rs",
+            Self::PunchDropsCopies => "fs/src/ext2/map/fallocate.rs",
             Self::WriteShared | Self::ReadUnlocked => "fs/src/ext2/file.rs",
             Self::IgnoreFreeze => "fs/src/ext2/ops.rs",
             Self::FlushBeforeFreeze => "fs/src/ext2/freeze.rs",

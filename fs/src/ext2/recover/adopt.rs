@@ -4,8 +4,8 @@
 
 use super::scan::Found;
 use crate::error::{Corrupt, Errno, Result};
-use crate::ext2::Ext2;
-use crate::ext2::ialloc::Nameable;
+use crate::ext2::facts::Nameable;
+use crate::ext2::fs::Ext2;
 use crate::ext2::inode::Inode;
 use crate::platform::Platform;
 use crate::pmem::Pmem;

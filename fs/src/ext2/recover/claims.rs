@@ -2,7 +2,7 @@
 //! system's own structures are in it from the start.
 
 use crate::error::{Corrupt, Errno, Result};
-use crate::ext2::Ext2;
+use crate::ext2::fs::Ext2;
 use crate::platform::Platform;
 use alloc::vec::Vec;
 

@@ -6,7 +6,7 @@
 
 use super::claims::{words, zeros};
 use crate::error::Result;
-use crate::ext2::Ext2;
+use crate::ext2::fs::Ext2;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use alloc::vec::Vec;

@@ -8,15 +8,18 @@
 //! 4. bits of inodes and blocks are cleared.
 
 use super::nodes::Node;
-use super::repair::Mended;
 use super::scan::{Found, Scan};
 use crate::error::{Errno, Result};
-use crate::ext2::Ext2;
-use crate::ext2::layout::*;
+use crate::ext2::disk::layout::*;
+use crate::ext2::fs::Ext2;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
 use alloc::vec::Vec;
+
+/// The fact that no inode with a name leads to anything that was not claimed for it, and that those without one show no
+/// link.
+pub(super) struct Mended;
 
 /// The fact that nothing leads to an orphan.
 pub(super) struct Ended;

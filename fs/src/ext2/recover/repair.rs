@@ -1,28 +1,24 @@
 //! The stores of a repair: first what is wrong with inodes, durably; then what is nobody's any more is freed. Each store
 //! is right alone, and the whole can be done again.
 
-use super::Recovered;
 use super::claims::words;
 use super::nodes::{Node, bitmap_word, bits, in_use};
-use super::orphans::Ended;
+use super::orphans::{Ended, Mended};
+use super::outcome::Recovered;
 use super::scan::Found;
 use super::walk::{Map, Step};
 use crate::error::Result;
-use crate::ext2::Ext2;
-use crate::ext2::dirent::file_type;
-use crate::ext2::features::RO_COMPAT_LARGE_FILE;
-use crate::ext2::inode::kind_of_mode;
-use crate::ext2::layout::*;
+use crate::ext2::disk::dirent::file_type;
+use crate::ext2::disk::features::RO_COMPAT_LARGE_FILE;
+use crate::ext2::disk::inode::kind_of_mode;
+use crate::ext2::disk::layout::*;
+use crate::ext2::fs::Ext2;
 use crate::ext2::redo::Words;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
 use crate::vfs::FileKind;
 use alloc::vec::Vec;
-
-/// The fact that no inode with a name leads to anything that was not claimed for it, and that those without one show no
-/// link.
-pub(super) struct Mended;
 
 impl<P: Platform> Ext2<P> {
     /// Repairs what `found` says.

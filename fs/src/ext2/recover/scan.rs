@@ -4,9 +4,10 @@ use super::claims::Claims;
 use super::nodes::{Node, Nodes, in_use};
 use super::walk::{Map, Step};
 use crate::error::{Corrupt, Errno, Result};
-use crate::ext2::Ext2;
-use crate::ext2::inode::kind_of_mode;
-use crate::ext2::layout::*;
+use crate::ext2::disk::geometry::DIRECT;
+use crate::ext2::disk::inode::kind_of_mode;
+use crate::ext2::disk::layout::*;
+use crate::ext2::fs::Ext2;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::FileKind;
@@ -311,7 +312,7 @@ impl<P: Platform> Scan<'_, P> {
         let fs = self.fs;
         let lblks = u64::from(fs.pmem().load_u32(raw + I_SIZE)) / fs.block_size();
         let mut second = u64::MAX;
-        for lblk in 0..lblks.min(crate::ext2::map::DIRECT) {
+        for lblk in 0..lblks.min(DIRECT) {
             let block = fs.pmem().load_u32(raw + I_BLOCK + lblk * 4);
             if block == 0 || block >= fs.sb.blocks_count {
                 break;

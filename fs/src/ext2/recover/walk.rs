@@ -1,9 +1,9 @@
 //! The block map of an inode, pointer by pointer. At most three levels deep, so it may call itself.
 
 use crate::error::Result;
-use crate::ext2::Ext2;
-use crate::ext2::layout::*;
-use crate::ext2::map::{DIRECT, LEVELS};
+use crate::ext2::disk::geometry::{DIRECT, LEVELS};
+use crate::ext2::disk::layout::*;
+use crate::ext2::fs::Ext2;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 

@@ -10,7 +10,7 @@
 //!
 //! Specification: "Extended Attributes" in the ext4 layout document.
 
-use super::super::layout::*;
+use crate::ext2::disk::layout::*;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Reverse;

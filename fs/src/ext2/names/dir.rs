@@ -1,11 +1,11 @@
 //! Directories: names looked up and listed. Everything here runs under the directory's inode lock.
 
-use super::diredit::Run;
-use super::dirent::Entry;
-use super::inode::Inode;
-use super::layout::*;
 use super::nameindex::{Index, Names};
+use super::room::Run;
 use crate::error::{Errno, Result};
+use crate::ext2::disk::dirent::Entry;
+use crate::ext2::disk::layout::*;
+use crate::ext2::inode::Inode;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::DirEntry;
@@ -14,7 +14,7 @@ use core::ops::ControlFlow;
 use lock_api::RwLockWriteGuard;
 
 /// Refuses what cannot be a name: empty, too long, or with a `/` or NUL in it.
-pub(super) fn check_name(name: &[u8]) -> Result<()> {
+pub(in crate::ext2) fn check_name(name: &[u8]) -> Result<()> {
     if name.is_empty() {
         return Err(Errno::NotFound.into());
     }
@@ -28,22 +28,22 @@ pub(super) fn check_name(name: &[u8]) -> Result<()> {
 }
 
 /// True for `.` and `..`.
-pub(super) fn is_dot_name(name: &[u8]) -> bool {
+pub(in crate::ext2) fn is_dot_name(name: &[u8]) -> bool {
     name == b"." || name == b".."
 }
 
 /// A directory's index, locked for changes.
-pub(super) type IndexGuard<'a, P> = RwLockWriteGuard<'a, <P as Platform>::RwLock, Option<Index>>;
+pub(in crate::ext2) type IndexGuard<'a, P> = RwLockWriteGuard<'a, <P as Platform>::RwLock, Option<Index>>;
 
 /// A name that was found.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found {
+pub(in crate::ext2) struct Found {
     pub entry: Entry,
 }
 
 impl<P: Platform> Inode<P> {
     /// The entry called `name`, through the index, which is built if there is none. Under the inode lock.
-    pub(super) fn find_name(&self, name: &[u8]) -> Result<Option<Found>> {
+    pub(in crate::ext2) fn find_name(&self, name: &[u8]) -> Result<Option<Found>> {
         let Some(names) = &self.names else { return self.scan_name(name) };
         let tag = self.fs.names.tag(name);
         if let Some(index) = &*names.index.read() {
@@ -57,7 +57,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// The index, locked for changes, built if there is none and memory for one.
-    pub(super) fn indexed<'a>(&self, names: &'a Arc<Names<P>>) -> IndexGuard<'a, P> {
+    pub(in crate::ext2) fn indexed<'a>(&self, names: &'a Arc<Names<P>>) -> IndexGuard<'a, P> {
         names.note_use();
         let mut index = names.index.write();
         if index.is_none() && names.is_due() {
@@ -71,7 +71,7 @@ impl<P: Platform> Inode<P> {
 
     /// The entry called `name` among those remembered under `tag`, checked in place.
     #[inline]
-    pub(super) fn probe(&self, index: &Index, tag: u32, name: &[u8]) -> Result<Option<Found>> {
+    pub(in crate::ext2) fn probe(&self, index: &Index, tag: u32, name: &[u8]) -> Result<Option<Found>> {
         let mut result = Ok(None);
         index.find(tag, |pos| match self.entry_at(pos) {
             Ok(entry) if entry.is_called(self.pmem(), name) => {
@@ -120,7 +120,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// The entry called `name`, looked for one by one.
-    pub(super) fn scan_name(&self, name: &[u8]) -> Result<Option<Found>> {
+    pub(in crate::ext2) fn scan_name(&self, name: &[u8]) -> Result<Option<Found>> {
         self.each_entry(0, |entry| {
             if entry.is_called(self.pmem(), name) {
                 ControlFlow::Break(Found { entry: *entry })
@@ -131,16 +131,20 @@ impl<P: Platform> Inode<P> {
     }
 
     /// The entry called `name`, or [`Errno::NotFound`].
-    pub(super) fn expect_name(&self, name: &[u8]) -> Result<Found> {
+    pub(in crate::ext2) fn expect_name(&self, name: &[u8]) -> Result<Found> {
         Ok(self.find_name(name)?.ok_or(Errno::NotFound)?)
     }
 
     /// The inode that an entry names. Under the inode lock, which keeps it from being freed meanwhile.
-    pub(super) fn named(&self, entry: &Entry) -> Result<Arc<Self>> {
+    pub(in crate::ext2) fn named(&self, entry: &Entry) -> Result<Arc<Self>> {
         self.fs.inode(entry.ino)
     }
 
-    pub(super) fn list(&self, from: u64, f: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>) -> Result<()> {
+    pub(in crate::ext2) fn list(
+        &self,
+        from: u64,
+        f: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
         let mut name = [0; NAME_MAX];
         self.each_entry(from, |entry| {
             if entry.pos < from || entry.ino == 0 {

@@ -1,9 +1,9 @@
 //! The superblock: raw as it is on disk, and decoded, which holds only what passed every check.
 
-use super::features::{self, ReadOnlyReason};
+use super::features::ReadOnlyReason;
+use super::geometry::Reach;
 use super::layout::*;
-use super::map::Reach;
-use super::{NAME, policy};
+use super::{NAME, features, unreadable};
 use crate::PAGE_SIZE;
 use crate::error::{Corrupt, Error, Result, Unsupported};
 use crate::pmem::Pmem;
@@ -39,7 +39,7 @@ impl RawSuperBlock {
     ///
     /// # Errors
     /// The region ends before it does, or a memory error took some of the bytes.
-    pub(super) fn expect_at(pmem: &impl Pmem, at: u64, bytes: Range<u64>) -> Result<()> {
+    pub(in crate::ext2) fn expect_at(pmem: &impl Pmem, at: u64, bytes: Range<u64>) -> Result<()> {
         if at.checked_add(1024).is_none_or(|end| end > pmem.len()) {
             let why = if at == SUPERBLOCK {
                 "the region is too small for a file system"
@@ -49,18 +49,18 @@ impl RawSuperBlock {
             return Err(corrupt(why, pmem.len()));
         }
         if let Some(bad) = pmem.poisoned(at + bytes.start, bytes.end - bytes.start) {
-            return Err(super::unreadable("superblock", at / 1024, bad));
+            return Err(unreadable("superblock", at / 1024, bad));
         }
         Ok(())
     }
 
     /// The bytes.
-    pub(super) fn bytes(&self) -> &[u8; 1024] {
+    pub(in crate::ext2) fn bytes(&self) -> &[u8; 1024] {
         &self.0
     }
 
     /// The time of which these fields hold the low 32 bits and the 8 above, in seconds since 1970.
-    pub(super) fn time(&self, (low, high): (u64, u64)) -> u64 {
+    pub(in crate::ext2) fn time(&self, (low, high): (u64, u64)) -> u64 {
         let above = if self.u32(S_REV_LEVEL) == 0 { 0 } else { self.array::<1>(high)[0] };
         u64::from(above) << 32 | u64::from(self.u32(low))
     }
@@ -70,7 +70,7 @@ impl RawSuperBlock {
         Self(bytes)
     }
 
-    pub(super) fn array<const N: usize>(&self, at: u64) -> [u8; N] {
+    pub(in crate::ext2) fn array<const N: usize>(&self, at: u64) -> [u8; N] {
         let mut out = [0; N];
         if let Some(from) = self.0.get(at as usize..at as usize + N) {
             out.copy_from_slice(from);
@@ -78,11 +78,11 @@ impl RawSuperBlock {
         out
     }
 
-    pub(super) fn u16(&self, at: u64) -> u16 {
+    pub(in crate::ext2) fn u16(&self, at: u64) -> u16 {
         u16::from_le_bytes(self.array(at))
     }
 
-    pub(super) fn u32(&self, at: u64) -> u32 {
+    pub(in crate::ext2) fn u32(&self, at: u64) -> u32 {
         u32::from_le_bytes(self.array(at))
     }
 }
@@ -136,7 +136,7 @@ pub struct SuperBlock {
     /// The first meta group whose descriptors lie in itself; none without `meta_bg`
     pub first_meta_bg: u32,
     /// First block of the descriptor table that is used: after the superblock that is used
-    pub(super) gdt_start: u32,
+    pub(in crate::ext2) gdt_start: u32,
     /// `s_reserved_gdt_blocks`, if the feature is there
     pub reserved_gdt_blocks: u32,
     /// Blocks of one group's inode table
@@ -148,7 +148,12 @@ pub struct SuperBlock {
     /// `s_volume_name`
     pub volume_name: [u8; 16],
     backup_bgs: [u32; 2],
-    pub(super) reach: Reach,
+    pub(in crate::ext2) reach: Reach,
+}
+
+/// What `s_errors` tells; a number that nobody knows is taken for the careful one, as Linux does.
+pub(in crate::ext2) fn on_error_of(errors: u16) -> OnError {
+    OnError::ALL.get(usize::from(errors).wrapping_sub(1)).copied().unwrap_or(OnError::ReadOnly)
 }
 
 fn corrupt(why: &'static str, value: u64) -> Error {
@@ -268,7 +273,7 @@ impl SuperBlock {
             inodes_per_group,
             group_count,
             state: raw.u16(S_STATE),
-            on_error: policy::of_superblock(raw.u16(S_ERRORS)),
+            on_error: on_error_of(raw.u16(S_ERRORS)),
             last_orphan: if rev_level == 0 { 0 } else { raw.u32(S_LAST_ORPHAN) },
             rev_level,
             first_ino,
@@ -297,7 +302,7 @@ impl SuperBlock {
 
     /// Pointers in an indirect block.
     #[inline]
-    pub(super) fn pointers(&self) -> u64 {
+    pub(in crate::ext2) fn pointers(&self) -> u64 {
         self.block_size() / 4
     }
 
@@ -309,7 +314,7 @@ impl SuperBlock {
 
     /// Byte offset of block `block`.
     #[inline]
-    pub(super) fn byte(&self, block: u32) -> u64 {
+    pub(in crate::ext2) fn byte(&self, block: u32) -> u64 {
         u64::from(block) << self.block_bits
     }
 
@@ -317,7 +322,7 @@ impl SuperBlock {
     ///
     /// # Errors
     /// There can be no copy.
-    pub(super) fn read_from_copy_at(mut self, at: u64) -> Result<Self> {
+    pub(in crate::ext2) fn read_from_copy_at(mut self, at: u64) -> Result<Self> {
         let block = (at >> self.block_bits) as u32;
         let group = block.saturating_sub(self.first_data_block) / self.blocks_per_group;
         let fits = at.is_multiple_of(self.block_size())
@@ -375,7 +380,7 @@ impl SuperBlock {
 
     /// Byte offset of the descriptor of `group`.
     #[inline]
-    pub(super) fn desc(&self, group: u32) -> u64 {
+    pub(in crate::ext2) fn desc(&self, group: u32) -> u64 {
         let (meta, within) = self.meta_group(group);
         let block = if meta < self.first_meta_bg { self.gdt_start + meta } else { self.meta_bg_block(meta) };
         self.byte(block) + u64::from(within) * DESC_SIZE
@@ -448,5 +453,16 @@ impl SuperBlock {
     pub fn overhead(&self) -> u64 {
         let fronts: u64 = (0..self.group_count).map(|group| u64::from(self.front_blocks(group))).sum();
         fronts + u64::from(self.group_count) * (u64::from(self.inode_table_blocks) + 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OnError, on_error_of};
+
+    #[test]
+    fn policies_have_the_numbers_that_linux_gives_them() {
+        assert_eq!([1, 2, 3].map(on_error_of), OnError::ALL);
+        assert_eq!([0, 4, u16::MAX].map(on_error_of), [OnError::ReadOnly; 3]);
     }
 }

@@ -9,7 +9,7 @@ use core::ops::Range;
 
 /// A bitmap at a byte offset, of which the first `limit` bits count.
 #[derive(Clone, Copy)]
-pub(super) struct Bitmap {
+pub(in crate::ext2) struct Bitmap {
     at: u64,
     limit: u32,
 }
@@ -17,7 +17,7 @@ pub(super) struct Bitmap {
 impl Bitmap {
     /// The bitmap in the block at byte `at`; its bits from `limit` on are padding.
     #[inline]
-    pub(super) fn new(at: u64, limit: u32) -> Self {
+    pub(in crate::ext2) fn new(at: u64, limit: u32) -> Self {
         Self { at, limit }
     }
 
@@ -27,13 +27,13 @@ impl Bitmap {
     }
 
     /// True if `bit` is set. Bits beyond the limit are.
-    pub(super) fn is_set(&self, pmem: &impl Pmem, bit: u32) -> bool {
+    pub(in crate::ext2) fn is_set(&self, pmem: &impl Pmem, bit: u32) -> bool {
         bit >= self.limit || pmem.load_u64(self.word(bit)) & 1 << (bit % 64) != 0
     }
 
     /// The first clear bit in `from..to`.
     #[inline]
-    pub(super) fn find_clear(&self, pmem: &impl Pmem, from: u32, to: u32) -> Option<u32> {
+    pub(in crate::ext2) fn find_clear(&self, pmem: &impl Pmem, from: u32, to: u32) -> Option<u32> {
         let to = to.min(self.limit);
         let mut bit = from;
         while bit < to {
@@ -49,7 +49,7 @@ impl Bitmap {
 
     /// How many of the `most` bits from `bit` on, which is clear, are clear.
     #[inline]
-    pub(super) fn clear_len(&self, pmem: &impl Pmem, bit: u32, most: u32) -> u32 {
+    pub(in crate::ext2) fn clear_len(&self, pmem: &impl Pmem, bit: u32, most: u32) -> u32 {
         let end = bit.saturating_add(most).min(self.limit);
         let mut at = bit + 1;
         while at < end {
@@ -63,7 +63,7 @@ impl Bitmap {
     }
 
     /// True if all bits of `range` are clear.
-    pub(super) fn is_clear(&self, pmem: &impl Pmem, range: Range<u32>) -> bool {
+    pub(in crate::ext2) fn is_clear(&self, pmem: &impl Pmem, range: Range<u32>) -> bool {
         let mut words = Self::words(range);
         words.all(|(bit, mask)| pmem.load_u64(self.word(bit)) & mask == 0)
     }
@@ -84,7 +84,13 @@ impl Bitmap {
 
     /// Sets `count` bits from `first` on, one at least, which makes `fact` one.
     #[inline]
-    pub(super) fn set<T>(&self, pmem: &impl Pmem, first: u32, count: u32, fact: T) -> Staged<T, Dirty> {
+    pub(in crate::ext2) fn set<T>(
+        &self,
+        pmem: &impl Pmem,
+        first: u32,
+        count: u32,
+        fact: T,
+    ) -> Staged<T, Dirty> {
         debug_assert!(count > 0 && first + count <= self.limit);
         for (bit, mask) in Self::words(first..first + count) {
             let word = self.word(bit);
@@ -96,7 +102,7 @@ impl Bitmap {
 
     /// Sets `bit` and flushes, which makes `fact` one; `None`, and nothing changed, if it is set or beyond the limit, or `claim` refuses.
     #[inline]
-    pub(super) fn set_one<T>(
+    pub(in crate::ext2) fn set_one<T>(
         &self,
         pmem: &impl Pmem,
         bit: u32,
@@ -117,7 +123,12 @@ impl Bitmap {
 
     /// Clears `count` bits from `first` on. `None` if one was clear already or beyond the limit: nothing was
     /// changed.
-    pub(super) fn clear(&self, pmem: &impl Pmem, first: u32, count: u32) -> Option<Staged<(), Dirty>> {
+    pub(in crate::ext2) fn clear(
+        &self,
+        pmem: &impl Pmem,
+        first: u32,
+        count: u32,
+    ) -> Option<Staged<(), Dirty>> {
         let end = first.checked_add(count)?;
         if end > self.limit || self.find_clear(pmem, first, end).is_some() {
             return None;

@@ -12,10 +12,10 @@
 //! # Locking
 //! Takes the inode lock exclusively; block map and group mutexes below.
 
-use super::inode::Inode;
-use super::layout::{APPEND_FL, IMMUTABLE_FL};
-use super::times::{CTIME, MTIME};
 use crate::error::{Errno, Result};
+use crate::ext2::disk::inode::{CTIME, MTIME};
+use crate::ext2::disk::layout::{APPEND_FL, IMMUTABLE_FL};
+use crate::ext2::inode::Inode;
 use crate::lab::Mutant;
 use crate::platform::Platform;
 use crate::pmem::{Pmem, poison};
@@ -24,7 +24,7 @@ use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
 impl<P: Platform> Inode<P> {
-    pub(super) fn change_range(&self, how: Fallocate, offset: u64, len: u64) -> Result<()> {
+    pub(in crate::ext2) fn change_range(&self, how: Fallocate, offset: u64, len: u64) -> Result<()> {
         self.expect_file()?;
         self.fs.check_writable()?;
         // Offsets are signed for whoever asks.

@@ -1,112 +1,22 @@
 //! Directory entries, read in place, each field checked before the next entry is looked at.
-//!
-//! ```text
-//! 0      4        6         7      8
-//! | inode | rec_len | name_len | type | name … (padded to 4) | … rec_len
-//! ```
-//!
-//! The entries of a block fill it; an entry with inode 0 is free. The space of an entry beyond its own need
-//! is free too.
 
-use super::Ext2;
-use super::inode::Inode;
-use super::layout::*;
 use crate::error::{Corrupt, Error, Result};
+use crate::ext2::disk::dirent::Entry;
+use crate::ext2::disk::layout::*;
+use crate::ext2::fs::Ext2;
+use crate::ext2::inode::Inode;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
-use crate::vfs::FileKind;
 use core::ops::ControlFlow;
-
-/// A checked entry.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    /// Byte offset in the region.
-    pub at: u64,
-    /// Byte position in the directory.
-    pub pos: u64,
-    /// Byte position in its block.
-    pub within: u16,
-    pub ino: u32,
-    pub rec_len: u16,
-    pub name_len: u8,
-    pub file_type: u8,
-}
-
-impl Entry {
-    /// Bytes that an entry with a name of `len` bytes needs.
-    pub(super) const fn need(len: usize) -> u16 {
-        (D_NAME as usize + len).next_multiple_of(4) as u16
-    }
-
-    /// Bytes of it that are in use.
-    pub(super) fn used(&self) -> u16 {
-        if self.ino == 0 { 0 } else { Self::need(self.name_len.into()) }
-    }
-
-    /// True if it is in use and called `name`. Compares by words of 4 bytes, which the entry's padding
-    /// allows.
-    #[inline]
-    pub(super) fn is_called(&self, pmem: &impl Pmem, name: &[u8]) -> bool {
-        if self.ino == 0 || usize::from(self.name_len) != name.len() {
-            return false;
-        }
-        let mut at = self.at + D_NAME;
-        let (words, rest) = name.as_chunks::<4>();
-        for word in words {
-            if pmem.load_u32(at) != u32::from_le_bytes(*word) {
-                return false;
-            }
-            at += 4;
-        }
-        rest.is_empty() || {
-            let mut last = [0; 4];
-            last[..rest.len()].copy_from_slice(rest);
-            let mask = u32::MAX >> (32 - 8 * rest.len() as u32);
-            pmem.load_u32(at) & mask == u32::from_le_bytes(last)
-        }
-    }
-
-    /// True if it is `.` or `..`.
-    pub(super) fn is_dot(&self, pmem: &impl Pmem) -> bool {
-        self.is_called(pmem, b".") || self.is_called(pmem, b"..")
-    }
-
-    /// The kind that `file_type` tells.
-    pub(super) fn kind(&self) -> Option<FileKind> {
-        Some(match self.file_type {
-            1 => FileKind::File,
-            2 => FileKind::Directory,
-            3 => FileKind::CharDevice,
-            4 => FileKind::BlockDevice,
-            5 => FileKind::Fifo,
-            6 => FileKind::Socket,
-            7 => FileKind::Symlink,
-            _ => return None,
-        })
-    }
-}
-
-/// What `file_type` is for `kind`.
-pub(super) const fn file_type(kind: FileKind) -> u8 {
-    match kind {
-        FileKind::File => 1,
-        FileKind::Directory => 2,
-        FileKind::CharDevice => 3,
-        FileKind::BlockDevice => 4,
-        FileKind::Fifo => 5,
-        FileKind::Socket => 6,
-        FileKind::Symlink => 7,
-    }
-}
 
 impl<P: Platform> Inode<P> {
     /// A contradiction in this directory, at byte `pos` of it.
-    pub(super) fn bad_dir(&self, why: &'static str, pos: u64) -> Error {
+    pub(in crate::ext2) fn bad_dir(&self, why: &'static str, pos: u64) -> Error {
         Corrupt::with("directory", self.ino.into(), why, pos).into()
     }
 
     /// The byte offset of the block that holds logical block `lblk` of this directory.
-    pub(super) fn dir_block(&self, lblk: u64) -> Result<u64> {
+    pub(in crate::ext2) fn dir_block(&self, lblk: u64) -> Result<u64> {
         match self.find_metadata(lblk)? {
             Some(block) => Ok(self.fs.byte(block)),
             None => Err(self.bad_dir("a hole in a directory", lblk * self.fs.block_size())),
@@ -115,13 +25,13 @@ impl<P: Platform> Inode<P> {
 
     /// The entry at byte `within` of the block at byte offset `block`, which is logical block `lblk` of the directory.
     #[inline]
-    pub(super) fn entry(&self, lblk: u64, block: u64, within: u64) -> Result<Entry> {
+    pub(in crate::ext2) fn entry(&self, lblk: u64, block: u64, within: u64) -> Result<Entry> {
         self.fs.dir_entry(self.ino, lblk, block, within)
     }
 
     /// The entry at byte `pos` of this directory, where one starts.
     #[inline]
-    pub(super) fn entry_at(&self, pos: u64) -> Result<Entry> {
+    pub(in crate::ext2) fn entry_at(&self, pos: u64) -> Result<Entry> {
         let (lblk, within) = (pos >> self.fs.sb.block_bits, pos & (self.fs.block_size() - 1));
         self.entry(lblk, self.dir_block(lblk)?, within)
     }
@@ -132,7 +42,7 @@ impl<P: Platform> Inode<P> {
     /// What is wrong with the first block that cannot be read, or not to its end, after those behind it: it hides only its
     /// own names.
     #[inline]
-    pub(super) fn each_entry<B>(
+    pub(in crate::ext2) fn each_entry<B>(
         &self,
         from: u64,
         mut f: impl FnMut(&Entry) -> ControlFlow<B>,
@@ -154,7 +64,7 @@ impl<P: Platform> Inode<P> {
 
     /// As [`each_entry`](Self::each_entry), of logical block `lblk`.
     #[inline]
-    pub(super) fn each_in_block<B>(
+    pub(in crate::ext2) fn each_in_block<B>(
         &self,
         lblk: u64,
         f: &mut impl FnMut(&Entry) -> ControlFlow<B>,
@@ -193,7 +103,7 @@ impl Bad {
 impl<P: Platform> Ext2<P> {
     /// The entry at byte `within` of the block at byte offset `block`, which is logical block `lblk` of directory `dir`.
     #[inline]
-    pub(super) fn dir_entry(&self, dir: u32, lblk: u64, block: u64, within: u64) -> Result<Entry> {
+    pub(in crate::ext2) fn dir_entry(&self, dir: u32, lblk: u64, block: u64, within: u64) -> Result<Entry> {
         let (pmem, sb, pos) = (self.pmem(), &self.sb, lblk * self.block_size() + within);
         let bad = |why, pos| Error::from(Corrupt::with("directory", dir.into(), why, pos));
         // `within` is a multiple of 4 and at least 8 below the end of the block: see below.

@@ -5,19 +5,20 @@
 //! 1. no address space shows what moves; stores through mappings are durable;
 //! 2. new tables of pointers are built where nobody looks; durable. Tables of which nothing changes are in both maps;
 //! 3. the pointers in the inode, its size and its count of blocks change together: a crash shows the old file or the
-//!    new one ([`redo`](super::redo));
+//!    new one ([`redo`](crate::ext2::redo));
 //! 4. the old tables, and what was taken out, are freed.
 //!
 //! # Locking
 //! Under the inode lock, held exclusively; takes group mutexes and the superblock's.
 
-use super::alloc::Taken;
-use super::inode::Inode;
-use super::layout::*;
-use super::map::{DIRECT, LEVELS, Spot};
-use super::redo::Words;
-use super::truncate::{Cut, Freed};
+use super::truncate::Freed;
 use crate::error::{Errno, Result};
+use crate::ext2::alloc::taken::Taken;
+use crate::ext2::disk::geometry::{DIRECT, LEVELS, Spot};
+use crate::ext2::disk::layout::*;
+use crate::ext2::facts::Cut;
+use crate::ext2::inode::Inode;
+use crate::ext2::redo::Words;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{InFlight, Staged};
@@ -71,7 +72,7 @@ type Tables = Vec<Staged<Taken, InFlight>>;
 
 impl<P: Platform> Inode<P> {
     /// Takes the bytes `range` out of a file of `size` bytes.
-    pub(super) fn collapse(&self, ok: AllocOk<'_>, range: Range<u64>, size: u64) -> Result<()> {
+    pub(in crate::ext2) fn collapse(&self, ok: AllocOk<'_>, range: Range<u64>, size: u64) -> Result<()> {
         let block_size = self.fs.block_size();
         let aligned = [range.start, range.end].iter().all(|at| at.is_multiple_of(block_size));
         if !aligned || range.end >= size {
@@ -82,7 +83,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Puts a hole at the bytes `range` into a file of `size` bytes; what was there comes after it.
-    pub(super) fn insert(&self, ok: AllocOk<'_>, range: Range<u64>, size: u64) -> Result<()> {
+    pub(in crate::ext2) fn insert(&self, ok: AllocOk<'_>, range: Range<u64>, size: u64) -> Result<()> {
         let block_size = self.fs.block_size();
         let aligned = [range.start, range.end].iter().all(|at| at.is_multiple_of(block_size));
         if !aligned || range.start >= size {

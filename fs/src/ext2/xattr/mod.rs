@@ -15,13 +15,13 @@
 
 mod format;
 
-use super::Ext2;
-use super::features::COMPAT_EXT_ATTR;
+use super::disk::features::COMPAT_EXT_ATTR;
+use super::disk::inode::CTIME;
+use super::disk::layout::*;
+use super::facts::Cut;
+use super::fs::Ext2;
 use super::inode::Inode;
-use super::layout::*;
 use super::redo::{Committed, Words};
-use super::times::CTIME;
-use super::truncate::Cut;
 use crate::error::{Errno, Error, Result, Unsupported};
 use crate::platform::Platform;
 use crate::pmem::Pmem;

@@ -8,17 +8,17 @@
 //! # Locking
 //! `inode lock of the directory → inode lock of what is named`, both exclusively.
 
-use super::Ext2;
-use super::alloc::Taken;
 use super::dir::{Found, check_name, is_dot_name};
-use super::diredit::Room;
-use super::dirent::Entry;
-use super::ialloc::{New, TakenInode};
-use super::inode::Inode;
-use super::layout::*;
-use super::times::CTIME;
-use super::truncate::Cut;
+use super::room::Room;
 use crate::error::{Errno, Result};
+use crate::ext2::alloc::inodes::New;
+use crate::ext2::alloc::taken::{Taken, TakenInode};
+use crate::ext2::disk::dirent::Entry;
+use crate::ext2::disk::inode::CTIME;
+use crate::ext2::disk::layout::*;
+use crate::ext2::facts::Cut;
+use crate::ext2::fs::Ext2;
+use crate::ext2::inode::Inode;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Staged, fence_all};
@@ -27,7 +27,7 @@ use alloc::sync::Arc;
 
 /// What a new inode starts with.
 #[derive(Clone, Copy)]
-pub(super) enum Content<'a> {
+pub(in crate::ext2) enum Content<'a> {
     /// Nothing; a directory has `.` and `..`.
     Empty,
     /// A symbolic link's target.
@@ -38,7 +38,7 @@ pub(super) enum Content<'a> {
 
 impl<P: Platform> Inode<P> {
     /// A regular file, directory, named pipe or socket.
-    pub(super) fn create_name(&self, name: &[u8], kind: FileKind, mode: u16) -> Result<Arc<Self>> {
+    pub(in crate::ext2) fn create_name(&self, name: &[u8], kind: FileKind, mode: u16) -> Result<Arc<Self>> {
         match kind {
             FileKind::File | FileKind::Directory | FileKind::Fifo | FileKind::Socket => {
                 self.make_name(name, kind, mode, Content::Empty)
@@ -47,7 +47,7 @@ impl<P: Platform> Inode<P> {
         }
     }
 
-    pub(super) fn make_device_name(
+    pub(in crate::ext2) fn make_device_name(
         &self,
         name: &[u8],
         kind: FileKind,
@@ -61,7 +61,7 @@ impl<P: Platform> Inode<P> {
         self.make_name(name, kind, mode, Content::Device(device))
     }
 
-    pub(super) fn symlink_name(&self, name: &[u8], target: &[u8]) -> Result<Arc<Self>> {
+    pub(in crate::ext2) fn symlink_name(&self, name: &[u8], target: &[u8]) -> Result<Arc<Self>> {
         if target.is_empty() {
             return Err(Errno::NotFound.into());
         }
@@ -175,12 +175,12 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Refuses to make names in a directory that was removed.
-    pub(super) fn expect_alive(&self) -> Result<()> {
+    pub(in crate::ext2) fn expect_alive(&self) -> Result<()> {
         if self.links() == 0 { Err(Errno::NotFound.into()) } else { Ok(()) }
     }
 
     /// One more name for inode `ino`.
-    pub(super) fn link_name(&self, name: &[u8], ino: u64) -> Result<()> {
+    pub(in crate::ext2) fn link_name(&self, name: &[u8], ino: u64) -> Result<()> {
         self.expect_dir()?;
         check_name(name)?;
         let _thawed = self.fs.start_change()?;
@@ -213,7 +213,7 @@ impl<P: Platform> Inode<P> {
         Ok(())
     }
 
-    pub(super) fn unlink_name(&self, name: &[u8]) -> Result<()> {
+    pub(in crate::ext2) fn unlink_name(&self, name: &[u8]) -> Result<()> {
         self.expect_dir()?;
         check_name(name)?;
         let _thawed = self.fs.start_change()?;
@@ -257,12 +257,12 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Refuses to take the name of `child` out of this directory if the flags of either forbid it.
-    pub(super) fn expect_removable(&self, child: &Self) -> Result<()> {
+    pub(in crate::ext2) fn expect_removable(&self, child: &Self) -> Result<()> {
         self.expect_without(IMMUTABLE_FL | APPEND_FL)?;
         child.expect_without(IMMUTABLE_FL | APPEND_FL)
     }
 
-    pub(super) fn rmdir_name(&self, name: &[u8]) -> Result<()> {
+    pub(in crate::ext2) fn rmdir_name(&self, name: &[u8]) -> Result<()> {
         self.expect_dir()?;
         check_name(name)?;
         let _thawed = self.fs.start_change()?;
@@ -302,7 +302,7 @@ impl<P: Platform> Inode<P> {
 
     /// Refuses a subdirectory that says it belongs elsewhere, this directory itself among them: locking it
     /// could wait for ever. Without the child's lock: its `..` changes only under ours.
-    pub(super) fn expect_child(&self, found: &Found, child: &Self) -> Result<()> {
+    pub(in crate::ext2) fn expect_child(&self, found: &Found, child: &Self) -> Result<()> {
         if child.ino == self.ino || child.ino == ROOT_INO || child.dot_dot()?.ino != self.ino {
             return Err(self.bad_dir("a subdirectory names another parent", found.entry.pos));
         }

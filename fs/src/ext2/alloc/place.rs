@@ -19,104 +19,25 @@
 //! different windows of one file share nothing here. `inode lock → goal → group`; the block-map mutex is not held under a
 //! goal's. [`Inode::outgrow`] is called under the inode lock, held exclusively.
 
-use super::alloc::Taken;
-use super::inode::Inode;
-use super::layout::*;
-use super::map::{Path, Spot};
+use super::goals::Goal;
 use super::runs::RUN;
-use super::truncate::Cut;
-use crate::atomic::{AtomicU64, AtomicUsize};
+use super::taken::Taken;
 use crate::error::{Errno, Result};
+use crate::ext2::disk::geometry::{Hole, Spot};
+use crate::ext2::disk::layout::*;
+use crate::ext2::facts::Cut;
+use crate::ext2::inode::Inode;
 use crate::lab::Mutant;
-use crate::platform::{Mutex, Platform};
+use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{InFlight, Staged};
 use crate::vfs::AllocOk;
-use core::sync::atomic::Ordering::Relaxed;
-use lock_api::MutexGuard;
 
 /// A file of this many blocks or fewer is packed with other small ones.
-pub(super) const PACKED: u64 = 16;
-
-/// Goals that an inode has.
-const GOALS: usize = 4;
-
-/// Where to look for the next blocks of an inode, by window.
-pub(super) struct Goals<P: Platform> {
-    slots: [Slot<P>; GOALS],
-    /// The one to give to another window next, where none is free.
-    next: AtomicUsize,
-}
-
-struct Slot<P: Platform> {
-    /// The window that it is for, plus one: a hint, read without the mutex.
-    window: AtomicU64,
-    goal: Mutex<P, Goal>,
-}
-
-impl<P: Platform> Goals<P> {
-    pub(super) fn new() -> Self {
-        let slot = |_| Slot { window: AtomicU64::new(0), goal: Mutex::<P, _>::new(Goal::default()) };
-        Self { slots: core::array::from_fn(slot), next: AtomicUsize::new(0) }
-    }
-
-    /// The goal for the window of `lblk`, locked. Mostly nobody else's: it may be any other's all the same.
-    #[inline]
-    pub(super) fn lock(&self, lblk: u64) -> MutexGuard<'_, P::Mutex, Goal> {
-        let tag = lblk / u64::from(RUN) + 1;
-        match self.slots.iter().find(|slot| slot.window.load(Relaxed) == tag) {
-            Some(slot) => slot.goal.lock(),
-            None => self.lock_new(tag),
-        }
-    }
-
-    /// Gives a goal to another window: one that keeps no run, if there is one.
-    #[cold]
-    fn lock_new(&self, tag: u64) -> MutexGuard<'_, P::Mutex, Goal> {
-        for slot in &self.slots {
-            if let Some(goal) = slot.goal.try_lock().filter(|goal| goal.run == 0) {
-                slot.window.store(tag, Relaxed);
-                return goal;
-            }
-        }
-        let slot = &self.slots[self.next.fetch_add(1, Relaxed) % GOALS];
-        let goal = slot.goal.lock();
-        slot.window.store(tag, Relaxed);
-        goal
-    }
-
-    /// True if no run is kept, nor is anybody just looking.
-    pub(super) fn are_idle(&self) -> bool {
-        self.slots.iter().all(|slot| slot.goal.try_lock().is_some_and(|goal| goal.run == 0))
-    }
-}
-
-/// Where to look for the next block.
-#[derive(Debug, Default)]
-pub(super) struct Goal {
-    /// The logical block that was filled last, and its block; 0 if there was none yet.
-    lblk: u64,
-    block: u32,
-    /// The indirect block that was taken last; 0 if there was none yet.
-    table: u32,
-    /// The window that is being filled, and the first block of the run kept for it; 0 if none is.
-    window: u64,
-    pub run: u32,
-}
-
-/// A hole, and the way to it.
-#[derive(Clone, Copy)]
-pub(super) struct Hole<'a> {
-    pub lblk: u64,
-    pub path: &'a Path,
-    /// Byte offset of the empty pointer.
-    pub slot: u64,
-    /// How far along the way it is.
-    pub level: usize,
-}
+pub(in crate::ext2) const PACKED: u64 = 16;
 
 impl<P: Platform> Inode<P> {
-    pub(super) fn home(&self) -> u32 {
+    pub(in crate::ext2) fn home(&self) -> u32 {
         self.fs.sb.group_start(self.fs.group_of_inode(self.ino))
     }
 
@@ -135,7 +56,7 @@ impl<P: Platform> Inode<P> {
     /// Takes a block for `hole`, and up to `want` in all of neighbouring ones for those after it. The file has, or is about
     /// to have, `end` blocks.
     #[inline]
-    pub(super) fn take_data(
+    pub(in crate::ext2) fn take_data(
         &self,
         goal: &mut Goal,
         hole: Hole<'_>,
@@ -171,7 +92,7 @@ impl<P: Platform> Inode<P> {
     /// Takes the block of logical block `lblk` in the run that is kept for its window: what faults mostly do. `None`, and
     /// nothing changed, where there is more to it: that is for [`take_data`](Self::take_data).
     #[inline]
-    pub(super) fn take_in_run(&self, lblk: u64) -> Option<Staged<Taken, InFlight>> {
+    pub(in crate::ext2) fn take_in_run(&self, lblk: u64) -> Option<Staged<Taken, InFlight>> {
         let run = u64::from(RUN);
         let (window, at) = (lblk / run, (lblk % run) as u32);
         let mut goal = self.goals.lock(lblk);
@@ -199,7 +120,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Takes a block for a table of pointers: outside of runs that data will fill.
-    pub(super) fn take_table(&self, goal: &mut Goal) -> Result<Staged<Taken, InFlight>> {
+    pub(in crate::ext2) fn take_table(&self, goal: &mut Goal) -> Result<Staged<Taken, InFlight>> {
         let near = if goal.table != 0 { goal.table + 1 } else { self.home() };
         let taken = self.fs.take_block(near)?;
         goal.table = taken.fact().block();
@@ -236,23 +157,22 @@ impl<P: Platform> Inode<P> {
     }
 
     #[inline]
-    pub(super) fn let_go(&self, goal: &mut Goal) {
+    pub(in crate::ext2) fn let_go(&self, goal: &mut Goal) {
         if goal.run != 0 {
             self.fs.let_go_run(core::mem::take(&mut goal.run));
         }
     }
 
     /// The block map changes, or the inode leaves memory: what was meant for it is anybody's.
-    pub(super) fn forget_goals(&self) {
-        for slot in &self.goals.slots {
-            let mut goal = slot.goal.lock();
-            self.let_go(&mut goal);
+    pub(in crate::ext2) fn forget_goals(&self) {
+        self.goals.for_each(|goal| {
+            self.let_go(goal);
             *goal = Goal::default();
-        }
+        });
     }
 
     /// The first block that logical blocks `range` have, and which of them has it. Skips what is absent by whole subtrees.
-    pub(super) fn first_block_in(&self, range: core::ops::Range<u64>) -> Result<Option<(u64, u32)>> {
+    pub(in crate::ext2) fn first_block_in(&self, range: core::ops::Range<u64>) -> Result<Option<(u64, u32)>> {
         let (reach, pmem) = (&self.fs.sb.reach, self.pmem());
         let mut lblk = range.start;
         while lblk < range.end {
@@ -278,7 +198,7 @@ impl<P: Platform> Inode<P> {
 
     /// The file, of `blocks` blocks so far, is about to have more than [`PACKED`]: moves them into a run, so that it is mapped
     /// by large entries from its start. If there is no room, or they have holes, they stay. Durable.
-    pub(super) fn outgrow(&self, ok: AllocOk<'_>, blocks: u64) -> Result<()> {
+    pub(in crate::ext2) fn outgrow(&self, ok: AllocOk<'_>, blocks: u64) -> Result<()> {
         let (pmem, fs) = (self.pmem(), &self.fs);
         // Nor what a transfer is using.
         if self.mapping.index.is_pinned(0..blocks) && !fs.platform.lab().has(Mutant::IgnorePins) {

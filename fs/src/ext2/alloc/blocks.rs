@@ -9,39 +9,20 @@
 //! # Locking
 //! Takes one group's mutex at a time; called under an inode's block-map mutex or its inode lock.
 
-use super::Ext2;
 use super::bitmap::Bitmap;
-use super::group::{Group, GroupState};
-use super::layout::*;
 use super::runs::{Into, RUN, Space};
-use super::truncate::Cut;
+use super::state::GroupState;
+use super::taken::Taken;
 use crate::error::{Corrupt, Errno, Error, Result};
+use crate::ext2::disk::descriptor::Group;
+use crate::ext2::disk::layout::*;
+use crate::ext2::facts::Cut;
+use crate::ext2::fs::Ext2;
 use crate::lab::Point;
 use crate::platform::{Platform, User};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
 use core::sync::atomic::Ordering::Relaxed;
-
-/// The fact that the bits of neighbouring blocks were set: they belong to whoever holds this. Published or given back.
-#[derive(Debug)]
-pub(super) struct Taken {
-    first: u32,
-    count: u32,
-}
-
-impl Taken {
-    /// The block; of several, the first.
-    #[inline]
-    pub(super) fn block(&self) -> u32 {
-        self.first
-    }
-
-    /// How many they are.
-    #[inline]
-    pub(super) fn count(&self) -> u32 {
-        self.count
-    }
-}
 
 impl<P: Platform> Ext2<P> {
     #[inline]
@@ -109,12 +90,12 @@ impl<P: Platform> Ext2<P> {
     ///
     /// # Errors
     /// [`Errno::NoSpace`]; [`Error::Corrupt`] where there is no room but in groups that contradict themselves.
-    pub(super) fn take_block(&self, goal: u32) -> Result<Staged<Taken, InFlight>> {
+    pub(in crate::ext2) fn take_block(&self, goal: u32) -> Result<Staged<Taken, InFlight>> {
         self.take_blocks(goal, 1)
     }
 
     /// As [`take_block`](Self::take_block), up to `want` neighbouring ones.
-    pub(super) fn take_blocks(&self, goal: u32, want: u32) -> Result<Staged<Taken, InFlight>> {
+    pub(in crate::ext2) fn take_blocks(&self, goal: u32, want: u32) -> Result<Staged<Taken, InFlight>> {
         self.claimed(want, |want| {
             let result = self.take_near(goal, want);
             (result.as_ref().map_or(0, |taken| taken.fact().count), result)
@@ -169,7 +150,7 @@ impl<P: Platform> Ext2<P> {
     /// Group `index` is passed over because of `error`: remembered if it is the first, and noted once, not each time that
     /// the search comes by.
     #[cold]
-    pub(super) fn passed_over(
+    pub(in crate::ext2) fn passed_over(
         &self,
         index: u32,
         was_noted: fn(&mut GroupState) -> &mut bool,
@@ -240,7 +221,11 @@ impl<P: Platform> Ext2<P> {
 
     /// Takes `block` and up to `want` in all of those after it in its run, which the caller keeps. `None` if `block` is in
     /// use.
-    pub(super) fn take_kept(&self, block: u32, want: u32) -> Result<Option<Staged<Taken, InFlight>>> {
+    pub(in crate::ext2) fn take_kept(
+        &self,
+        block: u32,
+        want: u32,
+    ) -> Result<Option<Staged<Taken, InFlight>>> {
         let index = self.group_of_block(block);
         self.claimed(want, |want| {
             let mut state = self.groups[index as usize].lock();
@@ -267,7 +252,7 @@ impl<P: Platform> Ext2<P> {
     /// As [`take_kept`](Self::take_kept), just `block`, where nothing is in the way. `None`, and nothing changed, if anything
     /// is, whatever it is.
     #[inline]
-    pub(super) fn take_kept_one(&self, block: u32) -> Option<Staged<Taken, InFlight>> {
+    pub(in crate::ext2) fn take_kept_one(&self, block: u32) -> Option<Staged<Taken, InFlight>> {
         let pmem = self.pmem();
         let mut state = self.groups.get(self.group_of_block(block) as usize)?.lock();
         let space = state.space.as_mut()?;
@@ -295,7 +280,7 @@ impl<P: Platform> Ext2<P> {
 
     /// Keeps a run that is free as a whole for the caller: the one at block `near` if it is, else in its group or one after
     /// it, those first in which nobody keeps one. Returns its first block.
-    pub(super) fn keep_free_run(&self, near: u32) -> Option<u32> {
+    pub(in crate::ext2) fn keep_free_run(&self, near: u32) -> Option<u32> {
         let (home, count) = (self.group_of_block(near), self.sb.group_count);
         for (alone, wait) in [(true, false), (false, false), (false, true)] {
             for index in (home..count).chain(0..home) {
@@ -324,7 +309,7 @@ impl<P: Platform> Ext2<P> {
 
     /// Keeps the run that starts at `first` for the caller, though part of it is taken; false if it is none, or another
     /// inode keeps it, or its group contradicts itself.
-    pub(super) fn keep_run(&self, first: u32) -> bool {
+    pub(in crate::ext2) fn keep_run(&self, first: u32) -> bool {
         if !(self.sb.first_data_block..self.sb.blocks_count).contains(&first) {
             return false;
         }
@@ -344,7 +329,7 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// The run that starts at `first` is kept no more.
-    pub(super) fn let_go_run(&self, first: u32) {
+    pub(in crate::ext2) fn let_go_run(&self, first: u32) {
         let mut state = self.groups[self.group_of_block(first) as usize].lock();
         if let Some(space) = &mut state.space {
             space.let_go(first - space.group.start);
@@ -352,13 +337,13 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// Gives back blocks that were never published.
-    pub(super) fn give_back(&self, taken: Staged<Taken, InFlight>) {
+    pub(in crate::ext2) fn give_back(&self, taken: Staged<Taken, InFlight>) {
         let Taken { first, count } = taken.unfenced();
         self.give_back_blocks(first, count);
     }
 
     /// As [`give_back`](Self::give_back), of a chain that was filled.
-    pub(super) fn give_back_blocks(&self, first: u32, count: u32) {
+    pub(in crate::ext2) fn give_back_blocks(&self, first: u32, count: u32) {
         // They were taken a moment ago, so nothing about them can be wrong.
         let result = self.clear_bits(first, count);
         let _ = self.noted(result);
@@ -369,7 +354,7 @@ impl<P: Platform> Ext2<P> {
     ///
     /// # Errors
     /// Some of them are free already, or the file system's own.
-    pub(super) fn free_run(&self, _gone: &Staged<Cut, Clean>, first: u32, count: u32) -> Result<()> {
+    pub(in crate::ext2) fn free_run(&self, _gone: &Staged<Cut, Clean>, first: u32, count: u32) -> Result<()> {
         let (mut block, mut left) = (first, count);
         while left > 0 {
             let index = self.group_of_block(block);
@@ -408,7 +393,7 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// True if the bitmap says that `block`, which is below `blocks_count`, is in use.
-    pub(super) fn block_in_use(&self, block: u32) -> Result<bool> {
+    pub(in crate::ext2) fn block_in_use(&self, block: u32) -> Result<bool> {
         let group = self.group(self.group_of_block(block))?;
         self.expect_readable(
             self.byte(group.block_bitmap),

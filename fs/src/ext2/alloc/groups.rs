@@ -4,137 +4,32 @@
 //! One short mutex a group guards its two bitmaps and its descriptor's counts: `block map → group`; two
 //! groups are never held at once. The addresses in a descriptor never change, so they are read without it.
 
-use super::Ext2;
-use super::layout::*;
-use super::runs::{RUN, Space};
-use super::superblock::SuperBlock;
+use super::runs::RUN;
 use crate::error::{Corrupt, Result};
+use crate::ext2::disk::descriptor::Group;
+use crate::ext2::disk::layout::*;
+use crate::ext2::fs::Ext2;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-/// What is remembered of a group in DRAM. CPUs that are busy in different groups share no line.
-#[derive(Debug, Default)]
-#[repr(align(64))]
-pub(super) struct GroupState {
-    /// Its blocks; `None` until the first is taken or freed.
-    pub space: Option<Space>,
-    /// No inode before this one (counted in the group, from 0) is free.
-    pub first_free_inode: u32,
-    /// It is passed over when blocks are taken, and that was noted.
-    pub blocks_noted: bool,
-    /// As for blocks, of inodes.
-    pub inodes_noted: bool,
-}
-
-/// A descriptor whose addresses lie inside their group.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Group {
-    pub index: u32,
-    /// Byte offset of the descriptor.
-    pub desc: u64,
-    /// First block.
-    pub start: u32,
-    /// Number of blocks.
-    pub blocks: u32,
-    pub block_bitmap: u32,
-    pub inode_bitmap: u32,
-    pub inode_table: u32,
-    table_blocks: u32,
-}
-
-impl Group {
-    /// One without structures.
-    #[cfg(test)]
-    pub(super) fn for_tests(start: u32, blocks: u32) -> Self {
-        let nowhere = u32::MAX;
-        let [block_bitmap, inode_bitmap, inode_table] = [nowhere; 3];
-        Self { index: 0, desc: 0, start, blocks, block_bitmap, inode_bitmap, inode_table, table_blocks: 0 }
-    }
-
-    /// No structure of the group lies from this block (counted in the group) on, those in front of it apart.
-    pub(super) fn structures_end(&self) -> u32 {
-        let ends = [self.block_bitmap + 1, self.inode_bitmap + 1, self.inode_table + self.table_blocks];
-        ends.into_iter().map(|end| end - self.start).max().unwrap_or(self.blocks)
-    }
-
-    /// True if `block`, one of the group's, belongs to its bitmaps or inode table.
-    #[inline]
-    fn is_own(&self, block: u32) -> bool {
-        block == self.block_bitmap
-            || block == self.inode_bitmap
-            || block.wrapping_sub(self.inode_table) < self.table_blocks
-    }
-}
-
-impl SuperBlock {
-    /// The descriptor of `group`, checked.
-    pub(super) fn group(&self, pmem: &impl Pmem, index: u32) -> Result<Group> {
-        let sb = self;
-        if index >= sb.group_count {
-            return Err(Corrupt::new("group descriptor", index.into(), "no such group").into());
-        }
-        let desc = self.desc(index);
-        if let Some(bad) = pmem.poisoned(desc, DESC_SIZE) {
-            return Err(super::unreadable("group descriptor", index.into(), bad));
-        }
-        let group = Group {
-            index,
-            desc,
-            start: sb.group_start(index),
-            blocks: sb.group_blocks(index),
-            block_bitmap: pmem.load_u32(desc + BG_BLOCK_BITMAP),
-            inode_bitmap: pmem.load_u32(desc + BG_INODE_BITMAP),
-            inode_table: pmem.load_u32(desc + BG_INODE_TABLE),
-            table_blocks: sb.inode_table_blocks,
-        };
-        let bad = |why, block: u32| Corrupt::with("group descriptor", index.into(), why, block.into());
-        // Where copies of superblock and descriptors end, if something lies where there may be some. What is in front of the
-        // group wraps around, and is beyond it.
-        let [first, second, third] = [group.block_bitmap, group.inode_bitmap, group.inode_table]
-            .map(|block| block.wrapping_sub(group.start));
-        let may_be_in_front = first.min(second).min(third) < sb.backup_blocks();
-        let front = if may_be_in_front { sb.front_blocks(index) } else { 0 };
-        let fits = |relative: u32, count: u32| {
-            relative >= front && relative < group.blocks && count <= group.blocks - relative
-        };
-        if !fits(first, 1) {
-            return Err(bad("the block bitmap is not in the group", group.block_bitmap).into());
-        }
-        if !fits(second, 1) {
-            return Err(bad("the inode bitmap is not in the group", group.inode_bitmap).into());
-        }
-        if !fits(third, sb.inode_table_blocks) {
-            return Err(bad("the inode table is not in the group", group.inode_table).into());
-        }
-        let in_table = |block: u32| block.wrapping_sub(group.inode_table) < sb.inode_table_blocks;
-        if group.block_bitmap == group.inode_bitmap
-            || in_table(group.block_bitmap)
-            || in_table(group.inode_bitmap)
-        {
-            return Err(bad("bitmaps and inode table overlap", group.block_bitmap).into());
-        }
-        Ok(group)
-    }
-}
-
 impl<P: Platform> Ext2<P> {
     /// Byte offset of the descriptor of `group`.
     #[inline]
-    pub(super) fn desc(&self, group: u32) -> u64 {
+    pub(in crate::ext2) fn desc(&self, group: u32) -> u64 {
         debug_assert!(group < self.sb.group_count);
         self.sb.desc(group)
     }
 
     /// The descriptor of `group`, checked.
-    pub(super) fn group(&self, index: u32) -> Result<Group> {
+    pub(in crate::ext2) fn group(&self, index: u32) -> Result<Group> {
         self.sb.group(self.pmem(), index)
     }
 
     /// Refuses a block of `group` that holds the file system's own structures: it is nobody's to take or to
     /// free.
     #[inline]
-    pub(super) fn check_not_own(&self, group: &Group, block: u32) -> Result<()> {
+    pub(in crate::ext2) fn check_not_own(&self, group: &Group, block: u32) -> Result<()> {
         if group.is_own(block) || self.sb.in_backup(group.index, block - group.start) {
             let why = "a block of the file system's own was taken for a file's";
             return Err(Corrupt::with("group", group.index.into(), why, block.into()).into());
@@ -148,14 +43,14 @@ impl<P: Platform> Ext2<P> {
     /// Every pointer followed is asked about, so the usual answer is quick: mke2fs puts a group's structures in front,
     /// and once that is known of a group, a block further back needs no look at the descriptor.
     #[inline]
-    pub(super) fn holds_structures(&self, block: u32) -> bool {
+    pub(in crate::ext2) fn holds_structures(&self, block: u32) -> bool {
         let index = self.group_of_block(block);
         self.may_hold_structures(index, block) && self.is_among_structures(index, block)
     }
 
     /// False if `block`, which is below `blocks_count`, is known to hold no structure, and its group to have no memory error.
     #[inline]
-    pub(super) fn may_be_structures(&self, block: u32) -> bool {
+    pub(in crate::ext2) fn may_be_structures(&self, block: u32) -> bool {
         self.may_hold_structures(self.group_of_block(block), block)
     }
 
@@ -169,7 +64,7 @@ impl<P: Platform> Ext2<P> {
     /// As [`holds_structures`](Self::holds_structures), or a memory error took a part of `block`: no pointer to metadata may
     /// lead there.
     #[inline]
-    pub(super) fn bars_metadata(&self, block: u32) -> bool {
+    pub(in crate::ext2) fn bars_metadata(&self, block: u32) -> bool {
         let index = self.group_of_block(block);
         self.may_hold_structures(index, block) && self.is_no_metadata(index, block)
     }
@@ -181,12 +76,12 @@ impl<P: Platform> Ext2<P> {
 
     /// The byte of `block` that a memory error took.
     #[inline(never)]
-    pub(super) fn poisoned_block(&self, block: u32) -> Option<u64> {
+    pub(in crate::ext2) fn poisoned_block(&self, block: u32) -> Option<u64> {
         self.pmem().poisoned(self.byte(block), self.block_size())
     }
 
     /// True if the run of 512 blocks from `first` on, which is not 0, can be a file's.
-    pub(super) fn run_may_be_a_files(&self, first: u32) -> bool {
+    pub(in crate::ext2) fn run_may_be_a_files(&self, first: u32) -> bool {
         let last = match first.checked_add(RUN - 1) {
             Some(last) if last < self.sb.blocks_count => last,
             _ => return false,
@@ -237,21 +132,21 @@ impl<P: Platform> Ext2<P> {
 
     /// The group that `block`, which is below `blocks_count`, belongs to.
     #[inline]
-    pub(super) fn group_of_block(&self, block: u32) -> u32 {
+    pub(in crate::ext2) fn group_of_block(&self, block: u32) -> u32 {
         // A pointer below the first block belongs to the first group, in front of which it is nobody's.
         block.saturating_sub(self.sb.first_data_block) / self.sb.blocks_per_group
     }
 
     /// The group of inode `ino`, which is in `1..=inodes_count`.
     #[inline]
-    pub(super) fn group_of_inode(&self, ino: u32) -> u32 {
+    pub(in crate::ext2) fn group_of_inode(&self, ino: u32) -> u32 {
         (ino - 1) / self.sb.inodes_per_group
     }
 
     /// Changes a 16-bit count of a descriptor by `change`, under the group's lock. Counts have no order among
     /// other stores: they can be recomputed from the bitmaps.
     #[inline]
-    pub(super) fn add_to_count(&self, group: &Group, field: u64, change: i32) {
+    pub(in crate::ext2) fn add_to_count(&self, group: &Group, field: u64, change: i32) {
         let pmem = self.pmem();
         let count = i32::from(pmem.load_u16(group.desc + field)) + change;
         pmem.store_u16(group.desc + field, count.clamp(0, u16::MAX.into()) as u16);
@@ -259,7 +154,7 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// Free blocks and free inodes, summed over the descriptors; of each not more than a group can have, whatever it says.
-    pub(super) fn sum_free(&self) -> (u32, u32) {
+    pub(in crate::ext2) fn sum_free(&self) -> (u32, u32) {
         let pmem = self.pmem();
         (0..self.sb.group_count).fold((0u32, 0u32), |(blocks, inodes), group| {
             let desc = self.desc(group);
@@ -276,7 +171,7 @@ impl<P: Platform> Ext2<P> {
 
     /// A memory error took the `len` bytes at `place`: what is known of the groups there is forgotten, so that what is bad is
     /// met when it is used. Tells `f` of each of the file system's own structures that lies there, and of its number.
-    pub(super) fn forget_groups(&self, place: u64, len: u64, f: &mut dyn FnMut(&'static str, u64)) {
+    pub(in crate::ext2) fn forget_groups(&self, place: u64, len: u64, f: &mut dyn FnMut(&'static str, u64)) {
         let (sb, end) = (&self.sb, place.saturating_add(len));
         let meets = |at: u64, len: u64| at < end && place < at + len;
         if meets(SUPERBLOCK, 1024) {

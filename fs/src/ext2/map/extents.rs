@@ -2,11 +2,11 @@
 //!
 //! What is absent is skipped by whole subtrees, so a sparse file costs what is there.
 
-use super::inode::Inode;
-use super::layout::*;
-use super::map::{DIRECT, LEVELS};
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Result};
+use crate::ext2::disk::geometry::{DIRECT, LEVELS};
+use crate::ext2::disk::layout::*;
+use crate::ext2::inode::Inode;
 use crate::platform::{LARGE_PAGES, Platform};
 use crate::vfs::{Backing, Extent, Seek};
 use core::ops::ControlFlow;
@@ -47,20 +47,20 @@ struct Window {
 impl<P: Platform> Inode<P> {
     /// `pages` blocks of the size of a page from logical block `page` on.
     #[inline(always)]
-    pub(super) fn pages(&self, page: u64, pages: u64, backing: Backing) -> Extent {
+    pub(in crate::ext2) fn pages(&self, page: u64, pages: u64, backing: Backing) -> Extent {
         Extent { offset: page * PAGE_SIZE, len: pages * PAGE_SIZE, backing }
     }
 
     /// What is behind logical block `lblk`.
     #[inline(always)]
-    pub(super) fn backing(&self, lblk: u64) -> Result<Backing> {
+    pub(in crate::ext2) fn backing(&self, lblk: u64) -> Result<Backing> {
         Ok(self.find(lblk)?.map_or(Backing::HOLE, |block| Backing::mapped(self.fs.byte(block))))
     }
 
     /// What is behind several blocks of the size of a page. That of the first alone, if they are not one extent; what is wrong
     /// with the others is for whoever follows them to say.
     #[inline(always)]
-    pub(super) fn look_up_pages(&self, page: u64, pages: u64) -> Result<Extent> {
+    pub(in crate::ext2) fn look_up_pages(&self, page: u64, pages: u64) -> Result<Extent> {
         if pages == LARGE_PAGES
             && let Some(backing) = self.find_run(page)
         {
@@ -70,7 +70,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Fills the hole of 2 MiB from logical block `first` on, or looks it up if that cannot be: a hole if it is in pieces.
-    pub(super) fn look_up_run_for_write(&self, first: u64) -> Result<Backing> {
+    pub(in crate::ext2) fn look_up_run_for_write(&self, first: u64) -> Result<Backing> {
         Ok(match self.fs.noted(self.fill_run(first))? {
             Some(block) => Backing::mapped(self.fs.byte(block)).new(),
             None => self.find_run(first).unwrap_or(Backing::HOLE),
@@ -79,7 +79,7 @@ impl<P: Platform> Inode<P> {
 
     /// The first byte from `offset` on that is data, or in a hole, as lseek(2) finds it: blocks are data, whatever they
     /// hold.
-    pub(super) fn seek_file(&self, offset: u64, what: Seek) -> Result<u64> {
+    pub(in crate::ext2) fn seek_file(&self, offset: u64, what: Seek) -> Result<u64> {
         self.expect_file()?;
         let _shared = self.mapping.shared();
         let (size, bits) = (self.load_size(), self.fs.sb.block_bits);
@@ -103,7 +103,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Calls `f` with each run and hole of the logical blocks `start..end`, in order.
-    pub(super) fn walk_extents(
+    pub(in crate::ext2) fn walk_extents(
         &self,
         start: u64,
         end: u64,

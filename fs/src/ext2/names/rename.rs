@@ -11,14 +11,14 @@
 //! meanwhile. What is moved and what is replaced (lower number first) are one level below a locked directory,
 //! and not above either: see `trap`.
 
-use super::Ext2;
 use super::dir::{check_name, is_dot_name};
-use super::diredit::NameGone;
-use super::inode::{Inode, LinksStored};
-use super::layout::*;
-use super::redo::Words;
-use super::times::{CTIME, MTIME};
 use crate::error::{Errno, Result};
+use crate::ext2::disk::inode::{CTIME, MTIME};
+use crate::ext2::disk::layout::*;
+use crate::ext2::facts::{LinksStored, NameGone};
+use crate::ext2::fs::Ext2;
+use crate::ext2::inode::Inode;
+use crate::ext2::redo::Words;
 use crate::platform::Platform;
 use crate::pmem::state::Staged;
 use crate::vfs::{FileKind, Rename};
@@ -42,7 +42,7 @@ struct Ends<P: Platform> {
 }
 
 impl<P: Platform> Ext2<P> {
-    pub(super) fn rename_name(
+    pub(in crate::ext2) fn rename_name(
         &self,
         old_dir: u64,
         old: &[u8],

@@ -14,19 +14,20 @@
 //! Under the inode lock: held exclusively, or shared by faults that hold the lock of their page's entry. Those fill holes of
 //! one file side by side, so nothing is held while blocks are filled:
 //!
-//! 1. the blocks are taken, under a [goal](super::place)'s mutex and a group's;
+//! 1. the blocks are taken, under a [goal](crate::ext2::alloc::goals)'s mutex and a group's;
 //! 2. they are filled, under none of these;
 //! 3. the way is looked at again and the pointer stored, under the block-map mutex.
 //!
 //! A table of pointers that is there stays as long as the inode lock is held, shared or not; a pointer is stored and loaded
 //! as one.
 
-use super::alloc::Taken;
-use super::inode::Inode;
-use super::layout::*;
-use super::map::{LEVELS, Spot};
-use super::place::{Goal, Hole};
 use crate::error::{Errno, Result};
+use crate::ext2::alloc::goals::Goal;
+use crate::ext2::alloc::taken::Taken;
+use crate::ext2::disk::geometry::{Hole, LEVELS, Spot};
+use crate::ext2::disk::layout::*;
+use crate::ext2::facts::Chain;
+use crate::ext2::inode::{Changes, Inode};
 use crate::lab::{Mutant, Point};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
@@ -34,16 +35,9 @@ use crate::pmem::state::{Clean, InFlight, Staged};
 use crate::vfs::AllocOk;
 use core::ops::Range;
 
-/// What the block-map mutex guards: which pointers are stored, and `i_blocks`.
-#[derive(Debug, Default)]
-pub(super) struct Changes {
-    /// How often something was published.
-    pub count: u64,
-}
-
 /// What fresh data blocks hold.
 #[derive(Clone, Copy)]
-pub(super) enum Fill<'a> {
+pub(in crate::ext2) enum Fill<'a> {
     /// Zeros.
     Zeros,
     /// These bytes, as far as there is room, from byte `.0` on, zeros around them.
@@ -53,7 +47,7 @@ pub(super) enum Fill<'a> {
 }
 
 /// What a hole needs, taken; nothing points to it.
-pub(super) struct Fresh {
+pub(in crate::ext2) struct Fresh {
     data: Staged<Taken, InFlight>,
     /// Indirect blocks, if it needs any.
     tables: Option<Tables>,
@@ -62,46 +56,16 @@ pub(super) struct Fresh {
 /// Indirect blocks, the top one first.
 type Tables = [Option<Staged<Taken, InFlight>>; LEVELS];
 
-/// The fact that data blocks and the indirect blocks above them are filled and taken; nothing points to them
-/// yet.
-#[derive(Debug)]
-pub(super) struct Chain {
-    /// Where the pointers to it belong: `pointers` neighbouring ones.
-    pub slot: u64,
-    pub pointers: u32,
-    /// What the first pointer will be; the others follow.
-    pub root: u32,
-    /// The first data block.
-    pub data: u32,
-    /// Its logical block.
-    pub lblk: u64,
-    /// How many data blocks there are.
-    pub count: u32,
-    /// The indirect blocks, as far as it has any.
-    pub tables: [u32; LEVELS],
-    /// How many blocks they all are.
-    pub blocks: u32,
-}
-
-impl Chain {
-    /// Data blocks without tables above them.
-    #[inline]
-    fn of(taken: Taken, lblk: u64, slot: u64) -> Self {
-        let (data, count) = (taken.block(), taken.count());
-        Self { slot, pointers: count, root: data, data, lblk, count, tables: [0; LEVELS], blocks: count }
-    }
-}
-
 /// The fact that the pointers to a chain are stored.
 #[derive(Debug)]
-pub(super) struct Published;
+pub(in crate::ext2) struct Published;
 
 impl<P: Platform> Inode<P> {
     /// Fills the hole at `lblk` where that takes one block of a run that is kept for it and nothing else: what most write
     /// faults on holes do. The block; the pointer is durable. `None`, and nothing changed, if there is more to it, or less:
     /// that is for [`fill_hole`](Self::fill_hole). Under the inode lock, with leave to allocate.
     #[inline]
-    pub(super) fn fill_next(&self, lblk: u64) -> Option<u32> {
+    pub(in crate::ext2) fn fill_next(&self, lblk: u64) -> Option<u32> {
         let (pmem, platform) = (self.pmem(), &self.fs.platform);
         let room = pmem.load_u32(self.raw + I_BLOCKS).leading_zeros() > 0;
         if !room || self.fs.check_writable().is_err() || platform.lab().has(Mutant::PublishBeforeZero) {
@@ -127,7 +91,7 @@ impl<P: Platform> Inode<P> {
     /// The block of `lblk`, and whether it was allocated just now: the pointer is durable then. Under the inode lock, with
     /// leave to allocate.
     #[inline(never)]
-    pub(super) fn fill_hole(&self, lblk: u64) -> Result<(u32, bool)> {
+    pub(in crate::ext2) fn fill_hole(&self, lblk: u64) -> Result<(u32, bool)> {
         self.fs.check_writable()?;
         let (pmem, platform) = (self.pmem(), &self.fs.platform);
         let path = self.fs.sb.reach.path(lblk).ok_or(Errno::FileTooBig)?;
@@ -175,7 +139,7 @@ impl<P: Platform> Inode<P> {
     ///
     /// # Errors
     /// Those before the one that met it are filled.
-    pub(super) fn fill_holes(&self, ok: AllocOk<'_>, range: Range<u64>, end: u64) -> Result<()> {
+    pub(in crate::ext2) fn fill_holes(&self, ok: AllocOk<'_>, range: Range<u64>, end: u64) -> Result<()> {
         let mut lblk = range.start;
         while lblk < range.end {
             let path = self.fs.sb.reach.path(lblk).ok_or(Errno::FileTooBig)?;
@@ -193,7 +157,7 @@ impl<P: Platform> Inode<P> {
     /// for the pointers, which the caller fences before it lets go of the inode lock. No address space shows the zero
     /// page any more where there is a block now. Returns how many were filled.
     #[inline]
-    pub(super) fn fill(
+    pub(in crate::ext2) fn fill(
         &self,
         ok: AllocOk<'_>,
         hole: Hole<'_>,
@@ -217,7 +181,7 @@ impl<P: Platform> Inode<P> {
     /// Takes the block and the indirect blocks that `hole` needs, and up to `want` blocks in all for the holes after it in the
     /// same table. The file has, or is about to have, `end` blocks. On an error everything is as it was.
     #[inline]
-    pub(super) fn take(&self, hole: Hole<'_>, want: u64, end: u64) -> Result<Fresh> {
+    pub(in crate::ext2) fn take(&self, hole: Hole<'_>, want: u64, end: u64) -> Result<Fresh> {
         let above = hole.path.depth - hole.level;
         // `i_blocks` has room for all, or at least for one.
         let room = self.pmem().load_u32(self.raw + I_BLOCKS).leading_zeros() > 0;
@@ -256,7 +220,12 @@ impl<P: Platform> Inode<P> {
 
     /// Fills what was taken for `hole`, where nobody looks.
     #[inline]
-    pub(super) fn fill_fresh(&self, hole: Hole<'_>, fresh: Fresh, fill: Fill<'_>) -> Staged<Chain, InFlight> {
+    pub(in crate::ext2) fn fill_fresh(
+        &self,
+        hole: Hole<'_>,
+        fresh: Fresh,
+        fill: Fill<'_>,
+    ) -> Staged<Chain, InFlight> {
         let filled = self.fill_data(fresh.data.fact(), fill);
         let chain = fresh.data.join(filled, |taken, ()| Chain::of(taken, hole.lblk, hole.slot));
         match fresh.tables {
@@ -338,7 +307,7 @@ impl<P: Platform> Inode<P> {
 
     /// Stores `count` pointers from byte offset `slot` on, to `first` and the blocks after it; flushed.
     #[inline(always)]
-    pub(super) fn store_pointers(&self, slot: u64, first: u32, count: u32) {
+    pub(in crate::ext2) fn store_pointers(&self, slot: u64, first: u32, count: u32) {
         if count != 1 {
             return self.store_many_pointers(slot, first, count);
         }
@@ -363,7 +332,7 @@ impl<P: Platform> Inode<P> {
 
     /// Stores the pointers to a chain that is durable, flushed; and counts its blocks.
     #[inline(always)]
-    pub(super) fn publish(
+    pub(in crate::ext2) fn publish(
         &self,
         map: &mut Changes,
         chain: Staged<Chain, Clean>,

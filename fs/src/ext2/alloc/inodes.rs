@@ -3,38 +3,24 @@
 //! # Locking
 //! Takes one group's mutex at a time; called under the inode lock of the directory that will name the inode.
 
-use super::Ext2;
 use super::bitmap::Bitmap;
-use super::dirent::file_type;
-use super::group::Group;
-use super::inode::{Inode, Nameless};
-use super::layout::*;
-use super::times::encode;
+use super::taken::TakenInode;
 use crate::error::{Corrupt, Errno, Result};
+use crate::ext2::disk::descriptor::Group;
+use crate::ext2::disk::dirent::file_type;
+use crate::ext2::disk::inode::encode;
+use crate::ext2::disk::layout::*;
+use crate::ext2::facts::{Nameable, Nameless};
+use crate::ext2::fs::Ext2;
+use crate::ext2::inode::Inode;
 use crate::platform::{Platform, Timestamp, User};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
 use crate::vfs::FileKind;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// The fact that an inode may be named: it is initialised, or it counts the new name already.
-#[derive(Debug)]
-pub(super) struct Nameable {
-    pub ino: u32,
-    /// What a directory entry says of it.
-    pub file_type: u8,
-}
-
-/// The fact that an inode's bit is set: it belongs to whoever holds this.
-#[derive(Debug)]
-pub(super) struct TakenInode {
-    pub ino: u32,
-    /// Byte offset of the raw inode, which holds anything yet.
-    pub raw: u64,
-}
-
 /// What a new inode is to be.
-pub(super) struct New {
+pub(in crate::ext2) struct New {
     pub kind: FileKind,
     /// Permission bits.
     pub mode: u16,
@@ -78,23 +64,23 @@ impl<P: Platform> Ext2<P> {
         Ok(group)
     }
 
-    pub(super) fn expect_inode_bitmap(&self, group: &Group) -> Result<()> {
+    pub(in crate::ext2) fn expect_inode_bitmap(&self, group: &Group) -> Result<()> {
         let (at, index) = (self.byte(group.inode_bitmap), group.index.into());
         self.expect_readable(at, self.block_size(), "inode bitmap", index)
     }
 
     /// True if the bitmap says that `ino` is in use.
-    pub(super) fn inode_in_use(&self, ino: u32) -> Result<bool> {
+    pub(in crate::ext2) fn inode_in_use(&self, ino: u32) -> Result<bool> {
         Ok(self.is_inode_in_use(&self.group_with_inode(ino)?, ino))
     }
 
     /// True if the bitmap of `group`, which is its group, says that `ino` is in use.
-    pub(super) fn is_inode_in_use(&self, group: &Group, ino: u32) -> bool {
+    pub(in crate::ext2) fn is_inode_in_use(&self, group: &Group, ino: u32) -> bool {
         self.inode_bitmap(group).is_set(self.pmem(), (ino - 1) % self.sb.inodes_per_group)
     }
 
     /// Initialises an inode that was taken, all of its bytes past the cache. What it points to is durable.
-    pub(super) fn write_inode(
+    pub(in crate::ext2) fn write_inode(
         &self,
         taken: Staged<TakenInode, InFlight>,
         parent: &Inode<P>,
@@ -153,18 +139,18 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// What a name says of an inode.
-    pub(super) fn nameable(&self, ino: u32, kind: FileKind) -> Nameable {
+    pub(in crate::ext2) fn nameable(&self, ino: u32, kind: FileKind) -> Nameable {
         Nameable { ino, file_type: self.entry_type(kind) }
     }
 
     /// What a directory entry says of `kind`.
-    pub(super) fn entry_type(&self, kind: FileKind) -> u8 {
+    pub(in crate::ext2) fn entry_type(&self, kind: FileKind) -> u8 {
         if self.sb.has_filetype() { file_type(kind) } else { 0 }
     }
 
     /// Takes an inode: a file's near its directory; a directory's where there is room, the root's children
     /// spread.
-    pub(super) fn take_inode(
+    pub(in crate::ext2) fn take_inode(
         &self,
         parent: &Inode<P>,
         kind: FileKind,
@@ -242,7 +228,7 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// Gives back an inode that was never initialised.
-    pub(super) fn give_back_inode(&self, taken: Staged<TakenInode, InFlight>, kind: FileKind) {
+    pub(in crate::ext2) fn give_back_inode(&self, taken: Staged<TakenInode, InFlight>, kind: FileKind) {
         let ino = taken.unfenced().ino;
         // It was taken a moment ago, so nothing about it can be wrong.
         let result = self.clear_inode(ino, kind);
@@ -250,7 +236,7 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// Frees an inode that has no blocks and no handle, and durably no name. The caller fences.
-    pub(super) fn free_inode(
+    pub(in crate::ext2) fn free_inode(
         &self,
         ino: u32,
         kind: FileKind,

@@ -12,15 +12,15 @@
 //! Under the inode lock, as [`grow`](super::grow): goal and group to take the blocks, nothing while they are zeroed, the
 //! block-map mutex to publish them.
 
-use super::Ext2;
-use super::alloc::Taken;
-use super::grow::{Chain, Changes};
-use super::inode::Inode;
-use super::layout::*;
-use super::map::{LEVELS, Path};
-use super::runs::RUN;
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Error, Result};
+use crate::ext2::alloc::runs::RUN;
+use crate::ext2::alloc::taken::Taken;
+use crate::ext2::disk::geometry::{LEVELS, Path};
+use crate::ext2::disk::layout::*;
+use crate::ext2::facts::Chain;
+use crate::ext2::fs::Ext2;
+use crate::ext2::inode::{Changes, Inode};
 use crate::platform::{LARGE_PAGES, Platform};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
@@ -100,7 +100,7 @@ impl<P: Platform> Inode<P> {
     /// The 2 MiB from logical block `first` on, a multiple of 512. What is wrong with a pointer is for whoever follows it alone
     /// to say: here it is in pieces, which is `None`.
     #[inline(always)]
-    pub(super) fn find_run(&self, first: u64) -> Option<Backing> {
+    pub(in crate::ext2) fn find_run(&self, first: u64) -> Option<Backing> {
         let size_fits = self.fs.block_size() == PAGE_SIZE && first.is_multiple_of(LARGE_PAGES);
         match &self.parts(first) {
             Some(parts) if size_fits => self.run_of(parts),
@@ -156,7 +156,7 @@ impl<P: Platform> Inode<P> {
     /// as a whole, or no run is free: nothing changed. Under the inode lock, with leave to allocate.
     ///
     /// Until all of it is published, a crash leaves pointers that are 0 or lead to zeros, and leaks the rest.
-    pub(super) fn fill_run(&self, first: u64) -> Result<Option<u32>> {
+    pub(in crate::ext2) fn fill_run(&self, first: u64) -> Result<Option<u32>> {
         self.fs.check_writable()?;
         let (fs, pmem) = (&self.fs, self.pmem());
         if fs.block_size() != PAGE_SIZE || !first.is_multiple_of(LARGE_PAGES) {

@@ -12,11 +12,12 @@
 //! # Locking
 //! Under the inode lock, held exclusively (or the inode is nobody's any more); takes group mutexes.
 
-use super::inode::{Inode, Nameless};
-use super::layout::*;
-use super::map::{DIRECT, LEVELS};
-use super::times::{CTIME, MTIME};
 use crate::error::{Errno, Result};
+use crate::ext2::disk::geometry::{DIRECT, LEVELS};
+use crate::ext2::disk::inode::{CTIME, MTIME};
+use crate::ext2::disk::layout::*;
+use crate::ext2::facts::{Cut, Nameless};
+use crate::ext2::inode::Inode;
 use crate::lab::Mutant;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
@@ -25,16 +26,12 @@ use crate::vfs::{AllocOk, FileKind};
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// The fact that pointers were cleared: what they led to can be freed.
-#[derive(Debug)]
-pub(super) struct Cut;
-
 /// Pointers cleared under one fence.
 const CHUNK: usize = 64;
 
 /// Collects neighbouring blocks, to free them together. They are counted off the inode at the end.
 #[derive(Default)]
-pub(super) struct Freed {
+pub(in crate::ext2) struct Freed {
     first: u32,
     count: u32,
     total: u32,
@@ -42,7 +39,7 @@ pub(super) struct Freed {
 
 impl Freed {
     #[inline]
-    pub(super) fn add<P: Platform>(
+    pub(in crate::ext2) fn add<P: Platform>(
         &mut self,
         inode: &Inode<P>,
         cut: &Staged<Cut, Clean>,
@@ -63,7 +60,11 @@ impl Freed {
     }
 
     /// Frees what is collected. Each chunk's blocks are freed before the evidence for them goes.
-    pub(super) fn flush<P: Platform>(&mut self, inode: &Inode<P>, cut: &Staged<Cut, Clean>) -> Result<()> {
+    pub(in crate::ext2) fn flush<P: Platform>(
+        &mut self,
+        inode: &Inode<P>,
+        cut: &Staged<Cut, Clean>,
+    ) -> Result<()> {
         let count = core::mem::take(&mut self.count);
         if count > 0 {
             inode.fs.free_run(cut, self.first, count)?;
@@ -75,7 +76,7 @@ impl Freed {
 
 impl<P: Platform> Inode<P> {
     /// Sets the size of a regular file.
-    pub(super) fn set_size(&self, size: u64) -> Result<()> {
+    pub(in crate::ext2) fn set_size(&self, size: u64) -> Result<()> {
         self.expect_file()?;
         if size > self.fs.sb.max_file_size() {
             self.fs.check_writable()?;
@@ -136,7 +137,7 @@ impl<P: Platform> Inode<P> {
 
     /// Whether a mistake is to be made.
     #[inline]
-    pub(super) fn has(&self, mutant: Mutant) -> bool {
+    pub(in crate::ext2) fn has(&self, mutant: Mutant) -> bool {
         self.fs.platform.lab().has(mutant)
     }
 
@@ -147,7 +148,7 @@ impl<P: Platform> Inode<P> {
     ///
     /// # Errors
     /// What lies there contradicts itself: the file must not become longer.
-    pub(super) fn trim(&self, size: u64) -> Result<()> {
+    pub(in crate::ext2) fn trim(&self, size: u64) -> Result<()> {
         if self.fs.is_sound() || self.trimmed.load(Relaxed) {
             return Ok(());
         }
@@ -158,7 +159,7 @@ impl<P: Platform> Inode<P> {
 
     /// Frees every block from logical block `first` on, and indirect blocks that become empty. Under the inode lock, held
     /// exclusively.
-    pub(super) fn cut(&self, first: u64) -> Result<()> {
+    pub(in crate::ext2) fn cut(&self, first: u64) -> Result<()> {
         let result = self.cut_range(first..u64::MAX);
         match result {
             Ok(()) => self.beyond.store(false, Relaxed),
@@ -169,7 +170,7 @@ impl<P: Platform> Inode<P> {
 
     /// Frees the blocks of logical blocks `range`, and indirect blocks that become empty. Under the inode lock, held
     /// exclusively; no address space shows them.
-    pub(super) fn cut_range(&self, range: Range<u64>) -> Result<()> {
+    pub(in crate::ext2) fn cut_range(&self, range: Range<u64>) -> Result<()> {
         // Nor does anybody know a run that these blocks are part of: beyond the end nothing was unmapped.
         self.mapping.forget(&self.fs.platform, range.clone());
         let mut freed = Freed::default();
@@ -284,7 +285,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Frees the inode and all that it holds: it has durably no name, and no handle any more.
-    pub(super) fn release(&self, nameless: Staged<Nameless, Clean>) -> Result<()> {
+    pub(in crate::ext2) fn release(&self, nameless: Staged<Nameless, Clean>) -> Result<()> {
         let pmem = self.pmem();
         // 1. Its blocks.
         let has_blocks = matches!(self.kind, FileKind::File | FileKind::Directory | FileKind::Symlink);

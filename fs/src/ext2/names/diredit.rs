@@ -13,17 +13,17 @@
 //! Under the directory's inode lock, held exclusively.
 
 use super::dir::Found;
-use super::dirent::Entry;
-use super::grow::{Chain, Fill};
-use super::ialloc::Nameable;
-use super::inode::{Inode, LinksStored};
-use super::layout::*;
-use super::map::Spot;
 use super::nameindex::{Index, Placed};
-use super::place::Hole;
-use super::redo::Words;
-use super::times::{CTIME, MTIME};
+use super::room::{Room, Run};
 use crate::error::{Errno, Result};
+use crate::ext2::disk::dirent::Entry;
+use crate::ext2::disk::geometry::{Hole, Spot};
+use crate::ext2::disk::inode::{CTIME, MTIME};
+use crate::ext2::disk::layout::*;
+use crate::ext2::facts::{Chain, LinksStored, NameGone, Nameable};
+use crate::ext2::inode::Inode;
+use crate::ext2::map::grow::Fill;
+use crate::ext2::redo::Words;
 use crate::platform::{Platform, Timestamp};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Dirty, Fenced, InFlight, InFlightGroup, Staged, fence_all};
@@ -32,30 +32,20 @@ use core::ops::ControlFlow;
 /// The most bytes a directory may have.
 const MAX_DIR_SIZE: u64 = 1 << 31;
 
-/// Where a new entry fits.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Room {
-    /// Into this entry, which is free, or behind what it needs itself. Free entries after it, up to where it is told to
-    /// end here, belong to the room: `rec_len` is what it will have to be.
-    At { entry: Entry, rec_len: u16 },
-    /// Into a new block.
-    NewBlock,
-}
-
 /// A free entry, at this byte offset, has all but its inode number.
 #[derive(Debug)]
-pub(super) struct InFree(u64, Placed);
+pub(in crate::ext2) struct InFree(u64, Placed);
 
 /// An entry is written behind the one at byte offset `at`, which will keep `rec_len`.
 #[derive(Debug)]
-pub(super) struct BehindOther {
+pub(in crate::ext2) struct BehindOther {
     at: u64,
     rec_len: u16,
     placed: Placed,
 }
 
 /// An entry written where no reader looks yet, and how far that is from being durable.
-pub(super) enum Prepared<S> {
+pub(in crate::ext2) enum Prepared<S> {
     /// It appears when its inode number is stored.
     Free(Staged<InFree, S>),
     /// It appears when the entry before it is cut to its need.
@@ -66,7 +56,7 @@ pub(super) enum Prepared<S> {
 
 impl<S> Prepared<S> {
     /// Where the entry is, or will be. Blocks have `block_size` bytes.
-    pub(super) fn placed(&self, block_size: u64) -> Placed {
+    pub(in crate::ext2) fn placed(&self, block_size: u64) -> Placed {
         match self {
             Self::Free(entry) => entry.fact().1,
             Self::Behind(entry) => entry.fact().placed,
@@ -89,40 +79,9 @@ impl InFlightGroup for Prepared<InFlight> {
     }
 }
 
-/// The fact that an entry is gone or names another inode: the one it named has lost that name.
-#[derive(Debug)]
-pub(super) struct NameGone;
-
-/// Free space in a row, while entries are walked.
-#[derive(Default)]
-pub(super) struct Run {
-    /// The entry it starts in, and the bytes from that entry's start to the end of the row.
-    first: Option<(Entry, u16)>,
-    /// The most bytes that any row had.
-    pub most: u16,
-}
-
-impl Run {
-    /// The walk is at `entry`: is there room for `need` bytes in the row that ends with it?
-    pub(super) fn add(&mut self, entry: &Entry, need: u16) -> Option<Room> {
-        if entry.ino == 0 && entry.rec_len >= need {
-            // Alone it needs no merging, and no fence for it.
-            return Some(Room::At { entry: *entry, rec_len: entry.rec_len });
-        }
-        let (first, len) = match self.first {
-            // A row ends with its block.
-            Some((first, len)) if entry.ino == 0 && entry.within != 0 => (first, len + entry.rec_len),
-            _ => (*entry, entry.rec_len),
-        };
-        self.first = Some((first, len));
-        self.most = self.most.max(len - first.used());
-        (len - first.used() >= need).then_some(Room::At { entry: first, rec_len: len })
-    }
-}
-
 impl<P: Platform> Inode<P> {
     /// Looks for `name`, and for room for it on the way.
-    pub(super) fn find_room(&self, name: &[u8]) -> Result<core::result::Result<Room, Found>> {
+    pub(in crate::ext2) fn find_room(&self, name: &[u8]) -> Result<core::result::Result<Room, Found>> {
         let need = Entry::need(name.len());
         if let Some(names) = &self.names
             && let Some(index) = &mut *self.indexed(names)
@@ -188,7 +147,7 @@ impl<P: Platform> Inode<P> {
 
     /// The entry called `name` appeared at `placed`: the index knows it from now on. Under the inode lock, held
     /// exclusively, before anybody else looks.
-    pub(super) fn index_added(&self, name: &[u8], placed: &Placed) {
+    pub(in crate::ext2) fn index_added(&self, name: &[u8], placed: &Placed) {
         let Some(names) = &self.names else { return };
         let mut guard = names.index.write();
         let Some(index) = &mut *guard else { return };
@@ -213,7 +172,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// The entry called `name` was taken out. As [`index_added`](Self::index_added).
-    pub(super) fn index_removed(&self, name: &[u8], found: &Found) {
+    pub(in crate::ext2) fn index_removed(&self, name: &[u8], found: &Found) {
         let Some(names) = &self.names else { return };
         if let Some(index) = &mut *names.index.write() {
             index.remove(self.fs.names.tag(name), found.entry.pos);
@@ -222,7 +181,12 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Writes an entry where no reader looks yet. On an error nothing was changed.
-    pub(super) fn prepare(&self, room: Room, name: &[u8], target: &Nameable) -> Result<Prepared<InFlight>> {
+    pub(in crate::ext2) fn prepare(
+        &self,
+        room: Room,
+        name: &[u8],
+        target: &Nameable,
+    ) -> Result<Prepared<InFlight>> {
         self.drop_index();
         let pmem = self.pmem();
         let mut buffer = [0; D_NAME as usize + NAME_MAX];
@@ -277,7 +241,11 @@ impl<P: Platform> Inode<P> {
     }
 
     /// A fresh block for logical block `lblk` of the directory, which is a hole, that starts with `bytes`.
-    pub(super) fn fresh_dir_block(&self, lblk: u64, bytes: &[u8]) -> Result<Staged<Chain, InFlight>> {
+    pub(in crate::ext2) fn fresh_dir_block(
+        &self,
+        lblk: u64,
+        bytes: &[u8],
+    ) -> Result<Staged<Chain, InFlight>> {
         let path = self.fs.sb.reach.path(lblk).ok_or(Errno::FileTooBig)?;
         match self.locate(&path)? {
             Spot::Block(_) => {
@@ -293,7 +261,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Publishes a fresh block at the end of the directory, then makes the directory longer.
-    pub(super) fn publish_dir_block(&self, chain: Staged<Chain, Clean>) -> Result<()> {
+    pub(in crate::ext2) fn publish_dir_block(&self, chain: Staged<Chain, Clean>) -> Result<()> {
         let pmem = self.pmem();
         let size = (chain.fact().lblk + 1) * self.fs.block_size();
         let published = self.publish(&mut self.map_lock.lock(), chain);
@@ -302,7 +270,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Uncovers a prepared entry called `name` that is durable, as is what it names.
-    pub(super) fn publish_entry(
+    pub(in crate::ext2) fn publish_entry(
         &self,
         entry: Prepared<Clean>,
         target: Staged<Nameable, Clean>,
@@ -330,7 +298,12 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Takes the entry called `name` out. It was found under the lock that is still held.
-    pub(super) fn take_out(&self, found: &Found, name: &[u8], now: Timestamp) -> Staged<NameGone, Dirty> {
+    pub(in crate::ext2) fn take_out(
+        &self,
+        found: &Found,
+        name: &[u8],
+        now: Timestamp,
+    ) -> Staged<NameGone, Dirty> {
         self.drop_index();
         let (pmem, entry) = (self.pmem(), &found.entry);
         pmem.store_u32(entry.at + D_INODE, 0);
@@ -340,7 +313,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// As [`take_out`](Self::take_out), the last name of an inode that durably counts no link.
-    pub(super) fn take_out_last(
+    pub(in crate::ext2) fn take_out_last(
         &self,
         found: &Found,
         name: &[u8],
@@ -353,7 +326,7 @@ impl<P: Platform> Inode<P> {
     /// Puts into `words` what makes an entry called `name` in `room`: all of it, in free space, or, if it is too long for a
     /// record, its uncovering: the rest is written where no reader looks. Returns the evidence that that is durable, and
     /// what the index is to know when the words are stored.
-    pub(super) fn place(
+    pub(in crate::ext2) fn place(
         &self,
         room: Room,
         name: &[u8],
@@ -424,7 +397,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Puts into `words` what makes `entry` name `target`.
-    pub(super) fn rename_entry(&self, entry: &Entry, target: &Nameable, words: &mut Words) {
+    pub(in crate::ext2) fn rename_entry(&self, entry: &Entry, target: &Nameable, words: &mut Words) {
         words.push(entry.at + D_INODE, target.ino);
         if entry.file_type != target.file_type {
             let lens = u16::from(entry.name_len) | u16::from(target.file_type) << 8;
@@ -433,7 +406,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// A changed directory has no hash index any more: it would be wrong. Durable before the first change.
-    pub(super) fn drop_index(&self) {
+    pub(in crate::ext2) fn drop_index(&self) {
         let pmem = self.pmem();
         let flags = pmem.load_u32(self.raw + I_FLAGS);
         if flags & INDEX_FL != 0 {
@@ -447,7 +420,7 @@ impl<P: Platform> Inode<P> {
     ///
     /// # Errors
     /// An entry is called so and names another inode: that may have no other name, so it is not to be lost.
-    pub(super) fn is_empty_dir(&self, parent: u32) -> Result<bool> {
+    pub(in crate::ext2) fn is_empty_dir(&self, parent: u32) -> Result<bool> {
         let found = self.each_entry(0, |entry| {
             let is_own = match entry.ino {
                 0 => true,
@@ -467,7 +440,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// The entry `..`.
-    pub(super) fn dot_dot(&self) -> Result<Entry> {
+    pub(in crate::ext2) fn dot_dot(&self) -> Result<Entry> {
         // Where it always is. Not through the index: the inode lock may be somebody else's.
         let block = self.dir_block(0)?;
         let first = self.entry(0, block, 0)?;

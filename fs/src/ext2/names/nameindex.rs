@@ -17,8 +17,8 @@
 //! `dax_sem of the directory → its index → list of indexes`, the last a leaf. Making room for one index only tries the
 //! locks of others.
 
-use super::dirent::Entry;
 use crate::atomic::{AtomicBool, AtomicU32, AtomicUsize};
+use crate::ext2::disk::dirent::Entry;
 use crate::platform::{Mutex, Platform, RwLock};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -32,7 +32,7 @@ const CLASSES: [u16; 8] = [0, 20, 28, 36, 52, 84, 132, 200];
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// One directory's index, or the place for it.
-pub(super) struct Names<P: Platform> {
+pub(in crate::ext2) struct Names<P: Platform> {
     pub index: RwLock<P, Option<Index>>,
     /// It was used since the last look for one that was not.
     used: AtomicBool,
@@ -43,7 +43,7 @@ pub(super) struct Names<P: Platform> {
 }
 
 impl<P: Platform> Names<P> {
-    pub(super) fn new() -> Self {
+    pub(in crate::ext2) fn new() -> Self {
         Self {
             index: RwLock::<P, _>::new(None),
             used: AtomicBool::new(false),
@@ -53,14 +53,14 @@ impl<P: Platform> Names<P> {
     }
 
     #[inline]
-    pub(super) fn note_use(&self) {
+    pub(in crate::ext2) fn note_use(&self) {
         if !self.used.load(Relaxed) {
             self.used.store(true, Relaxed);
         }
     }
 
     /// True if an index may be built now.
-    pub(super) fn is_due(&self) -> bool {
+    pub(in crate::ext2) fn is_due(&self) -> bool {
         match self.patience.load(Relaxed) {
             0 => true,
             left => {
@@ -71,7 +71,7 @@ impl<P: Platform> Names<P> {
     }
 
     /// None could be built: not again for a while.
-    pub(super) fn give_up(&self) {
+    pub(in crate::ext2) fn give_up(&self) {
         self.patience.store(PATIENCE, Relaxed);
     }
 }
@@ -85,14 +85,14 @@ struct Slot {
 
 /// A place that may have room: in or behind the entry at a position, so many bytes.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Hint {
+pub(in crate::ext2) struct Hint {
     pub pos: u64,
     pub len: u16,
 }
 
 /// Where a name was put.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Placed {
+pub(in crate::ext2) struct Placed {
     /// Byte position of the entry whose room it took.
     pub source: u64,
     /// Byte position of its entry.
@@ -104,7 +104,7 @@ pub(super) struct Placed {
 const FREED: usize = 0;
 const LAST: usize = 1;
 
-pub(super) struct Index {
+pub(in crate::ext2) struct Index {
     table: HashTable<Slot>,
     /// For each block: in units of 4 bytes, no name finds more room in it.
     room: Vec<u8>,
@@ -126,7 +126,7 @@ fn class_of(need: u16) -> usize {
 }
 
 impl Index {
-    pub(super) fn new() -> Self {
+    pub(in crate::ext2) fn new() -> Self {
         Self {
             table: HashTable::new(),
             room: Vec::new(),
@@ -138,13 +138,13 @@ impl Index {
 
     /// The first of the entries remembered under `tag` that `is_it`.
     #[inline]
-    pub(super) fn find(&self, tag: u32, mut is_it: impl FnMut(u64) -> bool) -> Option<u64> {
+    pub(in crate::ext2) fn find(&self, tag: u32, mut is_it: impl FnMut(u64) -> bool) -> Option<u64> {
         let found = self.table.find(spread(tag), |slot| slot.tag == tag && is_it(slot.pos.into()));
         found.map(|slot| slot.pos.into())
     }
 
     /// Remembers a name. False if there is no memory for it.
-    pub(super) fn insert<P: Platform>(&mut self, budget: &Budget<P>, tag: u32, pos: u64) -> bool {
+    pub(in crate::ext2) fn insert<P: Platform>(&mut self, budget: &Budget<P>, tag: u32, pos: u64) -> bool {
         let Ok(pos) = u32::try_from(pos) else { return false };
         if self.table.len() == self.table.capacity() && !self.grow(budget) {
             return false;
@@ -173,7 +173,7 @@ impl Index {
     }
 
     /// Forgets a name.
-    pub(super) fn remove(&mut self, tag: u32, pos: u64) {
+    pub(in crate::ext2) fn remove(&mut self, tag: u32, pos: u64) {
         let slot = self.table.find_entry(spread(tag), |slot| slot.tag == tag && u64::from(slot.pos) == pos);
         if let Ok(slot) = slot {
             slot.remove();
@@ -181,7 +181,12 @@ impl Index {
     }
 
     /// Block `lblk` has at most `most` bytes of room. Blocks come in order. False if there is no memory for it.
-    pub(super) fn set_room<P: Platform>(&mut self, budget: &Budget<P>, lblk: u64, most: u16) -> bool {
+    pub(in crate::ext2) fn set_room<P: Platform>(
+        &mut self,
+        budget: &Budget<P>,
+        lblk: u64,
+        most: u16,
+    ) -> bool {
         let most = (most / 4).min(255) as u8;
         if let Some(room) = self.room.get_mut(lblk as usize) {
             *room = most;
@@ -205,7 +210,12 @@ impl Index {
     }
 
     /// The next of `blocks` that may have room for `need` bytes, from `from` on; and remembers what it passed.
-    pub(super) fn next_with_room(&mut self, need: u16, from: Option<u64>, blocks: u64) -> Option<u64> {
+    pub(in crate::ext2) fn next_with_room(
+        &mut self,
+        need: u16,
+        from: Option<u64>,
+        blocks: u64,
+    ) -> Option<u64> {
         let class = class_of(need);
         let least = CLASSES[class];
         let mut lblk = from.unwrap_or(self.first[class].into());
@@ -223,7 +233,7 @@ impl Index {
     }
 
     /// An entry was taken out of a block of `1 << bits` bytes: its room, with what may be free on both sides of it.
-    pub(super) fn freed(&mut self, entry: &Entry, bits: u32) {
+    pub(in crate::ext2) fn freed(&mut self, entry: &Entry, bits: u32) {
         let lblk = (entry.pos >> bits) as usize;
         if let Some(room) = self.room.get_mut(lblk) {
             let bound = u32::from(*room) * 2 + u32::from(entry.rec_len) / 4;
@@ -238,7 +248,7 @@ impl Index {
     }
 
     /// What follows the entry at `pos`, within `rec_len` bytes from there, are no entries any more.
-    pub(super) fn swallowed(&mut self, pos: u64, rec_len: u16) {
+    pub(in crate::ext2) fn swallowed(&mut self, pos: u64, rec_len: u16) {
         for hint in &mut self.hints {
             if hint.pos > pos && hint.pos < pos + u64::from(rec_len) {
                 *hint = Hint::default();
@@ -247,7 +257,7 @@ impl Index {
     }
 
     /// A name that needs `used` bytes was put somewhere: what is left behind it is room.
-    pub(super) fn placed(&mut self, placed: &Placed, used: u16) {
+    pub(in crate::ext2) fn placed(&mut self, placed: &Placed, used: u16) {
         let end = placed.pos + u64::from(placed.rec_len);
         let mut which = LAST;
         for (index, hint) in self.hints.iter_mut().enumerate() {
@@ -262,7 +272,7 @@ impl Index {
 }
 
 /// What all indexes of a file system share: how much memory they may take, and who has one.
-pub(super) struct Budget<P: Platform> {
+pub(in crate::ext2) struct Budget<P: Platform> {
     limit: usize,
     used: AtomicUsize,
     list: Mutex<P, List<P>>,
@@ -276,19 +286,19 @@ struct List<P: Platform> {
 
 impl<P: Platform> Budget<P> {
     /// `limit` bytes for all indexes; `seed` makes hashes of each mount others.
-    pub(super) fn new(limit: usize, seed: u64) -> Self {
+    pub(in crate::ext2) fn new(limit: usize, seed: u64) -> Self {
         let list = Mutex::<P, _>::new(List { all: Vec::new(), hand: 0 });
         Self { limit, used: AtomicUsize::new(0), list, seed: seed | 1 }
     }
 
     /// Bytes that all indexes take.
-    pub(super) fn used(&self) -> usize {
+    pub(in crate::ext2) fn used(&self) -> usize {
         self.used.load(Relaxed)
     }
 
     /// What a name is remembered by.
     #[inline]
-    pub(super) fn tag(&self, name: &[u8]) -> u32 {
+    pub(in crate::ext2) fn tag(&self, name: &[u8]) -> u32 {
         let mix = |state: u64, word: u64| {
             let wide = u128::from(state ^ word) * u128::from(MULTIPLIER);
             (wide >> 64) as u64 ^ wide as u64
@@ -303,7 +313,7 @@ impl<P: Platform> Budget<P> {
     }
 
     /// Puts a directory on the list of those with an index. False if there is no memory for that.
-    pub(super) fn list(&self, names: &Arc<Names<P>>) -> bool {
+    pub(in crate::ext2) fn list(&self, names: &Arc<Names<P>>) -> bool {
         if names.listed.load(Relaxed) {
             return true;
         }
@@ -340,7 +350,7 @@ impl<P: Platform> Budget<P> {
     }
 
     /// Drops an index.
-    pub(super) fn drop_index(&self, index: Option<Index>) {
+    pub(in crate::ext2) fn drop_index(&self, index: Option<Index>) {
         if let Some(index) = index {
             self.release(index.charged);
         }
@@ -372,7 +382,7 @@ impl<P: Platform> Budget<P> {
     }
 
     /// Drops every index whose lock is free. Returns how many bytes that gave back.
-    pub(super) fn shrink(&self) -> usize {
+    pub(in crate::ext2) fn shrink(&self) -> usize {
         self.evict(usize::MAX, true)
     }
 }
@@ -388,7 +398,7 @@ mod tests {
             let class = class_of(need);
             assert!(CLASSES[class] <= need && CLASSES.get(class + 1).is_none_or(|&next| next > need));
         }
-        const { assert!(crate::ext2::layout::NAME_MAX + 8 < 255 * 4, "room in a block is told in one byte") };
+        const { assert!(crate::ext2::disk::layout::NAME_MAX + 8 < 255 * 4, "room in a block is told in one byte") };
     }
 
     #[test]

@@ -20,18 +20,18 @@
 //! Part of what a group's mutex guards.
 
 use super::bitmap::Bitmap;
-use super::group::Group;
+use crate::ext2::disk::descriptor::Group;
 use crate::pmem::Pmem;
 use core::ops::Range;
 
 /// Blocks in a run.
-pub(super) const RUN: u32 = 512;
+pub(in crate::ext2) const RUN: u32 = 512;
 /// Runs that a group has at most: a bit each. One more piece, where a group starts inside a run, is part of the last.
 const MOST: u32 = 64;
 
 /// What is remembered of a group's blocks; made on first use.
 #[derive(Debug)]
-pub(super) struct Space {
+pub(in crate::ext2) struct Space {
     /// The descriptor, checked.
     pub group: Group,
     /// Bit `i`: nothing in run `i` is taken.
@@ -50,7 +50,7 @@ pub(super) struct Space {
 
 /// Which runs may be looked into for small data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Into {
+pub(in crate::ext2) enum Into {
     /// Those that are broken already.
     Broken,
     /// Those that nobody keeps.
@@ -69,7 +69,7 @@ fn bits(mut mask: u64) -> impl Iterator<Item = u32> {
 
 impl Space {
     /// Looks at the whole bitmap of `group`, once. `phase` is how many blocks the region starts after the start of a run.
-    pub(super) fn new(
+    pub(in crate::ext2) fn new(
         pmem: &impl Pmem,
         group: Group,
         bitmap: &Bitmap,
@@ -112,12 +112,12 @@ impl Space {
 
     /// The block `bit` is taken now.
     #[inline]
-    pub(super) fn note_taken(&mut self, bit: u32) {
+    pub(in crate::ext2) fn note_taken(&mut self, bit: u32) {
         self.free &= !(1 << self.run_of(bit));
     }
 
     /// The `count` blocks from `bit` on are free now.
-    pub(super) fn note_freed(&mut self, pmem: &impl Pmem, bitmap: &Bitmap, bit: u32, count: u32) {
+    pub(in crate::ext2) fn note_freed(&mut self, pmem: &impl Pmem, bitmap: &Bitmap, bit: u32, count: u32) {
         for run in self.run_of(bit)..=self.run_of(bit + count.max(1) - 1) {
             self.full &= !(1 << run);
             self.look_whether_free(pmem, bitmap, run);
@@ -127,7 +127,7 @@ impl Space {
     /// Up to `want` free neighbouring blocks for small data: the first from `from` on in its run, else in another run
     /// that `into` allows, the next ones first.
     #[inline]
-    pub(super) fn pick(
+    pub(in crate::ext2) fn pick(
         &mut self,
         pmem: &impl Pmem,
         bitmap: &Bitmap,
@@ -161,7 +161,7 @@ impl Space {
 
     /// Keeps a run that is free as a whole, the one at `prefer` if it is: its first block. With `alone`, only in a group in
     /// which nobody keeps one.
-    pub(super) fn keep_free(&mut self, prefer: Option<u32>, alone: bool) -> Option<u32> {
+    pub(in crate::ext2) fn keep_free(&mut self, prefer: Option<u32>, alone: bool) -> Option<u32> {
         let usable = self.free & !self.kept;
         let preferred = prefer.map(|bit| self.run_of(bit)).filter(|&run| usable & 1 << run != 0);
         let run = match preferred {
@@ -174,7 +174,7 @@ impl Space {
     }
 
     /// Keeps the run that starts at block `first`, whatever is in it; false if it is none, or somebody keeps it.
-    pub(super) fn keep(&mut self, first: u32) -> bool {
+    pub(in crate::ext2) fn keep(&mut self, first: u32) -> bool {
         let run = self.run_of(first);
         let can = self.range(run).start == first && self.is_whole(run) && self.kept & 1 << run == 0;
         if can {
@@ -184,7 +184,7 @@ impl Space {
     }
 
     /// Nobody keeps the run of block `bit` any more.
-    pub(super) fn let_go(&mut self, bit: u32) {
+    pub(in crate::ext2) fn let_go(&mut self, bit: u32) {
         self.kept &= !(1 << self.run_of(bit));
     }
 }
