@@ -5,35 +5,40 @@
 //! else the mount is refused. Hashed directories are read, and lose their hashes when they are changed. Reading does not
 //! update access times.
 //!
-//! | file | what it holds |
-//! |---|---|
-//! | `disk` | what is on the disk, decoded and checked: it knows no mounted file system |
-//! | [`layout`], [`features`] | where things are; feature bits and their names |
-//! | [`superblock`], `descriptor` | the superblock; a group's descriptor |
-//! | `inode`, `dirent`, `geometry` | an inode's kind and times; a directory entry; the ways through the indirect tree |
-//! | `facts` | what a step needs evidence of |
-//! | `fs`, `inode`, `cache` | a mounted file system and an inode in memory; which inodes are |
-//! | `times` | an inode's times, in place |
-//! | `redo` | several stores that a crash shows all of, or none |
-//! | `policy` | what becomes of it when a contradiction is met |
-//! | `alloc` | who has which block and which inode |
-//! | `groups`, `bitmap`, `state` | block groups and their bitmaps, in place; what is remembered of a group |
-//! | `blocks`, `inodes`, `taken` | taking and freeing blocks and inodes; what was taken |
-//! | `runs`, `goals`, `place` | runs of 512 blocks; where a file's next block had best be |
-//! | `map` | the indirect tree |
-//! | `lookup`, `extents` | from a page of a file to its block |
-//! | `grow`, `large` | filling holes: fresh blocks and their publication; 2 MiB at once |
-//! | `truncate` | cutting the block map, freeing what was cut |
-//! | `fallocate`, `shift` | allocating ahead, punching holes, zeroing ranges; taking ranges out, putting holes in |
-//! | `names` | directories |
-//! | `dir`, `dirent`, `nameindex` | names looked up and listed; entries, checked; where in a directory a name is |
-//! | `room`, `diredit` | room for entries; entries added and taken out |
-//! | `namei`, `rename` | create, unlink, rmdir; rename |
-//! | `xattr` | extended attributes |
-//! | `recover` | repair after a crash, at mount |
-//! | `file` | reading and writing |
-//! | `mount`, `freeze`, `info` | mounting, syncing, unmounting; freezing, thawing, remounting; what a superblock says, for people |
-//! | `ops` | the traits of [`vfs`](crate::vfs) |
+//! From the bottom up; what is remembered of groups and of names is below `fs`, and the order is tested
+//! (`tests/tests/layers.rs`).
+//!
+//! | folder | file | what it holds |
+//! |---|---|---|
+//! | `disk` | | what is on the disk, decoded and checked; it knows no mounted file system |
+//! | | [`layout`], [`features`] | where things are; feature bits and their names |
+//! | | [`superblock`], `descriptor` | the superblock; a group's descriptor |
+//! | | `inode`, `dirent` | an inode's kind and times; a directory entry |
+//! | | `geometry` | the ways through the indirect tree |
+//! | | `facts` | what a step needs evidence of |
+//! | | `cache`, `fs`, `inode` | which inodes are in memory; a mounted file system; an inode |
+//! | | `times`, `policy` | an inode's times, in place; what becomes of it when a contradiction is met |
+//! | | `redo` | several stores that a crash shows all of, or none |
+//! | `alloc` | | who has which block and which inode |
+//! | | `groups`, `bitmap`, `state` | block groups and their bitmaps, in place; what is remembered of a group |
+//! | | `blocks`, `inodes`, `taken` | taking and freeing blocks and inodes; what was taken |
+//! | | `runs`, `goals`, `place` | runs of 512 blocks; where a file's next block had best be |
+//! | `map` | | the indirect tree |
+//! | | `lookup`, `extents` | from a page of a file to its block |
+//! | | `grow`, `large` | filling holes: fresh blocks and their publication; 2 MiB at once |
+//! | | `truncate` | cutting the block map, freeing what was cut |
+//! | | `fallocate` | allocating ahead, punching holes, zeroing ranges |
+//! | | `shift` | taking ranges out, putting holes in |
+//! | | `file` | reading and writing |
+//! | `names` | | directories |
+//! | | `dir`, `nameindex` | names looked up and listed; where in a directory each is |
+//! | | `dirent`, `room`, `diredit` | entries checked; room for them; added and taken out |
+//! | | `namei`, `rename` | create, unlink, rmdir; rename |
+//! | `xattr` | | extended attributes |
+//! | `recover` | | repair after a crash, at mount |
+//! | | `mount`, `freeze` | mounting, syncing, unmounting; freezing, thawing, remounting |
+//! | | `info` | what a superblock says, for people |
+//! | | `ops` | the traits of [`vfs`](crate::vfs) |
 //!
 //! Specification: the Linux kernel's `filesystems/ext2` and `filesystems/ext4` documents.
 //!
