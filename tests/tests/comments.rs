@@ -1,4 +1,5 @@
-//! Comments are as wide as one reads with ease: 110 columns. Tables and drawings are as wide as they have to be.
+//! Comments are as wide as one reads with ease: 110 columns. Tables and drawings are as wide as they have to
+//! be.
 
 use std::path::Path;
 
@@ -38,7 +39,8 @@ fn comments_are_within_110_columns() {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("a folder of the checkout") {
             let path = entry.expect("an entry").path();
-            let hidden = path.file_name().is_some_and(|name| name == "target" || name.as_encoded_bytes()[0] == b'.');
+            let hidden =
+                path.file_name().is_some_and(|name| name == "target" || name.as_encoded_bytes()[0] == b'.');
             if path.is_dir() && !hidden {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {

@@ -1,9 +1,9 @@
 //! Who imports whom in the kernel and in `fs`: nobody what is above it, and no files each other in a circle.
 //!
-//! Read are the sources of the kernel's crates and of `fs`, without the tests at a file's end. What a file imports is what
-//! its `use` items and paths begin with: `crate`, `super`, `self`, or a module that it declares. A path counts as an import
-//! of the file of its longest part that is a module; that a file declares a module is none, nor is who may see an item.
-//! Between crates, Cargo keeps the order.
+//! Read are the sources of the kernel's crates and of `fs`, without the tests at a file's end. What a file
+//! imports is what its `use` items and paths begin with: `crate`, `super`, `self`, or a module that it
+//! declares. A path counts as an import of the file of its longest part that is a module; that a file
+//! declares a module is none, nor is who may see an item. Between crates, Cargo keeps the order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

@@ -5,6 +5,7 @@ mod bench;
 mod boot;
 mod build;
 mod cited;
+mod comments;
 mod data;
 mod device;
 mod errors;

@@ -291,7 +291,8 @@ fn serve_durably<P: Platform, const LAB: bool>(
     }
 }
 
-/// [`serve_durably`], after the first try. Others may change the file between the commit and the next look-up.
+/// [`serve_durably`], after the first try. Others may change the file between the commit and the next
+/// look-up.
 #[cold]
 #[inline(never)]
 fn serve_committed<P: Platform, const LAB: bool>(

@@ -1,18 +1,18 @@
-//! Which inodes are in memory: each at most once, for as long as somebody holds it, and the most recently used ones
-//! longer, so that a look-up of what was looked up before loads nothing and allocates nothing.
+//! Which inodes are in memory: each at most once, for as long as somebody holds it, and the most recently
+//! used ones longer, so that a look-up of what was looked up before loads nothing and allocates nothing.
 //!
-//! A number has one instance at a time, from its loading to the end of its drop: two would have two locks. Whoever asks
-//! for an inode whose last handle is just being dropped waits until that is over (Linux's `I_FREEING`), which it is
-//! soon: a drop takes no inode lock and asks for no inode.
+//! A number has one instance at a time, from its loading to the end of its drop: two would have two locks.
+//! Whoever asks for an inode whose last handle is just being dropped waits until that is over (Linux's
+//! `I_FREEING`), which it is soon: a drop takes no inode lock and asks for no inode.
 //!
-//! An inode that lost its last name is not kept, so that it is freed with its last handle; nor is one with blocks beyond its
-//! end, which go then.
+//! An inode that lost its last name is not kept, so that it is freed with its last handle; nor is one with
+//! blocks beyond its end, which go then.
 //!
 //! # Locking
-//! One mutex a shard, a leaf: nothing is locked inside, and no inode is dropped inside. It is let go between two looks
-//! at an inode that is being dropped. Only [`Cache::if_idle`] holds more than one, in order. An inode that has to make
-//! room for another is dropped by whoever asked for that one, perhaps under a directory's inode lock: the drop takes
-//! block map and groups, which come after it.
+//! One mutex a shard, a leaf: nothing is locked inside, and no inode is dropped inside. It is let go between
+//! two looks at an inode that is being dropped. Only [`Cache::if_idle`] holds more than one, in order. An
+//! inode that has to make room for another is dropped by whoever asked for that one, perhaps under a
+//! directory's inode lock: the drop takes block map and groups, which come after it.
 
 use crate::atomic::{AtomicBool, AtomicUsize};
 use crate::error::{Errno, Result};
@@ -152,7 +152,8 @@ impl<P: Platform, I: Cached> Cache<P, I> {
             let limit = self.keep.load(Relaxed);
             match known {
                 Some(Some(inode)) => {
-                    // Whoever takes the last name away ends the keeping after that: either that sees this, or this sees that.
+                    // Whoever takes the last name away ends the keeping after that: either that sees this, or
+                    // this sees that.
                     let old = if inode.may_be_kept() { shard.keep(&inode, limit) } else { None };
                     drop(guard);
                     drop(old);
@@ -191,8 +192,8 @@ impl<P: Platform, I: Cached> Cache<P, I> {
     /// Calls `f` if nobody holds an inode; nobody gets one meanwhile. True if it was called.
     pub(super) fn if_idle(&self, f: impl FnOnce()) -> bool {
         let shards = self.shards.each_ref().map(|shard| shard.lock());
-        // One that is not kept is held, or its drop is running. Of one that is kept there are no weak handles but ours,
-        // and those become strong ones under the lock only.
+        // One that is not kept is held, or its drop is running. Of one that is kept there are no weak handles
+        // but ours, and those become strong ones under the lock only.
         let idle = shards.iter().all(|shard| {
             shard.kept.len() == shard.table.len()
                 && shard.kept.iter().all(|inode| Arc::strong_count(inode) == 1)
@@ -216,7 +217,8 @@ impl<P: Platform, I: Cached> Cache<P, I> {
         }
     }
 
-    /// Lets go of inodes that nobody holds and whose drop has nothing to do; returns how many. Waits for no lock.
+    /// Lets go of inodes that nobody holds and whose drop has nothing to do; returns how many. Waits for no
+    /// lock.
     pub(super) fn shrink(&self) -> usize {
         let mut count = 0;
         for shard in &self.shards {

@@ -1,5 +1,5 @@
-//! Facts that steps of different files need evidence of, as [`Staged`](crate::pmem::state::Staged) carries it: what one
-//! file makes durable, another relies on.
+//! Facts that steps of different files need evidence of, as [`Staged`](crate::pmem::state::Staged) carries
+//! it: what one file makes durable, another relies on.
 
 use super::alloc::taken::Taken;
 use super::disk::geometry::LEVELS;

@@ -4,8 +4,8 @@
 //! Reading takes the inode lock shared, writing exclusively.
 //!
 //! # Memory errors
-//! A read ends before a bad line, or fails at it. A write makes the lines good that it overwrites as a whole (whole blocks
-//! always are); one that begins or ends inside a bad line fails, and changes nothing.
+//! A read ends before a bad line, or fails at it. A write makes the lines good that it overwrites as a whole
+//! (whole blocks always are); one that begins or ends inside a bad line fails, and changes nothing.
 
 use super::alloc::place::PACKED;
 use super::disk::geometry::{Hole, Spot};
@@ -111,8 +111,8 @@ impl<P: Platform> Inode<P> {
         Ok(())
     }
 
-    /// Writes run by run into a file that is, or will be, `size` bytes long. Returns how many bytes were written, and why it
-    /// stopped before the end.
+    /// Writes run by run into a file that is, or will be, `size` bytes long. Returns how many bytes were
+    /// written, and why it stopped before the end.
     #[inline]
     fn write_pieces(&self, ok: AllocOk<'_>, offset: u64, from: &[u8], size: u64) -> (usize, Result<()>) {
         let mut done = 0;

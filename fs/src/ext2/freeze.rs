@@ -1,8 +1,8 @@
 //! Freezing and thawing; from writable to read-only and back.
 //!
-//! All of them hold [`Freeze`](crate::vfs::Freeze) exclusively: no change is on its way, and none begins. What a handle's
-//! drop has to change waits too, but not the drop itself, which may be anywhere: it is written down ([`Late`]) and done by
-//! whoever freezes, before he says that the image is clean, or thaws.
+//! All of them hold [`Freeze`](crate::vfs::Freeze) exclusively: no change is on its way, and none begins.
+//! What a handle's drop has to change waits too, but not the drop itself, which may be anywhere: it is
+//! written down ([`Late`]) and done by whoever freezes, before he says that the image is clean, or thaws.
 //!
 //! # Locking
 //! `ice → freeze (exclusively) → inode locks, one at a time → block map → …`
@@ -103,7 +103,8 @@ impl<P: Platform> Ext2<P> {
         pmem.fence();
     }
 
-    /// Writes back what was stored to files through mappings, so that the next store faults, and does what drops left.
+    /// Writes back what was stored to files through mappings, so that the next store faults, and does what
+    /// drops left.
     fn settle_all(&self) -> Result<()> {
         let result = self.flush_all();
         let late = self.finish_late();
@@ -121,8 +122,8 @@ impl<P: Platform> Ext2<P> {
         result
     }
 
-    /// Does what drops left to do. No change but the caller's is on its way, or the caller holds a proof of its own that
-    /// nothing is frozen.
+    /// Does what drops left to do. No change but the caller's is on its way, or the caller holds a proof of
+    /// its own that nothing is frozen.
     pub(super) fn finish_late(&self) -> Result<()> {
         let mut result = Ok(());
         if self.stopped.load(SeqCst) {
@@ -177,7 +178,8 @@ impl<P: Platform> Ext2<P> {
 }
 
 impl<P: Platform> Inode<P> {
-    /// The last handle is gone while nothing may change: whoever froze the file system, or thaws it, does the rest.
+    /// The last handle is gone while nothing may change: whoever froze the file system, or thaws it, does the
+    /// rest.
     pub(super) fn leave_for_later(&mut self, nameless: Option<Staged<Nameless, Clean>>) {
         let (ino, kind, size) = (self.ino, self.kind, self.load_size());
         let mut late = self.fs.late.lock();

@@ -23,8 +23,8 @@ use once_cell::race::OnceBox;
 
 /// A mounted ext2 file system.
 ///
-/// A handle: what all handles share is [`Shared`]. The handle that [`mount`](fn@super::mount) returns keeps inodes in
-/// memory that nobody holds; with it go those.
+/// A handle: what all handles share is [`Shared`]. The handle that [`mount`](fn@super::mount) returns keeps
+/// inodes in memory that nobody holds; with it go those.
 pub struct Ext2<P: Platform> {
     pub(super) shared: Arc<Shared<P>>,
     /// It is the one that [`mount`](fn@super::mount) returned.
@@ -54,8 +54,8 @@ pub struct Shared<P: Platform> {
     pub(super) groups: Box<[Mutex<P, GroupState>]>,
     /// Free blocks of all groups, less those that somebody is just taking.
     pub(super) free_blocks: AtomicI64,
-    /// For each group the first block after its own structures, if they are known to be all in front; else the largest
-    /// number: see `alloc::groups`.
+    /// For each group the first block after its own structures, if they are known to be all in front; else
+    /// the largest number: see `alloc::groups`.
     pub(super) structures_end: Box<[AtomicU32]>,
     pub(super) cache: Cache<P, Inode<P>>,
     /// Memory for name indexes.
@@ -147,8 +147,8 @@ impl<P: Platform> Ext2<P> {
         self.reason.is_none() && self.redo_found.load(SeqCst)
     }
 
-    /// True if a crash cut a change short that this mount, which is read-only, could not finish: a name, or a piece of a
-    /// file, may be missing or there twice until a mount for writing has finished it.
+    /// True if a crash cut a change short that this mount, which is read-only, could not finish: a name, or a
+    /// piece of a file, may be missing or there twice until a mount for writing has finished it.
     pub fn redo_pending(&self) -> bool {
         self.reason.is_some() && self.redo_found.load(SeqCst)
     }
@@ -175,8 +175,8 @@ impl<P: Platform> Ext2<P> {
         self.platform.pmem()
     }
 
-    /// A change begins: waits while the file system is frozen, refuses if it may not be changed. Before the change's first
-    /// lock; what it returns is held until after its last store.
+    /// A change begins: waits while the file system is frozen, refuses if it may not be changed. Before the
+    /// change's first lock; what it returns is held until after its last store.
     #[inline]
     pub(super) fn start_change(&self) -> Result<Thawed<'_, P>> {
         let thawed = self.freeze.start_change();

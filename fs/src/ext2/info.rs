@@ -91,8 +91,8 @@ impl Display for Features {
 }
 
 impl<P: Platform> Ext2<P> {
-    /// Calls `f` with the name and value of each field, in the order of `tune2fs -l`, and what was repaired. Free counts
-    /// are those of this moment.
+    /// Calls `f` with the name and value of each field, in the order of `tune2fs -l`, and what was repaired.
+    /// Free counts are those of this moment.
     ///
     /// # Errors
     /// The region cannot be read.

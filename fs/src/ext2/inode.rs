@@ -38,14 +38,15 @@ pub struct Inode<P: Platform> {
     pub(super) map_lock: Mutex<P, Changes>,
     /// Where to look for the next blocks.
     pub(super) goals: Goals<P>,
-    /// Nothing lies beyond `i_size`, though a crash or an error may have left something on this file system: see
-    /// [`trim`](Inode::trim).
+    /// Nothing lies beyond `i_size`, though a crash or an error may have left something on this file system:
+    /// see [`trim`](Inode::trim).
     pub(super) trimmed: AtomicBool,
     /// Evidence that it has no name, from whoever took the last one away.
     pub(super) nameless: Mutex<P, Option<Staged<Nameless, Clean>>>,
     /// Its drop has nothing to do: it was never initialised, or it is clean.
     stillborn: AtomicBool,
-    /// There may be blocks beyond `i_size`, allocated ahead (`KEEP_SIZE`): freed when the inode leaves memory.
+    /// There may be blocks beyond `i_size`, allocated ahead (`KEEP_SIZE`): freed when the inode leaves
+    /// memory.
     pub(super) beyond: AtomicBool,
     /// The cache knows it no more.
     forgotten: AtomicBool,
@@ -276,8 +277,8 @@ impl<P: Platform> Inode<P> {
         Ok(self.store_links(links + 1))
     }
 
-    /// A name is gone: `left` links are left. An inode with none of them says from when on. Under the inode lock, held
-    /// exclusively.
+    /// A name is gone: `left` links are left. An inode with none of them says from when on. Under the inode
+    /// lock, held exclusively.
     pub(super) fn lose_name(
         &self,
         _gone: &Staged<NameGone, Clean>,
@@ -292,8 +293,8 @@ impl<P: Platform> Inode<P> {
         self.store_links(left)
     }
 
-    /// Its last name is about to go: no link is left, and from when on. Under the inode lock, held exclusively, and that of the
-    /// directory with the name.
+    /// Its last name is about to go: no link is left, and from when on. Under the inode lock, held
+    /// exclusively, and that of the directory with the name.
     pub(super) fn say_it_goes(&self, now: Timestamp) -> Staged<LinksStored, Dirty> {
         self.pmem().store_u32(self.raw + I_DTIME, (now.secs as u32).max(1));
         self.touch(&[CTIME], now);
@@ -306,7 +307,8 @@ impl<P: Platform> Inode<P> {
         Staged::stored(LinksStored(links), self.raw + I_LINKS_COUNT, 2)
     }
 
-    /// The number of links is durable, and the name is gone. If it is 0, the inode may go with its last handle.
+    /// The number of links is durable, and the name is gone. If it is 0, the inode may go with its last
+    /// handle.
     pub(super) fn links_left(&self, stored: Staged<LinksStored, Clean>, _gone: &Staged<NameGone, Clean>) {
         if stored.fact().0 == 0 {
             if self.has(Mutant::FreeAtUnlink) {
@@ -373,7 +375,8 @@ impl<P: Platform> Inode<P> {
         Ok(target)
     }
 
-    /// The device that a device's inode tells: old numbers of 8 bits in `i_block[0]`, or new ones in `i_block[1]`.
+    /// The device that a device's inode tells: old numbers of 8 bits in `i_block[0]`, or new ones in
+    /// `i_block[1]`.
     fn device(&self) -> Device {
         if !matches!(self.kind, FileKind::CharDevice | FileKind::BlockDevice) {
             return Device::default();
@@ -479,8 +482,8 @@ impl<P: Platform> Inode<P> {
         Ok(())
     }
 
-    /// Takes the pages that lie at `place`, bytes of the region, out of every address space, after what was stored to
-    /// others around them is durable.
+    /// Takes the pages that lie at `place`, bytes of the region, out of every address space, after what was
+    /// stored to others around them is durable.
     pub(super) fn unmap_place(&self, place: Range<u64>) -> Result<()> {
         let exclusive = self.mapping.exclusive();
         let size = self.load_size().div_ceil(self.fs.block_size());
@@ -541,9 +544,9 @@ impl<P: Platform> Inode<P> {
     }
 }
 
-/// The last handle is gone: an inode without a name is freed; what was stored to another through mappings and not
-/// synced is flushed, for afterwards nobody knows that it is dirty; blocks beyond the end are freed. Nobody is there to be
-/// told if that fails; the error is noted on the file system.
+/// The last handle is gone: an inode without a name is freed; what was stored to another through mappings and
+/// not synced is flushed, for afterwards nobody knows that it is dirty; blocks beyond the end are freed.
+/// Nobody is there to be told if that fails; the error is noted on the file system.
 impl<P: Platform> Drop for Inode<P> {
     fn drop(&mut self) {
         if !*self.stillborn.get_mut() {

@@ -1,9 +1,9 @@
 //! ext2 on persistent memory: metadata is used in place, there is no buffer cache.
 //!
-//! Revisions 0 and 1 with blocks of 1, 2 and 4 KiB: files, directories, links of both kinds, devices, pipes and
-//! extended attributes, all that changes them, and repair after a crash. A journal (ext3) is left alone if it is clean,
-//! else the mount is refused. Hashed directories are read, and lose their hashes when they are changed. Reading does not
-//! update access times.
+//! Revisions 0 and 1 with blocks of 1, 2 and 4 KiB: files, directories, links of both kinds, devices, pipes
+//! and extended attributes, all that changes them, and repair after a crash. A journal (ext3) is left alone
+//! if it is clean, else the mount is refused. Hashed directories are read, and lose their hashes when they
+//! are changed. Reading does not update access times.
 //!
 //! From the bottom up; what is remembered of groups and of names is below `fs`, and the order is tested
 //! (`tests/tests/layers.rs`).
@@ -52,11 +52,11 @@
 //!
 //! * *freeze* is held shared by every change, from before its first lock to after its last store.
 //! * The *inode lock* is `dax_sem` ([`Mapping`](crate::vfs::Mapping)): content and size of a file, entries of
-//!   a directory, and the number of links are changed under it, held exclusively. Who locks two
-//!   directories (rename, rmdir) holds the *rename* lock: so no two of them wait for each other, however an image's
+//!   a directory, and the number of links are changed under it, held exclusively. Who locks two directories
+//!   (rename, rmdir) holds the *rename* lock: so no two of them wait for each other, however an image's
 //!   directories point at each other. A rename locks the ancestor first, unrelated ones by number.
-//! * The *block map* mutex of an inode guards the publishing of pointers and `i_blocks`; a *goal*'s where to look for
-//!   the next block. Neither is held while a block is filled, nor the other one.
+//! * The *block map* mutex of an inode guards the publishing of pointers and `i_blocks`; a *goal*'s where to
+//!   look for the next block. Neither is held while a block is filled, nor the other one.
 //! * A *group*'s mutex guards its bitmaps and counts. At most one is held.
 //! * A *cache shard* guards which inodes are in memory; nothing is locked inside.
 //!
@@ -69,11 +69,12 @@
 //!   the order of steps in `namei` and `truncate`, not in a type: a handle is between.
 //! * Bytes of the last block beyond the end of the file may hold anything; whoever makes the file longer
 //!   zeroes them.
-//! * What is read from the image is checked before it is used; a contradiction marks the image as in error, at once, and it
-//!   is not marked clean again. What else becomes of it then, the superblock says: `policy`.
-//! * Metadata that a memory error took is a contradiction in that structure. It is looked for where a structure is first
-//!   met: the superblock at mount, a descriptor and a bitmap when they are used, an inode when it is loaded, a table of
-//!   pointers, a directory's block or an attribute block in a group that has a memory error each time.
+//! * What is read from the image is checked before it is used; a contradiction marks the image as in error,
+//!   at once, and it is not marked clean again. What else becomes of it then, the superblock says: `policy`.
+//! * Metadata that a memory error took is a contradiction in that structure. It is looked for where a
+//!   structure is first met: the superblock at mount, a descriptor and a bitmap when they are used, an inode
+//!   when it is loaded, a table of pointers, a directory's block or an attribute block in a group that has a
+//!   memory error each time.
 
 mod alloc;
 mod cache;

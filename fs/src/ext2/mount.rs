@@ -29,7 +29,8 @@ pub const fn file_system_type<P: Platform>() -> FileSystemType<P> {
     FileSystemType { name: NAME, probe: probe::<P>, mount: |platform, options| Ok(mount(platform, options)?) }
 }
 
-/// Whether there is ext2's magic number. ext3 and ext4 have the same: what they need beyond ext2, [`mount`] refuses by name.
+/// Whether there is ext2's magic number. ext3 and ext4 have the same: what they need beyond ext2, [`mount`]
+/// refuses by name.
 fn probe<P: Platform>(pmem: &P::Pmem, options: &MountOptions) -> Result<bool> {
     let at = superblock_at(options)?;
     RawSuperBlock::expect_at(pmem, at, S_MAGIC..S_MAGIC + 2)?;
@@ -47,12 +48,12 @@ fn superblock_at(options: &MountOptions) -> Result<u64> {
 const CACHED_INODES: usize = 1024;
 const NAME_INDEX_BYTES: usize = 16 << 20;
 
-/// Mounts the file system in the platform's region. Groups are looked at when needed: each costs a mutex and a
-/// flag in memory.
+/// Mounts the file system in the platform's region. Groups are looked at when needed: each costs a mutex and
+/// a flag in memory.
 ///
 /// # Errors
-/// What [`SuperBlock::decode`] refuses, and a root directory that is none. The image is unchanged then, unless a
-/// crash had left a redo record: that is done first.
+/// What [`SuperBlock::decode`] refuses, and a root directory that is none. The image is unchanged then,
+/// unless a crash had left a redo record: that is done first.
 pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2<P>>> {
     // 1. Believe nothing before it is checked.
     let pmem = platform.pmem();
@@ -120,8 +121,8 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
     Ok(fs)
 }
 
-/// Puts a copy of superblock and descriptors in the place of the first ones, marked as not clean: what was counted since
-/// the copy was made is not in it.
+/// Puts a copy of superblock and descriptors in the place of the first ones, marked as not clean: what was
+/// counted since the copy was made is not in it.
 ///
 /// # Errors
 /// A descriptor of the copy makes no sense, or they lead to no root directory; nothing was changed.
@@ -131,8 +132,8 @@ fn restore(pmem: &impl Pmem, raw: &RawSuperBlock, copy: &SuperBlock) -> Result<S
         copy.group(pmem, group)?;
     }
     expect_root(pmem, copy)?;
-    // 2. The descriptors, then the superblock that says where they are. What the superblock has beyond the copied fields
-    //    is the redo record's: it stays.
+    // 2. The descriptors, then the superblock that says where they are. What the superblock has beyond the
+    //    copied fields is the redo record's: it stays.
     let first = copy.first_data_block + 1;
     let mut line = [0; LINE as usize];
     let len = u64::from(copy.gdt_blocks) << copy.block_bits;
@@ -189,8 +190,8 @@ impl<P: Platform> Ext2<P> {
         }
     }
 
-    /// Starts the count of free blocks: what the superblock says if the image is clean (and it was not a copy that was
-    /// read), else what its groups say. After recovery, before anything is taken.
+    /// Starts the count of free blocks: what the superblock says if the image is clean (and it was not a copy
+    /// that was read), else what its groups say. After recovery, before anything is taken.
     pub(super) fn count_free_blocks(&self, believe: bool) {
         let believe = believe && self.sb.is_clean();
         let count = match believe {
@@ -204,7 +205,8 @@ impl<P: Platform> Ext2<P> {
         self.pmem().store_u16(SUPERBLOCK + S_STATE, state);
     }
 
-    /// Stores the time it is to the superblock, where these fields hold the low 32 bits and the 8 above; flushes these 8.
+    /// Stores the time it is to the superblock, where these fields hold the low 32 bits and the 8 above;
+    /// flushes these 8.
     pub(super) fn store_now(&self, (low, high): (u64, u64)) {
         let (pmem, now) = (self.pmem(), self.platform.now().secs);
         pmem.store_u32(SUPERBLOCK + low, now as u32);
@@ -270,8 +272,8 @@ impl<P: Platform> Ext2<P> {
         if ice.is_some() {
             return Err(Errno::Busy.into());
         }
-        // 1. Whoever is in the middle of a change holds a handle. With none there, and none to come, it is frozen: a
-        //    refused unmount is never seen by anyone.
+        // 1. Whoever is in the middle of a change holds a handle. With none there, and none to come, it is
+        //    frozen: a refused unmount is never seen by anyone.
         let mut was_frozen = false;
         if !self.cache.if_idle(|| was_frozen = self.unwritable.swap(true, SeqCst)) {
             return Err(Errno::Busy.into());
@@ -287,7 +289,8 @@ impl<P: Platform> Ext2<P> {
         Ok(())
     }
 
-    /// The state of an image of which nobody wants anything any more: the one that was found, unless there is more to say.
+    /// The state of an image of which nobody wants anything any more: the one that was found, unless there is
+    /// more to say.
     pub(super) fn final_state(&self) -> u16 {
         let found = if self.recovered().is_some() { VALID_FS } else { self.sb.state };
         if self.met_errors() { found & !VALID_FS | ERROR_FS } else { found }

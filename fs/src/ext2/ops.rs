@@ -110,8 +110,8 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
                 if inode.mapping.is_mapped() { inode.unmap_place(place..place + len) } else { Ok(()) };
             let _ = self.noted(result);
         });
-        // What is not a file's is told as well: an inode that nobody holds is loaded again, and found bad, by the next who
-        // asks for it.
+        // What is not a file's is told as well: an inode that nobody holds is loaded again, and found bad, by
+        // the next who asks for it.
         self.forget_groups(place, len, &mut |what, index| {
             let bad = self.pmem().poisoned(place, len).unwrap_or(place);
             let _ = self.noted::<()>(Err(unreadable(what, index, bad)));

@@ -1,13 +1,14 @@
-//! What becomes of a file system in which a contradiction was met: the superblock's `s_errors`, or the mount option
-//! `errors=`.
+//! What becomes of a file system in which a contradiction was met: the superblock's `s_errors`, or the mount
+//! option `errors=`.
 //!
-//! In any case the image says that it has errors, at once and durably, so that e2fsck looks at it, whatever comes after;
-//! and it counts them, in the fields that ext4 has for that. Nothing is written to a file system that is mounted
-//! read-only, nor to a frozen one: the thaw makes up for that. An error that is met while somebody freezes, remounts or
-//! unmounts is told when that is over.
+//! In any case the image says that it has errors, at once and durably, so that e2fsck looks at it, whatever
+//! comes after; and it counts them, in the fields that ext4 has for that. Nothing is written to a file system
+//! that is mounted read-only, nor to a frozen one: the thaw makes up for that. An error that is met while
+//! somebody freezes, remounts or unmounts is told when that is over.
 //!
 //! # Locking
-//! Takes the superblock's mutex, a leaf; before it `ice`, but never waits for that: whoever has it may have met the error.
+//! Takes the superblock's mutex, a leaf; before it `ice`, but never waits for that: whoever has it may have
+//! met the error.
 
 use super::disk::layout::*;
 use super::disk::superblock::on_error_of;
@@ -58,8 +59,9 @@ impl<P: Platform> Ext2<P> {
         }
     }
 
-    /// Says on the image that it has errors, if one was met while somebody held `ice`, who calls this when it is free again:
-    /// also if it may not be changed any more because of that. A thaw says it of what is frozen now.
+    /// Says on the image that it has errors, if one was met while somebody held `ice`, who calls this when it
+    /// is free again: also if it may not be changed any more because of that. A thaw says it of what is
+    /// frozen now.
     pub(super) fn say_unsaid(&self) {
         while self.unsaid.load(SeqCst) {
             // Whoever holds it comes here after that.
@@ -81,8 +83,8 @@ impl<P: Platform> Ext2<P> {
         }
     }
 
-    /// Says on the image that it has errors, for which the superblock's mutex is held; flushed. Returns false if a memory error
-    /// took some of the superblock: nothing can be told there.
+    /// Says on the image that it has errors, for which the superblock's mutex is held; flushed. Returns false
+    /// if a memory error took some of the superblock: nothing can be told there.
     fn flush_error_state(&self) -> bool {
         let pmem = self.pmem();
         if pmem.poisoned(SUPERBLOCK, 1024).is_some() {
@@ -110,7 +112,8 @@ impl<P: Platform> Ext2<P> {
             for (time, inode, func) in [first, last].into_iter().skip(usize::from(count > 1)) {
                 self.store_now(time);
                 pmem.store_u32(SUPERBLOCK + inode, ino);
-                // A function's name belongs here; the structure's tells more, since there is no log to look into.
+                // A function's name belongs here; the structure's tells more, since there is no log to look
+                // into.
                 let mut name = [0; S_ERROR_FUNC_LEN];
                 let len = what.what.len().min(S_ERROR_FUNC_LEN);
                 name[..len].copy_from_slice(&what.what.as_bytes()[..len]);

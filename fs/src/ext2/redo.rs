@@ -8,19 +8,21 @@
 //!   = magic, mnt_count, mtime      word = byte offset in the region (8 bytes), value (4 bytes)
 //! ```
 //!
-//! A commit takes three steps, each durable before the next: the record is written; the words are stored; the checksum
-//! becomes 0. A checksum that is neither 0 nor right is a record whose writing was cut short: nothing was stored yet. A
-//! right one is replayed at the next mount, which stores the same words again.
+//! A commit takes three steps, each durable before the next: the record is written; the words are stored; the
+//! checksum becomes 0. A checksum that is neither 0 nor right is a record whose writing was cut short:
+//! nothing was stored yet. A right one is replayed at the next mount, which stores the same words again.
 //!
-//! The record keeps `s_mnt_count`, `s_mtime`, `s_lastcheck` and `s_wtime` as they were when it was written. If one of
-//! them has changed, another system mounted, checked or changed the image since: the record is void.
+//! The record keeps `s_mnt_count`, `s_mtime`, `s_lastcheck` and `s_wtime` as they were when it was written.
+//! If one of them has changed, another system mounted, checked or changed the image since: the record is
+//! void.
 //!
-//! The *owner mark* says which mount of ours was the last: recovery trusts a crash of ours further than another's.
+//! The *owner mark* says which mount of ours was the last: recovery trusts a crash of ours further than
+//! another's.
 //!
 //! # Locking
-//! Takes the superblock's mutex, a leaf: `rename → inode locks → block map → superblock`. `s_wtime` is stored under
-//! it only, and durable when it is let go, so no record is voided by ourselves. The caller holds the locks of
-//! everything that the words belong to until the commit is over.
+//! Takes the superblock's mutex, a leaf: `rename → inode locks → block map → superblock`. `s_wtime` is stored
+//! under it only, and durable when it is let go, so no record is voided by ourselves. The caller holds the
+//! locks of everything that the words belong to until the commit is over.
 
 use super::disk::layout::*;
 use super::disk::superblock::SuperBlock;
@@ -130,7 +132,8 @@ impl Words {
         put(S_REDO_WTIME, &pmem.load_u32(SUPERBLOCK + S_WTIME).to_le_bytes());
     }
 
-    /// Mixes all but the checksum itself, which is never 0. Each step is one-to-one, so that no single change is missed.
+    /// Mixes all but the checksum itself, which is never 0. Each step is one-to-one, so that no single change
+    /// is missed.
     fn checksum(&self) -> u64 {
         let (numbers, rest) = self.bytes[8..self.len()].as_chunks::<8>();
         let mut last = [0; 8];
@@ -144,9 +147,9 @@ impl Words {
 }
 
 impl<P: Platform> Ext2<P> {
-    /// Stores all of `words`: after a crash all have the new values or none has. Durable on return, as is what was flushed
-    /// before. `ready` is the evidence that what the words lead to is durable. Three fences; a single word needs no record
-    /// and one.
+    /// Stores all of `words`: after a crash all have the new values or none has. Durable on return, as is
+    /// what was flushed before. `ready` is the evidence that what the words lead to is durable. Three fences;
+    /// a single word needs no record and one.
     ///
     /// # Errors
     /// [`Errno::Overflow`] if the words don't fit into a record or the file system; nothing was changed.
@@ -236,8 +239,8 @@ impl<P: Platform> Ext2<P> {
         self.load_record().is_some()
     }
 
-    /// Finishes a commit that a crash cut short: durable on return. True if there was one. At mount, before anything
-    /// else than the superblock is read.
+    /// Finishes a commit that a crash cut short: durable on return. True if there was one. At mount, before
+    /// anything else than the superblock is read.
     pub(super) fn replay_redo(&self) -> bool {
         let pmem = self.pmem();
         let _lock = self.super_lock.lock();
@@ -249,8 +252,8 @@ impl<P: Platform> Ext2<P> {
         true
     }
 
-    /// Writes that this mount is ours, and that there is no record. At mount, after the mount's count and time are stored,
-    /// under the superblock's mutex; the caller flushes and fences.
+    /// Writes that this mount is ours, and that there is no record. At mount, after the mount's count and
+    /// time are stored, under the superblock's mutex; the caller flushes and fences.
     pub(super) fn mark_owner(&self) {
         let pmem = self.pmem();
         pmem.store_u64(SUPERBLOCK + S_REDO, 0);
@@ -259,8 +262,8 @@ impl<P: Platform> Ext2<P> {
         pmem.store_u32(SUPERBLOCK + S_OWNER_MTIME, pmem.load_u32(SUPERBLOCK + S_MTIME));
     }
 
-    /// True if the last mount for writing was ours: what it left follows our order of stores. At mount, before this one
-    /// is marked.
+    /// True if the last mount for writing was ours: what it left follows our order of stores. At mount,
+    /// before this one is marked.
     pub(super) fn last_mount_was_ours(&self) -> bool {
         let pmem = self.pmem();
         pmem.load_u32(SUPERBLOCK + S_OWNER) == OWNER_MAGIC

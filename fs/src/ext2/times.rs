@@ -48,8 +48,8 @@ impl<P: Platform> Inode<P> {
         decode(pmem.load_u32(self.raw + low), extra)
     }
 
-    /// Stores `now` into each of `times`, and flushes. A write fault leaves it at that: a time is advisory, and a crash
-    /// may bring back an earlier one.
+    /// Stores `now` into each of `times`, and flushes. A write fault leaves it at that: a time is advisory,
+    /// and a crash may bring back an earlier one.
     #[inline]
     pub(super) fn touch(&self, times: &[Time], now: Timestamp) {
         let (pmem, end) = (self.pmem(), self.fields_end());
@@ -72,9 +72,9 @@ impl<P: Platform> Inode<P> {
 }
 
 impl<P: Platform> Inode<P> {
-    /// Times are about to be set to what somebody asks for. An inode that is large enough for all of it, but whose fields end
-    /// before, as some drivers leave it, gets the others, unless attributes are in their place. Durable; under the inode
-    /// lock, held exclusively.
+    /// Times are about to be set to what somebody asks for. An inode that is large enough for all of it, but
+    /// whose fields end before, as some drivers leave it, gets the others, unless attributes are in their
+    /// place. Durable; under the inode lock, held exclusively.
     pub(super) fn make_room_for_times(&self) {
         let (pmem, sb, start) = (self.pmem(), &self.fs.sb, self.raw + u64::from(GOOD_OLD_INODE_SIZE));
         let extra = u64::from(sb.extra_isize);
@@ -86,7 +86,8 @@ impl<P: Platform> Inode<P> {
         if !old.is_multiple_of(4) || old >= extra || has_attributes {
             return;
         }
-        // 1. What is there is nothing's; zeros are seconds without a fraction, as they were. 2. The fields reach over it.
+        // 1. What is there is nothing's; zeros are seconds without a fraction, as they were. 2. The fields
+        //    reach over it.
         let from = old.max(4);
         pmem.zero_nt(start + from, extra - from);
         pmem.fence();
@@ -95,8 +96,8 @@ impl<P: Platform> Inode<P> {
         pmem.fence();
     }
 
-    /// A write fault: content and inode change now, as a clock sees it that stands still for some milliseconds. Stores and
-    /// flushes nothing if another fault did so at the same time.
+    /// A write fault: content and inode change now, as a clock sees it that stands still for some
+    /// milliseconds. Stores and flushes nothing if another fault did so at the same time.
     #[inline]
     pub(super) fn touch_for_fault(&self) {
         let now = self.fs.platform.now_coarse();

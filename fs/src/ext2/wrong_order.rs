@@ -1,8 +1,9 @@
-//! The wrong order of stores does not compile. Built only by `tests/wrong_order.rs`, with `--cfg daxiom_order="right"`,
-//! which compiles, and `"wrong"`, which must not: with an error in each line that ends in `WRONG`, and nowhere else.
+//! The wrong order of stores does not compile. Built only by `tests/wrong_order.rs`, with
+//! `--cfg daxiom_order="right"`, which compiles, and `"wrong"`, which must not: with an error in each line
+//! that ends in `WRONG`, and nowhere else.
 //!
-//! Each function here publishes or frees something with the real functions. In the right order it waits for what has to be
-//! durable before; in the wrong one it does not.
+//! Each function here publishes or frees something with the real functions. In the right order it waits for
+//! what has to be durable before; in the wrong one it does not.
 
 use super::facts::{Chain, Cut, LinksStored, NameGone, Nameable, Nameless};
 use super::fs::Ext2;

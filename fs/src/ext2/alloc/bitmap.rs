@@ -100,7 +100,8 @@ impl Bitmap {
         Staged::stored(fact, start, self.word(first + count - 1) + 8 - start)
     }
 
-    /// Sets `bit` and flushes, which makes `fact` one; `None`, and nothing changed, if it is set or beyond the limit, or `claim` refuses.
+    /// Sets `bit` and flushes, which makes `fact` one; `None`, and nothing changed, if it is set or beyond
+    /// the limit, or `claim` refuses.
     #[inline]
     pub(in crate::ext2) fn set_one<T>(
         &self,

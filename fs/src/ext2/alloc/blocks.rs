@@ -1,10 +1,11 @@
 //! Taking blocks from the bitmaps and giving them back.
 //!
-//! Small data is packed into runs of blocks that are broken already, near where it was meant to be; a large file keeps
-//! whole runs to itself while it fills them: see [`runs`](super::runs) and [`place`](super::place).
+//! Small data is packed into runs of blocks that are broken already, near where it was meant to be; a large
+//! file keeps whole runs to itself while it fills them: see [`runs`](super::runs) and
+//! [`place`](super::place).
 //!
-//! CPUs stay out of each other's way: a group whose lock is held is passed over as long as another has room. So is one that
-//! contradicts itself, or whose bitmap cannot be read: that is noted.
+//! CPUs stay out of each other's way: a group whose lock is held is passed over as long as another has room.
+//! So is one that contradicts itself, or whose bitmap cannot be read: that is noted.
 //!
 //! # Locking
 //! Takes one group's mutex at a time; called under an inode's block-map mutex or its inode lock.
@@ -49,8 +50,8 @@ impl<P: Platform> Ext2<P> {
         Ok(Space::new(pmem, group, &bitmap, phase as u32, structures_end))
     }
 
-    /// Takes free blocks out of the count of all, before any bit is looked for: `want` of them, or fewer if only those are
-    /// there for the user.
+    /// Takes free blocks out of the count of all, before any bit is looked for: `want` of them, or fewer if
+    /// only those are there for the user.
     #[inline]
     fn claim(&self, want: u32) -> Result<u32> {
         let left = self.free_blocks.fetch_sub(want.into(), Relaxed) - i64::from(want);
@@ -89,7 +90,8 @@ impl<P: Platform> Ext2<P> {
     /// Takes a free block for small data: `goal`, or one near it.
     ///
     /// # Errors
-    /// [`Errno::NoSpace`]; [`Error::Corrupt`] where there is no room but in groups that contradict themselves.
+    /// [`Errno::NoSpace`]; [`Error::Corrupt`] where there is no room but in groups that contradict
+    /// themselves.
     pub(in crate::ext2) fn take_block(&self, goal: u32) -> Result<Staged<Taken, InFlight>> {
         self.take_blocks(goal, 1)
     }
@@ -107,7 +109,8 @@ impl<P: Platform> Ext2<P> {
         let first = self.sb.first_data_block;
         let goal = if (first..self.sb.blocks_count).contains(&goal) { goal } else { first };
         let (home, count) = (self.group_of_block(goal), self.sb.group_count);
-        // Groups that nobody is busy with; then waiting for those that are; then what others keep for themselves.
+        // Groups that nobody is busy with; then waiting for those that are; then what others keep for
+        // themselves.
         let (mut was_busy, mut bad) = (false, None);
         for (wait, ways) in
             [(false, &[Into::Broken, Into::Any][..]), (true, &[Into::Any]), (true, &[Into::Kept])]
@@ -147,8 +150,8 @@ impl<P: Platform> Ext2<P> {
         self.passed_over(index, |state| &mut state.blocks_noted, first, error);
     }
 
-    /// Group `index` is passed over because of `error`: remembered if it is the first, and noted once, not each time that
-    /// the search comes by.
+    /// Group `index` is passed over because of `error`: remembered if it is the first, and noted once, not
+    /// each time that the search comes by.
     #[cold]
     pub(in crate::ext2) fn passed_over(
         &self,
@@ -219,8 +222,8 @@ impl<P: Platform> Ext2<P> {
         Ok(())
     }
 
-    /// Takes `block` and up to `want` in all of those after it in its run, which the caller keeps. `None` if `block` is in
-    /// use.
+    /// Takes `block` and up to `want` in all of those after it in its run, which the caller keeps. `None` if
+    /// `block` is in use.
     pub(in crate::ext2) fn take_kept(
         &self,
         block: u32,
@@ -249,8 +252,8 @@ impl<P: Platform> Ext2<P> {
         })
     }
 
-    /// As [`take_kept`](Self::take_kept), just `block`, where nothing is in the way. `None`, and nothing changed, if anything
-    /// is, whatever it is.
+    /// As [`take_kept`](Self::take_kept), just `block`, where nothing is in the way. `None`, and nothing
+    /// changed, if anything is, whatever it is.
     #[inline]
     pub(in crate::ext2) fn take_kept_one(&self, block: u32) -> Option<Staged<Taken, InFlight>> {
         let pmem = self.pmem();
@@ -278,8 +281,8 @@ impl<P: Platform> Ext2<P> {
         Some(taken)
     }
 
-    /// Keeps a run that is free as a whole for the caller: the one at block `near` if it is, else in its group or one after
-    /// it, those first in which nobody keeps one. Returns its first block.
+    /// Keeps a run that is free as a whole for the caller: the one at block `near` if it is, else in its
+    /// group or one after it, those first in which nobody keeps one. Returns its first block.
     pub(in crate::ext2) fn keep_free_run(&self, near: u32) -> Option<u32> {
         let (home, count) = (self.group_of_block(near), self.sb.group_count);
         for (alone, wait) in [(true, false), (false, false), (false, true)] {
@@ -307,8 +310,8 @@ impl<P: Platform> Ext2<P> {
         None
     }
 
-    /// Keeps the run that starts at `first` for the caller, though part of it is taken; false if it is none, or another
-    /// inode keeps it, or its group contradicts itself.
+    /// Keeps the run that starts at `first` for the caller, though part of it is taken; false if it is none,
+    /// or another inode keeps it, or its group contradicts itself.
     pub(in crate::ext2) fn keep_run(&self, first: u32) -> bool {
         if !(self.sb.first_data_block..self.sb.blocks_count).contains(&first) {
             return false;

@@ -37,18 +37,19 @@ impl<P: Platform> Ext2<P> {
         Ok(())
     }
 
-    /// True if `block`, which is below `blocks_count`, holds structures of the file system itself, going by its group's
-    /// descriptor as it stands: no pointer of a file may lead there.
+    /// True if `block`, which is below `blocks_count`, holds structures of the file system itself, going by
+    /// its group's descriptor as it stands: no pointer of a file may lead there.
     ///
-    /// Every pointer followed is asked about, so the usual answer is quick: mke2fs puts a group's structures in front,
-    /// and once that is known of a group, a block further back needs no look at the descriptor.
+    /// Every pointer followed is asked about, so the usual answer is quick: mke2fs puts a group's structures
+    /// in front, and once that is known of a group, a block further back needs no look at the descriptor.
     #[inline]
     pub(in crate::ext2) fn holds_structures(&self, block: u32) -> bool {
         let index = self.group_of_block(block);
         self.may_hold_structures(index, block) && self.is_among_structures(index, block)
     }
 
-    /// False if `block`, which is below `blocks_count`, is known to hold no structure, and its group to have no memory error.
+    /// False if `block`, which is below `blocks_count`, is known to hold no structure, and its group to have
+    /// no memory error.
     #[inline]
     pub(in crate::ext2) fn may_be_structures(&self, block: u32) -> bool {
         self.may_hold_structures(self.group_of_block(block), block)
@@ -61,8 +62,8 @@ impl<P: Platform> Ext2<P> {
         block < end
     }
 
-    /// As [`holds_structures`](Self::holds_structures), or a memory error took a part of `block`: no pointer to metadata may
-    /// lead there.
+    /// As [`holds_structures`](Self::holds_structures), or a memory error took a part of `block`: no pointer
+    /// to metadata may lead there.
     #[inline]
     pub(in crate::ext2) fn bars_metadata(&self, block: u32) -> bool {
         let index = self.group_of_block(block);
@@ -153,7 +154,8 @@ impl<P: Platform> Ext2<P> {
         pmem.flush(group.desc + field, 2);
     }
 
-    /// Free blocks and free inodes, summed over the descriptors; of each not more than a group can have, whatever it says.
+    /// Free blocks and free inodes, summed over the descriptors; of each not more than a group can have,
+    /// whatever it says.
     pub(in crate::ext2) fn sum_free(&self) -> (u32, u32) {
         let pmem = self.pmem();
         (0..self.sb.group_count).fold((0u32, 0u32), |(blocks, inodes), group| {
@@ -169,8 +171,9 @@ impl<P: Platform> Ext2<P> {
         })
     }
 
-    /// A memory error took the `len` bytes at `place`: what is known of the groups there is forgotten, so that what is bad is
-    /// met when it is used. Tells `f` of each of the file system's own structures that lies there, and of its number.
+    /// A memory error took the `len` bytes at `place`: what is known of the groups there is forgotten, so
+    /// that what is bad is met when it is used. Tells `f` of each of the file system's own structures that
+    /// lies there, and of its number.
     pub(in crate::ext2) fn forget_groups(&self, place: u64, len: u64, f: &mut dyn FnMut(&'static str, u64)) {
         let (sb, end) = (&self.sb, place.saturating_add(len));
         let meets = |at: u64, len: u64| at < end && place < at + len;
@@ -208,7 +211,8 @@ impl<P: Platform> Ext2<P> {
                 for slot in place.saturating_sub(table) / size..last {
                     let ino = (u64::from(index) * per_group + slot + 1) as u32;
                     self.cache.unkeep(ino);
-                    // Of a free one nothing is lost: whoever takes it overwrites all of it. If nobody can tell, it is not.
+                    // Of a free one nothing is lost: whoever takes it overwrites all of it. If nobody can
+                    // tell, it is not.
                     if self.expect_inode_bitmap(&group).is_err() || self.is_inode_in_use(&group, ino) {
                         f("inode", ino.into());
                     }

@@ -1,4 +1,5 @@
-//! Who has which block and which inode: bitmaps and counts of block groups, in place, and where the next had best be.
+//! Who has which block and which inode: bitmaps and counts of block groups, in place, and where the next had
+//! best be.
 
 pub(super) mod bitmap;
 pub(super) mod blocks;

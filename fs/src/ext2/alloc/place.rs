@@ -1,23 +1,24 @@
 //! Where a file's next block had best be: small files packed, large ones in runs that one entry can map.
 //!
 //! A file's *window* `w` is its logical blocks `512w..512w + 512`. A window that is, or will be, full gets a
-//! [run](super::runs) of its own, block `i` of the window in block `i` of the run, so that a file written in order is mapped by
-//! entries of 2 MiB from its start. Which windows are that?
+//! [run](super::runs) of its own, block `i` of the window in block `i` of the run, so that a file written in
+//! order is mapped by entries of 2 MiB from its start. Which windows are that?
 //!
 //! * those that the file's size covers, or the end of what is being written or allocated;
 //! * the first, of a file of more than [`PACKED`] blocks: a file that outgrows those moves into a run;
 //! * the others, of a file that grew into them from the window before.
 //!
-//! Everything else, and all indirect blocks, are packed into runs that are broken already. The run of the window that is
-//! being filled is *kept*: other files stay out of it while there is room elsewhere. It is let go when the window is
-//! full, when the file goes on in another window, and when the inode leaves memory.
+//! Everything else, and all indirect blocks, are packed into runs that are broken already. The run of the
+//! window that is being filled is *kept*: other files stay out of it while there is room elsewhere. It is let
+//! go when the window is full, when the file goes on in another window, and when the inode leaves memory.
 //!
 //! docs/decisions/0008.
 //!
 //! # Locking
-//! An inode has a few *goals*, each with its mutex, one for each window that is being filled just now: so CPUs that fill
-//! different windows of one file share nothing here. `inode lock → goal → group`; the block-map mutex is not held under a
-//! goal's. [`Inode::outgrow`] is called under the inode lock, held exclusively.
+//! An inode has a few *goals*, each with its mutex, one for each window that is being filled just now: so
+//! CPUs that fill different windows of one file share nothing here. `inode lock → goal → group`; the
+//! block-map mutex is not held under a goal's. [`Inode::outgrow`] is called under the inode lock, held
+//! exclusively.
 
 use super::goals::Goal;
 use super::runs::RUN;
@@ -53,8 +54,8 @@ impl<P: Platform> Inode<P> {
         }
     }
 
-    /// Takes a block for `hole`, and up to `want` in all of neighbouring ones for those after it. The file has, or is about
-    /// to have, `end` blocks.
+    /// Takes a block for `hole`, and up to `want` in all of neighbouring ones for those after it. The file
+    /// has, or is about to have, `end` blocks.
     #[inline]
     pub(in crate::ext2) fn take_data(
         &self,
@@ -89,8 +90,8 @@ impl<P: Platform> Inode<P> {
         Ok(taken)
     }
 
-    /// Takes the block of logical block `lblk` in the run that is kept for its window: what faults mostly do. `None`, and
-    /// nothing changed, where there is more to it: that is for [`take_data`](Self::take_data).
+    /// Takes the block of logical block `lblk` in the run that is kept for its window: what faults mostly do.
+    /// `None`, and nothing changed, where there is more to it: that is for [`take_data`](Self::take_data).
     #[inline]
     pub(in crate::ext2) fn take_in_run(&self, lblk: u64) -> Option<Staged<Taken, InFlight>> {
         let run = u64::from(RUN);
@@ -111,7 +112,8 @@ impl<P: Platform> Inode<P> {
         if goal.block != 0 && hole.lblk == goal.lblk + 1 {
             return Ok(goal.block + 1);
         }
-        // After the block of the logical block before; else after the indirect block; else in the inode's group.
+        // After the block of the logical block before; else after the indirect block; else in the inode's
+        // group.
         Ok(match self.block_before(hole)? {
             Some(before) => before + 1,
             None if hole.level > 0 => (hole.slot >> self.fs.sb.block_bits) as u32 + 1,
@@ -171,7 +173,8 @@ impl<P: Platform> Inode<P> {
         });
     }
 
-    /// The first block that logical blocks `range` have, and which of them has it. Skips what is absent by whole subtrees.
+    /// The first block that logical blocks `range` have, and which of them has it. Skips what is absent by
+    /// whole subtrees.
     pub(in crate::ext2) fn first_block_in(&self, range: core::ops::Range<u64>) -> Result<Option<(u64, u32)>> {
         let (reach, pmem) = (&self.fs.sb.reach, self.pmem());
         let mut lblk = range.start;
@@ -196,8 +199,9 @@ impl<P: Platform> Inode<P> {
         Ok(None)
     }
 
-    /// The file, of `blocks` blocks so far, is about to have more than [`PACKED`]: moves them into a run, so that it is mapped
-    /// by large entries from its start. If there is no room, or they have holes, they stay. Durable.
+    /// The file, of `blocks` blocks so far, is about to have more than [`PACKED`]: moves them into a run, so
+    /// that it is mapped by large entries from its start. If there is no room, or they have holes, they stay.
+    /// Durable.
     pub(in crate::ext2) fn outgrow(&self, ok: AllocOk<'_>, blocks: u64) -> Result<()> {
         let (pmem, fs) = (self.pmem(), &self.fs);
         // Nor what a transfer is using.

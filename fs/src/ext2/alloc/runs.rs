@@ -1,8 +1,9 @@
-//! A group's blocks by runs of 512: what is remembered of them in DRAM, so that no bitmap is searched from its start.
+//! A group's blocks by runs of 512: what is remembered of them in DRAM, so that no bitmap is searched from
+//! its start.
 //!
-//! A *run* is 512 blocks (2 MiB with blocks of 4 KiB) whose physical address is a multiple of their size: data placed in
-//! one, page by page, can be mapped by one entry. Small data is packed into runs that are broken already, so that
-//! whole ones stay for large files.
+//! A *run* is 512 blocks (2 MiB with blocks of 4 KiB) whose physical address is a multiple of their size:
+//! data placed in one, page by page, can be mapped by one entry. Small data is packed into runs that are
+//! broken already, so that whole ones stay for large files.
 //!
 //! ```text
 //!              group of 32768 blocks
@@ -13,8 +14,8 @@
 //! kept                              1                 an inode is filling it: others stay out of it
 //! ```
 //!
-//! Where the region does not start on such an address, or a group is short, the pieces at its ends are runs that are
-//! never free as a whole: they are for small data.
+//! Where the region does not start on such an address, or a group is short, the pieces at its ends are runs
+//! that are never free as a whole: they are for small data.
 //!
 //! # Locking
 //! Part of what a group's mutex guards.
@@ -26,7 +27,8 @@ use core::ops::Range;
 
 /// Blocks in a run.
 pub(in crate::ext2) const RUN: u32 = 512;
-/// Runs that a group has at most: a bit each. One more piece, where a group starts inside a run, is part of the last.
+/// Runs that a group has at most: a bit each. One more piece, where a group starts inside a run, is part of
+/// the last.
 const MOST: u32 = 64;
 
 /// What is remembered of a group's blocks; made on first use.
@@ -68,7 +70,8 @@ fn bits(mut mask: u64) -> impl Iterator<Item = u32> {
 }
 
 impl Space {
-    /// Looks at the whole bitmap of `group`, once. `phase` is how many blocks the region starts after the start of a run.
+    /// Looks at the whole bitmap of `group`, once. `phase` is how many blocks the region starts after the
+    /// start of a run.
     pub(in crate::ext2) fn new(
         pmem: &impl Pmem,
         group: Group,
@@ -124,8 +127,8 @@ impl Space {
         }
     }
 
-    /// Up to `want` free neighbouring blocks for small data: the first from `from` on in its run, else in another run
-    /// that `into` allows, the next ones first.
+    /// Up to `want` free neighbouring blocks for small data: the first from `from` on in its run, else in
+    /// another run that `into` allows, the next ones first.
     #[inline]
     pub(in crate::ext2) fn pick(
         &mut self,
@@ -159,8 +162,8 @@ impl Space {
         None
     }
 
-    /// Keeps a run that is free as a whole, the one at `prefer` if it is: its first block. With `alone`, only in a group in
-    /// which nobody keeps one.
+    /// Keeps a run that is free as a whole, the one at `prefer` if it is: its first block. With `alone`, only
+    /// in a group in which nobody keeps one.
     pub(in crate::ext2) fn keep_free(&mut self, prefer: Option<u32>, alone: bool) -> Option<u32> {
         let usable = self.free & !self.kept;
         let preferred = prefer.map(|bit| self.run_of(bit)).filter(|&run| usable & 1 << run != 0);
@@ -173,7 +176,8 @@ impl Space {
         Some(self.range(run).start)
     }
 
-    /// Keeps the run that starts at block `first`, whatever is in it; false if it is none, or somebody keeps it.
+    /// Keeps the run that starts at block `first`, whatever is in it; false if it is none, or somebody keeps
+    /// it.
     pub(in crate::ext2) fn keep(&mut self, first: u32) -> bool {
         let run = self.run_of(first);
         let can = self.range(run).start == first && self.is_whole(run) && self.kept & 1 << run == 0;

@@ -1,6 +1,7 @@
 //! What the allocator hands out: evidence that bits are set.
 
-/// The fact that the bits of neighbouring blocks were set: they belong to whoever holds this. Published or given back.
+/// The fact that the bits of neighbouring blocks were set: they belong to whoever holds this. Published or
+/// given back.
 #[derive(Debug)]
 pub(in crate::ext2) struct Taken {
     pub(super) first: u32,

@@ -68,8 +68,8 @@ impl SuperBlock {
             table_blocks: sb.inode_table_blocks,
         };
         let bad = |why, block: u32| Corrupt::with("group descriptor", index.into(), why, block.into());
-        // Where copies of superblock and descriptors end, if something lies where there may be some. What is in front of the
-        // group wraps around, and is beyond it.
+        // Where copies of superblock and descriptors end, if something lies where there may be some. What is
+        // in front of the group wraps around, and is beyond it.
         let [first, second, third] = [group.block_bitmap, group.inode_bitmap, group.inode_table]
             .map(|block| block.wrapping_sub(group.start));
         let may_be_in_front = first.min(second).min(third) < sb.backup_blocks();

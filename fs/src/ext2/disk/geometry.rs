@@ -30,9 +30,9 @@ impl Reach {
         //     limit = (2^32 - 1) / (block size / 512)
         // Three levels lead to so many blocks of data:
         //     tree = 12 + p + p^2 + p^3, with p pointers in a block
-        // Where that is too many to count, as with blocks of 4 KiB, a file has `limit` less the indirect blocks that
-        // `limit` blocks of data would need: a few less than could be counted, but what Linux keeps to. It opens no
-        // file that is larger.
+        // Where that is too many to count, as with blocks of 4 KiB, a file has `limit` less the indirect
+        // blocks that `limit` blocks of data would need: a few less than could be counted, but what Linux
+        // keeps to. It opens no file that is larger.
         let limit = (u32::MAX >> (block_bits - 9)) as u64;
         let tree = reach.first_lblk(LEVELS) + reach.span(LEVELS);
         reach.max_lblks = match tree + reach.indirect_blocks(tree) <= limit {
@@ -85,8 +85,8 @@ impl Reach {
         len - u64::from(path.slots[path.depth])
     }
 
-    /// The way to `lblk` in numbers: the pointer in the inode, what is counted below it, and how many levels that has. `None`
-    /// beyond what a file may have.
+    /// The way to `lblk` in numbers: the pointer in the inode, what is counted below it, and how many levels
+    /// that has. `None` beyond what a file may have.
     #[inline(always)]
     pub(in crate::ext2) fn way(&self, lblk: u64) -> Option<(u64, u64, u32)> {
         if lblk < DIRECT {

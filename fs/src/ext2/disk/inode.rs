@@ -1,7 +1,7 @@
 //! What the fields of a raw inode say: its kind, and its times.
 //!
-//! Inodes of 128 bytes have times in seconds (32 bits, signed); larger ones may have 2 more bits of seconds and 30 bits of
-//! nanoseconds in an `_extra` field, if `i_extra_isize` covers it.
+//! Inodes of 128 bytes have times in seconds (32 bits, signed); larger ones may have 2 more bits of seconds
+//! and 30 bits of nanoseconds in an `_extra` field, if `i_extra_isize` covers it.
 
 use super::layout::*;
 use crate::platform::Timestamp;

@@ -47,13 +47,14 @@ pub const S_UUID: u64 = 0x68;
 pub const S_VOLUME_NAME: u64 = 0x78;
 pub const S_LAST_MOUNTED: u64 = 0x88;
 pub const S_RESERVED_GDT_BLOCKS: u64 = 0xce;
-/// The first inode of the list of those that were to be freed or cut when a journalling driver stopped; each names the next
-/// one in `i_dtime`.
+/// The first inode of the list of those that were to be freed or cut when a journalling driver stopped; each
+/// names the next one in `i_dtime`.
 pub const S_LAST_ORPHAN: u64 = 0xe8;
 pub const S_FIRST_META_BG: u64 = 0x104;
 pub const S_MKFS_TIME: u64 = 0x108;
 pub const S_WANT_EXTRA_ISIZE: u64 = 0x15e;
-/// How many errors were met, and when, at which inode, in which function the first was, and the last (ext4's fields).
+/// How many errors were met, and when, at which inode, in which function the first was, and the last (ext4's
+/// fields).
 pub const S_ERROR_COUNT: u64 = 0x194;
 pub const S_FIRST_ERROR_TIME: u64 = 0x198;
 pub const S_FIRST_ERROR_INO: u64 = 0x19c;
@@ -72,7 +73,8 @@ pub const S_MKFS_TIME_HI: u64 = 0x276;
 pub const S_LASTCHECK_HI: u64 = 0x277;
 pub const S_FIRST_ERROR_TIME_HI: u64 = 0x278;
 pub const S_LAST_ERROR_TIME_HI: u64 = 0x279;
-/// From here on the superblock has reserved bytes, which Linux and e2fsprogs leave alone: the redo record is there.
+/// From here on the superblock has reserved bytes, which Linux and e2fsprogs leave alone: the redo record is
+/// there.
 pub const S_DAXIOM: u64 = 0x290;
 
 // Superblock: ours, in bytes that nobody else uses. See `redo`.
@@ -148,8 +150,8 @@ pub const IMMUTABLE_FL: u32 = 0x10;
 pub const APPEND_FL: u32 = 0x20;
 /// [`I_FLAGS`]: what is below the directory's subdirectories has nothing to do with each other.
 pub const TOPDIR_FL: u32 = 0x2_0000;
-/// [`I_FLAGS`] that a new directory has from its parent: secure deletion, undelete, compress and do not, synchronous, no
-/// dump, no access times, data journalled, no tail merging, synchronous directory.
+/// [`I_FLAGS`] that a new directory has from its parent: secure deletion, undelete, compress and do not,
+/// synchronous, no dump, no access times, data journalled, no tail merging, synchronous directory.
 pub const INHERITED_FL: u32 = 0x1 | 0x2 | 0x4 | 0x8 | 0x40 | 0x80 | 0x400 | 0x4000 | 0x8000 | 0x1_0000;
 /// Those of [`INHERITED_FL`] that a regular file has too: all but the last.
 pub const INHERITED_BY_FILES_FL: u32 = INHERITED_FL & !0x1_0000;

@@ -1,5 +1,6 @@
-//! What is on the disk: where fields are, and their raw values, decoded and checked. Nothing here knows a mounted file
-//! system. ext4 has most of it too; what it has in place of the indirect tree is another `geometry`.
+//! What is on the disk: where fields are, and their raw values, decoded and checked. Nothing here knows a
+//! mounted file system. ext4 has most of it too; what it has in place of the indirect tree is another
+//! `geometry`.
 
 pub(super) mod descriptor;
 pub(super) mod dirent;

@@ -131,7 +131,8 @@ pub struct SuperBlock {
     pub feature_incompat: u32,
     /// `s_feature_ro_compat` as it was found
     pub feature_ro_compat: u32,
-    /// Blocks of the descriptor table in front of the groups that have a superblock: all descriptors, without `meta_bg`
+    /// Blocks of the descriptor table in front of the groups that have a superblock: all descriptors, without
+    /// `meta_bg`
     pub gdt_blocks: u32,
     /// The first meta group whose descriptors lie in itself; none without `meta_bg`
     pub first_meta_bg: u32,
@@ -318,7 +319,8 @@ impl SuperBlock {
         u64::from(block) << self.block_bits
     }
 
-    /// The same, read from the copy at byte `at`: the descriptors after it are used, not those after the first.
+    /// The same, read from the copy at byte `at`: the descriptors after it are used, not those after the
+    /// first.
     ///
     /// # Errors
     /// There can be no copy.
@@ -339,7 +341,8 @@ impl SuperBlock {
         Ok(self)
     }
 
-    /// True if the image was unmounted cleanly, no errors were noted on it, and no inode waits on it for being freed.
+    /// True if the image was unmounted cleanly, no errors were noted on it, and no inode waits on it for
+    /// being freed.
     pub fn is_clean(&self) -> bool {
         self.state & (VALID_FS | ERROR_FS) == VALID_FS && self.last_orphan == 0
     }
@@ -355,7 +358,8 @@ impl SuperBlock {
         (unknown != 0).then_some(ReadOnlyReason::Features(unknown))
     }
 
-    /// The most blocks that a group starts with for copies of the superblock and of descriptors, and room for more.
+    /// The most blocks that a group starts with for copies of the superblock and of descriptors, and room for
+    /// more.
     #[inline]
     pub fn backup_blocks(&self) -> u32 {
         1 + (self.gdt_blocks + self.reserved_gdt_blocks).max(1)
@@ -416,7 +420,8 @@ impl SuperBlock {
         relative < self.backup_blocks() && relative < self.front_blocks(group)
     }
 
-    /// Blocks at the front of a group that hold all of its structures if they are packed there, as mke2fs does.
+    /// Blocks at the front of a group that hold all of its structures if they are packed there, as mke2fs
+    /// does.
     #[inline]
     pub fn structure_blocks(&self) -> u32 {
         self.backup_blocks() + 2 + self.inode_table_blocks
@@ -434,7 +439,8 @@ impl SuperBlock {
         self.blocks_per_group.min(self.blocks_count - self.group_start(group))
     }
 
-    /// Whether 512 blocks lie in one group and begin at a multiple of 512, counted from `phase` blocks before the first.
+    /// Whether 512 blocks lie in one group and begin at a multiple of 512, counted from `phase` blocks before
+    /// the first.
     pub fn has_run(&self, phase: u64) -> bool {
         const RUN: u64 = 512;
         (0..self.group_count).any(|group| {

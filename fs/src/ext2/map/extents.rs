@@ -57,8 +57,8 @@ impl<P: Platform> Inode<P> {
         Ok(self.find(lblk)?.map_or(Backing::HOLE, |block| Backing::mapped(self.fs.byte(block))))
     }
 
-    /// What is behind several blocks of the size of a page. That of the first alone, if they are not one extent; what is wrong
-    /// with the others is for whoever follows them to say.
+    /// What is behind several blocks of the size of a page. That of the first alone, if they are not one
+    /// extent; what is wrong with the others is for whoever follows them to say.
     #[inline(always)]
     pub(in crate::ext2) fn look_up_pages(&self, page: u64, pages: u64) -> Result<Extent> {
         if pages == LARGE_PAGES
@@ -69,7 +69,8 @@ impl<P: Platform> Inode<P> {
         Ok(self.pages(page, 1, self.backing(page)?))
     }
 
-    /// Fills the hole of 2 MiB from logical block `first` on, or looks it up if that cannot be: a hole if it is in pieces.
+    /// Fills the hole of 2 MiB from logical block `first` on, or looks it up if that cannot be: a hole if it
+    /// is in pieces.
     pub(in crate::ext2) fn look_up_run_for_write(&self, first: u64) -> Result<Backing> {
         Ok(match self.fs.noted(self.fill_run(first))? {
             Some(block) => Backing::mapped(self.fs.byte(block)).new(),
@@ -77,8 +78,8 @@ impl<P: Platform> Inode<P> {
         })
     }
 
-    /// The first byte from `offset` on that is data, or in a hole, as lseek(2) finds it: blocks are data, whatever they
-    /// hold.
+    /// The first byte from `offset` on that is data, or in a hole, as lseek(2) finds it: blocks are data,
+    /// whatever they hold.
     pub(in crate::ext2) fn seek_file(&self, offset: u64, what: Seek) -> Result<u64> {
         self.expect_file()?;
         let _shared = self.mapping.shared();

@@ -68,12 +68,14 @@ impl<P: Platform> Inode<P> {
         result
     }
 
-    /// Fills the holes of `range` with blocks of zeros; then the file reaches as far, unless it keeps its size.
+    /// Fills the holes of `range` with blocks of zeros; then the file reaches as far, unless it keeps its
+    /// size.
     fn allocate_range(&self, ok: AllocOk<'_>, range: Range<u64>, keep_size: bool) -> Result<()> {
         self.with_blocks(ok, range, keep_size, || Ok(()))
     }
 
-    /// Makes `range` zeros, with blocks. Holes are filled first: if there is no space for that, nothing was overwritten.
+    /// Makes `range` zeros, with blocks. Holes are filled first: if there is no space for that, nothing was
+    /// overwritten.
     fn zero_range(&self, ok: AllocOk<'_>, range: Range<u64>, keep_size: bool) -> Result<()> {
         self.with_blocks(ok, range.clone(), keep_size, || self.zero_blocks(range))
     }
@@ -104,7 +106,8 @@ impl<P: Platform> Inode<P> {
         }
         let end = size.max(range.end).div_ceil(block_size);
         if let Err(error) = self.fill_holes(ok, lblks.clone(), end) {
-            // What was filled in the file stays; what would be beyond its end goes, unless some was there before.
+            // What was filled in the file stays; what would be beyond its end goes, unless some was there
+            // before.
             if lblks.end > has && !had_beyond {
                 self.pmem().fence();
                 self.cut(has)?;

@@ -11,15 +11,15 @@
 //! Where all indirect blocks are there, each data block is published by its own pointer, side by side.
 //!
 //! # Locking
-//! Under the inode lock: held exclusively, or shared by faults that hold the lock of their page's entry. Those fill holes of
-//! one file side by side, so nothing is held while blocks are filled:
+//! Under the inode lock: held exclusively, or shared by faults that hold the lock of their page's entry.
+//! Those fill holes of one file side by side, so nothing is held while blocks are filled:
 //!
 //! 1. the blocks are taken, under a [goal](crate::ext2::alloc::goals)'s mutex and a group's;
 //! 2. they are filled, under none of these;
 //! 3. the way is looked at again and the pointer stored, under the block-map mutex.
 //!
-//! A table of pointers that is there stays as long as the inode lock is held, shared or not; a pointer is stored and loaded
-//! as one.
+//! A table of pointers that is there stays as long as the inode lock is held, shared or not; a pointer is
+//! stored and loaded as one.
 
 use crate::error::{Errno, Result};
 use crate::ext2::alloc::goals::Goal;
@@ -61,9 +61,10 @@ type Tables = [Option<Staged<Taken, InFlight>>; LEVELS];
 pub(in crate::ext2) struct Published;
 
 impl<P: Platform> Inode<P> {
-    /// Fills the hole at `lblk` where that takes one block of a run that is kept for it and nothing else: what most write
-    /// faults on holes do. The block; the pointer is durable. `None`, and nothing changed, if there is more to it, or less:
-    /// that is for [`fill_hole`](Self::fill_hole). Under the inode lock, with leave to allocate.
+    /// Fills the hole at `lblk` where that takes one block of a run that is kept for it and nothing else:
+    /// what most write faults on holes do. The block; the pointer is durable. `None`, and nothing changed, if
+    /// there is more to it, or less: that is for [`fill_hole`](Self::fill_hole). Under the inode lock, with
+    /// leave to allocate.
     #[inline]
     pub(in crate::ext2) fn fill_next(&self, lblk: u64) -> Option<u32> {
         let (pmem, platform) = (self.pmem(), &self.fs.platform);
@@ -88,8 +89,8 @@ impl<P: Platform> Inode<P> {
         Some(block)
     }
 
-    /// The block of `lblk`, and whether it was allocated just now: the pointer is durable then. Under the inode lock, with
-    /// leave to allocate.
+    /// The block of `lblk`, and whether it was allocated just now: the pointer is durable then. Under the
+    /// inode lock, with leave to allocate.
     #[inline(never)]
     pub(in crate::ext2) fn fill_hole(&self, lblk: u64) -> Result<(u32, bool)> {
         self.fs.check_writable()?;
@@ -116,8 +117,9 @@ impl<P: Platform> Inode<P> {
                 self.give_back(chain);
                 continue;
             }
-            // 4. Publish, durably: whoever finds the pointer from here on may sync on another CPU, whose fence would not
-            //    wait for it. To an indirect block others add pointers as soon as they get the lock.
+            // 4. Publish, durably: whoever finds the pointer from here on may sync on another CPU, whose
+            //    fence would not wait for it. To an indirect block others add pointers as soon as they get
+            //    the lock.
             let published = self.publish(&mut map, chain);
             if level < path.depth {
                 published.fence(pmem).into_fact();
@@ -134,8 +136,8 @@ impl<P: Platform> Inode<P> {
         }
     }
 
-    /// Fills the holes among logical blocks `range` with blocks of zeros, in pieces: each is durable, but for its
-    /// pointers, which the caller fences. The file has, or is about to have, `end` blocks.
+    /// Fills the holes among logical blocks `range` with blocks of zeros, in pieces: each is durable, but for
+    /// its pointers, which the caller fences. The file has, or is about to have, `end` blocks.
     ///
     /// # Errors
     /// Those before the one that met it are filled.
@@ -153,9 +155,9 @@ impl<P: Platform> Inode<P> {
         Ok(())
     }
 
-    /// Fills `hole` and up to `want` logical blocks in all after it, which are holes too, in the same table. Durable, but
-    /// for the pointers, which the caller fences before it lets go of the inode lock. No address space shows the zero
-    /// page any more where there is a block now. Returns how many were filled.
+    /// Fills `hole` and up to `want` logical blocks in all after it, which are holes too, in the same table.
+    /// Durable, but for the pointers, which the caller fences before it lets go of the inode lock. No address
+    /// space shows the zero page any more where there is a block now. Returns how many were filled.
     #[inline]
     pub(in crate::ext2) fn fill(
         &self,
@@ -178,8 +180,9 @@ impl<P: Platform> Inode<P> {
         Ok(count)
     }
 
-    /// Takes the block and the indirect blocks that `hole` needs, and up to `want` blocks in all for the holes after it in the
-    /// same table. The file has, or is about to have, `end` blocks. On an error everything is as it was.
+    /// Takes the block and the indirect blocks that `hole` needs, and up to `want` blocks in all for the
+    /// holes after it in the same table. The file has, or is about to have, `end` blocks. On an error
+    /// everything is as it was.
     #[inline]
     pub(in crate::ext2) fn take(&self, hole: Hole<'_>, want: u64, end: u64) -> Result<Fresh> {
         let above = hole.path.depth - hole.level;

@@ -1,5 +1,5 @@
-//! 2 MiB of a file at once, for page-table entries of that size: found as one run, though the block map has them in two
-//! tables, and allocated as one.
+//! 2 MiB of a file at once, for page-table entries of that size: found as one run, though the block map has
+//! them in two tables, and allocated as one.
 //!
 //! ```text
 //! page       0        512       1024      1536      2048      2560
@@ -9,8 +9,8 @@
 //! ```
 //!
 //! # Locking
-//! Under the inode lock, as [`grow`](super::grow): goal and group to take the blocks, nothing while they are zeroed, the
-//! block-map mutex to publish them.
+//! Under the inode lock, as [`grow`](super::grow): goal and group to take the blocks, nothing while they are
+//! zeroed, the block-map mutex to publish them.
 
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Error, Result};
@@ -58,8 +58,8 @@ impl Part {
 type Tables = [Option<Staged<Taken, InFlight>>; 2 * LEVELS];
 
 impl<P: Platform> Ext2<P> {
-    /// Whether any 2 MiB of blocks lie where one entry of a page table can map them. Where the region begins does not
-    /// matter to that: runs are counted by physical addresses.
+    /// Whether any 2 MiB of blocks lie where one entry of a page table can map them. Where the region begins
+    /// does not matter to that: runs are counted by physical addresses.
     pub fn has_large_runs(&self) -> bool {
         let phase = (self.pmem().frame(0) >> self.sb.block_bits) % u64::from(RUN);
         self.block_size() == PAGE_SIZE && self.sb.has_run(phase)
@@ -87,8 +87,8 @@ impl<P: Platform> Inode<P> {
         Some(Part { lblk, path, count, table: self.find_table(&path).ok()? })
     }
 
-    /// The window that begins at logical block `first`, by tables: one or two. `None` for one that no file can have, or whose
-    /// way contradicts itself.
+    /// The window that begins at logical block `first`, by tables: one or two. `None` for one that no file
+    /// can have, or whose way contradicts itself.
     fn parts(&self, first: u64) -> Option<[Option<Part>; 2]> {
         let one = self.part(first, LARGE_PAGES)?;
         let (next, left) = (first + one.count, LARGE_PAGES - one.count);
@@ -97,8 +97,8 @@ impl<P: Platform> Inode<P> {
         whole.then_some([Some(one), two])
     }
 
-    /// The 2 MiB from logical block `first` on, a multiple of 512. What is wrong with a pointer is for whoever follows it alone
-    /// to say: here it is in pieces, which is `None`.
+    /// The 2 MiB from logical block `first` on, a multiple of 512. What is wrong with a pointer is for
+    /// whoever follows it alone to say: here it is in pieces, which is `None`.
     #[inline(always)]
     pub(in crate::ext2) fn find_run(&self, first: u64) -> Option<Backing> {
         let size_fits = self.fs.block_size() == PAGE_SIZE && first.is_multiple_of(LARGE_PAGES);
@@ -117,8 +117,8 @@ impl<P: Platform> Inode<P> {
         };
         let begin = parts().next().map(|part| slot(part, 0))?;
         let expected = |index: u64| if begin == 0 { 0 } else { begin.wrapping_add(index as u32) };
-        // 1. Most that are no run are none at the last pointer of a table, or in the middle. (For zeros it is quicker to look at
-        //    all of them.)
+        // 1. Most that are no run are none at the last pointer of a table, or in the middle. (For zeros it is
+        //    quicker to look at all of them.)
         let mut at = 0;
         for part in parts().filter(|_| begin != 0) {
             let (middle, last) = (part.count / 2, part.count - 1);
@@ -152,8 +152,9 @@ impl<P: Platform> Inode<P> {
         }
     }
 
-    /// Fills the hole of 2 MiB from logical block `first` on, a multiple of 512, with a run; durable. `None` if it is no hole
-    /// as a whole, or no run is free: nothing changed. Under the inode lock, with leave to allocate.
+    /// Fills the hole of 2 MiB from logical block `first` on, a multiple of 512, with a run; durable. `None`
+    /// if it is no hole as a whole, or no run is free: nothing changed. Under the inode lock, with leave to
+    /// allocate.
     ///
     /// Until all of it is published, a crash leaves pointers that are 0 or lead to zeros, and leaks the rest.
     pub(in crate::ext2) fn fill_run(&self, first: u64) -> Result<Option<u32>> {
@@ -184,7 +185,8 @@ impl<P: Platform> Inode<P> {
         }
         let filled = Staged::streamed((), fs.byte(block), LARGE_PAGES * PAGE_SIZE);
         let run = run.join(filled, |taken, ()| taken).fence(pmem);
-        // 3. Still a hole? Whoever published something since may have filled a part of it, or made a table for it.
+        // 3. Still a hole? Whoever published something since may have filled a part of it, or made a table
+        //    for it.
         let mut map = self.map_lock.lock();
         let unchanged = map.count == seen;
         let hole = unchanged || self.find_run(first) == Some(Backing::HOLE);
@@ -198,7 +200,8 @@ impl<P: Platform> Inode<P> {
         result.map(|()| hole.then_some(block))
     }
 
-    /// Takes a run for the window of `first`, and a block for each of `tables`. `None` if there is none; nothing is taken then.
+    /// Takes a run for the window of `first`, and a block for each of `tables`. `None` if there is none;
+    /// nothing is taken then.
     fn take_run(
         &self,
         first: u64,
@@ -238,7 +241,8 @@ impl<P: Platform> Inode<P> {
         Ok(Some(run))
     }
 
-    /// Stores the pointers to `run`, which is durable, for each part; durable. What it needs of `tables` it takes out of them.
+    /// Stores the pointers to `run`, which is durable, for each part; durable. What it needs of `tables` it
+    /// takes out of them.
     fn publish_run(
         &self,
         map: &mut Changes,

@@ -82,8 +82,8 @@ impl<P: Platform> Inode<P> {
         Ok(self.locate_slot::<false>(path)?.0)
     }
 
-    /// As [`locate`](Self::locate), and the byte offset of the last pointer on the way. What is at its end is metadata too, if
-    /// `METADATA`.
+    /// As [`locate`](Self::locate), and the byte offset of the last pointer on the way. What is at its end is
+    /// metadata too, if `METADATA`.
     #[inline]
     fn locate_slot<const METADATA: bool>(&self, path: &Path) -> Result<(Spot, u64)> {
         let mut slot = self.raw + I_BLOCK + u64::from(path.slots[0]) * 4;
@@ -105,8 +105,8 @@ impl<P: Platform> Inode<P> {
         }
     }
 
-    /// What is at `lblk`, and for how many logical blocks of the `most` from it on the same goes: neighbouring blocks, or
-    /// a hole. Of one table of pointers at a time.
+    /// What is at `lblk`, and for how many logical blocks of the `most` from it on the same goes:
+    /// neighbouring blocks, or a hole. Of one table of pointers at a time.
     #[inline]
     pub(in crate::ext2) fn look(&self, path: &Path, most: u64) -> Result<(Spot, u64)> {
         let (spot, slot) = self.locate_slot::<false>(path)?;
@@ -131,8 +131,8 @@ impl<P: Platform> Inode<P> {
         Ok((spot, count))
     }
 
-    /// Where logical block `lblk` is, as a fault asks: the way is found while it is walked, and what is wrong with a pointer
-    /// is for [`find`](Self::find) to say.
+    /// Where logical block `lblk` is, as a fault asks: the way is found while it is walked, and what is wrong
+    /// with a pointer is for [`find`](Self::find) to say.
     #[inline]
     pub(in crate::ext2) fn peek_at(&self, lblk: u64) -> Option<Backing> {
         let reach = &self.fs.sb.reach;
@@ -159,8 +159,8 @@ impl<P: Platform> Inode<P> {
         block < self.fs.sb.blocks_count && !self.fs.holds_structures(block)
     }
 
-    /// From the pointer at `slot` to a table to the pointer in that, which has `below` levels below it; or what is there
-    /// instead. `rest` is what [`Reach::way`] said.
+    /// From the pointer at `slot` to a table to the pointer in that, which has `below` levels below it; or
+    /// what is there instead. `rest` is what [`Reach::way`] said.
     #[inline(always)]
     fn next_slot(&self, slot: u64, rest: u64, below: u32) -> core::result::Result<u64, Option<Backing>> {
         let reach = &self.fs.sb.reach;

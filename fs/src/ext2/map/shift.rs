@@ -1,11 +1,14 @@
-//! Taking bytes out of the middle of a file, and putting a hole in: what comes after moves, without being copied.
+//! Taking bytes out of the middle of a file, and putting a hole in: what comes after moves, without being
+//! copied.
 //!
-//! The block map is built anew from the first pointer that changes on, beside the old one, which stays as it is:
+//! The block map is built anew from the first pointer that changes on, beside the old one, which stays as it
+//! is:
 //!
 //! 1. no address space shows what moves; stores through mappings are durable;
-//! 2. new tables of pointers are built where nobody looks; durable. Tables of which nothing changes are in both maps;
-//! 3. the pointers in the inode, its size and its count of blocks change together: a crash shows the old file or the
-//!    new one ([`redo`](crate::ext2::redo));
+//! 2. new tables of pointers are built where nobody looks; durable. Tables of which nothing changes are in
+//!    both maps;
+//! 3. the pointers in the inode, its size and its count of blocks change together: a crash shows the old file
+//!    or the new one ([`redo`](crate::ext2::redo));
 //! 4. the old tables, and what was taken out, are freed.
 //!
 //! # Locking
@@ -32,8 +35,8 @@ const ROOTS: usize = DIRECT as usize + LEVELS;
 /// The fact that the tables of a new map are filled and taken; nothing points to them yet.
 struct Aside;
 
-/// A move: logical blocks from `from` on become those from `to` on. Moving down takes out what is in between; moving up
-/// leaves a hole there.
+/// A move: logical blocks from `from` on become those from `to` on. Moving down takes out what is in between;
+/// moving up leaves a hole there.
 #[derive(Clone, Copy)]
 struct Move {
     from: u64,
@@ -54,8 +57,8 @@ impl Move {
         self.to..self.from
     }
 
-    /// Where the new map's logical block `lblk` was, and how many from it on are side by side in the old map too; `None` for
-    /// a hole that is put in.
+    /// Where the new map's logical block `lblk` was, and how many from it on are side by side in the old map
+    /// too; `None` for a hole that is put in.
     fn source(&self, lblk: u64) -> (Option<u64>, u64) {
         if lblk < self.first() {
             (Some(lblk), self.first() - lblk)
@@ -153,8 +156,8 @@ impl<P: Platform> Inode<P> {
         freed.flush(self, &cut)
     }
 
-    /// Makes what was stored through mappings from logical block `first` on durable, and takes it out of every address
-    /// space.
+    /// Makes what was stored through mappings from logical block `first` on durable, and takes it out of
+    /// every address space.
     fn settle(&self, ok: AllocOk<'_>, first: u64) -> Result<()> {
         let result = self.mapping.write_back_all(&self.fs.platform, ok.held(), first..u64::MAX, |page| {
             Ok(self.find(page)?.map(|block| self.fs.byte(block)))
@@ -186,8 +189,8 @@ impl<P: Platform> Inode<P> {
         Ok(roots)
     }
 
-    /// The new map's pointer to what is from logical block `base` on, with `depth` tables above the data; the old map's is
-    /// `old`. New tables are in flight.
+    /// The new map's pointer to what is from logical block `base` on, with `depth` tables above the data; the
+    /// old map's is `old`. New tables are in flight.
     fn build(&self, old: u32, base: u64, depth: usize, change: Move, tables: &mut Tables) -> Result<u32> {
         let each = self.fs.sb.reach.span(depth);
         if base + each <= change.first() {
@@ -266,8 +269,8 @@ impl<P: Platform> Inode<P> {
         Ok(())
     }
 
-    /// Calls `f` with each block of the map `roots` that the new one does not have: tables, after what is below them, and
-    /// what is taken out.
+    /// Calls `f` with each block of the map `roots` that the new one does not have: tables, after what is
+    /// below them, and what is taken out.
     fn each_gone(
         &self,
         roots: &[u32; ROOTS],

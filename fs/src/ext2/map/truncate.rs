@@ -141,10 +141,10 @@ impl<P: Platform> Inode<P> {
         self.fs.platform.lab().has(mutant)
     }
 
-    /// Before the file or directory becomes longer than `size`: frees blocks beyond it, which a truncation that
-    /// failed may have left. Otherwise what was cut, or never was in the file,
-    /// would appear in it. Costs nothing on a file system that met no errors; else once an inode. Under
-    /// the inode lock, held exclusively; durable.
+    /// Before the file or directory becomes longer than `size`: frees blocks beyond it, which a truncation
+    /// that failed may have left. Otherwise what was cut, or never was in the file, would appear in it. Costs
+    /// nothing on a file system that met no errors; else once an inode. Under the inode lock, held
+    /// exclusively; durable.
     ///
     /// # Errors
     /// What lies there contradicts itself: the file must not become longer.
@@ -157,8 +157,8 @@ impl<P: Platform> Inode<P> {
         Ok(())
     }
 
-    /// Frees every block from logical block `first` on, and indirect blocks that become empty. Under the inode lock, held
-    /// exclusively.
+    /// Frees every block from logical block `first` on, and indirect blocks that become empty. Under the
+    /// inode lock, held exclusively.
     pub(in crate::ext2) fn cut(&self, first: u64) -> Result<()> {
         let result = self.cut_range(first..u64::MAX);
         match result {
@@ -168,8 +168,8 @@ impl<P: Platform> Inode<P> {
         result
     }
 
-    /// Frees the blocks of logical blocks `range`, and indirect blocks that become empty. Under the inode lock, held
-    /// exclusively; no address space shows them.
+    /// Frees the blocks of logical blocks `range`, and indirect blocks that become empty. Under the inode
+    /// lock, held exclusively; no address space shows them.
     pub(in crate::ext2) fn cut_range(&self, range: Range<u64>) -> Result<()> {
         // Nor does anybody know a run that these blocks are part of: beyond the end nothing was unmapped.
         self.mapping.forget(&self.fs.platform, range.clone());
@@ -189,8 +189,8 @@ impl<P: Platform> Inode<P> {
         result
     }
 
-    /// Cuts those of the `count` pointers from byte offset `table` on, each with `depth` levels below, the first for
-    /// logical block `base`, that lead to blocks of `range`.
+    /// Cuts those of the `count` pointers from byte offset `table` on, each with `depth` levels below, the
+    /// first for logical block `base`, that lead to blocks of `range`.
     fn cut_table(
         &self,
         table: u64,

@@ -88,8 +88,8 @@ impl<P: Platform> Inode<P> {
         result
     }
 
-    /// An index of all names, and of all room. `None` without memory for it; and for a damaged directory, in which a
-    /// search finds what is in its other blocks.
+    /// An index of all names, and of all room. `None` without memory for it; and for a damaged directory, in
+    /// which a search finds what is in its other blocks.
     fn build_index(&self, names: &Arc<Names<P>>) -> Option<Index> {
         let budget = &self.fs.names;
         let mut index = Index::new();

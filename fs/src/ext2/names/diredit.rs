@@ -2,12 +2,12 @@
 //!
 //! * *Added* into the free space of a block: the entry is written where no reader looks, made durable, then
 //!   uncovered by storing the `rec_len` of the entry before it, or the inode number of a free entry. Or into
-//!   a fresh block, which is published as in `grow`. Free entries in a row are first made one, durably, if one alone is
-//!   too short: by the `rec_len` of the first, or of the entry in front of them.
+//!   a fresh block, which is published as in `grow`. Free entries in a row are first made one, durably, if
+//!   one alone is too short: by the `rec_len` of the first, or of the entry in front of them.
 //! * *Taken out*: its inode number set to 0. No other entry is looked at.
 //!
-//! An entry keeps its place for as long as it is there, so whoever reads a directory in steps meets each entry that stays
-//! exactly once.
+//! An entry keeps its place for as long as it is there, so whoever reads a directory in steps meets each
+//! entry that stays exactly once.
 //!
 //! # Locking
 //! Under the directory's inode lock, held exclusively.
@@ -133,7 +133,8 @@ impl<P: Platform> Inode<P> {
             let most = match found {
                 Ok(Some(room)) => return Ok(room),
                 Ok(None) => run.most,
-                // A block that cannot be read has room for nothing, and is no reason not to look at the others.
+                // A block that cannot be read has room for nothing, and is no reason not to look at the
+                // others.
                 Err(error) => {
                     let _ = self.fs.noted::<()>(Err(error));
                     0
@@ -145,8 +146,8 @@ impl<P: Platform> Inode<P> {
         Ok(Room::NewBlock)
     }
 
-    /// The entry called `name` appeared at `placed`: the index knows it from now on. Under the inode lock, held
-    /// exclusively, before anybody else looks.
+    /// The entry called `name` appeared at `placed`: the index knows it from now on. Under the inode lock,
+    /// held exclusively, before anybody else looks.
     pub(in crate::ext2) fn index_added(&self, name: &[u8], placed: &Placed) {
         let Some(names) = &self.names else { return };
         let mut guard = names.index.write();
@@ -201,7 +202,8 @@ impl<P: Platform> Inode<P> {
         Ok(match room {
             Room::At { entry, rec_len } => {
                 if entry.rec_len != rec_len {
-                    // 1. The entries after it are none any more, durably: what is written over them is nothing's.
+                    // 1. The entries after it are none any more, durably: what is written over them is
+                    //    nothing's.
                     pmem.store_u16(entry.at + D_REC_LEN, rec_len);
                     pmem.flush(entry.at + D_REC_LEN, 2);
                     pmem.fence();
@@ -323,9 +325,9 @@ impl<P: Platform> Inode<P> {
         self.take_out(found, name, now)
     }
 
-    /// Puts into `words` what makes an entry called `name` in `room`: all of it, in free space, or, if it is too long for a
-    /// record, its uncovering: the rest is written where no reader looks. Returns the evidence that that is durable, and
-    /// what the index is to know when the words are stored.
+    /// Puts into `words` what makes an entry called `name` in `room`: all of it, in free space, or, if it is
+    /// too long for a record, its uncovering: the rest is written where no reader looks. Returns the evidence
+    /// that that is durable, and what the index is to know when the words are stored.
     pub(in crate::ext2) fn place(
         &self,
         room: Room,

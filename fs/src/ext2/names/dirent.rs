@@ -23,7 +23,8 @@ impl<P: Platform> Inode<P> {
         }
     }
 
-    /// The entry at byte `within` of the block at byte offset `block`, which is logical block `lblk` of the directory.
+    /// The entry at byte `within` of the block at byte offset `block`, which is logical block `lblk` of the
+    /// directory.
     #[inline]
     pub(in crate::ext2) fn entry(&self, lblk: u64, block: u64, within: u64) -> Result<Entry> {
         self.fs.dir_entry(self.ino, lblk, block, within)
@@ -36,11 +37,12 @@ impl<P: Platform> Inode<P> {
         self.entry(lblk, self.dir_block(lblk)?, within)
     }
 
-    /// Calls `f` for every entry from the block of byte `from` on, free ones too, in order. Under the inode lock.
+    /// Calls `f` for every entry from the block of byte `from` on, free ones too, in order. Under the inode
+    /// lock.
     ///
     /// # Errors
-    /// What is wrong with the first block that cannot be read, or not to its end, after those behind it: it hides only its
-    /// own names.
+    /// What is wrong with the first block that cannot be read, or not to its end, after those behind it: it
+    /// hides only its own names.
     #[inline]
     pub(in crate::ext2) fn each_entry<B>(
         &self,
@@ -101,7 +103,8 @@ impl Bad {
 }
 
 impl<P: Platform> Ext2<P> {
-    /// The entry at byte `within` of the block at byte offset `block`, which is logical block `lblk` of directory `dir`.
+    /// The entry at byte `within` of the block at byte offset `block`, which is logical block `lblk` of
+    /// directory `dir`.
     #[inline]
     pub(in crate::ext2) fn dir_entry(&self, dir: u32, lblk: u64, block: u64, within: u64) -> Result<Entry> {
         let (pmem, sb, pos) = (self.pmem(), &self.sb, lblk * self.block_size() + within);

@@ -1,9 +1,10 @@
 //! Names made and removed.
 //!
-//! An inode is initialised, durably, before a name shows it. One of several names is gone, durably, before the inode loses
-//! the link for it. The last name of what is no directory goes after the link: whoever looks after a crash finds an inode
-//! without a name that says so, and one that does not was there before, and is not ours to free (see `recover`). An inode
-//! is without names and links, durably, before it is freed. Each step asks for evidence of the one before, in the types.
+//! An inode is initialised, durably, before a name shows it. One of several names is gone, durably, before
+//! the inode loses the link for it. The last name of what is no directory goes after the link: whoever looks
+//! after a crash finds an inode without a name that says so, and one that does not was there before, and is
+//! not ours to free (see `recover`). An inode is without names and links, durably, before it is freed. Each
+//! step asks for evidence of the one before, in the types.
 //!
 //! # Locking
 //! `inode lock of the directory → inode lock of what is named`, both exclusively.
@@ -75,8 +76,8 @@ impl<P: Platform> Inode<P> {
         self.make_name(name, FileKind::Symlink, 0o777, Content::Target(target))
     }
 
-    /// Where there is room for `name`, which this directory, alive and changeable, does not have yet. Under the inode lock, held
-    /// exclusively.
+    /// Where there is room for `name`, which this directory, alive and changeable, does not have yet. Under
+    /// the inode lock, held exclusively.
     #[inline]
     fn room_for_new(&self, name: &[u8]) -> Result<Room> {
         self.expect_alive()?;
@@ -134,7 +135,8 @@ impl<P: Platform> Inode<P> {
                 return Err(error);
             }
         };
-        // 3. The inode. With the name, and the parent's link from a new directory, durable. Nothing fails from here on.
+        // 3. The inode. With the name, and the parent's link from a new directory, durable. Nothing fails
+        //    from here on.
         let new = fs.new_of(kind, mode, content, block);
         let now = new.now;
         let target = fs.write_inode(taken, self, &new);
@@ -238,7 +240,8 @@ impl<P: Platform> Inode<P> {
             let (pmem, now) = (self.pmem(), self.fs.platform.now());
             match child.links().saturating_sub(1) {
                 0 => {
-                    // 1. That it has no link any more, durably, while only this name leads to it, which nobody looks at.
+                    // 1. That it has no link any more, durably, while only this name leads to it, which
+                    //    nobody looks at.
                     let goes = child.say_it_goes(now).flush(pmem).fence(pmem);
                     // 2. The name. What a crash leaves without one, but with a link, is not ours to free.
                     let gone = self.take_out_last(&found, name, now, &goes).flush(pmem).fence(pmem);
@@ -276,8 +279,8 @@ impl<P: Platform> Inode<P> {
     }
 
     fn rmdir_locked(&self, name: &[u8]) -> Result<Arc<Self>> {
-        // Whoever locks a directory below another holds this: in a hostile circle of directories, two would wait for
-        // each other.
+        // Whoever locks a directory below another holds this: in a hostile circle of directories, two would
+        // wait for each other.
         let _rename = self.fs.rename.lock();
         let _exclusive = self.mapping.exclusive();
         let found = self.expect_name(name)?;
@@ -355,7 +358,8 @@ impl<P: Platform> Ext2<P> {
     }
 }
 
-/// A device's numbers as the start of `i_block` tells them: old ones of 8 bits, or new ones in the second word.
+/// A device's numbers as the start of `i_block` tells them: old ones of 8 bits, or new ones in the second
+/// word.
 fn encode_device(Device { major, minor }: Device) -> [u8; 8] {
     let mut bytes = [0; 8];
     if major < 256 && minor < 256 {

@@ -1,21 +1,23 @@
 //! The name index: where in a directory each name is, in DRAM, and where there is room for another.
 //!
-//! Built in one pass by the first look-up, kept right by every change (`diredit`), dropped when memory is short; nothing
-//! depends on it. What is found through it is checked in place like anything else that an image says.
+//! Built in one pass by the first look-up, kept right by every change (`diredit`), dropped when memory is
+//! short; nothing depends on it. What is found through it is checked in place like anything else that an
+//! image says.
 //!
 //! ```text
 //! hash of the name → (tag, byte position of the entry): 8 bytes, and 1 of the table's
 //! ```
 //!
-//! For new names it remembers of each block how much room it has at most, where the first block with room for a name of
-//! about a length is, and the two places that had room last: making a name looks at one entry, mostly.
+//! For new names it remembers of each block how much room it has at most, where the first block with room for
+//! a name of about a length is, and the two places that had room last: making a name looks at one entry,
+//! mostly.
 //!
-//! All indexes of a file system together keep to a budget. Whoever needs more takes it from directories that were not
-//! used for a while; if there are none, the directory is searched entry by entry.
+//! All indexes of a file system together keep to a budget. Whoever needs more takes it from directories that
+//! were not used for a while; if there are none, the directory is searched entry by entry.
 //!
 //! # Locking
-//! `dax_sem of the directory → its index → list of indexes`, the last a leaf. Making room for one index only tries the
-//! locks of others.
+//! `dax_sem of the directory → its index → list of indexes`, the last a leaf. Making room for one index only
+//! tries the locks of others.
 
 use crate::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use crate::ext2::disk::dirent::Entry;
@@ -180,7 +182,8 @@ impl Index {
         }
     }
 
-    /// Block `lblk` has at most `most` bytes of room. Blocks come in order. False if there is no memory for it.
+    /// Block `lblk` has at most `most` bytes of room. Blocks come in order. False if there is no memory for
+    /// it.
     pub(in crate::ext2) fn set_room<P: Platform>(
         &mut self,
         budget: &Budget<P>,
@@ -209,7 +212,8 @@ impl Index {
         true
     }
 
-    /// The next of `blocks` that may have room for `need` bytes, from `from` on; and remembers what it passed.
+    /// The next of `blocks` that may have room for `need` bytes, from `from` on; and remembers what it
+    /// passed.
     pub(in crate::ext2) fn next_with_room(
         &mut self,
         need: u16,
@@ -232,7 +236,8 @@ impl Index {
         None
     }
 
-    /// An entry was taken out of a block of `1 << bits` bytes: its room, with what may be free on both sides of it.
+    /// An entry was taken out of a block of `1 << bits` bytes: its room, with what may be free on both sides
+    /// of it.
     pub(in crate::ext2) fn freed(&mut self, entry: &Entry, bits: u32) {
         let lblk = (entry.pos >> bits) as usize;
         if let Some(room) = self.room.get_mut(lblk) {
@@ -335,7 +340,8 @@ impl<P: Platform> Budget<P> {
         true
     }
 
-    /// Takes `bytes` of the limit, which is not exceeded for a moment either: others look, and are refused for it.
+    /// Takes `bytes` of the limit, which is not exceeded for a moment either: others look, and are refused
+    /// for it.
     fn charge(&self, bytes: usize) -> bool {
         let within = |used: usize| used.checked_add(bytes).filter(|&sum| sum <= self.limit);
         let take = || self.used.fetch_update(Relaxed, Relaxed, within).is_ok();
@@ -356,8 +362,8 @@ impl<P: Platform> Budget<P> {
         }
     }
 
-    /// Takes indexes of directories that were not used for a while, until `bytes` are free; with `all`, of any. Waits
-    /// for no index. Returns how many bytes became free.
+    /// Takes indexes of directories that were not used for a while, until `bytes` are free; with `all`, of
+    /// any. Waits for no index. Returns how many bytes became free.
     fn evict(&self, bytes: usize, all: bool) -> usize {
         let Some(mut list) = self.list.try_lock() else { return 0 };
         let (mut freed, mut looks) = (0, list.all.len() * 2);

@@ -1,15 +1,16 @@
 //! Renaming, within a directory and across, replacing or exchanging.
 //!
-//! All that a rename changes is one commit of the redo record: the new entry (made, or made to name another inode), the old
-//! one, `..` of a directory that moved, the links of both directories and of what was replaced. A crash shows all of it or
-//! nothing. A new entry too long for the record is written aside and durable before; a new block of a directory is there,
-//! empty, before. Both are free space if the commit does not come.
+//! All that a rename changes is one commit of the redo record: the new entry (made, or made to name another
+//! inode), the old one, `..` of a directory that moved, the links of both directories and of what was
+//! replaced. A crash shows all of it or nothing. A new entry too long for the record is written aside and
+//! durable before; a new block of a directory is there, empty, before. Both are free space if the commit does
+//! not come.
 //!
 //! # Locking
-//! `rename lock → both directories → what is moved, what is replaced → superblock`. Of the directories, the one that
-//! contains the other comes first, otherwise the lower number: the rename lock keeps the tree as it is
-//! meanwhile. What is moved and what is replaced (lower number first) are one level below a locked directory,
-//! and not above either: see `trap`.
+//! `rename lock → both directories → what is moved, what is replaced → superblock`. Of the directories, the
+//! one that contains the other comes first, otherwise the lower number: the rename lock keeps the tree as it
+//! is meanwhile. What is moved and what is replaced (lower number first) are one level below a locked
+//! directory, and not above either: see `trap`.
 
 use super::dir::{check_name, is_dot_name};
 use crate::error::{Errno, Result};
@@ -30,8 +31,8 @@ struct Pair<'a, P: Platform> {
     old: &'a [u8],
     to: &'a Inode<P>,
     new: &'a [u8],
-    /// The child of one directory on the way to the other: moving it would move a directory into itself, and it is not
-    /// empty.
+    /// The child of one directory on the way to the other: moving it would move a directory into itself, and
+    /// it is not empty.
     trap: Option<u32>,
 }
 
@@ -57,7 +58,8 @@ impl<P: Platform> Ext2<P> {
             let is_there = !is_dot_name(old) && how == Rename::NoReplace;
             return Err(if is_there { Errno::Exists } else { Errno::Busy }.into());
         }
-        // A name leads to a directory, and holds it, on its way here; what is wrong with it is the image's fault.
+        // A name leads to a directory, and holds it, on its way here; what is wrong with it is the image's
+        // fault.
         let (from, to) = (self.inode_if_in_use(old_dir)?, self.inode_if_in_use(new_dir)?);
         from.expect_dir()?;
         to.expect_dir()?;

@@ -5,8 +5,8 @@ use crate::ext2::disk::dirent::Entry;
 /// Where a new entry fits.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ext2) enum Room {
-    /// Into this entry, which is free, or behind what it needs itself. Free entries after it, up to where it is told to
-    /// end here, belong to the room: `rec_len` is what it will have to be.
+    /// Into this entry, which is free, or behind what it needs itself. Free entries after it, up to where it
+    /// is told to end here, belong to the room: `rec_len` is what it will have to be.
     At { entry: Entry, rec_len: u16 },
     /// Into a new block.
     NewBlock,

@@ -1,4 +1,5 @@
-//! Inodes that another system's crash left without a name get one in `lost+found`: `#` and their number, as e2fsck does.
+//! Inodes that another system's crash left without a name get one in `lost+found`: `#` and their number, as
+//! e2fsck does.
 //!
 //! They are sound by now, and so is the file system; names are made in the usual way.
 

@@ -1,5 +1,5 @@
-//! Who claims which block: a bitmap for each group in which a file has one, made when the first is claimed. The file
-//! system's own structures are in it from the start.
+//! Who claims which block: a bitmap for each group in which a file has one, made when the first is claimed.
+//! The file system's own structures are in it from the start.
 
 use crate::error::{Corrupt, Errno, Result};
 use crate::ext2::fs::Ext2;

@@ -1,8 +1,8 @@
 //! What was found of each inode in use: 4 bytes each, in a table for each group that has any.
 //!
-//! An inode's place in its group's table is the number of bits before its own in the inode bitmap, which is read in
-//! place; a running sum for each word of the bitmap makes that one look. So a node can be found as long as the bitmap's
-//! word with its bit is as it was.
+//! An inode's place in its group's table is the number of bits before its own in the inode bitmap, which is
+//! read in place; a running sum for each word of the bitmap makes that one look. So a node can be found as
+//! long as the bitmap's word with its bit is as it was.
 
 use super::claims::{words, zeros};
 use crate::error::Result;
@@ -11,7 +11,8 @@ use crate::platform::Platform;
 use crate::pmem::Pmem;
 use alloc::vec::Vec;
 
-/// What was found of one inode: names counted (of a directory: names and `..` of others), and what is to be done.
+/// What was found of one inode: names counted (of a directory: names and `..` of others), and what is to be
+/// done.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Node(u32);
 

@@ -1,6 +1,7 @@
-//! The list of orphans: inodes that a journalling driver was about to free, or to cut to their sizes, when it stopped. It
-//! begins in `s_last_orphan`, and each names the next one in `i_dtime`. Whoever follows it later trusts it: `e2fsck -p` frees
-//! what is on it, whoever uses those inodes by then. So it goes with the inodes, in an order that a crash survives:
+//! The list of orphans: inodes that a journalling driver was about to free, or to cut to their sizes, when it
+//! stopped. It begins in `s_last_orphan`, and each names the next one in `i_dtime`. Whoever follows it later
+//! trusts it: `e2fsck -p` frees what is on it, whoever uses those inodes by then. So it goes with the inodes,
+//! in an order that a crash survives:
 //!
 //! 1. what is to be cut is cut, as part of mending; the list is as it was; durable;
 //! 2. the list ends: `s_last_orphan` is 0; durable;
@@ -17,16 +18,16 @@ use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
 use alloc::vec::Vec;
 
-/// The fact that no inode with a name leads to anything that was not claimed for it, and that those without one show no
-/// link.
+/// The fact that no inode with a name leads to anything that was not claimed for it, and that those without
+/// one show no link.
 pub(super) struct Mended;
 
 /// The fact that nothing leads to an orphan.
 pub(super) struct Ended;
 
 impl<P: Platform> Scan<'_, P> {
-    /// Marks the inodes on the list, up to a number that can be none's: what is behind that nobody can tell. On an image
-    /// with errors e2fsck trusts none of it.
+    /// Marks the inodes on the list, up to a number that can be none's: what is behind that nobody can tell.
+    /// On an image with errors e2fsck trusts none of it.
     pub(super) fn follow_orphans(&mut self) -> Result<Vec<u32>> {
         let (fs, mut list) = (self.fs, Vec::new());
         if fs.sb.state & ERROR_FS != 0 {

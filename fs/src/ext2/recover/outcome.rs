@@ -84,7 +84,7 @@ impl fmt::Display for Recovered {
 pub(in crate::ext2) enum Recovery {
     /// It is sound now.
     Sound(Recovered),
-    /// It contradicts itself, and nothing was changed; or what has no name finds no room for one, and the rest was
-    /// repaired.
+    /// It contradicts itself, and nothing was changed; or what has no name finds no room for one, and the
+    /// rest was repaired.
     Damaged(Corrupt),
 }

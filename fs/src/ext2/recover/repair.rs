@@ -1,5 +1,5 @@
-//! The stores of a repair: first what is wrong with inodes, durably; then what is nobody's any more is freed. Each store
-//! is right alone, and the whole can be done again.
+//! The stores of a repair: first what is wrong with inodes, durably; then what is nobody's any more is freed.
+//! Each store is right alone, and the whole can be done again.
 
 use super::claims::words;
 use super::nodes::{Node, bitmap_word, bits, in_use};
@@ -80,8 +80,8 @@ impl<P: Platform> Ext2<P> {
         Ok(Staged::streamed(Mended, SUPERBLOCK, 0))
     }
 
-    /// An inode that nobody names shows no link, and when it went: not yet if it is on the list of orphans, nor by the number
-    /// of another that was on one.
+    /// An inode that nobody names shows no link, and when it went: not yet if it is on the list of orphans,
+    /// nor by the number of another that was on one.
     fn clear_links(&self, raw: u64, is_orphan: bool) {
         let pmem = self.pmem();
         pmem.store_u16(raw + I_LINKS_COUNT, 0);
@@ -245,8 +245,8 @@ impl<P: Platform> Ext2<P> {
         Ok(group.blocks - used)
     }
 
-    /// Takes inodes without a name out of the inode bitmap of group `index`. Returns how many are free, and how many
-    /// directories there are.
+    /// Takes inodes without a name out of the inode bitmap of group `index`. Returns how many are free, and
+    /// how many directories there are.
     fn free_inodes(
         &self,
         found: &Found,

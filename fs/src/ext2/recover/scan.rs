@@ -17,7 +17,8 @@ use alloc::vec::Vec;
 const BAD_BLOCKS_INO: u32 = 1;
 /// The inode that holds blocks for more descriptors: all but its double-indirect block are structures.
 const RESIZE_INO: u32 = 7;
-/// How far beyond the last inode in use one may be that a crash caught in the making: more than there are processors.
+/// How far beyond the last inode in use one may be that a crash caught in the making: more than there are
+/// processors.
 const WINDOW: u32 = 64;
 
 /// A scan on its way.
@@ -70,8 +71,9 @@ impl<P: Platform> Ext2<P> {
         Ok(Found { ours, claims, nodes, xattrs, nameless, orphans })
     }
 
-    /// Calls `f` with each inode of group `index` that is marked free and does not look so: its bit was lost in a crash,
-    /// not all of its content. Inodes are taken from the front, so beyond the last in use there are few.
+    /// Calls `f` with each inode of group `index` that is marked free and does not look so: its bit was lost
+    /// in a crash, not all of its content. Inodes are taken from the front, so beyond the last in use there
+    /// are few.
     pub(super) fn each_stale_inode(
         &self,
         index: u32,
@@ -161,7 +163,8 @@ impl<P: Platform> Scan<'_, P> {
         let (links, mode) = (fs.pmem().load_u16(raw + I_LINKS_COUNT), fs.pmem().load_u16(raw + I_MODE));
         let kind = kind_of_mode(mode);
         if node.is(Node::NAMED) {
-            // Ours says that it has no link any more before its last name goes: it has not lost that, and keeps it.
+            // Ours says that it has no link any more before its last name goes: it has not lost that, and
+            // keeps it.
             let was_going = self.ours && links == 0 && node.links() == 1 && kind != Some(FileKind::Directory);
             if links < node.links() && !was_going {
                 let why = "fewer links than names";
@@ -178,8 +181,8 @@ impl<P: Platform> Scan<'_, P> {
         match kind {
             _ if links == 0 => Ok(()),
             Some(FileKind::Directory) if self.ours => self.expect_nothing_in(ino, raw),
-            // Ours loses its last link before its last name: without a name, but with a link, it is one that we were about to
-            // make, or it was so before we mounted.
+            // Ours loses its last link before its last name: without a name, but with a link, it is one that
+            // we were about to make, or it was so before we mounted.
             _ if self.ours && !self.was_there_before(raw) => Ok(()),
             Some(FileKind::Directory) => Err(fs.bad_inode(ino, "a directory has no name", links.into())),
             None => Err(fs.bad_inode(ino, "i_mode tells no kind", mode.into())),
@@ -197,8 +200,9 @@ impl<P: Platform> Scan<'_, P> {
         }
     }
 
-    /// True if the inode at byte offset `raw`, which is in use, was there before the last mount. A crash shows `i_mtime` and
-    /// `i_dtime` together, old or new: with none of the latter, the former is that of whatever has a link here.
+    /// True if the inode at byte offset `raw`, which is in use, was there before the last mount. A crash
+    /// shows `i_mtime` and `i_dtime` together, old or new: with none of the latter, the former is that of
+    /// whatever has a link here.
     fn was_there_before(&self, raw: u64) -> bool {
         let pmem = self.fs.pmem();
         // The file's may be from before 1970; the superblock's never is.
@@ -206,8 +210,8 @@ impl<P: Platform> Scan<'_, P> {
         pmem.load_u32(raw + I_DTIME) == 0 && mtime != 0 && mtime <= mounted
     }
 
-    /// True if what lies beyond the end of inode `ino` is its content: another system lost its size. Not if that was about to
-    /// cut it.
+    /// True if what lies beyond the end of inode `ino` is its content: another system lost its size. Not if
+    /// that was about to cut it.
     pub(super) fn may_grow(&self, ino: u32) -> bool {
         !self.ours && !self.nodes.get(self.fs, ino).is(Node::ORPHAN)
     }
@@ -241,7 +245,8 @@ impl<P: Platform> Scan<'_, P> {
             })?;
         }
         if beyond && may_grow {
-            // As e2fsck has it: a whole block beyond the end is content; what begins where the file ends is not.
+            // As e2fsck has it: a whole block beyond the end is content; what begins where the file ends is
+            // not.
             if fs.raw_size(raw) < data_end.saturating_sub(1) * fs.block_size() {
                 if data_end > fs.sb.reach.max_lblks {
                     return Err(fs.bad_inode(ino, "it has blocks beyond what a file may have", data_end - 1));
@@ -268,7 +273,8 @@ impl<P: Platform> Scan<'_, P> {
         self.settle(ino, raw, blocks, beyond)
     }
 
-    /// Notes what is to be done about an inode with `blocks` blocks of its own, and pointers beyond its end or none.
+    /// Notes what is to be done about an inode with `blocks` blocks of its own, and pointers beyond its end
+    /// or none.
     pub(super) fn settle(&mut self, ino: u32, raw: u64, blocks: u64, beyond: bool) -> Result<()> {
         let fs = self.fs;
         let xattrs = fs.pmem().load_u32(raw + I_FILE_ACL);
@@ -289,7 +295,8 @@ impl<P: Platform> Scan<'_, P> {
         Ok(())
     }
 
-    /// Claims the blocks of an inode that is the file system's own: bad blocks, a journal, room for descriptors.
+    /// Claims the blocks of an inode that is the file system's own: bad blocks, a journal, room for
+    /// descriptors.
     fn claim_reserved(&mut self, ino: u32, raw: u64) -> Result<()> {
         let fs = self.fs;
         if fs.pmem().load_u32(raw + I_BLOCKS) == 0 {

@@ -1,5 +1,5 @@
-//! The directory tree from the root: each directory reached once, each name counted. Iteratively: a tree may be as deep
-//! as it has directories.
+//! The directory tree from the root: each directory reached once, each name counted. Iteratively: a tree may
+//! be as deep as it has directories.
 
 use super::nodes::Node;
 use super::scan::Scan;
@@ -48,8 +48,8 @@ impl<P: Platform> Scan<'_, P> {
         Ok(())
     }
 
-    /// Claims a directory's blocks, and reads its entries on the way: so none is read twice, however often an image
-    /// points at it.
+    /// Claims a directory's blocks, and reads its entries on the way: so none is read twice, however often an
+    /// image points at it.
     fn walk_directory(&mut self, directory: Pending, pending: &mut Vec<Pending>) -> Result<()> {
         let (fs, Pending { ino, .. }) = (self.fs, directory);
         let raw = fs.raw_inode(ino)?;

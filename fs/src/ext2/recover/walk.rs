@@ -49,7 +49,8 @@ impl<P: Platform> Map<'_, P> {
         Ok(())
     }
 
-    /// `count` pointers from byte offset `table` on, each with `depth` levels below, the first for logical block `base`.
+    /// `count` pointers from byte offset `table` on, each with `depth` levels below, the first for logical
+    /// block `base`.
     fn table(
         &self,
         table: u64,

@@ -49,7 +49,8 @@ fn foreign_images_are_refused_by_what_they_are() {
     }
 }
 
-/// Nobody's e2fsck makes an ext2 of an ext4 that crashed, so nobody is sent there; and a name that leads nowhere is a sentence.
+/// Nobody's e2fsck makes an ext2 of an ext4 that crashed, so nobody is sent there; and a name that leads
+/// nowhere is a sentence.
 #[test]
 fn what_is_said_of_a_damaged_or_foreign_image_is_a_sentence_that_helps() {
     let ext4 = mke2fs("16M", &["-t", "ext4"]);

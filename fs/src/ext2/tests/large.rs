@@ -1,5 +1,5 @@
-//! 2 MiB at once: runs found at every border of the block map, refused for the least difference, allocated as a whole or
-//! not at all.
+//! 2 MiB at once: runs found at every border of the block map, refused for the least difference, allocated as
+//! a whole or not at all.
 
 use super::*;
 use crate::PAGE_SIZE;
@@ -159,7 +159,8 @@ fn blocks_of_another_size_make_no_run() {
     close(&machine, fs);
 }
 
-/// Wherever a region begins, runs are found in it unless it is too short for one: only then it has no pages of 2 MiB.
+/// Wherever a region begins, runs are found in it unless it is too short for one: only then it has no pages
+/// of 2 MiB.
 #[test]
 fn a_region_has_runs_unless_it_is_too_short_for_one() {
     let has = |size: &str, phase| open(&mke2fs(size, &[])).1.sb.has_run(phase);

@@ -5,8 +5,8 @@
 //!          16 bytes and the name, padded to 4            padded to 4, offsets count from `base`
 //! ```
 //!
-//! A block has a head of 32 bytes, and offsets count from its start. In an inode, a magic number comes before; the list
-//! and its offsets start behind it, and hashes are 0.
+//! A block has a head of 32 bytes, and offsets count from its start. In an inode, a magic number comes
+//! before; the list and its offsets start behind it, and hashes are 0.
 //!
 //! Specification: "Extended Attributes" in the ext4 layout document.
 
@@ -112,7 +112,8 @@ pub(super) fn parse(bytes: &[u8], head: usize) -> Result<Vec<Attribute<'_>>, (&'
     }
 }
 
-/// `len` bytes with all of `list`, whose entries start at `head`, which is left to be filled in; `None` if it does not fit.
+/// `len` bytes with all of `list`, whose entries start at `head`, which is left to be filled in; `None` if it
+/// does not fit.
 pub(super) fn compose(list: &[Attribute<'_>], len: usize, head: usize, hashes: bool) -> Option<Vec<u8>> {
     let names: usize = list.iter().map(|attribute| padded(E_NAME + attribute.name.suffix.len())).sum();
     let values: usize = list.iter().map(|attribute| padded(attribute.value.len())).sum();

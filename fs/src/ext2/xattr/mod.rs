@@ -1,17 +1,19 @@
-//! Extended attributes: in a block of their own (`i_file_acl`), and in the room behind an inode's fields, where Linux's
-//! ext4 driver and mke2fs put them.
+//! Extended attributes: in a block of their own (`i_file_acl`), and in the room behind an inode's fields,
+//! where Linux's ext4 driver and mke2fs put them.
 //!
-//! Both are read, and a name is in one of them at a time. What is new goes into the block, which every driver sees. What is
-//! in the inode is changed there if it fits; if not, that attribute moves to the block, or else all of them.
+//! Both are read, and a name is in one of them at a time. What is new goes into the block, which every driver
+//! sees. What is in the inode is changed there if it fits; if not, that attribute moves to the block, or else
+//! all of them.
 //!
 //! # Crashes
-//! A change that a redo record can hold is made in place. Any other block is composed aside, durable, before `i_file_acl`
-//! leads to it. `i_file_acl`, `i_blocks`, the inode's own attributes and the count of a shared block's users change in one
-//! commit: a crash shows the old attributes or the new ones, and leaks a block at worst.
+//! A change that a redo record can hold is made in place. Any other block is composed aside, durable, before
+//! `i_file_acl` leads to it. `i_file_acl`, `i_blocks`, the inode's own attributes and the count of a shared
+//! block's users change in one commit: a crash shows the old attributes or the new ones, and leaks a block at
+//! worst.
 //!
 //! # Locking
-//! Under the inode lock; changes hold it exclusively, and take `block map → xattr lock → group, superblock`. The xattr lock
-//! guards what blocks of attributes hold, for a block may be several inodes'.
+//! Under the inode lock; changes hold it exclusively, and take `block map → xattr lock → group, superblock`.
+//! The xattr lock guards what blocks of attributes hold, for a block may be several inodes'.
 
 mod format;
 
@@ -331,7 +333,8 @@ fn known(name: &[u8]) -> Result<Name<'_>> {
     if is_whole { Err(Errno::Invalid.into()) } else { Ok(known) }
 }
 
-/// Adds the words in which `new` differs from `old`, which is at byte `at`. False if there are too many for a commit.
+/// Adds the words in which `new` differs from `old`, which is at byte `at`. False if there are too many for a
+/// commit.
 fn differ(words: &mut Words, at: u64, old: &[u8], new: &[u8]) -> bool {
     let pairs = old.as_chunks::<4>().0.iter().zip(new.as_chunks::<4>().0);
     for (index, (_, new)) in pairs.enumerate().filter(|(_, (old, new))| old != new) {
