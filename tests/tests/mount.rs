@@ -22,7 +22,7 @@ fn a_copy_of_the_superblock_mounts_what_has_lost_its_own() {
     assert_eq!(outcome.text(), want, "{}", outcome.stderr);
     let lines: Vec<&str> = outcome.stderr.lines().collect();
     assert_eq!(lines.len(), 6, "{}", outcome.stderr);
-    assert!(lines[0].contains("not mounted: pmem0: no file system of a known type (ext2)"), "{}", lines[0]);
+    assert!(lines[0].contains("not mounted: pmem0: no file system of a known type (ext2"), "{}", lines[0]);
     assert!(lines[1].starts_with("mount: pmem0: "), "{}", lines[1]);
     assert!(lines[2].starts_with("mount: sb=lots: not a number of KiB"), "{}", lines[2]);
     assert!(lines[3].starts_with("mount: sb=0: not a number of KiB"), "{}", lines[3]);
@@ -80,11 +80,11 @@ fn a_remount_changes_what_it_says_or_says_why_not() {
         ("mount -r -o remount,rw /", "mount: ro and rw exclude each other", ""),
         ("mount -o protocol=racy,protocol=entry-lock pmem0 /", "mount: two protocols exclude each other", ""),
         ("mount -o ro", "mount: missing operand", ""),
-        ("mount -t xfs -o remount,ro /", "mount: unknown file system type 'xfs' (there is ext2)", ""),
+        ("mount -t xfs -o remount,ro /", "mount: unknown file system type 'xfs' (there is ", ""),
         ("mount -t xfs", "", ""),
         ("mount -t ext2", "", "(rw,protocol=racy)"),
         ("mount -t auto", "", "(rw,protocol=racy)"),
-        ("umount /; mount -t frob pmem0 /", "mount: unknown file system type 'frob' (there is ext2)", ""),
+        ("umount /; mount -t frob pmem0 /", "mount: unknown file system type 'frob' (there is ", ""),
         ("mount -t ext2 pmem0 /; mount", "", "(rw,protocol=read-first)"),
         ("umount /; mount -t auto pmem0 /; mount", "", "(rw,protocol=read-first)"),
     ];
