@@ -8,10 +8,10 @@
 //! ```
 //!
 //! Words end at blanks (a carriage return is one, for scripts with CRLF). `'...'` quotes everything, `"..."`
-//! everything but variables and `\"`, `\\`, `\$`, ``
-//! \` `` and backslash-newline, a backslash the next character; backslash-newline joins lines. `#` at the start
-//! of a word begins a comment. `''` is an empty word. `$NAME`, `${NAME}` and `$?` are variables; what becomes of
-//! them, and of patterns, is in [`expand`](super::expand).
+//! everything but variables and `\"`, `\\`, `\$`, `` \` `` and backslash-newline, a backslash the next
+//! character; backslash-newline joins lines. `#` at the start of a word begins a comment. `''` is an empty
+//! word. `$NAME`, `${NAME}` and `$?` are variables; what becomes of them, and of patterns, is in
+//! [`expand`](super::expand).
 //!
 //! Everything else that a POSIX shell has is an error that names it: `$(...)`, `` `...` ``, `if`, `for`,
 //! here-documents, redirections of numbers. `~` and braces stand for themselves.
