@@ -128,14 +128,14 @@ fn a_mapping_that_outlives_its_block_is_found() {
         "ignore-pins",
         "2",
         EntryLock,
-        "mmap-collision",
+        "mmap-collision --rounds 500",
         "transfer|a truncation did not wait for a pinned page",
     );
     finds(
         "ignore-pins",
         "1",
         ReadFirst,
-        "mmap-collision",
+        "mmap-collision --rounds 500",
         "transfer|a truncation did not wait for a pinned page",
     );
 }

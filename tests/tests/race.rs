@@ -1,7 +1,7 @@
 //! The race lab: each scenario fails on its broken variant every time, and never on a sound protocol.
 
 use fs::dax::Protocol;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tests::image::Image;
 use tests::run::{Outcome, Run, refusals};
 use tests::vm::Vm;
@@ -169,11 +169,9 @@ fn ctrl_c_ends_whatever_goes_on_for_long() {
         vm.send("\r");
         vm.expect(begins.unwrap_or("\r\n"));
         std::thread::sleep(Duration::from_millis(300));
-        let pressed = Instant::now();
         vm.send("\u{3}");
+        // Most would not end by themselves before the prompt is given up.
         let said = vm.prompt();
-        let took = pressed.elapsed();
-        assert!(took < Duration::from_secs(10), "{command} went on for {took:?}");
         let ended_before = command == "selftest" || command.starts_with("race R14");
         assert!(said.contains("^C") || ended_before, "{command}: {said}");
         if command.starts_with("race R4") {

@@ -15,6 +15,7 @@ use super::{
     nothing, word, write_word,
 };
 use crate::steps::LAB;
+use base::counters::total;
 
 const VALUE: u64 = 0x5a5a;
 
@@ -107,13 +108,17 @@ const TRANSFER: Part = Part {
     act: |turn| {
         let (file, pages) = (&turn.stage.file, turn.page..turn.page + 1);
         let index = &file.mapping().index;
+        let waits = || total().pin_waits.get();
+        let before = waits();
         index.pin(pages.clone()).map_err(|error| alloc::format!("pin: {error}"))?;
         turn.say(|| "has pinned the page".into());
         turn.leave(PINNED, 1);
         // Until the block is gone, or the other one waits for us; but not for ever.
-        let until_then = crate::arch::time::monotonic_ns() + 20_000_000;
+        let late = crate::arch::time::monotonic_ns() + 10_000_000_000;
         until(|| {
-            turn.stage.notes[PUNCHED].load(SeqCst) != 0 || crate::arch::time::monotonic_ns() > until_then
+            turn.stage.notes[PUNCHED].load(SeqCst) != 0
+                || waits() != before
+                || crate::arch::time::monotonic_ns() > late
         });
         let block = {
             let lock = file.mapping().shared();
@@ -121,7 +126,7 @@ const TRANSFER: Part = Part {
         };
         turn.leave(KEPT, u64::from(matches!(block, Ok(Some(_)))));
         turn.say(|| "is through with its transfer".into());
-        index.unpin(fs::vfs::Inode::platform(&**file), pages);
+        index.unpin(file.platform(), pages);
         Ok(())
     },
     look: blind,
