@@ -21,7 +21,7 @@
 //!
 //! # Lock order
 //!
-//! `address space → freeze → inode lock (dax_sem) → mapping entry →` either `areas of the file → page tables`
+//! `address space → freeze → inode lock → dax_sem → mapping entry →` either `areas of the file → page tables`
 //! or `block map → allocation group`. docs/laws.md has all of it; each module's head says what it takes.
 #![no_std]
 #![forbid(unsafe_code)]

@@ -5,6 +5,7 @@ use crate::common::rig::{Rig, exclusive_count};
 use crate::common::{BLOCK, Image, LEVELS, View, create, mount, pattern, write};
 use fs::Errno;
 use fs::dax::{Outcome, Protocol};
+use fs::vfs::{Fallocate, Seek, SetAttr};
 use fuzz_exec::meter::allocations;
 
 #[test]
@@ -71,4 +72,34 @@ fn a_fault_that_allocates_nothing_takes_no_lock_exclusively() {
     view.protocol = Protocol::EntryLock;
     assert_eq!((view.fault(4, true), taken()), (Ok(Outcome::Allocated), 0));
     assert_eq!((view.fault(3, false), taken()), (Ok(Outcome::Block), 0));
+}
+
+/// What a call takes exclusively: the inode lock, to change anything; `dax_sem` too, where faults have to
+/// keep out. A call that waits for the fault that is on its way here waits for ever.
+#[test]
+fn overwriting_and_reading_run_beside_faults_and_msync_takes_no_inode_lock() {
+    let rig = Rig::over(&Image::new(256).bytes());
+    let fs = mount(rig.clone());
+    let file = create(&fs, "f");
+    file.truncate(5 * BLOCK).expect("truncate");
+    write(&*file, BLOCK, &pattern(1, 2 * BLOCK as usize));
+    let view = View::new(&file, 0..8);
+    view.store(BLOCK, b"x").expect("store");
+    let mut before = exclusive_count();
+    let mut taken = || std::mem::replace(&mut before, exclusive_count()).abs_diff(exclusive_count());
+    {
+        let _fault = file.mapping().shared();
+        assert_eq!((file.write_at(BLOCK + 100, b"y"), taken()), (Ok(1), 1), "overwriting");
+        let mut bytes = [0; 8];
+        assert_eq!((file.read_at(0, &mut bytes), taken()), (Ok(8), 0), "reading, a hole");
+        assert_eq!((file.read_at(BLOCK, &mut bytes), taken()), (Ok(8), 0), "reading");
+        assert_eq!((file.attr().size, file.seek(0, Seek::Data), taken()), (5 * BLOCK, Ok(BLOCK), 0));
+        file.set_attr(&SetAttr { mode: Some(0o600), ..SetAttr::default() }).expect("mode");
+        assert_eq!(taken(), 1, "attributes");
+    }
+    assert_eq!((view.msync(), taken()), (Ok(1), 1), "msync: one word of the index");
+    assert_eq!((file.write_at(0, b"z"), taken()), (Ok(1), 2), "a hole");
+    assert_eq!((file.write_at(5 * BLOCK, b"z"), taken()), (Ok(1), 2), "beyond the end");
+    assert_eq!((file.truncate(3 * BLOCK), taken()), (Ok(()), 2), "truncation");
+    assert_eq!((file.fallocate(Fallocate::PunchHole, BLOCK, BLOCK), taken()), (Ok(()), 2), "punching");
 }

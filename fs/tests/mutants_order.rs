@@ -111,6 +111,18 @@ fn writing_waits_for_faults() {
     });
 }
 
+/// CPU 0 loads: looks up a block. CPU 1 truncates: unmaps, frees it. CPU 0 maps it.
+#[test]
+fn truncation_keeps_faults_out() {
+    on(Mutant::FreeShared, &HARMED, |stage| {
+        write(file(stage), BLOCK, b"block");
+        let [reader, _] = &stage.views;
+        let load = || reader.fault(1, false).expect("a read fault");
+        overtaken(load, &[Point::Marked], || file(stage).truncate(BLOCK).expect("truncate"));
+        reader.entry(1).is_some()
+    });
+}
+
 /// CPU 0 truncates: unmaps, lets go. CPU 1 loads: the block is mapped again. CPU 0 frees it.
 #[test]
 fn truncation_unmaps_under_the_lock_that_it_frees_under() {

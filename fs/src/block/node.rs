@@ -1,7 +1,8 @@
 //! The inodes of a directory of devices.
 //!
 //! # Locking
-//! Reading takes `dax_sem` shared, writing exclusively, as for any file; nothing is locked below.
+//! Reading takes the inode lock shared, writing exclusively, as for any file; nothing is locked below. Faults
+//! run beside them.
 
 use super::InUse;
 use crate::PAGE_SIZE;
@@ -9,8 +10,8 @@ use crate::error::{Errno, Result, Unsupported};
 use crate::platform::{Platform, Timestamp};
 use crate::pmem::{Pmem, poison};
 use crate::vfs::{
-    AllocOk, Attr, Backing, Device, DirEntry, Extent, Fallocate, FileKind, Held, Inode, InodeRef, Mapping,
-    Seek, SetAttr, SetXattr, Thawed, Transaction, check_range,
+    AllocOk, Attr, Backing, Device, DirEntry, Extent, Fallocate, FileKind, Held, Inode, InodeLock, InodeRef,
+    Mapping, ReadTo, Seek, SetAttr, SetXattr, Thawed, Transaction, check_range,
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -26,6 +27,7 @@ const MAJOR: u32 = 259;
 /// The directory, or a device in it.
 pub struct Node<P: Platform> {
     platform: P,
+    lock: InodeLock<P>,
     mapping: Mapping<P>,
     made: Timestamp,
     what: What<P>,
@@ -40,7 +42,7 @@ impl<P: Platform> Node<P> {
     /// Device number `number`: all of its machine's region.
     pub(super) fn device(number: u32, name: Vec<u8>, platform: P, in_use: InUse) -> Self {
         let (mapping, made) = (Mapping::new(platform.pmem().len()), platform.now());
-        Self { platform, mapping, made, what: What::Device { number, name, in_use } }
+        Self { platform, lock: InodeLock::new(), mapping, made, what: What::Device { number, name, in_use } }
     }
 
     /// The directory of `devices`, if there are any.
@@ -50,7 +52,8 @@ impl<P: Platform> Node<P> {
     {
         let first = devices.first()?;
         let (platform, made) = (first.platform.clone(), first.made);
-        Some(Self { platform, mapping: Mapping::new(0), made, what: What::Directory(devices) })
+        let (lock, mapping) = (InodeLock::new(), Mapping::new(0));
+        Some(Self { platform, lock, mapping, made, what: What::Directory(devices) })
     }
 
     pub(super) fn devices(&self) -> &[Arc<Self>] {
@@ -105,8 +108,9 @@ impl<P: Platform> Node<P> {
         Err(Errno::NotPermitted.into())
     }
 
-    /// Makes what was stored through mappings durable; the next store faults.
+    /// Makes what was stored through mappings durable; the next store faults. No write(2) is on its way.
     pub(super) fn settle(&self) -> Result<()> {
+        let _written = self.lock.exclusive();
         let lock = self.mapping.exclusive();
         let place = |page| Ok(Some(page * PAGE_SIZE));
         self.mapping.write_back_all(&self.platform, lock.held(), 0..u64::MAX, place)?;
@@ -202,19 +206,20 @@ impl<P: Platform> Inode<P> for Node<P> {
         Ok(())
     }
 
-    fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<usize> {
+    fn read_to(&self, offset: u64, len: usize, to: &mut dyn ReadTo<P>) -> Result<usize> {
         self.expect_device()?;
-        check_range(offset, to.len())?;
-        let _shared = self.mapping.shared();
-        let len = (to.len() as u64).min(self.size().saturating_sub(offset)) as usize;
-        poison::read_good(self.platform.pmem(), offset.min(self.size()), &mut to[..len])
+        check_range(offset, len)?;
+        let _shared = self.lock.shared();
+        let len = (len as u64).min(self.size().saturating_sub(offset)) as usize;
+        let (pmem, offset) = (self.platform.pmem(), offset.min(self.size()));
+        Ok(to.take(pmem, Some(offset), poison::good(pmem, offset, len)?))
     }
 
     /// Writes as far as the device reaches: beyond it there is no space.
     fn write_at(&self, offset: u64, from: &[u8]) -> Result<usize> {
         self.expect_device()?;
         check_range(offset, from.len())?;
-        let _exclusive = self.mapping.exclusive();
+        let _exclusive = self.lock.exclusive();
         self.expect_unused()?;
         let len = (from.len() as u64).min(self.size().saturating_sub(offset)) as usize;
         if len == 0 {

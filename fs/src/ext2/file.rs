@@ -1,7 +1,9 @@
 //! Reading and writing files by copying.
 //!
 //! # Locking
-//! Reading takes the inode lock shared, writing exclusively.
+//! Reading takes the inode lock shared, writing exclusively: the blocks that are there stay the file's.
+//! Filling a hole takes the invalidate lock too, exclusively, for no fault may be about to map the zero page
+//! there; so does making the file longer. Overwriting runs beside faults.
 //!
 //! # Memory errors
 //! A read ends before a bad line, or fails at it. A write makes the lines good that it overwrites as a whole
@@ -16,17 +18,19 @@ use crate::error::{Errno, Result};
 use crate::lab::Mutant;
 use crate::platform::Platform;
 use crate::pmem::{Pmem, poison};
-use crate::vfs::{AllocOk, check_range};
+use crate::vfs::mapping::Changing;
+use crate::vfs::{AllocOk, ReadTo, check_range};
 
 impl<P: Platform> Inode<P> {
-    pub(super) fn read_file(&self, offset: u64, to: &mut [u8]) -> Result<usize> {
+    pub(super) fn read_file(&self, offset: u64, len: usize, to: &mut dyn ReadTo<P>) -> Result<usize> {
         self.expect_file()?;
-        let shared = self.mapping.shared();
+        let shared = self.lock.shared();
         let size = self.load_size();
         let _kept = (!self.has(Mutant::ReadUnlocked)).then_some(shared);
-        let len = (to.len() as u64).min(size.saturating_sub(offset)) as usize;
+        let wanted = len;
+        let len = (len as u64).min(size.saturating_sub(offset)) as usize;
         if len == 0 {
-            return check_range(offset, to.len()).map(|()| 0);
+            return check_range(offset, wanted).map(|()| 0);
         }
         let block_bits = self.fs.sb.block_bits;
         let mut done = 0;
@@ -37,20 +41,22 @@ impl<P: Platform> Inode<P> {
             let path = self.fs.sb.reach.path(at >> block_bits).ok_or(Errno::FileTooBig)?;
             let (spot, count) = self.look(&path, most)?;
             let count = ((count << block_bits) - within).min((len - done) as u64) as usize;
-            let piece = &mut to[done..done + count];
-            match spot {
-                // What comes before a bad line is read; the next read fails.
+            let taken = match spot {
                 Spot::Block(block) => {
-                    match poison::read_good(self.pmem(), self.fs.byte(block) + within, piece) {
-                        Ok(good) if good < count => return Ok(done + good),
-                        Ok(_) => {}
+                    let place = self.fs.byte(block) + within;
+                    match poison::good(self.pmem(), place, count) {
+                        Ok(good) => to.take(self.pmem(), Some(place), good),
+                        // What comes before a bad line is read; the next read fails.
                         Err(_) if done > 0 => return Ok(done),
                         Err(error) => return Err(error),
                     }
                 }
-                Spot::Hole { .. } => piece.fill(0),
+                Spot::Hole { .. } => to.take(self.pmem(), None, count),
+            };
+            done += taken;
+            if taken < count {
+                return Ok(done);
             }
-            done += count;
         }
         Ok(len)
     }
@@ -67,11 +73,12 @@ impl<P: Platform> Inode<P> {
             return Err(Errno::FileTooBig.into());
         }
         let from = &from[..from.len().min((max - offset) as usize)];
-        let lock = self.mapping.exclusive_but_for(self.has(Mutant::WriteShared));
-        let ok = lock.alloc_ok();
+        let _lock = (!self.has(Mutant::WriteUnlocked)).then(|| self.lock.exclusive());
         let (size, end) = (self.load_size(), offset + from.len() as u64);
         self.expect_writable_at(offset, size)?;
-        if end > size {
+        let growing = (end > size).then(|| self.keep_faults_out());
+        let ok = growing.as_ref().map(Changing::alloc_ok);
+        if let Some(ok) = ok {
             self.prepare_growth(ok, size, offset, end)?;
         }
         // 1. Data, and fresh blocks for what was a hole; durable, then published.
@@ -93,6 +100,12 @@ impl<P: Platform> Inode<P> {
         Ok(done)
     }
 
+    /// Takes the invalidate lock exclusively, to fill holes.
+    #[inline]
+    fn keep_faults_out(&self) -> Changing<'_, P> {
+        self.mapping.exclusive_but_for(self.has(Mutant::WriteShared))
+    }
+
     /// The file, of `size` bytes, is about to get bytes from `offset` to `end`, beyond its end.
     #[inline]
     fn prepare_growth(&self, ok: AllocOk<'_>, size: u64, offset: u64, end: u64) -> Result<()> {
@@ -111,10 +124,16 @@ impl<P: Platform> Inode<P> {
         Ok(())
     }
 
-    /// Writes run by run into a file that is, or will be, `size` bytes long. Returns how many bytes were
-    /// written, and why it stopped before the end.
+    /// Writes run by run into a file that is, or will be, `size` bytes long. Without leave to allocate, it
+    /// takes that for each hole. Returns how many bytes were written, and why it stopped before the end.
     #[inline]
-    fn write_pieces(&self, ok: AllocOk<'_>, offset: u64, from: &[u8], size: u64) -> (usize, Result<()>) {
+    fn write_pieces(
+        &self,
+        ok: Option<AllocOk<'_>>,
+        offset: u64,
+        from: &[u8],
+        size: u64,
+    ) -> (usize, Result<()>) {
         let mut done = 0;
         while done < from.len() {
             match self.write_piece(ok, offset + done as u64, &from[done..], size) {
@@ -127,26 +146,35 @@ impl<P: Platform> Inode<P> {
 
     /// Writes to one run, or hole, of the file: how many bytes of `from` that took.
     #[inline]
-    fn write_piece(&self, ok: AllocOk<'_>, at: u64, from: &[u8], size: u64) -> Result<usize> {
+    fn write_piece(&self, ok: Option<AllocOk<'_>>, at: u64, from: &[u8], size: u64) -> Result<usize> {
         let (block_size, block_bits) = (self.fs.block_size(), self.fs.sb.block_bits);
         let (lblk, within) = (at >> block_bits, at & (block_size - 1));
         let most = (within + from.len() as u64).div_ceil(block_size);
         let path = self.fs.sb.reach.path(lblk).ok_or(Errno::FileTooBig)?;
         let (spot, count) = self.look(&path, most)?;
         let bytes = |count: u64| ((count << block_bits) - within).min(from.len() as u64) as usize;
-        Ok(match spot {
-            Spot::Block(block) => {
+        Ok(match (spot, ok) {
+            (Spot::Block(block), _) => {
                 let count = bytes(count);
                 poison::overwrite(self.pmem(), self.fs.byte(block) + within, count as u64)?;
                 self.pmem().write_nt(self.fs.byte(block) + within, &from[..count]);
                 count
             }
-            Spot::Hole { slot, level } => {
+            // A fault may be filling it: it is looked at again.
+            (Spot::Hole { .. }, None) => self.write_hole(at, from, size)?,
+            (Spot::Hole { slot, level }, Some(ok)) => {
                 let hole = Hole { lblk, path: &path, slot, level };
                 let end = size.div_ceil(block_size);
                 bytes(self.fill(ok, hole, count, end, Fill::Bytes(within as usize, from))?)
             }
         })
+    }
+
+    /// As [`write_piece`](Self::write_piece), with leave to allocate.
+    #[inline(never)]
+    fn write_hole(&self, at: u64, from: &[u8], size: u64) -> Result<usize> {
+        let lock = self.keep_faults_out();
+        self.write_piece(Some(lock.alloc_ok()), at, from, size)
     }
 
     /// Zeroes the bytes `size..to` in the block of the last byte, if it has one: in flight. Under the inode

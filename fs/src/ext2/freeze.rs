@@ -137,7 +137,7 @@ impl<P: Platform> Ext2<P> {
                 }),
                 // It may be open again: the handle that is there is the one to cut through.
                 None => self.inode(ino).and_then(|inode| {
-                    let _exclusive = inode.mapping.exclusive();
+                    let _alone = inode.alone();
                     inode.beyond.store(true, Relaxed);
                     let cut = inode.cut_beyond();
                     // What could not be cut is not tried again.
@@ -161,7 +161,7 @@ impl<P: Platform> Ext2<P> {
     fn cut_all_beyond(&self) -> Result<()> {
         let mut result = Ok(());
         self.cache.for_each(|inode| {
-            let _exclusive = inode.mapping.exclusive();
+            let _alone = inode.alone();
             if result.is_ok() && inode.links() != 0 {
                 result = inode.cut_beyond();
             }

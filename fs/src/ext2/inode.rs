@@ -20,7 +20,7 @@ use crate::lab::Mutant;
 use crate::platform::{Mutex, Platform, Timestamp};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Dirty, Staged};
-use crate::vfs::{Attr, Device, FileKind, Mapping, SetAttr};
+use crate::vfs::{Attr, Device, Exclusive, FileKind, InodeExclusive, InodeLock, Mapping, SetAttr};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::{ControlFlow, Range};
@@ -33,6 +33,8 @@ pub struct Inode<P: Platform> {
     /// Byte offset of the raw inode.
     pub(super) raw: u64,
     pub(super) kind: FileKind,
+    /// The inode lock.
+    pub(super) lock: InodeLock<P>,
     pub(super) mapping: Mapping<P>,
     /// The block-map mutex.
     pub(super) map_lock: Mutex<P, Changes>,
@@ -177,6 +179,7 @@ impl<P: Platform> Inode<P> {
             ino,
             raw,
             kind,
+            lock: InodeLock::new(),
             mapping: Mapping::new(size),
             map_lock: Mutex::<P, _>::new(Changes::default()),
             goals: Goals::new(),
@@ -313,6 +316,7 @@ impl<P: Platform> Inode<P> {
         if stored.fact().0 == 0 {
             if self.has(Mutant::FreeAtUnlink) {
                 // Whoever looks through its handle finds a file of holes.
+                let _exclusive = self.mapping.exclusive();
                 let _ = self.fs.noted(self.cut(0));
             }
             *self.nameless.lock() = Some(stored.map(|_| Nameless));
@@ -470,6 +474,11 @@ impl<P: Platform> Cached for Inode<P> {
 }
 
 impl<P: Platform> Inode<P> {
+    /// Takes the inode lock and the invalidate lock exclusively: nobody else uses its blocks.
+    pub(super) fn alone(&self) -> (InodeExclusive<'_, P>, Exclusive<'_, P>) {
+        (self.lock.exclusive(), self.mapping.exclusive())
+    }
+
     /// Makes the dirty pages durable; a store that follows faults.
     pub(super) fn flush_dirty(&self) -> Result<()> {
         let lock = self.mapping.exclusive();

@@ -45,16 +45,18 @@
 //! # Locking
 //!
 //! ```text
-//! freeze → rename → inode lock of a directory → inode lock of what is in it → block map or goal → group
-//!                                              block map → attribute blocks → group, superblock
-//!                                              inode lock → cache shard, superblock (leaves)
+//! freeze → rename → inode lock of a directory → inode lock of what is in it → dax_sem
+//!                   dax_sem → block map or goal → group
+//!                             block map → attribute blocks → group, superblock
+//!                   inode lock → cache shard, superblock (leaves)
 //! ```
 //!
 //! * *freeze* is held shared by every change, from before its first lock to after its last store.
-//! * The *inode lock* is `dax_sem` ([`Mapping`](crate::vfs::Mapping)): content and size of a file, entries of
-//!   a directory, and the number of links are changed under it, held exclusively. Who locks two directories
-//!   (rename, rmdir) holds the *rename* lock: so no two of them wait for each other, however an image's
-//!   directories point at each other. A rename locks the ancestor first, unrelated ones by number.
+//! * Content and size of a file, entries of a directory, attributes, and the number of links are changed by
+//!   calls under the *inode lock*, held exclusively. Faults do not take it: they fill holes under `dax_sem`,
+//!   the invalidate lock ([`Mapping`](crate::vfs::Mapping)). Blocks are freed and moved under both. Who locks
+//!   two directories (rename, rmdir) holds the *rename* lock: so no two of them wait for each other, however
+//!   an image's directories point at each other. A rename locks the ancestor first, unrelated ones by number.
 //! * The *block map* mutex of an inode guards the publishing of pointers and `i_blocks`; a *goal*'s where to
 //!   look for the next block. Neither is held while a block is filled, nor the other one.
 //! * A *group*'s mutex guards its bitmaps and counts. At most one is held.

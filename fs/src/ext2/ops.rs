@@ -13,7 +13,7 @@ use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::{
     self, AllocOk, Attr, Backing, Device, DirEntry, Extent, Fallocate, Field, FileKind, FileSystem, Held,
-    InodeRef, Mapping, OnError, Rename, Seek, SetAttr, SetXattr, StatFs, Thawed, Transaction,
+    InodeRef, Mapping, OnError, ReadTo, Rename, Seek, SetAttr, SetXattr, StatFs, Thawed, Transaction,
 };
 use alloc::vec::Vec;
 use core::fmt::Display;
@@ -144,7 +144,7 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
 
     fn attr(&self) -> Attr {
         // The size has two halves: under the lock they belong together.
-        let _shared = self.mapping.shared();
+        let _shared = self.lock.shared();
         self.load_attr()
     }
 
@@ -154,7 +154,7 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
             return Err(Errno::Invalid.into());
         }
         let _thawed = self.fs.start_change()?;
-        let _exclusive = self.mapping.exclusive();
+        let _exclusive = self.lock.exclusive();
         self.expect_without(IMMUTABLE_FL | APPEND_FL)?;
         self.change_attr(change, self.fs.platform.now());
         Ok(())
@@ -229,8 +229,8 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
         Ok(())
     }
 
-    fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<usize> {
-        self.fs.noted(self.read_file(offset, to))
+    fn read_to(&self, offset: u64, len: usize, to: &mut dyn ReadTo<P>) -> Result<usize> {
+        self.fs.noted(self.read_file(offset, len, to))
     }
 
     fn write_at(&self, offset: u64, from: &[u8]) -> Result<usize> {
@@ -252,7 +252,7 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
 
     fn extents(&self, from: u64, f: &mut dyn FnMut(Extent) -> ControlFlow<()>) -> Result<()> {
         self.expect_file()?;
-        let _shared = self.mapping.shared();
+        let _shared = self.lock.shared();
         let pages = self.load_size().div_ceil(self.fs.block_size());
         self.fs.noted(self.walk_extents(from / self.fs.block_size(), pages, f))
     }
@@ -260,7 +260,7 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
     fn lookup(&self, name: &[u8]) -> Result<InodeRef<P>> {
         self.expect_dir()?;
         check_name(name)?;
-        let _shared = self.mapping.shared();
+        let _shared = self.lock.shared();
         // What `..` of a removed directory names may be gone, or something else by now.
         self.expect_alive()?;
         let found = self.fs.noted(self.expect_name(name).and_then(|found| self.named(&found.entry)))?;
@@ -269,7 +269,7 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
 
     fn read_dir(&self, from: u64, f: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>) -> Result<()> {
         self.expect_dir()?;
-        let _shared = self.mapping.shared();
+        let _shared = self.lock.shared();
         self.fs.noted(self.list(from, f))
     }
 
@@ -314,7 +314,7 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
     }
 
     fn read_link(&self) -> Result<Vec<u8>> {
-        let _shared = self.mapping.shared();
+        let _shared = self.lock.shared();
         self.fs.noted(self.target())
     }
 }

@@ -24,6 +24,7 @@ impl<P: Platform> Ext2<P> {
 
 impl<P: Platform> Inode<P> {
     pub(super) fn tell_locks(&self, tell: Tell<'_>) {
+        self.lock.tell(tell);
         self.mapping.locks(tell);
         tell("block map", lies(&self.map_lock));
         tell("name", lies(&self.nameless));

@@ -168,7 +168,7 @@ named! {
         PublishBeforeZero => "publish-before-zero",
         /// A write fault does not wait for a frozen file system.
         IgnoreFreeze => "ignore-freeze",
-        /// read(2) copies to its caller under the inode lock (R12).
+        /// read(2) copies to its caller under the lock that a fault takes (R12).
         CopyUnderLock => "copy-under-lock",
         /// A read fault does not lock its entry: a store fills the hole between its look-up and its zero
         /// page.
@@ -203,10 +203,14 @@ named! {
         TruncateKeepsCopies => "truncate-keeps-copies",
         /// Punching a hole takes private copies out.
         PunchDropsCopies => "punch-drops-copies",
-        /// write(2) takes the inode lock shared.
+        /// write(2) fills holes under the shared invalidate lock, beside faults.
         WriteShared => "write-shared",
         /// read(2) lets go of the inode lock when it knows the size: blocks are freed while it copies them.
         ReadUnlocked => "read-unlocked",
+        /// write(2) does not take the inode lock: blocks are freed while it copies to them.
+        WriteUnlocked => "write-unlocked",
+        /// Truncation and hole punching hold the invalidate lock shared: a fault maps what they free.
+        FreeShared => "free-shared",
         /// Write-back holds the lock shared: it comes between a fault's dirty mark and its entry.
         WriteBackShared => "write-back-shared",
         /// msync does not wait for what it flushed.
@@ -265,6 +269,7 @@ impl Mutant {
             | Self::KeepLargeWritable
             | Self::FlushBeforeProtect
             | Self::IgnorePins
+            | Self::FreeShared
             | Self::KeepRun
             | Self::FirstSpaceOnly => "fs/src/vfs/mapping.rs",
             Self::WakeWrongKey => "fs/src/vfs/index.rs",
@@ -273,7 +278,7 @@ impl Mutant {
                 "fs/src/ext2/map/truncate.rs"
             }
             Self::PunchDropsCopies => "fs/src/ext2/map/fallocate.rs",
-            Self::WriteShared | Self::ReadUnlocked => "fs/src/ext2/file.rs",
+            Self::WriteShared | Self::WriteUnlocked | Self::ReadUnlocked => "fs/src/ext2/file.rs",
             Self::IgnoreFreeze => "fs/src/ext2/ops.rs",
             Self::FlushBeforeFreeze => "fs/src/ext2/freeze.rs",
             Self::FreeAtUnlink => "fs/src/ext2/inode.rs",

@@ -152,19 +152,17 @@ impl Poison {
     }
 }
 
-/// Copies the `to.len()` bytes at `at` out, up to the first that is bad: how many there were before it.
+/// Returns how many of the `len` bytes at `at` come before the first that is bad.
 ///
 /// # Errors
 /// [`Error::Poisoned`] if that is the first of all.
 #[inline]
-pub(crate) fn read_good(pmem: &impl Pmem, at: u64, to: &mut [u8]) -> Result<usize> {
-    let good = match pmem.poisoned(at, to.len() as u64) {
-        None => to.len(),
-        Some(bad) if bad == at => return Err(Error::Poisoned(bad)),
-        Some(bad) => (bad - at) as usize,
-    };
-    pmem.read(at, &mut to[..good]);
-    Ok(good)
+pub(crate) fn good(pmem: &impl Pmem, at: u64, len: usize) -> Result<usize> {
+    match pmem.poisoned(at, len as u64) {
+        None => Ok(len),
+        Some(bad) if bad == at => Err(Error::Poisoned(bad)),
+        Some(bad) => Ok((bad - at) as usize),
+    }
 }
 
 /// The `len` bytes at `at` are about to be overwritten: makes lines good that lie in them as a whole.

@@ -1,11 +1,13 @@
-//! Where one file is mapped: its `dax_sem`, its areas in every address space, and what is known of its pages.
+//! Where one file is mapped: its invalidate lock `dax_sem`, its areas in every address space, and what is
+//! known of its pages.
 //!
 //! A file system puts one [`Mapping`] in each inode. [`dax`](crate::dax) maps and cleans pages through it;
 //! the file system unmaps through it before a block is freed or takes the zero page's place (docs/laws.md,
 //! law 6).
 //!
 //! # Locking
-//! `dax_sem → areas → page tables`. Areas come and go under the address space's lock, which is taken before.
+//! `inode lock → dax_sem → areas → page tables`. Areas come and go under the address space's lock, which is
+//! taken before.
 
 use super::index::PageIndex;
 use crate::PAGE_SIZE;
@@ -25,7 +27,7 @@ use lock_api::{RwLockReadGuard, RwLockWriteGuard};
 pub struct Mapping<P: Platform> {
     dax_sem: RwLock<P, ()>,
     areas: Mutex<P, Vec<Area<P>>>,
-    /// The file's size in bytes, which a fault looks at under `dax_sem`.
+    /// The file's size in bytes, which a fault looks at under `dax_sem`: it does not shrink meanwhile.
     size: AtomicU64,
     /// Its block map changes in transactions.
     has_transactions: bool,
@@ -111,8 +113,10 @@ impl<P: Platform> Exclusive<'_, P> {
 }
 
 /// `dax_sem`, held exclusively; or shared, where that mistake is made.
-pub(crate) enum Changing<'a, P: Platform> {
+pub enum Changing<'a, P: Platform> {
+    /// Exclusively.
     Exclusive(Exclusive<'a, P>),
+    /// Shared.
     Mistaken(Shared<'a, P>),
 }
 
@@ -161,13 +165,14 @@ impl<P: Platform> Mapping<P> {
         tell("areas of the file", super::watched::lies(&self.areas));
     }
 
-    /// The file's size in bytes. Stable under `dax_sem`.
+    /// Returns the file's size in bytes. Stable under the inode lock; under `dax_sem` it may grow.
     #[inline]
     pub fn size(&self) -> u64 {
         self.size.load(Acquire)
     }
 
-    /// The file has another size: whoever stores it says so here, under `dax_sem` held exclusively.
+    /// Sets the file's size: whoever stores another says so here, under the inode lock held exclusively;
+    /// `dax_sem` too, if it is smaller.
     #[inline]
     pub fn set_size(&self, size: u64) {
         self.size.store(size, Release);
@@ -225,15 +230,16 @@ impl<P: Platform> Mapping<P> {
         platform: &P,
         pages: Range<u64>,
         mut begin: impl FnMut() -> Result<T>,
-    ) -> Result<(T, Exclusive<'_, P>)> {
+    ) -> Result<(T, Changing<'_, P>)> {
         loop {
             let begun = begin()?;
-            let exclusive = self.exclusive();
+            let exclusive = self.exclusive_but_for(platform.lab().has(Mutant::FreeShared));
             let ignored = platform.lab().has(Mutant::IgnorePins);
             if ignored || !self.index.is_pinned(pages.clone()) {
                 return Ok((begun, exclusive));
             }
-            drop((exclusive, begun));
+            drop(exclusive);
+            drop(begun);
             platform.stats().pin_waits.inc();
             platform.wait(self.index.pin_key(), &mut || self.index.is_pinned(pages.clone()));
         }

@@ -4,28 +4,34 @@
 //! |---|---|
 //! | this one | the traits a file system implements: [`FileSystem`], [`Inode`] |
 //! | `extent` | where a range of a file is |
-//! | [`mapping`] | one inode's `dax_sem`, and where the file is mapped |
+//! | `inode_lock` | one inode's lock |
+//! | [`mapping`] | one file's invalidate lock, `dax_sem`, and where the file is mapped |
 //! | [`index`] | what is known of each mapped page: dirty, zero page |
 //! | [`freeze`] | freezing and thawing |
 //! | `mount` | types of file systems, the options of a mount |
 //! | [`path`] | walking a path |
+//! | `transfer` | where a read puts what a file holds |
 //! | `transaction` | the transaction in which a fault changes a block map |
 
 mod extent;
 pub mod freeze;
 pub mod index;
+mod inode_lock;
 pub mod mapping;
 mod mount;
 pub mod path;
 mod transaction;
+mod transfer;
 #[cfg(feature = "watched")]
 pub mod watched;
 
 pub use extent::{Backing, Extent, State};
 pub use freeze::{Freeze, Frozen, Thawed};
+pub use inode_lock::{InodeExclusive, InodeLock, InodeShared};
 pub use mapping::{AllocOk, Exclusive, Held, Mapping, Shared};
 pub use mount::{Field, FileSystemType, MountOptions, OnError, UnknownPolicy, uuid_text};
 pub use transaction::{Transaction, Transactions};
+pub use transfer::{Buffer, ReadTo};
 
 use crate::error::{Errno, Error, Result, Unsupported};
 use crate::platform::{Platform, Timestamp};
@@ -131,7 +137,7 @@ pub trait FileSystem<P: Platform>: Send + Sync {
 
     /// Memory from byte `place` of the region on, `len` bytes, has lost its content, and
     /// [`Pmem::poisoned`](crate::pmem::Pmem::poisoned) says so already: every entry of a page table that
-    /// leads to it goes, so that the next access is refused. Slow; takes the inode locks of files that are
+    /// leads to it goes, so that the next access is refused. Slow; takes the `dax_sem` of files that are
     /// mapped, one at a time.
     fn memory_failed(&self, _place: u64, _len: u64) {}
 
@@ -150,8 +156,9 @@ pub trait FileSystem<P: Platform>: Send + Sync {
 /// sync: stores through mappings, and the times that [`start_write_fault`](Inode::start_write_fault) stores.
 ///
 /// # Locking
-/// The functions under *Copying* and *Names* take the inode lock (`dax_sem`) themselves; those under
-/// *Mapping* are called under it and are given the proof.
+/// The functions under *Copying*, *Names* and *Extended attributes* take the [inode lock](InodeLock)
+/// themselves; those under *Mapping* are called under the invalidate lock, `dax_sem`, and are given the
+/// proof.
 pub trait Inode<P: Platform>: Send + Sync {
     /// The machine it lives on.
     fn platform(&self) -> &P;
@@ -170,7 +177,7 @@ pub trait Inode<P: Platform>: Send + Sync {
     // -- Mapping: what a fault needs
     // ---------------------------------------------------------------------------
 
-    /// Its `dax_sem`, and where it is mapped.
+    /// Its invalidate lock, and where it is mapped.
     fn mapping(&self) -> &Mapping<P>;
     /// Tells of its locks.
     #[cfg(feature = "watched")]
@@ -182,7 +189,7 @@ pub trait Inode<P: Platform>: Send + Sync {
     fn parts(&self) -> (&P, &Mapping<P>) {
         (self.platform(), self.mapping())
     }
-    /// Size in bytes. Stable while the lock is held.
+    /// Returns the size in bytes. It does not shrink while the lock is held.
     #[inline]
     fn size(&self, _lock: Held<'_>) -> u64 {
         self.mapping().size()
@@ -252,12 +259,19 @@ pub trait Inode<P: Platform>: Send + Sync {
     // -- Copying
     // -----------------------------------------------------------------------------------------------
 
-    /// Reads at byte `offset`; returns how many bytes there were (0 at or beyond the end). Holes read as
-    /// zeros.
+    /// Reads `len` bytes at byte `offset` into `to`; returns how many it took: none at or beyond the end.
+    /// Holes read as zeros.
     ///
     /// # Errors
     /// [`Errno::Invalid`] beyond 2⁶³ − 1, and what is wrong with the first byte.
-    fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<usize>;
+    fn read_to(&self, offset: u64, len: usize, to: &mut dyn ReadTo<P>) -> Result<usize>;
+    /// Reads at byte `offset` into the kernel's memory `to`, as [`read_to`](Inode::read_to) does.
+    ///
+    /// # Errors
+    /// Those of [`read_to`](Inode::read_to).
+    fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<usize> {
+        self.read_to(offset, to.len(), &mut Buffer::new(to))
+    }
     /// Writes at byte `offset`, allocating and growing as needed: durable on return. Returns how many bytes
     /// were written: fewer only when space ran out, or a contradiction in the image was met, after some.
     ///

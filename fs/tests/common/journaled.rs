@@ -10,7 +10,7 @@ use fs::platform::{LARGE_PAGES, Platform, Timestamp};
 use fs::pmem::Pmem;
 use fs::vfs::{
     AllocOk, Attr, Backing, Device, DirEntry, Extent, Fallocate, FileKind, Held, Inode, InodeRef, Mapping,
-    Seek, SetAttr, SetXattr, State, Thawed, Transaction, Transactions,
+    ReadTo, Seek, SetAttr, SetXattr, State, Thawed, Transaction, Transactions,
 };
 use fs::{Errno, Result, Unsupported};
 use std::ops::{ControlFlow, Range};
@@ -168,7 +168,7 @@ impl<P: Platform> Inode<P> for Journaled<P> {
     fn set_attr(&self, _: &SetAttr) -> Result<()> {
         self.no()
     }
-    fn read_at(&self, _: u64, _: &mut [u8]) -> Result<usize> {
+    fn read_to(&self, _: u64, _: usize, _: &mut dyn ReadTo<P>) -> Result<usize> {
         self.no()
     }
     fn write_at(&self, _: u64, _: &[u8]) -> Result<usize> {

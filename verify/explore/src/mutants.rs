@@ -66,6 +66,8 @@ const HOMES: &[(Mutant, &str)] = &[
     (Mutant::PunchDropsCopies, "read-first/page.hole/a:punch/b:private"),
     (Mutant::WriteShared, "read-first/page.hole/a:load/b:write"),
     (Mutant::ReadUnlocked, "read-first/page.block/a:read/b:truncate"),
+    (Mutant::WriteUnlocked, "read-first/page.block/a:write/b:truncate+write-other"),
+    (Mutant::FreeShared, "read-first/page.block/a:load/b:truncate"),
     (Mutant::WriteBackShared, "entry-lock/page.hole/a:store/b:msync"),
     (Mutant::NoFence, "read-first/page.dirty/a:msync"),
     (Mutant::FenceAfterUnlock, "read-first/page.dirty/a:msync/b:msync"),

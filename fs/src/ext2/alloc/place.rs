@@ -16,9 +16,9 @@
 //!
 //! # Locking
 //! An inode has a few *goals*, each with its mutex, one for each window that is being filled just now: so
-//! CPUs that fill different windows of one file share nothing here. `inode lock → goal → group`; the
-//! block-map mutex is not held under a goal's. [`Inode::outgrow`] is called under the inode lock, held
-//! exclusively.
+//! CPUs that fill different windows of one file share nothing here. `dax_sem → goal → group`; the block-map
+//! mutex is not held under a goal's. [`Inode::outgrow`] is called under the inode lock and `dax_sem`, both
+//! held exclusively.
 
 use super::goals::Goal;
 use super::runs::RUN;

@@ -82,7 +82,7 @@ impl<P: Platform> Inode<P> {
     /// whatever they hold.
     pub(in crate::ext2) fn seek_file(&self, offset: u64, what: Seek) -> Result<u64> {
         self.expect_file()?;
-        let _shared = self.mapping.shared();
+        let _shared = self.lock.shared();
         let (size, bits) = (self.load_size(), self.fs.sb.block_bits);
         if offset >= size {
             return Err(Errno::NoSuchAddress.into());

@@ -10,7 +10,7 @@
 //! Blocks beyond the end (`keep_size`) live as long as the inode is in memory: docs/decisions/0007.
 //!
 //! # Locking
-//! Takes the inode lock exclusively; block map and group mutexes below.
+//! Takes the inode lock and the invalidate lock exclusively; block map and group mutexes below.
 
 use crate::error::{Errno, Result};
 use crate::ext2::disk::inode::{CTIME, MTIME};
@@ -43,8 +43,8 @@ impl<P: Platform> Inode<P> {
             Fallocate::CollapseRange | Fallocate::InsertRange => range.start / block_size..u64::MAX,
             Fallocate::Allocate { .. } | Fallocate::ZeroRange { .. } => 0..0,
         };
-        let (_thawed, exclusive) =
-            self.mapping.exclusive_unpinned(&self.fs.platform, gone, || self.fs.start_change())?;
+        let begin = || Ok((self.fs.start_change()?, self.lock.exclusive()));
+        let (_begun, exclusive) = self.mapping.exclusive_unpinned(&self.fs.platform, gone, begin)?;
         let appends = matches!(how, Fallocate::Allocate { .. });
         self.expect_without(if appends { IMMUTABLE_FL } else { IMMUTABLE_FL | APPEND_FL })?;
         let ok = exclusive.alloc_ok();

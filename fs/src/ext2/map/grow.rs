@@ -11,15 +11,16 @@
 //! Where all indirect blocks are there, each data block is published by its own pointer, side by side.
 //!
 //! # Locking
-//! Under the inode lock: held exclusively, or shared by faults that hold the lock of their page's entry.
+//! Under `dax_sem`: held exclusively, or shared by faults that hold the lock of their page's entry. (A
+//! directory's holes are filled under its inode lock.)
 //! Those fill holes of one file side by side, so nothing is held while blocks are filled:
 //!
 //! 1. the blocks are taken, under a [goal](crate::ext2::alloc::goals)'s mutex and a group's;
 //! 2. they are filled, under none of these;
 //! 3. the way is looked at again and the pointer stored, under the block-map mutex.
 //!
-//! A table of pointers that is there stays as long as the inode lock is held, shared or not; a pointer is
-//! stored and loaded as one.
+//! A table of pointers that is there stays as long as the inode lock or `dax_sem` is held, shared or not; a
+//! pointer is stored and loaded as one.
 
 use crate::error::{Errno, Result};
 use crate::ext2::alloc::goals::Goal;

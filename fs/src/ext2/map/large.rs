@@ -9,7 +9,7 @@
 //! ```
 //!
 //! # Locking
-//! Under the inode lock, as [`grow`](super::grow): goal and group to take the blocks, nothing while they are
+//! Under `dax_sem`, as [`grow`](super::grow): goal and group to take the blocks, nothing while they are
 //! zeroed, the block-map mutex to publish them.
 
 use crate::PAGE_SIZE;
@@ -153,7 +153,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Fills the hole of 2 MiB from logical block `first` on, a multiple of 512, with a run; durable. `None`
-    /// if it is no hole as a whole, or no run is free: nothing changed. Under the inode lock, with leave to
+    /// if it is no hole as a whole, or no run is free: nothing changed. Under `dax_sem`, with leave to
     /// allocate.
     ///
     /// Until all of it is published, a crash leaves pointers that are 0 or lead to zeros, and leaks the rest.

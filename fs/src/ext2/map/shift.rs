@@ -12,7 +12,7 @@
 //! 4. the old tables, and what was taken out, are freed.
 //!
 //! # Locking
-//! Under the inode lock, held exclusively; takes group mutexes and the superblock's.
+//! Under the inode lock and `dax_sem`, both held exclusively; takes group mutexes and the superblock's.
 
 use super::truncate::Freed;
 use crate::error::{Errno, Result};

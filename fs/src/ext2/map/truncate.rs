@@ -10,7 +10,8 @@
 //! Growing starts with a look beyond the end where a crash may have left something: [`Inode::trim`].
 //!
 //! # Locking
-//! Under the inode lock, held exclusively (or the inode is nobody's any more); takes group mutexes.
+//! Under the inode lock and the invalidate lock, both held exclusively (or the inode is nobody's any more);
+//! takes group mutexes.
 
 use crate::error::{Errno, Result};
 use crate::ext2::disk::geometry::{DIRECT, LEVELS};
@@ -88,8 +89,8 @@ impl<P: Platform> Inode<P> {
             let exclusive = self.mapping.exclusive();
             self.mapping.unmap(&self.fs.platform, exclusive.alloc_ok(), gone.clone());
         }
-        let (_thawed, exclusive) =
-            self.mapping.exclusive_unpinned(&self.fs.platform, gone, || self.fs.start_change())?;
+        let begin = || Ok((self.fs.start_change()?, self.lock.exclusive()));
+        let (_begun, exclusive) = self.mapping.exclusive_unpinned(&self.fs.platform, gone, begin)?;
         let result = self.resize(exclusive.alloc_ok(), size);
         self.touch(&[MTIME, CTIME], self.fs.platform.now());
         self.pmem().fence();
@@ -143,8 +144,8 @@ impl<P: Platform> Inode<P> {
 
     /// Before the file or directory becomes longer than `size`: frees blocks beyond it, which a truncation
     /// that failed may have left. Otherwise what was cut, or never was in the file, would appear in it. Costs
-    /// nothing on a file system that met no errors; else once an inode. Under the inode lock, held
-    /// exclusively; durable.
+    /// nothing on a file system that met no errors; else once an inode. Under the inode lock, and of a file
+    /// `dax_sem`, held exclusively; durable.
     ///
     /// # Errors
     /// What lies there contradicts itself: the file must not become longer.
@@ -158,7 +159,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Frees every block from logical block `first` on, and indirect blocks that become empty. Under the
-    /// inode lock, held exclusively.
+    /// inode lock, and of a file `dax_sem`, held exclusively.
     pub(in crate::ext2) fn cut(&self, first: u64) -> Result<()> {
         let result = self.cut_range(first..u64::MAX);
         match result {
@@ -169,7 +170,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Frees the blocks of logical blocks `range`, and indirect blocks that become empty. Under the inode
-    /// lock, held exclusively; no address space shows them.
+    /// lock, and of a file `dax_sem`, held exclusively; no address space shows them.
     pub(in crate::ext2) fn cut_range(&self, range: Range<u64>) -> Result<()> {
         // Nor does anybody know a run that these blocks are part of: beyond the end nothing was unmapped.
         self.mapping.forget(&self.fs.platform, range.clone());

@@ -95,7 +95,7 @@ impl<P: Platform> Inode<P> {
         if is_dot_name(name) {
             return Err(Errno::Exists.into());
         }
-        let _exclusive = self.mapping.exclusive();
+        let _exclusive = self.lock.exclusive();
         // 1. Is the name free, and where is room for it?
         let room = self.room_for_new(name)?;
         if kind == FileKind::Directory && self.links() >= LINK_MAX {
@@ -194,9 +194,9 @@ impl<P: Platform> Inode<P> {
         if is_dot_name(name) {
             return Err(Errno::Exists.into());
         }
-        let _exclusive = self.mapping.exclusive();
+        let _exclusive = self.lock.exclusive();
         let room = self.room_for_new(name)?;
-        let _target = target.mapping.exclusive();
+        let _target = target.lock.exclusive();
         target.expect_alive()?;
         target.expect_without(IMMUTABLE_FL | APPEND_FL)?;
         if target.links() >= LINK_MAX {
@@ -228,7 +228,7 @@ impl<P: Platform> Inode<P> {
     }
 
     fn unlink_locked(&self, name: &[u8]) -> Result<Arc<Self>> {
-        let _exclusive = self.mapping.exclusive();
+        let _exclusive = self.lock.exclusive();
         let found = self.expect_name(name)?;
         let child = self.named(&found.entry)?;
         self.expect_removable(&child)?;
@@ -236,7 +236,7 @@ impl<P: Platform> Inode<P> {
             return Err(Errno::IsDirectory.into());
         }
         {
-            let _exclusive = child.mapping.exclusive();
+            let _exclusive = child.lock.exclusive();
             let (pmem, now) = (self.pmem(), self.fs.platform.now());
             match child.links().saturating_sub(1) {
                 0 => {
@@ -282,14 +282,14 @@ impl<P: Platform> Inode<P> {
         // Whoever locks a directory below another holds this: in a hostile circle of directories, two would
         // wait for each other.
         let _rename = self.fs.rename.lock();
-        let _exclusive = self.mapping.exclusive();
+        let _exclusive = self.lock.exclusive();
         let found = self.expect_name(name)?;
         let child = self.named(&found.entry)?;
         self.expect_removable(&child)?;
         child.expect_dir()?;
         self.expect_child(&found, &child)?;
         {
-            let _exclusive = child.mapping.exclusive();
+            let _exclusive = child.lock.exclusive();
             if !child.is_empty_dir(self.ino)? {
                 return Err(Errno::NotEmpty.into());
             }

@@ -69,7 +69,7 @@ impl<P: Platform> Ext2<P> {
         // Within a directory too: a directory below it may be locked.
         let _rename = self.rename.lock();
         if from.ino == to.ino {
-            let _exclusive = from.mapping.exclusive();
+            let _exclusive = from.lock.exclusive();
             let names = Pair { from: &from, old, to: &to, new, trap: None };
             return self.rename_locked(&names, how, &mut ends);
         }
@@ -78,8 +78,8 @@ impl<P: Platform> Ext2<P> {
         let above_from = if above_to.is_some() { None } else { self.way_up(&from, to.ino)? };
         let from_first = above_to.is_some() || (above_from.is_none() && from.ino < to.ino);
         let (first, second) = if from_first { (&from, &to) } else { (&to, &from) };
-        let _first = first.mapping.exclusive();
-        let _second = second.mapping.exclusive();
+        let _first = first.lock.exclusive();
+        let _second = second.lock.exclusive();
         let names = Pair { from: &from, old, to: &to, new, trap: above_to.or(above_from) };
         self.rename_locked(&names, how, &mut ends)
     }
@@ -100,7 +100,7 @@ impl<P: Platform> Ext2<P> {
         let (mut mark, mut steps, mut next_mark) = (0, 0u32, 1u32);
         while here.ino != ROOT_INO {
             let parent = {
-                let _shared = here.mapping.shared();
+                let _shared = here.lock.shared();
                 here.dot_dot()?.ino
             };
             if parent == ancestor {
@@ -187,8 +187,8 @@ impl<P: Platform> Ext2<P> {
         if upper.is_some_and(|target| target.ino < source.ino) {
             core::mem::swap(&mut lower, &mut upper);
         }
-        let _lower = lower.map(|inode| inode.mapping.exclusive());
-        let _upper = upper.map(|inode| inode.mapping.exclusive());
+        let _lower = lower.map(|inode| inode.lock.exclusive());
+        let _upper = upper.map(|inode| inode.lock.exclusive());
         if let Some((_, target)) = target.filter(|_| target_is_dir && !exchanged)
             && !target.is_empty_dir(to.ino)?
         {

@@ -56,7 +56,7 @@ struct Plan<'a> {
 impl<P: Platform> Inode<P> {
     pub(super) fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
         let name = known(name)?;
-        let _shared = self.mapping.shared();
+        let _shared = self.lock.shared();
         let raw = self.load_xattrs()?;
         let (own, block) = self.parse_xattrs(&raw)?;
         let found = own.iter().chain(&block).find(|attribute| attribute.name == name);
@@ -64,7 +64,7 @@ impl<P: Platform> Inode<P> {
     }
 
     pub(super) fn xattr_names(&self) -> Result<Vec<Vec<u8>>> {
-        let _shared = self.mapping.shared();
+        let _shared = self.lock.shared();
         let raw = self.load_xattrs()?;
         let (own, block) = self.parse_xattrs(&raw)?;
         let fresh = block.iter().filter(|here| own.iter().all(|there| there.name != here.name));
@@ -81,7 +81,7 @@ impl<P: Platform> Inode<P> {
         if name.index == USER && !matches!(self.kind, FileKind::File | FileKind::Directory) {
             return Err(Errno::NotPermitted.into());
         }
-        let _exclusive = self.mapping.exclusive();
+        let _exclusive = self.lock.exclusive();
         self.expect_without(IMMUTABLE_FL | APPEND_FL)?;
         let (_map, _shared_blocks) = (self.map_lock.lock(), self.fs.xattrs.lock());
         let raw = self.load_xattrs()?;

@@ -5,6 +5,7 @@
 //! | [`idt`] | which vector goes where |
 //! | [`trap`] | entry code, exceptions, the page fault |
 //! | [`user_access`] | loads and stores at task addresses that can fail |
+//! | [`transfer`] | read(2) into memory of a task |
 //! | [`mce`] | machine checks |
 //! | [`smp`], [`trampoline`] | starting the other CPUs |
 //! | [`stacks`] | the exceptions' stacks |
@@ -16,5 +17,6 @@ pub mod mce;
 pub mod smp;
 pub mod stacks;
 mod trampoline;
+pub mod transfer;
 pub mod trap;
 pub mod user_access;

@@ -6,17 +6,21 @@
 //! [`FaultAt`].
 //!
 //! Outside them, a fault at a task's address that can't be served is a kernel bug and panics. None of this
-//! may run under a lock (docs/laws.md, lock order).
+//! may run under a lock (docs/laws.md, lock order), but for [`store_present`] and [`zero_present`]: they
+//! touch what is in the page tables, and end where a fault would have to be served.
 
 use alloc::string::ToString;
 use core::arch::global_asm;
 use core::fmt;
 use core::sync::atomic::Ordering;
 
-use crate::arch::cpu;
+use x86_64::instructions::interrupts;
+
+use crate::arch::{cpu, percpu};
 use crate::mm::fault::{self, Refusal};
 use crate::mm::frames::FRAME;
 use crate::mm::layout::TASK_END;
+use crate::pmem::Region;
 use crate::task::{self, ExitStatus};
 
 /// An access that was refused.
@@ -60,7 +64,7 @@ global_asm!(
     r#"
     .text
     /* Seen by all units and crates that call them inline, and by nobody beyond the image. */
-    .irp name, user_load_u64, user_store_u64, user_load_u8, user_store_u8, user_copy, user_fill
+    .irp name, user_load_u64, user_store_u64, user_load_u8, user_store_u8, user_copy, user_fill, user_touch
         .global \name
         .hidden \name
     .endr
@@ -111,6 +115,12 @@ global_asm!(
         rep stosb
         xor eax, eax
         ret
+    /* A store that changes nothing, whatever other CPUs store. */
+    .balign 16
+    user_touch:
+        lock or byte ptr [rdi], 0
+        xor eax, eax
+        ret
     /* As user_load_u64 and user_store_u64, but the value is the ticks between two readings around the access. */
     .macro read_ticks
         rdtsc
@@ -153,6 +163,7 @@ unsafe extern "C" {
     fn user_store_u8(at: u64, value: u64) -> Outcome;
     fn user_copy(to: u64, from: u64, bytes: u64) -> Outcome;
     fn user_fill(to: u64, pattern: u64, bytes: u64) -> Outcome;
+    fn user_touch(at: u64) -> Outcome;
     fn user_timed_load(at: u64) -> Outcome;
     fn user_timed_store(at: u64, value: u64) -> Outcome;
     fn user_access_fixup();
@@ -301,4 +312,57 @@ pub fn fill(to: u64, byte: u8, bytes: usize) -> Result<(), FaultAt> {
         // SAFETY: as in `load_u64`.
         outcome(unsafe { user_fill(to + at as u64, pattern, len as u64) }, true)
     })
+}
+
+/// Has the page at task address `at` mapped for stores, as a store does, and changes nothing in it.
+///
+/// # Errors
+/// What the fault said.
+pub fn touch(at: u64) -> Result<(), FaultAt> {
+    check(at, 1, true)?;
+    // SAFETY: as in `load_u64`.
+    outcome(unsafe { user_touch(at) }, true).map(|_| ())
+}
+
+/// Copies `bytes` bytes of `region` from byte offset `place` on to a task, without a fault: may be called
+/// under a lock that a fault may wait for. Returns how many were copied: fewer where a page is not mapped for
+/// stores, or the memory that is read turns out to be bad.
+pub fn store_present(to: u64, region: &Region, place: u64, bytes: usize) -> usize {
+    let from = region.address(place, bytes as u64);
+    // SAFETY: `address` checked the source, and `to` as in `load_u64`.
+    present(to, bytes, |at, len| unsafe { user_copy(to + at as u64, from + at as u64, len as u64) })
+}
+
+/// Stores `bytes` zeros, as [`store_present`] stores what a region holds.
+pub fn zero_present(to: u64, bytes: usize) -> usize {
+    // SAFETY: as in `load_u64`.
+    present(to, bytes, |at, len| unsafe { user_fill(to + at as u64, 0, len as u64) })
+}
+
+/// Stores page by page with `store`, which is given where in the `bytes` bytes a part begins, and its length;
+/// returns how many were stored before the first fault. Interrupts are off during a page: this CPU has no
+/// address space then, so a fault is refused at once.
+fn present(to: u64, bytes: usize, store: impl Fn(usize, usize) -> Outcome) -> usize {
+    if check(to, bytes, true).is_err() {
+        return 0;
+    }
+    let mut done = 0;
+    let _ = by_page(to, bytes, |at, len| {
+        let outcome = interrupts::without_interrupts(|| {
+            let space = percpu::space();
+            percpu::set_space(core::ptr::null());
+            let outcome = store(at, len);
+            percpu::set_space(space);
+            outcome
+        });
+        done = at + len;
+        if outcome.refused != 0 {
+            done = (outcome.value - to) as usize;
+            // Of a machine check. What the region's list says of it is what counts.
+            let _ = fault::take_refusal();
+            return Err(FaultAt { address: outcome.value, write: true, fetch: false, why: Refusal::NoArea });
+        }
+        Ok(0)
+    });
+    done
 }

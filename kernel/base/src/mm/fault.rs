@@ -32,7 +32,9 @@ pub fn handle(address: u64, access: Access) -> Resolution {
                 Err(refusal) => refuse(refusal),
             }
         }
-        _ => refuse(Refusal::NoArea),
+        Some(_) => refuse(Refusal::NoArea),
+        // Nor is it counted: whoever asked for no fault to be served has its answer.
+        None => Resolution::Refused,
     }
 }
 

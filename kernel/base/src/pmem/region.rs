@@ -45,7 +45,7 @@ impl Region {
     /// The address for `len` bytes at `offset`.
     #[inline]
     #[track_caller]
-    fn address(&self, offset: u64, len: u64) -> u64 {
+    pub(crate) fn address(&self, offset: u64, len: u64) -> u64 {
         if offset > self.len || len > self.len - offset {
             outside(offset, len, self.len);
         }

@@ -2,6 +2,7 @@
 
 use core::sync::atomic::Ordering::SeqCst;
 
+use base::entry::transfer;
 use fs::PAGE_SIZE;
 use fs::dax::Protocol;
 use fs::lab::{Mutant, Point};
@@ -63,19 +64,20 @@ fn punch(turn: &Turn<'_>, page: u64) -> Answer {
     Ok(())
 }
 
-/// read(2) of the page into a mapping of it. With the mistake, the lock is held meanwhile: by [`HOLDER`], in
-/// its name.
+/// read(2) of the page into a mapping of its file. With the mistake, the lock that a fault takes is held
+/// meanwhile: by [`HOLDER`], in its name.
 const READ: Part = Part {
     view: View::Shared,
     name: "read(2)",
     act: |turn| {
-        let value = word(turn, 0)?;
         if LAB.has(Mutant::CopyUnderLock) {
             turn.wait_for(HELD);
         }
-        let copied = turn.store_told(PAGE_SIZE, value);
+        let (from, to) = (turn.page * PAGE_SIZE, turn.at(PAGE_SIZE));
+        let read = transfer::read(&turn.stage.file, from, to, 8).map_err(|error| alloc::format!("{error}"));
+        turn.say(|| "has read the page into its mapping".into());
         turn.leave(COPIED, 1);
-        copied
+        expect(read? == 8, || "fewer bytes were read".into())
     },
     look: |turn| turn.load(PAGE_SIZE),
 };
@@ -86,7 +88,7 @@ const COPIED: usize = 1;
 
 const HOLDER: Part = Part {
     view: View::Shared,
-    name: "its inode lock",
+    name: "its dax_sem",
     act: |turn| {
         if !LAB.has(Mutant::CopyUnderLock) {
             return Ok(());
@@ -186,7 +188,7 @@ pub(super) const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "R12",
-        about: "read(2) copies into a mapping of the same file with the inode lock held, and faults",
+        about: "read(2) copies into a mapping of the same file with dax_sem held, and faults",
         parts: &[READ, HOLDER],
         pages: 2,
         units: 128,

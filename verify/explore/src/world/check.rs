@@ -3,7 +3,7 @@
 use super::ops::{self, word_at};
 use super::order;
 use super::space::Which;
-use super::{BEFORE_START, Stage, WORD, image};
+use super::{BEFORE_START, OTHER_PAGE, Stage, WORD, image};
 use crate::hw::memory::BASE;
 use crate::hw::tables::COPIES;
 use crate::hw::{Machine, Memory};
@@ -237,6 +237,7 @@ pub(crate) fn finish(stage: &Stage) -> Result<u64, String> {
     }
     drop(spaces);
     let history = std::mem::take(&mut *stage.history.get());
+    other_file(stage, &order::as_run(&history))?;
     order::each(&history, stage.world.parts.len(), |history| {
         explain(&stage.world, history, &last)?;
         survives.as_ref().map_or(Ok(()), |survives| order::survived(&stage.world, history, survives))
@@ -245,6 +246,21 @@ pub(crate) fn finish(stage: &Stage) -> Result<u64, String> {
     drop(file);
     blocks(stage, &mut state)?;
     Ok(state.finish())
+}
+
+/// The other file holds what was written to it, and nothing that was written to the file under test.
+fn other_file(stage: &Stage, history: &[Done]) -> Result<(), String> {
+    let written: Vec<u64> = history
+        .iter()
+        .filter(|done| done.op.effect() == Effect::WriteOther && done.seen == Seen::Done)
+        .map(|done| done.value)
+        .collect();
+    let read = ops::read(&*stage.other, OTHER_PAGE * PAGE_SIZE + WORD);
+    match read {
+        Seen::Word(0) if written.is_empty() => Ok(()),
+        Seen::Word(word) if written.contains(&word) => Ok(()),
+        read => Err(format!("the other file has {read}, where {written:x?} was written")),
+    }
 }
 
 fn told(place: Option<u64>) -> String {

@@ -15,6 +15,7 @@ use fs::{Errno, Error, PAGE_SIZE};
 
 use super::Settings;
 use crate::arch::percpu;
+use crate::entry::transfer;
 use crate::entry::user_access::{self, FaultAt};
 use crate::machine::File;
 use crate::mm::aspace::{self, AddressSpace, At, Kind, Request, Rights};
@@ -70,6 +71,15 @@ impl From<Error> for Fail {
                 Self::Cannot(format!("{error}"))
             }
             other => Self::Violation(format!("a file operation failed: {other}")),
+        }
+    }
+}
+
+impl From<transfer::Error> for Fail {
+    fn from(error: transfer::Error) -> Self {
+        match error {
+            transfer::Error::File(error) => error.into(),
+            transfer::Error::Task(fault) => fault.into(),
         }
     }
 }
