@@ -120,7 +120,7 @@ fn the_mount_option_and_a_remount_have_the_last_word() {
     let (machine, fs) = mounted(&bytes, Some(OnError::Continue));
     meet_it(&fs);
     assert!(!fs.read_only() && says_so(&machine));
-    fs.set_on_error(OnError::ReadOnly).expect("ext2 has one");
+    assert_eq!(fs.set_on_error(OnError::ReadOnly), Ok(OnError::Continue), "it tells what was");
     meet_it(&fs);
     assert!(fs.read_only());
 }

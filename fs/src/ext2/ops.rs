@@ -50,9 +50,10 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
         self.describe_fields(f)
     }
 
-    fn set_on_error(&self, policy: OnError) -> Result<()> {
+    fn set_on_error(&self, policy: OnError) -> Result<OnError> {
+        let before = self.on_error();
         self.on_error.store(policy as u32 + 1, Relaxed);
-        Ok(())
+        Ok(before)
     }
 
     fn root(&self) -> Result<InodeRef<P>> {

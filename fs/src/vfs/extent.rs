@@ -21,7 +21,7 @@ impl Extent {
         self.backing.place()
     }
 
-    /// Returns the first byte of the file after it.
+    /// Returns the first byte of the file after the extent.
     pub const fn end(&self) -> u64 {
         self.offset.saturating_add(self.len)
     }

@@ -66,11 +66,11 @@ pub trait FileSystem<P: Platform>: Send + Sync {
         Ok(())
     }
 
-    /// Follows `policy` from now on when a contradiction is met (`errors=`).
+    /// Sets the policy that is followed when a contradiction is met (`errors=`). Returns the one before.
     ///
     /// # Errors
     /// Unsupported, where nothing can contradict itself.
-    fn set_on_error(&self, _policy: OnError) -> Result<()> {
+    fn set_on_error(&self, _policy: OnError) -> Result<OnError> {
         Err(Unsupported::Operation("a policy on errors").into())
     }
 

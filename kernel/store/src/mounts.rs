@@ -461,14 +461,15 @@ pub fn remount(mount: &Mount, options: Options) -> Result<(), Why> {
     // refused.
     let protocol = options.protocol.filter(|protocol| *protocol != mount.protocol());
     let _nobody_maps = protocol.map(|_| unmapped(mount)).transpose()?;
-    if let Some(read_only) = options.read_only {
-        set_read_only(mount, read_only)?;
+    let policy = options.on_error.map(|policy| mount.fs.set_on_error(policy)).transpose()?;
+    if let Some(read_only) = options.read_only
+        && let Err(why) = set_read_only(mount, read_only)
+    {
+        policy.map(|before| mount.fs.set_on_error(before)).transpose()?;
+        return Err(why);
     }
     if let Some(protocol) = protocol {
         mount.set_protocol(protocol);
-    }
-    if let Some(policy) = options.on_error {
-        mount.fs.set_on_error(policy)?;
     }
     let mode = if mount.read_only() { "ro" } else { "rw" };
     klog!(Info, "{} remounted ({mode}, {})", mount.device, mount.protocol());

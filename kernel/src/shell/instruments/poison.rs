@@ -69,7 +69,7 @@ fn places(sh: &Shell, operands: &[&str]) -> Result<Vec<Range<u64>>, Failure> {
     let file: File = sh.find(path)?.file;
     let (mut found, mut covered) = (Vec::new(), 0);
     let outcome = file.extents(from, &mut |extent| {
-        let (start, stop) = (extent.offset.max(from), (extent.offset + extent.len).min(end));
+        let (start, stop) = (extent.offset.max(from), extent.end().min(end));
         if start < stop
             && let Some(place) = extent.place()
         {
