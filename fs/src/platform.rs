@@ -19,10 +19,11 @@ pub trait Platform: Sized + Send + Sync + 'static {
     /// instructions; a block map's while blocks are zeroed, a file's areas' while TLBs are shot down, the
     /// rename lock for a whole rename.
     type Mutex: RawMutex + Send + Sync;
-    /// A reader-writer lock that may be held while blocks are zeroed and other CPUs answer (the inode lock,
-    /// `dax_sem`).
+    /// A reader-writer lock that may be held while blocks are zeroed and other CPUs answer (`dax_sem`).
     /// Readers that keep coming must not keep a writer out for ever.
     type RwLock: RawRwLock<GuardMarker: Send> + Send + Sync;
+    /// A reader-writer lock as that one, of which there is one for each inode in memory: a short one.
+    type InodeLock: RawRwLock<GuardMarker: Send> + Send + Sync;
     /// The page tables of one address space.
     type PageTables: PageTables;
 

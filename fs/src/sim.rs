@@ -53,6 +53,7 @@ impl Platform for Machine {
     type Pmem = Ram;
     type Mutex = SimMutex;
     type RwLock = SimRwLock;
+    type InodeLock = SimRwLock;
     type PageTables = Tables;
 
     fn pmem(&self) -> &Ram {

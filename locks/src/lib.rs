@@ -3,7 +3,7 @@
 //! | what | waiting |
 //! |---|---|
 //! | [`RawMutex`] | spins a little, then sleeps |
-//! | [`RawRwLock`] | the same; fair, readers on different CPUs share no cache line |
+//! | [`RawRwLock`] | the same; fair, readers on different CPUs share no cache line, or are few |
 //! | [`Lists`] | where who sleeps is found by the address of what it waits for |
 //!
 //! The algorithms are here, without the machine: a CPU's number, how to put a task to sleep, and the short
@@ -22,7 +22,7 @@ use core::ops::DerefMut;
 
 pub use lists::{Lists, Tasks};
 pub use mutex::RawMutex;
-pub use rwlock::RawRwLock;
+pub use rwlock::{RawRwLock, SLOTS};
 
 /// A lock that is held for a few instructions, under which nobody sleeps or faults.
 pub trait Short<T>: Sized {

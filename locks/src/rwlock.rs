@@ -1,6 +1,7 @@
-//! A fair reader-writer lock that sleeps, and whose readers on different CPUs share no cache line.
+//! A fair reader-writer lock that sleeps, and whose readers on different CPUs share no cache line, or no more than
+//! it has slots for.
 //!
-//! Readers count themselves in one of eight slots, by CPU; a reader that has moved may leave by another slot,
+//! Readers count themselves in one of its slots, by CPU; a reader that has moved may leave by another slot,
 //! only the sum counts. Nothing else is written by them, and `writer` is only read. A writer takes its
 //! ticket, raises `writer` and waits until the sum is 0.
 //!
@@ -21,8 +22,9 @@ use core::sync::atomic::Ordering;
 use crate::atomic::{AtomicI64, AtomicU32};
 use crate::{Machine, Short, wait};
 
-// loom goes through every order of looks at them: two are enough to be different ones.
-const SLOTS: usize = if cfg!(loom) { 2 } else { 8 };
+/// Slots, if nobody says how many. loom goes through every order of looks at them: two are enough to be
+/// different ones.
+pub const SLOTS: usize = if cfg!(loom) { 2 } else { 8 };
 
 /// Nobody writes, or wants to.
 const NONE: u32 = 0;
@@ -35,9 +37,10 @@ const QUEUED: u32 = 2;
 #[repr(align(64))]
 struct Slot(AtomicI64);
 
-/// The lock, as `lock_api` wants it.
+/// The lock, as `lock_api` wants it. With more slots, readers are in each other's way less, a writer looks at
+/// more, and it is longer, by 64 bytes each.
 #[repr(C, align(64))]
-pub struct RawRwLock<M: Machine> {
+pub struct RawRwLock<M: Machine, const N: usize = SLOTS> {
     writer: AtomicU32,
     /// The next writer's ticket, and whose turn it is.
     next: AtomicU32,
@@ -46,21 +49,21 @@ pub struct RawRwLock<M: Machine> {
     phase: AtomicU32,
     /// Readers that queue.
     queued: M::Queued,
-    slots: [Slot; SLOTS],
+    slots: [Slot; N],
     machine: PhantomData<fn(M)>,
 }
 
 // SAFETY: a writer is in only after it has raised `writer` and then seen every slot's sum at 0; a reader that
 // counts itself before that is in the sum, one that counts itself after sees `writer`. Both sides order store
 // and load by sequential consistency.
-unsafe impl<M: Machine> lock_api::RawRwLock for RawRwLock<M> {
+unsafe impl<M: Machine, const N: usize> lock_api::RawRwLock for RawRwLock<M, N> {
     const INIT: Self = Self {
         writer: AtomicU32::new(NONE),
         next: AtomicU32::new(0),
         serving: AtomicU32::new(0),
         phase: AtomicU32::new(0),
         queued: M::Queued::NEW,
-        slots: [const { Slot(AtomicI64::new(0)) }; SLOTS],
+        slots: [const { Slot(AtomicI64::new(0)) }; N],
         machine: PhantomData,
     };
     type GuardMarker = lock_api::GuardSend;
@@ -135,7 +138,7 @@ unsafe impl<M: Machine> lock_api::RawRwLock for RawRwLock<M> {
     }
 }
 
-impl<M: Machine> RawRwLock<M> {
+impl<M: Machine, const N: usize> RawRwLock<M, N> {
     /// Makes its words known to loom, before there are threads.
     #[cfg(loom)]
     pub fn prepare(&self) {
@@ -145,7 +148,7 @@ impl<M: Machine> RawRwLock<M> {
 
     #[inline]
     fn slot(&self) -> &AtomicI64 {
-        &self.slots[M::cpu() % SLOTS].0
+        &self.slots[if N == 1 { 0 } else { M::cpu() % N }].0
     }
 
     #[inline]

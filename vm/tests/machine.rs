@@ -238,6 +238,7 @@ impl Platform for Host {
     type Pmem = ram::Ram;
     type Mutex = SimMutex;
     type RwLock = SimRwLock;
+    type InodeLock = SimRwLock;
     type PageTables = SpaceTables<Hardware>;
 
     fn pmem(&self) -> &ram::Ram {

@@ -22,7 +22,13 @@ use crate::vfs::mapping::Changing;
 use crate::vfs::{AllocOk, ReadTo, check_range};
 
 impl<P: Platform> Inode<P> {
-    pub(super) fn read_file(&self, offset: u64, len: usize, to: &mut dyn ReadTo<P>) -> Result<usize> {
+    #[inline]
+    pub(super) fn read_file<T: ReadTo<P> + ?Sized>(
+        &self,
+        offset: u64,
+        len: usize,
+        to: &mut T,
+    ) -> Result<usize> {
         self.expect_file()?;
         let shared = self.lock.shared();
         let size = self.load_size();

@@ -12,8 +12,8 @@ use crate::lab::Mutant;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::{
-    self, AllocOk, Attr, Backing, Device, DirEntry, Extent, Fallocate, Field, FileKind, FileSystem, Held,
-    InodeRef, Mapping, OnError, ReadTo, Rename, Seek, SetAttr, SetXattr, StatFs, Thawed, Transaction,
+    self, AllocOk, Attr, Backing, Buffer, Device, DirEntry, Extent, Fallocate, Field, FileKind, FileSystem,
+    Held, InodeRef, Mapping, OnError, ReadTo, Rename, Seek, SetAttr, SetXattr, StatFs, Thawed, Transaction,
 };
 use alloc::vec::Vec;
 use core::fmt::Display;
@@ -232,6 +232,11 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
 
     fn read_to(&self, offset: u64, len: usize, to: &mut dyn ReadTo<P>) -> Result<usize> {
         self.fs.noted(self.read_file(offset, len, to))
+    }
+
+    // In one piece: what most ask for.
+    fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<usize> {
+        self.fs.noted(self.read_file(offset, to.len(), &mut Buffer::new(to)))
     }
 
     fn write_at(&self, offset: u64, from: &[u8]) -> Result<usize> {

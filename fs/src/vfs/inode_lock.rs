@@ -6,22 +6,22 @@
 //! either lock, held shared, is enough to look blocks up and use them. A hole is another matter: faults fill
 //! it beside the inode lock.
 
-use crate::platform::{Platform, RwLock};
-use lock_api::{RwLockReadGuard, RwLockWriteGuard};
+use crate::platform::Platform;
+use lock_api::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// One inode's.
-pub struct InodeLock<P: Platform>(RwLock<P, ()>);
+pub struct InodeLock<P: Platform>(RwLock<P::InodeLock, ()>);
 
 /// The inode lock, held shared.
-pub type InodeShared<'a, P> = RwLockReadGuard<'a, <P as Platform>::RwLock, ()>;
+pub type InodeShared<'a, P> = RwLockReadGuard<'a, <P as Platform>::InodeLock, ()>;
 
 /// The inode lock, held exclusively.
-pub type InodeExclusive<'a, P> = RwLockWriteGuard<'a, <P as Platform>::RwLock, ()>;
+pub type InodeExclusive<'a, P> = RwLockWriteGuard<'a, <P as Platform>::InodeLock, ()>;
 
 impl<P: Platform> InodeLock<P> {
     /// Returns one that nobody holds.
     pub fn new() -> Self {
-        Self(RwLock::<P, ()>::new(()))
+        Self(RwLock::new(()))
     }
 
     /// Takes it shared.

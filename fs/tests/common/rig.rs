@@ -48,6 +48,7 @@ impl Platform for Rig {
     type Pmem = Spy;
     type Mutex = SimMutex;
     type RwLock = HookedLock;
+    type InodeLock = HookedLock;
     type PageTables = PausingTables;
 
     fn pmem(&self) -> &Spy {

@@ -15,7 +15,7 @@ use crate::klog;
 use crate::mm::paging::PageTables;
 use crate::pmem::Region;
 use crate::steps;
-use crate::sync::{self, Answering, RawMutex, RawRwLock};
+use crate::sync::{self, Answering, RawInodeLock, RawMutex, RawRwLock};
 
 /// A handle to a file on a mounted region.
 pub type File = fs::vfs::InodeRef<Machine>;
@@ -37,6 +37,7 @@ impl Platform for Machine {
     type Pmem = Region;
     type Mutex = RawMutex;
     type RwLock = RawRwLock;
+    type InodeLock = RawInodeLock;
     type PageTables = PageTables;
 
     fn pmem(&self) -> &Region {

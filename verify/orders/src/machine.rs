@@ -187,6 +187,7 @@ impl Platform for Cpus {
     type Pmem = Ram;
     type Mutex = RawMutex<Loom>;
     type RwLock = RawRwLock<Loom>;
+    type InodeLock = RawRwLock<Loom>;
     type PageTables = sim::Tables;
 
     fn pmem(&self) -> &Ram {

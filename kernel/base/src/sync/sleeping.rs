@@ -13,6 +13,8 @@ use crate::arch::percpu;
 pub type RawMutex = locks::RawMutex<Machine>;
 /// The reader-writer lock, as `lock_api` wants it.
 pub type RawRwLock = locks::RawRwLock<Machine>;
+/// The same, short, for an inode: who reads the same file by a call copies for longer than it locks.
+pub type RawInodeLock = locks::RawRwLock<Machine, 1>;
 
 /// How a task sleeps.
 pub struct Sleep {

@@ -58,6 +58,7 @@ impl Platform for Machine {
     type Pmem = Memory;
     type Mutex = locks::Mutex;
     type RwLock = locks::RwLock;
+    type InodeLock = locks::RwLock;
     type PageTables = vm::SpaceTables<SpaceHardware>;
 
     fn pmem(&self) -> &Memory {

@@ -319,6 +319,7 @@ impl Platform for Machine {
     type Pmem = Watched;
     type Mutex = LoneMutex;
     type RwLock = LoneRwLock;
+    type InodeLock = LoneRwLock;
     type PageTables = Tables;
 
     fn pmem(&self) -> &Watched {
