@@ -133,7 +133,7 @@ impl<P: Platform> Ext2<P> {
             let Some(Late { ino, kind, size, nameless }) = self.late.lock().pop() else { return result };
             let one = match nameless {
                 Some(nameless) => self.raw_inode(ino).and_then(|raw| {
-                    self.release_late(Inode::new(self.share(), ino, raw, kind, size), nameless)
+                    self.release_late(Inode::new(self.share(), ino, raw.at, kind, size), nameless)
                 }),
                 // It may be open again: the handle that is there is the one to cut through.
                 None => self.inode(ino).and_then(|inode| {

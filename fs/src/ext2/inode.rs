@@ -8,7 +8,7 @@ use super::alloc::goals::Goals;
 use super::alloc::taken::TakenInode;
 use super::cache::Cached;
 use super::disk::descriptor::Group;
-use super::disk::inode::{ATIME, CTIME, MTIME, decode, kind_of_mode};
+use super::disk::inode::{ATIME, CTIME, MTIME, RawInode, bad_inode};
 use super::disk::layout::*;
 use super::facts::{LinksStored, NameGone, Nameless};
 use super::fs::Ext2;
@@ -31,7 +31,7 @@ pub struct Inode<P: Platform> {
     pub(super) fs: Ext2<P>,
     pub(super) ino: u32,
     /// Byte offset of the raw inode.
-    pub(super) raw: u64,
+    at: u64,
     pub(super) kind: FileKind,
     /// The inode lock.
     pub(super) lock: InodeLock<P>,
@@ -81,21 +81,21 @@ impl<P: Platform> Ext2<P> {
         Ok(())
     }
 
-    /// Byte offset of the raw inode `ino`, which is in `1..=inodes_count`.
-    pub(super) fn raw_inode(&self, ino: u32) -> Result<u64> {
+    /// The raw inode `ino`, which is in `1..=inodes_count`.
+    pub(super) fn raw_inode(&self, ino: u32) -> Result<RawInode<'_, P::Pmem>> {
         self.expect_number(ino)?;
         Ok(self.raw_in(&self.group(self.group_of_inode(ino))?, ino))
     }
 
-    /// The same, where its group is known: its table lies in the group, and the slot in the table.
-    fn raw_in(&self, group: &Group, ino: u32) -> u64 {
-        let slot = (ino - 1) % self.sb.inodes_per_group;
-        self.byte(group.inode_table) + u64::from(slot) * u64::from(self.sb.inode_size)
+    /// The raw inode `ino`, whose group is known: its table lies in the group, and the slot in the table.
+    fn raw_in(&self, group: &Group, ino: u32) -> RawInode<'_, P::Pmem> {
+        self.raw_at(ino, group.inode(&self.sb, (ino - 1) % self.sb.inodes_per_group))
     }
 
-    /// Refuses inode `ino`, at byte offset `raw`, if a memory error took some of it.
-    pub(super) fn expect_inode(&self, ino: u32, raw: u64) -> Result<()> {
-        self.expect_readable(raw, self.sb.inode_size.into(), "inode", ino.into())
+    /// The raw inode `ino`, which is at byte offset `at`.
+    #[inline(always)]
+    pub(super) fn raw_at(&self, ino: u32, at: u64) -> RawInode<'_, P::Pmem> {
+        RawInode::new(self.pmem(), &self.sb, ino, at)
     }
 
     /// Inode `ino`, in memory or loaded. The caller found its number under a lock that keeps it from being
@@ -121,7 +121,6 @@ impl<P: Platform> Ext2<P> {
     }
 
     fn load_inode(&self, ino: u32) -> Result<Inode<P>> {
-        let bad = |why, value: u64| Error::from(Corrupt::with("inode", ino.into(), why, value));
         let wrong = |why| Err(Corrupt::new("inode", ino.into(), why).into());
         self.expect_number(ino)?;
         let group = self.group(self.group_of_inode(ino))?;
@@ -129,55 +128,41 @@ impl<P: Platform> Ext2<P> {
         if ino != ROOT_INO && ino < self.sb.first_ino {
             return wrong("a name leads to it, but it is reserved");
         }
-        self.expect_inode(ino, raw)?;
-        let pmem = self.pmem();
-        let mode = pmem.load_u16(raw + I_MODE);
+        raw.expect_readable()?;
         // That the bitmap cannot be read is not this inode's fault: what has a name and a link is in use.
         let marked_free = self.expect_inode_bitmap(&group).is_ok() && !self.is_inode_in_use(&group, ino);
-        if marked_free || pmem.load_u16(raw + I_LINKS_COUNT) == 0 {
+        if marked_free || raw.links() == 0 {
             return wrong("a name leads to it, but it is free");
         }
-        let flags = pmem.load_u32(raw + I_FLAGS);
-        if flags & FOREIGN_FL != 0 {
-            return Err(bad("i_flags of a feature that the file system does not have", flags.into()));
-        }
-        let Some(kind) = kind_of_mode(mode) else {
-            return Err(bad("i_mode tells no kind", mode.into()));
-        };
-        let high = if kind == FileKind::File { pmem.load_u32(raw + I_SIZE_HIGH) } else { 0 };
-        let size = u64::from(high) << 32 | u64::from(pmem.load_u32(raw + I_SIZE));
+        raw.expect_native()?;
+        let kind = raw.expect_kind()?;
         let limit = match kind {
             FileKind::File => self.sb.max_file_size(),
             // Holes are not allowed in a directory, so it cannot be larger than the file system.
-            FileKind::Directory if !size.is_multiple_of(self.block_size()) => {
-                return Err(bad("bad size of a directory", size));
+            FileKind::Directory if !raw.size(kind).is_multiple_of(self.block_size()) => {
+                return Err(bad_inode(ino, "bad size of a directory", raw.size(kind)));
             }
             FileKind::Directory => self.byte(self.sb.blocks_count),
             FileKind::Symlink => self.block_size(),
             _ => u64::MAX,
         };
-        let torn = kind == FileKind::File && !self.was_clean() && size >> 32 == limit >> 32;
-        if size > limit && !torn {
-            return Err(Corrupt::against("inode", ino.into(), "i_size is too large", size, limit).into());
-        }
-        // Between its halves a crash may leave a size above the limit, with the limit's upper half.
-        let size = if kind == FileKind::File { size.min(limit) } else { size };
-        Ok(Inode::new(self.share(), ino, raw, kind, size))
+        let size = raw.size_within(kind, limit, !self.was_clean())?;
+        Ok(Inode::new(self.share(), ino, raw.at, kind, size))
     }
 
     /// The handle of an inode that was taken just now, which nobody else knows.
     pub(super) fn new_handle(&self, taken: &TakenInode, kind: FileKind) -> Result<Arc<Inode<P>>> {
-        let make = || Ok(Inode::new(self.share(), taken.ino, taken.raw, kind, 0));
+        let make = || Ok(Inode::new(self.share(), taken.ino, taken.at, kind, 0));
         self.cache.get(&self.platform, taken.ino, make)
     }
 }
 
 impl<P: Platform> Inode<P> {
-    pub(super) fn new(fs: Ext2<P>, ino: u32, raw: u64, kind: FileKind, size: u64) -> Self {
+    pub(super) fn new(fs: Ext2<P>, ino: u32, at: u64, kind: FileKind, size: u64) -> Self {
         Self {
             fs,
             ino,
-            raw,
+            at,
             kind,
             lock: InodeLock::new(),
             mapping: Mapping::new(size),
@@ -206,9 +191,15 @@ impl<P: Platform> Inode<P> {
         self.fs.pmem()
     }
 
+    /// Its fields.
+    #[inline(always)]
+    pub(super) fn raw(&self) -> RawInode<'_, P::Pmem> {
+        self.fs.raw_at(self.ino, self.at)
+    }
+
     /// A contradiction in this inode.
     pub(super) fn corrupt(&self, why: &'static str, value: u64) -> Error {
-        Corrupt::with("inode", self.ino.into(), why, value).into()
+        bad_inode(self.ino, why, value)
     }
 
     /// Refuses with the errno for what is not a regular file.
@@ -238,8 +229,8 @@ impl<P: Platform> Inode<P> {
         let pmem = self.pmem();
         let (low, high) = (size as u32, (size >> 32) as u32);
         let store = |at, value| {
-            pmem.store_u32(self.raw + at, value);
-            pmem.flush(self.raw + at, 4);
+            pmem.store_u32(self.at + at, value);
+            pmem.flush(self.at + at, 4);
         };
         if self.kind != FileKind::File {
             if high != 0 {
@@ -252,7 +243,7 @@ impl<P: Platform> Inode<P> {
         if size > i32::MAX as u64 {
             self.fs.need_large_file()?;
         }
-        let old = pmem.load_u32(self.raw + I_SIZE_HIGH);
+        let old = pmem.load_u32(self.at + I_SIZE_HIGH);
         if high > old {
             store(I_SIZE_HIGH, high);
             pmem.fence();
@@ -268,7 +259,7 @@ impl<P: Platform> Inode<P> {
 
     #[inline]
     pub(super) fn links(&self) -> u16 {
-        self.pmem().load_u16(self.raw + I_LINKS_COUNT)
+        self.raw().links()
     }
 
     /// Adds a link for a name to come, up to the format's limit. Under the inode lock, held exclusively.
@@ -290,7 +281,7 @@ impl<P: Platform> Inode<P> {
     ) -> Staged<LinksStored, Dirty> {
         if left == 0 {
             // In the line of the links.
-            self.pmem().store_u32(self.raw + I_DTIME, (now.secs as u32).max(1));
+            self.pmem().store_u32(self.at + I_DTIME, (now.secs as u32).max(1));
         }
         self.touch(&[CTIME], now);
         self.store_links(left)
@@ -299,15 +290,15 @@ impl<P: Platform> Inode<P> {
     /// Its last name is about to go: no link is left, and from when on. Under the inode lock, held
     /// exclusively, and that of the directory with the name.
     pub(super) fn say_it_goes(&self, now: Timestamp) -> Staged<LinksStored, Dirty> {
-        self.pmem().store_u32(self.raw + I_DTIME, (now.secs as u32).max(1));
+        self.pmem().store_u32(self.at + I_DTIME, (now.secs as u32).max(1));
         self.touch(&[CTIME], now);
         self.store_links(0)
     }
 
     /// Stores the number of links. Under the inode lock, held exclusively.
     pub(super) fn store_links(&self, links: u16) -> Staged<LinksStored, Dirty> {
-        self.pmem().store_u16(self.raw + I_LINKS_COUNT, links);
-        Staged::stored(LinksStored(links), self.raw + I_LINKS_COUNT, 2)
+        self.pmem().store_u16(self.at + I_LINKS_COUNT, links);
+        Staged::stored(LinksStored(links), self.at + I_LINKS_COUNT, 2)
     }
 
     /// The number of links is durable, and the name is gone. If it is 0, the inode may go with its last
@@ -324,37 +315,20 @@ impl<P: Platform> Inode<P> {
         }
     }
 
-    /// `i_flags`
-    #[inline]
-    pub(super) fn flags(&self) -> u32 {
-        self.pmem().load_u32(self.raw + I_FLAGS)
-    }
-
     /// Refuses what one of `flags` forbids.
     #[inline]
     pub(super) fn expect_without(&self, flags: u32) -> Result<()> {
-        if self.flags() & flags == 0 { Ok(()) } else { Err(Errno::NotPermitted.into()) }
+        if self.raw().flags() & flags == 0 { Ok(()) } else { Err(Errno::NotPermitted.into()) }
     }
 
     /// Refuses to write at `offset` of a file of `size` bytes what may not be changed, or only get longer.
     #[inline]
     pub(super) fn expect_writable_at(&self, offset: u64, size: u64) -> Result<()> {
-        match self.flags() & (IMMUTABLE_FL | APPEND_FL) {
+        match self.raw().flags() & (IMMUTABLE_FL | APPEND_FL) {
             0 => Ok(()),
             APPEND_FL if offset == size => Ok(()),
             _ => Err(Errno::NotPermitted.into()),
         }
-    }
-
-    /// The block of its extended attributes, or 0.
-    pub(super) fn file_acl(&self) -> u32 {
-        self.pmem().load_u32(self.raw + I_FILE_ACL)
-    }
-
-    /// True if the target of a symbolic link is in the inode itself.
-    pub(super) fn is_fast_symlink(&self) -> bool {
-        let xattrs = if self.file_acl() == 0 { 0 } else { self.fs.block_size() / 512 };
-        self.kind == FileKind::Symlink && u64::from(self.pmem().load_u32(self.raw + I_BLOCKS)) == xattrs
     }
 
     /// The target of a symbolic link.
@@ -362,60 +336,38 @@ impl<P: Platform> Inode<P> {
         if self.kind != FileKind::Symlink {
             return Err(Errno::Invalid.into());
         }
-        let size = self.load_size();
-        let limit = if self.is_fast_symlink() { I_BLOCK_BYTES } else { self.fs.block_size() };
-        if size == 0 || size >= limit {
-            let why = "bad length of a symbolic link";
-            return Err(Corrupt::against("inode", self.ino.into(), why, size, limit - 1).into());
-        }
-        let from = if self.is_fast_symlink() {
-            self.raw + I_BLOCK
+        let (raw, block_size) = (self.raw(), self.fs.block_size());
+        let len = raw.target_len(block_size)?;
+        let from = if raw.is_fast_symlink(block_size) {
+            raw.slot(0)
         } else {
             let block = self.find_metadata(0)?;
-            self.fs.byte(block.ok_or_else(|| self.corrupt("a symbolic link without its block", size))?)
+            self.fs.byte(block.ok_or_else(|| self.corrupt("a symbolic link without its block", len))?)
         };
-        let mut target = alloc::vec![0; size as usize];
+        let mut target = alloc::vec![0; len as usize];
         self.pmem().read(from, &mut target);
         Ok(target)
     }
 
-    /// The device that a device's inode tells: old numbers of 8 bits in `i_block[0]`, or new ones in
-    /// `i_block[1]`.
-    fn device(&self) -> Device {
-        if !matches!(self.kind, FileKind::CharDevice | FileKind::BlockDevice) {
-            return Device::default();
-        }
-        match self.pmem().load_u32(self.raw + I_BLOCK) {
-            0 => {
-                let new = self.pmem().load_u32(self.raw + I_BLOCK + 4);
-                Device { major: new >> 8 & 0xfff, minor: new & 0xff | new >> 12 & 0xf_ff00 }
-            }
-            old => Device { major: old >> 8 & 0xff, minor: old & 0xff },
-        }
-    }
-
     /// All attributes. Under the inode lock.
     pub(super) fn load_attr(&self) -> Attr {
-        let pmem = self.pmem();
-        let wide = |low, high| {
-            u32::from(pmem.load_u16(self.raw + high)) << 16 | u32::from(pmem.load_u16(self.raw + low))
-        };
+        let raw = self.raw();
+        let (uid, gid) = raw.owner();
+        let is_device = matches!(self.kind, FileKind::CharDevice | FileKind::BlockDevice);
         Attr {
             ino: self.ino.into(),
             kind: self.kind,
-            mode: pmem.load_u16(self.raw + I_MODE) & 0o7777,
-            links: self.links().into(),
-            uid: wide(I_UID, I_UID_HIGH),
-            gid: wide(I_GID, I_GID_HIGH),
+            mode: raw.mode() & 0o7777,
+            links: raw.links().into(),
+            uid,
+            gid,
             size: self.load_size(),
-            blocks: pmem.load_u32(self.raw + I_BLOCKS).into(),
-            atime: self.time(ATIME),
-            mtime: self.time(MTIME),
-            ctime: self.time(CTIME),
-            crtime: self.has_field(I_CRTIME_EXTRA).then(|| {
-                decode(pmem.load_u32(self.raw + I_CRTIME), pmem.load_u32(self.raw + I_CRTIME_EXTRA))
-            }),
-            device: self.device(),
+            blocks: raw.units().into(),
+            atime: raw.time(ATIME),
+            mtime: raw.time(MTIME),
+            ctime: raw.time(CTIME),
+            crtime: raw.crtime(),
+            device: if is_device { raw.device() } else { Device::default() },
         }
     }
 
@@ -423,13 +375,13 @@ impl<P: Platform> Inode<P> {
     pub(super) fn change_attr(&self, change: &SetAttr, now: Timestamp) {
         let pmem = self.pmem();
         if let Some(mode) = change.mode {
-            let kind = pmem.load_u16(self.raw + I_MODE) & !0o7777;
-            pmem.store_u16(self.raw + I_MODE, kind | mode & 0o7777);
+            let kind = self.raw().mode() & !0o7777;
+            pmem.store_u16(self.at + I_MODE, kind | mode & 0o7777);
         }
         for (id, low, high) in [(change.uid, I_UID, I_UID_HIGH), (change.gid, I_GID, I_GID_HIGH)] {
             if let Some(id) = id {
-                pmem.store_u16(self.raw + low, id as u16);
-                pmem.store_u16(self.raw + high, (id >> 16) as u16);
+                pmem.store_u16(self.at + low, id as u16);
+                pmem.store_u16(self.at + high, (id >> 16) as u16);
             }
         }
         if change.atime.is_some() || change.mtime.is_some() {
@@ -442,7 +394,7 @@ impl<P: Platform> Inode<P> {
             self.touch(&[MTIME], time);
         }
         self.touch(&[CTIME], now);
-        pmem.flush(self.raw, GOOD_OLD_INODE_SIZE.into());
+        pmem.flush(self.at, GOOD_OLD_INODE_SIZE.into());
         pmem.fence();
     }
 }

@@ -6,7 +6,7 @@
 use super::alloc::state::GroupState;
 use super::cache::Cache;
 use super::disk::features::ReadOnlyReason;
-use super::disk::inode::kind_of_mode;
+use super::disk::inode::RawInode;
 use super::disk::layout::*;
 use super::disk::superblock::{RawSuperBlock, SuperBlock};
 use super::disk::{NAME, features, unreadable};
@@ -164,18 +164,16 @@ fn restore(pmem: &impl Pmem, raw: &RawSuperBlock, copy: &SuperBlock) -> Result<S
 fn expect_root(pmem: &impl Pmem, sb: &SuperBlock) -> Result<()> {
     let group = sb.group(pmem, 0)?;
     let index = ROOT_INO - 1;
-    let raw = sb.byte(group.inode_table) + u64::from(index) * u64::from(sb.inode_size);
-    if let Some(bad) = pmem.poisoned(raw, sb.inode_size.into()) {
-        return Err(unreadable("inode", ROOT_INO.into(), bad));
-    }
+    let raw = RawInode::new(pmem, sb, ROOT_INO, group.inode(sb, index));
+    raw.expect_readable()?;
     if let Some(bad) = pmem.poisoned(sb.byte(group.inode_bitmap), 1) {
         return Err(unreadable("inode bitmap", 0, bad));
     }
-    let size = u64::from(pmem.load_u32(raw + I_SIZE));
-    let is_there = kind_of_mode(pmem.load_u16(raw + I_MODE)) == Some(FileKind::Directory)
-        && pmem.load_u16(raw + I_LINKS_COUNT) != 0
+    let size = raw.size(FileKind::Directory);
+    let is_there = raw.kind() == Some(FileKind::Directory)
+        && raw.links() != 0
         && pmem.load_u8(sb.byte(group.inode_bitmap)) & 1 << index != 0
-        && pmem.load_u32(raw + I_FLAGS) & FOREIGN_FL == 0
+        && raw.expect_native().is_ok()
         && size.is_multiple_of(sb.block_size())
         && size <= sb.byte(sb.blocks_count);
     if is_there { Ok(()) } else { Err(Corrupt::new("inode", ROOT_INO.into(), "no root directory").into()) }

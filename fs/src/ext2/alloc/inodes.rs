@@ -92,24 +92,24 @@ impl<P: Platform> Ext2<P> {
         let mut put =
             |at: u64, value: &[u8]| bytes[at as usize..at as usize + value.len()].copy_from_slice(value);
         let mut mode = kind.mode_bits() | new.mode & 0o7777;
-        let User { uid, gid } = self.platform.user();
-        for (low, high, id) in [(I_UID, I_UID_HIGH, uid), (I_GID, I_GID_HIGH, gid)] {
-            put(low, &(id as u16).to_le_bytes());
-            put(high, &((id >> 16) as u16).to_le_bytes());
-        }
-        if pmem.load_u16(parent.raw + I_MODE) & S_ISGID != 0 {
-            put(I_GID, &pmem.load_u16(parent.raw + I_GID).to_le_bytes());
-            put(I_GID_HIGH, &pmem.load_u16(parent.raw + I_GID_HIGH).to_le_bytes());
+        let User { uid, mut gid } = self.platform.user();
+        let of_parent = parent.raw();
+        if of_parent.mode() & S_ISGID != 0 {
+            gid = of_parent.owner().1;
             if kind == FileKind::Directory {
                 mode |= S_ISGID;
             }
+        }
+        for (low, high, id) in [(I_UID, I_UID_HIGH, uid), (I_GID, I_GID_HIGH, gid)] {
+            put(low, &(id as u16).to_le_bytes());
+            put(high, &((id >> 16) as u16).to_le_bytes());
         }
         put(I_MODE, &mode.to_le_bytes());
         put(I_LINKS_COUNT, &new.links().to_le_bytes());
         put(I_SIZE, &new.size.to_le_bytes());
         put(I_BLOCKS, &new.units.to_le_bytes());
         put(I_BLOCK, &new.i_block);
-        put(I_FLAGS, &(parent.flags() & inherited(kind)).to_le_bytes());
+        put(I_FLAGS, &(of_parent.flags() & inherited(kind)).to_le_bytes());
         put(I_GENERATION, &self.next_generation.fetch_add(1, Relaxed).to_le_bytes());
         let has_extra = u64::from(self.sb.extra_isize) + u64::from(GOOD_OLD_INODE_SIZE) >= I_CRTIME_EXTRA + 4;
         let (secs, extra) = encode(new.now, has_extra);
@@ -127,13 +127,13 @@ impl<P: Platform> Ext2<P> {
         }
         let size = u64::from(self.sb.inode_size);
         let known = (bytes.len() as u64).min(size);
-        let raw = taken.fact().raw;
-        pmem.clear_poison(raw, size);
-        pmem.write_nt(raw, &bytes[..known as usize]);
+        let at = taken.fact().at;
+        pmem.clear_poison(at, size);
+        pmem.write_nt(at, &bytes[..known as usize]);
         if size > known {
-            pmem.zero_nt(raw + known, size - known);
+            pmem.zero_nt(at + known, size - known);
         }
-        let written = Staged::streamed((), raw, size);
+        let written = Staged::streamed((), at, size);
         self.platform.stats().inode_allocated.inc();
         taken.join(written, |taken, ()| self.nameable(taken.ino, kind))
     }
@@ -223,8 +223,8 @@ impl<P: Platform> Ext2<P> {
         if is_dir {
             self.add_to_count(&group, BG_USED_DIRS_COUNT, 1);
         }
-        let raw = self.byte(group.inode_table) + u64::from(slot) * u64::from(self.sb.inode_size);
-        Ok(Some(bitmap.set(pmem, slot, 1, TakenInode { ino, raw }).flush(pmem)))
+        let at = group.inode(&self.sb, slot);
+        Ok(Some(bitmap.set(pmem, slot, 1, TakenInode { ino, at }).flush(pmem)))
     }
 
     /// Gives back an inode that was never initialised.

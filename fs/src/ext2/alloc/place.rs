@@ -25,7 +25,6 @@ use super::runs::RUN;
 use super::taken::Taken;
 use crate::error::{Errno, Result};
 use crate::ext2::disk::geometry::{Hole, Spot};
-use crate::ext2::disk::layout::*;
 use crate::ext2::facts::Cut;
 use crate::ext2::inode::Inode;
 use crate::lab::Mutant;
@@ -261,7 +260,7 @@ impl<P: Platform> Inode<P> {
             pmem.store_u32(slot, to);
             pmem.flush(slot, 4);
         }
-        let cut = Staged::stored(Cut, self.raw + I_BLOCK, 4).flush(pmem).fence(pmem);
+        let cut = Staged::stored(Cut, self.raw().slot(0), 4).flush(pmem).fence(pmem);
         // 4. Nothing leads to the old ones.
         old.iter().try_for_each(|&block| fs.free_run(&cut, block, 1))
     }

@@ -27,5 +27,5 @@ impl Taken {
 pub(in crate::ext2) struct TakenInode {
     pub ino: u32,
     /// Byte offset of the raw inode, which holds anything yet.
-    pub raw: u64,
+    pub at: u64,
 }

@@ -37,6 +37,12 @@ impl Group {
         ends.into_iter().map(|end| end - self.start).max().unwrap_or(self.blocks)
     }
 
+    /// Returns the byte offset of the raw inode in `slot` of the group's table.
+    #[inline]
+    pub(in crate::ext2) fn inode(&self, sb: &SuperBlock, slot: u32) -> u64 {
+        sb.byte(self.inode_table) + u64::from(slot) * u64::from(sb.inode_size)
+    }
+
     /// True if `block`, one of the group's, belongs to its bitmaps or inode table.
     #[inline]
     pub(in crate::ext2) fn is_own(&self, block: u32) -> bool {

@@ -1,24 +1,207 @@
-//! What the fields of a raw inode say: its kind, and its times.
+//! The raw inode, in place: the one place where its fields are decoded.
 //!
 //! Inodes of 128 bytes have times in seconds (32 bits, signed); larger ones may have 2 more bits of seconds
 //! and 30 bits of nanoseconds in an `_extra` field, if `i_extra_isize` covers it.
 
 use super::layout::*;
+use super::superblock::SuperBlock;
+use super::unreadable;
+use crate::error::{Corrupt, Error, Result};
 use crate::platform::Timestamp;
-use crate::vfs::FileKind;
+use crate::pmem::Pmem;
+use crate::vfs::{Device, FileKind};
 
-/// The kind that `i_mode` tells.
-pub(in crate::ext2) fn kind_of_mode(mode: u16) -> Option<FileKind> {
-    Some(match mode >> 12 {
-        0x1 => FileKind::Fifo,
-        0x2 => FileKind::CharDevice,
-        0x4 => FileKind::Directory,
-        0x6 => FileKind::BlockDevice,
-        0x8 => FileKind::File,
-        0xa => FileKind::Symlink,
-        0xc => FileKind::Socket,
-        _ => return None,
-    })
+/// A raw inode in a region. What is read of it is what it says at this moment.
+pub(in crate::ext2) struct RawInode<'a, M> {
+    pmem: &'a M,
+    pub ino: u32,
+    /// Byte offset.
+    pub at: u64,
+    /// `s_inode_size`: its bytes.
+    len: u32,
+}
+
+impl<M> Clone for RawInode<'_, M> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for RawInode<'_, M> {}
+
+/// A contradiction in inode `ino`.
+pub(in crate::ext2) fn bad_inode(ino: u32, why: &'static str, value: u64) -> Error {
+    Corrupt::with("inode", ino.into(), why, value).into()
+}
+
+impl<'a, M: Pmem> RawInode<'a, M> {
+    /// Returns inode `ino`, which is at byte offset `at`.
+    #[inline(always)]
+    pub(in crate::ext2) fn new(pmem: &'a M, sb: &SuperBlock, ino: u32, at: u64) -> Self {
+        Self { pmem, ino, at, len: sb.inode_size }
+    }
+
+    #[inline(always)]
+    fn u16(&self, field: u64) -> u16 {
+        self.pmem.load_u16(self.at + field)
+    }
+
+    #[inline(always)]
+    fn u32(&self, field: u64) -> u32 {
+        self.pmem.load_u32(self.at + field)
+    }
+
+    /// Refuses it if a memory error took some of it.
+    pub(in crate::ext2) fn expect_readable(&self) -> Result<()> {
+        let bad = self.pmem.poisoned(self.at, self.len.into());
+        bad.map_or(Ok(()), |bad| Err(unreadable("inode", self.ino.into(), bad)))
+    }
+
+    /// `i_mode`
+    #[inline]
+    pub(in crate::ext2) fn mode(&self) -> u16 {
+        self.u16(I_MODE)
+    }
+
+    /// Returns the kind that `i_mode` tells.
+    pub(in crate::ext2) fn kind(&self) -> Option<FileKind> {
+        Some(match self.mode() >> 12 {
+            0x1 => FileKind::Fifo,
+            0x2 => FileKind::CharDevice,
+            0x4 => FileKind::Directory,
+            0x6 => FileKind::BlockDevice,
+            0x8 => FileKind::File,
+            0xa => FileKind::Symlink,
+            0xc => FileKind::Socket,
+            _ => return None,
+        })
+    }
+
+    /// As [`kind`](Self::kind), which there must be.
+    pub(in crate::ext2) fn expect_kind(&self) -> Result<FileKind> {
+        self.kind().ok_or_else(|| bad_inode(self.ino, "i_mode tells no kind", self.mode().into()))
+    }
+
+    /// `i_links_count`
+    #[inline]
+    pub(in crate::ext2) fn links(&self) -> u16 {
+        self.u16(I_LINKS_COUNT)
+    }
+
+    /// `i_dtime`
+    pub(in crate::ext2) fn dtime(&self) -> u32 {
+        self.u32(I_DTIME)
+    }
+
+    /// `i_blocks`: its space, in units of 512 bytes.
+    #[inline(always)]
+    pub(in crate::ext2) fn units(&self) -> u32 {
+        self.u32(I_BLOCKS)
+    }
+
+    /// `i_flags`
+    #[inline]
+    pub(in crate::ext2) fn flags(&self) -> u32 {
+        self.u32(I_FLAGS)
+    }
+
+    /// Refuses one whose `i_block` holds something else than a block map.
+    pub(in crate::ext2) fn expect_native(&self) -> Result<()> {
+        match self.flags() {
+            flags if flags & FOREIGN_FL != 0 => {
+                let why = "i_flags of a feature that the file system does not have";
+                Err(bad_inode(self.ino, why, flags.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `i_file_acl`: the block of its extended attributes, or 0.
+    pub(in crate::ext2) fn file_acl(&self) -> u32 {
+        self.u32(I_FILE_ACL)
+    }
+
+    /// `i_uid` and `i_gid`, each with its upper half.
+    pub(in crate::ext2) fn owner(&self) -> (u32, u32) {
+        let wide = |low, high| u32::from(self.u16(high)) << 16 | u32::from(self.u16(low));
+        (wide(I_UID, I_UID_HIGH), wide(I_GID, I_GID_HIGH))
+    }
+
+    /// `i_size`, of which only a regular file has the upper half.
+    pub(in crate::ext2) fn size(&self, kind: FileKind) -> u64 {
+        let high = if kind == FileKind::File { self.u32(I_SIZE_HIGH) } else { 0 };
+        u64::from(high) << 32 | u64::from(self.u32(I_SIZE))
+    }
+
+    /// As [`size`](Self::size), which is at most `limit`. Between its halves a crash may leave a size above
+    /// the limit, with the limit's upper half: with `crashed` that is taken for the limit.
+    pub(in crate::ext2) fn size_within(&self, kind: FileKind, limit: u64, crashed: bool) -> Result<u64> {
+        let size = self.size(kind);
+        if size > limit && !(crashed && kind == FileKind::File && size >> 32 == limit >> 32) {
+            let why = "i_size is too large";
+            return Err(Corrupt::against("inode", self.ino.into(), why, size, limit).into());
+        }
+        Ok(size.min(limit))
+    }
+
+    /// True if the target of a symbolic link is in `i_block`: it has no block but that of its attributes.
+    pub(in crate::ext2) fn is_fast_symlink(&self, block_size: u64) -> bool {
+        let xattrs = if self.file_acl() == 0 { 0 } else { block_size / 512 };
+        u64::from(self.units()) == xattrs
+    }
+
+    /// The length of a symbolic link's target.
+    pub(in crate::ext2) fn target_len(&self, block_size: u64) -> Result<u64> {
+        let len = self.size(FileKind::Symlink);
+        let limit = if self.is_fast_symlink(block_size) { I_BLOCK_BYTES } else { block_size };
+        if (1..limit).contains(&len) {
+            return Ok(len);
+        }
+        let why = "bad length of a symbolic link";
+        Err(Corrupt::against("inode", self.ino.into(), why, len, limit - 1).into())
+    }
+
+    /// Byte offset of word `index` of `i_block`.
+    #[inline(always)]
+    pub(in crate::ext2) fn slot(&self, index: u64) -> u64 {
+        self.at + I_BLOCK + index * 4
+    }
+
+    /// The device that a device's `i_block` tells: old numbers of 8 bits in its first word, or new ones in
+    /// its second.
+    pub(in crate::ext2) fn device(&self) -> Device {
+        match self.pmem.load_u32(self.slot(0)) {
+            0 => {
+                let new = self.pmem.load_u32(self.slot(1));
+                Device { major: new >> 8 & 0xfff, minor: new & 0xff | new >> 12 & 0xf_ff00 }
+            }
+            old => Device { major: old >> 8 & 0xff, minor: old & 0xff },
+        }
+    }
+
+    /// `i_extra_isize`: how far its fields reach beyond the first 128 bytes; 0 if it has no more.
+    #[inline]
+    pub(in crate::ext2) fn extra(&self) -> u64 {
+        if self.len == GOOD_OLD_INODE_SIZE { 0 } else { self.u16(I_EXTRA_ISIZE).into() }
+    }
+
+    /// Where its fields end that are in use.
+    #[inline]
+    pub(in crate::ext2) fn fields_end(&self) -> u64 {
+        (u64::from(GOOD_OLD_INODE_SIZE) + self.extra()).min(self.len.into())
+    }
+
+    /// The time in the field of four bytes at `low`, with what the one at `extra` adds, if that is in use.
+    pub(in crate::ext2) fn time(&self, Time(low, extra): Time) -> Timestamp {
+        let extra = if extra + 4 <= self.fields_end() { self.u32(extra) } else { 0 };
+        decode(self.u32(low), extra)
+    }
+
+    /// When it was made, if it tells.
+    pub(in crate::ext2) fn crtime(&self) -> Option<Timestamp> {
+        (I_CRTIME_EXTRA + 4 <= self.fields_end()).then(|| self.time(Time(I_CRTIME, I_CRTIME_EXTRA)))
+    }
 }
 
 /// One of an inode's times: the offsets of its two halves.
@@ -42,7 +225,7 @@ pub(in crate::ext2) fn encode(time: Timestamp, has_extra: bool) -> (u32, u32) {
 }
 
 /// The time of both halves.
-pub(in crate::ext2) fn decode(low: u32, extra: u32) -> Timestamp {
+fn decode(low: u32, extra: u32) -> Timestamp {
     let secs = i64::from(low as i32) + (i64::from(extra & 3) << 32);
     Timestamp { secs, nanos: (extra >> 2).min(999_999_999) }
 }

@@ -5,7 +5,6 @@
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Result};
 use crate::ext2::disk::geometry::{DIRECT, LEVELS};
-use crate::ext2::disk::layout::*;
 use crate::ext2::inode::Inode;
 use crate::platform::{LARGE_PAGES, Platform};
 use crate::vfs::{Backing, Extent, Seek};
@@ -117,7 +116,7 @@ impl<P: Platform> Inode<P> {
             f,
         };
         let window = Window { start, end };
-        let root = self.raw + I_BLOCK;
+        let root = self.raw().slot(0);
         let mut flow = self.walk_table(root, DIRECT, 0, 0, window, &mut merger)?;
         for depth in 1..=LEVELS {
             if flow.is_break() {

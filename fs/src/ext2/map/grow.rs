@@ -69,7 +69,7 @@ impl<P: Platform> Inode<P> {
     #[inline]
     pub(in crate::ext2) fn fill_next(&self, lblk: u64) -> Option<u32> {
         let (pmem, platform) = (self.pmem(), &self.fs.platform);
-        let room = pmem.load_u32(self.raw + I_BLOCKS).leading_zeros() > 0;
+        let room = self.raw().units().leading_zeros() > 0;
         if !room || self.fs.check_writable().is_err() || platform.lab().has(Mutant::PublishBeforeZero) {
             return None;
         }
@@ -188,10 +188,10 @@ impl<P: Platform> Inode<P> {
     pub(in crate::ext2) fn take(&self, hole: Hole<'_>, want: u64, end: u64) -> Result<Fresh> {
         let above = hole.path.depth - hole.level;
         // `i_blocks` has room for all, or at least for one.
-        let room = self.pmem().load_u32(self.raw + I_BLOCKS).leading_zeros() > 0;
+        let room = self.raw().units().leading_zeros() > 0;
         let want = if room { want.min(u64::from(u32::MAX)) as u32 } else { 1 };
         let units = (above as u64 + 1) << (self.fs.sb.block_bits - 9);
-        if !room && u64::from(self.pmem().load_u32(self.raw + I_BLOCKS)) + units > u64::from(u32::MAX) {
+        if !room && u64::from(self.raw().units()) + units > u64::from(u32::MAX) {
             return Err(Errno::FileTooBig.into());
         }
         let mut goal = self.goals.lock(hole.lblk);
@@ -345,8 +345,8 @@ impl<P: Platform> Inode<P> {
         map.count += 1;
         self.store_pointers(chain.slot, chain.root, chain.pointers);
         let units = chain.blocks << (self.fs.sb.block_bits - 9);
-        let units = pmem.load_u32(self.raw + I_BLOCKS).saturating_add(units);
-        pmem.put_u32(self.raw + I_BLOCKS, units);
+        let units = self.raw().units().saturating_add(units);
+        pmem.put_u32(self.raw().at + I_BLOCKS, units);
         Staged::streamed(Published, chain.slot, u64::from(chain.pointers) * 4)
     }
 }

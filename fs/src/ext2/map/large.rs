@@ -17,7 +17,6 @@ use crate::error::{Errno, Error, Result};
 use crate::ext2::alloc::runs::RUN;
 use crate::ext2::alloc::taken::Taken;
 use crate::ext2::disk::geometry::{LEVELS, Path};
-use crate::ext2::disk::layout::*;
 use crate::ext2::facts::Chain;
 use crate::ext2::fs::Ext2;
 use crate::ext2::inode::{Changes, Inode};
@@ -69,7 +68,7 @@ impl<P: Platform> Ext2<P> {
 impl<P: Platform> Inode<P> {
     /// Where the table of `path` is.
     fn find_table(&self, path: &Path) -> Result<Table> {
-        let mut slot = self.raw + I_BLOCK + u64::from(path.slots[0]) * 4;
+        let mut slot = self.raw().slot(u64::from(path.slots[0]));
         for level in 0..path.depth {
             match self.table_pointer(slot)? {
                 0 => return Ok(Table::Missing { slot, level }),
@@ -168,7 +167,7 @@ impl<P: Platform> Inode<P> {
         let Some(parts) = self.parts(first) else { return Ok(None) };
         let needed = parts.iter().flatten().map(Part::missing).sum::<usize>();
         let units = (LARGE_PAGES + needed as u64) << (fs.sb.block_bits - 9);
-        let room = u64::from(pmem.load_u32(self.raw + I_BLOCKS)) + units <= u64::from(u32::MAX);
+        let room = u64::from(self.raw().units()) + units <= u64::from(u32::MAX);
         if !room || self.run_of(&parts) != Some(Backing::HOLE) {
             return Ok(None);
         }

@@ -11,7 +11,6 @@
 
 use crate::error::Result;
 use crate::ext2::disk::geometry::{LEVELS, Path, Spot};
-use crate::ext2::disk::layout::*;
 use crate::ext2::disk::unreadable;
 use crate::ext2::inode::Inode;
 use crate::platform::Platform;
@@ -86,7 +85,7 @@ impl<P: Platform> Inode<P> {
     /// metadata too, if `METADATA`.
     #[inline]
     fn locate_slot<const METADATA: bool>(&self, path: &Path) -> Result<(Spot, u64)> {
-        let mut slot = self.raw + I_BLOCK + u64::from(path.slots[0]) * 4;
+        let mut slot = self.raw().slot(u64::from(path.slots[0]));
         let mut level = 0;
         loop {
             let what = || match level < path.depth {
@@ -137,7 +136,7 @@ impl<P: Platform> Inode<P> {
     pub(in crate::ext2) fn peek_at(&self, lblk: u64) -> Option<Backing> {
         let reach = &self.fs.sb.reach;
         let Some((index, rest, levels)) = reach.way(lblk) else { return Some(Backing::HOLE) };
-        let mut slot = self.raw + I_BLOCK + index * 4;
+        let mut slot = self.raw().slot(index);
         for below in (0..LEVELS as u32).rev() {
             if below < levels {
                 match self.next_slot(slot, rest, below) {
@@ -179,7 +178,7 @@ impl<P: Platform> Inode<P> {
     pub(in crate::ext2) fn empty_slot(&self, lblk: u64) -> Option<u64> {
         let reach = &self.fs.sb.reach;
         let (index, rest, levels) = reach.way(lblk)?;
-        let mut slot = self.raw + I_BLOCK + index * 4;
+        let mut slot = self.raw().slot(index);
         for below in (0..LEVELS as u32).rev() {
             if below < levels {
                 slot = self.next_slot(slot, rest, below).ok()?;
@@ -191,7 +190,7 @@ impl<P: Platform> Inode<P> {
     /// Byte offset of the pointer at the end of `path`, whose tables are there.
     #[inline]
     pub(in crate::ext2) fn slot(&self, path: &Path) -> Result<u64> {
-        let mut slot = self.raw + I_BLOCK + u64::from(path.slots[0]) * 4;
+        let mut slot = self.raw().slot(u64::from(path.slots[0]));
         for level in 1..=path.depth {
             slot = self.fs.byte(self.table_pointer(slot)?) + u64::from(path.slots[level]) * 4;
         }

@@ -127,19 +127,19 @@ impl<P: Platform> Inode<P> {
             Ok(())
         })?;
         let units = |blocks: u64| blocks << (self.fs.sb.block_bits - 9);
-        let blocks = u64::from(pmem.load_u32(self.raw + I_BLOCKS)) + units(tables.len() as u64);
+        let blocks = u64::from(self.raw().units()) + units(tables.len() as u64);
         let blocks = blocks.saturating_sub(units(gone)).min(u32::MAX.into()) as u32;
         // 3. All at once.
         let mut words = Words::new();
         for ((&new, &old), index) in roots.iter().zip(&old).zip(0..) {
             if new != old {
-                words.push(self.raw + I_BLOCK + index * 4, new);
+                words.push(self.raw().slot(index), new);
             }
         }
-        words.push(self.raw + I_SIZE, new_size as u32);
-        words.push(self.raw + I_SIZE_HIGH, (new_size >> 32) as u32);
-        words.push(self.raw + I_BLOCKS, blocks);
-        let aside = Staged::streamed(Aside, self.raw, 0).fence(pmem);
+        words.push(self.raw().at + I_SIZE, new_size as u32);
+        words.push(self.raw().at + I_SIZE_HIGH, (new_size >> 32) as u32);
+        words.push(self.raw().at + I_BLOCKS, blocks);
+        let aside = Staged::streamed(Aside, self.raw().at, 0).fence(pmem);
         let swapped = match self.fs.commit_all(words, aside) {
             Ok(swapped) => swapped,
             Err(error) => {
@@ -169,7 +169,7 @@ impl<P: Platform> Inode<P> {
     }
 
     fn roots(&self) -> [u32; ROOTS] {
-        core::array::from_fn(|index| self.pmem().load_u32(self.raw + I_BLOCK + index as u64 * 4))
+        core::array::from_fn(|index| self.pmem().load_u32(self.raw().slot(index as u64)))
     }
 
     /// The first logical block and the depth of each pointer in the inode.

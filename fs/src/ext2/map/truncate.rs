@@ -175,7 +175,7 @@ impl<P: Platform> Inode<P> {
         // Nor does anybody know a run that these blocks are part of: beyond the end nothing was unmapped.
         self.mapping.forget(&self.fs.platform, range.clone());
         let mut freed = Freed::default();
-        let root = self.raw + I_BLOCK;
+        let root = self.raw().slot(0);
         let mut result = self.cut_table(root, DIRECT, 0, 0, &range, &mut freed);
         for depth in 1..=LEVELS {
             let slot = root + (DIRECT + depth as u64 - 1) * 4;
@@ -185,8 +185,8 @@ impl<P: Platform> Inode<P> {
         self.forget_goals();
         let pmem = self.pmem();
         let units = freed.total.saturating_mul((self.fs.block_size() / 512) as u32);
-        pmem.store_u32(self.raw + I_BLOCKS, pmem.load_u32(self.raw + I_BLOCKS).saturating_sub(units));
-        pmem.flush(self.raw + I_BLOCKS, 4);
+        pmem.store_u32(self.raw().at + I_BLOCKS, self.raw().units().saturating_sub(units));
+        pmem.flush(self.raw().at + I_BLOCKS, 4);
         result
     }
 
@@ -290,7 +290,8 @@ impl<P: Platform> Inode<P> {
         let pmem = self.pmem();
         // 1. Its blocks.
         let has_blocks = matches!(self.kind, FileKind::File | FileKind::Directory | FileKind::Symlink);
-        if has_blocks && !self.is_fast_symlink() && self.has_pointers() {
+        let in_place = self.kind == FileKind::Symlink && self.raw().is_fast_symlink(self.fs.block_size());
+        if has_blocks && !in_place && self.has_pointers() {
             self.store_size(0)?;
             self.cut(0)?;
         }
@@ -304,7 +305,7 @@ impl<P: Platform> Inode<P> {
 
     /// False if `i_block` is all zeros.
     fn has_pointers(&self) -> bool {
-        let from = self.raw + I_BLOCK;
+        let from = self.raw().slot(0);
         let words = I_BLOCK_BYTES / 8;
         (0..words).any(|word| self.pmem().load_u64(from + word * 8) != 0)
             || self.pmem().load_u32(from + words * 8) != 0

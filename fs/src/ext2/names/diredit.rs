@@ -410,10 +410,10 @@ impl<P: Platform> Inode<P> {
     /// A changed directory has no hash index any more: it would be wrong. Durable before the first change.
     pub(in crate::ext2) fn drop_index(&self) {
         let pmem = self.pmem();
-        let flags = pmem.load_u32(self.raw + I_FLAGS);
+        let raw = self.raw();
+        let flags = raw.flags();
         if flags & INDEX_FL != 0 {
-            pmem.store_u32(self.raw + I_FLAGS, flags & !INDEX_FL);
-            pmem.flush(self.raw + I_FLAGS, 4);
+            pmem.put_u32(raw.at + I_FLAGS, flags & !INDEX_FL);
             pmem.fence();
         }
     }

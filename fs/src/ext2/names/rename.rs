@@ -199,7 +199,7 @@ impl<P: Platform> Ext2<P> {
         let (pmem, now) = (self.pmem(), self.platform.now());
         let mut words = Words::new();
         for (dir, more) in changes.into_iter().filter(|&(_, more)| more != 0) {
-            words.push_u16(pmem, dir.raw + I_LINKS_COUNT, links(dir, more) as u16);
+            words.push_u16(pmem, dir.raw().at + I_LINKS_COUNT, links(dir, more) as u16);
         }
         if from.ino != to.ino {
             let moves = [
@@ -213,9 +213,9 @@ impl<P: Platform> Ext2<P> {
         let left = match target {
             Some((_, target)) if !exchanged => {
                 let left = if target_is_dir { 0 } else { target.links().saturating_sub(1) };
-                words.push_u16(pmem, target.raw + I_LINKS_COUNT, left);
+                words.push_u16(pmem, target.raw().at + I_LINKS_COUNT, left);
                 if left == 0 {
-                    words.push(target.raw + I_DTIME, (now.secs as u32).max(1));
+                    words.push(target.raw().at + I_DTIME, (now.secs as u32).max(1));
                 }
                 Some(left)
             }

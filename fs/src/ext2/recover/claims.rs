@@ -2,6 +2,7 @@
 //! The file system's own structures are in it from the start.
 
 use crate::error::{Corrupt, Errno, Result};
+use crate::ext2::disk::inode::bad_inode;
 use crate::ext2::fs::Ext2;
 use crate::platform::Platform;
 use alloc::vec::Vec;
@@ -47,13 +48,13 @@ impl Claims {
     pub(super) fn claim<P: Platform>(&mut self, fs: &Ext2<P>, ino: u32, block: u32) -> Result<()> {
         let index = fs.group_of_block(block);
         let Some(group) = self.groups.get_mut(index as usize) else {
-            return Err(fs.bad_inode(ino, "block pointer out of range", block.into()));
+            return Err(bad_inode(ino, "block pointer out of range", block.into()));
         };
         if group.is_empty() {
             *group = structures(fs, index)?;
         }
         if !set(group, block - fs.sb.group_start(index)) {
-            return Err(fs.bad_inode(ino, "a block is claimed twice", block.into()));
+            return Err(bad_inode(ino, "a block is claimed twice", block.into()));
         }
         Ok(())
     }

@@ -79,11 +79,6 @@ impl<P: Platform> Ext2<P> {
         Ok(Recovery::Sound(recovered))
     }
 
-    /// A contradiction in inode `ino`.
-    fn bad_inode(&self, ino: u32, why: &'static str, value: u64) -> Error {
-        Corrupt::with("inode", ino.into(), why, value).into()
-    }
-
     /// True if `ino` is the file system's own: nobody names it.
     fn is_reserved(&self, ino: u32) -> bool {
         ino != ROOT_INO && ino < self.sb.first_ino

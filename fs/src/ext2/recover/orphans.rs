@@ -41,8 +41,8 @@ impl<P: Platform> Scan<'_, P> {
             list.try_reserve(1).map_err(|_| Errno::NoMemory)?;
             list.push(next);
             let raw = fs.raw_inode(next)?;
-            fs.expect_inode(next, raw)?;
-            next = fs.pmem().load_u32(raw + I_DTIME);
+            raw.expect_readable()?;
+            next = raw.dtime();
         }
         Ok(list)
     }
@@ -64,7 +64,7 @@ impl<P: Platform> Ext2<P> {
     }
 
     fn cut_off_orphans(&self, _mended: Staged<Mended, Clean>) -> Staged<Ended, InFlight> {
-        self.store_flushed_u32(SUPERBLOCK + S_LAST_ORPHAN, 0);
+        self.pmem().put_u32(SUPERBLOCK + S_LAST_ORPHAN, 0);
         Staged::streamed(Ended, SUPERBLOCK + S_LAST_ORPHAN, 4)
     }
 
@@ -73,7 +73,7 @@ impl<P: Platform> Ext2<P> {
         for &ino in &found.orphans {
             let is_named = found.nodes.get(self, ino).is(Node::NAMED | Node::ADOPT);
             let time = if is_named { 0 } else { self.time_of_deletion() };
-            self.store_flushed_u32(self.raw_inode(ino)? + I_DTIME, time);
+            self.pmem().put_u32(self.raw_inode(ino)?.at + I_DTIME, time);
         }
         Ok(Staged::streamed((), SUPERBLOCK, 0))
     }

@@ -10,7 +10,7 @@ use super::walk::{Map, Step};
 use crate::error::Result;
 use crate::ext2::disk::dirent::file_type;
 use crate::ext2::disk::features::RO_COMPAT_LARGE_FILE;
-use crate::ext2::disk::inode::kind_of_mode;
+use crate::ext2::disk::inode::RawInode;
 use crate::ext2::disk::layout::*;
 use crate::ext2::fs::Ext2;
 use crate::ext2::redo::Words;
@@ -30,11 +30,6 @@ impl<P: Platform> Ext2<P> {
         self.free_what_is_nobodys(found, &ended, &mut done)?;
         self.pmem().fence();
         Ok(done)
-    }
-
-    pub(super) fn store_flushed_u32(&self, at: u64, value: u32) {
-        self.pmem().store_u32(at, value);
-        self.pmem().flush(at, 4);
     }
 
     /// Stores `count` unless it is there.
@@ -59,12 +54,12 @@ impl<P: Platform> Ext2<P> {
                 let node = found.nodes.get(self, ino);
                 let raw = self.raw_inode(ino)?;
                 if node.is(Node::NAMED | Node::ADOPT) {
-                    self.mend_inode(ino, raw, node, found.ours, done)?;
+                    self.mend_inode(raw, node, found.ours, done)?;
                 } else if !self.is_reserved(ino) {
                     self.clear_links(raw, node.is(Node::ORPHAN));
                 }
             }
-            self.each_stale_inode(index, |_, raw| {
+            self.each_stale_inode(index, |raw| {
                 self.clear_links(raw, false);
                 done.inodes += 1;
                 Ok(())
@@ -73,7 +68,7 @@ impl<P: Platform> Ext2<P> {
         for sharers in found.xattrs.chunk_by(|a, b| a == b) {
             let at = self.byte(sharers[0]) + H_REFCOUNT;
             if self.pmem().load_u32(at) as usize != sharers.len() {
-                self.store_flushed_u32(at, sharers.len() as u32);
+                self.pmem().put_u32(at, sharers.len() as u32);
                 done.xattrs += 1;
             }
         }
@@ -82,72 +77,75 @@ impl<P: Platform> Ext2<P> {
 
     /// An inode that nobody names shows no link, and when it went: not yet if it is on the list of orphans,
     /// nor by the number of another that was on one.
-    fn clear_links(&self, raw: u64, is_orphan: bool) {
-        let pmem = self.pmem();
-        pmem.store_u16(raw + I_LINKS_COUNT, 0);
-        pmem.flush(raw + I_LINKS_COUNT, 2);
-        if !is_orphan && pmem.load_u32(raw + I_DTIME) <= self.sb.inodes_count {
-            self.store_flushed_u32(raw + I_DTIME, self.time_of_deletion());
+    fn clear_links(&self, raw: RawInode<'_, P::Pmem>, is_orphan: bool) {
+        self.pmem().put_u16(raw.at + I_LINKS_COUNT, 0);
+        if !is_orphan && raw.dtime() <= self.sb.inodes_count {
+            self.pmem().put_u32(raw.at + I_DTIME, self.time_of_deletion());
         }
     }
 
-    fn mend_inode(&self, ino: u32, raw: u64, node: Node, ours: bool, done: &mut Recovered) -> Result<()> {
+    fn mend_inode(
+        &self,
+        raw: RawInode<'_, P::Pmem>,
+        node: Node,
+        ours: bool,
+        done: &mut Recovered,
+    ) -> Result<()> {
         let pmem = self.pmem();
-        let Some(kind) = kind_of_mode(pmem.load_u16(raw + I_MODE)) else { return Ok(()) };
-        let links = pmem.load_u16(raw + I_LINKS_COUNT);
+        let Some(kind) = raw.kind() else { return Ok(()) };
+        let links = raw.links();
         if links != node.links() {
-            pmem.store_u16(raw + I_LINKS_COUNT, node.links());
-            pmem.flush(raw + I_LINKS_COUNT, 2);
+            pmem.put_u16(raw.at + I_LINKS_COUNT, node.links());
             let count = if links > node.links() { &mut done.links } else { &mut done.flags };
             *count += 1;
         }
-        if pmem.load_u32(raw + I_DTIME) != 0 && !node.is(Node::ORPHAN) {
-            self.store_flushed_u32(raw + I_DTIME, 0);
+        if raw.dtime() != 0 && !node.is(Node::ORPHAN) {
+            pmem.put_u32(raw.at + I_DTIME, 0);
             done.flags += 1;
         }
         if node.is(Node::GROW) {
-            self.grow_to_blocks(ino, raw, kind)?;
+            self.grow_to_blocks(raw, kind)?;
             done.grown += 1;
         }
-        let end = self.end_of(ino, raw, kind)?;
+        let end = self.end_of(raw, kind)?;
         if kind == FileKind::File {
             self.mend_size(raw, done);
         }
         // Another system may have changed a directory and not yet its index.
-        let flags = pmem.load_u32(raw + I_FLAGS);
+        let flags = raw.flags();
         if kind == FileKind::Directory && !ours && flags & INDEX_FL != 0 {
-            self.store_flushed_u32(raw + I_FLAGS, flags & !INDEX_FL);
+            pmem.put_u32(raw.at + I_FLAGS, flags & !INDEX_FL);
             done.flags += 1;
         }
         if node.is(Node::TRIM | Node::RECOUNT) {
-            let mut blocks = u64::from(pmem.load_u32(raw + I_FILE_ACL) != 0);
-            Map { fs: self, ino, raw, end }.each(&mut |step| {
+            let mut blocks = u64::from(raw.file_acl() != 0);
+            Map { fs: self, raw, end }.each(&mut |step| {
                 match step {
                     Step::Block { .. } => blocks += 1,
-                    Step::Beyond { slot } => self.store_flushed_u32(slot, 0),
+                    Step::Beyond { slot } => pmem.put_u32(slot, 0),
                 }
                 Ok(())
             })?;
             done.trimmed += u32::from(node.is(Node::TRIM));
             if node.is(Node::RECOUNT) {
-                self.store_flushed_u32(raw + I_BLOCKS, (blocks * (self.block_size() / 512)) as u32);
+                pmem.put_u32(raw.at + I_BLOCKS, (blocks * (self.block_size() / 512)) as u32);
                 done.block_counts += 1;
             }
         }
         if node.is(Node::RETYPE) {
-            self.mend_types(ino, raw, end)?;
+            self.mend_types(raw, end)?;
             done.entry_types += 1;
         }
         Ok(())
     }
 
     /// Makes a file or directory as long as its blocks reach: both halves of its size at once.
-    fn grow_to_blocks(&self, ino: u32, raw: u64, kind: FileKind) -> Result<()> {
-        let size = Map { fs: self, ino, raw, end: u64::MAX }.data_end()? * self.block_size();
+    fn grow_to_blocks(&self, raw: RawInode<'_, P::Pmem>, kind: FileKind) -> Result<()> {
+        let size = Map { fs: self, raw, end: u64::MAX }.data_end()? * self.block_size();
         let mut words = Words::new();
-        words.push(raw + I_SIZE, size as u32);
+        words.push(raw.at + I_SIZE, size as u32);
         if kind == FileKind::File {
-            words.push(raw + I_SIZE_HIGH, (size >> 32) as u32);
+            words.push(raw.at + I_SIZE_HIGH, (size >> 32) as u32);
         }
         // They lead to what was there before.
         self.commit_all(words, Staged::nothing(()))?.into_fact();
@@ -155,34 +153,33 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// A size that is torn, or for which a feature's flag is missing.
-    fn mend_size(&self, raw: u64, done: &mut Recovered) {
-        let (size, limit) = (self.raw_size(raw), self.sb.max_file_size());
+    fn mend_size(&self, raw: RawInode<'_, P::Pmem>, done: &mut Recovered) {
+        let (size, limit) = (raw.size(FileKind::File), self.sb.max_file_size());
         if size > limit {
-            self.store_flushed_u32(raw + I_SIZE, limit as u32);
+            self.pmem().put_u32(raw.at + I_SIZE, limit as u32);
             done.sizes += 1;
         }
         let at = SUPERBLOCK + S_FEATURE_RO_COMPAT;
         let features = self.pmem().load_u32(at);
         if size > i32::MAX as u64 && self.sb.rev_level > 0 && features & RO_COMPAT_LARGE_FILE == 0 {
-            self.store_flushed_u32(at, features | RO_COMPAT_LARGE_FILE);
+            self.pmem().put_u32(at, features | RO_COMPAT_LARGE_FILE);
             done.flags += 1;
         }
     }
 
     /// Makes every entry of a directory tell the kind of what it names.
-    fn mend_types(&self, ino: u32, raw: u64, end: u64) -> Result<()> {
+    fn mend_types(&self, raw: RawInode<'_, P::Pmem>, end: u64) -> Result<()> {
         let pmem = self.pmem();
-        Map { fs: self, ino, raw, end }.each(&mut |step| {
+        Map { fs: self, raw, end }.each(&mut |step| {
             let Step::Block { block, lblk, is_data: true } = step else { return Ok(()) };
             let mut within = 0;
             while within < self.block_size() {
-                let entry = self.dir_entry(ino, lblk, self.byte(block), within)?;
+                let entry = self.dir_entry(raw.ino, lblk, self.byte(block), within)?;
                 within += u64::from(entry.rec_len);
                 if entry.ino == 0 {
                     continue;
                 }
-                let mode = pmem.load_u16(self.raw_inode(entry.ino)? + I_MODE);
-                if let Some(tells) = kind_of_mode(mode).map(file_type)
+                if let Some(tells) = self.raw_inode(entry.ino)?.kind().map(file_type)
                     && tells != entry.file_type
                 {
                     pmem.store_u8(entry.at + D_FILE_TYPE, tells);

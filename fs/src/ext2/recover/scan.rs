@@ -5,7 +5,7 @@ use super::nodes::{Node, Nodes, in_use};
 use super::walk::{Map, Step};
 use crate::error::{Corrupt, Errno, Result};
 use crate::ext2::disk::geometry::DIRECT;
-use crate::ext2::disk::inode::kind_of_mode;
+use crate::ext2::disk::inode::{MTIME, RawInode, bad_inode};
 use crate::ext2::disk::layout::*;
 use crate::ext2::fs::Ext2;
 use crate::platform::Platform;
@@ -57,10 +57,10 @@ impl<P: Platform> Ext2<P> {
             for ino in in_use(self, index)? {
                 scan.look_at(ino)?;
             }
-            self.each_stale_inode(index, |ino, raw| {
-                let links = self.pmem().load_u16(raw + I_LINKS_COUNT);
+            self.each_stale_inode(index, |raw| {
+                let links = raw.links();
                 if links > 0 && !ours {
-                    return Err(self.bad_inode(ino, "a free inode has links", links.into()));
+                    return Err(bad_inode(raw.ino, "a free inode has links", links.into()));
                 }
                 Ok(())
             })?;
@@ -77,35 +77,33 @@ impl<P: Platform> Ext2<P> {
     pub(super) fn each_stale_inode(
         &self,
         index: u32,
-        mut f: impl FnMut(u32, u64) -> Result<()>,
+        mut f: impl FnMut(RawInode<'_, P::Pmem>) -> Result<()>,
     ) -> Result<()> {
-        let pmem = self.pmem();
         let limit = self.sb.inodes_per_group;
         let first = index * limit + 1;
-        let table = self.byte(self.group(index)?.inode_table);
-        let check = |slot: u32, f: &mut dyn FnMut(u32, u64) -> Result<()>| -> Result<bool> {
-            let raw = table + u64::from(slot) * u64::from(self.sb.inode_size);
-            if self.expect_inode(first + slot, raw).is_err() {
+        let group = self.group(index)?;
+        let mut check = |slot: u32| -> Result<bool> {
+            let raw = self.raw_at(first + slot, group.inode(&self.sb, slot));
+            if raw.expect_readable().is_err() {
                 // Whoever takes it overwrites all of it.
                 return Ok(false);
             }
-            let (mode, links) = (pmem.load_u16(raw + I_MODE), pmem.load_u16(raw + I_LINKS_COUNT));
-            let never = pmem.load_u32(raw + I_DTIME) == 0;
+            let (mode, links, never) = (raw.mode(), raw.links(), raw.dtime() == 0);
             if links != 0 || (mode != 0 && never) {
-                f(first + slot, raw)?;
+                f(raw)?;
             }
             Ok(mode == 0 && links == 0 && never)
         };
         let mut next = 0;
         for ino in in_use(self, index)? {
             for slot in next..ino - first {
-                check(slot, &mut f)?;
+                check(slot)?;
             }
             next = ino - first + 1;
         }
         let mut fresh = 0;
         for slot in next..limit {
-            fresh = if check(slot, &mut f)? { fresh + 1 } else { 0 };
+            fresh = if check(slot)? { fresh + 1 } else { 0 };
             if fresh == WINDOW {
                 break;
             }
@@ -113,55 +111,32 @@ impl<P: Platform> Ext2<P> {
         Ok(())
     }
 
-    /// `i_size` of the regular file at byte offset `raw`.
-    pub(super) fn raw_size(&self, raw: u64) -> u64 {
-        u64::from(self.pmem().load_u32(raw + I_SIZE_HIGH)) << 32
-            | u64::from(self.pmem().load_u32(raw + I_SIZE))
-    }
-
-    /// Logical blocks that inode `ino`, of kind `kind`, may have.
-    pub(super) fn end_of(&self, ino: u32, raw: u64, kind: FileKind) -> Result<u64> {
-        let pmem = self.pmem();
-        let low = u64::from(pmem.load_u32(raw + I_SIZE));
+    /// Logical blocks that an inode of kind `kind` may have.
+    pub(super) fn end_of(&self, raw: RawInode<'_, P::Pmem>, kind: FileKind) -> Result<u64> {
+        let block_size = self.block_size();
         Ok(match kind {
-            FileKind::File => {
-                let (size, limit) = (self.raw_size(raw), self.sb.max_file_size());
-                // Between its halves a crash may leave a size above the limit, with the limit's upper half.
-                if size > limit && size >> 32 != limit >> 32 {
-                    return Err(
-                        Corrupt::against("inode", ino.into(), "i_size is too large", size, limit).into()
-                    );
-                }
-                size.min(limit).div_ceil(self.block_size())
-            }
-            FileKind::Directory => low / self.block_size(),
+            FileKind::File => raw.size_within(kind, self.sb.max_file_size(), true)?.div_ceil(block_size),
+            FileKind::Directory => raw.size(kind) / block_size,
             FileKind::Symlink => {
-                let xattrs = if pmem.load_u32(raw + I_FILE_ACL) == 0 { 0 } else { self.block_size() / 512 };
-                let is_fast = u64::from(pmem.load_u32(raw + I_BLOCKS)) == xattrs;
-                let limit = if is_fast { I_BLOCK_BYTES } else { self.block_size() };
-                if low == 0 || low >= limit {
-                    let why = "bad length of a symbolic link";
-                    return Err(Corrupt::against("inode", ino.into(), why, low, limit - 1).into());
-                }
-                u64::from(!is_fast)
+                raw.target_len(block_size)?;
+                u64::from(!raw.is_fast_symlink(block_size))
             }
             _ => 0,
         })
     }
 }
 
-impl<P: Platform> Scan<'_, P> {
+impl<'a, P: Platform> Scan<'a, P> {
     /// Looks at inode `ino`, which is in use. The tree was walked before.
     fn look_at(&mut self, ino: u32) -> Result<()> {
         let fs = self.fs;
         let raw = fs.raw_inode(ino)?;
-        fs.expect_inode(ino, raw)?;
+        raw.expect_readable()?;
         if fs.is_reserved(ino) {
-            return self.claim_reserved(ino, raw);
+            return self.claim_reserved(raw);
         }
         let node = self.nodes.get(fs, ino);
-        let (links, mode) = (fs.pmem().load_u16(raw + I_LINKS_COUNT), fs.pmem().load_u16(raw + I_MODE));
-        let kind = kind_of_mode(mode);
+        let (links, kind) = (raw.links(), raw.kind());
         if node.is(Node::NAMED) {
             // Ours says that it has no link any more before its last name goes: it has not lost that, and
             // keeps it.
@@ -172,22 +147,21 @@ impl<P: Platform> Scan<'_, P> {
                     Corrupt::against("inode", ino.into(), why, links.into(), node.links().into()).into()
                 );
             }
-            return match kind {
-                Some(FileKind::Directory) => Ok(()),
-                Some(kind) => self.claim_content(ino, raw, kind),
-                None => Err(fs.bad_inode(ino, "i_mode tells no kind", mode.into())),
+            return match raw.expect_kind()? {
+                FileKind::Directory => Ok(()),
+                kind => self.claim_content(raw, kind),
             };
         }
         match kind {
             _ if links == 0 => Ok(()),
-            Some(FileKind::Directory) if self.ours => self.expect_nothing_in(ino, raw),
+            Some(FileKind::Directory) if self.ours => self.expect_nothing_in(raw),
             // Ours loses its last link before its last name: without a name, but with a link, it is one that
             // we were about to make, or it was so before we mounted.
             _ if self.ours && !self.was_there_before(raw) => Ok(()),
-            Some(FileKind::Directory) => Err(fs.bad_inode(ino, "a directory has no name", links.into())),
-            None => Err(fs.bad_inode(ino, "i_mode tells no kind", mode.into())),
+            Some(FileKind::Directory) => Err(bad_inode(ino, "a directory has no name", links.into())),
+            None => raw.expect_kind().map(|_| ()),
             // What has nothing in it is not worth a name.
-            Some(FileKind::File) if fs.pmem().load_u32(raw + I_BLOCKS) == 0 => Ok(()),
+            Some(FileKind::File) if raw.units() == 0 => Ok(()),
             Some(kind) => {
                 self.nameless.try_reserve(1).map_err(|_| Errno::NoMemory)?;
                 self.nameless.push(ino);
@@ -195,19 +169,18 @@ impl<P: Platform> Scan<'_, P> {
                     node.mark(Node::ADOPT);
                     node.add_link();
                 }
-                self.claim_content(ino, raw, kind)
+                self.claim_content(raw, kind)
             }
         }
     }
 
-    /// True if the inode at byte offset `raw`, which is in use, was there before the last mount. A crash
+    /// True if an inode, which is in use, was there before the last mount. A crash
     /// shows `i_mtime` and `i_dtime` together, old or new: with none of the latter, the former is that of
     /// whatever has a link here.
-    fn was_there_before(&self, raw: u64) -> bool {
-        let pmem = self.fs.pmem();
+    fn was_there_before(&self, raw: RawInode<'_, P::Pmem>) -> bool {
         // The file's may be from before 1970; the superblock's never is.
-        let (mtime, mounted) = (self.fs.mtime_at(raw).secs, self.fs.mounted_at());
-        pmem.load_u32(raw + I_DTIME) == 0 && mtime != 0 && mtime <= mounted
+        let (mtime, mounted) = (raw.time(MTIME).secs, self.fs.mounted_at());
+        raw.dtime() == 0 && mtime != 0 && mtime <= mounted
     }
 
     /// True if what lies beyond the end of inode `ino` is its content: another system lost its size. Not if
@@ -217,18 +190,14 @@ impl<P: Platform> Scan<'_, P> {
     }
 
     /// Claims the blocks of an inode that is no directory.
-    fn claim_content(&mut self, ino: u32, raw: u64, kind: FileKind) -> Result<()> {
-        let fs = self.fs;
-        let flags = fs.pmem().load_u32(raw + I_FLAGS);
-        if flags & FOREIGN_FL != 0 {
-            let why = "i_flags of a feature that the file system does not have";
-            return Err(fs.bad_inode(ino, why, flags.into()));
-        }
-        let end = fs.end_of(ino, raw, kind)?;
+    fn claim_content(&mut self, raw: RawInode<'a, P::Pmem>, kind: FileKind) -> Result<()> {
+        let (fs, ino) = (self.fs, raw.ino);
+        raw.expect_native()?;
+        let end = fs.end_of(raw, kind)?;
         let (mut blocks, mut beyond, mut data_end) = (0, false, 0);
         let may_grow = kind == FileKind::File && self.may_grow(ino);
         if kind == FileKind::File || end > 0 {
-            let map = Map { fs, ino, raw, end: if may_grow { u64::MAX } else { end } };
+            let map = Map { fs, raw, end: if may_grow { u64::MAX } else { end } };
             map.each(&mut |step| {
                 match step {
                     Step::Block { block, lblk, is_data } => {
@@ -247,16 +216,16 @@ impl<P: Platform> Scan<'_, P> {
         if beyond && may_grow {
             // As e2fsck has it: a whole block beyond the end is content; what begins where the file ends is
             // not.
-            if fs.raw_size(raw) < data_end.saturating_sub(1) * fs.block_size() {
+            if raw.size(kind) < data_end.saturating_sub(1) * fs.block_size() {
                 if data_end > fs.sb.reach.max_lblks {
-                    return Err(fs.bad_inode(ino, "it has blocks beyond what a file may have", data_end - 1));
+                    return Err(bad_inode(ino, "it has blocks beyond what a file may have", data_end - 1));
                 }
                 if let Some(node) = self.nodes.get_mut(fs, ino) {
                     node.mark(Node::GROW);
                 }
                 beyond = false;
             } else {
-                Map { fs, ino, raw, end: u64::MAX }.each(&mut |step| {
+                Map { fs, raw, end: u64::MAX }.each(&mut |step| {
                     if let Step::Block { block, lblk, .. } = step
                         && lblk >= end
                     {
@@ -268,23 +237,23 @@ impl<P: Platform> Scan<'_, P> {
             }
         }
         if kind == FileKind::Symlink && blocks != end {
-            return Err(fs.bad_inode(ino, "a symbolic link without its block", blocks));
+            return Err(bad_inode(ino, "a symbolic link without its block", blocks));
         }
-        self.settle(ino, raw, blocks, beyond)
+        self.settle(raw, blocks, beyond)
     }
 
     /// Notes what is to be done about an inode with `blocks` blocks of its own, and pointers beyond its end
     /// or none.
-    pub(super) fn settle(&mut self, ino: u32, raw: u64, blocks: u64, beyond: bool) -> Result<()> {
+    pub(super) fn settle(&mut self, raw: RawInode<'_, P::Pmem>, blocks: u64, beyond: bool) -> Result<()> {
         let fs = self.fs;
-        let xattrs = fs.pmem().load_u32(raw + I_FILE_ACL);
+        let xattrs = raw.file_acl();
         if xattrs != 0 {
             self.xattrs.try_reserve(1).map_err(|_| Errno::NoMemory)?;
             self.xattrs.push(xattrs);
         }
         let units = (blocks + u64::from(xattrs != 0)) * (fs.block_size() / 512);
-        let wrong = units != u64::from(fs.pmem().load_u32(raw + I_BLOCKS));
-        if let Some(node) = self.nodes.get_mut(fs, ino) {
+        let wrong = units != u64::from(raw.units());
+        if let Some(node) = self.nodes.get_mut(fs, raw.ino) {
             if beyond {
                 node.mark(Node::TRIM);
             }
@@ -297,16 +266,16 @@ impl<P: Platform> Scan<'_, P> {
 
     /// Claims the blocks of an inode that is the file system's own: bad blocks, a journal, room for
     /// descriptors.
-    fn claim_reserved(&mut self, ino: u32, raw: u64) -> Result<()> {
-        let fs = self.fs;
-        if fs.pmem().load_u32(raw + I_BLOCKS) == 0 {
+    fn claim_reserved(&mut self, raw: RawInode<'a, P::Pmem>) -> Result<()> {
+        let (fs, ino) = (self.fs, raw.ino);
+        if raw.units() == 0 {
             return Ok(());
         }
         if ino == RESIZE_INO {
-            let block = fs.pmem().load_u32(raw + I_BLOCK + 13 * 4);
+            let block = fs.pmem().load_u32(raw.slot(13));
             return if block == 0 { Ok(()) } else { self.claims.claim(fs, ino, block) };
         }
-        let map = Map { fs, ino, raw, end: u64::MAX };
+        let map = Map { fs, raw, end: u64::MAX };
         map.each(&mut |step| match step {
             Step::Block { block, .. } if ino == BAD_BLOCKS_INO && fs.holds_structures(block) => Ok(()),
             Step::Block { block, .. } => self.claims.claim(fs, ino, block),
@@ -315,12 +284,12 @@ impl<P: Platform> Scan<'_, P> {
     }
 
     /// Refuses a directory without a name that has entries: it is not ours to free.
-    fn expect_nothing_in(&self, ino: u32, raw: u64) -> Result<()> {
-        let fs = self.fs;
-        let lblks = u64::from(fs.pmem().load_u32(raw + I_SIZE)) / fs.block_size();
+    fn expect_nothing_in(&self, raw: RawInode<'_, P::Pmem>) -> Result<()> {
+        let (fs, ino) = (self.fs, raw.ino);
+        let lblks = raw.size(FileKind::Directory) / fs.block_size();
         let mut second = u64::MAX;
         for lblk in 0..lblks.min(DIRECT) {
-            let block = fs.pmem().load_u32(raw + I_BLOCK + lblk * 4);
+            let block = fs.pmem().load_u32(raw.slot(lblk));
             if block == 0 || block >= fs.sb.blocks_count {
                 break;
             }
@@ -334,7 +303,7 @@ impl<P: Platform> Scan<'_, P> {
                     _ => false,
                 };
                 if entry.ino != 0 && !is_own {
-                    return Err(fs.bad_inode(ino, "a directory with entries has no name", entry.pos));
+                    return Err(bad_inode(ino, "a directory with entries has no name", entry.pos));
                 }
                 if entry.pos == 0 {
                     second = entry.rec_len.into();

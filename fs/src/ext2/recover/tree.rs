@@ -6,7 +6,7 @@ use super::scan::Scan;
 use super::walk::{Map, Step};
 use crate::error::{Corrupt, Errno, Error, Result};
 use crate::ext2::disk::dirent::{Entry, file_type};
-use crate::ext2::disk::inode::kind_of_mode;
+use crate::ext2::disk::inode::bad_inode;
 use crate::ext2::disk::layout::*;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
@@ -29,11 +29,11 @@ impl<P: Platform> Scan<'_, P> {
     pub(super) fn walk_tree(&mut self) -> Result<()> {
         let fs = self.fs;
         let raw = fs.raw_inode(ROOT_INO)?;
-        if kind_of_mode(fs.pmem().load_u16(raw + I_MODE)) != Some(FileKind::Directory) {
-            return Err(fs.bad_inode(ROOT_INO, "the root is not a directory", 0));
+        if raw.kind() != Some(FileKind::Directory) {
+            return Err(bad_inode(ROOT_INO, "the root is not a directory", 0));
         }
         let Some(root) = self.nodes.get_mut(fs, ROOT_INO) else {
-            return Err(fs.bad_inode(ROOT_INO, "the root is marked free", 0));
+            return Err(bad_inode(ROOT_INO, "the root is marked free", 0));
         };
         root.mark(Node::NAMED | Node::DIRECTORY);
         // Its `.` and its `..`.
@@ -53,21 +53,17 @@ impl<P: Platform> Scan<'_, P> {
     fn walk_directory(&mut self, directory: Pending, pending: &mut Vec<Pending>) -> Result<()> {
         let (fs, Pending { ino, .. }) = (self.fs, directory);
         let raw = fs.raw_inode(ino)?;
-        fs.expect_inode(ino, raw)?;
-        let flags = fs.pmem().load_u32(raw + I_FLAGS);
-        if flags & FOREIGN_FL != 0 {
-            let why = "i_flags of a feature that the file system does not have";
-            return Err(fs.bad_inode(ino, why, flags.into()));
-        }
-        let size = u64::from(fs.pmem().load_u32(raw + I_SIZE));
+        raw.expect_readable()?;
+        raw.expect_native()?;
+        let size = raw.size(FileKind::Directory);
         if size == 0 || !size.is_multiple_of(fs.block_size()) {
-            return Err(fs.bad_inode(ino, "bad size of a directory", size));
+            return Err(bad_inode(ino, "bad size of a directory", size));
         }
         let (mut lblks, mut blocks, mut beyond) = (0, 0, false);
         let end = size / fs.block_size();
         // Another system may have lost the size, not the block behind it.
         let may_grow = self.may_grow(ino);
-        let map = Map { fs, ino, raw, end: if may_grow { u64::MAX } else { end } };
+        let map = Map { fs, raw, end: if may_grow { u64::MAX } else { end } };
         map.each(&mut |step| {
             match step {
                 Step::Block { block, lblk, is_data } => {
@@ -93,7 +89,7 @@ impl<P: Platform> Scan<'_, P> {
         {
             node.mark(Node::GROW);
         }
-        self.settle(ino, raw, blocks, beyond)
+        self.settle(raw, blocks, beyond)
     }
 
     /// Reads the entries in the block at byte offset `block`, logical block `lblk` of a directory.
@@ -165,14 +161,11 @@ impl<P: Platform> Scan<'_, P> {
             return Err(bad_dir(dir, "an entry names a free inode", entry.pos));
         };
         let raw = fs.raw_inode(ino)?;
-        fs.expect_inode(ino, raw)?;
-        let mode = fs.pmem().load_u16(raw + I_MODE);
-        let Some(kind) = kind_of_mode(mode) else {
-            return Err(fs.bad_inode(ino, "i_mode tells no kind", mode.into()));
-        };
+        raw.expect_readable()?;
+        let kind = raw.expect_kind()?;
         if kind == FileKind::Directory {
             if node.is(Node::NAMED) {
-                return Err(fs.bad_inode(ino, "a directory has two names", dir.into()));
+                return Err(bad_inode(ino, "a directory has two names", dir.into()));
             }
             node.mark(Node::DIRECTORY);
             // Its own `.`.

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::ext2::disk::geometry::{DIRECT, LEVELS};
-use crate::ext2::disk::layout::*;
+use crate::ext2::disk::inode::{RawInode, bad_inode};
 use crate::ext2::fs::Ext2;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
@@ -19,9 +19,7 @@ pub(super) enum Step {
 /// The block map of one inode.
 pub(super) struct Map<'a, P: Platform> {
     pub(super) fs: &'a Ext2<P>,
-    pub(super) ino: u32,
-    /// Byte offset of the raw inode.
-    pub(super) raw: u64,
+    pub(super) raw: RawInode<'a, P::Pmem>,
     /// Logical blocks from this one on are beyond the end.
     pub(super) end: u64,
 }
@@ -41,7 +39,7 @@ impl<P: Platform> Map<'_, P> {
 
     /// Calls `f` with each pointer that is not empty, before what is below it.
     pub(super) fn each(&self, f: &mut dyn FnMut(Step) -> Result<()>) -> Result<()> {
-        let (root, reach) = (self.raw + I_BLOCK, &self.fs.sb.reach);
+        let (root, reach) = (self.raw.slot(0), &self.fs.sb.reach);
         self.table(root, DIRECT, 0, 0, f)?;
         for depth in 1..=LEVELS {
             self.table(root + (DIRECT + depth as u64 - 1) * 4, 1, reach.first_lblk(depth), depth, f)?;
@@ -71,7 +69,7 @@ impl<P: Platform> Map<'_, P> {
                 continue;
             }
             if !(fs.sb.first_data_block..fs.sb.blocks_count).contains(&block) {
-                return Err(fs.bad_inode(self.ino, "block pointer out of range", block.into()));
+                return Err(bad_inode(self.raw.ino, "block pointer out of range", block.into()));
             }
             f(Step::Block { block, lblk, is_data: depth == 0 })?;
             if depth > 0 {

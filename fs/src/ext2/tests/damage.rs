@@ -63,7 +63,7 @@ fn what_is_said_of_a_damaged_or_foreign_image_is_a_sentence_that_helps() {
     let image = sample();
     let (_, fs) = open(&image);
     let ino = at(&fs, "file").ino();
-    let raw = fs.raw_inode(ino as u32).unwrap();
+    let raw = fs.raw_inode(ino as u32).unwrap().at;
     let (_, fs) = open(&patched(&image, raw + I_LINKS_COUNT, &[0, 0]));
     let free = path::resolve(&root(&fs), b"file").err().map(|error| error.to_string());
     assert_eq!(free, Some(format!("corrupt inode {ino}: a name leads to it, but it is free")));
@@ -130,7 +130,7 @@ fn wild_pointers_and_circles_are_found() {
     let image = sample();
     let (_, fs) = open(&image);
     let file = at(&fs, "file");
-    let raw = fs.raw_inode(file.ino() as u32).unwrap();
+    let raw = fs.raw_inode(file.ino() as u32).unwrap().at;
     let pointer =
         |image: &[u8], at: u64| u32::from_le_bytes(image[at as usize..at as usize + 4].try_into().unwrap());
     drop(file);
@@ -268,9 +268,9 @@ fn random_damage_to_metadata_ends_no_operation_in_a_panic() {
     let image = sample();
     let (_, fs) = open(&image);
     let group = fs.group(0).unwrap();
-    let file = fs.raw_inode(at(&fs, "file").ino() as u32).unwrap();
+    let file = fs.raw_inode(at(&fs, "file").ino() as u32).unwrap().at;
     let dir = at(&fs, "dir");
-    let dir_raw = fs.raw_inode(dir.ino() as u32).unwrap();
+    let dir_raw = fs.raw_inode(dir.ino() as u32).unwrap().at;
     let shared = dir.mapping().shared();
     let dir_block = dir.place(shared.held(), 0).unwrap().unwrap();
     let indirect = byte(u32::from_le_bytes(image[(file + I_BLOCK + 48) as usize..][..4].try_into().unwrap()));
@@ -281,7 +281,7 @@ fn random_damage_to_metadata_ends_no_operation_in_a_panic() {
         (byte(group.inode_bitmap), 16),
         (file, 128),
         (dir_raw, 128),
-        (fs.raw_inode(2).unwrap(), 128),
+        (fs.raw_inode(2).unwrap().at, 128),
         (dir_block, 600),
         (indirect, 64),
     ];

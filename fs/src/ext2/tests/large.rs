@@ -89,7 +89,7 @@ fn one_page_that_is_missing_or_elsewhere_makes_pieces() {
     }
     // Another's block in its place.
     let ino = u32::try_from(file.ino()).unwrap();
-    let raw = fs.raw_inode(ino).unwrap();
+    let raw = fs.raw_inode(ino).unwrap().at;
     for slot in [0, 5, 6, 11].map(|index| raw + I_BLOCK + index * 4) {
         let right = machine.ram.load_u32(slot);
         for wrong in [right + 1, right - 1, 1, u32::MAX, 0] {

@@ -85,13 +85,13 @@ fn an_indexed_directory_reads_and_changes() {
     let image = fs::read(&file).unwrap();
     let (machine, fs) = open(&image);
     let big = at(&fs, "big");
-    assert!(machine.ram.load_u32(fs.raw_inode(big.ino() as u32).unwrap() + I_FLAGS) & INDEX_FL != 0);
+    assert!(machine.ram.load_u32(fs.raw_inode(big.ino() as u32).unwrap().at + I_FLAGS) & INDEX_FL != 0);
     assert_eq!(names(&big).len(), 2002);
     for index in 0..100 {
         big.create(format!("new {index}").as_bytes(), FileKind::File, 0o644).unwrap();
         big.unlink(format!("entry number {}", index * 7).as_bytes()).unwrap();
     }
-    assert!(machine.ram.load_u32(fs.raw_inode(big.ino() as u32).unwrap() + I_FLAGS) & INDEX_FL == 0);
+    assert!(machine.ram.load_u32(fs.raw_inode(big.ino() as u32).unwrap().at + I_FLAGS) & INDEX_FL == 0);
     assert_eq!(names(&big).len(), 2002);
     drop(big);
     close(&machine, fs);

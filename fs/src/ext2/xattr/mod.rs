@@ -118,20 +118,20 @@ impl<P: Platform> Inode<P> {
     fn load_xattrs(&self) -> Result<Raw> {
         let pmem = self.pmem();
         let (size, old) = (u64::from(self.fs.sb.inode_size), u64::from(GOOD_OLD_INODE_SIZE));
-        let mut raw = Raw { own: None, block: None };
+        let (inode, mut raw) = (self.raw(), Raw { own: None, block: None });
         if size > old {
-            let extra = u64::from(pmem.load_u16(self.raw + I_EXTRA_ISIZE));
+            let extra = inode.extra();
             if !extra.is_multiple_of(4) || old + extra > size {
                 return Err(self.corrupt("bad i_extra_isize", extra));
             }
             let start = old + extra + 4;
-            if start <= size && pmem.load_u32(self.raw + start - 4) == XATTR_MAGIC {
+            if start <= size && pmem.load_u32(inode.at + start - 4) == XATTR_MAGIC {
                 let mut bytes = vec![0; (size - start) as usize];
-                pmem.read(self.raw + start, &mut bytes);
-                raw.own = Some((self.raw + start, bytes));
+                pmem.read(inode.at + start, &mut bytes);
+                raw.own = Some((inode.at + start, bytes));
             }
         }
-        let block = self.file_acl();
+        let block = inode.file_acl();
         if block != 0 {
             self.check_xattr_block(block)?;
             let mut bytes = vec![0; self.fs.block_size() as usize];
@@ -243,14 +243,14 @@ impl<P: Platform> Inode<P> {
             None if block == 0 => None,
             None => {
                 self.push_blocks(&mut words, 1);
-                words.push(self.raw + I_FILE_ACL, block);
+                words.push(self.raw().at + I_FILE_ACL, block);
                 None
             }
             Some(old) => {
                 if block == 0 {
                     self.push_blocks(&mut words, -1);
                 }
-                words.push(self.raw + I_FILE_ACL, block);
+                words.push(self.raw().at + I_FILE_ACL, block);
                 self.push_leaving(&mut words, old)
             }
         };
@@ -266,8 +266,8 @@ impl<P: Platform> Inode<P> {
     /// `i_blocks` counts a block more or less.
     fn push_blocks(&self, words: &mut Words, more: i32) {
         let units = more * (self.fs.block_size() / 512) as i32;
-        let count = self.pmem().load_u32(self.raw + I_BLOCKS);
-        words.push(self.raw + I_BLOCKS, count.saturating_add_signed(units));
+        let count = self.raw().units();
+        words.push(self.raw().at + I_BLOCKS, count.saturating_add_signed(units));
     }
 
     /// A block of attributes loses a user: its count, or, of the last one, the block to free afterwards.
@@ -292,14 +292,14 @@ impl<P: Platform> Inode<P> {
 
     /// The inode is going: its share of a block of attributes goes first. Nobody holds the inode any more.
     pub(super) fn release_xattrs(&self) -> Result<()> {
-        let block = self.file_acl();
+        let block = self.raw().file_acl();
         if block == 0 {
             return Ok(());
         }
         self.check_xattr_block(block)?;
         let (_map, _shared_blocks) = (self.map_lock.lock(), self.fs.xattrs.lock());
         let mut words = Words::new();
-        words.push(self.raw + I_FILE_ACL, 0);
+        words.push(self.raw().at + I_FILE_ACL, 0);
         let last = self.push_leaving(&mut words, block);
         let gone = self.fs.commit_all(words, Staged::nothing(Composed))?;
         self.free_xattr_block(last, gone)
