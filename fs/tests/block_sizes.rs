@@ -71,7 +71,7 @@ fn files_and_directories_of_every_size_come_and_go() {
             let root = fs.root().expect("root");
             let free = fs.stat_fs().blocks_free;
             let file = create(fs, "/sparse");
-            let last = fs.super_block().max_file_size().min(i32::MAX as u64) - 5;
+            let last = fs.max_file_size().min(i32::MAX as u64) - 5;
             for place in [0, 13 * block, (12 + block) * block, last] {
                 assert_eq!(file.write_at(place, b"here").expect("room"), 4);
             }

@@ -211,7 +211,7 @@ fn limits_and_mistakes_are_told_as_fallocate_tells_them() {
     session(&image, |fs| {
         let file = create(fs, "f");
         write(&*file, 0, &pattern(1, 10_000));
-        let max = fs.super_block().max_file_size();
+        let max = fs.max_file_size();
         for how in KINDS {
             expect_errno(file.fallocate(how, 0, 0), Errno::Invalid);
             expect_errno(file.fallocate(how, 1 << 63, BLOCK), Errno::Invalid);

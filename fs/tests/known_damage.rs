@@ -184,7 +184,7 @@ fn offsets_beyond_what_is_signed_are_invalid_and_sizes_beyond_the_largest_too_bi
     let image = Image::new(256);
     let fs = mount(image.machine());
     let file = create(&fs, "f");
-    let (last, largest) = (i64::MAX as u64, fs.super_block().max_file_size());
+    let (last, largest) = (i64::MAX as u64, fs.max_file_size());
     expect_errno(file.read_at(last, &mut [0]), Errno::Invalid);
     expect_errno(file.read_at(last - 1, &mut [0; 4]), Errno::Invalid);
     expect_errno(file.read_at(u64::MAX, &mut [0; 4]), Errno::Invalid);

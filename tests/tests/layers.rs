@@ -109,7 +109,7 @@ const FS: Rules<'static> = Rules {
         ("dax", &["dax"]),
         ("a schedule of dax", &["lab::schedule"]),
         ("ext2: the disk", &["ext2::disk"]),
-        ("ext2: what allocators and names remember", EXT2_STATE),
+        ("ext2: what allocators, trees and names remember", EXT2_STATE),
         ("ext2: facts", &["ext2::facts"]),
         (
             "ext2: file system and inode",
@@ -140,13 +140,14 @@ const FS: Rules<'static> = Rules {
     apart: &["block", "dax", "ext2"],
 };
 
-/// What of allocation and of names is below the types that hold it.
+/// What of allocation, of the indirect tree and of names is below the types that hold it.
 const EXT2_STATE: &[&str] = &[
     "ext2::alloc::bitmap",
     "ext2::alloc::goals",
     "ext2::alloc::runs",
     "ext2::alloc::state",
     "ext2::alloc::taken",
+    "ext2::map::geometry",
     "ext2::names::nameindex",
     "ext2::names::room",
 ];

@@ -9,11 +9,11 @@
 //! A read ends before a bad line, or fails at it. A write makes the lines good that it overwrites as a whole
 //! (whole blocks always are); one that begins or ends inside a bad line fails, and changes nothing.
 
-use super::alloc::place::PACKED;
-use super::disk::geometry::{Hole, Spot};
 use super::disk::inode::{CTIME, MTIME};
 use super::inode::Inode;
+use super::map::geometry::Spot;
 use super::map::grow::Fill;
+use super::map::place::PACKED;
 use crate::error::{Errno, Result};
 use crate::lab::Mutant;
 use crate::platform::Platform;
@@ -44,8 +44,7 @@ impl<P: Platform> Inode<P> {
             let at = offset + done as u64;
             let within = at & (self.fs.block_size() - 1);
             let most = (within + (len - done) as u64).div_ceil(self.fs.block_size());
-            let path = self.fs.sb.reach.path(at >> block_bits).ok_or(Errno::FileTooBig)?;
-            let (spot, count) = self.look(&path, most)?;
+            let (spot, count) = self.map().look(at >> block_bits, most)?;
             let count = ((count << block_bits) - within).min((len - done) as u64) as usize;
             let taken = match spot {
                 Spot::Block(block) => {
@@ -57,7 +56,7 @@ impl<P: Platform> Inode<P> {
                         Err(error) => return Err(error),
                     }
                 }
-                Spot::Hole { .. } => to.take(self.pmem(), None, count),
+                Spot::Hole(_) => to.take(self.pmem(), None, count),
             };
             done += taken;
             if taken < count {
@@ -73,7 +72,7 @@ impl<P: Platform> Inode<P> {
         if from.is_empty() {
             return Ok(0);
         }
-        let max = self.fs.sb.max_file_size();
+        let max = self.fs.max_file_size();
         if offset >= max {
             check_range(offset, from.len())?;
             return Err(Errno::FileTooBig.into());
@@ -118,14 +117,14 @@ impl<P: Platform> Inode<P> {
         if end > i32::MAX as u64 {
             self.fs.need_large_file()?;
         }
-        self.trim(size)?;
+        self.map().trim(size)?;
         // Bytes between the old end and the new data may hold anything: zeros.
         if offset > size {
             self.zero_gap(size, offset)?;
         }
         let packed = PACKED << self.fs.sb.block_bits;
         if size <= packed && packed < end && size > 0 {
-            self.outgrow(ok, size.div_ceil(self.fs.block_size()))?;
+            self.map().outgrow(ok, size.div_ceil(self.fs.block_size()))?;
         }
         Ok(())
     }
@@ -156,8 +155,7 @@ impl<P: Platform> Inode<P> {
         let (block_size, block_bits) = (self.fs.block_size(), self.fs.sb.block_bits);
         let (lblk, within) = (at >> block_bits, at & (block_size - 1));
         let most = (within + from.len() as u64).div_ceil(block_size);
-        let path = self.fs.sb.reach.path(lblk).ok_or(Errno::FileTooBig)?;
-        let (spot, count) = self.look(&path, most)?;
+        let (spot, count) = self.map().look(lblk, most)?;
         let bytes = |count: u64| ((count << block_bits) - within).min(from.len() as u64) as usize;
         Ok(match (spot, ok) {
             (Spot::Block(block), _) => {
@@ -167,11 +165,10 @@ impl<P: Platform> Inode<P> {
                 count
             }
             // A fault may be filling it: it is looked at again.
-            (Spot::Hole { .. }, None) => self.write_hole(at, from, size)?,
-            (Spot::Hole { slot, level }, Some(ok)) => {
-                let hole = Hole { lblk, path: &path, slot, level };
+            (Spot::Hole(_), None) => self.write_hole(at, from, size)?,
+            (Spot::Hole(hole), Some(ok)) => {
                 let end = size.div_ceil(block_size);
-                bytes(self.fill(ok, hole, count, end, Fill::Bytes(within as usize, from))?)
+                bytes(self.map().fill(ok, &hole, count, end, Fill::Bytes(within as usize, from))?)
             }
         })
     }
@@ -188,7 +185,7 @@ impl<P: Platform> Inode<P> {
     pub(super) fn zero_gap(&self, size: u64, to: u64) -> Result<()> {
         let within = size % self.fs.block_size();
         if within != 0
-            && let Some(block) = self.find(size / self.fs.block_size())?
+            && let Some(block) = self.map().find(size / self.fs.block_size())?
         {
             let len = (self.fs.block_size() - within).min(to - size);
             self.pmem().zero_nt(self.fs.byte(block) + within, len);

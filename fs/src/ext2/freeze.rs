@@ -139,7 +139,7 @@ impl<P: Platform> Ext2<P> {
                 None => self.inode(ino).and_then(|inode| {
                     let _alone = inode.alone();
                     inode.beyond.store(true, Relaxed);
-                    let cut = inode.cut_beyond();
+                    let cut = inode.map().cut_beyond();
                     // What could not be cut is not tried again.
                     inode.beyond.store(false, Relaxed);
                     cut
@@ -163,7 +163,7 @@ impl<P: Platform> Ext2<P> {
         self.cache.for_each(|inode| {
             let _alone = inode.alone();
             if result.is_ok() && inode.links() != 0 {
-                result = inode.cut_beyond();
+                result = inode.map().cut_beyond();
             }
         });
         self.noted(result)

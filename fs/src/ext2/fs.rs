@@ -7,6 +7,7 @@ use super::disk::superblock::SuperBlock;
 use super::disk::unreadable;
 use super::facts::Nameless;
 use super::inode::Inode;
+use super::map::geometry::Reach;
 use super::names::nameindex::Budget;
 use super::recover::outcome::{Recovered, Recovery};
 use crate::atomic::{AtomicBool, AtomicI64, AtomicU32};
@@ -51,6 +52,8 @@ impl<P: Platform> Drop for Ext2<P> {
 pub struct Shared<P: Platform> {
     pub(super) platform: P,
     pub(super) sb: SuperBlock,
+    /// How far an indirect tree reaches.
+    pub(super) reach: Reach,
     pub(super) groups: Box<[Mutex<P, GroupState>]>,
     /// Free blocks of all groups, less those that somebody is just taking.
     pub(super) free_blocks: AtomicI64,
@@ -114,6 +117,12 @@ impl<P: Platform> Ext2<P> {
     /// The superblock as it was at mount.
     pub fn super_block(&self) -> &SuperBlock {
         &self.sb
+    }
+
+    /// The largest size of a file, in bytes: what Linux opens. A little less than 2 TiB with blocks of 4 KiB.
+    #[inline]
+    pub fn max_file_size(&self) -> u64 {
+        self.reach.max_lblks << self.sb.block_bits
     }
 
     /// False if the image was not unmounted cleanly, or errors were noted on it: e2fsck should see it.

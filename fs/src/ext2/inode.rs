@@ -41,7 +41,7 @@ pub struct Inode<P: Platform> {
     /// Where to look for the next blocks.
     pub(super) goals: Goals<P>,
     /// Nothing lies beyond `i_size`, though a crash or an error may have left something on this file system:
-    /// see [`trim`](Inode::trim).
+    /// see `BlockMap::trim`.
     pub(super) trimmed: AtomicBool,
     /// Evidence that it has no name, from whoever took the last one away.
     pub(super) nameless: Mutex<P, Option<Staged<Nameless, Clean>>>,
@@ -137,7 +137,7 @@ impl<P: Platform> Ext2<P> {
         raw.expect_native()?;
         let kind = raw.expect_kind()?;
         let limit = match kind {
-            FileKind::File => self.sb.max_file_size(),
+            FileKind::File => self.max_file_size(),
             // Holes are not allowed in a directory, so it cannot be larger than the file system.
             FileKind::Directory if !raw.size(kind).is_multiple_of(self.block_size()) => {
                 return Err(bad_inode(ino, "bad size of a directory", raw.size(kind)));
@@ -308,7 +308,7 @@ impl<P: Platform> Inode<P> {
             if self.has(Mutant::FreeAtUnlink) {
                 // Whoever looks through its handle finds a file of holes.
                 let _exclusive = self.mapping.exclusive();
-                let _ = self.fs.noted(self.cut(0));
+                let _ = self.fs.noted(self.map().cut(0));
             }
             *self.nameless.lock() = Some(stored.map(|_| Nameless));
             self.fs.cache.unkeep(self.ino);
@@ -341,7 +341,7 @@ impl<P: Platform> Inode<P> {
         let from = if raw.is_fast_symlink(block_size) {
             raw.slot(0)
         } else {
-            let block = self.find_metadata(0)?;
+            let block = self.map().find_metadata(0)?;
             self.fs.byte(block.ok_or_else(|| self.corrupt("a symbolic link without its block", len))?)
         };
         let mut target = alloc::vec![0; len as usize];
@@ -434,9 +434,9 @@ impl<P: Platform> Inode<P> {
     /// Makes the dirty pages durable; a store that follows faults.
     pub(super) fn flush_dirty(&self) -> Result<()> {
         let lock = self.mapping.exclusive();
-        let flushed = self.mapping.write_back_all(&self.fs.platform, lock.held(), 0..u64::MAX, |page| {
-            Ok(self.find(page)?.map(|block| self.fs.byte(block)))
-        })?;
+        let flushed = self
+            .mapping
+            .write_back_all(&self.fs.platform, lock.held(), 0..u64::MAX, |page| self.map().place(page))?;
         if flushed > 0 {
             self.pmem().fence();
         }
@@ -449,7 +449,7 @@ impl<P: Platform> Inode<P> {
         let exclusive = self.mapping.exclusive();
         let size = self.load_size().div_ceil(self.fs.block_size());
         let mut pages = Vec::new();
-        self.walk_extents(0, size, &mut |extent| {
+        self.map().extents(0..size, &mut |extent| {
             let at = extent.place().unwrap_or(u64::MAX);
             let (from, to) = (place.start.max(at), place.end.min(at.saturating_add(extent.len)));
             if from < to {
@@ -460,7 +460,7 @@ impl<P: Platform> Inode<P> {
         })?;
         for pages in pages {
             self.mapping.write_back_all(&self.fs.platform, exclusive.held(), pages.clone(), |page| {
-                Ok(self.find(page)?.map(|block| self.fs.byte(block)))
+                self.map().place(page)
             })?;
             self.mapping.unmap_shared(&self.fs.platform, exclusive.alloc_ok(), pages);
         }
@@ -491,17 +491,8 @@ impl<P: Platform> Inode<P> {
         match nameless {
             // An error leaks its blocks and its number, which hurts nobody.
             Some(nameless) => self.release(nameless),
-            None => self.cut_beyond(),
+            None => self.map().cut_beyond(),
         }
-    }
-
-    /// Frees what was allocated ahead beyond the end. It is mapped nowhere: mappings end with the file.
-    pub(super) fn cut_beyond(&self) -> Result<()> {
-        if self.beyond.load(Relaxed) {
-            self.cut(self.load_size().div_ceil(self.fs.block_size()))?;
-            self.pmem().fence();
-        }
-        Ok(())
     }
 }
 
@@ -514,7 +505,7 @@ impl<P: Platform> Drop for Inode<P> {
             let result = self.finish();
             let _ = self.fs.noted(result);
         }
-        self.forget_goals();
+        self.map().forget_goals();
         if let Some(names) = &self.names {
             let index = names.index.write().take();
             self.fs.names.drop_index(index);

@@ -13,8 +13,7 @@
 //! | `disk` | | what is on the disk, decoded and checked; it knows no mounted file system |
 //! | | [`layout`], [`features`] | where things are; feature bits and their names |
 //! | | [`superblock`], `descriptor` | the superblock; a group's descriptor |
-//! | | `inode`, `dirent` | an inode's kind and times; a directory entry |
-//! | | `geometry` | the ways through the indirect tree |
+//! | | `inode`, `dirent` | a raw inode, in place; a directory entry |
 //! | | `facts` | what a step needs evidence of |
 //! | | `cache`, `fs`, `inode` | which inodes are in memory; a mounted file system; an inode |
 //! | | `times`, `policy` | an inode's times, in place; what becomes of it when a contradiction is met |
@@ -22,11 +21,12 @@
 //! | `alloc` | | who has which block and which inode |
 //! | | `groups`, `bitmap`, `state` | block groups and their bitmaps, in place; what is remembered of a group |
 //! | | `blocks`, `inodes`, `taken` | taking and freeing blocks and inodes; what was taken |
-//! | | `runs`, `goals`, `place` | runs of 512 blocks; where a file's next block had best be |
-//! | `map` | | the indirect tree |
+//! | | `runs`, `goals` | runs of 512 blocks; what is remembered of where a file's next block had best be |
+//! | `map` | | an inode's block map: the indirect tree |
+//! | | `geometry`, `cursor` | the ways through the tree; who follows them, and checks every pointer |
 //! | | `lookup`, `extents` | from a page of a file to its block |
-//! | | `grow`, `large` | filling holes: fresh blocks and their publication; 2 MiB at once |
-//! | | `truncate` | cutting the block map, freeing what was cut |
+//! | | `place`, `grow`, `large` | filling holes: where a block had best be; its publication; 2 MiB at once |
+//! | | `cut`, `truncate` | pointers cleared, blocks freed; a file's size |
 //! | | `fallocate` | allocating ahead, punching holes, zeroing ranges |
 //! | | `shift` | taking ranges out, putting holes in |
 //! | | `file` | reading and writing |

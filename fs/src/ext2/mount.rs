@@ -12,6 +12,7 @@ use super::disk::superblock::{RawSuperBlock, SuperBlock};
 use super::disk::{NAME, features, unreadable};
 use super::fs::{Ext2, Shared};
 use super::inode::Inode;
+use super::map::geometry::Reach;
 use super::names::nameindex::Budget;
 use crate::atomic::{AtomicBool, AtomicI64, AtomicU32};
 use crate::error::{Corrupt, Errno, Result};
@@ -80,6 +81,7 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
     let now = now.secs as u32;
     let shared = Arc::new(Shared {
         platform,
+        reach: Reach::new(sb.block_bits),
         sb,
         groups,
         structures_end: (0..sb_groups).map(|_| AtomicU32::new(u32::MAX)).collect(),

@@ -182,14 +182,14 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
     #[inline]
     fn look_up(&self, _lock: Held<'_>, page: u64, pages: u64) -> Result<Extent> {
         match pages {
-            1 => Ok(self.pages(page, 1, self.fs.noted(self.backing(page))?)),
-            _ => self.look_up_pages(page, pages),
+            1 => self.fs.noted(self.map().page(page)),
+            _ => self.map().pages(page, pages),
         }
     }
 
     #[inline]
     fn peek(&self, _lock: Held<'_>, page: u64) -> Option<Backing> {
-        self.peek_at(page)
+        self.map().peek(page)
     }
 
     #[inline]
@@ -201,12 +201,12 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
         pages: u64,
     ) -> Result<Backing> {
         if pages != 1 {
-            return self.look_up_run_for_write(page);
+            return self.map().look_up_run_for_write(page);
         }
-        if let Some(block) = self.fill_next(page) {
+        if let Some(block) = self.map().fill_next(page) {
             return Ok(Backing::mapped(self.fs.byte(block)).new());
         }
-        let (block, fresh) = self.fs.noted(self.fill_hole(page))?;
+        let (block, fresh) = self.fs.noted(self.map().fill_hole(page))?;
         let backing = Backing::mapped(self.fs.byte(block));
         Ok(if fresh { backing.new() } else { backing })
     }
@@ -260,7 +260,7 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
         self.expect_file()?;
         let _shared = self.lock.shared();
         let pages = self.load_size().div_ceil(self.fs.block_size());
-        self.fs.noted(self.walk_extents(from / self.fs.block_size(), pages, f))
+        self.fs.noted(self.map().extents(from / self.fs.block_size()..pages, f))
     }
 
     fn lookup(&self, name: &[u8]) -> Result<InodeRef<P>> {

@@ -5,9 +5,10 @@
 //! Each function here publishes or frees something with the real functions. In the right order it waits for
 //! what has to be durable before; in the wrong one it does not.
 
-use super::facts::{Chain, Cut, LinksStored, NameGone, Nameable, Nameless};
+use super::facts::{Cut, LinksStored, NameGone, Nameable, Nameless};
 use super::fs::Ext2;
 use super::inode::{Changes, Inode};
+use super::map::grow::Chain;
 use super::names::dir::Found;
 use super::names::diredit::Prepared;
 use super::names::room::Room;
@@ -25,7 +26,7 @@ pub(super) fn publish_a_block<P: Platform>(
 ) {
     #[cfg(daxiom_order = "right")]
     let chain = chain.fence(inode.pmem());
-    inode.publish(map, chain).unfenced(); // WRONG
+    inode.map().publish(map, chain).unfenced(); // WRONG
 }
 
 /// A directory's next block, before it is written.

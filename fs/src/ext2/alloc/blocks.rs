@@ -1,8 +1,7 @@
 //! Taking blocks from the bitmaps and giving them back.
 //!
 //! Small data is packed into runs of blocks that are broken already, near where it was meant to be; a large
-//! file keeps whole runs to itself while it fills them: see [`runs`](super::runs) and
-//! [`place`](super::place).
+//! file keeps whole runs to itself while it fills them: see [`runs`](super::runs) and `map::place`.
 //!
 //! CPUs stay out of each other's way: a group whose lock is held is passed over as long as another has room.
 //! So is one that contradicts itself, or whose bitmap cannot be read: that is noted.

@@ -1,4 +1,4 @@
-//! Where an inode's next blocks are to be looked for, by window: [`place`](super::place) says how it is used.
+//! Where an inode's next blocks are to be looked for, by window: `map::place` says how it is used.
 
 use super::runs::RUN;
 use crate::atomic::{AtomicU64, AtomicUsize};

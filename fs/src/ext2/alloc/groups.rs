@@ -81,6 +81,12 @@ impl<P: Platform> Ext2<P> {
         self.pmem().poisoned(self.byte(block), self.block_size())
     }
 
+    /// True if `block`, which is not 0, can be a file's.
+    #[inline(always)]
+    pub(in crate::ext2) fn may_be_a_files(&self, block: u32) -> bool {
+        block < self.sb.blocks_count && !self.holds_structures(block)
+    }
+
     /// True if the run of 512 blocks from `first` on, which is not 0, can be a file's.
     pub(in crate::ext2) fn run_may_be_a_files(&self, first: u32) -> bool {
         let last = match first.checked_add(RUN - 1) {

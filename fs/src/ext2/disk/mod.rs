@@ -1,11 +1,9 @@
 //! What is on the disk: where fields are, and their raw values, decoded and checked. Nothing here knows a
-//! mounted file system. ext4 has most of it too; what it has in place of the indirect tree is another
-//! `geometry`.
+//! mounted file system. ext4 has most of it too.
 
 pub(super) mod descriptor;
 pub(super) mod dirent;
 pub mod features;
-pub(super) mod geometry;
 pub(super) mod inode;
 pub mod layout;
 pub mod superblock;

@@ -1,7 +1,6 @@
 //! The superblock: raw as it is on disk, and decoded, which holds only what passed every check.
 
 use super::features::ReadOnlyReason;
-use super::geometry::Reach;
 use super::layout::*;
 use super::{NAME, features, unreadable};
 use crate::PAGE_SIZE;
@@ -149,7 +148,6 @@ pub struct SuperBlock {
     /// `s_volume_name`
     pub volume_name: [u8; 16],
     backup_bgs: [u32; 2],
-    pub(in crate::ext2) reach: Reach,
 }
 
 /// What `s_errors` tells; a number that nobody knows is taken for the careful one, as Linux does.
@@ -291,7 +289,6 @@ impl SuperBlock {
             uuid: raw.array(S_UUID),
             volume_name: raw.array(S_VOLUME_NAME),
             backup_bgs: [raw.u32(S_BACKUP_BGS), raw.u32(S_BACKUP_BGS + 4)],
-            reach: Reach::new(block_bits),
         })
     }
 
@@ -299,18 +296,6 @@ impl SuperBlock {
     #[inline]
     pub fn block_size(&self) -> u64 {
         1 << self.block_bits
-    }
-
-    /// Pointers in an indirect block.
-    #[inline]
-    pub(in crate::ext2) fn pointers(&self) -> u64 {
-        self.block_size() / 4
-    }
-
-    /// The largest size of a file, in bytes: what Linux opens. A little less than 2 TiB with blocks of 4 KiB.
-    #[inline]
-    pub fn max_file_size(&self) -> u64 {
-        self.reach.max_lblks << self.block_bits
     }
 
     /// Byte offset of block `block`.

@@ -33,7 +33,7 @@ impl<P: Platform> Inode<P> {
             return Err(Errno::Invalid.into());
         }
         let range = offset..offset + len;
-        if range.end > self.fs.sb.max_file_size() {
+        if range.end > self.fs.max_file_size() {
             return Err(Errno::FileTooBig.into());
         }
         // What a transfer may be using is neither freed nor moved.
@@ -53,8 +53,8 @@ impl<P: Platform> Inode<P> {
             Fallocate::Allocate { keep_size } => self.allocate_range(ok, range, keep_size),
             Fallocate::PunchHole => self.punch(ok, range),
             Fallocate::ZeroRange { keep_size } => self.zero_range(ok, range, keep_size),
-            Fallocate::CollapseRange => self.collapse(ok, range, size),
-            Fallocate::InsertRange => self.insert(ok, range, size),
+            Fallocate::CollapseRange => self.map().collapse(ok, range, size),
+            Fallocate::InsertRange => self.map().insert(ok, range, size),
         };
         // Allocating changes no contents.
         let times = match how {
@@ -96,7 +96,7 @@ impl<P: Platform> Inode<P> {
             if range.end > i32::MAX as u64 && !keep_size {
                 self.fs.need_large_file()?;
             }
-            self.trim(size)?;
+            self.map().trim(size)?;
         }
         let had_beyond = self.beyond.load(Relaxed);
         if lblks.end > has {
@@ -105,12 +105,12 @@ impl<P: Platform> Inode<P> {
             self.fs.cache.unkeep(self.ino);
         }
         let end = size.max(range.end).div_ceil(block_size);
-        if let Err(error) = self.fill_holes(ok, lblks.clone(), end) {
+        if let Err(error) = self.map().fill_holes(ok, lblks.clone(), end) {
             // What was filled in the file stays; what would be beyond its end goes, unless some was there
             // before.
             if lblks.end > has && !had_beyond {
                 self.pmem().fence();
-                self.cut(has)?;
+                self.map().cut(has)?;
             }
             return Err(error);
         }
@@ -126,18 +126,15 @@ impl<P: Platform> Inode<P> {
 
     /// Zeroes the bytes of `range` that have blocks: in flight.
     fn zero_blocks(&self, range: Range<u64>) -> Result<()> {
-        let (block_size, block_bits) = (self.fs.block_size(), self.fs.sb.block_bits);
-        let end = range.end.div_ceil(block_size);
-        let mut lblk = range.start >> block_bits;
-        while let Some((first, block)) = self.first_block_in(lblk..end)? {
-            let path = self.fs.sb.reach.path(first).ok_or(Errno::FileTooBig)?;
-            let (_, count) = self.look(&path, end - first)?;
-            let (from, to) =
-                ((first << block_bits).max(range.start), ((first + count) << block_bits).min(range.end));
-            let place = self.fs.byte(block) + (from - (first << block_bits));
-            poison::overwrite(self.pmem(), place, to - from)?;
-            self.pmem().zero_nt(place, to - from);
-            lblk = first + count;
+        let bits = self.fs.sb.block_bits;
+        let mut cursor = self.map().cursor(range.start >> bits..range.end.div_ceil(self.fs.block_size()));
+        while let Some(run) = cursor.next_run()? {
+            let first = run.lblk << bits;
+            let from = first.max(range.start);
+            let len = ((run.lblk + u64::from(run.count)) << bits).min(range.end) - from;
+            let place = self.fs.byte(run.block) + (from - first);
+            poison::overwrite(self.pmem(), place, len)?;
+            self.pmem().zero_nt(place, len);
         }
         Ok(())
     }
@@ -159,6 +156,6 @@ impl<P: Platform> Inode<P> {
         let copies = self.has(Mutant::PunchDropsCopies);
         self.mapping.take_out(&self.fs.platform, ok, whole.clone(), copies);
         // 3. Their pointers, durable; then the bitmap's bits.
-        self.cut_range(whole)
+        self.map().cut_range(whole)
     }
 }

@@ -22,13 +22,13 @@
 //! A table of pointers that is there stays as long as the inode lock or `dax_sem` is held, shared or not; a
 //! pointer is stored and loaded as one.
 
+use super::BlockMap;
+use super::geometry::{Hole, LEVELS, Spot};
 use crate::error::{Errno, Result};
 use crate::ext2::alloc::goals::Goal;
 use crate::ext2::alloc::taken::Taken;
-use crate::ext2::disk::geometry::{Hole, LEVELS, Spot};
 use crate::ext2::disk::layout::*;
-use crate::ext2::facts::Chain;
-use crate::ext2::inode::{Changes, Inode};
+use crate::ext2::inode::Changes;
 use crate::lab::{Mutant, Point};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
@@ -48,7 +48,7 @@ pub(in crate::ext2) enum Fill<'a> {
 }
 
 /// What a hole needs, taken; nothing points to it.
-pub(in crate::ext2) struct Fresh {
+struct Fresh {
     data: Staged<Taken, InFlight>,
     /// Indirect blocks, if it needs any.
     tables: Option<Tables>,
@@ -57,17 +57,47 @@ pub(in crate::ext2) struct Fresh {
 /// Indirect blocks, the top one first.
 type Tables = [Option<Staged<Taken, InFlight>>; LEVELS];
 
+/// The fact that data blocks and the indirect blocks above them are filled and taken; nothing points to them
+/// yet.
+#[derive(Debug)]
+pub(in crate::ext2) struct Chain {
+    /// Where the pointers to it belong: `pointers` neighbouring ones.
+    pub slot: u64,
+    pub pointers: u32,
+    /// What the first pointer will be; the others follow.
+    pub root: u32,
+    /// The first data block.
+    pub data: u32,
+    /// Its logical block.
+    pub lblk: u64,
+    /// How many data blocks there are.
+    pub count: u32,
+    /// The indirect blocks, as far as it has any.
+    pub tables: [u32; LEVELS],
+    /// How many blocks they all are.
+    pub blocks: u32,
+}
+
+impl Chain {
+    /// Data blocks without tables above them.
+    #[inline]
+    pub(in crate::ext2) fn of(taken: Taken, lblk: u64, slot: u64) -> Self {
+        let (data, count) = (taken.block(), taken.count());
+        Self { slot, pointers: count, root: data, data, lblk, count, tables: [0; LEVELS], blocks: count }
+    }
+}
+
 /// The fact that the pointers to a chain are stored.
 #[derive(Debug)]
 pub(in crate::ext2) struct Published;
 
-impl<P: Platform> Inode<P> {
+impl<P: Platform> BlockMap<'_, P> {
     /// Fills the hole at `lblk` where that takes one block of a run that is kept for it and nothing else:
     /// what most write faults on holes do. The block; the pointer is durable. `None`, and nothing changed, if
     /// there is more to it, or less: that is for [`fill_hole`](Self::fill_hole). Under the inode lock, with
     /// leave to allocate.
     #[inline]
-    pub(in crate::ext2) fn fill_next(&self, lblk: u64) -> Option<u32> {
+    pub(in crate::ext2) fn fill_next(self, lblk: u64) -> Option<u32> {
         let (pmem, platform) = (self.pmem(), &self.fs.platform);
         let room = self.raw().units().leading_zeros() > 0;
         if !room || self.fs.check_writable().is_err() || platform.lab().has(Mutant::PublishBeforeZero) {
@@ -93,27 +123,25 @@ impl<P: Platform> Inode<P> {
     /// The block of `lblk`, and whether it was allocated just now: the pointer is durable then. Under the
     /// inode lock, with leave to allocate.
     #[inline(never)]
-    pub(in crate::ext2) fn fill_hole(&self, lblk: u64) -> Result<(u32, bool)> {
+    pub(in crate::ext2) fn fill_hole(self, lblk: u64) -> Result<(u32, bool)> {
         self.fs.check_writable()?;
         let (pmem, platform) = (self.pmem(), &self.fs.platform);
-        let path = self.fs.sb.reach.path(lblk).ok_or(Errno::FileTooBig)?;
         let late = platform.lab().has(Mutant::PublishBeforeZero);
         loop {
             // 1. Look.
-            let (slot, level) = match self.locate(&path)? {
+            let hole = match self.locate(lblk)?.0 {
                 Spot::Block(block) => return Ok((block, false)),
-                Spot::Hole { slot, level } => (slot, level),
+                Spot::Hole(hole) => hole,
             };
             // 2. Take, then fill; durable.
             let end = self.load_size().div_ceil(self.fs.block_size());
-            let hole = Hole { lblk, path: &path, slot, level };
-            let fresh = self.take(hole, 1, end)?;
+            let fresh = self.take(&hole, 1, end)?;
             let fill = if late { Fill::Anything } else { Fill::Zeros };
-            let chain = self.fill_fresh(hole, fresh, fill).fence(pmem);
+            let chain = self.fill_fresh(&hole, fresh, fill).fence(pmem);
             let block = chain.fact().data;
             // 3. Look again, where nobody else publishes: an indirect block may have come, for another page.
             let mut map = self.map_lock.lock();
-            if pmem.load_u32(slot) != 0 {
+            if pmem.load_u32(hole.slot) != 0 {
                 drop(map);
                 self.give_back(chain);
                 continue;
@@ -122,7 +150,7 @@ impl<P: Platform> Inode<P> {
             //    fence would not wait for it. To an indirect block others add pointers as soon as they get
             //    the lock.
             let published = self.publish(&mut map, chain);
-            if level < path.depth {
+            if hole.missing() > 0 {
                 published.fence(pmem).into_fact();
                 drop(map);
             } else {
@@ -142,15 +170,12 @@ impl<P: Platform> Inode<P> {
     ///
     /// # Errors
     /// Those before the one that met it are filled.
-    pub(in crate::ext2) fn fill_holes(&self, ok: AllocOk<'_>, range: Range<u64>, end: u64) -> Result<()> {
+    pub(in crate::ext2) fn fill_holes(self, ok: AllocOk<'_>, range: Range<u64>, end: u64) -> Result<()> {
         let mut lblk = range.start;
         while lblk < range.end {
-            let path = self.fs.sb.reach.path(lblk).ok_or(Errno::FileTooBig)?;
-            lblk += match self.look(&path, range.end - lblk)? {
+            lblk += match self.look(lblk, range.end - lblk)? {
                 (Spot::Block(_), count) => count,
-                (Spot::Hole { slot, level }, count) => {
-                    self.fill(ok, Hole { lblk, path: &path, slot, level }, count, end, Fill::Zeros)?
-                }
+                (Spot::Hole(hole), count) => self.fill(ok, &hole, count, end, Fill::Zeros)?,
             };
         }
         Ok(())
@@ -161,9 +186,9 @@ impl<P: Platform> Inode<P> {
     /// space shows the zero page any more where there is a block now. Returns how many were filled.
     #[inline]
     pub(in crate::ext2) fn fill(
-        &self,
+        self,
         ok: AllocOk<'_>,
-        hole: Hole<'_>,
+        hole: &Hole,
         want: u64,
         end: u64,
         fill: Fill<'_>,
@@ -181,12 +206,24 @@ impl<P: Platform> Inode<P> {
         Ok(count)
     }
 
+    /// A fresh block for logical block `lblk`, which starts with `bytes`; `None` if it has one. Packed among
+    /// other small data. Under the inode lock, held exclusively.
+    pub(in crate::ext2) fn fresh_block(
+        self,
+        lblk: u64,
+        bytes: &[u8],
+    ) -> Result<Option<Staged<Chain, InFlight>>> {
+        let Spot::Hole(hole) = self.locate(lblk)?.0 else { return Ok(None) };
+        let fresh = self.take(&hole, 1, 0)?;
+        Ok(Some(self.fill_fresh(&hole, fresh, Fill::Bytes(0, bytes))))
+    }
+
     /// Takes the block and the indirect blocks that `hole` needs, and up to `want` blocks in all for the
     /// holes after it in the same table. The file has, or is about to have, `end` blocks. On an error
     /// everything is as it was.
     #[inline]
-    pub(in crate::ext2) fn take(&self, hole: Hole<'_>, want: u64, end: u64) -> Result<Fresh> {
-        let above = hole.path.depth - hole.level;
+    fn take(self, hole: &Hole, want: u64, end: u64) -> Result<Fresh> {
+        let above = hole.missing();
         // `i_blocks` has room for all, or at least for one.
         let room = self.raw().units().leading_zeros() > 0;
         let want = if room { want.min(u64::from(u32::MAX)) as u32 } else { 1 };
@@ -204,10 +241,10 @@ impl<P: Platform> Inode<P> {
 
     /// [`take`](Self::take) where indirect blocks are needed too.
     #[inline(never)]
-    fn take_below(&self, goal: &mut Goal, hole: Hole<'_>, want: u32, end: u64) -> Result<Fresh> {
+    fn take_below(self, goal: &mut Goal, hole: &Hole, want: u32, end: u64) -> Result<Fresh> {
         let mut tables: Tables = [const { None }; LEVELS];
         let mut take = || -> Result<_> {
-            for table in &mut tables[..hole.path.depth - hole.level] {
+            for table in &mut tables[..hole.missing()] {
                 *table = Some(self.take_table(goal)?);
             }
             self.take_data(goal, hole, want, end)
@@ -224,12 +261,7 @@ impl<P: Platform> Inode<P> {
 
     /// Fills what was taken for `hole`, where nobody looks.
     #[inline]
-    pub(in crate::ext2) fn fill_fresh(
-        &self,
-        hole: Hole<'_>,
-        fresh: Fresh,
-        fill: Fill<'_>,
-    ) -> Staged<Chain, InFlight> {
+    fn fill_fresh(self, hole: &Hole, fresh: Fresh, fill: Fill<'_>) -> Staged<Chain, InFlight> {
         let filled = self.fill_data(fresh.data.fact(), fill);
         let chain = fresh.data.join(filled, |taken, ()| Chain::of(taken, hole.lblk, hole.slot));
         match fresh.tables {
@@ -240,7 +272,7 @@ impl<P: Platform> Inode<P> {
 
     /// As [`fill_fresh`](Self::fill_fresh), with zeros, of one block whose pointer belongs at `slot`.
     #[inline]
-    fn fill_one(&self, lblk: u64, slot: u64, data: Staged<Taken, InFlight>) -> Staged<Chain, InFlight> {
+    fn fill_one(self, lblk: u64, slot: u64, data: Staged<Taken, InFlight>) -> Staged<Chain, InFlight> {
         let filled = self.fill_data(data.fact(), Fill::Zeros);
         data.join(filled, |taken, ()| Chain {
             pointers: 1,
@@ -253,8 +285,8 @@ impl<P: Platform> Inode<P> {
     /// Hangs data blocks below their indirect blocks, from the bottom up, past the cache.
     #[inline(never)]
     fn hang(
-        &self,
-        Hole { path, level, .. }: Hole<'_>,
+        self,
+        Hole { path, level, .. }: &Hole,
         mut chain: Staged<Chain, InFlight>,
         tables: Tables,
     ) -> Staged<Chain, InFlight> {
@@ -279,7 +311,7 @@ impl<P: Platform> Inode<P> {
 
     /// Gives back the blocks of a chain that is not published.
     #[cold]
-    fn give_back<S>(&self, chain: Staged<Chain, S>) {
+    fn give_back<S>(self, chain: Staged<Chain, S>) {
         let &Chain { data, count, tables, .. } = chain.fact();
         self.fs.give_back_blocks(data, count);
         tables.into_iter().filter(|&table| table != 0).for_each(|table| self.fs.give_back_blocks(table, 1));
@@ -287,7 +319,7 @@ impl<P: Platform> Inode<P> {
 
     /// Fills fresh data blocks, past the cache.
     #[inline(always)]
-    fn fill_data(&self, taken: &Taken, fill: Fill<'_>) -> Staged<(), InFlight> {
+    fn fill_data(self, taken: &Taken, fill: Fill<'_>) -> Staged<(), InFlight> {
         let pmem = self.pmem();
         let (place, len) = (self.fs.byte(taken.block()), u64::from(taken.count()) << self.fs.sb.block_bits);
         pmem.clear_poison(place, len);
@@ -311,7 +343,7 @@ impl<P: Platform> Inode<P> {
 
     /// Stores `count` pointers from byte offset `slot` on, to `first` and the blocks after it; flushed.
     #[inline(always)]
-    pub(in crate::ext2) fn store_pointers(&self, slot: u64, first: u32, count: u32) {
+    pub(super) fn store_pointers(self, slot: u64, first: u32, count: u32) {
         if count != 1 {
             return self.store_many_pointers(slot, first, count);
         }
@@ -319,7 +351,7 @@ impl<P: Platform> Inode<P> {
     }
 
     #[inline(never)]
-    fn store_many_pointers(&self, slot: u64, first: u32, count: u32) {
+    fn store_many_pointers(self, slot: u64, first: u32, count: u32) {
         let (pmem, mut index) = (self.pmem(), 0);
         if count > 2 && slot.is_multiple_of(8) {
             // Two at a time, as far as they go.
@@ -337,7 +369,7 @@ impl<P: Platform> Inode<P> {
     /// Stores the pointers to a chain that is durable, flushed; and counts its blocks.
     #[inline(always)]
     pub(in crate::ext2) fn publish(
-        &self,
+        self,
         map: &mut Changes,
         chain: Staged<Chain, Clean>,
     ) -> Staged<Published, InFlight> {

@@ -12,14 +12,16 @@
 //! Under `dax_sem`, as [`grow`](super::grow): goal and group to take the blocks, nothing while they are
 //! zeroed, the block-map mutex to publish them.
 
+use super::BlockMap;
+use super::cursor::End;
+use super::geometry::{LEVELS, Path};
+use super::grow::Chain;
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Error, Result};
 use crate::ext2::alloc::runs::RUN;
 use crate::ext2::alloc::taken::Taken;
-use crate::ext2::disk::geometry::{LEVELS, Path};
-use crate::ext2::facts::Chain;
 use crate::ext2::fs::Ext2;
-use crate::ext2::inode::{Changes, Inode};
+use crate::ext2::inode::Changes;
 use crate::platform::{LARGE_PAGES, Platform};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
@@ -31,24 +33,16 @@ struct Part {
     lblk: u64,
     path: Path,
     count: u64,
-    table: Table,
-}
-
-/// Whether a part has a table.
-#[derive(Clone, Copy)]
-enum Table {
-    /// Byte offset of the part's first pointer.
-    There(u64),
-    /// The way ends at the empty pointer at byte offset `slot`, `level` steps along.
-    Missing { slot: u64, level: usize },
+    /// The first pointer, if there is a table.
+    end: End,
 }
 
 impl Part {
     /// Indirect blocks it needs.
     fn missing(&self) -> usize {
-        match self.table {
-            Table::There(_) => 0,
-            Table::Missing { level, .. } => self.path.depth - level,
+        match self.end {
+            End::Slot(_) => 0,
+            End::Missing { level, .. } => self.path.depth - level,
         }
     }
 }
@@ -65,30 +59,18 @@ impl<P: Platform> Ext2<P> {
     }
 }
 
-impl<P: Platform> Inode<P> {
-    /// Where the table of `path` is.
-    fn find_table(&self, path: &Path) -> Result<Table> {
-        let mut slot = self.raw().slot(u64::from(path.slots[0]));
-        for level in 0..path.depth {
-            match self.table_pointer(slot)? {
-                0 => return Ok(Table::Missing { slot, level }),
-                block => slot = self.fs.byte(block) + u64::from(path.slots[level + 1]) * 4,
-            }
-        }
-        Ok(Table::There(slot))
-    }
-
+impl<P: Platform> BlockMap<'_, P> {
     /// The pointers from `lblk` on that are in one table, `most` of them at most.
     #[inline(always)]
-    fn part(&self, lblk: u64, most: u64) -> Option<Part> {
-        let path = self.fs.sb.reach.path(lblk)?;
-        let count = self.fs.sb.reach.left_in_table(&path).min(most);
-        Some(Part { lblk, path, count, table: self.find_table(&path).ok()? })
+    fn part(self, lblk: u64, most: u64) -> Option<Part> {
+        let path = self.fs.reach.path(lblk)?;
+        let count = self.fs.reach.left_in_table(&path).min(most);
+        Some(Part { lblk, path, count, end: self.seek(&path).ok()? })
     }
 
     /// The window that begins at logical block `first`, by tables: one or two. `None` for one that no file
     /// can have, or whose way contradicts itself.
-    fn parts(&self, first: u64) -> Option<[Option<Part>; 2]> {
+    fn parts(self, first: u64) -> Option<[Option<Part>; 2]> {
         let one = self.part(first, LARGE_PAGES)?;
         let (next, left) = (first + one.count, LARGE_PAGES - one.count);
         let two = if left > 0 { Some(self.part(next, left)?) } else { None };
@@ -99,7 +81,7 @@ impl<P: Platform> Inode<P> {
     /// The 2 MiB from logical block `first` on, a multiple of 512. What is wrong with a pointer is for
     /// whoever follows it alone to say: here it is in pieces, which is `None`.
     #[inline(always)]
-    pub(in crate::ext2) fn find_run(&self, first: u64) -> Option<Backing> {
+    pub(super) fn find_run(self, first: u64) -> Option<Backing> {
         let size_fits = self.fs.block_size() == PAGE_SIZE && first.is_multiple_of(LARGE_PAGES);
         match &self.parts(first) {
             Some(parts) if size_fits => self.run_of(parts),
@@ -107,12 +89,12 @@ impl<P: Platform> Inode<P> {
         }
     }
 
-    fn run_of(&self, parts: &[Option<Part>; 2]) -> Option<Backing> {
+    fn run_of(self, parts: &[Option<Part>; 2]) -> Option<Backing> {
         let pmem = self.pmem();
         let parts = || parts.iter().flatten();
-        let slot = |part: &Part, index: u64| match part.table {
-            Table::There(slot) => pmem.load_u32(slot + index * 4),
-            Table::Missing { .. } => 0,
+        let slot = |part: &Part, index: u64| match part.end {
+            End::Slot(slot) => pmem.load_u32(slot + index * 4),
+            End::Missing { .. } => 0,
         };
         let begin = parts().next().map(|part| slot(part, 0))?;
         let expected = |index: u64| if begin == 0 { 0 } else { begin.wrapping_add(index as u32) };
@@ -132,15 +114,15 @@ impl<P: Platform> Inode<P> {
             _ => (u64::from(begin) | u64::from(begin.wrapping_add(1)) << 32, 2 << 32 | 2),
         };
         for part in parts() {
-            match part.table {
-                Table::There(slot) => {
+            match part.end {
+                End::Slot(slot) => {
                     if !pmem.is_series(slot, part.count / 2, pair, step) {
                         return None;
                     }
                     pair = pair.wrapping_add(step.wrapping_mul(part.count / 2));
                 }
-                Table::Missing { .. } if begin == 0 => {}
-                Table::Missing { .. } => return None,
+                End::Missing { .. } if begin == 0 => {}
+                End::Missing { .. } => return None,
             }
         }
         match begin {
@@ -151,12 +133,21 @@ impl<P: Platform> Inode<P> {
         }
     }
 
+    /// Fills the hole of 2 MiB from logical block `first` on, or looks it up if that cannot be: a hole if it
+    /// is in pieces.
+    pub(in crate::ext2) fn look_up_run_for_write(self, first: u64) -> Result<Backing> {
+        Ok(match self.fs.noted(self.fill_run(first))? {
+            Some(block) => Backing::mapped(self.fs.byte(block)).new(),
+            None => self.find_run(first).unwrap_or(Backing::HOLE),
+        })
+    }
+
     /// Fills the hole of 2 MiB from logical block `first` on, a multiple of 512, with a run; durable. `None`
     /// if it is no hole as a whole, or no run is free: nothing changed. Under `dax_sem`, with leave to
     /// allocate.
     ///
     /// Until all of it is published, a crash leaves pointers that are 0 or lead to zeros, and leaks the rest.
-    pub(in crate::ext2) fn fill_run(&self, first: u64) -> Result<Option<u32>> {
+    fn fill_run(self, first: u64) -> Result<Option<u32>> {
         self.fs.check_writable()?;
         let (fs, pmem) = (&self.fs, self.pmem());
         if fs.block_size() != PAGE_SIZE || !first.is_multiple_of(LARGE_PAGES) {
@@ -202,7 +193,7 @@ impl<P: Platform> Inode<P> {
     /// Takes a run for the window of `first`, and a block for each of `tables`. `None` if there is none;
     /// nothing is taken then.
     fn take_run(
-        &self,
+        self,
         first: u64,
         tables: &mut [Option<Staged<Taken, InFlight>>],
     ) -> Result<Option<Staged<Taken, InFlight>>> {
@@ -243,7 +234,7 @@ impl<P: Platform> Inode<P> {
     /// Stores the pointers to `run`, which is durable, for each part; durable. What it needs of `tables` it
     /// takes out of them.
     fn publish_run(
-        &self,
+        self,
         map: &mut Changes,
         parts: &[Option<Part>; 2],
         run: &Staged<Taken, Clean>,
@@ -266,13 +257,13 @@ impl<P: Platform> Inode<P> {
             };
             data += count;
             // A table stays. One that was missing, the part before may have made.
-            let table = match part.table {
-                Table::There(_) => part.table,
-                Table::Missing { .. } => self.find_table(&part.path)?,
+            let end = match part.end {
+                End::Slot(_) => part.end,
+                End::Missing { .. } => self.seek(&part.path)?,
             };
-            match table {
-                Table::There(slot) => chain.slot = slot,
-                Table::Missing { slot, level } => {
+            match end {
+                End::Slot(slot) => chain.slot = slot,
+                End::Missing { slot, level } => {
                     for level in (level + 1..=part.path.depth).rev() {
                         let table = tables.next().and_then(Option::take).ok_or(Errno::NoSpace)?;
                         let table = table.unfenced().block();

@@ -14,13 +14,14 @@
 //! # Locking
 //! Under the inode lock and `dax_sem`, both held exclusively; takes group mutexes and the superblock's.
 
-use super::truncate::Freed;
+use super::BlockMap;
+use super::cursor::{Cursor, LeadsTo, Pointer, Step, load};
+use super::cut::Freed;
+use super::geometry::{DIRECT, LEVELS};
 use crate::error::{Errno, Result};
 use crate::ext2::alloc::taken::Taken;
-use crate::ext2::disk::geometry::{DIRECT, LEVELS, Spot};
 use crate::ext2::disk::layout::*;
 use crate::ext2::facts::Cut;
-use crate::ext2::inode::Inode;
 use crate::ext2::redo::Words;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
@@ -48,18 +49,18 @@ struct Move {
 
 impl Move {
     /// No pointer before this logical block changes.
-    fn first(&self) -> u64 {
+    fn first(self) -> u64 {
         self.from.min(self.to)
     }
 
     /// What is taken out.
-    fn removed(&self) -> Range<u64> {
+    fn removed(self) -> Range<u64> {
         self.to..self.from
     }
 
     /// Where the new map's logical block `lblk` was, and how many from it on are side by side in the old map
     /// too; `None` for a hole that is put in.
-    fn source(&self, lblk: u64) -> (Option<u64>, u64) {
+    fn source(self, lblk: u64) -> (Option<u64>, u64) {
         if lblk < self.first() {
             (Some(lblk), self.first() - lblk)
         } else if lblk < self.to {
@@ -73,9 +74,9 @@ impl Move {
 /// Tables of a new map that are taken.
 type Tables = Vec<Staged<Taken, InFlight>>;
 
-impl<P: Platform> Inode<P> {
+impl<P: Platform> BlockMap<'_, P> {
     /// Takes the bytes `range` out of a file of `size` bytes.
-    pub(in crate::ext2) fn collapse(&self, ok: AllocOk<'_>, range: Range<u64>, size: u64) -> Result<()> {
+    pub(in crate::ext2) fn collapse(self, ok: AllocOk<'_>, range: Range<u64>, size: u64) -> Result<()> {
         let block_size = self.fs.block_size();
         let aligned = [range.start, range.end].iter().all(|at| at.is_multiple_of(block_size));
         if !aligned || range.end >= size {
@@ -86,14 +87,14 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Puts a hole at the bytes `range` into a file of `size` bytes; what was there comes after it.
-    pub(in crate::ext2) fn insert(&self, ok: AllocOk<'_>, range: Range<u64>, size: u64) -> Result<()> {
+    pub(in crate::ext2) fn insert(self, ok: AllocOk<'_>, range: Range<u64>, size: u64) -> Result<()> {
         let block_size = self.fs.block_size();
         let aligned = [range.start, range.end].iter().all(|at| at.is_multiple_of(block_size));
         if !aligned || range.start >= size {
             return Err(Errno::Invalid.into());
         }
         let new_size = size + (range.end - range.start);
-        if new_size > self.fs.sb.max_file_size() {
+        if new_size > self.fs.max_file_size() {
             return Err(Errno::FileTooBig.into());
         }
         if new_size > i32::MAX as u64 {
@@ -102,7 +103,7 @@ impl<P: Platform> Inode<P> {
         self.shift(ok, range.start / block_size, range.end / block_size, size, new_size)
     }
 
-    fn shift(&self, ok: AllocOk<'_>, from: u64, to: u64, size: u64, new_size: u64) -> Result<()> {
+    fn shift(self, ok: AllocOk<'_>, from: u64, to: u64, size: u64, new_size: u64) -> Result<()> {
         let (pmem, block_size) = (self.pmem(), self.fs.block_size());
         let [old_end, new_end] = [size, new_size].map(|size| size.div_ceil(block_size));
         let change = Move { from, to, old_end, new_end };
@@ -152,35 +153,35 @@ impl<P: Platform> Inode<P> {
         self.forget_goals();
         let cut = swapped.map(|_| Cut);
         let mut freed = Freed::default();
-        self.each_gone(&old, change, &mut |block| freed.add(self, &cut, block))?;
-        freed.flush(self, &cut)
+        self.each_gone(&old, change, &mut |block| freed.add(&self.fs, &cut, block, 1))?;
+        freed.flush(&self.fs, &cut)
     }
 
     /// Makes what was stored through mappings from logical block `first` on durable, and takes it out of
     /// every address space.
-    fn settle(&self, ok: AllocOk<'_>, first: u64) -> Result<()> {
-        let result = self.mapping.write_back_all(&self.fs.platform, ok.held(), first..u64::MAX, |page| {
-            Ok(self.find(page)?.map(|block| self.fs.byte(block)))
-        });
+    fn settle(self, ok: AllocOk<'_>, first: u64) -> Result<()> {
+        let result = self
+            .mapping
+            .write_back_all(&self.fs.platform, ok.held(), first..u64::MAX, |page| self.place(page));
         self.pmem().fence();
         result?;
         self.mapping.unmap(&self.fs.platform, ok, first..u64::MAX);
         Ok(())
     }
 
-    fn roots(&self) -> [u32; ROOTS] {
+    fn roots(self) -> [u32; ROOTS] {
         core::array::from_fn(|index| self.pmem().load_u32(self.raw().slot(index as u64)))
     }
 
     /// The first logical block and the depth of each pointer in the inode.
-    fn root_place(&self, index: usize) -> (u64, usize) {
+    fn root_place(self, index: usize) -> (u64, usize) {
         match index.checked_sub(DIRECT as usize) {
             None => (index as u64, 0),
-            Some(level) => (self.fs.sb.reach.first_lblk(level + 1), level + 1),
+            Some(level) => (self.fs.reach.first_lblk(level + 1), level + 1),
         }
     }
 
-    fn build_roots(&self, change: Move, tables: &mut Tables) -> Result<[u32; ROOTS]> {
+    fn build_roots(self, change: Move, tables: &mut Tables) -> Result<[u32; ROOTS]> {
         let mut roots = self.roots();
         for (index, root) in roots.iter_mut().enumerate() {
             let (base, depth) = self.root_place(index);
@@ -191,8 +192,8 @@ impl<P: Platform> Inode<P> {
 
     /// The new map's pointer to what is from logical block `base` on, with `depth` tables above the data; the
     /// old map's is `old`. New tables are in flight.
-    fn build(&self, old: u32, base: u64, depth: usize, change: Move, tables: &mut Tables) -> Result<u32> {
-        let each = self.fs.sb.reach.span(depth);
+    fn build(self, old: u32, base: u64, depth: usize, change: Move, tables: &mut Tables) -> Result<u32> {
+        let each = self.fs.reach.span(depth);
         if base + each <= change.first() {
             return Ok(old);
         }
@@ -218,9 +219,7 @@ impl<P: Platform> Inode<P> {
             });
         }
         tables.try_reserve(1).map_err(|_| Errno::NoMemory)?;
-        let near = tables
-            .last()
-            .map_or(self.fs.sb.group_start(self.fs.group_of_inode(self.ino)), |last| last.fact().block() + 1);
+        let near = tables.last().map_or(self.home(), |last| last.fact().block() + 1);
         let taken = self.fs.take_block(near)?;
         let place = self.fs.byte(taken.fact().block());
         tables.push(taken);
@@ -229,8 +228,8 @@ impl<P: Platform> Inode<P> {
         if depth == 1 {
             self.build_leaf(place, base, end, change)?;
         } else {
-            let inner = self.fs.sb.reach.span(depth - 1);
-            for index in 0..self.fs.sb.pointers() {
+            let inner = self.fs.reach.span(depth - 1);
+            for index in 0..self.fs.reach.span(1) {
                 let base = base + index * inner;
                 if base >= end {
                     break;
@@ -239,7 +238,7 @@ impl<P: Platform> Inode<P> {
                 let old = match old {
                     0 => 0,
                     _ if base + inner > change.first() => 0,
-                    old => self.table_pointer(self.fs.byte(old) + index * 4)?,
+                    old => load(&self.fs, self.ino, self.fs.byte(old) + index * 4, || LeadsTo::Table)?,
                 };
                 pmem.store_u32(place + index * 4, self.build(old, base, depth - 1, change, tables)?);
             }
@@ -249,18 +248,17 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Stores the pointers to the logical blocks `base..end` of the new map from byte offset `place` on.
-    fn build_leaf(&self, place: u64, base: u64, end: u64, change: Move) -> Result<()> {
+    fn build_leaf(self, place: u64, base: u64, end: u64, change: Move) -> Result<()> {
         let mut lblk = base;
         while lblk < end {
             let (source, len) = change.source(lblk);
-            let mut len = len.min(end - lblk);
+            let len = len.min(end - lblk);
             if let Some(source) = source {
-                let path = self.fs.sb.reach.path(source).ok_or(Errno::FileTooBig)?;
-                let (spot, count) = self.look(&path, len)?;
-                len = count;
-                if let Spot::Block(block) = spot {
-                    for index in 0..count {
-                        self.pmem().store_u32(place + (lblk - base + index) * 4, block + index as u32);
+                let mut cursor = self.cursor(source..source + len);
+                while let Some(run) = cursor.next_run()? {
+                    let slot = place + (run.lblk - source + lblk - base) * 4;
+                    for index in 0..run.count {
+                        self.pmem().store_u32(slot + u64::from(index) * 4, run.block + index);
                     }
                 }
             }
@@ -272,41 +270,34 @@ impl<P: Platform> Inode<P> {
     /// Calls `f` with each block of the map `roots` that the new one does not have: tables, after what is
     /// below them, and what is taken out.
     fn each_gone(
-        &self,
+        self,
         roots: &[u32; ROOTS],
         change: Move,
         f: &mut dyn FnMut(u32) -> Result<()>,
     ) -> Result<()> {
-        for (index, &root) in roots.iter().enumerate() {
-            let (base, depth) = self.root_place(index);
-            self.each_gone_below(root, base, depth, change, f)?;
-        }
-        Ok(())
-    }
-
-    fn each_gone_below(
-        &self,
-        block: u32,
-        base: u64,
-        depth: usize,
-        change: Move,
-        f: &mut dyn FnMut(u32) -> Result<()>,
-    ) -> Result<()> {
-        let (each, removed) = (self.fs.sb.reach.span(depth), change.removed());
-        if block == 0 || base + each <= change.first() || base >= change.old_end {
-            return Ok(());
-        }
-        if depth == 0 {
-            return if removed.contains(&base) { f(block) } else { Ok(()) };
-        }
-        // Data that moves is of no interest, one by one.
-        if depth > 1 || base < removed.end && removed.start < base + each {
-            let inner = self.fs.sb.reach.span(depth - 1);
-            for index in 0..self.fs.sb.pointers() {
-                let child = self.pointer_at(self.fs.byte(block) + index * 4, depth - 1)?;
-                self.each_gone_below(child, base + index * inner, depth - 1, change, f)?;
+        let (removed, changed) = (change.removed(), change.first()..change.old_end);
+        let meets = |at: Pointer, range: &Range<u64>| {
+            at.lblk < range.end && range.start < at.lblk + self.fs.reach.span(at.height)
+        };
+        for (index, &block) in roots.iter().enumerate().filter(|&(_, &block)| block != 0) {
+            let (lblk, height) = self.root_place(index);
+            let root = Pointer { slot: 0, block, lblk, height };
+            if !meets(root, &changed) {
+                continue;
+            }
+            let mut cursor = Cursor::below(&self.fs, self.ino, root, changed.clone());
+            while let Some(step) = cursor.next() {
+                match step {
+                    Step::Up(at) => f(at.block)?,
+                    // Data that moves is of no interest, one by one.
+                    Step::Down(at) if at.height > 1 || at.height == 1 && meets(at, &removed) => {
+                        cursor.enter(at)?
+                    }
+                    Step::Down(at) if at.height == 1 || meets(at, &removed) => f(cursor.block(at)?)?,
+                    Step::Down(_) => {}
+                }
             }
         }
-        f(block)
+        Ok(())
     }
 }

@@ -17,12 +17,11 @@ use super::nameindex::{Index, Placed};
 use super::room::{Room, Run};
 use crate::error::{Errno, Result};
 use crate::ext2::disk::dirent::Entry;
-use crate::ext2::disk::geometry::{Hole, Spot};
 use crate::ext2::disk::inode::{CTIME, MTIME};
 use crate::ext2::disk::layout::*;
-use crate::ext2::facts::{Chain, LinksStored, NameGone, Nameable};
+use crate::ext2::facts::{LinksStored, NameGone, Nameable};
 use crate::ext2::inode::Inode;
-use crate::ext2::map::grow::Fill;
+use crate::ext2::map::grow::Chain;
 use crate::ext2::redo::Words;
 use crate::platform::{Platform, Timestamp};
 use crate::pmem::Pmem;
@@ -235,7 +234,7 @@ impl<P: Platform> Inode<P> {
                 if size >= MAX_DIR_SIZE {
                     return Err(Errno::NoSpace.into());
                 }
-                self.trim(size)?;
+                self.map().trim(size)?;
                 compose(target.ino, self.fs.block_size() as u16);
                 Prepared::NewBlock(self.fresh_dir_block(size / self.fs.block_size(), &buffer[..len])?)
             }
@@ -248,25 +247,16 @@ impl<P: Platform> Inode<P> {
         lblk: u64,
         bytes: &[u8],
     ) -> Result<Staged<Chain, InFlight>> {
-        let path = self.fs.sb.reach.path(lblk).ok_or(Errno::FileTooBig)?;
-        match self.locate(&path)? {
-            Spot::Block(_) => {
-                Err(self.bad_dir("a block beyond the end of a directory", lblk * self.fs.block_size()))
-            }
-            Spot::Hole { slot, level } => {
-                let hole = Hole { lblk, path: &path, slot, level };
-                // An `end` of 0: packed among other small data.
-                let fresh = self.take(hole, 1, 0)?;
-                Ok(self.fill_fresh(hole, fresh, Fill::Bytes(0, bytes)))
-            }
-        }
+        self.map()
+            .fresh_block(lblk, bytes)?
+            .ok_or_else(|| self.bad_dir("a block beyond the end of a directory", lblk * self.fs.block_size()))
     }
 
     /// Publishes a fresh block at the end of the directory, then makes the directory longer.
     pub(in crate::ext2) fn publish_dir_block(&self, chain: Staged<Chain, Clean>) -> Result<()> {
         let pmem = self.pmem();
         let size = (chain.fact().lblk + 1) * self.fs.block_size();
-        let published = self.publish(&mut self.map_lock.lock(), chain);
+        let published = self.map().publish(&mut self.map_lock.lock(), chain);
         published.fence(pmem).into_fact();
         self.store_size(size)
     }
@@ -382,7 +372,7 @@ impl<P: Platform> Inode<P> {
         if size >= MAX_DIR_SIZE {
             return Err(Errno::NoSpace.into());
         }
-        self.trim(size)?;
+        self.map().trim(size)?;
         let mut bytes = [0; D_NAME as usize];
         bytes[D_REC_LEN as usize..][..2].copy_from_slice(&(len as u16).to_le_bytes());
         let chain = self.fresh_dir_block(size / len, &bytes)?.fence(self.pmem());

@@ -17,7 +17,7 @@ impl<P: Platform> Inode<P> {
 
     /// The byte offset of the block that holds logical block `lblk` of this directory.
     pub(in crate::ext2) fn dir_block(&self, lblk: u64) -> Result<u64> {
-        match self.find_metadata(lblk)? {
+        match self.map().find_metadata(lblk)? {
             Some(block) => Ok(self.fs.byte(block)),
             None => Err(self.bad_dir("a hole in a directory", lblk * self.fs.block_size())),
         }

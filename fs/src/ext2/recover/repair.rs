@@ -6,7 +6,7 @@ use super::nodes::{Node, bitmap_word, bits, in_use};
 use super::orphans::{Ended, Mended};
 use super::outcome::Recovered;
 use super::scan::Found;
-use super::walk::{Map, Step};
+use super::walk::Walk;
 use crate::error::Result;
 use crate::ext2::disk::dirent::file_type;
 use crate::ext2::disk::features::RO_COMPAT_LARGE_FILE;
@@ -119,13 +119,10 @@ impl<P: Platform> Ext2<P> {
         }
         if node.is(Node::TRIM | Node::RECOUNT) {
             let mut blocks = u64::from(raw.file_acl() != 0);
-            Map { fs: self, raw, end }.each(&mut |step| {
-                match step {
-                    Step::Block { .. } => blocks += 1,
-                    Step::Beyond { slot } => pmem.put_u32(slot, 0),
-                }
-                Ok(())
-            })?;
+            let mut walk = Walk::new(self, raw, end);
+            while let Some(at) = walk.next()? {
+                if at.lblk < end { blocks += 1 } else { pmem.put_u32(at.slot, 0) }
+            }
             done.trimmed += u32::from(node.is(Node::TRIM));
             if node.is(Node::RECOUNT) {
                 pmem.put_u32(raw.at + I_BLOCKS, (blocks * (self.block_size() / 512)) as u32);
@@ -141,7 +138,13 @@ impl<P: Platform> Ext2<P> {
 
     /// Makes a file or directory as long as its blocks reach: both halves of its size at once.
     fn grow_to_blocks(&self, raw: RawInode<'_, P::Pmem>, kind: FileKind) -> Result<()> {
-        let size = Map { fs: self, raw, end: u64::MAX }.data_end()? * self.block_size();
+        let (mut walk, mut data_end) = (Walk::new(self, raw, u64::MAX), 0);
+        while let Some(at) = walk.next()? {
+            if at.height == 0 {
+                data_end = at.lblk + 1;
+            }
+        }
+        let size = data_end * self.block_size();
         let mut words = Words::new();
         words.push(raw.at + I_SIZE, size as u32);
         if kind == FileKind::File {
@@ -154,7 +157,7 @@ impl<P: Platform> Ext2<P> {
 
     /// A size that is torn, or for which a feature's flag is missing.
     fn mend_size(&self, raw: RawInode<'_, P::Pmem>, done: &mut Recovered) {
-        let (size, limit) = (raw.size(FileKind::File), self.sb.max_file_size());
+        let (size, limit) = (raw.size(FileKind::File), self.max_file_size());
         if size > limit {
             self.pmem().put_u32(raw.at + I_SIZE, limit as u32);
             done.sizes += 1;
@@ -170,11 +173,14 @@ impl<P: Platform> Ext2<P> {
     /// Makes every entry of a directory tell the kind of what it names.
     fn mend_types(&self, raw: RawInode<'_, P::Pmem>, end: u64) -> Result<()> {
         let pmem = self.pmem();
-        Map { fs: self, raw, end }.each(&mut |step| {
-            let Step::Block { block, lblk, is_data: true } = step else { return Ok(()) };
+        let mut walk = Walk::new(self, raw, end);
+        while let Some(at) = walk.next()? {
+            if at.lblk >= end || at.height > 0 {
+                continue;
+            }
             let mut within = 0;
             while within < self.block_size() {
-                let entry = self.dir_entry(raw.ino, lblk, self.byte(block), within)?;
+                let entry = self.dir_entry(raw.ino, at.lblk, self.byte(at.block), within)?;
                 within += u64::from(entry.rec_len);
                 if entry.ino == 0 {
                     continue;
@@ -186,8 +192,8 @@ impl<P: Platform> Ext2<P> {
                     pmem.flush(entry.at + D_FILE_TYPE, 1);
                 }
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
     /// 2. Bits of blocks and inodes that nobody claims, and every count.

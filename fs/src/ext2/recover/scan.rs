@@ -2,12 +2,12 @@
 
 use super::claims::Claims;
 use super::nodes::{Node, Nodes, in_use};
-use super::walk::{Map, Step};
+use super::walk::Walk;
 use crate::error::{Corrupt, Errno, Result};
-use crate::ext2::disk::geometry::DIRECT;
 use crate::ext2::disk::inode::{MTIME, RawInode, bad_inode};
 use crate::ext2::disk::layout::*;
 use crate::ext2::fs::Ext2;
+use crate::ext2::map::geometry::DIRECT;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::FileKind;
@@ -115,7 +115,7 @@ impl<P: Platform> Ext2<P> {
     pub(super) fn end_of(&self, raw: RawInode<'_, P::Pmem>, kind: FileKind) -> Result<u64> {
         let block_size = self.block_size();
         Ok(match kind {
-            FileKind::File => raw.size_within(kind, self.sb.max_file_size(), true)?.div_ceil(block_size),
+            FileKind::File => raw.size_within(kind, self.max_file_size(), true)?.div_ceil(block_size),
             FileKind::Directory => raw.size(kind) / block_size,
             FileKind::Symlink => {
                 raw.target_len(block_size)?;
@@ -197,27 +197,23 @@ impl<'a, P: Platform> Scan<'a, P> {
         let (mut blocks, mut beyond, mut data_end) = (0, false, 0);
         let may_grow = kind == FileKind::File && self.may_grow(ino);
         if kind == FileKind::File || end > 0 {
-            let map = Map { fs, raw, end: if may_grow { u64::MAX } else { end } };
-            map.each(&mut |step| {
-                match step {
-                    Step::Block { block, lblk, is_data } => {
-                        self.claims.claim(fs, ino, block)?;
-                        blocks += 1;
-                        beyond |= lblk >= end;
-                        if is_data {
-                            data_end = lblk + 1;
-                        }
+            let mut walk = Walk::new(fs, raw, if may_grow { u64::MAX } else { end });
+            while let Some(at) = walk.next()? {
+                beyond |= at.lblk >= end;
+                if at.lblk < end || may_grow {
+                    self.claims.claim(fs, ino, at.block)?;
+                    blocks += 1;
+                    if at.height == 0 {
+                        data_end = at.lblk + 1;
                     }
-                    Step::Beyond { .. } => beyond = true,
                 }
-                Ok(())
-            })?;
+            }
         }
         if beyond && may_grow {
             // As e2fsck has it: a whole block beyond the end is content; what begins where the file ends is
             // not.
             if raw.size(kind) < data_end.saturating_sub(1) * fs.block_size() {
-                if data_end > fs.sb.reach.max_lblks {
+                if data_end > fs.reach.max_lblks {
                     return Err(bad_inode(ino, "it has blocks beyond what a file may have", data_end - 1));
                 }
                 if let Some(node) = self.nodes.get_mut(fs, ino) {
@@ -225,15 +221,13 @@ impl<'a, P: Platform> Scan<'a, P> {
                 }
                 beyond = false;
             } else {
-                Map { fs, raw, end: u64::MAX }.each(&mut |step| {
-                    if let Step::Block { block, lblk, .. } = step
-                        && lblk >= end
-                    {
-                        self.claims.let_go(fs, block);
+                let mut walk = Walk::new(fs, raw, u64::MAX);
+                while let Some(at) = walk.next()? {
+                    if at.lblk >= end {
+                        self.claims.let_go(fs, at.block);
                         blocks -= 1;
                     }
-                    Ok(())
-                })?;
+                }
             }
         }
         if kind == FileKind::Symlink && blocks != end {
@@ -275,12 +269,13 @@ impl<'a, P: Platform> Scan<'a, P> {
             let block = fs.pmem().load_u32(raw.slot(13));
             return if block == 0 { Ok(()) } else { self.claims.claim(fs, ino, block) };
         }
-        let map = Map { fs, raw, end: u64::MAX };
-        map.each(&mut |step| match step {
-            Step::Block { block, .. } if ino == BAD_BLOCKS_INO && fs.holds_structures(block) => Ok(()),
-            Step::Block { block, .. } => self.claims.claim(fs, ino, block),
-            Step::Beyond { .. } => Ok(()),
-        })
+        let mut walk = Walk::new(fs, raw, u64::MAX);
+        while let Some(at) = walk.next()? {
+            if ino != BAD_BLOCKS_INO || !fs.holds_structures(at.block) {
+                self.claims.claim(fs, ino, at.block)?;
+            }
+        }
+        Ok(())
     }
 
     /// Refuses a directory without a name that has entries: it is not ours to free.

@@ -3,7 +3,7 @@
 
 use super::nodes::Node;
 use super::scan::Scan;
-use super::walk::{Map, Step};
+use super::walk::Walk;
 use crate::error::{Corrupt, Errno, Error, Result};
 use crate::ext2::disk::dirent::{Entry, file_type};
 use crate::ext2::disk::inode::bad_inode;
@@ -63,24 +63,22 @@ impl<P: Platform> Scan<'_, P> {
         let end = size / fs.block_size();
         // Another system may have lost the size, not the block behind it.
         let may_grow = self.may_grow(ino);
-        let map = Map { fs, raw, end: if may_grow { u64::MAX } else { end } };
-        map.each(&mut |step| {
-            match step {
-                Step::Block { block, lblk, is_data } => {
-                    self.claims.claim(fs, ino, block)?;
-                    blocks += 1;
-                    if is_data {
-                        if lblk != lblks {
-                            return Err(bad_dir(ino, "a hole in a directory", lblks * fs.block_size()));
-                        }
-                        lblks += 1;
-                        self.walk_entries(directory, lblk, fs.byte(block), pending)?;
-                    }
-                }
-                Step::Beyond { .. } => beyond = true,
+        let mut walk = Walk::new(fs, raw, if may_grow { u64::MAX } else { end });
+        while let Some(at) = walk.next()? {
+            if at.lblk >= end && !may_grow {
+                beyond = true;
+                continue;
             }
-            Ok(())
-        })?;
+            self.claims.claim(fs, ino, at.block)?;
+            blocks += 1;
+            if at.height == 0 {
+                if at.lblk != lblks {
+                    return Err(bad_dir(ino, "a hole in a directory", lblks * fs.block_size()));
+                }
+                lblks += 1;
+                self.walk_entries(directory, at.lblk, fs.byte(at.block), pending)?;
+            }
+        }
         if lblks < end {
             return Err(bad_dir(ino, "a hole in a directory", lblks * fs.block_size()));
         }

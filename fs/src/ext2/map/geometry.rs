@@ -45,7 +45,13 @@ impl Reach {
     /// Blocks below one pointer at `depth` levels above the data.
     #[inline]
     pub(in crate::ext2) const fn span(&self, depth: usize) -> u64 {
-        1 << (self.pointer_bits * depth as u32)
+        1 << self.span_bits(depth)
+    }
+
+    /// What power of 2 that is.
+    #[inline]
+    pub(in crate::ext2) const fn span_bits(&self, depth: usize) -> u32 {
+        self.pointer_bits * depth as u32
     }
 
     /// First logical block below the pointer in the inode with `depth` levels of indirection.
@@ -137,23 +143,26 @@ pub(in crate::ext2) enum Spot {
     /// At a block.
     Block(u32),
     /// At an empty pointer.
-    Hole {
-        /// Byte offset of the pointer.
-        slot: u64,
-        /// How far along the way: 0 is in the inode.
-        level: usize,
-    },
+    Hole(Hole),
 }
 
 /// A hole, and the way to it.
-#[derive(Clone, Copy)]
-pub(in crate::ext2) struct Hole<'a> {
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ext2) struct Hole {
     pub lblk: u64,
-    pub path: &'a Path,
+    pub path: Path,
     /// Byte offset of the empty pointer.
     pub slot: u64,
-    /// How far along the way it is.
+    /// How far along the way it is: 0 is in the inode.
     pub level: usize,
+}
+
+impl Hole {
+    /// Tables that are missing on the way.
+    #[inline]
+    pub(in crate::ext2) fn missing(&self) -> usize {
+        self.path.depth - self.level
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Where a file's next block had best be: small files packed, large ones in runs that one entry can map.
 //!
 //! A file's *window* `w` is its logical blocks `512w..512w + 512`. A window that is, or will be, full gets a
-//! [run](super::runs) of its own, block `i` of the window in block `i` of the run, so that a file written in
-//! order is mapped by entries of 2 MiB from its start. Which windows are that?
+//! [run](crate::ext2::alloc::runs) of its own, block `i` of the window in block `i` of the run, so that a
+//! file written in order is mapped by entries of 2 MiB from its start. Which windows are that?
 //!
 //! * those that the file's size covers, or the end of what is being written or allocated;
 //! * the first, of a file of more than [`PACKED`] blocks: a file that outgrows those moves into a run;
@@ -17,16 +17,17 @@
 //! # Locking
 //! An inode has a few *goals*, each with its mutex, one for each window that is being filled just now: so
 //! CPUs that fill different windows of one file share nothing here. `dax_sem → goal → group`; the block-map
-//! mutex is not held under a goal's. [`Inode::outgrow`] is called under the inode lock and `dax_sem`, both
+//! mutex is not held under a goal's. [`BlockMap::outgrow`] is called under the inode lock and `dax_sem`, both
 //! held exclusively.
 
-use super::goals::Goal;
-use super::runs::RUN;
-use super::taken::Taken;
+use super::BlockMap;
+use super::cursor::{LeadsTo, load};
+use super::geometry::{Hole, Spot};
 use crate::error::{Errno, Result};
-use crate::ext2::disk::geometry::{Hole, Spot};
+use crate::ext2::alloc::goals::Goal;
+use crate::ext2::alloc::runs::RUN;
+use crate::ext2::alloc::taken::Taken;
 use crate::ext2::facts::Cut;
-use crate::ext2::inode::Inode;
 use crate::lab::Mutant;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
@@ -36,18 +37,19 @@ use crate::vfs::AllocOk;
 /// A file of this many blocks or fewer is packed with other small ones.
 pub(in crate::ext2) const PACKED: u64 = 16;
 
-impl<P: Platform> Inode<P> {
-    pub(in crate::ext2) fn home(&self) -> u32 {
+impl<P: Platform> BlockMap<'_, P> {
+    pub(super) fn home(self) -> u32 {
         self.fs.sb.group_start(self.fs.group_of_inode(self.ino))
     }
 
     /// The block of the logical block before `hole`, if it has one.
     #[inline]
-    fn block_before(&self, hole: Hole<'_>) -> Result<Option<u32>> {
-        match hole {
+    fn block_before(self, hole: &Hole) -> Result<Option<u32>> {
+        match *hole {
             Hole { lblk: 0, .. } => Ok(None),
             Hole { path, level, slot, .. } if level == path.depth && path.slots[level] > 0 => {
-                Ok(Some(self.pointer(slot - 4)?).filter(|&block| block != 0))
+                let block = load(&self.fs, self.ino, slot - 4, || LeadsTo::Data)?;
+                Ok(Some(block).filter(|&block| block != 0))
             }
             Hole { lblk, .. } => self.find(lblk - 1),
         }
@@ -56,10 +58,10 @@ impl<P: Platform> Inode<P> {
     /// Takes a block for `hole`, and up to `want` in all of neighbouring ones for those after it. The file
     /// has, or is about to have, `end` blocks.
     #[inline]
-    pub(in crate::ext2) fn take_data(
-        &self,
+    pub(super) fn take_data(
+        self,
         goal: &mut Goal,
-        hole: Hole<'_>,
+        hole: &Hole,
         want: u32,
         end: u64,
     ) -> Result<Staged<Taken, InFlight>> {
@@ -92,7 +94,7 @@ impl<P: Platform> Inode<P> {
     /// Takes the block of logical block `lblk` in the run that is kept for its window: what faults mostly do.
     /// `None`, and nothing changed, where there is more to it: that is for [`take_data`](Self::take_data).
     #[inline]
-    pub(in crate::ext2) fn take_in_run(&self, lblk: u64) -> Option<Staged<Taken, InFlight>> {
+    pub(super) fn take_in_run(self, lblk: u64) -> Option<Staged<Taken, InFlight>> {
         let run = u64::from(RUN);
         let (window, at) = (lblk / run, (lblk % run) as u32);
         let mut goal = self.goals.lock(lblk);
@@ -107,7 +109,7 @@ impl<P: Platform> Inode<P> {
 
     /// Where a block of small data had best be.
     #[inline]
-    fn near(&self, goal: &Goal, hole: Hole<'_>) -> Result<u32> {
+    fn near(self, goal: &Goal, hole: &Hole) -> Result<u32> {
         if goal.block != 0 && hole.lblk == goal.lblk + 1 {
             return Ok(goal.block + 1);
         }
@@ -121,7 +123,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Takes a block for a table of pointers: outside of runs that data will fill.
-    pub(in crate::ext2) fn take_table(&self, goal: &mut Goal) -> Result<Staged<Taken, InFlight>> {
+    pub(super) fn take_table(self, goal: &mut Goal) -> Result<Staged<Taken, InFlight>> {
         let near = if goal.table != 0 { goal.table + 1 } else { self.home() };
         let taken = self.fs.take_block(near)?;
         goal.table = taken.fact().block();
@@ -129,7 +131,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Keeps the run that belongs to the window of `hole`, if there is one.
-    fn choose_run(&self, goal: &mut Goal, hole: Hole<'_>, end: u64) -> Result<()> {
+    fn choose_run(self, goal: &mut Goal, hole: &Hole, end: u64) -> Result<()> {
         let run = u64::from(RUN);
         let (window, at) = (hole.lblk / run, (hole.lblk % run) as u32);
         let before = self.block_before(hole)?;
@@ -158,60 +160,34 @@ impl<P: Platform> Inode<P> {
     }
 
     #[inline]
-    pub(in crate::ext2) fn let_go(&self, goal: &mut Goal) {
+    pub(super) fn let_go(self, goal: &mut Goal) {
         if goal.run != 0 {
             self.fs.let_go_run(core::mem::take(&mut goal.run));
         }
     }
 
     /// The block map changes, or the inode leaves memory: what was meant for it is anybody's.
-    pub(in crate::ext2) fn forget_goals(&self) {
+    pub(in crate::ext2) fn forget_goals(self) {
         self.goals.for_each(|goal| {
             self.let_go(goal);
             *goal = Goal::default();
         });
     }
 
-    /// The first block that logical blocks `range` have, and which of them has it. Skips what is absent by
-    /// whole subtrees.
-    pub(in crate::ext2) fn first_block_in(&self, range: core::ops::Range<u64>) -> Result<Option<(u64, u32)>> {
-        let (reach, pmem) = (&self.fs.sb.reach, self.pmem());
-        let mut lblk = range.start;
-        while lblk < range.end {
-            let Some(path) = reach.path(lblk) else { break };
-            match self.locate(&path)? {
-                Spot::Block(block) => return Ok(Some((lblk, block))),
-                Spot::Hole { slot, level } if level == path.depth => {
-                    let left = reach.left_in_table(&path).min(range.end - lblk);
-                    let mut index = 1;
-                    while index < left && pmem.load_u32(slot + index * 4) == 0 {
-                        index += 1;
-                    }
-                    lblk += index;
-                }
-                Spot::Hole { level, .. } => {
-                    let each = reach.span(path.depth - level);
-                    lblk += each - (lblk - reach.first_lblk(path.depth)) % each;
-                }
-            }
-        }
-        Ok(None)
-    }
-
     /// The file, of `blocks` blocks so far, is about to have more than [`PACKED`]: moves them into a run, so
     /// that it is mapped by large entries from its start. If there is no room, or they have holes, they stay.
     /// Durable.
-    pub(in crate::ext2) fn outgrow(&self, ok: AllocOk<'_>, blocks: u64) -> Result<()> {
+    pub(in crate::ext2) fn outgrow(self, ok: AllocOk<'_>, blocks: u64) -> Result<()> {
         let (pmem, fs) = (self.pmem(), &self.fs);
         // Nor what a transfer is using.
         if self.mapping.index.is_pinned(0..blocks) && !fs.platform.lab().has(Mutant::IgnorePins) {
             return Ok(());
         }
-        let mut old = [0; PACKED as usize];
-        for (lblk, old) in (0..blocks).zip(&mut old) {
-            match self.find(lblk)? {
+        let (mut old, mut slots) = ([0; PACKED as usize], [0; PACKED as usize]);
+        for ((lblk, old), slot) in (0..blocks).zip(&mut old).zip(&mut slots) {
+            match self.locate(lblk)? {
                 // What cannot be read cannot be moved.
-                Some(block) if pmem.poisoned(fs.byte(block), fs.block_size()).is_none() => *old = block,
+                (Spot::Block(block), at) if fs.poisoned_block(block).is_none() => (*old, *slot) = (block, at),
                 _ => return Ok(()),
             }
         }
@@ -255,12 +231,8 @@ impl<P: Platform> Inode<P> {
         let copied = taken.fence(pmem);
         // 3. Each pointer is replaced; durable.
         let first = copied.into_fact().block();
-        for (lblk, to) in (0..blocks).zip(first..) {
-            let slot = self.slot(&fs.sb.reach.path(lblk).ok_or(Errno::FileTooBig)?)?;
-            pmem.store_u32(slot, to);
-            pmem.flush(slot, 4);
-        }
-        let cut = Staged::stored(Cut, self.raw().slot(0), 4).flush(pmem).fence(pmem);
+        old.iter().zip(slots).zip(first..).for_each(|((_, slot), to)| pmem.put_u32(slot, to));
+        let cut = Staged::stored(Cut, slots[0], 4).flush(pmem).fence(pmem);
         // 4. Nothing leads to the old ones.
         old.iter().try_for_each(|&block| fs.free_run(&cut, block, 1))
     }
