@@ -1,12 +1,23 @@
 //! Facts that steps of different files need evidence of, as [`Staged`](crate::pmem::state::Staged) carries
 //! it: what one file makes durable, another relies on.
 
+use super::disk::dirent::entry_type;
+use super::disk::superblock::SuperBlock;
+use crate::vfs::FileKind;
+
 /// The fact that an inode may be named: it is initialised, or it counts the new name already.
 #[derive(Debug)]
 pub(super) struct Nameable {
     pub ino: u32,
     /// What a directory entry says of it.
     pub file_type: u8,
+}
+
+impl Nameable {
+    /// Returns what a name says of inode `ino`.
+    pub(super) fn new(sb: &SuperBlock, ino: u32, kind: FileKind) -> Self {
+        Self { ino, file_type: entry_type(sb, kind) }
+    }
 }
 
 /// The fact that the number of links was stored.

@@ -8,7 +8,6 @@
 //! `ice → freeze (exclusively) → inode locks, one at a time → block map → …`
 
 use super::cache::Cached;
-use super::disk::layout::*;
 use super::facts::Nameless;
 use super::fs::{Ext2, Late};
 use super::inode::Inode;
@@ -19,8 +18,21 @@ use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Staged};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
+/// A mounted file system that is to be frozen, thawed or remounted.
+pub(super) struct Freezer<'a, P: Platform>(&'a Ext2<P>);
+
+view!(Freezer of Ext2);
+
 impl<P: Platform> Ext2<P> {
-    pub(super) fn do_freeze(&self) -> Result<()> {
+    /// It, to be frozen, thawed or remounted.
+    #[inline(always)]
+    pub(super) fn freezer(&self) -> Freezer<'_, P> {
+        Freezer(self)
+    }
+}
+
+impl<P: Platform> Freezer<'_, P> {
+    pub(super) fn freeze(self) -> Result<()> {
         let mut ice = self.ice.lock();
         if ice.is_some() {
             return Err(Errno::Busy.into());
@@ -32,24 +44,24 @@ impl<P: Platform> Ext2<P> {
         let settled = if early { flushed.and(self.finish_late()) } else { self.settle_all() };
         settled.or_else(|error| self.finish_late().and(Err(error)))?;
         // A file without a name, or with blocks beyond its end, is for a recovery to put right.
-        let state = if self.has_unfinished() { None } else { Some(self.final_state()) };
-        self.sync_metadata(state);
+        let state = if self.has_unfinished() { None } else { Some(self.super_in_place().final_state()) };
+        self.super_in_place().sync(state);
         self.pmem().fence();
         *ice = Some(frozen);
         Ok(())
     }
 
-    pub(super) fn do_thaw(&self) -> Result<()> {
+    pub(super) fn thaw(self) -> Result<()> {
         let mut ice = self.ice.lock();
         let frozen = ice.take().ok_or(Errno::Invalid)?;
         // Before anything changes, the image says that it is in use.
-        self.mark_in_use();
+        self.super_in_place().mark_in_use();
         let result = self.finish_late();
         drop(frozen);
         self.noted(result)
     }
 
-    pub(super) fn make_read_only(&self) -> Result<()> {
+    pub(super) fn make_read_only(self) -> Result<()> {
         let ice = self.ice.lock();
         if ice.is_some() {
             return Err(Errno::Busy.into());
@@ -66,12 +78,12 @@ impl<P: Platform> Ext2<P> {
         }
         // Before the state is looked at: whoever meets an error from here on leaves the image as it is.
         self.unwritable.store(true, SeqCst);
-        self.sync_metadata(Some(self.final_state()));
+        self.super_in_place().sync(Some(self.super_in_place().final_state()));
         self.pmem().fence();
         Ok(())
     }
 
-    pub(super) fn make_writable(&self) -> Result<()> {
+    pub(super) fn make_writable(self) -> Result<()> {
         let ice = self.ice.lock();
         if ice.is_some() {
             return Err(Errno::Busy.into());
@@ -88,30 +100,20 @@ impl<P: Platform> Ext2<P> {
             return Err(Unsupported::Operation(why).into());
         }
         self.count_free_blocks(false);
-        self.mark_mounted();
+        self.super_in_place().mark_mounted();
         self.unwritable.store(false, SeqCst);
         Ok(())
     }
 
-    /// The image is not clean while it may change.
-    fn mark_in_use(&self) {
-        let pmem = self.pmem();
-        let _lock = self.super_lock.lock();
-        let errors = if self.met_errors() { ERROR_FS } else { 0 };
-        self.store_state(pmem.load_u16(SUPERBLOCK + S_STATE) & !VALID_FS | errors);
-        pmem.flush(SUPERBLOCK + S_STATE, 2);
-        pmem.fence();
-    }
-
     /// Writes back what was stored to files through mappings, so that the next store faults, and does what
     /// drops left.
-    fn settle_all(&self) -> Result<()> {
+    fn settle_all(self) -> Result<()> {
         let result = self.flush_all();
         let late = self.finish_late();
         self.noted(result.and(late))
     }
 
-    fn flush_all(&self) -> Result<()> {
+    fn flush_all(self) -> Result<()> {
         let mut result = Ok(());
         self.cache.for_each(|inode| {
             let one = inode.flush_dirty();
@@ -124,7 +126,7 @@ impl<P: Platform> Ext2<P> {
 
     /// Does what drops left to do. No change but the caller's is on its way, or the caller holds a proof of
     /// its own that nothing is frozen.
-    pub(super) fn finish_late(&self) -> Result<()> {
+    pub(super) fn finish_late(self) -> Result<()> {
         let mut result = Ok(());
         if self.stopped.load(SeqCst) {
             self.late.lock().clear();
@@ -151,14 +153,14 @@ impl<P: Platform> Ext2<P> {
         }
     }
 
-    fn release_late(&self, inode: Inode<P>, nameless: Staged<Nameless, Clean>) -> Result<()> {
+    fn release_late(self, inode: Inode<P>, nameless: Staged<Nameless, Clean>) -> Result<()> {
         let result = inode.release(nameless);
         inode.detach();
         result
     }
 
     /// Frees blocks beyond the ends of files.
-    fn cut_all_beyond(&self) -> Result<()> {
+    fn cut_all_beyond(self) -> Result<()> {
         let mut result = Ok(());
         self.cache.for_each(|inode| {
             let _alone = inode.alone();
@@ -170,7 +172,7 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// True if the last handle of some inode will have something to change.
-    fn has_unfinished(&self) -> bool {
+    fn has_unfinished(self) -> bool {
         let mut any = false;
         self.cache.for_each(|inode| any |= !inode.may_be_kept());
         any || !self.late.lock().is_empty()

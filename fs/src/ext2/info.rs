@@ -3,7 +3,7 @@
 use super::disk::features;
 use super::disk::layout::*;
 use super::disk::superblock::RawSuperBlock;
-use super::fs::Ext2;
+use super::super_in_place::SuperInPlace;
 use crate::error::Result;
 use crate::platform::Platform;
 use crate::vfs::{Field, uuid_text};
@@ -90,16 +90,16 @@ impl Display for Features {
     }
 }
 
-impl<P: Platform> Ext2<P> {
+impl<P: Platform> SuperInPlace<'_, P> {
     /// Calls `f` with the name and value of each field, in the order of `tune2fs -l`, and what was repaired.
     /// Free counts are those of this moment.
     ///
     /// # Errors
     /// The region cannot be read.
-    pub(super) fn describe_fields(&self, f: &mut dyn FnMut(&'static str, Field)) -> Result<()> {
+    pub(super) fn describe(self, f: &mut dyn FnMut(&'static str, Field)) -> Result<()> {
         let raw = RawSuperBlock::load(self.pmem())?;
         let sb = &self.sb;
-        let (free_blocks, free_inodes) = self.sum_free();
+        let (free_blocks, free_inodes) = self.groups().sum_free();
         let mut text = |name, value: &dyn Display| f(name, Field::Text(value.to_string()));
         text("Filesystem volume name:", &text_of(&raw.array::<16>(S_VOLUME_NAME), "<none>"));
         text("Last mounted on:", &text_of(&raw.array::<64>(S_LAST_MOUNTED), "<not available>"));

@@ -70,21 +70,10 @@ pub(super) struct Changes {
 }
 
 impl<P: Platform> Ext2<P> {
-    /// Refuses what is no inode's number.
-    fn expect_number(&self, ino: u32) -> Result<()> {
-        if ino == 0 || ino > self.sb.inodes_count {
-            let why = "no such inode";
-            return Err(
-                Corrupt::against("inode", ino.into(), why, ino.into(), self.sb.inodes_count.into()).into()
-            );
-        }
-        Ok(())
-    }
-
     /// The raw inode `ino`, which is in `1..=inodes_count`.
     pub(super) fn raw_inode(&self, ino: u32) -> Result<RawInode<'_, P::Pmem>> {
-        self.expect_number(ino)?;
-        Ok(self.raw_in(&self.group(self.group_of_inode(ino))?, ino))
+        self.sb.expect_ino(ino)?;
+        Ok(self.raw_in(&self.groups().group(self.sb.group_of_inode(ino))?, ino))
     }
 
     /// The raw inode `ino`, whose group is known: its table lies in the group, and the slot in the table.
@@ -114,7 +103,7 @@ impl<P: Platform> Ext2<P> {
         if !may_be {
             return Err(Errno::NotFound.into());
         }
-        self.cache.get(&self.platform, ino, || match self.inode_in_use(ino)? {
+        self.cache.get(&self.platform, ino, || match self.groups().inode_in_use(ino)? {
             true => self.load_inode(ino),
             false => Err(Errno::NotFound.into()),
         })
@@ -122,31 +111,33 @@ impl<P: Platform> Ext2<P> {
 
     fn load_inode(&self, ino: u32) -> Result<Inode<P>> {
         let wrong = |why| Err(Corrupt::new("inode", ino.into(), why).into());
-        self.expect_number(ino)?;
-        let group = self.group(self.group_of_inode(ino))?;
+        self.sb.expect_ino(ino)?;
+        let group = self.groups().group(self.sb.group_of_inode(ino))?;
         let raw = self.raw_in(&group, ino);
-        if ino != ROOT_INO && ino < self.sb.first_ino {
+        if self.sb.is_reserved(ino) {
             return wrong("a name leads to it, but it is reserved");
         }
         raw.expect_readable()?;
         // That the bitmap cannot be read is not this inode's fault: what has a name and a link is in use.
-        let marked_free = self.expect_inode_bitmap(&group).is_ok() && !self.is_inode_in_use(&group, ino);
+        let marked_free =
+            self.groups().expect_inode_bitmap(&group).is_ok() && !self.groups().is_inode_in_use(&group, ino);
         if marked_free || raw.links() == 0 {
             return wrong("a name leads to it, but it is free");
         }
         raw.expect_native()?;
         let kind = raw.expect_kind()?;
+        let size = raw.size(kind);
         let limit = match kind {
             FileKind::File => self.max_file_size(),
             // Holes are not allowed in a directory, so it cannot be larger than the file system.
-            FileKind::Directory if !raw.size(kind).is_multiple_of(self.block_size()) => {
-                return Err(bad_inode(ino, "bad size of a directory", raw.size(kind)));
+            FileKind::Directory if !size.is_multiple_of(self.block_size()) => {
+                return Err(bad_inode(ino, "bad size of a directory", size));
             }
             FileKind::Directory => self.byte(self.sb.blocks_count),
             FileKind::Symlink => self.block_size(),
             _ => u64::MAX,
         };
-        let size = raw.size_within(kind, limit, !self.was_clean())?;
+        let size = raw.size_within(size, kind, limit, !self.was_clean())?;
         Ok(Inode::new(self.share(), ino, raw.at, kind, size))
     }
 
@@ -197,24 +188,20 @@ impl<P: Platform> Inode<P> {
         self.fs.raw_at(self.ino, self.at)
     }
 
+    /// Whether a mistake is to be made.
+    #[inline]
+    pub(super) fn has(&self, mutant: Mutant) -> bool {
+        self.fs.platform.lab().has(mutant)
+    }
+
     /// A contradiction in this inode.
     pub(super) fn corrupt(&self, why: &'static str, value: u64) -> Error {
         bad_inode(self.ino, why, value)
     }
 
-    /// Refuses with the errno for what is not a regular file.
-    #[inline]
-    pub(super) fn expect_file(&self) -> Result<()> {
-        match self.kind {
-            FileKind::File => Ok(()),
-            FileKind::Directory => Err(Errno::IsDirectory.into()),
-            _ => Err(Errno::Invalid.into()),
-        }
-    }
-
-    /// Refuses what is not a directory.
-    pub(super) fn expect_dir(&self) -> Result<()> {
-        if self.kind == FileKind::Directory { Ok(()) } else { Err(Errno::NotDirectory.into()) }
+    /// Refuses what has no name any more: nothing is named in such a directory, nor is it named again.
+    pub(super) fn expect_alive(&self) -> Result<()> {
+        if self.links() == 0 { Err(Errno::NotFound.into()) } else { Ok(()) }
     }
 
     /// `i_size`. Under the inode lock it is stable.
@@ -241,7 +228,7 @@ impl<P: Platform> Inode<P> {
             return Ok(());
         }
         if size > i32::MAX as u64 {
-            self.fs.need_large_file()?;
+            self.fs.super_in_place().need_large_file()?;
         }
         let old = pmem.load_u32(self.at + I_SIZE_HIGH);
         if high > old {
@@ -468,6 +455,24 @@ impl<P: Platform> Inode<P> {
         Ok(())
     }
 
+    /// Frees the inode and all that it holds: it has durably no name, and no handle any more.
+    pub(super) fn release(&self, nameless: Staged<Nameless, Clean>) -> Result<()> {
+        let pmem = self.pmem();
+        // 1. Its blocks.
+        let has_blocks = matches!(self.kind, FileKind::File | FileKind::Directory | FileKind::Symlink);
+        let in_place = self.kind == FileKind::Symlink && self.raw().is_fast_symlink(self.fs.block_size());
+        if has_blocks && !in_place && self.map().has_pointers() {
+            self.store_size(0)?;
+            self.map().cut(0)?;
+        }
+        // 2. Its share of an attribute block.
+        self.xattrs().release()?;
+        // 3. The inode. A pointer that is gone is so durably: what was freed came after.
+        self.fs.groups().free_inode(self.ino, self.kind, nameless)?;
+        pmem.fence();
+        Ok(())
+    }
+
     /// What the last handle leaves to do.
     fn finish(&mut self) -> Result<()> {
         let nameless = self.nameless.get_mut().take();
@@ -517,7 +522,7 @@ impl<P: Platform> Drop for Inode<P> {
         if self.left
             && let Some(_thawed) = self.fs.freeze.try_change()
         {
-            let result = self.fs.finish_late();
+            let result = self.fs.freezer().finish_late();
             let _ = self.fs.noted(result);
         }
     }

@@ -18,6 +18,8 @@
 //! | | `cache`, `fs`, `inode` | which inodes are in memory; a mounted file system; an inode |
 //! | | `times`, `policy` | an inode's times, in place; what becomes of it when a contradiction is met |
 //! | | `redo` | several stores that a crash shows all of, or none |
+//! | | `super_in_place` | the superblock's fields that change |
+//! | | `view` | how a file system is seen as its block groups, an inode as its block map, ... |
 //! | `alloc` | | who has which block and which inode |
 //! | | `groups`, `bitmap`, `state` | block groups and their bitmaps, in place; what is remembered of a group |
 //! | | `blocks`, `inodes`, `taken` | taking and freeing blocks and inodes; what was taken |
@@ -26,10 +28,10 @@
 //! | | `geometry`, `cursor` | the ways through the tree; who follows them, and checks every pointer |
 //! | | `lookup`, `extents` | from a page of a file to its block |
 //! | | `place`, `grow`, `large` | filling holes: where a block had best be; its publication; 2 MiB at once |
-//! | | `cut`, `truncate` | pointers cleared, blocks freed; a file's size |
-//! | | `fallocate` | allocating ahead, punching holes, zeroing ranges |
+//! | | `cut` | pointers cleared, blocks freed |
 //! | | `shift` | taking ranges out, putting holes in |
-//! | | `file` | reading and writing |
+//! | `file` | | a regular file: reading and writing |
+//! | | `truncate`, `fallocate` | its size; allocating ahead, punching holes, zeroing ranges |
 //! | `names` | | directories |
 //! | | `dir`, `nameindex` | names looked up and listed; where in a directory each is |
 //! | | `dirent`, `room`, `diredit` | entries checked; room for them; added and taken out |
@@ -66,9 +68,9 @@
 //!
 //! * A pointer is stored only with evidence that the block's content and its bitmap bit are durable (`grow`:
 //!   `Staged<Chain, Clean>`); a block is freed only with evidence that the pointer to it is durably gone
-//!   (`truncate`: `Staged<Cut, Clean>`). A name appears only with evidence that its inode is durable
+//!   (`cut`: `Staged<Cut, Clean>`). A name appears only with evidence that its inode is durable
 //!   (`diredit`: `Staged<Nameable, Clean>`). That an inode is freed only after its name is durably gone is
-//!   the order of steps in `namei` and `truncate`, not in a type: a handle is between.
+//!   the order of steps in `namei` and `Inode::release`, not in a type: a handle is between.
 //! * Bytes of the last block beyond the end of the file may hold anything; whoever makes the file longer
 //!   zeroes them.
 //! * What is read from the image is checked before it is used; a contradiction marks the image as in error,
@@ -78,6 +80,8 @@
 //!   when it is loaded, a table of pointers, a directory's block or an attribute block in a group that has a
 //!   memory error each time.
 
+#[macro_use]
+mod view;
 mod alloc;
 mod cache;
 mod disk;
@@ -94,6 +98,7 @@ mod ops;
 mod policy;
 mod recover;
 mod redo;
+mod super_in_place;
 #[cfg(test)]
 mod tests;
 mod times;

@@ -9,16 +9,17 @@ use super::disk::features::ReadOnlyReason;
 use super::disk::inode::RawInode;
 use super::disk::layout::*;
 use super::disk::superblock::{RawSuperBlock, SuperBlock};
-use super::disk::{NAME, features, unreadable};
+use super::disk::{NAME, unreadable};
 use super::fs::{Ext2, Shared};
 use super::inode::Inode;
 use super::map::geometry::Reach;
 use super::names::nameindex::Budget;
+use super::recover::recover;
 use crate::atomic::{AtomicBool, AtomicI64, AtomicU32};
 use crate::error::{Corrupt, Errno, Result};
 use crate::platform::{Mutex, Platform};
 use crate::pmem::{LINE, Pmem};
-use crate::vfs::{FileKind, FileSystemType, Freeze, MountOptions, StatFs};
+use crate::vfs::{FileKind, FileSystemType, Freeze, MountOptions};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -106,10 +107,10 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
     });
     let fs = Arc::new(Ext2 { shared, is_first: true });
     // 2. What a crash left to do is done before anything else is read.
-    fs.redo_found.store(if reason.is_none() { fs.replay_redo() } else { fs.has_redo() }, SeqCst);
+    fs.redo_found.store(if reason.is_none() { fs.redo().replay() } else { fs.redo().is_there() }, SeqCst);
     // 3. What else it left is repaired.
     if reason.is_none() && !fs.was_clean() {
-        let _ = fs.recovery.set(Box::new(fs.recover()?));
+        let _ = fs.recovery.set(Box::new(recover(&fs)?));
         fs.errors.store(fs.recovered().is_none(), SeqCst);
     }
     // 4. A root directory must be there. (Frozen until now: nothing more is written if it is not.)
@@ -117,7 +118,7 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
     // 5. Say on the image that it is mounted.
     if fs.read_only_reason().is_none() {
         fs.count_free_blocks(at == SUPERBLOCK);
-        fs.mark_mounted();
+        fs.super_in_place().mark_mounted();
         fs.unwritable.store(false, SeqCst);
     }
     Ok(fs)
@@ -184,10 +185,10 @@ fn expect_root(pmem: &impl Pmem, sb: &SuperBlock) -> Result<()> {
 impl<P: Platform> Ext2<P> {
     pub(super) fn root_inode(&self) -> Result<Arc<Inode<P>>> {
         let root = self.inode(ROOT_INO)?;
-        match root.expect_dir() {
-            Ok(()) => Ok(root),
-            Err(_) => Err(Corrupt::new("inode", ROOT_INO.into(), "the root is not a directory").into()),
+        if root.dir().is_err() {
+            return Err(Corrupt::new("inode", ROOT_INO.into(), "the root is not a directory").into());
         }
+        Ok(root)
     }
 
     /// Starts the count of free blocks: what the superblock says if the image is clean (and it was not a copy
@@ -196,75 +197,9 @@ impl<P: Platform> Ext2<P> {
         let believe = believe && self.sb.is_clean();
         let count = match believe {
             true => self.sb.free_blocks_count.min(self.sb.blocks_count),
-            false => self.sum_free().0,
+            false => self.groups().sum_free().0,
         };
         self.free_blocks.store(count.into(), SeqCst);
-    }
-
-    pub(super) fn store_state(&self, state: u16) {
-        self.pmem().store_u16(SUPERBLOCK + S_STATE, state);
-    }
-
-    /// Stores the time it is to the superblock, where these fields hold the low 32 bits and the 8 above;
-    /// flushes these 8.
-    pub(super) fn store_now(&self, (low, high): (u64, u64)) {
-        let (pmem, now) = (self.pmem(), self.platform.now().secs);
-        pmem.store_u32(SUPERBLOCK + low, now as u32);
-        let above = (now >> 32) as u8;
-        if self.sb.rev_level > 0 && pmem.load_u8(SUPERBLOCK + high) != above {
-            pmem.store_u8(SUPERBLOCK + high, above);
-            pmem.flush(SUPERBLOCK + high, 1);
-        }
-    }
-
-    /// When it was last mounted, in seconds since 1970.
-    pub(super) fn mounted_at(&self) -> i64 {
-        let pmem = self.pmem();
-        let above = if self.sb.rev_level > 0 { pmem.load_u8(SUPERBLOCK + S_MTIME_HI) } else { 0 };
-        i64::from(above) << 32 | i64::from(pmem.load_u32(SUPERBLOCK + S_MTIME))
-    }
-
-    pub(super) fn mark_mounted(&self) {
-        let pmem = self.pmem();
-        let _lock = self.super_lock.lock();
-        // What was repaired has no errors any more.
-        self.store_state(if self.recovered().is_some() { 0 } else { self.sb.state & !VALID_FS });
-        let count = pmem.load_u16(SUPERBLOCK + S_MNT_COUNT).saturating_add(1);
-        pmem.store_u16(SUPERBLOCK + S_MNT_COUNT, count);
-        self.store_now((S_MTIME, S_MTIME_HI));
-        self.store_now((S_WTIME, S_WTIME_HI));
-        self.mark_owner();
-        if self.sb.rev_level > 0 {
-            let mut last_mounted = [0; 64];
-            last_mounted[0] = b'/';
-            pmem.write(SUPERBLOCK + S_LAST_MOUNTED, &last_mounted);
-        }
-        pmem.flush(SUPERBLOCK, 1024);
-        pmem.fence();
-    }
-
-    /// Makes the superblock's counts right and everything stored so far durable.
-    pub(super) fn sync_metadata(&self, state: Option<u16>) {
-        let pmem = self.pmem();
-        let _lock = self.super_lock.lock();
-        // Looked at under the lock: an unmount that comes after has the last word.
-        if self.check_writable().is_ok() || state.is_some() {
-            let (blocks, inodes) = self.sum_free();
-            pmem.store_u32(SUPERBLOCK + S_FREE_BLOCKS_COUNT, blocks);
-            pmem.store_u32(SUPERBLOCK + S_FREE_INODES_COUNT, inodes);
-            self.store_now((S_WTIME, S_WTIME_HI));
-            if self.met_errors() {
-                self.store_state(pmem.load_u16(SUPERBLOCK + S_STATE) | ERROR_FS);
-            }
-            pmem.flush(SUPERBLOCK, 128);
-            // Everything before is durable before the image may say that it is clean.
-            pmem.fence();
-            if let Some(state) = state {
-                self.store_state(state);
-                pmem.flush(SUPERBLOCK + S_STATE, 2);
-            }
-        }
-        pmem.fence();
     }
 
     pub(super) fn do_unmount(&self) -> Result<()> {
@@ -282,48 +217,10 @@ impl<P: Platform> Ext2<P> {
         self.cache.close();
         // 3. The state that was found, unless there is more to say.
         if !was_frozen {
-            let late = self.finish_late();
+            let late = self.freezer().finish_late();
             let _ = self.noted(late);
-            self.sync_metadata(Some(self.final_state()));
+            self.super_in_place().sync(Some(self.super_in_place().final_state()));
         }
         Ok(())
-    }
-
-    /// The state of an image of which nobody wants anything any more: the one that was found, unless there is
-    /// more to say.
-    pub(super) fn final_state(&self) -> u16 {
-        let found = if self.recovered().is_some() { VALID_FS } else { self.sb.state };
-        if self.met_errors() { found & !VALID_FS | ERROR_FS } else { found }
-    }
-
-    /// A file of 2 GiB or more is about to be: says so on the image first.
-    pub(super) fn need_large_file(&self) -> Result<()> {
-        let pmem = self.pmem();
-        let at = SUPERBLOCK + S_FEATURE_RO_COMPAT;
-        if self.sb.rev_level == 0 {
-            return Err(Errno::FileTooBig.into());
-        }
-        if pmem.load_u32(at) & features::RO_COMPAT_LARGE_FILE == 0 {
-            let _lock = self.super_lock.lock();
-            pmem.store_u32(at, pmem.load_u32(at) | features::RO_COMPAT_LARGE_FILE);
-            pmem.flush(at, 4);
-            pmem.fence();
-        }
-        Ok(())
-    }
-
-    pub(super) fn load_stat_fs(&self) -> StatFs {
-        let (blocks, inodes) = self.sum_free();
-        StatFs {
-            block_size: self.block_size(),
-            blocks: u64::from(self.sb.blocks_count).saturating_sub(self.sb.overhead()),
-            // Not more than `blocks`: no group is believed that it has more.
-            blocks_free: blocks.into(),
-            blocks_available: blocks.saturating_sub(self.sb.r_blocks_count).into(),
-            inodes: self.sb.inodes_count.into(),
-            inodes_free: inodes.into(),
-            label: self.sb.volume_name,
-            uuid: self.sb.uuid,
-        }
     }
 }

@@ -47,7 +47,7 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
     }
 
     fn describe(&self, f: &mut dyn FnMut(&'static str, Field)) -> Result<()> {
-        self.describe_fields(f)
+        self.super_in_place().describe(f)
     }
 
     fn set_on_error(&self, policy: OnError) -> Result<OnError> {
@@ -61,7 +61,7 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
     }
 
     fn stat_fs(&self) -> StatFs {
-        self.load_stat_fs()
+        self.super_in_place().stat()
     }
 
     fn read_only(&self) -> bool {
@@ -71,25 +71,25 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
     fn sync(&self) -> Result<()> {
         // While it is frozen, or about to be, the summary is right without.
         if let Some(_thawed) = self.freeze.try_change() {
-            self.sync_metadata(None);
+            self.super_in_place().sync(None);
         }
         Ok(())
     }
 
     fn freeze(&self) -> Result<()> {
-        let result = self.do_freeze();
+        let result = self.freezer().freeze();
         self.say_unsaid();
         result
     }
 
     fn thaw(&self) -> Result<()> {
-        let result = self.do_thaw();
+        let result = self.freezer().thaw();
         self.say_unsaid();
         result
     }
 
     fn remount(&self, read_only: bool) -> Result<()> {
-        let result = if read_only { self.make_read_only() } else { self.make_writable() };
+        let result = if read_only { self.freezer().make_read_only() } else { self.freezer().make_writable() };
         self.say_unsaid();
         result
     }
@@ -113,7 +113,7 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
         });
         // What is not a file's is told as well: an inode that nobody holds is loaded again, and found bad, by
         // the next who asks for it.
-        self.forget_groups(place, len, &mut |what, index| {
+        self.groups().forget_groups(place, len, &mut |what, index| {
             let bad = self.pmem().poisoned(place, len).unwrap_or(place);
             let _ = self.noted::<()>(Err(unreadable(what, index, bad)));
         });
@@ -126,7 +126,7 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
     }
 
     fn rename(&self, old_dir: u64, old: &[u8], new_dir: u64, new: &[u8], how: Rename) -> Result<()> {
-        self.noted(self.rename_name(old_dir, old, new_dir, new, how))
+        self.noted(self.tree().rename_name(old_dir, old, new_dir, new, how))
     }
 }
 
@@ -231,92 +231,92 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
     }
 
     fn read_to(&self, offset: u64, len: usize, to: &mut dyn ReadTo<P>) -> Result<usize> {
-        self.fs.noted(self.read_file(offset, len, to))
+        self.fs.noted(self.file()?.read(offset, len, to))
     }
 
     // In one piece: what most ask for.
     fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<usize> {
-        self.fs.noted(self.read_file(offset, to.len(), &mut Buffer::new(to)))
+        self.fs.noted(self.file()?.read(offset, to.len(), &mut Buffer::new(to)))
     }
 
     fn write_at(&self, offset: u64, from: &[u8]) -> Result<usize> {
-        self.fs.noted(self.write_file(offset, from))
+        self.fs.noted(self.file()?.write(offset, from))
     }
 
     fn truncate(&self, size: u64) -> Result<()> {
         self.expect_without(IMMUTABLE_FL | APPEND_FL)?;
-        self.fs.noted(self.set_size(size))
+        self.fs.noted(self.file()?.set_size(size))
     }
 
     fn fallocate(&self, how: Fallocate, offset: u64, len: u64) -> Result<()> {
-        self.fs.noted(self.change_range(how, offset, len))
+        self.fs.noted(self.file()?.change_range(how, offset, len))
     }
 
     fn seek(&self, offset: u64, what: Seek) -> Result<u64> {
-        self.fs.noted(self.seek_file(offset, what))
+        self.fs.noted(self.file()?.seek(offset, what))
     }
 
     fn extents(&self, from: u64, f: &mut dyn FnMut(Extent) -> ControlFlow<()>) -> Result<()> {
-        self.expect_file()?;
+        self.file()?;
         let _shared = self.lock.shared();
         let pages = self.load_size().div_ceil(self.fs.block_size());
         self.fs.noted(self.map().extents(from / self.fs.block_size()..pages, f))
     }
 
     fn lookup(&self, name: &[u8]) -> Result<InodeRef<P>> {
-        self.expect_dir()?;
+        let dir = self.dir()?;
         check_name(name)?;
         let _shared = self.lock.shared();
         // What `..` of a removed directory names may be gone, or something else by now.
         self.expect_alive()?;
-        let found = self.fs.noted(self.expect_name(name).and_then(|found| self.named(&found.entry)))?;
+        let found = self.fs.noted(dir.expect_name(name).and_then(|found| dir.named(&found.entry)))?;
         Ok(found)
     }
 
     fn read_dir(&self, from: u64, f: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>) -> Result<()> {
-        self.expect_dir()?;
+        let dir = self.dir()?;
         let _shared = self.lock.shared();
-        self.fs.noted(self.list(from, f))
+        self.fs.noted(dir.list(from, f))
     }
 
     fn create(&self, name: &[u8], kind: FileKind, mode: u16) -> Result<InodeRef<P>> {
-        Ok(self.fs.noted(self.create_name(name, kind, mode))?)
+        Ok(self.fs.noted(self.dir()?.create_name(name, kind, mode))?)
     }
 
     fn make_device(&self, name: &[u8], kind: FileKind, mode: u16, device: Device) -> Result<InodeRef<P>> {
-        Ok(self.fs.noted(self.make_device_name(name, kind, mode, device))?)
+        Ok(self.fs.noted(self.dir()?.make_device_name(name, kind, mode, device))?)
     }
 
     fn symlink(&self, name: &[u8], target: &[u8]) -> Result<InodeRef<P>> {
-        Ok(self.fs.noted(self.symlink_name(name, target))?)
+        Ok(self.fs.noted(self.dir()?.symlink_name(name, target))?)
     }
 
     fn link(&self, name: &[u8], ino: u64) -> Result<()> {
-        self.fs.noted(self.link_name(name, ino))
+        self.fs.noted(self.dir()?.link_name(name, ino))
     }
 
     fn xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
-        self.fs.noted(self.get_xattr(name))
+        self.fs.noted(self.xattrs().get(name))
     }
 
     fn set_xattr(&self, name: &[u8], value: &[u8], how: SetXattr) -> Result<()> {
-        self.fs.noted(self.change_xattr(name, Some(value), how))
+        self.fs.noted(self.xattrs().change(name, Some(value), how))
     }
 
     fn remove_xattr(&self, name: &[u8]) -> Result<()> {
-        self.fs.noted(self.change_xattr(name, None, SetXattr::Replace))
+        self.fs.noted(self.xattrs().change(name, None, SetXattr::Replace))
     }
 
     fn list_xattrs(&self) -> Result<Vec<Vec<u8>>> {
-        self.fs.noted(self.xattr_names())
+        self.fs.noted(self.xattrs().list())
     }
 
     fn unlink(&self, name: &[u8]) -> Result<()> {
-        self.fs.noted(self.unlink_name(name))
+        self.fs.noted(self.dir()?.unlink_name(name))
     }
 
     fn rmdir(&self, name: &[u8]) -> Result<()> {
-        self.fs.noted(self.rmdir_name(name))
+        self.fs.noted(self.dir()?.rmdir_name(name))
     }
 
     fn read_link(&self) -> Result<Vec<u8>> {

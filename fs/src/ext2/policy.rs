@@ -10,12 +10,10 @@
 //! Takes the superblock's mutex, a leaf; before it `ice`, but never waits for that: whoever has it may have
 //! met the error.
 
-use super::disk::layout::*;
 use super::disk::superblock::on_error_of;
 use super::fs::Ext2;
 use crate::error::{Corrupt, Error, Result};
 use crate::platform::Platform;
-use crate::pmem::Pmem;
 use crate::vfs::OnError;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
@@ -43,7 +41,9 @@ impl<P: Platform> Ext2<P> {
         if was_writable {
             // Nobody freezes, remounts or unmounts while it is stored.
             match self.ice.try_lock() {
-                Some(ice) if ice.is_none() && self.check_writable().is_ok() => self.store_error(&what),
+                Some(ice) if ice.is_none() && self.check_writable().is_ok() => {
+                    self.super_in_place().store_error(&what)
+                }
                 _ => self.unsaid.store(true, SeqCst),
             }
         }
@@ -70,57 +70,8 @@ impl<P: Platform> Ext2<P> {
                 return;
             }
             if self.check_writable().is_ok() || self.stopped.load(SeqCst) {
-                self.store_error_state();
+                self.super_in_place().store_error_state();
             }
         }
-    }
-
-    /// Says on the image that it has errors; durable.
-    fn store_error_state(&self) {
-        let _lock = self.super_lock.lock();
-        if self.flush_error_state() {
-            self.pmem().fence();
-        }
-    }
-
-    /// Says on the image that it has errors, for which the superblock's mutex is held; flushed. Returns false
-    /// if a memory error took some of the superblock: nothing can be told there.
-    fn flush_error_state(&self) -> bool {
-        let pmem = self.pmem();
-        if pmem.poisoned(SUPERBLOCK, 1024).is_some() {
-            return false;
-        }
-        self.store_state(pmem.load_u16(SUPERBLOCK + S_STATE) | ERROR_FS);
-        pmem.flush(SUPERBLOCK + S_STATE, 2);
-        true
-    }
-
-    /// Says on the image that it has errors, and which was the first and the last; durable.
-    fn store_error(&self, what: &Corrupt) {
-        let pmem = self.pmem();
-        let _lock = self.super_lock.lock();
-        if !self.flush_error_state() {
-            return;
-        }
-        // Revision 0 has no fields behind the first.
-        if self.sb.rev_level > 0 {
-            let count = pmem.load_u32(SUPERBLOCK + S_ERROR_COUNT).saturating_add(1);
-            pmem.store_u32(SUPERBLOCK + S_ERROR_COUNT, count);
-            let ino = if matches!(what.what, "inode" | "directory") { what.index as u32 } else { 0 };
-            let first = ((S_FIRST_ERROR_TIME, S_FIRST_ERROR_TIME_HI), S_FIRST_ERROR_INO, S_FIRST_ERROR_FUNC);
-            let last = ((S_LAST_ERROR_TIME, S_LAST_ERROR_TIME_HI), S_LAST_ERROR_INO, S_LAST_ERROR_FUNC);
-            for (time, inode, func) in [first, last].into_iter().skip(usize::from(count > 1)) {
-                self.store_now(time);
-                pmem.store_u32(SUPERBLOCK + inode, ino);
-                // A function's name belongs here; the structure's tells more, since there is no log to look
-                // into.
-                let mut name = [0; S_ERROR_FUNC_LEN];
-                let len = what.what.len().min(S_ERROR_FUNC_LEN);
-                name[..len].copy_from_slice(&what.what.as_bytes()[..len]);
-                pmem.write(SUPERBLOCK + func, &name);
-            }
-            pmem.flush(SUPERBLOCK + S_ERROR_COUNT, S_ERRORS_END - S_ERROR_COUNT);
-        }
-        pmem.fence();
     }
 }

@@ -146,15 +146,37 @@ impl Words {
     }
 }
 
+/// The redo record of a mounted file system.
+pub(super) struct Redo<'a, P: Platform>(&'a Ext2<P>);
+
+view!(Redo of Ext2);
+
 impl<P: Platform> Ext2<P> {
+    /// Its redo record.
+    #[inline(always)]
+    pub(super) fn redo(&self) -> Redo<'_, P> {
+        Redo(self)
+    }
+
+    /// Commits `words`, byte offsets with values; for tests on the host.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn commit_words(&self, words: &[(u64, u32)]) -> Result<()> {
+        let mut list = Words::new();
+        words.iter().for_each(|&(at, value)| list.push(at, value));
+        self.redo().commit(list, Staged::nothing(()))?.into_fact();
+        Ok(())
+    }
+}
+
+impl<P: Platform> Redo<'_, P> {
     /// Stores all of `words`: after a crash all have the new values or none has. Durable on return, as is
     /// what was flushed before. `ready` is the evidence that what the words lead to is durable. Three fences;
     /// a single word needs no record and one.
     ///
     /// # Errors
     /// [`Errno::Overflow`] if the words don't fit into a record or the file system; nothing was changed.
-    pub(super) fn commit_all<T>(
-        &self,
+    pub(super) fn commit<T>(
+        self,
         mut words: Words,
         ready: Staged<T, Clean>,
     ) -> Result<Staged<Committed, Clean>> {
@@ -167,21 +189,12 @@ impl<P: Platform> Ext2<P> {
         }
         let _lock = self.super_lock.lock();
         words.stamp(pmem);
-        let written = self.write_record(&mut words, ready).fence(pmem);
+        let written = self.write(&mut words, ready).fence(pmem);
         let stored = self.store_words(&words, written).fence(pmem);
-        Ok(self.clear_record(stored).fence(pmem).map(|Cleared| Committed))
+        Ok(self.clear(stored).fence(pmem).map(|Cleared| Committed))
     }
 
-    /// Commits `words`, byte offsets with values; for tests on the host.
-    #[cfg(any(test, feature = "sim"))]
-    pub fn commit_words(&self, words: &[(u64, u32)]) -> Result<()> {
-        let mut list = Words::new();
-        words.iter().for_each(|&(at, value)| list.push(at, value));
-        self.commit_all(list, Staged::nothing(()))?.into_fact();
-        Ok(())
-    }
-
-    fn write_record<T>(&self, words: &mut Words, _ready: Staged<T, Clean>) -> Staged<Written, InFlight> {
+    fn write<T>(self, words: &mut Words, _ready: Staged<T, Clean>) -> Staged<Written, InFlight> {
         let sum = words.checksum();
         words.bytes[..8].copy_from_slice(&sum.to_le_bytes());
         let record = &words.bytes[..words.len()];
@@ -190,16 +203,16 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// Stores and flushes the words of a durable record.
-    fn store_words(&self, words: &Words, _written: Staged<Written, Clean>) -> Staged<Stored, InFlight> {
+    fn store_words(self, words: &Words, _written: Staged<Written, Clean>) -> Staged<Stored, InFlight> {
         self.store_each(words)
     }
 
     /// Stores and flushes a word that a crash cannot tear.
-    fn store_one<T>(&self, words: &Words, _ready: Staged<T, Clean>) -> Staged<Stored, InFlight> {
+    fn store_one<T>(self, words: &Words, _ready: Staged<T, Clean>) -> Staged<Stored, InFlight> {
         self.store_each(words)
     }
 
-    fn store_each(&self, words: &Words) -> Staged<Stored, InFlight> {
+    fn store_each(self, words: &Words) -> Staged<Stored, InFlight> {
         let pmem = self.pmem();
         for (at, value) in words.iter() {
             pmem.store_u32(at, value);
@@ -209,14 +222,14 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// Takes the record away, after its words.
-    fn clear_record(&self, _stored: Staged<Stored, Clean>) -> Staged<Cleared, InFlight> {
+    fn clear(self, _stored: Staged<Stored, Clean>) -> Staged<Cleared, InFlight> {
         let pmem = self.pmem();
         pmem.store_u64(SUPERBLOCK + S_REDO, 0);
         Staged::stored(Cleared, SUPERBLOCK + S_REDO, 8).flush(pmem)
     }
 
     /// The record on the image, if it is whole, ours, and nobody changed the image since.
-    fn load_record(&self) -> Option<(Words, Staged<Written, Clean>)> {
+    fn load(self) -> Option<(Words, Staged<Written, Clean>)> {
         let pmem = self.pmem();
         let sum = pmem.load_u64(SUPERBLOCK + S_REDO);
         let count = usize::from(pmem.load_u16(SUPERBLOCK + S_REDO_COUNT));
@@ -235,40 +248,20 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// True if a crash left a record whose words have to be stored before anything is read.
-    pub(super) fn has_redo(&self) -> bool {
-        self.load_record().is_some()
+    pub(super) fn is_there(self) -> bool {
+        self.load().is_some()
     }
 
     /// Finishes a commit that a crash cut short: durable on return. True if there was one. At mount, before
     /// anything else than the superblock is read.
-    pub(super) fn replay_redo(&self) -> bool {
+    pub(super) fn replay(self) -> bool {
         let pmem = self.pmem();
         let _lock = self.super_lock.lock();
-        let Some((words, written)) = self.load_record() else {
+        let Some((words, written)) = self.load() else {
             return false;
         };
         let stored = self.store_words(&words, written).fence(pmem);
-        self.clear_record(stored).fence(pmem).into_fact();
+        self.clear(stored).fence(pmem).into_fact();
         true
-    }
-
-    /// Writes that this mount is ours, and that there is no record. At mount, after the mount's count and
-    /// time are stored, under the superblock's mutex; the caller flushes and fences.
-    pub(super) fn mark_owner(&self) {
-        let pmem = self.pmem();
-        pmem.store_u64(SUPERBLOCK + S_REDO, 0);
-        pmem.store_u32(SUPERBLOCK + S_OWNER, OWNER_MAGIC);
-        pmem.store_u32(SUPERBLOCK + S_OWNER_MNT_COUNT, pmem.load_u16(SUPERBLOCK + S_MNT_COUNT).into());
-        pmem.store_u32(SUPERBLOCK + S_OWNER_MTIME, pmem.load_u32(SUPERBLOCK + S_MTIME));
-    }
-
-    /// True if the last mount for writing was ours: what it left follows our order of stores. At mount,
-    /// before this one is marked.
-    pub(super) fn last_mount_was_ours(&self) -> bool {
-        let pmem = self.pmem();
-        pmem.load_u32(SUPERBLOCK + S_OWNER) == OWNER_MAGIC
-            && pmem.load_u32(SUPERBLOCK + S_OWNER_MNT_COUNT)
-                == u32::from(pmem.load_u16(SUPERBLOCK + S_MNT_COUNT))
-            && pmem.load_u32(SUPERBLOCK + S_OWNER_MTIME) == pmem.load_u32(SUPERBLOCK + S_MTIME)
     }
 }

@@ -9,6 +9,7 @@ use super::facts::{Cut, LinksStored, NameGone, Nameable, Nameless};
 use super::fs::Ext2;
 use super::inode::{Changes, Inode};
 use super::map::grow::Chain;
+use super::names::Dir;
 use super::names::dir::Found;
 use super::names::diredit::Prepared;
 use super::names::room::Room;
@@ -30,7 +31,7 @@ pub(super) fn publish_a_block<P: Platform>(
 }
 
 /// A directory's next block, before it is written.
-pub(super) fn publish_a_directory_block<P: Platform>(dir: &Inode<P>, lblk: u64) -> Result<()> {
+pub(super) fn publish_a_directory_block<P: Platform>(dir: Dir<'_, P>, lblk: u64) -> Result<()> {
     let chain = dir.fresh_dir_block(lblk, &[])?;
     #[cfg(daxiom_order = "right")]
     let chain = chain.fence(dir.pmem());
@@ -39,7 +40,7 @@ pub(super) fn publish_a_directory_block<P: Platform>(dir: &Inode<P>, lblk: u64) 
 
 /// A name for an inode whose content is not durable.
 pub(super) fn name_an_inode<P: Platform>(
-    dir: &Inode<P>,
+    dir: Dir<'_, P>,
     entry: Prepared<Clean>,
     inode: Staged<Nameable, InFlight>,
 ) -> Result<()> {
@@ -51,7 +52,7 @@ pub(super) fn name_an_inode<P: Platform>(
 
 /// A name that is not durable itself.
 pub(super) fn show_a_name<P: Platform>(
-    dir: &Inode<P>,
+    dir: Dir<'_, P>,
     room: Room,
     inode: Staged<Nameable, Clean>,
 ) -> Result<()> {
@@ -71,7 +72,7 @@ pub(super) fn take_a_link_away<P: Platform>(inode: &Inode<P>, gone: Staged<NameG
 
 /// The last name of an inode taken away while its link may survive.
 pub(super) fn take_the_last_name_away<P: Platform>(
-    dir: &Inode<P>,
+    dir: Dir<'_, P>,
     found: &Found,
     goes: Staged<LinksStored, InFlight>,
 ) {
@@ -106,14 +107,14 @@ pub(super) fn leave_a_named_inode<P: Platform>(
 pub(super) fn free_blocks<P: Platform>(fs: &Ext2<P>, cut: Staged<Cut, InFlight>) -> Result<()> {
     #[cfg(daxiom_order = "right")]
     let cut = cut.fence(fs.pmem());
-    fs.free_run(&cut, 7, 1) // WRONG
+    fs.groups().free_run(&cut, 7, 1) // WRONG
 }
 
 /// An inode freed while a link to it may survive.
 pub(super) fn free_an_inode<P: Platform>(fs: &Ext2<P>, nameless: Staged<Nameless, InFlight>) -> Result<()> {
     #[cfg(daxiom_order = "right")]
     let nameless = nameless.fence(fs.pmem());
-    fs.free_inode(12, FileKind::File, nameless) // WRONG
+    fs.groups().free_inode(12, FileKind::File, nameless) // WRONG
 }
 
 /// All that an inode holds, freed while a link to it may survive.
@@ -130,6 +131,6 @@ pub(super) fn release_an_inode<P: Platform>(
 pub(super) fn commit_a_record<P: Platform>(fs: &Ext2<P>, chain: Staged<Chain, InFlight>) -> Result<()> {
     #[cfg(daxiom_order = "right")]
     let chain = chain.fence(fs.pmem());
-    fs.commit_all(Words::new(), chain)?; // WRONG
+    fs.redo().commit(Words::new(), chain)?; // WRONG
     Ok(())
 }

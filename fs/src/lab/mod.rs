@@ -275,10 +275,10 @@ impl Mutant {
             Self::WakeWrongKey => "fs/src/vfs/index.rs",
             Self::WriteKeepsZeroPage | Self::PublishBeforeZero => "fs/src/ext2/map/grow.rs",
             Self::UnmapBeforeLock | Self::FreeBeforeUnmap | Self::TruncateKeepsCopies => {
-                "fs/src/ext2/map/truncate.rs"
+                "fs/src/ext2/file/truncate.rs"
             }
-            Self::PunchDropsCopies => "fs/src/ext2/map/fallocate.rs",
-            Self::WriteShared | Self::WriteUnlocked | Self::ReadUnlocked => "fs/src/ext2/file.rs",
+            Self::PunchDropsCopies => "fs/src/ext2/file/fallocate.rs",
+            Self::WriteShared | Self::WriteUnlocked | Self::ReadUnlocked => "fs/src/ext2/file/mod.rs",
             Self::IgnoreFreeze => "fs/src/ext2/ops.rs",
             Self::FlushBeforeFreeze => "fs/src/ext2/freeze.rs",
             Self::FreeAtUnlink => "fs/src/ext2/inode.rs",

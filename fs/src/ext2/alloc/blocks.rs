@@ -9,6 +9,7 @@
 //! # Locking
 //! Takes one group's mutex at a time; called under an inode's block-map mutex or its inode lock.
 
+use super::Groups;
 use super::bitmap::Bitmap;
 use super::runs::{Into, RUN, Space};
 use super::state::GroupState;
@@ -17,22 +18,21 @@ use crate::error::{Corrupt, Errno, Error, Result};
 use crate::ext2::disk::descriptor::Group;
 use crate::ext2::disk::layout::*;
 use crate::ext2::facts::Cut;
-use crate::ext2::fs::Ext2;
 use crate::lab::Point;
 use crate::platform::{Platform, User};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
 use core::sync::atomic::Ordering::Relaxed;
 
-impl<P: Platform> Ext2<P> {
+impl<P: Platform> Groups<'_, P> {
     #[inline]
-    fn block_bitmap(&self, group: &Group) -> Bitmap {
+    fn block_bitmap(self, group: &Group) -> Bitmap {
         Bitmap::new(self.byte(group.block_bitmap), group.blocks)
     }
 
     /// What is remembered of a group's blocks, looked at now if it never was. Under the group's lock.
     #[inline]
-    fn space<'a>(&self, state: &'a mut GroupState, index: u32) -> Result<&'a mut Space> {
+    fn space<'a>(self, state: &'a mut GroupState, index: u32) -> Result<&'a mut Space> {
         if state.space.is_none() {
             state.space = Some(self.new_space(index)?);
         }
@@ -40,7 +40,7 @@ impl<P: Platform> Ext2<P> {
     }
 
     #[cold]
-    fn new_space(&self, index: u32) -> Result<Space> {
+    fn new_space(self, index: u32) -> Result<Space> {
         let (group, pmem) = (self.group(index)?, self.pmem());
         self.expect_readable(self.byte(group.block_bitmap), self.block_size(), "block bitmap", index.into())?;
         let bitmap = self.block_bitmap(&group);
@@ -52,14 +52,14 @@ impl<P: Platform> Ext2<P> {
     /// Takes free blocks out of the count of all, before any bit is looked for: `want` of them, or fewer if
     /// only those are there for the user.
     #[inline]
-    fn claim(&self, want: u32) -> Result<u32> {
+    fn claim(self, want: u32) -> Result<u32> {
         let left = self.free_blocks.fetch_sub(want.into(), Relaxed) - i64::from(want);
         if left >= i64::from(self.sb.r_blocks_count) { Ok(want) } else { self.claim_last(want, left) }
     }
 
     /// As [`claim`](Self::claim), where only reserved blocks would be left.
     #[cold]
-    fn claim_last(&self, want: u32, left: i64) -> Result<u32> {
+    fn claim_last(self, want: u32, left: i64) -> Result<u32> {
         let User { uid, gid } = self.platform.user();
         let sb = &self.sb;
         if uid == 0 || uid == sb.def_resuid.into() || gid != 0 && gid == sb.def_resgid.into() {
@@ -71,7 +71,7 @@ impl<P: Platform> Ext2<P> {
     }
 
     #[inline]
-    fn unclaim(&self, count: u32) {
+    fn unclaim(self, count: u32) {
         if count > 0 {
             self.free_blocks.fetch_add(count.into(), Relaxed);
         }
@@ -79,7 +79,7 @@ impl<P: Platform> Ext2<P> {
 
     /// Claims up to `want` blocks and lets `take` take them; what it does not take is nobody's claim.
     #[inline]
-    fn claimed<T>(&self, want: u32, take: impl FnOnce(u32) -> (u32, T)) -> Result<T> {
+    fn claimed<T>(self, want: u32, take: impl FnOnce(u32) -> (u32, T)) -> Result<T> {
         let want = self.claim(want)?;
         let (taken, result) = take(want);
         self.unclaim(want - taken);
@@ -91,12 +91,12 @@ impl<P: Platform> Ext2<P> {
     /// # Errors
     /// [`Errno::NoSpace`]; [`Error::Corrupt`] where there is no room but in groups that contradict
     /// themselves.
-    pub(in crate::ext2) fn take_block(&self, goal: u32) -> Result<Staged<Taken, InFlight>> {
+    pub(in crate::ext2) fn take_block(self, goal: u32) -> Result<Staged<Taken, InFlight>> {
         self.take_blocks(goal, 1)
     }
 
     /// As [`take_block`](Self::take_block), up to `want` neighbouring ones.
-    pub(in crate::ext2) fn take_blocks(&self, goal: u32, want: u32) -> Result<Staged<Taken, InFlight>> {
+    pub(in crate::ext2) fn take_blocks(self, goal: u32, want: u32) -> Result<Staged<Taken, InFlight>> {
         self.claimed(want, |want| {
             let result = self.take_near(goal, want);
             (result.as_ref().map_or(0, |taken| taken.fact().count), result)
@@ -104,10 +104,10 @@ impl<P: Platform> Ext2<P> {
     }
 
     #[inline]
-    fn take_near(&self, goal: u32, want: u32) -> Result<Staged<Taken, InFlight>> {
+    fn take_near(self, goal: u32, want: u32) -> Result<Staged<Taken, InFlight>> {
         let first = self.sb.first_data_block;
         let goal = if (first..self.sb.blocks_count).contains(&goal) { goal } else { first };
-        let (home, count) = (self.group_of_block(goal), self.sb.group_count);
+        let (home, count) = (self.sb.group_of_block(goal), self.sb.group_count);
         // Groups that nobody is busy with; then waiting for those that are; then what others keep for
         // themselves.
         let (mut was_busy, mut bad) = (false, None);
@@ -145,7 +145,7 @@ impl<P: Platform> Ext2<P> {
 
     /// No block is taken from group `index` because of `error`. Whoever calls holds no group's lock.
     #[cold]
-    fn pass_over(&self, index: u32, first: &mut Option<Error>, error: Error) {
+    fn pass_over(self, index: u32, first: &mut Option<Error>, error: Error) {
         self.passed_over(index, |state| &mut state.blocks_noted, first, error);
     }
 
@@ -153,7 +153,7 @@ impl<P: Platform> Ext2<P> {
     /// each time that the search comes by.
     #[cold]
     pub(in crate::ext2) fn passed_over(
-        &self,
+        self,
         index: u32,
         was_noted: fn(&mut GroupState) -> &mut bool,
         first: &mut Option<Error>,
@@ -168,13 +168,13 @@ impl<P: Platform> Ext2<P> {
 
     /// Free blocks of a group, by its descriptor.
     #[inline]
-    fn free_in(&self, index: u32) -> u32 {
-        self.pmem().load_u16(self.desc(index) + BG_FREE_BLOCKS_COUNT).into()
+    fn free_in(self, index: u32) -> u32 {
+        self.pmem().load_u16(self.sb.desc(index) + BG_FREE_BLOCKS_COUNT).into()
     }
 
     #[inline]
     fn take_in(
-        &self,
+        self,
         space: &mut Space,
         from: u32,
         want: u32,
@@ -197,7 +197,7 @@ impl<P: Platform> Ext2<P> {
 
     #[inline]
     fn set_bits(
-        &self,
+        self,
         space: &mut Space,
         bitmap: &Bitmap,
         bit: u32,
@@ -214,7 +214,7 @@ impl<P: Platform> Ext2<P> {
 
     /// Refuses blocks of a group that hold structures.
     #[inline]
-    fn check_none_own(&self, space: &Space, first: u32, count: u32) -> Result<()> {
+    fn check_none_own(self, space: &Space, first: u32, count: u32) -> Result<()> {
         if first - space.group.start < space.structures_end {
             (first..first + count).try_for_each(|block| self.check_not_own(&space.group, block))?;
         }
@@ -223,12 +223,8 @@ impl<P: Platform> Ext2<P> {
 
     /// Takes `block` and up to `want` in all of those after it in its run, which the caller keeps. `None` if
     /// `block` is in use.
-    pub(in crate::ext2) fn take_kept(
-        &self,
-        block: u32,
-        want: u32,
-    ) -> Result<Option<Staged<Taken, InFlight>>> {
-        let index = self.group_of_block(block);
+    pub(in crate::ext2) fn take_kept(self, block: u32, want: u32) -> Result<Option<Staged<Taken, InFlight>>> {
+        let index = self.sb.group_of_block(block);
         self.claimed(want, |want| {
             let mut state = self.groups[index as usize].lock();
             let result = self.space(&mut state, index).and_then(|space| {
@@ -254,9 +250,9 @@ impl<P: Platform> Ext2<P> {
     /// As [`take_kept`](Self::take_kept), just `block`, where nothing is in the way. `None`, and nothing
     /// changed, if anything is, whatever it is.
     #[inline]
-    pub(in crate::ext2) fn take_kept_one(&self, block: u32) -> Option<Staged<Taken, InFlight>> {
+    pub(in crate::ext2) fn take_kept_one(self, block: u32) -> Option<Staged<Taken, InFlight>> {
         let pmem = self.pmem();
-        let mut state = self.groups.get(self.group_of_block(block) as usize)?.lock();
+        let mut state = self.groups.get(self.sb.group_of_block(block) as usize)?.lock();
         let space = state.space.as_mut()?;
         let bit = block.wrapping_sub(space.group.start);
         let free_at = space.group.desc + BG_FREE_BLOCKS_COUNT;
@@ -282,8 +278,8 @@ impl<P: Platform> Ext2<P> {
 
     /// Keeps a run that is free as a whole for the caller: the one at block `near` if it is, else in its
     /// group or one after it, those first in which nobody keeps one. Returns its first block.
-    pub(in crate::ext2) fn keep_free_run(&self, near: u32) -> Option<u32> {
-        let (home, count) = (self.group_of_block(near), self.sb.group_count);
+    pub(in crate::ext2) fn keep_free_run(self, near: u32) -> Option<u32> {
+        let (home, count) = (self.sb.group_of_block(near), self.sb.group_count);
         for (alone, wait) in [(true, false), (false, false), (false, true)] {
             for index in (home..count).chain(0..home) {
                 if self.free_in(index) < RUN {
@@ -311,11 +307,11 @@ impl<P: Platform> Ext2<P> {
 
     /// Keeps the run that starts at `first` for the caller, though part of it is taken; false if it is none,
     /// or another inode keeps it, or its group contradicts itself.
-    pub(in crate::ext2) fn keep_run(&self, first: u32) -> bool {
+    pub(in crate::ext2) fn keep_run(self, first: u32) -> bool {
         if !(self.sb.first_data_block..self.sb.blocks_count).contains(&first) {
             return false;
         }
-        let index = self.group_of_block(first);
+        let index = self.sb.group_of_block(first);
         let mut state = self.groups[index as usize].lock();
         match self.space(&mut state, index) {
             Ok(space) => {
@@ -331,21 +327,21 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// The run that starts at `first` is kept no more.
-    pub(in crate::ext2) fn let_go_run(&self, first: u32) {
-        let mut state = self.groups[self.group_of_block(first) as usize].lock();
+    pub(in crate::ext2) fn let_go_run(self, first: u32) {
+        let mut state = self.groups[self.sb.group_of_block(first) as usize].lock();
         if let Some(space) = &mut state.space {
             space.let_go(first - space.group.start);
         }
     }
 
     /// Gives back blocks that were never published.
-    pub(in crate::ext2) fn give_back(&self, taken: Staged<Taken, InFlight>) {
+    pub(in crate::ext2) fn give_back(self, taken: Staged<Taken, InFlight>) {
         let Taken { first, count } = taken.unfenced();
         self.give_back_blocks(first, count);
     }
 
     /// As [`give_back`](Self::give_back), of a chain that was filled.
-    pub(in crate::ext2) fn give_back_blocks(&self, first: u32, count: u32) {
+    pub(in crate::ext2) fn give_back_blocks(self, first: u32, count: u32) {
         // They were taken a moment ago, so nothing about them can be wrong.
         let result = self.clear_bits(first, count);
         let _ = self.noted(result);
@@ -356,10 +352,10 @@ impl<P: Platform> Ext2<P> {
     ///
     /// # Errors
     /// Some of them are free already, or the file system's own.
-    pub(in crate::ext2) fn free_run(&self, _gone: &Staged<Cut, Clean>, first: u32, count: u32) -> Result<()> {
+    pub(in crate::ext2) fn free_run(self, _gone: &Staged<Cut, Clean>, first: u32, count: u32) -> Result<()> {
         let (mut block, mut left) = (first, count);
         while left > 0 {
-            let index = self.group_of_block(block);
+            let index = self.sb.group_of_block(block);
             let end = self.sb.group_start(index) + self.sb.group_blocks(index);
             let step = left.min(end.saturating_sub(block)).max(1);
             self.clear_bits(block, step)?;
@@ -370,9 +366,9 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// Clears the bits of blocks that lie in one group.
-    fn clear_bits(&self, first: u32, count: u32) -> Result<()> {
+    fn clear_bits(self, first: u32, count: u32) -> Result<()> {
         let pmem = self.pmem();
-        let index = self.group_of_block(first);
+        let index = self.sb.group_of_block(first);
         let mut state = self.groups[index as usize].lock();
         let space = self.space(&mut state, index)?;
         if first < space.group.start {
@@ -395,8 +391,8 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// True if the bitmap says that `block`, which is below `blocks_count`, is in use.
-    pub(in crate::ext2) fn block_in_use(&self, block: u32) -> Result<bool> {
-        let group = self.group(self.group_of_block(block))?;
+    pub(in crate::ext2) fn block_in_use(self, block: u32) -> Result<bool> {
+        let group = self.group(self.sb.group_of_block(block))?;
         self.expect_readable(
             self.byte(group.block_bitmap),
             self.block_size(),

@@ -4,32 +4,25 @@
 //! One short mutex a group guards its two bitmaps and its descriptor's counts: `block map → group`; two
 //! groups are never held at once. The addresses in a descriptor never change, so they are read without it.
 
+use super::Groups;
 use super::runs::RUN;
 use crate::error::{Corrupt, Result};
 use crate::ext2::disk::descriptor::Group;
 use crate::ext2::disk::layout::*;
-use crate::ext2::fs::Ext2;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-impl<P: Platform> Ext2<P> {
-    /// Byte offset of the descriptor of `group`.
-    #[inline]
-    pub(in crate::ext2) fn desc(&self, group: u32) -> u64 {
-        debug_assert!(group < self.sb.group_count);
-        self.sb.desc(group)
-    }
-
+impl<P: Platform> Groups<'_, P> {
     /// The descriptor of `group`, checked.
-    pub(in crate::ext2) fn group(&self, index: u32) -> Result<Group> {
+    pub(in crate::ext2) fn group(self, index: u32) -> Result<Group> {
         self.sb.group(self.pmem(), index)
     }
 
     /// Refuses a block of `group` that holds the file system's own structures: it is nobody's to take or to
     /// free.
     #[inline]
-    pub(in crate::ext2) fn check_not_own(&self, group: &Group, block: u32) -> Result<()> {
+    pub(in crate::ext2) fn check_not_own(self, group: &Group, block: u32) -> Result<()> {
         if group.is_own(block) || self.sb.in_backup(group.index, block - group.start) {
             let why = "a block of the file system's own was taken for a file's";
             return Err(Corrupt::with("group", group.index.into(), why, block.into()).into());
@@ -43,21 +36,21 @@ impl<P: Platform> Ext2<P> {
     /// Every pointer followed is asked about, so the usual answer is quick: mke2fs puts a group's structures
     /// in front, and once that is known of a group, a block further back needs no look at the descriptor.
     #[inline]
-    pub(in crate::ext2) fn holds_structures(&self, block: u32) -> bool {
-        let index = self.group_of_block(block);
+    pub(in crate::ext2) fn holds_structures(self, block: u32) -> bool {
+        let index = self.sb.group_of_block(block);
         self.may_hold_structures(index, block) && self.is_among_structures(index, block)
     }
 
     /// False if `block`, which is below `blocks_count`, is known to hold no structure, and its group to have
     /// no memory error.
     #[inline]
-    pub(in crate::ext2) fn may_be_structures(&self, block: u32) -> bool {
-        self.may_hold_structures(self.group_of_block(block), block)
+    pub(in crate::ext2) fn may_be_structures(self, block: u32) -> bool {
+        self.may_hold_structures(self.sb.group_of_block(block), block)
     }
 
     /// As [`may_be_structures`](Self::may_be_structures), of group `index`.
     #[inline]
-    fn may_hold_structures(&self, index: u32, block: u32) -> bool {
+    fn may_hold_structures(self, index: u32, block: u32) -> bool {
         let end = self.structures_end.get(index as usize).map_or(u32::MAX, |end| end.load(Relaxed));
         block < end
     }
@@ -65,44 +58,44 @@ impl<P: Platform> Ext2<P> {
     /// As [`holds_structures`](Self::holds_structures), or a memory error took a part of `block`: no pointer
     /// to metadata may lead there.
     #[inline]
-    pub(in crate::ext2) fn bars_metadata(&self, block: u32) -> bool {
-        let index = self.group_of_block(block);
+    pub(in crate::ext2) fn bars_metadata(self, block: u32) -> bool {
+        let index = self.sb.group_of_block(block);
         self.may_hold_structures(index, block) && self.is_no_metadata(index, block)
     }
 
     #[cold]
-    fn is_no_metadata(&self, index: u32, block: u32) -> bool {
+    fn is_no_metadata(self, index: u32, block: u32) -> bool {
         self.is_among_structures(index, block) || self.poisoned_block(block).is_some()
     }
 
     /// The byte of `block` that a memory error took.
     #[inline(never)]
-    pub(in crate::ext2) fn poisoned_block(&self, block: u32) -> Option<u64> {
+    pub(in crate::ext2) fn poisoned_block(self, block: u32) -> Option<u64> {
         self.pmem().poisoned(self.byte(block), self.block_size())
     }
 
     /// True if `block`, which is not 0, can be a file's.
     #[inline(always)]
-    pub(in crate::ext2) fn may_be_a_files(&self, block: u32) -> bool {
+    pub(in crate::ext2) fn may_be_a_files(self, block: u32) -> bool {
         block < self.sb.blocks_count && !self.holds_structures(block)
     }
 
     /// True if the run of 512 blocks from `first` on, which is not 0, can be a file's.
-    pub(in crate::ext2) fn run_may_be_a_files(&self, first: u32) -> bool {
+    pub(in crate::ext2) fn run_may_be_a_files(self, first: u32) -> bool {
         let last = match first.checked_add(RUN - 1) {
             Some(last) if last < self.sb.blocks_count => last,
             _ => return false,
         };
-        let index = self.group_of_block(first);
+        let index = self.sb.group_of_block(first);
         let behind = first >= self.structures_end[index as usize].load(Relaxed);
-        behind && self.group_of_block(last) == index
+        behind && self.sb.group_of_block(last) == index
             || (first..=last).all(|block| !self.holds_structures(block))
     }
 
     #[cold]
-    fn is_among_structures(&self, index: u32, block: u32) -> bool {
+    fn is_among_structures(self, index: u32, block: u32) -> bool {
         let (sb, pmem) = (&self.sb, self.pmem());
-        let (desc, start) = (self.desc(index), sb.group_start(index));
+        let (desc, start) = (self.sb.desc(index), sb.group_start(index));
         if pmem.poisoned(desc, DESC_SIZE).is_some() {
             // Where they are is lost: they are taken to be where mke2fs puts them.
             return block.wrapping_sub(start) < sb.structure_blocks() || sb.in_backup(index, block - start);
@@ -137,23 +130,10 @@ impl<P: Platform> Ext2<P> {
             || sb.in_backup(index, block - start)
     }
 
-    /// The group that `block`, which is below `blocks_count`, belongs to.
-    #[inline]
-    pub(in crate::ext2) fn group_of_block(&self, block: u32) -> u32 {
-        // A pointer below the first block belongs to the first group, in front of which it is nobody's.
-        block.saturating_sub(self.sb.first_data_block) / self.sb.blocks_per_group
-    }
-
-    /// The group of inode `ino`, which is in `1..=inodes_count`.
-    #[inline]
-    pub(in crate::ext2) fn group_of_inode(&self, ino: u32) -> u32 {
-        (ino - 1) / self.sb.inodes_per_group
-    }
-
     /// Changes a 16-bit count of a descriptor by `change`, under the group's lock. Counts have no order among
     /// other stores: they can be recomputed from the bitmaps.
     #[inline]
-    pub(in crate::ext2) fn add_to_count(&self, group: &Group, field: u64, change: i32) {
+    pub(in crate::ext2) fn add_to_count(self, group: &Group, field: u64, change: i32) {
         let pmem = self.pmem();
         let count = i32::from(pmem.load_u16(group.desc + field)) + change;
         pmem.store_u16(group.desc + field, count.clamp(0, u16::MAX.into()) as u16);
@@ -162,10 +142,10 @@ impl<P: Platform> Ext2<P> {
 
     /// Free blocks and free inodes, summed over the descriptors; of each not more than a group can have,
     /// whatever it says.
-    pub(in crate::ext2) fn sum_free(&self) -> (u32, u32) {
+    pub(in crate::ext2) fn sum_free(self) -> (u32, u32) {
         let pmem = self.pmem();
         (0..self.sb.group_count).fold((0u32, 0u32), |(blocks, inodes), group| {
-            let desc = self.desc(group);
+            let desc = self.sb.desc(group);
             if pmem.poisoned(desc, DESC_SIZE).is_some() {
                 return (blocks, inodes);
             }
@@ -180,7 +160,7 @@ impl<P: Platform> Ext2<P> {
     /// A memory error took the `len` bytes at `place`: what is known of the groups there is forgotten, so
     /// that what is bad is met when it is used. Tells `f` of each of the file system's own structures that
     /// lies there, and of its number.
-    pub(in crate::ext2) fn forget_groups(&self, place: u64, len: u64, f: &mut dyn FnMut(&'static str, u64)) {
+    pub(in crate::ext2) fn forget_groups(self, place: u64, len: u64, f: &mut dyn FnMut(&'static str, u64)) {
         let (sb, end) = (&self.sb, place.saturating_add(len));
         let meets = |at: u64, len: u64| at < end && place < at + len;
         if meets(SUPERBLOCK, 1024) {
@@ -189,7 +169,7 @@ impl<P: Platform> Ext2<P> {
         for index in 0..sb.group_count {
             let start = sb.byte(sb.group_start(index));
             let in_group = meets(start, u64::from(sb.group_blocks(index)) << sb.block_bits);
-            let in_desc = meets(self.desc(index), DESC_SIZE);
+            let in_desc = meets(self.sb.desc(index), DESC_SIZE);
             if !in_group && !in_desc {
                 continue;
             }

@@ -3,15 +3,14 @@
 //! # Locking
 //! Takes one group's mutex at a time; called under the inode lock of the directory that will name the inode.
 
+use super::Groups;
 use super::bitmap::Bitmap;
 use super::taken::TakenInode;
 use crate::error::{Corrupt, Errno, Result};
 use crate::ext2::disk::descriptor::Group;
-use crate::ext2::disk::dirent::file_type;
 use crate::ext2::disk::inode::encode;
 use crate::ext2::disk::layout::*;
 use crate::ext2::facts::{Nameable, Nameless};
-use crate::ext2::fs::Ext2;
 use crate::ext2::inode::Inode;
 use crate::platform::{Platform, Timestamp, User};
 use crate::pmem::Pmem;
@@ -52,36 +51,36 @@ const fn inherited(kind: FileKind) -> u32 {
 /// `S_ISGID`: what is made in such a directory belongs to its group.
 const S_ISGID: u16 = 0o2000;
 
-impl<P: Platform> Ext2<P> {
-    fn inode_bitmap(&self, group: &Group) -> Bitmap {
+impl<P: Platform> Groups<'_, P> {
+    fn inode_bitmap(self, group: &Group) -> Bitmap {
         Bitmap::new(self.byte(group.inode_bitmap), self.sb.inodes_per_group)
     }
 
     /// The group of inode `ino`, which is in `1..=inodes_count`, if its inode bitmap can be read.
-    fn group_with_inode(&self, ino: u32) -> Result<Group> {
-        let group = self.group(self.group_of_inode(ino))?;
+    fn group_with_inode(self, ino: u32) -> Result<Group> {
+        let group = self.group(self.sb.group_of_inode(ino))?;
         self.expect_inode_bitmap(&group)?;
         Ok(group)
     }
 
-    pub(in crate::ext2) fn expect_inode_bitmap(&self, group: &Group) -> Result<()> {
+    pub(in crate::ext2) fn expect_inode_bitmap(self, group: &Group) -> Result<()> {
         let (at, index) = (self.byte(group.inode_bitmap), group.index.into());
         self.expect_readable(at, self.block_size(), "inode bitmap", index)
     }
 
     /// True if the bitmap says that `ino` is in use.
-    pub(in crate::ext2) fn inode_in_use(&self, ino: u32) -> Result<bool> {
+    pub(in crate::ext2) fn inode_in_use(self, ino: u32) -> Result<bool> {
         Ok(self.is_inode_in_use(&self.group_with_inode(ino)?, ino))
     }
 
     /// True if the bitmap of `group`, which is its group, says that `ino` is in use.
-    pub(in crate::ext2) fn is_inode_in_use(&self, group: &Group, ino: u32) -> bool {
+    pub(in crate::ext2) fn is_inode_in_use(self, group: &Group, ino: u32) -> bool {
         self.inode_bitmap(group).is_set(self.pmem(), (ino - 1) % self.sb.inodes_per_group)
     }
 
     /// Initialises an inode that was taken, all of its bytes past the cache. What it points to is durable.
     pub(in crate::ext2) fn write_inode(
-        &self,
+        self,
         taken: Staged<TakenInode, InFlight>,
         parent: &Inode<P>,
         new: &New,
@@ -135,28 +134,18 @@ impl<P: Platform> Ext2<P> {
         }
         let written = Staged::streamed((), at, size);
         self.platform.stats().inode_allocated.inc();
-        taken.join(written, |taken, ()| self.nameable(taken.ino, kind))
-    }
-
-    /// What a name says of an inode.
-    pub(in crate::ext2) fn nameable(&self, ino: u32, kind: FileKind) -> Nameable {
-        Nameable { ino, file_type: self.entry_type(kind) }
-    }
-
-    /// What a directory entry says of `kind`.
-    pub(in crate::ext2) fn entry_type(&self, kind: FileKind) -> u8 {
-        if self.sb.has_filetype() { file_type(kind) } else { 0 }
+        taken.join(written, |taken, ()| Nameable::new(&self.sb, taken.ino, kind))
     }
 
     /// Takes an inode: a file's near its directory; a directory's where there is room, the root's children
     /// spread.
     pub(in crate::ext2) fn take_inode(
-        &self,
+        self,
         parent: &Inode<P>,
         kind: FileKind,
     ) -> Result<Staged<TakenInode, InFlight>> {
         let is_dir = kind == FileKind::Directory;
-        let home = self.group_of_inode(parent.ino);
+        let home = self.sb.group_of_inode(parent.ino);
         let first = match is_dir {
             true if parent.ino == ROOT_INO => self.emptiest_group().unwrap_or(home),
             true => self.roomy_group(home),
@@ -164,7 +153,7 @@ impl<P: Platform> Ext2<P> {
         };
         let (count, mut bad) = (self.sb.group_count, None);
         for index in (0..count).map(|step| (first + step) % count) {
-            if self.pmem().load_u16(self.desc(index) + BG_FREE_INODES_COUNT) == 0 {
+            if self.pmem().load_u16(self.sb.desc(index) + BG_FREE_INODES_COUNT) == 0 {
                 continue;
             }
             match self.take_inode_in_group(index, is_dir) {
@@ -177,31 +166,31 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// The group with inodes to spare that has the fewest directories, then the most free blocks.
-    fn emptiest_group(&self) -> Option<u32> {
+    fn emptiest_group(self) -> Option<u32> {
         let pmem = self.pmem();
         let usable = (0..self.sb.group_count).filter(|&group| {
-            let desc = self.desc(group);
+            let desc = self.sb.desc(group);
             pmem.load_u16(desc + BG_FREE_INODES_COUNT) > 0 && pmem.load_u16(desc + BG_FREE_BLOCKS_COUNT) > 0
         });
         usable.min_by_key(|&group| {
-            let desc = self.desc(group);
+            let desc = self.sb.desc(group);
             (pmem.load_u16(desc + BG_USED_DIRS_COUNT), u16::MAX - pmem.load_u16(desc + BG_FREE_BLOCKS_COUNT))
         })
     }
 
     /// `home`, or the first group after it with a quarter of its inodes and an eighth of its blocks free.
-    fn roomy_group(&self, home: u32) -> u32 {
+    fn roomy_group(self, home: u32) -> u32 {
         let (pmem, count) = (self.pmem(), self.sb.group_count);
         let mut groups = (0..count).map(|step| (home + step) % count);
         let found = groups.find(|&group| {
-            let desc = self.desc(group);
+            let desc = self.sb.desc(group);
             u32::from(pmem.load_u16(desc + BG_FREE_INODES_COUNT)) >= self.sb.inodes_per_group.div_ceil(4)
                 && u32::from(pmem.load_u16(desc + BG_FREE_BLOCKS_COUNT)) >= self.sb.blocks_per_group / 8
         });
         found.unwrap_or(home)
     }
 
-    fn take_inode_in_group(&self, index: u32, is_dir: bool) -> Result<Option<Staged<TakenInode, InFlight>>> {
+    fn take_inode_in_group(self, index: u32, is_dir: bool) -> Result<Option<Staged<TakenInode, InFlight>>> {
         let pmem = self.pmem();
         let group = self.group(index)?;
         self.expect_inode_bitmap(&group)?;
@@ -228,7 +217,7 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// Gives back an inode that was never initialised.
-    pub(in crate::ext2) fn give_back_inode(&self, taken: Staged<TakenInode, InFlight>, kind: FileKind) {
+    pub(in crate::ext2) fn give_back_inode(self, taken: Staged<TakenInode, InFlight>, kind: FileKind) {
         let ino = taken.unfenced().ino;
         // It was taken a moment ago, so nothing about it can be wrong.
         let result = self.clear_inode(ino, kind);
@@ -237,7 +226,7 @@ impl<P: Platform> Ext2<P> {
 
     /// Frees an inode that has no blocks and no handle, and durably no name. The caller fences.
     pub(in crate::ext2) fn free_inode(
-        &self,
+        self,
         ino: u32,
         kind: FileKind,
         _nameless: Staged<Nameless, Clean>,
@@ -247,7 +236,7 @@ impl<P: Platform> Ext2<P> {
         Ok(())
     }
 
-    fn clear_inode(&self, ino: u32, kind: FileKind) -> Result<()> {
+    fn clear_inode(self, ino: u32, kind: FileKind) -> Result<()> {
         let pmem = self.pmem();
         let group = self.group_with_inode(ino)?;
         let slot = (ino - 1) % self.sb.inodes_per_group;

@@ -8,3 +8,19 @@ pub(super) mod inodes;
 pub(super) mod runs;
 pub(super) mod state;
 pub(super) mod taken;
+
+use super::fs::Ext2;
+use crate::platform::Platform;
+
+/// The block groups of a mounted file system: who has which block and which inode.
+pub(super) struct Groups<'a, P: Platform>(&'a Ext2<P>);
+
+view!(Groups of Ext2);
+
+impl<P: Platform> Ext2<P> {
+    /// Its block groups.
+    #[inline(always)]
+    pub(super) fn groups(&self) -> Groups<'_, P> {
+        Groups(self)
+    }
+}

@@ -9,8 +9,15 @@
 //! is free too.
 
 use super::layout::*;
+use super::superblock::SuperBlock;
+use crate::error::{Corrupt, Error, Result};
 use crate::pmem::Pmem;
 use crate::vfs::FileKind;
+
+/// A contradiction in directory `ino`, at byte `pos` of it.
+pub(in crate::ext2) fn bad_dir(ino: u32, why: &'static str, pos: u64) -> Error {
+    Corrupt::with("directory", ino.into(), why, pos).into()
+}
 
 /// A checked entry.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +35,52 @@ pub(in crate::ext2) struct Entry {
 }
 
 impl Entry {
+    /// The entry at byte `within` of the block at byte offset `block`, which is logical block `lblk` of
+    /// directory `dir`, checked.
+    #[inline]
+    pub(in crate::ext2) fn load(
+        pmem: &impl Pmem,
+        sb: &SuperBlock,
+        dir: u32,
+        lblk: u64,
+        block: u64,
+        within: u64,
+    ) -> Result<Self> {
+        let pos = lblk * sb.block_size() + within;
+        let bad = |why, pos| bad_dir(dir, why, pos);
+        // `within` is a multiple of 4 and at least 8 below the end of the block: see below.
+        let at = block + within;
+        let ino = pmem.load_u32(at + D_INODE);
+        let word = pmem.load_u32(at + D_REC_LEN);
+        let (rec_len, name_len) = (word as u16, (word >> 16) as u8);
+        let mut file_type = (word >> 24) as u8;
+        if !sb.has_filetype() {
+            if file_type != 0 {
+                return Err(bad("name_len is too large", pos));
+            }
+            file_type = 0;
+        }
+        let end = within + u64::from(rec_len);
+        if rec_len < Self::need(1) || !rec_len.is_multiple_of(4) {
+            return Err(bad("bad rec_len", pos));
+        }
+        if end > sb.block_size()
+            || (end != sb.block_size() && sb.block_size() - end < u64::from(Self::need(1)))
+        {
+            return Err(bad("rec_len reaches beyond the block", pos));
+        }
+        if Self::need(name_len.into()) > rec_len {
+            return Err(bad("name_len does not fit into rec_len", pos));
+        }
+        if ino > sb.inodes_count {
+            return Err(bad("an entry names an inode that cannot be", pos));
+        }
+        if ino != 0 && name_len == 0 {
+            return Err(bad("an entry without a name", pos));
+        }
+        Ok(Self { at, pos, within: within as u16, ino, rec_len, name_len, file_type })
+    }
+
     /// Bytes that an entry with a name of `len` bytes needs.
     pub(in crate::ext2) const fn need(len: usize) -> u16 {
         (D_NAME as usize + len).next_multiple_of(4) as u16
@@ -79,6 +132,11 @@ impl Entry {
             _ => return None,
         })
     }
+}
+
+/// What a directory entry says of `kind`.
+pub(in crate::ext2) fn entry_type(sb: &SuperBlock, kind: FileKind) -> u8 {
+    if sb.has_filetype() { file_type(kind) } else { 0 }
 }
 
 /// What `file_type` is for `kind`.

@@ -53,6 +53,7 @@ impl<'a, M: Pmem> RawInode<'a, M> {
     }
 
     /// Refuses it if a memory error took some of it.
+    #[inline]
     pub(in crate::ext2) fn expect_readable(&self) -> Result<()> {
         let bad = self.pmem.poisoned(self.at, self.len.into());
         bad.map_or(Ok(()), |bad| Err(unreadable("inode", self.ino.into(), bad)))
@@ -65,6 +66,7 @@ impl<'a, M: Pmem> RawInode<'a, M> {
     }
 
     /// Returns the kind that `i_mode` tells.
+    #[inline]
     pub(in crate::ext2) fn kind(&self) -> Option<FileKind> {
         Some(match self.mode() >> 12 {
             0x1 => FileKind::Fifo,
@@ -79,6 +81,7 @@ impl<'a, M: Pmem> RawInode<'a, M> {
     }
 
     /// As [`kind`](Self::kind), which there must be.
+    #[inline]
     pub(in crate::ext2) fn expect_kind(&self) -> Result<FileKind> {
         self.kind().ok_or_else(|| bad_inode(self.ino, "i_mode tells no kind", self.mode().into()))
     }
@@ -107,6 +110,7 @@ impl<'a, M: Pmem> RawInode<'a, M> {
     }
 
     /// Refuses one whose `i_block` holds something else than a block map.
+    #[inline]
     pub(in crate::ext2) fn expect_native(&self) -> Result<()> {
         match self.flags() {
             flags if flags & FOREIGN_FL != 0 => {
@@ -129,15 +133,22 @@ impl<'a, M: Pmem> RawInode<'a, M> {
     }
 
     /// `i_size`, of which only a regular file has the upper half.
+    #[inline]
     pub(in crate::ext2) fn size(&self, kind: FileKind) -> u64 {
         let high = if kind == FileKind::File { self.u32(I_SIZE_HIGH) } else { 0 };
         u64::from(high) << 32 | u64::from(self.u32(I_SIZE))
     }
 
-    /// As [`size`](Self::size), which is at most `limit`. Between its halves a crash may leave a size above
-    /// the limit, with the limit's upper half: with `crashed` that is taken for the limit.
-    pub(in crate::ext2) fn size_within(&self, kind: FileKind, limit: u64, crashed: bool) -> Result<u64> {
-        let size = self.size(kind);
+    /// Refuses a [`size`](Self::size) above `limit`. Between its halves a crash may leave one, with the
+    /// limit's upper half: with `crashed` that is taken for the limit.
+    #[inline]
+    pub(in crate::ext2) fn size_within(
+        &self,
+        size: u64,
+        kind: FileKind,
+        limit: u64,
+        crashed: bool,
+    ) -> Result<u64> {
         if size > limit && !(crashed && kind == FileKind::File && size >> 32 == limit >> 32) {
             let why = "i_size is too large";
             return Err(Corrupt::against("inode", self.ino.into(), why, size, limit).into());

@@ -311,7 +311,7 @@ impl SuperBlock {
     /// There can be no copy.
     pub(in crate::ext2) fn read_from_copy_at(mut self, at: u64) -> Result<Self> {
         let block = (at >> self.block_bits) as u32;
-        let group = block.saturating_sub(self.first_data_block) / self.blocks_per_group;
+        let group = self.group_of_block(block);
         let fits = at.is_multiple_of(self.block_size())
             && group < self.group_count
             && block == self.group_start(group)
@@ -416,6 +416,35 @@ impl SuperBlock {
     #[inline]
     pub fn group_start(&self, group: u32) -> u32 {
         self.first_data_block + group * self.blocks_per_group
+    }
+
+    /// Refuses what is no inode's number.
+    #[inline]
+    pub(in crate::ext2) fn expect_ino(&self, ino: u32) -> Result<()> {
+        if (1..=self.inodes_count).contains(&ino) {
+            return Ok(());
+        }
+        let (number, most) = (ino.into(), self.inodes_count.into());
+        Err(Corrupt::against("inode", number, "no such inode", number, most).into())
+    }
+
+    /// True if `ino` is the file system's own: nobody names it.
+    #[inline]
+    pub(in crate::ext2) fn is_reserved(&self, ino: u32) -> bool {
+        ino != ROOT_INO && ino < self.first_ino
+    }
+
+    /// The group that `block`, which is below `blocks_count`, belongs to.
+    #[inline]
+    pub(in crate::ext2) fn group_of_block(&self, block: u32) -> u32 {
+        // A pointer below the first block belongs to the first group, in front of which it is nobody's.
+        block.saturating_sub(self.first_data_block) / self.blocks_per_group
+    }
+
+    /// The group of inode `ino`, which is in `1..=inodes_count`.
+    #[inline]
+    pub(in crate::ext2) fn group_of_inode(&self, ino: u32) -> u32 {
+        (ino - 1) / self.inodes_per_group
     }
 
     /// Number of blocks of `group`.

@@ -56,7 +56,7 @@ pub(super) fn load<P: Platform>(
 /// As [`load`], of a pointer that is loaded.
 #[inline(always)]
 fn checked<P: Platform>(fs: &Ext2<P>, ino: u32, block: u32, what: impl FnOnce() -> LeadsTo) -> Result<u32> {
-    let good = block < fs.sb.blocks_count && (block == 0 || !fs.may_be_structures(block));
+    let good = block < fs.sb.blocks_count && (block == 0 || !fs.groups().may_be_structures(block));
     if good { Ok(block) } else { judge(fs, ino, block, what()) }
 }
 
@@ -66,7 +66,7 @@ fn judge<P: Platform>(fs: &Ext2<P>, ino: u32, block: u32, what: LeadsTo) -> Resu
     if block >= fs.sb.blocks_count {
         return Err(bad_inode(ino, "block pointer out of range", block.into()));
     }
-    if fs.holds_structures(block) {
+    if fs.groups().holds_structures(block) {
         return Err(bad_inode(ino, "block pointer into the file system's own structures", block.into()));
     }
     let name = match what {
@@ -75,7 +75,7 @@ fn judge<P: Platform>(fs: &Ext2<P>, ino: u32, block: u32, what: LeadsTo) -> Resu
         LeadsTo::Entries => "directory block",
         LeadsTo::Target => "symbolic link's block",
     };
-    match fs.poisoned_block(block) {
+    match fs.groups().poisoned_block(block) {
         None => Ok(block),
         Some(bad) => Err(unreadable(name, block.into(), bad)),
     }
@@ -109,22 +109,29 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     /// say.
     #[inline(always)]
     pub(super) fn seek_slot(self, lblk: u64) -> core::result::Result<u64, Option<Backing>> {
-        let (fs, reach) = (&self.fs, &self.fs.reach);
-        let (index, rest, levels) = reach.way(lblk).ok_or(Some(Backing::HOLE))?;
+        let (index, rest, levels) = self.fs.reach.way(lblk).ok_or(Some(Backing::HOLE))?;
         let mut slot = self.raw().slot(index);
         for below in (0..LEVELS as u32).rev() {
             if below < levels {
-                slot = match self.pmem().load_u32(slot) {
-                    0 => return Err(Some(Backing::HOLE)),
-                    block if block < fs.sb.blocks_count && !fs.bars_metadata(block) => {
-                        let index = rest >> (reach.pointer_bits * below) & reach.pointer_mask;
-                        fs.byte(block) + index * 4
-                    }
-                    _ => return Err(None),
-                };
+                slot = self.next_slot(slot, rest, below)?;
             }
         }
         Ok(slot)
+    }
+
+    /// From the pointer at `slot` to a table to the pointer in that, which has `below` levels below it; or
+    /// what is there instead. `rest` is what [`Reach::way`] said.
+    #[inline(always)]
+    fn next_slot(self, slot: u64, rest: u64, below: u32) -> core::result::Result<u64, Option<Backing>> {
+        let reach = &self.fs.reach;
+        match self.pmem().load_u32(slot) {
+            0 => Err(Some(Backing::HOLE)),
+            block if block < self.fs.sb.blocks_count && !self.fs.groups().bars_metadata(block) => {
+                let index = rest >> (reach.pointer_bits * below) & reach.pointer_mask;
+                Ok(self.fs.byte(block) + index * 4)
+            }
+            _ => Err(None),
+        }
     }
 
     /// A cursor before the first pointer that leads to one of the logical blocks `range`.
@@ -366,7 +373,7 @@ impl<'a, P: Platform> Cursor<'a, P> {
         let mut count = 1;
         while table.next < table.end {
             let next = block.wrapping_add(count);
-            if pmem.load_u32(table.next) != next || next == 0 || !fs.may_be_a_files(next) {
+            if pmem.load_u32(table.next) != next || next == 0 || !fs.groups().may_be_a_files(next) {
                 break;
             }
             table.next += 4;

@@ -7,6 +7,7 @@
 
 use super::BlockMap;
 use super::cursor::{Cursor, Pointer, Step};
+use super::geometry::DIRECT;
 use crate::error::Result;
 use crate::ext2::disk::inode::bad_inode;
 use crate::ext2::disk::layout::*;
@@ -52,7 +53,7 @@ impl Freed {
     pub(super) fn flush<P: Platform>(&mut self, fs: &Ext2<P>, cut: &Staged<Cut, Clean>) -> Result<()> {
         let count = core::mem::take(&mut self.count);
         if count > 0 {
-            fs.free_run(cut, self.first, count)?;
+            fs.groups().free_run(cut, self.first, count)?;
             self.total = self.total.saturating_add(count);
         }
         Ok(())
@@ -85,6 +86,20 @@ impl<P: Platform> BlockMap<'_, P> {
             Err(_) => self.trimmed.store(false, Relaxed),
         }
         result
+    }
+
+    /// False if `i_block` is all zeros.
+    pub(in crate::ext2) fn has_pointers(self) -> bool {
+        let from = self.raw().slot(0);
+        let words = I_BLOCK_BYTES / 8;
+        (0..words).any(|word| self.pmem().load_u64(from + word * 8) != 0)
+            || self.pmem().load_u32(from + words * 8) != 0
+    }
+
+    /// As [`cut`](Self::cut), of a file that has nothing from logical block `end` on.
+    pub(in crate::ext2) fn cut_to(self, first: u64, end: u64) -> Result<()> {
+        // What hangs below an indirect block as a whole goes with one pointer.
+        self.cut_range(first..if end > DIRECT { u64::MAX } else { end })
     }
 
     /// Frees what was allocated ahead beyond the end. It is mapped nowhere: mappings end with the file.
@@ -177,7 +192,7 @@ impl<P: Platform> BlockMap<'_, P> {
                     let run = cursor.run_from(at)?;
                     freed.add(fs, cut, run.block, run.count)?;
                 }
-                Step::Down(at) if fs.block_in_use(cursor.block(at)?)? => cursor.enter(at)?,
+                Step::Down(at) if fs.groups().block_in_use(cursor.block(at)?)? => cursor.enter(at)?,
                 Step::Down(at) => {
                     return Err(bad_inode(self.ino, "an indirect block is free", at.block.into()));
                 }

@@ -3,10 +3,9 @@
 //! What is absent is skipped by whole subtrees, so a sparse file costs what is there.
 
 use super::BlockMap;
-use crate::error::{Errno, Result};
-use crate::ext2::inode::Inode;
+use crate::error::Result;
 use crate::platform::Platform;
-use crate::vfs::{Backing, Extent, Seek};
+use crate::vfs::{Backing, Extent};
 use core::ops::{ControlFlow, Range};
 
 /// Joins pieces of a file to extents, and hands them on.
@@ -68,32 +67,5 @@ impl<P: Platform> BlockMap<'_, P> {
             return Ok(None);
         }
         Ok(self.cursor(range).next_data()?.map(|at| (at.lblk, at.block)))
-    }
-}
-
-impl<P: Platform> Inode<P> {
-    /// The first byte from `offset` on that is data, or in a hole, as lseek(2) finds it: blocks are data,
-    /// whatever they hold.
-    pub(in crate::ext2) fn seek_file(&self, offset: u64, what: Seek) -> Result<u64> {
-        self.expect_file()?;
-        let _shared = self.lock.shared();
-        let (size, bits) = (self.load_size(), self.fs.sb.block_bits);
-        if offset >= size {
-            return Err(Errno::NoSuchAddress.into());
-        }
-        let lblks = offset >> bits..size.div_ceil(self.fs.block_size());
-        if what == Seek::Data {
-            let found = self.map().first_block_in(lblks)?;
-            return found.map(|(lblk, _)| (lblk << bits).max(offset)).ok_or(Errno::NoSuchAddress.into());
-        }
-        let mut hole = size;
-        self.map().extents(lblks, &mut |extent| match extent.place() {
-            Some(_) => ControlFlow::Continue(()),
-            None => {
-                hole = extent.offset.max(offset);
-                ControlFlow::Break(())
-            }
-        })?;
-        Ok(hole)
     }
 }

@@ -111,7 +111,7 @@ impl<P: Platform> BlockMap<'_, P> {
         let mut map = self.map_lock.lock();
         if pmem.load_u32(slot) != 0 {
             drop(map);
-            self.fs.give_back_blocks(block, 1);
+            self.fs.groups().give_back_blocks(block, 1);
             return None;
         }
         let published = self.publish(&mut map, chain);
@@ -252,7 +252,7 @@ impl<P: Platform> BlockMap<'_, P> {
         match take() {
             Ok(data) => Ok(Fresh { data, tables: Some(tables) }),
             Err(error) => {
-                tables.into_iter().flatten().for_each(|taken| self.fs.give_back(taken));
+                tables.into_iter().flatten().for_each(|taken| self.fs.groups().give_back(taken));
                 self.pmem().fence();
                 Err(error)
             }
@@ -313,8 +313,11 @@ impl<P: Platform> BlockMap<'_, P> {
     #[cold]
     fn give_back<S>(self, chain: Staged<Chain, S>) {
         let &Chain { data, count, tables, .. } = chain.fact();
-        self.fs.give_back_blocks(data, count);
-        tables.into_iter().filter(|&table| table != 0).for_each(|table| self.fs.give_back_blocks(table, 1));
+        self.fs.groups().give_back_blocks(data, count);
+        tables
+            .into_iter()
+            .filter(|&table| table != 0)
+            .for_each(|table| self.fs.groups().give_back_blocks(table, 1));
     }
 
     /// Fills fresh data blocks, past the cache.
@@ -373,12 +376,11 @@ impl<P: Platform> BlockMap<'_, P> {
         map: &mut Changes,
         chain: Staged<Chain, Clean>,
     ) -> Staged<Published, InFlight> {
-        let (pmem, chain) = (self.pmem(), chain.into_fact());
+        let (pmem, raw, chain) = (self.pmem(), self.raw(), chain.into_fact());
         map.count += 1;
         self.store_pointers(chain.slot, chain.root, chain.pointers);
         let units = chain.blocks << (self.fs.sb.block_bits - 9);
-        let units = self.raw().units().saturating_add(units);
-        pmem.put_u32(self.raw().at + I_BLOCKS, units);
+        pmem.put_u32(raw.at + I_BLOCKS, raw.units().saturating_add(units));
         Staged::streamed(Published, chain.slot, u64::from(chain.pointers) * 4)
     }
 }

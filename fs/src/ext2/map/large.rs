@@ -128,7 +128,7 @@ impl<P: Platform> BlockMap<'_, P> {
         match begin {
             0 => Some(Backing::HOLE),
             // Is it a file's, all of it?
-            _ if self.fs.run_may_be_a_files(begin) => Some(Backing::mapped(self.fs.byte(begin))),
+            _ if self.fs.groups().run_may_be_a_files(begin) => Some(Backing::mapped(self.fs.byte(begin))),
             _ => None,
         }
     }
@@ -184,9 +184,9 @@ impl<P: Platform> BlockMap<'_, P> {
         let result = if hole { self.publish_run(&mut map, &parts, &run, tables) } else { Ok(()) };
         drop(map);
         if !hole {
-            fs.give_back_blocks(block, RUN);
+            fs.groups().give_back_blocks(block, RUN);
         }
-        tables.iter_mut().filter_map(Option::take).for_each(|table| fs.give_back(table));
+        tables.iter_mut().filter_map(Option::take).for_each(|table| fs.groups().give_back(table));
         result.map(|()| hole.then_some(block))
     }
 
@@ -204,13 +204,13 @@ impl<P: Platform> BlockMap<'_, P> {
         let before = if first > 0 { self.find(first - 1).ok().flatten() } else { None };
         let near = before.map_or(self.home(), |before| (before + 1).min(fs.sb.blocks_count - 1));
         // 1. The run: kept, so that nobody begins it, then taken.
-        let Some(block) = fs.keep_free_run(near) else { return Ok(None) };
-        let run = fs.take_kept(block, RUN);
-        fs.let_go_run(block);
+        let Some(block) = fs.groups().keep_free_run(near) else { return Ok(None) };
+        let run = fs.groups().take_kept(block, RUN);
+        fs.groups().let_go_run(block);
         let run = match none_for_no_space(run)?.flatten() {
             Some(run) if run.fact().count() == RUN => run,
             Some(part) => {
-                fs.give_back(part);
+                fs.groups().give_back(part);
                 self.pmem().fence();
                 return Ok(None);
             }
@@ -221,8 +221,8 @@ impl<P: Platform> BlockMap<'_, P> {
             match self.take_table(&mut goal) {
                 Ok(taken) => tables[index] = Some(taken),
                 Err(error) => {
-                    fs.give_back(run);
-                    tables.iter_mut().filter_map(Option::take).for_each(|table| fs.give_back(table));
+                    fs.groups().give_back(run);
+                    tables.iter_mut().filter_map(Option::take).for_each(|table| fs.groups().give_back(table));
                     self.pmem().fence();
                     return none_for_no_space(Err(error));
                 }

@@ -67,7 +67,7 @@ impl<P: Platform> BlockMap<'_, P> {
         };
         match self.pmem().load_u32(slot) {
             0 => Some(Backing::HOLE),
-            block if self.fs.may_be_a_files(block) => Some(Backing::mapped(self.fs.byte(block))),
+            block if self.fs.groups().may_be_a_files(block) => Some(Backing::mapped(self.fs.byte(block))),
             _ => None,
         }
     }

@@ -12,38 +12,20 @@
 pub(super) mod cursor;
 pub(super) mod cut;
 pub(super) mod extents;
-pub(super) mod fallocate;
 pub(super) mod geometry;
 pub(super) mod grow;
 pub(super) mod large;
 pub(super) mod lookup;
 pub(super) mod place;
 pub(super) mod shift;
-pub(super) mod truncate;
 
 use super::inode::Inode;
 use crate::platform::Platform;
-use core::ops::Deref;
 
 /// The block map of an inode: which logical blocks have which blocks.
 pub(super) struct BlockMap<'a, P: Platform>(&'a Inode<P>);
 
-impl<P: Platform> Clone for BlockMap<'_, P> {
-    #[inline(always)]
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<P: Platform> Copy for BlockMap<'_, P> {}
-
-impl<P: Platform> Deref for BlockMap<'_, P> {
-    type Target = Inode<P>;
-    #[inline(always)]
-    fn deref(&self) -> &Inode<P> {
-        self.0
-    }
-}
+view!(BlockMap of Inode);
 
 impl<P: Platform> Inode<P> {
     /// Its block map. What may be done with it, and under which lock, its functions say.

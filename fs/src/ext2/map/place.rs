@@ -35,11 +35,11 @@ use crate::pmem::state::{InFlight, Staged};
 use crate::vfs::AllocOk;
 
 /// A file of this many blocks or fewer is packed with other small ones.
-pub(in crate::ext2) const PACKED: u64 = 16;
+const PACKED: u64 = 16;
 
 impl<P: Platform> BlockMap<'_, P> {
     pub(super) fn home(self) -> u32 {
-        self.fs.sb.group_start(self.fs.group_of_inode(self.ino))
+        self.fs.sb.group_start(self.fs.sb.group_of_inode(self.ino))
     }
 
     /// The block of the logical block before `hole`, if it has one.
@@ -77,11 +77,11 @@ impl<P: Platform> BlockMap<'_, P> {
         let taken = match goal.run {
             0 => None,
             // Somebody who was short of space may have been there.
-            first => self.fs.take_kept(first + at, want)?,
+            first => self.fs.groups().take_kept(first + at, want)?,
         };
         let taken = match taken {
             Some(taken) => taken,
-            None => self.fs.take_blocks(self.near(goal, hole)?, want)?,
+            None => self.fs.groups().take_blocks(self.near(goal, hole)?, want)?,
         };
         let count = taken.fact().count();
         (goal.lblk, goal.block) = (hole.lblk + u64::from(count) - 1, taken.fact().block() + count - 1);
@@ -102,7 +102,7 @@ impl<P: Platform> BlockMap<'_, P> {
         if goal.run == 0 || goal.window != window || at == RUN - 1 {
             return None;
         }
-        let taken = self.fs.take_kept_one(goal.run + at)?;
+        let taken = self.fs.groups().take_kept_one(goal.run + at)?;
         (goal.lblk, goal.block) = (lblk, taken.fact().block());
         Some(taken)
     }
@@ -125,7 +125,7 @@ impl<P: Platform> BlockMap<'_, P> {
     /// Takes a block for a table of pointers: outside of runs that data will fill.
     pub(super) fn take_table(self, goal: &mut Goal) -> Result<Staged<Taken, InFlight>> {
         let near = if goal.table != 0 { goal.table + 1 } else { self.home() };
-        let taken = self.fs.take_block(near)?;
+        let taken = self.fs.groups().take_block(near)?;
         goal.table = taken.fact().block();
         Ok(taken)
     }
@@ -143,7 +143,7 @@ impl<P: Platform> BlockMap<'_, P> {
         };
         if let Some((lblk, block)) = begun {
             let first = block.saturating_sub((lblk % run) as u32);
-            if first != 0 && self.fs.keep_run(first) {
+            if first != 0 && self.fs.groups().keep_run(first) {
                 (goal.window, goal.run) = (window, first);
             }
             return Ok(());
@@ -152,7 +152,7 @@ impl<P: Platform> BlockMap<'_, P> {
         let will_be_full = end >= (window + 1) * run || window == 0 || at == 0 && before.is_some();
         if will_be_full {
             let near = before.map_or(self.home(), |before| (before + 1).min(self.fs.sb.blocks_count - 1));
-            if let Some(first) = self.fs.keep_free_run(near) {
+            if let Some(first) = self.fs.groups().keep_free_run(near) {
                 (goal.window, goal.run) = (window, first);
             }
         }
@@ -162,7 +162,7 @@ impl<P: Platform> BlockMap<'_, P> {
     #[inline]
     pub(super) fn let_go(self, goal: &mut Goal) {
         if goal.run != 0 {
-            self.fs.let_go_run(core::mem::take(&mut goal.run));
+            self.fs.groups().let_go_run(core::mem::take(&mut goal.run));
         }
     }
 
@@ -174,10 +174,20 @@ impl<P: Platform> BlockMap<'_, P> {
         });
     }
 
-    /// The file, of `blocks` blocks so far, is about to have more than [`PACKED`]: moves them into a run, so
-    /// that it is mapped by large entries from its start. If there is no room, or they have holes, they stay.
-    /// Durable.
-    pub(in crate::ext2) fn outgrow(self, ok: AllocOk<'_>, blocks: u64) -> Result<()> {
+    /// The file, of `size` bytes so far, is about to have `end`: moves its blocks into a run if it outgrows
+    /// [`PACKED`] of them, so that it is mapped by large entries from its start. If there is no room, or it
+    /// has holes, they stay. Durable.
+    #[inline]
+    pub(in crate::ext2) fn outgrow(self, ok: AllocOk<'_>, size: u64, end: u64) -> Result<()> {
+        let packed = PACKED << self.fs.sb.block_bits;
+        if size <= packed && packed < end && size > 0 {
+            return self.move_into_run(ok, size.div_ceil(self.fs.block_size()));
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn move_into_run(self, ok: AllocOk<'_>, blocks: u64) -> Result<()> {
         let (pmem, fs) = (self.pmem(), &self.fs);
         // Nor what a transfer is using.
         if self.mapping.index.is_pinned(0..blocks) && !fs.platform.lab().has(Mutant::IgnorePins) {
@@ -187,28 +197,30 @@ impl<P: Platform> BlockMap<'_, P> {
         for ((lblk, old), slot) in (0..blocks).zip(&mut old).zip(&mut slots) {
             match self.locate(lblk)? {
                 // What cannot be read cannot be moved.
-                (Spot::Block(block), at) if fs.poisoned_block(block).is_none() => (*old, *slot) = (block, at),
+                (Spot::Block(block), at) if fs.groups().poisoned_block(block).is_none() => {
+                    (*old, *slot) = (block, at)
+                }
                 _ => return Ok(()),
             }
         }
         let old = &old[..blocks.min(PACKED) as usize];
         let in_order = old.iter().zip(old[0]..).all(|(&block, expected)| block == expected);
-        if in_order && fs.keep_run(old[0]) {
-            fs.let_go_run(old[0]);
+        if in_order && fs.groups().keep_run(old[0]) {
+            fs.groups().let_go_run(old[0]);
             return Ok(());
         }
-        let Some(run) = fs.keep_free_run(old[0]) else { return Ok(()) };
-        let taken = match fs.take_kept(run, old.len() as u32) {
+        let Some(run) = fs.groups().keep_free_run(old[0]) else { return Ok(()) };
+        let taken = match fs.groups().take_kept(run, old.len() as u32) {
             Ok(Some(taken)) if taken.fact().count() as usize == old.len() => taken,
             other => {
                 if let Ok(Some(taken)) = other {
-                    fs.give_back(taken);
+                    fs.groups().give_back(taken);
                 } else if let Err(error) = other
                     && error != Errno::NoSpace.into()
                 {
                     return Err(error);
                 }
-                fs.let_go_run(run);
+                fs.groups().let_go_run(run);
                 return Ok(());
             }
         };
@@ -234,6 +246,6 @@ impl<P: Platform> BlockMap<'_, P> {
         old.iter().zip(slots).zip(first..).for_each(|((_, slot), to)| pmem.put_u32(slot, to));
         let cut = Staged::stored(Cut, slots[0], 4).flush(pmem).fence(pmem);
         // 4. Nothing leads to the old ones.
-        old.iter().try_for_each(|&block| fs.free_run(&cut, block, 1))
+        old.iter().try_for_each(|&block| fs.groups().free_run(&cut, block, 1))
     }
 }

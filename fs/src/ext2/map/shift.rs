@@ -98,7 +98,7 @@ impl<P: Platform> BlockMap<'_, P> {
             return Err(Errno::FileTooBig.into());
         }
         if new_size > i32::MAX as u64 {
-            self.fs.need_large_file()?;
+            self.fs.super_in_place().need_large_file()?;
         }
         self.shift(ok, range.start / block_size, range.end / block_size, size, new_size)
     }
@@ -116,7 +116,7 @@ impl<P: Platform> BlockMap<'_, P> {
         let roots = match self.build_roots(change, &mut tables) {
             Ok(roots) => roots,
             Err(error) => {
-                tables.into_iter().for_each(|taken| self.fs.give_back(taken));
+                tables.into_iter().for_each(|taken| self.fs.groups().give_back(taken));
                 pmem.fence();
                 return Err(error);
             }
@@ -141,10 +141,10 @@ impl<P: Platform> BlockMap<'_, P> {
         words.push(self.raw().at + I_SIZE_HIGH, (new_size >> 32) as u32);
         words.push(self.raw().at + I_BLOCKS, blocks);
         let aside = Staged::streamed(Aside, self.raw().at, 0).fence(pmem);
-        let swapped = match self.fs.commit_all(words, aside) {
+        let swapped = match self.fs.redo().commit(words, aside) {
             Ok(swapped) => swapped,
             Err(error) => {
-                tables.into_iter().for_each(|taken| self.fs.give_back(taken));
+                tables.into_iter().for_each(|taken| self.fs.groups().give_back(taken));
                 return Err(error);
             }
         };
@@ -220,7 +220,7 @@ impl<P: Platform> BlockMap<'_, P> {
         }
         tables.try_reserve(1).map_err(|_| Errno::NoMemory)?;
         let near = tables.last().map_or(self.home(), |last| last.fact().block() + 1);
-        let taken = self.fs.take_block(near)?;
+        let taken = self.fs.groups().take_block(near)?;
         let place = self.fs.byte(taken.fact().block());
         tables.push(taken);
         let pmem = self.pmem();

@@ -1,5 +1,6 @@
 //! Directories: names looked up and listed. Everything here runs under the directory's inode lock.
 
+use super::Dir;
 use super::nameindex::{Index, Names};
 use super::room::Run;
 use crate::error::{Errno, Result};
@@ -41,9 +42,9 @@ pub(in crate::ext2) struct Found {
     pub entry: Entry,
 }
 
-impl<P: Platform> Inode<P> {
+impl<P: Platform> Dir<'_, P> {
     /// The entry called `name`, through the index, which is built if there is none. Under the inode lock.
-    pub(in crate::ext2) fn find_name(&self, name: &[u8]) -> Result<Option<Found>> {
+    pub(in crate::ext2) fn find_name(self, name: &[u8]) -> Result<Option<Found>> {
         let Some(names) = &self.names else { return self.scan_name(name) };
         let tag = self.fs.names.tag(name);
         if let Some(index) = &*names.index.read() {
@@ -57,7 +58,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// The index, locked for changes, built if there is none and memory for one.
-    pub(in crate::ext2) fn indexed<'a>(&self, names: &'a Arc<Names<P>>) -> IndexGuard<'a, P> {
+    pub(in crate::ext2) fn indexed<'a>(self, names: &'a Arc<Names<P>>) -> IndexGuard<'a, P> {
         names.note_use();
         let mut index = names.index.write();
         if index.is_none() && names.is_due() {
@@ -71,7 +72,7 @@ impl<P: Platform> Inode<P> {
 
     /// The entry called `name` among those remembered under `tag`, checked in place.
     #[inline]
-    pub(in crate::ext2) fn probe(&self, index: &Index, tag: u32, name: &[u8]) -> Result<Option<Found>> {
+    pub(in crate::ext2) fn probe(self, index: &Index, tag: u32, name: &[u8]) -> Result<Option<Found>> {
         let mut result = Ok(None);
         index.find(tag, |pos| match self.entry_at(pos) {
             Ok(entry) if entry.is_called(self.pmem(), name) => {
@@ -90,7 +91,7 @@ impl<P: Platform> Inode<P> {
 
     /// An index of all names, and of all room. `None` without memory for it; and for a damaged directory, in
     /// which a search finds what is in its other blocks.
-    fn build_index(&self, names: &Arc<Names<P>>) -> Option<Index> {
+    fn build_index(self, names: &Arc<Names<P>>) -> Option<Index> {
         let budget = &self.fs.names;
         let mut index = Index::new();
         let mut buffer = [0; NAME_MAX];
@@ -120,7 +121,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// The entry called `name`, looked for one by one.
-    pub(in crate::ext2) fn scan_name(&self, name: &[u8]) -> Result<Option<Found>> {
+    pub(in crate::ext2) fn scan_name(self, name: &[u8]) -> Result<Option<Found>> {
         self.each_entry(0, |entry| {
             if entry.is_called(self.pmem(), name) {
                 ControlFlow::Break(Found { entry: *entry })
@@ -131,17 +132,17 @@ impl<P: Platform> Inode<P> {
     }
 
     /// The entry called `name`, or [`Errno::NotFound`].
-    pub(in crate::ext2) fn expect_name(&self, name: &[u8]) -> Result<Found> {
+    pub(in crate::ext2) fn expect_name(self, name: &[u8]) -> Result<Found> {
         Ok(self.find_name(name)?.ok_or(Errno::NotFound)?)
     }
 
     /// The inode that an entry names. Under the inode lock, which keeps it from being freed meanwhile.
-    pub(in crate::ext2) fn named(&self, entry: &Entry) -> Result<Arc<Self>> {
+    pub(in crate::ext2) fn named(self, entry: &Entry) -> Result<Arc<Inode<P>>> {
         self.fs.inode(entry.ino)
     }
 
     pub(in crate::ext2) fn list(
-        &self,
+        self,
         from: u64,
         f: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
     ) -> Result<()> {

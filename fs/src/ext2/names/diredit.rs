@@ -12,15 +12,15 @@
 //! # Locking
 //! Under the directory's inode lock, held exclusively.
 
+use super::Dir;
 use super::dir::Found;
 use super::nameindex::{Index, Placed};
 use super::room::{Room, Run};
 use crate::error::{Errno, Result};
-use crate::ext2::disk::dirent::Entry;
+use crate::ext2::disk::dirent::{Entry, bad_dir};
 use crate::ext2::disk::inode::{CTIME, MTIME};
 use crate::ext2::disk::layout::*;
 use crate::ext2::facts::{LinksStored, NameGone, Nameable};
-use crate::ext2::inode::Inode;
 use crate::ext2::map::grow::Chain;
 use crate::ext2::redo::Words;
 use crate::platform::{Platform, Timestamp};
@@ -78,9 +78,9 @@ impl InFlightGroup for Prepared<InFlight> {
     }
 }
 
-impl<P: Platform> Inode<P> {
+impl<P: Platform> Dir<'_, P> {
     /// Looks for `name`, and for room for it on the way.
-    pub(in crate::ext2) fn find_room(&self, name: &[u8]) -> Result<core::result::Result<Room, Found>> {
+    pub(in crate::ext2) fn find_room(self, name: &[u8]) -> Result<core::result::Result<Room, Found>> {
         let need = Entry::need(name.len());
         if let Some(names) = &self.names
             && let Some(index) = &mut *self.indexed(names)
@@ -107,7 +107,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Room for an entry of `need` bytes, by what the index remembers of it, each place checked.
-    fn room_by(&self, index: &mut Index, need: u16) -> Result<Room> {
+    fn room_by(self, index: &mut Index, need: u16) -> Result<Room> {
         // 1. Where there was room last.
         for hint in &mut index.hints {
             if hint.len >= need {
@@ -147,7 +147,7 @@ impl<P: Platform> Inode<P> {
 
     /// The entry called `name` appeared at `placed`: the index knows it from now on. Under the inode lock,
     /// held exclusively, before anybody else looks.
-    pub(in crate::ext2) fn index_added(&self, name: &[u8], placed: &Placed) {
+    pub(in crate::ext2) fn index_added(self, name: &[u8], placed: &Placed) {
         let Some(names) = &self.names else { return };
         let mut guard = names.index.write();
         let Some(index) = &mut *guard else { return };
@@ -164,7 +164,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// The entry at `pos` reaches over free ones now: none of them is one any more.
-    fn index_swallowed(&self, pos: u64, rec_len: u16) {
+    fn index_swallowed(self, pos: u64, rec_len: u16) {
         let Some(names) = &self.names else { return };
         if let Some(index) = &mut *names.index.write() {
             index.swallowed(pos, rec_len);
@@ -172,7 +172,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// The entry called `name` was taken out. As [`index_added`](Self::index_added).
-    pub(in crate::ext2) fn index_removed(&self, name: &[u8], found: &Found) {
+    pub(in crate::ext2) fn index_removed(self, name: &[u8], found: &Found) {
         let Some(names) = &self.names else { return };
         if let Some(index) = &mut *names.index.write() {
             index.remove(self.fs.names.tag(name), found.entry.pos);
@@ -182,7 +182,7 @@ impl<P: Platform> Inode<P> {
 
     /// Writes an entry where no reader looks yet. On an error nothing was changed.
     pub(in crate::ext2) fn prepare(
-        &self,
+        self,
         room: Room,
         name: &[u8],
         target: &Nameable,
@@ -242,18 +242,14 @@ impl<P: Platform> Inode<P> {
     }
 
     /// A fresh block for logical block `lblk` of the directory, which is a hole, that starts with `bytes`.
-    pub(in crate::ext2) fn fresh_dir_block(
-        &self,
-        lblk: u64,
-        bytes: &[u8],
-    ) -> Result<Staged<Chain, InFlight>> {
-        self.map()
-            .fresh_block(lblk, bytes)?
-            .ok_or_else(|| self.bad_dir("a block beyond the end of a directory", lblk * self.fs.block_size()))
+    pub(in crate::ext2) fn fresh_dir_block(self, lblk: u64, bytes: &[u8]) -> Result<Staged<Chain, InFlight>> {
+        self.map().fresh_block(lblk, bytes)?.ok_or_else(|| {
+            bad_dir(self.ino, "a block beyond the end of a directory", lblk * self.fs.block_size())
+        })
     }
 
     /// Publishes a fresh block at the end of the directory, then makes the directory longer.
-    pub(in crate::ext2) fn publish_dir_block(&self, chain: Staged<Chain, Clean>) -> Result<()> {
+    pub(in crate::ext2) fn publish_dir_block(self, chain: Staged<Chain, Clean>) -> Result<()> {
         let pmem = self.pmem();
         let size = (chain.fact().lblk + 1) * self.fs.block_size();
         let published = self.map().publish(&mut self.map_lock.lock(), chain);
@@ -263,7 +259,7 @@ impl<P: Platform> Inode<P> {
 
     /// Uncovers a prepared entry called `name` that is durable, as is what it names.
     pub(in crate::ext2) fn publish_entry(
-        &self,
+        self,
         entry: Prepared<Clean>,
         target: Staged<Nameable, Clean>,
         name: &[u8],
@@ -291,7 +287,7 @@ impl<P: Platform> Inode<P> {
 
     /// Takes the entry called `name` out. It was found under the lock that is still held.
     pub(in crate::ext2) fn take_out(
-        &self,
+        self,
         found: &Found,
         name: &[u8],
         now: Timestamp,
@@ -306,7 +302,7 @@ impl<P: Platform> Inode<P> {
 
     /// As [`take_out`](Self::take_out), the last name of an inode that durably counts no link.
     pub(in crate::ext2) fn take_out_last(
-        &self,
+        self,
         found: &Found,
         name: &[u8],
         now: Timestamp,
@@ -319,7 +315,7 @@ impl<P: Platform> Inode<P> {
     /// too long for a record, its uncovering: the rest is written where no reader looks. Returns the evidence
     /// that that is durable, and what the index is to know when the words are stored.
     pub(in crate::ext2) fn place(
-        &self,
+        self,
         room: Room,
         name: &[u8],
         target: &Nameable,
@@ -367,7 +363,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Adds an empty block at the end, durably. Returns its one free entry, which is all of it.
-    fn grow_dir(&self) -> Result<(Entry, u16)> {
+    fn grow_dir(self) -> Result<(Entry, u16)> {
         let (size, len) = (self.load_size(), self.fs.block_size());
         if size >= MAX_DIR_SIZE {
             return Err(Errno::NoSpace.into());
@@ -389,7 +385,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Puts into `words` what makes `entry` name `target`.
-    pub(in crate::ext2) fn rename_entry(&self, entry: &Entry, target: &Nameable, words: &mut Words) {
+    pub(in crate::ext2) fn rename_entry(self, entry: &Entry, target: &Nameable, words: &mut Words) {
         words.push(entry.at + D_INODE, target.ino);
         if entry.file_type != target.file_type {
             let lens = u16::from(entry.name_len) | u16::from(target.file_type) << 8;
@@ -398,7 +394,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// A changed directory has no hash index any more: it would be wrong. Durable before the first change.
-    pub(in crate::ext2) fn drop_index(&self) {
+    pub(in crate::ext2) fn drop_index(self) {
         let pmem = self.pmem();
         let raw = self.raw();
         let flags = raw.flags();
@@ -412,7 +408,7 @@ impl<P: Platform> Inode<P> {
     ///
     /// # Errors
     /// An entry is called so and names another inode: that may have no other name, so it is not to be lost.
-    pub(in crate::ext2) fn is_empty_dir(&self, parent: u32) -> Result<bool> {
+    pub(in crate::ext2) fn is_empty_dir(self, parent: u32) -> Result<bool> {
         let found = self.each_entry(0, |entry| {
             let is_own = match entry.ino {
                 0 => true,
@@ -425,14 +421,14 @@ impl<P: Platform> Inode<P> {
         match found {
             None => Ok(true),
             Some(entry) if entry.is_dot(self.pmem()) => {
-                Err(self.bad_dir("`.` or `..` names another inode", entry.pos))
+                Err(bad_dir(self.ino, "`.` or `..` names another inode", entry.pos))
             }
             Some(_) => Ok(false),
         }
     }
 
     /// The entry `..`.
-    pub(in crate::ext2) fn dot_dot(&self) -> Result<Entry> {
+    pub(in crate::ext2) fn dot_dot(self) -> Result<Entry> {
         // Where it always is. Not through the index: the inode lock may be somebody else's.
         let block = self.dir_block(0)?;
         let first = self.entry(0, block, 0)?;
@@ -444,7 +440,7 @@ impl<P: Platform> Inode<P> {
         }
         match self.scan_name(b"..")? {
             Some(found) => Ok(found.entry),
-            None => Err(self.bad_dir("no entry `..`", 0)),
+            None => Err(bad_dir(self.ino, "no entry `..`", 0)),
         }
     }
 }

@@ -7,3 +7,24 @@ pub(super) mod namei;
 pub(super) mod nameindex;
 pub(super) mod rename;
 pub(super) mod room;
+
+use super::inode::Inode;
+use crate::error::{Errno, Result};
+use crate::platform::Platform;
+use crate::vfs::FileKind;
+
+/// A directory: an inode whose kind was looked at.
+pub(super) struct Dir<'a, P: Platform>(&'a Inode<P>);
+
+view!(Dir of Inode);
+
+impl<P: Platform> Inode<P> {
+    /// It as a directory.
+    ///
+    /// # Errors
+    /// [`Errno::NotDirectory`] if it is something else.
+    #[inline]
+    pub(super) fn dir(&self) -> Result<Dir<'_, P>> {
+        if self.kind == FileKind::Directory { Ok(Dir(self)) } else { Err(Errno::NotDirectory.into()) }
+    }
+}

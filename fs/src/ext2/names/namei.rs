@@ -9,16 +9,17 @@
 //! # Locking
 //! `inode lock of the directory → inode lock of what is named`, both exclusively.
 
+use super::Dir;
 use super::dir::{Found, check_name, is_dot_name};
 use super::room::Room;
 use crate::error::{Errno, Result};
 use crate::ext2::alloc::inodes::New;
 use crate::ext2::alloc::taken::{Taken, TakenInode};
-use crate::ext2::disk::dirent::Entry;
+use crate::ext2::disk::dirent::{Entry, bad_dir, entry_type};
 use crate::ext2::disk::inode::CTIME;
 use crate::ext2::disk::layout::*;
-use crate::ext2::facts::Cut;
-use crate::ext2::fs::Ext2;
+use crate::ext2::disk::superblock::SuperBlock;
+use crate::ext2::facts::{Cut, Nameable};
 use crate::ext2::inode::Inode;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
@@ -37,9 +38,14 @@ pub(in crate::ext2) enum Content<'a> {
     Device(Device),
 }
 
-impl<P: Platform> Inode<P> {
+impl<P: Platform> Dir<'_, P> {
     /// A regular file, directory, named pipe or socket.
-    pub(in crate::ext2) fn create_name(&self, name: &[u8], kind: FileKind, mode: u16) -> Result<Arc<Self>> {
+    pub(in crate::ext2) fn create_name(
+        self,
+        name: &[u8],
+        kind: FileKind,
+        mode: u16,
+    ) -> Result<Arc<Inode<P>>> {
         match kind {
             FileKind::File | FileKind::Directory | FileKind::Fifo | FileKind::Socket => {
                 self.make_name(name, kind, mode, Content::Empty)
@@ -49,12 +55,12 @@ impl<P: Platform> Inode<P> {
     }
 
     pub(in crate::ext2) fn make_device_name(
-        &self,
+        self,
         name: &[u8],
         kind: FileKind,
         mode: u16,
         device: Device,
-    ) -> Result<Arc<Self>> {
+    ) -> Result<Arc<Inode<P>>> {
         let is_device = matches!(kind, FileKind::CharDevice | FileKind::BlockDevice);
         if !is_device || device.major > 0xfff || device.minor > 0xf_ffff {
             return Err(Errno::Invalid.into());
@@ -62,7 +68,7 @@ impl<P: Platform> Inode<P> {
         self.make_name(name, kind, mode, Content::Device(device))
     }
 
-    pub(in crate::ext2) fn symlink_name(&self, name: &[u8], target: &[u8]) -> Result<Arc<Self>> {
+    pub(in crate::ext2) fn symlink_name(self, name: &[u8], target: &[u8]) -> Result<Arc<Inode<P>>> {
         if target.is_empty() {
             return Err(Errno::NotFound.into());
         }
@@ -79,7 +85,7 @@ impl<P: Platform> Inode<P> {
     /// Where there is room for `name`, which this directory, alive and changeable, does not have yet. Under
     /// the inode lock, held exclusively.
     #[inline]
-    fn room_for_new(&self, name: &[u8]) -> Result<Room> {
+    fn room_for_new(self, name: &[u8]) -> Result<Room> {
         self.expect_alive()?;
         let Ok(room) = self.find_room(name)? else {
             return Err(Errno::Exists.into());
@@ -88,8 +94,13 @@ impl<P: Platform> Inode<P> {
         Ok(room)
     }
 
-    fn make_name(&self, name: &[u8], kind: FileKind, mode: u16, content: Content<'_>) -> Result<Arc<Self>> {
-        self.expect_dir()?;
+    fn make_name(
+        self,
+        name: &[u8],
+        kind: FileKind,
+        mode: u16,
+        content: Content<'_>,
+    ) -> Result<Arc<Inode<P>>> {
         check_name(name)?;
         let _thawed = self.fs.start_change()?;
         if is_dot_name(name) {
@@ -103,16 +114,16 @@ impl<P: Platform> Inode<P> {
         }
         let (fs, pmem) = (&self.fs, self.pmem());
         // 2. A number, and a handle; a block with what is in it, durable; the name, where nobody sees it.
-        let taken = fs.take_inode(self, kind)?;
+        let taken = fs.groups().take_inode(&self, kind)?;
         let child = match fs.new_handle(taken.fact(), kind) {
             Ok(child) => child,
             Err(error) => {
-                fs.give_back_inode(taken, kind);
+                fs.groups().give_back_inode(taken, kind);
                 pmem.fence();
                 return Err(error);
             }
         };
-        let nameable = fs.nameable(child.ino, kind);
+        let nameable = Nameable::new(&fs.sb, child.ino, kind);
         let ready = self.first_block(taken.fact(), kind, content).and_then(|block| {
             match self.prepare(room, name, &nameable) {
                 Ok(prepared) => Ok((block, prepared)),
@@ -120,7 +131,7 @@ impl<P: Platform> Inode<P> {
                     if let Some(block) = block {
                         let number = block.fact().block();
                         // Nothing ever pointed to it.
-                        let _ = fs.noted(fs.free_run(&block.map(|_| Cut), number, 1));
+                        let _ = fs.noted(fs.groups().free_run(&block.map(|_| Cut), number, 1));
                     }
                     Err(error)
                 }
@@ -130,16 +141,16 @@ impl<P: Platform> Inode<P> {
             Ok(ready) => ready,
             Err(error) => {
                 child.abandon();
-                fs.give_back_inode(taken, kind);
+                fs.groups().give_back_inode(taken, kind);
                 pmem.fence();
                 return Err(error);
             }
         };
         // 3. The inode. With the name, and the parent's link from a new directory, durable. Nothing fails
         //    from here on.
-        let new = fs.new_of(kind, mode, content, block);
+        let new = self.new_of(kind, mode, content, block);
         let now = new.now;
-        let target = fs.write_inode(taken, self, &new);
+        let target = fs.groups().write_inode(taken, &self, &new);
         child.mapping.set_size(u64::from(new.size));
         if kind == FileKind::Directory {
             self.raise_links()?.flush(pmem).unfenced();
@@ -153,22 +164,22 @@ impl<P: Platform> Inode<P> {
 
     /// The block that a new inode starts with, if it does: filled, durable.
     fn first_block(
-        &self,
+        self,
         taken: &TakenInode,
         kind: FileKind,
         content: Content<'_>,
     ) -> Result<Option<Staged<Taken, Clean>>> {
         let (fs, pmem) = (&self.fs, self.pmem());
-        let dots;
+        let entries;
         let bytes: &[u8] = match content {
             Content::Target(target) if target.len() as u64 >= I_BLOCK_BYTES => target,
             Content::Empty if kind == FileKind::Directory => {
-                dots = fs.dots(taken.ino, self.ino);
-                &dots
+                entries = dots(&fs.sb, taken.ino, self.ino);
+                &entries
             }
             _ => return Ok(None),
         };
-        let block = fs.take_block(fs.sb.group_start(fs.group_of_inode(taken.ino)))?;
+        let block = fs.groups().take_block(fs.sb.group_start(fs.sb.group_of_inode(taken.ino)))?;
         let (at, len) = (fs.byte(block.fact().block()), bytes.len() as u64);
         pmem.write_nt(at, bytes);
         pmem.zero_nt(at + len, fs.block_size() - len);
@@ -176,14 +187,8 @@ impl<P: Platform> Inode<P> {
         Ok(Some(block.join(filled, |taken, ()| taken).fence(pmem)))
     }
 
-    /// Refuses to make names in a directory that was removed.
-    pub(in crate::ext2) fn expect_alive(&self) -> Result<()> {
-        if self.links() == 0 { Err(Errno::NotFound.into()) } else { Ok(()) }
-    }
-
     /// One more name for inode `ino`.
-    pub(in crate::ext2) fn link_name(&self, name: &[u8], ino: u64) -> Result<()> {
-        self.expect_dir()?;
+    pub(in crate::ext2) fn link_name(self, name: &[u8], ino: u64) -> Result<()> {
         check_name(name)?;
         let _thawed = self.fs.start_change()?;
         // The caller has a handle, so it is in memory.
@@ -203,7 +208,7 @@ impl<P: Platform> Inode<P> {
             return Err(Errno::TooManyLinks.into());
         }
         let (pmem, now) = (self.pmem(), self.fs.platform.now());
-        let nameable = self.fs.nameable(target.ino, target.kind);
+        let nameable = Nameable::new(&self.fs.sb, target.ino, target.kind);
         // 1. The name, where nobody sees it; the link for it.
         let prepared = self.prepare(room, name, &nameable)?;
         target.touch(&[CTIME], now);
@@ -215,8 +220,7 @@ impl<P: Platform> Inode<P> {
         Ok(())
     }
 
-    pub(in crate::ext2) fn unlink_name(&self, name: &[u8]) -> Result<()> {
-        self.expect_dir()?;
+    pub(in crate::ext2) fn unlink_name(self, name: &[u8]) -> Result<()> {
         check_name(name)?;
         let _thawed = self.fs.start_change()?;
         if is_dot_name(name) {
@@ -227,7 +231,7 @@ impl<P: Platform> Inode<P> {
         Ok(())
     }
 
-    fn unlink_locked(&self, name: &[u8]) -> Result<Arc<Self>> {
+    fn unlink_locked(self, name: &[u8]) -> Result<Arc<Inode<P>>> {
         let _exclusive = self.lock.exclusive();
         let found = self.expect_name(name)?;
         let child = self.named(&found.entry)?;
@@ -259,14 +263,43 @@ impl<P: Platform> Inode<P> {
         Ok(child)
     }
 
+    /// What a new inode is to be, with its first block, if it has one.
+    fn new_of(
+        self,
+        kind: FileKind,
+        mode: u16,
+        content: Content<'_>,
+        block: Option<Staged<Taken, Clean>>,
+    ) -> New {
+        let now = self.fs.platform.now();
+        let mut new = New { kind, mode, now, size: 0, units: 0, i_block: [0; I_BLOCK_BYTES as usize] };
+        match content {
+            Content::Empty => {}
+            Content::Target(target) => {
+                new.size = target.len() as u32;
+                if block.is_none() {
+                    new.i_block[..target.len()].copy_from_slice(target);
+                }
+            }
+            Content::Device(device) => new.i_block[..8].copy_from_slice(&encode_device(device)),
+        }
+        if let Some(block) = block {
+            new.i_block[..4].copy_from_slice(&block.into_fact().block().to_le_bytes());
+            new.units = (self.fs.block_size() / 512) as u32;
+            if kind == FileKind::Directory {
+                new.size = self.fs.block_size() as u32;
+            }
+        }
+        new
+    }
+
     /// Refuses to take the name of `child` out of this directory if the flags of either forbid it.
-    pub(in crate::ext2) fn expect_removable(&self, child: &Self) -> Result<()> {
+    pub(in crate::ext2) fn expect_removable(self, child: &Inode<P>) -> Result<()> {
         self.expect_without(IMMUTABLE_FL | APPEND_FL)?;
         child.expect_without(IMMUTABLE_FL | APPEND_FL)
     }
 
-    pub(in crate::ext2) fn rmdir_name(&self, name: &[u8]) -> Result<()> {
-        self.expect_dir()?;
+    pub(in crate::ext2) fn rmdir_name(self, name: &[u8]) -> Result<()> {
         check_name(name)?;
         let _thawed = self.fs.start_change()?;
         match name {
@@ -278,7 +311,7 @@ impl<P: Platform> Inode<P> {
         Ok(())
     }
 
-    fn rmdir_locked(&self, name: &[u8]) -> Result<Arc<Self>> {
+    fn rmdir_locked(self, name: &[u8]) -> Result<Arc<Inode<P>>> {
         // Whoever locks a directory below another holds this: in a hostile circle of directories, two would
         // wait for each other.
         let _rename = self.fs.rename.lock();
@@ -286,11 +319,11 @@ impl<P: Platform> Inode<P> {
         let found = self.expect_name(name)?;
         let child = self.named(&found.entry)?;
         self.expect_removable(&child)?;
-        child.expect_dir()?;
-        self.expect_child(&found, &child)?;
+        let subdir = child.dir()?;
+        self.expect_child(&found, subdir)?;
         {
             let _exclusive = child.lock.exclusive();
-            if !child.is_empty_dir(self.ino)? {
+            if !subdir.is_empty_dir(self.ino)? {
                 return Err(Errno::NotEmpty.into());
             }
             let (pmem, now) = (self.pmem(), self.fs.platform.now());
@@ -305,57 +338,25 @@ impl<P: Platform> Inode<P> {
 
     /// Refuses a subdirectory that says it belongs elsewhere, this directory itself among them: locking it
     /// could wait for ever. Without the child's lock: its `..` changes only under ours.
-    pub(in crate::ext2) fn expect_child(&self, found: &Found, child: &Self) -> Result<()> {
+    pub(in crate::ext2) fn expect_child(self, found: &Found, child: Dir<'_, P>) -> Result<()> {
         if child.ino == self.ino || child.ino == ROOT_INO || child.dot_dot()?.ino != self.ino {
-            return Err(self.bad_dir("a subdirectory names another parent", found.entry.pos));
+            return Err(bad_dir(self.ino, "a subdirectory names another parent", found.entry.pos));
         }
         Ok(())
     }
 }
 
-impl<P: Platform> Ext2<P> {
-    /// The start of a new directory's only block: its entries `.` and `..`.
-    fn dots(&self, ino: u32, parent: u32) -> [u8; 24] {
-        let mut bytes = [0; 24];
-        let file_type = self.entry_type(FileKind::Directory);
-        let first = Entry::need(1);
-        bytes[..4].copy_from_slice(&ino.to_le_bytes());
-        bytes[4..10].copy_from_slice(&[first as u8, 0, 1, file_type, b'.', 0]);
-        bytes[12..16].copy_from_slice(&parent.to_le_bytes());
-        bytes[16..18].copy_from_slice(&(self.block_size() as u16 - first).to_le_bytes());
-        bytes[18..22].copy_from_slice(&[2, file_type, b'.', b'.']);
-        bytes
-    }
-
-    /// What a new inode is to be, with its first block, if it has one.
-    fn new_of(
-        &self,
-        kind: FileKind,
-        mode: u16,
-        content: Content<'_>,
-        block: Option<Staged<Taken, Clean>>,
-    ) -> New {
-        let now = self.platform.now();
-        let mut new = New { kind, mode, now, size: 0, units: 0, i_block: [0; I_BLOCK_BYTES as usize] };
-        match content {
-            Content::Empty => {}
-            Content::Target(target) => {
-                new.size = target.len() as u32;
-                if block.is_none() {
-                    new.i_block[..target.len()].copy_from_slice(target);
-                }
-            }
-            Content::Device(device) => new.i_block[..8].copy_from_slice(&encode_device(device)),
-        }
-        if let Some(block) = block {
-            new.i_block[..4].copy_from_slice(&block.into_fact().block().to_le_bytes());
-            new.units = (self.block_size() / 512) as u32;
-            if kind == FileKind::Directory {
-                new.size = self.block_size() as u32;
-            }
-        }
-        new
-    }
+/// The start of a new directory's only block: its entries `.` and `..`.
+fn dots(sb: &SuperBlock, ino: u32, parent: u32) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    let file_type = entry_type(sb, FileKind::Directory);
+    let first = Entry::need(1);
+    bytes[..4].copy_from_slice(&ino.to_le_bytes());
+    bytes[4..10].copy_from_slice(&[first as u8, 0, 1, file_type, b'.', 0]);
+    bytes[12..16].copy_from_slice(&parent.to_le_bytes());
+    bytes[16..18].copy_from_slice(&(sb.block_size() as u16 - first).to_le_bytes());
+    bytes[18..22].copy_from_slice(&[2, file_type, b'.', b'.']);
+    bytes
 }
 
 /// A device's numbers as the start of `i_block` tells them: old ones of 8 bits, or new ones in the second

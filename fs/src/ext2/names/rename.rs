@@ -12,11 +12,13 @@
 //! is meanwhile. What is moved and what is replaced (lower number first) are one level below a locked
 //! directory, and not above either: see `trap`.
 
+use super::Dir;
 use super::dir::{check_name, is_dot_name};
 use crate::error::{Errno, Result};
+use crate::ext2::disk::dirent::bad_dir;
 use crate::ext2::disk::inode::{CTIME, MTIME};
 use crate::ext2::disk::layout::*;
-use crate::ext2::facts::{LinksStored, NameGone};
+use crate::ext2::facts::{LinksStored, NameGone, Nameable};
 use crate::ext2::fs::Ext2;
 use crate::ext2::inode::Inode;
 use crate::ext2::redo::Words;
@@ -27,9 +29,9 @@ use alloc::sync::Arc;
 
 /// The two names of a rename: each in a directory, which is locked.
 struct Pair<'a, P: Platform> {
-    from: &'a Inode<P>,
+    from: Dir<'a, P>,
     old: &'a [u8],
-    to: &'a Inode<P>,
+    to: Dir<'a, P>,
     new: &'a [u8],
     /// The child of one directory on the way to the other: moving it would move a directory into itself, and
     /// it is not empty.
@@ -42,9 +44,23 @@ struct Ends<P: Platform> {
     replaced: Option<Arc<Inode<P>>>,
 }
 
+/// The directories of a mounted file system, as the tree that they are.
+pub(in crate::ext2) struct DirTree<'a, P: Platform>(&'a Ext2<P>);
+
+view!(DirTree of Ext2);
+
 impl<P: Platform> Ext2<P> {
+    /// Its directories.
+    #[inline(always)]
+    pub(in crate::ext2) fn tree(&self) -> DirTree<'_, P> {
+        DirTree(self)
+    }
+}
+
+impl<P: Platform> DirTree<'_, P> {
+    /// Renames `old` of directory number `old_dir`.
     pub(in crate::ext2) fn rename_name(
-        &self,
+        self,
         old_dir: u64,
         old: &[u8],
         new_dir: u64,
@@ -61,8 +77,7 @@ impl<P: Platform> Ext2<P> {
         // A name leads to a directory, and holds it, on its way here; what is wrong with it is the image's
         // fault.
         let (from, to) = (self.inode_if_in_use(old_dir)?, self.inode_if_in_use(new_dir)?);
-        from.expect_dir()?;
-        to.expect_dir()?;
+        let (from_dir, to_dir) = (from.dir()?, to.dir()?);
         // Once more, now that there are handles: from here on no unmount comes in between.
         self.check_writable()?;
         let mut ends = Ends { moved: None, replaced: None };
@@ -70,7 +85,7 @@ impl<P: Platform> Ext2<P> {
         let _rename = self.rename.lock();
         if from.ino == to.ino {
             let _exclusive = from.lock.exclusive();
-            let names = Pair { from: &from, old, to: &to, new, trap: None };
+            let names = Pair { from: from_dir, old, to: to_dir, new, trap: None };
             return self.rename_locked(&names, how, &mut ends);
         }
         // Which directory contains the other, and which of its children is on the way there?
@@ -80,12 +95,12 @@ impl<P: Platform> Ext2<P> {
         let (first, second) = if from_first { (&from, &to) } else { (&to, &from) };
         let _first = first.lock.exclusive();
         let _second = second.lock.exclusive();
-        let names = Pair { from: &from, old, to: &to, new, trap: above_to.or(above_from) };
+        let names = Pair { from: from_dir, old, to: to_dir, new, trap: above_to.or(above_from) };
         self.rename_locked(&names, how, &mut ends)
     }
 
     /// Climbs from `dir` to the root. If it passes `ancestor`: the inode just below that on the way.
-    fn way_up(&self, dir: &Arc<Inode<P>>, ancestor: u32) -> Result<Option<u32>> {
+    fn way_up(self, dir: &Arc<Inode<P>>, ancestor: u32) -> Result<Option<u32>> {
         let way = self.climb(dir, ancestor);
         // Above a directory that was removed meanwhile nothing need be right.
         if way.is_err() {
@@ -94,34 +109,34 @@ impl<P: Platform> Ext2<P> {
         way
     }
 
-    fn climb(&self, dir: &Arc<Inode<P>>, ancestor: u32) -> Result<Option<u32>> {
+    fn climb(self, dir: &Arc<Inode<P>>, ancestor: u32) -> Result<Option<u32>> {
         let mut here = dir.clone();
         // Brent's way to notice a circle: a mark that is moved up at every power of two.
         let (mut mark, mut steps, mut next_mark) = (0, 0u32, 1u32);
         while here.ino != ROOT_INO {
             let parent = {
                 let _shared = here.lock.shared();
-                here.dot_dot()?.ino
+                here.dir()?.dot_dot()?.ino
             };
             if parent == ancestor {
                 return Ok(Some(here.ino));
             }
             if parent == mark || parent == here.ino {
-                return Err(here.bad_dir("a directory is above itself", 0));
+                return Err(bad_dir(here.ino, "a directory is above itself", 0));
             }
             steps += 1;
             if steps == next_mark {
                 (mark, next_mark) = (parent, next_mark.saturating_mul(2));
             }
             let above = self.inode(parent)?;
-            above.expect_dir().map_err(|_| here.bad_dir("`..` names no directory", 0))?;
+            above.dir().map_err(|_| bad_dir(here.ino, "`..` names no directory", 0))?;
             here = above;
         }
         Ok(None)
     }
 
     /// Renames under the directories' locks.
-    fn rename_locked(&self, names: &Pair<'_, P>, how: Rename, ends: &mut Ends<P>) -> Result<()> {
+    fn rename_locked(self, names: &Pair<'_, P>, how: Rename, ends: &mut Ends<P>) -> Result<()> {
         let &Pair { from, old, to, new, trap } = names;
         from.expect_alive()?;
         to.expect_alive()?;
@@ -154,7 +169,7 @@ impl<P: Platform> Ext2<P> {
         }
         from.expect_removable(source)?;
         if is_dir {
-            from.expect_child(&found, source)?;
+            from.expect_child(&found, source.dir()?)?;
         }
         let target_is_dir = target.is_some_and(|(_, target)| target.kind == FileKind::Directory);
         match target {
@@ -162,7 +177,7 @@ impl<P: Platform> Ext2<P> {
             Some((found, target)) => {
                 to.expect_removable(target)?;
                 if target_is_dir {
-                    to.expect_child(found, target)?;
+                    to.expect_child(found, target.dir()?)?;
                 }
             }
         }
@@ -174,7 +189,7 @@ impl<P: Platform> Ext2<P> {
         // 3. Subdirectories that each directory has more or less: links of it.
         let came = i32::from(is_dir) - i32::from(target_is_dir);
         let went = if exchanged { came } else { i32::from(is_dir) };
-        let links = |dir: &Inode<P>, more: i32| i32::from(dir.links()).saturating_add(more).max(0);
+        let links = |dir: Dir<'_, P>, more: i32| i32::from(dir.links()).saturating_add(more).max(0);
         let changes = match from.ino == to.ino {
             true => [(from, came - went), (to, 0)],
             false => [(from, -went), (to, came)],
@@ -190,7 +205,7 @@ impl<P: Platform> Ext2<P> {
         let _lower = lower.map(|inode| inode.lock.exclusive());
         let _upper = upper.map(|inode| inode.lock.exclusive());
         if let Some((_, target)) = target.filter(|_| target_is_dir && !exchanged)
-            && !target.is_empty_dir(to.ino)?
+            && !target.dir()?.is_empty_dir(to.ino)?
         {
             return Err(Errno::NotEmpty.into());
         }
@@ -207,7 +222,7 @@ impl<P: Platform> Ext2<P> {
                 target.map(|(_, t)| (t, from)).filter(|_| exchanged && target_is_dir),
             ];
             for (dir, parent) in moves.into_iter().flatten() {
-                words.push(dir.dot_dot()?.at + D_INODE, parent.ino);
+                words.push(dir.dir()?.dot_dot()?.at + D_INODE, parent.ino);
             }
         }
         let left = match target {
@@ -221,14 +236,18 @@ impl<P: Platform> Ext2<P> {
             }
             _ => None,
         };
-        let renamed = self.nameable(source.ino, source.kind);
+        let renamed = Nameable::new(&self.sb, source.ino, source.kind);
         from.drop_index();
         to.drop_index();
         match (&room, target) {
             (Err(there), Some((_, target))) => {
                 to.rename_entry(&there.entry, &renamed, &mut words);
                 if exchanged {
-                    from.rename_entry(&found.entry, &self.nameable(target.ino, target.kind), &mut words);
+                    from.rename_entry(
+                        &found.entry,
+                        &Nameable::new(&self.sb, target.ino, target.kind),
+                        &mut words,
+                    );
                 } else {
                     words.push(found.entry.at + D_INODE, 0);
                 }
@@ -250,7 +269,7 @@ impl<P: Platform> Ext2<P> {
         if let Some((_, target)) = target {
             target.touch(&[CTIME], now);
         }
-        let committed = self.commit_all(words, ready)?;
+        let committed = self.redo().commit(words, ready)?;
         if !exchanged {
             from.index_removed(old, &found);
         }

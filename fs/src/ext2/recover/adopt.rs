@@ -3,11 +3,12 @@
 //!
 //! They are sound by now, and so is the file system; names are made in the usual way.
 
+use super::Repair;
 use super::scan::Found;
 use crate::error::{Corrupt, Errno, Result};
 use crate::ext2::facts::Nameable;
-use crate::ext2::fs::Ext2;
 use crate::ext2::inode::Inode;
+use crate::ext2::names::Dir;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::fence_all;
@@ -16,15 +17,16 @@ use alloc::format;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::SeqCst;
 
-impl<P: Platform> Ext2<P> {
+impl<P: Platform> Repair<'_, P> {
     /// Refuses a `lost+found` that is no directory, where one is needed: before anything is changed.
-    pub(super) fn can_adopt(&self, found: &Found) -> Result<()> {
+    pub(super) fn can_adopt(self, found: &Found) -> Result<()> {
         if found.nameless.is_empty() {
             return Ok(());
         }
         let root = self.root_inode()?;
+        let root = root.dir()?;
         match root.find_name(b"lost+found")? {
-            Some(found) if root.named(&found.entry)?.expect_dir().is_err() => Err(Corrupt::new(
+            Some(found) if root.named(&found.entry)?.dir().is_err() => Err(Corrupt::new(
                 "lost+found",
                 found.entry.ino.into(),
                 "not a directory, and inodes lost their names",
@@ -38,21 +40,23 @@ impl<P: Platform> Ext2<P> {
     ///
     /// # Errors
     /// No space for a directory entry: the rest waits for a mount that finds some.
-    pub(super) fn adopt(&self, found: &Found) -> Result<u32> {
+    pub(super) fn adopt(self, found: &Found) -> Result<u32> {
         let nameless = &found.nameless;
         if !nameless.is_empty() {
             let home = self.lost_and_found()?;
-            nameless.iter().try_for_each(|&ino| self.adopt_inode(&home, ino))?;
+            let home = home.dir()?;
+            nameless.iter().try_for_each(|&ino| self.adopt_inode(home, ino))?;
         }
         Ok(nameless.len() as u32)
     }
 
     /// The directory `lost+found`, made if it is missing.
-    fn lost_and_found(&self) -> Result<Arc<Inode<P>>> {
+    fn lost_and_found(self) -> Result<Arc<Inode<P>>> {
         let root = self.root_inode()?;
+        let root = root.dir()?;
         if let Some(found) = root.find_name(b"lost+found")? {
             let home = root.named(&found.entry)?;
-            home.expect_dir()?;
+            home.dir()?;
             return Ok(home);
         }
         // Nobody else knows of this file system yet.
@@ -62,13 +66,13 @@ impl<P: Platform> Ext2<P> {
         home
     }
 
-    fn adopt_inode(&self, home: &Inode<P>, ino: u32) -> Result<()> {
+    fn adopt_inode(self, home: Dir<'_, P>, ino: u32) -> Result<()> {
         let pmem = self.pmem();
         let child = self.inode(ino)?;
         for attempt in 0..100 {
             let name = if attempt == 0 { format!("#{ino}") } else { format!("#{ino}.{attempt}") };
             if let Ok(room) = home.find_room(name.as_bytes())? {
-                let target = Nameable { ino, file_type: self.entry_type(child.kind) };
+                let target = Nameable::new(&self.sb, ino, child.kind);
                 let counted = child.store_links(1).flush(pmem).map(|_| target);
                 let prepared = home.prepare(room, name.as_bytes(), counted.fact())?;
                 let (prepared, counted) = fence_all(pmem, (prepared, counted));

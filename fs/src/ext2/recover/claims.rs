@@ -46,7 +46,7 @@ impl Claims {
     /// # Errors
     /// It cannot be a file's, or is claimed already.
     pub(super) fn claim<P: Platform>(&mut self, fs: &Ext2<P>, ino: u32, block: u32) -> Result<()> {
-        let index = fs.group_of_block(block);
+        let index = fs.sb.group_of_block(block);
         let Some(group) = self.groups.get_mut(index as usize) else {
             return Err(bad_inode(ino, "block pointer out of range", block.into()));
         };
@@ -61,7 +61,7 @@ impl Claims {
 
     /// Nobody claims `block` any more.
     pub(super) fn let_go<P: Platform>(&mut self, fs: &Ext2<P>, block: u32) {
-        let index = fs.group_of_block(block);
+        let index = fs.sb.group_of_block(block);
         let bit = block.saturating_sub(fs.sb.group_start(index));
         if let Some(word) =
             self.groups.get_mut(index as usize).and_then(|group| group.get_mut(bit as usize / 64))
@@ -89,7 +89,7 @@ impl Claims {
 
 /// The bitmap of group `index` with nothing in it but the file system's own structures.
 fn structures<P: Platform>(fs: &Ext2<P>, index: u32) -> Result<Vec<u64>> {
-    let group = fs.group(index)?;
+    let group = fs.groups().group(index)?;
     let mut bitmap = zeros(words(fs.sb.blocks_per_group))?;
     for relative in (0..fs.sb.backup_blocks().min(group.blocks)).filter(|&at| fs.sb.in_backup(index, at)) {
         set(&mut bitmap, relative);

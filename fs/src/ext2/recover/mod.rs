@@ -51,14 +51,22 @@ use crate::error::{Corrupt, Error, Result};
 use crate::platform::Platform;
 use outcome::Recovery;
 
-impl<P: Platform> Ext2<P> {
-    /// Repairs the image, or finds that it is beyond that. At mount, after the redo record, before anything
-    /// else.
-    ///
-    /// # Errors
-    /// [`Errno::NoMemory`](crate::Errno::NoMemory): nothing was changed.
-    pub(super) fn recover(&self) -> Result<Recovery> {
-        let ours = self.last_mount_was_ours();
+/// A mounted file system under repair.
+struct Repair<'a, P: Platform>(&'a Ext2<P>);
+
+view!(Repair of Ext2);
+
+/// Repairs the image, or finds that it is beyond that. At mount, after the redo record, before anything else.
+///
+/// # Errors
+/// [`Errno::NoMemory`](crate::Errno::NoMemory): nothing was changed.
+pub(super) fn recover<P: Platform>(fs: &Ext2<P>) -> Result<Recovery> {
+    Repair(fs).recover()
+}
+
+impl<P: Platform> Repair<'_, P> {
+    fn recover(self) -> Result<Recovery> {
+        let ours = self.super_in_place().last_mount_was_ours();
         let found = match self.scan(ours).and_then(|found| self.can_adopt(&found).map(|()| found)) {
             Ok(found) => found,
             Err(Error::Corrupt(what)) => return Ok(Recovery::Damaged(what)),
@@ -77,10 +85,5 @@ impl<P: Platform> Ext2<P> {
             }
         }
         Ok(Recovery::Sound(recovered))
-    }
-
-    /// True if `ino` is the file system's own: nobody names it.
-    fn is_reserved(&self, ino: u32) -> bool {
-        ino != ROOT_INO && ino < self.sb.first_ino
     }
 }

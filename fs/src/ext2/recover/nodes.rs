@@ -75,8 +75,8 @@ impl Nodes {
     pub(super) fn new<P: Platform>(fs: &Ext2<P>) -> Result<Self> {
         let mut tables: Vec<Table> = zeros(fs.sb.group_count as usize)?;
         for (index, table) in (0..).zip(&mut tables) {
-            let group = fs.group(index)?;
-            fs.expect_inode_bitmap(&group)?;
+            let group = fs.groups().group(index)?;
+            fs.groups().expect_inode_bitmap(&group)?;
             table.bitmap = fs.byte(group.inode_bitmap);
             let used = |word| bitmap_word(fs, table.bitmap, word, fs.sb.inodes_per_group).count_ones();
             let words = words(fs.sb.inodes_per_group);
@@ -126,7 +126,7 @@ impl Nodes {
 
 /// The numbers of the inodes in use in group `index`, in order.
 pub(super) fn in_use<P: Platform>(fs: &Ext2<P>, index: u32) -> Result<impl Iterator<Item = u32>> {
-    let (bitmap, limit) = (fs.byte(fs.group(index)?.inode_bitmap), fs.sb.inodes_per_group);
+    let (bitmap, limit) = (fs.byte(fs.groups().group(index)?.inode_bitmap), fs.sb.inodes_per_group);
     Ok((0..words(limit)).flat_map(move |at| {
         let first = index * limit + at as u32 * 64 + 1;
         bits(bitmap_word(fs, bitmap, at, limit)).map(move |bit| first + bit)

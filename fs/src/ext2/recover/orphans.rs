@@ -8,11 +8,11 @@
 //! 3. `i_dtime` of each is a time again, or 0; durable;
 //! 4. bits of inodes and blocks are cleared.
 
+use super::Repair;
 use super::nodes::Node;
 use super::scan::{Found, Scan};
 use crate::error::{Errno, Result};
 use crate::ext2::disk::layout::*;
-use crate::ext2::fs::Ext2;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
@@ -48,10 +48,10 @@ impl<P: Platform> Scan<'_, P> {
     }
 }
 
-impl<P: Platform> Ext2<P> {
+impl<P: Platform> Repair<'_, P> {
     /// Ends the list, after all on it are as they are to stay.
     pub(super) fn end_orphans(
-        &self,
+        self,
         found: &Found,
         mended: Staged<Mended, Clean>,
     ) -> Result<Staged<Ended, Clean>> {
@@ -63,15 +63,15 @@ impl<P: Platform> Ext2<P> {
         Ok(self.date_orphans(found, &ended)?.fence(pmem).map(|()| Ended))
     }
 
-    fn cut_off_orphans(&self, _mended: Staged<Mended, Clean>) -> Staged<Ended, InFlight> {
+    fn cut_off_orphans(self, _mended: Staged<Mended, Clean>) -> Staged<Ended, InFlight> {
         self.pmem().put_u32(SUPERBLOCK + S_LAST_ORPHAN, 0);
         Staged::streamed(Ended, SUPERBLOCK + S_LAST_ORPHAN, 4)
     }
 
     /// What was the number of the next one is the time at which it went, or none.
-    fn date_orphans(&self, found: &Found, _ended: &Staged<Ended, Clean>) -> Result<Staged<(), InFlight>> {
+    fn date_orphans(self, found: &Found, _ended: &Staged<Ended, Clean>) -> Result<Staged<(), InFlight>> {
         for &ino in &found.orphans {
-            let is_named = found.nodes.get(self, ino).is(Node::NAMED | Node::ADOPT);
+            let is_named = found.nodes.get(self.0, ino).is(Node::NAMED | Node::ADOPT);
             let time = if is_named { 0 } else { self.time_of_deletion() };
             self.pmem().put_u32(self.raw_inode(ino)?.at + I_DTIME, time);
         }
@@ -79,7 +79,7 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// Now, as a number that nobody takes for an inode's.
-    pub(super) fn time_of_deletion(&self) -> u32 {
+    pub(super) fn time_of_deletion(self) -> u32 {
         (self.platform.now().secs as u32).max(self.sb.inodes_count.saturating_add(1))
     }
 }

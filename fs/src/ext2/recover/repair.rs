@@ -1,18 +1,18 @@
 //! The stores of a repair: first what is wrong with inodes, durably; then what is nobody's any more is freed.
 //! Each store is right alone, and the whole can be done again.
 
+use super::Repair;
 use super::claims::words;
 use super::nodes::{Node, bitmap_word, bits, in_use};
 use super::orphans::{Ended, Mended};
 use super::outcome::Recovered;
-use super::scan::Found;
+use super::scan::{Found, end_of};
 use super::walk::Walk;
 use crate::error::Result;
-use crate::ext2::disk::dirent::file_type;
+use crate::ext2::disk::dirent::{Entry, file_type};
 use crate::ext2::disk::features::RO_COMPAT_LARGE_FILE;
 use crate::ext2::disk::inode::RawInode;
 use crate::ext2::disk::layout::*;
-use crate::ext2::fs::Ext2;
 use crate::ext2::redo::Words;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
@@ -20,9 +20,9 @@ use crate::pmem::state::{Clean, InFlight, Staged};
 use crate::vfs::FileKind;
 use alloc::vec::Vec;
 
-impl<P: Platform> Ext2<P> {
+impl<P: Platform> Repair<'_, P> {
     /// Repairs what `found` says.
-    pub(super) fn repair(&self, found: &Found) -> Result<Recovered> {
+    pub(super) fn repair(self, found: &Found) -> Result<Recovered> {
         let mut done = Recovered { ours: found.ours, ..Recovered::default() };
         let mended = self.mend(found, &mut done)?.fence(self.pmem());
         let ended = self.end_orphans(found, mended)?;
@@ -33,7 +33,7 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// Stores `count` unless it is there.
-    fn set_count(&self, at: u64, count: u32, is_wide: bool, done: &mut Recovered) {
+    fn set_count(self, at: u64, count: u32, is_wide: bool, done: &mut Recovered) {
         let pmem = self.pmem();
         let found = if is_wide { pmem.load_u32(at) } else { pmem.load_u16(at).into() };
         if found != count {
@@ -48,14 +48,14 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// 1. Inodes, and attribute blocks.
-    fn mend(&self, found: &Found, done: &mut Recovered) -> Result<Staged<Mended, InFlight>> {
+    fn mend(self, found: &Found, done: &mut Recovered) -> Result<Staged<Mended, InFlight>> {
         for index in 0..self.sb.group_count {
-            for ino in in_use(self, index)? {
-                let node = found.nodes.get(self, ino);
+            for ino in in_use(self.0, index)? {
+                let node = found.nodes.get(self.0, ino);
                 let raw = self.raw_inode(ino)?;
                 if node.is(Node::NAMED | Node::ADOPT) {
                     self.mend_inode(raw, node, found.ours, done)?;
-                } else if !self.is_reserved(ino) {
+                } else if !self.sb.is_reserved(ino) {
                     self.clear_links(raw, node.is(Node::ORPHAN));
                 }
             }
@@ -77,7 +77,7 @@ impl<P: Platform> Ext2<P> {
 
     /// An inode that nobody names shows no link, and when it went: not yet if it is on the list of orphans,
     /// nor by the number of another that was on one.
-    fn clear_links(&self, raw: RawInode<'_, P::Pmem>, is_orphan: bool) {
+    fn clear_links(self, raw: RawInode<'_, P::Pmem>, is_orphan: bool) {
         self.pmem().put_u16(raw.at + I_LINKS_COUNT, 0);
         if !is_orphan && raw.dtime() <= self.sb.inodes_count {
             self.pmem().put_u32(raw.at + I_DTIME, self.time_of_deletion());
@@ -85,7 +85,7 @@ impl<P: Platform> Ext2<P> {
     }
 
     fn mend_inode(
-        &self,
+        self,
         raw: RawInode<'_, P::Pmem>,
         node: Node,
         ours: bool,
@@ -107,7 +107,7 @@ impl<P: Platform> Ext2<P> {
             self.grow_to_blocks(raw, kind)?;
             done.grown += 1;
         }
-        let end = self.end_of(raw, kind)?;
+        let end = end_of(self.0, raw, kind)?;
         if kind == FileKind::File {
             self.mend_size(raw, done);
         }
@@ -119,7 +119,7 @@ impl<P: Platform> Ext2<P> {
         }
         if node.is(Node::TRIM | Node::RECOUNT) {
             let mut blocks = u64::from(raw.file_acl() != 0);
-            let mut walk = Walk::new(self, raw, end);
+            let mut walk = Walk::new(self.0, raw, end);
             while let Some(at) = walk.next()? {
                 if at.lblk < end { blocks += 1 } else { pmem.put_u32(at.slot, 0) }
             }
@@ -137,8 +137,8 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// Makes a file or directory as long as its blocks reach: both halves of its size at once.
-    fn grow_to_blocks(&self, raw: RawInode<'_, P::Pmem>, kind: FileKind) -> Result<()> {
-        let (mut walk, mut data_end) = (Walk::new(self, raw, u64::MAX), 0);
+    fn grow_to_blocks(self, raw: RawInode<'_, P::Pmem>, kind: FileKind) -> Result<()> {
+        let (mut walk, mut data_end) = (Walk::new(self.0, raw, u64::MAX), 0);
         while let Some(at) = walk.next()? {
             if at.height == 0 {
                 data_end = at.lblk + 1;
@@ -151,12 +151,12 @@ impl<P: Platform> Ext2<P> {
             words.push(raw.at + I_SIZE_HIGH, (size >> 32) as u32);
         }
         // They lead to what was there before.
-        self.commit_all(words, Staged::nothing(()))?.into_fact();
+        self.redo().commit(words, Staged::nothing(()))?.into_fact();
         Ok(())
     }
 
     /// A size that is torn, or for which a feature's flag is missing.
-    fn mend_size(&self, raw: RawInode<'_, P::Pmem>, done: &mut Recovered) {
+    fn mend_size(self, raw: RawInode<'_, P::Pmem>, done: &mut Recovered) {
         let (size, limit) = (raw.size(FileKind::File), self.max_file_size());
         if size > limit {
             self.pmem().put_u32(raw.at + I_SIZE, limit as u32);
@@ -171,16 +171,16 @@ impl<P: Platform> Ext2<P> {
     }
 
     /// Makes every entry of a directory tell the kind of what it names.
-    fn mend_types(&self, raw: RawInode<'_, P::Pmem>, end: u64) -> Result<()> {
+    fn mend_types(self, raw: RawInode<'_, P::Pmem>, end: u64) -> Result<()> {
         let pmem = self.pmem();
-        let mut walk = Walk::new(self, raw, end);
+        let mut walk = Walk::new(self.0, raw, end);
         while let Some(at) = walk.next()? {
             if at.lblk >= end || at.height > 0 {
                 continue;
             }
             let mut within = 0;
             while within < self.block_size() {
-                let entry = self.dir_entry(raw.ino, at.lblk, self.byte(at.block), within)?;
+                let entry = Entry::load(pmem, &self.sb, raw.ino, at.lblk, self.byte(at.block), within)?;
                 within += u64::from(entry.rec_len);
                 if entry.ino == 0 {
                     continue;
@@ -198,7 +198,7 @@ impl<P: Platform> Ext2<P> {
 
     /// 2. Bits of blocks and inodes that nobody claims, and every count.
     fn free_what_is_nobodys(
-        &self,
+        self,
         found: &Found,
         ended: &Staged<Ended, Clean>,
         done: &mut Recovered,
@@ -208,7 +208,7 @@ impl<P: Platform> Ext2<P> {
         for index in 0..self.sb.group_count {
             let blocks = self.free_blocks(found, index, &mut room, ended, done)?;
             let (inodes, dirs) = self.free_inodes(found, index, ended, done)?;
-            let desc = self.desc(index);
+            let desc = self.sb.desc(index);
             self.set_count(desc + BG_FREE_BLOCKS_COUNT, blocks, false, done);
             self.set_count(desc + BG_FREE_INODES_COUNT, inodes, false, done);
             self.set_count(desc + BG_USED_DIRS_COUNT, dirs, false, done);
@@ -225,20 +225,20 @@ impl<P: Platform> Ext2<P> {
 
     /// Makes the block bitmap of group `index` say what is claimed. Returns how many blocks are free.
     fn free_blocks(
-        &self,
+        self,
         found: &Found,
         index: u32,
         room: &mut Vec<u64>,
         _ended: &Staged<Ended, Clean>,
         done: &mut Recovered,
     ) -> Result<u32> {
-        let (pmem, group) = (self.pmem(), self.group(index)?);
+        let (pmem, group) = (self.pmem(), self.groups().group(index)?);
         let bitmap = self.byte(group.block_bitmap);
         let mut used = 0;
-        for (at, &claimed) in found.claims.of_group(self, index, room)?.iter().enumerate() {
+        for (at, &claimed) in found.claims.of_group(self.0, index, room)?.iter().enumerate() {
             used += claimed.count_ones();
             let place = bitmap + at as u64 * 8;
-            let leaked = bitmap_word(self, bitmap, at, group.blocks) & !claimed;
+            let leaked = bitmap_word(self.0, bitmap, at, group.blocks) & !claimed;
             if leaked != 0 {
                 pmem.store_u64(place, pmem.load_u64(place) & !leaked);
                 pmem.flush(place, 8);
@@ -251,22 +251,22 @@ impl<P: Platform> Ext2<P> {
     /// Takes inodes without a name out of the inode bitmap of group `index`. Returns how many are free, and
     /// how many directories there are.
     fn free_inodes(
-        &self,
+        self,
         found: &Found,
         index: u32,
         _ended: &Staged<Ended, Clean>,
         done: &mut Recovered,
     ) -> Result<(u32, u32)> {
         let (pmem, limit) = (self.pmem(), self.sb.inodes_per_group);
-        let bitmap = self.byte(self.group(index)?.inode_bitmap);
+        let bitmap = self.byte(self.groups().group(index)?.inode_bitmap);
         let (mut used, mut dirs) = (0, 0);
         for at in 0..words(limit) {
-            let word = bitmap_word(self, bitmap, at, limit);
-            let mut nobodys = 0;
+            let word = bitmap_word(self.0, bitmap, at, limit);
+            let mut nobodys = 0u64;
             for bit in bits(word) {
                 let ino = index * limit + at as u32 * 64 + bit + 1;
-                let node = found.nodes.get(self, ino);
-                if node.is(Node::NAMED | Node::ADOPT) || self.is_reserved(ino) {
+                let node = found.nodes.get(self.0, ino);
+                if node.is(Node::NAMED | Node::ADOPT) || self.sb.is_reserved(ino) {
                     used += 1;
                     dirs += u32::from(node.is(Node::DIRECTORY));
                 } else {

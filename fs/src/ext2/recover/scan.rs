@@ -1,9 +1,11 @@
 //! All inodes: what is right, what is to be repaired, and what nobody but e2fsck should touch. Reads only.
 
+use super::Repair;
 use super::claims::Claims;
 use super::nodes::{Node, Nodes, in_use};
 use super::walk::Walk;
 use crate::error::{Corrupt, Errno, Result};
+use crate::ext2::disk::dirent::Entry;
 use crate::ext2::disk::inode::{MTIME, RawInode, bad_inode};
 use crate::ext2::disk::layout::*;
 use crate::ext2::fs::Ext2;
@@ -45,16 +47,32 @@ pub(super) struct Found {
     pub(super) orphans: Vec<u32>,
 }
 
-impl<P: Platform> Ext2<P> {
+/// Logical blocks that an inode of kind `kind` may have.
+pub(super) fn end_of<P: Platform>(fs: &Ext2<P>, raw: RawInode<'_, P::Pmem>, kind: FileKind) -> Result<u64> {
+    let block_size = fs.block_size();
+    Ok(match kind {
+        FileKind::File => {
+            raw.size_within(raw.size(kind), kind, fs.max_file_size(), true)?.div_ceil(block_size)
+        }
+        FileKind::Directory => raw.size(kind) / block_size,
+        FileKind::Symlink => {
+            raw.target_len(block_size)?;
+            u64::from(!raw.is_fast_symlink(block_size))
+        }
+        _ => 0,
+    })
+}
+
+impl<P: Platform> Repair<'_, P> {
     /// Looks at everything. An error is what makes the image beyond repair, or no memory.
-    pub(super) fn scan(&self, ours: bool) -> Result<Found> {
-        let (claims, nodes) = (Claims::new(self)?, Nodes::new(self)?);
+    pub(super) fn scan(self, ours: bool) -> Result<Found> {
+        let (claims, nodes) = (Claims::new(self.0)?, Nodes::new(self.0)?);
         let [xattrs, nameless, orphans] = [const { Vec::new() }; 3];
-        let mut scan = Scan { fs: self, ours, claims, nodes, xattrs, nameless, orphans };
+        let mut scan = Scan { fs: self.0, ours, claims, nodes, xattrs, nameless, orphans };
         scan.orphans = scan.follow_orphans()?;
         scan.walk_tree()?;
         for index in 0..self.sb.group_count {
-            for ino in in_use(self, index)? {
+            for ino in in_use(self.0, index)? {
                 scan.look_at(ino)?;
             }
             self.each_stale_inode(index, |raw| {
@@ -75,13 +93,13 @@ impl<P: Platform> Ext2<P> {
     /// in a crash, not all of its content. Inodes are taken from the front, so beyond the last in use there
     /// are few.
     pub(super) fn each_stale_inode(
-        &self,
+        self,
         index: u32,
         mut f: impl FnMut(RawInode<'_, P::Pmem>) -> Result<()>,
     ) -> Result<()> {
         let limit = self.sb.inodes_per_group;
         let first = index * limit + 1;
-        let group = self.group(index)?;
+        let group = self.groups().group(index)?;
         let mut check = |slot: u32| -> Result<bool> {
             let raw = self.raw_at(first + slot, group.inode(&self.sb, slot));
             if raw.expect_readable().is_err() {
@@ -95,7 +113,7 @@ impl<P: Platform> Ext2<P> {
             Ok(mode == 0 && links == 0 && never)
         };
         let mut next = 0;
-        for ino in in_use(self, index)? {
+        for ino in in_use(self.0, index)? {
             for slot in next..ino - first {
                 check(slot)?;
             }
@@ -110,20 +128,6 @@ impl<P: Platform> Ext2<P> {
         }
         Ok(())
     }
-
-    /// Logical blocks that an inode of kind `kind` may have.
-    pub(super) fn end_of(&self, raw: RawInode<'_, P::Pmem>, kind: FileKind) -> Result<u64> {
-        let block_size = self.block_size();
-        Ok(match kind {
-            FileKind::File => raw.size_within(kind, self.max_file_size(), true)?.div_ceil(block_size),
-            FileKind::Directory => raw.size(kind) / block_size,
-            FileKind::Symlink => {
-                raw.target_len(block_size)?;
-                u64::from(!raw.is_fast_symlink(block_size))
-            }
-            _ => 0,
-        })
-    }
 }
 
 impl<'a, P: Platform> Scan<'a, P> {
@@ -132,7 +136,7 @@ impl<'a, P: Platform> Scan<'a, P> {
         let fs = self.fs;
         let raw = fs.raw_inode(ino)?;
         raw.expect_readable()?;
-        if fs.is_reserved(ino) {
+        if fs.sb.is_reserved(ino) {
             return self.claim_reserved(raw);
         }
         let node = self.nodes.get(fs, ino);
@@ -179,7 +183,7 @@ impl<'a, P: Platform> Scan<'a, P> {
     /// whatever has a link here.
     fn was_there_before(&self, raw: RawInode<'_, P::Pmem>) -> bool {
         // The file's may be from before 1970; the superblock's never is.
-        let (mtime, mounted) = (raw.time(MTIME).secs, self.fs.mounted_at());
+        let (mtime, mounted) = (raw.time(MTIME).secs, self.fs.super_in_place().mounted_at());
         raw.dtime() == 0 && mtime != 0 && mtime <= mounted
     }
 
@@ -193,7 +197,7 @@ impl<'a, P: Platform> Scan<'a, P> {
     fn claim_content(&mut self, raw: RawInode<'a, P::Pmem>, kind: FileKind) -> Result<()> {
         let (fs, ino) = (self.fs, raw.ino);
         raw.expect_native()?;
-        let end = fs.end_of(raw, kind)?;
+        let end = end_of(fs, raw, kind)?;
         let (mut blocks, mut beyond, mut data_end) = (0, false, 0);
         let may_grow = kind == FileKind::File && self.may_grow(ino);
         if kind == FileKind::File || end > 0 {
@@ -271,7 +275,7 @@ impl<'a, P: Platform> Scan<'a, P> {
         }
         let mut walk = Walk::new(fs, raw, u64::MAX);
         while let Some(at) = walk.next()? {
-            if ino != BAD_BLOCKS_INO || !fs.holds_structures(at.block) {
+            if ino != BAD_BLOCKS_INO || !fs.groups().holds_structures(at.block) {
                 self.claims.claim(fs, ino, at.block)?;
             }
         }
@@ -290,7 +294,7 @@ impl<'a, P: Platform> Scan<'a, P> {
             }
             let mut within = 0;
             while within < fs.block_size() {
-                let entry = fs.dir_entry(ino, lblk, fs.byte(block), within)?;
+                let entry = Entry::load(fs.pmem(), &fs.sb, ino, lblk, fs.byte(block), within)?;
                 // Its own `.` and its `..`, and no other that is called so.
                 let is_own = match entry.pos {
                     0 => entry.is_called(fs.pmem(), b".") && entry.ino == ino,
@@ -342,7 +346,7 @@ impl<'a, P: Platform> Scan<'a, P> {
         let fs = self.fs;
         let mut room = Vec::new();
         for index in 0..fs.sb.group_count {
-            let bitmap = fs.byte(fs.group(index)?.block_bitmap);
+            let bitmap = fs.byte(fs.groups().group(index)?.block_bitmap);
             fs.expect_readable(bitmap, fs.block_size(), "block bitmap", index.into())?;
             let claimed = self.claims.of_group(fs, index, &mut room)?;
             for (at, &word) in claimed.iter().enumerate().filter(|(_, word)| **word != 0) {

@@ -4,8 +4,8 @@
 use super::nodes::Node;
 use super::scan::Scan;
 use super::walk::Walk;
-use crate::error::{Corrupt, Errno, Error, Result};
-use crate::ext2::disk::dirent::{Entry, file_type};
+use crate::error::{Errno, Result};
+use crate::ext2::disk::dirent::{Entry, bad_dir, file_type};
 use crate::ext2::disk::inode::bad_inode;
 use crate::ext2::disk::layout::*;
 use crate::platform::Platform;
@@ -18,10 +18,6 @@ use alloc::vec::Vec;
 struct Pending {
     ino: u32,
     parent: u32,
-}
-
-fn bad_dir(ino: u32, why: &'static str, pos: u64) -> Error {
-    Corrupt::with("directory", ino.into(), why, pos).into()
 }
 
 impl<P: Platform> Scan<'_, P> {
@@ -103,7 +99,7 @@ impl<P: Platform> Scan<'_, P> {
         fs.expect_readable(block, fs.block_size(), "directory block", number)?;
         let (mut within, mut index) = (0, 0);
         while within < fs.block_size() {
-            let entry = fs.dir_entry(ino, lblk, block, within)?;
+            let entry = Entry::load(fs.pmem(), &fs.sb, ino, lblk, block, within)?;
             within += u64::from(entry.rec_len);
             let (is_dot, is_dot_dot) = (entry.is_called(fs.pmem(), b"."), entry.is_called(fs.pmem(), b".."));
             let mut target = None;
@@ -152,7 +148,7 @@ impl<P: Platform> Scan<'_, P> {
             return Err(bad_dir(dir, "a name with a character that none may have", entry.pos));
         }
         let ino = entry.ino;
-        if ino == ROOT_INO || fs.is_reserved(ino) {
+        if ino == ROOT_INO || fs.sb.is_reserved(ino) {
             return Err(bad_dir(dir, "an entry names a reserved inode", entry.pos));
         }
         let Some(node) = self.nodes.get_mut(fs, ino) else {

@@ -74,7 +74,7 @@ fn a_group_that_claims_more_free_than_it_has_makes_no_space() {
     let image = mke2fs("16M", &["-m", "0"]);
     let (_, fs) = open(&image);
     let sound = fs.stat_fs();
-    let lying = patched(&image, fs.desc(0) + BG_FREE_BLOCKS_COUNT, &[0xff; 4]);
+    let lying = patched(&image, fs.sb.desc(0) + BG_FREE_BLOCKS_COUNT, &[0xff; 4]);
     let (_, fs) = open(&lying);
     let stat = fs.stat_fs();
     assert!(sound.blocks_available < stat.blocks_available && sound.inodes_free < stat.inodes_free);
@@ -165,20 +165,20 @@ fn wild_pointers_and_circles_are_found() {
     let (machine, fs) = open(&patched(&image, raw + I_BLOCK, &1u32.to_le_bytes()));
     assert!(matches!(at(&fs, "file").truncate(0), Err(Error::Corrupt(_))));
     fs.sync().unwrap();
-    assert_eq!(machine.ram.load_u8(byte(machine.ram.load_u32(fs.desc(0)))), 0xff);
+    assert_eq!(machine.ram.load_u8(byte(machine.ram.load_u32(fs.sb.desc(0)))), 0xff);
 }
 
 #[test]
 fn a_bitmap_that_gives_away_the_groups_own_blocks_is_caught() {
     let image = sample();
     let (_, fs) = open(&image);
-    let bitmap = byte(fs.group(0).unwrap().block_bitmap);
+    let bitmap = byte(fs.groups().group(0).unwrap().block_bitmap);
     let (_, fs) = open(&patched(&image, bitmap, &[0]));
     let file = root(&fs).create(b"new", FileKind::File, 0).unwrap();
     let error = file.write_at(0, b"x").unwrap_err();
     assert!(error.to_string().contains("file system's own"), "{error}");
     // An inode bitmap that gives away reserved ones.
-    let bitmap = byte(fs.group(0).unwrap().inode_bitmap);
+    let bitmap = byte(fs.groups().group(0).unwrap().inode_bitmap);
     let (_, fs) = open(&patched(&image, bitmap, &[2]));
     assert!(matches!(root(&fs).create(b"new", FileKind::File, 0), Err(Error::Corrupt(_))));
     // A descriptor that leads elsewhere.
@@ -267,7 +267,7 @@ fn exercise(image: &[u8]) {
 fn random_damage_to_metadata_ends_no_operation_in_a_panic() {
     let image = sample();
     let (_, fs) = open(&image);
-    let group = fs.group(0).unwrap();
+    let group = fs.groups().group(0).unwrap();
     let file = fs.raw_inode(at(&fs, "file").ino() as u32).unwrap().at;
     let dir = at(&fs, "dir");
     let dir_raw = fs.raw_inode(dir.ino() as u32).unwrap().at;

@@ -17,11 +17,9 @@
 
 mod format;
 
-use super::disk::features::COMPAT_EXT_ATTR;
 use super::disk::inode::CTIME;
 use super::disk::layout::*;
 use super::facts::Cut;
-use super::fs::Ext2;
 use super::inode::Inode;
 use super::redo::{Committed, Words};
 use crate::error::{Errno, Error, Result, Unsupported};
@@ -53,26 +51,39 @@ struct Plan<'a> {
     block: Option<Vec<Attribute<'a>>>,
 }
 
+/// The extended attributes of an inode.
+pub(super) struct Xattrs<'a, P: Platform>(&'a Inode<P>);
+
+view!(Xattrs of Inode);
+
 impl<P: Platform> Inode<P> {
-    pub(super) fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
+    /// Its extended attributes.
+    #[inline(always)]
+    pub(super) fn xattrs(&self) -> Xattrs<'_, P> {
+        Xattrs(self)
+    }
+}
+
+impl<P: Platform> Xattrs<'_, P> {
+    pub(super) fn get(self, name: &[u8]) -> Result<Vec<u8>> {
         let name = known(name)?;
         let _shared = self.lock.shared();
-        let raw = self.load_xattrs()?;
-        let (own, block) = self.parse_xattrs(&raw)?;
+        let raw = self.load()?;
+        let (own, block) = self.parse(&raw)?;
         let found = own.iter().chain(&block).find(|attribute| attribute.name == name);
         Ok(found.ok_or(Errno::NoData)?.value.to_vec())
     }
 
-    pub(super) fn xattr_names(&self) -> Result<Vec<Vec<u8>>> {
+    pub(super) fn list(self) -> Result<Vec<Vec<u8>>> {
         let _shared = self.lock.shared();
-        let raw = self.load_xattrs()?;
-        let (own, block) = self.parse_xattrs(&raw)?;
+        let raw = self.load()?;
+        let (own, block) = self.parse(&raw)?;
         let fresh = block.iter().filter(|here| own.iter().all(|there| there.name != here.name));
         Ok(own.iter().chain(fresh).filter_map(|attribute| attribute.name.whole()).collect())
     }
 
     /// Sets an attribute, or removes it (`None`).
-    pub(super) fn change_xattr(&self, name: &[u8], value: Option<&[u8]>, how: SetXattr) -> Result<()> {
+    pub(super) fn change(self, name: &[u8], value: Option<&[u8]>, how: SetXattr) -> Result<()> {
         let _thawed = self.fs.start_change()?;
         let name = known(name)?;
         if !matches!(name.index, USER | TRUSTED | SECURITY) {
@@ -84,8 +95,8 @@ impl<P: Platform> Inode<P> {
         let _exclusive = self.lock.exclusive();
         self.expect_without(IMMUTABLE_FL | APPEND_FL)?;
         let (_map, _shared_blocks) = (self.map_lock.lock(), self.fs.xattrs.lock());
-        let raw = self.load_xattrs()?;
-        let (own, block) = self.parse_xattrs(&raw)?;
+        let raw = self.load()?;
+        let (own, block) = self.parse(&raw)?;
         // 1. May it be made, or replaced?
         let is = |attribute: &Attribute<'_>| attribute.name == name;
         let (in_own, in_block) = (own.iter().any(is), block.iter().any(is));
@@ -115,7 +126,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Copies the attributes' bytes; what is checked here is that they can be read at all.
-    fn load_xattrs(&self) -> Result<Raw> {
+    fn load(self) -> Result<Raw> {
         let pmem = self.pmem();
         let (size, old) = (u64::from(self.fs.sb.inode_size), u64::from(GOOD_OLD_INODE_SIZE));
         let (inode, mut raw) = (self.raw(), Raw { own: None, block: None });
@@ -133,7 +144,7 @@ impl<P: Platform> Inode<P> {
         }
         let block = inode.file_acl();
         if block != 0 {
-            self.check_xattr_block(block)?;
+            self.check_block(block)?;
             let mut bytes = vec![0; self.fs.block_size() as usize];
             pmem.read(self.fs.byte(block), &mut bytes);
             raw.block = Some((block, bytes));
@@ -142,10 +153,10 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Refuses what cannot be a block of attributes.
-    fn check_xattr_block(&self, block: u32) -> Result<()> {
+    fn check_block(self, block: u32) -> Result<()> {
         let (fs, pmem) = (&self.fs, self.pmem());
         let may_be = (fs.sb.first_data_block..fs.sb.blocks_count).contains(&block);
-        if !may_be || fs.holds_structures(block) || !fs.block_in_use(block)? {
+        if !may_be || fs.groups().holds_structures(block) || !fs.groups().block_in_use(block)? {
             return Err(self.corrupt("i_file_acl leads to no block of a file", block.into()));
         }
         fs.expect_readable(fs.byte(block), fs.block_size(), "attribute block", block.into())?;
@@ -157,7 +168,7 @@ impl<P: Platform> Inode<P> {
     }
 
     #[allow(clippy::type_complexity)]
-    fn parse_xattrs<'a>(&self, raw: &'a Raw) -> Result<(Vec<Attribute<'a>>, Vec<Attribute<'a>>)> {
+    fn parse<'a>(self, raw: &'a Raw) -> Result<(Vec<Attribute<'a>>, Vec<Attribute<'a>>)> {
         let bad = |(why, at): (&'static str, usize)| -> Error { self.corrupt(why, at as u64) };
         let own = raw.own.as_ref().map_or(Ok(Vec::new()), |(_, bytes)| parse(bytes, 0).map_err(bad))?;
         let block = raw.block.as_ref();
@@ -166,7 +177,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Carries `plan` out, durably, unless something does not fit: then nothing was changed, and it says so.
-    fn try_plan(&self, raw: &Raw, plan: &Plan<'_>) -> Result<bool> {
+    fn try_plan(self, raw: &Raw, plan: &Plan<'_>) -> Result<bool> {
         let (fs, pmem) = (&self.fs, self.pmem());
         let mut words = Words::new();
         // 1. The inode's own.
@@ -190,7 +201,7 @@ impl<P: Platform> Inode<P> {
         let new = match plan.block.as_deref() {
             None => {
                 self.touch(&[CTIME], fs.platform.now());
-                fs.commit_all(words, Staged::nothing(Composed))?.into_fact();
+                fs.redo().commit(words, Staged::nothing(Composed))?.into_fact();
                 return Ok(true);
             }
             Some([]) => None,
@@ -213,7 +224,7 @@ impl<P: Platform> Inode<P> {
             if differ(&mut in_place, fs.byte(*block), old, &new) {
                 self.touch(&[CTIME], fs.platform.now());
                 // The words lead to nothing.
-                fs.commit_all(in_place, Staged::nothing(Composed))?.into_fact();
+                fs.redo().commit(in_place, Staged::nothing(Composed))?.into_fact();
                 return Ok(true);
             }
         }
@@ -222,15 +233,15 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Makes `i_file_acl` lead to a fresh block with `new` in it, or to none, together with `words`.
-    fn lead_to(&self, raw: &Raw, mut words: Words, new: Option<&[u8]>) -> Result<()> {
+    fn lead_to(self, raw: &Raw, mut words: Words, new: Option<&[u8]>) -> Result<()> {
         let (fs, pmem) = (&self.fs, self.pmem());
         let old = raw.block.as_ref().map(|(block, _)| *block);
         // 1. A block that holds them, durable.
         let (block, ready) = match new {
             None => (0, Staged::nothing(Composed)),
             Some(bytes) => {
-                fs.need_ext_attr()?;
-                let taken = fs.take_block(fs.sb.group_start(fs.group_of_inode(self.ino)))?;
+                fs.super_in_place().need_ext_attr()?;
+                let taken = fs.groups().take_block(fs.sb.group_start(fs.sb.group_of_inode(self.ino)))?;
                 let block = taken.fact().block();
                 pmem.write_nt(fs.byte(block), bytes);
                 let written = Staged::streamed((), fs.byte(block), fs.block_size());
@@ -254,9 +265,9 @@ impl<P: Platform> Inode<P> {
                 self.push_leaving(&mut words, old)
             }
         };
-        let committed = fs.commit_all(words, ready)?;
+        let committed = fs.redo().commit(words, ready)?;
         // 3. What nobody uses any more.
-        self.free_xattr_block(old, committed)?;
+        self.free_block(old, committed)?;
         if old.is_some() {
             pmem.fence();
         }
@@ -264,14 +275,14 @@ impl<P: Platform> Inode<P> {
     }
 
     /// `i_blocks` counts a block more or less.
-    fn push_blocks(&self, words: &mut Words, more: i32) {
+    fn push_blocks(self, words: &mut Words, more: i32) {
         let units = more * (self.fs.block_size() / 512) as i32;
         let count = self.raw().units();
         words.push(self.raw().at + I_BLOCKS, count.saturating_add_signed(units));
     }
 
     /// A block of attributes loses a user: its count, or, of the last one, the block to free afterwards.
-    fn push_leaving(&self, words: &mut Words, block: u32) -> Option<u32> {
+    fn push_leaving(self, words: &mut Words, block: u32) -> Option<u32> {
         let at = self.fs.byte(block) + H_REFCOUNT;
         match self.pmem().load_u32(at) {
             0 | 1 => Some(block),
@@ -283,43 +294,26 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Frees what a commit took the last user from. The caller fences.
-    fn free_xattr_block(&self, block: Option<u32>, gone: Staged<Committed, Clean>) -> Result<()> {
+    fn free_block(self, block: Option<u32>, gone: Staged<Committed, Clean>) -> Result<()> {
         if let Some(block) = block {
-            self.fs.free_run(&gone.map(|Committed| Cut), block, 1)?;
+            self.fs.groups().free_run(&gone.map(|Committed| Cut), block, 1)?;
         }
         Ok(())
     }
 
     /// The inode is going: its share of a block of attributes goes first. Nobody holds the inode any more.
-    pub(super) fn release_xattrs(&self) -> Result<()> {
+    pub(super) fn release(self) -> Result<()> {
         let block = self.raw().file_acl();
         if block == 0 {
             return Ok(());
         }
-        self.check_xattr_block(block)?;
+        self.check_block(block)?;
         let (_map, _shared_blocks) = (self.map_lock.lock(), self.fs.xattrs.lock());
         let mut words = Words::new();
         words.push(self.raw().at + I_FILE_ACL, 0);
         let last = self.push_leaving(&mut words, block);
-        let gone = self.fs.commit_all(words, Staged::nothing(Composed))?;
-        self.free_xattr_block(last, gone)
-    }
-}
-
-impl<P: Platform> Ext2<P> {
-    /// A block of attributes is about to be: says so on the image first.
-    fn need_ext_attr(&self) -> Result<()> {
-        let (pmem, at) = (self.pmem(), SUPERBLOCK + S_FEATURE_COMPAT);
-        if self.sb.rev_level == 0 {
-            return Err(Unsupported::Operation("extended attributes on revision 0").into());
-        }
-        if pmem.load_u32(at) & COMPAT_EXT_ATTR == 0 {
-            let _lock = self.super_lock.lock();
-            pmem.store_u32(at, pmem.load_u32(at) | COMPAT_EXT_ATTR);
-            pmem.flush(at, 4);
-            pmem.fence();
-        }
-        Ok(())
+        let gone = self.fs.redo().commit(words, Staged::nothing(Composed))?;
+        self.free_block(last, gone)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reading and writing files by copying.
+//! A regular file's content: reading and writing by copying; its size; which parts of it have blocks.
 //!
 //! # Locking
 //! Reading takes the inode lock shared, writing exclusively: the blocks that are there stay the file's.
@@ -9,27 +9,44 @@
 //! A read ends before a bad line, or fails at it. A write makes the lines good that it overwrites as a whole
 //! (whole blocks always are); one that begins or ends inside a bad line fails, and changes nothing.
 
+mod fallocate;
+mod truncate;
+
 use super::disk::inode::{CTIME, MTIME};
 use super::inode::Inode;
 use super::map::geometry::Spot;
 use super::map::grow::Fill;
-use super::map::place::PACKED;
 use crate::error::{Errno, Result};
 use crate::lab::Mutant;
 use crate::platform::Platform;
 use crate::pmem::{Pmem, poison};
 use crate::vfs::mapping::Changing;
-use crate::vfs::{AllocOk, ReadTo, check_range};
+use crate::vfs::{AllocOk, FileKind, ReadTo, Seek, check_range};
+use core::ops::ControlFlow;
+
+/// A regular file: an inode whose kind was looked at.
+pub(super) struct File<'a, P: Platform>(&'a Inode<P>);
+
+view!(File of Inode);
 
 impl<P: Platform> Inode<P> {
+    /// It as a regular file.
+    ///
+    /// # Errors
+    /// [`Errno::IsDirectory`], or [`Errno::Invalid`] for what is neither.
     #[inline]
-    pub(super) fn read_file<T: ReadTo<P> + ?Sized>(
-        &self,
-        offset: u64,
-        len: usize,
-        to: &mut T,
-    ) -> Result<usize> {
-        self.expect_file()?;
+    pub(super) fn file(&self) -> Result<File<'_, P>> {
+        match self.kind {
+            FileKind::File => Ok(File(self)),
+            FileKind::Directory => Err(Errno::IsDirectory.into()),
+            _ => Err(Errno::Invalid.into()),
+        }
+    }
+}
+
+impl<P: Platform> File<'_, P> {
+    #[inline]
+    pub(super) fn read<T: ReadTo<P> + ?Sized>(self, offset: u64, len: usize, to: &mut T) -> Result<usize> {
         let shared = self.lock.shared();
         let size = self.load_size();
         let _kept = (!self.has(Mutant::ReadUnlocked)).then_some(shared);
@@ -66,8 +83,7 @@ impl<P: Platform> Inode<P> {
         Ok(len)
     }
 
-    pub(super) fn write_file(&self, offset: u64, from: &[u8]) -> Result<usize> {
-        self.expect_file()?;
+    pub(super) fn write(self, offset: u64, from: &[u8]) -> Result<usize> {
         let _thawed = self.fs.start_change()?;
         if from.is_empty() {
             return Ok(0);
@@ -113,27 +129,23 @@ impl<P: Platform> Inode<P> {
 
     /// The file, of `size` bytes, is about to get bytes from `offset` to `end`, beyond its end.
     #[inline]
-    fn prepare_growth(&self, ok: AllocOk<'_>, size: u64, offset: u64, end: u64) -> Result<()> {
+    fn prepare_growth(self, ok: AllocOk<'_>, size: u64, offset: u64, end: u64) -> Result<()> {
         if end > i32::MAX as u64 {
-            self.fs.need_large_file()?;
+            self.fs.super_in_place().need_large_file()?;
         }
         self.map().trim(size)?;
         // Bytes between the old end and the new data may hold anything: zeros.
         if offset > size {
             self.zero_gap(size, offset)?;
         }
-        let packed = PACKED << self.fs.sb.block_bits;
-        if size <= packed && packed < end && size > 0 {
-            self.map().outgrow(ok, size.div_ceil(self.fs.block_size()))?;
-        }
-        Ok(())
+        self.map().outgrow(ok, size, end)
     }
 
     /// Writes run by run into a file that is, or will be, `size` bytes long. Without leave to allocate, it
     /// takes that for each hole. Returns how many bytes were written, and why it stopped before the end.
     #[inline]
     fn write_pieces(
-        &self,
+        self,
         ok: Option<AllocOk<'_>>,
         offset: u64,
         from: &[u8],
@@ -151,7 +163,7 @@ impl<P: Platform> Inode<P> {
 
     /// Writes to one run, or hole, of the file: how many bytes of `from` that took.
     #[inline]
-    fn write_piece(&self, ok: Option<AllocOk<'_>>, at: u64, from: &[u8], size: u64) -> Result<usize> {
+    fn write_piece(self, ok: Option<AllocOk<'_>>, at: u64, from: &[u8], size: u64) -> Result<usize> {
         let (block_size, block_bits) = (self.fs.block_size(), self.fs.sb.block_bits);
         let (lblk, within) = (at >> block_bits, at & (block_size - 1));
         let most = (within + from.len() as u64).div_ceil(block_size);
@@ -175,14 +187,14 @@ impl<P: Platform> Inode<P> {
 
     /// As [`write_piece`](Self::write_piece), with leave to allocate.
     #[inline(never)]
-    fn write_hole(&self, at: u64, from: &[u8], size: u64) -> Result<usize> {
+    fn write_hole(self, at: u64, from: &[u8], size: u64) -> Result<usize> {
         let lock = self.keep_faults_out();
         self.write_piece(Some(lock.alloc_ok()), at, from, size)
     }
 
     /// Zeroes the bytes `size..to` in the block of the last byte, if it has one: in flight. Under the inode
     /// lock, held exclusively.
-    pub(super) fn zero_gap(&self, size: u64, to: u64) -> Result<()> {
+    fn zero_gap(self, size: u64, to: u64) -> Result<()> {
         let within = size % self.fs.block_size();
         if within != 0
             && let Some(block) = self.map().find(size / self.fs.block_size())?
@@ -191,5 +203,29 @@ impl<P: Platform> Inode<P> {
             self.pmem().zero_nt(self.fs.byte(block) + within, len);
         }
         Ok(())
+    }
+
+    /// The first byte from `offset` on that is data, or in a hole, as lseek(2) finds it: blocks are data,
+    /// whatever they hold.
+    pub(super) fn seek(self, offset: u64, what: Seek) -> Result<u64> {
+        let _shared = self.lock.shared();
+        let (size, bits) = (self.load_size(), self.fs.sb.block_bits);
+        if offset >= size {
+            return Err(Errno::NoSuchAddress.into());
+        }
+        let lblks = offset >> bits..size.div_ceil(self.fs.block_size());
+        if what == Seek::Data {
+            let found = self.map().first_block_in(lblks)?;
+            return found.map(|(lblk, _)| (lblk << bits).max(offset)).ok_or(Errno::NoSuchAddress.into());
+        }
+        let mut hole = size;
+        self.map().extents(lblks, &mut |extent| match extent.place() {
+            Some(_) => ControlFlow::Continue(()),
+            None => {
+                hole = extent.offset.max(offset);
+                ControlFlow::Break(())
+            }
+        })?;
+        Ok(hole)
     }
 }

@@ -5,17 +5,17 @@
 //! | allocate | some holes are filled with zeros; the size grows last |
 //! | punch a hole | some of it reads as zeros, or is a hole already |
 //! | zero a range | some of it reads as zeros already |
-//! | collapse, insert | the file as it was, or as it is to be: see [`shift`](super::shift) |
+//! | collapse, insert | the file as it was, or as it is to be: see `map::shift` |
 //!
 //! Blocks beyond the end (`keep_size`) live as long as the inode is in memory: docs/decisions/0007.
 //!
 //! # Locking
 //! Takes the inode lock and the invalidate lock exclusively; block map and group mutexes below.
 
+use super::File;
 use crate::error::{Errno, Result};
 use crate::ext2::disk::inode::{CTIME, MTIME};
 use crate::ext2::disk::layout::{APPEND_FL, IMMUTABLE_FL};
-use crate::ext2::inode::Inode;
 use crate::lab::Mutant;
 use crate::platform::Platform;
 use crate::pmem::{Pmem, poison};
@@ -23,9 +23,8 @@ use crate::vfs::{AllocOk, Fallocate};
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
-impl<P: Platform> Inode<P> {
-    pub(in crate::ext2) fn change_range(&self, how: Fallocate, offset: u64, len: u64) -> Result<()> {
-        self.expect_file()?;
+impl<P: Platform> File<'_, P> {
+    pub(in crate::ext2) fn change_range(self, how: Fallocate, offset: u64, len: u64) -> Result<()> {
         self.fs.check_writable()?;
         // Offsets are signed for whoever asks.
         let signed = |number: u64| i64::try_from(number).is_ok();
@@ -70,19 +69,19 @@ impl<P: Platform> Inode<P> {
 
     /// Fills the holes of `range` with blocks of zeros; then the file reaches as far, unless it keeps its
     /// size.
-    fn allocate_range(&self, ok: AllocOk<'_>, range: Range<u64>, keep_size: bool) -> Result<()> {
+    fn allocate_range(self, ok: AllocOk<'_>, range: Range<u64>, keep_size: bool) -> Result<()> {
         self.with_blocks(ok, range, keep_size, || Ok(()))
     }
 
     /// Makes `range` zeros, with blocks. Holes are filled first: if there is no space for that, nothing was
     /// overwritten.
-    fn zero_range(&self, ok: AllocOk<'_>, range: Range<u64>, keep_size: bool) -> Result<()> {
+    fn zero_range(self, ok: AllocOk<'_>, range: Range<u64>, keep_size: bool) -> Result<()> {
         self.with_blocks(ok, range.clone(), keep_size, || self.zero_blocks(range))
     }
 
     /// Fills the holes of `range`, calls `then`, and lets the file reach as far, unless it keeps its size.
     fn with_blocks(
-        &self,
+        self,
         ok: AllocOk<'_>,
         range: Range<u64>,
         keep_size: bool,
@@ -94,7 +93,7 @@ impl<P: Platform> Inode<P> {
             (range.start / block_size..range.end.div_ceil(block_size), size.div_ceil(block_size));
         if range.end > size {
             if range.end > i32::MAX as u64 && !keep_size {
-                self.fs.need_large_file()?;
+                self.fs.super_in_place().need_large_file()?;
             }
             self.map().trim(size)?;
         }
@@ -125,7 +124,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Zeroes the bytes of `range` that have blocks: in flight.
-    fn zero_blocks(&self, range: Range<u64>) -> Result<()> {
+    fn zero_blocks(self, range: Range<u64>) -> Result<()> {
         let bits = self.fs.sb.block_bits;
         let mut cursor = self.map().cursor(range.start >> bits..range.end.div_ceil(self.fs.block_size()));
         while let Some(run) = cursor.next_run()? {
@@ -140,7 +139,7 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Whole blocks of `range` become holes, the rest reads as zeros.
-    fn punch(&self, ok: AllocOk<'_>, range: Range<u64>) -> Result<()> {
+    fn punch(self, ok: AllocOk<'_>, range: Range<u64>) -> Result<()> {
         let block_size = self.fs.block_size();
         let whole = range.start.div_ceil(block_size)..range.end / block_size;
         // 1. Parts of blocks; durable.

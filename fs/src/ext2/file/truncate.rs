@@ -10,26 +10,20 @@
 //! Growing starts with a look beyond the end where a crash may have left something: `BlockMap::trim`.
 //!
 //! # Locking
-//! Under the inode lock and the invalidate lock, both held exclusively (or the inode is nobody's any more);
-//! takes group mutexes.
+//! Takes the inode lock and the invalidate lock exclusively; group mutexes below.
 
-use super::geometry::DIRECT;
+use super::File;
 use crate::error::{Errno, Result};
 use crate::ext2::disk::inode::{CTIME, MTIME};
-use crate::ext2::disk::layout::*;
-use crate::ext2::facts::Nameless;
-use crate::ext2::inode::Inode;
 use crate::lab::Mutant;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
-use crate::pmem::state::{Clean, Staged};
-use crate::vfs::{AllocOk, FileKind};
+use crate::vfs::AllocOk;
 use core::sync::atomic::Ordering::Relaxed;
 
-impl<P: Platform> Inode<P> {
+impl<P: Platform> File<'_, P> {
     /// Sets the size of a regular file.
-    pub(in crate::ext2) fn set_size(&self, size: u64) -> Result<()> {
-        self.expect_file()?;
+    pub(in crate::ext2) fn set_size(self, size: u64) -> Result<()> {
         if size > self.fs.max_file_size() {
             self.fs.check_writable()?;
             return Err(Errno::FileTooBig.into());
@@ -48,7 +42,7 @@ impl<P: Platform> Inode<P> {
         result
     }
 
-    fn resize(&self, ok: AllocOk<'_>, size: u64) -> Result<()> {
+    fn resize(self, ok: AllocOk<'_>, size: u64) -> Result<()> {
         let old = self.load_size();
         if size > old {
             self.map().trim(old)?;
@@ -64,7 +58,7 @@ impl<P: Platform> Inode<P> {
         }
     }
 
-    fn shrink(&self, ok: AllocOk<'_>, old: u64, size: u64) -> Result<()> {
+    fn shrink(self, ok: AllocOk<'_>, old: u64, size: u64) -> Result<()> {
         let [first, end] = [size, old].map(|size| size.div_ceil(self.fs.block_size()));
         // 1. The size, durable.
         self.store_size(size)?;
@@ -82,40 +76,7 @@ impl<P: Platform> Inode<P> {
         if self.beyond.load(Relaxed) || !self.fs.is_sound() {
             self.map().cut(first)
         } else {
-            // What hangs below an indirect block as a whole goes with one pointer.
-            self.map().cut_range(first..if end > DIRECT { u64::MAX } else { end })
+            self.map().cut_to(first, end)
         }
-    }
-
-    /// Whether a mistake is to be made.
-    #[inline]
-    pub(in crate::ext2) fn has(&self, mutant: Mutant) -> bool {
-        self.fs.platform.lab().has(mutant)
-    }
-
-    /// Frees the inode and all that it holds: it has durably no name, and no handle any more.
-    pub(in crate::ext2) fn release(&self, nameless: Staged<Nameless, Clean>) -> Result<()> {
-        let pmem = self.pmem();
-        // 1. Its blocks.
-        let has_blocks = matches!(self.kind, FileKind::File | FileKind::Directory | FileKind::Symlink);
-        let in_place = self.kind == FileKind::Symlink && self.raw().is_fast_symlink(self.fs.block_size());
-        if has_blocks && !in_place && self.has_pointers() {
-            self.store_size(0)?;
-            self.map().cut(0)?;
-        }
-        // 2. Its share of an attribute block.
-        self.release_xattrs()?;
-        // 3. The inode. A pointer that is gone is so durably: what was freed came after.
-        self.fs.free_inode(self.ino, self.kind, nameless)?;
-        pmem.fence();
-        Ok(())
-    }
-
-    /// False if `i_block` is all zeros.
-    fn has_pointers(&self) -> bool {
-        let from = self.raw().slot(0);
-        let words = I_BLOCK_BYTES / 8;
-        (0..words).any(|word| self.pmem().load_u64(from + word * 8) != 0)
-            || self.pmem().load_u32(from + words * 8) != 0
     }
 }
