@@ -105,6 +105,12 @@ impl Served {
 /// What a look-up found behind the page; `None` for 2 MiB that are not one extent that can be mapped as one.
 pub(super) type Found = Option<Backing>;
 
+/// Whether there is a hole, or what was never written: a store has to have it filled.
+#[inline(always)]
+fn is_absent(found: Found) -> bool {
+    found.is_some_and(|backing| !backing.is_mapped())
+}
+
 /// A fault on its way, at one page size. `LAB` is whether the laboratory is used: a fault asks once, and the
 /// way without it is compiled without it.
 pub(super) struct Request<'a, P: Platform, const LAB: bool> {
@@ -381,8 +387,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     /// What was done before 2015 by whoever had seen a hole, also when somebody else had filled it meanwhile:
     /// it is zeroed (R1). For the racy protocol alone.
     pub(super) fn zero_once_more(&self, lock: Held<'_>, found: Found, served: Served) -> Step<()> {
-        let was_hole = found.is_some_and(|backing| backing.place().is_none());
-        let late = was_hole && matches!(served, Served::Mapped(_)) && !served.allocated();
+        let late = is_absent(found) && matches!(served, Served::Mapped(_)) && !served.allocated();
         if late && self.write && !self.private && self.size == PageSize::Small {
             let place = self.step(self.file.place(lock, self.page))?;
             place.into_iter().for_each(|place| self.platform.pmem().zero_nt(place, PAGE_SIZE));
@@ -403,20 +408,22 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         entry
     }
 
-    /// Whether a store to what was found changes the block map, for which a transaction is to be opened.
+    /// Whether a store to what was found changes the block map, in a transaction.
     #[inline(always)]
     pub(super) fn needs_transaction(&self, found: Found) -> bool {
-        let absent = || found.is_some_and(|backing| !backing.is_mapped());
-        self.mapping.has_transactions() && self.write && !self.private && absent()
+        self.mapping.has_transactions() && self.write && !self.private && is_absent(found)
     }
 
     /// Opens the transaction for what is behind the pages, under `dax_sem`.
     #[inline(always)]
-    pub(super) fn begin<'b>(&'b self, lock: Held<'b>) -> Step<Transaction<'b>> {
-        match self.mapping.has_transactions() {
-            false => Ok(Transaction::none()),
-            true => self.step(self.file.begin(lock, self.page, self.size.pages())),
-        }
+    pub(super) fn open<'b>(&'b self, lock: Held<'b>) -> Step<Transaction<'b>> {
+        self.step(self.file.begin(lock, self.page, self.size.pages()))
+    }
+
+    /// The transaction that a store to what was found needs, under `dax_sem`; or none.
+    #[inline(always)]
+    pub(super) fn begin<'b>(&'b self, lock: Held<'b>, found: Found) -> Step<Transaction<'b>> {
+        if self.needs_transaction(found) { self.open(lock) } else { Ok(Transaction::none()) }
     }
 
     /// Has the file system commit what leads to the pages. No lock is held, and when it is done the fault
@@ -525,25 +532,15 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
             return Ok(Attempt::Served(Served::Mapped(self.copy(found)?)));
         }
         let Some(backing) = found else { return Ok(fallback(Fallback::Pieces)) };
-        let (place, fresh) = match backing.place() {
-            Some(_) if self.is_uncommitted(backing) => return Ok(Attempt::Served(Served::Uncommitted)),
-            Some(place) => (place, false),
+        match backing.place() {
+            Some(_) if self.is_uncommitted(backing) => Ok(Attempt::Served(Served::Uncommitted)),
+            Some(place) => self.install(place, false),
             None if self.write || self.mutant(Mutant::ReadAllocates) => match leave {
-                None => return Ok(Attempt::Retry),
-                Some((ok, transaction)) => match self.allocate(ok, transaction)? {
-                    Some(filled) if self.is_uncommitted(filled) => {
-                        return Ok(Attempt::Served(Served::Uncommitted));
-                    }
-                    Some(filled) => match filled.place() {
-                        Some(place) => (place, filled.is_new()),
-                        None => return Ok(fallback(Fallback::Space)),
-                    },
-                    None => return Ok(fallback(Fallback::Space)),
-                },
+                Some((ok, transaction)) => self.allocate(ok, transaction),
+                None => Ok(Attempt::Retry),
             },
-            None => return self.map_zero(),
-        };
-        self.install(place, fresh)
+            None => self.map_zero(),
+        }
     }
 
     /// Whether a store has to wait until the file system has committed what leads there.
@@ -552,17 +549,20 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         backing.is_dirty() && self.sync && self.write
     }
 
-    /// Fills the hole, or what was never written: what is behind it then. `None` for 2 MiB that cannot be
-    /// filled as one.
+    /// Fills the hole, or what was never written, and installs what is there then.
     #[inline(never)]
-    fn allocate(&self, ok: AllocOk<'_>, transaction: &Transaction<'_>) -> Step<Found> {
+    fn allocate(&self, ok: AllocOk<'_>, transaction: &Transaction<'_>) -> Step<Attempt> {
         // The file system looks up again, under its own locks, before it takes a block.
         let backing = match self.file.look_up_for_write(ok, transaction, self.page, self.size.pages()) {
             // No run is free, but pages may be.
-            Err(Error::Op(Errno::NoSpace)) if self.size == PageSize::Large => return Ok(None),
+            Err(Error::Op(Errno::NoSpace)) if self.size == PageSize::Large => {
+                return Ok(fallback(Fallback::Space));
+            }
             backing => self.step(backing)?,
         };
-        let (Some(place), fresh) = (backing.place(), backing.is_new()) else { return Ok(None) };
+        // Of 2 MiB that cannot be filled as one, nothing was filled.
+        let Some(place) = backing.place() else { return Ok(fallback(Fallback::Space)) };
+        let fresh = backing.is_new();
         if fresh {
             self.report(Point::Allocated, place);
             // Law 6: the zero page goes from every address space before anyone can store to the block.
@@ -581,13 +581,16 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         if self.size == PageSize::Large {
             // A region that does not begin at a multiple of 2 MiB has runs that no large entry can map.
             if !self.is_aligned(place) {
-                return Ok(None);
+                return Ok(fallback(Fallback::Space));
             }
             if !backing.is_dirty() {
                 self.leaf.set_run(place);
             }
         }
-        Ok(Some(backing))
+        match self.is_uncommitted(backing) {
+            true => Ok(Attempt::Served(Served::Uncommitted)),
+            false => self.install(place, fresh),
+        }
     }
 
     #[inline(always)]

@@ -25,7 +25,7 @@ pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>)
         // To open it may take a commit, which may wait for whoever waits for this entry in a transaction of
         // his own: the entry is let go of meanwhile (R11).
         drop(entry.take());
-        transaction = request.begin(shared.held())?;
+        transaction = request.open(shared.held())?;
         entry = Some(request.entry());
         found = request.look_up(shared.held())?;
     }

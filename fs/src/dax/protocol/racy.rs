@@ -3,7 +3,7 @@
 
 use super::super::fault::{Attempt, Request, Served, Step};
 use crate::platform::Platform;
-use crate::vfs::{AllocOk, Transaction};
+use crate::vfs::AllocOk;
 
 // Apart, so that the compiler does not weave it into the protocols that are to be fast.
 #[inline(never)]
@@ -11,10 +11,7 @@ pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>)
     let shared = request.shared();
     let ok = AllocOk::mistaken(shared.held());
     let found = request.look_up(shared.held())?;
-    let transaction = match request.needs_transaction(found) {
-        true => request.begin(shared.held())?,
-        false => Transaction::none(),
-    };
+    let transaction = request.begin(shared.held(), found)?;
     match request.attempt_with(found, shared.held(), Some((ok, &transaction)))? {
         Attempt::Served(served) => {
             request.zero_once_more(shared.held(), found, served)?;

@@ -40,7 +40,7 @@ pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>)
         PageSize::Small => Some(Backing::HOLE),
         PageSize::Large => request.look_up(exclusive.held())?,
     };
-    let transaction = request.begin(exclusive.held())?;
+    let transaction = request.begin(exclusive.held(), found)?;
     match request.attempt_with(found, exclusive.held(), Some((exclusive.alloc_ok(), &transaction)))? {
         Attempt::Served(served) => {
             if !served.allocated() {
