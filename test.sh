@@ -59,6 +59,8 @@ can_loop() {
 
 # All in the profile of tests: each crate is checked once for itself and its tests.
 clippy_host() { cargo clippy -q --locked --workspace --exclude kernel --exclude base --exclude store --exclude lab --exclude daxiom-fuzz --profile test --all-targets -- -D warnings; }
+# `fs` without its lab: nothing else builds it so.
+clippy_without_lab() { cargo clippy -q --locked -p fs --no-default-features --profile test --lib -- -D warnings; }
 # For the host's target: its `core` is there, and nothing of the kernel asks which target it is.
 clippy_kernel() { cargo clippy -q --locked -p kernel -- -D warnings; }
 
@@ -72,6 +74,7 @@ lints() {
     fi
     if cargo clippy --version >/dev/null 2>&1; then
         step "lints, host crates" clippy_host
+        step "lints, fs without its lab" clippy_without_lab
         step "lints, kernel" clippy_kernel
     else
         skip "lints" "this toolchain has no clippy"

@@ -15,7 +15,7 @@
 use super::{Fallback, Protocol};
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Error, Result};
-use crate::lab::{Mutant, Point};
+use crate::lab::{Point, mistake};
 use crate::platform::{LARGE_PAGES, Mapped, NoFrames, PageSize, PageTables, Platform};
 use crate::pmem::Pmem;
 use crate::stats::Stats;
@@ -107,21 +107,21 @@ pub(super) type Found = Option<Backing>;
 
 /// Whether there is a hole, or what was never written: a store has to have it filled.
 #[inline(always)]
-fn is_absent(found: Found) -> bool {
+pub(super) fn is_absent(found: Found) -> bool {
     found.is_some_and(|backing| !backing.is_mapped())
 }
 
 /// A fault on its way, at one page size. `LAB` is whether the laboratory is used: a fault asks once, and the
-/// way without it is compiled without it.
+/// way without it is compiled without it (docs/exploration.md tells what differs).
 pub(super) struct Request<'a, P: Platform, const LAB: bool> {
     space: &'a Space<'a, P>,
     leaf: &'a Leaf,
     /// A multiple of the page size, as `page` is.
     va: u64,
-    page: u64,
+    pub page: u64,
     pub size: PageSize,
     pub write: bool,
-    private: bool,
+    pub private: bool,
     sync: bool,
     /// The file's size as it was before the lock: a mutant's.
     early: Option<u64>,
@@ -195,8 +195,8 @@ fn counted(stats: &Stats, error: Option<Error>) -> Error {
 /// Who has met a fault, and where what failed is kept.
 pub(super) struct Space<'a, P: Platform> {
     pub platform: &'a P,
-    mapping: &'a Mapping<P>,
-    file: &'a dyn Inode<P>,
+    pub mapping: &'a Mapping<P>,
+    pub file: &'a dyn Inode<P>,
     tables: &'a P::PageTables,
     error: &'a Cell<Option<Error>>,
 }
@@ -211,7 +211,7 @@ impl<P: Platform> Space<'_, P> {
 
     /// Keeps what went wrong for the end.
     #[inline(always)]
-    fn step<T>(&self, result: Result<T>) -> Step<T> {
+    pub(super) fn step<T>(&self, result: Result<T>) -> Step<T> {
         result.map_err(|error| self.fail(error))
     }
 }
@@ -245,14 +245,14 @@ fn serve<P: Platform, const LAB: bool>(
     }
     let Space { platform, mapping, file, .. } = *space;
     let private = fault.area.private;
-    let has = |mutant| LAB && platform.lab().has(mutant);
-    let _thawed = match fault.write {
-        true if !private || has(Mutant::PrivateNeedsWritable) => Some(space.step(file.start_write_fault())?),
-        _ => None,
+    let changes = !private || LAB && mistake!(platform.lab(), PrivateNeedsWritable);
+    let _thawed = match fault.write && changes {
+        true => Some(space.step(file.start_write_fault())?),
+        false => None,
     };
     let leaf = space.step(mapping.index.leaf(fault.page))?;
     let Fault { va, page, write, .. } = fault;
-    let early = has(Mutant::SizeBeforeLock).then(|| mapping.size());
+    let early = (LAB && mistake!(platform.lab(), SizeBeforeLock)).then(|| mapping.size());
     let size = PageSize::Small;
     let sync = fault.area.sync;
     let request = &Request::<P, LAB> { space, leaf, va, page, size, write, private, sync, early };
@@ -266,10 +266,6 @@ fn serve<P: Platform, const LAB: bool>(
         };
         why.counter(request.platform.stats()).inc();
         request.report(Point::Fallback, why as u64);
-    }
-    if request.write && request.private && request.mutant(Mutant::CopyUnlocked) {
-        let found = request.look_up(request.shared().held())?;
-        return Ok((request.copy(found)?, PageSize::Small));
     }
     match serve_durably(protocol, request)? {
         Ok(outcome) => Ok((outcome, PageSize::Small)),
@@ -288,10 +284,7 @@ fn serve_durably<P: Platform, const LAB: bool>(
         served => served,
     };
     match served {
-        Served::Mapped(outcome) => {
-            request.mark_late();
-            Ok(Ok(outcome))
-        }
+        Served::Mapped(outcome) => Ok(Ok(outcome)),
         Served::Fallback(why) => Ok(Err(why)),
         Served::Uncommitted => unreachable!("it is served when it is committed"),
     }
@@ -362,46 +355,13 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         exclusive
     }
 
-    /// `dax_sem`, exclusively, while `kept` is held shared: as long as that mistake is made, it does not
-    /// come.
-    #[cold]
-    pub(super) fn exclusive_holding(&self, kept: Shared<'a, P>) -> Exclusive<'a, P> {
-        self.report(Point::ExclusiveWait, 0);
-        let key = core::ptr::from_ref(self.mapping) as usize;
-        while self.mutant(Mutant::RetryHolding) {
-            self.platform.wait(key, &mut || self.mutant(Mutant::RetryHolding));
-        }
-        drop(kept);
-        self.exclusive()
-    }
-
-    /// As [`attempt`](Self::attempt) without leave to allocate, but nothing is held any more when it
-    /// installs: a mistake.
-    #[cold]
-    pub(super) fn attempt_unlocked(&self, shared: Shared<'a, P>) -> Step<Attempt> {
-        let found = self.look_up(shared.held())?;
-        drop(shared);
-        self.attempt_with(found, Held::no_more(), None)
-    }
-
-    /// What was done before 2015 by whoever had seen a hole, also when somebody else had filled it meanwhile:
-    /// it is zeroed (R1). For the racy protocol alone.
-    pub(super) fn zero_once_more(&self, lock: Held<'_>, found: Found, served: Served) -> Step<()> {
-        let late = is_absent(found) && matches!(served, Served::Mapped(_)) && !served.allocated();
-        if late && self.write && !self.private && self.size == PageSize::Small {
-            let place = self.step(self.file.place(lock, self.page))?;
-            place.into_iter().for_each(|place| self.platform.pmem().zero_nt(place, PAGE_SIZE));
-        }
-        Ok(())
-    }
-
     /// The entry's lock.
     #[inline]
     pub(super) fn entry(&self) -> crate::vfs::index::EntryLock<'a, P> {
-        let looks_at = match LAB {
-            true if self.mutant(Mutant::LargeIgnoresSmallLocks) => 0,
-            true if self.mutant(Mutant::LargeOverSmall) => 1,
-            _ => LOCK_WORDS,
+        let looks_at = match () {
+            () if mistake!(self, LargeIgnoresSmallLocks) => 0,
+            () if mistake!(self, LargeOverSmall) => 1,
+            () => LOCK_WORDS,
         };
         let entry = self.leaf.lock(self.platform, self.page, self.size, looks_at);
         self.report(Point::EntryLocked, 0);
@@ -443,16 +403,31 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     }
 
     /// Whether a mistake is to be made.
+    #[cfg(feature = "lab")]
     #[inline]
-    pub(super) fn mutant(&self, mutant: Mutant) -> bool {
+    pub(super) fn has(&self, mutant: crate::lab::Mutant) -> bool {
         LAB && self.platform.lab().has(mutant)
     }
 
-    /// Looks up and installs, under `lock`; allocates if it must and may.
+    /// Looks up and installs, under `lock`; without leave to allocate.
     #[inline(always)]
-    pub(super) fn attempt(&self, lock: Held<'_>, leave: Leave<'_>) -> Step<Attempt> {
+    pub(super) fn attempt(&self, lock: Held<'_>) -> Step<Attempt> {
         let found = self.look_up(lock)?;
-        self.attempt_with(found, lock, leave)
+        self.attempt_with(found, lock, None)
+    }
+
+    /// Installs what was found under the lock that is still held; first fills it, if a store needs that.
+    #[inline(always)]
+    pub(super) fn complete(
+        &self,
+        found: Found,
+        ok: AllocOk<'_>,
+        transaction: &Transaction<'_>,
+    ) -> Step<Served> {
+        match self.attempt_with(found, ok.held(), Some((ok, transaction)))? {
+            Attempt::Served(served) => Ok(served),
+            Attempt::Retry => unreachable!("with leave to allocate, a hole is filled or an error"),
+        }
     }
 
     /// Where the pages are, under `lock`.
@@ -528,14 +503,14 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
                 PageSize::Large => Ok(fallback(Fallback::End)),
             };
         }
-        if self.write && self.private && !self.mutant(Mutant::PrivateWritesThrough) {
+        if self.write && self.private && !mistake!(self, PrivateWritesThrough) {
             return Ok(Attempt::Served(Served::Mapped(self.copy(found)?)));
         }
         let Some(backing) = found else { return Ok(fallback(Fallback::Pieces)) };
         match backing.place() {
             Some(_) if self.is_uncommitted(backing) => Ok(Attempt::Served(Served::Uncommitted)),
             Some(place) => self.install(place, false),
-            None if self.write || self.mutant(Mutant::ReadAllocates) => match leave {
+            None if self.write || mistake!(self, ReadAllocates) => match leave {
                 Some((ok, transaction)) => self.allocate(ok, transaction),
                 None => Ok(Attempt::Retry),
             },
@@ -568,14 +543,14 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
             // Law 6: the zero page goes from every address space before anyone can store to the block.
             let told = match self.size {
                 PageSize::Large => true,
-                PageSize::Small if self.mutant(Mutant::KeepLargeZeroPage) => self.leaf.is_zero(self.page),
+                PageSize::Small if mistake!(self, KeepLargeZeroPage) => self.leaf.is_zero(self.page),
                 PageSize::Small => self.leaf.cares_for_allocation(self.page),
             };
-            if told && !self.mutant(Mutant::KeepZeroPage) {
+            if told && !mistake!(self, KeepZeroPage) {
                 let pages = self.page..self.page + self.size.pages();
                 self.mapping.unmap_zero(self.platform, ok, pages);
             }
-        } else if self.mutant(Mutant::NoSecondLookUp) {
+        } else if mistake!(self, NoSecondLookUp) {
             self.platform.pmem().zero_nt(place, PAGE_SIZE);
         }
         if self.size == PageSize::Large {
@@ -597,7 +572,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     fn install(&self, place: u64, fresh: bool) -> Step<Attempt> {
         let pmem = self.platform.pmem();
         if let Some(at) = pmem.poisoned(place, self.size.bytes())
-            && !self.mutant(Mutant::IgnorePoison)
+            && !mistake!(self, IgnorePoison)
         {
             return match self.size {
                 PageSize::Small => Err(self.fail(Error::Poisoned(at))),
@@ -605,19 +580,20 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
                 PageSize::Large => Ok(fallback(Fallback::Poison)),
             };
         }
-        if self.mutant(Mutant::ZeroTwice) && self.write && !fresh {
+        if mistake!(self, ZeroTwice) && self.write && !fresh {
             pmem.zero_nt(place, self.size.bytes());
         }
         // Before the entry: a store through it must never find the page clean.
-        let late = self.mutant(Mutant::MarkAfterInstall);
-        if self.write && !late {
+        let late = mistake!(self, MarkAfterInstall);
+        let marks = self.write && !mistake!(self, NoDirtyMark) && !mistake!(self, MarkAfterUnlock);
+        if marks && !late {
             self.mark_dirty();
         }
         self.report(Point::Marked, 0);
         // A load maps read-only even where stores are allowed: the first store must come here to mark the
         // page dirty.
         let mapped = self.tables.map(self.va, pmem.frame(place), self.size, self.write);
-        if self.write && late {
+        if marks && late {
             self.report(Point::Installed, 0);
             self.mark_dirty();
         }
@@ -625,22 +601,10 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     }
 
     #[inline]
-    fn mark_dirty(&self) {
+    pub(super) fn mark_dirty(&self) {
         match self.size {
-            _ if self.mutant(Mutant::NoDirtyMark) || self.mutant(Mutant::MarkAfterUnlock) => {}
             PageSize::Small => self.leaf.mark_dirty(self.page),
             PageSize::Large => self.leaf.mark_large_dirty(),
-        }
-    }
-
-    /// A mistake: the lock was let go of already.
-    #[inline(always)]
-    fn mark_late(&self) {
-        if self.mutant(Mutant::MarkAfterUnlock) && self.write && !self.private {
-            match self.size {
-                PageSize::Small => self.leaf.mark_dirty(self.page),
-                PageSize::Large => self.leaf.mark_large_dirty(),
-            }
         }
     }
 
@@ -648,7 +612,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     fn map_zero(&self) -> Step<Attempt> {
         // Before the entry: whoever allocates a block here must know that there is something to unmap.
         match self.size {
-            _ if self.mutant(Mutant::NoZeroMark) => {}
+            _ if mistake!(self, NoZeroMark) => {}
             PageSize::Small => self.leaf.mark_zero(self.page),
             PageSize::Large => self.leaf.mark_large_zero(),
         }
@@ -689,7 +653,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
 
     /// A store to a private area: a copy of what was found.
     #[inline(never)]
-    fn copy(&self, found: Found) -> Step<Outcome> {
+    pub(super) fn copy(&self, found: Found) -> Step<Outcome> {
         let pmem = self.platform.pmem();
         let from = match found.and_then(Backing::place) {
             Some(place) => match pmem.poisoned(place, PAGE_SIZE) {

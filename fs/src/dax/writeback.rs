@@ -12,7 +12,7 @@
 //! once shared.
 
 use crate::error::Result;
-use crate::lab::Mutant;
+use crate::lab::mistake;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::index::MAX_PAGES;
@@ -63,18 +63,20 @@ fn write_back<P: Platform, const LAB: bool>(
     file: &dyn Inode<P>,
     pages: &Range<u64>,
 ) -> Result<u64> {
-    let has = |mutant| LAB && platform.lab().has(mutant);
+    let lab = platform.lab();
+    let shares = || LAB && mistake!(lab, WriteBackShared);
+    let keeps = || !(LAB && mistake!(lab, FenceAfterUnlock));
     let fence = || {
-        if !has(Mutant::NoFence) {
+        if !(LAB && mistake!(lab, NoFence)) {
             platform.pmem().fence();
         }
     };
     if pages.end.saturating_sub(1) / 64 == pages.start / 64 && pages.start < pages.end.min(MAX_PAGES) {
         // They share a word of the index: nothing to tag, for it is done in one go.
-        let lock = mapping.exclusive_but_for(has(Mutant::WriteBackShared));
+        let lock = mapping.exclusive_but_for(shares());
         let find = |page| file.place(lock.held(), page);
         let result = mapping.write_back(platform, lock.held(), pages, false, find);
-        let _kept = (!has(Mutant::FenceAfterUnlock)).then_some(lock);
+        let _kept = keeps().then_some(lock);
         fence();
         return result;
     }
@@ -82,22 +84,22 @@ fn write_back<P: Platform, const LAB: bool>(
     let (mut from, mut flushed, mut fenced, mut result) = (pages.start, 0, false, Ok(()));
     while let Some(part) = mapping.index.next_tagged(from, pages.end) {
         from = part.end;
-        let lock = mapping.exclusive_but_for(has(Mutant::WriteBackShared));
+        let lock = mapping.exclusive_but_for(shares());
         match mapping.write_back(platform, lock.held(), &part, true, |page| file.place(lock.held(), page)) {
             Ok(count) => flushed += count,
             Err(error) => result = result.and(Err(error)),
         }
-        let _kept = (!has(Mutant::FenceAfterUnlock)).then_some(lock);
+        let _kept = keeps().then_some(lock);
         fence();
         fenced = true;
-        if has(Mutant::WriteBackStuck) {
+        if LAB && mistake!(lab, WriteBackStuck) {
             from = part.start;
             mapping.index.existing(from).into_iter().for_each(|leaf| leaf.mark_dirty(from));
             mapping.index.tag(part);
         }
     }
     // What another write-back took is not tagged any more, and durable when that one lets go of the lock.
-    if !platform.lab().has(Mutant::SyncTrustsTags) {
+    if !(LAB && mistake!(lab, SyncTrustsTags)) {
         drop(mapping.shared());
     }
     // The times of write faults were flushed, not waited for.

@@ -12,7 +12,7 @@ use super::facts::Nameless;
 use super::fs::{Ext2, Late};
 use super::inode::Inode;
 use crate::error::{Errno, Result, Unsupported};
-use crate::lab::Mutant;
+use crate::lab::mistake;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Staged};
@@ -37,7 +37,7 @@ impl<P: Platform> Freezer<'_, P> {
         if ice.is_some() {
             return Err(Errno::Busy.into());
         }
-        let early = self.platform.lab().has(Mutant::FlushBeforeFreeze);
+        let early = mistake!(self.platform.lab(), FlushBeforeFreeze);
         let flushed = if early { self.flush_all() } else { Ok(()) };
         let frozen = self.freeze.freeze();
         self.check_writable()?;

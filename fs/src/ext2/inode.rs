@@ -16,7 +16,7 @@ use super::names::nameindex::Names;
 use crate::PAGE_SIZE;
 use crate::atomic::{AtomicBool, AtomicU64};
 use crate::error::{Corrupt, Errno, Error, Result};
-use crate::lab::Mutant;
+use crate::lab::mistake;
 use crate::platform::{Mutex, Platform, Timestamp};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Dirty, Staged};
@@ -189,8 +189,9 @@ impl<P: Platform> Inode<P> {
     }
 
     /// Whether a mistake is to be made.
+    #[cfg(feature = "lab")]
     #[inline]
-    pub(super) fn has(&self, mutant: Mutant) -> bool {
+    pub(super) fn has(&self, mutant: crate::lab::Mutant) -> bool {
         self.fs.platform.lab().has(mutant)
     }
 
@@ -292,7 +293,7 @@ impl<P: Platform> Inode<P> {
     /// handle.
     pub(super) fn links_left(&self, stored: Staged<LinksStored, Clean>, _gone: &Staged<NameGone, Clean>) {
         if stored.fact().0 == 0 {
-            if self.has(Mutant::FreeAtUnlink) {
+            if mistake!(self, FreeAtUnlink) {
                 // Whoever looks through its handle finds a file of holes.
                 let _exclusive = self.mapping.exclusive();
                 let _ = self.fs.noted(self.map().cut(0));

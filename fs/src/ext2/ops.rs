@@ -8,7 +8,7 @@ use super::inode::Inode;
 use super::names::dir::check_name;
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Result, Unsupported};
-use crate::lab::Mutant;
+use crate::lab::mistake;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::{
@@ -212,7 +212,7 @@ impl<P: Platform> vfs::Inode<P> for Inode<P> {
     }
 
     fn start_write_fault(&self) -> Result<Thawed<'_, P>> {
-        let thawed = match self.fs.platform.lab().has(Mutant::IgnoreFreeze) {
+        let thawed = match mistake!(self.fs.platform.lab(), IgnoreFreeze) {
             false => self.fs.start_change()?,
             true => {
                 self.fs.check_writable()?;

@@ -25,7 +25,7 @@
 use super::mapping::AllocOk;
 use crate::atomic::{AtomicU32, AtomicU64};
 use crate::error::{Errno, Result};
-use crate::lab::{Mutant, Point};
+use crate::lab::{Point, mistake};
 use crate::platform::{LARGE_PAGES, PageSize, Platform};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -306,7 +306,7 @@ impl Leaf {
     fn wake_waiters<P: Platform>(&self, platform: &P, page: u64) {
         // A waiter counts itself before it looks at the lock for the last time.
         if self.waiters.load(SeqCst) != 0 {
-            let wrong = platform.lab().has(Mutant::WakeWrongKey);
+            let wrong = mistake!(platform.lab(), WakeWrongKey);
             platform.wake(if wrong { self.key() + page as usize } else { self.key() });
         }
     }
@@ -402,7 +402,7 @@ impl<P: Platform> EntryLock<'_, P> {
     }
 
     /// Wakes its waiters, and unlocks it then: a mistake.
-    #[cold]
+    #[cfg(feature = "lab")]
     pub(crate) fn wake_then_unlock(self) {
         self.leaf.wake_waiters(self.platform, self.page);
         self.leaf.clear_lock(self.page, self.size);

@@ -13,7 +13,7 @@ use super::index::PageIndex;
 use crate::PAGE_SIZE;
 use crate::atomic::AtomicU64;
 use crate::error::Result;
-use crate::lab::{Mutant, Point};
+use crate::lab::{Point, mistake};
 use crate::platform::{LARGE_PAGES, Mutex, PageTables, Platform, RwLock};
 use crate::pmem::Pmem;
 use alloc::sync::Arc;
@@ -58,10 +58,11 @@ pub struct Held<'a>(PhantomData<&'a ()>);
 
 /// Leave to allocate (`alloc_ok`): `dax_sem` is held exclusively, so no fault runs on the same inode; or it
 /// is held shared and the entry's lock too, so no fault runs on the same pages. Which inode's or pages', it
-/// does not prove. The one exception is [`AllocOk::mistaken`].
+/// does not prove. The one exception is `AllocOk::mistaken`, of the lab.
 #[derive(Clone, Copy, Debug)]
 pub struct AllocOk<'a>(PhantomData<&'a ()>);
 
+#[cfg(feature = "lab")]
 impl Held<'_> {
     /// The lock was held a moment ago: a mistake of the lab's.
     pub(crate) fn no_more() -> Self {
@@ -72,6 +73,7 @@ impl Held<'_> {
 impl<'a> AllocOk<'a> {
     /// Leave to allocate under the shared lock: the bug of before the RFC, for the `Racy` protocol and
     /// mistakes of the lab's alone.
+    #[cfg(feature = "lab")]
     pub(crate) fn mistaken(_: Held<'a>) -> Self {
         Self(PhantomData)
     }
@@ -117,6 +119,7 @@ pub enum Changing<'a, P: Platform> {
     /// Exclusively.
     Exclusive(Exclusive<'a, P>),
     /// Shared.
+    #[cfg(feature = "lab")]
     Mistaken(Shared<'a, P>),
 }
 
@@ -130,6 +133,7 @@ impl<P: Platform> Changing<'_, P> {
     pub(crate) fn alloc_ok(&self) -> AllocOk<'_> {
         match self {
             Self::Exclusive(exclusive) => exclusive.alloc_ok(),
+            #[cfg(feature = "lab")]
             Self::Mistaken(shared) => AllocOk::mistaken(shared.held()),
         }
     }
@@ -194,8 +198,9 @@ impl<P: Platform> Mapping<P> {
     #[inline(always)]
     pub(crate) fn exclusive_but_for(&self, mistake: bool) -> Changing<'_, P> {
         match mistake {
-            false => Changing::Exclusive(self.exclusive()),
+            #[cfg(feature = "lab")]
             true => Changing::Mistaken(self.shared()),
+            _ => Changing::Exclusive(self.exclusive()),
         }
     }
 
@@ -233,8 +238,8 @@ impl<P: Platform> Mapping<P> {
     ) -> Result<(T, Changing<'_, P>)> {
         loop {
             let begun = begin()?;
-            let exclusive = self.exclusive_but_for(platform.lab().has(Mutant::FreeShared));
-            let ignored = platform.lab().has(Mutant::IgnorePins);
+            let exclusive = self.exclusive_but_for(mistake!(platform.lab(), FreeShared));
+            let ignored = mistake!(platform.lab(), IgnorePins);
             if ignored || !self.index.is_pinned(pages.clone()) {
                 return Ok((begun, exclusive));
             }
@@ -258,16 +263,17 @@ impl<P: Platform> Mapping<P> {
 
     /// [`unmap`](Self::unmap) if `copies` go too, or else [`unmap_shared`](Self::unmap_shared).
     pub(crate) fn take_out(&self, platform: &P, _ok: AllocOk<'_>, pages: Range<u64>, copies: bool) {
-        if !platform.lab().has(Mutant::KeepMapping) {
+        if !mistake!(platform.lab(), KeepMapping) {
             let unmap = |tables: &P::PageTables, va, count| tables.unmap(va, count, copies);
-            let gone = match platform.lab().has(Mutant::FirstSpaceOnly) {
-                false => self.for_each_area(&pages, unmap),
+            let gone = match mistake!(platform.lab(), FirstSpaceOnly) {
+                #[cfg(feature = "lab")]
                 true => self.first_area(&pages, unmap),
+                _ => self.for_each_area(&pages, unmap),
             };
             platform.stats().mapping_unmapped.add(gone);
             platform.at(Point::Unmapped, 0, pages.start, gone);
         }
-        let pages = match platform.lab().has(Mutant::ForgetDirty) {
+        let pages = match mistake!(platform.lab(), ForgetDirty) {
             false => pages,
             true => {
                 pages.start & !(LARGE_PAGES - 1)
@@ -281,7 +287,7 @@ impl<P: Platform> Mapping<P> {
     /// or to move. Under `dax_sem`, held exclusively.
     #[inline]
     pub fn forget(&self, platform: &P, pages: Range<u64>) {
-        self.index.clear(pages, platform.lab().has(Mutant::KeepRun));
+        self.index.clear(pages, mistake!(platform.lab(), KeepRun));
     }
 
     /// Blocks took the place of holes in `pages`: takes the zero page, of either size, out of every address
@@ -325,13 +331,13 @@ impl<P: Platform> Mapping<P> {
         let Some((leaf, taken)) = self.index.take(pages, tagged) else { return Ok(0) };
         let (stats, lab, span) = (platform.stats(), platform.lab(), taken.span());
         let protect = || {
-            if !(taken.large && lab.has(Mutant::KeepLargeWritable)) {
+            if !(taken.large && mistake!(lab, KeepLargeWritable)) {
                 stats.write_protected.add(self.write_protect(lock, span.clone()));
             }
             platform.at(Point::Protected, 0, span.start, span.end - span.start);
         };
         platform.at(Point::Cleaned, 0, span.start, u64::from(taken.large));
-        let late = lab.has(Mutant::FlushBeforeProtect);
+        let late = mistake!(lab, FlushBeforeProtect);
         if !late {
             protect();
         }
@@ -400,6 +406,7 @@ impl<P: Platform> Mapping<P> {
     }
 
     /// As [`for_each_area`](Self::for_each_area), for the first one only: a mistake.
+    #[cfg(feature = "lab")]
     #[cold]
     fn first_area(&self, pages: &Range<u64>, f: impl FnOnce(&P::PageTables, u64, u64) -> u64) -> u64 {
         let areas = self.areas.lock();

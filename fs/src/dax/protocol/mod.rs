@@ -5,13 +5,18 @@
 //! file and one line of the list here. What must not be lost is tested and explored on each that the list
 //! calls sound.
 //!
-//! | protocol | inode lock | entry lock | allocates under |
+//! | protocol | invalidate lock | entry lock | allocates under |
 //! |---|---|---|---|
-//! | `racy` | shared | none | the shared lock: loses data |
-//! | `read-first` | shared; exclusive to allocate | none | the exclusive inode lock |
+//! | `racy` (only in the lab) | shared | none | the shared lock: loses data |
+//! | `read-first` | shared; exclusive to allocate | none | the exclusive invalidate lock |
 //! | `entry-lock` | shared | yes | the entry's lock |
+//!
+//! Those that take their steps in a wrong order, for the lab, are in `mistaken.rs`.
 
 mod entry_lock;
+#[cfg(feature = "lab")]
+mod mistaken;
+#[cfg(feature = "lab")]
 mod racy;
 mod read_first;
 
@@ -23,31 +28,35 @@ use core::str::FromStr;
 macro_rules! protocols {
     (@sound) => { true };
     (@loses_data) => { false };
-    ($($(#[$doc:meta])* $name:ident => $text:literal, $module:ident, $sound:ident;)*) => {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident => $text:literal, $module:ident, $sound:ident $(, only with $feature:literal)?;
+    )*) => {
         /// How faults on one file keep out of each other's way.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Protocol {
-            $($(#[$doc])* $name,)*
+            $($(#[$doc])* $(#[cfg(feature = $feature)])? $name,)*
         }
 
         impl Protocol {
             /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
+            pub const ALL: &[Self] = &[$($(#[cfg(feature = $feature)])? Self::$name,)*];
 
             /// The name that is printed and parsed.
             pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
+                match self { $($(#[cfg(feature = $feature)])? Self::$name => $text,)* }
             }
 
             /// Whether it loses nothing.
             pub const fn is_sound(self) -> bool {
-                match self { $(Self::$name => protocols!(@$sound),)* }
+                match self { $($(#[cfg(feature = $feature)])? Self::$name => protocols!(@$sound),)* }
             }
 
+            /// Serves the fault as the protocol says.
             #[inline(always)]
-            pub(super) fn serve<P: Platform, const LAB: bool>(self, request: &Request<'_, P, LAB>) -> Step<Served> {
-                match self { $(Self::$name => $module::serve(request),)* }
+            fn follow<P: Platform, const LAB: bool>(self, request: &Request<'_, P, LAB>) -> Step<Served> {
+                match self { $($(#[cfg(feature = $feature)])? Self::$name => $module::serve(request),)* }
             }
         }
     };
@@ -56,15 +65,26 @@ macro_rules! protocols {
 protocols! {
     /// What Linux did before 2016: a write fault allocates under the shared lock, beside other faults. It
     /// loses data; for tests and the lab only.
-    Racy => "racy", racy, loses_data;
+    Racy => "racy", racy, loses_data, only with "lab";
     /// Look up under the shared lock; for a write to a hole let go, lock exclusively, look again, allocate.
     #[default]
     ReadFirst => "read-first", read_first, sound;
-    /// Lock the page's entry, then look up and allocate; the inode lock is shared by all faults.
+    /// Lock the page's entry, then look up and allocate; the invalidate lock is shared by all faults.
     EntryLock => "entry-lock", entry_lock, sound;
 }
 
 impl Protocol {
+    /// Serves the fault; in the lab by a protocol with its steps in a wrong order, if that mistake is to be
+    /// made.
+    #[inline(always)]
+    pub(super) fn serve<P: Platform, const LAB: bool>(self, request: &Request<'_, P, LAB>) -> Step<Served> {
+        #[cfg(feature = "lab")]
+        if LAB {
+            return mistaken::serve(self, request);
+        }
+        self.follow(request)
+    }
+
     /// Those that lose nothing, in the list's order.
     pub const SOUND: [Self; Self::count_sound()] = {
         let mut sound = [Self::ReadFirst; Self::count_sound()];

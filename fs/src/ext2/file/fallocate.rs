@@ -16,7 +16,7 @@ use super::File;
 use crate::error::{Errno, Result};
 use crate::ext2::disk::inode::{CTIME, MTIME};
 use crate::ext2::disk::layout::{APPEND_FL, IMMUTABLE_FL};
-use crate::lab::Mutant;
+use crate::lab::mistake;
 use crate::platform::Platform;
 use crate::pmem::{Pmem, poison};
 use crate::vfs::{AllocOk, Fallocate};
@@ -152,7 +152,7 @@ impl<P: Platform> File<'_, P> {
         self.zero_blocks(whole.end * block_size..range.end)?;
         self.pmem().fence();
         // 2. No address space shows the others.
-        let copies = self.has(Mutant::PunchDropsCopies);
+        let copies = mistake!(self, PunchDropsCopies);
         self.mapping.take_out(&self.fs.platform, ok, whole.clone(), copies);
         // 3. Their pointers, durable; then the bitmap's bits.
         self.map().cut_range(whole)

@@ -17,7 +17,7 @@ use super::inode::Inode;
 use super::map::geometry::Spot;
 use super::map::grow::Fill;
 use crate::error::{Errno, Result};
-use crate::lab::Mutant;
+use crate::lab::mistake;
 use crate::platform::Platform;
 use crate::pmem::{Pmem, poison};
 use crate::vfs::mapping::Changing;
@@ -49,7 +49,7 @@ impl<P: Platform> File<'_, P> {
     pub(super) fn read<T: ReadTo<P> + ?Sized>(self, offset: u64, len: usize, to: &mut T) -> Result<usize> {
         let shared = self.lock.shared();
         let size = self.load_size();
-        let _kept = (!self.has(Mutant::ReadUnlocked)).then_some(shared);
+        let _kept = (!mistake!(self, ReadUnlocked)).then_some(shared);
         let wanted = len;
         let len = (len as u64).min(size.saturating_sub(offset)) as usize;
         if len == 0 {
@@ -94,7 +94,7 @@ impl<P: Platform> File<'_, P> {
             return Err(Errno::FileTooBig.into());
         }
         let from = &from[..from.len().min((max - offset) as usize)];
-        let _lock = (!self.has(Mutant::WriteUnlocked)).then(|| self.lock.exclusive());
+        let _lock = (!mistake!(self, WriteUnlocked)).then(|| self.lock.exclusive());
         let (size, end) = (self.load_size(), offset + from.len() as u64);
         self.expect_writable_at(offset, size)?;
         let growing = (end > size).then(|| self.keep_faults_out());
@@ -124,7 +124,7 @@ impl<P: Platform> File<'_, P> {
     /// Takes the invalidate lock exclusively, to fill holes.
     #[inline]
     fn keep_faults_out(&self) -> Changing<'_, P> {
-        self.mapping.exclusive_but_for(self.has(Mutant::WriteShared))
+        self.mapping.exclusive_but_for(mistake!(self, WriteShared))
     }
 
     /// The file, of `size` bytes, is about to get bytes from `offset` to `end`, beyond its end.

@@ -15,7 +15,7 @@
 use super::File;
 use crate::error::{Errno, Result};
 use crate::ext2::disk::inode::{CTIME, MTIME};
-use crate::lab::Mutant;
+use crate::lab::mistake;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::AllocOk;
@@ -30,7 +30,7 @@ impl<P: Platform> File<'_, P> {
         }
         // What is beyond the new size may be in use by a transfer.
         let gone = size.div_ceil(self.fs.block_size())..u64::MAX;
-        if self.has(Mutant::UnmapBeforeLock) {
+        if mistake!(self, UnmapBeforeLock) {
             let exclusive = self.mapping.exclusive();
             self.mapping.unmap(&self.fs.platform, exclusive.alloc_ok(), gone.clone());
         }
@@ -64,11 +64,11 @@ impl<P: Platform> File<'_, P> {
         self.store_size(size)?;
         self.pmem().fence();
         // 2. No address space shows what is beyond, nor bytes of the last block that are not the file's.
-        if self.has(Mutant::FreeBeforeUnmap) {
+        if mistake!(self, FreeBeforeUnmap) {
             self.map().cut(first)?;
         }
-        if !self.has(Mutant::UnmapBeforeLock) {
-            let copies = !self.has(Mutant::TruncateKeepsCopies);
+        if !mistake!(self, UnmapBeforeLock) {
+            let copies = !mistake!(self, TruncateKeepsCopies);
             self.mapping.take_out(&self.fs.platform, ok, first..u64::MAX, copies);
         }
         self.zero_gap(size, first * self.fs.block_size())?;

@@ -29,7 +29,7 @@ use crate::ext2::alloc::goals::Goal;
 use crate::ext2::alloc::taken::Taken;
 use crate::ext2::disk::layout::*;
 use crate::ext2::inode::Changes;
-use crate::lab::{Mutant, Point};
+use crate::lab::{Point, mistake};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
@@ -100,7 +100,7 @@ impl<P: Platform> BlockMap<'_, P> {
     pub(in crate::ext2) fn fill_next(self, lblk: u64) -> Option<u32> {
         let (pmem, platform) = (self.pmem(), &self.fs.platform);
         let room = self.raw().units().leading_zeros() > 0;
-        if !room || self.fs.check_writable().is_err() || platform.lab().has(Mutant::PublishBeforeZero) {
+        if !room || self.fs.check_writable().is_err() || mistake!(platform.lab(), PublishBeforeZero) {
             return None;
         }
         // As there, step by step.
@@ -126,7 +126,7 @@ impl<P: Platform> BlockMap<'_, P> {
     pub(in crate::ext2) fn fill_hole(self, lblk: u64) -> Result<(u32, bool)> {
         self.fs.check_writable()?;
         let (pmem, platform) = (self.pmem(), &self.fs.platform);
-        let late = platform.lab().has(Mutant::PublishBeforeZero);
+        let late = mistake!(platform.lab(), PublishBeforeZero);
         loop {
             // 1. Look.
             let hole = match self.locate(lblk)?.0 {
@@ -200,7 +200,7 @@ impl<P: Platform> BlockMap<'_, P> {
         self.publish(&mut Changes::default(), chain).unfenced();
         let platform = &self.fs.platform;
         platform.at(Point::WriteAllocated, self.ino.into(), hole.lblk, count);
-        if !platform.lab().has(Mutant::WriteKeepsZeroPage) {
+        if !mistake!(platform.lab(), WriteKeepsZeroPage) {
             self.mapping.unmap_zero(platform, ok, hole.lblk..hole.lblk + count);
         }
         Ok(count)

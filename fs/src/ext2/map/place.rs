@@ -28,7 +28,7 @@ use crate::ext2::alloc::goals::Goal;
 use crate::ext2::alloc::runs::RUN;
 use crate::ext2::alloc::taken::Taken;
 use crate::ext2::facts::Cut;
-use crate::lab::Mutant;
+use crate::lab::mistake;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{InFlight, Staged};
@@ -190,7 +190,7 @@ impl<P: Platform> BlockMap<'_, P> {
     fn move_into_run(self, ok: AllocOk<'_>, blocks: u64) -> Result<()> {
         let (pmem, fs) = (self.pmem(), &self.fs);
         // Nor what a transfer is using.
-        if self.mapping.index.is_pinned(0..blocks) && !fs.platform.lab().has(Mutant::IgnorePins) {
+        if self.mapping.index.is_pinned(0..blocks) && !mistake!(fs.platform.lab(), IgnorePins) {
             return Ok(());
         }
         let (mut old, mut slots) = ([0; PACKED as usize], [0; PACKED as usize]);

@@ -1,0 +1,92 @@
+//! Protocols that take their steps in a wrong order: for the lab, to see that the mistake is found. A mistake
+//! inside one step is asked for in that step.
+
+use super::super::fault::{Attempt, Request, Served, Step};
+use super::{Protocol, racy, read_first};
+use crate::lab::{Point, mistake};
+use crate::platform::{PageSize, Platform};
+use crate::vfs::{Held, Transaction};
+
+/// Serves the fault by the protocol, or by the wrong one of it that the lab asks for: the first, if there are
+/// several.
+pub(super) fn serve<P: Platform, const LAB: bool>(
+    protocol: Protocol,
+    request: &Request<'_, P, LAB>,
+) -> Step<Served> {
+    let (is_large, is_copied) = (request.size == PageSize::Large, request.write && request.private);
+    match protocol {
+        _ if is_copied && mistake!(request, CopyUnlocked) => copy_unlocked(request),
+        _ if mistake!(request, MarkAfterUnlock) => mark_after_unlock(protocol, request),
+        Protocol::ReadFirst if mistake!(request, InstallUnlocked) => install_unlocked(request),
+        Protocol::ReadFirst if is_large && mistake!(request, LargeAllocatesShared) => racy::serve(request),
+        Protocol::ReadFirst if mistake!(request, RetryHolding) => retry_holding(request),
+        Protocol::EntryLock if mistake!(request, LookUpBeforeLock) => look_up_before_lock(request),
+        Protocol::EntryLock if !request.write && mistake!(request, ReadTakesNoEntry) => racy::serve(request),
+        Protocol::EntryLock if mistake!(request, WakeBeforeUnlock) => wake_before_unlock(request),
+        _ => protocol.follow(request),
+    }
+}
+
+/// Copies without the lock that keeps the source.
+fn copy_unlocked<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Step<Served> {
+    let found = request.look_up(request.shared().held())?;
+    request.copy(found).map(Served::Mapped)
+}
+
+/// Marks the page dirty when all locks are let go of; [`Request::install`] leaves it out.
+fn mark_after_unlock<P: Platform, const LAB: bool>(
+    protocol: Protocol,
+    request: &Request<'_, P, LAB>,
+) -> Step<Served> {
+    let served = protocol.follow(request)?;
+    if matches!(served, Served::Mapped(_)) && request.write && !request.private {
+        request.mark_dirty();
+    }
+    Ok(served)
+}
+
+/// `read-first` that lets go of the shared lock between its look-up and its installing.
+fn install_unlocked<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Step<Served> {
+    let shared = request.shared();
+    let found = request.look_up(shared.held())?;
+    drop(shared);
+    match request.attempt_with(found, Held::no_more(), None)? {
+        Attempt::Served(served) => Ok(served),
+        Attempt::Retry => read_first::serve(request),
+    }
+}
+
+/// `read-first` that keeps the shared lock while it waits for the exclusive one: as long as the mistake is
+/// made, that does not come.
+fn retry_holding<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Step<Served> {
+    let shared = request.shared();
+    if let Attempt::Served(served) = request.attempt(shared.held())? {
+        return Ok(served);
+    }
+    request.report(Point::Retry, 0);
+    request.report(Point::ExclusiveWait, 0);
+    let key = core::ptr::from_ref(request.mapping).addr();
+    while mistake!(request, RetryHolding) {
+        request.platform.wait(key, &mut || mistake!(request, RetryHolding));
+    }
+    drop(shared);
+    read_first::serve(request)
+}
+
+/// `entry-lock` that uses what it looked up before it had the entry: the bug that came after the fix.
+fn look_up_before_lock<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Step<Served> {
+    let shared = request.shared();
+    let found = request.look_up(shared.held())?;
+    let entry = request.entry();
+    request.complete(found, entry.alloc_ok(), &Transaction::none())
+}
+
+/// `entry-lock` that wakes those who wait for the entry before it unlocks it.
+fn wake_before_unlock<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Step<Served> {
+    let shared = request.shared();
+    let entry = request.entry();
+    let found = request.look_up(shared.held())?;
+    let served = request.complete(found, entry.alloc_ok(), &Transaction::none());
+    entry.wake_then_unlock();
+    served
+}
