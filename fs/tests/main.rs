@@ -9,6 +9,7 @@ static METER: fuzz_exec::meter::Meter = fuzz_exec::meter::Meter;
 
 mod after_crash;
 mod block_sizes;
+mod booted_and_explored;
 mod common;
 mod crash;
 mod dax;

@@ -226,7 +226,7 @@ impl Leaf {
     }
 
     /// The entry of `size` for `page`, or one that excludes it, is locked.
-    fn is_locked(&self, page: u64, size: PageSize) -> bool {
+    pub fn is_locked(&self, page: u64, size: PageSize) -> bool {
         let (word, mask) = bit(page);
         self.large.load(SeqCst) & LOCKED != 0
             || match size {

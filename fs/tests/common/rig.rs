@@ -85,6 +85,7 @@ impl Platform for Rig {
 
 type Hook = Box<dyn FnMut()>;
 type StepHook = Box<dyn FnMut(Step)>;
+type CallHook = Box<dyn FnMut(String)>;
 
 thread_local! {
     static EXCLUSIVE: Cell<u64> = const { Cell::new(0) };
@@ -94,12 +95,29 @@ thread_local! {
     static RELAXES: RefCell<Option<Hook>> = const { RefCell::new(None) };
     static BEFORE_ZERO_PAGE: RefCell<Option<Hook>> = const { RefCell::new(None) };
     static STEP: RefCell<Option<StepHook>> = const { RefCell::new(None) };
+    static CALL: RefCell<Option<CallHook>> = const { RefCell::new(None) };
 }
 
 /// From now on this thread calls `hook` at each step of the storage code, as long as its machine's hooks are
 /// on.
 pub(crate) fn on_each_step(hook: impl FnMut(Step) + 'static) {
     STEP.set(Some(Box::new(hook)));
+}
+
+/// Calls `hook` with whatever this thread asks of reader-writer locks and page tables while it does `work`.
+pub(crate) fn with_each_call<R>(hook: impl FnMut(String) + 'static, work: impl FnOnce() -> R) -> R {
+    CALL.set(Some(Box::new(hook)));
+    let result = work();
+    CALL.set(None);
+    result
+}
+
+/// Tells of a call, if anybody listens. Out while the hook runs: it may call, too.
+pub(crate) fn called(what: impl FnOnce() -> String) {
+    if let Some(mut hook) = CALL.take() {
+        hook(what());
+        CALL.set(Some(hook));
+    }
 }
 
 /// Runs `hook` once, when this thread gets to `point` next.
@@ -174,16 +192,19 @@ unsafe impl RawRwLock for HookedLock {
     type GuardMarker = <SimRwLock as RawRwLock>::GuardMarker;
 
     fn lock_shared(&self) {
+        called(|| "lock shared".into());
         RawRwLock::lock_shared(&self.0);
     }
     fn try_lock_shared(&self) -> bool {
         self.0.try_lock_shared()
     }
     unsafe fn unlock_shared(&self) {
+        called(|| "unlock shared".into());
         // SAFETY: the caller holds it shared.
         unsafe { self.0.unlock_shared() }
     }
     fn lock_exclusive(&self) {
+        called(|| "lock exclusively".into());
         Point::BeforeExclusive.reached();
         EXCLUSIVE.set(EXCLUSIVE.get() + 1);
         if !self.0.try_lock_exclusive() {
@@ -196,6 +217,7 @@ unsafe impl RawRwLock for HookedLock {
         self.0.try_lock_exclusive()
     }
     unsafe fn unlock_exclusive(&self) {
+        called(|| "unlock exclusively".into());
         Point::LetsGo.reached();
         // SAFETY: the caller holds it exclusively.
         unsafe { self.0.unlock_exclusive() }
@@ -208,22 +230,27 @@ pub(crate) struct PausingTables(Tables);
 
 impl PageTables for PausingTables {
     fn map(&self, va: u64, frame: u64, size: PageSize, writable: bool) -> Result<Mapped, NoFrames> {
+        called(|| format!("map {va:x} to {frame:x}, {size:?}, {writable}"));
         self.0.map(va, frame, size, writable)
     }
     fn map_zero(&self, va: u64, size: PageSize) -> Result<Mapped, NoFrames> {
+        called(|| format!("map {va:x} to zeros, {size:?}"));
         Point::BeforeZeroPage.reached();
         self.0.map_zero(va, size)
     }
     fn map_copy(&self, va: u64, from: Option<u64>) -> Result<Mapped, NoFrames> {
+        called(|| format!("map {va:x} to a copy of {from:x?}"));
         self.0.map_copy(va, from)
     }
     fn has_small(&self, va: u64) -> bool {
         self.0.has_small(va)
     }
     fn unmap(&self, va: u64, pages: u64, copies: bool) -> u64 {
+        called(|| format!("unmap {va:x}, {pages}, {copies}"));
         self.0.unmap(va, pages, copies)
     }
     fn write_protect(&self, va: u64, pages: u64) -> u64 {
+        called(|| format!("protect {va:x}, {pages}"));
         self.0.write_protect(va, pages)
     }
 }

@@ -46,6 +46,11 @@ where
         Self { file, tables, protocol, private: false, large: false, sync: false, va, pages }
     }
 
+    /// The pages of the file that it shows.
+    pub(crate) fn pages(&self) -> Range<u64> {
+        self.pages.clone()
+    }
+
     /// The address at which page `page` of the file is seen.
     pub(crate) fn va(&self, page: u64) -> u64 {
         assert!(self.pages.contains(&page), "page {page} outside the view");
