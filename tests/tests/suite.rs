@@ -1,7 +1,7 @@
 //! ./test.sh itself: what it says of a step, of a test that failed, of a NAME that nothing has; that it
-//! counts what runs.
+//! counts what runs, and that nothing is left out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tests::root;
 
@@ -251,9 +251,8 @@ fn a_copied_tree_runs_its_own_scripts() {
     assert_eq!(Path::new(ran.trim_end()), copy.path().canonicalize().expect("the copy"));
 }
 
-/// The same for every test: who takes a path from the compiler asks where it is now.
-#[test]
-fn no_test_takes_the_tree_that_it_was_compiled_in_for_its_own() {
+/// Every source of the checkout.
+fn sources() -> Vec<PathBuf> {
     let (mut folders, mut sources) = (vec![root()], Vec::new());
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).expect("a folder of the checkout") {
@@ -266,8 +265,32 @@ fn no_test_takes_the_tree_that_it_was_compiled_in_for_its_own() {
             }
         }
     }
+    sources
+}
+
+/// Of a package with one program of all tests: a file that its main.rs does not list would never run.
+#[test]
+fn every_file_is_listed() {
+    let sources = sources();
+    let mains: Vec<&PathBuf> = sources.iter().filter(|path| path.ends_with("tests/main.rs")).collect();
+    for main in &mains {
+        let listed = std::fs::read_to_string(main).expect("a source");
+        let folder = main.parent().expect("a file is in a folder");
+        let inside = sources.iter().filter_map(|path| path.strip_prefix(folder).ok());
+        for path in inside.filter(|path| **path != *"main.rs") {
+            let module = path.iter().next().expect("a path").to_str().expect("a plain name");
+            let is_listed = listed.contains(&format!("\nmod {};", module.trim_end_matches(".rs")));
+            assert!(is_listed, "{}: {}", main.display(), path.display());
+        }
+    }
+    assert!(mains.len() >= 5, "{mains:?}");
+}
+
+/// The same for every test: who takes a path from the compiler asks where it is now.
+#[test]
+fn no_test_takes_the_tree_that_it_was_compiled_in_for_its_own() {
     let mut asked = 0;
-    for file in sources {
+    for file in sources() {
         let text = std::fs::read_to_string(&file).expect("a source");
         let asks = text.contains(r#"env::var("CARGO_MANIFEST_DIR")"#);
         for name in ["MANIFEST_DIR", "TARGET_TMPDIR", "BIN_EXE_explore"] {
