@@ -11,7 +11,7 @@ use crate::platform::{Platform, Timestamp};
 use crate::pmem::{Pmem, poison};
 use crate::vfs::{
     AllocOk, Attr, Backing, Device, DirEntry, Extent, Fallocate, FileKind, Held, Inode, InodeLock, InodeRef,
-    Mapping, ReadTo, Seek, SetAttr, SetXattr, Thawed, Transaction, check_range,
+    Mapping, ReadTo, Seek, Thawed, Transaction, check_range,
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -102,12 +102,6 @@ impl<P: Platform> Node<P> {
         }
     }
 
-    /// What nobody does in the directory, and to a device.
-    fn refuse_name<T>(&self) -> Result<T> {
-        self.expect_directory()?;
-        Err(Errno::NotPermitted.into())
-    }
-
     /// Makes what was stored through mappings durable; the next store faults. No write(2) is on its way.
     pub(super) fn settle(&self) -> Result<()> {
         let _written = self.lock.exclusive();
@@ -171,10 +165,6 @@ impl<P: Platform> Inode<P> for Node<P> {
             crtime: None,
             device,
         }
-    }
-
-    fn set_attr(&self, _: &SetAttr) -> Result<()> {
-        Err(Errno::NotPermitted.into())
     }
 
     fn mapping(&self) -> &Mapping<P> {
@@ -283,50 +273,6 @@ impl<P: Platform> Inode<P> for Node<P> {
             }
         }
         Ok(())
-    }
-
-    fn create(&self, _: &[u8], _: FileKind, _: u16) -> Result<InodeRef<P>> {
-        self.refuse_name()
-    }
-
-    fn make_device(&self, _: &[u8], _: FileKind, _: u16, _: Device) -> Result<InodeRef<P>> {
-        self.refuse_name()
-    }
-
-    fn symlink(&self, _: &[u8], _: &[u8]) -> Result<InodeRef<P>> {
-        self.refuse_name()
-    }
-
-    fn link(&self, _: &[u8], _: u64) -> Result<()> {
-        self.refuse_name()
-    }
-
-    fn unlink(&self, _: &[u8]) -> Result<()> {
-        self.refuse_name()
-    }
-
-    fn rmdir(&self, _: &[u8]) -> Result<()> {
-        self.refuse_name()
-    }
-
-    fn read_link(&self) -> Result<Vec<u8>> {
-        Err(Errno::Invalid.into())
-    }
-
-    fn xattr(&self, _: &[u8]) -> Result<Vec<u8>> {
-        Err(Errno::NoData.into())
-    }
-
-    fn set_xattr(&self, _: &[u8], _: &[u8], _: SetXattr) -> Result<()> {
-        Err(Errno::NotPermitted.into())
-    }
-
-    fn remove_xattr(&self, _: &[u8]) -> Result<()> {
-        Err(Errno::NoData.into())
-    }
-
-    fn list_xattrs(&self) -> Result<Vec<Vec<u8>>> {
-        Ok(Vec::new())
     }
 
     fn expect_mappable(&self) -> Result<()> {

@@ -171,8 +171,11 @@ pub trait Inode<P: Platform>: Send + Sync {
     /// Changes the attributes that are given.
     ///
     /// # Errors
-    /// [`Errno::Invalid`] for an owner or group of 4294967295, who is nobody.
-    fn set_attr(&self, change: &SetAttr) -> Result<()>;
+    /// [`Errno::Invalid`] for an owner or group of 4294967295, who is nobody; [`Errno::NotPermitted`] where
+    /// none can be changed.
+    fn set_attr(&self, _change: &SetAttr) -> Result<()> {
+        Err(Errno::NotPermitted.into())
+    }
 
     // -- Mapping: what a fault needs
     // ---------------------------------------------------------------------------
@@ -318,60 +321,90 @@ pub trait Inode<P: Platform>: Send + Sync {
     /// each hole from byte `from` on, in order, up to the end of the file.
     fn extents(&self, from: u64, f: &mut dyn FnMut(Extent) -> ControlFlow<()>) -> Result<()>;
 
-    // -- Names
+    // -- Names: whoever implements none of it keeps none, and has none made or removed
     // -------------------------------------------------------------------------------------------------
 
-    /// The inode called `name` in this directory.
-    fn lookup(&self, name: &[u8]) -> Result<InodeRef<P>>;
+    /// Returns the inode called `name` in this directory.
+    fn lookup(&self, _name: &[u8]) -> Result<InodeRef<P>> {
+        self.expect_directory()?;
+        Err(Errno::NotFound.into())
+    }
     /// Calls `f`, under the inode lock (it must not come back to this inode), with each entry from position
     /// `from` on (0 is the first); an entry's `next` continues after it.
-    fn read_dir(&self, from: u64, f: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>) -> Result<()>;
+    fn read_dir(&self, _from: u64, _f: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>) -> Result<()> {
+        self.expect_directory()
+    }
     /// Makes a regular file, an empty directory, a named pipe or a socket called `name`, with permission bits
     /// `mode`.
-    fn create(&self, name: &[u8], kind: FileKind, mode: u16) -> Result<InodeRef<P>>;
+    fn create(&self, _name: &[u8], _kind: FileKind, _mode: u16) -> Result<InodeRef<P>> {
+        refuse_name(self.expect_directory())
+    }
     /// Makes a device called `name`; `kind` tells which.
-    fn make_device(&self, name: &[u8], kind: FileKind, mode: u16, device: Device) -> Result<InodeRef<P>>;
+    fn make_device(&self, _name: &[u8], _kind: FileKind, _mode: u16, _device: Device) -> Result<InodeRef<P>> {
+        refuse_name(self.expect_directory())
+    }
     /// Makes a symbolic link called `name` that leads to `target`.
     ///
     /// # Errors
     /// [`Errno::NotFound`] for an empty target, [`Errno::NameTooLong`] for one that does not fit into a
     /// block.
-    fn symlink(&self, name: &[u8], target: &[u8]) -> Result<InodeRef<P>>;
+    fn symlink(&self, _name: &[u8], _target: &[u8]) -> Result<InodeRef<P>> {
+        refuse_name(self.expect_directory())
+    }
     /// Gives the inode `ino`, to which the caller holds a handle, one more name here.
     ///
     /// # Errors
     /// [`Errno::NotPermitted`] for a directory, [`Errno::TooManyLinks`].
-    fn link(&self, name: &[u8], ino: u64) -> Result<()>;
+    fn link(&self, _name: &[u8], _ino: u64) -> Result<()> {
+        refuse_name(self.expect_directory())
+    }
     /// Removes the name of something that is not a directory; the inode goes with its last name and last
     /// handle.
-    fn unlink(&self, name: &[u8]) -> Result<()>;
+    fn unlink(&self, _name: &[u8]) -> Result<()> {
+        refuse_name(self.expect_directory())
+    }
     /// Removes an empty directory.
-    fn rmdir(&self, name: &[u8]) -> Result<()>;
-    /// The target of a symbolic link.
-    fn read_link(&self) -> Result<Vec<u8>>;
+    fn rmdir(&self, _name: &[u8]) -> Result<()> {
+        refuse_name(self.expect_directory())
+    }
+    /// Returns the target of a symbolic link.
+    ///
+    /// # Errors
+    /// [`Errno::Invalid`] for anything else.
+    fn read_link(&self) -> Result<Vec<u8>> {
+        Err(Errno::Invalid.into())
+    }
 
-    // -- Extended attributes
+    // -- Extended attributes: whoever implements none of it has none
     // -------------------------------------------------------------------------------------
 
     /// The value of the attribute called `name` (with its prefix: `user.x`, `trusted.y`).
     ///
     /// # Errors
     /// [`Errno::NoData`] if there is none, unsupported for a prefix that is not kept.
-    fn xattr(&self, name: &[u8]) -> Result<Vec<u8>>;
+    fn xattr(&self, _name: &[u8]) -> Result<Vec<u8>> {
+        Err(Errno::NoData.into())
+    }
     /// Sets an attribute: after a crash it has its old value or the new one.
     ///
     /// # Errors
     /// [`Errno::Exists`] and [`Errno::NoData`] as `how` asks for, [`Errno::Range`] for a name that is empty
     /// or too long, [`Errno::NoSpace`] if the attributes do not fit into one block, [`Errno::NotPermitted`]
     /// for `user.` attributes of what is neither file nor directory.
-    fn set_xattr(&self, name: &[u8], value: &[u8], how: SetXattr) -> Result<()>;
+    fn set_xattr(&self, _name: &[u8], _value: &[u8], _how: SetXattr) -> Result<()> {
+        Err(Errno::NotPermitted.into())
+    }
     /// Removes an attribute.
     ///
     /// # Errors
     /// [`Errno::NoData`] if there is none.
-    fn remove_xattr(&self, name: &[u8]) -> Result<()>;
-    /// The names of all attributes.
-    fn list_xattrs(&self) -> Result<Vec<Vec<u8>>>;
+    fn remove_xattr(&self, _name: &[u8]) -> Result<()> {
+        Err(Errno::NoData.into())
+    }
+    /// Returns the names of all attributes.
+    fn list_xattrs(&self) -> Result<Vec<Vec<u8>>> {
+        Ok(Vec::new())
+    }
 
     /// Refuses what cannot be mapped: all but regular files, on blocks of the page size.
     fn expect_mappable(&self) -> Result<()>;
@@ -380,6 +413,11 @@ pub trait Inode<P: Platform>: Send + Sync {
     fn expect_directory(&self) -> Result<()> {
         if self.kind() == FileKind::Directory { Ok(()) } else { Err(Errno::NotDirectory.into()) }
     }
+}
+
+/// Refuses to change the names in a directory that takes no changes.
+fn refuse_name<T>(is_directory: Result<()>) -> Result<T> {
+    is_directory.and(Err(Errno::NotPermitted.into()))
 }
 
 /// What kind of inode it is (`S_IFMT`).

@@ -9,8 +9,8 @@ use super::BLOCK;
 use fs::platform::{LARGE_PAGES, Platform, Timestamp};
 use fs::pmem::Pmem;
 use fs::vfs::{
-    AllocOk, Attr, Backing, Device, DirEntry, Extent, Fallocate, FileKind, Held, Inode, InodeRef, Mapping,
-    ReadTo, Seek, SetAttr, SetXattr, State, Thawed, Transaction, Transactions,
+    AllocOk, Attr, Backing, Device, Extent, Fallocate, FileKind, Held, Inode, Mapping, ReadTo, Seek, State,
+    Thawed, Transaction, Transactions,
 };
 use fs::{Errno, Result, Unsupported};
 use std::ops::{ControlFlow, Range};
@@ -165,9 +165,6 @@ impl<P: Platform> Inode<P> for Journaled<P> {
         }
     }
 
-    fn set_attr(&self, _: &SetAttr) -> Result<()> {
-        self.no()
-    }
     fn read_to(&self, _: u64, _: usize, _: &mut dyn ReadTo<P>) -> Result<usize> {
         self.no()
     }
@@ -184,45 +181,6 @@ impl<P: Platform> Inode<P> for Journaled<P> {
         self.no()
     }
     fn extents(&self, _: u64, _: &mut dyn FnMut(Extent) -> ControlFlow<()>) -> Result<()> {
-        self.no()
-    }
-    fn lookup(&self, _: &[u8]) -> Result<InodeRef<P>> {
-        self.no()
-    }
-    fn read_dir(&self, _: u64, _: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>) -> Result<()> {
-        self.no()
-    }
-    fn create(&self, _: &[u8], _: FileKind, _: u16) -> Result<InodeRef<P>> {
-        self.no()
-    }
-    fn make_device(&self, _: &[u8], _: FileKind, _: u16, _: Device) -> Result<InodeRef<P>> {
-        self.no()
-    }
-    fn symlink(&self, _: &[u8], _: &[u8]) -> Result<InodeRef<P>> {
-        self.no()
-    }
-    fn link(&self, _: &[u8], _: u64) -> Result<()> {
-        self.no()
-    }
-    fn unlink(&self, _: &[u8]) -> Result<()> {
-        self.no()
-    }
-    fn rmdir(&self, _: &[u8]) -> Result<()> {
-        self.no()
-    }
-    fn read_link(&self) -> Result<Vec<u8>> {
-        self.no()
-    }
-    fn xattr(&self, _: &[u8]) -> Result<Vec<u8>> {
-        self.no()
-    }
-    fn set_xattr(&self, _: &[u8], _: &[u8], _: SetXattr) -> Result<()> {
-        self.no()
-    }
-    fn remove_xattr(&self, _: &[u8]) -> Result<()> {
-        self.no()
-    }
-    fn list_xattrs(&self) -> Result<Vec<Vec<u8>>> {
         self.no()
     }
 }
