@@ -4,11 +4,8 @@
 use crate::common;
 use crate::common::hostile::{inode_of, sound_image};
 use crate::common::layout::Layout;
-use crate::common::rig::Rig;
-use crate::common::spy::{Spy, Touch};
-use crate::common::{BLOCK, Image, create, mount, pattern, read_all, read_range, write};
-use fs::pmem::ram::Ram;
-use fs::sim::Machine;
+use crate::common::{BLOCK, Image, Machine, create, mount, pattern, read_all, read_range, write};
+use fs::pmem::ram::{Ram, Touch};
 use fs::vfs::{FileKind, FileSystem};
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
@@ -18,7 +15,7 @@ thread_local! {
     static ON_FENCE: RefCell<Option<Hook>> = const { RefCell::new(None) };
 }
 
-fn watch(touch: Touch<'_>) {
+fn watch(_: &Ram, touch: Touch<'_>) {
     if let (Touch::Fence, Some(mut hook)) = (touch, ON_FENCE.take())
         && hook()
     {
@@ -36,12 +33,12 @@ fn a_directory_grows_again_after_any_crash() {
             create(fs, &name(n));
         }
     });
-    let rig: Rig = Rig::new(Spy::new(&image.bytes(), watch));
+    let rig = Machine::new(Ram::watched(&image.bytes(), watch));
     let fs = mount(rig.clone());
     let crashes = Arc::new(Mutex::new(Vec::new()));
-    let (c2, p2) = (crashes.clone(), rig.pmem.clone());
+    let (c2, p2) = (crashes.clone(), rig.ram.clone());
     ON_FENCE.set(Some(Box::new(move || {
-        c2.lock().unwrap().push(p2.ram.to_bytes());
+        c2.lock().unwrap().push(p2.to_bytes());
         true
     })));
     create(&fs, &name(100));
@@ -60,13 +57,13 @@ fn a_directory_grows_again_after_any_crash() {
 fn a_crash_in_truncate_brings_nothing_back() {
     let image = Image::new(512);
     common::session(&image, |fs| write(&*create(fs, "f"), 0, &pattern(1, 20 * 4096)));
-    let rig: Rig = Rig::new(Spy::new(&image.bytes(), watch));
+    let rig = Machine::new(Ram::watched(&image.bytes(), watch));
     let fs = mount(rig.clone());
     let file = common::at(&fs, "f");
     let crashes = Arc::new(Mutex::new(Vec::new()));
-    let (c2, p2) = (crashes.clone(), rig.pmem.clone());
+    let (c2, p2) = (crashes.clone(), rig.ram.clone());
     ON_FENCE.set(Some(Box::new(move || {
-        c2.lock().unwrap().push(p2.ram.to_bytes());
+        c2.lock().unwrap().push(p2.to_bytes());
         true
     })));
     file.truncate(0).unwrap();
@@ -89,19 +86,19 @@ fn a_crash_in_truncate_brings_nothing_back() {
 fn an_append_that_a_crash_lost_does_not_come_back() {
     let image = Image::new(512);
     common::session(&image, |fs| write(&*create(fs, "f"), 0, &pattern(1, 4096)));
-    let rig: Rig = Rig::new(Spy::new(&image.bytes(), watch));
+    let rig = Machine::new(Ram::watched(&image.bytes(), watch));
     let fs = mount(rig.clone());
     let f = common::at(&fs, "f");
     let crashes = Arc::new(Mutex::new(Vec::new()));
-    let (c2, p2) = (crashes.clone(), rig.pmem.clone());
+    let (c2, p2) = (crashes.clone(), rig.ram.clone());
     ON_FENCE.set(Some(Box::new(move || {
-        c2.lock().unwrap().push(p2.ram.to_bytes());
+        c2.lock().unwrap().push(p2.to_bytes());
         true
     })));
     write(&*f, 4096, &[0xAA; 4096]);
     ON_FENCE.set(None);
     let mut all = crashes.lock().unwrap().clone();
-    all.push(rig.pmem.ram.to_bytes());
+    all.push(rig.ram.to_bytes());
     for (at, crash) in all.iter().enumerate() {
         let fs = mount(Machine::new(Ram::from_bytes(crash)));
         let f = common::at(&fs, "f");

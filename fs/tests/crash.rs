@@ -14,10 +14,10 @@ use crate::common::layout::Layout;
 use crate::common::snapshot::Snapshot;
 use crate::common::tape::Tape;
 use crate::common::{
-    BLOCK, Image, Rng, View, at, create, mkdir, mount, pattern, rmdir, sample, try_mount, unlink, write,
+    BLOCK, Image, Machine, Rng, View, at, create, mkdir, mount, pattern, rmdir, sample, try_mount, unlink,
+    write,
 };
 use fs::pmem::ram::Ram;
-use fs::sim::Machine;
 use fs::vfs::{Device, FileKind, FileSystem, SetAttr};
 
 fn variable(name: &str, usual: u64) -> u64 {

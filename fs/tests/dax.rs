@@ -1,19 +1,19 @@
 //! Each outcome of a fault, what it counts, and what it leaves in which address space.
 
 use crate::common;
-use crate::common::{BLOCK, Image, LEVELS, View, allocated_pages, at, create, expect_errno};
+use crate::common::{BLOCK, Image, LEVELS, Machine, View, allocated_pages, at, create, expect_errno};
 use crate::common::{mount_read_only, pattern, read_range, session, write};
 use fs::dax::{Outcome, fsync};
 use fs::ext2::Ext2;
 use fs::pmem::ram;
-use fs::sim::{Entry, Machine, ZERO_FRAME};
+use fs::sim::{Entry, ZERO_FRAME};
 use fs::stats::Stats;
 use fs::vfs::FileSystem;
 use fs::{Errno, platform::Platform};
 use std::sync::Arc;
 
 /// A file of `pages` pages without a block, in a mounted image that e2fsck judges afterwards.
-fn with_hole(pages: u64, work: impl FnOnce(&Arc<Ext2<Machine>>, View<Machine>, &Stats)) {
+fn with_hole(pages: u64, work: impl FnOnce(&Arc<Ext2<Machine>>, View, &Stats)) {
     let image = Image::new(512);
     session(&image, |fs| {
         let file = create(fs, "f");

@@ -2,13 +2,12 @@
 //! stored to only while nobody has mounted it for writing.
 
 use crate::common;
-use crate::common::{BLOCK, View, expect_errno, pattern, read_all, write};
+use crate::common::{BLOCK, Machine, View, expect_errno, pattern, read_all, write};
 use fs::block::Devices;
 use fs::dax::{Outcome, Protocol};
 use fs::platform::PageSize;
 use fs::pmem::ram::Ram;
 use fs::pmem::{Pmem, ram};
-use fs::sim::Machine;
 use fs::vfs::{Backing, Extent, Fallocate, FileKind, FileSystem, InodeRef, Seek, Transaction};
 use fs::{Errno, Error};
 use std::sync::Arc;

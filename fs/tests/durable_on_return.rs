@@ -6,13 +6,13 @@
 use crate::common;
 use crate::common::durable::Durable;
 use crate::common::{
-    BLOCK, Image, View, create, mkdir, mount, pattern, read_all, read_range, rename, rmdir, unlink, write,
+    BLOCK, Image, Machine, View, create, mkdir, mount, pattern, read_all, read_range, rename, rmdir, unlink,
+    write,
 };
 use fs::dax::Outcome;
 use fs::ext2::Ext2;
 use fs::platform::Platform;
 use fs::pmem::ram::Ram;
-use fs::sim::Machine;
 use fs::vfs::{FileSystem, SetAttr};
 use std::sync::{Arc, Mutex};
 

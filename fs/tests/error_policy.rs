@@ -2,12 +2,10 @@
 
 use crate::common;
 use crate::common::layout::{Layout, SUPERBLOCK};
-use crate::common::rig::Rig;
-use crate::common::{BLOCK, Image, at, create, expect_errno, pattern, read_all, session, write};
+use crate::common::{BLOCK, Image, Machine, at, create, expect_errno, pattern, read_all, session, write};
 use fs::ext2::Ext2;
 use fs::pmem::Pmem;
 use fs::pmem::ram::Ram;
-use fs::sim::Machine;
 use fs::vfs::{Fallocate, FileKind, FileSystem, MountOptions, OnError};
 use fs::{Errno, Error};
 use std::sync::Arc;
@@ -129,9 +127,9 @@ fn the_mount_option_and_a_remount_have_the_last_word() {
 #[test]
 fn panic_is_told_to_the_platform_after_the_image_says_so() {
     let (_, bytes) = stage(3);
-    let rig = Rig::over(&bytes);
+    let rig = Machine::new(Ram::from_bytes(&bytes));
     let fs = common::mount(rig.clone());
-    let seen = rig.fatal_with_state();
+    let seen = rig.kit.fatal.clone();
     let result = at(&fs, "bad").read_at(BLOCK, &mut [0; 100]);
     assert!(matches!(result, Err(Error::Corrupt(_))));
     assert_eq!(seen.lock().expect("the list").as_slice(), [2], "the state on the image when it was told");

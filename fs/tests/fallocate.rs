@@ -11,7 +11,7 @@ use fs::vfs::{Fallocate, FileKind, FileSystem, InodeRef, Seek};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-type File = InodeRef<fs::sim::Machine>;
+type File = InodeRef<crate::common::Machine>;
 
 const KINDS: [Fallocate; 7] = [
     Fallocate::Allocate { keep_size: false },
@@ -250,7 +250,7 @@ fn mappings_show_what_was_punched_zeroed_and_moved() {
         let file = create(fs, "f");
         write(&*file, 0, &want);
         let views = [View::new(&file, 0..60), View::new(&file, 0..60)];
-        let check = |want: &[u8], view: &View<_>| {
+        let check = |want: &[u8], view: &View| {
             let mut all = vec![1; want.len()];
             view.load(0, &mut all).expect("load");
             assert!(all == want);

@@ -1,7 +1,7 @@
 //! What a fault does not cost: no heap, neither for a block that is there nor for a hole once the file's
 //! index has its leaf; and no lock taken exclusively as long as nothing is allocated.
 
-use crate::common::rig::{Rig, exclusive_count};
+use crate::common::rig::exclusive_count;
 use crate::common::{BLOCK, Image, LEVELS, View, create, mount, pattern, write};
 use fs::Errno;
 use fs::dax::{Outcome, Protocol};
@@ -48,7 +48,7 @@ fn faults_allocate_no_heap_once_the_index_has_its_leaf() {
 #[test]
 fn a_fault_that_allocates_nothing_takes_no_lock_exclusively() {
     let image = Image::new(256);
-    let rig = Rig::over(&image.bytes());
+    let rig = image.machine();
     let fs = mount(rig.clone());
     let file = create(&fs, "f");
     file.truncate(5 * BLOCK).expect("truncate");
@@ -78,7 +78,7 @@ fn a_fault_that_allocates_nothing_takes_no_lock_exclusively() {
 /// keep out. A call that waits for the fault that is on its way here waits for ever.
 #[test]
 fn overwriting_and_reading_run_beside_faults_and_msync_takes_no_inode_lock() {
-    let rig = Rig::over(&Image::new(256).bytes());
+    let rig = Image::new(256).machine();
     let fs = mount(rig.clone());
     let file = create(&fs, "f");
     file.truncate(5 * BLOCK).expect("truncate");

@@ -2,9 +2,8 @@
 //! other groups, a clean journal; and what they say, compared with tune2fs.
 
 use crate::common;
-use crate::common::{Image, Scratch, at, create, pattern, read_all, session};
+use crate::common::{Image, Machine, Scratch, at, create, pattern, read_all, session};
 use fs::ext2::Ext2;
-use fs::sim::Machine;
 use fs::vfs::Field;
 use fs::vfs::{FileKind, FileSystem, MountOptions};
 use std::process::Command;

@@ -4,15 +4,14 @@
 
 use crate::common;
 use crate::common::{
-    BLOCK, Image, Scratch, View, at, create, expect_errno, mkdir, mount, mount_read_only, pattern, read_all,
-    rename, session, try_mount, unlink, write,
+    BLOCK, Image, Machine, Scratch, View, at, create, expect_errno, mkdir, mount, mount_read_only, pattern,
+    read_all, rename, session, try_mount, unlink, write,
 };
 use fs::dax::Protocol;
 use fs::ext2::Ext2;
 use fs::lab::Mutant;
 use fs::platform::Platform;
 use fs::pmem::ram::Ram;
-use fs::sim::Machine;
 use fs::vfs::{Fallocate, FileSystem, InodeRef, SetAttr, SetXattr};
 use fs::{Errno, Error};
 use std::sync::Arc;

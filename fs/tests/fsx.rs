@@ -9,9 +9,8 @@
 
 use crate::common;
 use crate::common::exercised::Exercised;
-use crate::common::{Image, Scratch, create, sample, session, unlink};
+use crate::common::{Image, Machine, Scratch, create, sample, session, unlink};
 use fs::ext2::Ext2;
-use fs::sim::Machine;
 use fs::vfs::FileSystem;
 use fs::{Errno, Error};
 use fsx::report::What;

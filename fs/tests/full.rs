@@ -1,10 +1,11 @@
 //! No space, no inodes: an answer that loses nothing, and an end to it once something is freed.
 
 use crate::common;
-use crate::common::{BLOCK, Image, Scratch, View, at, create, expect_errno, mkdir, mount, names, pattern};
+use crate::common::{
+    BLOCK, Image, Machine, Scratch, View, at, create, expect_errno, mkdir, mount, names, pattern,
+};
 use crate::common::{read_all, rename, rmdir, session, unlink, write};
 use fs::ext2::Ext2;
-use fs::sim::Machine;
 use fs::vfs::{FileKind, FileSystem};
 use fs::{Errno, Error};
 use std::sync::Arc;

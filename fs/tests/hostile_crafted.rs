@@ -3,9 +3,8 @@
 use crate::common;
 use crate::common::hostile::{Case, block_of, inode_of, run, sound_image};
 use crate::common::layout::{DESCRIPTORS, Layout};
-use crate::common::{BLOCK, View, mount};
+use crate::common::{BLOCK, Machine, View, mount};
 use fs::pmem::ram::Ram;
-use fs::sim::Machine;
 use fs::vfs::{FileKind, FileSystem};
 
 /// Damage that makes slot `slot` of inode `ino` lead to a table whose pointers all lead to a table, and so

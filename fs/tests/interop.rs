@@ -8,10 +8,9 @@
 
 use crate::common;
 use crate::common::linux::LinuxMount;
-use crate::common::{Image, Scratch, pattern, sample};
+use crate::common::{Image, Machine, Scratch, pattern, sample};
 use fs::ext2::Ext2;
 use fs::platform::Timestamp;
-use fs::sim::Machine;
 use fs::vfs::{Device, Fallocate, FileKind, FileSystem, InodeRef, Rename, SetAttr, SetXattr};
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -3,13 +3,14 @@
 //! a commit.
 
 use crate::common::journaled::{Event, Journaled};
-use crate::common::rig::{Rig, on_each_step};
-use crate::common::{BLOCK, View, expect_errno};
+use crate::common::rig::on_each_step;
+use crate::common::{BLOCK, Machine, View, expect_errno};
 use fs::Errno;
 use fs::dax::{Outcome, Protocol, fsync, msync, sync};
 use fs::lab::{Lab, Point};
 use fs::platform::{PageSize, Platform};
 use fs::pmem::Pmem;
+use fs::pmem::ram::Ram;
 use fs::sim::{LARGE_ZERO_FRAME, ZERO_FRAME};
 use fs::vfs::{Backing, Inode, InodeRef};
 use std::cell::RefCell;
@@ -20,14 +21,15 @@ use std::sync::atomic::Ordering::SeqCst;
 const PAGES: u64 = 1024;
 
 struct Stage {
-    file: Arc<Journaled<Rig>>,
-    view: View<Rig>,
+    file: Arc<Journaled<Machine>>,
+    view: View,
 }
 
 /// A file of 4 MiB of old bytes, each page of it behind `backing`.
 fn stage(protocol: Protocol, backing: fn(u64) -> Backing) -> Stage {
-    let file = Arc::new(Journaled::new(Rig::over(&vec![0xab; (PAGES * BLOCK) as usize]), backing));
-    let handle: InodeRef<Rig> = file.clone();
+    let machine = Machine::new(Ram::from_bytes(&vec![0xab; (PAGES * BLOCK) as usize]));
+    let file = Arc::new(Journaled::new(machine, backing));
+    let handle: InodeRef<Machine> = file.clone();
     let mut view = View::new(&handle, 0..PAGES);
     view.protocol = protocol;
     Stage { file, view }
@@ -114,7 +116,7 @@ fn a_transaction_is_opened_under_the_invalidate_lock_and_before_the_entry() {
     }
 }
 
-fn hooks(file: &Arc<Journaled<Rig>>, on: bool) {
+fn hooks(file: &Arc<Journaled<Machine>>, on: bool) {
     let lab: &Lab = file.platform().lab();
     lab.set_hooks(on);
 }
@@ -170,7 +172,7 @@ fn a_commit_that_fails_maps_nothing() {
     }
 }
 
-fn expect_durable(file: &Journaled<Rig>, page: u64) {
+fn expect_durable(file: &Journaled<Machine>, page: u64) {
     assert!(file.backing(page).is_mapped() && !file.backing(page).is_dirty());
 }
 

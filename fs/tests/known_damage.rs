@@ -3,12 +3,11 @@
 
 use crate::common::layout::{DESCRIPTOR, DESCRIPTORS, Layout, SUPERBLOCK, u32_at};
 use crate::common::{
-    BLOCK, Image, Scratch, at, create, expect_errno, extents, mkdir, mount, pattern, rename, rmdir, session,
-    try_mount, unlink, write,
+    BLOCK, Image, Machine, Scratch, at, create, expect_errno, extents, mkdir, mount, pattern, rename, rmdir,
+    session, try_mount, unlink, write,
 };
 use fs::platform::Timestamp;
 use fs::pmem::ram::Ram;
-use fs::sim::Machine;
 use fs::vfs::{FileKind, FileSystem, SetAttr};
 use fs::{Errno, Error};
 

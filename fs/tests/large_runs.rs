@@ -3,9 +3,8 @@
 use crate::common;
 use crate::common::crash::{Fs, Recording, Step};
 use crate::common::layout::{Layout, SOIL};
-use crate::common::{BLOCK, Image, Rng, Scratch, View, at, create, mount};
+use crate::common::{BLOCK, Image, Machine, Rng, Scratch, View, at, create, mount};
 use fs::dax::Protocol;
-use fs::sim::Machine;
 use fs::vfs::{FileSystem, InodeRef, Transaction};
 use std::sync::Barrier;
 

@@ -2,16 +2,13 @@
 //! an inode's flags forbid.
 
 use crate::common::layout::{Layout, u32_at};
-use crate::common::rig::Rig;
-use crate::common::spy::{Spy, Touch};
 use crate::common::{
-    Image, Scratch, at, create, expect_errno, mkdir, mount, names, read_all, rename, rmdir, session, unlink,
-    write,
+    Image, Machine, Scratch, at, create, expect_errno, mkdir, mount, names, read_all, rename, rmdir, session,
+    unlink, write,
 };
 use fs::Errno;
 use fs::ext2::Ext2;
-use fs::pmem::ram::Ram;
-use fs::sim::Machine;
+use fs::pmem::ram::{Ram, Touch};
 use fs::vfs::{Device, FileKind, FileSystem, InodeRef, SetAttr, path};
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
@@ -180,7 +177,7 @@ fn a_crash_shows_a_symbolic_link_with_its_whole_target_or_not_at_all() {
     // Only what was flushed and fenced survives.
     let durable = Arc::new(Mutex::new((bytes.clone(), bytes.clone(), Vec::<(usize, Vec<u8>)>::new())));
     let seen = durable.clone();
-    let spy = Spy::new(&bytes, move |touch| {
+    let spy = Ram::watched(&bytes, move |_, touch| {
         let (live, durable, flying) = &mut *seen.lock().expect("the watcher");
         let mut flush = |live: &[u8], at: u64, len: u64| {
             for line in (at as usize / 64 * 64..(at + len) as usize).step_by(64) {
@@ -188,7 +185,7 @@ fn a_crash_shows_a_symbolic_link_with_its_whole_target_or_not_at_all() {
             }
         };
         match touch {
-            Touch::Load => return,
+            Touch::Load(_) => return,
             Touch::Store(at, from) => live[at as usize..at as usize + from.len()].copy_from_slice(from),
             Touch::Stream(at, from) => {
                 live[at as usize..at as usize + from.len()].copy_from_slice(from);
@@ -205,7 +202,7 @@ fn a_crash_shows_a_symbolic_link_with_its_whole_target_or_not_at_all() {
             ON_FENCE.with_borrow_mut(|hook| hook.as_mut().map(|hook| hook()));
         }
     });
-    let rig: Rig = Rig::new(spy);
+    let rig = Machine::new(spy);
     let fs = mount(rig);
     let states = Arc::new(Mutex::new(Vec::new()));
     let noting = states.clone();

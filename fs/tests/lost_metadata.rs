@@ -4,12 +4,11 @@
 use crate::common;
 use crate::common::layout::{DESCRIPTORS, Layout, SUPERBLOCK, u32_at};
 use crate::common::{
-    BLOCK, Image, Scratch, at, create, mkdir, mount, names, pattern, read_all, session, write,
+    BLOCK, Image, Machine, Scratch, at, create, mkdir, mount, names, pattern, read_all, session, write,
 };
 use fs::error::Corrupt;
 use fs::ext2::{Ext2, ReadOnlyReason};
 use fs::pmem::ram::Ram;
-use fs::sim::Machine;
 use fs::vfs::{FileKind, FileSystem, MountOptions, SetXattr};
 use fs::{Error, Result};
 use std::ops::ControlFlow;

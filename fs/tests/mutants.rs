@@ -4,7 +4,6 @@
 use crate::common;
 use crate::common::mistakes::{BEFORE_LOCK, HARMED, file, on, overtaken};
 use crate::common::rig::{at_step, on_each_step};
-use crate::common::stage::Machine;
 use crate::common::{BLOCK, View, create, read_range, unlink, write};
 use fs::Errno;
 use fs::dax::{Outcome, Protocol, fsync};
@@ -98,7 +97,7 @@ fn write_back_takes_the_right_to_store_before_it_flushes() {
         let writable = Rc::new(Cell::new(false));
         let (seen, tables, va) = (writable.clone(), stage.views[0].tables.clone(), stage.views[0].va(1));
         at_step(Point::Flushed, move || {
-            let entry = common::rig::Entries::entry(&*tables, va).expect("still mapped");
+            let entry = tables.entry(va).expect("still mapped");
             seen.set(entry.writable);
         });
         assert_eq!(stage.views[0].msync(), Ok(1));
@@ -160,7 +159,7 @@ fn a_private_store_needs_no_writable_file_system() {
     for mutant in [None, Some(Mutant::PrivateNeedsWritable)] {
         let image = common::Image::new(256);
         common::session(&image, |fs| write(&*common::create(fs, "f"), 0, &[7; 10]));
-        let machine: Machine = Machine::over(&image.bytes());
+        let machine = image.machine();
         mutant.into_iter().for_each(|mutant| machine.lab().add(mutant));
         let fs = common::mount_read_only(machine);
         let mut view = View::new(&common::at(&fs, "f"), 0..1);

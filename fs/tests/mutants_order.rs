@@ -2,7 +2,7 @@
 //! The order that shows each is told with it.
 
 use crate::common::mistakes::{HARMED, file, on, on_large, overtaken};
-use crate::common::rig::{self, Entries, at_step, on_each_step};
+use crate::common::rig::{self, at_step, on_each_step};
 use crate::common::{BLOCK, View, read_range, unlink, write};
 use fs::dax::Protocol::{EntryLock, ReadFirst};
 use fs::dax::msync;
@@ -254,7 +254,7 @@ fn a_page_without_its_content_is_not_mapped() {
             let shared = file(stage).mapping().shared();
             file(stage).place(shared.held(), 1).expect("sound").expect("a block")
         };
-        stage.machine.pmem().ram.poison.add(place, 1).expect("room");
+        stage.machine.ram.poison.add(place, 1).expect("room");
         let mapped = stage.views[0].fault(1, false).is_ok();
         write(file(stage), BLOCK, &[0; BLOCK as usize]);
         mapped

@@ -1,11 +1,10 @@
 //! The name index and the inode cache: they save work, keep to their bounds, and change no answer.
 
 use crate::common;
-use crate::common::rig::Rig;
-use crate::common::spy::{Spy, Touch};
-use crate::common::{BLOCK, Image, Scratch, View, at, create, mkdir, names, unlink};
+use crate::common::{BLOCK, Image, Machine, Scratch, View, at, create, mkdir, names, unlink};
 use fs::ext2::Ext2;
 use fs::platform::Platform;
+use fs::pmem::ram::{Ram, Touch};
 use fs::vfs::{FileKind, FileSystem, InodeRef, MountOptions};
 use fs::{Errno, Error};
 use fuzz_exec::meter::allocations;
@@ -50,8 +49,8 @@ fn making_the_last_of_a_hundred_thousand_names_costs_what_the_first_did() {
     let image = Image::with(Scratch::new(), 4096, &["-N", "64"]);
     let loads = Arc::new(AtomicU64::new(0));
     let counting = loads.clone();
-    let rig: Rig = Rig::new(Spy::new(&image.bytes(), move |touch| {
-        if matches!(touch, Touch::Load) {
+    let rig = Machine::new(Ram::watched(&image.bytes(), move |_, touch| {
+        if matches!(touch, Touch::Load(_)) {
             counting.fetch_add(1, SeqCst);
         }
     }));
@@ -88,7 +87,7 @@ fn making_the_last_of_a_hundred_thousand_names_costs_what_the_first_did() {
     assert_eq!(names(&*dir).len(), 100_002);
     drop((dir, files));
     fs.unmount().expect("unmount");
-    image.store_bytes(&rig.pmem.ram.to_bytes());
+    image.store_bytes(&rig.ram.to_bytes());
     image.expect_clean();
 }
 

@@ -7,12 +7,11 @@ use crate::common::layout::{Layout, SUPERBLOCK, u32_at};
 use crate::common::snapshot::Snapshot;
 use crate::common::tape::Tape;
 use crate::common::{
-    BLOCK, Image, Scratch, at, create, mkdir, mount, mount_read_only, names, pattern, read_all, session,
-    unlink, write,
+    BLOCK, Image, Machine, Scratch, at, create, mkdir, mount, mount_read_only, names, pattern, read_all,
+    session, unlink, write,
 };
 use fs::platform::Timestamp;
 use fs::pmem::ram::Ram;
-use fs::sim::Machine;
 use fs::vfs::{FileSystem, SetAttr};
 
 const S_STATE: usize = SUPERBLOCK as usize + 0x3a;

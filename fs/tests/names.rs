@@ -1,12 +1,12 @@
 //! Names: made, removed and moved in every way POSIX knows, with links counted right.
 
 use crate::common::{
-    Image, Scratch, at, create, expect_errno, mkdir, mount_read_only, names, pattern, read_all, rename,
+    Image, Machine, Scratch, at, create, expect_errno, mkdir, mount_read_only, names, pattern, read_all,
+    rename,
 };
 use crate::common::{rmdir, session, unlink, write};
 use fs::Errno;
 use fs::ext2::Ext2;
-use fs::sim::Machine;
 use fs::vfs::{FileKind, FileSystem};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;

@@ -6,10 +6,9 @@
 use crate::common;
 use crate::common::durable::Durable;
 use crate::common::layout::{Layout, SOIL, u32_at};
-use crate::common::rig::Rig;
-use crate::common::spy::{Spy, Touch};
-use crate::common::{BLOCK, Image, LEVELS, POINTERS, View, create, mount, write};
+use crate::common::{BLOCK, Image, LEVELS, Machine, POINTERS, View, create, mount, write};
 use fs::dax::Outcome;
+use fs::pmem::ram::{Ram, Touch};
 use fs::vfs::FileSystem;
 use std::sync::{Arc, Mutex};
 
@@ -148,8 +147,8 @@ fn blocks_are_zeroed_and_marked_durably_before_they_are_published_and_unpublishe
     let bytes = image.bytes();
     let watcher = Arc::new(Mutex::new(Watcher::new(&bytes, ino)));
     let watching = watcher.clone();
-    let spy = Spy::new(&bytes, move |touch| watching.lock().expect("the watcher").see(&touch));
-    let rig: Rig = Rig::new(spy);
+    let spy = Ram::watched(&bytes, move |_, touch| watching.lock().expect("the watcher").see(&touch));
+    let rig = Machine::new(spy);
     let fs = mount(rig.clone());
     let file = common::at(&fs, "f");
     file.truncate((LEVELS[3] + 3000) * BLOCK).expect("truncate");
@@ -170,7 +169,7 @@ fn blocks_are_zeroed_and_marked_durably_before_they_are_published_and_unpublishe
         let seen = watcher.lock().expect("the watcher");
         assert_eq!(seen.broken, [""; 0]);
         assert_eq!(seen.published, blocks, "the watcher missed some pointers");
-        assert!(seen.memory.live == rig.pmem.ram.to_bytes(), "the watcher missed some stores");
+        assert!(seen.memory.live == rig.ram.to_bytes(), "the watcher missed some stores");
     }
     for page in [LEVELS[3] + 1, LEVELS[2] + 1, LEVELS[1] + 1, 7, 0] {
         file.truncate(page * BLOCK + 1).expect("truncate");

@@ -1,9 +1,8 @@
 //! Walking paths across file systems: mount points, `..` out of them, starting places, links.
 
 use crate::common;
-use crate::common::{Image, Scratch, create, expect_errno, mkdir, mount, mount_read_only, rmdir};
+use crate::common::{Image, Machine, Scratch, create, expect_errno, mkdir, mount, mount_read_only, rmdir};
 use fs::ext2::Ext2;
-use fs::sim::Machine;
 use fs::vfs::path::{self, Covered, Namespace, PATH_MAX, Place};
 use fs::vfs::{FileKind, FileSystem, InodeRef};
 use fs::{Errno, Result};

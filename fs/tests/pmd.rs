@@ -3,14 +3,15 @@
 
 use crate::common;
 use crate::common::rig::at_step;
-use crate::common::stage::Machine as Rigged;
-use crate::common::{BLOCK, Image, View, allocated_pages, create, expect_errno, read_range, session, write};
+use crate::common::{
+    BLOCK, Image, Machine, View, allocated_pages, create, expect_errno, read_range, session, write,
+};
 use fs::dax::{Outcome, Protocol, fsync};
 use fs::ext2::Ext2;
 use fs::lab::{Mutant, Point};
 use fs::platform::PageSize::{Large, Small};
 use fs::platform::Platform;
-use fs::sim::{LARGE_ZERO_FRAME, Machine, Tables};
+use fs::sim::{LARGE_ZERO_FRAME, Tables};
 use fs::stats::Stats;
 use fs::vfs::{Fallocate, FileSystem, InodeRef};
 use fs::{Errno, Result};
@@ -35,7 +36,7 @@ fn with_file(pages: u64, work: impl Fn(&Arc<Ext2<Machine>>, InodeRef<Machine>, P
 }
 
 /// All of `pages` mapped in an address space of its own, at an address that suits.
-fn large(file: &InodeRef<Machine>, pages: u64, protocol: Protocol) -> View<Machine> {
+fn large(file: &InodeRef<Machine>, pages: u64, protocol: Protocol) -> View {
     let mut view = View::new(file, 0..pages);
     (view.large, view.protocol) = (true, protocol);
     view
@@ -110,7 +111,7 @@ fn each_reason_for_4_kib_is_counted() {
             (view.large, view.protocol) = (true, protocol);
             view
         };
-        let small = |view: &View<Machine>, page, write| {
+        let small = |view: &View, page, write| {
             let (_, size) = view.fault_sized(page, write).expect("a fault");
             assert_eq!(size, Small);
         };
@@ -274,7 +275,7 @@ fn a_run_beyond_the_end_is_forgotten_with_its_blocks() {
 /// A fault on 2 MiB is held at `point` while another thread stores to one page of it.
 fn small_store_meets_large_fault(mutant: Option<Mutant>) -> bool {
     let image = Image::new(64 << 8);
-    let machine = Rigged::over(&image.bytes());
+    let machine = image.machine();
     let fs = common::mount(machine.clone());
     let file = create(&fs, "f");
     file.truncate(RUN * BLOCK).expect("truncate");

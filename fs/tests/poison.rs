@@ -1,12 +1,13 @@
 //! Memory that lost its content under a file: reading says so, overwriting makes it good, mapped pages that
 //! hold it are refused, and only those.
 
-use crate::common::{BLOCK, Image, Scratch, View, at, create, mount, pattern, read_all, session, write};
+use crate::common::{
+    BLOCK, Image, Machine, Scratch, View, at, create, mount, pattern, read_all, session, write,
+};
 use fs::Error;
 use fs::ext2::Ext2;
 use fs::platform::PageSize;
 use fs::pmem::Pmem;
-use fs::sim::Machine;
 use fs::vfs::{Fallocate, FileSystem, InodeRef};
 use std::sync::Arc;
 

@@ -18,7 +18,7 @@ fn load_beside_store(stage: &Stage) -> u8 {
             let script = script.clone();
             move || {
                 let here = script.clone();
-                Point::BeforeZeroPage.hook(move || {
+                at_step(fs::lab::Point::Marked, move || {
                     here.say("reader is about to map the zero page");
                     here.wait(&["writer is done", "writer waits"]);
                 });
@@ -80,7 +80,6 @@ fn with_read_first_the_writer_waits_for_the_reader_and_takes_its_zero_page_away(
 #[test]
 fn with_the_entry_locked_the_writer_waits_for_the_reader_and_takes_its_zero_page_away() {
     let stage = Stage::new(Protocol::EntryLock);
-    stage.machine.lab().set_hooks(true);
     assert_eq!(load_beside_store(&stage), 0x5a);
     let stats = stage.machine.stats();
     assert_eq!((stats.fault_retry.get(), stats.entry_waits.get()), (0, 1));
@@ -91,7 +90,6 @@ fn with_the_entry_locked_the_writer_waits_for_the_reader_and_takes_its_zero_page
 #[test]
 fn with_the_entry_locked_faults_on_different_pages_pass_each_other() {
     let stage = Stage::new(Protocol::EntryLock);
-    stage.machine.lab().set_hooks(true);
     let [slow, fast] = &stage.views;
     let script = Script::default();
     thread::scope(|scope| {

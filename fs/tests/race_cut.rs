@@ -1,7 +1,7 @@
 //! Faults against truncation and unlink, step by step: a mapping never outlives its block.
 
 use crate::common;
-use crate::common::rig::Point;
+use crate::common::rig::{Point, at_step};
 use crate::common::stage::{Script, Stage};
 use crate::common::{BLOCK, create, unlink};
 use fs::dax::{Outcome, Protocol};
@@ -39,7 +39,7 @@ fn a_truncation_waits_for_a_read_fault_and_takes_what_it_mapped() {
     thread::scope(|scope| {
         let (here, there) = (script.clone(), script.clone());
         let reads = scope.spawn(move || {
-            Point::BeforeZeroPage.hook(move || {
+            at_step(fs::lab::Point::Marked, move || {
                 here.say("reader is about to map the zero page");
                 here.wait(&["truncation waits"]);
             });

@@ -4,16 +4,15 @@
 //! The dropping thread stops at its first access to the memory until the other one waits for it, or is done.
 
 use crate::common;
-use crate::common::rig::{Point, Rig};
-use crate::common::spy::{Spy, Touch};
+use crate::common::rig::Point;
 use crate::common::stage::Script;
-use crate::common::{BLOCK, Image, View, create, pattern, read_all, unlink, write};
+use crate::common::{BLOCK, Image, Machine, View, create, pattern, read_all, unlink, write};
 use fs::ext2::Ext2;
+use fs::pmem::ram::{Ram, Touch};
 use fs::vfs::{FileSystem, InodeRef, MountOptions};
 use std::cell::RefCell;
 use std::sync::Arc;
 
-type Machine = Rig;
 type Hook = Box<dyn FnOnce()>;
 
 thread_local! {
@@ -21,8 +20,8 @@ thread_local! {
 }
 
 fn machine(image: &Image) -> Machine {
-    Rig::new(Spy::new(&image.bytes(), |touch| {
-        if let (Touch::Load, Some(hook)) = (touch, ON_LOAD.take()) {
+    Machine::new(Ram::watched(&image.bytes(), |_, touch| {
+        if let (Touch::Load(_), Some(hook)) = (touch, ON_LOAD.take()) {
             hook();
         }
     }))
@@ -79,7 +78,7 @@ fn an_inode_unlinked_beside_its_drop_is_freed_once() {
     assert!(!fs.met_errors());
     assert!(read_all(&*common::at(&fs, "g")) == pattern(2, 9000));
     fs.unmount().expect("unmount");
-    image.store_bytes(&rig.pmem.ram.to_bytes());
+    image.store_bytes(&rig.ram.to_bytes());
     image.expect_clean();
 }
 

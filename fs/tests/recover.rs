@@ -3,16 +3,14 @@
 
 use crate::common;
 use crate::common::layout::{Layout, SUPERBLOCK};
-use crate::common::rig::Rig;
 use crate::common::snapshot::Snapshot;
-use crate::common::spy::{Spy, Touch};
 use crate::common::{
-    BLOCK, Image, Scratch, at, create, mkdir, mount, mount_read_only, pattern, read_all, unlink, write,
+    BLOCK, Image, Machine, Scratch, at, create, mkdir, mount, mount_read_only, pattern, read_all, unlink,
+    write,
 };
 use fs::ext2::ReadOnlyReason;
 use fs::pmem::Pmem;
-use fs::pmem::ram::Ram;
-use fs::sim::Machine;
+use fs::pmem::ram::{Ram, Touch};
 use fs::vfs::FileSystem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -229,15 +227,15 @@ fn a_look_through_an_image_costs_its_groups_and_what_is_in_use() {
         let mut bytes = image.bytes();
         bytes[S_STATE] = 0;
         let counter = loads.clone();
-        let rig: Rig = Rig::new(Spy::new(&bytes, move |touch| {
-            if matches!(touch, Touch::Load) {
+        let rig = Machine::new(Ram::watched(&bytes, move |_, touch| {
+            if matches!(touch, Touch::Load(_)) {
                 counter.fetch_add(1, SeqCst);
             }
         }));
         loads.store(0, SeqCst);
         let fs = mount(rig.clone());
         assert!(fs.recovered().is_some_and(|recovered| recovered.is_nothing()), "{:?}", fs.recovered());
-        assert!(rig.pmem.len() > 0);
+        assert!(rig.ram.len() > 0);
         costs.push(loads.load(SeqCst));
     }
     let [large, small] = costs[..] else { unreachable!("two images") };

@@ -1,9 +1,10 @@
 //! Images that are not for us: a typed answer that says why, and not one byte changed.
 
 use crate::common;
-use crate::common::{Image, Scratch, at, create, expect_errno, mount, pattern, read_all, session, try_mount};
+use crate::common::{
+    Image, Machine, Scratch, at, create, expect_errno, mount, pattern, read_all, session, try_mount,
+};
 use fs::pmem::ram::Ram;
-use fs::sim::Machine;
 use fs::vfs::{FileKind, FileSystem};
 use fs::{Errno, Error, Unsupported};
 

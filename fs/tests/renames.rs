@@ -1,13 +1,13 @@
 //! Renames: as a whole or not at all, whenever a crash comes; without replacing, and exchanging.
 
 use crate::common;
-use crate::common::rig::Rig;
 use crate::common::tape::Tape;
-use crate::common::{Image, Scratch, at, create, expect_errno, mkdir, mount, pattern, read_all, write};
+use crate::common::{
+    Image, Machine, Scratch, at, create, expect_errno, mkdir, mount, pattern, read_all, write,
+};
 use fs::ext2::Ext2;
 use fs::platform::Platform;
 use fs::pmem::ram::Ram;
-use fs::sim::Machine;
 use fs::vfs::{FileKind, FileSystem, InodeRef, Rename, path};
 use fs::{Errno, Error, Result};
 use std::collections::BTreeMap;
@@ -103,7 +103,7 @@ fn a_crash_at_any_point_shows_the_tree_as_before_or_as_after() {
     let judge = Image::new(256);
     for (old, new, how, fences) in cases() {
         let what = format!("{old:.20} to {new:.20}, {how:?}");
-        let (mut tape, rig): (Tape, Rig) = Tape::record(&image.bytes());
+        let (mut tape, rig): (Tape, Machine) = Tape::record(&image.bytes());
         let fs = mount(rig.clone());
         let before = tree(&fs);
         tape.rewind(&rig);
@@ -130,7 +130,7 @@ fn a_crash_at_any_point_shows_the_tree_as_before_or_as_after() {
         assert!(seen[0] > 0 && seen[1] > 0, "{what}: {seen:?}");
         drop(held);
         fs.unmount().expect("unmount");
-        judge.store_bytes(&rig.pmem.ram.to_bytes());
+        judge.store_bytes(&rig.ram.to_bytes());
         judge.expect_clean();
     }
 }

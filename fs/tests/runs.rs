@@ -3,10 +3,10 @@
 //! pieces.
 
 use crate::common::{
-    BLOCK, Image, LEVELS, Rng, Scratch, View, create, extents, mount, pattern, session, unlink, write,
+    BLOCK, Image, LEVELS, Machine, Rng, Scratch, View, create, extents, mount, pattern, session, unlink,
+    write,
 };
 use fs::pmem::{Pmem, ram};
-use fs::sim::Machine;
 use fs::vfs::{Fallocate, FileSystem, InodeRef};
 
 const RUN: u64 = 512;

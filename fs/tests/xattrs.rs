@@ -5,12 +5,11 @@ use crate::common;
 use crate::common::layout::{Layout, u32_at};
 use crate::common::linux::LinuxMount;
 use crate::common::tape::Tape;
-use crate::common::{Image, Rng, Scratch, at, create, mkdir, mount, pattern, unlink, write};
+use crate::common::{Image, Machine, Rng, Scratch, at, create, mkdir, mount, pattern, unlink, write};
 use fs::ext2::Ext2;
 use fs::ext2::layout::*;
 use fs::platform::Platform;
 use fs::pmem::ram::Ram;
-use fs::sim::Machine;
 use fs::vfs::{FileSystem, Inode, InodeRef, SetXattr};
 use fs::{Errno, Error, Result};
 use std::collections::BTreeMap;
@@ -300,7 +299,7 @@ fn a_shared_block_is_copied_on_write_and_goes_with_its_last_user() {
 
 #[test]
 fn after_a_crash_an_attribute_has_its_old_value_or_the_new_one() {
-    type Work = (&'static str, fn(&InodeRef<fs_platform::Rigged>) -> Result<()>);
+    type Work = (&'static str, fn(&InodeRef<Machine>) -> Result<()>);
     let long = || pattern(9, 600);
     let works: [Work; 7] = [
         ("a first one", |g| g.set_xattr(b"user.n", b"1", SetXattr::Any)),
@@ -360,11 +359,6 @@ fn after_a_crash_an_attribute_has_its_old_value_or_the_new_one() {
             }
         }
     }
-}
-
-/// Names the platform of crash tests.
-mod fs_platform {
-    pub(crate) type Rigged = crate::common::rig::Rig;
 }
 
 #[test]

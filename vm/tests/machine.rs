@@ -1,7 +1,6 @@
 //! The machine: RAM for the file system, tables and copies in numbered frames, a TLB for each address space
 //! that forgets only what it is told to forget.
 
-use fs::platform::{Platform, Timestamp};
 use fs::pmem::{Pmem, ram};
 use fs::sim::{self, SimMutex, SimRwLock};
 use paging::{Access, Entry, Table, TaskMachine};
@@ -212,42 +211,34 @@ impl SpaceMachine for Hardware {
 }
 
 /// The machine as the file system sees it.
+pub(crate) type Host = sim::Machine<Spaces>;
+
+/// Frames, and the page tables in them.
 #[derive(Clone)]
-pub(crate) struct Host {
-    machine: sim::Machine,
+pub(crate) struct Spaces {
     pub(crate) memory: Arc<Memory>,
 }
 
-impl Host {
-    pub(crate) fn new(image: &[u8]) -> Self {
-        let machine = sim::Machine::new(ram::Ram::from_bytes(image));
-        let memory = Arc::new(Memory {
-            ram: machine.ram.clone(),
-            tables: (0..MOST_TABLES).map(|_| OnceLock::new()).collect(),
-            free: Mutex::new((0..MOST_TABLES as u64).rev().map(|nth| TABLES + nth * 4096).collect()),
-            copies: Mutex::default(),
-            next_copy: AtomicU64::new(COPIES),
-            room: AtomicU64::new(u64::from(u32::MAX)),
-            tlb: Mutex::default(),
-        });
-        Self { machine, memory }
-    }
-}
-
-impl Platform for Host {
+impl sim::Kit for Spaces {
     type Pmem = ram::Ram;
     type Mutex = SimMutex;
     type RwLock = SimRwLock;
-    type InodeLock = SimRwLock;
     type PageTables = SpaceTables<Hardware>;
+}
 
-    fn pmem(&self) -> &ram::Ram {
-        &self.machine.ram
-    }
-
-    fn now(&self) -> Timestamp {
-        self.machine.now()
-    }
+/// A machine with a copy of `image`.
+pub(crate) fn host(image: &[u8]) -> Host {
+    let ram = Arc::new(ram::Ram::from_bytes(image));
+    let memory = Arc::new(Memory {
+        ram: ram.clone(),
+        tables: (0..MOST_TABLES).map(|_| OnceLock::new()).collect(),
+        free: Mutex::new((0..MOST_TABLES as u64).rev().map(|nth| TABLES + nth * 4096).collect()),
+        copies: Mutex::default(),
+        next_copy: AtomicU64::new(COPIES),
+        room: AtomicU64::new(u64::from(u32::MAX)),
+        tlb: Mutex::default(),
+    });
+    Host::with(ram, Arc::default(), Spaces { memory })
 }
 
 /// A load, or a store of a value, as a CPU does it: by its TLB, by the tables, or after a fault.

@@ -34,8 +34,8 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let host = Host::new(&machine::image());
-        let memory = host.memory.clone();
+        let host = machine::host(&machine::image());
+        let memory = host.kit.memory.clone();
         let fs = fs::ext2::mount(host, fs::vfs::MountOptions::default()).expect("a new image");
         Self { memory, fs }
     }

@@ -117,3 +117,22 @@ pub trait Pmem: Send + Sync {
     /// Where this region's lines, fences and bytes are counted. Implementations count in the functions above.
     fn stats(&self) -> &Stats;
 }
+
+/// The functions of [`Pmem`] on single numbers, by two of the type's own: `load(offset) -> [u8; N]` and
+/// `store(offset, [u8; N])`.
+#[cfg(any(test, feature = "sim"))]
+#[macro_export]
+macro_rules! numbers {
+    ($load:ident, $store:ident) => {
+        $crate::numbers!($load, $store, load_u8 store_u8 u8, load_u16 store_u16 u16);
+        $crate::numbers!($load, $store, load_u32 store_u32 u32, load_u64 store_u64 u64);
+    };
+    ($load:ident, $store:ident, $($load_one:ident $store_one:ident $number:ident),*) => {$(
+        fn $load_one(&self, offset: u64) -> $number {
+            $number::from_le_bytes(self.$load(offset))
+        }
+        fn $store_one(&self, offset: u64, value: $number) {
+            self.$store(offset, value.to_le_bytes());
+        }
+    )*};
+}

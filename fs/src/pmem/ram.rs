@@ -1,48 +1,87 @@
 //! Persistent memory in RAM, for host tests.
 //!
 //! Bytes live in 8-byte atoms, as the hardware guarantees them, so several threads may store to one region at
-//! once without unsafe code. Nothing is ever lost here: crash tests log the calls and build their own images.
+//! once without unsafe code. Nothing is ever lost here: whoever wants to know what a crash leaves watches the
+//! accesses ([`Touch`]), and makes images of its own.
 
 use super::poison::Poison;
 use super::{LINE, Pmem};
 use crate::PAGE_SIZE;
 use crate::stats::Stats;
-use alloc::sync::Arc;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Where the region pretends to be in physical memory.
 pub const BASE: u64 = 1 << 32;
 
+/// One access to a region that is watched.
+pub enum Touch<'a> {
+    /// So many bytes are loaded.
+    Load(u64),
+    /// An ordinary store: offset, bytes.
+    Store(u64, &'a [u8]),
+    /// A store past the cache, of zeros too.
+    Stream(u64, &'a [u8]),
+    /// Lines of this range are written back: offset, length.
+    Flush(u64, u64),
+    /// What is in flight becomes durable.
+    Fence,
+}
+
+/// Is called before each access.
+type Watch = Box<dyn Fn(&Ram, Touch<'_>) + Send + Sync>;
+
 /// A region in RAM.
 pub struct Ram {
     words: Vec<AtomicU64>,
-    writable: bool,
-    stats: Arc<Stats>,
+    writable: AtomicBool,
+    stats: Stats,
+    watch: Option<Watch>,
     /// What tests made bad, by offsets. Loads of it give what was there: nobody should look.
     pub poison: Poison,
 }
 
 impl Ram {
-    /// A region that holds `image`, which is cut to a multiple of 8 bytes.
+    /// Returns a region that holds `image`, which is cut to a multiple of 8 bytes.
     pub fn from_bytes(image: &[u8]) -> Self {
         let words = image.as_chunks::<8>().0.iter().map(|bytes| AtomicU64::new(u64::from_le_bytes(*bytes)));
-        Self { words: words.collect(), writable: true, stats: Arc::new(Stats::new()), poison: Poison::new() }
+        Self {
+            words: words.collect(),
+            writable: AtomicBool::new(true),
+            stats: Stats::new(),
+            watch: None,
+            poison: Poison::new(),
+        }
     }
 
-    /// The same region, not writable.
-    pub fn read_only(mut self) -> Self {
-        self.writable = false;
+    /// Returns a region that holds `image`; `watch` is called before each access.
+    pub fn watched(image: &[u8], watch: impl Fn(&Self, Touch<'_>) + Send + Sync + 'static) -> Self {
+        Self { watch: Some(Box::new(watch)), ..Self::from_bytes(image) }
+    }
+
+    /// Returns the same region, not writable.
+    pub fn read_only(self) -> Self {
+        self.set_writable(false);
         self
     }
 
-    /// A copy of everything it holds.
+    /// Sets whether the region takes stores.
+    pub fn set_writable(&self, writable: bool) {
+        self.writable.store(writable, Ordering::Relaxed);
+    }
+
+    /// Returns a copy of everything it holds.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = alloc::vec![0; self.words.len() * 8];
-        for (to, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(&self.words) {
-            *to = word.load(SeqCst).to_le_bytes();
-        }
+        self.peek(0, &mut bytes);
         bytes
+    }
+
+    fn touch(&self, touch: Touch<'_>) {
+        if let Some(watch) = &self.watch {
+            watch(self, touch);
+        }
     }
 
     fn check(&self, offset: u64, len: u64) {
@@ -54,57 +93,90 @@ impl Ram {
         );
     }
 
-    /// Calls `f(word, shift in bits, byte count, position in the range)` for each atom of the range.
-    fn atoms(&self, offset: u64, len: u64, mut f: impl FnMut(&AtomicU64, u32, usize, usize)) {
-        self.check(offset, len);
-        let mut at = offset;
-        while at < offset + len {
-            let within = at % 8;
-            let count = (8 - within).min(offset + len - at);
-            f(&self.words[(at / 8) as usize], within as u32 * 8, count as usize, (at - offset) as usize);
-            at += count;
-        }
+    /// The word with the byte at `offset`, and how many bits come before that.
+    fn word(&self, offset: u64) -> (&AtomicU64, u32) {
+        (&self.words[(offset / 8) as usize], offset as u32 % 8 * 8)
     }
 
-    fn load(&self, offset: u64, len: u64) -> u64 {
-        assert!(offset.is_multiple_of(len), "{len} bytes at {offset:#x} are not aligned");
-        let mut value = 0;
-        self.atoms(offset, len, |word, shift, _, _| value = word.load(SeqCst) >> shift);
-        value
-    }
-
-    fn put(&self, offset: u64, bytes: &[u8]) {
-        assert!(self.writable, "a store to a read-only region at {offset:#x}");
-        self.atoms(offset, bytes.len() as u64, |word, shift, count, at| {
-            let mut new = [0; 8];
-            new[..count].copy_from_slice(&bytes[at..at + count]);
-            if count == 8 {
-                return word.store(u64::from_le_bytes(new), SeqCst);
+    /// Copies bytes out, unwatched.
+    pub fn peek(&self, offset: u64, to: &mut [u8]) {
+        self.check(offset, to.len() as u64);
+        let load = |offset, part: &mut [u8]| {
+            if !part.is_empty() {
+                let (word, shift) = self.word(offset);
+                let bytes = (word.load(Ordering::Acquire) >> shift).to_le_bytes();
+                part.copy_from_slice(&bytes[..part.len()]);
             }
-            let mask = ((1u64 << (count * 8)) - 1) << shift;
-            let new = u64::from_le_bytes(new) << shift;
-            word.fetch_update(SeqCst, SeqCst, |old| Some(old & !mask | new))
-                .expect("the closure always answers");
-        });
+        };
+        let (first, rest) = to.split_at_mut(up_to_a_word(offset, to.len()));
+        load(offset, first);
+        let start = offset + first.len() as u64;
+        let (whole, last) = rest.as_chunks_mut::<8>();
+        let words = &self.words[(start / 8) as usize..];
+        for (bytes, word) in whole.iter_mut().zip(words) {
+            *bytes = word.load(Ordering::Acquire).to_le_bytes();
+        }
+        load(start + whole.len() as u64 * 8, last);
     }
 
-    fn put_aligned(&self, offset: u64, bytes: &[u8]) {
-        assert!(
-            offset.is_multiple_of(bytes.len() as u64),
-            "{} bytes at {offset:#x} are not aligned",
-            bytes.len()
-        );
-        self.put(offset, bytes);
+    /// Copies bytes in, unwatched.
+    pub fn poke(&self, offset: u64, from: &[u8]) {
+        self.check(offset, from.len() as u64);
+        let store = |offset, part: &[u8]| {
+            if !part.is_empty() {
+                let (word, shift) = self.word(offset);
+                let mut new = [0; 8];
+                new[..part.len()].copy_from_slice(part);
+                let mask = ((1u64 << (part.len() * 8)) - 1) << shift;
+                let new = u64::from_le_bytes(new) << shift;
+                let change = |old| Some(old & !mask | new);
+                word.fetch_update(Ordering::AcqRel, Ordering::Acquire, change)
+                    .expect("the closure always answers");
+            }
+        };
+        let (first, rest) = from.split_at(up_to_a_word(offset, from.len()));
+        store(offset, first);
+        let start = offset + first.len() as u64;
+        let (whole, last) = rest.as_chunks::<8>();
+        let words = &self.words[(start / 8) as usize..];
+        for (bytes, word) in whole.iter().zip(words) {
+            word.store(u64::from_le_bytes(*bytes), Ordering::Release);
+        }
+        store(start + whole.len() as u64 * 8, last);
+    }
+
+    fn expect_writable(&self, offset: u64) {
+        assert!(self.writable(), "a store to a read-only region at {offset:#x}");
+    }
+
+    fn load<const N: usize>(&self, offset: u64) -> [u8; N] {
+        self.touch(Touch::Load(N as u64));
+        assert!(offset.is_multiple_of(N as u64), "{N} bytes at {offset:#x} are not aligned");
+        let mut bytes = [0; N];
+        self.peek(offset, &mut bytes);
+        bytes
+    }
+
+    fn store<const N: usize>(&self, offset: u64, bytes: [u8; N]) {
+        assert!(offset.is_multiple_of(N as u64), "{N} bytes at {offset:#x} are not aligned");
+        self.write(offset, &bytes);
     }
 }
 
+/// Of `len` bytes from `offset` on, those before the first whole word.
+fn up_to_a_word(offset: u64, len: usize) -> usize {
+    len.min((offset.wrapping_neg() % 8) as usize)
+}
+
 impl Pmem for Ram {
+    crate::numbers!(load, store);
+
     fn len(&self) -> u64 {
         self.words.len() as u64 * 8
     }
 
     fn writable(&self) -> bool {
-        self.writable
+        self.writable.load(Ordering::Relaxed)
     }
 
     fn frame(&self, offset: u64) -> u64 {
@@ -112,66 +184,39 @@ impl Pmem for Ram {
         BASE + offset
     }
 
-    fn load_u8(&self, offset: u64) -> u8 {
-        self.load(offset, 1) as u8
-    }
-
-    fn load_u16(&self, offset: u64) -> u16 {
-        self.load(offset, 2) as u16
-    }
-
-    fn load_u32(&self, offset: u64) -> u32 {
-        self.load(offset, 4) as u32
-    }
-
-    fn load_u64(&self, offset: u64) -> u64 {
-        self.load(offset, 8)
-    }
-
     fn read(&self, offset: u64, to: &mut [u8]) {
-        self.atoms(offset, to.len() as u64, |word, shift, count, at| {
-            let bytes = (word.load(SeqCst) >> shift).to_le_bytes();
-            to[at..at + count].copy_from_slice(&bytes[..count]);
-        });
-    }
-
-    fn store_u8(&self, offset: u64, value: u8) {
-        self.put_aligned(offset, &[value]);
-    }
-
-    fn store_u16(&self, offset: u64, value: u16) {
-        self.put_aligned(offset, &value.to_le_bytes());
-    }
-
-    fn store_u32(&self, offset: u64, value: u32) {
-        self.put_aligned(offset, &value.to_le_bytes());
-    }
-
-    fn store_u64(&self, offset: u64, value: u64) {
-        self.put_aligned(offset, &value.to_le_bytes());
+        self.touch(Touch::Load(to.len() as u64));
+        self.peek(offset, to);
     }
 
     fn write(&self, offset: u64, from: &[u8]) {
-        self.put(offset, from);
+        self.touch(Touch::Store(offset, from));
+        self.expect_writable(offset);
+        self.poke(offset, from);
     }
 
     fn write_nt(&self, offset: u64, from: &[u8]) {
-        self.put(offset, from);
+        self.touch(Touch::Stream(offset, from));
+        self.expect_writable(offset);
+        self.poke(offset, from);
         self.stats.pmem_bytes_nt.add(from.len() as u64);
     }
 
     fn zero_nt(&self, offset: u64, len: u64) {
-        const ZEROS: [u8; 4096] = [0; 4096];
+        static ZEROS: [u8; 2 << 20] = [0; 2 << 20];
         let mut done = 0;
         while done < len {
-            let step = (len - done).min(4096);
-            self.put(offset + done, &ZEROS[..step as usize]);
-            done += step;
+            let zeros = &ZEROS[..(len - done).min(2 << 20) as usize];
+            self.touch(Touch::Stream(offset + done, zeros));
+            self.expect_writable(offset);
+            self.poke(offset + done, zeros);
+            done += zeros.len() as u64;
         }
         self.stats.pmem_bytes_zeroed.add(len);
     }
 
     fn flush(&self, offset: u64, len: u64) {
+        self.touch(Touch::Flush(offset, len));
         self.check(offset, len);
         if len != 0 {
             self.stats.pmem_lines_flushed.add((offset + len - 1) / LINE - offset / LINE + 1);
@@ -179,6 +224,7 @@ impl Pmem for Ram {
     }
 
     fn fence(&self) {
+        self.touch(Touch::Fence);
         self.stats.pmem_fences.inc();
     }
 

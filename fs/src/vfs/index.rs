@@ -769,7 +769,7 @@ mod tests {
 
     #[test]
     fn pins_are_seen_in_the_whole_two_mebibytes_and_go() {
-        let machine = crate::sim::Machine::new(crate::pmem::ram::Ram::from_bytes(&[0; 4096]));
+        let machine = <crate::sim::Machine>::new(crate::pmem::ram::Ram::from_bytes(&[0; 4096]));
         let index = PageIndex::new();
         index.pin(510..514).unwrap();
         assert!(index.is_pinned(0..1) && index.is_pinned(600..601) && !index.is_pinned(1024..2000));
@@ -785,7 +785,7 @@ mod tests {
         assert!(small(511) && !small(511) && small(3));
         assert!(!large(), "a page is locked");
         assert!(leaf.is_locked(0, PageSize::Large) && !leaf.is_locked(4, PageSize::Small));
-        let machine = crate::sim::Machine::new(crate::pmem::ram::Ram::from_bytes(&[0; 4096]));
+        let machine = <crate::sim::Machine>::new(crate::pmem::ram::Ram::from_bytes(&[0; 4096]));
         leaf.unlock(&machine, 511, PageSize::Small);
         leaf.unlock(&machine, 3, PageSize::Small);
         assert!(large() && !large() && !small(5));

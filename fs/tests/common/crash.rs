@@ -1,13 +1,11 @@
 //! Operations cut short by crashes: recorded on a tape, every image that a crash can leave is mounted, which
 //! repairs it, and must hold what was there before the operation or after it; e2fsck judges the result.
 
-use super::rig::Rig;
 use super::snapshot::Snapshot;
 use super::tape::{Moment, Tape};
-use super::{Image, mount, try_mount};
+use super::{Image, Machine, mount, try_mount};
 use fs::ext2::Ext2;
 use fs::pmem::ram::Ram;
-use fs::sim::Machine;
 use fs::vfs::FileSystem;
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
@@ -16,7 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// A recorded file system.
-pub(crate) type Fs = Arc<Ext2<Rig>>;
+pub(crate) type Fs = Arc<Ext2<Machine>>;
 /// What an operation is called, and what it does.
 pub(crate) type Step<'a> = (&'a str, Box<dyn FnMut(&Fs) + 'a>);
 

@@ -3,9 +3,8 @@
 //! A line goes from the first to the second when it was flushed (or streamed) and a fence followed, on the
 //! same CPU: one is a thread.
 
-use super::image::Image;
-use super::rig::Rig;
-use super::spy::{Spy, Touch};
+use super::{Image, Machine};
+use fs::pmem::ram::{Ram, Touch};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
@@ -28,7 +27,7 @@ impl Durable {
     /// Follows what a CPU did.
     pub(crate) fn see(&mut self, touch: &Touch<'_>) {
         match *touch {
-            Touch::Load => {}
+            Touch::Load(_) => {}
             Touch::Store(offset, bytes) => self.store(offset, bytes),
             Touch::Stream(offset, bytes) => {
                 self.store(offset, bytes);
@@ -56,11 +55,11 @@ impl Durable {
     }
 
     /// A machine over `image` that is followed.
-    pub(crate) fn watch(image: &Image) -> (Arc<Mutex<Self>>, Rig) {
+    pub(crate) fn watch(image: &Image) -> (Arc<Mutex<Self>>, Machine) {
         let bytes = image.bytes();
         let followed = Arc::new(Mutex::new(Self::new(&bytes)));
         let following = followed.clone();
-        let spy = Spy::new(&bytes, move |touch| following.lock().expect("the model").see(&touch));
-        (followed, Rig::new(spy))
+        let spy = Ram::watched(&bytes, move |_, touch| following.lock().expect("the model").see(&touch));
+        (followed, Machine::new(spy))
     }
 }

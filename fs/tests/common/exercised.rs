@@ -1,9 +1,8 @@
 //! A file as the exerciser drives it: read and written by copying, loaded and stored through faults.
 
-use super::{BLOCK, View, at};
+use super::{BLOCK, Machine, View, at};
 use fs::dax::fsync;
 use fs::ext2::Ext2;
-use fs::sim::Machine;
 use fs::vfs::{Fallocate, FileSystem, InodeRef};
 use fs::{Errno, Error};
 use fsx::{Fail, Range, Target};
@@ -17,7 +16,7 @@ pub(crate) struct Exercised {
     file: Option<InodeRef<Machine>>,
     /// Mapped all the time, if so much of it is to be.
     pages: Option<u64>,
-    view: Option<View<Machine>>,
+    view: Option<View>,
 }
 
 /// What a function of `fs` said, as the exerciser understands it.
@@ -48,7 +47,7 @@ impl Exercised {
         &mut self,
         offset: u64,
         len: usize,
-        f: impl FnOnce(&View<Machine>) -> Result<R, Fail<Error>>,
+        f: impl FnOnce(&View) -> Result<R, Fail<Error>>,
     ) -> Result<R, Fail<Error>> {
         self.file().expect_mappable().map_err(fail)?;
         match self.pages {

@@ -1,12 +1,10 @@
 //! Damaged images: one sound image, and cases that each change some bytes of it.
 
 use super::layout::{Layout, u32_at};
-use super::rig::Rig;
-use super::spy::{Spy, Touch};
 use super::tries::try_everything;
-use super::{BLOCK, Image, LEVELS, Scratch, pattern};
-use fs::pmem::{Pmem, ram::Ram};
-use fs::sim;
+use super::{BLOCK, Image, LEVELS, Machine, Scratch, pattern};
+use fs::pmem::Pmem;
+use fs::pmem::ram::{Ram, Touch};
 use fs::vfs::{FileSystem, path};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -14,8 +12,6 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::{FileExt, symlink};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
-
-type Machine = Rig;
 
 /// Accesses to the memory that one case may take: some thousand times what a sound image of this size takes.
 const MOST_ACCESSES: u64 = 3_000_000;
@@ -70,7 +66,7 @@ pub(crate) fn sound_image() -> &'static [u8] {
 
 /// The number of the inode at `path` in the sound image.
 pub(crate) fn inode_of(path: &str) -> u64 {
-    let fs = super::mount_read_only(sim::Machine::new(Ram::from_bytes(sound_image())));
+    let fs = super::mount_read_only(Machine::new(Ram::from_bytes(sound_image())));
     path::resolve_no_follow(&fs.root().expect("root"), path.as_bytes()).expect(path).ino()
 }
 
@@ -87,7 +83,7 @@ thread_local! {
 }
 
 /// Counts an access, and notes the blocks that a store changes.
-fn watch(touch: Touch<'_>) {
+fn watch(_: &Ram, touch: Touch<'_>) {
     ACCESSES.set(ACCESSES.get() + 1);
     assert!(ACCESSES.get() < MOST_ACCESSES, "more than {MOST_ACCESSES} accesses: it may never end");
     if let Touch::Store(offset, bytes) | Touch::Stream(offset, bytes) = touch {
@@ -101,15 +97,15 @@ struct Bench(Machine);
 
 impl Bench {
     fn new(image: &[u8]) -> Self {
-        Self(Rig::new(Spy::new(image, watch)))
+        Self(Machine::new(Ram::watched(image, watch)))
     }
 
     /// Damages, mounts, tries everything, checks, restores.
     fn run(&self, case: &Case) -> Verdict {
-        let ram = &self.0.pmem.ram;
+        let ram = &self.0.ram;
         let len = ram.len() as usize;
         for (offset, bytes) in &case.damage {
-            ram.write(*offset, bytes);
+            ram.poke(*offset, bytes);
         }
         ACCESSES.set(0);
         let result = catch_unwind(AssertUnwindSafe(|| try_everything(&self.0)));
@@ -126,7 +122,7 @@ impl Bench {
         }
         for block in changed {
             let start = (block * BLOCK) as usize;
-            ram.write(block * BLOCK, &sound_image()[start..(start + BLOCK as usize).min(len)]);
+            ram.poke(block * BLOCK, &sound_image()[start..(start + BLOCK as usize).min(len)]);
         }
         verdict
     }

@@ -1,7 +1,7 @@
 //! Images: mke2fs makes them, debugfs reads them, e2fsck judges them.
 
+use super::Machine;
 use fs::pmem::ram::Ram;
-use fs::sim::Machine;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! Mistakes made on purpose: the same test with one and without.
 
+use super::Machine;
 use super::rig::{self, at_first_of, on_each_step};
-use super::stage::{Machine, Script, Stage};
+use super::stage::{Script, Stage};
 use fs::dax::Protocol;
 use fs::lab::{Mutant, Point};
 use fs::platform::Platform;
@@ -34,13 +35,11 @@ fn on_stages(
 ) {
     for protocol in Protocol::SOUND {
         let stage = new(protocol);
-        stage.machine.lab().set_hooks(true);
         assert!(!harm(&stage), "harm done by {protocol} without {mutant}");
         stage.finish();
     }
     for &protocol in protocols {
         let stage = new(protocol);
-        stage.machine.lab().set_hooks(true);
         stage.machine.lab().add(mutant);
         assert!(harm(&stage), "{mutant} goes unnoticed under {protocol}");
         stage.machine.lab().heal();

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | this one | mounting, and reading and writing whole files |
 //! | [`image`] | images: mke2fs makes them, debugfs reads them, e2fsck judges them |
-//! | [`rig`], [`spy`] | a platform put together from parts; memory that is watched |
+//! | [`rig`] | the machine: locks with hooks |
 //! | [`view`] | a file mapped into an address space, loaded and stored through faults |
 //! | [`exercised`] | a file as the exerciser `fsx` drives it |
 //! | [`stage`] | two such address spaces, and a script for two threads |
@@ -31,19 +31,18 @@ pub(crate) mod mistakes;
 pub(crate) mod rig;
 pub(crate) mod rng;
 pub(crate) mod snapshot;
-pub(crate) mod spy;
 pub(crate) mod stage;
 pub(crate) mod tape;
 pub(crate) mod tries;
 pub(crate) mod view;
 
 pub(crate) use image::{Image, Scratch, here};
+pub(crate) use rig::Machine;
 pub(crate) use rng::{Rng, pattern};
 pub(crate) use view::View;
 
 use fs::ext2::Ext2;
 use fs::platform::Platform;
-use fs::sim::Machine;
 use fs::vfs::{Extent, FileKind, FileSystem, Inode, InodeRef, MountOptions, Rename, path};
 use fs::{Errno, Error, Result};
 use std::collections::BTreeSet;

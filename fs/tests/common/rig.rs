@@ -1,70 +1,36 @@
-//! A platform that tests look into: watched memory, locks with hooks, page tables that can pause.
+//! The machine of all tests here: memory that can be watched, locks with hooks.
 //!
 //! It is one type: the storage code is compiled anew for each.
 //!
 //! Hooks belong to a *thread*, not to a lock: a test's script says what the reader's thread or the writer's
 //! thread does when it gets somewhere, whichever inode's lock it meets there.
 
-use super::spy::Spy;
-use fs::error::Corrupt;
-use fs::lab::{Lab, Step};
-use fs::platform::{Mapped, NoFrames, PageSize, PageTables, Platform, Timestamp};
+use fs::lab::Step;
 use fs::pmem::Pmem;
-use fs::sim::{Entry, SimMutex, SimRwLock, Tables};
+use fs::pmem::ram::Ram;
+use fs::sim::{Kit, SimMutex, SimRwLock, Tables};
 use lock_api::RawRwLock;
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-/// A machine whose memory is watched.
-#[derive(Clone)]
-pub(crate) struct Rig {
-    pub(crate) pmem: Arc<Spy>,
-    clock: Arc<AtomicI64>,
-    lab: Arc<Lab>,
-    /// The state of the file system in the image whenever it was told to stop the machine.
-    fatal: Arc<Mutex<Vec<u8>>>,
+/// The machine.
+pub(crate) type Machine = fs::sim::Machine<Hooked>;
+
+/// Real locks, with hooks.
+#[derive(Clone, Default)]
+pub(crate) struct Hooked {
+    /// What the image says of its state, each time that the machine is to be stopped.
+    pub(crate) fatal: Arc<Mutex<Vec<u8>>>,
 }
 
-impl Rig {
-    /// A machine over `pmem`, on 2026-01-01.
-    pub(crate) fn new(pmem: Spy) -> Self {
-        let clock = Arc::new(AtomicI64::new(1_767_225_600));
-        Self { pmem: Arc::new(pmem), clock, lab: Arc::default(), fatal: Arc::default() }
-    }
-
-    /// A machine with a copy of `image`, which nobody watches.
-    pub(crate) fn over(image: &[u8]) -> Self {
-        Self::new(Spy::new(image, |_| ()))
-    }
-
-    /// What the image says of its state each time the machine is to be stopped.
-    pub(crate) fn fatal_with_state(&self) -> Arc<Mutex<Vec<u8>>> {
-        self.fatal.clone()
-    }
-}
-
-impl Platform for Rig {
-    type Pmem = Spy;
+impl Kit for Hooked {
+    type Pmem = Ram;
     type Mutex = SimMutex;
     type RwLock = HookedLock;
-    type InodeLock = HookedLock;
-    type PageTables = PausingTables;
+    type PageTables = Tables;
 
-    fn pmem(&self) -> &Spy {
-        &self.pmem
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp { secs: self.clock.fetch_add(1, SeqCst), nanos: 0 }
-    }
-
-    fn lab(&self) -> &Lab {
-        &self.lab
-    }
-
-    fn fatal(&self, _: &Corrupt) {
-        self.fatal.lock().expect("the list").push(self.pmem.load_u8(1024 + 0x3a));
+    fn fatal(&self, ram: &Ram) {
+        self.fatal.lock().expect("the list").push(ram.load_u8(1024 + 0x3a));
     }
 
     fn reached(&self, step: Step) {
@@ -93,7 +59,6 @@ thread_local! {
     static WAITS_EXCLUSIVE: RefCell<Option<Hook>> = const { RefCell::new(None) };
     static LETS_GO: RefCell<Option<Hook>> = const { RefCell::new(None) };
     static RELAXES: RefCell<Option<Hook>> = const { RefCell::new(None) };
-    static BEFORE_ZERO_PAGE: RefCell<Option<Hook>> = const { RefCell::new(None) };
     static STEP: RefCell<Option<StepHook>> = const { RefCell::new(None) };
     static CALL: RefCell<Option<CallHook>> = const { RefCell::new(None) };
 }
@@ -148,8 +113,6 @@ pub(crate) enum Point {
     LetsGo,
     /// The thread waits without a lock, and has looked once.
     Relaxes,
-    /// Before a zero page is put into the page tables.
-    BeforeZeroPage,
 }
 
 impl Point {
@@ -159,7 +122,6 @@ impl Point {
             Self::WaitsExclusive => &WAITS_EXCLUSIVE,
             Self::LetsGo => &LETS_GO,
             Self::Relaxes => &RELAXES,
-            Self::BeforeZeroPage => &BEFORE_ZERO_PAGE,
         }
     }
 
@@ -221,54 +183,5 @@ unsafe impl RawRwLock for HookedLock {
         Point::LetsGo.reached();
         // SAFETY: the caller holds it exclusively.
         unsafe { self.0.unlock_exclusive() }
-    }
-}
-
-/// Page tables with a place to pause at.
-#[derive(Default)]
-pub(crate) struct PausingTables(Tables);
-
-impl PageTables for PausingTables {
-    fn map(&self, va: u64, frame: u64, size: PageSize, writable: bool) -> Result<Mapped, NoFrames> {
-        called(|| format!("map {va:x} to {frame:x}, {size:?}, {writable}"));
-        self.0.map(va, frame, size, writable)
-    }
-    fn map_zero(&self, va: u64, size: PageSize) -> Result<Mapped, NoFrames> {
-        called(|| format!("map {va:x} to zeros, {size:?}"));
-        Point::BeforeZeroPage.reached();
-        self.0.map_zero(va, size)
-    }
-    fn map_copy(&self, va: u64, from: Option<u64>) -> Result<Mapped, NoFrames> {
-        called(|| format!("map {va:x} to a copy of {from:x?}"));
-        self.0.map_copy(va, from)
-    }
-    fn has_small(&self, va: u64) -> bool {
-        self.0.has_small(va)
-    }
-    fn unmap(&self, va: u64, pages: u64, copies: bool) -> u64 {
-        called(|| format!("unmap {va:x}, {pages}, {copies}"));
-        self.0.unmap(va, pages, copies)
-    }
-    fn write_protect(&self, va: u64, pages: u64) -> u64 {
-        called(|| format!("protect {va:x}, {pages}"));
-        self.0.write_protect(va, pages)
-    }
-}
-
-/// Page tables that a test can look into.
-pub(crate) trait Entries: PageTables + Default {
-    /// The entry at `va`.
-    fn entry(&self, va: u64) -> Option<Entry>;
-}
-
-impl Entries for Tables {
-    fn entry(&self, va: u64) -> Option<Entry> {
-        Tables::entry(self, va)
-    }
-}
-
-impl Entries for PausingTables {
-    fn entry(&self, va: u64) -> Option<Entry> {
-        self.0.entry(va)
     }
 }

@@ -4,16 +4,13 @@
 //! for the other thread to get somewhere. A wait that never ends is a deadlock: it is reported, after a time
 //! that no sound run needs.
 
-use super::rig::Rig;
-use super::{BLOCK, Image, View, create, mount};
+use super::{BLOCK, Image, Machine, View, create, mount};
 use fs::dax::Protocol;
 use fs::ext2::Ext2;
 use fs::platform::Platform;
 use fs::vfs::FileSystem;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
-
-pub(crate) type Machine = Rig;
 
 /// What has happened so far, for threads to wait on.
 #[derive(Clone, Default)]
@@ -46,7 +43,7 @@ pub(crate) struct Stage {
     image: Image,
     pub(crate) machine: Machine,
     pub(crate) fs: Arc<Ext2<Machine>>,
-    pub(crate) views: [View<Machine>; 2],
+    pub(crate) views: [View; 2],
 }
 
 impl Stage {
@@ -62,7 +59,8 @@ impl Stage {
 
     fn with(protocol: Protocol, blocks: u64, pages: u64, large: bool) -> Self {
         let image = Image::new(blocks);
-        let machine = Machine::over(&image.bytes());
+        let machine = image.machine();
+        machine.lab.set_hooks(true);
         let fs = mount(machine.clone());
         let file = create(&fs, "f");
         file.truncate(pages * BLOCK).expect("truncate");
@@ -80,7 +78,7 @@ impl Stage {
         drop(self.views);
         self.fs.sync().expect("sync");
         self.fs.unmount().expect("unmount");
-        self.image.store_bytes(&self.machine.pmem.ram.to_bytes());
+        self.image.store_bytes(&self.machine.ram.to_bytes());
         self.image.expect_clean();
     }
 }

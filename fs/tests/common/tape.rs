@@ -4,9 +4,8 @@
 //! certain to be there: one that was flushed (or streamed) before a fence. So the images that are possible
 //! just before a fence include all that were possible since the fence before.
 
-use super::Rng;
-use super::rig::Rig;
-use super::spy::{Spy, Touch};
+use super::{Machine, Rng};
+use fs::pmem::ram::{Ram, Touch};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -66,12 +65,12 @@ pub(crate) struct Moment {
 
 impl Tape {
     /// A machine over a copy of `image`, whose stores are recorded.
-    pub(crate) fn record(image: &[u8]) -> (Self, Rig) {
+    pub(crate) fn record(image: &[u8]) -> (Self, Machine) {
         let events = Arc::new(Mutex::new(Vec::new()));
         let tape = events.clone();
-        let spy = Spy::new(image, move |touch| {
+        let spy = Ram::watched(image, move |_, touch| {
             let event = match touch {
-                Touch::Load => return,
+                Touch::Load(_) => return,
                 Touch::Store(at, bytes) => Event::Store(at, bytes.to_vec()),
                 Touch::Stream(at, bytes) => Event::Stream(at, bytes.to_vec()),
                 Touch::Flush(at, len) => Event::Flush(at, len),
@@ -79,12 +78,12 @@ impl Tape {
             };
             tape.lock().expect("the tape").push(event);
         });
-        (Self { start: image.to_vec(), events }, Rig::new(spy))
+        (Self { start: image.to_vec(), events }, Machine::new(spy))
     }
 
     /// Starts anew from what is in memory now, which is taken to be durable.
-    pub(crate) fn rewind(&mut self, rig: &Rig) {
-        self.start = rig.pmem.ram.to_bytes();
+    pub(crate) fn rewind(&mut self, rig: &Machine) {
+        self.start = rig.ram.to_bytes();
         self.events.lock().expect("the tape").clear();
     }
 

@@ -1,13 +1,10 @@
 //! Everything that can be done to an image, tried whether it works or not.
 
-use super::rig::Rig;
-use super::{BLOCK, LEVELS, View, extents_up_to, rmdir, unlink};
+use super::{BLOCK, LEVELS, Machine, View, extents_up_to, rmdir, unlink};
 use fs::ext2::Ext2;
 use fs::vfs::{FileKind, FileSystem, InodeRef, MountOptions, Rename, SetAttr, path};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-
-type Machine = Rig;
 
 /// Mounts, walks, reads, writes, removes, unmounts. An error of the mount is returned; later ones are answers
 /// too: of the operations it is counted how many worked.

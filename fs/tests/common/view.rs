@@ -1,24 +1,20 @@
 //! A file mapped into an address space of its own, loaded and stored through the entries that faults put
 //! there.
 
-use super::BLOCK;
-use super::rig::Entries;
+use super::{BLOCK, Machine};
 use fs::Result;
 use fs::dax::{Area, Fault, Outcome, Protocol, fault, msync};
-use fs::platform::{PageSize, PageTables, Platform};
+use fs::platform::{PageSize, PageTables};
 use fs::pmem::{Pmem, ram};
-use fs::sim::{Entry, ZERO_FRAME};
+use fs::sim::{Entry, Tables, ZERO_FRAME};
 use fs::vfs::InodeRef;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// The mapping of some pages of a file; unmapped on drop.
-pub(crate) struct View<P: Platform>
-where
-    P::PageTables: Entries,
-{
-    pub(crate) file: InodeRef<P>,
-    pub(crate) tables: Arc<P::PageTables>,
+pub(crate) struct View {
+    pub(crate) file: InodeRef<Machine>,
+    pub(crate) tables: Arc<Tables>,
     pub(crate) protocol: Protocol,
     /// Stores go to copies.
     pub(crate) private: bool,
@@ -30,17 +26,14 @@ where
     pages: Range<u64>,
 }
 
-impl<P: Platform> View<P>
-where
-    P::PageTables: Entries,
-{
+impl View {
     /// Maps `pages` of `file` in a new address space.
-    pub(crate) fn new(file: &InodeRef<P>, pages: Range<u64>) -> Self {
+    pub(crate) fn new(file: &InodeRef<Machine>, pages: Range<u64>) -> Self {
         Self::within(Arc::default(), 0x7000_0000_0000, file, pages)
     }
 
     /// Maps `pages` of `file` at `va` of the address space of `tables`.
-    pub(crate) fn within(tables: Arc<P::PageTables>, va: u64, file: &InodeRef<P>, pages: Range<u64>) -> Self {
+    pub(crate) fn within(tables: Arc<Tables>, va: u64, file: &InodeRef<Machine>, pages: Range<u64>) -> Self {
         file.mapping().attach(tables.clone(), va, pages.clone());
         let (file, protocol) = (file.clone(), Protocol::default());
         Self { file, tables, protocol, private: false, large: false, sync: false, va, pages }
@@ -125,15 +118,12 @@ where
         msync(&*self.file, self.pages.clone())
     }
 
-    fn pmem(&self) -> &P::Pmem {
-        self.file.platform().pmem()
+    fn pmem(&self) -> &ram::Ram {
+        &self.file.platform().ram
     }
 }
 
-impl<P: Platform> Drop for View<P>
-where
-    P::PageTables: Entries,
-{
+impl Drop for View {
     fn drop(&mut self) {
         self.tables.unmap(self.va, self.pages.end - self.pages.start, true);
         self.file.mapping().detach(&self.tables, self.va, []);

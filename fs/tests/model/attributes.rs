@@ -46,7 +46,7 @@ impl World {
         }
     }
 
-    pub(crate) fn compare_attributes(&self, node: usize, inode: &InodeRef<fs::sim::Machine>) {
+    pub(crate) fn compare_attributes(&self, node: usize, inode: &InodeRef<crate::common::Machine>) {
         let names = inode.list_xattrs().expect("the names of attributes");
         let all: Attributes =
             names.into_iter().map(|name| (name.clone(), inode.xattr(&name).expect("a value"))).collect();

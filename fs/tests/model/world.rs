@@ -1,10 +1,9 @@
 //! A mounted image beside its model, and the steps on contents: copying, mapping, truncating.
 
 use super::reference::{Kind, Reference};
-use crate::common::{self, BLOCK, Image, LEVELS, Rng, Scratch, View, mount, pattern};
+use crate::common::{self, BLOCK, Image, LEVELS, Machine, Rng, Scratch, View, mount, pattern};
 use fs::Errno;
 use fs::ext2::Ext2;
-use fs::sim::Machine;
 use fs::vfs::{FileSystem, InodeRef, path};
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,7 +26,7 @@ pub(crate) struct World {
     pub(crate) fs: Arc<Ext2<Machine>>,
     pub(crate) model: Reference,
     pub(crate) open: Vec<(usize, InodeRef<Machine>)>,
-    pub(crate) views: Vec<(usize, Range<u64>, View<Machine>)>,
+    pub(crate) views: Vec<(usize, Range<u64>, View)>,
     pub(crate) rng: Rng,
     pub(crate) trace: Vec<String>,
     pub(crate) far: bool,

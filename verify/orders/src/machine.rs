@@ -1,4 +1,4 @@
-//! A machine whose CPUs are loom's threads: what `locks` asks of one, and `fs`' platform over it.
+//! A machine whose CPUs are loom's threads: what `locks` asks of one, and the `Kit` over it.
 //!
 //! The lists that threads sleep on are `locks`' own. A thread sleeps on a condition variable of loom's, which
 //! keeps a wake-up that comes early, as the kernel's scheduler does. Under loom nobody spins.
@@ -8,8 +8,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
-use fs::lab::{Lab, Mutant};
-use fs::platform::{Platform, Timestamp};
+use fs::lab::Mutant;
 use fs::pmem::ram::Ram;
 use fs::sim;
 use locks::{Lists, Machine, RawMutex, RawRwLock, Short, Tasks};
@@ -172,35 +171,25 @@ impl<T: Default> Short<T> for Guarded<T> {
     }
 }
 
-/// `fs`' platform: the simulated machine's memory and tables, these locks and lists.
-pub(crate) struct Cpus(sim::Machine);
+/// The machine as `fs` sees it: these locks and lists.
+pub(crate) type Cpus = sim::Machine<Loomed>;
 
-impl Default for Cpus {
-    fn default() -> Self {
-        let machine = sim::Machine::new(Ram::from_bytes(&[0; 4096]));
-        MISTAKE.get().into_iter().for_each(|mistake| machine.lab().add(mistake));
-        Self(machine)
-    }
+/// The locks and lists.
+#[derive(Clone)]
+pub(crate) struct Loomed;
+
+/// A machine that makes the mistake that was asked for.
+pub(crate) fn cpus() -> Cpus {
+    let machine = Cpus::with(Arc::new(Ram::from_bytes(&[0; 4096])), Arc::default(), Loomed);
+    MISTAKE.get().into_iter().for_each(|mistake| machine.lab.add(mistake));
+    machine
 }
 
-impl Platform for Cpus {
+impl sim::Kit for Loomed {
     type Pmem = Ram;
     type Mutex = RawMutex<Loom>;
     type RwLock = RawRwLock<Loom>;
-    type InodeLock = RawRwLock<Loom>;
     type PageTables = sim::Tables;
-
-    fn pmem(&self) -> &Ram {
-        self.0.pmem()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
-
-    fn lab(&self) -> &Lab {
-        self.0.lab()
-    }
 
     fn wait(&self, key: usize, still_waiting: &mut dyn FnMut() -> bool) {
         Loom::wait(key, still_waiting);

@@ -15,14 +15,12 @@ use crate::sched::races::Mix;
 use crate::sched::touch::{Place, Touch};
 use fs::PAGE_SIZE;
 use fs::pmem::poison::Poison;
+pub use fs::pmem::ram::BASE;
 use fs::pmem::{LINE, Pmem};
 use fs::stats::Stats;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
-
-/// Where the region pretends to be in physical memory: a multiple of 2 MiB.
-pub const BASE: u64 = 1 << 32;
 
 const PAGE: usize = PAGE_SIZE as usize;
 const LINES: u64 = PAGE_SIZE / LINE;
@@ -308,6 +306,8 @@ impl Durable {
 }
 
 impl Pmem for Memory {
+    fs::numbers!(load, store);
+
     fn len(&self) -> u64 {
         self.image.len() as u64
     }
@@ -318,22 +318,6 @@ impl Pmem for Memory {
 
     fn frame(&self, offset: u64) -> u64 {
         BASE + offset
-    }
-
-    fn load_u8(&self, offset: u64) -> u8 {
-        self.load::<1>(offset)[0]
-    }
-
-    fn load_u16(&self, offset: u64) -> u16 {
-        u16::from_le_bytes(self.load(offset))
-    }
-
-    fn load_u32(&self, offset: u64) -> u32 {
-        u32::from_le_bytes(self.load(offset))
-    }
-
-    fn load_u64(&self, offset: u64) -> u64 {
-        u64::from_le_bytes(self.load(offset))
     }
 
     fn is_series(&self, offset: u64, count: u64, first: u64, step: u64) -> bool {
@@ -348,22 +332,6 @@ impl Pmem for Memory {
             let bytes = &State::page(&state.pages, &self.image, page)[within..within + count];
             to[at..at + count].copy_from_slice(bytes);
         });
-    }
-
-    fn store_u8(&self, offset: u64, value: u8) {
-        self.store(offset, [value]);
-    }
-
-    fn store_u16(&self, offset: u64, value: u16) {
-        self.store(offset, value.to_le_bytes());
-    }
-
-    fn store_u32(&self, offset: u64, value: u32) {
-        self.store(offset, value.to_le_bytes());
-    }
-
-    fn store_u64(&self, offset: u64, value: u64) {
-        self.store(offset, value.to_le_bytes());
     }
 
     fn store_series(&self, offset: u64, count: u64, first: u64, step: u64) {

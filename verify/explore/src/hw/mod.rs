@@ -6,7 +6,7 @@
 //! | [`tables`] | TLBs, accesses, what `paging` and `vm` need of a machine; the processor's rules and where they are from |
 //! | [`frames`] | the words of page tables |
 //! | [`locks`] | locks whose waiting the scheduler does |
-//! | this one | the [`Platform`] made of them |
+//! | this one | the [`Kit`] made of them |
 
 pub mod frames;
 mod local;
@@ -21,54 +21,45 @@ pub use tables::{Hardware, Says, SpaceHardware};
 use crate::sched::engine::{self, Need, Noted, visible};
 use crate::sched::touch::{Place, Touch};
 use fs::lab::{Lab, Point, Step};
-use fs::platform::{Platform, Timestamp};
+use fs::sim::Kit;
 use std::sync::Arc;
 
 /// Looks at the machine when a step of the storage code is reported.
 type Watch = Box<dyn Fn(Step)>;
 
 /// The machine, as a file system sees it.
+pub type Machine = fs::sim::Machine<Scheduled>;
+
+/// What the scheduler owns of it.
 #[derive(Clone)]
-pub struct Machine {
-    /// Its memory.
-    pub memory: Arc<Memory>,
-    /// Mistakes and steps.
-    pub lab: Arc<Lab>,
+pub struct Scheduled {
     /// Its CPUs.
     pub hw: Arc<Hardware>,
     watch: Arc<Local<Option<Watch>>>,
 }
 
-impl Machine {
-    /// A machine with this memory.
-    pub fn new(memory: Arc<Memory>) -> Self {
-        let lab = Arc::new(Lab::new());
-        lab.set_hooks(true);
-        let hw = Hardware::new(lab.clone(), memory.clone());
-        Self { memory, lab, hw, watch: Arc::new(Local::new(None)) }
-    }
+/// A machine with this memory.
+pub fn machine(memory: Arc<Memory>) -> Machine {
+    let lab = Arc::new(Lab::new());
+    lab.set_hooks(true);
+    let hw = Hardware::new(lab.clone(), memory.clone());
+    Machine::with(memory, lab, Scheduled { hw, watch: Arc::new(Local::new(None)) })
+}
 
+impl Scheduled {
     /// From now on `watch` looks at each step that is reported, during a run.
     pub(crate) fn watch(&self, watch: Option<Watch>) {
         *self.watch.get() = watch;
     }
 }
 
-impl Platform for Machine {
+impl Kit for Scheduled {
     type Pmem = Memory;
     type Mutex = locks::Mutex;
     type RwLock = locks::RwLock;
-    type InodeLock = locks::RwLock;
     type PageTables = vm::SpaceTables<SpaceHardware>;
-
-    fn pmem(&self) -> &Memory {
-        &self.memory
-    }
-
-    /// Always the same: which CPU looked first is of no interest.
-    fn now(&self) -> Timestamp {
-        Timestamp { secs: 1_767_225_600, nanos: 0 }
-    }
+    /// The clock stands still: which CPU looked first is of no interest.
+    const TICK: i64 = 0;
 
     fn relax(&self) {
         visible(Touch::Nothing, Need::Others, 1, "waits for another");
@@ -89,10 +80,6 @@ impl Platform for Machine {
 
     fn wake(&self, key: usize) {
         engine::wake(key);
-    }
-
-    fn lab(&self) -> &Lab {
-        &self.lab
     }
 
     fn bug(&self, what: &str) {

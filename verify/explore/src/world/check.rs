@@ -6,7 +6,7 @@ use super::space::Which;
 use super::{BEFORE_START, OTHER_PAGE, Stage, WORD, image};
 use crate::hw::memory::BASE;
 use crate::hw::tables::COPIES;
-use crate::hw::{Machine, Memory};
+use crate::hw::{Machine, Memory, machine};
 use crate::model::{Done, Final, Look, Seen, explain};
 use crate::sched::engine::{self, Need, visible};
 use crate::sched::touch::{Place, Touch};
@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// From now on each step that is reported is looked at.
 pub(crate) fn watch(stage: &Arc<Stage>) {
     let weak = Arc::downgrade(stage);
-    stage.machine.watch(Some(Box::new(move |step| {
+    stage.machine.kit.watch(Some(Box::new(move |step| {
         if let Some(stage) = weak.upgrade() {
             look(&stage, step);
         }
@@ -62,7 +62,7 @@ fn nobody_maps(stage: &Stage, first: u64, count: u64) {
             engine::fail(|| format!("block {first} was freed while CPU {cpu} has it pinned"));
         }
     }
-    for (cpu, _, entry, size) in stage.machine.hw.stale() {
+    for (cpu, _, entry, size) in stage.machine.kit.hw.stale() {
         if leads(entry.frame, size) {
             engine::fail(|| format!("block {first} was freed while the TLB of CPU {cpu} may lead to it"));
         }
@@ -85,7 +85,7 @@ fn word_block(stage: &Stage) -> Option<u64> {
 
 /// The same, if the word's line is bad.
 fn bad_block(stage: &Stage) -> Option<u64> {
-    let is_bad = |place: &u64| stage.machine.memory.poison.first_in(*place + WORD, 8).is_some();
+    let is_bad = |place: &u64| stage.machine.ram.poison.first_in(*place + WORD, 8).is_some();
     word_block(stage).filter(|place| engine::unwatched(|| is_bad(place)))
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn survives_now(stage: &Stage) {
     visible(Touch::One(Place::durable(), true), Need::Nothing, 1, "the sync returns");
     let Some(place) = word_block(stage) else { return };
     let history = order::as_run(&stage.history.get());
-    let durable = stage.machine.memory.durable_word(place + WORD);
+    let durable = stage.machine.ram.durable_word(place + WORD);
     let parts = &stage.world.parts;
     let stored = (0..parts.len())
         .flat_map(|cpu| (0..parts[cpu].ops.len()).filter_map(move |nth| stage.world.stored(cpu, nth)));
@@ -172,7 +172,7 @@ fn writable_is_dirty(stage: &Stage) {
 pub(crate) fn finish(stage: &Stage) -> Result<u64, String> {
     let mut state = DefaultHasher::new();
     // 1. Translations.
-    if let Some((cpu, ..)) = stage.machine.hw.stale().first() {
+    if let Some((cpu, ..)) = stage.machine.kit.hw.stale().first() {
         return Err(format!(
             "all are through, and CPU {cpu} may still have in its TLB what no table says any more"
         ));
@@ -273,8 +273,8 @@ fn survives(stage: &Stage) -> Result<Option<Seen>, String> {
     if !wants_durable(&stage.world) {
         return Ok(None);
     }
-    let memory = Arc::new(stage.machine.memory.after_power_failure(false));
-    let fs = image::mount(Machine::new(memory)).map_err(|error| format!("after a power failure: {error}"))?;
+    let memory = Arc::new(stage.machine.ram.after_power_failure(false));
+    let fs = image::mount(machine(memory)).map_err(|error| format!("after a power failure: {error}"))?;
     let file = fs.root().and_then(|root| root.lookup(b"f")).ok();
     Ok(file.map(|file| ops::read(&*file, word_at(&stage.world))))
 }
@@ -286,7 +286,7 @@ pub(crate) fn wants_durable(world: &World) -> bool {
 
 /// One block for each offset, none used twice, none lost.
 fn blocks(stage: &Stage, state: &mut DefaultHasher) -> Result<(), String> {
-    let memory: &Memory = &stage.machine.memory;
+    let memory: &Memory = &stage.machine.ram;
     // Whoever still has the file open or mapped lets it go.
     for space in stage.spaces.get().iter() {
         space.unmap_all();

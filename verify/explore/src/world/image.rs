@@ -1,7 +1,7 @@
 //! The images that worlds begin with: made by mke2fs, filled by the storage code itself.
 
 use super::{BESIDE, OTHER_PAGE, WORD};
-use crate::hw::{Machine, Memory};
+use crate::hw::{Machine, Memory, machine};
 use crate::model::{START_BESIDE, START_WORD};
 use crate::sched::engine;
 use fs::PAGE_SIZE;
@@ -107,7 +107,7 @@ fn make(path: &Path) -> Result<(), String> {
 /// The image with file `f`, which has blocks in the range or none, and file `g`, which is a hole.
 fn filled(empty: &Arc<Vec<u8>>, range: Range, blocks: bool) -> Vec<u8> {
     let memory = Arc::new(Memory::new(empty.clone(), false));
-    let fs = mount(Machine::new(memory.clone())).expect("a new image");
+    let fs = mount(machine(memory.clone())).expect("a new image");
     {
         let root = fs.root().expect("root");
         let [f, g] = [b"f", b"g"].map(|name| root.create(name, FileKind::File, 0o644).expect("a new file"));

@@ -18,7 +18,7 @@ mod space;
 mod tell;
 
 use crate::hw::tables::WORDS;
-use crate::hw::{Local, Machine, Memory};
+use crate::hw::{Local, Machine, Memory, machine};
 use crate::model::{Done, START_WORD, Seen};
 use crate::sched::CPUS;
 use crate::sched::engine::{self, Chooser, End, Note, Ran};
@@ -139,7 +139,7 @@ pub fn run(world: &World, images: &Images, chooser: Box<dyn Chooser>, log: bool)
     }
     let Ran { end, mut wrong, chooser, pending, log } = engine::run(bodies, chooser, log);
     engine::tell_state(None);
-    stage.machine.watch(None);
+    stage.machine.kit.watch(None);
     stage.machine.lab.heal();
     let steps = engine::steps();
     let mut state = 0;
@@ -164,7 +164,7 @@ pub fn run(world: &World, images: &Images, chooser: Box<dyn Chooser>, log: bool)
 fn prepare(world: &World, images: &Images) -> Stage {
     let blocks = !matches!(world.start, Start::Hole | Start::Zero);
     let memory = Arc::new(Memory::new(images.of(world.range, blocks), check::wants_durable(world)));
-    let machine = Machine::new(memory);
+    let machine = machine(memory);
     let fs = image::mount(machine.clone()).expect("an image of the explorer's own");
     let file = image::open(&fs, b"f");
     let other = image::open(&fs, b"g");
@@ -174,7 +174,7 @@ fn prepare(world: &World, images: &Images) -> Stage {
     let spaces: Vec<Arc<Space>> =
         numbers.map(|number| Arc::new(Space::new(&machine, number, world, &file))).collect();
     for (cpu, part) in world.parts.iter().enumerate() {
-        machine.hw.run_in(cpu, part.space.into());
+        machine.kit.hw.run_in(cpu, part.space.into());
     }
     let at = world.range.word_page() * fs::PAGE_SIZE + WORD;
     match world.start {

@@ -154,7 +154,7 @@ fn perform(stage: &Arc<Stage>, cpu: usize, op: Op, value: u64) -> Seen {
 /// Reads the word as direct I/O does: from its block, which is pinned meanwhile.
 fn direct(stage: &Stage, cpu: usize, file: &dyn Inode<crate::hw::Machine>) -> Seen {
     let page = stage.world.range.word_page();
-    let (index, memory) = (&file.mapping().index, &stage.machine.memory);
+    let (index, memory) = (&file.mapping().index, &stage.machine.ram);
     let place = {
         let shared = file.mapping().shared();
         if page >= file.size(shared.held()).div_ceil(PAGE_SIZE) {
@@ -190,10 +190,10 @@ fn fork(stage: &Stage, cpu: usize, space: &super::Space) -> Seen {
         Err(error) => return Seen::Error(error.to_string()),
     };
     stage.spaces.get().push(child.clone());
-    stage.machine.hw.run_in(cpu, child.number());
+    stage.machine.kit.hw.run_in(cpu, child.number());
     let seen = child.load(stage.world.parts[cpu].small).map_or_else(|seen| seen, Seen::Word);
     child.unmap_all();
-    stage.machine.hw.run_in(cpu, space.number());
+    stage.machine.kit.hw.run_in(cpu, space.number());
     seen
 }
 
@@ -206,10 +206,10 @@ fn freeze(stage: &Stage) -> Seen {
         Err(error) => return Seen::Error(error.to_string()),
     }
     check::nothing_to_store_to(stage);
-    let before = stage.machine.memory.stores();
+    let before = stage.machine.ram.stores();
     // Whoever changes something has a chance to do it between these two.
-    stage.machine.memory.look_whole();
-    let after = stage.machine.memory.stores();
+    stage.machine.ram.look_whole();
+    let after = stage.machine.ram.stores();
     if after != before {
         engine::fail(|| "something was stored while the file system was frozen".into());
     }
@@ -223,6 +223,6 @@ fn poison(stage: &Stage, file: &dyn Inode<crate::hw::Machine>) {
         file.place(shared.held(), stage.world.range.word_page()).ok().flatten()
     };
     if let Some(place) = place {
-        let _ = stage.machine.memory.poison.add(place + WORD, LINE);
+        let _ = stage.machine.ram.poison.add(place + WORD, LINE);
     }
 }

@@ -74,7 +74,7 @@ pub(crate) fn expect(machine: &Machine, world: &World) {
         regions.push(which.start());
         regions.extend((0..world.parts.len()).filter(moves).map(|cpu| which.elsewhere(cpu)));
     }
-    machine.hw.expect(world.range.word_page(), regions, world.has(Effect::Close));
+    machine.kit.hw.expect(world.range.word_page(), regions, world.has(Effect::Close));
 }
 
 /// Whether address space `number` has that area.
@@ -90,7 +90,7 @@ pub(crate) fn uses(world: &World, number: u8, which: Which) -> bool {
 impl Space {
     /// An address space with the areas that the world's parts use.
     pub(crate) fn new(machine: &Machine, number: u8, world: &World, file: &InodeRef<Machine>) -> Self {
-        let hardware = SpaceHardware::new(&machine.hw, number.into());
+        let hardware = SpaceHardware::new(&machine.kit.hw, number.into());
         let kind = Kind::shared(Rights::READ_WRITE, world.protocol);
         let space = AddressSpace::new(hardware).expect("frames are not short");
         let space = Self { space, machine: machine.clone(), range: world.range, kind };
@@ -166,8 +166,8 @@ impl Space {
 
     /// Loads from, or stores to, the frame.
     fn touch(&self, says: Says, what: What) -> Result<u64, Seen> {
-        let memory = &self.machine.memory;
-        let hw = &self.machine.hw;
+        let memory = &self.machine.ram;
+        let hw = &self.machine.kit.hw;
         let word = |at| usize::from(at == BESIDE);
         match (what, says.frame) {
             (What::Load(_), ..BASE) => Ok(0),
@@ -253,11 +253,11 @@ impl Space {
 
     /// What serves the word's page in an area now, and the size of its entry.
     pub(crate) fn peek(&self, which: Which) -> Option<(Says, PageSize)> {
-        self.machine.hw.peek(self.number(), self.address(which))
+        self.machine.kit.hw.peek(self.number(), self.address(which))
     }
 
     /// All entries: address, what it says, size.
     pub(crate) fn entries(&self) -> Vec<(u64, Says, PageSize)> {
-        self.machine.hw.all(self.number())
+        self.machine.kit.hw.all(self.number())
     }
 }

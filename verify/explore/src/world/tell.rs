@@ -33,7 +33,7 @@ pub(crate) fn locks(stage: &Stage) -> Vec<Lock> {
         add(format!("removal of {letter}"), lies(&**space.space.page_tables()));
     }
     for cpu in 0..stage.world.parts.len() {
-        let inside = stage.machine.hw.inside(cpu);
+        let inside = stage.machine.kit.hw.inside(cpu);
         add(format!("instruction of CPU {cpu}"), inside..inside + 1);
     }
     locks
@@ -53,7 +53,7 @@ fn state(stage: &Stage) -> String {
         (count, None) => parts.push(format!("dax_sem: {count} shared")),
     }
     let page = stage.world.range.word_page();
-    let stale = stage.machine.hw.stale();
+    let stale = stage.machine.kit.hw.stale();
     for space in stage.spaces.get().iter() {
         let letter = space.letter();
         for which in space::ALL {

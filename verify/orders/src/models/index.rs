@@ -8,7 +8,7 @@ use fs::vfs::index::{LOCK_WORDS, PageIndex};
 use fs::vfs::mapping::Mapping;
 
 use super::{Guarded, Model, three, two};
-use crate::machine::{Cpus, boot};
+use crate::machine::{Cpus, boot, cpus};
 
 pub(super) const MODELS: &[Model] = &[
     Model {
@@ -124,7 +124,7 @@ pub(super) const MODELS: &[Model] = &[
 /// A file that has mapping entries for its first 2 MiB.
 fn file() -> Rc<(Cpus, Mapping<Cpus>)> {
     boot();
-    let file = Rc::new((Cpus::default(), Mapping::new(4 << 20)));
+    let file = Rc::new((cpus(), Mapping::new(4 << 20)));
     file.1.index.leaf(0).expect("there is memory");
     file.1.index.is_pinned(0..1);
     drop(file.1.exclusive());
