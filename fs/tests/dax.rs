@@ -5,6 +5,7 @@ use crate::common::{BLOCK, Image, LEVELS, Machine, View, allocated_pages, at, cr
 use crate::common::{mount_read_only, pattern, read_range, session, write};
 use fs::dax::{Outcome, fsync};
 use fs::ext2::Ext2;
+use fs::lab::Mutant;
 use fs::pmem::ram;
 use fs::sim::{Entry, ZERO_FRAME};
 use fs::stats::Stats;
@@ -266,4 +267,19 @@ fn what_was_stored_and_not_synced_is_known_after_the_last_handle_went() {
             "its pages, and nothing else"
         );
     });
+}
+
+#[test]
+fn a_private_store_needs_no_writable_file_system() {
+    for mutant in [None, Some(Mutant::PrivateNeedsWritable)] {
+        let image = Image::new(256);
+        session(&image, |fs| write(&*create(fs, "f"), 0, &[7; 10]));
+        let machine = image.machine();
+        mutant.into_iter().for_each(|mutant| machine.lab.add(mutant));
+        let fs = mount_read_only(machine);
+        let mut view = View::new(&at(&fs, "f"), 0..1);
+        view.private = true;
+        let expected = mutant.map_or(Ok(Outcome::Copied), |_| Err(Errno::ReadOnly.into()));
+        assert_eq!(view.fault(0, true), expected);
+    }
 }

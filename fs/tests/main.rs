@@ -32,8 +32,6 @@ mod large_runs;
 mod links;
 mod lost_metadata;
 mod model;
-mod mutants;
-mod mutants_order;
 mod name_index;
 mod nameless;
 mod names;

@@ -2,13 +2,12 @@
 //! of each other.
 
 use crate::common;
-use crate::common::rig::at_step;
 use crate::common::{
     BLOCK, Image, Machine, View, allocated_pages, create, expect_errno, read_range, session, write,
 };
 use fs::dax::{Outcome, Protocol, fsync};
 use fs::ext2::Ext2;
-use fs::lab::{Mutant, Point};
+use fs::lab::Mutant;
 use fs::platform::PageSize::{Large, Small};
 use fs::platform::Platform;
 use fs::sim::{LARGE_ZERO_FRAME, Tables};
@@ -270,56 +269,4 @@ fn a_run_beyond_the_end_is_forgotten_with_its_blocks() {
         after.protocol = protocol;
         assert_eq!(after.fault(300, false), Ok(Outcome::ZeroPage), "a block is mapped that was freed");
     });
-}
-
-/// A fault on 2 MiB is held at `point` while another thread stores to one page of it.
-fn small_store_meets_large_fault(mutant: Option<Mutant>) -> bool {
-    let image = Image::new(64 << 8);
-    let machine = image.machine();
-    let fs = common::mount(machine.clone());
-    let file = create(&fs, "f");
-    file.truncate(RUN * BLOCK).expect("truncate");
-    let view = |large| {
-        let mut view = View::new(&file, 0..RUN);
-        (view.large, view.protocol) = (large, Protocol::EntryLock);
-        view
-    };
-    let (small, big) = (view(false), view(true));
-    machine.lab().set_hooks(true);
-    mutant.into_iter().for_each(|mutant| machine.lab().add(mutant));
-    // The small fault has its entry's lock and found a hole; the large one maps what it found, if nothing
-    // holds it.
-    let large_got_in = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        let script = common::stage::Script::default();
-        let got_in = large_got_in.clone();
-        scope.spawn({
-            let script = script.clone();
-            let small = &small;
-            move || {
-                at_step(Point::LookedUp, move || {
-                    script.say("small found a hole");
-                    script.wait(&["large waits", "large is served"]);
-                });
-                small.store(500 * BLOCK, b"S").expect("store");
-            }
-        });
-        script.wait(&["small found a hole"]);
-        let here = script.clone();
-        at_step(Point::EntryWait, move || here.say("large waits"));
-        big.fault(0, false).expect("a read fault");
-        if !script.said("large waits") {
-            got_in.store(true, std::sync::atomic::Ordering::SeqCst);
-        }
-        script.say("large is served");
-    });
-    large_got_in.load(std::sync::atomic::Ordering::SeqCst)
-}
-
-#[test]
-fn a_fault_on_2_mib_waits_for_one_on_any_of_its_pages() {
-    assert!(!small_store_meets_large_fault(None));
-    assert!(small_store_meets_large_fault(Some(Mutant::LargeIgnoresSmallLocks)));
-    // R16: page 500's lock is not in the first word.
-    assert!(small_store_meets_large_fault(Some(Mutant::LargeOverSmall)));
 }

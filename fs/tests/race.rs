@@ -6,7 +6,6 @@ use crate::common::{BLOCK, allocated_pages};
 use fs::Result;
 use fs::dax::{Outcome, Protocol};
 use fs::platform::Platform;
-use fs::sim::ZERO_FRAME;
 use std::thread;
 
 /// A reader looks a hole up and is stopped before it maps the zero page; a writer comes, as far as it can;
@@ -47,21 +46,6 @@ fn load_beside_store(stage: &Stage) -> u8 {
         writes.join().expect("the writer");
         reads.join().expect("the reader")
     })
-}
-
-#[test]
-fn before_the_rfc_a_reader_keeps_the_zero_page_and_never_sees_the_store() {
-    let stage = Stage::new(Protocol::Racy);
-    assert_eq!(
-        load_beside_store(&stage),
-        0,
-        "the bug is gone from the broken protocol: what is the test worth?"
-    );
-    let [reader, writer] = &stage.views;
-    assert_eq!(reader.entry(1).map(|entry| entry.frame), Some(ZERO_FRAME));
-    assert_eq!(writer.load_byte(BLOCK), Ok(0x5a), "the two address spaces disagree");
-    assert_eq!(stage.machine.stats().fault_retry.get(), 0);
-    stage.finish();
 }
 
 #[test]

@@ -9,7 +9,6 @@
 //! | [`view`] | a file mapped into an address space, loaded and stored through faults |
 //! | [`exercised`] | a file as the exerciser `fsx` drives it |
 //! | [`stage`] | two such address spaces, and a script for two threads |
-//! | [`mistakes`] | the same test with a mistake made on purpose, and without |
 //! | [`durable`] | which stores a power failure leaves |
 //! | [`tape`] | what was stored, to build every image that a crash can leave |
 //! | [`hostile`], [`tries`] | damaged images, and everything tried on them |
@@ -27,7 +26,6 @@ pub(crate) mod image;
 pub(crate) mod journaled;
 pub(crate) mod layout;
 pub(crate) mod linux;
-pub(crate) mod mistakes;
 pub(crate) mod rig;
 pub(crate) mod rng;
 pub(crate) mod snapshot;

@@ -57,7 +57,6 @@ thread_local! {
     static EXCLUSIVE: Cell<u64> = const { Cell::new(0) };
     static BEFORE_EXCLUSIVE: RefCell<Option<Hook>> = const { RefCell::new(None) };
     static WAITS_EXCLUSIVE: RefCell<Option<Hook>> = const { RefCell::new(None) };
-    static LETS_GO: RefCell<Option<Hook>> = const { RefCell::new(None) };
     static RELAXES: RefCell<Option<Hook>> = const { RefCell::new(None) };
     static STEP: RefCell<Option<StepHook>> = const { RefCell::new(None) };
     static CALL: RefCell<Option<CallHook>> = const { RefCell::new(None) };
@@ -87,14 +86,9 @@ pub(crate) fn called(what: impl FnOnce() -> String) {
 
 /// Runs `hook` once, when this thread gets to `point` next.
 pub(crate) fn at_step(point: fs::lab::Point, hook: impl FnOnce() + 'static) {
-    at_first_of(vec![point], hook);
-}
-
-/// Runs `hook` once, when this thread gets to the first of `points`.
-pub(crate) fn at_first_of(points: Vec<fs::lab::Point>, hook: impl FnOnce() + 'static) {
     let mut hook = Some(hook);
     on_each_step(move |step| {
-        if points.contains(&step.point)
+        if step.point == point
             && let Some(hook) = hook.take()
         {
             hook();
@@ -109,8 +103,6 @@ pub(crate) enum Point {
     BeforeExclusive,
     /// The thread found the lock held and is going to wait for it exclusively.
     WaitsExclusive,
-    /// Before the thread lets go of a reader-writer lock that it holds exclusively.
-    LetsGo,
     /// The thread waits without a lock, and has looked once.
     Relaxes,
 }
@@ -120,7 +112,6 @@ impl Point {
         match self {
             Self::BeforeExclusive => &BEFORE_EXCLUSIVE,
             Self::WaitsExclusive => &WAITS_EXCLUSIVE,
-            Self::LetsGo => &LETS_GO,
             Self::Relaxes => &RELAXES,
         }
     }
@@ -180,7 +171,6 @@ unsafe impl RawRwLock for HookedLock {
     }
     unsafe fn unlock_exclusive(&self) {
         called(|| "unlock exclusively".into());
-        Point::LetsGo.reached();
         // SAFETY: the caller holds it exclusively.
         unsafe { self.0.unlock_exclusive() }
     }

@@ -47,26 +47,17 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Mounted, with all counters at zero.
+    /// Mounted, with all counters at zero, and steps told.
     pub(crate) fn new(protocol: Protocol) -> Self {
-        Self::with(protocol, 256, 4, false)
-    }
-
-    /// As [`new`](Self::new), with room for pages of 2 MiB: the file has two.
-    pub(crate) fn large(protocol: Protocol) -> Self {
-        Self::with(protocol, 16 << 8, 1024, true)
-    }
-
-    fn with(protocol: Protocol, blocks: u64, pages: u64, large: bool) -> Self {
-        let image = Image::new(blocks);
+        let image = Image::new(256);
         let machine = image.machine();
         machine.lab.set_hooks(true);
         let fs = mount(machine.clone());
         let file = create(&fs, "f");
-        file.truncate(pages * BLOCK).expect("truncate");
+        file.truncate(4 * BLOCK).expect("truncate");
         let views = [(); 2].map(|()| {
-            let mut view = View::new(&file, 0..pages);
-            (view.protocol, view.large) = (protocol, large);
+            let mut view = View::new(&file, 0..4);
+            view.protocol = protocol;
             view
         });
         machine.stats().reset();

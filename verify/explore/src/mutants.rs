@@ -1,14 +1,16 @@
 //! Each mistake, and where it is found.
 //!
-//! A mistake that is not found is a hole in what is explored, or no mistake. So each has a world here in
-//! which it must be found; the schedule is made as short as possible before it is shown.
+//! A mistake that is not found is a hole in what is explored, or no mistake. So each has a world in the table
+//! of races in which it must be found; the schedule is made as short as possible before it is shown.
 
 use crate::find::{Mode, explore};
 use crate::shrink::shrink;
 use crate::story::tell;
 use crate::world::Images;
+use fs::dax::Protocol;
 use fs::lab::Mutant;
 use fs::lab::schedule::World;
+use fs::lab::schedule::races::{RACES, Race};
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
@@ -24,65 +26,11 @@ pub enum Quarry {
 /// Runs after which a world is given up.
 const MOST: u64 = 20_000;
 
-/// Where each is found; the `Racy` protocol first.
-const HOMES: &[(Mutant, &str)] = &[
-    (Mutant::LookUpBeforeLock, "entry-lock/page.hole/a:load/b:store"),
-    (Mutant::NoSecondLookUp, "read-first/page.hole/a:store+load/b:store"),
-    (Mutant::ZeroTwice, "read-first/page.block/a:load/b:store"),
-    (Mutant::ReadAllocates, "read-first/page.hole/a:load/b:freeze"),
-    (Mutant::KeepZeroPage, "read-first/page.hole/a:load/b:store"),
-    (Mutant::WriteKeepsZeroPage, "read-first/page.zero/a:write"),
-    (Mutant::KeepMapping, "read-first/page.dirty/a:truncate/b:load"),
-    (Mutant::ForgetDirty, "read-first/page.dirty/a:punch-beside"),
-    (Mutant::KeepLargeWritable, "read-first/pmd.dirty/a:msync"),
-    (Mutant::FlushBeforeProtect, "read-first/page.dirty/a:msync/b:store"),
-    (Mutant::NoDirtyMark, "read-first/page.hole/a:store"),
-    (Mutant::MarkAfterInstall, "read-first/page.hole/a:store"),
-    (Mutant::SizeBeforeLock, "read-first/page.hole/a:load/b:truncate"),
-    (Mutant::LargeOverSmall, "entry-lock/pmd.hole/a4:load/b:store"),
-    (Mutant::LargeIgnoresSmallLocks, "entry-lock/pmd.hole/a4:load/b:store"),
-    (Mutant::WakeWrongKey, "entry-lock/page.hole/a:load/b:load"),
-    (Mutant::RetryHolding, "read-first/page.hole/a:store/b:store"),
-    (Mutant::NoShootdown, "read-first/page.dirty/a:truncate/b:store"),
-    (Mutant::IgnorePins, "read-first/page.block/a:direct/b:punch"),
-    (Mutant::CopyUnlocked, "read-first/page.hole/a:truncate/b:private"),
-    (Mutant::WriteBackStuck, "read-first/page.dirty/a:fsync"),
-    (Mutant::PublishBeforeZero, "read-first/page.clean/a:store/b:punch"),
-    (Mutant::IgnoreFreeze, "read-first/page.hole/a:store/b:freeze"),
-    (Mutant::ReadTakesNoEntry, "entry-lock/page.hole/a:load/b:store"),
-    (Mutant::WakeBeforeUnlock, "entry-lock/page.hole/a:load/b:load"),
-    (Mutant::InstallUnlocked, "read-first/page.hole/a:load/b:store"),
-    (Mutant::LargeAllocatesShared, "read-first/pmd.hole/a:load/b:store"),
-    (Mutant::MarkAfterUnlock, "read-first/page.hole/a:store"),
-    (Mutant::NoZeroMark, "read-first/page.hole/a:load/b:store"),
-    (Mutant::KeepLargeZeroPage, "read-first/pmd.hole/a:load/b4:store"),
-    (Mutant::IgnorePoison, "read-first/page.block/a:poison/b:load"),
-    (Mutant::PrivateWritesThrough, "read-first/page.hole/a:private"),
-    (Mutant::KeepRun, "read-first/pmd.dirty/a:punch"),
-    (Mutant::FirstSpaceOnly, "read-first/page.dirty/a:load/b:truncate"),
-    (Mutant::UnmapBeforeLock, "read-first/page.hole/a:load/b:truncate"),
-    (Mutant::FreeBeforeUnmap, "read-first/page.dirty/a:truncate"),
-    (Mutant::TruncateKeepsCopies, "read-first/page.hole/a:truncate/b:private"),
-    (Mutant::PunchDropsCopies, "read-first/page.hole/a:punch/b:private"),
-    (Mutant::WriteShared, "read-first/page.hole/a:load/b:write"),
-    (Mutant::ReadUnlocked, "read-first/page.block/a:read/b:truncate"),
-    (Mutant::WriteUnlocked, "read-first/page.block/a:write/b:truncate+write-other"),
-    (Mutant::FreeShared, "read-first/page.block/a:load/b:truncate"),
-    (Mutant::WriteBackShared, "entry-lock/page.hole/a:store/b:msync"),
-    (Mutant::NoFence, "read-first/page.dirty/a:msync"),
-    (Mutant::FenceAfterUnlock, "read-first/page.dirty/a:msync/b:msync"),
-    (Mutant::SyncTrustsTags, "read-first/page.dirty/a:fsync/b:fsync"),
-    (Mutant::FlushBeforeFreeze, "read-first/page.hole/a:store/b:freeze"),
-    (Mutant::FreeAtUnlink, "read-first/page.block/a:unlink/b:load"),
-    (Mutant::ShootdownFirst, "read-first/page.dirty/a:truncate/b:store"),
-    (Mutant::LargeOverTable, "read-first/pmd.block/a:load/a:punch-beside+load+fallocate"),
-];
-
 /// Those that no world here can show, and who does.
 pub const ELSEWHERE: &[(Mutant, &str)] = &[
     (
         Mutant::PrivateNeedsWritable,
-        "no world is mounted read-only: `race R22` in the kernel, fs/tests/mutants.rs",
+        "no world is mounted read-only: `race R22` in the kernel, fs/tests/dax.rs",
     ),
     (Mutant::CopyUnderLock, "a mistake of who calls read(2) with a mapped buffer: `race R12` in the kernel"),
 ];
@@ -111,15 +59,15 @@ pub fn named(name: &str) -> Result<Quarry, String> {
 /// # Errors
 /// It has none.
 pub fn home(quarry: Quarry) -> Result<World, String> {
-    let (text, mutants) = match quarry {
-        Quarry::Racy => ("racy/page.hole/a:load/b:store", Vec::new()),
-        Quarry::Mutant(mutant) => {
-            let home = HOMES.iter().find(|(other, _)| *other == mutant);
-            (home.ok_or_else(|| format!("{mutant}: no world is known in which it is found"))?.1, vec![mutant])
-        }
+    let mutants = match quarry {
+        Quarry::Racy => Vec::new(),
+        Quarry::Mutant(mutant) => vec![mutant],
     };
-    let world: World = text.parse().map_err(|error| format!("{text}: {error}"))?;
-    Ok(World { mutants, ..world })
+    let protocol = |race: &Race| race.on.first().copied().unwrap_or_default();
+    let mut worlds = RACES.iter().filter_map(|race| Some(race.on(protocol(race)).ok()?.world));
+    let is_racy = |world: &World| world.protocol == Protocol::Racy;
+    let is_home = |world: &World| world.mutants == mutants && is_racy(world) == (quarry == Quarry::Racy);
+    worlds.find(is_home).ok_or_else(|| format!("{quarry:?}: no world is known in which it is found"))
 }
 
 /// Looks for each of them (all, if none is given); `line` is told of each. True if one survived.
@@ -191,6 +139,5 @@ mod tests {
             assert_ne!(home(Quarry::Mutant(mutant)).is_ok(), elsewhere, "{mutant}");
             assert_eq!(named(mutant.name()).is_ok(), !elsewhere, "{mutant}");
         }
-        assert!(HOMES.len() >= 30);
     }
 }

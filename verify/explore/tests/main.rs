@@ -4,6 +4,7 @@ mod campaign;
 mod found;
 mod model;
 mod mutants;
+mod races;
 mod reduction;
 mod runs;
 mod show;

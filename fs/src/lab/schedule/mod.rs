@@ -26,12 +26,14 @@
 //! | this one | the types and how they are printed |
 //! | `op` | the operations, and what there is to know of each |
 //! | `parse` | how they are read, and what can be wrong with the text |
+//! | [`races`] | the stories of the races that are known |
 //!
 //! Printing and then parsing gives the same value, for all that [`MAX_PARTS`], [`MAX_OPS`] and the CPUs'
 //! number allow.
 
 mod op;
 mod parse;
+pub mod races;
 
 use alloc::vec::Vec;
 use core::fmt;
