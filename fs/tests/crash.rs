@@ -9,6 +9,7 @@
 //! | `DAXIOM_MUTANTS` | leave out every so many-th flush or fence (11; with DAXIOM_LONG each) |
 
 use crate::common;
+use crate::common::contents::perform;
 use crate::common::crash::{Counts, Fs, Recording, Step};
 use crate::common::layout::Layout;
 use crate::common::snapshot::Snapshot;
@@ -19,6 +20,7 @@ use crate::common::{
 };
 use fs::pmem::ram::Ram;
 use fs::vfs::{Device, FileKind, FileSystem, SetAttr};
+use fsx::{Kind, Op};
 
 fn variable(name: &str, usual: u64) -> u64 {
     let text = std::env::var(name).ok();
@@ -166,6 +168,10 @@ fn random_steps<'a>(seed: u64, count: usize) -> Vec<Step<'a>> {
     let steps = (0..count).map(|_| {
         let (what, one) = (rng.below(7), path(&mut rng));
         let (place, len, fill) = (rng.below(15 * BLOCK), rng.below(3 * BLOCK) as usize + 1, rng.next());
+        let op = match what {
+            4 => Op::new(Kind::Truncate, 0, place),
+            _ => Op::new(Kind::Write, place, len as u64),
+        };
         // What cannot be done is refused, and changes nothing.
         let work = move |fs: &Fs| {
             let root = fs.root().expect("root");
@@ -176,8 +182,7 @@ fn random_steps<'a>(seed: u64, count: usize) -> Vec<Step<'a>> {
                 (1, Ok((dir, name)), _) => dir.create(name, fs::vfs::FileKind::Directory, 0o755).map(drop),
                 (2, Ok((dir, name)), _) => dir.unlink(name),
                 (3, Ok((dir, name)), _) => dir.rmdir(name),
-                (4, _, Some(file)) => file.truncate(place),
-                (_, _, Some(file)) => file.write_at(place, &pattern(fill, len)).map(drop),
+                (_, _, Some(file)) => perform(&*file, &op, &pattern(fill, len)).map(drop),
                 _ => Ok(()),
             };
         };

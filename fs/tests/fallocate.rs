@@ -1,6 +1,7 @@
 //! fallocate(2) and lseek(2) of data and holes: every kind, on every block size, against a model; limits and
 //! refusals; no space at any step.
 
+use crate::common::contents::{Contents, how, perform};
 use crate::common::sample;
 use crate::common::{
     BLOCK, Image, Rng, Scratch, View, create, expect_errno, mount, pattern, read_all, session, write,
@@ -8,140 +9,43 @@ use crate::common::{
 use fs::Errno;
 use fs::platform::User;
 use fs::vfs::{Fallocate, FileKind, FileSystem, InodeRef, Seek};
-use std::collections::BTreeSet;
+use fsx::{Kind, Op};
 use std::ops::ControlFlow;
 
 type File = InodeRef<crate::common::Machine>;
 
-const KINDS: [Fallocate; 7] = [
-    Fallocate::Allocate { keep_size: false },
-    Fallocate::Allocate { keep_size: true },
-    Fallocate::PunchHole,
-    Fallocate::ZeroRange { keep_size: false },
-    Fallocate::ZeroRange { keep_size: true },
-    Fallocate::CollapseRange,
-    Fallocate::InsertRange,
+/// What is done, and whether the size is kept.
+const OPS: [(Kind, bool); 7] = [
+    (Kind::Allocate, false),
+    (Kind::Allocate, true),
+    (Kind::Punch, false),
+    (Kind::Zero, false),
+    (Kind::Zero, true),
+    (Kind::Collapse, false),
+    (Kind::Insert, false),
 ];
 
-/// What a file is to be: its bytes, and which of its blocks are there (beyond the end too).
-struct Model {
-    block: u64,
-    bytes: Vec<u8>,
-    blocks: BTreeSet<u64>,
+/// The same as flags of fallocate(2).
+fn kinds() -> [Fallocate; 7] {
+    OPS.map(|(kind, keep_size)| how(&Op { keep_size, ..Op::new(kind, 0, 1) }).expect("one of fallocate's"))
 }
 
-impl Model {
-    fn size(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    fn zero(&mut self, start: u64, end: u64) {
-        let end = end.min(self.size());
-        if start < end {
-            self.bytes[start as usize..end as usize].fill(0);
+/// Compares a file with what it is to hold.
+fn compare(file: &File, contents: &Contents, block: u64, rng: &mut Rng) {
+    assert_eq!(file.attr().size, contents.size);
+    assert!(read_all(&**file) == contents.bytes(), "contents");
+    let mut blocks = Vec::new();
+    file.extents(0, &mut |extent| {
+        if extent.place().is_some() {
+            blocks.extend(extent.offset / block..(extent.offset + extent.len) / block);
         }
-    }
-
-    fn write(&mut self, at: u64, from: &[u8]) {
-        let end = at + from.len() as u64;
-        if end > self.size() {
-            self.bytes.resize(end as usize, 0);
-        }
-        self.bytes[at as usize..end as usize].copy_from_slice(from);
-        self.blocks.extend(at / self.block..end.div_ceil(self.block));
-    }
-
-    fn truncate(&mut self, size: u64) {
-        if size <= self.size() {
-            let end = size.div_ceil(self.block);
-            self.blocks.retain(|&block| block < end);
-        }
-        self.bytes.resize(size as usize, 0);
-    }
-
-    fn fallocate(&mut self, how: Fallocate, at: u64, len: u64) -> Result<(), Errno> {
-        let (end, block) = (at + len, self.block);
-        let aligned = at.is_multiple_of(block) && len.is_multiple_of(block);
-        match how {
-            Fallocate::Allocate { keep_size } | Fallocate::ZeroRange { keep_size } => {
-                if matches!(how, Fallocate::ZeroRange { .. }) {
-                    self.zero(at, end);
-                }
-                self.blocks.extend(at / block..end.div_ceil(block));
-                if end > self.size() && !keep_size {
-                    self.bytes.resize(end as usize, 0);
-                }
-            }
-            Fallocate::PunchHole => {
-                self.zero(at, end);
-                self.blocks.retain(|&lblk| lblk * block < at || (lblk + 1) * block > end);
-            }
-            Fallocate::CollapseRange => {
-                if !aligned || end >= self.size() {
-                    return Err(Errno::Invalid);
-                }
-                self.keep_inside();
-                self.bytes.drain(at as usize..end as usize);
-                let (first, count) = (at / block, len / block);
-                let moved = |&lblk: &u64| match lblk {
-                    _ if lblk < first => Some(lblk),
-                    _ if lblk < first + count => None,
-                    _ => Some(lblk - count),
-                };
-                self.blocks = self.blocks.iter().filter_map(moved).collect();
-            }
-            Fallocate::InsertRange => {
-                if !aligned || at >= self.size() {
-                    return Err(Errno::Invalid);
-                }
-                self.keep_inside();
-                self.bytes.splice(at as usize..at as usize, std::iter::repeat_n(0, len as usize));
-                let (first, count) = (at / block, len / block);
-                let moved = |&lblk: &u64| if lblk < first { lblk } else { lblk + count };
-                self.blocks = self.blocks.iter().map(moved).collect();
-            }
-        }
-        Ok(())
-    }
-
-    /// Blocks beyond the end go before anything moves.
-    fn keep_inside(&mut self) {
-        let end = self.size().div_ceil(self.block);
-        self.blocks.retain(|&lblk| lblk < end);
-    }
-
-    fn seek(&self, at: u64, what: Seek) -> Result<u64, Errno> {
-        if at >= self.size() {
-            return Err(Errno::NoSuchAddress);
-        }
-        let is_data = |byte: u64| self.blocks.contains(&(byte / self.block));
-        let mut place = at;
-        while place < self.size() {
-            if is_data(place) == (what == Seek::Data) {
-                return Ok(place);
-            }
-            place = (place / self.block + 1) * self.block;
-        }
-        if what == Seek::Hole { Ok(self.size()) } else { Err(Errno::NoSuchAddress) }
-    }
-
-    fn compare(&self, file: &File, rng: &mut Rng) {
-        assert_eq!(file.attr().size, self.size());
-        assert!(read_all(&**file) == self.bytes, "contents");
-        let mut blocks = BTreeSet::new();
-        file.extents(0, &mut |extent| {
-            if extent.place().is_some() {
-                blocks.extend(extent.offset / self.block..(extent.offset + extent.len) / self.block);
-            }
-            ControlFlow::Continue(())
-        })
-        .expect("extents");
-        let inside = self.size().div_ceil(self.block);
-        assert_eq!(blocks, self.blocks.range(..inside).copied().collect(), "blocks");
-        for what in [Seek::Data, Seek::Hole] {
-            let at = rng.below(self.size() + 2);
-            assert_eq!(file.seek(at, what), self.seek(at, what).map_err(Into::into), "{what:?} from {at}");
-        }
+        ControlFlow::Continue(())
+    })
+    .expect("extents");
+    assert_eq!(blocks, contents.allocated(), "blocks");
+    for what in [Seek::Data, Seek::Hole] {
+        let at = rng.below(contents.size + 2);
+        assert_eq!(file.seek(at, what), contents.seek(at, what).map_err(Into::into), "{what:?} from {at}");
     }
 }
 
@@ -149,7 +53,7 @@ fn one_sequence(seed: u64) {
     let mut rng = Rng::new(seed);
     let (option, block) = [("1024", 1024), ("2048", 2048), ("4096", 4096)][rng.below(3) as usize];
     let image = Image::with(Scratch::new(), 4096, &["-b", option]);
-    let mut model = Model { block, bytes: Vec::new(), blocks: BTreeSet::new() };
+    let mut contents = Contents::new(block);
     for _ in 0..3 {
         session(&image, |fs| {
             let root = fs.root().expect("root");
@@ -158,7 +62,7 @@ fn one_sequence(seed: u64) {
                 Err(_) => create(fs, "f"),
             };
             // Blocks beyond the end went with the last handle.
-            model.keep_inside();
+            contents.keep_inside();
             for _ in 0..25 {
                 // Around the first tables of pointers, too.
                 let reach = if rng.one_in(3) { (14 + block / 4) * block } else { 40 * block };
@@ -167,31 +71,27 @@ fn one_sequence(seed: u64) {
                 if rng.one_in(2) {
                     (at, len) = (at / block * block, len.next_multiple_of(block));
                 }
-                match rng.below(10) {
-                    0..3 => {
-                        let bytes = pattern(rng.next(), len as usize);
-                        write(&*file, at, &bytes);
-                        model.write(at, &bytes);
-                    }
-                    3 => {
-                        file.truncate(at).expect("truncate");
-                        model.truncate(at);
-                    }
-                    _ => {
-                        let how = *rng.pick(&KINDS);
-                        let result = file.fallocate(how, at, len);
-                        assert_eq!(
-                            result,
-                            model.fallocate(how, at, len).map_err(Into::into),
-                            "{how:?} {at} {len} of {}",
-                            model.size()
-                        );
-                    }
+                let (kind, keep_size) = match rng.below(10) {
+                    0..3 => (Kind::Write, false),
+                    3 => (Kind::Truncate, false),
+                    _ => *rng.pick(&OPS),
+                };
+                if kind == Kind::Truncate {
+                    (at, len) = (0, at);
                 }
-                model.compare(&file, &mut rng);
+                let op = Op { keep_size, ..Op::new(kind, at, len) };
+                let bytes = if kind == Kind::Write { pattern(rng.next(), len as usize) } else { Vec::new() };
+                let result = perform(&*file, &op, &bytes);
+                let line = op.line(contents.size).to_string();
+                assert_eq!(
+                    result,
+                    contents.apply(&op, &bytes).map(|()| bytes.len()).map_err(Into::into),
+                    "{line}"
+                );
+                compare(&file, &contents, block, &mut rng);
             }
         });
-        assert!(image.cat("/f") == model.bytes, "debugfs reads something else");
+        assert!(image.cat("/f") == contents.bytes(), "debugfs reads something else");
     }
 }
 
@@ -212,7 +112,7 @@ fn limits_and_mistakes_are_told_as_fallocate_tells_them() {
         let file = create(fs, "f");
         write(&*file, 0, &pattern(1, 10_000));
         let max = fs.max_file_size();
-        for how in KINDS {
+        for how in kinds() {
             expect_errno(file.fallocate(how, 0, 0), Errno::Invalid);
             expect_errno(file.fallocate(how, 1 << 63, BLOCK), Errno::Invalid);
             expect_errno(file.fallocate(how, 0, 1 << 63), Errno::Invalid);
@@ -238,7 +138,7 @@ fn limits_and_mistakes_are_told_as_fallocate_tells_them() {
         assert!(read_all(&*file) == pattern(1, 10_000));
         // A pipe has no bytes to allocate.
         let pipe = fs.root().expect("root").create(b"p", FileKind::Fifo, 0o600).expect("a pipe");
-        expect_errno(pipe.fallocate(KINDS[0], 0, 1), Errno::Invalid);
+        expect_errno(pipe.fallocate(kinds()[0], 0, 1), Errno::Invalid);
     });
 }
 
@@ -289,9 +189,9 @@ fn mappings_show_what_was_punched_zeroed_and_moved() {
             match grow {
                 0 => file.truncate(longer).expect("truncate"),
                 1 => write(&*file, longer - 1, &[0]),
-                2 => file.fallocate(KINDS[0], longer - 10, 10).expect("allocate"),
-                3 => file.fallocate(KINDS[3], longer - 10, 10).expect("zero"),
-                _ => file.fallocate(KINDS[0], longer + 5 * BLOCK, 10).expect("allocate"),
+                2 => file.fallocate(kinds()[0], longer - 10, 10).expect("allocate"),
+                3 => file.fallocate(kinds()[3], longer - 10, 10).expect("zero"),
+                _ => file.fallocate(kinds()[0], longer + 5 * BLOCK, 10).expect("allocate"),
             }
             let mut tail = [1; 400];
             assert_eq!(file.read_at(size as u64, &mut tail), Ok(400));
@@ -310,7 +210,7 @@ fn blocks_beyond_the_end_live_as_long_as_a_handle() {
     session(&image, |fs| {
         let free = fs.stat_fs().blocks_free;
         let file = create(fs, "f");
-        file.fallocate(KINDS[1], 0, 100 * BLOCK).expect("allocate");
+        file.fallocate(kinds()[1], 0, 100 * BLOCK).expect("allocate");
         assert_eq!((file.attr().size, fs.stat_fs().blocks_free), (0, free - 101));
         // What is written into them takes nothing more.
         write(&*file, 0, &pattern(3, 5 * BLOCK as usize));
@@ -325,7 +225,7 @@ fn blocks_beyond_the_end_live_as_long_as_a_handle() {
 #[test]
 fn without_space_nothing_is_half_done() {
     // More and more blocks left, until each kind has what it needs.
-    for kind in KINDS {
+    for kind in kinds() {
         for leave in 0.. {
             let image = Image::new(256);
             let mut done = false;
@@ -378,7 +278,7 @@ fn blocks_reserved_for_root_are_roots() {
     let stat = fs.stat_fs();
     assert_eq!((stat.blocks_free, stat.blocks_available), (51, 0));
     expect_errno(file.write_at(file.attr().size.next_multiple_of(BLOCK), &[7]), Errno::NoSpace);
-    expect_errno(file.fallocate(KINDS[0], 0, 512 * BLOCK), Errno::NoSpace);
+    expect_errno(file.fallocate(kinds()[0], 0, 512 * BLOCK), Errno::NoSpace);
     assert_eq!(fs.stat_fs().blocks_free, 51);
     machine.become_user(User::default());
     write(&*file, file.attr().size.next_multiple_of(BLOCK), &[7; 40 * BLOCK as usize]);

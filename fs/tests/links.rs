@@ -1,6 +1,7 @@
 //! Hard links, symbolic links, devices, pipes and sockets: made here, judged by e2fsck and debugfs; and what
 //! an inode's flags forbid.
 
+use crate::common::durable::Durable;
 use crate::common::layout::{Layout, u32_at};
 use crate::common::{
     Image, Machine, Scratch, at, create, expect_errno, mkdir, mount, names, read_all, rename, rmdir, session,
@@ -8,10 +9,9 @@ use crate::common::{
 };
 use fs::Errno;
 use fs::ext2::Ext2;
-use fs::pmem::ram::{Ram, Touch};
+use fs::platform::Platform;
+use fs::pmem::ram::Ram;
 use fs::vfs::{Device, FileKind, FileSystem, InodeRef, SetAttr, path};
-use std::cell::RefCell;
-use std::sync::{Arc, Mutex};
 
 fn root(fs: &Ext2<Machine>) -> InodeRef<Machine> {
     fs.root().expect("root")
@@ -164,54 +164,20 @@ fn devices_pipes_and_sockets_are_kept_and_shown() {
     });
 }
 
-type Hook = Box<dyn FnMut()>;
-thread_local! {
-    static ON_FENCE: RefCell<Option<Hook>> = const { RefCell::new(None) };
-}
-
 #[test]
 fn a_crash_shows_a_symbolic_link_with_its_whole_target_or_not_at_all() {
     let image = Image::new(256);
     let mut bytes = image.bytes();
     Layout::of(&bytes).soil_free_blocks(&mut bytes);
+    image.store_bytes(&bytes);
     // Only what was flushed and fenced survives.
-    let durable = Arc::new(Mutex::new((bytes.clone(), bytes.clone(), Vec::<(usize, Vec<u8>)>::new())));
-    let seen = durable.clone();
-    let spy = Ram::watched(&bytes, move |_, touch| {
-        let (live, durable, flying) = &mut *seen.lock().expect("the watcher");
-        let mut flush = |live: &[u8], at: u64, len: u64| {
-            for line in (at as usize / 64 * 64..(at + len) as usize).step_by(64) {
-                flying.push((line, live[line..line + 64].to_vec()));
-            }
-        };
-        match touch {
-            Touch::Load(_) => return,
-            Touch::Store(at, from) => live[at as usize..at as usize + from.len()].copy_from_slice(from),
-            Touch::Stream(at, from) => {
-                live[at as usize..at as usize + from.len()].copy_from_slice(from);
-                flush(live, at, from.len() as u64);
-            }
-            Touch::Flush(at, len) => flush(live, at, len),
-            Touch::Fence => {
-                for (line, content) in flying.drain(..) {
-                    durable[line..line + 64].copy_from_slice(&content);
-                }
-            }
-        }
-        if matches!(touch, Touch::Fence) {
-            ON_FENCE.with_borrow_mut(|hook| hook.as_mut().map(|hook| hook()));
-        }
-    });
-    let rig = Machine::new(spy);
-    let fs = mount(rig);
-    let states = Arc::new(Mutex::new(Vec::new()));
-    let noting = states.clone();
-    ON_FENCE.set(Some(Box::new(move || noting.lock().expect("states").push(()))));
+    let (memory, machine) = Durable::watch(&image);
+    let fs = mount(machine.clone());
+    let fences = machine.stats().pmem_fences.get();
     let target = vec![b't'; 700];
     fs.root().expect("root").symlink(b"slow", &target).expect("symlink");
-    ON_FENCE.set(None);
-    assert_eq!(states.lock().expect("states").len(), 3, "fences of a slow symbolic link");
-    let after = durable.lock().expect("the watcher").1.clone();
+    assert_eq!(machine.stats().pmem_fences.get() - fences, 3, "fences of a slow symbolic link");
+    let after = memory.lock().expect("the watcher").durable.clone();
     let fs = mount(Machine::new(Ram::from_bytes(&after)));
     assert_eq!(look(&fs, "slow").read_link().expect("read_link"), target);
 }

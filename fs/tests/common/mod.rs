@@ -6,7 +6,7 @@
 //! | this one | mounting, and reading and writing whole files |
 //! | [`image`] | images: mke2fs makes them, debugfs reads them, e2fsck judges them |
 //! | [`rig`] | the machine: locks with hooks |
-//! | [`view`] | a file mapped into an address space, loaded and stored through faults |
+//! | [`contents`] | what a file is to hold, whatever is done to it |
 //! | [`exercised`] | a file as the exerciser `fsx` drives it |
 //! | [`stage`] | two such address spaces, and a script for two threads |
 //! | [`durable`] | which stores a power failure leaves |
@@ -18,6 +18,7 @@
 //!
 //! Nothing here knows how `fs::ext2` works: layouts come from the specification, judgements from e2fsck.
 
+pub(crate) mod contents;
 pub(crate) mod crash;
 pub(crate) mod durable;
 pub(crate) mod exercised;
@@ -32,12 +33,13 @@ pub(crate) mod snapshot;
 pub(crate) mod stage;
 pub(crate) mod tape;
 pub(crate) mod tries;
-pub(crate) mod view;
 
 pub(crate) use image::{Image, Scratch, here};
 pub(crate) use rig::Machine;
 pub(crate) use rng::{Rng, pattern};
-pub(crate) use view::View;
+
+/// A file mapped into an address space, loaded and stored through faults.
+pub(crate) type View = fs::sim::View<rig::Hooked>;
 
 use fs::ext2::Ext2;
 use fs::platform::Platform;

@@ -1,7 +1,8 @@
 //! Comparing: the mounted file system with the model, and the image with it as debugfs reads it.
 
-use super::reference::{Contents, Kind};
+use super::reference::Kind;
 use super::world::World;
+use crate::common::contents::Contents;
 use crate::common::{self, names, read_all, read_range};
 use fs::vfs::FileSystem;
 use fs::{Errno, Error, Result};
@@ -58,8 +59,7 @@ impl World {
                     );
                 }
                 if contents.size < 8 << 20 {
-                    let want = contents.read(0, contents.size);
-                    assert!(read_all(&*inode) == want, "contents of node {node}");
+                    assert!(read_all(&*inode) == contents.bytes(), "contents of node {node}");
                 } else {
                     compare_pages(contents, |offset, len| read_range(&*inode, offset, len as usize));
                 }
@@ -102,7 +102,7 @@ impl World {
             }
             Kind::File(contents) => {
                 let bytes = std::fs::read(path).expect("the dumped file");
-                assert!(bytes == contents.read(0, contents.size), "debugfs reads node {node} otherwise");
+                assert!(bytes == contents.bytes(), "debugfs reads node {node} otherwise");
             }
         }
     }
@@ -110,7 +110,7 @@ impl World {
 
 /// Compares a file that is mostly a hole: each page that is none, and some bytes around it.
 fn compare_pages(contents: &Contents, read: impl Fn(u64, u64) -> Vec<u8>) {
-    for &page in contents.pages.keys() {
+    for &page in contents.blocks.keys() {
         let start = (page * common::BLOCK).saturating_sub(100);
         let len = common::BLOCK + 200;
         assert!(read(start, len) == contents.read(start, len), "contents at page {page}");

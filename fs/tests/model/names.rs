@@ -1,8 +1,9 @@
 //! The steps on names and handles.
 
-use super::reference::{Contents, Kind};
+use super::reference::Kind;
 use super::world::World;
-use crate::common::{Rng, mount};
+use crate::common::contents::Contents;
+use crate::common::{BLOCK, Rng, mount};
 use fs::vfs::{FileKind, FileSystem, Rename};
 use fs::{Errno, Error, Result};
 use std::collections::BTreeMap;
@@ -33,7 +34,7 @@ impl World {
     }
 
     pub(crate) fn create(&mut self) {
-        self.make(FileKind::File, Kind::File(Contents::default()));
+        self.make(FileKind::File, Kind::File(Contents::new(BLOCK)));
     }
 
     pub(crate) fn mkdir(&mut self) {

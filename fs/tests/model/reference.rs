@@ -1,70 +1,10 @@
 //! The file system as it should be: names and contents in ordinary collections.
 
 use super::attributes::Attributes;
-use crate::common::BLOCK;
+use crate::common::contents::Contents;
 use fs::Errno;
 use fs::vfs::Rename;
 use std::collections::BTreeMap;
-
-/// What a file holds: its size, and the pages that are no holes.
-#[derive(Clone, Default)]
-pub(crate) struct Contents {
-    pub(crate) size: u64,
-    pub(crate) pages: BTreeMap<u64, Vec<u8>>,
-    /// A write stopped half-way for lack of space: which pages are holes is not known any more.
-    pub(crate) vague: bool,
-}
-
-impl Contents {
-    /// `len` bytes at `offset`, fewer at the end.
-    pub(crate) fn read(&self, offset: u64, len: u64) -> Vec<u8> {
-        let end = (offset + len).min(self.size).max(offset);
-        let mut bytes = vec![0; (end - offset) as usize];
-        for (&page, content) in self.pages.range(offset / BLOCK..end.div_ceil(BLOCK)) {
-            let (start, stop) = ((page * BLOCK).max(offset), ((page + 1) * BLOCK).min(end));
-            if start < stop {
-                let within = (start - page * BLOCK) as usize..(stop - page * BLOCK) as usize;
-                bytes[(start - offset) as usize..(stop - offset) as usize].copy_from_slice(&content[within]);
-            }
-        }
-        bytes
-    }
-
-    /// Puts `from` at `offset`; the size stays.
-    pub(crate) fn store(&mut self, offset: u64, from: &[u8]) {
-        let mut rest = from;
-        while !rest.is_empty() {
-            let at = offset + (from.len() - rest.len()) as u64;
-            let (part, left) = rest.split_at(rest.len().min((BLOCK - at % BLOCK) as usize));
-            let page = self.pages.entry(at / BLOCK).or_insert_with(|| vec![0; BLOCK as usize]);
-            page[(at % BLOCK) as usize..][..part.len()].copy_from_slice(part);
-            rest = left;
-        }
-    }
-
-    /// As write(2).
-    pub(crate) fn write(&mut self, offset: u64, from: &[u8]) {
-        self.store(offset, from);
-        if !from.is_empty() {
-            self.size = self.size.max(offset + from.len() as u64);
-        }
-    }
-
-    /// As truncate(2).
-    pub(crate) fn truncate(&mut self, size: u64) {
-        self.pages.retain(|&page, _| page < size.div_ceil(BLOCK));
-        if let Some(page) = self.pages.get_mut(&(size / BLOCK)).filter(|_| size < self.size) {
-            page[(size % BLOCK) as usize..].fill(0);
-        }
-        self.size = size;
-        self.vague &= size != 0;
-    }
-
-    /// The pages that have blocks.
-    pub(crate) fn allocated(&self) -> Vec<u64> {
-        self.pages.keys().copied().collect()
-    }
-}
 
 /// A file or directory.
 pub(crate) enum Kind {

@@ -1,10 +1,12 @@
 //! A mounted image beside its model, and the steps on contents: copying, mapping, truncating.
 
-use super::reference::{Kind, Reference};
+use super::reference::Reference;
+use crate::common::contents::perform;
 use crate::common::{self, BLOCK, Image, LEVELS, Machine, Rng, Scratch, View, mount, pattern};
 use fs::Errno;
 use fs::ext2::Ext2;
 use fs::vfs::{FileSystem, InodeRef, path};
+use fsx::Op;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -84,6 +86,14 @@ impl World {
         *self.trace.last_mut().expect("a step") = what;
     }
 
+    /// Notes an operation on a file, before it is done.
+    fn note_op(&mut self, kind: fsx::Kind, offset: u64, len: u64, node: usize) -> Op {
+        let op = Op::new(kind, offset, len);
+        let size = self.model.contents(node).size;
+        self.note(format!("{} of node {node}", op.line(size)));
+        op
+    }
+
     /// The inode of a node that has a name, or is open or mapped.
     pub(crate) fn inode(&self, node: usize) -> InodeRef<Machine> {
         if self.model.nodes[node].place.is_some() {
@@ -128,20 +138,20 @@ impl World {
         };
         let len = [10, 5000, 40_000][self.rng.below(3) as usize];
         let len = self.rng.below(len);
-        self.note(format!("write {len} at {offset:#x} of node {node}"));
+        let op = self.note_op(fsx::Kind::Write, offset, len, node);
         let bytes = pattern(self.rng.next(), len as usize);
-        let result = self.inode(node).write_at(offset, &bytes);
+        let result = perform(&*self.inode(node), &op, &bytes);
         self.expect_full(&result, len / BLOCK + 2 + 4);
         let done = result.unwrap_or(0);
         let contents = self.model.contents(node);
-        contents.write(offset, &bytes[..done]);
+        contents.apply(&op, &bytes[..done]).expect("a write");
         contents.vague |= done < bytes.len();
     }
 
     fn read(&mut self) {
         let Some(node) = self.any_file() else { return };
         let (offset, len) = (self.offset(), self.rng.below(30_000));
-        self.note(format!("read {len} at {offset:#x} of node {node}"));
+        self.note_op(fsx::Kind::Read, offset, len, node);
         let bytes = common::read_range(&*self.inode(node), offset, len as usize);
         assert!(bytes == self.model.contents(node).read(offset, len), "read something else");
     }
@@ -153,9 +163,9 @@ impl World {
             1 => self.model.contents(node).size / 2,
             _ => self.offset(),
         };
-        self.note(format!("truncate node {node} to {size:#x}"));
-        self.inode(node).truncate(size).expect("truncate");
-        self.model.contents(node).truncate(size);
+        let op = self.note_op(fsx::Kind::Truncate, 0, size, node);
+        perform(&*self.inode(node), &op, &[]).expect("truncate");
+        self.model.contents(node).apply(&op, &[]).expect("truncate");
     }
 
     fn map(&mut self) {
@@ -195,17 +205,15 @@ impl World {
         let len = 1 + self.rng.below(BLOCK - within);
         let bytes = pattern(self.rng.next(), len as usize);
         let offset = page * BLOCK + within;
-        *self.trace.last_mut().expect("a step") = format!("store {len} at {offset:#x} of node {node}");
+        let op = Op::new(fsx::Kind::MapWrite, offset, len);
+        let contents = self.model.contents(node);
+        *self.trace.last_mut().expect("a step") = format!("{} of node {node}", op.line(contents.size));
         let result = view.store(offset, &bytes);
-        let Kind::File(contents) = &mut self.model.nodes[node].kind else { panic!("a mapped directory") };
         if page >= contents.size.div_ceil(BLOCK) {
             return common::expect_errno(result, Errno::BeyondEnd);
         }
         if result.is_ok() {
-            // Stores beyond the end, in the last page, go nowhere.
-            let inside = contents.size.saturating_sub(offset).min(len) as usize;
-            contents.store(offset, &bytes[..inside]);
-            contents.pages.entry(page).or_insert_with(|| vec![0; BLOCK as usize]);
+            contents.apply(&op, &bytes).expect("a store");
         }
         self.expect_full(&result, 1 + 3);
     }
@@ -214,10 +222,11 @@ impl World {
         let Some(which) = self.any_view() else { return };
         let (node, pages, view) = &self.views[which];
         let (node, page) = (*node, near_start(&mut self.rng, pages));
-        *self.trace.last_mut().expect("a step") = format!("load page {page} of node {node}");
+        let op = Op::new(fsx::Kind::MapRead, page * BLOCK, BLOCK);
+        let contents = self.model.contents(node);
+        *self.trace.last_mut().expect("a step") = format!("{} of node {node}", op.line(contents.size));
         let mut bytes = vec![0xEE; BLOCK as usize];
         let result = view.load(page * BLOCK, &mut bytes);
-        let contents = self.model.contents(node);
         if page >= contents.size.div_ceil(BLOCK) {
             return common::expect_errno(result, Errno::BeyondEnd);
         }

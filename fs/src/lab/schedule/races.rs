@@ -14,8 +14,8 @@ pub struct Race {
     pub story: &'static str,
     /// What the explorer says of it, among other things.
     pub explored: &'static str,
-    /// What the kernel's `race replay` begins its verdict with. None: real CPUs show it only at a power cut, by
-    /// what their TLBs happen to hold, or when held where there is no point.
+    /// What the kernel's `race replay` begins its verdict with. None: real CPUs show it only at a power cut,
+    /// by what their TLBs happen to hold, or when held where there is no point.
     pub replayed: Option<&'static str>,
 }
 

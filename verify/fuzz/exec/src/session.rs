@@ -349,14 +349,14 @@ impl<'a> Session<'a> {
             }
             "load through a mapping" | "store through a mapping" => {
                 let Some(view) = self.views.get_mut(usize::from(op.how) % VIEWS) else { return Ok(()) };
-                let size = view.file.attr().size;
+                let size = view.of.file.attr().size;
                 let write = name(op.code).starts_with('s');
                 let offset = self.place(op.offset, size);
                 self.views[usize::from(op.how) % VIEWS].touch(offset, write)?;
             }
             "msync" => {
                 let Some(view) = self.views.first() else { return Ok(()) };
-                view.msync()?;
+                view.of.msync()?;
             }
             "unmap" => self.views.truncate(usize::from(op.how) % VIEWS),
             "statfs" => {
