@@ -113,7 +113,7 @@ fn a_superblock_says_the_same_as_tune2fs() {
         let machine = image.machine();
         let read_only = MountOptions { read_only: true, ..MountOptions::default() };
         let fs = fs::ext2::mount(machine, read_only).expect("a sound image");
-        let output = common::image::tool("tune2fs").env("TZ", "UTC").arg("-l").arg(image.path()).output();
+        let output = tests::image::tool("tune2fs").env("TZ", "UTC").arg("-l").arg(image.path()).output();
         let output = String::from_utf8(output.expect("tune2fs is part of e2fsprogs").stdout).expect("text");
         let expected: Vec<String> = output
             .lines()

@@ -3,12 +3,13 @@
 //!
 //! A finding is a file in fs/tests/regressions: docs/fuzzing.md tells how it gets there.
 
-use crate::common::{here, quiet, sample};
+use crate::common::{quiet, sample};
 use fuzz_exec::input::Input;
 use fuzz_exec::{mutate, run, run_to_image};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::process::Command;
+use tests::here;
+use tests::image::tool;
 
 fn findings() -> Vec<PathBuf> {
     let folder = here(env!("CARGO_MANIFEST_DIR")).join("tests/regressions");
@@ -87,13 +88,8 @@ fn what_undamaged_images_become_is_sound() {
         }
         judged += 1;
         std::fs::write(&path, image).expect("an image file");
-        let output = Command::new("e2fsck")
-            .env("PATH", std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin")
-            .env("E2FSCK_TIME", "1893456000")
-            .arg("-fn")
-            .arg(&path)
-            .output()
-            .expect("e2fsck: install it with `apt-get install e2fsprogs`");
+        let output =
+            tool("e2fsck").env("E2FSCK_TIME", "1893456000").arg("-fn").arg(&path).output().expect("e2fsck");
         if !output.status.success() {
             bad.push(format!("seed {seed}: {}\n{input}", String::from_utf8_lossy(&output.stdout)));
         }

@@ -209,7 +209,7 @@ fn a_directory_with_all_its_links_takes_no_other() {
     let set = |what: &str, links: &str| {
         let path = image.path().to_str().expect("a plain path");
         let request = format!("set_inode_field {what} links_count {links}");
-        let mut command = common::image::tool("debugfs");
+        let mut command = tests::image::tool("debugfs");
         command.args(["-w", "-R", &request, path]);
         assert!(command.output().expect("debugfs").status.success());
     };

@@ -2,9 +2,9 @@
 //! durable before is durable: the wrong order of stores does not compile. The functions that try are in
 //! `src/ext2/wrong_order.rs`; they call the real ones.
 
-use crate::common::here;
 use std::collections::BTreeSet;
 use std::process::{Command, Output};
+use tests::here;
 
 const FILE: &str = "src/ext2/wrong_order.rs";
 

@@ -15,6 +15,7 @@ use fs::{Errno, Error, Result};
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
 use std::sync::Arc;
+use tests::image::tool;
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -27,12 +28,7 @@ fn image(block: &str, inode: &str) -> Image {
 }
 
 fn run(command: &str, args: &[&str]) -> Output {
-    let places = ["/usr/sbin/", "/sbin/", "/usr/bin/", "/bin/"].map(|folder| format!("{folder}{command}"));
-    let place = places.into_iter().find(|place| std::path::Path::new(place).is_file());
-    Command::new(place.unwrap_or(command.into()))
-        .args(args)
-        .output()
-        .unwrap_or_else(|e| panic!("{command}: {e}"))
+    tool(command).args(args).output().unwrap_or_else(|error| panic!("{command}: {error}"))
 }
 
 /// Has debugfs change an image.

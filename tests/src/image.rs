@@ -137,11 +137,15 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A command of e2fsprogs, found where Debian puts it even if the caller's PATH has no sbin.
-fn tool(name: &str) -> Command {
-    let place =
-        ["/usr/sbin", "/sbin"].map(|dir| Path::new(dir).join(name)).into_iter().find(|path| path.exists());
-    Command::new(place.unwrap_or_else(|| name.into()))
+/// Returns a command of e2fsprogs, found where Debian puts it even if the caller's PATH has no sbin.
+///
+/// # Panics
+/// It is not installed.
+pub fn tool(name: &str) -> Command {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    let place = folders.map(|folder| folder.join(name)).find(|place| place.is_file());
+    Command::new(place.unwrap_or_else(|| panic!("{name} is not here: `apt-get install e2fsprogs`")))
 }
 
 fn expect_success(what: &str, output: std::io::Result<Output>) -> Output {

@@ -17,12 +17,22 @@ pub mod vm;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The root of the checkout that is tested. Cargo says where that is now: a copy of a tree comes with what
-/// was compiled in the original.
+/// Returns the root of the checkout that is tested. Cargo says where that is now: a copy of a tree comes with
+/// what was compiled in the original.
 pub fn root() -> PathBuf {
     let now = std::env::var("CARGO_MANIFEST_DIR");
-    let tests = Path::new(now.as_deref().unwrap_or(env!("CARGO_MANIFEST_DIR")));
-    tests.parent().expect("tests/ is in the checkout").to_path_buf()
+    let package = Path::new(now.as_deref().unwrap_or(env!("CARGO_MANIFEST_DIR")));
+    let is_root = |folder: &&Path| folder.join("qemu-run.sh").is_file();
+    package.ancestors().find(is_root).expect("a package of the checkout").to_path_buf()
+}
+
+/// Returns where `compiled`, a path in the checkout that this was compiled in, is in the one that is tested.
+pub fn here(compiled: &str) -> PathBuf {
+    let original = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    match original.map(|root| Path::new(compiled).strip_prefix(root)) {
+        Some(Ok(inside)) => root().join(inside),
+        _ => compiled.into(),
+    }
 }
 
 /// Where everything is built.

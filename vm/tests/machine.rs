@@ -5,9 +5,9 @@ use fs::pmem::{Pmem, ram};
 use fs::sim::{self, SimMutex, SimRwLock};
 use paging::{Access, Entry, Table, TaskMachine};
 use std::collections::HashMap;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock};
+use tests::image::Image;
 use vm::{AddressSpace, Refusal, SpaceMachine, SpaceTables};
 
 /// Frames of tables are numbered from here on.
@@ -26,17 +26,8 @@ const BLOCKS: u64 = 4 << 10;
 /// An empty ext2.
 pub(crate) fn image() -> Vec<u8> {
     static MADE: OnceLock<Vec<u8>> = OnceLock::new();
-    MADE.get_or_init(|| {
-        let file = tempfile::NamedTempFile::new().expect("a file for the image");
-        file.as_file().set_len(BLOCKS * 4096).expect("room for an image");
-        let folders = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-        let mut command = Command::new("mke2fs");
-        command.env("PATH", folders).args(["-q", "-F", "-t", "ext2", "-b", "4096"]).arg(file.path());
-        let made = command.status().unwrap_or_else(|error| panic!("mke2fs: {error}"));
-        assert!(made.success(), "mke2fs: {made}");
-        std::fs::read(file.path()).expect("the image can be read")
-    })
-    .clone()
+    MADE.get_or_init(|| std::fs::read(Image::ext2(BLOCKS * 4096).path()).expect("the image can be read"))
+        .clone()
 }
 
 /// Frames and TLBs, of all address spaces of a machine.

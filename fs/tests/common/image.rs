@@ -7,6 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, id};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use tests::here;
+use tests::image::tool;
 
 /// The second at which every image is made: the simulated clock starts there too.
 const MADE: &str = "1767225600";
@@ -14,18 +16,6 @@ const MADE: &str = "1767225600";
 pub(crate) const UUID: &str = "6461786d-0000-4000-8000-000000000001";
 /// The second at which every image is judged: after all that the tests did to it.
 const JUDGED: &str = "1893456000";
-
-/// Where `compiled`, a path in the checkout that this was compiled in, is in the one that is tested: a copy
-/// of a tree comes with what was built in the original.
-pub(crate) fn here(compiled: &str) -> PathBuf {
-    let original = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let now = std::env::var("CARGO_MANIFEST_DIR").map_or_else(|_| original.into(), PathBuf::from);
-    let (original, now) = (original.parent(), now.parent());
-    match original.map(|root| Path::new(compiled).strip_prefix(root)) {
-        Some(Ok(inside)) => now.expect("a package of the checkout").join(inside),
-        _ => compiled.into(),
-    }
-}
 
 /// A folder of its own for each test, removed on drop.
 pub(crate) struct Scratch(PathBuf);
@@ -206,16 +196,6 @@ impl Image {
         assert!(errors.is_empty(), "debugfs {request}: {errors:?}");
         output.stdout
     }
-}
-
-/// A command of e2fsprogs, found where Debian puts it even if the caller's PATH has no sbin.
-pub(crate) fn tool(name: &str) -> Command {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    let place = folders.map(|folder| folder.join(name)).find(|place| place.is_file());
-    let place =
-        place.unwrap_or_else(|| panic!("{name} is not here: install it with `apt-get install e2fsprogs`"));
-    Command::new(place)
 }
 
 fn succeed(command: &mut Command) -> Output {

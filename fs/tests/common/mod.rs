@@ -34,7 +34,7 @@ pub(crate) mod stage;
 pub(crate) mod tape;
 pub(crate) mod tries;
 
-pub(crate) use image::{Image, Scratch, here};
+pub(crate) use image::{Image, Scratch};
 pub(crate) use rig::Machine;
 pub(crate) use rng::{Rng, pattern};
 

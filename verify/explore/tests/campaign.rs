@@ -1,8 +1,8 @@
 //! The explorer's command line: campaigns in shards, what is kept of them, and what is refused.
 
-use crate::here;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use tests::here;
 
 /// A few worlds that take no time.
 const SMALL: [&str; 9] =
