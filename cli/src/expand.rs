@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::pattern;
-use crate::words::{Part, Word};
+use crate::words::{Word, WordPart};
 
 /// More names are more than anyone means.
 const MOST: usize = 1 << 16;
@@ -21,7 +21,7 @@ const LONGEST: usize = 2 << 20;
 pub const MOST_HELD: usize = 1 << 20;
 
 /// What is known of variables and files.
-pub trait World {
+pub trait Environment {
     /// The value of a variable; of `?` too.
     fn variable(&self, name: &str) -> Option<String>;
     /// Calls `each` with every name in a directory but `.` and `..`; the current one is called `""`. Where
@@ -62,7 +62,7 @@ impl core::error::Error for ExpandError {}
 ///
 /// # Errors
 /// [`ExpandError::TooMany`], [`ExpandError::TooLong`].
-pub fn words(words: &[Word], world: &dyn World) -> Result<Vec<String>, ExpandError> {
+pub fn words(words: &[Word], world: &dyn Environment) -> Result<Vec<String>, ExpandError> {
     let mut all = Vec::new();
     let mut left = LONGEST;
     for word in words {
@@ -84,7 +84,7 @@ pub fn words(words: &[Word], world: &dyn World) -> Result<Vec<String>, ExpandErr
 ///
 /// # Errors
 /// [`ExpandError::Ambiguous`] if it becomes none or several; as for [`words`].
-pub fn one(word: &Word, world: &dyn World) -> Result<String, ExpandError> {
+pub fn one(word: &Word, world: &dyn Environment) -> Result<String, ExpandError> {
     let mut found = words(core::slice::from_ref(word), world)?;
     match (found.pop(), found.is_empty()) {
         (Some(one), true) => Ok(one),
@@ -96,13 +96,13 @@ pub fn one(word: &Word, world: &dyn World) -> Result<String, ExpandError> {
 ///
 /// # Errors
 /// [`ExpandError::TooMuch`].
-pub fn value(word: &Word, world: &dyn World, most: usize) -> Result<String, ExpandError> {
+pub fn value(word: &Word, world: &dyn Environment, most: usize) -> Result<String, ExpandError> {
     let mut text = String::new();
     for part in &word.parts {
         let looked_up;
         let piece = match part {
-            Part::Text { text, .. } => text,
-            Part::Variable { name, .. } => {
+            WordPart::Text { text, .. } => text,
+            WordPart::Variable { name, .. } => {
                 looked_up = world.variable(name).unwrap_or_default();
                 &looked_up
             }
@@ -117,9 +117,9 @@ pub fn value(word: &Word, world: &dyn World, most: usize) -> Result<String, Expa
 
 /// A word with its variables replaced: characters, and whether they are quoted.
 #[derive(Default)]
-struct Field(Vec<(char, bool)>);
+struct WordField(Vec<(char, bool)>);
 
-impl Field {
+impl WordField {
     fn push(&mut self, text: &str, quoted: bool) {
         self.0.extend(text.chars().map(|c| (c, quoted)));
     }
@@ -130,17 +130,17 @@ impl Field {
 }
 
 /// The fields of a word; `None` if their text is longer than `left`.
-fn fields(word: &Word, world: &dyn World, mut left: usize) -> Option<Vec<Field>> {
+fn fields(word: &Word, world: &dyn Environment, mut left: usize) -> Option<Vec<WordField>> {
     let mut done = Vec::new();
-    let mut now: Option<Field> = None;
+    let mut now: Option<WordField> = None;
     for part in &word.parts {
         let (name, quoted) = match part {
-            Part::Text { text, quoted } => {
+            WordPart::Text { text, quoted } => {
                 left = left.checked_sub(text.len())?;
                 now.get_or_insert_default().push(text, *quoted);
                 continue;
             }
-            Part::Variable { name, quoted } => (name, *quoted),
+            WordPart::Variable { name, quoted } => (name, *quoted),
         };
         let value = world.variable(name).unwrap_or_default();
         left = left.checked_sub(value.len())?;
@@ -183,7 +183,7 @@ fn escaped(component: &[(char, bool)]) -> String {
 }
 
 /// The names that match; none if it is no pattern. `None` if there are too many.
-fn names(field: &Field, world: &dyn World) -> Option<Vec<String>> {
+fn names(field: &WordField, world: &dyn Environment) -> Option<Vec<String>> {
     if !is_pattern(&field.0) {
         return Some(Vec::new());
     }
@@ -232,7 +232,7 @@ mod tests {
 
     const FILES: [&str; 9] = ["a.c", "b.c", "b.h", ".hidden", "dir/", "dir/x.c", "dir/y z", "other/", "st*r"];
 
-    impl World for Few {
+    impl Environment for Few {
         fn variable(&self, name: &str) -> Option<String> {
             match name {
                 "?" => Some("1".into()),

@@ -124,12 +124,12 @@ pub trait Candidate {
 
 /// A number to compare with: `+5` more than, `-5` less than, `5` exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Count {
+struct CountTest {
     sign: Option<char>,
     value: u64,
 }
 
-impl Count {
+impl CountTest {
     fn parse(text: &str) -> Option<Self> {
         let sign = text.chars().next().filter(|c| matches!(c, '+' | '-'));
         let digits = if sign.is_some() { text.get(1..)? } else { text };
@@ -149,17 +149,17 @@ impl Count {
 
 /// How `-perm` compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bits {
+enum PermissionTest {
     Exactly,
     All,
     Any,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Node {
-    And(Vec<Node>),
-    Or(Vec<Node>),
-    Not(Box<Node>),
+enum FindExpression {
+    And(Vec<FindExpression>),
+    Or(Vec<FindExpression>),
+    Not(Box<FindExpression>),
     Name {
         pattern: String,
         ignore_case: bool,
@@ -169,16 +169,16 @@ enum Node {
         ignore_case: bool,
     },
     Kinds(String),
-    Size(Count, u64),
-    Links(Count),
-    Ino(Count),
-    Uid(Count),
-    Gid(Count),
-    Perm(Bits, u16),
+    Size(CountTest, u64),
+    Links(CountTest),
+    Ino(CountTest),
+    Uid(CountTest),
+    Gid(CountTest),
+    Perm(PermissionTest, u16),
     Empty,
     Newer(Moment),
     /// The days, and what is now.
-    Mtime(Count, Moment),
+    Mtime(CountTest, Moment),
     Always(bool),
     Do(Action),
 }
@@ -196,7 +196,7 @@ pub struct Find {
     pub depth_first: bool,
     /// Stay on one file system.
     pub one_file_system: bool,
-    root: Node,
+    root: FindExpression,
 }
 
 impl Find {
@@ -217,7 +217,7 @@ impl Find {
         if paths.is_empty() {
             paths.push(".".into());
         }
-        let mut parser = Parser {
+        let mut parser = FindParser {
             args: expression.iter(),
             found: Self {
                 paths,
@@ -225,7 +225,7 @@ impl Find {
                 shallowest: 0,
                 depth_first: false,
                 one_file_system: false,
-                root: Node::Always(true),
+                root: FindExpression::Always(true),
             },
             now,
             changed,
@@ -239,9 +239,9 @@ impl Find {
             }
             parser.found.root = root;
         }
-        let Parser { acts, mut found, .. } = parser;
+        let FindParser { acts, mut found, .. } = parser;
         if !acts {
-            found.root = Node::And(Vec::from([found.root, Node::Do(Action::Print)]));
+            found.root = FindExpression::And(Vec::from([found.root, FindExpression::Do(Action::Print)]));
         }
         Ok(found)
     }
@@ -255,7 +255,7 @@ impl Find {
     }
 }
 
-impl Node {
+impl FindExpression {
     fn ask<C: Candidate>(&self, file: &mut C) -> Result<bool, C::Error> {
         match self {
             Self::And(nodes) => {
@@ -289,9 +289,9 @@ impl Node {
             Self::Ino(count) => count.fits(facts.ino),
             Self::Uid(count) => count.fits(facts.uid),
             Self::Gid(count) => count.fits(facts.gid),
-            Self::Perm(Bits::Exactly, bits) => facts.mode == *bits,
-            Self::Perm(Bits::All, bits) => facts.mode & bits == *bits,
-            Self::Perm(Bits::Any, bits) => *bits == 0 || facts.mode & bits != 0,
+            Self::Perm(PermissionTest::Exactly, bits) => facts.mode == *bits,
+            Self::Perm(PermissionTest::All, bits) => facts.mode & bits == *bits,
+            Self::Perm(PermissionTest::Any, bits) => *bits == 0 || facts.mode & bits != 0,
             Self::Empty => facts.kind == 'f' && facts.size == 0,
             Self::Newer(moment) => facts.mtime > *moment,
             Self::Mtime(days, now) => {
@@ -305,7 +305,7 @@ impl Node {
     }
 }
 
-struct Parser<'a> {
+struct FindParser<'a> {
     args: core::slice::Iter<'a, &'a str>,
     found: Find,
     now: Moment,
@@ -316,13 +316,13 @@ struct Parser<'a> {
     open: usize,
 }
 
-impl<'a> Parser<'a> {
+impl<'a> FindParser<'a> {
     fn peek(&self) -> Option<&'a str> {
         self.args.as_slice().first().copied()
     }
 
     /// `a -o b -o c`
-    fn any(&mut self) -> Result<Node, FindError> {
+    fn any(&mut self) -> Result<FindExpression, FindError> {
         let mut nodes = Vec::from([self.all()?]);
         while let Some(operator @ ("-o" | "-or")) = self.peek() {
             self.args.next();
@@ -331,11 +331,11 @@ impl<'a> Parser<'a> {
             }
             nodes.push(self.all()?);
         }
-        Ok(if nodes.len() == 1 { nodes.remove(0) } else { Node::Or(nodes) })
+        Ok(if nodes.len() == 1 { nodes.remove(0) } else { FindExpression::Or(nodes) })
     }
 
     /// `a -a b c`
-    fn all(&mut self) -> Result<Node, FindError> {
+    fn all(&mut self) -> Result<FindExpression, FindError> {
         let mut nodes = Vec::new();
         loop {
             match self.peek() {
@@ -361,12 +361,12 @@ impl<'a> Parser<'a> {
             0 if self.open == 0 => Err(FindError::Unopened),
             0 => Err(FindError::NothingAfter("(".into())),
             1 => Ok(nodes.remove(0)),
-            _ => Ok(Node::And(nodes)),
+            _ => Ok(FindExpression::And(nodes)),
         }
     }
 
     /// `! ! a`, `( … )`, or a predicate.
-    fn one(&mut self) -> Result<Node, FindError> {
+    fn one(&mut self) -> Result<FindExpression, FindError> {
         let mut negated = false;
         while let Some(operator @ ("!" | "-not")) = self.peek() {
             self.args.next();
@@ -393,34 +393,34 @@ impl<'a> Parser<'a> {
         } else {
             self.predicate()?
         };
-        Ok(if negated { Node::Not(Box::new(node)) } else { node })
+        Ok(if negated { FindExpression::Not(Box::new(node)) } else { node })
     }
 
-    fn predicate(&mut self) -> Result<Node, FindError> {
+    fn predicate(&mut self) -> Result<FindExpression, FindError> {
         let Some(name) = self.args.next().copied() else { return Err(FindError::Missing("find".into())) };
         if !name.starts_with('-') {
             return Err(FindError::LatePath(name.into()));
         }
         let ignore_case = name.starts_with("-i");
         Ok(match name {
-            "-name" | "-iname" => Node::Name { pattern: self.argument(name)?.into(), ignore_case },
-            "-path" | "-ipath" => Node::Path { pattern: self.argument(name)?.into(), ignore_case },
+            "-name" | "-iname" => FindExpression::Name { pattern: self.argument(name)?.into(), ignore_case },
+            "-path" | "-ipath" => FindExpression::Path { pattern: self.argument(name)?.into(), ignore_case },
             "-type" => self.kinds(name)?,
             "-size" => self.size(name)?,
-            "-links" => Node::Links(self.count(name)?),
-            "-inum" => Node::Ino(self.count(name)?),
-            "-uid" => Node::Uid(self.count(name)?),
-            "-gid" => Node::Gid(self.count(name)?),
+            "-links" => FindExpression::Links(self.count(name)?),
+            "-inum" => FindExpression::Ino(self.count(name)?),
+            "-uid" => FindExpression::Uid(self.count(name)?),
+            "-gid" => FindExpression::Gid(self.count(name)?),
             "-perm" => self.perm(name)?,
-            "-empty" => Node::Empty,
+            "-empty" => FindExpression::Empty,
             "-newer" => {
                 let path = self.argument(name)?;
                 let moment = (self.changed)(path);
-                Node::Newer(moment.map_err(|why| FindError::Bad(name.into(), path.into(), why))?)
+                FindExpression::Newer(moment.map_err(|why| FindError::Bad(name.into(), path.into(), why))?)
             }
-            "-mtime" => Node::Mtime(self.count(name)?, self.now),
-            "-true" => Node::Always(true),
-            "-false" => Node::Always(false),
+            "-mtime" => FindExpression::Mtime(self.count(name)?, self.now),
+            "-true" => FindExpression::Always(true),
+            "-false" => FindExpression::Always(false),
             "-print" => self.action(Action::Print),
             "-print0" => self.action(Action::Print0),
             "-ls" => self.action(Action::List),
@@ -428,59 +428,59 @@ impl<'a> Parser<'a> {
                 self.found.depth_first = true;
                 self.action(Action::Delete)
             }
-            "-prune" => Node::Do(Action::Prune),
+            "-prune" => FindExpression::Do(Action::Prune),
             "-maxdepth" => {
                 self.found.deepest = self.level(name)?;
-                Node::Always(true)
+                FindExpression::Always(true)
             }
             "-mindepth" => {
                 self.found.shallowest = self.level(name)?;
-                Node::Always(true)
+                FindExpression::Always(true)
             }
             "-depth" => {
                 self.found.depth_first = true;
-                Node::Always(true)
+                FindExpression::Always(true)
             }
             "-xdev" | "-mount" => {
                 self.found.one_file_system = true;
-                Node::Always(true)
+                FindExpression::Always(true)
             }
             _ => return Err(FindError::Unknown(name.into())),
         })
     }
 
-    fn action(&mut self, action: Action) -> Node {
+    fn action(&mut self, action: Action) -> FindExpression {
         self.acts = true;
-        Node::Do(action)
+        FindExpression::Do(action)
     }
 
     fn argument(&mut self, name: &str) -> Result<&'a str, FindError> {
         self.args.next().copied().ok_or_else(|| FindError::Missing(name.into()))
     }
 
-    fn count(&mut self, name: &str) -> Result<Count, FindError> {
+    fn count(&mut self, name: &str) -> Result<CountTest, FindError> {
         let text = self.argument(name)?;
-        Count::parse(text).ok_or_else(|| FindError::Bad(name.into(), text.into(), "not a number".into()))
+        CountTest::parse(text).ok_or_else(|| FindError::Bad(name.into(), text.into(), "not a number".into()))
     }
 
     fn level(&mut self, name: &str) -> Result<usize, FindError> {
         let text = self.argument(name)?;
-        let count = Count::parse(text).filter(|count| count.sign.is_none());
+        let count = CountTest::parse(text).filter(|count| count.sign.is_none());
         let level = count.and_then(|count| usize::try_from(count.value).ok());
         level.ok_or_else(|| FindError::Bad(name.into(), text.into(), "not a number from 0 on".into()))
     }
 
-    fn kinds(&mut self, name: &str) -> Result<Node, FindError> {
+    fn kinds(&mut self, name: &str) -> Result<FindExpression, FindError> {
         let text = self.argument(name)?;
         let good = text.split(',').all(|kind| matches!(kind, "f" | "d" | "l" | "c" | "b" | "p" | "s"));
         if !good {
             let why = "not of f, d, l, c, b, p and s, commas between".into();
             return Err(FindError::Bad(name.into(), text.into(), why));
         }
-        Ok(Node::Kinds(text.into()))
+        Ok(FindExpression::Kinds(text.into()))
     }
 
-    fn size(&mut self, name: &str) -> Result<Node, FindError> {
+    fn size(&mut self, name: &str) -> Result<FindExpression, FindError> {
         let text = self.argument(name)?;
         let (digits, unit) = match text.char_indices().last() {
             Some((at, 'c')) => (&text[..at], 1),
@@ -491,22 +491,22 @@ impl<'a> Parser<'a> {
             Some((at, 'G')) => (&text[..at], 1 << 30),
             _ => (text, 512),
         };
-        let count = Count::parse(digits);
+        let count = CountTest::parse(digits);
         let why = || "not a number with at most one of c, w, b, k, M, G after it".into();
         let count = count.ok_or_else(|| FindError::Bad(name.into(), text.into(), why()))?;
-        Ok(Node::Size(count, unit))
+        Ok(FindExpression::Size(count, unit))
     }
 
-    fn perm(&mut self, name: &str) -> Result<Node, FindError> {
+    fn perm(&mut self, name: &str) -> Result<FindExpression, FindError> {
         let text = self.argument(name)?;
         let (how, mode) = match (text.strip_prefix('-'), text.strip_prefix('/')) {
-            (Some(mode), _) => (Bits::All, mode),
-            (_, Some(mode)) => (Bits::Any, mode),
-            _ => (Bits::Exactly, text),
+            (Some(mode), _) => (PermissionTest::All, mode),
+            (_, Some(mode)) => (PermissionTest::Any, mode),
+            _ => (PermissionTest::Exactly, text),
         };
-        let change = mode::Change::parse(mode);
+        let change = mode::ModeChange::parse(mode);
         let change = change.map_err(|why| FindError::Bad(name.into(), text.into(), why.to_string()))?;
-        Ok(Node::Perm(how, change.apply(0, false, 0)))
+        Ok(FindExpression::Perm(how, change.apply(0, false, 0)))
     }
 }
 

@@ -43,7 +43,7 @@ pub fn expand<E>(
             out.push(c);
             continue;
         }
-        let mut flags = Flags::default();
+        let mut flags = ConversionFlags::default();
         while let Some(c) = chars.next_if(|c| "-+ #0'".contains(*c)) {
             match c {
                 '-' => flags.left = true,
@@ -116,7 +116,7 @@ fn escape(chars: &mut Chars<'_>) -> Option<char> {
 }
 
 #[derive(Clone, Copy, Default)]
-struct Flags {
+struct ConversionFlags {
     left: bool,
     plus: bool,
     blank: bool,
@@ -127,7 +127,7 @@ struct Flags {
     precision: Option<Option<usize>>,
 }
 
-impl Flags {
+impl ConversionFlags {
     fn print(&self, value: &Value, out: &mut String) {
         let prefix = |negative: bool| match (negative, self.plus, self.blank) {
             (true, ..) => "-",

@@ -25,7 +25,7 @@ const NANOSECONDS: u64 = 1_000_000_000;
 
 /// What a command read or wrote, and how long it took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Report<'a> {
+pub struct TransferReport<'a> {
     /// `read`, `wrote`, ...
     pub verb: &'a str,
     /// Bytes read or written.
@@ -40,7 +40,7 @@ pub struct Report<'a> {
     pub elapsed: u64,
 }
 
-impl Report<'_> {
+impl TransferReport<'_> {
     /// The two-line report, without a newline at its end.
     pub fn full(&self) -> impl fmt::Display + '_ {
         fmt::from_fn(|f| {
@@ -192,8 +192,8 @@ mod tests {
     use super::*;
     use alloc::string::ToString;
 
-    fn wrote(done: u64, ops: u64, elapsed: u64) -> Report<'static> {
-        Report { verb: "wrote", done, requested: 4096, offset: 8192, ops, elapsed }
+    fn wrote(done: u64, ops: u64, elapsed: u64) -> TransferReport<'static> {
+        TransferReport { verb: "wrote", done, requested: 4096, offset: 8192, ops, elapsed }
     }
 
     #[test]

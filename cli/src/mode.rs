@@ -102,21 +102,21 @@ pub fn parse_octal(text: &str) -> Result<u16, ModeError> {
 
 /// A change of permissions: `644`, `u+x`, `go=,a+X`, `u=g`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change(Vec<Step>);
+pub struct ModeChange(Vec<ModeStep>);
 
 /// One step of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Step {
+struct ModeStep {
     /// Whose bits, set-id and sticky included; 0 if nobody was named.
     who: u16,
     op: char,
-    what: What,
+    what: ModeBits,
     /// Set-id bits that are asked for: a directory keeps the others.
     mentioned: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+enum ModeBits {
     /// These bits.
     Bits(u16),
     /// These bits, and execution if it is a directory or anyone may execute it (`X`).
@@ -128,7 +128,7 @@ enum What {
 const ALL: u16 = 0o7777;
 const SET_IDS: u16 = 0o6000;
 
-impl Change {
+impl ModeChange {
     /// Reads a mode in octal, or steps with letters, commas between.
     ///
     /// # Errors
@@ -138,7 +138,12 @@ impl Change {
             let mode = parse_octal(text)?;
             // With five digits, a directory's set-id bits are meant too.
             let mentioned = if text.len() < 5 { mode } else { ALL };
-            return Ok(Self(Vec::from([Step { who: ALL, op: '=', what: What::Bits(mode), mentioned }])));
+            return Ok(Self(Vec::from([ModeStep {
+                who: ALL,
+                op: '=',
+                what: ModeBits::Bits(mode),
+                mentioned,
+            }])));
         }
         let mut steps = Vec::new();
         for clause in text.split(',') {
@@ -161,8 +166,8 @@ impl Change {
                     if who != 0 || chars.peek().is_some() {
                         return Err(ModeError::NotSymbolic(digits.chars().next()));
                     }
-                    let what = What::Bits(parse_octal(&digits)?);
-                    steps.push(Step { who: ALL, op, what, mentioned: ALL });
+                    let what = ModeBits::Bits(parse_octal(&digits)?);
+                    steps.push(ModeStep { who: ALL, op, what, mentioned: ALL });
                     continue;
                 }
                 let copied = match chars.peek() {
@@ -189,11 +194,11 @@ impl Change {
                 }
                 let mentioned = if who == 0 { bits } else { bits & who };
                 let what = match (copied, maybe) {
-                    (Some(shift), _) => What::Copy(shift),
-                    (_, true) => What::BitsAndMaybeExecute(bits),
-                    _ => What::Bits(bits),
+                    (Some(shift), _) => ModeBits::Copy(shift),
+                    (_, true) => ModeBits::BitsAndMaybeExecute(bits),
+                    _ => ModeBits::Bits(bits),
                 };
-                steps.push(Step { who, op, what, mentioned });
+                steps.push(ModeStep { who, op, what, mentioned });
             }
         }
         Ok(Self(steps))
@@ -216,10 +221,10 @@ impl Change {
         for step in &self.0 {
             let kept = if is_dir { SET_IDS & !step.mentioned } else { 0 };
             let bits = match step.what {
-                What::Bits(bits) => bits,
-                What::BitsAndMaybeExecute(bits) if is_dir || mode & 0o111 != 0 => bits | 0o111,
-                What::BitsAndMaybeExecute(bits) => bits,
-                What::Copy(shift) => (mode >> shift & 7) * 0o111,
+                ModeBits::Bits(bits) => bits,
+                ModeBits::BitsAndMaybeExecute(bits) if is_dir || mode & 0o111 != 0 => bits | 0o111,
+                ModeBits::BitsAndMaybeExecute(bits) => bits,
+                ModeBits::Copy(shift) => (mode >> shift & 7) * 0o111,
             };
             let bits = bits & if step.who == 0 { !umask } else { step.who } & !kept;
             mode = match step.op {
@@ -282,7 +287,7 @@ mod tests {
         assert_eq!(parse_octal(""), Err(ModeError::NotOctal(None)));
     }
     fn change(text: &str, mode: u16) -> u16 {
-        Change::parse(text).unwrap().apply(mode, false, 0o022)
+        ModeChange::parse(text).unwrap().apply(mode, false, 0o022)
     }
 
     /// Compared with GNU chmod under umask 022.
@@ -314,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_directory_keeps_set_id_bits_nobody_asked_about() {
-        let change = |text: &str, mode| Change::parse(text).unwrap().apply(mode, true, 0o022);
+        let change = |text: &str, mode| ModeChange::parse(text).unwrap().apply(mode, true, 0o022);
         for (text, before, after) in [
             ("755", 0o2700, 0o2755),
             ("00755", 0o2700, 0o755),
@@ -372,7 +377,7 @@ mod tests {
             ("-0", [(0o755, 0o755), (0o6755, 0o6755), (0o2750, 0o2750), (0o4711, 0o4711)]),
         ];
         for (text, after) in table {
-            let change = Change::parse(text).unwrap();
+            let change = ModeChange::parse(text).unwrap();
             for (before, (dir, file)) in [0o755, 0o6755, 0o2750, 0o4711].into_iter().zip(after) {
                 let both = (change.apply(before, true, 0o022), change.apply(before, false, 0o022));
                 assert_eq!(both, (*dir, *file), "{text} on {before:o}: directory, file");
@@ -382,7 +387,7 @@ mod tests {
 
     #[test]
     fn what_is_no_mode_says_what_is_wrong_with_it() {
-        let error = |text| Change::parse(text).unwrap_err();
+        let error = |text| ModeChange::parse(text).unwrap_err();
         assert_eq!(error("u+q"), ModeError::NotSymbolic(Some('q')));
         assert_eq!(error("u"), ModeError::NotSymbolic(None));
         assert_eq!(error("u+x,"), ModeError::NotSymbolic(None));

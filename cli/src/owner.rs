@@ -6,7 +6,7 @@ use core::fmt;
 
 /// Who a file is to belong to; `None` leaves it as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner {
+pub struct NewOwner {
     /// The user.
     pub uid: Option<u32>,
     /// The group.
@@ -31,7 +31,7 @@ impl fmt::Display for OwnerError {
 
 impl core::error::Error for OwnerError {}
 
-impl Owner {
+impl NewOwner {
     /// Reads an owner.
     ///
     /// # Errors
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn users_and_groups() {
-        let parse = |text| Owner::parse(text).map(|owner| (owner.uid, owner.gid));
+        let parse = |text| NewOwner::parse(text).map(|owner| (owner.uid, owner.gid));
         assert_eq!(parse("1000"), Ok((Some(1000), None)));
         assert_eq!(parse("0:100"), Ok((Some(0), Some(100))));
         assert_eq!(parse(":7"), Ok((None, Some(7))));
@@ -79,10 +79,10 @@ mod tests {
     #[test]
     fn what_is_no_owner() {
         for text in ["", "abc", "-1", "+1", "4294967295", "4294967296", "1.2", " 1"] {
-            assert_eq!(Owner::parse(text), Err(OwnerError::User), "{text}");
+            assert_eq!(NewOwner::parse(text), Err(OwnerError::User), "{text}");
         }
         for text in ["1:", ":", "1:2:3", ":abc", "1:-2", ":4294967295"] {
-            assert_eq!(Owner::parse(text), Err(OwnerError::Group), "{text}");
+            assert_eq!(NewOwner::parse(text), Err(OwnerError::Group), "{text}");
         }
     }
 }

@@ -16,7 +16,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use crate::edit::{Key, Size};
+use crate::edit::{Key, TerminalSize};
 
 /// What the last row says for help.
 const KEYS: &str = "Space b: screens  Enter k: rows  g G: ends  /TEXT n N: search  q: leave";
@@ -27,7 +27,7 @@ pub struct Pager {
     text: String,
     /// Where each line begins, and at the end where one more would.
     starts: Vec<u32>,
-    size: Size,
+    size: TerminalSize,
     /// The first row shown: a line, and which of its rows.
     top: (usize, usize),
     /// What is typed after `/`.
@@ -39,7 +39,7 @@ pub struct Pager {
 
 impl Pager {
     /// A pager at the start of a text, which has less than 4 GiB.
-    pub fn new(mut text: String, size: Size) -> Self {
+    pub fn new(mut text: String, size: TerminalSize) -> Self {
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
@@ -54,7 +54,7 @@ impl Pager {
     }
 
     /// The terminal's size, as it was told last.
-    pub fn size(&self) -> Size {
+    pub fn size(&self) -> TerminalSize {
         self.size
     }
 
@@ -254,7 +254,7 @@ fn shown(line: &str) -> String {
 mod tests {
     use super::*;
 
-    const SIZE: Size = Size { rows: 4, columns: 10 };
+    const SIZE: TerminalSize = TerminalSize { rows: 4, columns: 10 };
 
     fn pager(text: &str) -> Pager {
         Pager::new(text.into(), SIZE)
@@ -305,7 +305,7 @@ mod tests {
         );
         keys(&mut pager, "jj");
         assert_eq!(rows(&pager)[..3], ["abcdefghij", "k", "?[2J    a"], "the end");
-        assert!(pager.press(Key::Size(Size { rows: 6, columns: 40 })));
+        assert!(pager.press(Key::Size(TerminalSize { rows: 6, columns: 40 })));
         assert_eq!(rows(&pager)[..3], ["0123456789abcdefghijk", "?[2J    a", "~"], "after a change of size");
     }
 

@@ -59,7 +59,7 @@ impl core::error::Error for RegexError {}
 /// A regular expression.
 #[derive(Clone, Debug)]
 pub struct Regex {
-    program: Vec<Step>,
+    program: Vec<Instruction>,
     ignore_case: bool,
 }
 
@@ -72,11 +72,11 @@ const MOST_WORK: usize = 10 * MOST_STEPS;
 const MOST_TIMES: usize = 255;
 
 #[derive(Clone, Debug)]
-enum Step {
+enum Instruction {
     /// Takes a character.
     Take(Set),
     /// Goes on, if the place is so.
-    At(Place),
+    At(Assertion),
     /// Goes on here and there, so many steps from here.
     Split(isize, isize),
     Found,
@@ -95,7 +95,7 @@ enum Set {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum Assertion {
     Start,
     End,
     /// Between a character of a word and another; with `false`, not.
@@ -115,7 +115,7 @@ impl Regex {
         }
         let ways = text.split('\n').map(|line| {
             let chars: Vec<char> = line.chars().collect();
-            let mut parser = Parser { chars: &chars, at: 0, language, deep: 0 };
+            let mut parser = RegexParser { chars: &chars, at: 0, language, deep: 0 };
             let (node, _) = parser.ways()?;
             match parser.at == chars.len() {
                 true => Ok(node),
@@ -123,8 +123,8 @@ impl Regex {
             }
         });
         let mut program = Vec::new();
-        Node::Ways(ways.collect::<Result<_, _>>()?).write(&mut program, &mut 0)?;
-        program.push(Step::Found);
+        RegexNode::Ways(ways.collect::<Result<_, _>>()?).write(&mut program, &mut 0)?;
+        program.push(Instruction::Found);
         Ok(Self { program, ignore_case })
     }
 
@@ -144,7 +144,7 @@ impl Regex {
             let then = chars.clone().next();
             next.clear();
             for &at in &now.list {
-                if matches!(&self.program[at], Step::Take(set) if set.has(c, self.ignore_case))
+                if matches!(&self.program[at], Instruction::Take(set) if set.has(c, self.ignore_case))
                     && self.follow(at + 1, Some(c), then, &mut next)
                 {
                     return true;
@@ -166,13 +166,13 @@ impl Regex {
                 continue;
             }
             match &self.program[at] {
-                Step::Take(_) => to.list.push(at),
-                Step::At(place) if place.is(before, after) => todo.push(at + 1),
-                Step::At(_) => {}
-                Step::Split(here, there) => {
+                Instruction::Take(_) => to.list.push(at),
+                Instruction::At(place) if place.is(before, after) => todo.push(at + 1),
+                Instruction::At(_) => {}
+                Instruction::Split(here, there) => {
                     todo.extend([*here, *there].map(|by| at.saturating_add_signed(by)));
                 }
-                Step::Found => found = true,
+                Instruction::Found => found = true,
             }
         }
         to.todo = todo;
@@ -204,7 +204,7 @@ fn is_word(c: Option<char>) -> bool {
     c.is_some_and(|c| c.is_alphanumeric() || c == '_')
 }
 
-impl Place {
+impl Assertion {
     fn is(self, before: Option<char>, after: Option<char>) -> bool {
         match self {
             Self::Start => before.is_none(),
@@ -228,17 +228,17 @@ impl Set {
     }
 }
 
-enum Node {
+enum RegexNode {
     Take(Set),
-    At(Place),
-    Row(Vec<Node>),
+    At(Assertion),
+    Row(Vec<RegexNode>),
     /// One of these.
-    Ways(Vec<Node>),
+    Ways(Vec<RegexNode>),
     /// So often at least, and at most.
-    Times(Box<Node>, usize, Option<usize>),
+    Times(Box<RegexNode>, usize, Option<usize>),
 }
 
-impl Node {
+impl RegexNode {
     /// This so often, and whether it is deeper than before: `a**` is `a*`.
     fn times(self, least: usize, most: Option<usize>) -> (Self, bool) {
         match self {
@@ -251,7 +251,7 @@ impl Node {
     }
 
     /// Appends the steps, and counts the work.
-    fn write(&self, program: &mut Vec<Step>, work: &mut usize) -> Result<(), RegexError> {
+    fn write(&self, program: &mut Vec<Instruction>, work: &mut usize) -> Result<(), RegexError> {
         *work += match self {
             Self::Take(Set::Bracket(chars)) => chars.len(),
             _ => 1,
@@ -260,8 +260,8 @@ impl Node {
             return Err(RegexError::TooLarge);
         }
         match self {
-            Self::Take(set) => program.push(Step::Take(set.clone())),
-            Self::At(place) => program.push(Step::At(*place)),
+            Self::Take(set) => program.push(Instruction::Take(set.clone())),
+            Self::At(place) => program.push(Instruction::At(*place)),
             Self::Row(nodes) => nodes.iter().try_for_each(|node| node.write(program, work))?,
             Self::Ways(nodes) => {
                 // split (this, next); this; to the end: for all but the last.
@@ -270,18 +270,18 @@ impl Node {
                     let split = program.len();
                     let last = number + 1 == nodes.len();
                     if !last {
-                        program.push(Step::Split(1, 1));
+                        program.push(Instruction::Split(1, 1));
                     }
                     node.write(program, work)?;
                     if !last {
                         ends.push(program.len());
-                        program.push(Step::Split(1, 1));
-                        program[split] = Step::Split(1, distance(split, program.len()));
+                        program.push(Instruction::Split(1, 1));
+                        program[split] = Instruction::Split(1, distance(split, program.len()));
                     }
                 }
                 for end in ends {
                     let by = distance(end, program.len());
-                    program[end] = Step::Split(by, by);
+                    program[end] = Instruction::Split(by, by);
                 }
             }
             Self::Times(node, least, most) => {
@@ -291,20 +291,20 @@ impl Node {
                 match most {
                     None => {
                         let split = program.len();
-                        program.push(Step::Split(1, 1));
+                        program.push(Instruction::Split(1, 1));
                         node.write(program, work)?;
-                        program.push(Step::Split(distance(program.len(), split), 1));
-                        program[split] = Step::Split(1, distance(split, program.len()));
+                        program.push(Instruction::Split(distance(program.len(), split), 1));
+                        program[split] = Instruction::Split(1, distance(split, program.len()));
                     }
                     Some(most) => {
                         let mut splits = Vec::new();
                         for _ in *least..*most {
                             splits.push(program.len());
-                            program.push(Step::Split(1, 1));
+                            program.push(Instruction::Split(1, 1));
                             node.write(program, work)?;
                         }
                         for split in splits {
-                            program[split] = Step::Split(1, distance(split, program.len()));
+                            program[split] = Instruction::Split(1, distance(split, program.len()));
                         }
                     }
                 }
@@ -319,7 +319,7 @@ fn distance(from: usize, to: usize) -> isize {
     to as isize - from as isize
 }
 
-struct Parser<'a> {
+struct RegexParser<'a> {
     chars: &'a [char],
     at: usize,
     language: Language,
@@ -338,7 +338,7 @@ enum Operator {
     Brace,
 }
 
-impl Parser<'_> {
+impl RegexParser<'_> {
     fn next(&mut self) -> Option<char> {
         let c = self.chars.get(self.at).copied();
         self.at += usize::from(c.is_some());
@@ -378,7 +378,7 @@ impl Parser<'_> {
     }
 
     /// Rows, and how deep groups and repetitions are in each other.
-    fn ways(&mut self) -> Result<(Node, usize), RegexError> {
+    fn ways(&mut self) -> Result<(RegexNode, usize), RegexError> {
         let (row, mut deepest) = self.row()?;
         let mut ways = Vec::from([row]);
         while self.skip(Operator::Or) {
@@ -386,11 +386,11 @@ impl Parser<'_> {
             ways.push(row);
             deepest = deepest.max(deep);
         }
-        Ok((Node::Ways(ways), deepest))
+        Ok((RegexNode::Ways(ways), deepest))
     }
 
-    fn row(&mut self) -> Result<(Node, usize), RegexError> {
-        let mut row: Vec<Node> = Vec::new();
+    fn row(&mut self) -> Result<(RegexNode, usize), RegexError> {
+        let mut row: Vec<RegexNode> = Vec::new();
         // How deep the last node is, and the deepest.
         let (mut deep, mut deepest) = (0, 0);
         // Only places so far: what says how often means itself here.
@@ -432,7 +432,7 @@ impl Parser<'_> {
                 }
                 _ => {
                     let Some(node) = self.one(start)? else { break };
-                    start &= matches!(node, Node::At(Place::Start));
+                    start &= matches!(node, RegexNode::At(Assertion::Start));
                     row.push(node);
                     deep = 0;
                 }
@@ -442,32 +442,32 @@ impl Parser<'_> {
                 return Err(RegexError::TooLarge);
             }
         }
-        Ok((Node::Row(row), deepest))
+        Ok((RegexNode::Row(row), deepest))
     }
 
     /// A character, a bracket expression or a place.
-    fn one(&mut self, start: bool) -> Result<Option<Node>, RegexError> {
+    fn one(&mut self, start: bool) -> Result<Option<RegexNode>, RegexError> {
         let Some(c) = self.next() else { return Ok(None) };
         let extended = self.language == Language::Extended;
         let node = match c {
-            _ if self.language == Language::Fixed => Node::Take(Set::One(c)),
-            '.' => Node::Take(Set::Any),
-            '[' => Node::Take(Set::Bracket(self.bracket()?)),
-            '^' if start || extended => Node::At(Place::Start),
-            '$' if extended || self.ends() => Node::At(Place::End),
+            _ if self.language == Language::Fixed => RegexNode::Take(Set::One(c)),
+            '.' => RegexNode::Take(Set::Any),
+            '[' => RegexNode::Take(Set::Bracket(self.bracket()?)),
+            '^' if start || extended => RegexNode::At(Assertion::Start),
+            '$' if extended || self.ends() => RegexNode::At(Assertion::End),
             '\\' => match self.next().ok_or(RegexError::TrailingBackslash)? {
-                'w' => Node::Take(Set::Word(true)),
-                'W' => Node::Take(Set::Word(false)),
-                's' => Node::Take(Set::Space(true)),
-                'S' => Node::Take(Set::Space(false)),
-                'b' => Node::At(Place::Boundary(true)),
-                'B' => Node::At(Place::Boundary(false)),
-                '<' => Node::At(Place::WordStart),
-                '>' => Node::At(Place::WordEnd),
+                'w' => RegexNode::Take(Set::Word(true)),
+                'W' => RegexNode::Take(Set::Word(false)),
+                's' => RegexNode::Take(Set::Space(true)),
+                'S' => RegexNode::Take(Set::Space(false)),
+                'b' => RegexNode::At(Assertion::Boundary(true)),
+                'B' => RegexNode::At(Assertion::Boundary(false)),
+                '<' => RegexNode::At(Assertion::WordStart),
+                '>' => RegexNode::At(Assertion::WordEnd),
                 digit @ '1'..='9' => return Err(RegexError::BackReference(digit)),
-                c => Node::Take(Set::One(c)),
+                c => RegexNode::Take(Set::One(c)),
             },
-            c => Node::Take(Set::One(c)),
+            c => RegexNode::Take(Set::One(c)),
         };
         Ok(Some(node))
     }

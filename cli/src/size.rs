@@ -86,15 +86,15 @@ pub fn parse(text: &str, block_size: u64, sector_size: u64) -> Result<u64, SizeE
 
 /// Reads a distance in bytes, with an optional sign: `-4k`, `+1b`, `512`.
 pub fn parse_signed(text: &str, block_size: u64, sector_size: u64) -> Result<i64, SizeError> {
-    match Change::parse(text, block_size, sector_size)? {
-        Change::To(n) | Change::Grow(n) => i64::try_from(n).map_err(|_| SizeError::Overflow),
-        Change::Shrink(n) => 0i64.checked_sub_unsigned(n).ok_or(SizeError::Overflow),
+    match SizeChange::parse(text, block_size, sector_size)? {
+        SizeChange::To(n) | SizeChange::Grow(n) => i64::try_from(n).map_err(|_| SizeError::Overflow),
+        SizeChange::Shrink(n) => 0i64.checked_sub_unsigned(n).ok_or(SizeError::Overflow),
     }
 }
 
 /// A new length, absolute or relative to the present one, as `truncate -s` takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum SizeChange {
     /// `4k`: to this many bytes.
     To(u64),
     /// `+4k`: longer by this many bytes.
@@ -103,7 +103,7 @@ pub enum Change {
     Shrink(u64),
 }
 
-impl Change {
+impl SizeChange {
     /// Reads a length with an optional sign. The sizes are those of [`parse`].
     pub fn parse(text: &str, block_size: u64, sector_size: u64) -> Result<Self, SizeError> {
         let size = |text| parse(text, block_size, sector_size);
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn changes_apply_without_wrapping() {
-        let change = |text, current| Change::parse(text, 4096, 512).unwrap().apply(current);
+        let change = |text, current| SizeChange::parse(text, 4096, 512).unwrap().apply(current);
         assert_eq!(change("1k", 7), Some(1024));
         assert_eq!(change("+1", 7), Some(8));
         assert_eq!(change("-1k", 7), Some(0));

@@ -11,7 +11,7 @@ use core::fmt::Write;
 
 /// Where a column's cells stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Align {
+pub enum CellAlign {
     /// Text: at the left edge.
     Left,
     /// Numbers: at the right edge.
@@ -21,14 +21,14 @@ pub enum Align {
 /// A table that is filled row by row and then displayed, every line ended by `\n`.
 #[derive(Clone, Debug)]
 pub struct Table {
-    aligns: Vec<Align>,
+    aligns: Vec<CellAlign>,
     gap: usize,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// An empty table. Columns beyond those of `aligns` stand left; columns are two blanks apart.
-    pub fn new(aligns: &[Align]) -> Self {
+    pub fn new(aligns: &[CellAlign]) -> Self {
         Self { aligns: aligns.into(), gap: 2, rows: Vec::new() }
     }
 
@@ -65,7 +65,7 @@ impl fmt::Display for Table {
             for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
                 let gap = if column == 0 { 0 } else { self.gap };
                 let pad = width.saturating_sub(cell.chars().count());
-                let right = self.aligns.get(column) == Some(&Align::Right);
+                let right = self.aligns.get(column) == Some(&CellAlign::Right);
                 owed += gap + if right { pad } else { 0 };
                 if !cell.is_empty() {
                     for _ in 0..owed {
@@ -84,7 +84,7 @@ impl fmt::Display for Table {
 
 #[cfg(test)]
 mod tests {
-    use super::Align::*;
+    use super::CellAlign::*;
     use super::*;
     use alloc::string::ToString;
 

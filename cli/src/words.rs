@@ -25,7 +25,7 @@ use core::fmt;
 
 /// Pipelines, each run or not by how the one before it ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct List {
+pub struct AndOrList {
     /// At least one; the first has [`Join::Always`].
     pub pipelines: Vec<Pipeline>,
     /// `&` follows: nobody waits for it.
@@ -38,7 +38,7 @@ pub struct Pipeline {
     /// What it depends on.
     pub join: Join,
     /// At least one.
-    pub commands: Vec<Command>,
+    pub commands: Vec<SimpleCommand>,
 }
 
 /// When a pipeline runs.
@@ -54,7 +54,7 @@ pub enum Join {
 
 /// One command of a script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Command {
+pub struct SimpleCommand {
     /// Its words. Without any, there are assignments.
     pub words: Vec<Word>,
     /// `NAME=value`; only if there are no words.
@@ -81,12 +81,12 @@ pub struct Redirect {
 /// A word, and what of it is quoted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Word {
-    pub(crate) parts: Vec<Part>,
+    pub(crate) parts: Vec<WordPart>,
 }
 
 /// A piece of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum WordPart {
     Text { text: String, quoted: bool },
     Variable { name: String, quoted: bool },
 }
@@ -97,8 +97,8 @@ impl Word {
         let mut all = String::new();
         for part in &self.parts {
             match part {
-                Part::Text { text, .. } => all.push_str(text),
-                Part::Variable { name, .. } => all.extend(["$", name]),
+                WordPart::Text { text, .. } => all.push_str(text),
+                WordPart::Variable { name, .. } => all.extend(["$", name]),
             }
         }
         all
@@ -107,25 +107,25 @@ impl Word {
     /// Adds text.
     fn push(&mut self, c: &str, quote: bool) {
         match self.parts.last_mut() {
-            Some(Part::Text { text, quoted }) if *quoted == quote => text.push_str(c),
-            _ => self.parts.push(Part::Text { text: c.into(), quoted: quote }),
+            Some(WordPart::Text { text, quoted }) if *quoted == quote => text.push_str(c),
+            _ => self.parts.push(WordPart::Text { text: c.into(), quoted: quote }),
         }
     }
 
     /// Its text, if nothing of it is quoted and no variable is in it.
     fn plain(&self) -> Option<&str> {
         match &self.parts[..] {
-            [Part::Text { text, quoted: false }] => Some(text),
+            [WordPart::Text { text, quoted: false }] => Some(text),
             _ => None,
         }
     }
 
     /// `NAME=value`: the name, and the value.
     fn assignment(&self) -> Option<(String, Self)> {
-        let Some(Part::Text { text, quoted: false }) = self.parts.first() else { return None };
+        let Some(WordPart::Text { text, quoted: false }) = self.parts.first() else { return None };
         let (name, value) = text.split_once('=').filter(|(name, _)| is_name(name))?;
         let mut parts = self.parts.clone();
-        parts[0] = Part::Text { text: value.into(), quoted: false };
+        parts[0] = WordPart::Text { text: value.into(), quoted: false };
         Some((name.into(), Self { parts }))
     }
 }
@@ -203,11 +203,11 @@ impl core::error::Error for WordsError {}
 ///
 /// # Errors
 /// What the shell does not have, and what makes no sense, with the place.
-pub fn split(script: &str) -> Result<Vec<List>, WordsError> {
-    Parser {
+pub fn split(script: &str) -> Result<Vec<AndOrList>, WordsError> {
+    ScriptParser {
         lexer: Lexer { script, at: 0, plain: false },
         lists: Vec::new(),
-        list: List::default(),
+        list: AndOrList::default(),
         next: None,
     }
     .run()
@@ -237,26 +237,28 @@ pub fn plain(script: &str) -> Result<Vec<Vec<String>>, WordsError> {
             Some(Token::Separator | Token::Newline | Token::Comment) => open = false,
             Some(Token::Operator { operator, .. }) => {
                 let at = start + script[start..].find(operator).unwrap_or(0);
-                return Err(Mistake::new(WordsErrorKind::Unsupported(operator.into()), at).locate(script));
+                return Err(
+                    SyntaxMistake::new(WordsErrorKind::Unsupported(operator.into()), at).locate(script)
+                );
             }
         }
     }
 }
 
 /// Puts tokens together.
-struct Parser<'a> {
+struct ScriptParser<'a> {
     lexer: Lexer<'a>,
-    lists: Vec<List>,
+    lists: Vec<AndOrList>,
     /// The list that is being read.
-    list: List,
+    list: AndOrList,
     /// The operator after which a command must come, and where it is.
     next: Option<(&'static str, usize)>,
 }
 
-impl Parser<'_> {
-    fn run(mut self) -> Result<Vec<List>, Mistake> {
+impl ScriptParser<'_> {
+    fn run(mut self) -> Result<Vec<AndOrList>, SyntaxMistake> {
         // What is being read.
-        let mut command: Option<Command> = None;
+        let mut command: Option<SimpleCommand> = None;
         loop {
             let token = self.lexer.next()?;
             let ends = match &token {
@@ -278,9 +280,10 @@ impl Parser<'_> {
                 Some(Token::Operator { operator: operator @ (">" | ">>" | "<"), start }) => {
                     let file = match self.lexer.next()? {
                         Some(Token::Word { word, .. }) => word,
-                        _ => return Err(Mistake::new(WordsErrorKind::NoFile(operator), start)),
+                        _ => return Err(SyntaxMistake::new(WordsErrorKind::NoFile(operator), start)),
                     };
-                    let command = command.get_or_insert_with(|| Command { start, ..Command::default() });
+                    let command =
+                        command.get_or_insert_with(|| SimpleCommand { start, ..SimpleCommand::default() });
                     match operator {
                         "<" => command.input = Some(file),
                         _ => command.redirect = Some(Redirect { file, append: operator == ">>" }),
@@ -289,7 +292,7 @@ impl Parser<'_> {
                 }
                 Some(Token::Operator { operator, start }) => {
                     if self.list.pipelines.is_empty() || self.next.is_some() {
-                        return Err(Mistake::new(WordsErrorKind::NothingBefore(operator), start));
+                        return Err(SyntaxMistake::new(WordsErrorKind::NothingBefore(operator), start));
                     }
                     match operator {
                         "&" => self.end(true)?,
@@ -297,16 +300,19 @@ impl Parser<'_> {
                     }
                 }
                 Some(Token::Word { word, start }) => {
-                    let command = command.get_or_insert_with(|| Command { start, ..Command::default() });
+                    let command =
+                        command.get_or_insert_with(|| SimpleCommand { start, ..SimpleCommand::default() });
                     if command.words.is_empty()
                         && let Some(keyword) = word.plain().filter(|word| KEYWORDS.contains(word))
                     {
-                        return Err(Mistake::new(WordsErrorKind::Unsupported(keyword.into()), start));
+                        return Err(SyntaxMistake::new(WordsErrorKind::Unsupported(keyword.into()), start));
                     }
                     match word.assignment().filter(|_| command.words.is_empty()) {
                         Some(assignment) => command.assignments.push(assignment),
                         None if command.assignments.is_empty() => command.words.push(word),
-                        None => return Err(Mistake::new(WordsErrorKind::CommandAfterAssignment, start)),
+                        None => {
+                            return Err(SyntaxMistake::new(WordsErrorKind::CommandAfterAssignment, start));
+                        }
                     }
                     command.source = self.lexer.since(command.start);
                 }
@@ -315,10 +321,10 @@ impl Parser<'_> {
     }
 
     /// A command is read to its end.
-    fn add(&mut self, command: Command) -> Result<(), Mistake> {
+    fn add(&mut self, command: SimpleCommand) -> Result<(), SyntaxMistake> {
         let redirected = command.input.is_some() || command.redirect.is_some();
         if command.words.is_empty() && (redirected || command.assignments.is_empty()) {
-            return Err(Mistake::new(WordsErrorKind::NoCommand, command.start));
+            return Err(SyntaxMistake::new(WordsErrorKind::NoCommand, command.start));
         }
         let join = match self.next.take() {
             Some(("|", _)) => {
@@ -336,13 +342,13 @@ impl Parser<'_> {
     }
 
     /// A list is read to its end.
-    fn end(&mut self, background: bool) -> Result<(), Mistake> {
+    fn end(&mut self, background: bool) -> Result<(), SyntaxMistake> {
         if let Some((operator, at)) = self.next {
-            return Err(Mistake::new(WordsErrorKind::NothingAfter(operator), at));
+            return Err(SyntaxMistake::new(WordsErrorKind::NothingAfter(operator), at));
         }
         let list = core::mem::take(&mut self.list);
         if !list.pipelines.is_empty() {
-            self.lists.push(List { background, ..list });
+            self.lists.push(AndOrList { background, ..list });
         }
         Ok(())
     }
@@ -435,14 +441,14 @@ enum Token {
     Comment,
 }
 
-struct Mistake {
+struct SyntaxMistake {
     kind: WordsErrorKind,
     at: usize,
     /// Where the unfinished word starts, and what it says so far.
     word: Option<(usize, Word)>,
 }
 
-impl Mistake {
+impl SyntaxMistake {
     fn new(kind: WordsErrorKind, at: usize) -> Self {
         Self { kind, at, word: None }
     }
@@ -489,7 +495,7 @@ impl Lexer<'_> {
         self.skip("\\\n") || self.skip("\\\r\n")
     }
 
-    fn next(&mut self) -> Result<Option<Token>, Mistake> {
+    fn next(&mut self) -> Result<Option<Token>, SyntaxMistake> {
         while self.skip_joint() || [" ", "\t", "\r"].iter().any(|blank| self.skip(blank)) {}
         let start = self.at;
         match self.rest().chars().next() {
@@ -510,7 +516,9 @@ impl Lexer<'_> {
                 Some(operator @ ("&&" | "||" | "|" | "&" | "<" | ">" | ">>")) => {
                     Ok(Some(Token::Operator { start, operator }))
                 }
-                Some(operator) => Err(Mistake::new(WordsErrorKind::Unsupported(operator.into()), start)),
+                Some(operator) => {
+                    Err(SyntaxMistake::new(WordsErrorKind::Unsupported(operator.into()), start))
+                }
                 None => self.word(start).map(Some),
             },
         }
@@ -522,7 +530,7 @@ impl Lexer<'_> {
         OPERATORS.into_iter().chain([")"]).find(|operator| self.skip(operator))
     }
 
-    fn word(&mut self, start: usize) -> Result<Token, Mistake> {
+    fn word(&mut self, start: usize) -> Result<Token, SyntaxMistake> {
         let mut word = Word::default();
         loop {
             if self.skip_joint() {
@@ -538,7 +546,7 @@ impl Lexer<'_> {
                     && let Some(c) = next
                 {
                     let kind = WordsErrorKind::Unsupported(alloc::format!("{}{c}", word.text()));
-                    return Err(Mistake::new(kind, start));
+                    return Err(SyntaxMistake::new(kind, start));
                 }
                 return Ok(Token::Word { start, word });
             }
@@ -566,7 +574,7 @@ impl Lexer<'_> {
                 }
             };
             if let Err(kind) = done {
-                return Err(Mistake { kind, at, word: Some((start, word)) });
+                return Err(SyntaxMistake { kind, at, word: Some((start, word)) });
             }
         }
     }
@@ -606,7 +614,7 @@ impl Lexer<'_> {
                 return Ok(());
             }
         };
-        word.parts.push(Part::Variable { name, quoted });
+        word.parts.push(WordPart::Variable { name, quoted });
         Ok(())
     }
 
@@ -650,12 +658,12 @@ mod tests {
     use alloc::string::ToString;
     use alloc::vec;
 
-    fn commands(script: &str) -> Vec<Command> {
+    fn commands(script: &str) -> Vec<SimpleCommand> {
         let lists = split(script).unwrap();
         lists.into_iter().flat_map(|list| list.pipelines).flat_map(|pipeline| pipeline.commands).collect()
     }
 
-    fn texts(command: &Command) -> Vec<String> {
+    fn texts(command: &SimpleCommand) -> Vec<String> {
         command.words.iter().map(Word::text).collect()
     }
 
@@ -664,7 +672,7 @@ mod tests {
     }
 
     fn text(text: &str) -> Word {
-        Word { parts: vec![Part::Text { text: text.into(), quoted: false }] }
+        Word { parts: vec![WordPart::Text { text: text.into(), quoted: false }] }
     }
 
     fn error(script: &str) -> String {
@@ -808,7 +816,7 @@ mod tests {
     #[test]
     fn variables_and_assignments_are_told_from_text() {
         let parts = |script: &str| commands(script)[0].words[1].parts.clone();
-        let variable = |name: &str, quoted| Part::Variable { name: name.into(), quoted };
+        let variable = |name: &str, quoted| WordPart::Variable { name: name.into(), quoted };
         assert_eq!(parts("echo $ab_1.c"), [variable("ab_1", false), text(".c").parts[0].clone()]);
         assert_eq!(parts("echo \"$?\"")[1], variable("?", true));
         assert_eq!(parts("echo ${x}y")[0], variable("x", false));

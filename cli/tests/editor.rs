@@ -3,7 +3,7 @@
 
 mod common;
 
-use cli::edit::{Editor, Event, Size};
+use cli::edit::{EditEvent, Editor, TerminalSize};
 use common::Terminal;
 use proptest::prelude::*;
 
@@ -27,7 +27,7 @@ struct Desk {
 impl Desk {
     fn new(width: usize, row: usize, prompt: &str) -> Self {
         let mut editor = Editor::with_limits(100, 5);
-        editor.set_size(Size { rows: 40, columns: width });
+        editor.set_size(TerminalSize { rows: 40, columns: width });
         let mut desk = Self { editor, terminal: Terminal::new(width, 40), width, echo: String::new() };
         desk.terminal.row = row;
         desk.start(prompt);
@@ -40,7 +40,7 @@ impl Desk {
         self.terminal.print(&out);
     }
 
-    fn byte(&mut self, byte: u8) -> Option<Event> {
+    fn byte(&mut self, byte: u8) -> Option<EditEvent> {
         let mut out = String::new();
         let event = self.editor.feed_with(byte, &mut candidates, &mut out);
         self.terminal.print(&out);
@@ -49,7 +49,7 @@ impl Desk {
     }
 
     /// Types, checks the terminal after each byte and returns the events.
-    fn keys(&mut self, keys: impl AsRef<[u8]>) -> Vec<Event> {
+    fn keys(&mut self, keys: impl AsRef<[u8]>) -> Vec<EditEvent> {
         let mut events = Vec::new();
         for &byte in keys.as_ref() {
             if let Some(event) = self.byte(byte) {
@@ -82,8 +82,8 @@ impl Desk {
     }
 }
 
-fn line(text: &str) -> Event {
-    Event::Line(text.into())
+fn line(text: &str) -> EditEvent {
+    EditEvent::Line(text.into())
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn every_line_end_ends_one_line() {
 #[test]
 fn interrupt_shows_a_mark_and_drops_the_line() {
     let mut desk = Desk::new(80, 0, "$ ");
-    assert_eq!(desk.keys("abc\x02\x03"), [Event::Interrupt]);
+    assert_eq!(desk.keys("abc\x02\x03"), [EditEvent::Interrupt]);
     assert_eq!(desk.terminal.text(0), "$ abc^C");
     assert_eq!(desk.keys("\x10"), []);
     assert_eq!((desk.view().0.as_str(), desk.terminal.bells), ("$ ", 1));
@@ -114,7 +114,7 @@ fn interrupt_shows_a_mark_and_drops_the_line() {
 fn end_of_input_only_on_an_empty_line() {
     let mut desk = Desk::new(80, 0, "$ ");
     assert_eq!(desk.keys("ab\x01\x04\x04"), []);
-    assert_eq!(desk.keys("\x04"), [Event::EndOfInput]);
+    assert_eq!(desk.keys("\x04"), [EditEvent::EndOfInput]);
 }
 
 #[test]
@@ -320,7 +320,7 @@ proptest! {
         width in any::<u8>(),
     ) {
         let mut editor = Editor::with_limits(20, 2);
-        editor.set_size(Size { rows: 40, columns: width.into() });
+        editor.set_size(TerminalSize { rows: 40, columns: width.into() });
         let mut out = String::new();
         for byte in bytes {
             editor.feed(byte, &mut out);
@@ -338,10 +338,10 @@ fn the_terminal_says_how_wide_it_is() {
     for byte in *b"\x1b[40;20R" {
         assert_eq!(desk.byte(byte), None);
     }
-    assert_eq!(desk.editor.size(), Size { rows: 40, columns: 20 });
+    assert_eq!(desk.editor.size(), TerminalSize { rows: 40, columns: 20 });
     // Each key checks that the terminal, which wraps at 20, shows the line.
     let events = desk.keys("ho a line that is longer than the terminal is wide\x1b[D\x08x\r");
-    assert_eq!(events, [Event::Line("echo a line that is longer than the terminal is wixe".into())]);
+    assert_eq!(events, [EditEvent::Line("echo a line that is longer than the terminal is wixe".into())]);
     // F3 with Shift, as xterm sends it, is no answer.
     desk.keys("a\x1b[1;2Rb");
     assert_eq!((desk.editor.size().columns, desk.editor.line()), (20, "ab".into()));

@@ -5,12 +5,12 @@ use cli::{date, dump, human, mode, size, words};
 use proptest::prelude::*;
 
 /// Every command of a script.
-fn all(script: &str) -> Result<Vec<words::Command>, words::WordsError> {
+fn all(script: &str) -> Result<Vec<words::SimpleCommand>, words::WordsError> {
     let lists = words::split(script)?;
     Ok(lists.into_iter().flat_map(|list| list.pipelines).flat_map(|pipeline| pipeline.commands).collect())
 }
 
-fn texts(command: &words::Command) -> Vec<String> {
+fn texts(command: &words::SimpleCommand) -> Vec<String> {
     command.words.iter().map(words::Word::text).collect()
 }
 
@@ -101,7 +101,7 @@ proptest! {
     /// `f64` has 53 bits: the same three decimals unless the number is next to where they change.
     #[test]
     fn rates_agree_with_floating_point(done in 1u64..1 << 40, elapsed in 1u64..1 << 40) {
-        let report = human::Report { verb: "read", done, requested: done, offset: 0, ops: 1, elapsed };
+        let report = human::TransferReport { verb: "read", done, requested: done, offset: 0, ops: 1, elapsed };
         let line = report.condensed().to_string();
         let printed: f64 = line.split(',').nth(3).unwrap().parse().unwrap();
         let expected = done as f64 / (elapsed as f64 / 1e9);
@@ -111,7 +111,7 @@ proptest! {
     #[test]
     fn no_number_panics_the_printers(n in any::<[u64; 5]>(), shift in 0u32..64) {
         let [done, requested, offset, ops, elapsed] = n.map(|n| n >> shift);
-        let report = human::Report { verb: "read", done, requested, offset, ops, elapsed };
+        let report = human::TransferReport { verb: "read", done, requested, offset, ops, elapsed };
         prop_assert_eq!(report.full().to_string().lines().count(), 2);
         prop_assert_eq!(report.condensed().to_string().split(',').count(), 5);
         prop_assert!(human::short(done).to_string().len() <= 5);

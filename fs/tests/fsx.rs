@@ -13,8 +13,8 @@ use crate::common::{Image, Machine, Scratch, create, sample, session, unlink};
 use fs::ext2::Ext2;
 use fs::vfs::FileSystem;
 use fs::{Errno, Error};
-use fsx::report::What;
-use fsx::{Fail, Failure, Fsx, Options, Range, Stop, Target};
+use fsx::report::FailureKind;
+use fsx::{EarlyStop, Fsx, FsxFailure, Options, Range, Target, TargetError};
 use std::sync::Arc;
 
 /// What the environment says, as a number.
@@ -36,8 +36,8 @@ fn pass<T: Target>(options: Options, target: T) -> (String, T) {
     let mut out = String::new();
     match fsx.run(&mut out) {
         Ok(()) => (out, fsx.into_target()),
-        Err(Stop::Output) => unreachable!("a string takes everything"),
-        Err(Stop::Failed(failure)) => {
+        Err(EarlyStop::Output) => unreachable!("a string takes everything"),
+        Err(EarlyStop::Failed(failure)) => {
             let mut report = String::new();
             fsx.explain(&failure, &mut report).expect("a string takes everything");
             panic!("fsx {line}\n{out}{report}");
@@ -217,7 +217,7 @@ impl Broken {
     }
 }
 
-type Done<T = ()> = Result<T, Fail<Error>>;
+type Done<T = ()> = Result<T, TargetError<Error>>;
 
 impl Target for Broken {
     type Error = Error;
@@ -289,7 +289,7 @@ impl Target for Broken {
 }
 
 /// How the exerciser fails with this mistake.
-fn find(fs: &Arc<Ext2<Machine>>, bug: Bug, line: &str) -> Failure<Error> {
+fn find(fs: &Arc<Ext2<Machine>>, bug: Bug, line: &str) -> FsxFailure<Error> {
     drop(create(fs, "f"));
     let target = Broken { inner: Exercised::new(fs, "f", None), bug, calls: 0, seen: None };
     let mut fsx = Fsx::new(Options::parse(line).expect("good options"), target).expect("memory");
@@ -297,7 +297,7 @@ fn find(fs: &Arc<Ext2<Machine>>, bug: Bug, line: &str) -> Failure<Error> {
     drop(fsx);
     unlink(fs, "f").expect("unlink");
     match result {
-        Err(Stop::Failed(failure)) => failure,
+        Err(EarlyStop::Failed(failure)) => failure,
         other => panic!("{bug:?} was not found: {other:?}"),
     }
 }
@@ -315,9 +315,9 @@ fn mistakes_under_the_exerciser_are_found() {
         ] {
             let failure = find(fs, bug, line);
             let right = match bug {
-                Bug::Grows => matches!(failure.what, What::Size { .. }),
-                Bug::LostWrite => matches!(failure.what, What::Data { .. } | What::Size { .. }),
-                _ => matches!(failure.what, What::Data { .. }),
+                Bug::Grows => matches!(failure.what, FailureKind::Size { .. }),
+                Bug::LostWrite => matches!(failure.what, FailureKind::Data { .. } | FailureKind::Size { .. }),
+                _ => matches!(failure.what, FailureKind::Data { .. }),
             };
             assert!(right, "{bug:?}: {failure}");
         }
@@ -334,8 +334,9 @@ fn a_refusal_that_is_no_lack_of_space_ends_the_run() {
     drop(create(&fs, "f"));
     fs.unmount().expect("unmount");
     let mut fsx = Fsx::new(Options::default(), Exercised::new(&fs, "f", None)).expect("memory");
-    let Err(Stop::Failed(failure)) = fsx.run(&mut String::new()) else { panic!("it passed") };
-    let What::Refused { why: Fail::Other(Error::Op(Errno::ReadOnly)), .. } = failure.what else {
+    let Err(EarlyStop::Failed(failure)) = fsx.run(&mut String::new()) else { panic!("it passed") };
+    let FailureKind::Refused { why: TargetError::Other(Error::Op(Errno::ReadOnly)), .. } = failure.what
+    else {
         panic!("{failure}")
     };
 }

@@ -9,33 +9,33 @@
 mod check;
 mod choose;
 
-use crate::model::{Model, zeros};
-use crate::op::{Kind, Op};
+use crate::model::{FileModel, zeros};
+use crate::op::{FileOp, OpKind};
 use crate::options::Options;
-use crate::report::{Failure, Log, Outcome, What};
-use crate::rng::Rng;
-use crate::target::{Fail, Range, Target};
+use crate::report::{FailureKind, FsxFailure, OpLog, OpOutcome};
+use crate::rng::SplitMix;
+use crate::target::{Range, Target, TargetError};
 use alloc::collections::TryReserveError;
 use alloc::vec::{self, Vec};
 use core::fmt::{self, Write};
 
 /// How a run ends early.
 #[derive(Debug)]
-pub enum Stop<E> {
+pub enum EarlyStop<E> {
     /// Something differed, or was refused.
-    Failed(Failure<E>),
+    Failed(FsxFailure<E>),
     /// What was to be said could not be written.
     Output,
 }
 
-impl<E> From<fmt::Error> for Stop<E> {
+impl<E> From<fmt::Error> for EarlyStop<E> {
     fn from(_: fmt::Error) -> Self {
         Self::Output
     }
 }
 
 /// [`Target::write`] or [`Target::map_write`].
-type Store<T> = fn(&mut T, u64, &[u8]) -> Result<usize, Fail<<T as Target>::Error>>;
+type Store<T> = fn(&mut T, u64, &[u8]) -> Result<usize, TargetError<<T as Target>::Error>>;
 
 /// Stored after the end of the file, to see it zeroed.
 const DIRT: u8 = 0xDB;
@@ -46,18 +46,18 @@ const PIECE: u64 = 64 << 10;
 pub struct Fsx<T: Target> {
     options: Options,
     target: T,
-    model: Model,
-    rng: Rng,
+    model: FileModel,
+    rng: SplitMix,
     /// Operations to do instead of random ones.
-    replay: Option<vec::IntoIter<Op>>,
+    replay: Option<vec::IntoIter<FileOp>>,
     /// What is chosen from.
-    kinds: Vec<Kind>,
+    kinds: Vec<OpKind>,
     /// What cannot keep the size.
-    no_keep: Vec<Kind>,
+    no_keep: Vec<OpKind>,
     number: u64,
     done: u64,
-    counts: [u64; Kind::ALL.len()],
-    log: Log,
+    counts: [u64; OpKind::ALL.len()],
+    log: OpLog,
     buffer: Vec<u8>,
 }
 
@@ -67,22 +67,22 @@ impl<T: Target> Fsx<T> {
     /// # Errors
     /// There is no memory for the model.
     pub fn new(options: Options, target: T) -> Result<Self, TryReserveError> {
-        let mut rng = Rng::new(options.seed);
-        let model = Model::new(options.max_len as usize, &mut rng)?;
+        let mut rng = SplitMix::new(options.seed);
+        let model = FileModel::new(options.max_len as usize, &mut rng)?;
         let buffer = zeros((options.max_op.max(PIECE) + target.page_size()) as usize)?;
         let off = &options.off;
-        let on = |kind: &Kind| match kind {
-            Kind::Read | Kind::Write | Kind::Fsync => true,
-            Kind::MapRead => !off.map_read,
-            Kind::MapWrite => !off.map_write,
-            Kind::Truncate => !options.lite,
-            Kind::Allocate => !off.allocate,
-            Kind::Punch => !off.punch,
-            Kind::Zero => !off.zero,
-            Kind::Collapse => !options.lite && !off.collapse,
-            Kind::Insert => !options.lite && !off.insert,
+        let on = |kind: &OpKind| match kind {
+            OpKind::Read | OpKind::Write | OpKind::Fsync => true,
+            OpKind::MapRead => !off.map_read,
+            OpKind::MapWrite => !off.map_write,
+            OpKind::Truncate => !options.lite,
+            OpKind::Allocate => !off.allocate,
+            OpKind::Punch => !off.punch,
+            OpKind::Zero => !off.zero,
+            OpKind::Collapse => !options.lite && !off.collapse,
+            OpKind::Insert => !options.lite && !off.insert,
         };
-        let kinds = Kind::ALL.into_iter().filter(on).collect();
+        let kinds = OpKind::ALL.into_iter().filter(on).collect();
         Ok(Self {
             target,
             model,
@@ -92,8 +92,8 @@ impl<T: Target> Fsx<T> {
             no_keep: Vec::new(),
             number: options.first - 1,
             done: 0,
-            counts: [0; Kind::ALL.len()],
-            log: Log::default(),
+            counts: [0; OpKind::ALL.len()],
+            log: OpLog::default(),
             buffer,
             options,
         })
@@ -101,7 +101,7 @@ impl<T: Target> Fsx<T> {
 
     /// Does these operations, not random ones. Those that the file's state or the options do not allow are
     /// skipped.
-    pub fn replay(mut self, ops: Vec<Op>) -> Self {
+    pub fn replay(mut self, ops: Vec<FileOp>) -> Self {
         self.replay = Some(ops.into_iter());
         self
     }
@@ -110,7 +110,7 @@ impl<T: Target> Fsx<T> {
     ///
     /// # Errors
     /// The first failure.
-    pub fn run(&mut self, out: &mut dyn Write) -> Result<(), Stop<T::Error>> {
+    pub fn run(&mut self, out: &mut dyn Write) -> Result<(), EarlyStop<T::Error>> {
         self.start(out)?;
         while self.step(out)? {}
         self.finish(out)
@@ -120,7 +120,7 @@ impl<T: Target> Fsx<T> {
     ///
     /// # Errors
     /// What the target refuses.
-    pub fn start(&mut self, out: &mut dyn Write) -> Result<(), Stop<T::Error>> {
+    pub fn start(&mut self, out: &mut dyn Write) -> Result<(), EarlyStop<T::Error>> {
         if !self.options.quiet {
             writeln!(out, "Seed set to {}", self.options.seed)?;
         }
@@ -129,8 +129,8 @@ impl<T: Target> Fsx<T> {
             self.target.truncate(0).map_err(|why| self.refused("truncate", why))?;
             match self.target.fallocate(Range::Allocate { keep_size: true }, 0, max) {
                 Ok(()) => {}
-                Err(Fail::Unsupported) if self.options.quiet => {}
-                Err(Fail::Unsupported) => {
+                Err(TargetError::Unsupported) if self.options.quiet => {}
+                Err(TargetError::Unsupported) => {
                     writeln!(out, "fsx: preallocation: not supported by this file system")?;
                 }
                 Err(why) => return Err(self.refused("fallocate", why)),
@@ -151,7 +151,7 @@ impl<T: Target> Fsx<T> {
     ///
     /// # Errors
     /// The first failure: more steps mean nothing.
-    pub fn step(&mut self, out: &mut dyn Write) -> Result<bool, Stop<T::Error>> {
+    pub fn step(&mut self, out: &mut dyn Write) -> Result<bool, EarlyStop<T::Error>> {
         let op = match &mut self.replay {
             Some(ops) => ops.next(),
             None => (self.done < self.options.ops).then(|| self.draw()),
@@ -162,7 +162,7 @@ impl<T: Target> Fsx<T> {
         let before = self.model.size();
         let outcome = self.perform(&op);
         // In the log before it is judged: a failing one is the log's last.
-        self.log.push(self.number, op, before, *outcome.as_ref().unwrap_or(&Outcome::Done));
+        self.log.push(self.number, op, before, *outcome.as_ref().unwrap_or(&OpOutcome::Done));
         let outcome = outcome.map_err(|what| self.failed(Some(op), what))?;
         self.tell(out, &op, before, outcome)?;
         self.after(&op, outcome).map_err(|what| self.failed(Some(op), what))?;
@@ -173,10 +173,10 @@ impl<T: Target> Fsx<T> {
     ///
     /// # Errors
     /// As for [`step`](Self::step).
-    pub fn finish(&mut self, out: &mut dyn Write) -> Result<(), Stop<T::Error>> {
+    pub fn finish(&mut self, out: &mut dyn Write) -> Result<(), EarlyStop<T::Error>> {
         let mut last = || {
             self.compare_all()?;
-            if self.kinds.contains(&Kind::MapRead) {
+            if self.kinds.contains(&OpKind::MapRead) {
                 self.compare_mapped()?;
             }
             called("close and open", self.target.close_and_open())?;
@@ -185,7 +185,7 @@ impl<T: Target> Fsx<T> {
         };
         last().map_err(|what| self.failed(None, what))?;
         if !self.options.quiet {
-            for (kind, count) in Kind::ALL.iter().zip(self.counts).filter(|(_, count)| *count > 0) {
+            for (kind, count) in OpKind::ALL.iter().zip(self.counts).filter(|(_, count)| *count > 0) {
                 write!(out, "{} {count}, ", kind.name())?;
             }
             writeln!(out, "skipped {}", self.done - self.counts.iter().sum::<u64>())?;
@@ -195,12 +195,12 @@ impl<T: Target> Fsx<T> {
     }
 
     /// The operation done last, and the file's size before it.
-    pub fn last(&self) -> Option<(Op, u64)> {
+    pub fn last(&self) -> Option<(FileOp, u64)> {
         self.log.last()
     }
 
     /// How often an operation of this kind was done, skipped ones left out.
-    pub fn count(&self, kind: Kind) -> u64 {
+    pub fn count(&self, kind: OpKind) -> u64 {
         self.counts[kind as usize]
     }
 
@@ -218,7 +218,7 @@ impl<T: Target> Fsx<T> {
     ///
     /// # Errors
     /// Those of `out`.
-    pub fn explain(&self, failure: &Failure<T::Error>, out: &mut dyn Write) -> fmt::Result {
+    pub fn explain(&self, failure: &FsxFailure<T::Error>, out: &mut dyn Write) -> fmt::Result {
         writeln!(out, "{failure}")?;
         writeln!(out, "LOG DUMP ({} total operations), as --replay-ops takes it:", self.done)?;
         write!(out, "{}", self.log)?;
@@ -231,27 +231,27 @@ impl<T: Target> Fsx<T> {
     // -------------------------------------------------------------------------------------------------
 
     /// Does an operation, to the file and to the model.
-    fn perform(&mut self, op: &Op) -> Result<Outcome, What<T::Error>> {
+    fn perform(&mut self, op: &FileOp) -> Result<OpOutcome, FailureKind<T::Error>> {
         if let Some(why) = self.unfit(op) {
-            return Ok(Outcome::Skipped(why));
+            return Ok(OpOutcome::Skipped(why));
         }
         let before = self.model.size();
         let after = self.size_after(op);
         // Where the file grows, what others stored there through a mapping must not be in it.
-        let grows = after > before && op.kind != Kind::Insert && self.options.pollute;
+        let grows = after > before && op.kind != OpKind::Insert && self.options.pollute;
         let tail = before.next_multiple_of(self.target.page_size()).min(after.max(before));
         let dirty = grows && self.store_tail(tail, DIRT)?;
         let outcome = match op.kind {
-            Kind::Read | Kind::MapRead => self.read(op),
-            Kind::Write => self.write(op),
-            Kind::MapWrite => self.map_write(op),
-            Kind::Truncate => self.change(op, "truncate", |target| target.truncate(op.len)),
-            Kind::Fsync => self.change(op, "fsync", T::fsync),
-            Kind::Allocate => self.fallocate(op, Range::Allocate { keep_size: op.keep_size }),
-            Kind::Punch => self.fallocate(op, Range::Punch),
-            Kind::Zero => self.fallocate(op, Range::Zero { keep_size: op.keep_size }),
-            Kind::Collapse => self.fallocate(op, Range::Collapse),
-            Kind::Insert => self.fallocate(op, Range::Insert),
+            OpKind::Read | OpKind::MapRead => self.read(op),
+            OpKind::Write => self.write(op),
+            OpKind::MapWrite => self.map_write(op),
+            OpKind::Truncate => self.change(op, "truncate", |target| target.truncate(op.len)),
+            OpKind::Fsync => self.change(op, "fsync", T::fsync),
+            OpKind::Allocate => self.fallocate(op, Range::Allocate { keep_size: op.keep_size }),
+            OpKind::Punch => self.fallocate(op, Range::Punch),
+            OpKind::Zero => self.fallocate(op, Range::Zero { keep_size: op.keep_size }),
+            OpKind::Collapse => self.fallocate(op, Range::Collapse),
+            OpKind::Insert => self.fallocate(op, Range::Insert),
         }?;
         if dirty {
             if self.model.size() == before {
@@ -264,10 +264,10 @@ impl<T: Target> Fsx<T> {
         Ok(outcome)
     }
 
-    fn read(&mut self, op: &Op) -> Result<Outcome, What<T::Error>> {
+    fn read(&mut self, op: &FileOp) -> Result<OpOutcome, FailureKind<T::Error>> {
         let size = self.model.size();
         let mut len = op.len as usize;
-        let result = if op.kind == Kind::Read {
+        let result = if op.kind == OpKind::Read {
             self.target.read(op.offset, &mut self.buffer[..len])
         } else {
             // The last page is looked at to its end.
@@ -279,29 +279,29 @@ impl<T: Target> Fsx<T> {
         };
         match result {
             Ok(done) if done == len => {}
-            Ok(done) => return Err(What::Short { asked: len as u64, done: done as u64 }),
-            Err(Fail::Unsupported) => return Ok(Outcome::Unsupported),
-            Err(why) => return Err(What::Refused { call: op.kind.name(), why }),
+            Ok(done) => return Err(FailureKind::Short { asked: len as u64, done: done as u64 }),
+            Err(TargetError::Unsupported) => return Ok(OpOutcome::Unsupported),
+            Err(why) => return Err(FailureKind::Refused { call: op.kind.name(), why }),
         }
         self.judge(op.kind.name(), op.offset, len)?;
-        Ok(Outcome::Done)
+        Ok(OpOutcome::Done)
     }
 
-    fn write(&mut self, op: &Op) -> Result<Outcome, What<T::Error>> {
+    fn write(&mut self, op: &FileOp) -> Result<OpOutcome, FailureKind<T::Error>> {
         self.store(op, T::write)
     }
 
-    fn map_write(&mut self, op: &Op) -> Result<Outcome, What<T::Error>> {
+    fn map_write(&mut self, op: &FileOp) -> Result<OpOutcome, FailureKind<T::Error>> {
         let end = op.offset + op.len;
         if end > self.model.size() {
             match self.target.truncate(end) {
                 Ok(()) => self.model.grow(self.number, end),
-                Err(Fail::NoSpace) => return Ok(Outcome::NoSpace(0)),
-                Err(why) => return Err(What::Refused { call: "truncate", why }),
+                Err(TargetError::NoSpace) => return Ok(OpOutcome::NoSpace(0)),
+                Err(why) => return Err(FailureKind::Refused { call: "truncate", why }),
             }
         }
         let outcome = self.store(op, T::map_write)?;
-        if outcome != Outcome::Unsupported {
+        if outcome != OpOutcome::Unsupported {
             called("msync", self.target.msync(op.offset, op.len))?;
             let page = self.target.page_size();
             if end.next_multiple_of(page) >= self.model.size() {
@@ -312,60 +312,62 @@ impl<T: Target> Fsx<T> {
     }
 
     /// Stores this operation's bytes; what was stored before space ran out counts.
-    fn store(&mut self, op: &Op, call: Store<T>) -> Result<Outcome, What<T::Error>> {
+    fn store(&mut self, op: &FileOp, call: Store<T>) -> Result<OpOutcome, FailureKind<T::Error>> {
         let len = op.len as usize;
         let bytes = &mut self.buffer[..len];
         self.model.generate(self.number, self.options.fill, op.offset, bytes);
         let mut done = 0;
-        let mut outcome = Outcome::Done;
-        while done < len && outcome == Outcome::Done {
+        let mut outcome = OpOutcome::Done;
+        while done < len && outcome == OpOutcome::Done {
             match call(&mut self.target, op.offset + done as u64, &bytes[done..]) {
                 Ok(count) if (1..=len - done).contains(&count) => done += count,
-                Ok(count) => return Err(What::Short { asked: (len - done) as u64, done: count as u64 }),
-                Err(Fail::NoSpace) => outcome = Outcome::NoSpace(done as u64),
-                Err(Fail::Unsupported) if done == 0 => outcome = Outcome::Unsupported,
-                Err(why) => return Err(What::Refused { call: op.kind.name(), why }),
+                Ok(count) => {
+                    return Err(FailureKind::Short { asked: (len - done) as u64, done: count as u64 });
+                }
+                Err(TargetError::NoSpace) => outcome = OpOutcome::NoSpace(done as u64),
+                Err(TargetError::Unsupported) if done == 0 => outcome = OpOutcome::Unsupported,
+                Err(why) => return Err(FailureKind::Refused { call: op.kind.name(), why }),
             }
         }
         self.model.put(self.number, op.offset, &bytes[..done]);
         Ok(outcome)
     }
 
-    fn fallocate(&mut self, op: &Op, how: Range) -> Result<Outcome, What<T::Error>> {
+    fn fallocate(&mut self, op: &FileOp, how: Range) -> Result<OpOutcome, FailureKind<T::Error>> {
         self.change(op, op.kind.name(), |target| target.fallocate(how, op.offset, op.len))
     }
 
     /// Does what changes the file as a whole or not at all.
     fn change(
         &mut self,
-        op: &Op,
+        op: &FileOp,
         call: &'static str,
-        f: impl FnOnce(&mut T) -> Result<(), Fail<T::Error>>,
-    ) -> Result<Outcome, What<T::Error>> {
+        f: impl FnOnce(&mut T) -> Result<(), TargetError<T::Error>>,
+    ) -> Result<OpOutcome, FailureKind<T::Error>> {
         match f(&mut self.target) {
             Ok(()) => {}
-            Err(Fail::NoSpace) => return Ok(Outcome::NoSpace(0)),
-            Err(Fail::Unsupported) => return Ok(Outcome::Unsupported),
-            Err(why) => return Err(What::Refused { call, why }),
+            Err(TargetError::NoSpace) => return Ok(OpOutcome::NoSpace(0)),
+            Err(TargetError::Unsupported) => return Ok(OpOutcome::Unsupported),
+            Err(why) => return Err(FailureKind::Refused { call, why }),
         }
         let (number, size) = (self.number, self.size_after(op));
         match op.kind {
-            Kind::Truncate => self.model.truncate(number, size),
-            Kind::Allocate => self.model.grow(number, size),
-            Kind::Zero => {
+            OpKind::Truncate => self.model.truncate(number, size),
+            OpKind::Allocate => self.model.grow(number, size),
+            OpKind::Zero => {
                 self.model.grow(number, size);
                 self.model.zero(number, op.offset, op.len);
             }
-            Kind::Punch => self.model.zero(number, op.offset, op.len),
-            Kind::Collapse => self.model.collapse(number, op.offset, op.len),
-            Kind::Insert => self.model.insert(number, op.offset, op.len),
-            Kind::Read | Kind::Write | Kind::MapRead | Kind::MapWrite | Kind::Fsync => {}
+            OpKind::Punch => self.model.zero(number, op.offset, op.len),
+            OpKind::Collapse => self.model.collapse(number, op.offset, op.len),
+            OpKind::Insert => self.model.insert(number, op.offset, op.len),
+            OpKind::Read | OpKind::Write | OpKind::MapRead | OpKind::MapWrite | OpKind::Fsync => {}
         }
-        Ok(Outcome::Done)
+        Ok(OpOutcome::Done)
     }
 
     /// Fills the last page from the end of the file up to byte `to`; `false` if that cannot be.
-    fn store_tail(&mut self, to: u64, byte: u8) -> Result<bool, What<T::Error>> {
+    fn store_tail(&mut self, to: u64, byte: u8) -> Result<bool, FailureKind<T::Error>> {
         let size = self.model.size();
         if to == size {
             return Ok(false);
@@ -374,19 +376,19 @@ impl<T: Target> Fsx<T> {
         tail.fill(byte);
         match self.target.map_write(size, tail) {
             Ok(done) if done == tail.len() => Ok(true),
-            Ok(done) => Err(What::Short { asked: tail.len() as u64, done: done as u64 }),
-            Err(Fail::NoSpace | Fail::Unsupported) => Ok(false),
-            Err(why) => Err(What::Refused { call: "mapwrite after the end", why }),
+            Ok(done) => Err(FailureKind::Short { asked: tail.len() as u64, done: done as u64 }),
+            Err(TargetError::NoSpace | TargetError::Unsupported) => Ok(false),
+            Err(why) => Err(FailureKind::Refused { call: "mapwrite after the end", why }),
         }
     }
 
     // -- Telling
     // -----------------------------------------------------------------------------------------------
 
-    fn tell(&self, out: &mut dyn Write, op: &Op, before: u64, outcome: Outcome) -> fmt::Result {
+    fn tell(&self, out: &mut dyn Write, op: &FileOp, before: u64, outcome: OpOutcome) -> fmt::Result {
         let Options { progress, debug_from, quiet, .. } = self.options;
         let number = self.number;
-        if outcome == Outcome::Unsupported && !quiet {
+        if outcome == OpOutcome::Unsupported && !quiet {
             let keep = if op.keep_size { " keep_size" } else { "" };
             writeln!(out, "fsx: {}{keep}: not supported by this file system, switched off", op.kind.name())?;
         }
@@ -397,8 +399,8 @@ impl<T: Target> Fsx<T> {
         write!(out, "{number} {}", op.kind.name())?;
         let (from, len) = (op.offset, op.len);
         match op.kind {
-            Kind::Fsync => {}
-            Kind::Truncate => write!(out, " from {before:#x} to {len:#x}")?,
+            OpKind::Fsync => {}
+            OpKind::Truncate => write!(out, " from {before:#x} to {len:#x}")?,
             _ if len == 0 => write!(out, " at {from:#x}")?,
             _ => write!(out, " {from:#x} thru {:#x} ({len:#x} bytes)", from.saturating_add(len - 1))?,
         }
@@ -409,24 +411,24 @@ impl<T: Target> Fsx<T> {
             out.write_str(" close_open")?;
         }
         match outcome {
-            Outcome::Done => {}
-            Outcome::Skipped(why) => write!(out, ": skipped, {why}")?,
-            Outcome::NoSpace(done) => write!(out, ": no space after {done:#x} bytes")?,
-            Outcome::Unsupported => out.write_str(": not supported")?,
+            OpOutcome::Done => {}
+            OpOutcome::Skipped(why) => write!(out, ": skipped, {why}")?,
+            OpOutcome::NoSpace(done) => write!(out, ": no space after {done:#x} bytes")?,
+            OpOutcome::Unsupported => out.write_str(": not supported")?,
         }
         out.write_str("\n")
     }
 
-    fn failed(&self, op: Option<Op>, what: What<T::Error>) -> Stop<T::Error> {
-        Stop::Failed(Failure { number: self.number, op, what })
+    fn failed(&self, op: Option<FileOp>, what: FailureKind<T::Error>) -> EarlyStop<T::Error> {
+        EarlyStop::Failed(FsxFailure { number: self.number, op, what })
     }
 
-    fn refused(&self, call: &'static str, why: Fail<T::Error>) -> Stop<T::Error> {
-        self.failed(None, What::Refused { call, why })
+    fn refused(&self, call: &'static str, why: TargetError<T::Error>) -> EarlyStop<T::Error> {
+        self.failed(None, FailureKind::Refused { call, why })
     }
 }
 
 /// Names the call in a failure.
-fn called<V, E>(call: &'static str, result: Result<V, Fail<E>>) -> Result<V, What<E>> {
-    result.map_err(|why| What::Refused { call, why })
+fn called<V, E>(call: &'static str, result: Result<V, TargetError<E>>) -> Result<V, FailureKind<E>> {
+    result.map_err(|why| FailureKind::Refused { call, why })
 }

@@ -45,8 +45,8 @@ pub mod report;
 mod rng;
 pub mod target;
 
-pub use exercise::{Fsx, Stop};
-pub use op::{Kind, Op};
+pub use exercise::{EarlyStop, Fsx};
+pub use op::{FileOp, OpKind};
 pub use options::Options;
-pub use report::Failure;
-pub use target::{Fail, Range, Target};
+pub use report::FsxFailure;
+pub use target::{Range, Target, TargetError};

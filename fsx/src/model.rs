@@ -1,12 +1,12 @@
 //! What the file should hold.
 
-use crate::rng::Rng;
+use crate::rng::SplitMix;
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 /// The contents of the file, and which operation put each byte there.
-pub(crate) struct Model {
+pub(crate) struct FileModel {
     /// As long as the file may become; zeros from `size` on.
     bytes: Vec<u8>,
     /// For each byte, the operation that last made it what it is; 0 for the start.
@@ -24,12 +24,12 @@ pub(crate) fn zeros<N: Clone + Default>(len: usize) -> Result<Vec<N>, TryReserve
     Ok(list)
 }
 
-impl Model {
+impl FileModel {
     /// An empty file that may become `max` bytes long.
     ///
     /// # Errors
     /// There is no memory for it.
-    pub(crate) fn new(max: usize, rng: &mut Rng) -> Result<Self, TryReserveError> {
+    pub(crate) fn new(max: usize, rng: &mut SplitMix) -> Result<Self, TryReserveError> {
         let mut original = zeros(max)?;
         rng.fill(&mut original);
         Ok(Self { bytes: zeros(max)?, writers: zeros(max)?, original, size: 0 })
@@ -143,8 +143,8 @@ mod tests {
     /// The same operations on a vector, which knows how to move bytes about.
     #[test]
     fn it_does_what_a_vector_does() {
-        let mut rng = Rng::new(7);
-        let mut model = Model::new(500, &mut rng).unwrap();
+        let mut rng = SplitMix::new(7);
+        let mut model = FileModel::new(500, &mut rng).unwrap();
         let mut want: Vec<u8> = Vec::new();
         for number in 1..5000 {
             let offset = (rng.next() % 300) as usize;
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn it_knows_who_wrote_a_byte_even_after_it_moved() {
-        let mut model = Model::new(100, &mut Rng::new(1)).unwrap();
+        let mut model = FileModel::new(100, &mut SplitMix::new(1)).unwrap();
         model.put(1, 0, &[1; 40]);
         model.put(2, 20, &[2; 10]);
         model.collapse(3, 0, 10);

@@ -20,7 +20,7 @@ use core::fmt;
 
 /// What an operation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum OpKind {
     /// Reads.
     Read,
     /// Writes.
@@ -45,7 +45,7 @@ pub enum Kind {
     Fsync,
 }
 
-impl Kind {
+impl OpKind {
     /// All of them.
     pub const ALL: [Self; 11] = [
         Self::Read,
@@ -81,9 +81,9 @@ impl Kind {
 
 /// An operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Op {
+pub struct FileOp {
     /// What it does.
-    pub kind: Kind,
+    pub kind: OpKind,
     /// First byte; 0 for a truncation.
     pub offset: u64,
     /// Bytes; the new size for a truncation.
@@ -96,9 +96,9 @@ pub struct Op {
     pub skip: bool,
 }
 
-impl Op {
+impl FileOp {
     /// The operation on a range, without flags.
-    pub fn new(kind: Kind, offset: u64, len: u64) -> Self {
+    pub fn new(kind: OpKind, offset: u64, len: u64) -> Self {
         Self { kind, offset, len, keep_size: false, close_open: false, skip: false }
     }
 
@@ -140,7 +140,7 @@ impl core::error::Error for BadLine {}
 ///
 /// # Errors
 /// The first line that is none, or for which there is no memory.
-pub fn parse(text: &str) -> Result<Vec<Op>, BadLine> {
+pub fn parse(text: &str) -> Result<Vec<FileOp>, BadLine> {
     let mut ops = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default();
@@ -154,16 +154,16 @@ pub fn parse(text: &str) -> Result<Vec<Op>, BadLine> {
     Ok(ops)
 }
 
-fn parse_line(line: &str) -> Result<Option<Op>, &'static str> {
+fn parse_line(line: &str) -> Result<Option<FileOp>, &'static str> {
     let mut words = line.split_ascii_whitespace().peekable();
     let skip = words.next_if_eq(&"skip").is_some();
     let Some(name) = words.next() else {
         return if skip { Err("'skip' without an operation") } else { Ok(None) };
     };
-    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name).ok_or("no such operation")?;
+    let kind = OpKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or("no such operation")?;
     let mut next = || number(words.next().ok_or("an offset and a length are needed")?);
     let (offset, len) = (next()?, next()?);
-    let mut op = Op { skip, ..Op::new(kind, offset, len) };
+    let mut op = FileOp { skip, ..FileOp::new(kind, offset, len) };
     if words.peek().is_some_and(|word| word.starts_with(|first: char| first.is_ascii_digit())) {
         number(words.next().unwrap_or_default())?;
     }
@@ -194,13 +194,13 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        for kind in Kind::ALL {
+        for kind in OpKind::ALL {
             for flags in 0..8 {
-                let op = Op {
+                let op = FileOp {
                     keep_size: flags & 1 != 0,
                     close_open: flags & 2 != 0,
                     skip: flags & 4 != 0,
-                    ..Op::new(kind, 0x1234, u64::MAX)
+                    ..FileOp::new(kind, 0x1234, u64::MAX)
                 };
                 assert_eq!(parse(&op.line(77).to_string()), Ok(vec![op]));
             }
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn comments_sizes_and_marks_are_optional() {
         let text = "# a comment\n\n write 10 0x10\nwrite 10 16 0x55 # and more\n\twrite 0xa 16 *\n";
-        assert_eq!(parse(text), Ok(vec![Op::new(Kind::Write, 10, 16); 3]));
+        assert_eq!(parse(text), Ok(vec![FileOp::new(OpKind::Write, 10, 16); 3]));
     }
 
     #[test]

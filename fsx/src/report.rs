@@ -1,8 +1,8 @@
 //! What is said when something differs: where, what was expected, what was found, who stored there last.
 
-use crate::model::Model;
-use crate::op::Op;
-use crate::target::Fail;
+use crate::model::FileModel;
+use crate::op::FileOp;
+use crate::target::TargetError;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
@@ -14,18 +14,18 @@ const SHOWN: usize = 16;
 
 /// How an operation ended the run.
 #[derive(Debug)]
-pub struct Failure<E> {
+pub struct FsxFailure<E> {
     /// Its number.
     pub number: u64,
     /// The operation; `None` before the first and after the last.
-    pub op: Option<Op>,
+    pub op: Option<FileOp>,
     /// What was found.
-    pub what: What<E>,
+    pub what: FailureKind<E>,
 }
 
 /// What was found.
 #[derive(Debug)]
-pub enum What<E> {
+pub enum FailureKind<E> {
     /// Bytes that are not what was stored there.
     Data {
         /// Who returned them: "read", "mapread".
@@ -67,7 +67,7 @@ pub enum What<E> {
         /// Which.
         call: &'static str,
         /// How.
-        why: Fail<E>,
+        why: TargetError<E>,
     },
 }
 
@@ -84,9 +84,9 @@ pub struct Differing {
     pub writer: Option<u32>,
 }
 
-impl<E> What<E> {
+impl<E> FailureKind<E> {
     /// `bytes`, which `by` returned for `offset`, differ from byte `first` on.
-    pub(crate) fn data(by: &'static str, model: &Model, offset: u64, bytes: &[u8], first: u64) -> Self {
+    pub(crate) fn data(by: &'static str, model: &FileModel, offset: u64, bytes: &[u8], first: u64) -> Self {
         let all = || {
             (first..offset + bytes.len() as u64).filter_map(|at| {
                 let (good, writer) = model.expected(at);
@@ -99,14 +99,14 @@ impl<E> What<E> {
     }
 }
 
-impl<E: fmt::Display> fmt::Display for Failure<E> {
+impl<E: fmt::Display> fmt::Display for FsxFailure<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.op {
             Some(op) => write!(f, "operation {} ({}): ", self.number, op.kind.name())?,
             None => write!(f, "after operation {}: ", self.number)?,
         }
         match &self.what {
-            What::Data { by, range: (offset, len), count, bytes } => {
+            FailureKind::Data { by, range: (offset, len), count, bytes } => {
                 writeln!(f, "BAD DATA: {by}, offset = {offset:#x}, size = {len:#x}, {count} bytes differ")?;
                 write!(f, "OFFSET      GOOD  BAD   STORED BY")?;
                 for Differing { offset, good, bad, writer } in bytes {
@@ -123,19 +123,21 @@ impl<E: fmt::Display> fmt::Display for Failure<E> {
                 let number = bytes.first().map_or(0, |first| first.bad);
                 write!(f, "\nthe bad byte's operation is {number} (mod 256), if its offset is even")
             }
-            What::Size { by, good, bad } => write!(f, "BAD SIZE: {by} tells {bad:#x}, expected {good:#x}"),
-            What::Hole { from, start, end } => {
+            FailureKind::Size { by, good, bad } => {
+                write!(f, "BAD SIZE: {by} tells {bad:#x}, expected {good:#x}")
+            }
+            FailureKind::Hole { from, start, end } => {
                 write!(f, "BAD HOLE: from {from:#x} on, the first is {start:#x} up to {end:#x}")
             }
-            What::Short { asked, done } => write!(f, "SHORT: {done:#x} bytes of {asked:#x}"),
-            What::Refused { call, why } => write!(f, "{call}: {why}"),
+            FailureKind::Short { asked, done } => write!(f, "SHORT: {done:#x} bytes of {asked:#x}"),
+            FailureKind::Refused { call, why } => write!(f, "{call}: {why}"),
         }
     }
 }
 
 /// What became of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum OpOutcome {
     Done,
     /// Not done, for a reason that lies in the file's state.
     Skipped(&'static str),
@@ -147,11 +149,11 @@ pub(crate) enum Outcome {
 
 /// The last operations.
 #[derive(Default)]
-pub(crate) struct Log(VecDeque<(u64, Op, u64, Outcome)>);
+pub(crate) struct OpLog(VecDeque<(u64, FileOp, u64, OpOutcome)>);
 
-impl Log {
+impl OpLog {
     /// Notes an operation, the file's size before it, and what became of it.
-    pub(crate) fn push(&mut self, number: u64, op: Op, size: u64, outcome: Outcome) {
+    pub(crate) fn push(&mut self, number: u64, op: FileOp, size: u64, outcome: OpOutcome) {
         if self.0.len() == KEPT {
             self.0.pop_front();
         }
@@ -159,21 +161,21 @@ impl Log {
     }
 
     /// The last one, and the size before it.
-    pub(crate) fn last(&self) -> Option<(Op, u64)> {
+    pub(crate) fn last(&self) -> Option<(FileOp, u64)> {
         self.0.back().map(|(_, op, size, _)| (*op, *size))
     }
 }
 
 /// Lines of a file of operations, the number of each in a comment.
-impl fmt::Display for Log {
+impl fmt::Display for OpLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, op, size, outcome) in &self.0 {
             write!(f, "{} # {number}", op.line(*size))?;
             match outcome {
-                Outcome::Done => {}
-                Outcome::Skipped(why) => write!(f, " skipped: {why}")?,
-                Outcome::NoSpace(done) => write!(f, " no space after {done:#x} bytes")?,
-                Outcome::Unsupported => f.write_str(" not supported")?,
+                OpOutcome::Done => {}
+                OpOutcome::Skipped(why) => write!(f, " skipped: {why}")?,
+                OpOutcome::NoSpace(done) => write!(f, " no space after {done:#x} bytes")?,
+                OpOutcome::Unsupported => f.write_str(" not supported")?,
             }
             f.write_str("\n")?;
         }

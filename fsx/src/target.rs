@@ -2,7 +2,7 @@
 
 /// Why a target did not do something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fail<E> {
+pub enum TargetError<E> {
     /// It cannot do this at all; nothing changed. The exerciser says so once and does not ask again.
     Unsupported,
     /// No space is left; nothing changed. The exerciser goes on, after seeing that nothing did.
@@ -46,52 +46,52 @@ pub trait Target {
     }
 
     /// Reads at `offset`; returns how many bytes there were.
-    fn read(&mut self, offset: u64, to: &mut [u8]) -> Result<usize, Fail<Self::Error>>;
+    fn read(&mut self, offset: u64, to: &mut [u8]) -> Result<usize, TargetError<Self::Error>>;
 
     /// Writes at `offset`; returns how many bytes were written: fewer only if space ran out after them.
-    fn write(&mut self, offset: u64, from: &[u8]) -> Result<usize, Fail<Self::Error>>;
+    fn write(&mut self, offset: u64, from: &[u8]) -> Result<usize, TargetError<Self::Error>>;
 
     /// Loads through a mapping. The range may go on after the end of the file, up to the end of its last
     /// page.
-    fn map_read(&mut self, offset: u64, to: &mut [u8]) -> Result<(), Fail<Self::Error>>;
+    fn map_read(&mut self, offset: u64, to: &mut [u8]) -> Result<(), TargetError<Self::Error>>;
 
     /// Stores through a mapping, within the file's pages as for [`map_read`](Self::map_read). Returns how
     /// many bytes were stored: fewer only if space ran out after them.
-    fn map_write(&mut self, offset: u64, from: &[u8]) -> Result<usize, Fail<Self::Error>>;
+    fn map_write(&mut self, offset: u64, from: &[u8]) -> Result<usize, TargetError<Self::Error>>;
 
     /// Makes what was stored there through a mapping durable.
-    fn msync(&mut self, offset: u64, len: u64) -> Result<(), Fail<Self::Error>>;
+    fn msync(&mut self, offset: u64, len: u64) -> Result<(), TargetError<Self::Error>>;
 
     /// Sets the size.
-    fn truncate(&mut self, size: u64) -> Result<(), Fail<Self::Error>>;
+    fn truncate(&mut self, size: u64) -> Result<(), TargetError<Self::Error>>;
 
     /// Does what fallocate(2) does.
-    fn fallocate(&mut self, how: Range, offset: u64, len: u64) -> Result<(), Fail<Self::Error>>;
+    fn fallocate(&mut self, how: Range, offset: u64, len: u64) -> Result<(), TargetError<Self::Error>>;
 
     /// The size, as stat(2) tells it.
-    fn size(&mut self) -> Result<u64, Fail<Self::Error>>;
+    fn size(&mut self) -> Result<u64, TargetError<Self::Error>>;
 
     /// The size, found in another way: seeking to the end.
-    fn end(&mut self) -> Result<u64, Fail<Self::Error>>;
+    fn end(&mut self) -> Result<u64, TargetError<Self::Error>>;
 
     /// The first hole from `from` on, which is in the file: its first byte and the one after its last. `None`
     /// if no hole but the one at the end follows.
-    fn hole(&mut self, from: u64) -> Result<Option<(u64, u64)>, Fail<Self::Error>> {
+    fn hole(&mut self, from: u64) -> Result<Option<(u64, u64)>, TargetError<Self::Error>> {
         let _ = from;
-        Err(Fail::Unsupported)
+        Err(TargetError::Unsupported)
     }
 
     /// Makes the file durable.
-    fn fsync(&mut self) -> Result<(), Fail<Self::Error>>;
+    fn fsync(&mut self) -> Result<(), TargetError<Self::Error>>;
 
     /// Closes the file, mappings too, and opens it again.
-    fn close_and_open(&mut self) -> Result<(), Fail<Self::Error>>;
+    fn close_and_open(&mut self) -> Result<(), TargetError<Self::Error>>;
 
     /// Makes the file durable and forgets all that is cached of it.
-    fn flush(&mut self) -> Result<(), Fail<Self::Error>>;
+    fn flush(&mut self) -> Result<(), TargetError<Self::Error>>;
 }
 
-impl<E: core::fmt::Display> core::fmt::Display for Fail<E> {
+impl<E: core::fmt::Display> core::fmt::Display for TargetError<E> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Unsupported => f.write_str("operation not supported"),

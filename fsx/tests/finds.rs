@@ -1,7 +1,7 @@
 //! The exerciser passes an honest file and finds every way in which a dishonest one fails.
 
-use fsx::report::What;
-use fsx::{Fail, Failure, Fsx, Kind, Options, Range, Stop, Target, op};
+use fsx::report::FailureKind;
+use fsx::{EarlyStop, Fsx, FsxFailure, OpKind, Options, Range, Target, TargetError, op};
 
 const PAGE: usize = 4096;
 const SEEN: usize = 64 * PAGE;
@@ -66,7 +66,7 @@ struct File {
     before_write: Option<(usize, Vec<u8>)>,
 }
 
-type Done<T = ()> = Result<T, Fail<&'static str>>;
+type Done<T = ()> = Result<T, TargetError<&'static str>>;
 
 impl File {
     fn new(bug: Bug, block: usize) -> Self {
@@ -124,14 +124,14 @@ impl Target for File {
     fn write(&mut self, offset: u64, from: &[u8]) -> Done<usize> {
         let offset = offset as usize;
         if self.bug == Bug::Broken {
-            return Err(Fail::Other("it smokes"));
+            return Err(TargetError::Other("it smokes"));
         }
         if self.now_and_then(Bug::NoSpaceAfterChange, 40) {
             self.pages[offset] = self.pages[offset].wrapping_add(1);
-            return Err(Fail::NoSpace);
+            return Err(TargetError::NoSpace);
         }
         if self.now_and_then(Bug::HonestNoSpace, 10) {
-            return Err(Fail::NoSpace);
+            return Err(TargetError::NoSpace);
         }
         if self.now_and_then(Bug::LostWrite, 40) {
             return Ok(from.len());
@@ -146,7 +146,7 @@ impl Target for File {
 
     fn map_read(&mut self, offset: u64, to: &mut [u8]) -> Done {
         if self.bug == Bug::HonestUnsupported {
-            return Err(Fail::Unsupported);
+            return Err(TargetError::Unsupported);
         }
         let offset = offset as usize;
         assert!(offset + to.len() <= self.size.next_multiple_of(PAGE), "SIGBUS");
@@ -161,7 +161,7 @@ impl Target for File {
 
     fn map_write(&mut self, offset: u64, from: &[u8]) -> Done<usize> {
         if self.bug == Bug::HonestUnsupported {
-            return Err(Fail::Unsupported);
+            return Err(TargetError::Unsupported);
         }
         let offset = offset as usize;
         assert!(offset + from.len() <= self.size.next_multiple_of(PAGE), "SIGBUS");
@@ -183,10 +183,10 @@ impl Target for File {
 
     fn fallocate(&mut self, how: Range, offset: u64, len: u64) -> Done {
         if self.bug == Bug::HonestUnsupported {
-            return Err(Fail::Unsupported);
+            return Err(TargetError::Unsupported);
         }
         if self.now_and_then(Bug::HonestNoSpace, 10) {
-            return Err(Fail::NoSpace);
+            return Err(TargetError::NoSpace);
         }
         let (start, end) = (offset as usize, (offset + len) as usize);
         if self.bug != Bug::StaleMapping || how != Range::Punch {
@@ -221,7 +221,7 @@ impl Target for File {
                 }
             }
             Range::Collapse | Range::Insert if !(start | (end - start)).is_multiple_of(self.block) => {
-                return Err(Fail::Other("invalid"));
+                return Err(TargetError::Other("invalid"));
             }
             Range::Collapse => {
                 assert!(end < self.size);
@@ -289,7 +289,7 @@ impl Target for File {
 }
 
 /// A run; what it printed, and how it failed, with the report.
-fn run(bug: Bug, line: &str) -> (String, Option<(Failure<&'static str>, String)>) {
+fn run(bug: Bug, line: &str) -> (String, Option<(FsxFailure<&'static str>, String)>) {
     let options = Options::parse(line).unwrap();
     replay(bug, options, None)
 }
@@ -297,8 +297,8 @@ fn run(bug: Bug, line: &str) -> (String, Option<(Failure<&'static str>, String)>
 fn replay(
     bug: Bug,
     options: Options,
-    ops: Option<Vec<fsx::Op>>,
-) -> (String, Option<(Failure<&'static str>, String)>) {
+    ops: Option<Vec<fsx::FileOp>>,
+) -> (String, Option<(FsxFailure<&'static str>, String)>) {
     let mut fsx = Fsx::new(options, File::new(bug, 1024)).unwrap();
     if let Some(ops) = ops {
         fsx = fsx.replay(ops);
@@ -306,8 +306,8 @@ fn replay(
     let mut out = String::new();
     match fsx.run(&mut out) {
         Ok(()) => (out, None),
-        Err(Stop::Output) => panic!("a string takes everything"),
-        Err(Stop::Failed(failure)) => {
+        Err(EarlyStop::Output) => panic!("a string takes everything"),
+        Err(EarlyStop::Failed(failure)) => {
             let mut report = String::new();
             fsx.explain(&failure, &mut report).unwrap();
             (out, Some((failure, report)))
@@ -375,13 +375,13 @@ fn every_mistake_is_found() {
             let (failure, report) = failure.unwrap_or_else(|| panic!("{bug:?} was not found, seed {seed}"));
             let right = match bug {
                 Bug::ZeroGrows | Bug::AllocateGrows | Bug::AllocateStays | Bug::EndIsOld => {
-                    matches!(failure.what, What::Size { .. })
+                    matches!(failure.what, FailureKind::Size { .. })
                 }
-                Bug::ShortRead => matches!(failure.what, What::Short { done: 60000, .. }),
-                Bug::Broken => matches!(failure.what, What::Refused { .. }),
+                Bug::ShortRead => matches!(failure.what, FailureKind::Short { done: 60000, .. }),
+                Bug::Broken => matches!(failure.what, FailureKind::Refused { .. }),
                 // A lost write that would have grown the file.
-                Bug::LostWrite => matches!(failure.what, What::Data { .. } | What::Size { .. }),
-                _ => matches!(failure.what, What::Data { .. }),
+                Bug::LostWrite => matches!(failure.what, FailureKind::Data { .. } | FailureKind::Size { .. }),
+                _ => matches!(failure.what, FailureKind::Data { .. }),
             };
             assert!(right, "{bug:?}: {report}");
             // The last line of the report repeats it, to the byte.
@@ -422,7 +422,7 @@ fn a_report_tells_where_and_who() {
                collapse_range 0 0x400\nread 0xc00 0x400";
     let (_, failure) = replay(Bug::CollapseOffByOne, Options::default(), Some(op::parse(ops).unwrap()));
     let (failure, report) = failure.expect("it is found");
-    let What::Data { range, count, bytes, .. } = &failure.what else { panic!("{report}") };
+    let FailureKind::Data { range, count, bytes, .. } = &failure.what else { panic!("{report}") };
     assert_eq!((failure.number, *range), (5, (0xc00, 0x400)));
     // At odd offsets, bytes of two operations may be equal by chance.
     assert!((0x3e0..=0x400).contains(count), "{report}");
@@ -452,7 +452,7 @@ fn every_kind_of_operation_is_done() {
     let mut out = String::new();
     fsx.run(&mut out).expect("an honest file");
     assert_eq!(out, "All 2000 operations completed A-OK!\n");
-    for kind in Kind::ALL {
+    for kind in OpKind::ALL {
         assert!(fsx.count(kind) > 50, "{} only {} times", kind.name(), fsx.count(kind));
     }
 }

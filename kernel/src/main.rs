@@ -105,7 +105,7 @@ fn refuse_lacking_cpu() {
         let _ = write!(console, "{} {name} ({words})", if number == 0 { "" } else { "," });
     }
     let _ = console.write_str("\n");
-    exit::exit(exit::Outcome::CannotStart)
+    exit::exit(exit::ExitOutcome::CannotStart)
 }
 
 /// The second part, on our own.

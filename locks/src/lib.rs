@@ -7,8 +7,8 @@
 //! | [`Lists`] | where who sleeps is found by the address of what it waits for |
 //!
 //! The algorithms are here, without the machine: a CPU's number, how to put a task to sleep, and the short
-//! lock around a list come through [`Machine`], [`Tasks`] and [`Short`]. The kernel has one implementation of
-//! each, the tests on the host have others.
+//! lock around a list come through [`LockMachine`], [`Tasks`] and [`Short`]. The kernel has one
+//! implementation of each, the tests on the host have others.
 
 #![no_std]
 
@@ -40,7 +40,7 @@ pub trait Short<T>: Sized {
 }
 
 /// What the locks need of the machine they are on.
-pub trait Machine: 'static {
+pub trait LockMachine: 'static {
     /// Guards the number of readers that queue.
     type Queued: Short<i64>;
 

@@ -35,14 +35,14 @@ pub trait Tasks: 'static {
 
 /// The tasks that wait for keys with the same hash.
 #[repr(align(64))]
-struct List<T: Tasks> {
+struct WaitList<T: Tasks> {
     /// How many wait, or are about to.
     count: AtomicU32,
     tasks: T::Lock,
 }
 
 /// `N` lists, a power of two from 2 on.
-pub struct Lists<T: Tasks, const N: usize>([List<T>; N]);
+pub struct Lists<T: Tasks, const N: usize>([WaitList<T>; N]);
 
 impl<T: Tasks, const N: usize> Default for Lists<T, N> {
     fn default() -> Self {
@@ -54,7 +54,7 @@ impl<T: Tasks, const N: usize> Lists<T, N> {
     /// Nobody waits.
     pub const fn new() -> Self {
         const { assert!(N.is_power_of_two() && N > 1) };
-        Self([const { List { count: AtomicU32::new(0), tasks: T::Lock::NEW } }; N])
+        Self([const { WaitList { count: AtomicU32::new(0), tasks: T::Lock::NEW } }; N])
     }
 
     /// Makes its words known to loom, before there are threads.
@@ -63,7 +63,7 @@ impl<T: Tasks, const N: usize> Lists<T, N> {
         self.0.iter().for_each(|list| list.count.prepare());
     }
 
-    fn list(&self, key: usize) -> &List<T> {
+    fn list(&self, key: usize) -> &WaitList<T> {
         // Fibonacci hashing: the upper bits of the product depend on all bits of the key.
         &self.0[(key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize >> (64 - N.trailing_zeros())]
     }
@@ -110,7 +110,7 @@ impl<T: Tasks, const N: usize> Lists<T, N> {
     }
 }
 
-impl<T: Tasks> List<T> {
+impl<T: Tasks> WaitList<T> {
     fn wake(&self, key: Option<usize>) -> bool {
         let woken = T::take(&mut self.tasks.lock(), key);
         let Some(task) = woken else { return false };

@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 use core::sync::atomic::Ordering;
 
 use crate::atomic::AtomicU32;
-use crate::{Machine, wait};
+use crate::{LockMachine, wait};
 
 const FREE: u32 = 0;
 const TAKEN: u32 = 1;
@@ -18,7 +18,7 @@ const WANTED: u32 = 2;
 pub struct RawMutex<M>(AtomicU32, PhantomData<fn(M)>);
 
 // SAFETY: only one compare-exchange or exchange can find it free until it is let go.
-unsafe impl<M: Machine> lock_api::RawMutex for RawMutex<M> {
+unsafe impl<M: LockMachine> lock_api::RawMutex for RawMutex<M> {
     const INIT: Self = Self(AtomicU32::new(FREE), PhantomData);
     type GuardMarker = lock_api::GuardSend;
 
@@ -47,7 +47,7 @@ unsafe impl<M: Machine> lock_api::RawMutex for RawMutex<M> {
     }
 }
 
-impl<M: Machine> RawMutex<M> {
+impl<M: LockMachine> RawMutex<M> {
     /// Makes its word known to loom, before there are threads.
     #[cfg(loom)]
     pub fn prepare(&self) {

@@ -20,7 +20,7 @@ use core::marker::PhantomData;
 use core::sync::atomic::Ordering;
 
 use crate::atomic::{AtomicI64, AtomicU32};
-use crate::{Machine, Short, wait};
+use crate::{LockMachine, Short, wait};
 
 /// Slots, if nobody says how many. loom goes through every order of looks at them: two are enough to be
 /// different ones.
@@ -35,12 +35,12 @@ const QUEUED: u32 = 2;
 
 /// Readers that came minus readers that left, on some of the CPUs.
 #[repr(align(64))]
-struct Slot(AtomicI64);
+struct ReaderCount(AtomicI64);
 
 /// The lock, as `lock_api` wants it. With more slots, readers are in each other's way less, a writer looks at
 /// more, and it is longer, by 64 bytes each.
 #[repr(C, align(64))]
-pub struct RawRwLock<M: Machine, const N: usize = SLOTS> {
+pub struct RawRwLock<M: LockMachine, const N: usize = SLOTS> {
     writer: AtomicU32,
     /// The next writer's ticket, and whose turn it is.
     next: AtomicU32,
@@ -49,21 +49,21 @@ pub struct RawRwLock<M: Machine, const N: usize = SLOTS> {
     phase: AtomicU32,
     /// Readers that queue.
     queued: M::Queued,
-    slots: [Slot; N],
+    slots: [ReaderCount; N],
     machine: PhantomData<fn(M)>,
 }
 
 // SAFETY: a writer is in only after it has raised `writer` and then seen every slot's sum at 0; a reader that
 // counts itself before that is in the sum, one that counts itself after sees `writer`. Both sides order store
 // and load by sequential consistency.
-unsafe impl<M: Machine, const N: usize> lock_api::RawRwLock for RawRwLock<M, N> {
+unsafe impl<M: LockMachine, const N: usize> lock_api::RawRwLock for RawRwLock<M, N> {
     const INIT: Self = Self {
         writer: AtomicU32::new(NONE),
         next: AtomicU32::new(0),
         serving: AtomicU32::new(0),
         phase: AtomicU32::new(0),
         queued: M::Queued::NEW,
-        slots: [const { Slot(AtomicI64::new(0)) }; N],
+        slots: [const { ReaderCount(AtomicI64::new(0)) }; N],
         machine: PhantomData,
     };
     type GuardMarker = lock_api::GuardSend;
@@ -138,7 +138,7 @@ unsafe impl<M: Machine, const N: usize> lock_api::RawRwLock for RawRwLock<M, N> 
     }
 }
 
-impl<M: Machine, const N: usize> RawRwLock<M, N> {
+impl<M: LockMachine, const N: usize> RawRwLock<M, N> {
     /// Makes its words known to loom, before there are threads.
     #[cfg(loom)]
     pub fn prepare(&self) {

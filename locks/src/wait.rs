@@ -1,13 +1,13 @@
 //! Waiting for a word in memory to change: first spinning, then asleep until somebody wakes this address.
 
-use crate::Machine;
+use crate::LockMachine;
 
 /// Looks so many times before it sleeps.
 const LOOKS: u32 = 200;
 
 /// Spins a little, answering shootdowns, until `done`; `false` if it did not come true. With one CPU, nobody
 /// could bring it about meanwhile.
-pub(crate) fn spin_until<M: Machine>(mut done: impl FnMut() -> bool) -> bool {
+pub(crate) fn spin_until<M: LockMachine>(mut done: impl FnMut() -> bool) -> bool {
     let looks = if M::cpus() > 1 { LOOKS } else { 1 };
     for _ in 0..looks {
         if done() {
@@ -19,7 +19,7 @@ pub(crate) fn spin_until<M: Machine>(mut done: impl FnMut() -> bool) -> bool {
 }
 
 /// Waits while `still_waiting`; who makes it false wakes `key` afterwards.
-pub(crate) fn wait_while<M: Machine>(key: usize, mut still_waiting: impl FnMut() -> bool) {
+pub(crate) fn wait_while<M: LockMachine>(key: usize, mut still_waiting: impl FnMut() -> bool) {
     while still_waiting() {
         M::wait(key, &mut still_waiting);
     }

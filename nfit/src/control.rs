@@ -6,7 +6,7 @@
 use core::fmt;
 
 use crate::read::{Needs, at_least, u8_at, u16_at, u32_at, u64_at};
-use crate::text::Size;
+use crate::text::ByteSize;
 
 /// NVDIMM Control Region Structure. The identifiers mirror bytes of the DIMM's SPD (JEDEC annex L)
 /// in that order; they are read here as little-endian numbers, like every other field.
@@ -137,7 +137,9 @@ impl fmt::Display for ControlRegion {
             write!(f, "made at {location:#x} on {date:#06x} ")?;
         }
         match &self.block_control_windows {
-            Some(windows) => write!(f, "block windows {} of {}", windows.number, Size(windows.window_size)),
+            Some(windows) => {
+                write!(f, "block windows {} of {}", windows.number, ByteSize(windows.window_size))
+            }
             None => f.write_str("block windows 0"),
         }
     }
@@ -179,7 +181,7 @@ impl fmt::Display for BlockDataWindow {
     /// 0x0`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { control_region_index, number, start_offset, first_block, .. } = self;
-        let (size, capacity) = (Size(self.window_size), Size(self.capacity));
+        let (size, capacity) = (ByteSize(self.window_size), ByteSize(self.capacity));
         write!(f, "block data window: control region {control_region_index} windows {number} of {size} ")?;
         write!(f, "start {start_offset:#x} capacity {capacity} first block {first_block:#x}")
     }

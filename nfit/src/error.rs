@@ -8,11 +8,11 @@ use core::fmt;
 
 use crate::HEADER_BYTES;
 use crate::structure::StructureType;
-use crate::text::{Extent, FixedText};
+use crate::text::{ByteRange, FixedText};
 
 /// Where a structure lies in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct Location {
     /// Its type.
     pub structure_type: StructureType,
     /// How many structures come before it.
@@ -21,7 +21,7 @@ pub struct Place {
     pub offset: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     /// `spa range structure (type 0, ordinal 0, byte offset 40)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { structure_type, ordinal, offset } = self;
@@ -78,13 +78,13 @@ pub enum Error {
     /// A structure says its length is 0: there is no next one, so it is the last that is looked at.
     ZeroLength {
         /// The structure.
-        at: Place,
+        at: Location,
     },
     /// A structure is too short for its type, or for the number of list entries it says it has; it
     /// is skipped. One that is too short for type and length is the last that is looked at.
     StructureTooShort {
         /// The structure.
-        at: Place,
+        at: Location,
         /// Its length field, in bytes.
         length: u16,
         /// The bytes it would need.
@@ -93,7 +93,7 @@ pub enum Error {
     /// A structure runs past the table's end; it is the last that is looked at.
     PastEnd {
         /// The structure.
-        at: Place,
+        at: Location,
         /// Its length field, in bytes.
         length: u16,
         /// Bytes left in the table, from its start.
@@ -102,19 +102,19 @@ pub enum Error {
     /// A persistent memory range has index 0, which refers to none.
     ReservedIndex {
         /// The SPA range.
-        at: Place,
+        at: Location,
     },
     /// A persistent memory range is empty.
     EmptyRange {
         /// The SPA range.
-        at: Place,
+        at: Location,
         /// Its index.
         index: u16,
     },
     /// A persistent memory range does not start and end on multiples of [`crate::PAGE_BYTES`].
     UnalignedRange {
         /// The SPA range.
-        at: Place,
+        at: Location,
         /// Its index.
         index: u16,
         /// Its base address.
@@ -125,7 +125,7 @@ pub enum Error {
     /// A persistent memory range ends beyond 64-bit addresses.
     RangeOverflow {
         /// The SPA range.
-        at: Place,
+        at: Location,
         /// Its index.
         index: u16,
         /// Its base address.
@@ -137,7 +137,7 @@ pub enum Error {
     /// it. If both are persistent memory, there is one such error for each.
     Overlap {
         /// The SPA range.
-        at: Place,
+        at: Location,
         /// Its index.
         index: u16,
         /// Its base address.
@@ -145,7 +145,7 @@ pub enum Error {
         /// Its length in bytes.
         length: u64,
         /// One that it overlaps.
-        other: Place,
+        other: Location,
         /// The other's index.
         other_index: u16,
     },
@@ -153,23 +153,23 @@ pub enum Error {
     /// others the first counts.
     DuplicateIndex {
         /// The second.
-        at: Place,
+        at: Location,
         /// The first.
-        first: Place,
+        first: Location,
         /// Their index.
         index: u16,
     },
     /// A region mapping refers to an SPA range that is not there.
     MissingSpaRange {
         /// The mapping.
-        at: Place,
+        at: Location,
         /// The index it refers to.
         index: u16,
     },
     /// A region mapping of persistent memory refers to a control region that is not there.
     MissingControlRegion {
         /// The mapping.
-        at: Place,
+        at: Location,
         /// The index it refers to.
         index: u16,
         /// The SPA range it is in.
@@ -178,7 +178,7 @@ pub enum Error {
     /// A region mapping of persistent memory refers to an interleave structure that is not there.
     MissingInterleave {
         /// The mapping.
-        at: Place,
+        at: Location,
         /// The index it refers to.
         index: u16,
         /// The SPA range it is in.
@@ -187,9 +187,9 @@ pub enum Error {
     /// There are two platform capabilities structures.
     DuplicateCapabilities {
         /// The second.
-        at: Place,
+        at: Location,
         /// The first.
-        first: Place,
+        first: Location,
     },
     /// No memory for the joined view.
     OutOfMemory,
@@ -227,7 +227,7 @@ impl fmt::Display for Error {
             }
             Self::EmptyRange { at, index } => write!(f, "{at}: spa {index} has length 0"),
             Self::UnalignedRange { at, index, base, length } => {
-                let range = Extent(*base, *length);
+                let range = ByteRange(*base, *length);
                 write!(
                     f,
                     "{at}: spa {index} {range} does not start and end on a multiple of {}",
@@ -235,10 +235,14 @@ impl fmt::Display for Error {
                 )
             }
             Self::RangeOverflow { at, index, base, length } => {
-                write!(f, "{at}: spa {index} {} ends beyond 64-bit addresses", Extent(*base, *length))
+                write!(f, "{at}: spa {index} {} ends beyond 64-bit addresses", ByteRange(*base, *length))
             }
             Self::Overlap { at, index, base, length, other, other_index } => {
-                write!(f, "{at}: spa {index} {} overlaps spa {other_index}, {other}", Extent(*base, *length))
+                write!(
+                    f,
+                    "{at}: spa {index} {} overlaps spa {other_index}, {other}",
+                    ByteRange(*base, *length)
+                )
             }
             Self::DuplicateIndex { at, first, index } => {
                 write!(f, "{at}: index {index} is already taken by {first}")

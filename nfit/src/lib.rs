@@ -56,7 +56,7 @@ use core::fmt;
 pub use attribute::MemoryAttribute;
 pub use caps::Capabilities;
 pub use control::{BlockControlWindows, BlockDataWindow, ControlRegion};
-pub use error::{Error, Place};
+pub use error::{Error, Location};
 pub use guid::{Guid, RangeType};
 pub use lists::{FlushHints, Interleave, Smbios};
 pub use mapping::{DeviceHandle, RegionMapping, StateFlags};

@@ -10,7 +10,7 @@ use core::fmt;
 
 use crate::mapping::DeviceHandle;
 use crate::read::{Needs, at_least, entries, u16_at, u32_at};
-use crate::text::Size;
+use crate::text::ByteSize;
 
 /// At most this many addresses are printed on a line; the rest are counted.
 const SHOWN: usize = 4;
@@ -52,7 +52,7 @@ impl fmt::Display for Interleave<'_> {
     /// `interleave 1: lines 2 of 256 B`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { index, number_of_lines, line_size, .. } = self;
-        write!(f, "interleave {index}: lines {number_of_lines} of {}", Size((*line_size).into()))
+        write!(f, "interleave {index}: lines {number_of_lines} of {}", ByteSize((*line_size).into()))
     }
 }
 

@@ -6,7 +6,7 @@
 use core::fmt;
 
 use crate::read::{Needs, at_least, u16_at, u32_at, u64_at};
-use crate::text::{Index, Size, write_bits};
+use crate::text::{ByteSize, StructureIndex, write_bits};
 
 /// NFIT Device Handle: where an NVDIMM is plugged in. Unique to each NVDIMM; `_ADR` of its ACPI
 /// device.
@@ -163,8 +163,8 @@ impl fmt::Display for RegionMapping {
         let Self {
             device_handle, physical_id, region_id, region_offset, dpa, interleave_ways, state, ..
         } = self;
-        let (spa, control) = (Index(self.spa_index), Index(self.control_region_index));
-        let (size, interleave) = (Size(self.region_size), Index(self.interleave_index));
+        let (spa, control) = (StructureIndex(self.spa_index), StructureIndex(self.control_region_index));
+        let (size, interleave) = (ByteSize(self.region_size), StructureIndex(self.interleave_index));
         write!(f, "mapping: handle {device_handle} physical id {physical_id} region id {region_id} ")?;
         write!(f, "spa {spa} control region {control} size {size} offset {region_offset:#x} dpa {dpa:#x} ")?;
         write!(f, "interleave {interleave} ways {interleave_ways} state {state}")

@@ -10,10 +10,10 @@
 use alloc::vec::Vec;
 
 use crate::PAGE_BYTES;
-use crate::error::{Error, Place};
+use crate::error::{Error, Location};
 use crate::guid::RangeType;
 use crate::region::Region;
-use crate::resolve::{Placed, push};
+use crate::resolve::{Located, push};
 use crate::spa::SpaRange;
 
 pub(crate) fn is_persistent(spa: &SpaRange) -> bool {
@@ -21,7 +21,7 @@ pub(crate) fn is_persistent(spa: &SpaRange) -> bool {
 }
 
 /// Refuses a persistent range that could not be mapped page by page.
-pub(crate) fn check_range(at: Place, spa: &SpaRange) -> Result<(), Error> {
+pub(crate) fn check_range(at: Location, spa: &SpaRange) -> Result<(), Error> {
     let SpaRange { index, base, length, .. } = *spa;
     if index == 0 {
         return Err(Error::ReservedIndex { at });
@@ -39,9 +39,9 @@ pub(crate) fn check_range(at: Place, spa: &SpaRange) -> Result<(), Error> {
 }
 
 /// For each range, one that overlaps it, if there is one. The ranges are not empty, and in order of base.
-pub(crate) fn overlaps(by_base: &[Placed<SpaRange>]) -> impl Iterator<Item = Option<&Placed<SpaRange>>> {
+pub(crate) fn overlaps(by_base: &[Located<SpaRange>]) -> impl Iterator<Item = Option<&Located<SpaRange>>> {
     // Of the ranges so far, the one that reaches furthest.
-    let mut furthest: Option<&Placed<SpaRange>> = None;
+    let mut furthest: Option<&Located<SpaRange>> = None;
     by_base.iter().enumerate().map(move |(position, range)| {
         let before = furthest.filter(|(_, reaching)| last_byte(reaching) >= range.1.base);
         let after = by_base.get(position + 1).filter(|(_, next)| next.base <= last_byte(&range.1));
@@ -57,7 +57,7 @@ fn last_byte(spa: &SpaRange) -> u64 {
     spa.base.saturating_add(spa.length.saturating_sub(1))
 }
 
-pub(crate) fn overlap((at, spa): (Place, &SpaRange), (other, other_spa): &Placed<SpaRange>) -> Error {
+pub(crate) fn overlap((at, spa): (Location, &SpaRange), (other, other_spa): &Located<SpaRange>) -> Error {
     let SpaRange { index, base, length, .. } = *spa;
     Error::Overlap { at, index, base, length, other: *other, other_index: other_spa.index }
 }
@@ -66,8 +66,8 @@ pub(crate) fn overlap((at, spa): (Place, &SpaRange), (other, other_spa): &Placed
 /// lie in one; one that lies across a border leaves open what belongs to whom, so it costs the regions it
 /// touches. Both lists are in order of base.
 pub(crate) fn place_virtual_disks(
-    regions: &mut Vec<Placed<Region<'_>>>,
-    disks: &[Placed<SpaRange>],
+    regions: &mut Vec<Located<Region<'_>>>,
+    disks: &[Located<SpaRange>],
     problems: &mut Vec<Error>,
 ) -> Result<(), Error> {
     let mut across = Vec::new();
@@ -85,7 +85,7 @@ pub(crate) fn place_virtual_disks(
     }
     let mut across = across.into_iter().peekable();
     // Of the disks that start before a region's end, the one that reaches furthest.
-    let mut furthest: Option<&Placed<SpaRange>> = None;
+    let mut furthest: Option<&Located<SpaRange>> = None;
     let mut outcome = Ok(());
     regions.retain(|(at, region)| {
         while let Some(disk) = across.next_if(|(_, disk)| disk.base < region.end()) {

@@ -158,9 +158,9 @@ pub fn pfn_checksum(block: &[u8; PFN_BYTES]) -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
-type Answer = Result<Option<PfnInfo>, PfnError>;
+type PfnResult = Result<Option<PfnInfo>, PfnError>;
 
-fn read(block: &[u8; PFN_BYTES], base: u64, len: u64) -> Result<Answer, crate::read::Needs> {
+fn read(block: &[u8; PFN_BYTES], base: u64, len: u64) -> Result<PfnResult, crate::read::Needs> {
     let signature = array_at::<16>(block, 0)?;
     let found = u64_at(block, CHECKSUM)?;
     let expected = pfn_checksum(block);

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::lists::{FlushHints, Interleave};
 use crate::mapping::{RegionMapping, StateFlags};
 use crate::spa::SpaRange;
-use crate::text::Extent;
+use crate::text::ByteRange;
 
 /// What a table says, as far as it makes sense. Made by [`crate::Nfit::contents`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl fmt::Display for Region<'_> {
     /// `region 2: 0x100000000..0x104000000 (64 MiB) proximity 0 attribute WB|NV armed state none
     /// dimms 1`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "region {}: {} ", self.spa_index, Extent(self.base, self.length))?;
+        write!(f, "region {}: {} ", self.spa_index, ByteRange(self.base, self.length))?;
         match self.proximity_domain {
             Some(domain) => write!(f, "proximity {domain}")?,
             None => f.write_str("proximity unknown")?,

@@ -26,7 +26,7 @@ use alloc::vec::Vec;
 use crate::Nfit;
 use crate::caps::Capabilities;
 use crate::control::ControlRegion;
-use crate::error::{Error, Place};
+use crate::error::{Error, Location};
 use crate::lists::{FlushHints, Interleave};
 use crate::mapping::{RegionMapping, StateFlags};
 use crate::overlap::{check_range, is_persistent, overlap, overlaps, place_virtual_disks};
@@ -35,7 +35,7 @@ use crate::spa::SpaRange;
 use crate::structure::Structure;
 
 /// Something of the table and where it lies.
-pub(crate) type Placed<T> = (Place, T);
+pub(crate) type Located<T> = (Location, T);
 
 /// See [`Nfit::contents`].
 pub(crate) fn contents<'a>(nfit: &Nfit<'a>) -> Result<Contents<'a>, Error> {
@@ -91,12 +91,12 @@ pub(crate) fn contents<'a>(nfit: &Nfit<'a>) -> Result<Contents<'a>, Error> {
 /// The structures that take part, by type. Mappings stay in table order.
 #[derive(Default)]
 struct Parts<'a> {
-    ranges: Vec<Placed<SpaRange>>,
-    mappings: Vec<Placed<RegionMapping>>,
-    control_regions: Vec<Placed<ControlRegion>>,
-    interleaves: Vec<Placed<Interleave<'a>>>,
-    flush_hints: Vec<Placed<FlushHints<'a>>>,
-    capabilities: Vec<Placed<Capabilities>>,
+    ranges: Vec<Located<SpaRange>>,
+    mappings: Vec<Located<RegionMapping>>,
+    control_regions: Vec<Located<ControlRegion>>,
+    interleaves: Vec<Located<Interleave<'a>>>,
+    flush_hints: Vec<Located<FlushHints<'a>>>,
+    capabilities: Vec<Located<Capabilities>>,
 }
 
 impl<'a> Parts<'a> {
@@ -145,12 +145,12 @@ impl<'a> Parts<'a> {
 
 /// Sorts by index, then by place; a problem for each whose index one before has, unless it is 0.
 fn sort_by_index<T>(
-    list: &mut [Placed<T>],
+    list: &mut [Located<T>],
     index_of: fn(&T) -> u16,
     problems: &mut Vec<Error>,
 ) -> Result<(), Error> {
     list.sort_unstable_by_key(|(at, item)| (index_of(item), at.ordinal));
-    let mut first: Option<(Place, u16)> = None;
+    let mut first: Option<(Location, u16)> = None;
     for (at, item) in list.iter() {
         let index = index_of(item);
         match first {
@@ -165,13 +165,13 @@ fn sort_by_index<T>(
 
 /// Finds an index in a list that `sort_by_index` has sorted, the first in the table that has it; 0 is never
 /// found.
-fn find<T>(list: &[Placed<T>], index: u16, index_of: fn(&T) -> u16) -> Option<&T> {
+fn find<T>(list: &[Located<T>], index: u16, index_of: fn(&T) -> u16) -> Option<&T> {
     let position = list.partition_point(|(_, item)| index_of(item) < index);
     list.get(position).map(|(_, item)| item).filter(|item| index != 0 && index_of(item) == index)
 }
 
 /// Whether only one range has this index, of those that `sort_by_index` has sorted.
-fn is_unique(ranges: &[Placed<SpaRange>], index: u16) -> bool {
+fn is_unique(ranges: &[Located<SpaRange>], index: u16) -> bool {
     let position = ranges.partition_point(|(_, spa)| spa.index < index);
     ranges.get(position + 1).is_none_or(|(_, spa)| spa.index != index)
 }

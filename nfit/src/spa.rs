@@ -7,7 +7,7 @@ use core::fmt;
 use crate::attribute::MemoryAttribute;
 use crate::guid::{Guid, RangeType};
 use crate::read::{Needs, array_at, at_least, u16_at, u32_at, u64_at};
-use crate::text::Extent;
+use crate::text::ByteRange;
 
 /// System Physical Address (SPA) Range Structure, as found: base and length are not checked here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl SpaRange {
 impl fmt::Display for SpaRange {
     /// `spa 1: persistent memory 0x140000000..0x180000000 (1 GiB) proximity 0 attribute WB|NV`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "spa {}: {} {} ", self.index, self.range_type, Extent(self.base, self.length))?;
+        write!(f, "spa {}: {} {} ", self.index, self.range_type, ByteRange(self.base, self.length))?;
         match self.proximity_domain {
             Some(domain) => write!(f, "proximity {domain}")?,
             None => f.write_str("proximity unknown")?,

@@ -8,7 +8,7 @@ use core::iter::FusedIterator;
 use crate::HEADER_BYTES;
 use crate::caps::Capabilities;
 use crate::control::{BlockDataWindow, ControlRegion};
-use crate::error::{Error, Place};
+use crate::error::{Error, Location};
 use crate::lists::{FlushHints, Interleave, Smbios};
 use crate::mapping::RegionMapping;
 use crate::read::{Needs, u16_at};
@@ -144,7 +144,7 @@ impl<'a> Structures<'a> {
     }
 
     /// The next structure and where it lies.
-    pub(crate) fn next_placed(&mut self) -> Option<Result<(Place, Structure<'a>), Error>> {
+    pub(crate) fn next_placed(&mut self) -> Option<Result<(Location, Structure<'a>), Error>> {
         let rest = self.table.get(self.offset..).filter(|rest| !rest.is_empty())?;
         let (at, bytes) = match self.delimit(rest) {
             Ok(found) => found,
@@ -164,12 +164,12 @@ impl<'a> Structures<'a> {
     }
 
     /// Place and bytes of the structure `rest` begins with; an error if there is no telling where it ends.
-    fn delimit(&self, rest: &'a [u8]) -> Result<(Place, &'a [u8]), Error> {
+    fn delimit(&self, rest: &'a [u8]) -> Result<(Location, &'a [u8]), Error> {
         let (offset, ordinal, remaining) = (self.offset, self.ordinal, rest.len());
         let (Ok(structure_type), Ok(length)) = (u16_at(rest, 0), u16_at(rest, 2)) else {
             return Err(Error::Remainder { ordinal, offset, remaining });
         };
-        let at = Place { structure_type: StructureType(structure_type), ordinal, offset };
+        let at = Location { structure_type: StructureType(structure_type), ordinal, offset };
         match usize::from(length) {
             0 => Err(Error::ZeroLength { at }),
             size @ STRUCTURE_HEADER_BYTES.. => {

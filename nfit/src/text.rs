@@ -39,9 +39,9 @@ pub(crate) fn write_bits(f: &mut fmt::Formatter<'_>, bits: u64, names: &[(u64, &
 }
 
 /// A number of bytes, in the largest unit that says it exactly: `64 MiB`, `1536 KiB`, `513 B`.
-pub(crate) struct Size(pub(crate) u64);
+pub(crate) struct ByteSize(pub(crate) u64);
 
-impl fmt::Display for Size {
+impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
         let (mut number, mut unit) = (self.0, 0);
@@ -54,20 +54,20 @@ impl fmt::Display for Size {
 }
 
 /// Base and length as `0x140000000..0x180000000 (1 GiB)`; the end is not part of the range.
-pub(crate) struct Extent(pub(crate) u64, pub(crate) u64);
+pub(crate) struct ByteRange(pub(crate) u64, pub(crate) u64);
 
-impl fmt::Display for Extent {
+impl fmt::Display for ByteRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // In 128 bits, so that a range that overflows is shown as it is written and not wrapped.
         let end = u128::from(self.0) + u128::from(self.1);
-        write!(f, "{:#x}..{end:#x} ({})", self.0, Size(self.1))
+        write!(f, "{:#x}..{end:#x} ({})", self.0, ByteSize(self.1))
     }
 }
 
 /// An index that refers to another structure, where 0 refers to none.
-pub(crate) struct Index(pub(crate) u16);
+pub(crate) struct StructureIndex(pub(crate) u16);
 
-impl fmt::Display for Index {
+impl fmt::Display for StructureIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == 0 { f.write_str("none") } else { write!(f, "{}", self.0) }
     }
@@ -89,14 +89,14 @@ mod tests {
             (1 << 63, "8 EiB"),
             (u64::MAX, "18446744073709551615 B"),
         ] {
-            assert_eq!(Size(bytes).to_string(), text);
+            assert_eq!(ByteSize(bytes).to_string(), text);
         }
     }
 
     #[test]
     fn a_range_that_overflows_is_shown_unwrapped() {
         assert_eq!(
-            Extent(u64::MAX - 0xfff, 0x2000).to_string(),
+            ByteRange(u64::MAX - 0xfff, 0x2000).to_string(),
             "0xfffffffffffff000..0x10000000000001000 (8 KiB)"
         );
     }

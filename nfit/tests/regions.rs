@@ -2,16 +2,16 @@
 
 use crate::common;
 use crate::common::{GIB, PERSISTENT, PERSISTENT_DISK, Table, VOLATILE};
-use nfit::{Error, Nfit, Place, Region, StateFlags, StructureType};
+use nfit::{Error, Location, Nfit, Region, StateFlags, StructureType};
 
 /// Where the structure with an ordinal lies.
-fn at(bytes: &[u8], ordinal: usize) -> Place {
+fn at(bytes: &[u8], ordinal: usize) -> Location {
     let number = |offset: usize| u16::from_le_bytes([bytes[offset], bytes[offset + 1]]);
     let mut offset = common::HEADER;
     for _ in 0..ordinal {
         offset += usize::from(number(offset + 2));
     }
-    Place { structure_type: StructureType(number(offset)), ordinal, offset }
+    Location { structure_type: StructureType(number(offset)), ordinal, offset }
 }
 
 /// What a good table says.

@@ -2,10 +2,10 @@
 //! bad input.
 
 use crate::common::{HEADER, MAPPING, PERSISTENT, SPA, Table, VOLATILE, fix_checksum, fix_up};
-use nfit::{Contents, Error, FixedText, Nfit, Place, Structure, StructureType};
+use nfit::{Contents, Error, FixedText, Location, Nfit, Structure, StructureType};
 
-fn place(structure_type: StructureType, ordinal: usize, offset: usize) -> Place {
-    Place { structure_type, ordinal, offset }
+fn place(structure_type: StructureType, ordinal: usize, offset: usize) -> Location {
+    Location { structure_type, ordinal, offset }
 }
 
 /// All items of the iterator.

@@ -112,9 +112,9 @@ impl fmt::Debug for Flags {
 
 /// One entry of a table, as the CPU reads it.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Entry(pub u64);
+pub struct PageTableEntry(pub u64);
 
-impl Entry {
+impl PageTableEntry {
     /// Nothing is mapped.
     pub const EMPTY: Self = Self(0);
 
@@ -149,7 +149,7 @@ impl Entry {
     }
 }
 
-impl fmt::Debug for Entry {
+impl fmt::Debug for PageTableEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_present() {
             write!(f, "{:#x} {}", self.address(), self.flags())
@@ -161,7 +161,7 @@ impl fmt::Debug for Entry {
 
 /// What one leaf maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PageSize {
+pub enum LeafSize {
     /// 4 KiB, a leaf of a page table.
     Small,
     /// 2 MiB, a leaf of a page directory (Linux: a PMD).
@@ -170,7 +170,7 @@ pub enum PageSize {
     Giant,
 }
 
-impl PageSize {
+impl LeafSize {
     /// Its length in bytes.
     pub const fn bytes(self) -> u64 {
         1 << (12 + 9 * (self.level() - 1))
@@ -200,7 +200,7 @@ impl PageSize {
     }
 }
 
-impl fmt::Display for PageSize {
+impl fmt::Display for LeafSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Small => "4 KiB",
@@ -212,9 +212,9 @@ impl fmt::Display for PageSize {
 
 /// A page fault's error code (Intel SDM volume 3A, "Page-Fault Exceptions").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Access(pub u64);
+pub struct FaultCode(pub u64);
 
-impl Access {
+impl FaultCode {
     /// A load where nothing is mapped.
     pub const LOAD: Self = Self(0);
     /// A store where nothing is mapped.

@@ -3,12 +3,12 @@
 use core::fmt;
 use core::sync::atomic::Ordering;
 
-use crate::entry::{Entry, Flags, PageSize};
-use crate::tables::{Machine, ROOT_LEVEL, Tables, Word, index};
+use crate::entry::{Flags, LeafSize, PageTableEntry};
+use crate::tables::{EntryWord, ROOT_LEVEL, TableMachine, TableTree, index};
 
 /// One table that a walk came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct WalkStep {
     /// 4 (PML4) down to 1 (page table).
     pub level: u32,
     /// The table's frame.
@@ -16,7 +16,7 @@ pub struct Step {
     /// Which entry of it.
     pub index: usize,
     /// The entry.
-    pub entry: Entry,
+    pub entry: PageTableEntry,
 }
 
 /// The way to an address. [`fmt::Display`] prints one line for each level and one for the result.
@@ -25,15 +25,15 @@ pub struct Walk {
     /// The address that was looked up.
     pub at: u64,
     /// The steps; the last one present is a leaf or an empty entry.
-    pub steps: [Option<Step>; 4],
+    pub steps: [Option<WalkStep>; 4],
 }
 
 impl Walk {
     /// The leaf, if the address is mapped.
-    pub fn leaf(&self) -> Option<(Entry, PageSize)> {
+    pub fn leaf(&self) -> Option<(PageTableEntry, LeafSize)> {
         let last = self.steps.iter().flatten().last()?;
         let mapped = last.entry.is_present() && last.entry.is_leaf(last.level);
-        mapped.then(|| (last.entry, PageSize::of_level(last.level)))
+        mapped.then(|| (last.entry, LeafSize::of_level(last.level)))
     }
 }
 
@@ -56,7 +56,7 @@ impl fmt::Display for Walk {
 
 /// Neighbouring leaves of one size with the same rights and consecutive frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Region {
+pub struct MappedRange {
     /// First address.
     pub start: u64,
     /// Physical address of the first frame.
@@ -64,12 +64,12 @@ pub struct Region {
     /// Length in bytes.
     pub bytes: u64,
     /// The leaves' size.
-    pub size: PageSize,
+    pub size: LeafSize,
     /// Their flags, without accessed and dirty.
     pub flags: Flags,
 }
 
-impl fmt::Display for Region {
+impl fmt::Display for MappedRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let last = self.start + (self.bytes - 1);
         let pages = self.bytes / self.size.bytes();
@@ -82,15 +82,15 @@ impl fmt::Display for Region {
     }
 }
 
-impl<M: Machine> Tables<M> {
+impl<M: TableMachine> TableTree<M> {
     /// Walks to `at`, noting every step.
     pub fn walk(&self, at: u64) -> Walk {
         let mut walk = Walk { at, steps: [None; 4] };
         let mut table = self.root();
         for (i, level) in (1..=ROOT_LEVEL).rev().enumerate() {
             let index = index(at, level);
-            let entry = Entry(self.machine.table(table)[index].load(Ordering::Acquire));
-            walk.steps[i] = Some(Step { level, table, index, entry });
+            let entry = PageTableEntry(self.machine.table(table)[index].load(Ordering::Acquire));
+            walk.steps[i] = Some(WalkStep { level, table, index, entry });
             if !entry.is_present() || entry.is_leaf(level) {
                 break;
             }
@@ -100,7 +100,7 @@ impl<M: Machine> Tables<M> {
     }
 
     /// Calls `show` with every region from `first` to `last` (both included), in order of address.
-    pub fn regions(&self, first: u64, last: u64, show: &mut dyn FnMut(Region)) {
+    pub fn regions(&self, first: u64, last: u64, show: &mut dyn FnMut(MappedRange)) {
         let mut current = None;
         self.regions_of(self.root(), ROOT_LEVEL, 0, (first, last), &mut current, show);
         if let Some(region) = current {
@@ -114,12 +114,12 @@ impl<M: Machine> Tables<M> {
         level: u32,
         base: u64,
         range: (u64, u64),
-        current: &mut Option<Region>,
-        show: &mut dyn FnMut(Region),
+        current: &mut Option<MappedRange>,
+        show: &mut dyn FnMut(MappedRange),
     ) {
         let shift = 12 + 9 * (level - 1);
         for (i, slot) in self.machine.table(table).iter().enumerate() {
-            let entry = Entry(slot.load(Ordering::Acquire));
+            let entry = PageTableEntry(slot.load(Ordering::Acquire));
             let start = base | (i as u64) << shift;
             let start = ((start << 16) as i64 >> 16) as u64;
             let outside = start > range.1 || start + ((1u64 << shift) - 1) < range.0;
@@ -130,9 +130,9 @@ impl<M: Machine> Tables<M> {
                 self.regions_of(entry.address(), level - 1, start, range, current, show);
                 continue;
             }
-            let size = PageSize::of_level(level);
+            let size = LeafSize::of_level(level);
             let flags = entry.flags().without(Flags::ACCESSED | Flags::DIRTY);
-            let next = Region { start, frame: entry.address(), bytes: size.bytes(), size, flags };
+            let next = MappedRange { start, frame: entry.address(), bytes: size.bytes(), size, flags };
             match current {
                 Some(region)
                     if region.start.wrapping_add(region.bytes) == start

@@ -4,20 +4,20 @@
 //! No lock is taken here. Growing the tree and setting leaves is by compare-exchange. Who takes entries or
 //! rights away, and finds them gone already, does not know whether somebody else's invalidation is done:
 //! owners of a range see to it that they are alone there; a task's half has a lock for it
-//! ([`TaskTables`](crate::TaskTables)). [`Tables::prune`] frees tables: its caller must know that nobody else
-//! works in that range.
+//! ([`TaskTables`](crate::TaskTables)). [`TableTree::prune`] frees tables: its caller must know that nobody
+//! else works in that range.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::entry::{Entry, Flags, PageSize};
+use crate::entry::{Flags, LeafSize, PageTableEntry};
 
 /// A table as the CPU sees it: 512 entries in one frame.
-pub type Table<W = AtomicU64> = [W; 512];
+pub type PageTable<W = AtomicU64> = [W; 512];
 
 /// The word that an entry is in. The processor's own, or one of a machine that owns every step
 /// (docs/exploration.md).
-pub trait Word {
+pub trait EntryWord {
     /// As [`AtomicU64::load`].
     fn load(&self, order: Ordering) -> u64;
     /// As [`AtomicU64::store`].
@@ -43,7 +43,7 @@ pub trait Word {
     ) -> Result<u64, u64>;
 }
 
-impl Word for AtomicU64 {
+impl EntryWord for AtomicU64 {
     #[inline(always)]
     fn load(&self, order: Ordering) -> u64 {
         self.load(order)
@@ -79,15 +79,15 @@ impl Word for AtomicU64 {
 pub(crate) const ROOT_LEVEL: u32 = 4;
 
 /// What page tables need of the machine they are on.
-pub trait Machine {
+pub trait TableMachine {
     /// What entries are in.
-    type Word: Word;
+    type Word: EntryWord;
     /// A zeroed frame for a table, by physical address; `None` when memory is out.
     fn allocate_table(&self) -> Option<u64>;
     /// Gives a table's frame back. No CPU can reach it any more.
     fn free_table(&self, frame: u64);
-    /// The table in `frame`, which came from [`Machine::allocate_table`].
-    fn table(&self, frame: u64) -> &Table<Self::Word>;
+    /// The table in `frame`, which came from [`TableMachine::allocate_table`].
+    fn table(&self, frame: u64) -> &PageTable<Self::Word>;
     /// Makes every CPU forget its translations for `pages` pages of 4 KiB from `start`, large ones and
     /// paging-structure caches included, before it returns.
     fn invalidate(&self, start: u64, pages: u64);
@@ -110,9 +110,9 @@ pub enum MapError {
         /// The address at which the obstacle was met.
         at: u64,
         /// The entry found; for a table in the place of a large leaf, the entry that points to it.
-        entry: Entry,
+        entry: PageTableEntry,
         /// The size of the leaf found, or that was to be placed over a table.
-        size: PageSize,
+        size: LeafSize,
     },
     /// Nothing is mapped at this address.
     NotMapped {
@@ -124,7 +124,7 @@ pub enum MapError {
         /// The address or length.
         at: u64,
         /// What it should be a multiple of.
-        size: PageSize,
+        size: LeafSize,
     },
     /// The range is not in the half these tables may change.
     OutOfRange {
@@ -152,13 +152,13 @@ impl fmt::Display for MapError {
 impl core::error::Error for MapError {}
 
 /// A tree of page tables.
-pub struct Tables<M> {
+pub struct TableTree<M> {
     root: u64,
     half: Half,
     pub(crate) machine: M,
 }
 
-impl<M: Machine> Tables<M> {
+impl<M: TableMachine> TableTree<M> {
     /// The tree whose root table is in `root`, restricted to `half`.
     pub const fn from_root(root: u64, half: Half, machine: M) -> Self {
         Self { root, half, machine }
@@ -185,7 +185,7 @@ impl<M: Machine> Tables<M> {
 
     /// Lets this tree use the other half of `kernel`: its 256 top root entries are copied. Tables below them
     /// are shared from then on; root entries the kernel's tree gets later are not, hence
-    /// [`Tables::reserve_slots`].
+    /// [`TableTree::reserve_slots`].
     pub fn share_upper_half(&self, kernel: &Self) {
         let from = self.machine.table(kernel.root);
         let to = self.machine.table(self.root);
@@ -199,7 +199,7 @@ impl<M: Machine> Tables<M> {
     /// # Errors
     /// [`MapError::NoFrames`], [`MapError::OutOfRange`].
     pub fn reserve_slots(&self, start: u64, bytes: u64) -> Result<(), MapError> {
-        self.check(start, bytes, PageSize::Small)?;
+        self.check(start, bytes, LeafSize::Small)?;
         for slot in index(start, ROOT_LEVEL)..=index(start + (bytes - 1), ROOT_LEVEL) {
             self.next_table(&self.machine.table(self.root)[slot], ROOT_LEVEL, start)?;
         }
@@ -211,7 +211,7 @@ impl<M: Machine> Tables<M> {
     ///
     /// # Errors
     /// [`MapError::AlreadyMapped`] (nothing is changed), `Misaligned`, `OutOfRange`, `NoFrames`.
-    pub fn map(&self, at: u64, frame: u64, size: PageSize, flags: Flags) -> Result<(), MapError> {
+    pub fn map(&self, at: u64, frame: u64, size: LeafSize, flags: Flags) -> Result<(), MapError> {
         self.check(at, size.bytes(), size)?;
         if !size.divides(frame) {
             return Err(MapError::Misaligned { at: frame, size });
@@ -220,7 +220,7 @@ impl<M: Machine> Tables<M> {
         let entry = leaf(frame, size, flags);
         match slot.compare_exchange(0, entry.0, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Ok(()),
-            Err(old) => Err(MapError::AlreadyMapped { at, entry: Entry(old), size }),
+            Err(old) => Err(MapError::AlreadyMapped { at, entry: PageTableEntry(old), size }),
         }
     }
 
@@ -228,26 +228,26 @@ impl<M: Machine> Tables<M> {
     /// What was mapped before an error stays mapped.
     ///
     /// # Errors
-    /// As [`Tables::map`].
+    /// As [`TableTree::map`].
     pub fn map_range(
         &self,
         at: u64,
         frame: u64,
         bytes: u64,
         flags: Flags,
-        largest: PageSize,
+        largest: LeafSize,
     ) -> Result<(), MapError> {
-        self.check(at, bytes, PageSize::Small)?;
+        self.check(at, bytes, LeafSize::Small)?;
         let mut done = 0;
         while done < bytes {
-            let fits = |size: PageSize| {
+            let fits = |size: LeafSize| {
                 size <= largest
                     && size.divides(at + done)
                     && size.divides(frame + done)
                     && size.bytes() <= bytes - done
             };
-            let sizes = [PageSize::Giant, PageSize::Large];
-            let size = sizes.into_iter().find(|size| fits(*size)).unwrap_or(PageSize::Small);
+            let sizes = [LeafSize::Giant, LeafSize::Large];
+            let size = sizes.into_iter().find(|size| fits(*size)).unwrap_or(LeafSize::Small);
             self.map(at + done, frame + done, size, flags)?;
             done += size.bytes();
         }
@@ -256,7 +256,7 @@ impl<M: Machine> Tables<M> {
 
     /// Unmaps every leaf in the range, splitting large ones at its edges, and tells `gone` of each: address,
     /// entry as the CPU left it, size. Invalidates before it returns; `gone` runs before that, so it must not
-    /// free the frame for others to use. Empty tables stay: see [`Tables::prune`]. Returns the leaves
+    /// free the frame for others to use. Empty tables stay: see [`TableTree::prune`]. Returns the leaves
     /// unmapped.
     ///
     /// # Errors
@@ -265,17 +265,18 @@ impl<M: Machine> Tables<M> {
         &self,
         at: u64,
         bytes: u64,
-        mut gone: impl FnMut(u64, Entry, PageSize),
+        mut gone: impl FnMut(u64, PageTableEntry, LeafSize),
     ) -> Result<u64, MapError> {
         let mut count = 0;
         let result = self.for_each_leaf(at, bytes, &mut |slot, at, size| {
             // Only what still is a leaf: somebody may have split it since it was found.
             let leaf = |old: u64| {
-                (Entry(old).is_present() && Entry(old).is_leaf(size.level())).then_some(Entry::EMPTY.0)
+                (PageTableEntry(old).is_present() && PageTableEntry(old).is_leaf(size.level()))
+                    .then_some(PageTableEntry::EMPTY.0)
             };
             if let Ok(old) = slot.fetch_update(Ordering::AcqRel, Ordering::Acquire, leaf) {
                 count += 1;
-                gone(at, Entry(old), size);
+                gone(at, PageTableEntry(old), size);
             }
         });
         if count > 0 {
@@ -287,15 +288,15 @@ impl<M: Machine> Tables<M> {
     /// Unmaps exactly one page of `size` at `at`, and returns its entry.
     ///
     /// # Errors
-    /// [`MapError::NotMapped`] if there is none; as [`Tables::unmap_range`].
-    pub fn unmap(&self, at: u64, size: PageSize) -> Result<Entry, MapError> {
+    /// [`MapError::NotMapped`] if there is none; as [`TableTree::unmap_range`].
+    pub fn unmap(&self, at: u64, size: LeafSize) -> Result<PageTableEntry, MapError> {
         self.check(at, size.bytes(), size)?;
         match self.leaf(at) {
             Some((_, found)) if found == size => {}
             Some((entry, size)) => return Err(MapError::AlreadyMapped { at, entry, size }),
             None => return Err(MapError::NotMapped { at }),
         }
-        let mut old = Entry::EMPTY;
+        let mut old = PageTableEntry::EMPTY;
         self.unmap_range(at, size.bytes(), |_, entry, _| old = entry)?;
         if old.is_present() { Ok(old) } else { Err(MapError::NotMapped { at }) }
     }
@@ -304,16 +305,16 @@ impl<M: Machine> Tables<M> {
     /// splitting large ones at its edges, and invalidates. Returns the leaves changed.
     ///
     /// # Errors
-    /// As [`Tables::unmap_range`].
+    /// As [`TableTree::unmap_range`].
     pub fn protect_range(&self, at: u64, bytes: u64, flags: Flags) -> Result<u64, MapError> {
         let keep = Flags::ACCESSED | Flags::DIRTY | Flags::LARGE;
         let mut count = 0;
         let result = self.for_each_leaf(at, bytes, &mut |slot, _, size| {
             let change = |old: u64| {
-                let old = Entry(old);
+                let old = PageTableEntry(old);
                 let kept = old.flags().bits() & keep.bits();
                 let leaf = old.is_present() && old.is_leaf(size.level());
-                leaf.then(|| Entry::new(old.address(), flags).0 | kept)
+                leaf.then(|| PageTableEntry::new(old.address(), flags).0 | kept)
             };
             count += u64::from(slot.fetch_update(Ordering::AcqRel, Ordering::Acquire, change).is_ok());
         });
@@ -324,15 +325,15 @@ impl<M: Machine> Tables<M> {
     }
 
     /// The leaf that translates `at`, if any.
-    pub fn leaf(&self, at: u64) -> Option<(Entry, PageSize)> {
+    pub fn leaf(&self, at: u64) -> Option<(PageTableEntry, LeafSize)> {
         let mut frame = self.root;
         for level in (1..=ROOT_LEVEL).rev() {
-            let entry = Entry(self.machine.table(frame)[index(at, level)].load(Ordering::Acquire));
+            let entry = PageTableEntry(self.machine.table(frame)[index(at, level)].load(Ordering::Acquire));
             if !entry.is_present() {
                 return None;
             }
             if entry.is_leaf(level) {
-                return Some((entry, PageSize::of_level(level)));
+                return Some((entry, LeafSize::of_level(level)));
             }
             frame = entry.address();
         }
@@ -350,7 +351,7 @@ impl<M: Machine> Tables<M> {
     /// Frees the tables in the range that have become empty, the root's own entries of the kernel half
     /// excepted (other roots share them). Nobody else may be changing or faulting in this range.
     pub fn prune(&self, at: u64, bytes: u64) {
-        if self.check(at, bytes, PageSize::Small).is_err() {
+        if self.check(at, bytes, LeafSize::Small).is_err() {
             return;
         }
         let mut freed = 0;
@@ -362,7 +363,7 @@ impl<M: Machine> Tables<M> {
     pub fn clear(&mut self) {
         let mut freed = 0;
         for slot in &self.machine.table(self.root)[..256] {
-            let entry = Entry(slot.swap(0, Ordering::AcqRel));
+            let entry = PageTableEntry(slot.swap(0, Ordering::AcqRel));
             if entry.is_present() {
                 self.unlink_tree(entry.address(), ROOT_LEVEL - 1, &mut freed);
             }
@@ -375,9 +376,9 @@ impl<M: Machine> Tables<M> {
         &self,
         at: u64,
         bytes: u64,
-        leaf: &mut dyn FnMut(&M::Word, u64, PageSize),
+        leaf: &mut dyn FnMut(&M::Word, u64, LeafSize),
     ) -> Result<(), MapError> {
-        self.check(at, bytes, PageSize::Small)?;
+        self.check(at, bytes, LeafSize::Small)?;
         self.leaves_of(self.root, ROOT_LEVEL, at, at + (bytes - 1), leaf)
     }
 
@@ -387,14 +388,14 @@ impl<M: Machine> Tables<M> {
         level: u32,
         first: u64,
         last: u64,
-        leaf: &mut dyn FnMut(&M::Word, u64, PageSize),
+        leaf: &mut dyn FnMut(&M::Word, u64, LeafSize),
     ) -> Result<(), MapError> {
         let span = 1u64 << (12 + 9 * (level - 1));
         let table = self.machine.table(frame);
         for (i, slot) in table.iter().enumerate().take(index(last, level) + 1).skip(index(first, level)) {
             let start = slot_start(first, level, i);
             let end = start + (span - 1);
-            let mut entry = Entry(slot.load(Ordering::Acquire));
+            let mut entry = PageTableEntry(slot.load(Ordering::Acquire));
             if !entry.is_present() {
                 continue;
             }
@@ -403,7 +404,7 @@ impl<M: Machine> Tables<M> {
                 entry = self.split(slot, level)?;
             }
             if entry.is_leaf(level) {
-                leaf(slot, start, PageSize::of_level(level));
+                leaf(slot, start, LeafSize::of_level(level));
             } else if entry.is_present() {
                 let (from, to) = (first.max(start), last.min(end));
                 self.leaves_of(entry.address(), level - 1, from, to, leaf)?;
@@ -416,20 +417,23 @@ impl<M: Machine> Tables<M> {
     /// there afterwards, whoever put it there. The old translation may live on in TLBs: it says the same, and
     /// whoever changes a part of it invalidates that part, which drops all of it (SDM "Large Page Size
     /// Considerations").
-    pub(crate) fn split(&self, slot: &M::Word, level: u32) -> Result<Entry, MapError> {
+    pub(crate) fn split(&self, slot: &M::Word, level: u32) -> Result<PageTableEntry, MapError> {
         let new = self.machine.allocate_table().ok_or(MapError::NoFrames)?;
-        let size = PageSize::of_level(level - 1);
-        let mut old = Entry(slot.load(Ordering::Acquire));
+        let size = LeafSize::of_level(level - 1);
+        let mut old = PageTableEntry(slot.load(Ordering::Acquire));
         while old.is_present() && old.is_leaf(level) {
             let flags = if level == 2 { old.flags().without(Flags::LARGE) } else { old.flags() };
             for (i, part) in self.machine.table(new).iter().enumerate() {
-                part.store(Entry::new(old.address() + i as u64 * size.bytes(), flags).0, Ordering::Relaxed);
+                part.store(
+                    PageTableEntry::new(old.address() + i as u64 * size.bytes(), flags).0,
+                    Ordering::Relaxed,
+                );
             }
-            let table = Entry::new(new, Flags::PRESENT | Flags::WRITE);
+            let table = PageTableEntry::new(new, Flags::PRESENT | Flags::WRITE);
             match slot.compare_exchange(old.0, table.0, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Ok(table),
                 // The CPU set A or D meanwhile, or someone else was here: look again.
-                Err(now) => old = Entry(now),
+                Err(now) => old = PageTableEntry(now),
             }
         }
         self.machine.free_table(new);
@@ -437,7 +441,7 @@ impl<M: Machine> Tables<M> {
     }
 
     /// The slot for a leaf of `size` at `at`; tables on the way are made.
-    pub(crate) fn slot(&self, at: u64, size: PageSize) -> Result<&M::Word, MapError> {
+    pub(crate) fn slot(&self, at: u64, size: LeafSize) -> Result<&M::Word, MapError> {
         let mut frame = self.root;
         for level in (size.level() + 1..=ROOT_LEVEL).rev() {
             frame = self.next_table(&self.machine.table(frame)[index(at, level)], level, at)?;
@@ -447,20 +451,20 @@ impl<M: Machine> Tables<M> {
 
     /// The table below `slot`, made if there is none.
     fn next_table(&self, slot: &M::Word, level: u32, at: u64) -> Result<u64, MapError> {
-        let mut entry = Entry(slot.load(Ordering::Acquire));
+        let mut entry = PageTableEntry(slot.load(Ordering::Acquire));
         if !entry.is_present() {
             let new = self.machine.allocate_table().ok_or(MapError::NoFrames)?;
-            let table = Entry::new(new, Flags::PRESENT | Flags::WRITE);
+            let table = PageTableEntry::new(new, Flags::PRESENT | Flags::WRITE);
             match slot.compare_exchange(entry.0, table.0, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Ok(new),
                 Err(now) => {
                     self.machine.free_table(new);
-                    entry = Entry(now);
+                    entry = PageTableEntry(now);
                 }
             }
         }
         if entry.is_leaf(level) {
-            return Err(MapError::AlreadyMapped { at, entry, size: PageSize::of_level(level) });
+            return Err(MapError::AlreadyMapped { at, entry, size: LeafSize::of_level(level) });
         }
         Ok(entry.address())
     }
@@ -469,7 +473,7 @@ impl<M: Machine> Tables<M> {
         let span = 1u64 << (12 + 9 * (level - 1));
         let table = self.machine.table(frame);
         for (i, slot) in table.iter().enumerate().take(index(last, level) + 1).skip(index(first, level)) {
-            let entry = Entry(slot.load(Ordering::Acquire));
+            let entry = PageTableEntry(slot.load(Ordering::Acquire));
             if !entry.is_present() || entry.is_leaf(level) {
                 continue;
             }
@@ -489,7 +493,7 @@ impl<M: Machine> Tables<M> {
 
     fn unlink_tree(&self, frame: u64, level: u32, freed: &mut u64) {
         for slot in self.machine.table(frame) {
-            let entry = Entry(slot.load(Ordering::Acquire));
+            let entry = PageTableEntry(slot.load(Ordering::Acquire));
             if entry.is_present() && !entry.is_leaf(level) {
                 self.unlink_tree(entry.address(), level - 1, freed);
             }
@@ -516,7 +520,7 @@ impl<M: Machine> Tables<M> {
     }
 
     /// The range is aligned, not empty, and in this tree's half.
-    fn check(&self, at: u64, bytes: u64, size: PageSize) -> Result<(), MapError> {
+    fn check(&self, at: u64, bytes: u64, size: LeafSize) -> Result<(), MapError> {
         for value in [at, bytes] {
             if !size.divides(value) {
                 return Err(MapError::Misaligned { at: value, size });
@@ -534,17 +538,17 @@ impl<M: Machine> Tables<M> {
     }
 }
 
-impl<M> fmt::Debug for Tables<M> {
+impl<M> fmt::Debug for TableTree<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tables({:#x}, {:?})", self.root, self.half)
     }
 }
 
 /// A leaf entry of `size`.
-pub(crate) const fn leaf(frame: u64, size: PageSize, flags: Flags) -> Entry {
+pub(crate) const fn leaf(frame: u64, size: LeafSize, flags: Flags) -> PageTableEntry {
     match size {
-        PageSize::Small => Entry::new(frame, flags),
-        PageSize::Large | PageSize::Giant => Entry::new(frame, flags.with(Flags::LARGE)),
+        LeafSize::Small => PageTableEntry::new(frame, flags),
+        LeafSize::Large | LeafSize::Giant => PageTableEntry::new(frame, flags.with(Flags::LARGE)),
     }
 }
 

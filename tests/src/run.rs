@@ -7,14 +7,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A run being put together.
-pub struct Run {
+pub struct QemuRun {
     command: Command,
     script: String,
     stdin: Option<File>,
 }
 
 /// What came of a run.
-pub struct Outcome {
+pub struct RunOutcome {
     /// Exit status of `qemu-run.sh`.
     pub status: i32,
     /// The commands' output.
@@ -23,7 +23,7 @@ pub struct Outcome {
     pub stderr: String,
 }
 
-impl Run {
+impl QemuRun {
     /// Runs `script` in a machine with no NVDIMM but those given by [`pmem`](Run::pmem).
     pub fn new(script: &str) -> Self {
         let mut command = crate::qemu_run();
@@ -51,10 +51,10 @@ impl Run {
     }
 
     /// Runs it and hands over whatever came of it.
-    pub fn outcome(mut self) -> Outcome {
+    pub fn outcome(mut self) -> RunOutcome {
         let output = self.command.stdin(self.stdin.take().map_or_else(Stdio::null, Stdio::from)).output();
         let output = output.expect("qemu-run.sh starts");
-        Outcome {
+        RunOutcome {
             status: output.status.code().unwrap_or(-1),
             stdout: output.stdout,
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -106,7 +106,7 @@ impl Run {
 /// returns the lines in that order.
 pub fn refusals<'a>(image: &Image, commands: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let commands: Vec<&str> = commands.into_iter().collect();
-    let outcome = Run::new(&commands.join("\n")).pmem(image).args(["-k"]).outcome();
+    let outcome = QemuRun::new(&commands.join("\n")).pmem(image).args(["-k"]).outcome();
     let lines: Vec<String> = outcome.stderr.lines().map(Into::into).collect();
     assert!(
         outcome.status == 1 && lines.len() == commands.len(),
@@ -118,7 +118,7 @@ pub fn refusals<'a>(image: &Image, commands: impl IntoIterator<Item = &'a str>) 
     lines
 }
 
-impl Outcome {
+impl RunOutcome {
     /// The output as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()

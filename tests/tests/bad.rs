@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use tests::image::Image;
-use tests::run::Run;
+use tests::run::QemuRun;
 use tests::vm::Vm;
 
 const MIB: u64 = 1 << 20;
@@ -12,13 +12,13 @@ const MIB: u64 = 1 << 20;
 /// `ls /` on an image that cannot be mounted fails with 1 and a line that ends in `why`; nothing changes.
 fn refused(image: &Image, why: &str) {
     let before = image.digest();
-    let line = Run::new("ls /").pmem(image).fails(1);
+    let line = QemuRun::new("ls /").pmem(image).fails(1);
     assert_eq!(line, format!("ls: /: not mounted: pmem0: {why}"));
     assert_eq!(image.digest(), before, "the image was changed");
 }
 
 /// `qemu-run.sh` does not start a machine: 125, and a line with `part` in it.
-fn not_started(run: Run, part: &str) {
+fn not_started(run: QemuRun, part: &str) {
     let line = run.fails(125);
     assert!(line.starts_with("qemu-run.sh: ") && line.contains(part), "{line}");
 }
@@ -38,9 +38,9 @@ fn spa_range(index: u16, base: u64) -> Vec<u8> {
 
 #[test]
 fn no_nvdimm() {
-    let run = || Run::new("ls /").args(["--pmem", "none"]);
+    let run = || QemuRun::new("ls /").args(["--pmem", "none"]);
     assert_eq!(run().fails(1), "ls: /: not mounted: pmem0: no NVDIMM found: start with --pmem FILE");
-    assert!(Run::new("nfit").args(["--pmem", "none"]).fails(1).starts_with("nfit: no NFIT table"));
+    assert!(QemuRun::new("nfit").args(["--pmem", "none"]).fails(1).starts_with("nfit: no NFIT table"));
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_truncated_image() {
         .and_then(|file| file.set_len(32 * MIB))
         .expect("shorter");
     let before = image.digest();
-    let line = Run::new("ls /").pmem(&image).fails(1);
+    let line = QemuRun::new("ls /").pmem(&image).fails(1);
     assert!(line.contains("67108864") && line.contains("33554432"), "{line}");
     assert_eq!(image.digest(), before);
 }
@@ -89,9 +89,10 @@ fn a_read_only_mount_changes_nothing() {
     let image = Image::ext2(16 * MIB);
     let before = image.digest();
     let ro = format!("{},ro", image.path().display());
-    let outcome = Run::new("ls /; touch /x; mkdir /d; rm -r /lost+found; io -f -c stat /f; truncate -s 1 /x")
-        .args(["--pmem", &ro, "-k"])
-        .outcome();
+    let outcome =
+        QemuRun::new("ls /; touch /x; mkdir /d; rm -r /lost+found; io -f -c stat /f; truncate -s 1 /x")
+            .args(["--pmem", &ro, "-k"])
+            .outcome();
     assert_eq!(outcome.status, 1);
     assert_eq!(outcome.text(), "lost+found\n");
     assert_eq!(outcome.stderr.lines().count(), 5, "{}", outcome.stderr);
@@ -99,7 +100,7 @@ fn a_read_only_mount_changes_nothing() {
         assert!(line.ends_with(": read-only file system"), "{line}");
     }
     assert_eq!(image.digest(), before);
-    let remounted = Run::new("umount /; mount -o ro pmem0 /; touch /x").pmem(&image).fails(1);
+    let remounted = QemuRun::new("umount /; mount -o ro pmem0 /; touch /x").pmem(&image).fails(1);
     assert_eq!(remounted, "touch: /x: read-only file system");
     image.expect_clean();
 }
@@ -108,7 +109,7 @@ fn a_read_only_mount_changes_nothing() {
 fn no_space_left() {
     let image = Image::ext2(MIB);
     let script = "io -f -c 'truncate 64m' -c 'mmap 0 64m' -c 'mwrite 0 64m' /big; rm /big; io -f -c 'pwrite -q 0 64k' /small";
-    let outcome = Run::new(script).pmem(&image).args(["-k"]).outcome();
+    let outcome = QemuRun::new(script).pmem(&image).args(["-k"]).outcome();
     assert_eq!(outcome.status, 1);
     let line = outcome.stderr.trim_end();
     assert!(line.starts_with("io: /big: ") && line.ends_with(": no space left on device"), "{line}");
@@ -126,7 +127,7 @@ fn accesses_that_no_file_can_serve_are_errors_and_the_kernel_lives_on() {
                   peek 0
                   peek 0xffff800000000000
                   echo alive";
-    let outcome = Run::new(script).pmem(&image).args(["-k"]).outcome();
+    let outcome = QemuRun::new(script).pmem(&image).args(["-k"]).outcome();
     assert_eq!(outcome.text(), "alive\n");
     let lines: Vec<&str> = outcome.stderr.lines().collect();
     assert_eq!(lines.len(), 5, "{}", outcome.stderr);
@@ -160,7 +161,7 @@ fn commands_with_wrong_arguments() {
         ("stats nonsense", ""),
     ];
     let script = commands.map(|(command, _)| command).join("\n");
-    let outcome = Run::new(&script).pmem(&image).args(["-k"]).outcome();
+    let outcome = QemuRun::new(&script).pmem(&image).args(["-k"]).outcome();
     assert_eq!(outcome.status, 1);
     let lines: Vec<&str> = outcome.stderr.lines().collect();
     assert_eq!(lines.len(), commands.len(), "one line for each command:\n{}", outcome.stderr);
@@ -175,7 +176,7 @@ fn commands_with_wrong_arguments() {
 #[test]
 fn image_files_that_qemu_cannot_use() {
     let folder = tempfile::tempdir().expect("a folder");
-    let run = |path: &std::path::Path| Run::new("ls /").args(["--pmem".as_ref(), path.as_os_str()]);
+    let run = |path: &std::path::Path| QemuRun::new("ls /").args(["--pmem".as_ref(), path.as_os_str()]);
     not_started(run(&folder.path().join("missing")), "missing");
     not_started(run(folder.path()), "directory");
     let small = folder.path().join("small");
@@ -192,9 +193,9 @@ fn a_write_protected_image_file_is_used_only_if_asked_read_only() {
     let image = Image::ext2(16 * MIB);
     let before = image.digest();
     fs::set_permissions(image.path(), fs::Permissions::from_mode(0o444)).expect("write-protected");
-    not_started(Run::new("ls /").pmem(&image), ",ro");
+    not_started(QemuRun::new("ls /").pmem(&image), ",ro");
     let ro = format!("{},ro", image.path().display());
-    assert_eq!(Run::new("ls /").args(["--pmem", &ro]).ok(), "lost+found\n");
+    assert_eq!(QemuRun::new("ls /").args(["--pmem", &ro]).ok(), "lost+found\n");
     assert_eq!(image.digest(), before);
 }
 
@@ -202,9 +203,9 @@ fn a_write_protected_image_file_is_used_only_if_asked_read_only() {
 fn an_image_in_use_by_another_machine() {
     let image = Image::ext2(16 * MIB);
     let vm = Vm::boot(&image, &[]);
-    not_started(Run::new("ls /").pmem(&image), "is busy");
+    not_started(QemuRun::new("ls /").pmem(&image), "is busy");
     vm.power_cut();
-    assert_eq!(Run::new("ls /").pmem(&image).ok(), "lost+found\n");
+    assert_eq!(QemuRun::new("ls /").pmem(&image).ok(), "lost+found\n");
 }
 
 #[test]
@@ -219,7 +220,7 @@ fn a_firmware_table_that_lies() {
     let nfit = |structures: &[&[u8]]| {
         let path = body(structures);
         let table = format!("sig=NFIT,rev=1,data={}", path.display());
-        Run::new("nfit").args(["--pmem", "none", "--", "-acpitable", &table]).outcome()
+        QemuRun::new("nfit").args(["--pmem", "none", "--", "-acpitable", &table]).outcome()
     };
     // A structure without a length, and one that is longer than the table.
     let zero_length = nfit(&[&[1, 0, 0, 0]]);
@@ -245,7 +246,7 @@ fn a_region_that_cannot_be_used_is_named_and_the_kernel_boots() {
         let path = folder.path().join("nfit.bin");
         fs::write(&path, [vec![0; 4], structures.concat()].concat()).expect("a file");
         let table = format!("sig=NFIT,rev=1,data={}", path.display());
-        Run::new("nfit; ls /").args(["-k", "--pmem", "none", "--", "-acpitable", &table]).outcome()
+        QemuRun::new("nfit; ls /").args(["-k", "--pmem", "none", "--", "-acpitable", &table]).outcome()
     };
     // Where no CPU can address it; where RAM is; where the APIC's registers are.
     for (base, why) in [
@@ -278,7 +279,7 @@ fn memory_that_runs_out_under_mappings_is_an_error_and_comes_back() {
     script += "munmap 0x10000000000\nmmap -n -r /big\npeek 0x10000000000 1; echo alive";
     let file = image.folder().join("script");
     fs::write(&file, script).expect("the script");
-    let outcome = Run::from_file(&file).pmem(&image).args(["-k", "--mem", "40M"]).outcome();
+    let outcome = QemuRun::from_file(&file).pmem(&image).args(["-k", "--mem", "40M"]).outcome();
     assert_eq!(outcome.status, 1, "{}", outcome.stderr);
     let mut errors = outcome.stderr.lines();
     assert!(errors.all(|line| line.ends_with(": cannot allocate memory")), "{}", outcome.stderr);
@@ -290,7 +291,7 @@ fn memory_that_runs_out_under_mappings_is_an_error_and_comes_back() {
 fn a_store_that_runs_into_nothing_keeps_every_byte_before_it() {
     let image = Image::ext2(16 * MIB);
     let script = "truncate -s 4096 /one; mmap /one; poke 0x10000000ffb 1 2 3 4 5 6 7 8; peek 0x10000000ff8 8";
-    let outcome = Run::new(script).pmem(&image).args(["-k"]).outcome();
+    let outcome = QemuRun::new(script).pmem(&image).args(["-k"]).outcome();
     assert_eq!(outcome.status, 1);
     assert!(outcome.stderr.contains("write fault at 0x10000001000: "), "{}", outcome.stderr);
     assert!(outcome.text().contains("00 00 00 01 02 03 04 05"), "{}", outcome.text());
@@ -300,10 +301,10 @@ fn a_store_that_runs_into_nothing_keeps_every_byte_before_it() {
 fn names_cannot_forge_an_error_line_nor_output_feed_itself() {
     let image = Image::ext2(16 * MIB);
     assert_eq!(
-        Run::new("cat \"/a\nls: forged\"").pmem(&image).fails(1),
+        QemuRun::new("cat \"/a\nls: forged\"").pmem(&image).fails(1),
         "cat: /a?ls: forged: no such file or directory"
     );
-    let line = Run::new("echo text > /f; cat /f >> /f").pmem(&image).fails(1);
+    let line = QemuRun::new("echo text > /f; cat /f >> /f").pmem(&image).fails(1);
     assert_eq!(line, "cat: /f: input file is output file");
 }
 
@@ -316,6 +317,6 @@ fn options_that_make_no_sense() {
         (vec!["--accel", "magic"], "--accel"),
         (vec!["--frobnicate"], "--frobnicate"),
     ] {
-        not_started(Run::new("ls /").args(args), part);
+        not_started(QemuRun::new("ls /").args(args), part);
     }
 }

@@ -3,16 +3,17 @@
 use fs::dax::Protocol;
 use serde_json::Value;
 use tests::image::Image;
-use tests::run::{Run, refusals};
+use tests::run::{QemuRun, refusals};
 
 const MIB: u64 = 1 << 20;
 
 #[test]
 fn each_operation_has_its_figures_as_a_table_as_csv_and_as_json() {
     let image = Image::ext2(32 * MIB);
-    let names = Run::new("bench -l").pmem(&image).ok();
+    let names = QemuRun::new("bench -l").pmem(&image).ok();
     let names: Vec<&str> = names.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    let output = Run::new("bench -n 8; echo; bench -n 8 --csv; echo; bench -n 8 --json").pmem(&image).ok();
+    let output =
+        QemuRun::new("bench -n 8; echo; bench -n 8 --csv; echo; bench -n 8 --json").pmem(&image).ok();
     image.expect_clean();
     let parts: Vec<&str> = output.split("\n\n").collect();
     let [table, csv, json] = parts[..] else { panic!("three parts: {output}") };
@@ -54,7 +55,7 @@ fn each_operation_has_its_figures_as_a_table_as_csv_and_as_json() {
 fn protocols_are_compared_by_the_ratio_of_their_medians() {
     let image = Image::ext2(32 * MIB);
     let script = "bench -n 64 -p entry-lock -p read-first -p racy write-hole -j; bench -n 64 -p entry-lock -p racy write-hole";
-    let output = Run::new(script).pmem(&image).args(["--icount"]).ok();
+    let output = QemuRun::new(script).pmem(&image).args(["--icount"]).ok();
     let (json, table): (Vec<&str>, Vec<&str>) = output.lines().partition(|line| line.starts_with('{'));
     let rows: Vec<Value> = json.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let protocols: Vec<&str> = rows.iter().filter_map(|row| row["protocol"].as_str()).collect();
@@ -75,7 +76,7 @@ fn counted_instructions_are_the_same_each_time_and_depend_on_the_protocol() {
     let image = Image::ext2(32 * MIB);
     let script =
         "bench -n 64 --json write-hole read-block -p read-first; bench -n 64 -j write-hole -p entry-lock";
-    let run = || Run::new(script).pmem(&image).args(["--icount"]).ok();
+    let run = || QemuRun::new(script).pmem(&image).args(["--icount"]).ok();
     let (first, second) = (run(), run());
     assert_eq!(first, second);
     let rows: Vec<Value> = first.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
@@ -90,7 +91,7 @@ fn counted_instructions_are_the_same_each_time_and_depend_on_the_protocol() {
 fn two_cpus_are_measured_beside_one() {
     let image = Image::ext2(32 * MIB);
     let script = "bench --parallel -n 256 -j; bench --parallel -n 256 -p racy -c";
-    let output = Run::new(script).pmem(&image).args(["--smp", "2"]).ok();
+    let output = QemuRun::new(script).pmem(&image).args(["--smp", "2"]).ok();
     image.expect_clean();
     let (json, csv): (Vec<&str>, Vec<&str>) = output.lines().partition(|line| line.starts_with('{'));
     let rows = json.iter().map(|line| serde_json::from_str::<Value>(line).expect("an object a line"));
@@ -111,7 +112,7 @@ fn two_cpus_are_measured_beside_one() {
     assert!((number(8) - number(3) / number(2)).abs() <= 0.006, "the medians' ratio: {cells:?}");
     assert!(number(5) == 7.0 && cells[9] == "pmem0" && cells[11] == "2", "{cells:?}");
     assert!(csv.len() == 3 && csv[1].starts_with("write-hole,racy,"), "{csv:?}");
-    let alone = Run::new("bench --parallel").pmem(&image).args(["--smp", "1"]).fails(1);
+    let alone = QemuRun::new("bench --parallel").pmem(&image).args(["--smp", "1"]).fails(1);
     assert_eq!(alone, "bench: --parallel needs two CPUs (./qemu-run.sh --smp 2)");
 }
 

@@ -1,14 +1,14 @@
 //! The machine comes up: both firmwares, one and two CPUs, little memory and much persistent memory.
 
 use tests::image::Image;
-use tests::run::Run;
+use tests::run::QemuRun;
 use tests::vm::Vm;
 
 const MIB: u64 = 1 << 20;
 
 fn boots(args: &[&str]) {
     let image = Image::ext2(32 * MIB);
-    assert_eq!(Run::new("ls /").pmem(&image).args(args).ok(), "lost+found\n");
+    assert_eq!(QemuRun::new("ls /").pmem(&image).args(args).ok(), "lost+found\n");
     image.expect_clean();
 }
 
@@ -32,7 +32,7 @@ fn boots_by_bios_on_one_cpu() {
 
 /// Why there is no start on a CPU that lacks something.
 fn refusal(cpu: &str) -> String {
-    let line = Run::new("ls /").args(["--pmem", "none", "--smp", "1", "--", "-cpu", cpu]).fails(125);
+    let line = QemuRun::new("ls /").args(["--pmem", "none", "--smp", "1", "--", "-cpu", cpu]).fails(125);
     line.strip_prefix("qemu-run.sh: kernel: cannot start: ").expect(&line).to_owned()
 }
 
@@ -74,7 +74,7 @@ fn the_clock_knows_its_century_and_times_last_until_2446() {
                   ls -l /last /late /old; find /now -mtime -1; date -s";
     let chardev = format!("pipe,id=monitor,path={}", monitor.display());
     let clock = ["-S", "-rtc", "base=2046-05-10T22:00:00", "-chardev", &chardev, "-mon", "chardev=monitor"];
-    let run = Run::new(script).pmem(&large).pmem(&small).args(["--icount", "--"]).args(clock);
+    let run = QemuRun::new(script).pmem(&large).pmem(&small).args(["--icount", "--"]).args(clock);
     let printed = run.ok();
     let lines: Vec<_> = printed.lines().collect();
     let expect = |at: usize, parts: &[&str]| {
@@ -116,7 +116,7 @@ fn boots_counting_instructions() {
 #[test]
 fn boots_in_64_mib_with_a_1_gib_nvdimm() {
     let image = Image::ext2(1024 * MIB);
-    let printed = Run::new("ls /; df /").pmem(&image).args(["--mem", "64M"]).ok();
+    let printed = QemuRun::new("ls /; df /").pmem(&image).args(["--mem", "64M"]).ok();
     assert!(printed.starts_with("lost+found\n"), "{printed}");
     image.expect_clean();
 }
@@ -125,7 +125,7 @@ fn boots_in_64_mib_with_a_1_gib_nvdimm() {
 fn boots_in_256_mib_with_a_128_gib_sparse_nvdimm() {
     let image = Image::ext2(128 << 30);
     let script = "io -f -c 'pwrite -q 0 1m' /f; stat /f; nfit";
-    let printed = Run::new(script).pmem(&image).args(["--mem", "256M"]).ok();
+    let printed = QemuRun::new(script).pmem(&image).args(["--mem", "256M"]).ok();
     assert!(printed.contains("1048576"), "{printed}");
     assert!(printed.contains("128 GiB"), "{printed}");
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 use tests::image::{Image, sha256};
-use tests::run::Run;
+use tests::run::QemuRun;
 use tests::vm::Vm;
 
 const MIB: u64 = 1 << 20;
@@ -34,7 +34,7 @@ fn expect_same_digests(image: &Image, files: &BTreeMap<String, Vec<u8>>, args: &
             format!("sha256sum {}", words.join(" "))
         })
         .collect();
-    let printed = Run::new(&commands.join("\n")).pmem(image).args(args).ok();
+    let printed = QemuRun::new(&commands.join("\n")).pmem(image).args(args).ok();
     let mut seen = 0;
     for line in printed.lines() {
         let (digest, name) =
@@ -98,7 +98,7 @@ fn a_sparse_file_reads_as_zeros_where_it_has_no_blocks() {
     let image = Image::ext2_of(64 * MIB, tree.path());
     let script =
         places.map(|place| format!("io -r -c 'pread -v {place} 2' -c 'pread -v {} 2' /sparse", place - 4096));
-    let printed = Run::new(&script.join("\n")).pmem(&image).ok();
+    let printed = QemuRun::new(&script.join("\n")).pmem(&image).ok();
     let bytes: Vec<&str> =
         printed.lines().filter_map(|line| line.split("  ").nth(1)).map(str::trim).collect();
     // The first is the last byte of the file: one byte there.
@@ -111,7 +111,7 @@ fn what_is_written_through_a_mapping_debugfs_reads() {
     let image = Image::ext2(64 * MIB);
     let script = "io -f -c 'truncate 64k' -c 'mmap 0 64k' -c 'mwrite -S 0x61 0 5000' -c 'mwrite -S 0x62 40000 100' \
                   -c 'msync 0 64k' -c munmap /f";
-    Run::new(script).pmem(&image).ok();
+    QemuRun::new(script).pmem(&image).ok();
     let mut want = vec![0; 65536];
     want[..5000].fill(0x61);
     want[40000..40100].fill(0x62);
@@ -124,7 +124,7 @@ fn a_hole_that_was_read_through_a_mapping_can_be_written_through_it() {
     let image = Image::ext2(64 * MIB);
     let script = "stats reset; io -f -c 'truncate 16k' -c 'mmap 0 16k' -c 'mread -v 4k 4' -c 'mwrite -S 0x7a 4k 4' \
                   -c 'mread -v 4k 4' -c 'pread -v 4k 8' /hole; stats";
-    let printed = Run::new(script).pmem(&image).ok();
+    let printed = QemuRun::new(script).pmem(&image).ok();
     assert!(printed.contains("00 00 00 00") && printed.contains("7a 7a 7a 7a 00 00 00 00"), "{printed}");
     let counter = |name: &str| {
         let line =
@@ -146,7 +146,7 @@ fn files_made_in_the_guest_are_sound_on_the_host() {
     let script = "mkdir -p /a/b/c; io -f -c 'pwrite -q -S 0x41 0 3m' /a/b/big; cp /a/b/big /a/copy; mv /a/copy /a/b/c/moved
                   touch /empty; truncate -s 1g /sparse; io -c 'pwrite -q -S 0x42 1000000000 10' /sparse
                   rm /empty; mkdir /gone; rmdir /gone; cp -r /a /d; rm -r /a; sync; sha256sum /d/b/big /d/b/c/moved; ls -l /d/b";
-    let printed = Run::new(script).pmem(&image).ok();
+    let printed = QemuRun::new(script).pmem(&image).ok();
     let digest = sha256(&vec![0x41; 3 << 20]);
     assert_eq!(printed.lines().filter(|line| line.starts_with(&digest)).count(), 2, "{printed}");
     image.expect_clean();
@@ -198,13 +198,13 @@ fn changes() -> String {
 fn a_power_cut_in_the_middle_of_changes_leaves_e2fsck_nothing_to_find() {
     for round in 0..4 {
         let image = Image::ext2(64 * MIB);
-        Run::new("io -f -c 'pwrite -q -S 0x77 0 300k' /before").pmem(&image).ok();
+        QemuRun::new("io -f -c 'pwrite -q -S 0x77 0 300k' /before").pmem(&image).ok();
         // Links that are there already and directories that are gone: refused, which is all right.
         let mut vm = Vm::start(&image, &["--timeout", "300", "-k", "--exec", &changes()]);
         vm.expect("started");
         std::thread::sleep(Duration::from_millis(400 + 650 * round));
         vm.power_cut();
-        let printed = Run::new("dmesg; umount /").pmem(&image).ok();
+        let printed = QemuRun::new("dmesg; umount /").pmem(&image).ok();
         let recovered = printed.lines().find(|line| line.contains("recovered:"));
         println!("{}", recovered.unwrap_or_else(|| panic!("nobody looked through the image: {printed}")));
         image.expect_clean();

@@ -1,7 +1,7 @@
 //! `/dev/pmem0`: the region as a file, whatever is mounted.
 
 use tests::image::Image;
-use tests::run::Run;
+use tests::run::QemuRun;
 
 const MIB: u64 = 1 << 20;
 
@@ -14,7 +14,7 @@ fn the_device_shows_the_image_and_refuses_stores_while_it_is_mounted_for_writing
         io -c 'pwrite -q 0 1k' /dev/pmem0; io -c 'mmap 0 4m' -c 'mwrite 0 1' /dev/pmem0
         io -c 'truncate 0' /dev/pmem0; touch /dev/x; rm /dev/pmem0; umount /dev
         stats device.retry";
-    let outcome = Run::new(script).pmem(&image).args(["-k"]).outcome();
+    let outcome = QemuRun::new(script).pmem(&image).args(["-k"]).outcome();
     let text = outcome.text();
     assert!(text.starts_with("pmem0\nblock special file 33554432 103\n/dev\n/\n"), "{text}");
     assert_eq!(text.matches("53 ef").count(), 3, "{text}");
@@ -35,7 +35,7 @@ fn stores_to_the_device_reach_the_image_when_nobody_mounts_it_for_writing() {
     let script = "mount -o remount,ro /; io -c 'pwrite -q -S 0x41 0 64' /dev/pmem0
         umount /; ls /; ls /dev; io -c 'mmap 0 4m' -c 'mwrite -S 0x42 64 64' -c 'msync 0 4k' /dev/pmem0
         mount pmem0 /; echo back > /f; cat /f";
-    let outcome = Run::new(script).pmem(&image).args(["-k"]).outcome();
+    let outcome = QemuRun::new(script).pmem(&image).args(["-k"]).outcome();
     assert_eq!(outcome.text(), "pmem0\nback\n", "{}", outcome.stderr);
     assert!(outcome.stderr.contains("ls: /: not mounted"), "{}", outcome.stderr);
     let bytes = std::fs::read(image.path()).expect("the image");

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use tests::image::Image;
-use tests::run::Run;
+use tests::run::QemuRun;
 use tests::{build_directory, root, root_runs_this};
 
 const MIB: u64 = 1 << 20;
@@ -121,11 +121,11 @@ fn a_build_directory_of_another_user_is_told_with_what_to_do() {
 #[test]
 fn kvm_works_or_is_said_not_to() {
     if fs::OpenOptions::new().write(true).open("/dev/kvm").is_err() {
-        let line = Run::new("echo hello").args(["--accel", "kvm"]).fails(125);
+        let line = QemuRun::new("echo hello").args(["--accel", "kvm"]).fails(125);
         assert_eq!(line, "qemu-run.sh: --accel kvm: /dev/kvm is not there or not writable");
         return;
     }
-    let outcome = Run::new("echo hello").args(["--pmem", "none", "--accel", "kvm"]).outcome();
+    let outcome = QemuRun::new("echo hello").args(["--pmem", "none", "--accel", "kvm"]).outcome();
     if outcome.status == 0 {
         assert_eq!(outcome.text(), "hello\n");
     } else {

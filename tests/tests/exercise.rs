@@ -9,7 +9,7 @@
 
 use fs::dax::Protocol::{self, EntryLock, ReadFirst};
 use tests::image::Image;
-use tests::run::Run;
+use tests::run::QemuRun;
 
 const MIB: u64 = 1 << 20;
 
@@ -26,7 +26,7 @@ fn nothing_is_found(cpus: &str) {
     let image = image();
     for protocol in Protocol::SOUND {
         let script = mounted(protocol, "exercise all --seconds 1; ls -A /");
-        let printed = Run::new(&script).pmem(&image).args(["--smp", cpus]).ok();
+        let printed = QemuRun::new(&script).pmem(&image).args(["--smp", cpus]).ok();
         let verdict = printed.lines().find(|line| line.starts_with("all: ")).expect("a verdict");
         assert!(verdict.contains(protocol.name()) && verdict.ends_with(": OK"), "{printed}");
         for name in ["holetest", "mmap-collision", "pmd-check"] {
@@ -59,7 +59,7 @@ fn nothing_is_found_on_four_cpus() {
 /// With rounds, it is rounds that end it: so many of each, whatever time that takes.
 #[test]
 fn all_counts_rounds() {
-    let printed = Run::new("exercise all --rounds 3").pmem(&image()).ok();
+    let printed = QemuRun::new("exercise all --rounds 3").pmem(&image()).ok();
     let rounds = printed.lines().filter(|line| line.ends_with("  3 rounds")).count();
     assert_eq!(rounds, 10, "{printed}");
     assert!(printed.contains("\nall: 30 rounds, ") && printed.ends_with(": OK\n"), "{printed}");
@@ -70,7 +70,7 @@ fn all_counts_rounds() {
 fn large_pages_are_met() {
     let script =
         "exercise stale-pmd; exercise cow-race; exercise map-holes; exercise resync; exercise pmd-check";
-    let printed = Run::new(script).pmem(&image()).ok();
+    let printed = QemuRun::new(script).pmem(&image()).ok();
     assert_eq!(printed.lines().count(), 5, "{printed}");
     for line in printed.lines() {
         let (_, after) = line.split_once("2 MiB entries ").unwrap_or_else(|| panic!("{printed}"));
@@ -91,7 +91,7 @@ fn fsx_runs_beside_itself_with_large_pages() {
             one(2, "-M -c 5 -y", "/b"),
             one(3, "-c 50", "/c")
         );
-        let printed = Run::new(&mounted(protocol, &script)).pmem(&image).args(["--smp", cpus]).ok();
+        let printed = QemuRun::new(&mounted(protocol, &script)).pmem(&image).args(["--smp", cpus]).ok();
         assert_eq!(printed.matches("All 400 operations completed A-OK!\n").count(), 3, "{printed}");
         let large = printed.lines().filter(|line| line.starts_with("pmd.") && !line.contains("fallback"));
         let sum: u64 = large.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum();
@@ -104,7 +104,7 @@ fn fsx_runs_beside_itself_with_large_pages() {
 /// between bars, and the status is 1. What the mistake did to the image is its own affair.
 fn finds(mutant: &str, cpus: &str, protocol: Protocol, exercise: &str, says: &str) {
     let script = mounted(protocol, &format!("exercise {exercise} --mutant {mutant}"));
-    let outcome = Run::new(&script).pmem(&image()).args(["--smp", cpus]).outcome();
+    let outcome = QemuRun::new(&script).pmem(&image()).args(["--smp", cpus]).outcome();
     let text = outcome.text();
     let said = says.split('|').any(|one| text.contains(one));
     assert!(text.contains("VIOLATION in round") && said, "{mutant}: {text}{}", outcome.stderr);
@@ -153,7 +153,7 @@ fn a_store_that_is_not_tracked_is_found() {
 #[test]
 fn a_lost_store_is_found() {
     let script = mounted(Protocol::Racy, "exercise holetest --seconds 60");
-    let outcome = Run::new(&script).pmem(&image()).args(["--smp", "2"]).outcome();
+    let outcome = QemuRun::new(&script).pmem(&image()).args(["--smp", "2"]).outcome();
     let text = outcome.text();
     assert!(
         text.contains("holetest: VIOLATION in round") && text.contains("racy"),
@@ -175,7 +175,7 @@ fn a_read_fault_that_allocates_is_found() {
 fn a_hang_is_a_verdict() {
     let image = image();
     let script = "freeze /; exercise resync --watchdog 2; thaw /; sleep 20; ps; ls -A /";
-    let outcome = Run::new(script).pmem(&image).args(["-k"]).outcome();
+    let outcome = QemuRun::new(script).pmem(&image).args(["-k"]).outcome();
     let text = outcome.text();
     assert!(text.contains("resync: HANG in round 0"), "{text}{}", outcome.stderr);
     assert!(text.contains("Waiting exercise resync\n"), "the tasks are listed: {text}");

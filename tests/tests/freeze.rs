@@ -1,7 +1,7 @@
 //! freeze, thaw and mount -o remount in the guest: changes and stores through mappings wait, or are refused.
 
 use tests::image::Image;
-use tests::run::Run;
+use tests::run::QemuRun;
 
 const MIB: u64 = 1 << 20;
 
@@ -13,7 +13,7 @@ fn changes_and_stores_wait_for_the_thaw_and_reading_goes_on() {
         run touch /new & run io -c 'mmap 0 4k' -c 'mwrite -S 0x7a 0 2' /f &
         sleep 3; ps; cat /f; ls /; freeze /; sync; umount /; thaw /; wait; cat /f; ls /; thaw /; umount /";
     for cpus in ["1", "2"] {
-        let outcome = Run::new(script).pmem(&image).args(["-k", "--smp", cpus]).outcome();
+        let outcome = QemuRun::new(script).pmem(&image).args(["-k", "--smp", cpus]).outcome();
         let text = outcome.text();
         let waits = |line: &&str| line.contains(" waiting ") && !line.ends_with("memory-errors");
         assert_eq!(text.lines().filter(waits).count(), 2, "{text}");
@@ -27,16 +27,16 @@ fn changes_and_stores_wait_for_the_thaw_and_reading_goes_on() {
         assert!(errors[1].starts_with("umount: /: device or resource busy"), "{}", errors[1]);
         assert_eq!(errors[2], "thaw: /: invalid argument");
         image.expect_clean();
-        Run::new("rm /new /f").pmem(&image).ok();
+        QemuRun::new("rm /new /f").pmem(&image).ok();
     }
 }
 
 #[test]
 fn a_machine_that_stops_while_frozen_leaves_a_clean_image() {
     let image = Image::ext2(32 * MIB);
-    Run::new("echo text > /f; freeze /; crash panic").pmem(&image).outcome();
+    QemuRun::new("echo text > /f; freeze /; crash panic").pmem(&image).outcome();
     image.expect_clean();
-    assert_eq!(Run::new("cat /f; dmesg").pmem(&image).ok().matches("not unmounted cleanly").count(), 0);
+    assert_eq!(QemuRun::new("cat /f; dmesg").pmem(&image).ok().matches("not unmounted cleanly").count(), 0);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn remounted_read_only_a_store_through_a_mapping_is_refused() {
     let script = "echo hello > /f; mmap /f; poke 0x10000000000 0x7a
         mount -o remount,ro /; mount; peek 0x10000000000 1; poke 0x10000000000 0x79; echo no > /g; rm /f
         mount -o remount,rw pmem0; mount; poke 0x10000000001 0x7a; munmap 0x10000000000; cat /f; touch /g";
-    let outcome = Run::new(script).pmem(&image).args(["-k"]).outcome();
+    let outcome = QemuRun::new(script).pmem(&image).args(["-k"]).outcome();
     let text = outcome.text();
     assert!(text.contains("pmem0 on / type ext2 (ro,"), "{text}");
     assert!(text.contains("pmem0 on / type ext2 (rw,"), "{text}");

@@ -2,7 +2,7 @@
 //! stays.
 
 use tests::image::{Image, fsdax_block};
-use tests::run::Run;
+use tests::run::QemuRun;
 
 const MIB: u64 = 1 << 20;
 const DATA: u64 = 2 * MIB;
@@ -18,7 +18,7 @@ fn the_file_system_behind_the_block_is_read_written_and_mounted_again() {
     let before = front(&image);
     let script = "nfit; mkdir /d; io -f -c 'pwrite -q -S 0x41 0 3m' -c 'mmap 0 3m' -c 'mwrite -S 0x42 1m 4k' -c 'msync 0 3m' /d/f
                   mount; umount /; mount pmem0 /; sha256sum /d/f; df /; dmesg";
-    let printed = Run::new(script).pmem(&image).ok();
+    let printed = QemuRun::new(script).pmem(&image).ok();
     let mut want = vec![0x41; 3 << 20];
     want[1 << 20..(1 << 20) + 4096].fill(0x42);
     assert!(printed.contains(&tests::image::sha256(&want)), "{printed}");
@@ -28,7 +28,7 @@ fn the_file_system_behind_the_block_is_read_written_and_mounted_again() {
     );
     assert!(printed.contains("pmem0 on / type ext2 (rw,protocol=read-first,offset=2097152)\n"), "{printed}");
     assert!(printed.contains("pmem0 mounted on / (rw, read-first, from byte 2097152)"), "{printed}");
-    let next = Run::new("sha256sum /d/f; io -f -c 'pwrite -q 0 1' /g").pmem(&image).ok();
+    let next = QemuRun::new("sha256sum /d/f; io -f -c 'pwrite -q 0 1' /g").pmem(&image).ok();
     assert!(next.contains(&tests::image::sha256(&want)), "{next}");
     assert!(front(&image) == before, "what lies before the data was changed");
     let data = image.tail(DATA);
@@ -46,7 +46,7 @@ fn page_structures_in_the_namespace_are_left_alone() {
     image.poke(4096, &block);
     image.poke(8192, &vec![0x5a; (DATA - 8192) as usize]);
     let before = front(&image);
-    let printed = Run::new("nfit; io -f -c 'pwrite -q -S 0x41 0 1m' /f").pmem(&image).ok();
+    let printed = QemuRun::new("nfit; io -f -c 'pwrite -q -S 0x41 0 1m' /f").pmem(&image).ok();
     assert!(printed.contains("page structures in the namespace"), "{printed}");
     assert!(front(&image) == before, "what lies before the data was changed");
     image.tail(DATA).expect_clean();
@@ -69,7 +69,7 @@ fn a_damaged_block_is_named_and_the_region_is_taken_as_raw() {
     let image = Image::fsdax(16 * MIB, DATA);
     image.poke(4096 + 60, &[1]);
     let before = image.digest();
-    let outcome = Run::new("dmesg; ls /").pmem(&image).outcome();
+    let outcome = QemuRun::new("dmesg; ls /").pmem(&image).outcome();
     let text = outcome.text();
     let warnings: Vec<&str> = text.lines().filter(|line| line.contains("fsdax information block")).collect();
     assert_eq!(warnings.len(), 1, "{text}");
@@ -85,7 +85,7 @@ fn a_damaged_block_is_named_and_the_region_is_taken_as_raw() {
 #[test]
 fn a_region_without_a_block_is_mounted_from_its_first_byte() {
     let image = Image::ext2(16 * MIB);
-    let printed = Run::new("mount").pmem(&image).ok();
+    let printed = QemuRun::new("mount").pmem(&image).ok();
     assert_eq!(printed, "pmem0 on / type ext2 (rw,protocol=read-first)\n");
     image.expect_clean();
 }
@@ -98,7 +98,7 @@ fn a_region_in_device_dax_mode_is_refused_by_name() {
     reseal(&mut block);
     image.poke(4096, &block);
     let before = image.digest();
-    let line = Run::new("ls /").pmem(&image).fails(1);
+    let line = QemuRun::new("ls /").pmem(&image).fails(1);
     assert!(
         line.ends_with("NVDIMM_DAX_INFO: the namespace is in device-dax mode")
             && line.contains("not mounted: pmem0: "),
@@ -118,7 +118,7 @@ fn large_pages_are_there_wherever_the_data_begins_and_missed_only_where_there_ar
     reseal(&mut block);
     image.poke(4096, &block);
     let script = "io -f -c 'truncate 16m' -c 'mmap 0 16m' -c 'madvise -W 0 16m' -c maps /f; mount; dmesg";
-    let printed = Run::new(script).pmem(&image).ok();
+    let printed = QemuRun::new(script).pmem(&image).ok();
     assert!(printed.contains(&format!("offset={data}")), "{printed}");
     assert!(printed.contains(" 2m=8 ") && !printed.contains("no 2 MiB mappings"), "{printed}");
     image.tail(data).expect_clean();
@@ -127,6 +127,6 @@ fn large_pages_are_there_wherever_the_data_begins_and_missed_only_where_there_ar
     let image = Image::zeros(16 * MIB);
     let small = Image::ext2(MIB);
     image.poke(0, &std::fs::read(small.path()).expect("an image"));
-    let printed = Run::new("dmesg").pmem(&image).ok();
+    let printed = QemuRun::new("dmesg").pmem(&image).ok();
     assert!(printed.contains("no 2 MiB of it begin at a multiple of 2 MiB: no 2 MiB mappings"), "{printed}");
 }

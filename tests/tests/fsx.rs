@@ -7,7 +7,7 @@
 //! ```
 
 use tests::image::Image;
-use tests::run::{Run, refusals};
+use tests::run::{QemuRun, refusals};
 
 const MIB: u64 = 1 << 20;
 
@@ -28,7 +28,7 @@ fn files_hold_what_the_model_holds() {
         .enumerate()
         .map(|(seed, set)| format!("fsx -q -N 1500 -S {} {set} /f{seed}", seed + 1))
         .collect();
-    let printed = Run::new(&script.join("\n")).pmem(&image).ok();
+    let printed = QemuRun::new(&script.join("\n")).pmem(&image).ok();
     assert_eq!(printed, "All 1500 operations completed A-OK!\n".repeat(sets.len()));
     image.expect_clean();
 }
@@ -37,7 +37,7 @@ fn files_hold_what_the_model_holds() {
 fn blocks_smaller_than_a_page_are_exercised_without_mappings() {
     for block in ["1024", "2048"] {
         let image = Image::mke2fs(16 * MIB, &["-t", "ext2", "-b", block]);
-        let printed = Run::new("fsx -N 1000 /f").pmem(&image).ok();
+        let printed = QemuRun::new("fsx -N 1000 /f").pmem(&image).ok();
         // Asked for, refused by name, and left out.
         assert!(
             printed.contains("fsx: mapwrite: not supported by this file system, switched off\n"),
@@ -52,7 +52,7 @@ fn blocks_smaller_than_a_page_are_exercised_without_mappings() {
 fn recorded_operations_are_replayed() {
     let image = Image::ext2(64 * MIB);
     let script = "fsx -q -N 500 -S 77 --record-ops /ops /a; fsx -q -S 77 --replay-ops /ops /b; sha256sum /a /b; wc -l /ops";
-    let printed = Run::new(script).pmem(&image).ok();
+    let printed = QemuRun::new(script).pmem(&image).ok();
     let lines: Vec<&str> = printed.lines().collect();
     assert_eq!(lines[..2], ["All 500 operations completed A-OK!"; 2], "{printed}");
     let digest = |line: &str| line.split_once(' ').map(|(digest, _)| digest.to_owned());
@@ -70,7 +70,7 @@ fn recorded_operations_are_replayed() {
 #[test]
 fn what_cannot_be_exercised_is_one_line_and_status_1() {
     let image = Image::ext2(64 * MIB);
-    Run::new("io -f -c 'pwrite -q -S 0x78 0 10' /bad").pmem(&image).ok();
+    QemuRun::new("io -f -c 'pwrite -q -S 0x78 0 10' /bad").pmem(&image).ok();
     let refused = [
         ("fsx /", "fsx: /: is a directory"),
         ("fsx", "fsx: missing operand"),

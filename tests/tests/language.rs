@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tests::image::Image;
-use tests::run::Run;
+use tests::run::QemuRun;
 use tests::vm::{PATIENCE, Vm};
 
 use crate::shell::expect;
@@ -73,7 +73,7 @@ fn patterns_variables_lists_and_pipes_do_what_a_posix_shell_does() {
 #[test]
 fn a_failure_that_is_answered_is_none_and_no_other_is_lost() {
     let image = files();
-    let run = |script: &str| Run::new(script).pmem(&image).outcome();
+    let run = |script: &str| QemuRun::new(script).pmem(&image).outcome();
     let outcome = run("false || echo saved $?; nothing || echo $?; false || false || true; echo end");
     assert_eq!((outcome.status, outcome.text().as_str()), (0, "saved 1\n127\nend\n"), "{}", outcome.stderr);
     assert_eq!(outcome.stderr, "nothing: command not found\n");
@@ -136,11 +136,11 @@ fn grep_tail_tree_dd_less_and_help() {
     );
     // A directory that is in two places is drawn once, and the run has failed.
     image.debugfs_write("ln /d /d2");
-    let outcome = Run::new("tree -L 2 /").pmem(&image).outcome();
+    let outcome = QemuRun::new("tree -L 2 /").pmem(&image).outcome();
     assert_eq!(outcome.status, 1, "{}", outcome.stderr);
     assert!(outcome.stderr.ends_with("the image is damaged: this directory is in more than one place\n"));
     image.debugfs_write("unlink /d2");
-    let outcome = Run::new("dd if=/a.c bs=8 > /f").pmem(&image).outcome();
+    let outcome = QemuRun::new("dd if=/a.c bs=8 > /f").pmem(&image).outcome();
     let lines: Vec<&str> = outcome.stderr.lines().collect();
     assert_eq!(lines[..2], ["1+1 records in", "1+1 records out"], "{}", outcome.stderr);
     assert!(lines[2].starts_with("14 bytes copied, ") && lines.len() == 3, "{}", outcome.stderr);
@@ -177,13 +177,13 @@ fn paths_that_lead_nowhere_and_modes_are_treated_as_gnu_does() {
     );
     // A symbolic link whose target cannot be read: the line is whole, and so is what comes after it.
     image.debugfs_write("sif /lost size 0");
-    let outcome = Run::new("find /a.c /lost /b.c -ls").pmem(&image).outcome();
+    let outcome = QemuRun::new("find /a.c /lost /b.c -ls").pmem(&image).outcome();
     let text = outcome.text();
     let ends: Vec<&str> = text.lines().filter_map(|line| line.rsplit(' ').next()).collect();
     assert_eq!((ends, outcome.status), (vec!["/a.c", "/lost", "/b.c"], 1), "{}", outcome.stderr);
     assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
     // The image has a directory of that name.
-    let log = Run::new("dmesg").pmem(&image).ok();
+    let log = QemuRun::new("dmesg").pmem(&image).ok();
     assert!(
         log.contains("pmem0: its own /dev is hidden: /dev has the regions of persistent memory"),
         "{log}"

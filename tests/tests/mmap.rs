@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use tests::image::Image;
-use tests::run::Run;
+use tests::run::QemuRun;
 
 const MIB: u64 = 1 << 20;
 
@@ -56,7 +56,7 @@ fn a_fresh_gibibyte_is_mapped_by_512_large_entries_and_none_of_4_kib() {
     let write =
         io("", &["mmap 0 1g", "madvise -W 0 1g", "maps", "mwrite -S 0x61 1073741816 8", "ptwalk 1g-8"], "/f");
     let write = write.replace("1g-8", "1073741816");
-    let printed = Run::new(&format!("{read}; {write}")).pmem(&image).ok();
+    let printed = QemuRun::new(&format!("{read}; {write}")).pmem(&image).ok();
     let want = || line(512 * 512, "rwxs", 0, 512, 0);
     assert_eq!(maps(&printed), [want(), want()], "{printed}");
     assert!(printed.contains("(2 MiB, rw-"), "{printed}");
@@ -72,7 +72,7 @@ fn a_large_entry_is_split_where_a_part_goes_or_loses_a_right() {
         ["truncate 8m", "mmap 0 8m", "madvise -W 0 8m", "maps", "mprotect -r 4k 4k", "maps", "mwrite 8k 8"];
     let script = io("-f", &protect, "/f")
         + "; mmap /f; poke 0x10000000000 1; poke 0x10000200000 1; munmap 0x10000001000 4096; munmap 0x10000200000 2097152; maps";
-    let printed = Run::new(&script).pmem(&image).ok();
+    let printed = QemuRun::new(&script).pmem(&image).ok();
     let want = [
         line(2048, "rwxs", 0, 4, 0),
         line(1, "rwxs", 1, 0, 0),
@@ -100,10 +100,10 @@ fn a_store_after_mprotect_is_refused_and_the_right_comes_back() {
         "mread -v 0 4",
         "mwrite -S 0x62 0 4",
     ];
-    let line = Run::new(&io("-f", &commands, "/f")).pmem(&image).fails(1);
+    let line = QemuRun::new(&io("-f", &commands, "/f")).pmem(&image).fails(1);
     assert!(line.ends_with("write fault at 0x10000000000: the mapping allows r--"), "{line}");
     let commands = ["mmap 0 8k", "mwrite 0 4", "mprotect 0 8k", "mread -v 0 4"];
-    let line = Run::new(&io("", &commands, "/f")).pmem(&image).fails(1);
+    let line = QemuRun::new(&io("", &commands, "/f")).pmem(&image).fails(1);
     assert!(line.ends_with("read fault at 0x10000000000: the mapping allows ---"), "{line}");
     let commands = [
         "mmap 0 8k",
@@ -116,7 +116,7 @@ fn a_store_after_mprotect_is_refused_and_the_right_comes_back() {
         "mread -v 0 4",
         "maps",
     ];
-    let printed = Run::new(&io("", &commands, "/f")).pmem(&image).ok();
+    let printed = QemuRun::new(&io("", &commands, "/f")).pmem(&image).ok();
     // The right that is given shows when the first store faults.
     assert_eq!(dumped(&printed), ["ddcc"], "{printed}");
     let rights: Vec<String> = maps(&printed).into_iter().map(|line| line.kind).collect();
@@ -157,7 +157,7 @@ fn private_stores_are_copies_that_only_their_address_space_sees() {
         "truncate 4m",
         "mread -v 2m 4",
     ];
-    let printed = Run::new(&(io("-f", &commands, "/f") + "; free; stats")).pmem(&image).ok();
+    let printed = QemuRun::new(&(io("-f", &commands, "/f") + "; free; stats")).pmem(&image).ok();
     let bytes = dumped(&printed);
     let want = [
         "AAAA", "BBAA", "AAAA", // the copy, and the file
@@ -178,20 +178,20 @@ fn private_stores_are_copies_that_only_their_address_space_sees() {
 #[test]
 fn a_file_that_may_not_be_stored_to_can_be_mapped_privately() {
     let image = Image::ext2(64 * MIB);
-    Run::new("io -f -c 'pwrite -q -S 0x41 0 64k' /f").pmem(&image).ok();
+    QemuRun::new("io -f -c 'pwrite -q -S 0x41 0 64k' /f").pmem(&image).ok();
     let private = ["mmap -p 0 64k", "mwrite -S 0x42 0 2", "mread -v 0 4"];
     for script in
         [io("-r", &private, "/f"), "umount /; mount -r pmem0 /; ".to_owned() + &io("-r", &private, "/f")]
     {
-        assert_eq!(dumped(&Run::new(&script).pmem(&image).ok()), ["BBAA"]);
+        assert_eq!(dumped(&QemuRun::new(&script).pmem(&image).ok()), ["BBAA"]);
     }
     let shared = |mount: &str, commands: &[&str], why: &str| {
-        let line = Run::new(&(mount.to_owned() + &io("-r", commands, "/f"))).pmem(&image).fails(1);
+        let line = QemuRun::new(&(mount.to_owned() + &io("-r", commands, "/f"))).pmem(&image).fails(1);
         assert!(line.ends_with(why), "{line}");
     };
     shared("", &["mmap 0 64k"], "mmap: permission denied");
     shared("", &["mmap -r 0 64k", "mprotect -rw 0 64k"], "mprotect: permission denied");
-    let line = Run::new("umount /; mount -r pmem0 /; mmap -w /f").pmem(&image).fails(1);
+    let line = QemuRun::new("umount /; mount -r pmem0 /; mmap -w /f").pmem(&image).fails(1);
     assert!(line.ends_with("read-only file system"), "{line}");
     assert!(image.file("/f").iter().all(|byte| *byte == 0x41));
     image.expect_clean();
@@ -231,7 +231,7 @@ fn mremap_grows_shrinks_and_moves_and_every_byte_comes_along() {
         "maps",
     ];
     let script = io("-f", &commands, "/f") + "; " + &io("", &private, "/f");
-    let printed = Run::new(&script).pmem(&image).ok();
+    let printed = QemuRun::new(&script).pmem(&image).ok();
     let bytes = dumped(&printed);
     assert_eq!(bytes, ["aaaa", "aaaa", "aaaa", "bbbb", "cccc", "aaaa", "cccc"], "{printed}");
     let pages: Vec<(u64, u64)> = maps(&printed).iter().map(|line| (line.pages, line.copies)).collect();
@@ -245,7 +245,7 @@ fn what_is_filled_in_beforehand_faults_no_more() {
     let image = Image::ext2(64 * MIB);
     let script = "io -f -c 'pwrite -q -S 0x41 0 5m' /f; mmap -P /f; mmap -P -p /f; stats reset
                   peek 0x10000000000 1; peek 0x100004ff000 1; peek 0x10000600000 1; poke 0x10000601000 1; stats; maps";
-    let printed = Run::new(script).pmem(&image).ok();
+    let printed = QemuRun::new(script).pmem(&image).ok();
     for counter in ["fault.read 0\n", "fault.write 0\n"] {
         assert!(printed.contains(counter), "{counter}{printed}");
     }
@@ -277,7 +277,7 @@ fn advice_about_large_pages_is_taken() {
         "mread 4m 1",
         "maps",
     ];
-    let printed = Run::new(&io("-f", &commands, "/f")).pmem(&image).ok();
+    let printed = QemuRun::new(&io("-f", &commands, "/f")).pmem(&image).ok();
     let want = [
         line(1024, "rwxs nohuge", 1, 0, 0),
         line(512, "rwxs sync nohuge", 1, 0, 0),
@@ -300,7 +300,7 @@ fn thousands_of_areas_are_cut_found_and_joined() {
     commands += " -c maps -c 'mwrite 0x3001 1' -c 'mprotect -rw 0 16m' -c maps /f";
     let script = image.folder().join("script");
     std::fs::write(&script, commands).expect("a script");
-    let printed = Run::from_file(&script).pmem(&image).ok();
+    let printed = QemuRun::from_file(&script).pmem(&image).ok();
     let lines = maps(&printed);
     assert_eq!(lines.len(), 4000 + 1, "{} areas", lines.len());
     assert_eq!((lines[0].pages, &*lines[0].kind, lines[1].pages, &*lines[1].kind), (1, "r--s", 1, "rwxs"));
@@ -313,7 +313,7 @@ fn memory_that_runs_out_under_private_copies_is_an_error_and_comes_back() {
     let image = Image::ext2(64 * MIB);
     let script = "io -f -c 'truncate 1g' -c 'mmap -p 0 1g' -c 'mread 0 1' /f; free -b
                   io -c 'mmap -p 0 1g' -c 'mwrite 0 1g' /f; free -b; io -c 'mmap -p 0 4k' -c 'mwrite -S 0x61 0 4' -c 'mread -v 0 4' /f";
-    let outcome = Run::new(script).args(["-k"]).pmem(&image).outcome();
+    let outcome = QemuRun::new(script).args(["-k"]).pmem(&image).outcome();
     let text = outcome.text();
     assert!(outcome.stderr.contains("cannot allocate memory"), "{}{text}", outcome.stderr);
     assert_eq!(dumped(&text), ["aaaa"], "{text}");
@@ -386,7 +386,7 @@ fn wrong_ranges_addresses_and_files_are_refused_and_the_kernel_lives_on() {
     let hole = ["mmap -a 0x10000004000 0 4k", "munmap", "mmap 0", "mprotect -r 0 64k", "mwrite 0 4"];
     let hole = session(&[&[mapped], &hole[..]].concat());
     let script = script.join("\nmunmap 0x10000000000 1m\n") + "\n" + &hole + "\necho alive";
-    let outcome = Run::new(&script).args(["-k"]).pmem(&image).outcome();
+    let outcome = QemuRun::new(&script).args(["-k"]).pmem(&image).outcome();
     let said: Vec<&str> = outcome.stderr.lines().collect();
     assert!(outcome.text().ends_with("alive\n"), "{}", outcome.text());
     assert_eq!(said.len(), cases.len() + 2, "{}", outcome.stderr);

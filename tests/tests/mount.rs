@@ -1,7 +1,7 @@
 //! Mount options, and what mounting says.
 
 use tests::image::Image;
-use tests::run::Run;
+use tests::run::QemuRun;
 
 const MIB: u64 = 1 << 20;
 
@@ -17,7 +17,7 @@ fn a_copy_of_the_superblock_mounts_what_has_lost_its_own() {
                   mount -o sb pmem0 /
                   mount -o frob=1 pmem0 /
                   mount -o sb=131072,protocol=racy pmem0 /; mount; touch /f; umount /; mount pmem0 /; ls /";
-    let outcome = Run::new(script).pmem(&image).args(["-k"]).outcome();
+    let outcome = QemuRun::new(script).pmem(&image).args(["-k"]).outcome();
     let want = "pmem0 on / type ext2 (rw,protocol=racy)\nf\nlost+found\n";
     assert_eq!(outcome.text(), want, "{}", outcome.stderr);
     let lines: Vec<&str> = outcome.stderr.lines().collect();
@@ -34,7 +34,7 @@ fn a_copy_of_the_superblock_mounts_what_has_lost_its_own() {
 #[test]
 fn who_keeps_memory_to_be_faster_is_asked_when_it_is_short() {
     let image = Image::ext2(16 * MIB);
-    let printed = Run::new("stats reset; selftest; stats heap.shrinks").pmem(&image).ok();
+    let printed = QemuRun::new("stats reset; selftest; stats heap.shrinks").pmem(&image).ok();
     assert!(printed.ends_with("heap.shrinks 2\n"), "{printed}");
     image.expect_clean();
 }
@@ -89,7 +89,7 @@ fn a_remount_changes_what_it_says_or_says_why_not() {
         ("umount /; mount -t auto pmem0 /; mount", "", "(rw,protocol=read-first)"),
     ];
     let script = cases.map(|(script, ..)| format!("{script}; echo ===")).join("\n");
-    let outcome = Run::new(&script).pmem(&image).args(["-k"]).outcome();
+    let outcome = QemuRun::new(&script).pmem(&image).args(["-k"]).outcome();
     let text = outcome.text();
     let shown: Vec<&str> = text.split("===\n").collect();
     let said: Vec<&str> = outcome.stderr.lines().collect();
@@ -118,7 +118,7 @@ fn a_remount_that_is_refused_leaves_the_policy_for_errors() {
     let script = "freeze /; mount -o remount,ro,errors=remount-ro /; thaw /
         echo x > /f; mmap /f; mount -o remount,protocol=racy,errors=remount-ro /; ls /lost+found; mount
         mount -o remount,errors=remount-ro /; ls /lost+found; mount";
-    let outcome = Run::new(script).pmem(&image).args(["-k"]).outcome();
+    let outcome = QemuRun::new(script).pmem(&image).args(["-k"]).outcome();
     let text = outcome.text();
     let mounted: Vec<&str> = text.lines().filter(|line| line.starts_with("pmem0 on ")).collect();
     assert_eq!(mounted.len(), 2, "{text}{}", outcome.stderr);
@@ -139,7 +139,7 @@ fn a_protocol_that_changes_beside_faults_loses_nothing() {
         "exercise holetest --rounds 80 --seed 7 & exercise map-holes --rounds 40 &\n{}wait",
         change.repeat(25)
     );
-    let outcome = Run::new(&script).pmem(&image).args(["-k"]).outcome();
+    let outcome = QemuRun::new(&script).pmem(&image).args(["-k"]).outcome();
     let text = outcome.text();
     assert_eq!(text.matches(": OK\n").count(), 2, "{text}{}", outcome.stderr);
     let refused = "mount: /: device or resource busy: the protocol stays ";

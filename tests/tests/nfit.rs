@@ -1,7 +1,7 @@
 //! The NFIT: what the guest finds is what QEMU was told.
 
 use tests::image::Image;
-use tests::run::Run;
+use tests::run::QemuRun;
 
 /// The builder of tables that the parser's own tests use.
 #[path = "../../nfit/tests/common/mod.rs"]
@@ -22,7 +22,7 @@ fn regions(printed: &str) -> Vec<(String, String)> {
 fn each_nvdimm_is_a_region_of_its_size() {
     let images = [Image::ext2(48 * MIB), Image::ext2(3 * MIB), Image::zeros(2048 * MIB)];
     let ro = format!("{},ro", images[1].path().display());
-    let printed = Run::new("nfit").pmem(&images[0]).args(["--pmem", &ro]).pmem(&images[2]).ok();
+    let printed = QemuRun::new("nfit").pmem(&images[0]).args(["--pmem", &ro]).pmem(&images[2]).ok();
     let of = |size: &str, rights: &str| (size.to_owned(), rights.to_owned());
     assert_eq!(
         regions(&printed),
@@ -35,7 +35,7 @@ fn each_nvdimm_is_a_region_of_its_size() {
 fn a_second_nvdimm_can_be_mounted_and_is_written() {
     let (first, second) = (Image::ext2(16 * MIB), Image::ext2(16 * MIB));
     let script = "mkdir /mnt; mount pmem1 /mnt; io -f -c 'pwrite -q -S 0x31 0 10' /mnt/here; cp /mnt/here /copy; umount /mnt; ls /mnt";
-    assert_eq!(Run::new(script).pmem(&first).pmem(&second).ok(), "");
+    assert_eq!(QemuRun::new(script).pmem(&first).pmem(&second).ok(), "");
     first.expect_clean();
     second.expect_clean();
     assert_eq!(second.file("/here"), b"1111111111");
@@ -47,7 +47,7 @@ fn the_platforms_promise_is_read_and_decides_about_flushing() {
     let lines = |args: &[&str]| {
         let image = Image::ext2(16 * MIB);
         let script = "stats reset; io -f -c 'pwrite -q 0 4k' -c 'mmap 0 4k' -c 'mwrite 0 4k' -c 'msync 0 4k' /f; nfit; stats pmem";
-        let printed = Run::new(script).pmem(&image).args(args).ok();
+        let printed = QemuRun::new(script).pmem(&image).args(args).ok();
         let flushed =
             printed.lines().find_map(|line| line.strip_prefix("pmem.lines-flushed ")).map(str::to_owned);
         image.expect_clean();
@@ -98,7 +98,7 @@ fn what_a_bad_table_says_before_its_end_is_used_and_one_bad_range_costs_no_other
         args.extend(["-acpitable".into(), format!("file={}", path.display())]);
     }
     let script = "echo made >/here; cat /here; mkdir /mnt; mount pmem1 /mnt; nfit";
-    let outcome = Run::new(script).args(&args).outcome();
+    let outcome = QemuRun::new(script).args(&args).outcome();
     let printed = outcome.text();
     assert!(printed.starts_with("made\n"), "{printed}\n{}", outcome.stderr);
     let of = |rights: &str| ("16 MiB".to_owned(), rights.to_owned());

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::symlink;
 use tests::image::Image;
-use tests::run::Run;
+use tests::run::QemuRun;
 
 const MIB: u64 = 1 << 20;
 
@@ -20,11 +20,11 @@ fn a_tree_deeper_than_a_path_is_copied_listed_and_removed() {
     let script = format!("{}cp -r /top /copy; ls -R /copy; rm -r /top; ls /; df -i /", deep_tree());
     let file = image.folder().join("script");
     std::fs::write(&file, script).expect("a script");
-    let printed = Run::from_file(&file).pmem(&image).ok();
+    let printed = QemuRun::from_file(&file).pmem(&image).ok();
     assert!(printed.lines().any(|line| line == "bottom"), "the end of the copy was not listed");
     assert!(printed.contains("copy\nlost+found\nFilesystem"), "something is left of the tree");
     image.expect_clean();
-    Run::new("rm -r /copy; ls /").pmem(&image).ok();
+    QemuRun::new("rm -r /copy; ls /").pmem(&image).ok();
     image.expect_clean();
 }
 
@@ -38,7 +38,7 @@ fn the_current_directory_is_where_the_shell_went() {
     let script = "cd /link/c; pwd; pwd -P; ls ..; cd ../..; pwd; cd link; cd ./..//.; pwd
                   cd /a/b/c; rmdir /a/b/c; pwd; cd ..; pwd; mkdir x; cd x; rm -r /a; cd /link/nothing
                   cd ..; cd /; pwd; mkdir -p p/q; cd p; touch here q/there; rm q/../here; ls; ls q; cd q/..; pwd";
-    let outcome = Run::new(script).pmem(&image).args(["-k"]).outcome();
+    let outcome = QemuRun::new(script).pmem(&image).args(["-k"]).outcome();
     assert_eq!(
         outcome.text(),
         "/link/c\n/a/b/c\nc\nup\n/\n/\n/a/b/c\n/a/b\n/\nq\nthere\n/p\n",
@@ -58,7 +58,7 @@ fn mount_points_hold_their_directory_and_follow_it_when_it_moves() {
                   cd /a/moved/mnt; umount /a/moved/mnt; umount /; cd ..; cp -r /a /a/moved/mnt; umount mnt
                   ls mnt; umount /; mount pmem0 /; ls /; mount pmem1 /lost+found; mount pmem2 /lost+found; ls /lost+found";
     let third = Image::ext2(16 * MIB);
-    let outcome = Run::new(script).pmem(&first).pmem(&second).pmem(&third).args(["-k"]).outcome();
+    let outcome = QemuRun::new(script).pmem(&first).pmem(&second).pmem(&third).args(["-k"]).outcome();
     let text = outcome.text();
     let want = "here\nlost+found\n\
         pmem0 on / type ext2 (rw,protocol=read-first)\n\

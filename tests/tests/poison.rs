@@ -2,7 +2,7 @@
 //! mappings.
 
 use tests::image::Image;
-use tests::run::Run;
+use tests::run::QemuRun;
 
 const MIB: u64 = 1 << 20;
 
@@ -16,7 +16,7 @@ fn a_bad_line_fails_reads_and_faults_of_its_page_until_it_is_overwritten() {
         io -c 'pread -q 0 4096' -c 'pread -q 4160 1k' /f; io -c 'pwrite -q 4100 10' -c 'pwrite -q 4200 10' /f
         echo -- overwritten; io -c 'pwrite -q -S 0x62 4k 4k' -c 'pread -q 0 4m' /f; poison list; peek 0x10000001000 1
         stats pmd.fallback.poison; munmap 0x10000000000; poison add 1m 100; poison list; poison clear; poison list; echo end";
-    let outcome = Run::new(script).pmem(&image).args(["-k"]).outcome();
+    let outcome = QemuRun::new(script).pmem(&image).args(["-k"]).outcome();
     let (text, errors) = (outcome.text(), &outcome.stderr);
     let (before, after) = text.split_once("overwritten\n").unwrap_or_else(|| panic!("{text}"));
     assert!(before.contains(" large"), "it was no 2 MiB page: {text}");

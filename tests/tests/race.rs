@@ -3,14 +3,14 @@
 use fs::dax::Protocol;
 use std::time::Duration;
 use tests::image::Image;
-use tests::run::{Outcome, Run, refusals};
+use tests::run::{QemuRun, RunOutcome, refusals};
 use tests::vm::Vm;
 
 const MIB: u64 = 1 << 20;
 
-fn race(script: &str, cpus: &str) -> Outcome {
+fn race(script: &str, cpus: &str) -> RunOutcome {
     let image = Image::ext2(64 * MIB);
-    let outcome = Run::new(script).pmem(&image).args(["--smp", cpus]).outcome();
+    let outcome = QemuRun::new(script).pmem(&image).args(["--smp", cpus]).outcome();
     image.expect_clean();
     outcome
 }
@@ -100,7 +100,7 @@ fn mistakes_are_healed_afterwards_and_nobody_is_left_waiting() {
     let script =
         "race R14 --script --mutant wake-wrong-key; race R2 -s -m retry-holding; race R4 --script; ps; trace";
     let image = Image::ext2(64 * MIB);
-    let outcome = Run::new(script).pmem(&image).args(["-k"]).outcome();
+    let outcome = QemuRun::new(script).pmem(&image).args(["-k"]).outcome();
     image.expect_clean();
     let text = outcome.text();
     assert_eq!(text.matches(": stuck: everybody waits").count(), 2, "{text}");
@@ -121,7 +121,7 @@ fn by_chance_a_few_hundred_rounds_show_each_loss() {
                   race copy -m copy-unlocked -n 300";
     let image = Image::ext2(64 * MIB);
     for (cpus, script, races) in [("2", seeds.clone() + others, 13), ("1", seeds, 5)] {
-        let outcome = Run::new(&script).pmem(&image).args(["-k", "--smp", cpus]).outcome();
+        let outcome = QemuRun::new(&script).pmem(&image).args(["-k", "--smp", cpus]).outcome();
         let text = outcome.text();
         let lost = text.lines().filter(|line| line.contains(" of them): lost: ")).count();
         assert_eq!(lost, races, "{cpus} CPUs: {text}{}", outcome.stderr);
@@ -142,7 +142,7 @@ fn what_a_run_that_was_cut_off_has_left_is_cleared() {
                   ls -A /";
     let script = script.replace(" > /dev/null", " > /.exercise-mine");
     let left = ".exercise-4711-dir\n.exercise-mine\nexercise-12-notes\nlost+found\n";
-    assert_eq!(Run::new(&script).pmem(&image).ok(), left, "a user's files stay");
+    assert_eq!(QemuRun::new(&script).pmem(&image).ok(), left, "a user's files stay");
     image.expect_clean();
 }
 
@@ -188,7 +188,7 @@ fn ctrl_c_ends_whatever_goes_on_for_long() {
 
 #[test]
 fn scenarios_are_listed_in_order_and_mistakes_with_what_is_wrong_and_where() {
-    let printed = Run::new("race list; echo; echo ===; race mistakes").pmem(&Image::ext2(16 * MIB)).ok();
+    let printed = QemuRun::new("race list; echo; echo ===; race mistakes").pmem(&Image::ext2(16 * MIB)).ok();
     let (scenarios, mistakes) = printed.split_once("===\n").expect("both");
     let here = scenarios.split("\nnot here:").next().expect("a list");
     let names = here.lines().filter(|line| !line.starts_with(' ') && !line.is_empty());

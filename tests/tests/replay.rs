@@ -5,7 +5,7 @@ use fs::dax::Protocol;
 use fs::lab::schedule::Op;
 use fs::lab::schedule::races::{RACES, Race};
 use tests::image::Image;
-use tests::run::{Outcome, Run, refusals};
+use tests::run::{QemuRun, RunOutcome, refusals};
 
 const MIB: u64 = 1 << 20;
 
@@ -13,7 +13,7 @@ const MIB: u64 = 1 << 20;
 fn verdicts(stories: &[String], cpus: &str) -> Vec<(String, String)> {
     let image = Image::ext2(64 * MIB);
     let script: Vec<String> = stories.iter().map(|story| format!("race replay {story}")).collect();
-    let outcome = Run::new(&script.join("; ")).pmem(&image).args(["--smp", cpus, "-k"]).outcome();
+    let outcome = QemuRun::new(&script.join("; ")).pmem(&image).args(["--smp", cpus, "-k"]).outcome();
     image.expect_clean();
     let text = outcome.text();
     let verdict = |story: &String| {
@@ -27,9 +27,9 @@ fn verdicts(stories: &[String], cpus: &str) -> Vec<(String, String)> {
     all
 }
 
-fn one(story: &str, cpus: &str) -> Outcome {
+fn one(story: &str, cpus: &str) -> RunOutcome {
     let image = Image::ext2(64 * MIB);
-    let outcome = Run::new(&format!("race replay {story}")).pmem(&image).args(["--smp", cpus]).outcome();
+    let outcome = QemuRun::new(&format!("race replay {story}")).pmem(&image).args(["--smp", cpus]).outcome();
     image.expect_clean();
     outcome
 }
@@ -166,7 +166,7 @@ fn a_text_that_is_none_is_refused_in_one_line() {
     image.expect_clean();
     // 2 MiB and a file system that has no room for them.
     let image = Image::ext2(2 * MIB);
-    let line = Run::new("race replay racy/pmd.block/a:load").pmem(&image).fails(1);
+    let line = QemuRun::new("race replay racy/pmd.block/a:load").pmem(&image).fails(1);
     assert!(line.starts_with("race: the starting state: "), "{line}");
     image.expect_clean();
 }

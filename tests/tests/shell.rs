@@ -2,7 +2,7 @@
 
 use std::fs;
 use tests::image::Image;
-use tests::run::Run;
+use tests::run::QemuRun;
 
 const MIB: u64 = 1 << 20;
 
@@ -14,7 +14,7 @@ pub(crate) fn expect(image: &Image, commands: &[(&str, &str)]) {
         commands.iter().map(|(command, _)| format!("echo {MARK}\n{command}\n")).collect();
     let script = image.folder().join("script");
     fs::write(&script, lines.concat()).expect("the script");
-    let outcome = Run::from_file(&script).pmem(image).args(["-k"]).outcome();
+    let outcome = QemuRun::from_file(&script).pmem(image).args(["-k"]).outcome();
     let text = outcome.text();
     let printed: Vec<&str> = text.split(&format!("{MARK}\n")).skip(1).collect();
     assert_eq!(printed.len(), commands.len(), "{text}\n{}", outcome.stderr);

@@ -1,7 +1,7 @@
 //! Several CPUs: all run, tasks share them, and what one takes away the others no longer have.
 
 use tests::image::Image;
-use tests::run::Run;
+use tests::run::QemuRun;
 use tests::vm::Vm;
 
 const MIB: u64 = 1 << 20;
@@ -11,7 +11,7 @@ const CPUS: [&str; 3] = ["1", "2", "4"];
 fn every_cpu_of_the_madt_runs() {
     let image = Image::ext2(32 * MIB);
     for cpus in ["1", "2", "4", "9"] {
-        let printed = Run::new("cpus").pmem(&image).args(["--smp", cpus]).ok();
+        let printed = QemuRun::new("cpus").pmem(&image).args(["--smp", cpus]).ok();
         let count: usize = cpus.parse().expect("a number");
         assert_eq!(printed.lines().count(), count + 1, "{printed}");
         assert!(!printed.contains("off"), "{printed}");
@@ -21,7 +21,7 @@ fn every_cpu_of_the_madt_runs() {
 #[test]
 fn every_cpu_of_the_madt_runs_by_uefi() {
     let image = Image::ext2(32 * MIB);
-    let printed = Run::new("cpus; selftest").pmem(&image).args(["--uefi", "--smp", "3"]).ok();
+    let printed = QemuRun::new("cpus; selftest").pmem(&image).args(["--uefi", "--smp", "3"]).ok();
     assert!(printed.lines().any(|line| line.trim_start().starts_with("2 ")), "{printed}");
 }
 
@@ -31,16 +31,16 @@ fn every_cpu_of_the_madt_runs_by_uefi() {
 fn tasks_and_locks_pass_the_self_test() {
     let image = Image::ext2(32 * MIB);
     for cpus in CPUS {
-        Run::new("selftest; selftest; selftest").pmem(&image).args(["--smp", cpus]).ok();
+        QemuRun::new("selftest; selftest; selftest").pmem(&image).args(["--smp", cpus]).ok();
     }
-    Run::new("selftest").pmem(&image).args(["--icount"]).ok();
+    QemuRun::new("selftest").pmem(&image).args(["--icount"]).ok();
 }
 
 #[test]
 fn a_command_in_a_task_of_its_own_has_a_status() {
     let image = Image::ext2(32 * MIB);
     let script = "run echo here; run -c 0 ps; run true & run false & sleep 0.01 & wait; echo not-reached";
-    let outcome = Run::new(script).pmem(&image).args(["-k"]).outcome();
+    let outcome = QemuRun::new(script).pmem(&image).args(["-k"]).outcome();
     let text = outcome.text();
     assert!(text.starts_with("here\n"), "{text}");
     assert!(text.contains(" 0 running") && text.contains(" ps\n"), "{text}");
@@ -60,7 +60,7 @@ fn a_task_killed_by_a_fault_says_so_while_another_goes_on() {
             run io -c 'mmap -rw 0 4k' -c 'mwrite 0 4k' -c fsync /f & run peek 0x10000 &
             run io -c 'mmap -r 0 8k' -c 'mread 4k 1' /f &
             wait; run true; echo alive";
-        let outcome = Run::new(script).pmem(&image).args(["-k", "--smp", cpus]).outcome();
+        let outcome = QemuRun::new(script).pmem(&image).args(["-k", "--smp", cpus]).outcome();
         let text = outcome.text();
         let ended: Vec<&str> = text.lines().filter(|line| line.contains(" exit ")).collect();
         assert_eq!(ended.len(), 3, "{text}");
@@ -107,7 +107,7 @@ fn output_of_tasks_is_not_torn() {
         std::fs::write(tree.path().join(name), line.repeat(400)).expect("a file");
     }
     let image = Image::ext2_of(32 * MIB, tree.path());
-    let printed = Run::new("cat /a & cat /b & cat /c & wait").pmem(&image).args(["--smp", "4"]).ok();
+    let printed = QemuRun::new("cat /a & cat /b & cat /c & wait").pmem(&image).args(["--smp", "4"]).ok();
     let whole = |line: &&str| line.len() == 77 && line.bytes().all(|byte| byte == line.as_bytes()[0]);
     assert_eq!(printed.lines().filter(whole).count(), 1200);
     assert_eq!(printed.lines().count(), 1203);
@@ -118,7 +118,7 @@ fn a_panic_on_another_cpu_stops_all() {
     let image = Image::ext2(32 * MIB);
     for kind in ["panic", "stack-overflow", "execute-data"] {
         let script = format!("run -c 0 sleep 60 & run -c 1 crash {kind}");
-        let outcome = Run::new(&script).pmem(&image).args(["--smp", "3"]).outcome();
+        let outcome = QemuRun::new(&script).pmem(&image).args(["--smp", "3"]).outcome();
         assert_eq!(outcome.status, 101, "{}", outcome.stderr);
         assert!(outcome.stderr.contains("KERNEL PANIC"), "{}", outcome.stderr);
         assert_eq!(kind == "stack-overflow", outcome.stderr.contains("kernel stack overflow"));

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tests::image::Image;
-use tests::run::Run;
+use tests::run::QemuRun;
 
 const MIB: u64 = 1 << 20;
 
@@ -10,7 +10,7 @@ const MIB: u64 = 1 << 20;
 fn traced(script: &str, cpus: &str) -> Vec<Value> {
     let image = Image::ext2(16 * MIB);
     let file = image.folder().join("trace.json");
-    let run = Run::new(script).pmem(&image).args(["--smp", cpus]);
+    let run = QemuRun::new(script).pmem(&image).args(["--smp", cpus]);
     run.args(["--trace".as_ref(), file.as_os_str()]).ok();
     image.expect_clean();
     let text = std::fs::read(&file).expect("a trace");
@@ -105,7 +105,7 @@ fn a_refused_fault_says_so() {
     let image = Image::ext2(16 * MIB);
     let file = image.folder().join("trace.json");
     let script = "io -f -c 'truncate 4k' -c 'mmap 0 64k' -c 'mread 8k 4' /f";
-    let run = Run::new(script).pmem(&image).args(["--trace".as_ref(), file.as_os_str()]);
+    let run = QemuRun::new(script).pmem(&image).args(["--trace".as_ref(), file.as_os_str()]);
     assert_eq!(run.outcome().status, 1);
     let trace: Value = serde_json::from_slice(&std::fs::read(&file).expect("a trace")).expect("JSON");
     let events = trace["traceEvents"].as_array().expect("events");
@@ -122,7 +122,7 @@ fn nothing_is_written_down_unless_it_is_on_and_old_records_make_way() {
         "{fault}; trace; trace on; {fault}; trace off; {fault}; trace dump; echo; trace clear; trace; \
          trace on; bench -n 1024 write-hole; trace off; trace; trace dump | wc -l"
     );
-    let output = Run::new(&script).pmem(&image).ok();
+    let output = QemuRun::new(&script).pmem(&image).ok();
     let lines: Vec<&str> =
         output.lines().filter(|line| !line.starts_with("wrote") && !line.is_empty()).collect();
     assert_eq!(lines.iter().filter(|line| line.starts_with("trace is")).count(), 3, "{output}");
@@ -140,7 +140,7 @@ fn lost_records_are_told_with_the_way_to_keep_them() {
     let image = Image::ext2(16 * MIB);
     let file = image.folder().join("trace.json");
     let traced = |records: &str| {
-        let run = Run::new("bench -n 1024 write-hole > /out").pmem(&image);
+        let run = QemuRun::new("bench -n 1024 write-hole > /out").pmem(&image);
         let outcome =
             run.args(["--trace".as_ref(), file.as_os_str()]).args(["--trace-records", records]).outcome();
         assert_eq!(outcome.status, 0, "{}", outcome.stderr);
@@ -165,7 +165,7 @@ fn counters_are_an_object_too_and_rings_have_the_size_that_is_asked_for() {
     let script = "stats fault; stats fault --json; echo ===
                   trace on --records 100; bench -n 256 write-hole; trace off; trace; trace on; trace off; trace
                   trace -j; trace on -n 0; trace clear -n 5; stats reset --json";
-    let outcome = Run::new(script).pmem(&image).args(["-k", "--smp", "1"]).outcome();
+    let outcome = QemuRun::new(script).pmem(&image).args(["-k", "--smp", "1"]).outcome();
     let text = outcome.text();
     let (stats, rest) = text.split_once("===\n").expect("both");
     let (lines, json) = stats.split_at(stats.find('{').expect("an object"));

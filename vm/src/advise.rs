@@ -4,11 +4,11 @@ use core::ops::Range;
 
 use fs::dax;
 use fs::{Errno, Result};
-use paging::task::{Copies, Leave, Partial};
+use paging::task::{Copies, Partial, RightsLeft};
 
-use super::area::{Area, Areas, Kind, Rights};
 use super::space::{AddressSpace, mapped_range, pages};
 use super::tables::SpacePlatform;
+use super::vma::{Rights, Vma, VmaKind, VmaList};
 
 /// What madvise says (Linux: `MADV_…`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,18 +35,18 @@ impl<P: SpacePlatform> AddressSpace<P> {
     /// of that was changed, as in Linux.
     pub fn mprotect(&self, start: u64, len: u64, rights: Rights) -> Result<()> {
         let Some(range) = mapped_range(start, len, Errno::NoMemory)? else { return Ok(()) };
-        let mut areas = self.areas.write();
+        let mut vmas = self.vmas.write();
         // 1. How far it goes, and why not farther.
         let (mut end, mut result) = (range.start, Ok(()));
-        for area in areas.some(areas.overlap(&range)) {
-            if area.start > end {
+        for vma in vmas.some(vmas.overlap(&range)) {
+            if vma.start > end {
                 break;
             }
-            result = Kind { rights, ..area.kind }.check();
+            result = VmaKind { rights, ..vma.kind }.check();
             if result.is_err() {
                 break;
             }
-            end = area.end.min(range.end);
+            end = vma.end.min(range.end);
         }
         if result.is_ok() && end < range.end {
             result = Err(Errno::NoMemory.into());
@@ -56,17 +56,17 @@ impl<P: SpacePlatform> AddressSpace<P> {
         }
         // 2. So far.
         let range = range.start..end;
-        let which = areas.cut(&self.tables, &range);
-        for area in areas.some_mut(which.clone()) {
-            let old = core::mem::replace(&mut area.kind.rights, rights);
+        let which = vmas.cut(&self.tables, &range);
+        for vma in vmas.some_mut(which.clone()) {
+            let old = core::mem::replace(&mut vma.kind.rights, rights);
             let leave = match rights {
-                Rights { read: false, write: false, .. } => Leave::Nothing,
-                Rights { write: false, .. } if old.write => Leave::Read,
+                Rights { read: false, write: false, .. } => RightsLeft::Nothing,
+                Rights { write: false, .. } if old.write => RightsLeft::Read,
                 _ => continue,
             };
-            self.tables.protect(area.start, area.len_pages(), leave);
+            self.tables.protect(vma.start, vma.len_pages(), leave);
         }
-        areas.join(&self.tables, which);
+        vmas.join(&self.tables, which);
         result
     }
 
@@ -82,42 +82,42 @@ impl<P: SpacePlatform> AddressSpace<P> {
             Advice::PopulateRead => return self.populate(&range, false),
             Advice::PopulateWrite => return self.populate(&range, true),
             Advice::HugePage | Advice::NoHugePage => {
-                let mut areas = self.areas.write();
-                let which = areas.cut(&self.tables, &range);
-                let areas_there = areas.some_mut(which.clone());
-                areas_there.iter_mut().for_each(|area| area.kind.large = advice == Advice::HugePage);
-                areas.join(&self.tables, which);
+                let mut vmas = self.vmas.write();
+                let which = vmas.cut(&self.tables, &range);
+                let vmas_there = vmas.some_mut(which.clone());
+                vmas_there.iter_mut().for_each(|vma| vma.kind.large = advice == Advice::HugePage);
+                vmas.join(&self.tables, which);
             }
             Advice::DontNeed => {
-                // Faults go on beside it: no area changes, and no table is freed.
-                for (_, part) in parts(&self.areas.read(), &range) {
+                // Faults go on beside it: no VMA changes, and no table is freed.
+                for (_, part) in parts(&self.vmas.read(), &range) {
                     self.tables.remove(part.start, pages(&part), Partial::Whole, Copies::Free);
                 }
             }
         }
-        if self.areas.read().cover(&range) { Ok(()) } else { Err(Errno::NoMemory.into()) }
+        if self.vmas.read().cover(&range) { Ok(()) } else { Err(Errno::NoMemory.into()) }
     }
 
     /// Faults in what is not mapped of `range`, for loads or for stores.
     ///
     /// # Errors
-    /// [`Errno::NoMemory`] at an address without an area, [`Errno::Invalid`] without the right, and the
+    /// [`Errno::NoMemory`] at an address without a VMA, [`Errno::Invalid`] without the right, and the
     /// file's own.
     pub(super) fn populate(&self, range: &Range<u64>, write: bool) -> Result<()> {
         let mut va = range.start;
         while va < range.end {
             // For each fault anew: others get in.
-            let areas = self.areas.read();
-            let area = areas.find(va).ok_or(Errno::NoMemory)?;
-            let rights = area.kind.rights;
+            let vmas = self.vmas.read();
+            let vma = vmas.find(va).ok_or(Errno::NoMemory)?;
+            let rights = vma.kind.rights;
             if !(if write { rights.write } else { rights.read }) {
                 return Err(Errno::Invalid.into());
             }
             let bytes = match self.tables.tables().leaf(va) {
                 Some((entry, size)) if !write || entry.is_writable() => size.bytes(),
                 _ => {
-                    let (file, fault) = area.fault(va, write);
-                    dax::fault(area.kind.protocol, file, &self.tables, fault)?.1.bytes()
+                    let (file, fault) = vma.fault(va, write);
+                    dax::fault(vma.kind.protocol, file, &self.tables, fault)?.1.bytes()
                 }
             };
             va = (va & !(bytes - 1)) + bytes;
@@ -132,22 +132,22 @@ impl<P: SpacePlatform> AddressSpace<P> {
     /// mapped (what is mapped was synced), and the file's own.
     pub fn msync(&self, start: u64, len: u64) -> Result<()> {
         let Some(range) = mapped_range(start, len, Errno::NoMemory)? else { return Ok(()) };
-        let areas = self.areas.read();
-        for (area, part) in parts(&areas, &range) {
-            // What was stored to a private area is nobody else's business.
-            if !area.kind.private {
-                dax::msync(&**area.file(), area.page(part.start)..area.page(part.end))?;
+        let vmas = self.vmas.read();
+        for (vma, part) in parts(&vmas, &range) {
+            // What was stored to a private VMA is nobody else's business.
+            if !vma.kind.private {
+                dax::msync(&**vma.file(), vma.page(part.start)..vma.page(part.end))?;
             }
         }
-        if areas.cover(&range) { Ok(()) } else { Err(Errno::NoMemory.into()) }
+        if vmas.cover(&range) { Ok(()) } else { Err(Errno::NoMemory.into()) }
     }
 }
 
-/// The areas in `range`, with the part of each that is.
+/// The VMAs in `range`, with the part of each that is.
 fn parts<'a, P: SpacePlatform>(
-    areas: &'a Areas<P>,
+    vmas: &'a VmaList<P>,
     range: &'a Range<u64>,
-) -> impl Iterator<Item = (&'a Area<P>, Range<u64>)> + 'a {
-    let inside = areas.some(areas.overlap(range));
-    inside.iter().map(|area| (area, area.start.max(range.start)..area.end.min(range.end)))
+) -> impl Iterator<Item = (&'a Vma<P>, Range<u64>)> + 'a {
+    let inside = vmas.some(vmas.overlap(range));
+    inside.iter().map(|vma| (vma, vma.start.max(range.start)..vma.end.min(range.end)))
 }

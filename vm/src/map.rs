@@ -1,6 +1,6 @@
 //! mmap, munmap, mremap.
 //!
-//! Order in taking away: entries first, then the area goes from the file's list. Whoever frees a block
+//! Order in taking away: entries first, then the VMA goes from the file's list. Whoever frees a block
 //! meanwhile must still find it there; no fault brings an entry back in between, for the lock is held
 //! exclusively.
 
@@ -12,14 +12,14 @@ use fs::vfs::InodeRef;
 use fs::vfs::index::MAX_PAGES;
 use fs::{Errno, PAGE_SIZE, Result};
 
-use super::area::{Area, Areas, Kind, Rights};
 use super::space::{AddressSpace, is_task, page_range, pages};
 use super::tables::SpacePlatform;
+use super::vma::{Rights, Vma, VmaKind, VmaList};
 use super::{TASK_END, TASK_START};
 
 /// Where a mapping is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum At {
+pub enum Placement {
     /// Where there is room.
     Any,
     /// There, if there is room.
@@ -29,7 +29,7 @@ pub enum At {
 }
 
 /// What is to be mapped.
-pub struct Request<'a, P: SpacePlatform> {
+pub struct MapRequest<'a, P: SpacePlatform> {
     /// Of this file.
     pub file: &'a InodeRef<P>,
     /// For listings.
@@ -39,9 +39,9 @@ pub struct Request<'a, P: SpacePlatform> {
     /// Bytes; whole pages are mapped.
     pub len: u64,
     /// Where.
-    pub at: At,
+    pub at: Placement,
     /// How.
-    pub kind: Kind,
+    pub kind: VmaKind,
     /// Fill the page tables in at once, as far as that goes (`MAP_POPULATE`).
     pub populate: bool,
 }
@@ -60,9 +60,9 @@ impl<P: SpacePlatform> AddressSpace<P> {
         len: u64,
         rights: Rights,
     ) -> Result<u64> {
-        let kind = Kind::shared(rights, protocol);
+        let kind = VmaKind::shared(rights, protocol);
         let name = &Arc::from(name);
-        self.map(&Request { file, name, offset, len, at: At::Any, kind, populate: false })
+        self.map(&MapRequest { file, name, offset, len, at: Placement::Any, kind, populate: false })
     }
 
     /// Maps a part of a file; returns the address.
@@ -72,8 +72,8 @@ impl<P: SpacePlatform> AddressSpace<P> {
     /// task's; `no_write` if shared stores are asked for; [`Errno::NoMemory`] for more than an address space
     /// holds, [`Errno::Overflow`] beyond what the index covers, and what
     /// [`expect_mappable`](fs::vfs::Inode::expect_mappable) refuses.
-    pub fn map(&self, request: &Request<'_, P>) -> Result<u64> {
-        let &Request { file, offset, len, at, kind, .. } = request;
+    pub fn map(&self, request: &MapRequest<'_, P>) -> Result<u64> {
+        let &MapRequest { file, offset, len, at, kind, .. } = request;
         file.expect_mappable()?;
         if len == 0 || !offset.is_multiple_of(PAGE_SIZE) {
             return Err(Errno::Invalid.into());
@@ -81,29 +81,29 @@ impl<P: SpacePlatform> AddressSpace<P> {
         kind.check()?;
         let len = len.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::NoMemory)?;
         check_end(offset / PAGE_SIZE, len)?;
-        let mut areas = self.areas.write();
+        let mut vmas = self.vmas.write();
         let start = match at {
-            At::Any => None,
-            At::Near(at) => Some(at).filter(|at| is_free(&areas, *at & !(PAGE_SIZE - 1), len)),
-            At::Exactly(at) => {
+            Placement::Any => None,
+            Placement::Near(at) => Some(at).filter(|at| is_free(&vmas, *at & !(PAGE_SIZE - 1), len)),
+            Placement::Exactly(at) => {
                 if at < TASK_START || !at.is_multiple_of(PAGE_SIZE) {
                     return Err(Errno::Invalid.into());
                 }
                 // There is no memory beyond the task's half.
                 let range = page_range(at, len).map_err(|_| Errno::NoMemory)?;
-                self.unmap_locked(&mut areas, &range);
+                self.unmap_locked(&mut vmas, &range);
                 Some(at)
             }
         };
         let start = match start {
             Some(at) => at & !(PAGE_SIZE - 1),
-            None => areas.place(offset, len).ok_or(Errno::NoMemory)?,
+            None => vmas.place(offset, len).ok_or(Errno::NoMemory)?,
         };
         let (file, name) = (file.clone(), request.name.clone());
-        let area = Area::of_file(start..start + len, file, offset / PAGE_SIZE, kind, name);
-        let index = areas.insert(&self.tables, area);
-        areas.join(&self.tables, index..index + 1);
-        drop(areas);
+        let vma = Vma::of_file(start..start + len, file, offset / PAGE_SIZE, kind, name);
+        let index = vmas.insert(&self.tables, vma);
+        vmas.join(&self.tables, index..index + 1);
+        drop(vmas);
         if request.populate {
             // As Unix: what can't be filled in faults later, and is told then.
             let _ = self.populate(&(start..start + len), kind.private && kind.rights.write);
@@ -111,24 +111,24 @@ impl<P: SpacePlatform> AddressSpace<P> {
         Ok(start)
     }
 
-    /// Unmaps `len` bytes from `start` on; areas that reach beyond are cut, holes are fine. What was stored
-    /// to shared areas stays in the file, and dirty until it is synced.
+    /// Unmaps `len` bytes from `start` on; VMAs that reach beyond are cut, holes are fine. What was stored
+    /// to shared VMAs stays in the file, and dirty until it is synced.
     ///
     /// # Errors
     /// [`Errno::Invalid`] for no bytes, an address inside a page, or beyond the task's half.
     pub fn munmap(&self, start: u64, len: u64) -> Result<()> {
         let range = page_range(start, len)?;
-        self.unmap_locked(&mut self.areas.write(), &range);
+        self.unmap_locked(&mut self.vmas.write(), &range);
         Ok(())
     }
 
-    fn unmap_locked(&self, areas: &mut Areas<P>, range: &Range<u64>) {
-        if areas.overlap(range).is_empty() {
+    fn unmap_locked(&self, vmas: &mut VmaList<P>, range: &Range<u64>) {
+        if vmas.overlap(range).is_empty() {
             return;
         }
         // Tables that are empty go too: the lock is held, so no fault works in this address space.
         self.tables.remove_and_prune(range.start, pages(range));
-        areas.take_out(&self.tables, range);
+        vmas.take_out(&self.tables, range);
     }
 
     /// Makes the `old_len` bytes from `start` on `new_len` long, in their place if there is room, else
@@ -138,7 +138,7 @@ impl<P: SpacePlatform> AddressSpace<P> {
     ///
     /// # Errors
     /// [`Errno::Invalid`] for no bytes, addresses inside a page, or overlapping ranges; [`Errno::BadAddress`]
-    /// if the old range is not in one area; [`Errno::Overflow`]; [`Errno::NoMemory`]. Nothing changed, but
+    /// if the old range is not in one VMA; [`Errno::Overflow`]; [`Errno::NoMemory`]. Nothing changed, but
     /// that `to` may be free now.
     pub fn mremap(
         &self,
@@ -153,61 +153,61 @@ impl<P: SpacePlatform> AddressSpace<P> {
             return Err(Errno::Invalid.into());
         }
         let new_len = new_len.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::NoMemory)?;
-        let mut areas = self.areas.write();
-        let area = areas.find(start).filter(|area| area.end >= old.end).ok_or(Errno::BadAddress)?;
-        check_end(area.page(start), new_len)?;
-        let at_end = area.end == old.end;
+        let mut vmas = self.vmas.write();
+        let vma = vmas.find(start).filter(|vma| vma.end >= old.end).ok_or(Errno::BadAddress)?;
+        check_end(vma.page(start), new_len)?;
+        let at_end = vma.end == old.end;
         if let Some(to) = to {
             let new = page_range(to, new_len)?;
             if to < TASK_START || (new.start < old.end && old.start < new.end) {
                 return Err(Errno::Invalid.into());
             }
-            self.unmap_locked(&mut areas, &new);
-            return self.relocate(&mut areas, &old, new);
+            self.unmap_locked(&mut vmas, &new);
+            return self.relocate(&mut vmas, &old, new);
         }
         let Some(more) = new_len.checked_sub(old.end - start) else {
-            self.unmap_locked(&mut areas, &(start + new_len..old.end));
+            self.unmap_locked(&mut vmas, &(start + new_len..old.end));
             return Ok(start);
         };
         if more == 0 {
             return Ok(start);
         }
-        if at_end && is_free(&areas, old.end, more) {
-            let index = areas.overlap(&(old.end - PAGE_SIZE..old.end)).start;
-            areas.set_end(&self.tables, index, old.end + more);
-            areas.join(&self.tables, index..index + 1);
+        if at_end && is_free(&vmas, old.end, more) {
+            let index = vmas.overlap(&(old.end - PAGE_SIZE..old.end)).start;
+            vmas.set_end(&self.tables, index, old.end + more);
+            vmas.join(&self.tables, index..index + 1);
             return Ok(start);
         }
         if !may_move {
             return Err(Errno::NoMemory.into());
         }
-        let offset = areas.find(start).map_or(0, |area| area.page(start) * PAGE_SIZE);
-        let to = areas.place(offset, new_len).ok_or(Errno::NoMemory)?;
-        self.relocate(&mut areas, &old, to..to + new_len)
+        let offset = vmas.find(start).map_or(0, |vma| vma.page(start) * PAGE_SIZE);
+        let to = vmas.place(offset, new_len).ok_or(Errno::NoMemory)?;
+        self.relocate(&mut vmas, &old, to..to + new_len)
     }
 
-    /// Moves `old`, which is in one area, to `new`, where nothing is; cuts what is too much.
-    fn relocate(&self, areas: &mut Areas<P>, old: &Range<u64>, new: Range<u64>) -> Result<u64> {
-        let area = areas.find(old.start).ok_or(Errno::BadAddress)?;
-        let moved = area.part(old.start, new.start, new.end);
+    /// Moves `old`, which is in one VMA, to `new`, where nothing is; cuts what is too much.
+    fn relocate(&self, vmas: &mut VmaList<P>, old: &Range<u64>, new: Range<u64>) -> Result<u64> {
+        let vma = vmas.find(old.start).ok_or(Errno::BadAddress)?;
+        let moved = vma.part(old.start, new.start, new.end);
         // The file learns of the new place, after the old one, before anything is there: whoever takes the
         // copies of pages away comes to them at the one place or the other.
-        areas.insert(&self.tables, moved);
+        vmas.insert(&self.tables, moved);
         let kept = pages(old).min(pages(&new));
         if self.tables.move_copies(old.start, new.start, kept).is_err() {
-            self.unmap_locked(areas, &new);
+            self.unmap_locked(vmas, &new);
             return Err(Errno::NoMemory.into());
         }
-        self.unmap_locked(areas, old);
-        let index = areas.overlap(&new);
-        areas.join(&self.tables, index);
+        self.unmap_locked(vmas, old);
+        let index = vmas.overlap(&new);
+        vmas.join(&self.tables, index);
         Ok(new.start)
     }
 }
 
 /// Whether `len` bytes from `start` on are the task's, and nothing is there.
-fn is_free<P: SpacePlatform>(areas: &Areas<P>, start: u64, len: u64) -> bool {
-    is_task(start, len) && areas.overlap(&(start..start + len)).is_empty()
+fn is_free<P: SpacePlatform>(vmas: &VmaList<P>, start: u64, len: u64) -> bool {
+    is_task(start, len) && vmas.overlap(&(start..start + len)).is_empty()
 }
 
 /// The index must cover the file's pages; whoever asks for more than a task can have is told that.

@@ -1,4 +1,4 @@
-//! An address space: areas and page tables, and the faults that lead from the ones to the others.
+//! An address space: VMAs and page tables, and the faults that lead from the ones to the others.
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -10,21 +10,21 @@ use fs::dax;
 use fs::platform::RwLock;
 use fs::vfs::InodeRef;
 use fs::{Errno, PAGE_SIZE, Result};
-use paging::task::{Copies, Count, Partial};
-use paging::{Access, Walk};
+use paging::task::{Copies, MappedCount, Partial};
+use paging::{FaultCode, Walk};
 
-use super::area::{Area, Areas, Kind, Rights};
 use super::tables::{SpacePlatform, SpaceTables};
+use super::vma::{Rights, Vma, VmaKind, VmaList};
 use super::{TASK_END, TASK_START};
 
 /// A task's view of memory.
 pub struct AddressSpace<P: SpacePlatform> {
     pub(super) tables: Arc<SpaceTables<P::Machine>>,
-    pub(super) areas: RwLock<P, Areas<P>>,
+    pub(super) vmas: RwLock<P, VmaList<P>>,
 }
 
-/// One area, for listings.
-pub struct AreaInfo<P: SpacePlatform> {
+/// One VMA, for listings.
+pub struct VmaInfo<P: SpacePlatform> {
     /// First address.
     pub start: u64,
     /// Bytes.
@@ -32,7 +32,7 @@ pub struct AreaInfo<P: SpacePlatform> {
     /// Byte offset in the file.
     pub offset: u64,
     /// How it shows the file.
-    pub kind: Kind,
+    pub kind: VmaKind,
     /// The file.
     pub file: InodeRef<P>,
     /// The name it was opened by.
@@ -43,8 +43,8 @@ pub struct AreaInfo<P: SpacePlatform> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Nothing is mapped at the address (Unix: SIGSEGV, SEGV_MAPERR).
-    NoArea,
-    /// The area does not allow this access (SIGSEGV, SEGV_ACCERR).
+    NoVma,
+    /// The VMA does not allow this access (SIGSEGV, SEGV_ACCERR).
     NoRight(Rights),
     /// The file can't: beyond its end, no space left, damaged (SIGBUS).
     File(fs::Error),
@@ -53,7 +53,7 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoArea => f.write_str("nothing is mapped there"),
+            Self::NoVma => f.write_str("nothing is mapped there"),
             Self::NoRight(rights) => write!(f, "the mapping allows {rights}"),
             Self::File(error) => error.fmt(f),
         }
@@ -67,7 +67,7 @@ impl<P: SpacePlatform> AddressSpace<P> {
     /// [`Errno::NoMemory`].
     pub fn new(machine: P::Machine) -> Result<Self> {
         let tables = SpaceTables::new(machine).map_err(|_| Errno::NoMemory)?;
-        Ok(Self { tables: Arc::new(tables), areas: RwLock::<P, _>::new(Areas::default()) })
+        Ok(Self { tables: Arc::new(tables), vmas: RwLock::<P, _>::new(VmaList::default()) })
     }
 
     /// Its page tables, for the CPU.
@@ -80,50 +80,50 @@ impl<P: SpacePlatform> AddressSpace<P> {
     /// # Errors
     /// The reason for the task's error; nothing changed.
     #[inline]
-    pub fn fault(&self, va: u64, access: Access) -> core::result::Result<(), Refusal> {
-        let areas = self.areas.read();
-        let Some(area) = areas.find(va) else { return Err(Refusal::NoArea) };
-        let rights = area.kind.rights;
+    pub fn fault(&self, va: u64, access: FaultCode) -> core::result::Result<(), Refusal> {
+        let vmas = self.vmas.read();
+        let Some(vma) = vmas.find(va) else { return Err(Refusal::NoVma) };
+        let rights = vma.kind.rights;
         let allowed = if access.is_write() { rights.write } else { rights.read };
         if !allowed {
             return Err(Refusal::NoRight(rights));
         }
-        let (file, fault) = area.fault(va & !(PAGE_SIZE - 1), access.is_write());
-        let served = dax::fault(area.kind.protocol, file, &self.tables, fault);
+        let (file, fault) = vma.fault(va & !(PAGE_SIZE - 1), access.is_write());
+        let served = dax::fault(vma.kind.protocol, file, &self.tables, fault);
         served.map(|_| ()).map_err(Refusal::File)
     }
 
-    /// All areas, by address.
-    pub fn areas(&self) -> Vec<AreaInfo<P>> {
-        let info = |area: &Area<P>| AreaInfo {
-            start: area.start,
-            len: area.end - area.start,
-            offset: area.offset(),
-            kind: area.kind,
-            file: area.file().clone(),
-            name: area.name.to_string(),
+    /// All VMAs, by address.
+    pub fn vmas(&self) -> Vec<VmaInfo<P>> {
+        let info = |vma: &Vma<P>| VmaInfo {
+            start: vma.start,
+            len: vma.end - vma.start,
+            offset: vma.offset(),
+            kind: vma.kind,
+            file: vma.file().clone(),
+            name: vma.name.to_string(),
         };
-        self.areas.read().iter().map(info).collect()
+        self.vmas.read().iter().map(info).collect()
     }
 
     /// How `len` bytes from `start` on are mapped just now.
-    pub fn count(&self, start: u64, len: u64) -> Count {
-        let _no_table_goes = self.areas.read();
+    pub fn count(&self, start: u64, len: u64) -> MappedCount {
+        let _no_table_goes = self.vmas.read();
         self.tables.count(start, len.div_ceil(PAGE_SIZE))
     }
 
     /// The page-table entries that lead to an address.
     pub fn walk(&self, va: u64) -> Walk {
-        let _no_table_goes = self.areas.read();
+        let _no_table_goes = self.vmas.read();
         self.tables.tables().walk(va)
     }
 }
 
 impl<P: SpacePlatform> Drop for AddressSpace<P> {
     fn drop(&mut self) {
-        for area in self.areas.get_mut().drain() {
-            self.tables.remove(area.start, area.len_pages(), Partial::Whole, Copies::Free);
-            area.detach(&self.tables, []);
+        for vma in self.vmas.get_mut().drain() {
+            self.tables.remove(vma.start, vma.len_pages(), Partial::Whole, Copies::Free);
+            vma.detach(&self.tables, []);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! An address space's page tables as the fault protocols want them, over [`paging::task`].
 //!
-//! Lock order: `removal` of the tables → frames.
+//! Lock order: page-table lock → frames.
 
 use core::ops::Deref;
 
 use fs::lab::Mutant;
 use fs::platform::{Mapped, NoFrames, PageSize, PageTables, Platform};
-use paging::task::{self, Copies, Mistake, Partial};
+use paging::task::{self, Copies, Partial, TableMistake};
 use paging::{MapError, TaskMachine, TaskTables};
 
 /// What an address space needs of its machine besides what its page tables do.
@@ -23,7 +23,7 @@ pub trait SpaceMachine: TaskMachine<Lock: Send + Sync> + Send + Sync + Sized + '
     /// The same of 2 MiB; `None` when memory is out.
     fn large_zero_page(&self) -> Option<u64>;
 
-    /// An area lets its file go, and may be the last to do so: then a file without a name is freed. Here for
+    /// A VMA lets its file go, and may be the last to do so: then a file without a name is freed. Here for
     /// whoever owns every step.
     #[inline]
     fn let_go<T>(&self, handle: T) {
@@ -98,7 +98,7 @@ impl<M: SpaceMachine> PageTables for SpaceTables<M> {
         translate(match size {
             PageSize::Small => self.keep_small(va, self.machine().zero_page()),
             // No 2 MiB are zeroed where they can't be used.
-            PageSize::Large if self.tables.has_small(va) => Ok(task::Mapped::Table),
+            PageSize::Large if self.tables.has_small(va) => Ok(task::InstallResult::Table),
             PageSize::Large => self.keep_large(va, self.machine().large_zero_page().ok_or(NoFrames)?),
         })
     }
@@ -123,22 +123,22 @@ impl<M: SpaceMachine> PageTables for SpaceTables<M> {
 }
 
 #[inline]
-fn translate(mapped: Result<task::Mapped, task::NoFrames>) -> Result<Mapped, NoFrames> {
+fn translate(mapped: Result<task::InstallResult, task::OutOfFrames>) -> Result<Mapped, NoFrames> {
     match mapped {
-        Ok(task::Mapped::New) => Ok(Mapped::New),
-        Ok(task::Mapped::Upgraded) => Ok(Mapped::Upgraded),
-        Ok(task::Mapped::Already) => Ok(Mapped::Already),
-        Ok(task::Mapped::Replaced) => Ok(Mapped::Replaced),
-        Ok(task::Mapped::Table) => Ok(Mapped::Table),
-        Err(task::NoFrames) => Err(NoFrames),
+        Ok(task::InstallResult::New) => Ok(Mapped::New),
+        Ok(task::InstallResult::Upgraded) => Ok(Mapped::Upgraded),
+        Ok(task::InstallResult::Already) => Ok(Mapped::Already),
+        Ok(task::InstallResult::Replaced) => Ok(Mapped::Replaced),
+        Ok(task::InstallResult::Table) => Ok(Mapped::Table),
+        Err(task::OutOfFrames) => Err(NoFrames),
     }
 }
 
 /// Which of the lab's mistakes one of the page tables' is: what [`TaskMachine::makes`] has to look for.
 #[inline]
-pub const fn mutant(mistake: Mistake) -> Mutant {
+pub const fn mutant(mistake: TableMistake) -> Mutant {
     match mistake {
-        Mistake::ShootdownFirst => Mutant::ShootdownFirst,
-        Mistake::LargeOverTable => Mutant::LargeOverTable,
+        TableMistake::ShootdownFirst => Mutant::ShootdownFirst,
+        TableMistake::LargeOverTable => Mutant::LargeOverTable,
     }
 }

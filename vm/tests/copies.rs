@@ -8,8 +8,8 @@ use vm::{Advice, Refusal};
 fn a_private_store_is_nobody_elses() {
     let stage = Stage::new();
     let (one, two, file) = (stage.space(), stage.space(), stage.file("f", 2));
-    let at = map(&one, &file, 0, 2, At::Any, private(RW)).unwrap();
-    let other = map(&two, &file, 0, 2, At::Any, kind(RW)).unwrap();
+    let at = map(&one, &file, 0, 2, Placement::Any, private(RW)).unwrap();
+    let other = map(&two, &file, 0, 2, Placement::Any, kind(RW)).unwrap();
     one.store(at, 5).unwrap();
     assert_eq!(one.load(at + 8), Ok(0), "the rest is copied");
     assert_eq!((one.load(at), two.load(other)), (Ok(5), Ok(word("f", 0))));
@@ -29,8 +29,8 @@ fn a_private_store_is_nobody_elses() {
 fn a_fork_has_all_areas_and_shares_copies_until_one_stores() {
     let stage = Stage::new();
     let (parent, file) = (stage.space(), stage.file("f", 4));
-    let shared = map(&parent, &file, 0, 2, At::Any, kind(RW)).unwrap();
-    let own = map(&parent, &file, 2, 2, At::Any, private(RW)).unwrap();
+    let shared = map(&parent, &file, 0, 2, Placement::Any, kind(RW)).unwrap();
+    let own = map(&parent, &file, 2, 2, Placement::Any, private(RW)).unwrap();
     parent.store(own, 5).unwrap();
     parent.store(shared, 6).unwrap();
     let child = parent.fork().unwrap();
@@ -61,7 +61,7 @@ fn a_fork_has_all_areas_and_shares_copies_until_one_stores() {
 fn whoever_has_a_copy_last_keeps_it_without_another_copy() {
     let stage = Stage::new();
     let (parent, file) = (stage.space(), stage.file("f", 1));
-    let at = map(&parent, &file, 0, 1, At::Any, private(RW)).unwrap();
+    let at = map(&parent, &file, 0, 1, Placement::Any, private(RW)).unwrap();
     parent.store(at, 5).unwrap();
     let child = parent.fork().unwrap();
     drop(parent);
@@ -73,7 +73,7 @@ fn whoever_has_a_copy_last_keeps_it_without_another_copy() {
 fn a_fork_without_memory_leaves_nothing() {
     let stage = Stage::new();
     let (parent, file) = (stage.space(), stage.file("f", 4));
-    let at = map(&parent, &file, 0, 4, At::Any, private(RW)).unwrap();
+    let at = map(&parent, &file, 0, 4, Placement::Any, private(RW)).unwrap();
     for page in 0..4 {
         parent.store(at + page * PAGE, 50 + page).unwrap();
     }
@@ -100,7 +100,7 @@ fn a_fork_without_memory_leaves_nothing() {
 fn copies_that_may_not_be_seen_are_kept() {
     let stage = Stage::new();
     let (space, file) = (stage.space(), stage.file("f", 2));
-    let at = map(&space, &file, 0, 2, At::Any, private(RW)).unwrap();
+    let at = map(&space, &file, 0, 2, Placement::Any, private(RW)).unwrap();
     space.store(at, 5).unwrap();
     space.mprotect(at, 2 * PAGE, NONE).unwrap();
     assert_eq!(space.load(at), Err(Refusal::NoRight(NONE)));
@@ -119,7 +119,7 @@ fn copies_that_may_not_be_seen_are_kept() {
 fn forgetting_shows_the_file_again() {
     let stage = Stage::new();
     let (space, file) = (stage.space(), stage.file("f", 4));
-    let at = map(&space, &file, 0, 4, At::Any, private(RW)).unwrap();
+    let at = map(&space, &file, 0, 4, Placement::Any, private(RW)).unwrap();
     for page in 0..4 {
         space.store(at + page * PAGE, 5).unwrap();
     }
@@ -137,8 +137,8 @@ fn forgetting_shows_the_file_again() {
 fn a_punched_hole_leaves_copies_and_a_truncation_takes_them() {
     let stage = Stage::new();
     let (space, file) = (stage.space(), stage.file("f", 2));
-    let own = map(&space, &file, 0, 2, At::Any, private(RW)).unwrap();
-    let shared = map(&space, &file, 0, 2, At::Any, kind(RW)).unwrap();
+    let own = map(&space, &file, 0, 2, Placement::Any, private(RW)).unwrap();
+    let shared = map(&space, &file, 0, 2, Placement::Any, kind(RW)).unwrap();
     space.store(own, 5).unwrap();
     space.load(shared).unwrap();
     file.fallocate(fs::vfs::Fallocate::PunchHole, 0, PAGE).unwrap();

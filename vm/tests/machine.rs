@@ -3,7 +3,7 @@
 
 use fs::pmem::{Pmem, ram};
 use fs::sim::{self, SimMutex, SimRwLock};
-use paging::{Access, Entry, Table, TaskMachine};
+use paging::{FaultCode, PageTable, PageTableEntry, TaskMachine};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -33,14 +33,14 @@ pub(crate) fn image() -> Vec<u8> {
 /// Frames and TLBs, of all address spaces of a machine.
 pub(crate) struct Memory {
     ram: Arc<ram::Ram>,
-    tables: Vec<OnceLock<Box<Table>>>,
+    tables: Vec<OnceLock<Box<PageTable>>>,
     free: Mutex<Vec<u64>>,
     copies: Mutex<HashMap<u64, Copy>>,
     next_copy: AtomicU64,
     /// Page tables and copies that may still be taken.
     room: AtomicU64,
     /// By address space and page.
-    tlb: Mutex<HashMap<(u64, u64), Entry>>,
+    tlb: Mutex<HashMap<(u64, u64), PageTableEntry>>,
 }
 
 struct Copy {
@@ -109,7 +109,7 @@ impl Hardware {
     }
 }
 
-impl paging::Machine for Hardware {
+impl paging::TableMachine for Hardware {
     type Word = AtomicU64;
 
     fn allocate_table(&self) -> Option<u64> {
@@ -127,7 +127,7 @@ impl paging::Machine for Hardware {
         self.memory.room.fetch_add(1, SeqCst);
     }
 
-    fn table(&self, frame: u64) -> &Table {
+    fn table(&self, frame: u64) -> &PageTable {
         let table = &self.memory.tables[((frame - TABLES) / 4096) as usize];
         table.get_or_init(|| Box::new([const { AtomicU64::new(0) }; 512]))
     }
@@ -169,8 +169,9 @@ impl TaskMachine for Hardware {
 
     fn release_copy(&self, frame: u64) {
         let tlb = self.memory.tlb.lock().expect("no panic");
-        let leads =
-            |(&(space, _), entry): (&(u64, u64), &Entry)| space == self.tlb && entry.address() == frame;
+        let leads = |(&(space, _), entry): (&(u64, u64), &PageTableEntry)| {
+            space == self.tlb && entry.address() == frame
+        };
         assert!(!tlb.iter().any(leads), "a copy is let go that a TLB leads to");
         let mut copies = self.memory.copies.lock().expect("no panic");
         let copy = copies.get_mut(&frame).expect("a copy");
@@ -256,7 +257,7 @@ pub(crate) fn access(space: &AddressSpace<Host>, va: u64, store: Option<u64>) ->
         }
         // A fault forgets the address.
         memory.tlb.lock().expect("no panic").remove(&key);
-        space.fault(va, if store.is_some() { Access::STORE } else { Access::LOAD })?;
+        space.fault(va, if store.is_some() { FaultCode::STORE } else { FaultCode::LOAD })?;
     }
     panic!("the fault at {va:#x} was served, and the access still faults");
 }

@@ -15,7 +15,7 @@ use fs::dax::Protocol;
 use fs::vfs::{FileKind, FileSystem, Inode, InodeRef};
 use machine::{Hardware, Host, Memory};
 use std::sync::Arc;
-use vm::{AddressSpace, At, Kind, Request, Rights};
+use vm::{AddressSpace, MapRequest, Placement, Rights, VmaKind};
 
 type Space = AddressSpace<Host>;
 type File = InodeRef<Host>;
@@ -67,26 +67,26 @@ fn word(name: &str, page: u64) -> u64 {
     u64::from(name.as_bytes()[0]) << 32 | page
 }
 
-fn kind(rights: Rights) -> Kind {
-    Kind::shared(rights, Protocol::default())
+fn kind(rights: Rights) -> VmaKind {
+    VmaKind::shared(rights, Protocol::default())
 }
 
-fn private(rights: Rights) -> Kind {
-    Kind { private: true, ..kind(rights) }
+fn private(rights: Rights) -> VmaKind {
+    VmaKind { private: true, ..kind(rights) }
 }
 
 /// Maps `pages` pages of the file from page `first` on.
-fn map(space: &Space, file: &File, first: u64, pages: u64, at: At, kind: Kind) -> fs::Result<u64> {
+fn map(space: &Space, file: &File, first: u64, pages: u64, at: Placement, kind: VmaKind) -> fs::Result<u64> {
     let name = Arc::from("f");
     let (offset, len) = (first * PAGE, pages * PAGE);
-    space.map(&Request { file, name: &name, offset, len, at, kind, populate: false })
+    space.map(&MapRequest { file, name: &name, offset, len, at, kind, populate: false })
 }
 
 /// What a CPU that runs in the space gets.
 trait Cpu {
     fn load(&self, va: u64) -> Result<u64, vm::Refusal>;
     fn store(&self, va: u64, value: u64) -> Result<(), vm::Refusal>;
-    /// First address, pages and first page of each area.
+    /// First address, pages and first page of each VMA.
     fn listed(&self) -> Vec<(u64, u64, u64)>;
 }
 
@@ -100,8 +100,8 @@ impl Cpu for Space {
     }
 
     fn listed(&self) -> Vec<(u64, u64, u64)> {
-        let areas = self.areas();
-        areas.iter().map(|area| (area.start, area.len / PAGE, area.offset / PAGE)).collect()
+        let vmas = self.vmas();
+        vmas.iter().map(|vma| (vma.start, vma.len / PAGE, vma.offset / PAGE)).collect()
     }
 }
 

@@ -92,8 +92,11 @@ fn one_step(
         0..3 => {
             let (file, from) = (rng.below(2) as usize, rng.below(FILE - 6));
             let (private, write) = (rng.below(2) == 1, rng.below(3) > 0);
-            let kind = Kind { private, ..kind(if write { RW } else { RO }) };
-            assert_eq!(map(space, &files[file], from, count, At::Exactly(at(first)), kind), Ok(at(first)));
+            let kind = VmaKind { private, ..kind(if write { RW } else { RO }) };
+            assert_eq!(
+                map(space, &files[file], from, count, Placement::Exactly(at(first)), kind),
+                Ok(at(first))
+            );
             for (nth, page) in range.clone().enumerate() {
                 pages.insert(page, Shown { file, page: from + nth as u64, private, write, copy: None });
             }
@@ -136,7 +139,7 @@ fn one_step(
                         pages.insert(to + nth as u64, shown);
                     }
                 }
-                // Not in one area, or onto itself: of the latter there is a test by name.
+                // Not in one VMA, or onto itself: of the latter there is a test by name.
                 Err(_) => assert!(!apart || !one_area(pages, &range)),
             }
             format!("mremap {range:?} to {to}: {result:?}")
@@ -157,7 +160,7 @@ fn one_step(
             let value = 0x1_0000_0000_0000 + step;
             let stored = space.store(at(first), value);
             let Some(shown) = pages.get_mut(&first) else {
-                assert_eq!(stored, Err(Refusal::NoArea));
+                assert_eq!(stored, Err(Refusal::NoVma));
                 return format!("store {first}");
             };
             assert_eq!(stored.is_ok(), shown.write);
@@ -171,7 +174,7 @@ fn one_step(
     }
 }
 
-/// The pages are one area: each goes on where the one before ends.
+/// The pages are one VMA: each goes on where the one before ends.
 fn one_area(pages: &Pages, range: &std::ops::Range<u64>) -> bool {
     let all: Option<Vec<&Shown>> = range.clone().map(|page| pages.get(&page)).collect();
     all.is_some_and(|all| {
@@ -184,16 +187,16 @@ fn one_area(pages: &Pages, range: &std::ops::Range<u64>) -> bool {
 
 fn check(files: &[File; 2], spaces: &[Space], model: &Model) -> Result<(), String> {
     for (number, (space, pages)) in spaces.iter().zip(&model.spaces).enumerate() {
-        // 1. The areas, as few as can be.
-        let areas = space.areas();
+        // 1. The VMAs, as few as can be.
+        let vmas = space.vmas();
         let mut listed = Pages::new();
-        for area in &areas {
-            let file = usize::from(std::ptr::eq(area.file.mapping(), files[1].mapping()));
-            for nth in 0..area.len / PAGE {
-                let page = (area.start - START) / PAGE + nth;
+        for vma in &vmas {
+            let file = usize::from(std::ptr::eq(vma.file.mapping(), files[1].mapping()));
+            for nth in 0..vma.len / PAGE {
+                let page = (vma.start - START) / PAGE + nth;
                 let copy = pages.get(&page).and_then(|shown| shown.copy);
-                let (private, write) = (area.kind.private, area.kind.rights.write);
-                listed.insert(page, Shown { file, page: area.offset / PAGE + nth, private, write, copy });
+                let (private, write) = (vma.kind.private, vma.kind.rights.write);
+                listed.insert(page, Shown { file, page: vma.offset / PAGE + nth, private, write, copy });
             }
         }
         if listed != *pages {
@@ -201,13 +204,13 @@ fn check(files: &[File; 2], spaces: &[Space], model: &Model) -> Result<(), Strin
         }
         let breaks =
             pages.keys().filter(|&&page| page == 0 || !one_area(pages, &(page - 1..page + 1))).count();
-        if areas.len() != breaks {
-            return Err(format!("space {number} has {} areas, and needs {breaks}", areas.len()));
+        if vmas.len() != breaks {
+            return Err(format!("space {number} has {} VMAs, and needs {breaks}", vmas.len()));
         }
         // 2. What is seen, by whatever a TLB or a table still says.
         for page in 0..ROOM {
             let wanted = match pages.get(&page) {
-                None => Err(Refusal::NoArea),
+                None => Err(Refusal::NoVma),
                 Some(shown) => Ok(shown.copy.unwrap_or(model.words[shown.file][shown.page as usize])),
             };
             let seen = space.load(START + page * PAGE);

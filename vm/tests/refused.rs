@@ -11,27 +11,27 @@ fn mmap_refuses() {
     let (space, file) = (stage.space(), stage.file("f", 4));
     let name = Arc::from("f");
     let of = |file: &File, offset, len, at, kind| {
-        errno(space.map(&Request { file, name: &name, offset, len, at, kind, populate: false }))
+        errno(space.map(&MapRequest { file, name: &name, offset, len, at, kind, populate: false }))
     };
-    let any = At::Any;
+    let any = Placement::Any;
     assert_eq!(of(&file, 0, 0, any, kind(RW)), Invalid, "no bytes");
     assert_eq!(of(&file, 1, PAGE, any, kind(RW)), Invalid, "an offset inside a page");
     assert_eq!(
-        of(&file, 0, PAGE, At::Exactly(TASK_START - PAGE), kind(RW)),
+        of(&file, 0, PAGE, Placement::Exactly(TASK_START - PAGE), kind(RW)),
         Invalid,
         "below the task's half"
     );
     assert_eq!(
-        of(&file, 0, PAGE, At::Exactly(TASK_START + 1), kind(RW)),
+        of(&file, 0, PAGE, Placement::Exactly(TASK_START + 1), kind(RW)),
         Invalid,
         "an address inside a page"
     );
-    assert_eq!(of(&file, 0, PAGE, At::Exactly(TASK_END), kind(RW)), NoMemory, "beyond it");
+    assert_eq!(of(&file, 0, PAGE, Placement::Exactly(TASK_END), kind(RW)), NoMemory, "beyond it");
     assert_eq!(of(&file, 0, u64::MAX, any, kind(RW)), NoMemory, "more than there is");
     assert_eq!(of(&file, 0, TASK_END, any, kind(RW)), NoMemory);
     assert_eq!(of(&file, 0, (MAX_PAGES + 1) * PAGE, any, kind(RW)), Overflow, "more than an index covers");
     assert_eq!(of(&file, (MAX_PAGES - 1) * PAGE, 2 * PAGE, any, kind(RW)), Overflow);
-    let no_write = |kind| Kind { no_write: Some(NoAccess), ..kind };
+    let no_write = |kind| VmaKind { no_write: Some(NoAccess), ..kind };
     assert_eq!(of(&file, 0, PAGE, any, no_write(kind(RW))), NoAccess);
     let folder = stage.fs.root().unwrap();
     assert_eq!(of(&folder, 0, PAGE, any, kind(RO)), fs::Errno::NoDevice, "a directory");
@@ -45,7 +45,7 @@ fn mmap_refuses() {
 fn munmap_refuses() {
     let stage = Stage::new();
     let (space, file) = (stage.space(), stage.file("f", 4));
-    let at = map(&space, &file, 0, 4, At::Any, kind(RW)).unwrap();
+    let at = map(&space, &file, 0, 4, Placement::Any, kind(RW)).unwrap();
     let ranges = [
         (at, 0),
         (at + 1, PAGE),
@@ -66,7 +66,7 @@ fn munmap_refuses() {
 fn mprotect_madvise_and_msync_refuse() {
     let stage = Stage::new();
     let (space, file) = (stage.space(), stage.file("f", 4));
-    let at = map(&space, &file, 0, 4, At::Any, kind(RW)).unwrap();
+    let at = map(&space, &file, 0, 4, Placement::Any, kind(RW)).unwrap();
     assert_eq!(errno(space.mprotect(at + 1, PAGE, RO)), Invalid);
     assert_eq!(errno(space.madvise(at + 1, PAGE, Advice::DontNeed)), Invalid);
     assert_eq!(errno(space.msync(at + 1, PAGE)), Invalid);
@@ -90,7 +90,7 @@ fn mprotect_madvise_and_msync_refuse() {
 fn mremap_refuses() {
     let stage = Stage::new();
     let (space, file) = (stage.space(), stage.file("f", 4));
-    let at = map(&space, &file, 0, 4, At::Any, kind(RW)).unwrap();
+    let at = map(&space, &file, 0, 4, Placement::Any, kind(RW)).unwrap();
     let free = at + 100 * PAGE;
     let of = |start, old, new, to| errno(space.mremap(start, old, new, true, to));
     assert_eq!(of(at, PAGE, 0, None), Invalid, "no bytes");
@@ -102,12 +102,12 @@ fn mremap_refuses() {
     assert_eq!(of(at, PAGE, PAGE, Some(TASK_START - PAGE)), Invalid, "below the task's half");
     assert_eq!(of(at, PAGE, PAGE, Some(TASK_END)), Invalid, "beyond it");
     assert_eq!(of(free, PAGE, PAGE, None), BadAddress, "nothing is there");
-    assert_eq!(of(at, 5 * PAGE, PAGE, None), BadAddress, "not in one area");
+    assert_eq!(of(at, 5 * PAGE, PAGE, None), BadAddress, "not in one VMA");
     assert_eq!(of(at, 4 * PAGE, u64::MAX, None), NoMemory);
     assert_eq!(of(at, 4 * PAGE, TASK_END, None), NoMemory);
     assert_eq!(of(at, 4 * PAGE, (MAX_PAGES + 1) * PAGE, None), Overflow);
     assert_eq!(space.listed(), [(at, 4, 0)]);
     // In its place or not at all.
-    map(&space, &file, 0, 1, At::Exactly(at + 4 * PAGE), kind(RO)).unwrap();
+    map(&space, &file, 0, 1, Placement::Exactly(at + 4 * PAGE), kind(RO)).unwrap();
     assert_eq!(errno(space.mremap(at, 4 * PAGE, 5 * PAGE, false, None)), NoMemory);
 }

@@ -1,6 +1,6 @@
 //! Completion of the word before the cursor: what the caller provides, and what is made of it.
 
-use super::line::Line;
+use super::line::EditLine;
 use crate::words;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -35,7 +35,7 @@ pub(super) enum Completion {
 }
 
 /// Completes the word before the cursor.
-pub(super) fn complete(line: &Line, completer: &mut dyn Completer) -> Completion {
+pub(super) fn complete(line: &EditLine, completer: &mut dyn Completer) -> Completion {
     let before = line.before();
     let Some(last) = words::last_word(&before) else { return Completion::Nothing };
     let mut candidates = completer.complete(&last.before, &last.text);
@@ -97,7 +97,7 @@ mod tests {
     fn completed(line: &str, candidates: &[&str]) -> Completion {
         let mut completer =
             |_: &[String], _: &str| candidates.iter().map(|c| String::from(*c)).collect::<Vec<_>>();
-        complete(&Line::new(line), &mut completer)
+        complete(&EditLine::new(line), &mut completer)
     }
 
     fn replaced(start: usize, text: &str) -> Completion {
@@ -139,7 +139,7 @@ mod tests {
             seen.push(word.into());
             Vec::new()
         };
-        complete(&Line::new("ls; cat -n 'a"), &mut completer);
+        complete(&EditLine::new("ls; cat -n 'a"), &mut completer);
         assert_eq!(seen, ["cat", "-n", "a"]);
     }
 

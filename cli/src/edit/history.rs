@@ -1,7 +1,7 @@
 //! Lines typed before: bounded, without consecutive duplicates, walked with Up and Down, searched with
 //! Ctrl-R.
 
-use super::line::Line;
+use super::line::EditLine;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 
@@ -13,12 +13,12 @@ pub(super) struct History {
     /// The line shown; the number of lines while the one being typed is.
     at: usize,
     /// The line being typed, kept while others are shown.
-    typed: Line,
+    typed: EditLine,
 }
 
 impl History {
     pub(super) fn new(limit: usize) -> Self {
-        Self { lines: VecDeque::new(), limit, at: 0, typed: Line::default() }
+        Self { lines: VecDeque::new(), limit, at: 0, typed: EditLine::default() }
     }
 
     /// Adds a finished line, unless it is blank or the same as the last, and ends the walk.
@@ -35,7 +35,7 @@ impl History {
     /// Ends the walk: the next line is a new one.
     pub(super) fn stop(&mut self) {
         self.at = self.lines.len();
-        self.typed = Line::default();
+        self.typed = EditLine::default();
     }
 
     pub(super) fn lines(&self) -> impl DoubleEndedIterator<Item = &str> {
@@ -51,13 +51,13 @@ impl History {
     }
 
     /// The line before the one shown, if there is one.
-    pub(super) fn up(&mut self, shown: &Line) -> Option<Line> {
+    pub(super) fn up(&mut self, shown: &EditLine) -> Option<EditLine> {
         let index = self.at.checked_sub(1)?;
         self.go_to(index, shown)
     }
 
     /// The line after the one shown, at last the one being typed.
-    pub(super) fn down(&mut self, shown: &Line) -> Option<Line> {
+    pub(super) fn down(&mut self, shown: &EditLine) -> Option<EditLine> {
         let index = self.at + 1;
         if index == self.lines.len() {
             self.at = index;
@@ -67,8 +67,8 @@ impl History {
     }
 
     /// Makes `index` the line shown; `shown` is kept if it is the one being typed.
-    pub(super) fn go_to(&mut self, index: usize, shown: &Line) -> Option<Line> {
-        let line = Line::new(self.lines.get(index)?);
+    pub(super) fn go_to(&mut self, index: usize, shown: &EditLine) -> Option<EditLine> {
+        let line = EditLine::new(self.lines.get(index)?);
         if self.at >= self.lines.len() {
             self.typed = shown.clone();
         }
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn walking_keeps_the_line_being_typed() {
         let mut history = history(&["a", "b"]);
-        let typed = Line::new("typ");
+        let typed = EditLine::new("typ");
         assert_eq!(history.down(&typed), None);
         let b = history.up(&typed).unwrap();
         let a = history.up(&b).unwrap();

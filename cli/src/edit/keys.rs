@@ -9,14 +9,14 @@
 
 /// What a terminal shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
+pub struct TerminalSize {
     /// Rows.
     pub rows: usize,
     /// Columns.
     pub columns: usize,
 }
 
-impl Size {
+impl TerminalSize {
     /// Of a terminal that says nothing.
     pub const USUAL: Self = Self { rows: 24, columns: 80 };
 }
@@ -75,11 +75,11 @@ pub enum Key {
     /// Ctrl-L.
     Clear,
     /// No key: the terminal's answer to [`ASK_SIZE`](super::ASK_SIZE).
-    Size(Size),
+    Size(TerminalSize),
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-enum State {
+enum KeyState {
     #[default]
     Ground,
     /// Inside a character: the bits so far, how many bytes are to come, the smallest valid result.
@@ -106,7 +106,7 @@ enum State {
 /// The decoder: bytes in, keys out.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    state: State,
+    state: KeyState,
     /// The last byte was a CR, which ended a line: an LF right after it belongs to it.
     after_cr: bool,
 }
@@ -118,37 +118,37 @@ impl Decoder {
         let state = core::mem::take(&mut self.state);
         match byte {
             b'\n' if after_cr => return None,
-            0x08 | 0x7f if matches!(state, State::Escape) => return Some(Key::KillWordLeft),
+            0x08 | 0x7f if matches!(state, KeyState::Escape) => return Some(Key::KillWordLeft),
             0x1b => {
-                self.state = State::Escape;
+                self.state = KeyState::Escape;
                 return None;
             }
-            0x07 if matches!(state, State::Text) => return None,
+            0x07 if matches!(state, KeyState::Text) => return None,
             0x00..0x20 | 0x7f => return control(byte),
             _ => {}
         }
         match state {
-            State::Ground => self.start(byte),
-            State::Utf8 { bits, missing, least } if byte & 0xc0 == 0x80 => {
+            KeyState::Ground => self.start(byte),
+            KeyState::Utf8 { bits, missing, least } if byte & 0xc0 == 0x80 => {
                 let bits = bits << 6 | u32::from(byte & 0x3f);
                 if missing > 1 {
-                    self.state = State::Utf8 { bits, missing: missing - 1, least };
+                    self.state = KeyState::Utf8 { bits, missing: missing - 1, least };
                     return None;
                 }
                 char::from_u32(bits).filter(|c| bits >= least && !c.is_control()).map(Key::Char)
             }
-            State::Utf8 { .. } => self.start(byte),
-            State::Escape => self.escaped(byte),
-            State::Csi { first, now, any } => self.csi(byte, first, now, any),
-            State::Ss3 => motion(byte, false).filter(|_| byte.is_ascii_uppercase()).or(match byte {
+            KeyState::Utf8 { .. } => self.start(byte),
+            KeyState::Escape => self.escaped(byte),
+            KeyState::Csi { first, now, any } => self.csi(byte, first, now, any),
+            KeyState::Ss3 => motion(byte, false).filter(|_| byte.is_ascii_uppercase()).or(match byte {
                 b'c' => Some(Key::WordRight), // rxvt, with Ctrl
                 b'd' => Some(Key::WordLeft),
                 b'M' => Some(Key::Enter), // keypad
                 _ => None,
             }),
-            State::Console => None,
-            State::Text => {
-                self.state = State::Text;
+            KeyState::Console => None,
+            KeyState::Text => {
+                self.state = KeyState::Text;
                 None
             }
         }
@@ -162,15 +162,15 @@ impl Decoder {
             0xf0..=0xf4 => (byte & 0x07, 3, 0x1_0000),
             _ => return None,
         };
-        self.state = State::Utf8 { bits: bits.into(), missing, least };
+        self.state = KeyState::Utf8 { bits: bits.into(), missing, least };
         None
     }
 
     fn escaped(&mut self, byte: u8) -> Option<Key> {
         match byte {
-            b'[' => self.state = State::Csi { first: None, now: 0, any: false },
-            b'O' => self.state = State::Ss3,
-            b']' | b'P' => self.state = State::Text,
+            b'[' => self.state = KeyState::Csi { first: None, now: 0, any: false },
+            b'O' => self.state = KeyState::Ss3,
+            b']' | b'P' => self.state = KeyState::Text,
             b'b' | b'B' => return Some(Key::WordLeft),
             b'f' | b'F' => return Some(Key::WordRight),
             b'd' | b'D' => return Some(Key::KillWordRight),
@@ -183,12 +183,12 @@ impl Decoder {
         match byte {
             b'0'..=b'9' => {
                 let now = now.saturating_mul(10).saturating_add((byte - b'0').into());
-                self.state = State::Csi { first, now, any: true };
+                self.state = KeyState::Csi { first, now, any: true };
             }
-            b';' => self.state = State::Csi { first: Some(first.unwrap_or(now)), now: 0, any: true },
-            b'[' if !any => self.state = State::Console,
+            b';' => self.state = KeyState::Csi { first: Some(first.unwrap_or(now)), now: 0, any: true },
+            b'[' if !any => self.state = KeyState::Console,
             // Other parameters and intermediate bytes: of no sequence known here, but it goes on.
-            0x20..0x40 => self.state = State::Csi { first, now, any: true },
+            0x20..0x40 => self.state = KeyState::Csi { first, now, any: true },
             b'~' => return key_number(first.unwrap_or(now)),
             b'R' => return position(first, now),
             0x40..0x7f => {
@@ -206,7 +206,7 @@ impl Decoder {
 /// small number.
 fn position(row: Option<u16>, column: u16) -> Option<Key> {
     let rows = row.filter(|row| *row > 1 && column > 8)?;
-    Some(Key::Size(Size { rows: rows.into(), columns: column.into() }))
+    Some(Key::Size(TerminalSize { rows: rows.into(), columns: column.into() }))
 }
 
 /// The final byte of a cursor key; with Alt or Ctrl, left and right go by words.

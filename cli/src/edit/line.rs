@@ -6,12 +6,12 @@ use core::ops::Range;
 
 /// Characters, and the cursor before one of them or at the end: never beyond it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct EditLine {
     chars: Vec<char>,
     cursor: usize,
 }
 
-impl Line {
+impl EditLine {
     /// A line with the cursor at its end.
     pub(super) fn new(text: &str) -> Self {
         let chars: Vec<char> = text.chars().collect();
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn word_ends_stop_at_letters_and_blank_words_at_blanks() {
-        let mut line = Line::new("cat /a-b.c  ");
+        let mut line = EditLine::new("cat /a-b.c  ");
         assert_eq!((line.word_left(), line.blank_word_left()), (9, 4));
         line.move_to(0);
         assert_eq!((line.word_left(), line.blank_word_left(), line.word_right()), (0, 0, 3));
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn transposing_at_the_edges() {
-        let mut line = Line::new("abc");
+        let mut line = EditLine::new("abc");
         assert!(line.transpose());
         assert_eq!((line.text().as_str(), line.cursor()), ("acb", 3));
         line.move_to(1);
@@ -124,13 +124,13 @@ mod tests {
         assert_eq!((line.text().as_str(), line.cursor()), ("cab", 2));
         line.move_to(0);
         assert!(!line.transpose());
-        assert!(!Line::new("a").transpose());
-        assert!(!Line::new("").transpose());
+        assert!(!EditLine::new("a").transpose());
+        assert!(!EditLine::new("").transpose());
     }
 
     #[test]
     fn replacing_beyond_the_end_is_cut() {
-        let mut line = Line::new("abc");
+        let mut line = EditLine::new("abc");
         assert_eq!(line.replace(2..9, "xy".chars()), ['c']);
         assert_eq!((line.text().as_str(), line.cursor()), ("abxy", 4));
         assert_eq!(line.replace(7..9, "z".chars()), []);

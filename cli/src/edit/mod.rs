@@ -9,7 +9,7 @@
 //! | Ctrl-T; Ctrl-L | swap two characters; clear the screen |
 //! | Up/Down, Ctrl-P/N; Ctrl-R | walk the history; search it (Ctrl-R: older, Ctrl-G: stop, others take it) |
 //! | Tab; Tab Tab | complete; list the candidates |
-//! | Enter; Ctrl-C; Ctrl-D on an empty line | [`Event::Line`]; [`Event::Interrupt`]; [`Event::EndOfInput`] |
+//! | Enter; Ctrl-C; Ctrl-D on an empty line | [`EditEvent::Line`]; [`EditEvent::Interrupt`]; [`EditEvent::EndOfInput`] |
 //!
 //! Input is UTF-8; a character moves and goes as one and is taken to be one column wide (wide and combining
 //! characters are displayed wrongly, but edited rightly). Lines wrap at the terminal's width: 80 columns,
@@ -34,7 +34,7 @@ mod screen;
 mod search;
 
 pub use complete::Completer;
-pub use keys::{Decoder, Key, Size};
+pub use keys::{Decoder, Key, TerminalSize};
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -42,9 +42,9 @@ use complete::Completion;
 use core::fmt::Write;
 use core::ops::Range;
 use history::History;
-use line::Line;
+use line::EditLine;
 use screen::Screen;
-use search::Search;
+use search::HistorySearch;
 
 /// Has the terminal say how large it is, without a trace: the cursor goes as far down and right as it can,
 /// and is asked for. The answer comes among the keys, whenever it comes; no terminal has to answer.
@@ -54,7 +54,7 @@ const BELL: char = '\x07';
 
 /// What a key led to, beyond a change of the line. The terminal's cursor is at the start of a new row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum EditEvent {
     /// A finished line, without its end.
     Line(String),
     /// Ctrl-C; the line typed so far is dropped.
@@ -67,21 +67,21 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Editor {
     prompt: Vec<char>,
-    line: Line,
+    line: EditLine,
     limit: usize,
     decoder: Decoder,
     history: History,
-    search: Option<Search>,
+    search: Option<HistorySearch>,
     screen: Screen,
-    size: Size,
+    size: TerminalSize,
     /// What was cut last.
     cut: Vec<char>,
-    last: Last,
+    last: LastKey,
 }
 
 /// The last key, as far as the next one has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Last {
+enum LastKey {
     Cut,
     Tab,
     Other,
@@ -103,26 +103,26 @@ impl Editor {
     pub fn with_limits(line: usize, history: usize) -> Self {
         Self {
             prompt: Vec::new(),
-            line: Line::default(),
+            line: EditLine::default(),
             limit: line,
             decoder: Decoder::default(),
             history: History::new(history),
             search: None,
             screen: Screen::new(),
-            size: Size::USUAL,
+            size: TerminalSize::USUAL,
             cut: Vec::new(),
-            last: Last::Other,
+            last: LastKey::Other,
         }
     }
 
     /// Sets the terminal's size; at least 2 columns count. To be called before [`start`](Self::start).
-    pub fn set_size(&mut self, size: Size) {
+    pub fn set_size(&mut self, size: TerminalSize) {
         self.size = size;
         self.screen.set_width(size.columns);
     }
 
     /// The terminal's size, as it was told last.
-    pub fn size(&self) -> Size {
+    pub fn size(&self) -> TerminalSize {
         self.size
     }
 
@@ -171,7 +171,7 @@ impl Editor {
     }
 
     /// Takes one byte from the terminal and writes the echo. Tab completes nothing.
-    pub fn feed(&mut self, byte: u8, out: &mut impl Write) -> Option<Event> {
+    pub fn feed(&mut self, byte: u8, out: &mut impl Write) -> Option<EditEvent> {
         self.feed_with(byte, &mut |_: &[String], _: &str| Vec::new(), out)
     }
 
@@ -181,7 +181,7 @@ impl Editor {
         byte: u8,
         completer: &mut dyn Completer,
         out: &mut impl Write,
-    ) -> Option<Event> {
+    ) -> Option<EditEvent> {
         let key = self.decoder.feed(byte)?;
         let mut echo = String::new();
         let event = if self.search.is_some() && !matches!(key, Key::Size(_)) {
@@ -199,18 +199,18 @@ impl Editor {
         event
     }
 
-    fn press(&mut self, key: Key, completer: &mut dyn Completer, echo: &mut String) -> Option<Event> {
-        let last = core::mem::replace(&mut self.last, Last::Other);
+    fn press(&mut self, key: Key, completer: &mut dyn Completer, echo: &mut String) -> Option<EditEvent> {
+        let last = core::mem::replace(&mut self.last, LastKey::Other);
         let (cursor, end) = (self.line.cursor(), self.line.len());
         let done = match key {
             Key::Enter => return Some(self.finish(echo)),
             Key::Interrupt => {
                 self.leave("^C", echo);
-                return Some(Event::Interrupt);
+                return Some(EditEvent::Interrupt);
             }
             Key::DeleteOrEnd if self.line.is_empty() => {
                 self.leave("", echo);
-                return Some(Event::EndOfInput);
+                return Some(EditEvent::EndOfInput);
             }
             Key::Char(c) => self.insert(cursor..cursor, &[c]),
             Key::Backspace => self.delete(cursor.saturating_sub(1)..cursor),
@@ -257,11 +257,11 @@ impl Editor {
         None
     }
 
-    fn finish(&mut self, echo: &mut String) -> Event {
+    fn finish(&mut self, echo: &mut String) -> EditEvent {
         let line = self.line.text();
         self.leave("", echo);
         self.history.add(&line);
-        Event::Line(line)
+        EditEvent::Line(line)
     }
 
     /// Ends the line on the terminal, with a mark, and begins an empty one.
@@ -271,7 +271,7 @@ impl Editor {
         text.extend(mark.chars());
         self.screen.show(&text, text.len(), echo);
         self.screen.leave(echo);
-        self.line = Line::default();
+        self.line = EditLine::default();
         self.prompt.clear();
         self.history.stop();
     }
@@ -295,14 +295,14 @@ impl Editor {
     }
 
     /// Like `delete`, but kept for Ctrl-Y; cuts in a row are kept together.
-    fn cut(&mut self, range: Range<usize>, last: Last) -> bool {
+    fn cut(&mut self, range: Range<usize>, last: LastKey) -> bool {
         let backwards = range.end == self.line.cursor();
         let mut cut = self.line.replace(range, []);
-        self.last = Last::Cut;
+        self.last = LastKey::Cut;
         if cut.is_empty() {
             return false;
         }
-        if last != Last::Cut {
+        if last != LastKey::Cut {
             self.cut = cut;
         } else if backwards {
             cut.append(&mut self.cut);
@@ -313,21 +313,21 @@ impl Editor {
         true
     }
 
-    fn complete(&mut self, completer: &mut dyn Completer, last: Last, echo: &mut String) -> bool {
+    fn complete(&mut self, completer: &mut dyn Completer, last: LastKey, echo: &mut String) -> bool {
         match complete::complete(&self.line, completer) {
             Completion::Nothing => false,
             Completion::Replace { start, text } => {
-                self.last = Last::Tab;
+                self.last = LastKey::Tab;
                 let text: Vec<char> = text.chars().collect();
                 self.insert(start..self.line.cursor(), &text)
             }
             Completion::Choice(candidates) => {
-                self.last = Last::Tab;
-                if last == Last::Tab {
+                self.last = LastKey::Tab;
+                if last == LastKey::Tab {
                     self.screen.leave(echo);
                     complete::list(&candidates, self.screen.width(), echo);
                 }
-                last == Last::Tab
+                last == LastKey::Tab
             }
         }
     }

@@ -5,23 +5,23 @@
 //! the match and then does what it always does.
 
 use super::keys::Key;
-use super::line::Line;
+use super::line::EditLine;
 use super::{BELL, Editor};
 use alloc::format;
 use alloc::string::String;
 
 /// Ctrl-R. The editor's line is the match, its cursor at the place of the match.
 #[derive(Debug)]
-pub(super) struct Search {
+pub(super) struct HistorySearch {
     wanted: String,
     /// The line before the search.
-    before: Line,
+    before: EditLine,
     /// The history line shown; the number of lines if it is none yet.
     at: usize,
     failed: bool,
 }
 
-impl Search {
+impl HistorySearch {
     /// What stands before the line while the search goes on.
     pub(super) fn prompt(&self) -> String {
         format!("({}reverse-i-search)`{}': ", if self.failed { "failed " } else { "" }, self.wanted)
@@ -31,7 +31,7 @@ impl Search {
 impl Editor {
     pub(super) fn start_search(&mut self) {
         let (before, at) = (self.line.clone(), self.history.len());
-        self.search = Some(Search { wanted: String::new(), before, at, failed: false });
+        self.search = Some(HistorySearch { wanted: String::new(), before, at, failed: false });
     }
 
     /// A key during a search. Gives back a key that ends it and is still to be acted on.
@@ -79,14 +79,14 @@ impl Editor {
 
     /// Finds the wanted text in the line shown or an older one; with `older`, in one that says something
     /// else.
-    fn find(&mut self, search: &mut Search, older: bool) {
+    fn find(&mut self, search: &mut HistorySearch, older: bool) {
         let shown = self.history.get(search.at).filter(|_| older);
         let end = if older { search.at } else { search.at.saturating_add(1) };
         let found = self.history.find(&search.wanted, end, shown);
         search.failed = found.is_none();
         if let Some((index, place)) = found {
             search.at = index;
-            self.line = Line::new(self.history.get(index).unwrap_or_default());
+            self.line = EditLine::new(self.history.get(index).unwrap_or_default());
             self.line.move_to(place);
         }
     }

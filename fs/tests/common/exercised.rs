@@ -5,7 +5,7 @@ use fs::dax::fsync;
 use fs::ext2::Ext2;
 use fs::vfs::{Fallocate, FileSystem, InodeRef};
 use fs::{Errno, Error};
-use fsx::{Fail, Range, Target};
+use fsx::{Range, Target, TargetError};
 use std::sync::Arc;
 
 /// A file on a mounted image.
@@ -20,11 +20,11 @@ pub(crate) struct Exercised {
 }
 
 /// What a function of `fs` said, as the exerciser understands it.
-fn fail(error: Error) -> Fail<Error> {
+fn fail(error: Error) -> TargetError<Error> {
     match error {
-        Error::Op(Errno::NoSpace) => Fail::NoSpace,
-        Error::Unsupported(_) => Fail::Unsupported,
-        other => Fail::Other(other),
+        Error::Op(Errno::NoSpace) => TargetError::NoSpace,
+        Error::Unsupported(_) => TargetError::Unsupported,
+        other => TargetError::Other(other),
     }
 }
 
@@ -47,8 +47,8 @@ impl Exercised {
         &mut self,
         offset: u64,
         len: usize,
-        f: impl FnOnce(&View) -> Result<R, Fail<Error>>,
-    ) -> Result<R, Fail<Error>> {
+        f: impl FnOnce(&View) -> Result<R, TargetError<Error>>,
+    ) -> Result<R, TargetError<Error>> {
         self.file().expect_mappable().map_err(fail)?;
         match self.pages {
             Some(pages) => {
@@ -76,22 +76,22 @@ impl Target for Exercised {
         self.fs.stat_fs().block_size
     }
 
-    fn read(&mut self, offset: u64, to: &mut [u8]) -> Result<usize, Fail<Error>> {
+    fn read(&mut self, offset: u64, to: &mut [u8]) -> Result<usize, TargetError<Error>> {
         // Bytes that are not written to shall not pass for zeros.
         to.fill(0xEE);
         self.file().read_at(offset, to).map_err(fail)
     }
 
-    fn write(&mut self, offset: u64, from: &[u8]) -> Result<usize, Fail<Error>> {
+    fn write(&mut self, offset: u64, from: &[u8]) -> Result<usize, TargetError<Error>> {
         self.file().write_at(offset, from).map_err(fail)
     }
 
-    fn map_read(&mut self, offset: u64, to: &mut [u8]) -> Result<(), Fail<Error>> {
+    fn map_read(&mut self, offset: u64, to: &mut [u8]) -> Result<(), TargetError<Error>> {
         to.fill(0xEE);
         self.mapped(offset, to.len(), |view| view.load(offset, to).map_err(fail))
     }
 
-    fn map_write(&mut self, offset: u64, from: &[u8]) -> Result<usize, Fail<Error>> {
+    fn map_write(&mut self, offset: u64, from: &[u8]) -> Result<usize, TargetError<Error>> {
         self.mapped(offset, from.len(), |view| {
             let mut done = 0;
             while done < from.len() {
@@ -107,16 +107,16 @@ impl Target for Exercised {
         })
     }
 
-    fn msync(&mut self, offset: u64, len: u64) -> Result<(), Fail<Error>> {
+    fn msync(&mut self, offset: u64, len: u64) -> Result<(), TargetError<Error>> {
         let pages = offset / BLOCK..(offset + len).div_ceil(BLOCK);
         fs::dax::msync(&**self.file(), pages).map(|_| ()).map_err(fail)
     }
 
-    fn truncate(&mut self, size: u64) -> Result<(), Fail<Error>> {
+    fn truncate(&mut self, size: u64) -> Result<(), TargetError<Error>> {
         self.file().truncate(size).map_err(fail)
     }
 
-    fn fallocate(&mut self, how: Range, offset: u64, len: u64) -> Result<(), Fail<Error>> {
+    fn fallocate(&mut self, how: Range, offset: u64, len: u64) -> Result<(), TargetError<Error>> {
         let how = match how {
             Range::Allocate { keep_size } => Fallocate::Allocate { keep_size },
             Range::Punch => Fallocate::PunchHole,
@@ -127,30 +127,30 @@ impl Target for Exercised {
         self.file().fallocate(how, offset, len).map_err(fail)
     }
 
-    fn size(&mut self) -> Result<u64, Fail<Error>> {
+    fn size(&mut self) -> Result<u64, TargetError<Error>> {
         Ok(self.file().attr().size)
     }
 
-    fn end(&mut self) -> Result<u64, Fail<Error>> {
+    fn end(&mut self) -> Result<u64, TargetError<Error>> {
         let file = self.file();
         let lock = file.mapping().shared();
         Ok(file.size(lock.held()))
     }
 
-    fn hole(&mut self, from: u64) -> Result<Option<(u64, u64)>, Fail<Error>> {
+    fn hole(&mut self, from: u64) -> Result<Option<(u64, u64)>, TargetError<Error>> {
         self.file().next_hole(from).map_err(fail)
     }
 
-    fn fsync(&mut self) -> Result<(), Fail<Error>> {
+    fn fsync(&mut self) -> Result<(), TargetError<Error>> {
         fsync(&**self.file()).map(|_| ()).map_err(fail)
     }
 
-    fn close_and_open(&mut self) -> Result<(), Fail<Error>> {
+    fn close_and_open(&mut self) -> Result<(), TargetError<Error>> {
         self.close(|_| {});
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), Fail<Error>> {
+    fn flush(&mut self) -> Result<(), TargetError<Error>> {
         fsync(&**self.file()).map_err(fail)?;
         self.close(|fs| {
             fs.shrink();

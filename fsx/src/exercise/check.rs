@@ -1,19 +1,19 @@
 //! What is compared, and when.
 
 use super::{Fsx, PIECE, called};
-use crate::op::Op;
-use crate::report::{Outcome, What};
-use crate::target::{Fail, Target};
+use crate::op::FileOp;
+use crate::report::{FailureKind, OpOutcome};
+use crate::target::{Target, TargetError};
 
 impl<T: Target> Fsx<T> {
     /// What follows an operation: flushing, closing, comparing.
-    pub(super) fn after(&mut self, op: &Op, outcome: Outcome) -> Result<(), What<T::Error>> {
+    pub(super) fn after(&mut self, op: &FileOp, outcome: OpOutcome) -> Result<(), FailureKind<T::Error>> {
         match outcome {
-            Outcome::Done => self.counts[op.kind as usize] += 1,
-            Outcome::Skipped(_) => {}
+            OpOutcome::Done => self.counts[op.kind as usize] += 1,
+            OpOutcome::Skipped(_) => {}
             // Nothing changed, it was said: that is seen to.
-            Outcome::NoSpace(_) => self.compare_all()?,
-            Outcome::Unsupported => {
+            OpOutcome::NoSpace(_) => self.compare_all()?,
+            OpOutcome::Unsupported => {
                 if op.keep_size {
                     self.no_keep.push(op.kind);
                 } else {
@@ -37,20 +37,20 @@ impl<T: Target> Fsx<T> {
         if self.options.compare { self.compare_all() } else { Ok(()) }
     }
 
-    pub(super) fn check_size(&mut self) -> Result<(), What<T::Error>> {
+    pub(super) fn check_size(&mut self) -> Result<(), FailureKind<T::Error>> {
         let good = self.model.size();
         let answers = [
             ("stat", called("stat", self.target.size())?),
             ("seeking to the end", called("seek", self.target.end())?),
         ];
         match answers.into_iter().find(|(_, bad)| *bad != good) {
-            Some((by, bad)) => Err(What::Size { by, good, bad }),
+            Some((by, bad)) => Err(FailureKind::Size { by, good, bad }),
             None => Ok(()),
         }
     }
 
     /// Looks through a mapping at the bytes after the end of the file.
-    pub(super) fn check_tail(&mut self) -> Result<(), What<T::Error>> {
+    pub(super) fn check_tail(&mut self) -> Result<(), FailureKind<T::Error>> {
         let size = self.model.size();
         let len = (size.next_multiple_of(self.target.page_size()) - size) as usize;
         if len == 0 {
@@ -61,22 +61,22 @@ impl<T: Target> Fsx<T> {
     }
 
     /// Compares the whole file, and the holes that seeking finds.
-    pub(super) fn compare_all(&mut self) -> Result<(), What<T::Error>> {
+    pub(super) fn compare_all(&mut self) -> Result<(), FailureKind<T::Error>> {
         self.compare(0, self.model.size())?;
         self.check_holes()
     }
 
     /// What is said to be a hole holds zeros.
-    fn check_holes(&mut self) -> Result<(), What<T::Error>> {
+    fn check_holes(&mut self) -> Result<(), FailureKind<T::Error>> {
         let (mut from, size) = (0, self.model.size());
         while from < size {
             let (start, end) = match self.target.hole(from) {
                 Ok(Some(hole)) => hole,
-                Ok(None) | Err(Fail::Unsupported) => return Ok(()),
-                Err(why) => return Err(What::Refused { call: "seek", why }),
+                Ok(None) | Err(TargetError::Unsupported) => return Ok(()),
+                Err(why) => return Err(FailureKind::Refused { call: "seek", why }),
             };
             if start < from || end <= start || end > size {
-                return Err(What::Hole { from, start, end });
+                return Err(FailureKind::Hole { from, start, end });
             }
             from = start;
             while from < end {
@@ -90,12 +90,12 @@ impl<T: Target> Fsx<T> {
     }
 
     /// Reads bytes `from..to`, which are in the file, and compares them.
-    pub(super) fn compare(&mut self, mut from: u64, to: u64) -> Result<(), What<T::Error>> {
+    pub(super) fn compare(&mut self, mut from: u64, to: u64) -> Result<(), FailureKind<T::Error>> {
         while from < to {
             let len = (to - from).min(PIECE) as usize;
             let done = called("read", self.target.read(from, &mut self.buffer[..len]))?;
             if done != len {
-                return Err(What::Short { asked: len as u64, done: done as u64 });
+                return Err(FailureKind::Short { asked: len as u64, done: done as u64 });
             }
             self.judge("read", from, len)?;
             from += len as u64;
@@ -104,15 +104,15 @@ impl<T: Target> Fsx<T> {
     }
 
     /// Loads the whole file through a mapping, to the end of its last page.
-    pub(super) fn compare_mapped(&mut self) -> Result<(), What<T::Error>> {
+    pub(super) fn compare_mapped(&mut self) -> Result<(), FailureKind<T::Error>> {
         let end = self.model.size().next_multiple_of(self.target.page_size());
         let mut from = 0;
         while from < end {
             let len = (end - from).min(PIECE) as usize;
             match self.target.map_read(from, &mut self.buffer[..len]) {
                 Ok(()) => self.judge("mapread", from, len)?,
-                Err(Fail::Unsupported) => return Ok(()),
-                Err(why) => return Err(What::Refused { call: "mapread", why }),
+                Err(TargetError::Unsupported) => return Ok(()),
+                Err(why) => return Err(FailureKind::Refused { call: "mapread", why }),
             }
             from += len as u64;
         }
@@ -120,10 +120,15 @@ impl<T: Target> Fsx<T> {
     }
 
     /// Compares the first `len` bytes of the buffer, which `by` returned for `offset`.
-    pub(super) fn judge(&self, by: &'static str, offset: u64, len: usize) -> Result<(), What<T::Error>> {
+    pub(super) fn judge(
+        &self,
+        by: &'static str,
+        offset: u64,
+        len: usize,
+    ) -> Result<(), FailureKind<T::Error>> {
         let bytes = &self.buffer[..len];
         match self.model.differs(offset, bytes) {
-            Some(first) => Err(What::data(by, &self.model, offset, bytes, first)),
+            Some(first) => Err(FailureKind::data(by, &self.model, offset, bytes, first)),
             None => Ok(()),
         }
     }

@@ -1,13 +1,13 @@
 //! Which operation comes next, and whether it can be done.
 
 use super::Fsx;
-use crate::op::{Kind, Op};
+use crate::op::{FileOp, OpKind};
 use crate::options::Options;
 use crate::target::Target;
 
 impl<T: Target> Fsx<T> {
     /// The next random operation. As many random numbers for each, so that the same seed chooses alike.
-    pub(super) fn draw(&mut self) -> Op {
+    pub(super) fn draw(&mut self) -> FileOp {
         let [what, at, long, flags, close] = core::array::from_fn(|_| self.rng.next());
         let kind = self.kinds[(what % self.kinds.len() as u64) as usize];
         let Options { max_len, max_op, ref align, .. } = self.options;
@@ -34,62 +34,62 @@ impl<T: Target> Fsx<T> {
         };
         let whole = self.target.block_size();
         let (offset, len) = match kind {
-            Kind::Read | Kind::MapRead => range(size, align.read),
-            Kind::Write | Kind::MapWrite => range(self.limit(kind), align.write),
-            Kind::Allocate | Kind::Zero => range(self.limit(kind), 1),
+            OpKind::Read | OpKind::MapRead => range(size, align.read),
+            OpKind::Write | OpKind::MapWrite => range(self.limit(kind), align.write),
+            OpKind::Allocate | OpKind::Zero => range(self.limit(kind), 1),
             // Beyond the end there may be blocks, and there is nothing to be seen.
-            Kind::Punch => range(if (flags >> 24) % 8 == 0 { max_len } else { size }, 1),
-            Kind::Truncate if self.options.small_truncates => {
+            OpKind::Punch => range(if (flags >> 24) % 8 == 0 { max_len } else { size }, 1),
+            OpKind::Truncate if self.options.small_truncates => {
                 let size = (size + at % (2 * max_op + 1)).saturating_sub(max_op).min(max_len);
                 (0, size - size % align.truncate)
             }
-            Kind::Truncate => {
+            OpKind::Truncate => {
                 let size = at % (max_len + 1);
                 (0, size - size % align.truncate)
             }
-            Kind::Collapse => {
+            OpKind::Collapse => {
                 let (offset, len) = range(self.limit(kind), whole);
                 (offset, len - len % whole)
             }
-            Kind::Insert => {
+            OpKind::Insert => {
                 let (offset, _) = range(size, whole);
                 let len = long.min(max_len - size);
                 (offset, len - len % whole)
             }
-            Kind::Fsync => (0, 0),
+            OpKind::Fsync => (0, 0),
         };
-        let may_keep = matches!(kind, Kind::Allocate | Kind::Zero);
+        let may_keep = matches!(kind, OpKind::Allocate | OpKind::Zero);
         let may_keep = may_keep && !self.options.off.keep_size && !self.no_keep.contains(&kind);
-        Op {
+        FileOp {
             keep_size: may_keep && flags % 2 == 0,
             close_open: self.options.close > 0 && close % self.options.close == 0,
-            ..Op::new(kind, offset, len)
+            ..FileOp::new(kind, offset, len)
         }
     }
 
     /// Where the range of an operation of this kind must end.
-    pub(super) fn limit(&self, kind: Kind) -> u64 {
+    pub(super) fn limit(&self, kind: OpKind) -> u64 {
         let size = self.model.size();
         match kind {
-            Kind::Read | Kind::MapRead => size,
-            Kind::Collapse => size.saturating_sub(1),
-            Kind::Write | Kind::MapWrite | Kind::Allocate | Kind::Zero if self.options.lite => size,
+            OpKind::Read | OpKind::MapRead => size,
+            OpKind::Collapse => size.saturating_sub(1),
+            OpKind::Write | OpKind::MapWrite | OpKind::Allocate | OpKind::Zero if self.options.lite => size,
             _ => self.options.max_len,
         }
     }
 
     /// Why an operation cannot be done now.
-    pub(super) fn unfit(&self, op: &Op) -> Option<&'static str> {
+    pub(super) fn unfit(&self, op: &FileOp) -> Option<&'static str> {
         let size = self.model.size();
         if op.skip {
             return Some("asked for");
         }
         match op.kind {
-            Kind::Fsync => return None,
-            Kind::Truncate if op.len > self.options.max_len => return Some("longer than -l"),
-            Kind::Truncate if op.len != size && self.options.lite => return Some("-L"),
-            Kind::Truncate => return None,
-            Kind::Collapse | Kind::Insert if self.options.lite => return Some("-L"),
+            OpKind::Fsync => return None,
+            OpKind::Truncate if op.len > self.options.max_len => return Some("longer than -l"),
+            OpKind::Truncate if op.len != size && self.options.lite => return Some("-L"),
+            OpKind::Truncate => return None,
+            OpKind::Collapse | OpKind::Insert if self.options.lite => return Some("-L"),
             _ if op.len == 0 => return Some("nothing to do"),
             _ => {}
         }
@@ -97,30 +97,30 @@ impl<T: Target> Fsx<T> {
             return Some("longer than -o");
         }
         if op.offset.checked_add(op.len).is_none_or(|end| end > self.limit(op.kind))
-            && op.kind != Kind::Insert
+            && op.kind != OpKind::Insert
         {
             return Some("beyond the end");
         }
-        if matches!(op.kind, Kind::Collapse | Kind::Insert)
+        if matches!(op.kind, OpKind::Collapse | OpKind::Insert)
             && !(op.offset | op.len).is_multiple_of(self.target.block_size())
         {
             return Some("not whole blocks");
         }
-        if op.kind == Kind::Insert && (op.offset >= size || op.len > self.options.max_len - size) {
+        if op.kind == OpKind::Insert && (op.offset >= size || op.len > self.options.max_len - size) {
             return Some("beyond the end");
         }
         None
     }
 
     /// The size after the operation.
-    pub(super) fn size_after(&self, op: &Op) -> u64 {
+    pub(super) fn size_after(&self, op: &FileOp) -> u64 {
         let (size, end) = (self.model.size(), op.offset.saturating_add(op.len));
         match op.kind {
-            Kind::Write | Kind::MapWrite => size.max(end),
-            Kind::Allocate | Kind::Zero if !op.keep_size => size.max(end),
-            Kind::Truncate => op.len,
-            Kind::Collapse => size - op.len,
-            Kind::Insert => size + op.len,
+            OpKind::Write | OpKind::MapWrite => size.max(end),
+            OpKind::Allocate | OpKind::Zero if !op.keep_size => size.max(end),
+            OpKind::Truncate => op.len,
+            OpKind::Collapse => size - op.len,
+            OpKind::Insert => size + op.len,
             _ => size,
         }
     }

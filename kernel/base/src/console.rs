@@ -84,7 +84,7 @@ static ERR: IrqLock<Port> = Port::new(COM3);
 static EXEC: AtomicBool = AtomicBool::new(false);
 
 /// Bytes received, not yet read.
-struct Ring {
+struct InputRing {
     uart: Uart,
     present: bool,
     bytes: [u8; 1024],
@@ -92,10 +92,10 @@ struct Ring {
     len: usize,
 }
 
-static INPUT: IrqLock<Ring> =
-    IrqLock::new(Ring { uart: uart(COM1), present: false, bytes: [0; 1024], head: 0, len: 0 });
+static INPUT: IrqLock<InputRing> =
+    IrqLock::new(InputRing { uart: uart(COM1), present: false, bytes: [0; 1024], head: 0, len: 0 });
 
-impl Ring {
+impl InputRing {
     /// Moves what the port has into the ring. When that is full, bytes wait in the port. Where there is no
     /// port, nothing ever comes: it would read as all ones, byte after byte.
     fn fill(&mut self) {

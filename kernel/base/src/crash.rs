@@ -7,7 +7,7 @@ use x86_64::structures::DescriptorTablePointer;
 
 /// What can go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum CrashKind {
     /// `panic!`.
     Panic,
     /// A panic while a panic is printed.
@@ -32,7 +32,7 @@ pub enum Kind {
     Hang,
 }
 
-impl Kind {
+impl CrashKind {
     /// Every kind with its name.
     pub const ALL: [(&'static str, Self); 11] = [
         ("panic", Self::Panic),
@@ -65,44 +65,44 @@ impl core::fmt::Display for Nasty {
 
 /// Lets it happen. If it comes back, the machine did not notice.
 #[inline(never)]
-pub fn trigger(kind: Kind) {
+pub fn trigger(kind: CrashKind) {
     match kind {
-        Kind::Panic => panic!("crash panic was typed"),
-        Kind::DoublePanic => panic!("{Nasty}"),
-        Kind::StackOverflow => {
+        CrashKind::Panic => panic!("crash panic was typed"),
+        CrashKind::DoublePanic => panic!("{Nasty}"),
+        CrashKind::StackOverflow => {
             core::hint::black_box(recurse(1));
         }
         // SAFETY: this and the next ones break the rules to end the kernel; none of them returns, because
         // each raises an exception for which there is no fixup.
-        Kind::NullDereference => unsafe {
+        CrashKind::NullDereference => unsafe {
             asm!("mov {0}, [{0}]", inout(reg) 0u64 => _);
         },
         // SAFETY: as above.
-        Kind::Divide => unsafe {
+        CrashKind::Divide => unsafe {
             asm!("div {0}", in(reg) 0u64, inout("rax") 1u64 => _, inout("rdx") 0u64 => _);
         },
         // SAFETY: as above.
-        Kind::InvalidOpcode => unsafe { asm!("ud2") },
+        CrashKind::InvalidOpcode => unsafe { asm!("ud2") },
         // SAFETY: as above.
-        Kind::WriteCode => unsafe {
-            asm!("mov byte ptr [{0}], 0xcc", in(reg) trigger as fn(Kind) as usize);
+        CrashKind::WriteCode => unsafe {
+            asm!("mov byte ptr [{0}], 0xcc", in(reg) trigger as fn(CrashKind) as usize);
         },
         // SAFETY: as above.
-        Kind::ExecuteData => unsafe {
+        CrashKind::ExecuteData => unsafe {
             let data = 0xc3u8;
             asm!("call {0}", in(reg) &raw const data, clobber_abi("C"));
         },
         // SAFETY: as above.
-        Kind::GeneralProtection => unsafe {
+        CrashKind::GeneralProtection => unsafe {
             asm!("mov {0}, [{0}]", inout(reg) 0x8000_0000_0000_0000u64 => _);
         },
         // SAFETY: as above; with an empty table neither the exception nor the double fault finds a handler.
-        Kind::TripleFault => unsafe {
+        CrashKind::TripleFault => unsafe {
             let empty = DescriptorTablePointer { limit: 0, base: VirtAddr::zero() };
             x86_64::instructions::tables::lidt(&empty);
             asm!("ud2");
         },
-        Kind::Hang => {
+        CrashKind::Hang => {
             x86_64::instructions::interrupts::disable();
             loop {
                 core::hint::spin_loop();

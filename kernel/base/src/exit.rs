@@ -14,7 +14,7 @@ const PORT: u16 = 0xf4;
 
 /// How the kernel ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ExitOutcome {
     /// All went well (QEMU exits 33).
     Success = 0x10,
     /// A command failed (QEMU exits 35).
@@ -26,7 +26,7 @@ pub enum Outcome {
 }
 
 /// Ends the machine. Without the device, the CPU halts for ever, and the console says so.
-pub fn exit(outcome: Outcome) -> ! {
+pub fn exit(outcome: ExitOutcome) -> ! {
     interrupts::disable();
     // QEMU ends at once, with whatever its serial ports still hold.
     console::drain();

@@ -19,11 +19,11 @@ const LONGEST: u32 = 1 << 20;
 /// The words that qemu-run.sh passes on from its options, with blanks between.
 const ARGUMENTS: &str = "opt/daxiom/args";
 
-struct Device {
+struct FwCfg {
     data: Port<u8>,
 }
 
-impl Device {
+impl FwCfg {
     /// Begins to read an item.
     fn select(key: u16) -> Self {
         // SAFETY: the ports are fw_cfg's or nobody's; selecting an item only resets the read position.
@@ -43,10 +43,10 @@ impl Device {
 
 /// The contents of the file `name`; `None` without the device, without the file, or if it is over 1 MiB.
 pub fn read(name: &str) -> Option<Vec<u8>> {
-    if Device::select(KEY_SIGNATURE).bytes() != *b"QEMU" {
+    if FwCfg::select(KEY_SIGNATURE).bytes() != *b"QEMU" {
         return None;
     }
-    let mut directory = Device::select(KEY_DIRECTORY);
+    let mut directory = FwCfg::select(KEY_DIRECTORY);
     let count = u32::from_be_bytes(directory.bytes()).min(MOST_FILES);
     // struct FWCfgFile { size: u32, select: u16, reserved: u16, name: [u8; 56] }
     for _ in 0..count {
@@ -59,7 +59,7 @@ pub fn read(name: &str) -> Option<Vec<u8>> {
             if size > LONGEST {
                 return None;
             }
-            let mut file = Device::select(key);
+            let mut file = FwCfg::select(key);
             return Some((0..size).map(|_| file.byte()).collect());
         }
     }

@@ -13,7 +13,7 @@ use crate::sync::IrqLock;
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub enum LogLevel {
     /// Something does not work.
     Error,
     /// Something is odd.
@@ -28,22 +28,22 @@ const SIZE: usize = 32 * 1024;
 const LINE: usize = 240;
 
 /// Text lines, oldest overwritten first.
-struct Ring {
+struct LogRing {
     bytes: [u8; SIZE],
     /// Total bytes ever written; the next one goes to `written % SIZE`.
     written: usize,
 }
 
-static RING: IrqLock<Ring> = IrqLock::new(Ring { bytes: [0; SIZE], written: 0 });
+static RING: IrqLock<LogRing> = IrqLock::new(LogRing { bytes: [0; SIZE], written: 0 });
 static QUIET: AtomicBool = AtomicBool::new(false);
 
 /// One line, cut off at its end if too long.
-struct Line {
+struct LogLine {
     bytes: [u8; LINE],
     len: usize,
 }
 
-impl Write for Line {
+impl Write for LogLine {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         // Names from an image end up here: nothing that controls a terminal, and no line of its own.
         for byte in text.bytes().take(LINE - 1 - self.len) {
@@ -55,15 +55,15 @@ impl Write for Line {
 }
 
 /// Adds a line. Use it through `klog!`.
-pub fn log(level: Level, args: fmt::Arguments<'_>) {
+pub fn log(level: LogLevel, args: fmt::Arguments<'_>) {
     let now = time::monotonic_ns() / 1000;
-    let mut line = Line { bytes: [0; LINE], len: 0 };
+    let mut line = LogLine { bytes: [0; LINE], len: 0 };
     let mark = match level {
-        Level::Error => "error: ",
-        Level::Warn => "warning: ",
-        Level::Info | Level::Debug => "",
+        LogLevel::Error => "error: ",
+        LogLevel::Warn => "warning: ",
+        LogLevel::Info | LogLevel::Debug => "",
     };
-    // `Line` takes what fits and never fails.
+    // `LogLine` takes what fits and never fails.
     let _ = write!(line, "[{:3}.{:06}] {mark}{args}", now / 1_000_000, now % 1_000_000);
     line.bytes[line.len] = b'\n';
     let text = &line.bytes[..=line.len];
@@ -75,7 +75,7 @@ pub fn log(level: Level, args: fmt::Arguments<'_>) {
             ring.written += 1;
         }
     }
-    let shown = level <= Level::Warn || (level == Level::Info && !QUIET.load(Ordering::Relaxed));
+    let shown = level <= LogLevel::Warn || (level == LogLevel::Info && !QUIET.load(Ordering::Relaxed));
     if shown {
         console::write(Stream::Console, text);
     }
@@ -123,10 +123,10 @@ impl log::Log for Facade {
 
     fn log(&self, record: &log::Record<'_>) {
         let level = match record.level() {
-            log::Level::Error => Level::Error,
-            log::Level::Warn => Level::Warn,
-            log::Level::Info => Level::Info,
-            log::Level::Debug | log::Level::Trace => Level::Debug,
+            log::Level::Error => LogLevel::Error,
+            log::Level::Warn => LogLevel::Warn,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Debug | log::Level::Trace => LogLevel::Debug,
         };
         log(level, format_args!("{}: {}", record.target(), record.args()));
     }
@@ -145,6 +145,6 @@ pub fn init() {
 #[macro_export]
 macro_rules! klog {
     ($level:ident, $($arg:tt)*) => {
-        $crate::klog::log($crate::klog::Level::$level, format_args!($($arg)*))
+        $crate::klog::log($crate::klog::LogLevel::$level, format_args!($($arg)*))
     };
 }

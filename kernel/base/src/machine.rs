@@ -12,35 +12,35 @@ use spin::relax::RelaxStrategy;
 use crate::arch::time;
 use crate::counters::stats;
 use crate::klog;
-use crate::mm::paging::PageTables;
-use crate::pmem::Region;
+use crate::mm::paging::SpaceTables;
+use crate::pmem::MappedRegion;
 use crate::steps;
 use crate::sync::{self, Answering, RawInodeLock, RawMutex, RawRwLock};
 
 /// A handle to a file on a mounted region.
-pub type File = fs::vfs::InodeRef<Machine>;
+pub type File = fs::vfs::InodeRef<KernelPlatform>;
 
 /// The machine around one region.
 #[derive(Clone, Copy)]
-pub struct Machine {
-    region: &'static Region,
+pub struct KernelPlatform {
+    region: &'static MappedRegion,
 }
 
-impl Machine {
+impl KernelPlatform {
     /// The machine, with `region` as the file system's memory.
-    pub fn new(region: &'static Region) -> Self {
+    pub fn new(region: &'static MappedRegion) -> Self {
         Self { region }
     }
 }
 
-impl Platform for Machine {
-    type Pmem = Region;
+impl Platform for KernelPlatform {
+    type Pmem = MappedRegion;
     type Mutex = RawMutex;
     type RwLock = RawRwLock;
     type InodeLock = RawInodeLock;
-    type PageTables = PageTables;
+    type PageTables = SpaceTables;
 
-    fn pmem(&self) -> &Region {
+    fn pmem(&self) -> &MappedRegion {
         self.region
     }
 

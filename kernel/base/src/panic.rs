@@ -13,8 +13,8 @@ use x86_64::instructions::interrupts;
 use crate::arch::frame::{TrapFrame, write_control};
 use crate::arch::stop;
 use crate::console::Emergency;
-use crate::exit::{Outcome, exit};
-use crate::mm::fault::Access;
+use crate::exit::{ExitOutcome, exit};
+use crate::mm::fault::FaultCode;
 use crate::mm::layout::DIRECT_MAP;
 use crate::mm::{boot, paging};
 
@@ -34,7 +34,7 @@ pub fn exception(what: &str, frame: &TrapFrame) -> ! {
 
 /// Panics for a page fault that nobody could serve.
 #[track_caller]
-pub fn page_fault(address: u64, access: Access, frame: &TrapFrame) -> ! {
+pub fn page_fault(address: u64, access: FaultCode, frame: &TrapFrame) -> ! {
     TRAPPED.store(&raw const *frame as u64, Ordering::Relaxed);
     let cause = if access.is_protection() { "not allowed by its entry" } else { "not mapped" };
     let what = match access {
@@ -55,21 +55,21 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         if let Some(mut err) = Emergency::err() {
             let _ = err.write_str("panic: panic inside a panic\n");
         }
-        exit(Outcome::Panic);
+        exit(ExitOutcome::Panic);
     }
     stop::stop_others();
-    let _ = write!(console, "\nKERNEL PANIC: {}{}\n", OneLine(info), At(info));
+    let _ = write!(console, "\nKERNEL PANIC: {}{}\n", OneLine(info), PanicSite(info));
     if let Some(mut err) = Emergency::err() {
-        let _ = writeln!(err, "panic: {}{}", OneLine(info), At(info));
+        let _ = writeln!(err, "panic: {}{}", OneLine(info), PanicSite(info));
     }
     let _ = report(&mut console);
-    exit(Outcome::Panic)
+    exit(ExitOutcome::Panic)
 }
 
 /// Where the panic was.
-struct At<'a>(&'a PanicInfo<'a>);
+struct PanicSite<'a>(&'a PanicInfo<'a>);
 
-impl fmt::Display for At<'_> {
+impl fmt::Display for PanicSite<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.location() {
             Some(location) => write!(f, " at {}:{}", location.file(), location.line()),
@@ -110,7 +110,7 @@ fn report(out: &mut Emergency) -> fmt::Result {
         // stack.
         let frame = unsafe { &*(trapped as *const TrapFrame) };
         write!(out, "{frame}")?;
-        writeln!(out, "backtrace:\n  {}", Place(frame.rip))?;
+        writeln!(out, "backtrace:\n  {}", CodeAddress(frame.rip))?;
         frame.rbp
     };
     if trapped == 0 {
@@ -130,7 +130,7 @@ fn backtrace(mut rbp: u64, out: &mut Emergency) -> fmt::Result {
         if rip == 0 {
             break;
         }
-        writeln!(out, "  {}", Place(rip))?;
+        writeln!(out, "  {}", CodeAddress(rip))?;
         if next <= rbp {
             break;
         }
@@ -150,9 +150,9 @@ fn mapped(address: u64) -> bool {
 }
 
 /// A code address, and its offset in the image, for `addr2line`.
-struct Place(u64);
+struct CodeAddress(u64);
 
-impl fmt::Display for Place {
+impl fmt::Display for CodeAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (start, end) = boot::image();
         if (start..end).contains(&self.0) {

@@ -21,7 +21,7 @@ use super::waiting::until;
 use crate::arch::time;
 use crate::steps::{self, Listener};
 use crate::sync::IrqLock;
-use crate::task::{self, State, TaskRef};
+use crate::task::{self, TaskRef, TaskState};
 
 /// Nobody is held for longer. On a host that is busy, another CPU may not run for tens of milliseconds.
 const HOLD_NS: u64 = 50_000_000;
@@ -30,10 +30,10 @@ const STEPS: u32 = 8;
 
 /// Who races, and what was dealt for this round.
 pub struct Chance {
-    actors: Vec<Actor>,
+    actors: Vec<ChanceActor>,
 }
 
-struct Actor {
+struct ChanceActor {
     task: IrqLock<Option<TaskRef>>,
     /// The task's number; 0 before there is one.
     id: AtomicU32,
@@ -55,7 +55,7 @@ static CURRENT: IrqLock<Option<Arc<Chance>>> = IrqLock::new(None);
 /// Listens to the steps of `actors` tasks from now on.
 pub fn play(actors: usize, seed: u64) -> Arc<Chance> {
     const { assert!(Point::ALL.len() <= 64, "a bit for each point") };
-    let actor = |number: usize| Actor {
+    let actor = |number: usize| ChanceActor {
         task: IrqLock::new(None),
         id: AtomicU32::new(0),
         steps: AtomicU32::new(0),
@@ -83,7 +83,7 @@ pub fn end() {
 fn reached(step: Step) {
     let Some(id) = task::try_current().map(task::Task::id) else { return };
     let Some(chance) = CURRENT.lock().clone() else { return };
-    let is = |actor: &Actor| actor.id.load(SeqCst) == id;
+    let is = |actor: &ChanceActor| actor.id.load(SeqCst) == id;
     if let Some(actor) = chance.actors.iter().position(is) {
         chance.actors[actor].passed.fetch_or(1 << step.point as u8, SeqCst);
         chance.step(actor);
@@ -163,10 +163,10 @@ impl Chance {
     }
 }
 
-impl Actor {
+impl ChanceActor {
     /// It does nothing just now.
     fn rests(&self) -> bool {
-        let sleeps = |task: &TaskRef| task.state() == State::Waiting;
+        let sleeps = |task: &TaskRef| task.state() == TaskState::Waiting;
         self.through.load(SeqCst) || self.task.lock().as_ref().is_some_and(sleeps)
     }
 }

@@ -15,12 +15,12 @@ use core::fmt::{self, Write};
 use fs::dax::Fallback;
 use fs::lab::Point;
 
-use super::trace::Record;
+use super::trace::StepRecord;
 use crate::arch::time;
 
 /// What takes time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Slice {
+enum TraceSlice {
     Fault,
     Shared,
     Exclusive,
@@ -28,8 +28,8 @@ enum Slice {
     Shootdown,
 }
 
-impl Slice {
-    fn name(self, begin: &Record) -> &'static str {
+impl TraceSlice {
+    fn name(self, begin: &StepRecord) -> &'static str {
         match self {
             Self::Fault if begin.step.arg & 1 != 0 => "write fault",
             Self::Fault => "read fault",
@@ -42,39 +42,39 @@ impl Slice {
 }
 
 /// What a record is in the picture.
-enum Role {
-    Begin(Slice),
-    End(Slice),
+enum Phase {
+    Begin(TraceSlice),
+    End(TraceSlice),
     Answer,
     Instant,
 }
 
-fn role(point: Point) -> Role {
+fn role(point: Point) -> Phase {
     match point {
-        Point::FaultBegin => Role::Begin(Slice::Fault),
-        Point::FaultEnd => Role::End(Slice::Fault),
-        Point::SharedWait => Role::Begin(Slice::Shared),
-        Point::SharedLocked => Role::End(Slice::Shared),
-        Point::ExclusiveWait => Role::Begin(Slice::Exclusive),
-        Point::ExclusiveLocked => Role::End(Slice::Exclusive),
-        Point::EntryWait => Role::Begin(Slice::Entry),
-        Point::EntryLocked => Role::End(Slice::Entry),
-        Point::ShootdownBegin => Role::Begin(Slice::Shootdown),
-        Point::ShootdownEnd => Role::End(Slice::Shootdown),
-        Point::ShootdownAnswer => Role::Answer,
-        _ => Role::Instant,
+        Point::FaultBegin => Phase::Begin(TraceSlice::Fault),
+        Point::FaultEnd => Phase::End(TraceSlice::Fault),
+        Point::SharedWait => Phase::Begin(TraceSlice::Shared),
+        Point::SharedLocked => Phase::End(TraceSlice::Shared),
+        Point::ExclusiveWait => Phase::Begin(TraceSlice::Exclusive),
+        Point::ExclusiveLocked => Phase::End(TraceSlice::Exclusive),
+        Point::EntryWait => Phase::Begin(TraceSlice::Entry),
+        Point::EntryLocked => Phase::End(TraceSlice::Entry),
+        Point::ShootdownBegin => Phase::Begin(TraceSlice::Shootdown),
+        Point::ShootdownEnd => Phase::End(TraceSlice::Shootdown),
+        Point::ShootdownAnswer => Phase::Answer,
+        _ => Phase::Instant,
     }
 }
 
 /// Where and when.
 #[derive(Clone, Copy)]
-struct At {
+struct Occurrence {
     cpu: usize,
     task: u32,
     ticks: u64,
 }
 
-impl At {
+impl Occurrence {
     /// Not 0, which stands for the idle process.
     fn group(self) -> usize {
         self.cpu + 1
@@ -86,8 +86,8 @@ impl At {
     }
 }
 
-impl From<&Record> for At {
-    fn from(record: &Record) -> Self {
+impl From<&StepRecord> for Occurrence {
+    fn from(record: &StepRecord) -> Self {
         Self { cpu: record.cpu, task: record.task, ticks: record.ticks }
     }
 }
@@ -102,7 +102,7 @@ struct Events<'a> {
 
 impl Events<'_> {
     /// One event: its phase and name, where and when, and what else there is.
-    fn event(&mut self, phase: char, name: &str, at: At, more: fmt::Arguments<'_>) -> fmt::Result {
+    fn event(&mut self, phase: char, name: &str, at: Occurrence, more: fmt::Arguments<'_>) -> fmt::Result {
         let comma = if self.any { "," } else { "" };
         self.any = true;
         let ns = time::to_ns(at.ticks.saturating_sub(self.first));
@@ -115,13 +115,19 @@ impl Events<'_> {
         )
     }
 
-    fn slice(&mut self, slice: Slice, begin: &Record, end: u64, served: Option<bool>) -> fmt::Result {
+    fn slice(
+        &mut self,
+        slice: TraceSlice,
+        begin: &StepRecord,
+        end: u64,
+        served: Option<bool>,
+    ) -> fmt::Result {
         let ns = time::to_ns(end.saturating_sub(begin.ticks));
         let (us, rest) = (ns / 1000, ns % 1000);
         let (task, step) = (begin.task, begin.step);
         let served = fmt::from_fn(|f| served.map_or(Ok(()), |served| write!(f, ",\"served\":{served}")));
         let about = fmt::from_fn(|f| match slice {
-            Slice::Shootdown => write!(f, "\"page\":{},\"cpus\":{}", step.page, step.arg.count_ones()),
+            TraceSlice::Shootdown => write!(f, "\"page\":{},\"cpus\":{}", step.page, step.arg.count_ones()),
             _ => write!(f, "\"inode\":{},\"page\":{}", step.ino, step.page),
         });
         self.event(
@@ -132,7 +138,7 @@ impl Events<'_> {
         )
     }
 
-    fn instant(&mut self, record: &Record) -> fmt::Result {
+    fn instant(&mut self, record: &StepRecord) -> fmt::Result {
         let step = record.step;
         let arg = fmt::from_fn(|f| match (step.point, Fallback::ALL.get(step.arg as usize)) {
             (Point::Fallback, Some(why)) => write!(f, "\"{why}\""),
@@ -150,8 +156,8 @@ impl Events<'_> {
     }
 
     /// A shootdown that began as `asked` is answered as `answer` says.
-    fn answer(&mut self, asked: Option<&Record>, answer: &Record) -> fmt::Result {
-        let here = At::from(answer);
+    fn answer(&mut self, asked: Option<&StepRecord>, answer: &StepRecord) -> fmt::Result {
+        let here = Occurrence::from(answer);
         let task = answer.task;
         self.event(
             'X',
@@ -162,7 +168,7 @@ impl Events<'_> {
         let Some(asked) = asked else { return Ok(()) };
         self.arrows += 1;
         let id = self.arrows;
-        let from = At::from(asked);
+        let from = Occurrence::from(asked);
         self.event('s', "asks", from, format_args!(",\"cat\":\"shootdown\",\"id\":{id}"))?;
         self.event('f', "asks", here, format_args!(",\"cat\":\"shootdown\",\"bp\":\"e\",\"id\":{id}"))
     }
@@ -172,41 +178,41 @@ impl Events<'_> {
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(out: &mut dyn Write, records: &[Record], lost: usize) -> fmt::Result {
+pub fn write(out: &mut dyn Write, records: &[StepRecord], lost: usize) -> fmt::Result {
     writeln!(out, "{{\"displayTimeUnit\":\"ns\",\"otherData\":{{\"lost\":{lost}}},\"traceEvents\":[")?;
     let first = records.first().map_or(0, |record| record.ticks);
     let last = records.last().map_or(0, |record| record.ticks);
     let mut events = Events { out, any: false, first, arrows: 0 };
     let rows: BTreeSet<(usize, u32)> = records.iter().map(|record| (record.cpu, record.task)).collect();
     for &(cpu, task) in &rows {
-        let at = At { cpu, task, ticks: first };
+        let at = Occurrence { cpu, task, ticks: first };
         let name = format_args!(",\"args\":{{\"name\":\"CPU {cpu}\"}}");
         events.event('M', "process_name", at, name)?;
         let name = format_args!(",\"args\":{{\"name\":\"task {task}\"}}");
         events.event('M', "thread_name", at, name)?;
     }
     // Who is in the middle of what: a task; a shootdown belongs to its CPU.
-    let mut open: BTreeMap<(u64, Slice), &Record> = BTreeMap::new();
-    let who = |record: &Record, slice| match (slice, record.task) {
-        (Slice::Shootdown, _) | (_, 0) => (1 << 32 | record.cpu as u64, slice),
+    let mut open: BTreeMap<(u64, TraceSlice), &StepRecord> = BTreeMap::new();
+    let who = |record: &StepRecord, slice| match (slice, record.task) {
+        (TraceSlice::Shootdown, _) | (_, 0) => (1 << 32 | record.cpu as u64, slice),
         (_, task) => (u64::from(task), slice),
     };
     for record in records {
         match role(record.step.point) {
-            Role::Begin(slice) => {
+            Phase::Begin(slice) => {
                 open.insert(who(record, slice), record);
             }
-            Role::End(slice) => {
-                let served = (slice == Slice::Fault).then_some(record.step.arg == 0);
+            Phase::End(slice) => {
+                let served = (slice == TraceSlice::Fault).then_some(record.step.arg == 0);
                 if let Some(begin) = open.remove(&who(record, slice)) {
                     events.slice(slice, begin, record.ticks, served)?;
                 }
             }
-            Role::Answer => {
-                let asked = open.get(&(1 << 32 | record.step.arg, Slice::Shootdown)).copied();
+            Phase::Answer => {
+                let asked = open.get(&(1 << 32 | record.step.arg, TraceSlice::Shootdown)).copied();
                 events.answer(asked, record)?;
             }
-            Role::Instant => events.instant(record)?,
+            Phase::Instant => events.instant(record)?,
         }
     }
     for ((_, slice), begin) in open {

@@ -12,8 +12,8 @@ use fs::lab::Mutant;
 use fs::vfs::Fallocate;
 
 use super::chance::{self, mix};
-use super::script::{self, Event, Line, Prevented};
-use super::stage::{Play, Stage, Turn};
+use super::script::{self, Event, Prevented, ScriptLine};
+use super::stage::{LabStage, Play, Turn};
 use super::waiting::until;
 use crate::arch::time;
 use crate::machine::File;
@@ -30,7 +30,7 @@ const LONGEST_NS: u64 = 60_000_000_000;
 
 /// How a race is run.
 #[derive(Clone, Copy, Debug)]
-pub struct Setting<'a> {
+pub struct RaceSetting<'a> {
     pub protocol: Protocol,
     pub mutants: &'a [Mutant],
     /// The order that a script brings about; none: by chance.
@@ -42,7 +42,7 @@ pub struct Setting<'a> {
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RaceVerdict {
     /// As it must be, in every round.
     Kept,
     /// Something was lost, or seen that must not be, in so many rounds; the first time this.
@@ -52,18 +52,18 @@ pub enum Verdict {
 }
 
 /// Verdict, and how it came to it.
-pub struct Outcome {
-    pub verdict: Verdict,
+pub struct RaceOutcome {
+    pub verdict: RaceVerdict,
     pub rounds: u64,
     /// Somebody ended it before its end: the verdict is that of the rounds until then.
     pub interrupted: bool,
     /// By script: why the order did not come about, if it did not.
     pub prevented: Option<Prevented>,
     /// By script: who did what.
-    pub lines: Vec<Line>,
+    pub lines: Vec<ScriptLine>,
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for RaceVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kept => f.write_str("kept"),
@@ -81,9 +81,9 @@ impl fmt::Display for Verdict {
 pub fn run(
     play: Arc<dyn Play>,
     file: &File,
-    setting: Setting<'_>,
+    setting: RaceSetting<'_>,
     stop: &mut dyn FnMut() -> bool,
-) -> Result<Outcome, String> {
+) -> Result<RaceOutcome, String> {
     let text = |error: fs::Error| alloc::format!("{error}");
     file.truncate(0).map_err(text)?;
     file.truncate(play.units() * play.pages() * PAGE_SIZE).map_err(text)?;
@@ -92,7 +92,7 @@ pub fn run(
         Some(order) => Some(script::play(order, play.actors()).map_err(|error| text(error.into()))?),
     };
     let chance = script.is_none().then(|| chance::play(play.actors(), setting.seed));
-    let stage = Stage::new(play, file.clone(), setting.protocol, script.clone(), chance);
+    let stage = LabStage::new(play, file.clone(), setting.protocol, script.clone(), chance);
     let played = stage.map_err(text).and_then(|stage| {
         let stage = Arc::new(stage);
         let tasks = stage.start().map_err(text)?;
@@ -115,28 +115,29 @@ pub fn run(
     let Played { verdict, rounds, interrupted } = played?;
     let prevented = script.as_ref().and_then(|script| script.prevented());
     let lines = script.map_or_else(Vec::new, |script| script.lines());
-    Ok(Outcome { verdict, rounds, interrupted, prevented, lines })
+    Ok(RaceOutcome { verdict, rounds, interrupted, prevented, lines })
 }
 
 /// What came of the rounds, and how many there were.
 struct Played {
-    verdict: Verdict,
+    verdict: RaceVerdict,
     rounds: u64,
     interrupted: bool,
 }
 
 fn rounds(
-    stage: &Arc<Stage>,
+    stage: &Arc<LabStage>,
     tasks: &[TaskRef],
-    setting: Setting<'_>,
+    setting: RaceSetting<'_>,
     stop: &mut dyn FnMut() -> bool,
 ) -> Result<Played, String> {
     let play = &*stage.play;
     let rounds = if setting.order.is_some() { 1 } else { setting.rounds };
     let mut lost: Option<(u64, String)> = None;
     let mut random = mix(setting.seed);
-    let verdict =
-        |lost: Option<(u64, String)>| lost.map_or(Verdict::Kept, |(count, what)| Verdict::Lost(count, what));
+    let verdict = |lost: Option<(u64, String)>| {
+        lost.map_or(RaceVerdict::Kept, |(count, what)| RaceVerdict::Lost(count, what))
+    };
     for round in 0..rounds {
         if stop() {
             return Ok(Played { verdict: verdict(lost), rounds: round, interrupted: true });
@@ -164,11 +165,11 @@ fn rounds(
         });
         match looked {
             Ok(()) => {}
-            Err(End::Interrupted) => {
+            Err(EarlyEnd::Interrupted) => {
                 return Ok(Played { verdict: verdict(lost), rounds: round, interrupted: true });
             }
-            Err(End::Stuck(why)) => {
-                let verdict = Verdict::Stuck(why.into());
+            Err(EarlyEnd::Stuck(why)) => {
+                let verdict = RaceVerdict::Stuck(why.into());
                 return Ok(Played { verdict, rounds: round + 1, interrupted: false });
             }
         }
@@ -181,7 +182,7 @@ fn rounds(
 }
 
 /// How a part ends that does not end by itself.
-enum End {
+enum EarlyEnd {
     /// For this reason.
     Stuck(&'static str),
     /// Somebody wants it to.
@@ -192,7 +193,7 @@ enum End {
 ///
 /// # Errors
 /// How else it ended.
-fn finish(stage: &Stage, tasks: &[TaskRef], stop: &mut dyn FnMut() -> bool) -> Result<(), End> {
+fn finish(stage: &LabStage, tasks: &[TaskRef], stop: &mut dyn FnMut() -> bool) -> Result<(), EarlyEnd> {
     let begun = time::monotonic_ns();
     let (mut asleep_since, mut looks, mut end) = (None, 0, None);
     until(|| {
@@ -204,13 +205,13 @@ fn finish(stage: &Stage, tasks: &[TaskRef], stop: &mut dyn FnMut() -> bool) -> R
             if stage.sleeps(tasks) { (asleep_since.or(Some(now)), looks + 1) } else { (None, 0) };
         let full = stage.script.as_ref().is_some_and(|script| script.is_full());
         if looks > ASLEEP_LOOKS && asleep_since.is_some_and(|since| now - since > ASLEEP_NS) {
-            end = Some(End::Stuck("everybody waits"));
+            end = Some(EarlyEnd::Stuck("everybody waits"));
         } else if full {
-            end = Some(End::Stuck("somebody goes round and round"));
+            end = Some(EarlyEnd::Stuck("somebody goes round and round"));
         } else if now - begun > LONGEST_NS {
-            end = Some(End::Stuck("it takes too long"));
+            end = Some(EarlyEnd::Stuck("it takes too long"));
         } else if stop() {
-            end = Some(End::Interrupted);
+            end = Some(EarlyEnd::Interrupted);
         }
         end.is_some()
     });

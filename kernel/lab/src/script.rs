@@ -22,11 +22,11 @@ use fs::lab::{Point, Step};
 use crate::arch::time;
 use crate::steps::{self, Listener};
 use crate::sync::IrqLock;
-use crate::task::{self, State, TaskRef};
+use crate::task::{self, TaskRef, TaskState};
 
 /// A place in the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum At {
+pub enum Milestone {
     /// The actor begins.
     Start,
     /// It has come to the point.
@@ -46,7 +46,7 @@ pub enum At {
 }
 
 /// Who is where.
-pub type Event = (usize, At);
+pub type Event = (usize, Milestone);
 
 /// Why an order did not come about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,14 +72,14 @@ const LINES: usize = 2048;
 
 /// Something an actor did.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub struct ScriptLine {
     pub actor: usize,
-    pub what: What,
+    pub what: LineKind,
 }
 
 /// What it did.
 #[derive(Clone, Debug)]
-pub enum What {
+pub enum LineKind {
     /// A step of the storage code.
     Step(Step),
     /// What the actor says itself.
@@ -93,31 +93,31 @@ pub enum What {
 /// An order, and how far it is.
 pub struct Script {
     order: Vec<Event>,
-    state: IrqLock<Progress>,
+    state: IrqLock<ScriptProgress>,
 }
 
-struct Progress {
-    actors: Vec<Actor>,
+struct ScriptProgress {
+    actors: Vec<ScriptActor>,
     next: usize,
     prevented: Option<Prevented>,
-    lines: Vec<Line>,
+    lines: Vec<ScriptLine>,
     full: bool,
 }
 
-impl Progress {
-    fn write(&mut self, actor: usize, what: What) {
+impl ScriptProgress {
+    fn write(&mut self, actor: usize, what: LineKind) {
         if self.lines.len() < LINES {
-            self.lines.push(Line { actor, what });
+            self.lines.push(ScriptLine { actor, what });
         } else {
             self.full = true;
         }
     }
 }
 
-struct Actor {
+struct ScriptActor {
     task: Option<TaskRef>,
     /// Where it is held.
-    held: Option<At>,
+    held: Option<Milestone>,
     done: bool,
     /// How often it has come to each point.
     came: [u32; Point::ALL.len()],
@@ -133,9 +133,9 @@ pub fn play(order: &[Event], actors: usize) -> Result<Arc<Script>, Errno> {
     let mut lines = Vec::new();
     lines.try_reserve_exact(LINES).map_err(|_| Errno::NoMemory)?;
     let actors = (0..actors)
-        .map(|_| Actor { task: None, held: None, done: false, came: [0; Point::ALL.len()] })
+        .map(|_| ScriptActor { task: None, held: None, done: false, came: [0; Point::ALL.len()] })
         .collect();
-    let progress = Progress { actors, next: 0, prevented: None, lines, full: false };
+    let progress = ScriptProgress { actors, next: 0, prevented: None, lines, full: false };
     let script = Arc::new(Script { order: order.to_vec(), state: IrqLock::new(progress) });
     let old = CURRENT.lock().replace(script.clone());
     drop(old);
@@ -154,14 +154,14 @@ pub fn end() {
 fn reached(step: Step) {
     let Some(script) = CURRENT.lock().clone() else { return };
     let Some(actor) = script.who() else { return };
-    script.write(actor, What::Step(step));
+    script.write(actor, LineKind::Step(step));
     let time = script.count(actor, step.point);
     // Where interrupts are off nobody can be held: others may wait for this CPU.
     if x86_64::instructions::interrupts::are_enabled() {
-        script.pass(actor, At::Comes(step.point));
-        script.pass(actor, At::ComesAgain(step.point, time));
-        script.pass(actor, At::Goes(step.point));
-        script.pass(actor, At::GoesAgain(step.point, time));
+        script.pass(actor, Milestone::Comes(step.point));
+        script.pass(actor, Milestone::ComesAgain(step.point, time));
+        script.pass(actor, Milestone::Goes(step.point));
+        script.pass(actor, Milestone::GoesAgain(step.point, time));
     }
 }
 
@@ -185,34 +185,34 @@ impl Script {
     /// Which actor the task that runs is.
     fn who(&self) -> Option<usize> {
         let id = task::try_current()?.id();
-        let is = |actor: &Actor| actor.task.as_ref().is_some_and(|task| task.id() == id);
+        let is = |actor: &ScriptActor| actor.task.as_ref().is_some_and(|task| task.id() == id);
         self.state.lock().actors.iter().position(is)
     }
 
     /// The actor says something.
     pub fn say(&self, actor: usize, text: String) {
-        self.write(actor, What::Says(text));
+        self.write(actor, LineKind::Says(text));
     }
 
-    fn write(&self, actor: usize, what: What) {
+    fn write(&self, actor: usize, what: LineKind) {
         self.state.lock().write(actor, what);
     }
 
     /// The actor is at a place of the order: it goes on when all that comes before has happened. That it was
     /// held is said when it goes on, also where the other had been there by chance: the lines are the same in
     /// every run.
-    pub fn pass(&self, actor: usize, at: At) {
+    pub fn pass(&self, actor: usize, at: Milestone) {
         let begun = time::monotonic_ns();
         let (mut asleep_since, mut looks, mut waited) = (None, 0, false);
         loop {
             let mut state = self.state.lock();
             state.actors[actor].held = None;
-            if at == At::Done {
+            if at == Milestone::Done {
                 state.actors[actor].done = true;
             }
             if state.prevented.is_some() {
                 if waited {
-                    state.write(actor, What::LetGo);
+                    state.write(actor, LineKind::LetGo);
                 }
                 return;
             }
@@ -221,7 +221,7 @@ impl Script {
                 Some(0) => {
                     let before = state.next.checked_sub(1).map(|last| self.order[last]);
                     if let Some(event) = before.filter(|(other, _)| *other != actor) {
-                        state.write(actor, What::Held(event));
+                        state.write(actor, LineKind::Held(event));
                     }
                     state.next += 1;
                     return;
@@ -235,13 +235,13 @@ impl Script {
             // Held at this very place, it will look soon.
             let elsewhere = awaited.done || awaited.held.is_some_and(|held| held != wanted.1);
             let asleep = awaited.held.is_none()
-                && awaited.task.as_ref().is_some_and(|task| task.state() == State::Waiting);
+                && awaited.task.as_ref().is_some_and(|task| task.state() == TaskState::Waiting);
             (asleep_since, looks) = if asleep { (asleep_since.or(Some(now)), looks + 1) } else { (None, 0) };
             if elsewhere {
                 state.prevented = Some(Prevented::Elsewhere(wanted.0));
                 continue;
             } else if looks > ASLEEP_LOOKS && asleep_since.is_some_and(|since| now - since > ASLEEP_NS) {
-                if wanted.1 == At::Sleeps {
+                if wanted.1 == Milestone::Sleeps {
                     state.next += 1;
                     (asleep_since, looks) = (None, 0);
                     continue;
@@ -278,12 +278,12 @@ impl Script {
     }
 
     /// What everybody did, in the order in which they did it.
-    pub fn lines(&self) -> Vec<Line> {
+    pub fn lines(&self) -> Vec<ScriptLine> {
         core::mem::take(&mut self.state.lock().lines)
     }
 }
 
-impl fmt::Display for At {
+impl fmt::Display for Milestone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Start => f.write_str("begins"),

@@ -14,20 +14,20 @@ use fs::dax::Protocol;
 use fs::lab::Point;
 
 use super::chance::Chance;
-use super::script::{At, Script};
+use super::script::{Milestone, Script};
 use super::waiting::{until, until_soon};
 use crate::arch::percpu;
 use crate::entry::user_access;
 use crate::machine::File;
-use crate::mm::aspace::{AddressSpace, At as Place, Kind, Request, Rights};
-use crate::task::{self, Builder, ExitStatus, Space, State, TaskRef};
+use crate::mm::aspace::{AddressSpace, MapRequest, Placement, Rights, VmaKind};
+use crate::task::{self, Builder, ExitStatus, TaskRef, TaskSpace, TaskState};
 
 /// What an actor's part comes to; a failure says what did not work.
 pub type Answer<T = ()> = Result<T, String>;
 
 /// How an actor maps the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum ActorView {
     /// Shared; by pages of 2 MiB if the play is about so many.
     Shared,
     /// Shared, by pages of 4 KiB.
@@ -43,7 +43,7 @@ pub struct Role<'a> {
     /// Its address space. Actors with the same one share it, and the mapping too if they look at the file in
     /// the same way.
     pub space: usize,
-    pub look: Look,
+    pub look: ActorView,
 }
 
 /// What is played on a stage.
@@ -73,16 +73,16 @@ pub trait Play: Send + Sync {
 }
 
 /// A mapping of the whole file.
-pub struct View {
+pub struct FileMapping {
     pub space: Arc<AddressSpace>,
     pub start: u64,
 }
 
 /// Everything that those who take part share.
-pub struct Stage {
+pub struct LabStage {
     pub file: File,
     pub play: Arc<dyn Play>,
-    pub views: Vec<View>,
+    pub views: Vec<FileMapping>,
     pub script: Option<Arc<Script>>,
     /// Without a script: who is held where.
     pub chance: Option<Arc<Chance>>,
@@ -105,7 +105,7 @@ pub struct Stage {
 
 /// One actor's part of a round.
 pub struct Turn<'a> {
-    pub stage: &'a Stage,
+    pub stage: &'a LabStage,
     pub actor: usize,
     /// The first page that this round is about.
     pub page: u64,
@@ -144,7 +144,7 @@ impl Turn<'_> {
     /// A place of the script in the middle of its part; without one, it takes its time here.
     pub fn mark(&self, number: u8) {
         if let Some(script) = &self.stage.script {
-            script.pass(self.actor, At::Mark(number));
+            script.pass(self.actor, Milestone::Mark(number));
         }
         if let Some(chance) = &self.stage.chance {
             chance.stagger(self.actor, 19);
@@ -179,7 +179,7 @@ impl Turn<'_> {
     }
 }
 
-impl Stage {
+impl LabStage {
     /// A stage for `play` on `file`, with the address spaces and mappings that its actors want.
     pub fn new(
         play: Arc<dyn Play>,
@@ -191,7 +191,7 @@ impl Stage {
         let len = file.attr().size;
         let large = play.pages() >= fs::platform::LARGE_PAGES;
         let actors = play.actors();
-        let mut views: Vec<View> = Vec::new();
+        let mut views: Vec<FileMapping> = Vec::new();
         for actor in 0..actors {
             let role = play.role(actor);
             let mut with = (0..actor).filter(|&other| play.role(other).space == role.space);
@@ -202,13 +202,14 @@ impl Stage {
             let start = match with.find(|&other| play.role(other).look == role.look) {
                 Some(other) => views[other].start,
                 None => {
-                    let (private, large) = (role.look == Look::Private, large && role.look == Look::Shared);
-                    let kind = Kind { private, large, ..Kind::shared(Rights::READ_WRITE, protocol) };
-                    let (name, at) = (&Arc::from(play.name()), Place::Any);
-                    space.map(&Request { file: &file, name, offset: 0, len, at, kind, populate: false })?
+                    let (private, large) =
+                        (role.look == ActorView::Private, large && role.look == ActorView::Shared);
+                    let kind = VmaKind { private, large, ..VmaKind::shared(Rights::READ_WRITE, protocol) };
+                    let (name, at) = (&Arc::from(play.name()), Placement::Any);
+                    space.map(&MapRequest { file: &file, name, offset: 0, len, at, kind, populate: false })?
                 }
             };
-            views.push(View { space, start });
+            views.push(FileMapping { space, start });
         }
         Ok(Self {
             file,
@@ -234,7 +235,7 @@ impl Stage {
         let mut tasks = Vec::new();
         for actor in 0..self.play.actors() {
             let stage = self.clone();
-            let space = Space::Shared(self.views[actor].space.clone());
+            let space = TaskSpace::Shared(self.views[actor].space.clone());
             let cpu = Some(cpus[actor % cpus.len()]);
             let name = self.play.role(actor).name;
             let spawned = task::spawn(Builder { name, space, cpu }, move || stage.perform(actor));
@@ -271,7 +272,7 @@ impl Stage {
                 until_soon(|| self.ready.load(SeqCst) >= self.play.actors() || self.over.load(SeqCst));
                 self.acting[actor].store(true, SeqCst);
                 if let Some(script) = &self.script {
-                    script.pass(actor, At::Start);
+                    script.pass(actor, Milestone::Start);
                 }
                 if let Some(chance) = &self.chance {
                     chance.stagger(actor, 15);
@@ -279,7 +280,7 @@ impl Stage {
                 let done = self.play.act(&turn);
                 self.note_failure(name, done.err());
                 if let Some(script) = &self.script {
-                    script.pass(actor, At::Done);
+                    script.pass(actor, Milestone::Done);
                 }
                 if let Some(chance) = &self.chance {
                     chance.through(actor);
@@ -334,7 +335,8 @@ impl Stage {
     pub fn sleeps(&self, tasks: &[TaskRef]) -> bool {
         let held = |actor| self.script.as_ref().is_some_and(|script| script.holds(actor));
         let mut acting = (0..tasks.len()).filter(|&actor| self.acting[actor].load(SeqCst)).peekable();
-        acting.peek().is_some() && acting.all(|actor| tasks[actor].state() == State::Waiting && !held(actor))
+        acting.peek().is_some()
+            && acting.all(|actor| tasks[actor].state() == TaskState::Waiting && !held(actor))
     }
 
     /// The tasks end when they are through with what they do.

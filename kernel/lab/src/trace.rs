@@ -26,7 +26,7 @@ const PIECE: usize = 1 << 12;
 
 /// A step, and who took it when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct StepRecord {
     /// Ticks of the time-stamp counter.
     pub ticks: u64,
     /// The CPU.
@@ -38,20 +38,20 @@ pub struct Record {
 }
 
 /// A record in a ring: ticks; task and point; inode; page; argument.
-type Slot = [u64; 5];
+type PackedRecord = [u64; 5];
 
 /// A CPU's records.
-struct Ring {
+struct StepRing {
     /// How many were written, also those that made way.
     written: usize,
-    slots: Box<[Slot]>,
+    slots: Box<[PackedRecord]>,
 }
 
-impl Ring {
+impl StepRing {
     fn new(records: usize) -> Result<Self, Errno> {
         let mut slots = Vec::new();
         slots.try_reserve_exact(records).map_err(|_| Errno::NoMemory)?;
-        slots.resize(records, Slot::default());
+        slots.resize(records, PackedRecord::default());
         Ok(Self { written: 0, slots: slots.into_boxed_slice() })
     }
 
@@ -61,7 +61,7 @@ impl Ring {
     }
 }
 
-static RINGS: [IrqLock<Option<Ring>>; percpu::MOST] = [const { IrqLock::new(None) }; percpu::MOST];
+static RINGS: [IrqLock<Option<StepRing>>; percpu::MOST] = [const { IrqLock::new(None) }; percpu::MOST];
 
 /// Writes a step down, if this CPU has a ring.
 fn record(step: Step) {
@@ -84,7 +84,7 @@ pub fn start(records: Option<usize>) -> Result<(), Errno> {
     for cpu in percpu::all() {
         let there = RINGS[cpu.number()].lock().as_ref().map(|ring| ring.slots.len());
         if there.is_none_or(|there| records.is_some_and(|wanted| wanted != there)) {
-            rings.push((cpu.number(), Ring::new(records.unwrap_or(RECORDS))?));
+            rings.push((cpu.number(), StepRing::new(records.unwrap_or(RECORDS))?));
         }
     }
     for (cpu, ring) in rings {
@@ -111,7 +111,7 @@ pub fn clear() {
 
 /// How much was written down.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Counts {
+pub struct TraceCounts {
     /// Records that there are.
     pub kept: usize,
     /// Those that made way.
@@ -121,8 +121,8 @@ pub struct Counts {
 }
 
 /// How much was written down, on all CPUs.
-pub fn counts() -> Counts {
-    let mut counts = Counts::default();
+pub fn counts() -> TraceCounts {
+    let mut counts = TraceCounts::default();
     for ring in &RINGS {
         if let Some(ring) = &*ring.lock() {
             counts.kept += ring.kept();
@@ -138,7 +138,7 @@ pub fn counts() -> Counts {
 ///
 /// # Errors
 /// [`Errno::NoMemory`].
-pub fn records() -> Result<Vec<Record>, Errno> {
+pub fn records() -> Result<Vec<StepRecord>, Errno> {
     let mut records = Vec::new();
     records.try_reserve_exact(counts().kept).map_err(|_| Errno::NoMemory)?;
     for (cpu, ring) in RINGS.iter().enumerate() {
@@ -154,7 +154,7 @@ pub fn records() -> Result<Vec<Record>, Errno> {
 
 /// Adds a CPU's next records before number `end` to `records`, as far as there is room. Returns where to go
 /// on.
-fn read_piece(cpu: usize, next: usize, end: usize, records: &mut Vec<Record>) -> usize {
+fn read_piece(cpu: usize, next: usize, end: usize, records: &mut Vec<StepRecord>) -> usize {
     let ring = RINGS[cpu].lock();
     let Some(ring) = &*ring else { return end };
     // Some may have made way since the last piece; all of them, if the ring is another or was cleared.
@@ -167,7 +167,7 @@ fn read_piece(cpu: usize, next: usize, end: usize, records: &mut Vec<Record>) ->
             return end;
         }
         let step = Step { point, ino, page, arg };
-        records.push(Record { ticks, cpu, task: (who >> 8) as u32, step });
+        records.push(StepRecord { ticks, cpu, task: (who >> 8) as u32, step });
     }
     if first < last { last } else { end }
 }

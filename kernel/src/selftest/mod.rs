@@ -15,7 +15,7 @@ use crate::counters::total;
 use crate::entry::user_access::{self, FaultAt};
 use crate::mm::fault::Refusal;
 use crate::mm::layout::{TASK_END, TASK_START, direct};
-use crate::mm::paging::{self, Hardware, PageSize, PageTables};
+use crate::mm::paging::{self, KernelTableMachine, LeafSize, SpaceTables};
 use crate::mm::stack::KernelStack;
 use crate::mm::{frames, heap};
 use crate::pmem::flush;
@@ -23,10 +23,10 @@ use crate::sync::IrqLock;
 use crate::task::NoPreempt;
 use ::paging::task::{Copies, Partial};
 
-type Check = fn() -> Result<(), String>;
+type SelfCheck = fn() -> Result<(), String>;
 
 /// Every check with its name.
-const CHECKS: [(&str, Check); 11] = [
+const CHECKS: [(&str, SelfCheck); 11] = [
     ("frames", check_frames),
     ("heap", check_heap),
     ("memory pressure", check_pressure),
@@ -77,7 +77,7 @@ fn check_frames() -> Result<(), String> {
         taken.iter().all(|frame| *frame != 0 && *frame != frames::TRAMPOLINE && frame.is_multiple_of(4096));
     taken.into_iter().for_each(frames::free);
     if let Some(large) = large {
-        expect(PageSize::Large.divides(large), "a 2 MiB block is not aligned")?;
+        expect(LeafSize::Large.divides(large), "a 2 MiB block is not aligned")?;
         frames::free_large(large);
     }
     expect(distinct, "a frame was given out twice")?;
@@ -165,7 +165,7 @@ fn check_address_space() -> Result<(), String> {
     let (one, two) =
         (frames::allocate_zeroed().ok_or("no frames")?, frames::allocate_zeroed().ok_or("no frames")?);
     let result = (|| {
-        let tables = Arc::new(PageTables::new(Hardware::task()).map_err(error)?);
+        let tables = Arc::new(SpaceTables::new(KernelTableMachine::task()).map_err(error)?);
         let no_frames = |_| String::from("no frames");
         tables.map_small(at, one, true).map_err(no_frames)?;
         tables.map_small(at + 4096, two, false).map_err(no_frames)?;
@@ -196,7 +196,7 @@ fn check_address_space() -> Result<(), String> {
 }
 
 fn check_refusals() -> Result<(), String> {
-    let refused = |address, write| Err(FaultAt { address, write, fetch: false, why: Refusal::NoArea });
+    let refused = |address, write| Err(FaultAt { address, write, fetch: false, why: Refusal::NoVma });
     expect(user_access::load_u64(0) == refused(0, false).map(|()| 0), "null load")?;
     expect(user_access::store_u8(TASK_START, 1) == refused(TASK_START, true), "store outside every area")?;
     expect(user_access::store_u8(TASK_END, 1) == refused(TASK_END, true), "store beyond the end")?;
@@ -204,7 +204,7 @@ fn check_refusals() -> Result<(), String> {
     expect(user_access::load_u8(direct(0x1000)).is_err(), "load from the kernel's half")?;
     let jump = user_access::call(TASK_START + 16);
     expect(
-        jump.fetch && jump.address == TASK_START + 16 && jump.why == Refusal::NoArea,
+        jump.fetch && jump.address == TASK_START + 16 && jump.why == Refusal::NoVma,
         "a jump into nothing",
     )?;
     expect(user_access::fill(TASK_START, 0, 1 << 20) == refused(TASK_START, true), "fill")

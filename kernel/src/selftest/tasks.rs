@@ -12,13 +12,13 @@ use crate::entry::user_access;
 use crate::mm::layout::TASK_START;
 use crate::mm::stack;
 use crate::sync::{IrqLock, Mutex, RwLock};
-use crate::task::{self, Builder, ExitStatus, Space, TaskRef};
+use crate::task::{self, Builder, ExitStatus, TaskRef, TaskSpace};
 
 /// What takes longer than this hangs, however busy the host is.
 const PATIENCE_NS: u64 = 60_000_000_000;
 
 fn spawn(cpu: Option<usize>, body: impl FnOnce() -> ExitStatus + Send + 'static) -> Result<TaskRef, String> {
-    task::spawn(Builder { name: "selftest", space: Space::New, cpu }, body)
+    task::spawn(Builder { name: "selftest", space: TaskSpace::New, cpu }, body)
         .map_err(|error| format!("spawn: {error}"))
 }
 

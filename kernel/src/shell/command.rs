@@ -11,7 +11,7 @@ use cli::synopsis::Synopsis;
 use super::Shell;
 
 /// What a command's function returns.
-pub(crate) type Done = Result<(), Failure>;
+pub(crate) type CommandResult = Result<(), Failure>;
 
 /// How a command fails.
 #[derive(Debug)]
@@ -89,11 +89,11 @@ pub(crate) struct Command {
     /// How many operands it takes.
     pub(crate) count: RangeInclusive<usize>,
     /// Runs it.
-    pub(crate) run: fn(&mut Shell, &Opts<'_>) -> Done,
+    pub(crate) run: fn(&mut Shell, &Opts<'_>) -> CommandResult,
 }
 
 /// Commands of one kind, which the shell joins with others.
-pub(crate) struct Room {
+pub(crate) struct CommandSet {
     /// In groups, in the order in which `help` shows them, with titles; one without belongs to the one
     /// before.
     pub(crate) groups: &'static [(&'static str, &'static [Command])],
@@ -145,7 +145,7 @@ impl Command {
 }
 
 /// Complains about a missing operand or the first that is too much.
-pub(crate) fn check_count(opts: &Opts<'_>, count: &RangeInclusive<usize>) -> Done {
+pub(crate) fn check_count(opts: &Opts<'_>, count: &RangeInclusive<usize>) -> CommandResult {
     let operands = opts.operands();
     if operands.len() < *count.start() {
         return Err(complaint("missing operand"));

@@ -14,7 +14,7 @@ use fs::vfs::FileKind;
 use super::{Shell, commands, find, rooms, text};
 use crate::arch::percpu;
 use crate::counters;
-use crate::crash::Kind;
+use crate::crash::CrashKind;
 
 impl Shell {
     /// What `word`, after the words `before`, may become.
@@ -60,7 +60,7 @@ impl Shell {
             "COMMAND" => owned(commands().map(|command| command.name)),
             "PROTOCOL" => owned(Protocol::ALL.iter().map(|protocol| protocol.name())),
             "MISTAKE" => owned(Mutant::ALL.iter().map(|mutant| mutant.name())),
-            "KIND" => owned(Kind::ALL.iter().map(|(name, _)| *name)),
+            "KIND" => owned(CrashKind::ALL.iter().map(|(name, _)| *name)),
             "CPU" => percpu::all().enumerate().map(|(number, _)| number.to_string()).collect(),
             "COUNTER" => {
                 let mut names = Vec::new();

@@ -8,8 +8,8 @@ use core::ops::ControlFlow;
 use fs::vfs::FileKind;
 use fs::{Errno, Error};
 
-use super::command::{Done, Failure, On};
-use super::input::Input;
+use super::command::{CommandResult, Failure, On};
+use super::input::ShellInput;
 use super::{Shell, text};
 use crate::machine::File;
 use crate::mounts::{self, Mount, Place, Why};
@@ -22,7 +22,7 @@ pub(super) const DIR_MODE: u16 = 0o755;
 pub(super) const BUFFER: usize = 256 << 10;
 
 /// Where a name is, or would be.
-pub(super) struct Slot {
+pub(super) struct NamePlace {
     /// The directory.
     pub(super) dir: Place,
     /// The name, as bytes.
@@ -34,7 +34,7 @@ pub(super) type Named = (String, Result<Place, Why>);
 
 /// A path, where it begins, and how it is shown.
 #[derive(Clone, Copy)]
-pub(super) struct At<'a> {
+pub(super) struct PathFrom<'a> {
     /// The directory; none for `/`.
     pub(super) start: Option<&'a Place>,
     /// The path from there.
@@ -43,7 +43,7 @@ pub(super) struct At<'a> {
     pub(super) shown: &'a str,
 }
 
-impl<'a> At<'a> {
+impl<'a> PathFrom<'a> {
     /// A path as it was typed.
     pub(super) fn path(sh: &'a Shell, path: &'a str) -> Self {
         Self { start: sh.here(), path, shown: path }
@@ -57,12 +57,12 @@ impl<'a> At<'a> {
     }
 
     /// The directory and the name in it.
-    pub(super) fn slot(self) -> Result<Slot, Failure> {
+    pub(super) fn slot(self) -> Result<NamePlace, Failure> {
         let split = || {
             let path = text::encode(self.path);
             mounts::check_path(&path)?;
             let (dir, name) = mounts::parent(self.start, &path)?;
-            Ok::<_, Why>(Slot { name: name.to_vec(), dir })
+            Ok::<_, Why>(NamePlace { name: name.to_vec(), dir })
         };
         split().on(self.shown)
     }
@@ -112,7 +112,7 @@ impl Shell {
 
     /// Goes to a directory as `cd -L` does: `..` goes back the way that the shell came, also behind a link,
     /// and out of a directory that was removed.
-    pub(super) fn change_dir(&mut self, path: &str) -> Done {
+    pub(super) fn change_dir(&mut self, path: &str) -> CommandResult {
         let logical = self.logical(path);
         let place = if path.split('/').any(|name| name == "..") {
             // What `..` goes back over must be there, but for where we are.
@@ -136,7 +136,7 @@ impl Shell {
 
     /// Finds a file; `follow` a symbolic link at the end.
     pub(super) fn walk(&self, path: &str, follow: bool) -> Result<Place, Why> {
-        At::path(self, path).walk(follow)
+        PathFrom::path(self, path).walk(follow)
     }
 
     /// As [`walk`](Self::walk), following, with the path in the error.
@@ -150,8 +150,8 @@ impl Shell {
     }
 
     /// The directory and the name in it that `path` means.
-    pub(super) fn slot(&self, path: &str) -> Result<Slot, Failure> {
-        At::path(self, path).slot()
+    pub(super) fn slot(&self, path: &str) -> Result<NamePlace, Failure> {
+        PathFrom::path(self, path).slot()
     }
 
     /// Opens what can be read as bytes.
@@ -169,7 +169,7 @@ impl Shell {
     /// Opens a file to write to it, making it if need be; the flag tells whether it is new. What exists may
     /// be of any kind.
     pub(super) fn open_or_create(&self, path: &str) -> Result<(File, bool), Failure> {
-        At::path(self, path).open_or_create()
+        PathFrom::path(self, path).open_or_create()
     }
 
     /// Calls `f` with each piece of a file from byte `from` on, up to `limit` bytes.
@@ -179,9 +179,9 @@ impl Shell {
         path: &str,
         from: u64,
         limit: u64,
-        f: impl FnMut(&mut Self, &[u8]) -> Done,
-    ) -> Done {
-        self.read_input(&Input::File(file.clone()), path, from, limit, f)
+        f: impl FnMut(&mut Self, &[u8]) -> CommandResult,
+    ) -> CommandResult {
+        self.read_input(&ShellInput::File(file.clone()), path, from, limit, f)
     }
 
     /// The names in a directory, `.` and `..` left out, sorted by their bytes.
@@ -238,8 +238,8 @@ impl Shell {
         &mut self,
         dir: &Place,
         path: &str,
-        mut f: impl FnMut(&mut Self, String, Result<Place, Why>) -> Done,
-    ) -> Done {
+        mut f: impl FnMut(&mut Self, String, Result<Place, Why>) -> CommandResult,
+    ) -> CommandResult {
         const SOME: usize = 256;
         let mut next = Some(0);
         while let Some(from) = next {
@@ -254,7 +254,13 @@ impl Shell {
     }
 
     /// Writes all of `bytes` at `offset`.
-    pub(super) fn write_all(&self, file: &File, path: &str, mut offset: u64, mut bytes: &[u8]) -> Done {
+    pub(super) fn write_all(
+        &self,
+        file: &File,
+        path: &str,
+        mut offset: u64,
+        mut bytes: &[u8],
+    ) -> CommandResult {
         while !bytes.is_empty() {
             let done = file.write_at(offset, bytes).on(path)?;
             if done == 0 {

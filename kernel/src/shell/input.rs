@@ -4,12 +4,12 @@
 use alloc::vec::Vec;
 
 use super::Shell;
-use super::command::{Done, Failure, On, complaint};
+use super::command::{CommandResult, Failure, On, complaint};
 use super::files::BUFFER;
 use crate::machine::File;
 
 /// Bytes to be read.
-pub(super) enum Input {
+pub(super) enum ShellInput {
     /// Of a file.
     File(File),
     /// Of the command before.
@@ -19,7 +19,7 @@ pub(super) enum Input {
 /// The operand that means the input.
 const DASH: &str = "-";
 
-impl Input {
+impl ShellInput {
     /// How many bytes there are.
     pub(super) fn len(&self) -> u64 {
         match self {
@@ -53,11 +53,11 @@ impl Shell {
     }
 
     /// Opens what can be read as bytes; `-` is the input, which is empty when it is read again.
-    pub(super) fn open_input(&mut self, path: &str) -> Result<Input, Failure> {
+    pub(super) fn open_input(&mut self, path: &str) -> Result<ShellInput, Failure> {
         if path != DASH {
-            return self.open(path).map(Input::File);
+            return self.open(path).map(ShellInput::File);
         }
-        let empty = self.input.as_ref().map(|_| Input::Bytes(Vec::new()));
+        let empty = self.input.as_ref().map(|_| ShellInput::Bytes(Vec::new()));
         core::mem::replace(&mut self.input, empty)
             .ok_or("there is no input (it comes from a command before |, or from a file after <)")
             .on(path)
@@ -66,13 +66,13 @@ impl Shell {
     /// Calls `f` with each piece of an input from byte `from` on, up to `limit` bytes.
     pub(super) fn read_input(
         &mut self,
-        input: &Input,
+        input: &ShellInput,
         path: &str,
         mut from: u64,
         mut limit: u64,
-        mut f: impl FnMut(&mut Self, &[u8]) -> Done,
-    ) -> Done {
-        if let Input::File(file) = input
+        mut f: impl FnMut(&mut Self, &[u8]) -> CommandResult,
+    ) -> CommandResult {
+        if let ShellInput::File(file) = input
             && self.out.goes_to(file)
             && file.attr().size > from
         {

@@ -11,14 +11,14 @@ use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use cli::opts::Opts;
-use cli::words::{Join, List};
+use cli::words::{AndOrList, Join};
 
-use super::command::{Done, Failure, On};
+use super::command::{CommandResult, Failure, On};
 use super::output::Output;
 use super::script::Simple;
 use super::{Shell, find};
 use crate::sync::IrqLock;
-use crate::task::{self, Builder, ExitStatus, Signal, Space, TaskRef};
+use crate::task::{self, Builder, ExitStatus, Signal, TaskRef, TaskSpace};
 
 /// How often a waiting shell looks at the keyboard.
 const LOOK_NS: u64 = 10_000_000;
@@ -32,7 +32,7 @@ pub(super) struct Job {
 
 impl Shell {
     /// Starts a list in a task; nobody waits for it. `run [-c CPU]` before a command is looked through.
-    pub(super) fn start_job(&mut self, list: &List) -> Done {
+    pub(super) fn start_job(&mut self, list: &AndOrList) -> CommandResult {
         let job = match &list.pipelines[..] {
             [pipeline] if pipeline.commands.len() == 1 => {
                 let command = &pipeline.commands[0];
@@ -56,7 +56,7 @@ impl Shell {
     }
 
     /// `run [-c CPU] COMMAND...`, waited for.
-    pub(super) fn run_as_task(&mut self, opts: &Opts<'_>) -> Done {
+    pub(super) fn run_as_task(&mut self, opts: &Opts<'_>) -> CommandResult {
         let words = owned(opts.operands());
         let (job, kept) = self.spawn(cpu(opts)?, Work::Command(Simple { words, ..Simple::default() }))?;
         let status = self.join(&job)?;
@@ -70,7 +70,7 @@ impl Shell {
 
     /// Waits for the jobs with these numbers, or all, and prints a line for each: its number, status and
     /// command.
-    pub(super) fn wait_for_jobs(&mut self, ids: &[&str]) -> Done {
+    pub(super) fn wait_for_jobs(&mut self, ids: &[&str]) -> CommandResult {
         let mut jobs = Vec::new();
         if ids.is_empty() {
             jobs = core::mem::take(&mut self.jobs);
@@ -132,7 +132,7 @@ impl Shell {
         (shell.variables, shell.status) = (self.variables.clone(), self.status);
         shell.input = self.input.take();
         let name = work.to_string();
-        let builder = Builder { name: &name, space: Space::New, cpu };
+        let builder = Builder { name: &name, space: TaskSpace::New, cpu };
         let kept: Kept = Arc::new(IrqLock::new(Vec::new()));
         let keeps = kept.clone();
         let body = move || {
@@ -169,7 +169,7 @@ type Kept = Arc<IrqLock<Vec<u8>>>;
 /// What a task does.
 enum Work {
     Command(Simple),
-    List(List),
+    List(AndOrList),
 }
 
 /// As `ps` shows it.

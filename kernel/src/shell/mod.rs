@@ -43,13 +43,13 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use cli::edit::{Editor, Size};
+use cli::edit::{Editor, TerminalSize};
 use spin::Once;
 
 use crate::console::{self, Stream};
 use crate::mounts::Place;
-use command::{Command, Done, Failure, Room};
-use input::Input;
+use command::{Command, CommandResult, CommandSet, Failure};
+use input::ShellInput;
 use jobs::Job;
 use output::Output;
 
@@ -69,13 +69,13 @@ pub(crate) struct Shell {
     /// Commands come from a keyboard.
     interactive: bool,
     /// At the other end of the console is a terminal of this size, which answers if it is asked.
-    terminal: Option<Size>,
+    terminal: Option<TerminalSize>,
     /// `NAME=value`.
     variables: BTreeMap<String, String>,
     /// `$?`: how the last command ended.
     status: u8,
     /// What the command that runs reads, if it is told no file.
-    input: Option<Input>,
+    input: Option<ShellInput>,
     /// Commands that run beside it, and were not waited for.
     jobs: Vec<Job>,
 }
@@ -86,9 +86,9 @@ fn find(name: &str) -> Option<&'static Command> {
 }
 
 /// The commands that there are, as whoever starts the shell has them.
-static ROOMS: Once<&'static [&'static Room]> = Once::new();
+static ROOMS: Once<&'static [&'static CommandSet]> = Once::new();
 
-fn rooms() -> impl Iterator<Item = &'static &'static Room> {
+fn rooms() -> impl Iterator<Item = &'static &'static CommandSet> {
     ROOMS.get().copied().unwrap_or_default().iter()
 }
 
@@ -152,8 +152,8 @@ impl Shell {
         &mut self,
         command: &str,
         operands: &[&str],
-        mut f: impl FnMut(&mut Self, &str) -> Done,
-    ) -> Done {
+        mut f: impl FnMut(&mut Self, &str) -> CommandResult,
+    ) -> CommandResult {
         let mut all_well = true;
         for operand in operands {
             match f(self, operand) {

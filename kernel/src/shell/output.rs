@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::command::{Done, Failure};
+use super::command::{CommandResult, Failure};
 use super::text;
 use crate::console::{self, Stream};
 use crate::keyboard;
@@ -91,7 +91,7 @@ impl Output {
     }
 
     /// The command is over: passes on what is left, and goes back to the console.
-    pub(super) fn finish(&mut self) -> Done {
+    pub(super) fn finish(&mut self) -> CommandResult {
         let flushed = self.pass_on(self.collected.len());
         self.file = None;
         self.collected.clear();
@@ -102,7 +102,7 @@ impl Output {
     }
 
     /// Writes bytes as they are.
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Done {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> CommandResult {
         // In pieces: a block of dd's is larger than what there may be of memory for a second one.
         for piece in bytes.chunks(COLLECT_FOR_FILE) {
             self.collected.extend_from_slice(piece);
@@ -119,7 +119,7 @@ impl Output {
     }
 
     /// Passes on what was collected; beside others, up to the last line's end, unless that line is very long.
-    pub(crate) fn flush(&mut self) -> Done {
+    pub(crate) fn flush(&mut self) -> CommandResult {
         let mut len = self.collected.len();
         if self.stop.is_some() && !self.is_kept() && len < COLLECT_FOR_FILE {
             len = self.collected.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -127,7 +127,7 @@ impl Output {
         self.pass_on(len)
     }
 
-    fn pass_on(&mut self, len: usize) -> Done {
+    fn pass_on(&mut self, len: usize) -> CommandResult {
         if len == 0 {
             return Ok(());
         }
@@ -170,7 +170,7 @@ impl Output {
     ///
     /// # Errors
     /// [`Failure::Interrupted`] after Ctrl-C.
-    pub(crate) fn poll(&mut self) -> Done {
+    pub(crate) fn poll(&mut self) -> CommandResult {
         if let Some(stop) = &self.stop {
             return match stop.load(Ordering::Relaxed) {
                 true => self.fail(Failure::Interrupted),
@@ -201,7 +201,7 @@ impl Output {
     }
 
     /// Remembers a failure, for those who write through [`fmt::Write`] and only learn that there was one.
-    fn fail(&mut self, failure: Failure) -> Done {
+    fn fail(&mut self, failure: Failure) -> CommandResult {
         self.failure = Some(failure);
         Err(Failure::Output)
     }

@@ -8,12 +8,12 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
-use cli::expand::{self, World};
-use cli::words::{self, Command, Join, List, Pipeline};
+use cli::expand::{self, Environment};
+use cli::words::{self, AndOrList, Join, Pipeline, SimpleCommand};
 use fs::vfs::FileKind;
 
-use super::command::{Done, Failure, On, complaint};
-use super::input::Input;
+use super::command::{CommandResult, Failure, On, complaint};
+use super::input::ShellInput;
 use super::{Shell, find, text};
 
 /// A command whose words are what they are.
@@ -61,7 +61,7 @@ impl Shell {
     }
 
     /// Runs a list; what there is to be said of failures is said.
-    pub(super) fn run_list(&mut self, list: &List) -> Done {
+    pub(super) fn run_list(&mut self, list: &AndOrList) -> CommandResult {
         let mut outcome = Ok(());
         for pipeline in &list.pipelines {
             let runs = match pipeline.join {
@@ -79,7 +79,7 @@ impl Shell {
         outcome
     }
 
-    fn run_pipeline(&mut self, pipeline: &Pipeline) -> Done {
+    fn run_pipeline(&mut self, pipeline: &Pipeline) -> CommandResult {
         let mut outcome = Ok(());
         let mut input = None;
         for (number, command) in pipeline.commands.iter().enumerate() {
@@ -90,7 +90,7 @@ impl Shell {
             let done = self.run_one(command);
             self.input = None;
             if !last {
-                input = self.out.swap_pipe(outer).map(Input::Bytes);
+                input = self.out.swap_pipe(outer).map(ShellInput::Bytes);
             }
             self.status = done.as_ref().err().map_or(0, |failure| failure.status());
             if let Err(failure) = done {
@@ -109,7 +109,7 @@ impl Shell {
     }
 
     /// Runs a command; what there is to be said of a failure is said.
-    fn run_one(&mut self, command: &Command) -> Done {
+    fn run_one(&mut self, command: &SimpleCommand) -> CommandResult {
         if command.words.is_empty() {
             for (name, value) in &command.assignments {
                 let others = self.variables.iter().filter(|(other, _)| *other != name);
@@ -126,7 +126,7 @@ impl Shell {
     }
 
     /// Says what is to be said of a failure to start `command`.
-    fn told(&mut self, command: &Command, failure: Failure) -> Failure {
+    fn told(&mut self, command: &SimpleCommand, failure: Failure) -> Failure {
         let name = command.words.first().map(words::Word::text).unwrap_or_default();
         self.say(&name, failure)
     }
@@ -138,13 +138,13 @@ impl Shell {
     }
 
     /// As [`run_simple`](Self::run_simple); what there is to be said of a failure is said.
-    pub(super) fn run_reported(&mut self, simple: &Simple) -> Done {
+    pub(super) fn run_reported(&mut self, simple: &Simple) -> CommandResult {
         let name = simple.words.first().map_or("", String::as_str);
         self.run_simple(simple).map_err(|failure| self.say(name, failure))
     }
 
     /// The words of a command, with variables and patterns replaced.
-    pub(super) fn expand(&self, command: &Command) -> Result<Simple, Failure> {
+    pub(super) fn expand(&self, command: &SimpleCommand) -> Result<Simple, Failure> {
         let name = |word| expand::one(word, self).map_err(complaint);
         Ok(Simple {
             words: expand::words(&command.words, self).map_err(complaint)?,
@@ -156,7 +156,7 @@ impl Shell {
         })
     }
 
-    fn run_simple(&mut self, simple: &Simple) -> Done {
+    fn run_simple(&mut self, simple: &Simple) -> CommandResult {
         // A variable may have been all, and empty.
         let Some((name, args)) = simple.words.split_first() else { return Ok(()) };
         let command = find(name).ok_or(Failure::Unknown)?;
@@ -168,7 +168,7 @@ impl Shell {
         }
         let opts = command.parse(args)?;
         if let Some(file) = &simple.input {
-            self.input = Some(Input::File(self.open(file)?));
+            self.input = Some(ShellInput::File(self.open(file)?));
         }
         if let Some((file, append)) = &simple.output {
             self.redirect(file, *append)?;
@@ -182,7 +182,7 @@ impl Shell {
     }
 
     /// Sends the next command's output to a file.
-    fn redirect(&mut self, name: &str, append: bool) -> Done {
+    fn redirect(&mut self, name: &str, append: bool) -> CommandResult {
         let file = self.open_or_create(name)?.0;
         match file.kind() {
             FileKind::File => {}
@@ -198,7 +198,7 @@ impl Shell {
     }
 }
 
-impl World for Shell {
+impl Environment for Shell {
     fn variable(&self, name: &str) -> Option<String> {
         match name {
             "?" => Some(self.status.to_string()),

@@ -9,16 +9,16 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use cli::edit::{ASK_SIZE, Editor, Event, Size};
+use cli::edit::{ASK_SIZE, EditEvent, Editor, TerminalSize};
 
-use super::command::Room;
+use super::command::CommandSet;
 use super::{ROOMS, Shell, text};
 use crate::arch::time;
 use crate::console::{self, Stream};
 use crate::debugcon::DebugConsole;
-use crate::exit::{Outcome, exit};
+use crate::exit::{ExitOutcome, exit};
 use crate::lab::chrome;
-use crate::lab::trace::{self, Counts};
+use crate::lab::trace::{self, TraceCounts};
 use crate::mm::aspace;
 use crate::{fw_cfg, klog, mounts};
 
@@ -30,7 +30,7 @@ const CTRL_D: u8 = 4;
 const SCRIPT: &str = "opt/daxiom/exec";
 
 /// Runs the session with these commands: the last thing the kernel does.
-pub(crate) fn run(rooms: &'static [&'static Room]) -> ! {
+pub(crate) fn run(rooms: &'static [&'static CommandSet]) -> ! {
     ROOMS.call_once(|| rooms);
     mounts::init();
     let traced = fw_cfg::asked_for("trace");
@@ -58,22 +58,22 @@ pub(crate) fn run(rooms: &'static [&'static Room]) -> ! {
     if traced {
         hand_over_trace();
     }
-    exit(if well { Outcome::Success } else { Outcome::Failure })
+    exit(if well { ExitOutcome::Success } else { ExitOutcome::Failure })
 }
 
 /// The size of the terminal, which qemu-run.sh tells as `terminal=24x80` if there is one.
-fn terminal() -> Option<Size> {
+fn terminal() -> Option<TerminalSize> {
     let text = fw_cfg::argument("terminal")?;
     let (rows, columns) = text.split_once('x')?;
-    let size = Size { rows: rows.parse().ok()?, columns: columns.parse().ok()? };
+    let size = TerminalSize { rows: rows.parse().ok()?, columns: columns.parse().ok()? };
     // One on a real serial line does not know its size until it is asked.
-    Some(if size.rows > 1 && size.columns > 1 { size } else { Size::USUAL })
+    Some(if size.rows > 1 && size.columns > 1 { size } else { TerminalSize::USUAL })
 }
 
 /// Writes what was traced to the debug console, in the Chrome trace-event format.
 fn hand_over_trace() {
     trace::stop();
-    let Counts { kept, lost, most } = trace::counts();
+    let TraceCounts { kept, lost, most } = trace::counts();
     let Some(mut out) = DebugConsole::find() else {
         klog!(Warn, "trace: no debug console to write it to");
         return;
@@ -112,11 +112,11 @@ impl Shell {
             let event = self.read_line(&mut editor, &prompt, Self::completions);
             self.editor = editor;
             match event {
-                Event::Line(line) => {
+                EditEvent::Line(line) => {
                     self.run_script(&line, true);
                 }
-                Event::Interrupt => {}
-                Event::EndOfInput => self.leave = Some(true),
+                EditEvent::Interrupt => {}
+                EditEvent::EndOfInput => self.leave = Some(true),
             }
         }
     }
@@ -128,7 +128,7 @@ impl Shell {
         editor: &mut Editor,
         prompt: &str,
         completions: fn(&Self, &[String], &str) -> Vec<String>,
-    ) -> Event {
+    ) -> EditEvent {
         editor.set_size(self.terminal_size());
         editor.start(prompt, &mut Echo);
         // Before the first key, and after each pause: the window may have been changed meanwhile. The answer
@@ -161,12 +161,12 @@ impl Shell {
     }
 
     /// The terminal's size, as far as it is known.
-    pub(super) fn terminal_size(&self) -> Size {
-        self.terminal.unwrap_or(Size::USUAL)
+    pub(super) fn terminal_size(&self) -> TerminalSize {
+        self.terminal.unwrap_or(TerminalSize::USUAL)
     }
 
     /// The terminal has said how large it is.
-    pub(super) fn set_terminal_size(&mut self, size: Size) {
+    pub(super) fn set_terminal_size(&mut self, size: TerminalSize) {
         self.terminal = self.terminal.map(|_| size);
     }
 
@@ -179,9 +179,9 @@ impl Shell {
         }
         self.end_jobs();
         let space = aspace::current();
-        for area in space.areas() {
-            if let Err(error) = space.munmap(area.start, area.len) {
-                self.complain("poweroff", &alloc::format!("{}: {error}", area.name));
+        for vma in space.vmas() {
+            if let Err(error) = space.munmap(vma.start, vma.len) {
+                self.complain("poweroff", &alloc::format!("{}: {error}", vma.name));
             }
         }
         let mut well = true;

@@ -7,10 +7,10 @@ use cli::opts::Opts;
 use fs::Errno;
 
 use super::Shell;
-use super::command::Done;
+use super::command::CommandResult;
 use crate::entry::user_access::{self, FaultAt};
 use crate::machine::File;
-use crate::mm::aspace::{self, Kind, Rights};
+use crate::mm::aspace::{self, Rights, VmaKind};
 use crate::mm::fault::Refusal;
 use crate::mounts;
 
@@ -97,10 +97,10 @@ pub(super) fn kind(
     rights: Rights,
     no_write: Option<Errno>,
     steady: &mounts::Steady,
-) -> Kind {
+) -> VmaKind {
     let mount = mounts::of(file);
     let read_only = mount.as_ref().is_some_and(|mount| mount.read_only()).then_some(Errno::ReadOnly);
-    Kind {
+    VmaKind {
         rights,
         private: opts.has('p'),
         sync: opts.has('S'),
@@ -110,14 +110,14 @@ pub(super) fn kind(
     }
 }
 
-/// Lists the task's areas, a line each: addresses, rights as in Linux's /proc/PID/maps, byte offset, then how
+/// Lists the task's VMAs, a line each: addresses, rights as in Linux's /proc/PID/maps, byte offset, then how
 /// many entries of 4 KiB and 2 MiB are in the page tables, how many private copies, and the name.
-pub(super) fn print_maps(sh: &mut Shell) -> Done {
+pub(super) fn print_maps(sh: &mut Shell) -> CommandResult {
     let space = aspace::current();
-    for area in space.areas() {
-        let (end, name) = (area.start + area.len, sh.shown(&area.name).into_owned());
-        let count = space.count(area.start, area.len);
-        write!(sh.out, "{:#x}-{end:#x} {} {:#x}", area.start, area.kind, area.offset)?;
+    for vma in space.vmas() {
+        let (end, name) = (vma.start + vma.len, sh.shown(&vma.name).into_owned());
+        let count = space.count(vma.start, vma.len);
+        write!(sh.out, "{:#x}-{end:#x} {} {:#x}", vma.start, vma.kind, vma.offset)?;
         writeln!(sh.out, " 4k={} 2m={} copies={} {name}", count.small, count.large, count.copies)?;
     }
     Ok(())

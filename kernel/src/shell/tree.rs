@@ -15,7 +15,7 @@ use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::{self, Vec};
 
-use super::command::{Done, Failure, On};
+use super::command::{CommandResult, Failure, On};
 use super::files::Named;
 use super::{Shell, text};
 use crate::mounts::Place;
@@ -30,7 +30,7 @@ const FEW: usize = 8;
 /// A visit to a tree.
 pub(super) struct Tree {
     /// The directories that are being visited, the top first.
-    levels: Vec<Level>,
+    levels: Vec<OpenDirectory>,
     /// The path of what was visited last, as it is shown, and where its last name begins.
     path: String,
     name: usize,
@@ -38,7 +38,7 @@ pub(super) struct Tree {
     seen: BTreeSet<(u64, u64)>,
 }
 
-struct Level {
+struct OpenDirectory {
     dir: Place,
     /// What was read and not visited yet.
     read: vec::IntoIter<Named>,
@@ -83,11 +83,16 @@ impl Tree {
     }
 
     /// Goes into a directory that was found, or into the top.
-    pub(super) fn enter(&mut self, sh: &mut Shell, dir: Place) -> Done {
+    pub(super) fn enter(&mut self, sh: &mut Shell, dir: Place) -> CommandResult {
         if !self.seen.insert((dir.mount.id(), dir.file.ino())) {
             return Err("the image is damaged: this directory is in more than one place").on(&self.path);
         }
-        self.levels.push(Level { dir, read: Vec::new().into_iter(), next: Some(0), path: self.path.len() });
+        self.levels.push(OpenDirectory {
+            dir,
+            read: Vec::new().into_iter(),
+            next: Some(0),
+            path: self.path.len(),
+        });
         // An error that nobody could come behind would come again.
         let read = self.read(sh);
         if read.is_err() {
@@ -97,7 +102,7 @@ impl Tree {
     }
 
     /// Reads on in the directory that is being visited, if nothing that was read is left.
-    fn read(&mut self, sh: &mut Shell) -> Done {
+    fn read(&mut self, sh: &mut Shell) -> CommandResult {
         let most = if self.levels.len() <= BROAD { SOME } else { FEW };
         while let Some(level) = self.levels.last_mut()
             && let Some(from) = level.next
@@ -147,8 +152,8 @@ pub(super) fn each_of_tree(
     command: &str,
     path: &str,
     top: Place,
-    mut f: impl FnMut(&mut Shell, &Place, &str) -> Done,
-) -> Done {
+    mut f: impl FnMut(&mut Shell, &Place, &str) -> CommandResult,
+) -> CommandResult {
     let mut tree = Tree::new(path);
     let mut failed = false;
     let mut next = Some(top);

@@ -14,7 +14,7 @@ use crate::entry::mce;
 use crate::klog;
 use crate::mounts;
 use crate::pmem::poison;
-use crate::task::{self, Builder, ExitStatus, Space};
+use crate::task::{self, Builder, ExitStatus, TaskSpace};
 
 /// How often something was added that mappings may still lead to.
 static ADDED: AtomicU64 = AtomicU64::new(0);
@@ -36,7 +36,7 @@ pub fn init() {
             }
         }
     };
-    let builder = Builder { name: "memory-errors", space: Space::Kernel, cpu: None };
+    let builder = Builder { name: "memory-errors", space: TaskSpace::Kernel, cpu: None };
     match task::spawn(builder, body) {
         Ok(_) => mce::on_memory_error(machine_check),
         Err(error) => klog!(Warn, "memory errors are not listened to: {error}"),

@@ -3,7 +3,7 @@
 //! # Locking
 //! The table's lock is held just to take a reference to the table or to put another in its place, never while
 //! a file system works. What keeps protocols as they are ([`steady`]) is taken before an address space's
-//! areas.
+//! VMAs.
 
 pub mod dev;
 mod walk;
@@ -23,7 +23,7 @@ use fs::{Errno, Error, Unsupported, registry};
 use lock_api::{RwLockReadGuard, RwLockWriteGuard};
 
 use crate::klog;
-use crate::machine::{File, Machine};
+use crate::machine::{File, KernelPlatform};
 use crate::sync::{IrqLock, Mutex, RawRwLock, RwLock};
 pub use walk::{Place, across, check_path, child, covers, is_within, parent, path_to, walk};
 
@@ -62,7 +62,7 @@ impl From<Errno> for Why {
 
 /// How to mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
+pub struct MountRequest {
     /// The type to mount; the magic number tells it if nobody does.
     pub kind: Option<&'static str>,
     /// Change nothing, or change. If nobody says, a mount is for writing, and a remount leaves it as it is.
@@ -77,7 +77,7 @@ pub struct Options {
     pub remount: bool,
 }
 
-impl Options {
+impl MountRequest {
     /// Reads `ro,sb=32768,protocol=racy`.
     ///
     /// # Errors
@@ -125,7 +125,7 @@ impl Options {
         let unknown = || alloc::format!("unknown file system type '{name}' (there is {})", types());
         self.kind = match name {
             "auto" => None,
-            _ => Some(registry::find::<Machine>(name).ok_or_else(unknown)?.name),
+            _ => Some(registry::find::<KernelPlatform>(name).ok_or_else(unknown)?.name),
         };
         Ok(())
     }
@@ -145,13 +145,13 @@ pub struct Mount {
     pub device: String,
     /// What it was mounted with; [`read_only`](Mount::read_only) and [`protocol`](Mount::protocol) are how it
     /// is now.
-    pub options: Options,
+    pub options: MountRequest,
     /// The number of its protocol in [`Protocol::ALL`].
     protocol: AtomicUsize,
     /// Where it begins in the region, in bytes: not 0 for a DIMM in fsdax mode.
     pub offset: u64,
     /// The file system.
-    pub fs: FileSystemRef<Machine>,
+    pub fs: FileSystemRef<KernelPlatform>,
     /// The directory it is mounted on; `/` is on none.
     point: Option<Place>,
     /// Where that was at the mount.
@@ -199,9 +199,9 @@ impl Mount {
 
     /// What of it is mapped, if anything is.
     fn mapped(&self) -> Option<String> {
-        let mut areas = crate::task::spaces().into_iter().flat_map(|space| space.areas());
-        if let Some(area) = areas.find(|area| self.holds(&area.file)) {
-            return Some(alloc::format!("{} is mapped at {:#x}", area.name, area.start));
+        let mut vmas = crate::task::spaces().into_iter().flat_map(|space| space.vmas());
+        if let Some(vma) = vmas.find(|vma| self.holds(&vma.file)) {
+            return Some(alloc::format!("{} is mapped at {:#x}", vma.name, vma.start));
         }
         let mut any = false;
         self.fs.for_each_inode(&mut |file| any |= file.mapping().is_mapped());
@@ -245,22 +245,22 @@ impl Mount {
 }
 
 /// Everything that is mounted, in the order of mounting.
-type List = Vec<Arc<Mount>>;
+type MountList = Vec<Arc<Mount>>;
 
 /// Never changed but replaced, so that a walk can use it without a lock and without a copy. `None`: nothing
 /// is mounted.
-static MOUNTS: IrqLock<Option<Arc<List>>> = IrqLock::new(None);
+static MOUNTS: IrqLock<Option<Arc<MountList>>> = IrqLock::new(None);
 /// Why `/` is not there.
 static NO_ROOT: IrqLock<Option<String>> = IrqLock::new(None);
 
 /// Everything that is mounted, in the order of mounting. Allocates nothing while something is.
-pub fn all() -> Arc<List> {
+pub fn all() -> Arc<MountList> {
     let mounts = MOUNTS.lock().clone();
     mounts.unwrap_or_default()
 }
 
 /// Makes `mounts` what is mounted.
-fn replace(mounts: List) {
+fn replace(mounts: MountList) {
     let mounts = (!mounts.is_empty()).then(|| Arc::new(mounts));
     let old = core::mem::replace(&mut *MOUNTS.lock(), mounts);
     // Not under the lock: handles may go with it.
@@ -275,7 +275,7 @@ pub fn of(file: &File) -> Option<Arc<Mount>> {
 /// As long as this lives, no mount gets another protocol.
 pub type Steady = RwLockReadGuard<'static, RawRwLock, ()>;
 
-/// Whoever maps a file holds it shared, from asking for the protocol until the file knows of the area;
+/// Whoever maps a file holds it shared, from asking for the protocol until the file knows of the VMA;
 /// whoever changes a mount's protocol holds it exclusively. So nobody maps a file with a protocol that is not
 /// the mount's any more.
 static PROTOCOLS: RwLock<()> = RwLock::new(());
@@ -302,7 +302,7 @@ fn shrink() -> usize {
 /// ask for a file.
 pub fn init() {
     crate::mm::heap::on_pressure(shrink);
-    if let Err(why) = mount("pmem0", None, b"/", Options::default()) {
+    if let Err(why) = mount("pmem0", None, b"/", MountRequest::default()) {
         let reason = alloc::format!("pmem0: {why}");
         klog!(Warn, "/ is not mounted: {reason}");
         *NO_ROOT.lock() = Some(reason);
@@ -310,7 +310,7 @@ pub fn init() {
 }
 
 /// The region called `name` (`pmem0`, `/dev/pmem0`): its name, its data, and where in it that begins.
-fn region(name: &str) -> Result<(String, &'static crate::pmem::Region, u64), Why> {
+fn region(name: &str) -> Result<(String, &'static crate::pmem::MappedRegion, u64), Why> {
     let name = name.strip_prefix("/dev/").unwrap_or(name);
     let number = name.strip_prefix("pmem").filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
     let index = number.and_then(|number| number.parse::<usize>().ok());
@@ -338,7 +338,7 @@ fn why_no_region() -> String {
 
 /// The names of the types of file systems that can be mounted.
 fn types() -> String {
-    registry::all::<Machine>().map(|kind| kind.name).join(", ")
+    registry::all::<KernelPlatform>().map(|kind| kind.name).join(", ")
 }
 
 /// Mounts the file system that is on a machine's region at no directory: of the type called `kind`, else of
@@ -347,11 +347,11 @@ fn types() -> String {
 /// # Errors
 /// As [`registry::mount`].
 pub fn read(
-    machine: Machine,
+    machine: KernelPlatform,
     kind: Option<&str>,
     options: MountOptions,
-) -> fs::Result<FileSystemRef<Machine>> {
-    match kind.and_then(registry::find::<Machine>) {
+) -> fs::Result<FileSystemRef<KernelPlatform>> {
+    match kind.and_then(registry::find::<KernelPlatform>) {
         None => registry::mount(machine, options),
         Some(kind) => (kind.mount)(machine, options),
     }
@@ -362,10 +362,10 @@ pub fn read(
 ///
 /// # Errors
 /// Whatever stands against it; nothing changed.
-pub fn mount(device: &str, start: Option<&Place>, path: &[u8], options: Options) -> Result<(), Why> {
+pub fn mount(device: &str, start: Option<&Place>, path: &[u8], options: MountRequest) -> Result<(), Why> {
     let (device, region, offset) = region(device)?;
     let mounts = all();
-    let machine = Machine::new(region);
+    let machine = KernelPlatform::new(region);
     let frame = machine.pmem().frame(0);
     if let Some(mount) = mounts.iter().find(|mount| mount.frame == frame) {
         let point = String::from_utf8_lossy(&mount.point()).into_owned();
@@ -453,7 +453,7 @@ pub fn find(name: &str, start: Option<&Place>, path: &[u8]) -> Result<Arc<Mount>
 /// Busy if the protocol is to change and something is mapped; a superblock was asked for; the file system's:
 /// see [`fs::vfs::FileSystem::remount`]; what writing a mapped device back met. Nothing changed, or the error
 /// says what did.
-pub fn remount(mount: &Mount, options: Options) -> Result<(), Why> {
+pub fn remount(mount: &Mount, options: MountRequest) -> Result<(), Why> {
     if options.super_block.is_some() {
         return Err(Why::Other("sb= is for a mount: the superblock is in use already".into()));
     }

@@ -2,13 +2,13 @@
 
 use core::sync::atomic::{Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
-use super::{NoFrames, Place, TaskMachine, TaskTables};
-use crate::entry::{Entry, Flags};
-use crate::tables::Word;
+use super::{OutOfFrames, SmallEntry, TaskMachine, TaskTables};
+use crate::entry::{Flags, PageTableEntry};
+use crate::tables::EntryWord;
 
 /// How a range is mapped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
+pub struct MappedCount {
     /// Entries of 4 KiB, copies included.
     pub small: u64,
     /// Entries of 2 MiB.
@@ -22,24 +22,24 @@ impl<M: TaskMachine> TaskTables<M> {
     /// yet: read-only in both from now on, until one stores.
     ///
     /// # Errors
-    /// [`NoFrames`]: only some are shared.
-    pub fn share_copies(&self, child: &Self, va: u64, pages: u64) -> Result<(), NoFrames> {
-        let _removal = self.removal.lock();
+    /// [`OutOfFrames`]: only some are shared.
+    pub fn share_copies(&self, child: &Self, va: u64, pages: u64) -> Result<(), OutOfFrames> {
+        let _locked = self.page_table_lock.lock();
         let (mut weakened, mut result) = (false, Ok(()));
         self.each_copy(va, pages, |slot, at| {
             if result.is_err() {
                 return;
             }
             match child.place(at) {
-                Ok(Place::Slot(to)) => {
+                Ok(SmallEntry::Slot(to)) => {
                     let rights = (Flags::WRITE | Flags::DIRTY).bits();
-                    let old = Entry(slot.fetch_and(!rights, AcqRel));
+                    let old = PageTableEntry(slot.fetch_and(!rights, AcqRel));
                     weakened |= old.is_writable();
                     self.tables.machine.share_copy(old.address());
                     to.store(old.0 & !rights, Release);
                 }
                 // Nothing large is in a new address space.
-                Ok(Place::Large(..)) | Err(NoFrames) => result = Err(NoFrames),
+                Ok(SmallEntry::Large(..)) | Err(OutOfFrames) => result = Err(OutOfFrames),
             }
         });
         if weakened {
@@ -52,21 +52,21 @@ impl<M: TaskMachine> TaskTables<M> {
     /// Returns how many there were.
     ///
     /// # Errors
-    /// [`NoFrames`]: nothing moved.
-    pub fn move_copies(&self, from: u64, to: u64, pages: u64) -> Result<u64, NoFrames> {
-        let _removal = self.removal.lock();
+    /// [`OutOfFrames`]: nothing moved.
+    pub fn move_copies(&self, from: u64, to: u64, pages: u64) -> Result<u64, OutOfFrames> {
+        let _locked = self.page_table_lock.lock();
         // 1. Every table that is needed.
         let mut result = Ok(());
         self.each_copy(from, pages, |_, at| {
-            if result.is_ok() && !matches!(self.place(at - from + to), Ok(Place::Slot(_))) {
-                result = Err(NoFrames);
+            if result.is_ok() && !matches!(self.place(at - from + to), Ok(SmallEntry::Slot(_))) {
+                result = Err(OutOfFrames);
             }
         });
         result?;
         // 2. The entries. A store through the old address's TLB entry still reaches the same frame.
         let mut moved = 0;
         self.each_copy(from, pages, |slot, at| {
-            if let Ok(Place::Slot(new)) = self.place(at - from + to) {
+            if let Ok(SmallEntry::Slot(new)) = self.place(at - from + to) {
                 new.store(slot.swap(0, AcqRel), Release);
                 moved += 1;
             }
@@ -80,10 +80,10 @@ impl<M: TaskMachine> TaskTables<M> {
 
     /// How `pages` pages from `va` on are mapped; a large entry counts if any of it is. No table may be freed
     /// meanwhile.
-    pub fn count(&self, va: u64, pages: u64) -> Count {
-        let mut count = Count::default();
+    pub fn count(&self, va: u64, pages: u64) -> MappedCount {
+        let mut count = MappedCount::default();
         self.each_directory_slot(va, pages, |slot, start| {
-            let entry = Entry(slot.load(Acquire));
+            let entry = PageTableEntry(slot.load(Acquire));
             if !entry.is_present() {
                 return;
             }
@@ -92,7 +92,7 @@ impl<M: TaskMachine> TaskTables<M> {
                 return;
             }
             for slot in self.clip(entry.address(), start, va, pages).0 {
-                let entry = Entry(slot.load(Relaxed));
+                let entry = PageTableEntry(slot.load(Relaxed));
                 count.small += u64::from(entry.is_present());
                 count.copies += u64::from(entry.is_copy());
             }
@@ -103,13 +103,13 @@ impl<M: TaskMachine> TaskTables<M> {
     /// Calls `f` with each copy's slot and address.
     fn each_copy(&self, va: u64, pages: u64, mut f: impl FnMut(&M::Word, u64)) {
         self.each_directory_slot(va, pages, |slot, start| {
-            let entry = Entry(slot.load(Acquire));
+            let entry = PageTableEntry(slot.load(Acquire));
             if !entry.is_present() || entry.is_leaf(2) {
                 return;
             }
             let (slots, first) = self.clip(entry.address(), start, va, pages);
             for (slot, at) in slots.iter().zip((first..).step_by(4096)) {
-                if Entry(slot.load(Relaxed)).is_copy() {
+                if PageTableEntry(slot.load(Relaxed)).is_copy() {
                     f(slot, at);
                 }
             }

@@ -13,11 +13,11 @@
 //! CPU gets there. Copies are always pages of 4 KiB.
 //!
 //! # Locking
-//! Putting an entry where there is none, and adding the right to write, take no lock: compare-exchange.
-//! `removal` is held from the first entry taken out, weakened, replaced or split to the end of the shootdown.
-//! So whoever holds it and finds an entry gone knows that no TLB serves it any more; and a leaf seen under it
-//! never turns into a table. Freeing tables ([`TaskTables::remove_and_prune`]) also needs that no fault works
-//! anywhere in the tables: the owner sees to that.
+//! Putting an entry where there is none, and adding the right to write, take no lock: compare-exchange. The
+//! page-table lock is held from the first entry taken out, weakened, replaced or split to the end of the
+//! shootdown. So whoever holds it and finds an entry gone knows that no TLB serves it any more; and a leaf
+//! seen under it never turns into a table. Freeing tables ([`TaskTables::remove_and_prune`]) also needs that
+//! no fault works anywhere in the tables: the owner sees to that.
 
 mod copies;
 mod install;
@@ -25,18 +25,18 @@ mod remove;
 
 use core::sync::atomic::Ordering;
 
-use crate::entry::{Entry, Flags, PageSize};
-use crate::tables::{Half, Machine, MapError, ROOT_LEVEL, Table, Tables, Word, index};
-pub use copies::Count;
-pub use install::{Mapped, NoFrames};
-pub use remove::{Copies, Leave, Partial};
+use crate::entry::{Flags, LeafSize, PageTableEntry};
+use crate::tables::{EntryWord, Half, MapError, PageTable, ROOT_LEVEL, TableMachine, TableTree, index};
+pub use copies::MappedCount;
+pub use install::{InstallResult, OutOfFrames};
+pub use remove::{Copies, Partial, RightsLeft};
 
 /// Bytes of a large page.
-const LARGE: u64 = PageSize::Large.bytes();
+const LARGE: u64 = LeafSize::Large.bytes();
 
 /// What a task's tables need besides: a lock, and frames for private copies.
-pub trait TaskMachine: Machine {
-    /// The lock `removal`; who waits for it answers shootdowns.
+pub trait TaskMachine: TableMachine {
+    /// The page-table lock; whoever waits for one answers shootdowns.
     type Lock: lock_api::RawMutex;
 
     /// A frame for one address space, with a copy of the 4 KiB at physical address `from`, or zeros; `None`
@@ -51,14 +51,14 @@ pub trait TaskMachine: Machine {
 
     /// Whether a mistake is to be made on purpose, so that what guards against it can be shown to fail.
     #[inline]
-    fn makes(&self, _mistake: Mistake) -> bool {
+    fn makes(&self, _mistake: TableMistake) -> bool {
         false
     }
 }
 
 /// Mistakes that can be made on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mistake {
+pub enum TableMistake {
     /// TLBs are shot down before the entries are taken out or weakened: they are filled again in between.
     ShootdownFirst,
     /// A 2 MiB entry takes the place of a table of 4 KiB entries, which leaks.
@@ -67,16 +67,16 @@ pub enum Mistake {
 
 /// The tables of one address space's own half.
 pub struct TaskTables<M: TaskMachine> {
-    tables: Tables<M>,
-    removal: lock_api::Mutex<M::Lock, ()>,
+    tables: TableTree<M>,
+    page_table_lock: lock_api::Mutex<M::Lock, ()>,
 }
 
 /// Where a small page's entry is.
-enum Place<'a, W> {
+enum SmallEntry<'a, W> {
     /// Its slot in a page table.
     Slot(&'a W),
     /// A large leaf is in the way: its slot, and what it holds.
-    Large(&'a W, Entry),
+    Large(&'a W, PageTableEntry),
 }
 
 impl<M: TaskMachine> TaskTables<M> {
@@ -85,12 +85,12 @@ impl<M: TaskMachine> TaskTables<M> {
     /// # Errors
     /// [`MapError::NoFrames`].
     pub fn new(machine: M) -> Result<Self, MapError> {
-        let tables = Tables::new(Half::Lower, machine)?;
-        Ok(Self { tables, removal: lock_api::Mutex::new(()) })
+        let tables = TableTree::new(Half::Lower, machine)?;
+        Ok(Self { tables, page_table_lock: lock_api::Mutex::new(()) })
     }
 
     /// The tree, to look at.
-    pub const fn tables(&self) -> &Tables<M> {
+    pub const fn tables(&self) -> &TableTree<M> {
         &self.tables
     }
 
@@ -103,18 +103,18 @@ impl<M: TaskMachine> TaskTables<M> {
     #[inline]
     pub fn has_small(&self, va: u64) -> bool {
         self.table_at(va, 2).is_some_and(|directory| {
-            let entry = Entry(directory[index(va, 2)].load(Ordering::Acquire));
+            let entry = PageTableEntry(directory[index(va, 2)].load(Ordering::Acquire));
             entry.is_present() && !entry.is_leaf(2)
         })
     }
 
     /// The table of `level` that translates `va`, if there is one.
     #[inline(always)]
-    fn table_at(&self, va: u64, level: u32) -> Option<&Table<M::Word>> {
+    fn table_at(&self, va: u64, level: u32) -> Option<&PageTable<M::Word>> {
         let mut table = self.tables.machine.table(self.tables.root());
         let mut above = ROOT_LEVEL;
         while above > level {
-            let entry = Entry(table[index(va, above)].load(Ordering::Acquire));
+            let entry = PageTableEntry(table[index(va, above)].load(Ordering::Acquire));
             if entry.0 & (Flags::PRESENT | Flags::LARGE).bits() != Flags::PRESENT.bits() {
                 return None;
             }
@@ -125,20 +125,20 @@ impl<M: TaskMachine> TaskTables<M> {
     }
 
     /// The place of `va`'s small entry; tables on the way are made.
-    fn place(&self, va: u64) -> Result<Place<'_, M::Word>, NoFrames> {
+    fn place(&self, va: u64) -> Result<SmallEntry<'_, M::Word>, OutOfFrames> {
         if let Some(table) = self.table_at(va, 1) {
-            return Ok(Place::Slot(&table[index(va, 1)]));
+            return Ok(SmallEntry::Slot(&table[index(va, 1)]));
         }
         loop {
-            match self.tables.slot(va, PageSize::Small) {
-                Ok(slot) => return Ok(Place::Slot(slot)),
-                Err(MapError::NoFrames) => return Err(NoFrames),
+            match self.tables.slot(va, LeafSize::Small) {
+                Ok(slot) => return Ok(SmallEntry::Slot(slot)),
+                Err(MapError::NoFrames) => return Err(OutOfFrames),
                 // A large leaf. It may go or be split before we look for its slot.
                 Err(_) => {
                     let slot = self.directory_slot(va)?;
-                    let entry = Entry(slot.load(Ordering::Acquire));
+                    let entry = PageTableEntry(slot.load(Ordering::Acquire));
                     if entry.is_present() && entry.is_leaf(2) {
-                        return Ok(Place::Large(slot, entry));
+                        return Ok(SmallEntry::Large(slot, entry));
                     }
                 }
             }
@@ -146,9 +146,9 @@ impl<M: TaskMachine> TaskTables<M> {
     }
 
     /// The slot for the 2 MiB around `va` in its page directory; tables on the way are made.
-    fn directory_slot(&self, va: u64) -> Result<&M::Word, NoFrames> {
+    fn directory_slot(&self, va: u64) -> Result<&M::Word, OutOfFrames> {
         // Nothing larger than 2 MiB is ever mapped in a task's half.
-        self.tables.slot(va & !(LARGE - 1), PageSize::Large).map_err(|_| NoFrames)
+        self.tables.slot(va & !(LARGE - 1), LeafSize::Large).map_err(|_| OutOfFrames)
     }
 
     /// Calls `f` with each slot of a page directory whose 2 MiB overlap the pages, and the first address of

@@ -1,11 +1,12 @@
-//! Taking entries and rights away. Everything here holds `removal` until the shootdown is done, and does the
-//! shootdown even for its last page only: whoever comes next finds nothing, in tables and TLBs alike.
+//! Taking entries and rights away. Everything here holds the page-table lock until the shootdown is done,
+//! and does the shootdown even for its last page only: whoever comes next finds nothing, in tables and TLBs
+//! alike.
 
 use core::sync::atomic::{Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 
-use super::{LARGE, Mistake, NoFrames, TaskMachine, TaskTables};
-use crate::entry::{Entry, Flags};
-use crate::tables::Word;
+use super::{LARGE, OutOfFrames, TableMistake, TaskMachine, TaskTables};
+use crate::entry::{Flags, PageTableEntry};
+use crate::tables::EntryWord;
 
 /// What to do with a large leaf that is only partly in the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,38 +31,40 @@ pub enum Copies {
 
 /// Which rights are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leave {
+pub enum RightsLeft {
     /// Loads.
     Read,
     /// Nothing.
     Nothing,
 }
 
-/// Empties a slot if it holds a large leaf; under `removal`.
-pub(super) fn take_leaf(slot: &impl Word) -> bool {
-    let leaf = |old: u64| (Entry(old).is_present() && Entry(old).is_leaf(2)).then_some(0);
+/// Empties a slot if it holds a large leaf; under the page-table lock.
+pub(super) fn take_leaf(slot: &impl EntryWord) -> bool {
+    let leaf = |old: u64| (PageTableEntry(old).is_present() && PageTableEntry(old).is_leaf(2)).then_some(0);
     slot.fetch_update(AcqRel, Acquire, leaf).is_ok()
 }
 
-/// Takes the right to store from the leaf in `slot`, of a table of `level`; under `removal`.
-fn weaken(slot: &impl Word, level: u32) -> bool {
+/// Takes the right to store from the leaf in `slot`, of a table of `level`; under the page-table lock.
+fn weaken(slot: &impl EntryWord, level: u32) -> bool {
     let rights = (Flags::WRITE | Flags::DIRTY).bits();
-    let change = |old: u64| (Entry(old).is_leaf(level) && Entry(old).is_writable()).then_some(old & !rights);
-    Entry(slot.load(Relaxed)).is_writable() && slot.fetch_update(AcqRel, Acquire, change).is_ok()
+    let change = |old: u64| {
+        (PageTableEntry(old).is_leaf(level) && PageTableEntry(old).is_writable()).then_some(old & !rights)
+    };
+    PageTableEntry(slot.load(Relaxed)).is_writable() && slot.fetch_update(AcqRel, Acquire, change).is_ok()
 }
 
 impl<M: TaskMachine> TaskTables<M> {
     /// Takes out the entries of `pages` pages from `va` on; no TLB serves them when it returns. Returns how
     /// many there were.
     pub fn remove(&self, va: u64, pages: u64, partial: Partial, copies: Copies) -> u64 {
-        let _removal = self.removal.lock();
-        if self.tables.machine.makes(Mistake::ShootdownFirst) {
+        let _locked = self.page_table_lock.lock();
+        if self.tables.machine.makes(TableMistake::ShootdownFirst) {
             return self.shoot_and_remove(va, pages, partial, copies);
         }
         self.remove_locked::<false>(va, pages, partial, copies).0
     }
 
-    /// The wrong order. Under `removal`.
+    /// The wrong order. Under the page-table lock.
     #[cold]
     #[inline(never)]
     fn shoot_and_remove(&self, va: u64, pages: u64, partial: Partial, copies: Copies) -> u64 {
@@ -72,7 +75,7 @@ impl<M: TaskMachine> TaskTables<M> {
     /// As [`remove`](Self::remove), for the owner; then frees the tables in the range that are empty. No
     /// fault may work in these tables, in the range or not.
     pub fn remove_and_prune(&self, va: u64, pages: u64) -> u64 {
-        let _removal = self.removal.lock();
+        let _locked = self.page_table_lock.lock();
         let (gone, tables) = self.remove_locked::<false>(va, pages, Partial::Split, Copies::Free);
         if gone > 0 || tables {
             self.tables.prune(va, pages * 4096);
@@ -97,8 +100,8 @@ impl<M: TaskMachine> TaskTables<M> {
             // In a register: what the closure shares is in memory.
             let mut taken = 0;
             for slot in self.clip(table, start, va, pages).0 {
-                let old = Entry(slot.load(Relaxed));
-                if old == Entry::EMPTY {
+                let old = PageTableEntry(slot.load(Relaxed));
+                if old == PageTableEntry::EMPTY {
                     continue;
                 }
                 if !old.is_copy() {
@@ -125,12 +128,12 @@ impl<M: TaskMachine> TaskTables<M> {
     #[cold]
     fn free_hidden(&self, va: u64, pages: u64) {
         self.each_directory_slot(va, pages, |slot, start| {
-            let entry = Entry(slot.load(Acquire));
+            let entry = PageTableEntry(slot.load(Acquire));
             if !entry.is_present() || entry.is_leaf(2) {
                 return;
             }
             for slot in self.clip(entry.address(), start, va, pages).0 {
-                let old = Entry(slot.load(Relaxed));
+                let old = PageTableEntry(slot.load(Relaxed));
                 if old.is_copy() && !old.is_present() {
                     slot.store(0, Relaxed);
                     self.tables.machine.release_copy(old.address());
@@ -142,14 +145,14 @@ impl<M: TaskMachine> TaskTables<M> {
     /// Makes the entries of `pages` pages from `va` on read-only, copies excepted, a large leaf as a whole:
     /// for the file, which is about to write back what was stored. Returns how many were writable.
     pub fn write_protect(&self, va: u64, pages: u64) -> u64 {
-        let _removal = self.removal.lock();
-        if self.tables.machine.makes(Mistake::ShootdownFirst) {
+        let _locked = self.page_table_lock.lock();
+        if self.tables.machine.makes(TableMistake::ShootdownFirst) {
             return self.shoot_and_write_protect(va, pages);
         }
         self.write_protect_locked::<false>(va, pages)
     }
 
-    /// The wrong order. Under `removal`.
+    /// The wrong order. Under the page-table lock.
     #[cold]
     #[inline(never)]
     fn shoot_and_write_protect(&self, va: u64, pages: u64) -> u64 {
@@ -161,7 +164,7 @@ impl<M: TaskMachine> TaskTables<M> {
     fn write_protect_locked<const SHOT: bool>(&self, va: u64, pages: u64) -> u64 {
         let mut count = 0;
         self.each_directory_slot(va, pages, |slot, start| {
-            let entry = Entry(slot.load(Acquire));
+            let entry = PageTableEntry(slot.load(Acquire));
             if !entry.is_present() {
                 return;
             }
@@ -170,7 +173,7 @@ impl<M: TaskMachine> TaskTables<M> {
                 return;
             }
             for slot in self.clip(entry.address(), start, va, pages).0 {
-                if !Entry(slot.load(Relaxed)).is_copy() {
+                if !PageTableEntry(slot.load(Relaxed)).is_copy() {
                     count += u64::from(weaken(slot, 1));
                 }
             }
@@ -182,14 +185,14 @@ impl<M: TaskMachine> TaskTables<M> {
     }
 
     /// Takes rights away for the owner, from copies too. Returns how many entries lost any.
-    pub fn protect(&self, va: u64, pages: u64, leave: Leave) -> u64 {
-        if leave == Leave::Nothing {
+    pub fn protect(&self, va: u64, pages: u64, leave: RightsLeft) -> u64 {
+        if leave == RightsLeft::Nothing {
             return self.remove(va, pages, Partial::Split, Copies::Hide);
         }
-        let _removal = self.removal.lock();
+        let _locked = self.page_table_lock.lock();
         let mut count = 0;
         self.each_directory_slot(va, pages, |slot, start| {
-            let entry = Entry(slot.load(Acquire));
+            let entry = PageTableEntry(slot.load(Acquire));
             if entry.is_present() && entry.is_leaf(2) {
                 if !entry.is_writable() {
                     return;
@@ -214,7 +217,7 @@ impl<M: TaskMachine> TaskTables<M> {
     }
 
     /// The page table below a directory's slot, if there is one. A large leaf is taken out and counted, or
-    /// split if it is partly outside and `partial` says so. Under `removal`.
+    /// split if it is partly outside and `partial` says so. Under the page-table lock.
     #[inline(always)]
     fn table_below(
         &self,
@@ -224,7 +227,7 @@ impl<M: TaskMachine> TaskTables<M> {
         partial: Partial,
         gone: &mut u64,
     ) -> Option<u64> {
-        let entry = Entry(slot.load(Acquire));
+        let entry = PageTableEntry(slot.load(Acquire));
         if !entry.is_present() {
             return None;
         }
@@ -241,12 +244,13 @@ impl<M: TaskMachine> TaskTables<M> {
         None
     }
 
-    /// Turns a large leaf into a table of the same rights, whose frame is returned. Under `removal`.
+    /// Turns a large leaf into a table of the same rights, whose frame is returned. Under the page-table
+    /// lock.
     ///
     /// The old translation may live on in TLBs: it says the same, and whoever changes a part of it
     /// invalidates that part, which drops all of it.
-    pub(super) fn split_locked(&self, slot: &M::Word) -> Result<u64, NoFrames> {
-        self.tables.split(slot, 2).map(|entry| entry.address()).map_err(|_| NoFrames)
+    pub(super) fn split_locked(&self, slot: &M::Word) -> Result<u64, OutOfFrames> {
+        self.tables.split(slot, 2).map(|entry| entry.address()).map_err(|_| OutOfFrames)
     }
 }
 

@@ -3,13 +3,13 @@ extern crate std;
 
 mod task;
 
-use crate::task::Mistake;
+use crate::task::TableMistake;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::vec::Vec;
 
-use crate::{Entry, Flags, Half, Machine, MapError, PageSize, Table, Tables};
+use crate::{Flags, Half, LeafSize, MapError, PageTable, PageTableEntry, TableMachine, TableTree};
 
 const BASE: u64 = 0x10_0000;
 const KIB4: u64 = 4096;
@@ -23,18 +23,18 @@ const RO: Flags = Flags::KERNEL_READ;
 
 /// `count` tables in an array; frames are numbered from [`BASE`].
 struct Simulated {
-    tables: Vec<Table>,
+    tables: Vec<PageTable>,
     free: Mutex<Vec<u64>>,
     invalidated: Mutex<Vec<(u64, u64)>>,
     /// What the CPUs' TLBs hold: entries by page address.
-    tlb: Mutex<HashMap<u64, Entry>>,
+    tlb: Mutex<HashMap<u64, PageTableEntry>>,
     /// Private copies: who has them, and what they are copies of.
     copies: Mutex<HashMap<u64, (u64, Option<u64>)>>,
     /// As many copies can be made.
     room: AtomicU64,
     next_copy: AtomicU64,
     /// What is done wrong on purpose.
-    mistake: Mutex<Option<Mistake>>,
+    mistake: Mutex<Option<TableMistake>>,
     /// What another CPU does as soon as it has answered a shootdown.
     answered: Mutex<Option<std::boxed::Box<dyn FnOnce() + Send>>>,
 }
@@ -61,7 +61,7 @@ impl Simulated {
     }
 }
 
-impl Machine for &'static Simulated {
+impl TableMachine for &'static Simulated {
     type Word = AtomicU64;
 
     fn allocate_table(&self) -> Option<u64> {
@@ -74,7 +74,7 @@ impl Machine for &'static Simulated {
         assert!(!free.contains(&frame), "double free of {frame:#x}");
         free.push(frame);
     }
-    fn table(&self, frame: u64) -> &Table {
+    fn table(&self, frame: u64) -> &PageTable {
         assert!(!self.free.lock().unwrap().contains(&frame), "use after free of {frame:#x}");
         &self.tables[((frame - BASE) / KIB4) as usize]
     }
@@ -88,17 +88,17 @@ impl Machine for &'static Simulated {
     }
 }
 
-fn upper(count: u64) -> (Tables<&'static Simulated>, &'static Simulated) {
+fn upper(count: u64) -> (TableTree<&'static Simulated>, &'static Simulated) {
     let machine = Simulated::new(count);
-    (Tables::new(Half::Upper, machine).unwrap(), machine)
+    (TableTree::new(Half::Upper, machine).unwrap(), machine)
 }
 
-fn lower(count: u64) -> (Tables<&'static Simulated>, &'static Simulated) {
+fn lower(count: u64) -> (TableTree<&'static Simulated>, &'static Simulated) {
     let machine = Simulated::new(count);
-    (Tables::new(Half::Lower, machine).unwrap(), machine)
+    (TableTree::new(Half::Lower, machine).unwrap(), machine)
 }
 
-fn regions(tables: &Tables<&'static Simulated>) -> Vec<(u64, u64, u64, PageSize)> {
+fn regions(tables: &TableTree<&'static Simulated>) -> Vec<(u64, u64, u64, LeafSize)> {
     let mut found = Vec::new();
     tables.regions(0, u64::MAX, &mut |r| found.push((r.start, r.frame, r.bytes, r.size)));
     found
@@ -109,14 +109,14 @@ fn maps_with_the_largest_pages_that_fit() {
     let (tables, _) = upper(16);
     let at = UPPER + GIB - MIB2 - KIB4;
     let frame = 8 * GIB - MIB2 - KIB4;
-    tables.map_range(at, frame, 2 * GIB + 2 * (MIB2 + KIB4), RW, PageSize::Giant).unwrap();
+    tables.map_range(at, frame, 2 * GIB + 2 * (MIB2 + KIB4), RW, LeafSize::Giant).unwrap();
     let sizes: Vec<_> = regions(&tables).iter().map(|r| (r.2, r.3)).collect();
     let expected = [
-        (KIB4, PageSize::Small),
-        (MIB2, PageSize::Large),
-        (2 * GIB, PageSize::Giant),
-        (MIB2, PageSize::Large),
-        (KIB4, PageSize::Small),
+        (KIB4, LeafSize::Small),
+        (MIB2, LeafSize::Large),
+        (2 * GIB, LeafSize::Giant),
+        (MIB2, LeafSize::Large),
+        (KIB4, LeafSize::Small),
     ];
     assert_eq!(sizes, expected);
     for offset in [0, KIB4 + 5, MIB2 + KIB4, GIB + 7, 2 * GIB + 2 * MIB2 + KIB4 + 1] {
@@ -129,39 +129,39 @@ fn maps_with_the_largest_pages_that_fit() {
 fn the_last_page_of_the_address_space_works() {
     let (tables, _) = upper(8);
     let last = u64::MAX - (KIB4 - 1);
-    tables.map(last, 0x5000, PageSize::Small, RW).unwrap();
+    tables.map(last, 0x5000, LeafSize::Small, RW).unwrap();
     assert_eq!(tables.translate(u64::MAX), Some(0x5fff));
-    assert_eq!(regions(&tables), [(last, 0x5000, KIB4, PageSize::Small)]);
-    assert_eq!(tables.unmap(last, PageSize::Small).unwrap().address(), 0x5000);
+    assert_eq!(regions(&tables), [(last, 0x5000, KIB4, LeafSize::Small)]);
+    assert_eq!(tables.unmap(last, LeafSize::Small).unwrap().address(), 0x5000);
 }
 
 #[test]
 fn errors_say_what_is_in_the_way() {
     let (tables, _) = upper(8);
-    tables.map(UPPER, 0, PageSize::Large, RW).unwrap();
-    let found = Entry::new(0, RW | Flags::LARGE);
-    let again = tables.map(UPPER, MIB2, PageSize::Large, RW);
-    assert_eq!(again, Err(MapError::AlreadyMapped { at: UPPER, entry: found, size: PageSize::Large }));
-    let inside = tables.map(UPPER + KIB4, MIB2, PageSize::Small, RW);
+    tables.map(UPPER, 0, LeafSize::Large, RW).unwrap();
+    let found = PageTableEntry::new(0, RW | Flags::LARGE);
+    let again = tables.map(UPPER, MIB2, LeafSize::Large, RW);
+    assert_eq!(again, Err(MapError::AlreadyMapped { at: UPPER, entry: found, size: LeafSize::Large }));
+    let inside = tables.map(UPPER + KIB4, MIB2, LeafSize::Small, RW);
     assert_eq!(
         inside,
-        Err(MapError::AlreadyMapped { at: UPPER + KIB4, entry: found, size: PageSize::Large })
+        Err(MapError::AlreadyMapped { at: UPPER + KIB4, entry: found, size: LeafSize::Large })
     );
-    let misaligned = Err(MapError::Misaligned { at: UPPER + KIB4, size: PageSize::Large });
-    assert_eq!(tables.map(UPPER + KIB4, 0, PageSize::Large, RW), misaligned);
-    assert_eq!(tables.map(0x1000, 0, PageSize::Small, RW), Err(MapError::OutOfRange { at: 0x1000 }));
+    let misaligned = Err(MapError::Misaligned { at: UPPER + KIB4, size: LeafSize::Large });
+    assert_eq!(tables.map(UPPER + KIB4, 0, LeafSize::Large, RW), misaligned);
+    assert_eq!(tables.map(0x1000, 0, LeafSize::Small, RW), Err(MapError::OutOfRange { at: 0x1000 }));
     assert_eq!(
-        tables.map_range(u64::MAX - 4095, 0, 8192, RW, PageSize::Small).unwrap_err(),
+        tables.map_range(u64::MAX - 4095, 0, 8192, RW, LeafSize::Small).unwrap_err(),
         MapError::OutOfRange { at: u64::MAX - 4095 }
     );
-    assert_eq!(tables.map_range(UPPER, 0, 0, RW, PageSize::Small), Err(MapError::OutOfRange { at: UPPER }));
-    assert_eq!(tables.unmap(UPPER + GIB, PageSize::Small), Err(MapError::NotMapped { at: UPPER + GIB }));
+    assert_eq!(tables.map_range(UPPER, 0, 0, RW, LeafSize::Small), Err(MapError::OutOfRange { at: UPPER }));
+    assert_eq!(tables.unmap(UPPER + GIB, LeafSize::Small), Err(MapError::NotMapped { at: UPPER + GIB }));
 }
 
 #[test]
 fn unmapping_a_part_splits_a_giant_page_twice() {
     let (tables, machine) = upper(8);
-    tables.map(UPPER, GIB, PageSize::Giant, RW).unwrap();
+    tables.map(UPPER, GIB, LeafSize::Giant, RW).unwrap();
     let hole = UPPER + 5 * MIB2 + 3 * KIB4;
     assert_eq!(tables.unmap_range(hole, KIB4, |_, _, _| {}), Ok(1));
     assert_eq!(tables.translate(hole), None);
@@ -176,8 +176,8 @@ fn unmapping_a_part_splits_a_giant_page_twice() {
 fn out_of_frames_leaves_the_tree_usable() {
     let (tables, machine) = upper(3);
     let no_frames = Err(MapError::NoFrames);
-    assert_eq!(tables.map(UPPER, 0, PageSize::Small, RW), no_frames);
-    tables.map(UPPER, 0, PageSize::Large, RW).unwrap();
+    assert_eq!(tables.map(UPPER, 0, LeafSize::Small, RW), no_frames);
+    tables.map(UPPER, 0, LeafSize::Large, RW).unwrap();
     assert_eq!(tables.unmap_range(UPPER, KIB4, |_, _, _| {}), Err(MapError::NoFrames));
     assert_eq!(tables.translate(UPPER), Some(0));
     assert_eq!(machine.free_count(), 0);
@@ -186,10 +186,10 @@ fn out_of_frames_leaves_the_tree_usable() {
 #[test]
 fn protecting_keeps_accessed_and_dirty() {
     let (tables, _) = upper(8);
-    tables.map(UPPER, 0, PageSize::Large, RW | Flags::DIRTY | Flags::ACCESSED).unwrap();
+    tables.map(UPPER, 0, LeafSize::Large, RW | Flags::DIRTY | Flags::ACCESSED).unwrap();
     assert_eq!(tables.protect_range(UPPER, KIB4, RO), Ok(1));
     let (entry, size) = tables.leaf(UPPER).unwrap();
-    assert_eq!((entry.flags(), size), (RO | Flags::DIRTY | Flags::ACCESSED, PageSize::Small));
+    assert_eq!((entry.flags(), size), (RO | Flags::DIRTY | Flags::ACCESSED, LeafSize::Small));
     assert!(tables.leaf(UPPER + KIB4).unwrap().0.is_writable());
 }
 
@@ -197,14 +197,14 @@ fn protecting_keeps_accessed_and_dirty() {
 fn pruning_frees_empty_tables_only() {
     let (tables, machine) = lower(16);
     let before = machine.free_count();
-    tables.map(0, 0, PageSize::Small, RW).unwrap();
-    tables.map(GIB, 0, PageSize::Small, RW).unwrap();
+    tables.map(0, 0, LeafSize::Small, RW).unwrap();
+    tables.map(GIB, 0, LeafSize::Small, RW).unwrap();
     assert_eq!(machine.free_count(), before - 5);
-    tables.unmap(0, PageSize::Small).unwrap();
+    tables.unmap(0, LeafSize::Small).unwrap();
     tables.prune(0, 4 * GIB);
     assert_eq!(machine.free_count(), before - 3);
     assert_eq!(tables.translate(GIB), Some(0));
-    tables.unmap(GIB, PageSize::Small).unwrap();
+    tables.unmap(GIB, LeafSize::Small).unwrap();
     tables.prune(0, 1 << 47);
     assert_eq!(machine.free_count(), before);
 }
@@ -212,19 +212,19 @@ fn pruning_frees_empty_tables_only() {
 #[test]
 fn the_kernel_half_is_shared_and_survives_pruning() {
     let machine = Simulated::new(16);
-    let kernel = Tables::new(Half::Upper, machine).unwrap();
+    let kernel = TableTree::new(Half::Upper, machine).unwrap();
     kernel.reserve_slots(UPPER, 1 << 40).unwrap();
-    let mut task = Tables::new(Half::Lower, machine).unwrap();
+    let mut task = TableTree::new(Half::Lower, machine).unwrap();
     task.share_upper_half(&kernel);
-    kernel.map(UPPER, 0x7000, PageSize::Small, RW).unwrap();
+    kernel.map(UPPER, 0x7000, LeafSize::Small, RW).unwrap();
     assert_eq!(task.translate(UPPER + 1), Some(0x7001));
-    assert_eq!(task.map(UPPER, 0, PageSize::Small, RW), Err(MapError::OutOfRange { at: UPPER }));
-    kernel.unmap(UPPER, PageSize::Small).unwrap();
+    assert_eq!(task.map(UPPER, 0, LeafSize::Small, RW), Err(MapError::OutOfRange { at: UPPER }));
+    kernel.unmap(UPPER, LeafSize::Small).unwrap();
     kernel.prune(UPPER, 1 << 40);
-    kernel.map(UPPER + (1 << 39), 0x8000, PageSize::Small, RW).unwrap();
+    kernel.map(UPPER + (1 << 39), 0x8000, LeafSize::Small, RW).unwrap();
     assert_eq!(task.translate(UPPER + (1 << 39)), Some(0x8000));
     let before = machine.free_count();
-    task.map(0x1000, 0x9000, PageSize::Small, RW).unwrap();
+    task.map(0x1000, 0x9000, LeafSize::Small, RW).unwrap();
     task.clear();
     assert_eq!(machine.free_count(), before);
     assert_eq!(kernel.translate(UPPER + (1 << 39)), Some(0x8000));

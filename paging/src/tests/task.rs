@@ -6,7 +6,9 @@ use std::thread;
 
 use super::*;
 use crate::TaskMachine;
-use crate::task::{Copies, Count, Leave, Mapped, Mistake, NoFrames, Partial, TaskTables};
+use crate::task::{
+    Copies, InstallResult, MappedCount, OutOfFrames, Partial, RightsLeft, TableMistake, TaskTables,
+};
 
 type Task = TaskTables<&'static Simulated>;
 
@@ -43,7 +45,7 @@ impl TaskMachine for &'static Simulated {
         }
     }
 
-    fn makes(&self, mistake: Mistake) -> bool {
+    fn makes(&self, mistake: TableMistake) -> bool {
         *self.mistake.lock().unwrap() == Some(mistake)
     }
 }
@@ -55,41 +57,41 @@ fn task(count: u64) -> (Task, &'static Simulated) {
 
 impl Task {
     /// As a CPU translates: what its TLB holds, or the tables.
-    fn access(&self, at: u64) -> Option<Entry> {
+    fn access(&self, at: u64) -> Option<PageTableEntry> {
         let machine = self.tables().machine();
         let mut tlb = machine.tlb.lock().unwrap();
         if let Some(entry) = tlb.get(&at) {
             return Some(*entry);
         }
         let (entry, size) = self.tables().leaf(at)?;
-        let entry = Entry(entry.0 + (at & (size.bytes() - 1)));
+        let entry = PageTableEntry(entry.0 + (at & (size.bytes() - 1)));
         tlb.insert(at, entry);
         Some(entry)
     }
 
-    fn entry(&self, at: u64) -> Option<(u64, bool, PageSize)> {
+    fn entry(&self, at: u64) -> Option<(u64, bool, LeafSize)> {
         self.tables().leaf(at).map(|(entry, size)| (entry.address(), entry.is_writable(), size))
     }
 }
 
-const SMALL: PageSize = PageSize::Small;
-const LARGE: PageSize = PageSize::Large;
+const SMALL: LeafSize = LeafSize::Small;
+const LARGE: LeafSize = LeafSize::Large;
 const AT: u64 = GIB;
 
 #[test]
 fn a_small_entry_is_made_upgraded_kept_and_replaced() {
     let (tables, machine) = task(16);
-    assert_eq!(tables.map_small(AT, 0x5000, false), Ok(Mapped::New));
-    assert_eq!(tables.map_small(AT, 0x5000, false), Ok(Mapped::Already));
-    assert_eq!(tables.map_small(AT, 0x5000, true), Ok(Mapped::Upgraded));
-    assert_eq!(tables.map_small(AT, 0x5000, false), Ok(Mapped::Already));
+    assert_eq!(tables.map_small(AT, 0x5000, false), Ok(InstallResult::New));
+    assert_eq!(tables.map_small(AT, 0x5000, false), Ok(InstallResult::Already));
+    assert_eq!(tables.map_small(AT, 0x5000, true), Ok(InstallResult::Upgraded));
+    assert_eq!(tables.map_small(AT, 0x5000, false), Ok(InstallResult::Already));
     assert_eq!(tables.entry(AT), Some((0x5000, true, SMALL)), "an entry is never weakened");
     assert!(machine.invalidated.lock().unwrap().is_empty(), "nothing was taken away");
-    assert_eq!(tables.map_small(AT, 0x6000, false), Ok(Mapped::Replaced));
+    assert_eq!(tables.map_small(AT, 0x6000, false), Ok(InstallResult::Replaced));
     assert_eq!(tables.entry(AT), Some((0x6000, false, SMALL)));
     assert_eq!(machine.invalidated.lock().unwrap().as_slice(), [(AT, 1)]);
-    assert_eq!(tables.keep_small(AT, 0x7000), Ok(Mapped::Already));
-    assert_eq!(tables.keep_small(AT + KIB4, 0x7000), Ok(Mapped::New));
+    assert_eq!(tables.keep_small(AT, 0x7000), Ok(InstallResult::Already));
+    assert_eq!(tables.keep_small(AT + KIB4, 0x7000), Ok(InstallResult::New));
     assert_eq!(tables.entry(AT + KIB4), Some((0x7000, false, SMALL)));
 }
 
@@ -97,13 +99,13 @@ fn a_small_entry_is_made_upgraded_kept_and_replaced() {
 fn a_large_entry_is_made_upgraded_kept_and_replaced() {
     let (tables, machine) = task(16);
     assert!(!tables.has_small(AT));
-    assert_eq!(tables.keep_large(AT, 0), Ok(Mapped::New));
-    assert_eq!(tables.keep_large(AT, 8 * MIB2), Ok(Mapped::Already));
+    assert_eq!(tables.keep_large(AT, 0), Ok(InstallResult::New));
+    assert_eq!(tables.keep_large(AT, 8 * MIB2), Ok(InstallResult::Already));
     assert!(!tables.has_small(AT), "a large leaf is no table");
-    assert_eq!(tables.map_large(AT, 8 * MIB2, false), Ok(Mapped::Replaced));
+    assert_eq!(tables.map_large(AT, 8 * MIB2, false), Ok(InstallResult::Replaced));
     assert_eq!(machine.invalidated.lock().unwrap().len(), 1);
-    assert_eq!(tables.map_large(AT, 8 * MIB2, true), Ok(Mapped::Upgraded));
-    assert_eq!(tables.map_large(AT, 8 * MIB2, true), Ok(Mapped::Already));
+    assert_eq!(tables.map_large(AT, 8 * MIB2, true), Ok(InstallResult::Upgraded));
+    assert_eq!(tables.map_large(AT, 8 * MIB2, true), Ok(InstallResult::Already));
     assert_eq!(tables.entry(AT + 5 * KIB4), Some((8 * MIB2, true, LARGE)));
     // The range was in a TLB by any of its pages: one page's invalidation is for all of it.
     assert_eq!(machine.invalidated.lock().unwrap().as_slice(), [(AT, 1)]);
@@ -117,8 +119,8 @@ fn no_large_entry_goes_over_a_table_whichever_slot_is_in_use() {
         tables.map_small(AT + slot * KIB4, 0x5000, true).unwrap();
         assert!(tables.has_small(AT) && tables.has_small(AT + MIB2 - KIB4));
         assert!(!tables.has_small(AT + MIB2) && !tables.has_small(AT - KIB4));
-        assert_eq!(tables.map_large(AT, MIB2, true), Ok(Mapped::Table));
-        assert_eq!(tables.keep_large(AT, MIB2), Ok(Mapped::Table));
+        assert_eq!(tables.map_large(AT, MIB2, true), Ok(InstallResult::Table));
+        assert_eq!(tables.keep_large(AT, MIB2), Ok(InstallResult::Table));
         assert_eq!(tables.entry(AT + slot * KIB4), Some((0x5000, true, SMALL)), "slot {slot}");
     }
 }
@@ -128,19 +130,19 @@ fn a_large_entry_serves_a_small_fault_or_is_split_or_goes() {
     let (tables, machine) = task(16);
     let page = AT + 3 * KIB4;
     tables.map_large(AT, MIB2, false).unwrap();
-    assert_eq!(tables.map_small(page, MIB2 + 3 * KIB4, false), Ok(Mapped::Already));
-    assert_eq!(tables.keep_small(page, 0x5000), Ok(Mapped::Already));
+    assert_eq!(tables.map_small(page, MIB2 + 3 * KIB4, false), Ok(InstallResult::Already));
+    assert_eq!(tables.keep_small(page, 0x5000), Ok(InstallResult::Already));
     assert_eq!(tables.entry(page), Some((MIB2, false, LARGE)));
     // A store to one page must not let stores to its 511 neighbours go unnoticed.
-    assert_eq!(tables.map_small(page, MIB2 + 3 * KIB4, true), Ok(Mapped::Upgraded));
+    assert_eq!(tables.map_small(page, MIB2 + 3 * KIB4, true), Ok(InstallResult::Upgraded));
     assert_eq!(tables.entry(page), Some((MIB2 + 3 * KIB4, true, SMALL)));
     assert_eq!(tables.entry(page + KIB4), Some((MIB2 + 4 * KIB4, false, SMALL)));
     assert!(machine.invalidated.lock().unwrap().is_empty(), "what is in TLBs still holds");
 
     let page = AT + MIB2 + 3 * KIB4;
     tables.map_large(AT + MIB2, 2 * MIB2, true).unwrap();
-    assert_eq!(tables.map_small(page, 2 * MIB2 + 3 * KIB4, true), Ok(Mapped::Already));
-    assert_eq!(tables.map_small(page, 0x5000, true), Ok(Mapped::Replaced));
+    assert_eq!(tables.map_small(page, 2 * MIB2 + 3 * KIB4, true), Ok(InstallResult::Already));
+    assert_eq!(tables.map_small(page, 0x5000, true), Ok(InstallResult::Replaced));
     assert_eq!(tables.entry(page), Some((0x5000, true, SMALL)));
     assert_eq!(tables.entry(page + KIB4), None);
     assert_eq!(machine.invalidated.lock().unwrap().len(), 1);
@@ -154,11 +156,11 @@ fn a_part_of_a_large_entry_is_split_off_by_the_owner_and_goes_whole_for_the_file
     assert_eq!(machine.invalidated.lock().unwrap().as_slice(), [(AT + KIB4, 2)]);
     assert_eq!(tables.entry(AT), Some((MIB2, true, SMALL)));
     assert_eq!(tables.entry(AT + KIB4), None);
-    assert_eq!(tables.count(AT, 512), Count { small: 510, large: 0, copies: 0 });
+    assert_eq!(tables.count(AT, 512), MappedCount { small: 510, large: 0, copies: 0 });
 
     tables.map_large(AT + MIB2, 2 * MIB2, true).unwrap();
     assert_eq!(tables.remove(AT + MIB2 + KIB4, 2, Partial::Whole, Copies::Free), 1);
-    assert_eq!(tables.count(AT + MIB2, 512), Count::default());
+    assert_eq!(tables.count(AT + MIB2, 512), MappedCount::default());
     // All of it in the range: no table is made for it.
     tables.map_large(AT + MIB2, 2 * MIB2, true).unwrap();
     let before = machine.free_count();
@@ -171,16 +173,16 @@ fn without_a_frame_for_the_table_the_owner_loses_the_large_entry_as_a_whole() {
     // Root, and two tables to the directory: none is left.
     for (name, act) in [
         ("munmap", (|t| t.remove(AT + KIB4, 1, Partial::Split, Copies::Free)) as fn(&Task) -> u64),
-        ("mprotect", |t| t.protect(AT + KIB4, 1, Leave::Read)),
+        ("mprotect", |t| t.protect(AT + KIB4, 1, RightsLeft::Read)),
     ] {
         let (tables, machine) = task(3);
         tables.map_large(AT, MIB2, true).unwrap();
         assert_eq!(act(&tables), 1, "{name}");
         assert_eq!(tables.entry(AT), None, "{name}");
         assert_eq!(machine.invalidated.lock().unwrap().len(), 1, "{name}");
-        assert_eq!(tables.map_small(AT, 0x5000, false), Err(NoFrames));
-        assert_eq!(tables.map_copy(AT, None), Err(NoFrames));
-        assert_eq!(tables.map_large(AT, MIB2, true), Ok(Mapped::New), "{name}: not usable afterwards");
+        assert_eq!(tables.map_small(AT, 0x5000, false), Err(OutOfFrames));
+        assert_eq!(tables.map_copy(AT, None), Err(OutOfFrames));
+        assert_eq!(tables.map_large(AT, MIB2, true), Ok(InstallResult::New), "{name}: not usable afterwards");
     }
 }
 
@@ -200,7 +202,7 @@ fn write_protection_is_for_what_is_writable_and_mprotect_splits() {
     assert_eq!(machine.invalidated.lock().unwrap().len(), 1, "nothing changed, nothing to invalidate");
     // The owner takes the right from copies too, and from a part of a large entry.
     tables.map_large(AT + MIB2, MIB2, true).unwrap();
-    assert_eq!(tables.protect(AT, 513, Leave::Read), 2);
+    assert_eq!(tables.protect(AT, 513, RightsLeft::Read), 2);
     assert!(!tables.entry(AT + 2 * KIB4).unwrap().1);
     assert_eq!(tables.entry(AT + MIB2), Some((MIB2, false, SMALL)));
     assert_eq!(tables.entry(AT + MIB2 + KIB4), Some((MIB2 + KIB4, true, SMALL)));
@@ -210,15 +212,15 @@ fn write_protection_is_for_what_is_writable_and_mprotect_splits() {
 fn a_copy_is_made_once_survives_the_file_and_is_freed_by_the_owner() {
     let (tables, machine) = task(16);
     tables.map_small(AT, 0x5000, false).unwrap();
-    assert_eq!(tables.map_copy(AT, Some(0x5000)), Ok(Mapped::Replaced));
+    assert_eq!(tables.map_copy(AT, Some(0x5000)), Ok(InstallResult::Replaced));
     assert_eq!(machine.invalidated.lock().unwrap().as_slice(), [(AT, 1)]);
-    assert_eq!(tables.map_copy(AT, Some(0x9000)), Ok(Mapped::Already));
-    assert_eq!(tables.map_copy(AT + KIB4, None), Ok(Mapped::New));
+    assert_eq!(tables.map_copy(AT, Some(0x9000)), Ok(InstallResult::Already));
+    assert_eq!(tables.map_copy(AT + KIB4, None), Ok(InstallResult::New));
     let copy = tables.entry(AT).unwrap();
     assert_eq!((copy.1, machine.copies.lock().unwrap()[&copy.0]), (true, (1, Some(0x5000))));
     // A load that looked the file's block up a moment ago.
-    assert_eq!(tables.map_small(AT, 0x5000, false), Ok(Mapped::Already));
-    assert_eq!(tables.keep_small(AT, 0x7000), Ok(Mapped::Already));
+    assert_eq!(tables.map_small(AT, 0x5000, false), Ok(InstallResult::Already));
+    assert_eq!(tables.keep_small(AT, 0x7000), Ok(InstallResult::Already));
     assert_eq!(tables.remove(AT, 512, Partial::Whole, Copies::Keep), 0);
     assert_eq!(tables.entry(AT), Some(copy));
     tables.access(AT);
@@ -240,10 +242,10 @@ fn a_copy_is_made_once_survives_the_file_and_is_freed_by_the_owner() {
 fn a_copy_under_a_large_entry_splits_it() {
     let (tables, machine) = task(16);
     tables.map_large(AT, MIB2, false).unwrap();
-    assert_eq!(tables.map_copy(AT + KIB4, Some(MIB2 + KIB4)), Ok(Mapped::Replaced));
+    assert_eq!(tables.map_copy(AT + KIB4, Some(MIB2 + KIB4)), Ok(InstallResult::Replaced));
     assert_eq!(tables.entry(AT), Some((MIB2, false, SMALL)));
     assert!(tables.entry(AT + KIB4).is_some_and(|(frame, writable, _)| frame >= COPIES && writable));
-    assert_eq!(tables.count(AT, 512), Count { small: 512, large: 0, copies: 1 });
+    assert_eq!(tables.count(AT, 512), MappedCount { small: 512, large: 0, copies: 1 });
     assert_eq!(machine.invalidated.lock().unwrap().as_slice(), [(AT + KIB4, 1)]);
 }
 
@@ -252,7 +254,7 @@ fn without_a_frame_for_the_copy_nothing_changes() {
     let (tables, machine) = task(16);
     tables.map_small(AT, 0x5000, false).unwrap();
     machine.room.store(0, Ordering::Relaxed);
-    assert_eq!(tables.map_copy(AT, Some(0x5000)), Err(NoFrames));
+    assert_eq!(tables.map_copy(AT, Some(0x5000)), Err(OutOfFrames));
     assert_eq!(tables.entry(AT), Some((0x5000, false, SMALL)));
     assert!(machine.invalidated.lock().unwrap().is_empty());
 }
@@ -268,11 +270,11 @@ fn a_forked_copy_is_copied_by_the_first_to_store_and_kept_by_the_last() {
     for tables in [&parent, &child] {
         assert_eq!(tables.entry(AT), Some((frame, false, SMALL)));
     }
-    assert_eq!(child.map_copy(AT, None), Ok(Mapped::Replaced));
+    assert_eq!(child.map_copy(AT, None), Ok(InstallResult::Replaced));
     let own = child.entry(AT).unwrap();
     assert!(own.0 != frame && own.1);
     assert_eq!(machine.copies.lock().unwrap()[&own.0], (1, Some(0x5000)), "a copy of the copy");
-    assert_eq!(parent.map_copy(AT, None), Ok(Mapped::Upgraded));
+    assert_eq!(parent.map_copy(AT, None), Ok(InstallResult::Upgraded));
     assert_eq!(parent.entry(AT), Some((frame, true, SMALL)));
     // One that is shared goes with the last.
     parent.share_copies(&Task::new(machine).unwrap(), AT, 1).unwrap();
@@ -286,22 +288,22 @@ fn a_hidden_copy_keeps_its_bytes_and_is_shared_moved_and_freed_like_others() {
     tables.map_copy(AT, Some(0x5000)).unwrap();
     tables.map_small(AT + KIB4, 0x6000, false).unwrap();
     let frame = tables.entry(AT).unwrap().0;
-    assert_eq!(tables.protect(AT, 2, Leave::Nothing), 2);
+    assert_eq!(tables.protect(AT, 2, RightsLeft::Nothing), 2);
     assert_eq!((tables.entry(AT), tables.entry(AT + KIB4)), (None, None));
     let child = Task::new(machine).unwrap();
     tables.share_copies(&child, AT, 2).unwrap();
     assert_eq!(child.entry(AT), None);
     assert_eq!(tables.move_copies(AT, AT + GIB, 2), Ok(1));
     // Whichever way the next access comes.
-    assert_eq!(child.keep_small(AT, 0x7000), Ok(Mapped::New));
+    assert_eq!(child.keep_small(AT, 0x7000), Ok(InstallResult::New));
     assert_eq!(child.entry(AT), Some((frame, false, SMALL)));
-    assert_eq!(tables.map_small(AT + GIB, 0x5000, false), Ok(Mapped::New));
+    assert_eq!(tables.map_small(AT + GIB, 0x5000, false), Ok(InstallResult::New));
     assert_eq!(tables.entry(AT + GIB), Some((frame, false, SMALL)));
-    tables.protect(AT + GIB, 1, Leave::Nothing);
+    tables.protect(AT + GIB, 1, RightsLeft::Nothing);
     child.remove(AT, 1, Partial::Split, Copies::Free);
-    assert_eq!(tables.map_copy(AT + GIB, None), Ok(Mapped::Upgraded));
+    assert_eq!(tables.map_copy(AT + GIB, None), Ok(InstallResult::Upgraded));
     assert_eq!(tables.entry(AT + GIB), Some((frame, true, SMALL)));
-    tables.protect(AT + GIB, 1, Leave::Nothing);
+    tables.protect(AT + GIB, 1, RightsLeft::Nothing);
     tables.remove(AT + GIB, 1, Partial::Split, Copies::Free);
     assert!(machine.copies.lock().unwrap().is_empty());
 }
@@ -314,14 +316,14 @@ fn moving_copies_takes_all_of_them_or_none() {
     }
     // Root, directory pointers, directory, two tables: one is left, and two are needed.
     let from: Vec<_> = [0, 1, 511, 512].map(|page| tables.entry(AT + page * KIB4)).into();
-    assert_eq!(tables.move_copies(AT, AT + 4 * MIB2, 1024), Err(NoFrames));
+    assert_eq!(tables.move_copies(AT, AT + 4 * MIB2, 1024), Err(OutOfFrames));
     assert_eq!([0, 1, 511, 512].map(|page| tables.entry(AT + page * KIB4)).as_slice(), from);
     assert_eq!(tables.remove_and_prune(AT + 4 * MIB2, 1024), 0);
     let before = machine.invalidated.lock().unwrap().len();
     assert_eq!(tables.move_copies(AT, AT + 4 * MIB2, 512), Ok(3));
     assert_eq!(machine.invalidated.lock().unwrap()[before..], [(AT, 512)]);
     assert_eq!([0, 1, 511].map(|page| tables.entry(AT + 4 * MIB2 + page * KIB4)).as_slice(), &from[..3]);
-    assert_eq!(tables.count(AT, 512), Count::default());
+    assert_eq!(tables.count(AT, 512), MappedCount::default());
 }
 
 #[test]
@@ -371,14 +373,14 @@ fn faults_files_and_owners_at_once_lose_nothing() {
         });
         scope.spawn(|| {
             for round in 0..rounds {
-                tables.protect(AT + round % 512 * KIB4, 3, Leave::Read);
+                tables.protect(AT + round % 512 * KIB4, 3, RightsLeft::Read);
                 tables.remove(AT + MIB2 + round % 511 * KIB4, 2, Partial::Split, Copies::Free);
                 tables.access(AT + MIB2 + round % 512 * KIB4);
             }
         });
     });
     tables.remove_and_prune(AT, 1024);
-    assert_eq!(tables.count(AT, 1024), Count::default());
+    assert_eq!(tables.count(AT, 1024), MappedCount::default());
     assert!(machine.copies.lock().unwrap().is_empty());
     assert_eq!(machine.free_count(), 63, "tables were lost");
 }
@@ -442,7 +444,7 @@ fn two_who_store_to_a_shared_copy_at_once_end_with_two_frames() {
 
 #[test]
 fn entries_go_before_tlbs_are_shot_down() {
-    for mistake in [None, Some(Mistake::ShootdownFirst)] {
+    for mistake in [None, Some(TableMistake::ShootdownFirst)] {
         let (task, machine) = task(8);
         let task = std::sync::Arc::new(task);
         *machine.mistake.lock().unwrap() = mistake;
@@ -458,7 +460,7 @@ fn entries_go_before_tlbs_are_shot_down() {
         };
         loads();
         assert_eq!(task.write_protect(MIB2, 1), 1);
-        assert_eq!(task.access(MIB2).is_some_and(Entry::is_writable), mistake.is_some());
+        assert_eq!(task.access(MIB2).is_some_and(PageTableEntry::is_writable), mistake.is_some());
         loads();
         assert_eq!(task.remove(MIB2, 1, Partial::Whole, Copies::Keep), 1);
         assert_eq!(task.access(MIB2).is_some(), mistake.is_some());
@@ -467,7 +469,7 @@ fn entries_go_before_tlbs_are_shot_down() {
 
 #[test]
 fn a_large_leaf_takes_no_tables_place() {
-    for mistake in [None, Some(Mistake::LargeOverTable)] {
+    for mistake in [None, Some(TableMistake::LargeOverTable)] {
         let (task, machine) = task(8);
         *machine.mistake.lock().unwrap() = mistake;
         task.map_copy(MIB2 + KIB4, None).unwrap();

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use fs::lab::Mutant;
 use fs::pmem::ram::Ram;
 use fs::sim;
-use locks::{Lists, Machine, RawMutex, RawRwLock, Short, Tasks};
+use locks::{Lists, LockMachine, RawMutex, RawRwLock, Short, Tasks};
 use loom::sync::{Condvar, Mutex, MutexGuard};
 
 /// The machine.
@@ -87,7 +87,7 @@ impl Shared {
     }
 }
 
-impl Machine for Loom {
+impl LockMachine for Loom {
     type Queued = Guarded<i64>;
 
     fn cpu() -> usize {

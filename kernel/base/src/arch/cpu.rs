@@ -11,7 +11,7 @@ use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
 
 /// The features this kernel uses or prints.
 #[derive(Clone, Debug)]
-pub struct Features {
+pub struct CpuFeatures {
     vendor: [u8; 12],
     brand: [u8; 48],
     /// Highest basic leaf.
@@ -64,14 +64,14 @@ pub struct Features {
     pub mce: bool,
 }
 
-static FEATURES: Once<Features> = Once::new();
+static FEATURES: Once<CpuFeatures> = Once::new();
 
 /// The features of the CPU that booted.
-pub fn features() -> &'static Features {
+pub fn features() -> &'static CpuFeatures {
     FEATURES.call_once(detect)
 }
 
-fn detect() -> Features {
+fn detect() -> CpuFeatures {
     let basic = __cpuid(0);
     let one = __cpuid(1);
     let seven = if basic.eax >= 7 { __cpuid_count(7, 0).ebx } else { 0 };
@@ -91,7 +91,7 @@ fn detect() -> Features {
             word.copy_from_slice(&register.to_le_bytes());
         }
     }
-    Features {
+    CpuFeatures {
         vendor,
         brand,
         max_leaf: basic.eax,
@@ -165,7 +165,7 @@ fn text(bytes: &[u8]) -> &str {
     core::str::from_utf8(bytes).unwrap_or("?").trim_matches(['\0', ' '])
 }
 
-impl Features {
+impl CpuFeatures {
     /// `GenuineIntel`, `AuthenticAMD`, …
     pub fn vendor(&self) -> &str {
         text(&self.vendor)
@@ -177,7 +177,7 @@ impl Features {
     }
 }
 
-impl fmt::Display for Features {
+impl fmt::Display for CpuFeatures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "vendor    {}", self.vendor())?;
         writeln!(f, "brand     {}", self.brand())?;

@@ -51,12 +51,12 @@ static ERRORS: [AtomicU64; RING] = [const { AtomicU64::new(0) }; RING];
 static LOST: AtomicUsize = AtomicUsize::new(0);
 
 /// Gets the first physical address and the length of what went bad.
-type Listener = fn(u64, u64);
-static LISTENER: Once<Listener> = Once::new();
+type PoisonListener = fn(u64, u64);
+static LISTENER: Once<PoisonListener> = Once::new();
 
 /// From now on, `listener` is told of errors in persistent memory. It is called with interrupts off and must
 /// wait for no lock that sleeps.
-pub fn on_memory_error(listener: Listener) {
+pub fn on_memory_error(listener: PoisonListener) {
     LISTENER.call_once(|| listener);
 }
 

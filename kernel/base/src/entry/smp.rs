@@ -8,7 +8,7 @@ use crate::arch::percpu::{self, MOST, PerCpu};
 use crate::arch::{apic, cpu, time, tlb};
 use crate::mm::frames::TRAMPOLINE;
 use crate::mm::layout::DEVICES;
-use crate::mm::paging::{self, Flags, MapError, PageSize};
+use crate::mm::paging::{self, Flags, LeafSize, MapError};
 use crate::mm::stack::KernelStack;
 use crate::{acpi, klog, task};
 use alloc::vec::Vec;
@@ -47,7 +47,7 @@ pub fn start() {
 /// Maps the boot CPU's registers, and sets it up.
 fn init_apic() -> Result<(), MapError> {
     if let Some(page) = apic::registers() {
-        paging::kernel().map(DEVICES, page, PageSize::Small, Flags::KERNEL_DEVICE)?;
+        paging::kernel().map(DEVICES, page, LeafSize::Small, Flags::KERNEL_DEVICE)?;
     }
     apic::init_boot(DEVICES);
     Ok(())

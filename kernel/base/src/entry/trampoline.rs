@@ -14,7 +14,7 @@
 
 use core::arch::{global_asm, naked_asm};
 
-use paging::{Entry, Flags};
+use paging::{Flags, PageTableEntry};
 use x86_64::registers::control::{Cr0, Cr4, Cr4Flags, Efer, EferFlags};
 
 use crate::arch::percpu::PerCpu;
@@ -124,9 +124,9 @@ pub(super) fn prepare(started: extern "C" fn(&'static PerCpu) -> !) -> bool {
         let root = direct(tables) as *mut u64;
         core::ptr::copy_nonoverlapping(from.add(256), root.add(256), 256);
         let table = Flags::PRESENT | Flags::WRITE;
-        root.write(Entry::new(tables + FRAME, table).0);
-        (direct(tables + FRAME) as *mut u64).write(Entry::new(tables + 2 * FRAME, table).0);
-        (direct(tables + 2 * FRAME) as *mut u64).write(Entry::new(0, table | Flags::LARGE).0);
+        root.write(PageTableEntry::new(tables + FRAME, table).0);
+        (direct(tables + FRAME) as *mut u64).write(PageTableEntry::new(tables + 2 * FRAME, table).0);
+        (direct(tables + 2 * FRAME) as *mut u64).write(PageTableEntry::new(0, table | Flags::LARGE).0);
         (at as *mut [u64; 4]).byte_add(GDT as usize).write_unaligned(DESCRIPTORS);
         put(GDT_POINTER, size_of_val(&DESCRIPTORS) as u16 - 1);
         put(GDT_POINTER + 2, (TRAMPOLINE + GDT) as u32);

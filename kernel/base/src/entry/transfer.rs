@@ -10,19 +10,19 @@ use core::fmt;
 use fs::vfs::ReadTo;
 
 use super::user_access::{self, FaultAt};
-use crate::machine::{File, Machine};
-use crate::pmem::Region;
+use crate::machine::{File, KernelPlatform};
+use crate::pmem::MappedRegion;
 
 /// Why a read into a task's memory ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Error {
+pub enum TransferError {
     /// What reading the file met.
     File(fs::Error),
     /// The task's memory cannot be stored to.
     Task(FaultAt),
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for TransferError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(error) => error.fmt(f),
@@ -31,13 +31,13 @@ impl fmt::Display for Error {
     }
 }
 
-impl From<fs::Error> for Error {
+impl From<fs::Error> for TransferError {
     fn from(error: fs::Error) -> Self {
         Self::File(error)
     }
 }
 
-impl From<FaultAt> for Error {
+impl From<FaultAt> for TransferError {
     fn from(fault: FaultAt) -> Self {
         Self::Task(fault)
     }
@@ -51,8 +51,8 @@ struct Present {
     absent: bool,
 }
 
-impl ReadTo<Machine> for Present {
-    fn take(&mut self, region: &Region, place: Option<u64>, bytes: usize) -> usize {
+impl ReadTo<KernelPlatform> for Present {
+    fn take(&mut self, region: &MappedRegion, place: Option<u64>, bytes: usize) -> usize {
         let taken = match place {
             Some(place) => user_access::store_present(self.at, region, place, bytes),
             None => user_access::zero_present(self.at, bytes),
@@ -68,7 +68,7 @@ impl ReadTo<Machine> for Present {
 ///
 /// # Errors
 /// What is wrong with the first byte.
-pub fn read(file: &File, offset: u64, to: u64, len: u64) -> Result<u64, Error> {
+pub fn read(file: &File, offset: u64, to: u64, len: u64) -> Result<u64, TransferError> {
     let mut present = Present { at: to, absent: false };
     let done = |present: &Present| present.at - to;
     while done(&present) < len {
@@ -77,8 +77,8 @@ pub fn read(file: &File, offset: u64, to: u64, len: u64) -> Result<u64, Error> {
         let outcome = match file.read_to(from, left as usize, &mut present) {
             // The end of the file, or a line before which a read ends: the next one says why.
             Ok(0) if !present.absent => break,
-            Ok(_) if present.absent => user_access::touch(present.at).map_err(Error::Task),
-            outcome => outcome.map(|_| ()).map_err(Error::File),
+            Ok(_) if present.absent => user_access::touch(present.at).map_err(TransferError::Task),
+            outcome => outcome.map(|_| ()).map_err(TransferError::File),
         };
         match outcome {
             Err(_) if done(&present) > 0 => break,

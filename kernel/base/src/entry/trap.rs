@@ -20,7 +20,7 @@ use x86_64::registers::control::Cr2;
 use super::{mce, user_access};
 use crate::arch::frame::{FaultFrame, TrapFrame};
 use crate::arch::{apic, pic, stop, tlb};
-use crate::mm::fault::{self, Access, Resolution};
+use crate::mm::fault::{self, FaultCode, Resolution};
 use crate::mm::stack;
 use crate::{keyboard, panic, task};
 
@@ -169,7 +169,7 @@ extern "C" fn page_fault(frame: &mut FaultFrame) -> bool {
     if on {
         interrupts::enable();
     }
-    let served = matches!(fault::handle(frame.cr2, Access(frame.error)), Resolution::Resumed);
+    let served = matches!(fault::handle(frame.cr2, FaultCode(frame.error)), Resolution::Resumed);
     if on {
         interrupts::disable();
     }
@@ -229,7 +229,7 @@ fn unserved_page_fault(frame: &mut TrapFrame) {
         frame.rdx = address;
         return;
     }
-    panic::page_fault(address, Access(frame.error), frame)
+    panic::page_fault(address, FaultCode(frame.error), frame)
 }
 
 /// An exception's name (Intel SDM volume 3A, table "Protected-Mode Exceptions and Interrupts").

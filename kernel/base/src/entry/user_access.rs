@@ -1,6 +1,6 @@
 //! Loads and stores at task addresses, which a fault may refuse.
 //!
-//! A task's address can be bad in ways only the page fault finds out: no area, beyond the file's end, no
+//! A task's address can be bad in ways only the page fault finds out: no VMA, beyond the file's end, no
 //! space left. The functions here are assembly with known ranges. When [`super::trap`] can't serve a fault
 //! inside one of them, it continues at the fixup with 1 in RAX and the address in RDX, which becomes a
 //! [`FaultAt`].
@@ -20,7 +20,7 @@ use crate::arch::{cpu, percpu};
 use crate::mm::fault::{self, Refusal};
 use crate::mm::frames::FRAME;
 use crate::mm::layout::TASK_END;
-use crate::pmem::Region;
+use crate::pmem::MappedRegion;
 use crate::task::{self, ExitStatus};
 
 /// An access that was refused.
@@ -55,7 +55,7 @@ impl From<FaultAt> for ExitStatus {
 
 /// What the assembly returns: RAX is 0, RDX a value; or RAX is 1, RDX the refused address.
 #[repr(C)]
-struct Outcome {
+struct AccessResult {
     refused: u64,
     value: u64,
 }
@@ -157,18 +157,18 @@ global_asm!(
 );
 
 unsafe extern "C" {
-    fn user_load_u64(at: u64) -> Outcome;
-    fn user_store_u64(at: u64, value: u64) -> Outcome;
-    fn user_load_u8(at: u64) -> Outcome;
-    fn user_store_u8(at: u64, value: u64) -> Outcome;
-    fn user_copy(to: u64, from: u64, bytes: u64) -> Outcome;
-    fn user_fill(to: u64, pattern: u64, bytes: u64) -> Outcome;
-    fn user_touch(at: u64) -> Outcome;
-    fn user_timed_load(at: u64) -> Outcome;
-    fn user_timed_store(at: u64, value: u64) -> Outcome;
+    fn user_load_u64(at: u64) -> AccessResult;
+    fn user_store_u64(at: u64, value: u64) -> AccessResult;
+    fn user_load_u8(at: u64) -> AccessResult;
+    fn user_store_u8(at: u64, value: u64) -> AccessResult;
+    fn user_copy(to: u64, from: u64, bytes: u64) -> AccessResult;
+    fn user_fill(to: u64, pattern: u64, bytes: u64) -> AccessResult;
+    fn user_touch(at: u64) -> AccessResult;
+    fn user_timed_load(at: u64) -> AccessResult;
+    fn user_timed_store(at: u64, value: u64) -> AccessResult;
     fn user_access_fixup();
-    fn user_timed_nothing() -> Outcome;
-    fn user_call(to: u64) -> Outcome;
+    fn user_timed_nothing() -> AccessResult;
+    fn user_call(to: u64) -> AccessResult;
 }
 
 /// Where to continue after a refused fault at `rip`, if that is inside this module's assembly. All functions
@@ -187,11 +187,11 @@ pub(super) fn call_fixup() -> u64 {
 fn check(at: u64, bytes: usize, write: bool) -> Result<(), FaultAt> {
     match at.checked_add(bytes as u64) {
         Some(end) if end <= TASK_END => Ok(()),
-        _ => Err(FaultAt { address: at, write, fetch: false, why: Refusal::NoArea }),
+        _ => Err(FaultAt { address: at, write, fetch: false, why: Refusal::NoVma }),
     }
 }
 
-fn outcome(outcome: Outcome, write: bool) -> Result<u64, FaultAt> {
+fn outcome(outcome: AccessResult, write: bool) -> Result<u64, FaultAt> {
     match outcome.refused {
         0 => Ok(outcome.value),
         _ => Err(FaultAt { address: outcome.value, write, fetch: false, why: fault::take_refusal() }),
@@ -256,7 +256,7 @@ pub fn call(to: u64) -> FaultAt {
     }
     let Some(task) = task::try_current().filter(|_| cpu::features().nx) else {
         // Without execute-disable the bytes would run.
-        return refused(Refusal::NoArea);
+        return refused(Refusal::NoVma);
     };
     task.calling().store(true, Ordering::Relaxed);
     // SAFETY: the address is in the lower half, whose every entry forbids execution, so the fetch faults, and
@@ -327,7 +327,7 @@ pub fn touch(at: u64) -> Result<(), FaultAt> {
 /// Copies `bytes` bytes of `region` from byte offset `place` on to a task, without a fault: may be called
 /// under a lock that a fault may wait for. Returns how many were copied: fewer where a page is not mapped for
 /// stores, or the memory that is read turns out to be bad.
-pub fn store_present(to: u64, region: &Region, place: u64, bytes: usize) -> usize {
+pub fn store_present(to: u64, region: &MappedRegion, place: u64, bytes: usize) -> usize {
     let from = region.address(place, bytes as u64);
     // SAFETY: `address` checked the source, and `to` as in `load_u64`.
     present(to, bytes, |at, len| unsafe { user_copy(to + at as u64, from + at as u64, len as u64) })
@@ -342,7 +342,7 @@ pub fn zero_present(to: u64, bytes: usize) -> usize {
 /// Stores page by page with `store`, which is given where in the `bytes` bytes a part begins, and its length;
 /// returns how many were stored before the first fault. Interrupts are off during a page: this CPU has no
 /// address space then, so a fault is refused at once.
-fn present(to: u64, bytes: usize, store: impl Fn(usize, usize) -> Outcome) -> usize {
+fn present(to: u64, bytes: usize, store: impl Fn(usize, usize) -> AccessResult) -> usize {
     if check(to, bytes, true).is_err() {
         return 0;
     }
@@ -360,7 +360,7 @@ fn present(to: u64, bytes: usize, store: impl Fn(usize, usize) -> Outcome) -> us
             done = (outcome.value - to) as usize;
             // Of a machine check. What the region's list says of it is what counts.
             let _ = fault::take_refusal();
-            return Err(FaultAt { address: outcome.value, write: true, fetch: false, why: Refusal::NoArea });
+            return Err(FaultAt { address: outcome.value, write: true, fetch: false, why: Refusal::NoVma });
         }
         Ok(0)
     });

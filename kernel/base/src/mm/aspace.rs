@@ -1,6 +1,6 @@
 //! Address spaces: the crate `vm` on this machine, and which one the running task has.
 //!
-//! What an area is, and what mmap and its like do, is in `vm`; its generic code is instantiated here, once,
+//! What a VMA is, and what mmap and its like do, is in `vm`; its generic code is instantiated here, once,
 //! for the shell as for the fault path (docs/decisions/0016).
 
 use alloc::sync::Arc;
@@ -8,22 +8,22 @@ use alloc::vec::Vec;
 
 use fs::Result;
 use fs::dax::Protocol;
-use paging::task::Count;
-use paging::{Access, Walk};
-pub use vm::{Advice, At, Kind, Rights};
+use paging::task::MappedCount;
+use paging::{FaultCode, Walk};
+pub use vm::{Advice, Placement, Rights, VmaKind};
 
 use super::fault::Refusal;
-use super::paging::{Hardware, PageTables};
+use super::paging::{KernelTableMachine, SpaceTables};
 use crate::arch::percpu;
-use crate::machine::{File, Machine};
+use crate::machine::{File, KernelPlatform};
 
 /// What is to be mapped.
-pub type Request<'a> = vm::Request<'a, Machine>;
-/// One area, as `maps` and `io mmap` list it.
-pub type AreaInfo = vm::AreaInfo<Machine>;
+pub type MapRequest<'a> = vm::MapRequest<'a, KernelPlatform>;
+/// One VMA, as `maps` and `io mmap` list it.
+pub type VmaInfo = vm::VmaInfo<KernelPlatform>;
 
 /// A task's view of memory: [`vm::AddressSpace`], whose functions these are.
-pub struct AddressSpace(vm::AddressSpace<Machine>);
+pub struct AddressSpace(vm::AddressSpace<KernelPlatform>);
 
 /// The running task's address space.
 ///
@@ -53,11 +53,11 @@ impl AddressSpace {
     /// # Errors
     /// As there.
     pub fn new() -> Result<Self> {
-        vm::AddressSpace::new(Hardware::task()).map(Self)
+        vm::AddressSpace::new(KernelTableMachine::task()).map(Self)
     }
 
     /// Its page tables, for the CPU.
-    pub fn page_tables(&self) -> &Arc<PageTables> {
+    pub fn page_tables(&self) -> &Arc<SpaceTables> {
         self.0.page_tables()
     }
 
@@ -66,17 +66,17 @@ impl AddressSpace {
     /// # Errors
     /// As there.
     #[inline]
-    pub(super) fn fault(&self, va: u64, access: Access) -> core::result::Result<(), Refusal> {
+    pub(super) fn fault(&self, va: u64, access: FaultCode) -> core::result::Result<(), Refusal> {
         self.0.fault(va, access)
     }
 
-    /// As [`vm::AddressSpace::areas`].
-    pub fn areas(&self) -> Vec<AreaInfo> {
-        self.0.areas()
+    /// As [`vm::AddressSpace::vmas`].
+    pub fn vmas(&self) -> Vec<VmaInfo> {
+        self.0.vmas()
     }
 
     /// As [`vm::AddressSpace::count`].
-    pub fn count(&self, start: u64, len: u64) -> Count {
+    pub fn count(&self, start: u64, len: u64) -> MappedCount {
         self.0.count(start, len)
     }
 
@@ -105,7 +105,7 @@ impl AddressSpace {
     ///
     /// # Errors
     /// As there.
-    pub fn map(&self, request: &Request<'_>) -> Result<u64> {
+    pub fn map(&self, request: &MapRequest<'_>) -> Result<u64> {
         self.0.map(request)
     }
 

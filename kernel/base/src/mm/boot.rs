@@ -14,16 +14,16 @@
 
 use bootloader_api::BootInfo;
 use bootloader_api::info::MemoryRegionKind;
-use paging::{Entry, Flags, Half, MapError, PageSize, Tables};
+use paging::{Flags, Half, LeafSize, MapError, PageTableEntry, TableTree};
 use spin::Once;
 
 use super::frames;
 use super::layout::{self, direct};
-use super::paging::{self as kernel_paging, Hardware};
+use super::paging::{self as kernel_paging, KernelTableMachine};
 
 /// What a range of physical addresses is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MemoryKind {
     /// RAM, free from the start.
     Usable,
     /// RAM the boot loader used, with our image in it.
@@ -40,7 +40,7 @@ pub struct MemoryRange {
     /// First address beyond.
     pub end: u64,
     /// What it is.
-    pub kind: Kind,
+    pub kind: MemoryKind,
 }
 
 /// More ranges than this are cut off; firmware reports a few dozen.
@@ -59,16 +59,16 @@ static MAP: Once<MemoryMap> = Once::new();
 
 impl MemoryMap {
     fn copy(boot: &BootInfo) -> Self {
-        let empty = MemoryRange { start: 0, end: 0, kind: Kind::Reserved(0) };
+        let empty = MemoryRange { start: 0, end: 0, kind: MemoryKind::Reserved(0) };
         let mut map = Self { ranges: [empty; MOST], len: 0, lost: 0 };
         for region in boot.memory_regions.iter().filter(|region| region.start < region.end) {
             let kind = match region.kind {
-                MemoryRegionKind::Usable => Kind::Usable,
-                MemoryRegionKind::Bootloader => Kind::Boot,
+                MemoryRegionKind::Usable => MemoryKind::Usable,
+                MemoryRegionKind::Bootloader => MemoryKind::Boot,
                 MemoryRegionKind::UnknownBios(kind) | MemoryRegionKind::UnknownUefi(kind) => {
-                    Kind::Reserved(kind)
+                    MemoryKind::Reserved(kind)
                 }
-                _ => Kind::Reserved(u32::MAX),
+                _ => MemoryKind::Reserved(u32::MAX),
             };
             if map.len == MOST {
                 map.lost += 1;
@@ -89,7 +89,7 @@ impl MemoryMap {
     /// Calls `each` with every stretch of RAM; neighbours are joined.
     fn each_ram(&self, each: &mut dyn FnMut(u64, u64)) {
         let mut current = None;
-        for range in self.ranges().iter().filter(|range| !matches!(range.kind, Kind::Reserved(_))) {
+        for range in self.ranges().iter().filter(|range| !matches!(range.kind, MemoryKind::Reserved(_))) {
             current = match current {
                 Some((start, end)) if range.start <= end => Some((start, range.end.max(end))),
                 other => {
@@ -140,7 +140,7 @@ pub fn is_ram(start: u64, bytes: u64) -> bool {
 /// Whether any of this range is RAM by firmware's memory map.
 pub fn overlaps_ram(start: u64, bytes: u64) -> bool {
     let end = start.saturating_add(bytes);
-    let ram = memory_map().iter().filter(|range| !matches!(range.kind, Kind::Reserved(_)));
+    let ram = memory_map().iter().filter(|range| !matches!(range.kind, MemoryKind::Reserved(_)));
     ram.into_iter().any(|range| range.start < end && start < range.end)
 }
 
@@ -170,7 +170,7 @@ pub fn init(boot: &BootInfo) {
     );
     // 2. Frames.
     let usable = |each: frames::EachRange<'_>| {
-        for range in map.ranges().iter().filter(|range| range.kind == Kind::Usable) {
+        for range in map.ranges().iter().filter(|range| range.kind == MemoryKind::Usable) {
             each(range.start, range.end);
         }
     };
@@ -184,15 +184,15 @@ pub fn init(boot: &BootInfo) {
     };
 }
 
-fn build(map: &MemoryMap) -> Result<Tables<Hardware>, MapError> {
-    let tables = Tables::new(Half::Upper, Hardware::Kernel)?;
+fn build(map: &MemoryMap) -> Result<TableTree<KernelTableMachine>, MapError> {
+    let tables = TableTree::new(Half::Upper, KernelTableMachine::Kernel)?;
     let largest = kernel_paging::largest();
     // Image: page by page, with the rights the boot loader took from the ELF segments.
     let boot_tables = BootTables(kernel_paging::active_root());
     let (start, end) = image();
     for at in (start..end).step_by(4096) {
         let Some((frame, flags)) = boot_tables.leaf(at) else { continue };
-        tables.map(at, frame, PageSize::Small, flags)?;
+        tables.map(at, frame, LeafSize::Small, flags)?;
     }
     // Direct map of RAM.
     let mut result = Ok(());
@@ -220,7 +220,7 @@ impl BootTables {
             let shift = 12 + 9 * (level - 1);
             let index = at >> shift & 511;
             // SAFETY: physical memory is mapped at `DIRECT_MAP`, and CR3 and present entries point to tables.
-            let entry = Entry(unsafe { *(direct(table + index * 8) as *const u64) });
+            let entry = PageTableEntry(unsafe { *(direct(table + index * 8) as *const u64) });
             if !entry.is_present() {
                 return None;
             }
@@ -250,7 +250,7 @@ pub fn reclaim() -> u64 {
             frames::pin(frame);
         }
     }
-    for range in memory_map().iter().filter(|range| range.kind == Kind::Boot) {
+    for range in memory_map().iter().filter(|range| range.kind == MemoryKind::Boot) {
         frames::reclaim(range.start, range.end);
     }
     frames::counts().total - before

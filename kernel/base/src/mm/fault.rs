@@ -4,7 +4,7 @@
 //! fault. A refused fault inside [`crate::entry::user_access`] becomes an error of that access; anywhere
 //! else, a panic.
 
-pub use paging::Access;
+pub use paging::FaultCode;
 pub use vm::Refusal;
 
 use super::aspace;
@@ -23,16 +23,16 @@ pub enum Resolution {
 
 /// Answers a fault at `address`.
 #[inline]
-pub fn handle(address: u64, access: Access) -> Resolution {
+pub fn handle(address: u64, access: FaultCode) -> Resolution {
     match aspace::try_current() {
-        // Nothing is executed from a task's areas: a fetch there is a wild jump.
+        // Nothing is executed from a task's VMAs: a fetch there is a wild jump.
         Some(space) if (TASK_START..TASK_END).contains(&address) && !access.is_fetch() => {
             match space.fault(address, access) {
                 Ok(()) => Resolution::Resumed,
                 Err(refusal) => refuse(refusal),
             }
         }
-        Some(_) => refuse(Refusal::NoArea),
+        Some(_) => refuse(Refusal::NoVma),
         // Nor is it counted: whoever asked for no fault to be served has its answer.
         None => Resolution::Refused,
     }
@@ -43,7 +43,7 @@ pub fn handle(address: u64, access: Access) -> Resolution {
 #[inline(never)]
 fn refuse(refusal: Refusal) -> Resolution {
     match refusal {
-        Refusal::NoArea => stats().fault_no_area.inc(),
+        Refusal::NoVma => stats().fault_no_area.inc(),
         Refusal::NoRight(_) => stats().fault_no_right.inc(),
         // Counted where the file refused it.
         Refusal::File(_) => {}
@@ -56,5 +56,5 @@ fn refuse(refusal: Refusal) -> Resolution {
 
 /// The reason of the fault that was just refused.
 pub fn take_refusal() -> Refusal {
-    task::try_current().and_then(task::Task::take_refusal).unwrap_or(Refusal::NoArea)
+    task::try_current().and_then(task::Task::take_refusal).unwrap_or(Refusal::NoVma)
 }

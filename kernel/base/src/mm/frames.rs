@@ -62,7 +62,7 @@ static FRAMES: IrqLock<Option<Buddy>> = IrqLock::new(None);
 
 /// How much memory there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct FrameCounts {
     /// Frames managed.
     pub total: u64,
     /// Frames free.
@@ -71,7 +71,7 @@ pub struct Counts {
     pub free_blocks: [u64; ORDERS],
 }
 
-impl fmt::Display for Counts {
+impl fmt::Display for FrameCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kib = FRAME / 1024;
         writeln!(f, "{:>12}{:>12}{:>12}", "total KiB", "used KiB", "free KiB")?;
@@ -356,8 +356,8 @@ pub fn free_large(physical: u64) {
 }
 
 /// How much there is.
-pub fn counts() -> Counts {
-    FRAMES.lock().as_ref().map_or(Counts::default(), |buddy| Counts {
+pub fn counts() -> FrameCounts {
+    FRAMES.lock().as_ref().map_or(FrameCounts::default(), |buddy| FrameCounts {
         total: buddy.total,
         free: buddy.free,
         free_blocks: buddy.free_blocks,

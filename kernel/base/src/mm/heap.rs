@@ -17,7 +17,7 @@ use spin::Once;
 
 use super::frames::{self, FRAME};
 use super::layout::{HEAP, HEAP_BYTES};
-use super::paging::{self, Flags, PageSize};
+use super::paging::{self, Flags, LeafSize};
 use crate::counters::stats;
 use crate::sync::IrqLock;
 
@@ -102,7 +102,7 @@ impl Growing {
         while added < wanted {
             let Some(frame) = frames::allocate() else { break };
             let at = HEAP + self.mapped + added;
-            if paging::kernel().map(at, frame, PageSize::Small, Flags::KERNEL_DATA).is_err() {
+            if paging::kernel().map(at, frame, LeafSize::Small, Flags::KERNEL_DATA).is_err() {
                 frames::free(frame);
                 break;
             }

@@ -3,11 +3,11 @@
 use alloc::sync::Arc;
 use core::sync::atomic::AtomicU64;
 
-use paging::task::Mistake;
-pub use paging::{Entry, Flags, MapError, PageSize};
-use paging::{Machine, Table, Tables, TaskMachine, TaskTables};
+use paging::task::TableMistake;
+pub use paging::{Flags, LeafSize, MapError, PageTableEntry};
+use paging::{PageTable, TableMachine, TableTree, TaskMachine, TaskTables};
 use spin::Once;
-use vm::{SpaceMachine, SpaceTables};
+use vm::SpaceMachine;
 use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::PhysFrame;
@@ -20,14 +20,14 @@ use crate::sync::{InterruptsOff, IrqLock, RawMutex};
 
 /// The machine the page tables are on, and for whom they are.
 #[derive(Debug)]
-pub enum Hardware {
+pub enum KernelTableMachine {
     /// The kernel's.
     Kernel,
     /// A task's, which may not take the last frames; and which CPUs may know translations of it.
     Task(tlb::Holders),
 }
 
-impl Hardware {
+impl KernelTableMachine {
     /// A new address space's: no CPU knows a translation of it.
     pub fn task() -> Self {
         Self::Task(tlb::Holders::new())
@@ -42,7 +42,7 @@ impl Hardware {
     }
 }
 
-impl Machine for Hardware {
+impl TableMachine for KernelTableMachine {
     type Word = AtomicU64;
 
     fn allocate_table(&self) -> Option<u64> {
@@ -57,10 +57,10 @@ impl Machine for Hardware {
     }
 
     #[inline]
-    fn table(&self, frame: u64) -> &Table {
+    fn table(&self, frame: u64) -> &PageTable {
         // SAFETY: the frame came from `allocate_table`: it is RAM, in the direct map, holds 512 entries, and
         // is only accessed as atomics. The paging crate frees it after it has let go of every reference.
-        unsafe { &*(direct(frame) as *const Table) }
+        unsafe { &*(direct(frame) as *const PageTable) }
     }
 
     fn invalidate(&self, start: u64, pages: u64) {
@@ -68,7 +68,7 @@ impl Machine for Hardware {
     }
 }
 
-impl TaskMachine for Hardware {
+impl TaskMachine for KernelTableMachine {
     type Lock = RawMutex;
 
     #[inline(always)] // in a fault
@@ -102,12 +102,12 @@ impl TaskMachine for Hardware {
     }
 
     #[inline]
-    fn makes(&self, mistake: Mistake) -> bool {
+    fn makes(&self, mistake: TableMistake) -> bool {
         LAB.has(vm::tables::mutant(mistake))
     }
 }
 
-impl SpaceMachine for Hardware {
+impl SpaceMachine for KernelTableMachine {
     fn another(&self) -> Self {
         Self::task()
     }
@@ -127,13 +127,13 @@ impl SpaceMachine for Hardware {
     }
 }
 
-static KERNEL: Once<Tables<Hardware>> = Once::new();
+static KERNEL: Once<TableTree<KernelTableMachine>> = Once::new();
 
 /// The kernel's own tables, whose upper half all share.
 ///
 /// # Panics
 /// Before [`super::boot`] has built them.
-pub fn kernel() -> &'static Tables<Hardware> {
+pub fn kernel() -> &'static TableTree<KernelTableMachine> {
     match KERNEL.get() {
         Some(tables) => tables,
         None => panic!("the kernel's page tables are not built yet"),
@@ -141,17 +141,17 @@ pub fn kernel() -> &'static Tables<Hardware> {
 }
 
 /// The kernel's tables, if they are there yet (for the panic).
-pub fn try_kernel() -> Option<&'static Tables<Hardware>> {
+pub fn try_kernel() -> Option<&'static TableTree<KernelTableMachine>> {
     KERNEL.get()
 }
 
-pub(super) fn set_kernel(tables: Tables<Hardware>) -> &'static Tables<Hardware> {
+pub(super) fn set_kernel(tables: TableTree<KernelTableMachine>) -> &'static TableTree<KernelTableMachine> {
     KERNEL.call_once(|| tables)
 }
 
 /// The largest page the CPU has.
-pub fn largest() -> PageSize {
-    if cpu::features().giant_pages { PageSize::Giant } else { PageSize::Large }
+pub fn largest() -> LeafSize {
+    if cpu::features().giant_pages { LeafSize::Giant } else { LeafSize::Large }
 }
 
 /// Loads a tree's root into CR3.
@@ -168,20 +168,20 @@ unsafe fn load_root(root: u64) {
 /// The tables that a CPU's CR3 holds, if they are not the kernel's; kept alive for that long. A leaf of the
 /// lock order, taken with interrupts off and by its own CPU only.
 #[repr(align(64))]
-struct Active(IrqLock<Option<Arc<PageTables>>>);
+struct Active(IrqLock<Option<Arc<SpaceTables>>>);
 
 /// By the CPU's number.
 static ACTIVE: [Active; percpu::MOST] = [const { Active(IrqLock::new(None)) }; percpu::MOST];
 
 /// The current address space's tables.
-pub fn active() -> Option<Arc<PageTables>> {
+pub fn active() -> Option<Arc<SpaceTables>> {
     let _here = InterruptsOff::new();
     ACTIVE[percpu::number()].0.lock().clone()
 }
 
 /// Makes these tables the current ones of this CPU and keeps them alive as long as they are that; `None` for
 /// the kernel's own, without a lower half.
-pub fn activate(tables: Option<Arc<PageTables>>) {
+pub fn activate(tables: Option<Arc<SpaceTables>>) {
     let before = {
         let _here = InterruptsOff::new();
         let cpu = percpu::this();
@@ -249,11 +249,11 @@ fn map_missing(start: u64, end: u64, flags: Flags) -> Result<(), MapError> {
         match kernel().leaf(direct(at)) {
             Some((_, size)) => at = (at & !(size.bytes() - 1)) + size.bytes(),
             None => {
-                let whole = PageSize::Large.divides(at) && at + PageSize::Large.bytes() <= end;
-                let size = if whole { PageSize::Large } else { PageSize::Small };
+                let whole = LeafSize::Large.divides(at) && at + LeafSize::Large.bytes() <= end;
+                let size = if whole { LeafSize::Large } else { LeafSize::Small };
                 match kernel().map(direct(at), at, size, flags) {
                     Err(MapError::AlreadyMapped { .. }) if whole => {
-                        kernel().map(direct(at), at, PageSize::Small, flags)?;
+                        kernel().map(direct(at), at, LeafSize::Small, flags)?;
                         at += 4096;
                     }
                     Err(error) => return Err(error),
@@ -266,4 +266,4 @@ fn map_missing(start: u64, end: u64, flags: Flags) -> Result<(), MapError> {
 }
 
 /// One address space's tables: an own lower half, the kernel's upper half.
-pub type PageTables = SpaceTables<Hardware>;
+pub type SpaceTables = vm::SpaceTables<KernelTableMachine>;

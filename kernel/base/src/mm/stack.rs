@@ -5,7 +5,7 @@
 
 use super::frames;
 use super::layout::STACKS;
-use super::paging::{self, Entry, Flags, MapError, PageSize};
+use super::paging::{self, Flags, LeafSize, MapError, PageTableEntry};
 use crate::sync::IrqLock;
 
 /// Bytes from one stack's top to the next one's.
@@ -38,7 +38,7 @@ impl KernelStack {
         for page in 0..pages {
             let frame = frames::allocate().ok_or(MapError::NoFrames)?;
             let at = stack.bottom() + page * 4096;
-            if let Err(error) = paging::kernel().map(at, frame, PageSize::Small, Flags::KERNEL_DATA) {
+            if let Err(error) = paging::kernel().map(at, frame, LeafSize::Small, Flags::KERNEL_DATA) {
                 frames::free(frame);
                 return Err(error);
             }
@@ -62,7 +62,7 @@ impl Drop for KernelStack {
         let mut frames = [0; (SLOT / 4096) as usize];
         let mut count = 0;
         // What is not mapped was never: the stack was not complete. Every CPU forgets all of it at once.
-        let gone = |_, entry: Entry, _| {
+        let gone = |_, entry: PageTableEntry, _| {
             frames[count] = entry.address();
             count += 1;
         };

@@ -6,8 +6,8 @@
 //! | [`poison`] | what has lost its content |
 //! | [`region`] | one region: bounded access, counted |
 //!
-//! A region that Linux uses in fsdax mode says so in a block of its own ([`Layout`]): its data begins behind
-//! that.
+//! A region that Linux uses in fsdax mode says so in a block of its own ([`NamespaceLayout`]): its data
+//! begins behind that.
 //!
 //! [`init`] finds and maps; whatever goes wrong is kept as text for the `nfit` command, and costs only the
 //! regions it is about.
@@ -26,16 +26,16 @@ use spin::Once;
 use crate::klog;
 use crate::mm::boot;
 use crate::mm::paging::{self, Flags};
-pub use region::Region;
+pub use region::MappedRegion;
 
 /// What was found at start.
-pub struct Found {
+pub struct PmemInventory {
     /// The table's bytes, or why there is none.
     pub table: Result<Vec<u8>, crate::acpi::Error>,
     /// The regions that could be mapped, in the table's order.
-    pub regions: Vec<Region>,
+    pub regions: Vec<MappedRegion>,
     /// What Linux's information block says of each region.
-    pub layouts: Vec<Layout>,
+    pub layouts: Vec<NamespaceLayout>,
     /// What went wrong, a line each.
     pub problems: Vec<String>,
     /// Caches reach persistence on power loss, by the platform capabilities: flushing is not needed.
@@ -43,19 +43,19 @@ pub struct Found {
 }
 
 /// Where the data of a region is.
-pub enum Layout {
+pub enum NamespaceLayout {
     /// Everywhere: there is no information block.
     Raw,
     /// Everywhere, for the block is damaged.
     Damaged(PfnError),
     /// Behind the block: the namespace is in fsdax mode.
-    Fsdax(PfnInfo, Region),
+    Fsdax(PfnInfo, MappedRegion),
     /// Nowhere that a file system could be: the namespace is in device-dax mode.
     Devdax(PfnError),
 }
 
-impl Layout {
-    fn of(region: &Region) -> Self {
+impl NamespaceLayout {
+    fn of(region: &MappedRegion) -> Self {
         let mut block = alloc::boxed::Box::new([0; nfit::PFN_BYTES]);
         if region.len() < nfit::PFN_OFFSET + nfit::PFN_BYTES as u64 {
             return Self::Raw;
@@ -74,29 +74,29 @@ impl Layout {
 ///
 /// # Errors
 /// There is none in device-dax mode.
-pub fn data(index: usize) -> Option<Result<&'static Region, PfnError>> {
+pub fn data(index: usize) -> Option<Result<&'static MappedRegion, PfnError>> {
     let found = FOUND.get()?;
     Some(match found.layouts.get(index)? {
-        Layout::Raw | Layout::Damaged(_) => Ok(found.regions.get(index)?),
-        Layout::Fsdax(_, data) => Ok(data),
-        Layout::Devdax(error) => Err(*error),
+        NamespaceLayout::Raw | NamespaceLayout::Damaged(_) => Ok(found.regions.get(index)?),
+        NamespaceLayout::Fsdax(_, data) => Ok(data),
+        NamespaceLayout::Devdax(error) => Err(*error),
     })
 }
 
-static FOUND: Once<Found> = Once::new();
+static FOUND: Once<PmemInventory> = Once::new();
 /// What was found; before [`init`], nothing.
-pub fn found() -> Option<&'static Found> {
+pub fn found() -> Option<&'static PmemInventory> {
     FOUND.get()
 }
 
 /// The regions, to be mounted as `pmem0`, `pmem1`, ….
-pub fn regions() -> &'static [Region] {
+pub fn regions() -> &'static [MappedRegion] {
     FOUND.get().map_or(&[], |found| &found.regions)
 }
 
 /// Which region a physical address lies in, and where.
 pub fn place_of(physical: u64) -> Option<(usize, u64)> {
-    let offset = |region: &Region| physical.checked_sub(region.base()).filter(|at| *at < region.len());
+    let offset = |region: &MappedRegion| physical.checked_sub(region.base()).filter(|at| *at < region.len());
     regions().iter().enumerate().find_map(|(number, region)| Some((number, offset(region)?)))
 }
 
@@ -106,9 +106,9 @@ pub fn offset_of(physical: u64) -> Option<u64> {
 }
 
 /// Reads the NFIT and maps its regions write-back, read-only where a DIMM is not armed.
-pub fn init() -> &'static Found {
+pub fn init() -> &'static PmemInventory {
     FOUND.call_once(|| {
-        let mut found = Found {
+        let mut found = PmemInventory {
             table: Err(crate::acpi::Error::NoTable("NFIT")),
             regions: Vec::new(),
             layouts: Vec::new(),
@@ -128,15 +128,15 @@ pub fn init() -> &'static Found {
             Err(problem) => found.problems.push(problem),
         }
         flush::init(found.persistent_caches);
-        found.layouts = found.regions.iter().map(Layout::of).collect();
+        found.layouts = found.regions.iter().map(NamespaceLayout::of).collect();
         for (number, layout) in found.layouts.iter().enumerate() {
             match layout {
-                Layout::Raw => {}
-                Layout::Fsdax(info, _) => klog!(Info, "pmem{number}: {info}"),
-                Layout::Damaged(error) => {
+                NamespaceLayout::Raw => {}
+                NamespaceLayout::Fsdax(info, _) => klog!(Info, "pmem{number}: {info}"),
+                NamespaceLayout::Damaged(error) => {
                     klog!(Warn, "pmem{number}: {error}; it is taken for a region without one");
                 }
-                Layout::Devdax(error) => klog!(Warn, "pmem{number}: {error}"),
+                NamespaceLayout::Devdax(error) => klog!(Warn, "pmem{number}: {error}"),
             }
         }
         found
@@ -158,7 +158,7 @@ fn table(problems: &mut Vec<String>) -> Result<Vec<u8>, crate::acpi::Error> {
 const MOST_PROBLEMS: usize = 16;
 
 /// Regions, and whether caches are persistent.
-fn read(bytes: &[u8], problems: &mut Vec<String>) -> Result<(Vec<Region>, bool), String> {
+fn read(bytes: &[u8], problems: &mut Vec<String>) -> Result<(Vec<MappedRegion>, bool), String> {
     let nfit = Nfit::parse(bytes).map_err(|error| error.to_string())?;
     let contents = nfit.contents().map_err(|error| error.to_string())?;
     problems.extend(contents.problems.iter().take(MOST_PROBLEMS).map(ToString::to_string));
@@ -198,7 +198,7 @@ fn read(bytes: &[u8], problems: &mut Vec<String>) -> Result<(Vec<Region>, bool),
                 // SAFETY: the NFIT says that the range is persistent memory, no two regions and nothing else
                 // in the table overlap it, and it is mapped for good; RAM that the kernel manages is not in
                 // it, as checked above.
-                regions.push(unsafe { Region::new(found.base, found.length, at, writable) });
+                regions.push(unsafe { MappedRegion::new(found.base, found.length, at, writable) });
             }
             Err(error) => problems.push(alloc::format!("region {index}: not used: {error}")),
         }

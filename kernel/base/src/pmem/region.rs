@@ -12,14 +12,14 @@ use crate::counters::stats;
 use crate::klog;
 
 /// A mapped region.
-pub struct Region {
+pub struct MappedRegion {
     physical: u64,
     len: u64,
     at: u64,
     armed: bool,
 }
 
-impl Region {
+impl MappedRegion {
     /// The region of `len` bytes at `physical`, mapped at `at`.
     ///
     /// # Safety
@@ -128,14 +128,14 @@ fn full() {
     klog!(Warn, "memory errors: the list is full, some are forgotten");
 }
 
-impl fmt::Debug for Region {
+impl fmt::Debug for MappedRegion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Region({:#x}, {:#x} bytes)", self.physical, self.len)
     }
 }
 
 /// `128 GiB at 0x100000000, read-only`, with sizes in the largest unit that divides them.
-impl fmt::Display for Region {
+impl fmt::Display for MappedRegion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
         let (shift, unit) =
@@ -145,7 +145,7 @@ impl fmt::Display for Region {
     }
 }
 
-impl Pmem for Region {
+impl Pmem for MappedRegion {
     fn len(&self) -> u64 {
         self.len
     }

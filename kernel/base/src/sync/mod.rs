@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`IrqLock`] | spins, interrupts off | data that interrupt handlers or other CPUs may want, shortly |
 //! | [`RawMutex`] | spins a little, then sleeps | the file system's |
-//! | [`RawRwLock`] | the same; fair, readers on different CPUs share no cache line | `dax_sem`, areas |
+//! | [`RawRwLock`] | the same; fair, readers on different CPUs share no cache line | `dax_sem`, VMAs |
 //! | [`RawInodeLock`] | the same, short: readers share a line | inodes |
 //!
 //! The algorithms of the two that sleep are in crate `locks`, where they are tested on the host.

@@ -10,11 +10,11 @@ use super::spinning::{Answering, IrqGuard, IrqLock};
 use crate::arch::percpu;
 
 /// The mutex, as `lock_api` wants it.
-pub type RawMutex = locks::RawMutex<Machine>;
+pub type RawMutex = locks::RawMutex<KernelLocks>;
 /// The reader-writer lock, as `lock_api` wants it.
-pub type RawRwLock = locks::RawRwLock<Machine>;
+pub type RawRwLock = locks::RawRwLock<KernelLocks>;
 /// The same, short, for an inode: who reads the same file by a call copies for longer than it locks.
-pub type RawInodeLock = locks::RawRwLock<Machine, 1>;
+pub type RawInodeLock = locks::RawRwLock<KernelLocks, 1>;
 
 /// How a task sleeps.
 pub struct Sleep {
@@ -63,9 +63,9 @@ fn wake_one(key: usize) {
 }
 
 /// What the locks know of the machine.
-pub struct Machine;
+pub struct KernelLocks;
 
-impl locks::Machine for Machine {
+impl locks::LockMachine for KernelLocks {
     type Queued = IrqLock<i64>;
 
     #[inline]

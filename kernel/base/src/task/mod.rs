@@ -78,7 +78,7 @@ impl ExitStatus {
 impl From<Refusal> for Signal {
     fn from(why: Refusal) -> Self {
         match why {
-            Refusal::NoArea | Refusal::NoRight(_) => Self::Segv,
+            Refusal::NoVma | Refusal::NoRight(_) => Self::Segv,
             Refusal::File(_) => Self::Bus,
         }
     }
@@ -104,7 +104,7 @@ impl fmt::Display for ExitStatus {
 
 /// What a task does just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum TaskState {
     /// It has a CPU.
     Running,
     /// It waits for a CPU.
@@ -115,7 +115,7 @@ pub enum State {
     Done,
 }
 
-type Body = Box<dyn FnOnce() -> ExitStatus + Send>;
+type TaskBody = Box<dyn FnOnce() -> ExitStatus + Send>;
 
 /// A task.
 pub struct Task {
@@ -147,7 +147,7 @@ pub struct Task {
     signal: IrqLock<Option<Signal>>,
     /// It is about to jump to one of its own addresses.
     calling: AtomicBool,
-    body: IrqLock<Option<Body>>,
+    body: IrqLock<Option<TaskBody>>,
     status: IrqLock<Option<ExitStatus>>,
 }
 
@@ -156,7 +156,7 @@ pub type TaskRef = Arc<Task>;
 
 /// Which address space a new task gets.
 #[allow(dead_code, reason = "not every kind is used by a command")]
-pub enum Space {
+pub enum TaskSpace {
     /// None: it only works in the kernel's half.
     Kernel,
     /// One of its own, empty.
@@ -170,7 +170,7 @@ pub struct Builder<'a> {
     /// For `ps`.
     pub name: &'a str,
     /// Its address space.
-    pub space: Space,
+    pub space: TaskSpace,
     /// The CPU it stays on; any, if there is none.
     pub cpu: Option<usize>,
 }
@@ -189,7 +189,7 @@ impl Task {
             rsp: AtomicU64::new(0),
             on_cpu: AtomicBool::new(false),
             cpu: AtomicUsize::new(pinned.unwrap_or_else(percpu::number)),
-            state: AtomicU8::new(State::Ready as u8),
+            state: AtomicU8::new(TaskState::Ready as u8),
             link: Link::new(),
             key: AtomicUsize::new(0),
             ran: AtomicU64::new(0),
@@ -219,23 +219,23 @@ impl Task {
     }
 
     /// What it does.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> TaskState {
         match self.state.load(Ordering::Relaxed) {
-            0 => State::Running,
-            1 => State::Ready,
-            2 => State::Waiting,
-            _ => State::Done,
+            0 => TaskState::Running,
+            1 => TaskState::Ready,
+            2 => TaskState::Waiting,
+            _ => TaskState::Done,
         }
     }
 
-    fn set_state(&self, state: State) {
+    fn set_state(&self, state: TaskState) {
         self.state.store(state as u8, Ordering::Relaxed);
     }
 
     /// Nanoseconds it ran. What it runs just now counts from its last turn on.
     pub fn cpu_ns(&self) -> u64 {
         let now = match self.state() {
-            State::Running => sched::ticks_of_turn(self.cpu()),
+            TaskState::Running => sched::ticks_of_turn(self.cpu()),
             _ => 0,
         };
         time::to_ns(self.ran.load(Ordering::Relaxed) + now)
@@ -310,9 +310,9 @@ pub fn spawn(builder: Builder<'_>, body: impl FnOnce() -> ExitStatus + Send + 's
         return Err(Errno::Invalid.into());
     }
     let space = match builder.space {
-        Space::Kernel => None,
-        Space::New => Some(Arc::new(AddressSpace::new()?)),
-        Space::Shared(space) => Some(space),
+        TaskSpace::Kernel => None,
+        TaskSpace::New => Some(Arc::new(AddressSpace::new()?)),
+        TaskSpace::Shared(space) => Some(space),
     };
     let task = sched::prepare(builder.name, builder.cpu, started)?;
     *task.space.lock() = space;

@@ -25,7 +25,7 @@ use x86_64::instructions::interrupts;
 
 use super::queue::Queue;
 use super::switch::{first, switch};
-use super::{STACK_PAGES, State, Task, TaskRef, try_current};
+use super::{STACK_PAGES, Task, TaskRef, TaskState, try_current};
 use crate::arch::percpu::{self, MOST, PerCpu};
 use crate::arch::{apic, time};
 use crate::counters::stats;
@@ -102,7 +102,7 @@ fn sched(cpu: &PerCpu) -> &'static CpuQueue {
 
 /// What becomes of the task that leaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Leave {
+enum SwitchReason {
     /// It is still ready.
     Yield,
     /// It waits: whoever wakes it has it.
@@ -132,7 +132,7 @@ pub fn become_idle() -> ! {
 fn adopt(cpu: &PerCpu, task: TaskRef) {
     task.on_cpu.store(true, Ordering::Relaxed);
     task.cpu.store(cpu.number(), Ordering::Relaxed);
-    task.set_state(State::Running);
+    task.set_state(TaskState::Running);
     sched(cpu).switched.store(time::ticks(), Ordering::Relaxed);
     cpu.set_current(Arc::into_raw(task).cast());
 }
@@ -161,7 +161,7 @@ pub(super) fn ticks_of_turn(cpu: usize) -> u64 {
 /// Puts a task that is on no list in a run queue, and sees to it that a CPU looks there.
 pub(super) fn make_ready(task: TaskRef) {
     let _here = InterruptsOff::new();
-    task.set_state(State::Ready);
+    task.set_state(TaskState::Ready);
     let own = percpu::this();
     let target = place(&task, own);
     let pinned = task.pinned.is_some();
@@ -202,19 +202,19 @@ fn place(task: &Task, own: &'static PerCpu) -> &'static PerCpu {
 pub fn yield_now() {
     let _here = InterruptsOff::new();
     if !sched(percpu::this()).is_empty() {
-        schedule(Leave::Yield);
+        schedule(SwitchReason::Yield);
     }
 }
 
 /// The task that runs waits, on a list already. Interrupts are off.
 pub(super) fn block() {
-    schedule(Leave::Block);
+    schedule(SwitchReason::Block);
 }
 
 /// The task that runs has ended.
 pub(super) fn leave() -> ! {
     interrupts::disable();
-    schedule(Leave::Exit);
+    schedule(SwitchReason::Exit);
     unreachable!("a task that has ended runs");
 }
 
@@ -224,7 +224,7 @@ pub(super) fn sleep_until(end: u64, task: TaskRef) {
 }
 
 /// Switches to the next task. Interrupts are off.
-fn schedule(leave: Leave) {
+fn schedule(leave: SwitchReason) {
     let cpu = percpu::this();
     let previous: *const Task = percpu::current().cast();
     // SAFETY: the CPU holds a reference to the task that runs.
@@ -235,7 +235,7 @@ fn schedule(leave: Leave) {
         sched(cpu).take(|task| core::ptr::from_ref(task) == previous || !task.on_cpu.load(Ordering::Acquire));
     let next = match next {
         Some(task) => Arc::into_raw(task),
-        None if leave == Leave::Yield => return arm(cpu),
+        None if leave == SwitchReason::Yield => return arm(cpu),
         None => {
             // SAFETY: the CPU keeps its idle task for good.
             unsafe { Arc::increment_strong_count(idle) };
@@ -246,7 +246,7 @@ fn schedule(leave: Leave) {
         // Woken before it had left.
         // SAFETY: the list's reference, which is one too many.
         unsafe { Arc::decrement_strong_count(next) };
-        running.set_state(State::Running);
+        running.set_state(TaskState::Running);
         return arm(cpu);
     }
     // SAFETY: a reference is ours.
@@ -256,20 +256,20 @@ fn schedule(leave: Leave) {
     let turn = now - sched(cpu).switched.swap(now, Ordering::Relaxed);
     running.ran.fetch_add(turn, Ordering::Relaxed);
     match leave {
-        Leave::Yield if previous != idle => {
-            running.set_state(State::Ready);
+        SwitchReason::Yield if previous != idle => {
+            running.set_state(TaskState::Ready);
             // SAFETY: one reference for the list; the CPU's goes in `finish_switch`.
             sched(cpu).push(unsafe {
                 Arc::increment_strong_count(previous);
                 Arc::from_raw(previous)
             });
         }
-        Leave::Exit => running.set_state(State::Done),
-        Leave::Yield | Leave::Block => {}
+        SwitchReason::Exit => running.set_state(TaskState::Done),
+        SwitchReason::Yield | SwitchReason::Block => {}
     }
     coming.on_cpu.store(true, Ordering::Relaxed);
     coming.cpu.store(cpu.number(), Ordering::Relaxed);
-    coming.set_state(State::Running);
+    coming.set_state(TaskState::Running);
     cpu.set_current(next.cast());
     {
         let space = coming.space.lock();
@@ -318,7 +318,7 @@ fn idle_loop() -> ! {
             continue;
         }
         sched(cpu).idling.store(false, Ordering::SeqCst);
-        schedule(Leave::Yield);
+        schedule(SwitchReason::Yield);
         // A task that another CPU has not left yet: let interrupts in, and look again.
         interrupts::enable();
         core::hint::spin_loop();
@@ -377,7 +377,7 @@ pub fn on_timer() {
         sched(cpu).slice_end.store(0, Ordering::Relaxed);
         if try_current().is_some_and(|task| task.guards.load(Ordering::Relaxed) == 0) {
             stats().task_preemptions.inc();
-            return schedule(Leave::Yield);
+            return schedule(SwitchReason::Yield);
         }
     }
     arm(cpu);

@@ -15,16 +15,16 @@ use spin::relax::RelaxStrategy;
 use x86_64::instructions::interrupts;
 
 use super::queue::Queue;
-use super::{State, TaskRef, sched, try_current};
+use super::{TaskRef, TaskState, sched, try_current};
 use crate::arch::time;
 use crate::sync::{Answering, InterruptsOff, IrqGuard, IrqLock};
 
-static LISTS: locks::Lists<Tasks, 64> = locks::Lists::new();
+static LISTS: locks::Lists<KernelTasks, 64> = locks::Lists::new();
 
 /// What the lists know of tasks.
-struct Tasks;
+struct KernelTasks;
 
-impl locks::Tasks for Tasks {
+impl locks::Tasks for KernelTasks {
     type Task = TaskRef;
     type Queue = Queue;
     type Lock = IrqLock<Queue>;
@@ -33,7 +33,7 @@ impl locks::Tasks for Tasks {
     fn enqueue(queue: &mut Queue, key: usize) {
         let task = super::current();
         task.key.store(key, Ordering::Relaxed);
-        task.set_state(State::Waiting);
+        task.set_state(TaskState::Waiting);
         queue.push(task);
     }
 
@@ -111,7 +111,7 @@ pub fn sleep_ns(ns: u64) {
     }
     let _here = InterruptsOff::new();
     let task = super::current();
-    task.set_state(State::Waiting);
+    task.set_state(TaskState::Waiting);
     sched::sleep_until(end, task);
     sched::block();
 }

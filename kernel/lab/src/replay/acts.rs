@@ -18,7 +18,7 @@ use super::{Replay, within};
 use crate::arch::percpu;
 use crate::bad_memory;
 use crate::entry::user_access;
-use crate::mm::aspace::{Advice, At, Kind, Request, Rights};
+use crate::mm::aspace::{Advice, MapRequest, Placement, Rights, VmaKind};
 use crate::mounts;
 
 /// Bytes of a line of persistent memory.
@@ -28,7 +28,7 @@ const LINE: u64 = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Did {
     pub(super) op: Op,
-    pub(super) came: Came,
+    pub(super) came: ActResult,
     /// When it began and ended: all of these moments differ.
     pub(super) when: Range<u64>,
 }
@@ -37,7 +37,7 @@ impl Did {
     /// The word that it put into the first file or the second one, if that is what it did.
     pub(super) fn stored(&self, in_other: bool) -> Option<u64> {
         match self.came {
-            Came::Stored(word) if in_other == (self.op.effect() == Effect::WriteOther) => Some(word),
+            ActResult::Stored(word) if in_other == (self.op.effect() == Effect::WriteOther) => Some(word),
             _ => None,
         }
     }
@@ -45,7 +45,7 @@ impl Did {
 
 /// Of a [`Did`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Came {
+pub(super) enum ActResult {
     /// A load or read(2) of this word.
     Saw(u64),
     /// A store or write(2) of this word.
@@ -64,15 +64,17 @@ impl fmt::Display for Did {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (op, effect) = (self.op, self.op.effect());
         match &self.came {
-            Came::Saw(word) if effect == Effect::Read => write!(f, "has read {word:#x}"),
-            Came::Saw(word) if effect == Effect::Fork => write!(f, "has forked; the child loaded {word:#x}"),
-            Came::Saw(word) => write!(f, "has loaded {word:#x}"),
-            Came::Stored(word) if effect == Effect::Store => write!(f, "has stored {word:#x}"),
-            Came::Stored(word) => write!(f, "has written {word:#x}"),
-            Came::Copied(word, seen) => write!(f, "private: stored {word:#x}, loaded {seen:#x}"),
-            Came::Done => write!(f, "{op}: done"),
-            Came::Nothing(why) => write!(f, "{op}: {why}"),
-            Came::Refused(why) => write!(f, "{op} refused: {why}"),
+            ActResult::Saw(word) if effect == Effect::Read => write!(f, "has read {word:#x}"),
+            ActResult::Saw(word) if effect == Effect::Fork => {
+                write!(f, "has forked; the child loaded {word:#x}")
+            }
+            ActResult::Saw(word) => write!(f, "has loaded {word:#x}"),
+            ActResult::Stored(word) if effect == Effect::Store => write!(f, "has stored {word:#x}"),
+            ActResult::Stored(word) => write!(f, "has written {word:#x}"),
+            ActResult::Copied(word, seen) => write!(f, "private: stored {word:#x}, loaded {seen:#x}"),
+            ActResult::Done => write!(f, "{op}: done"),
+            ActResult::Nothing(why) => write!(f, "{op}: {why}"),
+            ActResult::Refused(why) => write!(f, "{op} refused: {why}"),
         }
     }
 }
@@ -84,11 +86,11 @@ impl Replay {
         // 0 where nothing is stored, and then not looked at.
         let word = self.world.stored(turn.actor, number).unwrap_or_default();
         let begun = self.moments.fetch_add(1, SeqCst);
-        let came = self.try_to(turn, op, number, word).unwrap_or_else(Came::Refused);
+        let came = self.try_to(turn, op, number, word).unwrap_or_else(ActResult::Refused);
         Did { op, came, when: begun..self.moments.fetch_add(1, SeqCst) }
     }
 
-    fn try_to(&self, turn: &Turn<'_>, op: Op, number: usize, word: u64) -> Answer<Came> {
+    fn try_to(&self, turn: &Turn<'_>, op: Op, number: usize, word: u64) -> Answer<ActResult> {
         let text = |error: fs::Error| error.to_string();
         let stage = turn.stage;
         let (file, view) = (&stage.file, &stage.views[turn.actor]);
@@ -96,32 +98,32 @@ impl Replay {
         let bytes = word.to_le_bytes();
         let before = &self.world.parts[turn.actor].ops[..number];
         if op.about().handle && before.iter().any(|op| op.effect() == Effect::Close) {
-            return Ok(Came::Nothing("its handle is closed"));
+            return Ok(ActResult::Nothing("its handle is closed"));
         }
         match op {
-            Op::Load => return turn.load(byte).map(Came::Saw),
-            Op::Store => return turn.store(byte, word).map(|()| Came::Stored(word)),
+            Op::Load => return turn.load(byte).map(ActResult::Saw),
+            Op::Store => return turn.store(byte, word).map(|()| ActResult::Stored(word)),
             Op::Read => {
                 let read = self.read_word(file).map_err(text)?;
-                return Ok(read.map_or(Came::Nothing("the end of the file"), Came::Saw));
+                return Ok(read.map_or(ActResult::Nothing("the end of the file"), ActResult::Saw));
             }
             Op::Direct => return self.direct(file).map_err(text),
             Op::Write => {
                 file.write_at(self.word_offset(), &bytes).map_err(text)?;
-                return Ok(Came::Stored(word));
+                return Ok(ActResult::Stored(word));
             }
             Op::WriteOther => {
                 let other = self.other.as_ref().ok_or("there is no second file")?;
                 other.write_at(0, &bytes).map_err(text)?;
-                return Ok(Came::Stored(word));
+                return Ok(ActResult::Stored(word));
             }
             Op::Private => {
                 let at = self.private.lock()[turn.actor].ok_or("there is no private area")? + byte;
                 user_access::store_u64(at, word).map_err(|fault| fault.to_string())?;
                 let seen = user_access::load_u64(at).map_err(|fault| fault.to_string())?;
-                return Ok(Came::Copied(word, seen));
+                return Ok(ActResult::Copied(word, seen));
             }
-            Op::Fork => return self.fork(turn).map(Came::Saw),
+            Op::Fork => return self.fork(turn).map(ActResult::Saw),
             Op::Poison => return self.poison(turn),
             Op::Truncate => file.truncate(offset),
             Op::Grow => file.truncate(self.size()),
@@ -142,9 +144,9 @@ impl Replay {
             }
             Op::MapOver => {
                 let large = !self.world.parts[turn.actor].small;
-                let kind = Kind { large, ..Kind::shared(Rights::READ_WRITE, self.world.protocol) };
-                let (name, at) = (&Arc::from(self.text.as_str()), At::Exactly(turn.at(0)));
-                view.space.map(&Request { file, name, offset, len, at, kind, populate: false }).map(|_| ())
+                let kind = VmaKind { large, ..VmaKind::shared(Rights::READ_WRITE, self.world.protocol) };
+                let (name, at) = (&Arc::from(self.text.as_str()), Placement::Exactly(turn.at(0)));
+                view.space.map(&MapRequest { file, name, offset, len, at, kind, populate: false }).map(|_| ())
             }
             Op::Mremap => self.each_area(turn, |at| {
                 // Far from everything, and each actor to its own place.
@@ -159,11 +161,11 @@ impl Replay {
             }
             Op::Unlink => self.dir.unlink(self.name),
         }
-        .map(|()| Came::Done)
+        .map(|()| ActResult::Done)
         .map_err(text)
     }
 
-    /// Calls `f` with where the range is in the actor's area, then in each private one of its address space.
+    /// Calls `f` with where the range is in the actor's VMA, then in each private one of its address space.
     fn each_area(&self, turn: &Turn<'_>, f: impl Fn(u64) -> fs::Result<()>) -> fs::Result<()> {
         f(turn.at(0))?;
         let own = self.world.parts[turn.actor].space;
@@ -173,22 +175,22 @@ impl Replay {
     }
 
     /// Reads the word from its block, which is pinned meanwhile.
-    fn direct(&self, file: &crate::machine::File) -> fs::Result<Came> {
+    fn direct(&self, file: &crate::machine::File) -> fs::Result<ActResult> {
         let (index, page) = (&file.mapping().index, self.word_offset() / PAGE_SIZE);
         let place = {
             let lock = file.mapping().shared();
             if page >= file.size(lock.held()).div_ceil(PAGE_SIZE) {
-                return Ok(Came::Nothing("the end of the file"));
+                return Ok(ActResult::Nothing("the end of the file"));
             }
             index.pin(page..page + 1)?;
             file.place(lock.held(), page)
         };
         let came = place.and_then(|place| {
-            let Some(place) = place else { return Ok(Came::Saw(0)) };
+            let Some(place) = place else { return Ok(ActResult::Saw(0)) };
             let (pmem, at) = (file.platform().pmem(), place + self.word_offset() % PAGE_SIZE);
             match pmem.poisoned(at, 8) {
                 Some(bad) => Err(fs::Error::Poisoned(bad)),
-                None => Ok(Came::Saw(pmem.load_u64(at))),
+                None => Ok(ActResult::Saw(pmem.load_u64(at))),
             }
         });
         index.unpin(file.platform(), page..page + 1);
@@ -219,16 +221,16 @@ impl Replay {
     }
 
     /// The word's line goes bad.
-    fn poison(&self, turn: &Turn<'_>) -> Answer<Came> {
+    fn poison(&self, turn: &Turn<'_>) -> Answer<ActResult> {
         let file = &turn.stage.file;
         let place = {
             let lock = file.mapping().shared();
             file.place(lock.held(), self.world.range.word_page()).map_err(|error| error.to_string())?
         };
-        let Some(place) = place else { return Ok(Came::Nothing("there is a hole")) };
+        let Some(place) = place else { return Ok(ActResult::Nothing("there is a hole")) };
         let physical = file.platform().pmem().frame(0) + place;
         bad_memory::add(physical, LINE).map_err(|_| String::from("the list is full"))?;
         self.bad.lock().push(physical..physical + LINE);
-        Ok(Came::Done)
+        Ok(ActResult::Done)
     }
 }

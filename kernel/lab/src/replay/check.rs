@@ -7,11 +7,11 @@ use fs::lab::schedule::{Effect, Start};
 
 use super::super::stage::{Answer, Turn};
 use super::Replay;
-use super::acts::{Came, Did};
+use super::acts::{ActResult, Did};
 
 /// What an actor's mapping shows of the word in the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(super) enum ShownWord {
     Word(u64),
     Refused(String),
 }
@@ -54,7 +54,7 @@ impl Replay {
     /// Nothing is refused without a reason.
     fn refusals(&self, name: &str, did: &[Did]) -> Answer {
         for Did { op, came, .. } in did {
-            let Came::Refused(why) = came else { continue };
+            let ActResult::Refused(why) = came else { continue };
             // One that can be in its own way is there twice then: the second one finds it done.
             let times = |other| self.world.ops().filter(|&one| one == other).count();
             let in_its_way = |other| times(other) > usize::from(other == *op);
@@ -70,7 +70,7 @@ impl Replay {
     fn in_order(&self, name: &str, did: &[Did], all: &[Did]) -> Answer {
         for Did { came, op, when } in did {
             match *came {
-                Came::Saw(word) => {
+                ActResult::Saw(word) => {
                     let never = || alloc::format!("{name}: {op} saw {word:#x}, which nobody stored");
                     expect(self.was_there(word), never)?;
                     match self.newer(word, when.start, all) {
@@ -82,7 +82,7 @@ impl Replay {
                         _ => {}
                     }
                 }
-                Came::Copied(word, seen) => expect(word == seen, || {
+                ActResult::Copied(word, seen) => expect(word == seen, || {
                     alloc::format!(
                         "{name}: {word:#x} was stored to a private copy, which then showed {seen:#x}"
                     )
@@ -121,21 +121,23 @@ impl Replay {
         for (actor, name) in self.names.iter().enumerate() {
             let seen = self.seen[actor].lock().take();
             match (seen, read) {
-                (Some(Seen::Word(word)), Some(Some(found))) => expect(word == found, || {
+                (Some(ShownWord::Word(word)), Some(Some(found))) => expect(word == found, || {
                     alloc::format!("the file has {found:#x}, the mapping of {name} shows {word:#x}")
                 })?,
-                (Some(Seen::Word(word)), Some(None)) => {
+                (Some(ShownWord::Word(word)), Some(None)) => {
                     return Err(alloc::format!(
                         "the mapping of {name} shows {word:#x} behind the file's end"
                     ));
                 }
-                (Some(Seen::Word(word)), None) => {
+                (Some(ShownWord::Word(word)), None) => {
                     return Err(alloc::format!("the mapping of {name} shows {word:#x} of bad memory"));
                 }
-                (Some(Seen::Refused(why)), Some(Some(found))) => expect(self.is_unmapped(actor), || {
-                    alloc::format!("the file has {found:#x}, the mapping of {name} refuses it: {why}")
-                })?,
-                (Some(Seen::Refused(_)) | None, _) => {}
+                (Some(ShownWord::Refused(why)), Some(Some(found))) => {
+                    expect(self.is_unmapped(actor), || {
+                        alloc::format!("the file has {found:#x}, the mapping of {name} refuses it: {why}")
+                    })?
+                }
+                (Some(ShownWord::Refused(_)) | None, _) => {}
             }
             let leaf = stage.views[actor].space.walk(self.at(turn, actor)).leaf();
             if leaf.is_some_and(|(entry, _)| entry.is_writable()) {

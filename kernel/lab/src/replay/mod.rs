@@ -26,16 +26,16 @@ use fs::PAGE_SIZE;
 use fs::lab::schedule::{Effect, Range, Start, Story, Uses, World};
 use fs::vfs::{Fallocate, FileKind};
 
-use super::stage::{Answer, Look, Play, Role, Turn};
+use super::stage::{ActorView, Answer, Play, Role, Turn};
 use crate::entry::user_access;
 use crate::machine::File;
-use crate::mm::aspace::{AddressSpace, At as Place, Kind, Request, Rights};
+use crate::mm::aspace::{AddressSpace, MapRequest, Placement, Rights, VmaKind};
 use crate::pmem::poison;
 use crate::sync::{IrqLock, Mutex};
-use crate::task::{self, Builder, ExitStatus, Space};
+use crate::task::{self, Builder, ExitStatus, TaskSpace};
 use acts::Did;
-use check::Seen;
-pub use order::{Order, order};
+use check::ShownWord;
+pub use order::{ScriptedOrder, order};
 
 /// The second file, beside the first.
 const OTHER: &[u8] = b".race-other";
@@ -51,12 +51,12 @@ pub struct Replay {
     name: &'static [u8],
     /// The second file, if somebody writes to it.
     other: Option<File>,
-    /// The private area of each actor that stores to one.
+    /// The private VMA of each actor that stores to one.
     private: Mutex<Vec<Option<u64>>>,
     did: Vec<IrqLock<Vec<Did>>>,
     /// Counts beginnings and ends of operations.
     moments: AtomicU64,
-    seen: Vec<IrqLock<Option<Seen>>>,
+    seen: Vec<IrqLock<Option<ShownWord>>>,
     /// What became bad meanwhile, by physical address.
     bad: Mutex<Vec<Bytes<u64>>>,
 }
@@ -170,7 +170,7 @@ fn within<T: Send + 'static>(
 ) -> Answer<T> {
     let result: Arc<IrqLock<Option<Answer<T>>>> = Arc::new(IrqLock::new(None));
     let to = result.clone();
-    let builder = Builder { name: "helper", space: Space::Shared(space.clone()), cpu };
+    let builder = Builder { name: "helper", space: TaskSpace::Shared(space.clone()), cpu };
     let body = move || {
         let done = work();
         *to.lock() = Some(done);
@@ -191,7 +191,7 @@ impl Play for Replay {
 
     fn role(&self, actor: usize) -> Role<'_> {
         let part = &self.world.parts[actor];
-        let look = if part.small { Look::Small } else { Look::Shared };
+        let look = if part.small { ActorView::Small } else { ActorView::Shared };
         Role { name: &self.names[actor], space: part.space.into(), look }
     }
 
@@ -234,13 +234,14 @@ impl Play for Replay {
         }
         for (actor, part) in self.world.parts.iter().enumerate() {
             if part.ops.iter().any(|op| op.about().uses == Uses::Private) {
-                let kind = Kind {
+                let kind = VmaKind {
                     private: true,
                     large: false,
-                    ..Kind::shared(Rights::READ_WRITE, self.world.protocol)
+                    ..VmaKind::shared(Rights::READ_WRITE, self.world.protocol)
                 };
                 let (name, offset, len) = (&Arc::from(self.text.as_str()), turn.offset(), self.len());
-                let request = Request { file, name, offset, len, at: Place::Any, kind, populate: false };
+                let request =
+                    MapRequest { file, name, offset, len, at: Placement::Any, kind, populate: false };
                 let start = turn.stage.views[actor].space.map(&request).map_err(text)?;
                 self.private.lock()[actor] = Some(start);
             }
@@ -258,7 +259,7 @@ impl Play for Replay {
     }
 
     fn look(&self, turn: &Turn<'_>) -> Answer<u64> {
-        let seen = turn.load(self.word_byte()).map_or_else(Seen::Refused, Seen::Word);
+        let seen = turn.load(self.word_byte()).map_or_else(ShownWord::Refused, ShownWord::Word);
         *self.seen[turn.actor].lock() = Some(seen);
         Ok(0)
     }

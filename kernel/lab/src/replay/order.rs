@@ -6,10 +6,10 @@ use alloc::vec::Vec;
 use fs::lab::Point;
 use fs::lab::schedule::{Segment, Stop, Story};
 
-use super::super::script::{At, Event};
+use super::super::script::{Event, Milestone};
 
 /// What a schedule comes to here.
-pub struct Order {
+pub struct ScriptedOrder {
     pub events: Vec<Event>,
     /// The first segment with steps that are finer than points, or a TLB's choice, as text: they are left
     /// out.
@@ -32,7 +32,7 @@ enum Is {
 ///
 /// # Errors
 /// A point at which nobody can be held.
-pub fn order(story: &Story) -> Result<Order, &'static str> {
+pub fn order(story: &Story) -> Result<ScriptedOrder, &'static str> {
     let mut is: Vec<Is> = story.world.parts.iter().map(|_| Is::Unbegun).collect();
     let mut events: Vec<Event> = Vec::new();
     let is_finer = |segment: &&Segment| {
@@ -52,8 +52,8 @@ pub fn order(story: &Story) -> Result<Order, &'static str> {
             continue;
         }
         match is[cpu] {
-            Is::Unbegun => events.push((cpu, At::Start)),
-            Is::Held(point, time) => events.push((cpu, At::GoesAgain(point, time))),
+            Is::Unbegun => events.push((cpu, Milestone::Start)),
+            Is::Held(point, time) => events.push((cpu, Milestone::GoesAgain(point, time))),
             Is::Free | Is::Through => {}
         }
         let (now, at) = match until {
@@ -61,17 +61,17 @@ pub fn order(story: &Story) -> Result<Order, &'static str> {
                 return Err("nobody can be held at shootdown-answer: interrupts are off there");
             }
             Stop::Place { point: Some((point, time)), .. } => {
-                (Is::Held(point, time), At::ComesAgain(point, time))
+                (Is::Held(point, time), Milestone::ComesAgain(point, time))
             }
-            Stop::Waits => (Is::Free, At::Sleeps),
-            Stop::End | Stop::Place { point: None, .. } => (Is::Through, At::Done),
+            Stop::Waits => (Is::Free, Milestone::Sleeps),
+            Stop::End | Stop::Place { point: None, .. } => (Is::Through, Milestone::Done),
         };
         is[cpu] = now;
         events.push((cpu, at));
     }
     // Behind the last one's end nobody waits.
-    if matches!(events.last(), Some((_, At::Done))) {
+    if matches!(events.last(), Some((_, Milestone::Done))) {
         events.pop();
     }
-    Ok(Order { events, finer })
+    Ok(ScriptedOrder { events, finer })
 }

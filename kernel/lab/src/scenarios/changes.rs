@@ -8,20 +8,20 @@ use fs::dax::Protocol;
 use fs::lab::{Mutant, Point};
 use fs::vfs::Fallocate;
 
-use super::super::script::{At, Event};
+use super::super::script::{Event, Milestone};
 use super::super::stage::{Answer, Turn};
 use super::super::waiting::until;
 use super::{
-    ANY, Breaks, FIRST_THEN_SECOND, OVERTAKEN_AFTER_LOOK_UP, Part, Scenario, View, blind, expect, first_word,
-    nothing, word, write_word,
+    ANY, ActorPart, ActorView, Breaks, FIRST_THEN_SECOND, OVERTAKEN_AFTER_LOOK_UP, Scenario, blind, expect,
+    first_word, nothing, word, write_word,
 };
 use crate::steps::LAB;
 use base::counters::total;
 
 const VALUE: u64 = 0x5a5a;
 
-const LOAD: Part = Part {
-    view: View::Shared,
+const LOAD: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "load",
     act: |turn| {
         let value = turn.load(0)?;
@@ -31,8 +31,8 @@ const LOAD: Part = Part {
     look: first_word,
 };
 
-const WRITE: Part = Part {
-    view: View::Shared,
+const WRITE: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "write(2)",
     act: |turn| {
         write_word(turn, 0, VALUE)?;
@@ -43,8 +43,8 @@ const WRITE: Part = Part {
 };
 
 /// Stores to both pages.
-const STORE_TWO: Part = Part {
-    view: View::Shared,
+const STORE_TWO: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "store",
     act: |turn| {
         turn.store_told(0, VALUE)?;
@@ -54,7 +54,8 @@ const STORE_TWO: Part = Part {
 };
 
 /// Punches the second page.
-const PUNCH: Part = Part { view: View::Shared, name: "punch hole", act: |turn| punch(turn, 1), look: blind };
+const PUNCH: ActorPart =
+    ActorPart { view: ActorView::Shared, name: "punch hole", act: |turn| punch(turn, 1), look: blind };
 
 fn punch(turn: &Turn<'_>, page: u64) -> Answer {
     let from = turn.offset() + page * PAGE_SIZE;
@@ -66,8 +67,8 @@ fn punch(turn: &Turn<'_>, page: u64) -> Answer {
 
 /// read(2) of the page into a mapping of its file. With the mistake, the lock that a fault takes is held
 /// meanwhile: by [`HOLDER`], in its name.
-const READ: Part = Part {
-    view: View::Shared,
+const READ: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "read(2)",
     act: |turn| {
         if LAB.has(Mutant::CopyUnderLock) {
@@ -86,8 +87,8 @@ const READ: Part = Part {
 const HELD: usize = 0;
 const COPIED: usize = 1;
 
-const HOLDER: Part = Part {
-    view: View::Shared,
+const HOLDER: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "its dax_sem",
     act: |turn| {
         if !LAB.has(Mutant::CopyUnderLock) {
@@ -104,8 +105,8 @@ const HOLDER: Part = Part {
 };
 
 /// A transfer that has pinned the page: from here until the other has come, it stores by physical address.
-const TRANSFER: Part = Part {
-    view: View::Shared,
+const TRANSFER: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "transfer",
     act: |turn| {
         let (file, pages) = (&turn.stage.file, turn.page..turn.page + 1);
@@ -139,8 +140,8 @@ const PINNED: usize = 0;
 const PUNCHED: usize = 1;
 const KEPT: usize = 2;
 
-const PUNCH_PINNED: Part = Part {
-    view: View::Shared,
+const PUNCH_PINNED: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "punch hole",
     act: |turn| {
         turn.wait_for(PINNED);
@@ -253,12 +254,16 @@ pub(super) const ALL: &[Scenario] = &[
 ];
 
 /// The load comes to wait for the lock, and is held; the file becomes shorter.
-const TRUNCATED_BEFORE_LOCK: &[Event] =
-    &[(0, At::Comes(Point::SharedWait)), (1, At::Start), (1, At::Done), (0, At::Goes(Point::SharedWait))];
+const TRUNCATED_BEFORE_LOCK: &[Event] = &[
+    (0, Milestone::Comes(Point::SharedWait)),
+    (1, Milestone::Start),
+    (1, Milestone::Done),
+    (0, Milestone::Goes(Point::SharedWait)),
+];
 
 /// A load that may be refused.
-const TRY_TO_LOAD: Part = Part {
-    view: View::Shared,
+const TRY_TO_LOAD: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "load",
     act: |turn| {
         let refused = turn.load(0).err();
@@ -269,8 +274,8 @@ const TRY_TO_LOAD: Part = Part {
 };
 
 /// Ends the file before the page.
-const TRUNCATE: Part = Part {
-    view: View::Shared,
+const TRUNCATE: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "truncate",
     act: |turn| {
         resize(turn, turn.offset())?;

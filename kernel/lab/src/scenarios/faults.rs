@@ -4,27 +4,27 @@ use fs::PAGE_SIZE;
 use fs::dax::Protocol;
 use fs::lab::{Mutant, Point};
 
-use super::super::script::{At, Event};
+use super::super::script::{Event, Milestone};
 use super::super::stage::{Answer, Turn};
 use super::{
-    ANY, Breaks, FIRST_THEN_SECOND, OVERTAKEN_AFTER_LOOK_UP, OVERTAKEN_BEFORE_RETRY, Part, Scenario, View,
-    blind, expect, first_word, nothing, word,
+    ANY, ActorPart, ActorView, Breaks, FIRST_THEN_SECOND, OVERTAKEN_AFTER_LOOK_UP, OVERTAKEN_BEFORE_RETRY,
+    Scenario, blind, expect, first_word, nothing, word,
 };
 
 /// What is stored: by the first actor, and by the second.
 const VALUES: [u64; 2] = [0x1111, 0x2222];
 
 /// Stores its value to its own word.
-const STORE: Part = Part {
-    view: View::Shared,
+const STORE: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "store",
     act: |turn| turn.store_told(turn.actor as u64 * 8, VALUES[turn.actor]),
     look: |turn| turn.load(turn.actor as u64 * 8),
 };
 
 /// Loads the word that the second actor stores to.
-const LOAD: Part = Part {
-    view: View::Shared,
+const LOAD: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "load",
     act: |turn| {
         let value = turn.load(8)?;
@@ -34,8 +34,12 @@ const LOAD: Part = Part {
     look: |turn| turn.load(8),
 };
 
-const LOAD_FIRST: Part =
-    Part { view: View::Shared, name: "load", act: |turn| turn.load(0).map(|_| ()), look: first_word };
+const LOAD_FIRST: ActorPart = ActorPart {
+    view: ActorView::Shared,
+    name: "load",
+    act: |turn| turn.load(0).map(|_| ()),
+    look: first_word,
+};
 
 /// Both words are in the file.
 fn both_stored(turn: &Turn<'_>) -> Answer {
@@ -55,12 +59,12 @@ fn load_sees_store(turn: &Turn<'_>) -> Answer {
 
 /// Three CPUs want one entry; the first has it, the others wait.
 const TWO_WAIT: &[Event] = &[
-    (0, At::Comes(Point::EntryLocked)),
-    (1, At::Start),
-    (1, At::Sleeps),
-    (2, At::Start),
-    (2, At::Sleeps),
-    (0, At::Goes(Point::EntryLocked)),
+    (0, Milestone::Comes(Point::EntryLocked)),
+    (1, Milestone::Start),
+    (1, Milestone::Sleeps),
+    (2, Milestone::Start),
+    (2, Milestone::Sleeps),
+    (0, Milestone::Goes(Point::EntryLocked)),
 ];
 
 pub(super) const ALL: &[Scenario] = &[
@@ -86,7 +90,11 @@ pub(super) const ALL: &[Scenario] = &[
         breaks: &[Breaks::by(
             Mutant::RetryHolding,
             Protocol::ReadFirst,
-            &[(0, At::Comes(Point::Retry)), (1, At::Comes(Point::Retry)), (0, At::Goes(Point::Retry))],
+            &[
+                (0, Milestone::Comes(Point::Retry)),
+                (1, Milestone::Comes(Point::Retry)),
+                (0, Milestone::Goes(Point::Retry)),
+            ],
         )],
         prepare: nothing,
         check: both_stored,
@@ -158,8 +166,8 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "mark",
         about: "a store to a block does not mark its page dirty, or does so too late: fsync misses it",
-        parts: &[Part {
-            view: View::Shared,
+        parts: &[ActorPart {
+            view: ActorView::Shared,
             name: "store",
             act: |turn| turn.store_told(0, VALUES[0]),
             look: blind,

@@ -4,11 +4,11 @@ use fs::PAGE_SIZE;
 use fs::dax::{self, Protocol};
 use fs::lab::{Mutant, Point};
 
-use super::super::script::{At, Event};
+use super::super::script::{Event, Milestone};
 use super::super::stage::{Answer, Turn};
 use super::{
-    ANY, Breaks, FIRST_THEN_SECOND, OVERTAKEN_AFTER_LOOK_UP, Part, Scenario, View, blind, expect, nothing,
-    word,
+    ANY, ActorPart, ActorView, Breaks, FIRST_THEN_SECOND, OVERTAKEN_AFTER_LOOK_UP, Scenario, blind, expect,
+    nothing, word,
 };
 
 const VALUE: u64 = 0x2020;
@@ -17,16 +17,16 @@ const NEAR: u64 = 3 * PAGE_SIZE;
 const FAR: u64 = 100 * PAGE_SIZE;
 
 /// Loads a word of a page of 4 KiB.
-const fn load(act: fn(&Turn<'_>) -> Answer, look: fn(&Turn<'_>) -> Answer<u64>) -> Part {
-    Part { view: View::Small, name: "4 KiB load", act, look }
+const fn load(act: fn(&Turn<'_>) -> Answer, look: fn(&Turn<'_>) -> Answer<u64>) -> ActorPart {
+    ActorPart { view: ActorView::Small, name: "4 KiB load", act, look }
 }
 
-const LOAD_NEAR: Part = load(|turn| turn.load(NEAR).map(|_| ()), |turn| turn.load(NEAR));
-const LOAD_FAR: Part = load(|turn| turn.load(FAR).map(|_| ()), |turn| turn.load(FAR));
+const LOAD_NEAR: ActorPart = load(|turn| turn.load(NEAR).map(|_| ()), |turn| turn.load(NEAR));
+const LOAD_FAR: ActorPart = load(|turn| turn.load(FAR).map(|_| ()), |turn| turn.load(FAR));
 
 /// Stores through an entry of 2 MiB to both pages.
-const STORE: Part = Part {
-    view: View::Shared,
+const STORE: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "2 MiB store",
     act: |turn| {
         turn.store_told(NEAR, VALUE)?;
@@ -46,8 +46,12 @@ fn load_sees_store(turn: &Turn<'_>, byte: u64) -> Answer {
 }
 
 /// The small fault has its entry; the large one sleeps.
-const LARGE_WAITS: &[Event] =
-    &[(0, At::Comes(Point::EntryLocked)), (1, At::Start), (1, At::Sleeps), (0, At::Goes(Point::EntryLocked))];
+const LARGE_WAITS: &[Event] = &[
+    (0, Milestone::Comes(Point::EntryLocked)),
+    (1, Milestone::Start),
+    (1, Milestone::Sleeps),
+    (0, Milestone::Goes(Point::EntryLocked)),
+];
 
 pub(super) const ALL: &[Scenario] = &[
     Scenario {
@@ -66,8 +70,8 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "R10",
         about: "a store through a 2 MiB entry, fsync, a store, fsync: the second one misses it",
-        parts: &[Part {
-            view: View::Shared,
+        parts: &[ActorPart {
+            view: ActorView::Shared,
             name: "2 MiB store",
             act: |turn| {
                 turn.store_told(NEAR, 1)?;

@@ -22,8 +22,8 @@ use alloc::vec::Vec;
 use fs::dax::Protocol;
 use fs::lab::{Mutant, Point};
 
-use super::script::{At, Event};
-pub use super::stage::Look as View;
+use super::script::{Event, Milestone};
+pub use super::stage::ActorView;
 use super::stage::{Answer, Play, Role, Turn};
 
 /// A race.
@@ -33,7 +33,7 @@ pub struct Scenario {
     /// What happens, in a line.
     pub about: &'static str,
     /// Who takes part; there is an address space for each.
-    pub parts: &'static [Part],
+    pub parts: &'static [ActorPart],
     /// Pages of the file that a round is about, and how many such pieces there are.
     pub pages: u64,
     pub units: u64,
@@ -46,10 +46,10 @@ pub struct Scenario {
 }
 
 /// What one task does in a round.
-pub struct Part {
+pub struct ActorPart {
     pub name: &'static str,
     /// How it maps the file.
-    pub view: View,
+    pub view: ActorView,
     pub act: fn(&Turn<'_>) -> Answer,
     /// What it sees afterwards.
     pub look: fn(&Turn<'_>) -> Answer<u64>,
@@ -172,12 +172,20 @@ fn expect(holds: bool, what: impl FnOnce() -> String) -> Answer {
 }
 
 /// The first actor has looked the page up, and is held; the second does all of its part.
-const OVERTAKEN_AFTER_LOOK_UP: &[Event] =
-    &[(0, At::Comes(Point::LookedUp)), (1, At::Start), (1, At::Done), (0, At::Goes(Point::LookedUp))];
+const OVERTAKEN_AFTER_LOOK_UP: &[Event] = &[
+    (0, Milestone::Comes(Point::LookedUp)),
+    (1, Milestone::Start),
+    (1, Milestone::Done),
+    (0, Milestone::Goes(Point::LookedUp)),
+];
 /// The same where the first has let go of everything.
-const OVERTAKEN_BEFORE_RETRY: &[Event] =
-    &[(0, At::Comes(Point::Retry)), (1, At::Start), (1, At::Done), (0, At::Goes(Point::Retry))];
+const OVERTAKEN_BEFORE_RETRY: &[Event] = &[
+    (0, Milestone::Comes(Point::Retry)),
+    (1, Milestone::Start),
+    (1, Milestone::Done),
+    (0, Milestone::Goes(Point::Retry)),
+];
 /// One after the other.
-const FIRST_THEN_SECOND: &[Event] = &[(0, At::Done), (1, At::Start)];
+const FIRST_THEN_SECOND: &[Event] = &[(0, Milestone::Done), (1, Milestone::Start)];
 /// As it comes.
 const ANY: &[Event] = &[];

@@ -4,16 +4,16 @@ use fs::PAGE_SIZE;
 use fs::dax::Protocol;
 use fs::lab::{Mutant, Point};
 
-use super::super::script::{At, Event};
+use super::super::script::{Event, Milestone};
 use super::super::stage::Answer;
-use super::{ANY, Breaks, Part, Scenario, View, blind, expect, write_word};
+use super::{ANY, ActorPart, ActorView, Breaks, Scenario, blind, expect, write_word};
 use crate::mounts;
 
 const VALUE: u64 = 0x7777;
 
 /// A store that may be refused.
-const STORE: Part = Part {
-    view: View::Private,
+const STORE: ActorPart = ActorPart {
+    view: ActorView::Private,
     name: "private store",
     act: |turn| {
         let refused = turn.store(0, VALUE).err();
@@ -23,8 +23,8 @@ const STORE: Part = Part {
     look: blind,
 };
 
-const PUNCH_ALL: Part = Part {
-    view: View::Shared,
+const PUNCH_ALL: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "truncate",
     act: |turn| {
         turn.stage.file.truncate(turn.offset()).map_err(|error| alloc::format!("truncate: {error}"))?;
@@ -35,13 +35,17 @@ const PUNCH_ALL: Part = Part {
 };
 
 /// The store is about to copy what it has looked up, and is held; the file becomes shorter.
-const TRUNCATED_BEFORE_COPY: &[Event] =
-    &[(0, At::Comes(Point::Marked)), (1, At::Start), (1, At::Done), (0, At::Goes(Point::Marked))];
+const TRUNCATED_BEFORE_COPY: &[Event] = &[
+    (0, Milestone::Comes(Point::Marked)),
+    (1, Milestone::Start),
+    (1, Milestone::Done),
+    (0, Milestone::Goes(Point::Marked)),
+];
 
 /// Makes the mount of the file read-only, or no longer.
 fn remount(turn: &super::super::stage::Turn<'_>, read_only: bool) -> Answer {
     let mount = mounts::of(&turn.stage.file).ok_or("not mounted")?;
-    let options = mounts::Options { read_only: Some(read_only), ..Default::default() };
+    let options = mounts::MountRequest { read_only: Some(read_only), ..Default::default() };
     mounts::remount(&mount, options).map_err(|why| alloc::format!("remount: {why}"))
 }
 
@@ -49,8 +53,8 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "R22",
         about: "a store to a private mapping is refused since the mount is read-only",
-        parts: &[Part {
-            view: View::Private,
+        parts: &[ActorPart {
+            view: ActorView::Private,
             name: "private store",
             act: |turn| {
                 remount(turn, true)?;

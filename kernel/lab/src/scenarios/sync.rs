@@ -5,9 +5,9 @@ use core::sync::atomic::Ordering::SeqCst;
 use fs::dax::{self, Protocol};
 use fs::lab::{Mutant, Point};
 
-use super::super::script::{At, Event};
+use super::super::script::{Event, Milestone};
 use super::super::stage::{Answer, Turn};
-use super::{ANY, Breaks, Part, Scenario, View, blind, expect, nothing, write_word};
+use super::{ANY, ActorPart, ActorView, Breaks, Scenario, blind, expect, nothing, write_word};
 use crate::mounts;
 
 fn sync(turn: &Turn<'_>) -> Answer<u64> {
@@ -16,8 +16,8 @@ fn sync(turn: &Turn<'_>) -> Answer<u64> {
 }
 
 /// Writes back once, when there is something.
-const SYNC: Part = Part {
-    view: View::Shared,
+const SYNC: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "msync",
     act: |turn| {
         turn.wait_for(STORED);
@@ -31,8 +31,8 @@ const SYNC: Part = Part {
 };
 
 /// The same for the whole file, which goes piece by piece.
-const SYNC_ALL: Part = Part {
-    view: View::Shared,
+const SYNC_ALL: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "fsync",
     act: |turn| {
         turn.wait_for(STORED);
@@ -50,8 +50,8 @@ const SYNCED: usize = 1;
 const LATE: usize = 2;
 
 /// Stores, which makes its entry writable, and stores once more.
-const STORE_TWICE: Part = Part {
-    view: View::Shared,
+const STORE_TWICE: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "stores",
     act: |turn| {
         turn.store_told(0, 1)?;
@@ -67,8 +67,8 @@ const STORE_TWICE: Part = Part {
 };
 
 /// Stores as long as the other one syncs.
-const STORE_ON: Part = Part {
-    view: View::Shared,
+const STORE_ON: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "stores",
     act: |turn| {
         for value in 2.. {
@@ -86,8 +86,8 @@ const STORE_ON: Part = Part {
 };
 
 /// Freezes the file system, waits a little, looks at the page, and thaws.
-const FREEZE: Part = Part {
-    view: View::Shared,
+const FREEZE: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "freeze",
     act: |turn| {
         let mount = mounts::of(&turn.stage.file).ok_or("not mounted")?;
@@ -106,8 +106,8 @@ const FREEZE: Part = Part {
     look: blind,
 };
 
-const STORE_FROZEN: Part = Part {
-    view: View::Shared,
+const STORE_FROZEN: ActorPart = ActorPart {
+    view: ActorView::Shared,
     name: "store",
     act: |turn| {
         turn.wait_for(FROZEN);
@@ -121,16 +121,16 @@ const FROZEN: usize = 0;
 const SEEN: usize = 1;
 
 /// The store is through before the file system is thawed.
-const STORED_WHILE_FROZEN: &[Event] = &[(1, At::Done), (0, At::Mark(0))];
+const STORED_WHILE_FROZEN: &[Event] = &[(1, Milestone::Done), (0, Milestone::Mark(0))];
 
 /// Write-back has flushed, then comes the second store.
 const FLUSHED_THEN_STORED: &[Event] = &[
-    (1, At::Mark(0)),
-    (0, At::Mark(0)),
-    (0, At::Comes(Point::Flushed)),
-    (1, At::Mark(1)),
-    (1, At::Done),
-    (0, At::Goes(Point::Flushed)),
+    (1, Milestone::Mark(0)),
+    (0, Milestone::Mark(0)),
+    (0, Milestone::Comes(Point::Flushed)),
+    (1, Milestone::Mark(1)),
+    (1, Milestone::Done),
+    (0, Milestone::Goes(Point::Flushed)),
 ];
 
 pub(super) const ALL: &[Scenario] = &[

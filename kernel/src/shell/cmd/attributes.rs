@@ -1,14 +1,14 @@
 //! Commands about a file's times and size: touch, truncate, fallocate.
 
 use cli::opts::Opts;
-use cli::size::{self, Change};
+use cli::size::{self, SizeChange};
 use cli::when;
 use fs::platform::{Platform, Timestamp};
 use fs::vfs::{Fallocate, FileKind, SetAttr};
 use fs::{Errno, Error};
 
 use super::super::Shell;
-use super::super::command::{ANY, Command, Done, Failure, On, complaint};
+use super::super::command::{ANY, Command, CommandResult, Failure, On, complaint};
 use crate::mounts::Why;
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -77,7 +77,7 @@ fn given_times(sh: &Shell, opts: &Opts<'_>, now: Timestamp) -> Result<(Timestamp
     Ok((time, time))
 }
 
-fn touch(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn touch(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let (atime, mtime) = given_times(sh, opts, crate::arch::time::now())?;
     let is_now = !['d', 't', 'r'].iter().any(|option| opts.has(*option));
     let both = opts.has('a') == opts.has('m');
@@ -102,17 +102,17 @@ fn touch(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     })
 }
 
-fn truncate(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn truncate(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let base = opts.value('r').map(|path| Ok::<_, Failure>(sh.find(path)?.file.attr().size)).transpose()?;
-    let change = opts.value('s').map(|size| Change::parse(size, 4096, 512).on(size)).transpose()?;
+    let change = opts.value('s').map(|size| SizeChange::parse(size, 4096, 512).on(size)).transpose()?;
     let to = match (base, change) {
         (None, None) => return Err(complaint("option -s SIZE is missing")),
-        (Some(_), Some(Change::To(_))) => {
+        (Some(_), Some(SizeChange::To(_))) => {
             return Err(complaint("with -r, -s SIZE must be relative: +SIZE or -SIZE"));
         }
-        (Some(base), None) => Change::To(base),
+        (Some(base), None) => SizeChange::To(base),
         (Some(base), Some(change)) => {
-            Change::To(change.apply(base).ok_or_else(|| complaint(Errno::FileTooBig))?)
+            SizeChange::To(change.apply(base).ok_or_else(|| complaint(Errno::FileTooBig))?)
         }
         (None, Some(change)) => change,
     };
@@ -129,7 +129,7 @@ fn truncate(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     })
 }
 
-fn fallocate(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn fallocate(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let number = |option| match opts.value(option) {
         Some(text) => {
             // `4KiB` is `4K`.

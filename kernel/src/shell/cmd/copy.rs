@@ -8,8 +8,8 @@ use cli::opts::Opts;
 use fs::vfs::{FileKind, Rename, SetAttr, SetXattr};
 use fs::{Errno, Error};
 
-use super::super::command::{ANY, Command, Done, Failure, On, complaint};
-use super::super::files::{At, Slot};
+use super::super::command::{ANY, Command, CommandResult, Failure, On, complaint};
+use super::super::files::{NamePlace, PathFrom};
 use super::super::tree::{Tree, Visit};
 use super::super::{Shell, text};
 use crate::machine::File;
@@ -60,8 +60,8 @@ pub(super) fn to_target(
     sh: &mut Shell,
     opts: &Opts<'_>,
     name: &str,
-    f: &dyn Fn(&mut Shell, &str, &str) -> Done,
-) -> Done {
+    f: &dyn Fn(&mut Shell, &str, &str) -> CommandResult,
+) -> CommandResult {
     let Some((target, sources)) = opts.operands().split_last().filter(|(_, sources)| !sources.is_empty())
     else {
         let after = opts.operands().first().copied().unwrap_or_default();
@@ -92,7 +92,7 @@ pub(super) fn same(a: &Place, b: &Place) -> bool {
 }
 
 /// Copies a file, or a directory with what is in it.
-fn copy_tree(sh: &mut Shell, from: &str, to: &str, opts: &Opts<'_>) -> Done {
+fn copy_tree(sh: &mut Shell, from: &str, to: &str, opts: &Opts<'_>) -> CommandResult {
     let recursive = recursive(opts);
     let keeps = opts.has('p') || opts.has('a');
     // A link in a tree is not followed: it could lead up and around.
@@ -100,13 +100,13 @@ fn copy_tree(sh: &mut Shell, from: &str, to: &str, opts: &Opts<'_>) -> Done {
     if !source.is_directory() {
         // Held for as long as the copy takes, and so is what `to` begins at.
         let here = sh.here().cloned();
-        return copy_one(sh, &source, from, At { start: here.as_ref(), path: to, shown: to }, opts);
+        return copy_one(sh, &source, from, PathFrom { start: here.as_ref(), path: to, shown: to }, opts);
     }
     if !recursive {
         return Err(Errno::IsDirectory).on(from);
     }
     // The directories that were made for those that are being visited.
-    let mut made = Vec::from([copy_dir(&source, from, At::path(sh, to), true)?]);
+    let mut made = Vec::from([copy_dir(&source, from, PathFrom::path(sh, to), true)?]);
     let mut tree = Tree::new(from);
     tree.enter(sh, source)?;
     let mut failed = false;
@@ -117,7 +117,7 @@ fn copy_tree(sh: &mut Shell, from: &str, to: &str, opts: &Opts<'_>) -> Done {
             let shown = if below.is_empty() { to.to_string() } else { text::join(to, below) };
             match visit {
                 Visit::Found(place) => {
-                    let at = At { start: made.last(), path: tree.name(), shown: &shown };
+                    let at = PathFrom { start: made.last(), path: tree.name(), shown: &shown };
                     if !place.is_directory() {
                         return copy_one(sh, &place, tree.path(), at, opts).map(|()| false);
                     }
@@ -148,7 +148,7 @@ fn copy_tree(sh: &mut Shell, from: &str, to: &str, opts: &Opts<'_>) -> Done {
 }
 
 /// Copies what is no directory.
-fn copy_one(sh: &mut Shell, source: &Place, from: &str, to: At<'_>, opts: &Opts<'_>) -> Done {
+fn copy_one(sh: &mut Shell, source: &Place, from: &str, to: PathFrom<'_>, opts: &Opts<'_>) -> CommandResult {
     match source.file.kind() {
         FileKind::File => copy_file(sh, source, from, to, opts),
         // As they are, not what is behind them; which is meant only where a tree is copied.
@@ -177,7 +177,7 @@ fn recursive(opts: &Opts<'_>) -> bool {
 
 /// Makes the directory `to` like `from`, if it is not there. What is not `top` is in a directory that was
 /// made so.
-fn copy_dir(source: &Place, from: &str, to: At<'_>, top: bool) -> Result<Place, Failure> {
+fn copy_dir(source: &Place, from: &str, to: PathFrom<'_>, top: bool) -> Result<Place, Failure> {
     let into_itself = |place: &Place| match mounts::is_within(place, source) {
         Ok(true) => Err(alloc::format!("cannot copy a directory into itself, {}", to.shown)).on(from),
         Ok(false) => Ok(()),
@@ -204,7 +204,7 @@ fn copy_dir(source: &Place, from: &str, to: At<'_>, top: bool) -> Result<Place, 
     Ok(Place { file, mount: slot.dir.mount })
 }
 
-fn copy_file(sh: &mut Shell, source: &Place, from: &str, to: At<'_>, opts: &Opts<'_>) -> Done {
+fn copy_file(sh: &mut Shell, source: &Place, from: &str, to: PathFrom<'_>, opts: &Opts<'_>) -> CommandResult {
     if let Ok(target) = to.walk(true) {
         if same(&target, source) {
             return Err(alloc::format!("is the same file as {}", to.shown)).on(from);
@@ -253,7 +253,7 @@ fn copy_file(sh: &mut Shell, source: &Place, from: &str, to: At<'_>, opts: &Opts
 }
 
 /// Gives the copy what the original has: mode, owner, times, extended attributes.
-fn keep(source: &File, target: &File, to: &str) -> Done {
+fn keep(source: &File, target: &File, to: &str) -> CommandResult {
     let names = match source.list_xattrs() {
         // Not every file system has them.
         Err(Error::Unsupported(_)) => Vec::new(),
@@ -273,7 +273,7 @@ fn keep(source: &File, target: &File, to: &str) -> Done {
     target.set_attr(&change).on(to)
 }
 
-fn rename(sh: &mut Shell, from: &str, to: &str, how: Rename) -> Done {
+fn rename(sh: &mut Shell, from: &str, to: &str, how: Rename) -> CommandResult {
     let source = sh.walk(from, false).on(from)?;
     // A slash at the end changes nothing: there is something, and it stays.
     let bare = to.trim_end_matches('/');
@@ -281,7 +281,7 @@ fn rename(sh: &mut Shell, from: &str, to: &str, how: Rename) -> Done {
         return Ok(());
     }
     if let Ok(target) = sh.walk(to, false) {
-        let same_name = |old: Slot, new: Slot| same(&old.dir, &new.dir) && old.name == new.name;
+        let same_name = |old: NamePlace, new: NamePlace| same(&old.dir, &new.dir) && old.name == new.name;
         if same(&source, &target) && same_name(sh.slot(from)?, sh.slot(to)?) {
             return Err(alloc::format!("is the same file as {to}")).on(from);
         }

@@ -7,7 +7,7 @@ use cli::size;
 use fs::vfs::FileKind;
 
 use super::super::Shell;
-use super::super::command::{ANY, Command, Done, Failure, On, complaint};
+use super::super::command::{ANY, Command, CommandResult, Failure, On, complaint};
 use crate::arch::time;
 use crate::console::{self, Stream};
 use crate::machine::File;
@@ -32,7 +32,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
 const LARGEST: u64 = 64 << 20;
 
 /// What is to be done.
-struct Plan<'a> {
+struct DdPlan<'a> {
     from: Option<&'a str>,
     to: Option<&'a str>,
     block: u64,
@@ -44,7 +44,7 @@ struct Plan<'a> {
     quiet: bool,
 }
 
-impl<'a> Plan<'a> {
+impl<'a> DdPlan<'a> {
     fn parse(operands: &[&'a str]) -> Result<Self, Failure> {
         let mut plan = Self {
             from: None,
@@ -93,8 +93,8 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn dd(sh: &mut Shell, opts: &Opts<'_>) -> Done {
-    let plan = Plan::parse(opts.operands())?;
+fn dd(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
+    let plan = DdPlan::parse(opts.operands())?;
     let from = plan.from.unwrap_or("-");
     let input = sh.open_input(from)?;
     let (mut read_at, mut write_at) = (plan.at(plan.skip, "skip")?, plan.at(plan.seek, "seek")?);
@@ -144,7 +144,7 @@ fn dd(sh: &mut Shell, opts: &Opts<'_>) -> Done {
 }
 
 /// Opens the output, and cuts it where the copy begins, unless what is there stays.
-fn open_output(sh: &Shell, name: &str, plan: &Plan<'_>, cut: u64) -> Result<File, Failure> {
+fn open_output(sh: &Shell, name: &str, plan: &DdPlan<'_>, cut: u64) -> Result<File, Failure> {
     let file = sh.open_or_create(name)?.0;
     match file.kind() {
         FileKind::File if plan.truncates => file.truncate(cut).on(name)?,

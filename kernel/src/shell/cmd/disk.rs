@@ -7,12 +7,12 @@ use core::fmt::Write;
 use cli::date::DateTime;
 use cli::human;
 use cli::opts::Opts;
-use cli::table::{Align, Table};
+use cli::table::{CellAlign, Table};
 use fs::vfs::Field;
 
-use super::super::command::{ANY, Command, Done, Failure, On, complaint};
+use super::super::command::{ANY, Command, CommandResult, Failure, On, complaint};
 use super::super::{Shell, text};
-use crate::mounts::{self, Mount, Options};
+use crate::mounts::{self, Mount, MountRequest};
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -99,10 +99,16 @@ fn percent(used: u64, total: u64) -> String {
     }
 }
 
-fn df(sh: &mut Shell, opts: &Opts<'_>) -> Done {
-    let mut table =
-        Table::new(&[Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Left])
-            .gap(1);
+fn df(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
+    let mut table = Table::new(&[
+        CellAlign::Left,
+        CellAlign::Right,
+        CellAlign::Right,
+        CellAlign::Right,
+        CellAlign::Right,
+        CellAlign::Left,
+    ])
+    .gap(1);
     let table = table.row(match (opts.has('i'), opts.has('h')) {
         (true, _) => ["Filesystem", "Inodes", "IUsed", "IFree", "IUse%", "Mounted on"],
         (_, true) => ["Filesystem", "Size", "Used", "Avail", "Use%", "Mounted on"],
@@ -143,8 +149,8 @@ fn df(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     outcome
 }
 
-fn mount(sh: &mut Shell, opts: &Opts<'_>) -> Done {
-    let mut options = Options::default();
+fn mount(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
+    let mut options = MountRequest::default();
     for (option, value) in opts.options() {
         match option {
             'r' => options.parse("ro"),
@@ -162,7 +168,7 @@ fn mount(sh: &mut Shell, opts: &Opts<'_>) -> Done {
             return Err(complaint("-o remount takes one device or mount point"));
         };
         let mount = mounts::find(name, sh.here(), &text::encode(name)).on(name)?;
-        if options == (Options { remount: true, kind: options.kind, ..Options::default() }) {
+        if options == (MountRequest { remount: true, kind: options.kind, ..MountRequest::default() }) {
             return Err(complaint(
                 "-o remount: nothing to change (ro, rw, protocol=PROTOCOL or errors=POLICY)",
             ));
@@ -205,7 +211,7 @@ fn mount_of(sh: &Shell, name: &str) -> Result<Arc<Mount>, Failure> {
     }
 }
 
-fn umount(sh: &mut Shell, name: &str) -> Done {
+fn umount(sh: &mut Shell, name: &str) -> CommandResult {
     let mount = mounts::find(name, sh.here(), &text::encode(name)).on(name)?;
     if !mount.is_root() {
         return mounts::unmount(mount, sh.here()).on(name);
@@ -221,7 +227,7 @@ fn umount(sh: &mut Shell, name: &str) -> Done {
     done
 }
 
-fn fsinfo(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn fsinfo(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let name = opts.operands().first().copied().unwrap_or("/");
     let mount = mounts::find(name, sh.here(), &text::encode(name)).on(name)?;
     let mut lines = String::new();
@@ -238,7 +244,7 @@ fn fsinfo(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     Ok(())
 }
 
-fn sync(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn sync(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     if !opts.operands().is_empty() {
         return sh.for_each("sync", opts.operands(), |sh, path| {
             let file = sh.find(path)?.file;

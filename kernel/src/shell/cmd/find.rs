@@ -10,7 +10,7 @@ use cli::mode::Letters;
 use cli::opts::Opts;
 use fs::vfs::{Attr, FileKind};
 
-use super::super::command::{ANY, Command, Done, Failure, On, complaint};
+use super::super::command::{ANY, Command, CommandResult, Failure, On, complaint};
 use super::super::tree::{Tree, Visit};
 use super::super::{Shell, text};
 use super::list::is_device;
@@ -40,7 +40,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
 }];
 
 /// A file that was found.
-struct Found<'a> {
+struct FoundFile<'a> {
     sh: &'a mut Shell,
     place: &'a Place,
     /// The directory that it was found in; none for what was typed.
@@ -52,7 +52,7 @@ struct Found<'a> {
     pruned: bool,
 }
 
-impl Candidate for Found<'_> {
+impl Candidate for FoundFile<'_> {
     type Error = Failure;
 
     fn facts(&self) -> Facts<'_> {
@@ -98,7 +98,7 @@ impl Candidate for Found<'_> {
     }
 }
 
-impl Found<'_> {
+impl FoundFile<'_> {
     fn complain(&mut self, why: &dyn core::fmt::Display) -> bool {
         self.sh.complain("find", &alloc::format!("{}: {why}", self.path));
         self.failed = true;
@@ -106,7 +106,7 @@ impl Found<'_> {
     }
 
     /// A line as `ls -dils` writes it, in find's columns.
-    fn list(&mut self) -> Done {
+    fn list(&mut self) -> CommandResult {
         // What cannot be read is said before the line, which is a whole one all the same.
         let target = match self.attr.kind {
             FileKind::Symlink => match self.place.file.read_link() {
@@ -177,7 +177,7 @@ fn kind_letter(kind: FileKind) -> char {
     }
 }
 
-fn find(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn find(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let now = crate::arch::time::now();
     let mut changed = |path: &str| match sh.walk(path, true) {
         Ok(place) => {
@@ -209,7 +209,7 @@ fn ask(
     dir: Option<&Place>,
     path: &str,
 ) -> Result<(bool, bool), Failure> {
-    let mut found = Found { sh, place, dir, path, attr: place.file.attr(), failed: false, pruned: false };
+    let mut found = FoundFile { sh, place, dir, path, attr: place.file.attr(), failed: false, pruned: false };
     find.ask(&mut found)?;
     Ok((!found.failed, found.pruned))
 }

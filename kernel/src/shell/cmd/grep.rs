@@ -7,8 +7,8 @@ use cli::opts::Opts;
 use cli::regex::{Language, Regex};
 use fs::vfs::FileKind;
 
-use super::super::command::{ANY, Command, Done, Failure, On, complaint};
-use super::super::input::Input;
+use super::super::command::{ANY, Command, CommandResult, Failure, On, complaint};
+use super::super::input::ShellInput;
 use super::super::tree::each_of_tree;
 use super::super::{Shell, text};
 
@@ -38,14 +38,14 @@ pub(super) const COMMANDS: &[Command] = &[Command {
 const LONGEST: usize = 1 << 20;
 
 /// What is looked for, and how it is shown.
-struct Search<'a> {
+struct GrepSearch<'a> {
     regex: Regex,
     opts: &'a Opts<'a>,
     named: bool,
     found: bool,
 }
 
-fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn run(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let mut files = opts.operands();
     let given = opts.options().iter().filter(|(letter, _)| *letter == 'e').filter_map(|(_, value)| *value);
     let mut patterns: Vec<&str> = given.collect();
@@ -63,12 +63,12 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let files = if files.is_empty() && recursive { Vec::from(["."]) } else { sh.inputs(files)? };
     let named = (files.len() > 1 || recursive || opts.has('H')) && !opts.has('h');
     let regex = Regex::parse(&patterns, language, opts.has('i')).on(&patterns)?;
-    let mut search = Search { regex, opts, named, found: false };
+    let mut search = GrepSearch { regex, opts, named, found: false };
     sh.for_each("grep", &files, |sh, path| {
         if recursive && path != "-" {
             let place = sh.find(path)?;
             return each_of_tree(sh, "grep", path, place, |sh, place, path| match place.file.kind() {
-                FileKind::File => search.file(sh, &Input::File(place.file.clone()), path),
+                FileKind::File => search.file(sh, &ShellInput::File(place.file.clone()), path),
                 _ => Ok(()),
             });
         }
@@ -78,8 +78,8 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     if search.found { Ok(()) } else { Err(Failure::Said) }
 }
 
-impl Search<'_> {
-    fn file(&mut self, sh: &mut Shell, input: &Input, path: &str) -> Done {
+impl GrepSearch<'_> {
+    fn file(&mut self, sh: &mut Shell, input: &ShellInput, path: &str) -> CommandResult {
         let (mut line, mut number, mut count) = (Vec::new(), 0u64, 0u64);
         let mut over = false;
         let outcome = sh.read_input(input, path, 0, u64::MAX, |sh, bytes| {
@@ -151,7 +151,7 @@ impl Search<'_> {
         Ok(false)
     }
 
-    fn name(&self, sh: &mut Shell, path: &str) -> Done {
+    fn name(&self, sh: &mut Shell, path: &str) -> CommandResult {
         if self.named {
             let path = if path == "-" { "(standard input)" } else { path };
             let shown = sh.shown(path).into_owned();

@@ -3,13 +3,13 @@
 use alloc::string::String;
 use core::fmt::Write;
 
-use cli::mode::Change;
+use cli::mode::ModeChange;
 use cli::opts::Opts;
 use cli::size;
 use fs::vfs::{Device, FileKind};
 use fs::{Errno, Error};
 
-use super::super::command::{ANY, Command, Done, Failure, On, complaint};
+use super::super::command::{ANY, Command, CommandResult, Failure, On, complaint};
 use super::super::files::FILE_MODE;
 use super::super::{Shell, text};
 use super::copy::{same, to_target};
@@ -81,10 +81,10 @@ pub(super) const COMMANDS: &[Command] = &[
 fn mode(opts: &Opts<'_>) -> Result<u16, Failure> {
     let Some(text) = opts.value('m') else { return Ok(FILE_MODE) };
     // Letters change what everyone may do with a file.
-    Ok(Change::parse(text).on(text)?.apply(0o666, false, super::UMASK))
+    Ok(ModeChange::parse(text).on(text)?.apply(0o666, false, super::UMASK))
 }
 
-fn ln(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn ln(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let f = |sh: &mut Shell, target: &str, name: &str| {
         if opts.has('s') {
             symlink(sh, target, name, opts.has('f'))
@@ -99,7 +99,7 @@ fn ln(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     }
 }
 
-fn symlink(sh: &mut Shell, target: &str, name: &str, force: bool) -> Done {
+fn symlink(sh: &mut Shell, target: &str, name: &str, force: bool) -> CommandResult {
     let slot = sh.slot(name)?;
     if name.ends_with('/') {
         return Err(Errno::NotFound).on(name);
@@ -110,7 +110,7 @@ fn symlink(sh: &mut Shell, target: &str, name: &str, force: bool) -> Done {
     slot.dir.file.symlink(&slot.name, &text::encode(target)).map(|_| ()).on(name)
 }
 
-fn link(sh: &mut Shell, target: &str, name: &str, force: bool) -> Done {
+fn link(sh: &mut Shell, target: &str, name: &str, force: bool) -> CommandResult {
     let source = sh.walk(target, false).on(target)?;
     if source.is_directory() {
         return Err("hard link not allowed for directory").on(target);
@@ -123,7 +123,8 @@ fn link(sh: &mut Shell, target: &str, name: &str, force: bool) -> Done {
         return Err(Errno::CrossDevice).on(&alloc::format!("{name} to {target}"));
     }
     if force {
-        let same_name = |old: super::super::files::Slot| same(&old.dir, &slot.dir) && old.name == slot.name;
+        let same_name =
+            |old: super::super::files::NamePlace| same(&old.dir, &slot.dir) && old.name == slot.name;
         match sh.walk(name, false) {
             Ok(there) if same(&there, &source) && same_name(sh.slot(target)?) => {
                 return Err(alloc::format!("is the same file as {name}")).on(target);
@@ -137,7 +138,7 @@ fn link(sh: &mut Shell, target: &str, name: &str, force: bool) -> Done {
 }
 
 /// Removes what has a name already, unless it is a directory.
-fn make_way(sh: &Shell, name: &str) -> Done {
+fn make_way(sh: &Shell, name: &str) -> CommandResult {
     match sh.walk(name, false) {
         Ok(place) if place.is_directory() => Err("cannot be replaced: is a directory").on(name),
         Ok(place) => {
@@ -191,7 +192,7 @@ fn canonical(sh: &Shell, path: &str) -> Result<String, Why> {
     Err(Errno::Loop.into())
 }
 
-fn mknod(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn mknod(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let mode = mode(opts)?;
     let number = |text: &str, most: u32, what: &str| {
         let number = size::parse(text, 0, 0).ok().and_then(|number| u32::try_from(number).ok());

@@ -10,7 +10,7 @@ use cli::{date, human, mode};
 use fs::vfs::{Attr, FileKind};
 use fs::{Errno, Error};
 
-use super::super::command::{ANY, Command, Done, Failure, On};
+use super::super::command::{ANY, Command, CommandResult, Failure, On};
 use super::super::{Shell, text};
 use crate::mounts::{self, Place, Why};
 
@@ -39,7 +39,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
 }];
 
 /// A directory to be listed.
-struct Pending {
+struct ListedDirectory {
     dir: Place,
     path: String,
     /// It was typed, not found in another.
@@ -47,14 +47,14 @@ struct Pending {
 }
 
 /// A name to be listed.
-struct Entry {
+struct ListedName {
     name: String,
     attr: Attr,
     /// Where a link leads, for -l.
     target: Option<String>,
 }
 
-impl Entry {
+impl ListedName {
     fn new(name: String, place: &Place, opts: &Opts<'_>) -> Result<Self, Why> {
         let attr = place.file.attr();
         let shows_target = long(opts) && attr.kind == FileKind::Symlink;
@@ -68,7 +68,7 @@ fn long(opts: &Opts<'_>) -> bool {
     opts.has('l') || opts.has('n')
 }
 
-fn ls(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn ls(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let operands = if opts.operands().is_empty() { &["."] } else { opts.operands() };
     let (mut files, mut dirs) = (Vec::new(), Vec::new());
     // With -l, a link is what is listed; but `ls -l link/` and `ls link` are about what it leads to.
@@ -83,9 +83,12 @@ fn ls(sh: &mut Shell, opts: &Opts<'_>) -> Done {
             })
             .on(path)?;
         if place.is_directory() && !opts.has('d') {
-            dirs.push((place.file.attr(), Pending { dir: place, path: path.to_string(), operand: true }));
+            dirs.push((
+                place.file.attr(),
+                ListedDirectory { dir: place, path: path.to_string(), operand: true },
+            ));
         } else {
-            files.push(Entry::new(path.to_string(), &place, opts).on(path)?);
+            files.push(ListedName::new(path.to_string(), &place, opts).on(path)?);
         }
         Ok(())
     });
@@ -99,11 +102,11 @@ fn ls(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     let headed = operands.len() > 1 || opts.has('R');
     let mut first = files.is_empty();
     sort(&mut dirs, opts, |(attr, pending)| (&pending.path, attr));
-    let mut pending: Vec<Pending> = dirs.into_iter().rev().map(|(_, pending)| pending).collect();
+    let mut pending: Vec<ListedDirectory> = dirs.into_iter().rev().map(|(_, pending)| pending).collect();
     // What was listed below an operand: a damaged image can have a directory in several places, or in itself.
     let mut seen = BTreeSet::new();
     let mut failed = some_failed;
-    while let Some(Pending { dir, path, operand }) = pending.pop() {
+    while let Some(ListedDirectory { dir, path, operand }) = pending.pop() {
         if operand {
             seen.clear();
         }
@@ -133,7 +136,13 @@ fn ls(sh: &mut Shell, opts: &Opts<'_>) -> Done {
 }
 
 /// Lists a directory. With -R, the directories in it become the next to be listed.
-fn list(sh: &mut Shell, dir: &Place, path: &str, opts: &Opts<'_>, pending: &mut Vec<Pending>) -> Done {
+fn list(
+    sh: &mut Shell,
+    dir: &Place,
+    path: &str,
+    opts: &Opts<'_>,
+    pending: &mut Vec<ListedDirectory>,
+) -> CommandResult {
     let all = opts.has('a') || opts.has('A');
     // Inodes are only looked at where something of them is asked for.
     let cheap = !"lRStidhFn".chars().any(|option| opts.has(option));
@@ -153,7 +162,7 @@ fn list(sh: &mut Shell, dir: &Place, path: &str, opts: &Opts<'_>, pending: &mut 
     if opts.has('a') {
         for name in [".", ".."] {
             let above = mounts::walk(Some(dir), name.as_bytes(), true);
-            let entry = above.and_then(|place| Entry::new(name.to_string(), &place, opts));
+            let entry = above.and_then(|place| ListedName::new(name.to_string(), &place, opts));
             entries.push((entry.on(&text::join(path, name))?, None));
         }
     }
@@ -161,7 +170,7 @@ fn list(sh: &mut Shell, dir: &Place, path: &str, opts: &Opts<'_>, pending: &mut 
         if !all && name.starts_with('.') {
             return Ok(());
         }
-        let entry = place.and_then(|place| Ok((Entry::new(name.clone(), &place, opts)?, place)));
+        let entry = place.and_then(|place| Ok((ListedName::new(name.clone(), &place, opts)?, place)));
         match entry {
             Ok((entry, place)) => {
                 let goes_on = opts.has('R') && place.is_directory();
@@ -182,7 +191,7 @@ fn list(sh: &mut Shell, dir: &Place, path: &str, opts: &Opts<'_>, pending: &mut 
     let mut listed = Vec::with_capacity(entries.len());
     for (entry, place) in entries {
         if let Some(dir) = place {
-            below.push(Pending { dir, path: text::join(path, &entry.name), operand: false });
+            below.push(ListedDirectory { dir, path: text::join(path, &entry.name), operand: false });
         }
         listed.push(entry);
     }
@@ -232,12 +241,12 @@ pub(super) fn is_device(attr: &Attr) -> bool {
     matches!(attr.kind, FileKind::CharDevice | FileKind::BlockDevice)
 }
 
-fn print(sh: &mut Shell, entries: &[Entry], opts: &Opts<'_>) -> Done {
+fn print(sh: &mut Shell, entries: &[ListedName], opts: &Opts<'_>) -> CommandResult {
     let width = |f: &dyn Fn(&Attr) -> usize| entries.iter().map(|entry| f(&entry.attr)).max().unwrap_or(0);
     let inodes = width(&|attr| digits(attr.ino));
-    let marked = |entry: &Entry| if opts.has('F') { mark(&entry.attr) } else { "" };
+    let marked = |entry: &ListedName| if opts.has('F') { mark(&entry.attr) } else { "" };
     if !long(opts) {
-        let whole = |entry: &Entry| {
+        let whole = |entry: &ListedName| {
             let (name, mark) = (&entry.name, marked(entry));
             match opts.has('i') {
                 true => alloc::format!("{:inodes$} {name}{mark}", entry.attr.ino),
@@ -261,7 +270,7 @@ fn print(sh: &mut Shell, entries: &[Entry], opts: &Opts<'_>) -> Done {
     let sizes = width(&|attr| size(attr).len());
     let now = crate::arch::time::now().secs;
     for entry in entries {
-        let Entry { name, attr, target } = entry;
+        let ListedName { name, attr, target } = entry;
         if opts.has('i') {
             write!(sh.out, "{:inodes$} ", attr.ino)?;
         }
@@ -281,7 +290,7 @@ fn sh_name(sh: &Shell, name: &str) -> String {
 }
 
 /// A name per line; on a terminal in columns.
-fn print_names(sh: &mut Shell, names: &[String], opts: &Opts<'_>) -> Done {
+fn print_names(sh: &mut Shell, names: &[String], opts: &Opts<'_>) -> CommandResult {
     const TERMINAL: usize = 80;
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let columns = if sh.interactive && !opts.has('1') { (TERMINAL / (longest + 2)).max(1) } else { 1 };

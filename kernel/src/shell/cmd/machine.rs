@@ -9,7 +9,7 @@ use cli::opts::Opts;
 use fs::pmem::Pmem;
 
 use super::super::Shell;
-use super::super::command::{Command, Done, Failure, On, complaint};
+use super::super::command::{Command, CommandResult, Failure, On, complaint};
 use crate::arch::{cpu, time};
 use crate::counters;
 use crate::{crash, klog, pmem};
@@ -100,7 +100,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
 ];
 
-fn nfit(sh: &mut Shell, _: &Opts<'_>) -> Done {
+fn nfit(sh: &mut Shell, _: &Opts<'_>) -> CommandResult {
     let found = pmem::found().ok_or_else(|| complaint("the tables were not looked at"))?;
     let bytes = found.table.as_ref().map_err(complaint)?;
     let table = nfit::Nfit::parse(bytes).map_err(complaint)?;
@@ -121,9 +121,9 @@ fn nfit(sh: &mut Shell, _: &Opts<'_>) -> Done {
             access(region)
         )?;
         match found.layouts.get(number) {
-            None | Some(pmem::Layout::Raw) => {}
-            Some(pmem::Layout::Fsdax(info, _)) => writeln!(sh.out, "pmem{number}: {info}")?,
-            Some(pmem::Layout::Damaged(error) | pmem::Layout::Devdax(error)) => {
+            None | Some(pmem::NamespaceLayout::Raw) => {}
+            Some(pmem::NamespaceLayout::Fsdax(info, _)) => writeln!(sh.out, "pmem{number}: {info}")?,
+            Some(pmem::NamespaceLayout::Damaged(error) | pmem::NamespaceLayout::Devdax(error)) => {
                 writeln!(sh.out, "pmem{number}: {error}")?;
             }
         }
@@ -135,11 +135,11 @@ fn nfit(sh: &mut Shell, _: &Opts<'_>) -> Done {
 }
 
 /// How a region can be used.
-fn access(region: &pmem::Region) -> &'static str {
+fn access(region: &pmem::MappedRegion) -> &'static str {
     if region.writable() { "read and write" } else { "read only" }
 }
 
-fn stats(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn stats(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let prefix = match opts.operands() {
         ["reset"] => {
             if opts.has('j') {
@@ -169,7 +169,7 @@ fn stats(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     if any { Ok(()) } else { Err("no counter starts so").on(prefix) }
 }
 
-fn date(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn date(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let now = time::now();
     if opts.has('s') {
         return Ok(writeln!(sh.out, "{}", now.secs)?);
@@ -180,7 +180,7 @@ fn date(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     Ok(writeln!(sh.out, "{weekday} {month} {day:2} {hour:02}:{minute:02}:{second:02} UTC {year}")?)
 }
 
-fn selftest(sh: &mut Shell, _: &Opts<'_>) -> Done {
+fn selftest(sh: &mut Shell, _: &Opts<'_>) -> CommandResult {
     let mut outcome = Ok(());
     crate::selftest::run(|name, result| {
         match result {
@@ -205,12 +205,12 @@ fn selftest(sh: &mut Shell, _: &Opts<'_>) -> Done {
     outcome
 }
 
-fn crash(sh: &mut Shell, opts: &Opts<'_>) -> Done {
-    let names = crash::Kind::ALL.map(|(name, _)| name).join(", ");
+fn crash(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
+    let names = crash::CrashKind::ALL.map(|(name, _)| name).join(", ");
     let Some(name) = opts.operands().first() else {
         return Ok(writeln!(sh.out, "{names}")?);
     };
-    let kind = crash::Kind::from_name(name)
+    let kind = crash::CrashKind::from_name(name)
         .ok_or_else(|| alloc::format!("unknown kind (there are {names})"))
         .on(name)?;
     sh.out.flush()?;

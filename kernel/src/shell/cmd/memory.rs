@@ -12,9 +12,9 @@ use cli::opts::Opts;
 use cli::size;
 use fs::PAGE_SIZE;
 
-use super::super::command::{ANY, Command, Done, Failure, On};
+use super::super::command::{ANY, Command, CommandResult, Failure, On};
 use super::super::{Shell, task};
-use crate::mm::aspace::{self, At, Request, Rights};
+use crate::mm::aspace::{self, MapRequest, Placement, Rights};
 use crate::mm::{frames, heap};
 use crate::mounts;
 
@@ -108,7 +108,7 @@ fn optional(opts: &Opts<'_>, index: usize) -> Result<Option<u64>, Failure> {
     opts.operands().get(index).map(|_| number(opts, index)).transpose()
 }
 
-fn mmap(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn mmap(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let path = opts.operands()[0];
     let place = sh.find(path)?;
     let offset = optional(opts, 1)?.unwrap_or(0);
@@ -120,12 +120,12 @@ fn mmap(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         Rights { read: opts.has('r') || !any, write: opts.has('w') || (!any && stores), exec: opts.has('x') };
     let at = opts.value('a').map(|at| size::parse(at, PAGE_SIZE, 512).on(at)).transpose()?;
     let steady = mounts::steady();
-    let request = Request {
+    let request = MapRequest {
         file: &place.file,
         name: &Arc::from(sh.logical(path).as_str()),
         offset,
         len,
-        at: at.map_or(At::Any, At::Exactly),
+        at: at.map_or(Placement::Any, Placement::Exactly),
         kind: task::kind(&place.file, opts, rights, None, &steady),
         populate: opts.has('P'),
     };
@@ -133,20 +133,20 @@ fn mmap(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     Ok(writeln!(sh.out, "{start:#x}")?)
 }
 
-fn munmap(_: &mut Shell, opts: &Opts<'_>) -> Done {
+fn munmap(_: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let (start, operand) = (number(opts, 0)?, opts.operands()[0]);
     let len = match optional(opts, 1)? {
         Some(len) => len,
         None => {
-            let areas = aspace::current().areas();
-            let area = areas.iter().find(|area| area.start == start);
-            area.ok_or("no mapping begins there").on(operand)?.len
+            let vmas = aspace::current().vmas();
+            let vma = vmas.iter().find(|vma| vma.start == start);
+            vma.ok_or("no mapping begins there").on(operand)?.len
         }
     };
     aspace::current().munmap(start, len).on(operand)
 }
 
-fn peek(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn peek(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let mut address = number(opts, 0)?;
     let mut left = optional(opts, 1)?.unwrap_or(16);
     let mut dump = Dump::canonical(address);
@@ -171,7 +171,7 @@ fn fault(why: task::Refused) -> Failure {
     Failure::Fault(alloc::format!("{why}"))
 }
 
-fn poke(_: &mut Shell, opts: &Opts<'_>) -> Done {
+fn poke(_: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let mut bytes = alloc::vec::Vec::new();
     for index in 1..opts.operands().len() {
         let byte = u8::try_from(number(opts, index)?);
@@ -180,7 +180,7 @@ fn poke(_: &mut Shell, opts: &Opts<'_>) -> Done {
     task::write(number(opts, 0)?, &bytes).map_err(fault)
 }
 
-fn free(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn free(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let shift = match opts.options().last() {
         Some(('b', _)) => 0,
         Some(('m', _)) => 20,

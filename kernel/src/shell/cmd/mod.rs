@@ -44,7 +44,7 @@ mod tree;
 mod usage;
 mod xattrs;
 
-use super::command::Room;
+use super::command::CommandSet;
 use super::complete::owned;
 use super::io;
 
@@ -52,7 +52,7 @@ use super::io;
 const UMASK: u16 = 0o022;
 
 /// All of them.
-pub(crate) const ROOM: Room = Room {
+pub(crate) const ROOM: CommandSet = CommandSet {
     groups: &[
         ("Files", list::COMMANDS),
         ("", find::COMMANDS),

@@ -1,12 +1,12 @@
 //! Commands that make and remove names: mkdir, rmdir, rm.
 
-use cli::mode::Change;
+use cli::mode::ModeChange;
 use cli::opts::Opts;
 use fs::vfs::FileKind;
 use fs::{Errno, Error};
 
-use super::super::command::{ANY, Command, Done, Failure, On, complaint};
-use super::super::files::{DIR_MODE, Slot};
+use super::super::command::{ANY, Command, CommandResult, Failure, On, complaint};
+use super::super::files::{DIR_MODE, NamePlace};
 use super::super::tree::{Tree, Visit};
 use super::super::{Shell, text};
 use crate::mounts::{self, Place, Why};
@@ -57,9 +57,9 @@ pub(super) const COMMANDS: &[Command] = &[
     },
 ];
 
-fn mkdir(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn mkdir(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let mode = match opts.value('m') {
-        Some(text) => Change::parse(text).on(text)?.apply(0o777, true, super::UMASK),
+        Some(text) => ModeChange::parse(text).on(text)?.apply(0o777, true, super::UMASK),
         None => DIR_MODE,
     };
     sh.for_each("mkdir", opts.operands(), |sh, path| {
@@ -84,7 +84,7 @@ fn mkdir(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     })
 }
 
-fn make_dir(sh: &Shell, path: &str, mode: u16) -> Done {
+fn make_dir(sh: &Shell, path: &str, mode: u16) -> CommandResult {
     // `mkdir .` and `mkdir /` exist; slot would find the first invalid.
     if sh.walk(path, false).is_ok() {
         return Err(Errno::Exists).on(path);
@@ -93,7 +93,7 @@ fn make_dir(sh: &Shell, path: &str, mode: u16) -> Done {
     slot.dir.file.create(&slot.name, FileKind::Directory, mode).map(|_| ()).on(path)
 }
 
-fn remove_dir(sh: &Shell, path: &str) -> Done {
+fn remove_dir(sh: &Shell, path: &str) -> CommandResult {
     let slot = sh.slot(path)?;
     remove(&slot.dir, &slot.name, true).on(path)
 }
@@ -106,7 +106,7 @@ pub(super) fn remove(dir: &Place, name: &[u8], is_dir: bool) -> fs::Result<()> {
     if is_dir { dir.file.rmdir(name) } else { dir.file.unlink(name) }
 }
 
-fn rm(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn rm(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let (recursive, force) = (opts.has('r') || opts.has('R'), opts.has('f'));
     if opts.operands().is_empty() && !force {
         return Err(complaint("missing operand"));
@@ -137,7 +137,7 @@ fn rm(sh: &mut Shell, opts: &Opts<'_>) -> Done {
 }
 
 /// Removes a directory and what is in it, the deepest first.
-fn remove_tree(sh: &mut Shell, path: &str, top: Place, slot: &Slot) -> Done {
+fn remove_tree(sh: &mut Shell, path: &str, top: Place, slot: &NamePlace) -> CommandResult {
     let mut tree = Tree::new(path);
     tree.enter(sh, top)?;
     let mut failed = false;
@@ -161,7 +161,7 @@ fn remove_tree(sh: &mut Shell, path: &str, top: Place, slot: &Slot) -> Done {
 }
 
 /// Says what failed, so that the rest can go on; whether something did.
-fn note(sh: &mut Shell, done: Done) -> Result<bool, Failure> {
+fn note(sh: &mut Shell, done: CommandResult) -> Result<bool, Failure> {
     match done {
         Ok(()) => Ok(false),
         Err(Failure::Complaint(text)) => {

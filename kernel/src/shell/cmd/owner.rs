@@ -2,13 +2,13 @@
 
 use alloc::vec::Vec;
 
-use cli::mode::Change;
+use cli::mode::ModeChange;
 use cli::opts::Opts;
-use cli::owner::Owner;
+use cli::owner::NewOwner;
 use fs::vfs::{FileKind, SetAttr};
 
 use super::super::Shell;
-use super::super::command::{ANY, Command, Done, On, complaint};
+use super::super::command::{ANY, Command, CommandResult, On, complaint};
 use super::super::tree::each_of_tree;
 use crate::machine::File;
 
@@ -34,7 +34,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
 ];
 
-fn chmod(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn chmod(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let (mut recursive, mut only_operands) = (false, false);
     let mut operands: Vec<&str> = Vec::new();
     for &word in opts.operands() {
@@ -44,7 +44,7 @@ fn chmod(sh: &mut Shell, opts: &Opts<'_>) -> Done {
             "-R" => recursive = true,
             _ if word.starts_with("--") => return Err(complaint(alloc::format!("unknown option {word}"))),
             // `-x`, `-w,u+x`: the first operand, if it reads like one.
-            _ if word.starts_with('-') && (Change::parse(word).is_err() || !operands.is_empty()) => {
+            _ if word.starts_with('-') && (ModeChange::parse(word).is_err() || !operands.is_empty()) => {
                 return Err(complaint(alloc::format!("unknown option {word}")));
             }
             _ => operands.push(word),
@@ -55,7 +55,7 @@ fn chmod(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         [mode] => return Err(complaint(alloc::format!("missing operand after '{mode}'"))),
         _ => return Err(complaint("missing operand")),
     };
-    let change = Change::parse(mode).on(mode)?;
+    let change = ModeChange::parse(mode).on(mode)?;
     let set = |file: &File| {
         let attr = file.attr();
         let mode = change.apply(attr.mode, attr.kind == FileKind::Directory, super::UMASK);
@@ -74,11 +74,11 @@ fn chmod(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     })
 }
 
-fn chown(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn chown(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let Some((owner, files)) = opts.operands().split_first() else {
         return Err(complaint("missing operand"));
     };
-    let owner = Owner::parse(owner).on(owner)?;
+    let owner = NewOwner::parse(owner).on(owner)?;
     let set = |file: &File| {
         let attr = file.attr();
         // Who gets a program shall not get it with its former owner's rights.

@@ -8,8 +8,8 @@ use cli::opts::Opts;
 use cli::pager::Pager;
 use cli::size;
 
-use super::super::command::{ANY, Command, Done, Failure, On, complaint};
-use super::super::input::Input;
+use super::super::command::{ANY, Command, CommandResult, Failure, On, complaint};
+use super::super::input::ShellInput;
 use super::super::{Shell, text};
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -48,7 +48,7 @@ pub(super) const COMMANDS: &[Command] = &[
 /// The most that is paged: it is in memory.
 const MOST: u64 = 4 << 20;
 
-fn less(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn less(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let inputs = sh.inputs(opts.operands())?;
     let paged = sh.interactive && sh.out.is_console();
     sh.for_each("less", &inputs, |sh, path| {
@@ -74,7 +74,7 @@ fn less(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     })
 }
 
-fn page(sh: &mut Shell, text: alloc::string::String) -> Done {
+fn page(sh: &mut Shell, text: alloc::string::String) -> CommandResult {
     let mut pager = Pager::new(text, sh.terminal_size());
     if pager.fits() {
         return Ok(write!(sh.out, "{}", pager.text())?);
@@ -85,7 +85,7 @@ fn page(sh: &mut Shell, text: alloc::string::String) -> Done {
     if sh.is_terminal() {
         sh.out.write_str(ASK_SIZE)?;
     }
-    let mut show = |sh: &mut Shell| -> Done {
+    let mut show = |sh: &mut Shell| -> CommandResult {
         loop {
             sh.out.write_str(&pager.draw().replace("\r\n", "\n"))?;
             sh.out.flush()?;
@@ -114,7 +114,7 @@ fn count(text: &str) -> Result<(bool, u64), Failure> {
     Ok((from_start, size::parse(number, 4096, 512).on(text)?))
 }
 
-fn tail(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn tail(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let bytes = opts.value('c').map(count).transpose()?;
     let lines = opts.value('n').map(count).transpose()?;
     if bytes.is_some() && lines.is_some() {
@@ -141,7 +141,7 @@ fn tail(sh: &mut Shell, opts: &Opts<'_>) -> Done {
 }
 
 /// Where line `number` begins, from 1.
-fn line_from_start(sh: &mut Shell, input: &Input, path: &str, number: u64) -> Result<u64, Failure> {
+fn line_from_start(sh: &mut Shell, input: &ShellInput, path: &str, number: u64) -> Result<u64, Failure> {
     let (mut left, mut at) = (number.saturating_sub(1), 0);
     let mut found = left == 0;
     let outcome = sh.read_input(input, path, 0, u64::MAX, |_, bytes| {
@@ -162,7 +162,7 @@ fn line_from_start(sh: &mut Shell, input: &Input, path: &str, number: u64) -> Re
 }
 
 /// Where the last `number` lines begin.
-fn line_from_end(sh: &mut Shell, input: &Input, path: &str, number: u64) -> Result<u64, Failure> {
+fn line_from_end(sh: &mut Shell, input: &ShellInput, path: &str, number: u64) -> Result<u64, Failure> {
     let len = input.len();
     if number == 0 {
         return Ok(len);

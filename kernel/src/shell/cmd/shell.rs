@@ -6,7 +6,7 @@ use core::fmt::Write;
 
 use cli::opts::Opts;
 
-use super::super::command::{ANY, Command, Done, Failure, On};
+use super::super::command::{ANY, Command, CommandResult, Failure, On};
 use super::super::{Shell, find, groups, text};
 use crate::mounts;
 
@@ -134,7 +134,7 @@ const LANGUAGE: &str = "\
 Between commands, as in sh: ; & && || |    files: < > >>    patterns: * ? [a-z]    variables: NAME=value $NAME ${NAME} $?
   A pipe's commands run one after the other, and it fails if one of them does. Not supported: $(...) `...` if for while, 2>.";
 
-fn help(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn help(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     if !opts.operands().is_empty() {
         return sh.for_each("help", opts.operands(), |sh, name| {
             sh.explain(find(name).ok_or("no such command").on(name)?)
@@ -156,7 +156,7 @@ fn help(sh: &mut Shell, opts: &Opts<'_>) -> Done {
 
 impl Shell {
     /// What `help COMMAND` prints.
-    pub(in super::super) fn explain(&mut self, command: &Command) -> Done {
+    pub(in super::super) fn explain(&mut self, command: &Command) -> CommandResult {
         writeln!(self.out, "{}\n    {}", command.synopsis(), command.about)?;
         for (option, meaning) in command.options {
             writeln!(self.out, "    {option:<12} {meaning}")?;

@@ -9,7 +9,7 @@ use cli::size;
 use sha2::{Digest, Sha256};
 
 use super::super::Shell;
-use super::super::command::{ANY, Command, Done, Failure, On, complaint};
+use super::super::command::{ANY, Command, CommandResult, Failure, On, complaint};
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -85,7 +85,7 @@ pub(super) const COMMANDS: &[Command] = &[
 ];
 
 /// Compares two files; what differs is said, and fails.
-fn cmp(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn cmp(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let [a, b] = opts.operands() else { return Err(complaint("missing operand")) };
     let (first, second) = (sh.open_input(a)?, sh.open_input(b)?);
     let (mut at, mut line, mut ended) = (0u64, 1u64, false);
@@ -129,7 +129,7 @@ pub(super) fn number(opts: &Opts<'_>, option: char) -> Result<Option<u64>, Failu
     opts.value(option).map(|value| size::parse(value, 4096, 512).on(value)).transpose()
 }
 
-fn head(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn head(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let bytes = number(opts, 'c')?;
     let lines = number(opts, 'n')?.unwrap_or(10);
     let inputs = sh.inputs(opts.operands())?;
@@ -163,7 +163,7 @@ fn head(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     })
 }
 
-fn hexdump(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn hexdump(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let from = number(opts, 's')?.unwrap_or(0);
     let limit = number(opts, 'n')?.unwrap_or(u64::MAX);
     let inputs = sh.inputs(opts.operands())?;
@@ -174,7 +174,7 @@ fn hexdump(sh: &mut Shell, opts: &Opts<'_>) -> Done {
             sh.read_input(&file, path, from, limit, |sh, bytes| Ok(dump.feed(bytes, &mut sh.out)?))?;
             return Ok(dump.finish(&mut sh.out)?);
         }
-        let mut words = Words { offset: from, ..Words::default() };
+        let mut words = HexdumpLines { offset: from, ..HexdumpLines::default() };
         sh.read_input(&file, path, from, limit, |sh, bytes| words.feed(sh, bytes))?;
         words.finish(sh)
     })
@@ -182,7 +182,7 @@ fn hexdump(sh: &mut Shell, opts: &Opts<'_>) -> Done {
 
 /// hexdump's own format: eight little-endian words a line, repeated lines as one `*`.
 #[derive(Default)]
-struct Words {
+struct HexdumpLines {
     offset: u64,
     line: [u8; 16],
     filled: usize,
@@ -191,8 +191,8 @@ struct Words {
     any: bool,
 }
 
-impl Words {
-    fn feed(&mut self, sh: &mut Shell, bytes: &[u8]) -> Done {
+impl HexdumpLines {
+    fn feed(&mut self, sh: &mut Shell, bytes: &[u8]) -> CommandResult {
         for byte in bytes {
             self.line[self.filled] = *byte;
             self.filled += 1;
@@ -203,7 +203,7 @@ impl Words {
         Ok(())
     }
 
-    fn flush(&mut self, sh: &mut Shell) -> Done {
+    fn flush(&mut self, sh: &mut Shell) -> CommandResult {
         let filled = core::mem::take(&mut self.filled);
         if filled == 0 {
             return Ok(());
@@ -228,7 +228,7 @@ impl Words {
         Ok(())
     }
 
-    fn finish(&mut self, sh: &mut Shell) -> Done {
+    fn finish(&mut self, sh: &mut Shell) -> CommandResult {
         self.flush(sh)?;
         if self.any {
             writeln!(sh.out, "{:07x}", self.offset)?;
@@ -237,7 +237,7 @@ impl Words {
     }
 }
 
-fn sha256sum(sh: &mut Shell, path: &str) -> Done {
+fn sha256sum(sh: &mut Shell, path: &str) -> CommandResult {
     let file = sh.open_input(path)?;
     let mut hash = Sha256::new();
     sh.read_input(&file, path, 0, u64::MAX, |_, bytes| {
@@ -251,7 +251,7 @@ fn sha256sum(sh: &mut Shell, path: &str) -> Done {
     Ok(writeln!(sh.out, "  {shown}")?)
 }
 
-fn wc(sh: &mut Shell, path: &str, opts: &Opts<'_>) -> Done {
+fn wc(sh: &mut Shell, path: &str, opts: &Opts<'_>) -> CommandResult {
     if opts.options().len() > 1 {
         return Err(complaint("one of -l, -w and -c at most"));
     }

@@ -10,7 +10,7 @@ use cli::opts::Opts;
 use fs::platform::Timestamp;
 use fs::vfs::{Attr, FileKind};
 
-use super::super::command::{ANY, Command, Done, Failure, On};
+use super::super::command::{ANY, Command, CommandResult, Failure, On};
 use super::super::files::device_number;
 use super::super::{Shell, text};
 use super::list::is_device;
@@ -60,7 +60,7 @@ fn owner(id: u32) -> &'static str {
     if id == 0 { "root" } else { "UNKNOWN" }
 }
 
-fn stat(sh: &mut Shell, path: &str, opts: &Opts<'_>) -> Done {
+fn stat(sh: &mut Shell, path: &str, opts: &Opts<'_>) -> CommandResult {
     let place = sh.walk(path, opts.has('L')).on(path)?;
     let attr = place.file.attr();
     let target = match attr.kind {

@@ -5,9 +5,9 @@ use core::fmt::Write;
 use cli::opts::Opts;
 
 use super::super::Shell;
-use super::super::command::{ANY, Command, Done, On};
+use super::super::command::{ANY, Command, CommandResult, On};
 use crate::arch::{percpu, time};
-use crate::task::{self, State};
+use crate::task::{self, TaskState};
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -58,14 +58,14 @@ pub(super) const COMMANDS: &[Command] = &[
     },
 ];
 
-fn ps(sh: &mut Shell, _: &Opts<'_>) -> Done {
+fn ps(sh: &mut Shell, _: &Opts<'_>) -> CommandResult {
     writeln!(sh.out, "{:>5} {:>3} {:<8} {:>8}  NAME", "ID", "CPU", "STATE", "MS")?;
     for task in task::all() {
         let state = match task.state() {
-            State::Running => "running",
-            State::Ready => "ready",
-            State::Waiting => "waiting",
-            State::Done => "done",
+            TaskState::Running => "running",
+            TaskState::Ready => "ready",
+            TaskState::Waiting => "waiting",
+            TaskState::Done => "done",
         };
         let (id, cpu, ms) = (task.id(), task.cpu(), task.cpu_ns() / 1_000_000);
         writeln!(sh.out, "{id:>5} {cpu:>3} {state:<8} {ms:>8}  {}", task.name())?;
@@ -73,11 +73,11 @@ fn ps(sh: &mut Shell, _: &Opts<'_>) -> Done {
     Ok(())
 }
 
-fn cpus(sh: &mut Shell, _: &Opts<'_>) -> Done {
+fn cpus(sh: &mut Shell, _: &Opts<'_>) -> CommandResult {
     writeln!(sh.out, "{:>3} {:>5}  TASK", "CPU", "APIC")?;
     let tasks = task::all();
     for cpu in percpu::all() {
-        let here = |task: &&task::TaskRef| task.state() == State::Running && task.cpu() == cpu.number();
+        let here = |task: &&task::TaskRef| task.state() == TaskState::Running && task.cpu() == cpu.number();
         let running = tasks.iter().find(here);
         write!(sh.out, "{:>3} {:>5}  ", cpu.number(), cpu.apic_id())?;
         match running {
@@ -90,7 +90,7 @@ fn cpus(sh: &mut Shell, _: &Opts<'_>) -> Done {
 }
 
 /// Sleeps in short pieces, so that Ctrl-C ends it.
-fn sleep(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn sleep(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     const PIECE_NS: u64 = 20_000_000;
     let text = opts.operands().first().copied().unwrap_or_default();
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));

@@ -8,7 +8,7 @@ use core::fmt::Write;
 use cli::opts::Opts;
 use fs::vfs::FileKind;
 
-use super::super::command::{ANY, Command, Done, Failure, On, complaint};
+use super::super::command::{ANY, Command, CommandResult, Failure, On, complaint};
 use super::super::{Shell, text};
 use super::show::number;
 use crate::mounts::Place;
@@ -28,14 +28,14 @@ pub(super) const COMMANDS: &[Command] = &[Command {
 }];
 
 /// A directory that is being drawn.
-struct Level {
+struct DrawnDirectory {
     names: vec::IntoIter<(String, Place)>,
     /// What stands before each of its names.
     indent: String,
     path: String,
 }
 
-fn tree(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn tree(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let deepest = number(opts, 'L')?.unwrap_or(u64::MAX);
     if deepest == 0 {
         return Err(complaint("-L: at least 1"));
@@ -109,7 +109,7 @@ fn level(
     indent: String,
     opts: &Opts<'_>,
     failed: &mut bool,
-) -> Result<Level, Failure> {
+) -> Result<DrawnDirectory, Failure> {
     let mut names = Vec::new();
     sh.entries(dir, &path, |sh, name, place| {
         if name.starts_with('.') && !opts.has('a') {
@@ -127,5 +127,5 @@ fn level(
         Ok(())
     })?;
     names.sort_unstable_by(|(a, _), (b, _)| text::encode(a).cmp(&text::encode(b)));
-    Ok(Level { names: names.into_iter(), indent, path })
+    Ok(DrawnDirectory { names: names.into_iter(), indent, path })
 }

@@ -10,7 +10,7 @@ use cli::opts::Opts;
 use fs::vfs::Attr;
 
 use super::super::Shell;
-use super::super::command::{ANY, Command, Done, Failure, On, complaint};
+use super::super::command::{ANY, Command, CommandResult, Failure, On, complaint};
 use super::super::tree::{Tree, Visit};
 use super::show::number;
 use crate::mounts::Place;
@@ -35,7 +35,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
 }];
 
 /// What is counted, and how it is shown.
-struct Counter<'a, 'b> {
+struct UsageCounter<'a, 'b> {
     opts: &'a Opts<'b>,
     /// Directories shown below an operand.
     deepest: u64,
@@ -44,7 +44,7 @@ struct Counter<'a, 'b> {
     total: u64,
 }
 
-impl Counter<'_, '_> {
+impl UsageCounter<'_, '_> {
     /// The bytes that a file counts for: nothing, if it was counted under another name.
     fn count(&mut self, place: &Place, attr: &Attr) -> Option<u64> {
         let several = attr.links > 1 && !place.is_directory();
@@ -54,7 +54,7 @@ impl Counter<'_, '_> {
         Some(if self.opts.has('b') { attr.size } else { attr.blocks.saturating_mul(512) })
     }
 
-    fn print(&self, sh: &mut Shell, bytes: u64, path: &str) -> Done {
+    fn print(&self, sh: &mut Shell, bytes: u64, path: &str) -> CommandResult {
         let shown = sh.shown(path).into_owned();
         let size = match (self.opts.has('h'), self.opts.has('b')) {
             (true, _) => human::short(bytes).to_string(),
@@ -141,7 +141,7 @@ fn add(sums: &mut Vec<u64>) -> u64 {
     sum
 }
 
-fn du(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn du(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let deepest = match (opts.has('s'), number(opts, 'd')?) {
         (true, Some(1..)) => return Err(complaint("-s and -d exclude each other")),
         (true, _) if opts.has('a') => return Err(complaint("-s and -a exclude each other")),
@@ -149,7 +149,7 @@ fn du(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         (_, deepest) => deepest.unwrap_or(u64::MAX),
     };
     let operands = if opts.operands().is_empty() { &["."] } else { opts.operands() };
-    let mut counter = Counter { opts, deepest, counted: BTreeSet::new(), total: 0 };
+    let mut counter = UsageCounter { opts, deepest, counted: BTreeSet::new(), total: 0 };
     let outcome = sh.for_each("du", operands, |sh, path| match counter.operand(sh, path)? {
         true => Ok(()),
         false => Err(Failure::Said),

@@ -9,7 +9,7 @@ use cli::regex::{Language, Regex};
 use cli::xattr::{self, Encoding};
 use fs::vfs::SetXattr;
 
-use super::super::command::{ANY, Command, Done, On, complaint};
+use super::super::command::{ANY, Command, CommandResult, On, complaint};
 use super::super::{Shell, text};
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -45,7 +45,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
 ];
 
-fn getfattr(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn getfattr(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let encoding = match opts.value('e') {
         None => None,
         Some(name) => Some(Encoding::parse(name).ok_or("no encoding: text, hex or base64").on(name)?),
@@ -101,7 +101,7 @@ fn encoded(value: &[u8], encoding: Option<Encoding>) -> String {
     xattr::encode(value, encoding.unwrap_or_else(|| Encoding::fitting(value)), text::decode)
 }
 
-fn setfattr(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn setfattr(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let value = opts.value('v');
     let change = match (opts.value('n'), opts.value('x')) {
         (Some(name), None) => {

@@ -10,9 +10,9 @@ use core::fmt::Write;
 use cli::opts::Opts;
 use fs::vfs::{Fallocate, FileKind};
 use fs::{Errno, Error, PAGE_SIZE, dax};
-use fsx::{Fail, Fsx, Options, Range, Stop, Target, op, options};
+use fsx::{EarlyStop, Fsx, Options, Range, Target, TargetError, op, options};
 
-use super::super::command::{Command, Done, Failure, On, complaint};
+use super::super::command::{Command, CommandResult, Failure, On, complaint};
 use super::super::{Shell, task, text};
 use crate::arch::time;
 use crate::machine::File;
@@ -34,7 +34,7 @@ const LONGEST_SCRIPT: u64 = 64 << 20;
 /// Recorded operations are written in pieces of about that.
 const RECORD: usize = 64 << 10;
 
-fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn run(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let name = opts.operands().first().copied().unwrap_or_default();
     let mut options = Options::new(opts).map_err(complaint)?;
     if options.seed == 0 {
@@ -48,7 +48,7 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         Some(to) => {
             let file = regular(sh.open_or_create(to)?.0, to)?;
             file.truncate(0).on(to)?;
-            Some(Record { file, name: to.to_string(), lines: String::new(), offset: 0 })
+            Some(OpRecorder { file, name: to.to_string(), lines: String::new(), offset: 0 })
         }
     };
     let others = record.as_ref().map(|record| &record.file);
@@ -75,9 +75,9 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     fsx.target().unmap();
     match outcome {
         Ok(()) => kept,
-        Err(End::Failure(failure)) => Err(failure),
-        Err(End::Found(Stop::Output)) => Err(Failure::Output),
-        Err(End::Found(Stop::Failed(failure))) => {
+        Err(FsxEnd::Failure(failure)) => Err(failure),
+        Err(FsxEnd::Found(EarlyStop::Output)) => Err(Failure::Output),
+        Err(FsxEnd::Found(EarlyStop::Failed(failure))) => {
             fsx.explain(&failure, &mut sh.out)?;
             Err(complaint(format_args!("{name}: operation {} failed", failure.number)))
         }
@@ -85,24 +85,24 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
 }
 
 /// How exercising ends early.
-enum End {
+enum FsxEnd {
     /// The exerciser found something.
-    Found(Stop<String>),
+    Found(EarlyStop<String>),
     /// Ctrl-C; operations could not be recorded.
     Failure(Failure),
 }
 
-impl From<Stop<String>> for End {
-    fn from(stop: Stop<String>) -> Self {
+impl From<EarlyStop<String>> for FsxEnd {
+    fn from(stop: EarlyStop<String>) -> Self {
         Self::Found(stop)
     }
 }
 
 /// All operations, one after the other, with an ear for Ctrl-C.
-fn exercise(sh: &mut Shell, fsx: &mut Fsx<OpenFile>, record: &mut Option<Record>) -> Result<(), End> {
+fn exercise(sh: &mut Shell, fsx: &mut Fsx<OpenFile>, record: &mut Option<OpRecorder>) -> Result<(), FsxEnd> {
     fsx.start(&mut sh.out)?;
     loop {
-        sh.out.poll().map_err(End::Failure)?;
+        sh.out.poll().map_err(FsxEnd::Failure)?;
         let more = fsx.step(&mut sh.out);
         if let Some(record) = record
             && !matches!(more, Ok(false))
@@ -110,7 +110,7 @@ fn exercise(sh: &mut Shell, fsx: &mut Fsx<OpenFile>, record: &mut Option<Record>
         {
             let _ = writeln!(record.lines, "{}", op.line(size));
             if record.lines.len() > RECORD {
-                record.write(sh).map_err(End::Failure)?;
+                record.write(sh).map_err(FsxEnd::Failure)?;
             }
         }
         if !more? {
@@ -128,7 +128,7 @@ fn regular(file: File, name: &str) -> Result<File, Failure> {
 }
 
 /// The operations in a file.
-fn read_ops(sh: &mut Shell, name: &str) -> Result<Vec<fsx::Op>, Failure> {
+fn read_ops(sh: &mut Shell, name: &str) -> Result<Vec<fsx::FileOp>, Failure> {
     let file = sh.open(name)?;
     let size = file.attr().size;
     let mut text: Vec<u8> = Vec::new();
@@ -143,15 +143,15 @@ fn read_ops(sh: &mut Shell, name: &str) -> Result<Vec<fsx::Op>, Failure> {
 }
 
 /// Where operations are recorded.
-struct Record {
+struct OpRecorder {
     file: File,
     name: String,
     lines: String,
     offset: u64,
 }
 
-impl Record {
-    fn write(&mut self, sh: &Shell) -> Done {
+impl OpRecorder {
+    fn write(&mut self, sh: &Shell) -> CommandResult {
         let lines = core::mem::take(&mut self.lines);
         sh.write_all(&self.file, &self.name, self.offset, lines.as_bytes())?;
         self.offset += lines.len() as u64;
@@ -174,32 +174,32 @@ struct OpenFile {
     mapped: Option<u64>,
 }
 
-type Answer<T = ()> = Result<T, Fail<String>>;
+type TargetResult<T = ()> = Result<T, TargetError<String>>;
 
 /// What the file system said, as the exerciser understands it.
-fn fail(error: Error) -> Fail<String> {
+fn fail(error: Error) -> TargetError<String> {
     match error {
-        Error::Op(Errno::NoSpace) => Fail::NoSpace,
-        Error::Unsupported(_) => Fail::Unsupported,
-        other => Fail::Other(other.to_string()),
+        Error::Op(Errno::NoSpace) => TargetError::NoSpace,
+        Error::Unsupported(_) => TargetError::Unsupported,
+        other => TargetError::Other(other.to_string()),
     }
 }
 
 /// What a refused access says.
-fn refused(why: &task::Refused) -> Fail<String> {
+fn refused(why: &task::Refused) -> TargetError<String> {
     match why.error() {
         Some(error @ (Error::Op(Errno::NoSpace) | Error::Unsupported(_))) => fail(error),
-        _ => Fail::Other(why.to_string()),
+        _ => TargetError::Other(why.to_string()),
     }
 }
 
 impl OpenFile {
-    fn file(&self) -> Answer<&File> {
-        self.file.as_ref().ok_or_else(|| Fail::Other("closed".to_string()))
+    fn file(&self) -> TargetResult<&File> {
+        self.file.as_ref().ok_or_else(|| TargetError::Other("closed".to_string()))
     }
 
     /// Calls `f` with the address at which byte `offset` is seen, `len` bytes from there on being mapped.
-    fn at<R>(&mut self, offset: u64, len: u64, f: impl FnOnce(u64) -> Answer<R>) -> Answer<R> {
+    fn at<R>(&mut self, offset: u64, len: u64, f: impl FnOnce(u64) -> TargetResult<R>) -> TargetResult<R> {
         if let Some(start) = self.mapped {
             return f(start + offset);
         }
@@ -233,9 +233,9 @@ impl OpenFile {
         self.file = None;
     }
 
-    fn open(&mut self) -> Answer {
+    fn open(&mut self) -> TargetResult {
         let place = mounts::walk(self.start.as_ref(), &self.path, true)
-            .map_err(|why| Fail::Other(why.to_string()))?;
+            .map_err(|why| TargetError::Other(why.to_string()))?;
         self.file = Some(place.file);
         Ok(())
     }
@@ -248,30 +248,30 @@ impl Target for OpenFile {
         self.block_size
     }
 
-    fn read(&mut self, offset: u64, to: &mut [u8]) -> Answer<usize> {
+    fn read(&mut self, offset: u64, to: &mut [u8]) -> TargetResult<usize> {
         self.file()?.read_at(offset, to).map_err(fail)
     }
 
-    fn write(&mut self, offset: u64, from: &[u8]) -> Answer<usize> {
+    fn write(&mut self, offset: u64, from: &[u8]) -> TargetResult<usize> {
         self.file()?.write_at(offset, from).map_err(fail)
     }
 
-    fn map_read(&mut self, offset: u64, to: &mut [u8]) -> Answer {
+    fn map_read(&mut self, offset: u64, to: &mut [u8]) -> TargetResult {
         self.at(offset, to.len() as u64, |address| task::read(address, to).map_err(|why| refused(&why)))
     }
 
-    fn map_write(&mut self, offset: u64, from: &[u8]) -> Answer<usize> {
+    fn map_write(&mut self, offset: u64, from: &[u8]) -> TargetResult<usize> {
         self.at(offset, from.len() as u64, |address| {
             let Err(why) = task::write(address, from) else { return Ok(from.len()) };
             let done = why.address().saturating_sub(address) as usize;
             match refused(&why) {
-                Fail::NoSpace if (1..from.len()).contains(&done) => Ok(done),
+                TargetError::NoSpace if (1..from.len()).contains(&done) => Ok(done),
                 other => Err(other),
             }
         })
     }
 
-    fn msync(&mut self, offset: u64, len: u64) -> Answer {
+    fn msync(&mut self, offset: u64, len: u64) -> TargetResult {
         let file = self.file()?;
         match self.mapped {
             // As a program does it, at the addresses.
@@ -286,11 +286,11 @@ impl Target for OpenFile {
         }
     }
 
-    fn truncate(&mut self, size: u64) -> Answer {
+    fn truncate(&mut self, size: u64) -> TargetResult {
         self.file()?.truncate(size).map_err(fail)
     }
 
-    fn fallocate(&mut self, how: Range, offset: u64, len: u64) -> Answer {
+    fn fallocate(&mut self, how: Range, offset: u64, len: u64) -> TargetResult {
         let how = match how {
             Range::Allocate { keep_size } => Fallocate::Allocate { keep_size },
             Range::Punch => Fallocate::PunchHole,
@@ -301,30 +301,30 @@ impl Target for OpenFile {
         self.file()?.fallocate(how, offset, len).map_err(fail)
     }
 
-    fn size(&mut self) -> Answer<u64> {
+    fn size(&mut self) -> TargetResult<u64> {
         Ok(self.file()?.attr().size)
     }
 
-    fn end(&mut self) -> Answer<u64> {
+    fn end(&mut self) -> TargetResult<u64> {
         let file = self.file()?;
         let lock = file.mapping().shared();
         Ok(file.size(lock.held()))
     }
 
-    fn hole(&mut self, from: u64) -> Answer<Option<(u64, u64)>> {
+    fn hole(&mut self, from: u64) -> TargetResult<Option<(u64, u64)>> {
         self.file()?.next_hole(from).map_err(fail)
     }
 
-    fn fsync(&mut self) -> Answer {
+    fn fsync(&mut self) -> TargetResult {
         dax::fsync(&**self.file()?).map(|_| ()).map_err(fail)
     }
 
-    fn close_and_open(&mut self) -> Answer {
+    fn close_and_open(&mut self) -> TargetResult {
         self.close();
         self.open()
     }
 
-    fn flush(&mut self) -> Answer {
+    fn flush(&mut self) -> TargetResult {
         self.fsync()?;
         let mount = self.file().ok().and_then(mounts::of);
         self.close();

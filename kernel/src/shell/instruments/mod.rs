@@ -15,12 +15,12 @@ mod poison;
 mod race;
 mod trace;
 
-use super::command::Room;
+use super::command::CommandSet;
 use super::complete::owned;
 use crate::lab::scenarios;
 
 /// All of them.
-pub(crate) const ROOM: Room = Room {
+pub(crate) const ROOM: CommandSet = CommandSet {
     groups: &[
         ("Instruments", bench::COMMANDS),
         ("", trace::COMMANDS),

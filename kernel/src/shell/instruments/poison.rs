@@ -11,7 +11,7 @@ use fs::platform::Platform;
 use fs::pmem::Pmem;
 
 use super::super::Shell;
-use super::super::command::{Command, Done, Failure, On, complaint};
+use super::super::command::{Command, CommandResult, Failure, On, complaint};
 use crate::bad_memory;
 use crate::machine::File;
 use crate::pmem::poison;
@@ -26,7 +26,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     run: poison,
 }];
 
-fn poison(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn poison(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let full = |_| complaint("there is no room in the list");
     match opts.operands() {
         ["list"] => {

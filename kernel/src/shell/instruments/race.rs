@@ -8,20 +8,20 @@ use core::sync::atomic::AtomicBool;
 
 use cli::opts::Opts;
 use cli::size;
-use cli::table::{Align, Table};
+use cli::table::{CellAlign, Table};
 use fs::dax::Protocol;
 use fs::lab::schedule::{Story, World};
 use fs::lab::{Mutant, Point};
 use fs::vfs::FileKind;
 
 use super::super::Shell;
-use super::super::command::{ANY, Command, Done, Failure, On, complaint};
+use super::super::command::{ANY, Command, CommandResult, Failure, On, complaint};
 use crate::arch::{percpu, time};
 use crate::lab::Alone;
-use crate::lab::race::{self, Outcome, Setting, Verdict};
-use crate::lab::replay::{self, Order, Replay};
+use crate::lab::race::{self, RaceOutcome, RaceSetting, RaceVerdict};
+use crate::lab::replay::{self, Replay, ScriptedOrder};
 use crate::lab::scenarios::{self, Breaks, Scenario};
-use crate::lab::script::{Event, Line, Prevented, What};
+use crate::lab::script::{Event, LineKind, Prevented, ScriptLine};
 use crate::machine::File;
 use crate::mounts;
 
@@ -46,7 +46,7 @@ const FILE: &[u8] = b"/.race";
 /// The lab's script and its mistakes are the whole machine's.
 static BUSY: AtomicBool = AtomicBool::new(false);
 
-fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn run(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     match opts.operands() {
         [] | ["list"] => without_options(opts, "a list", "pmsnS").and_then(|()| list(sh)),
         ["mistakes"] => without_options(opts, "a list", "pmsnS").and_then(|()| mistakes(sh)),
@@ -79,7 +79,7 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
 }
 
 /// Refuses options that would be ignored.
-fn without_options(opts: &Opts<'_>, why: &str, letters: &str) -> Done {
+fn without_options(opts: &Opts<'_>, why: &str, letters: &str) -> CommandResult {
     let name = |letter| match letter {
         'p' => "--protocol",
         'm' => "--mutant",
@@ -102,12 +102,12 @@ fn take_away(dir: &File, name: &[u8]) -> fs::Result<()> {
 }
 
 /// Runs `work` with a file that is taken away afterwards.
-fn with_file(work: impl FnOnce(&File) -> Done) -> Done {
+fn with_file(work: impl FnOnce(&File) -> CommandResult) -> CommandResult {
     with_file_in(|file, _, _| work(file))
 }
 
 /// The same; `work` gets the directory and the file's name in it too. The name may be gone afterwards.
-fn with_file_in(work: impl FnOnce(&File, &File, &'static [u8]) -> Done) -> Done {
+fn with_file_in(work: impl FnOnce(&File, &File, &'static [u8]) -> CommandResult) -> CommandResult {
     let _alone = Alone::new(&BUSY).ok_or_else(|| complaint("another race is being played"))?;
     let (dir, name) = mounts::parent(None, FILE).on("/.race")?;
     take_away(&dir.file, name).on("/.race")?;
@@ -118,7 +118,7 @@ fn with_file_in(work: impl FnOnce(&File, &File, &'static [u8]) -> Done) -> Done 
 }
 
 /// A story of the explorer's in its order.
-fn replay(sh: &mut Shell, opts: &Opts<'_>, texts: &[&str]) -> Done {
+fn replay(sh: &mut Shell, opts: &Opts<'_>, texts: &[&str]) -> CommandResult {
     if let Some(option) = ['p', 'm', 's', 'n', 'S'].into_iter().find(|&option| opts.has(option)) {
         return Err(complaint(format_args!("-{option}: the story says that itself")));
     }
@@ -130,11 +130,11 @@ fn replay(sh: &mut Shell, opts: &Opts<'_>, texts: &[&str]) -> Done {
             "copy-under-lock is made by the scenario R12 alone (`race R12 -s -m copy-under-lock`)",
         ));
     }
-    let Order { events, finer } = replay::order(&story).map_err(complaint)?;
+    let ScriptedOrder { events, finer } = replay::order(&story).map_err(complaint)?;
     with_file_in(|file, dir, name| {
         let play = Arc::new(Replay::new(&story, dir.clone(), name).on("the second file")?);
         let World { protocol, mutants, .. } = &story.world;
-        let setting = Setting { protocol: *protocol, mutants, order: Some(&events), rounds: 1, seed: 1 };
+        let setting = RaceSetting { protocol: *protocol, mutants, order: Some(&events), rounds: 1, seed: 1 };
         let outcome = race::run(play.clone(), file, setting, &mut || sh.out.poll().is_err());
         let outcome = outcome.map_err(complaint);
         let cleaned = play.clean().on("the second file");
@@ -146,11 +146,11 @@ fn replay(sh: &mut Shell, opts: &Opts<'_>, texts: &[&str]) -> Done {
         writeln!(sh.out, "{story}: {}", outcome.verdict)?;
         cleaned?;
         not_interrupted(&outcome)?;
-        if outcome.verdict == Verdict::Kept { Ok(()) } else { Err(Failure::Said) }
+        if outcome.verdict == RaceVerdict::Kept { Ok(()) } else { Err(Failure::Said) }
     })
 }
 
-fn list(sh: &mut Shell) -> Done {
+fn list(sh: &mut Shell) -> CommandResult {
     for scenario in scenarios::all() {
         writeln!(sh.out, "{:<6} {}", scenario.name, scenario.about)?;
         let mut told: Vec<(Protocol, Option<Mutant>)> = Vec::new();
@@ -170,7 +170,7 @@ fn list(sh: &mut Shell) -> Done {
 }
 
 /// Each mistake's name, and in the next line what is wrong and where.
-fn mistakes(sh: &mut Shell) -> Done {
+fn mistakes(sh: &mut Shell) -> CommandResult {
     for &mutant in Mutant::ALL {
         writeln!(sh.out, "{:<26}{}", mutant.name(), mutant.place())?;
         writeln!(sh.out, "       {}", mutant.meaning())?;
@@ -184,7 +184,7 @@ fn mistakes(sh: &mut Shell) -> Done {
 }
 
 /// Ends the command after Ctrl-C, which [`Output::poll`](super::super::output::Output::poll) has noticed.
-fn not_interrupted(outcome: &Outcome) -> Done {
+fn not_interrupted(outcome: &RaceOutcome) -> CommandResult {
     if outcome.interrupted { Err(Failure::Output) } else { Ok(()) }
 }
 
@@ -210,9 +210,9 @@ struct Asked {
 }
 
 impl Asked {
-    fn setting<'a>(&'a self, order: Option<&'a [Event]>) -> Setting<'a> {
+    fn setting<'a>(&'a self, order: Option<&'a [Event]>) -> RaceSetting<'a> {
         let Self { protocol, rounds, seed, .. } = *self;
-        Setting { protocol, mutants: self.mutant.as_slice(), order, rounds, seed }
+        RaceSetting { protocol, mutants: self.mutant.as_slice(), order, rounds, seed }
     }
 }
 
@@ -255,9 +255,9 @@ fn one(sh: &mut Shell, opts: &Opts<'_>, file: &File, scenario: &'static Scenario
         let stop = &mut || sh.out.poll().is_err();
         let outcome = race::run(Arc::new(scenario), file, asked.setting(None), stop).map_err(complaint)?;
         let Asked { protocol, mutant, seed, .. } = asked;
-        let kept = outcome.verdict == Verdict::Kept;
+        let kept = outcome.verdict == RaceVerdict::Kept;
         let lost = match outcome.verdict {
-            Verdict::Lost(count, _) => alloc::format!(" ({count} of them)"),
+            RaceVerdict::Lost(count, _) => alloc::format!(" ({count} of them)"),
             _ => String::new(),
         };
         let (name, how, rounds) = (scenario.name, how(protocol, mutant), outcome.rounds);
@@ -282,7 +282,7 @@ fn one(sh: &mut Shell, opts: &Opts<'_>, file: &File, scenario: &'static Scenario
         let outcome = race::run(Arc::new(scenario), file, asked.setting(Some(order)), stop);
         let outcome = outcome.map_err(complaint)?;
         not_interrupted(&outcome)?;
-        kept &= outcome.verdict == Verdict::Kept;
+        kept &= outcome.verdict == RaceVerdict::Kept;
         writeln!(sh.out, "{}: {}", scenario.name, scenario.about)?;
         let names: Vec<&str> = scenario.parts.iter().map(|part| part.name).collect();
         told(sh, &names, &outcome)?;
@@ -304,7 +304,7 @@ fn orders(scenario: &Scenario) -> Vec<&'static [Event]> {
 }
 
 /// What each did, and why the order did not come about, if it did not.
-fn told(sh: &mut Shell, names: &[&str], outcome: &Outcome) -> Done {
+fn told(sh: &mut Shell, names: &[&str], outcome: &RaceOutcome) -> CommandResult {
     columns(sh, names, &outcome.lines)?;
     if let Some(prevented) = outcome.prevented {
         writeln!(sh.out, "the order was prevented: {}", why(names, prevented))?;
@@ -322,7 +322,7 @@ fn why(names: &[&str], prevented: Prevented) -> String {
 }
 
 /// What each did, side by side.
-fn columns(sh: &mut Shell, names: &[&str], lines: &[Line]) -> Done {
+fn columns(sh: &mut Shell, names: &[&str], lines: &[ScriptLine]) -> CommandResult {
     const WIDTH: usize = 38;
     let cpus = percpu::online().max(1);
     let mut head = String::new();
@@ -335,12 +335,12 @@ fn columns(sh: &mut Shell, names: &[&str], lines: &[Line]) -> Done {
     const MOST: usize = 100;
     for line in lines.iter().take(MOST) {
         let text = match &line.what {
-            What::Says(text) => text.clone(),
-            What::Held((actor, at)) => {
+            LineKind::Says(text) => text.clone(),
+            LineKind::Held((actor, at)) => {
                 alloc::format!("(held until {} {at})", names[*actor])
             }
-            What::LetGo => "(let go: the order is prevented)".into(),
-            What::Step(step) => match (step.point, step.arg) {
+            LineKind::LetGo => "(let go: the order is prevented)".into(),
+            LineKind::Step(step) => match (step.point, step.arg) {
                 (Point::LookedUp, u64::MAX) => "looked-up: a hole".into(),
                 (Point::LookedUp | Point::Allocated, place) => alloc::format!("{}: {place:#x}", step.point),
                 (point, _) => point.to_string(),
@@ -356,27 +356,31 @@ fn columns(sh: &mut Shell, names: &[&str], lines: &[Line]) -> Done {
 
 /// Every scenario by script, on what it must fail on and on every sound protocol: whether each does what it
 /// must. With `--rounds` also that often by chance on the sound ones.
-fn all(sh: &mut Shell, opts: &Opts<'_>, file: &File) -> Done {
+fn all(sh: &mut Shell, opts: &Opts<'_>, file: &File) -> CommandResult {
     let base = asked(opts)?;
-    let mut table = Table::new(&[Align::Left, Align::Left, Align::Left, Align::Left]);
+    let mut table = Table::new(&[CellAlign::Left, CellAlign::Left, CellAlign::Left, CellAlign::Left]);
     table.row(["scenario", "on", "", "verdict"]);
     let (mut wrong, mut runs) = (0, 0);
-    let mut row =
-        |sh: &mut Shell, scenario: &'static Scenario, asked: Asked, order, must_fail: bool| -> Done {
-            let stop = &mut || sh.out.poll().is_err();
-            let outcome = race::run(Arc::new(scenario), file, asked.setting(order), stop).on(scenario.name)?;
-            not_interrupted(&outcome)?;
-            let as_it_must = (outcome.verdict != Verdict::Kept) == must_fail;
-            (runs, wrong) = (runs + 1, wrong + u64::from(!as_it_must));
-            let way = if order.is_some() { "script" } else { "chance" };
-            let verdict = match as_it_must {
-                true => outcome.verdict.to_string(),
-                false => alloc::format!("WRONG: {}", outcome.verdict),
-            };
-            let on = how(asked.protocol, asked.mutant);
-            table.row([scenario.name.to_string(), on, way.to_string(), verdict]);
-            Ok(())
+    let mut row = |sh: &mut Shell,
+                   scenario: &'static Scenario,
+                   asked: Asked,
+                   order,
+                   must_fail: bool|
+     -> CommandResult {
+        let stop = &mut || sh.out.poll().is_err();
+        let outcome = race::run(Arc::new(scenario), file, asked.setting(order), stop).on(scenario.name)?;
+        not_interrupted(&outcome)?;
+        let as_it_must = (outcome.verdict != RaceVerdict::Kept) == must_fail;
+        (runs, wrong) = (runs + 1, wrong + u64::from(!as_it_must));
+        let way = if order.is_some() { "script" } else { "chance" };
+        let verdict = match as_it_must {
+            true => outcome.verdict.to_string(),
+            false => alloc::format!("WRONG: {}", outcome.verdict),
         };
+        let on = how(asked.protocol, asked.mutant);
+        table.row([scenario.name.to_string(), on, way.to_string(), verdict]);
+        Ok(())
+    };
     for scenario in scenarios::all() {
         for breaks in scenario.breaks {
             let Breaks { protocol, mutant, order } = *breaks;

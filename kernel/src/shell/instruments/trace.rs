@@ -5,10 +5,10 @@ use core::fmt::Write;
 use cli::opts::Opts;
 
 use super::super::Shell;
-use super::super::command::{Command, Done, On, complaint};
+use super::super::command::{Command, CommandResult, On, complaint};
 use crate::arch::time;
 use crate::lab::chrome;
-use crate::lab::trace::{self, Counts};
+use crate::lab::trace::{self, TraceCounts};
 use crate::steps::{Listener, listens};
 
 pub(super) const COMMANDS: &[Command] = &[Command {
@@ -24,7 +24,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     run,
 }];
 
-fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn run(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let word = opts.operands().first().copied();
     if opts.has('j') && word != Some("dump") {
         return Err(complaint("--json is for dump"));
@@ -34,7 +34,7 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     }
     match word {
         None => {
-            let Counts { kept, lost, .. } = trace::counts();
+            let TraceCounts { kept, lost, .. } = trace::counts();
             let state = if listens(Listener::Trace) { "on" } else { "off" };
             writeln!(sh.out, "trace is {state}: {kept} records, {lost} lost")?;
             Ok(())
@@ -59,7 +59,7 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
     }
 }
 
-fn dump(sh: &mut Shell, json: bool) -> Done {
+fn dump(sh: &mut Shell, json: bool) -> CommandResult {
     // Rings are not read while they are filled; and printing to a file would go on filling them.
     let was_on = listens(Listener::Trace);
     trace::stop();

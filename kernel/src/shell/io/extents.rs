@@ -11,8 +11,8 @@ use cli::opts::Opts;
 use fs::vfs::Extent;
 
 use super::super::Shell;
-use super::super::command::{Done, Failure, complaint};
-use super::Session;
+use super::super::command::{CommandResult, Failure, complaint};
+use super::IoSession;
 use super::table::IoCommand;
 
 pub(super) const COMMANDS: &[IoCommand] = &[IoCommand {
@@ -32,14 +32,14 @@ const SECTOR: u64 = 512;
 const LAST: u32 = 1;
 
 /// A line of the listing, in sectors; the ends are inclusive.
-struct Line {
+struct ExtentLine {
     first: u64,
     last: u64,
     place: Option<u64>,
     flags: u32,
 }
 
-impl Line {
+impl ExtentLine {
     fn count(&self) -> u64 {
         self.last - self.first + 1
     }
@@ -52,7 +52,7 @@ impl Line {
     }
 }
 
-fn fiemap(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn fiemap(session: &mut IoSession, sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let operand = |index: usize| opts.operands().get(index).map(|text| session.number(text)).transpose();
     let from = operand(0)?.unwrap_or(0);
     let to = operand(1)?.map_or(u64::MAX, |len| from.saturating_add(len));
@@ -75,9 +75,9 @@ fn fiemap(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
     Ok(())
 }
 
-fn lines(session: &Session, from: u64, to: u64) -> Result<Vec<Line>, Failure> {
+fn lines(session: &IoSession, from: u64, to: u64) -> Result<Vec<ExtentLine>, Failure> {
     let size = session.file.attr().size;
-    let mut lines: Vec<Line> = Vec::new();
+    let mut lines: Vec<ExtentLine> = Vec::new();
     let mut last_extent = None;
     let mut add = |extent: Extent| {
         let end = extent.offset.saturating_add(extent.len);
@@ -96,7 +96,7 @@ fn lines(session: &Session, from: u64, to: u64) -> Result<Vec<Line>, Failure> {
             return ControlFlow::Continue(());
         }
         let place = extent.place().map(|place| place / SECTOR);
-        lines.push(Line { first: start / SECTOR, last: (end - 1) / SECTOR, place, flags: 0 });
+        lines.push(ExtentLine { first: start / SECTOR, last: (end - 1) / SECTOR, place, flags: 0 });
         ControlFlow::Continue(())
     };
     session.file.extents(0, &mut add).map_err(complaint)?;
@@ -107,10 +107,10 @@ fn lines(session: &Session, from: u64, to: u64) -> Result<Vec<Line>, Failure> {
 }
 
 /// The listing of -v.
-fn table(sh: &mut Shell, lines: &[Line]) -> Done {
+fn table(sh: &mut Shell, lines: &[ExtentLine]) -> CommandResult {
     const NARROWEST: usize = 16;
-    let offsets = |line: &Line| alloc::format!("[{}..{}]:", line.first, line.last);
-    let widest = |f: &dyn Fn(&Line) -> usize| lines.iter().map(f).max().unwrap_or(0).max(NARROWEST);
+    let offsets = |line: &ExtentLine| alloc::format!("[{}..{}]:", line.first, line.last);
+    let widest = |f: &dyn Fn(&ExtentLine) -> usize| lines.iter().map(f).max().unwrap_or(0).max(NARROWEST);
     let left = widest(&|line| offsets(line).len());
     let middle = widest(&|line| line.blocks().len());
     writeln!(sh.out, " EXT: {:left$} {:middle$} TOTAL FLAGS", "FILE-OFFSET", "BLOCK-RANGE")?;

@@ -3,8 +3,8 @@
 use cli::opts::Opts;
 use fs::vfs::Fallocate;
 
-use super::super::command::{Done, complaint};
-use super::Session;
+use super::super::command::{CommandResult, complaint};
+use super::IoSession;
 use super::table::IoCommand;
 
 pub(super) const COMMANDS: &[IoCommand] = &[
@@ -69,7 +69,7 @@ pub(super) const COMMANDS: &[IoCommand] = &[
     },
 ];
 
-fn fallocate(session: &Session, opts: &Opts<'_>, how: Fallocate) -> Done {
+fn fallocate(session: &IoSession, opts: &Opts<'_>, how: Fallocate) -> CommandResult {
     session.expect_writable()?;
     let (offset, len) = session.range(opts)?;
     session.file.fallocate(how, offset, len).map_err(complaint)

@@ -8,9 +8,9 @@ use fs::platform::Timestamp;
 use fs::vfs::{FileKind, SetAttr};
 
 use super::super::Shell;
-use super::super::command::{Done, Failure, On, complaint};
+use super::super::command::{CommandResult, Failure, On, complaint};
 use super::super::files::device_number;
-use super::Session;
+use super::IoSession;
 use super::table::IoCommand;
 use crate::mounts;
 
@@ -92,7 +92,7 @@ pub(super) const COMMANDS: &[IoCommand] = &[
     },
 ];
 
-fn utimes(session: &mut Session, _: &mut Shell, opts: &Opts<'_>) -> Done {
+fn utimes(session: &mut IoSession, _: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let time = |at: usize| -> Result<Timestamp, Failure> {
         let [secs, nanos] = [opts.operands()[at], opts.operands()[at + 1]];
         let nanos_of = |text: &str| text.parse().ok().filter(|nanos| *nanos < 1_000_000_000);
@@ -117,7 +117,7 @@ fn kind(kind: FileKind) -> &'static str {
     }
 }
 
-fn stat(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn stat(session: &mut IoSession, sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let attr = session.file.attr();
     if opts.has('r') {
         let block_size = mounts::of(&session.file).map_or(4096, |mount| mount.fs.stat_fs().block_size);
@@ -154,14 +154,14 @@ fn stat(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
 }
 
 /// A line as ctime(3) writes it.
-fn ctime(sh: &mut Shell, time: Timestamp) -> Done {
+fn ctime(sh: &mut Shell, time: Timestamp) -> CommandResult {
     let date = DateTime::from_epoch(time.secs);
     let DateTime { year, day, hour, minute, second, .. } = date;
     let (weekday, month) = (date.weekday().unwrap_or("???"), date.month_name());
     Ok(writeln!(sh.out, "{weekday} {month} {day:2} {hour:02}:{minute:02}:{second:02} {year}")?)
 }
 
-fn statfs(session: &mut Session, sh: &mut Shell, _: &Opts<'_>) -> Done {
+fn statfs(session: &mut IoSession, sh: &mut Shell, _: &Opts<'_>) -> CommandResult {
     let mount = mounts::of(&session.file).ok_or_else(|| complaint("not mounted"))?;
     let stat = mount.fs.stat_fs();
     let name = sh.shown(&session.name).into_owned();

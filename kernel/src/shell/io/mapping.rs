@@ -7,9 +7,9 @@ use cli::dump::Dump;
 use cli::opts::Opts;
 use fs::PAGE_SIZE;
 
-use super::super::command::{Done, Failure, complaint};
+use super::super::command::{CommandResult, Failure, complaint};
 use super::super::{Shell, task};
-use super::Session;
+use super::IoSession;
 use super::table::IoCommand;
 use crate::mm::aspace;
 
@@ -78,7 +78,7 @@ fn fault(why: impl core::fmt::Display) -> Failure {
     Failure::Fault(alloc::format!("{why}"))
 }
 
-fn mread(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn mread(session: &mut IoSession, sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let (address, len) = session.mapped(opts)?;
     let map = session.maps.current()?;
     let from = address - map.start;
@@ -110,7 +110,7 @@ fn mread(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
     outcome
 }
 
-fn mwrite(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn mwrite(session: &mut IoSession, sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let (address, len) = session.mapped(opts)?;
     let seed = session.option(opts, 'S')?.unwrap_or(u64::from(b'X')) as u8;
     for (address, len) in pages(address, len, opts.has('r')) {
@@ -120,7 +120,7 @@ fn mwrite(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
     Ok(())
 }
 
-fn msync(session: &mut Session, _: &mut Shell, opts: &Opts<'_>) -> Done {
+fn msync(session: &mut IoSession, _: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let (address, len) = session.mapped(opts)?;
     if !address.is_multiple_of(PAGE_SIZE) {
         return Err(complaint(format_args!("offset address ({address:#x}) is not page aligned")));
@@ -132,7 +132,7 @@ fn msync(session: &mut Session, _: &mut Shell, opts: &Opts<'_>) -> Done {
     aspace::current().msync(address, len).map_err(complaint)
 }
 
-fn ptwalk(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn ptwalk(session: &mut IoSession, sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let map = session.maps.current()?;
     let offset = opts.operands().first().map_or(Ok(map.offset), |text| session.number(text))?;
     match offset.checked_sub(map.offset).filter(|from| *from < map.len) {

@@ -8,11 +8,11 @@ use core::fmt::Write;
 use cli::opts::Opts;
 use fs::Errno;
 
-use super::super::command::{Done, Failure, complaint};
+use super::super::command::{CommandResult, Failure, complaint};
 use super::super::{Shell, task};
-use super::Session;
+use super::IoSession;
 use super::table::IoCommand;
-use crate::mm::aspace::{self, At, Request, Rights};
+use crate::mm::aspace::{self, MapRequest, Placement, Rights};
 use crate::mounts;
 
 pub(super) const COMMANDS: &[IoCommand] = &[
@@ -38,7 +38,7 @@ pub(super) const COMMANDS: &[IoCommand] = &[
 ];
 
 /// One mapping, as it was asked for.
-pub(super) struct Map {
+pub(super) struct IoMapping {
     /// Where it begins.
     pub(super) start: u64,
     /// The file's byte there.
@@ -50,7 +50,7 @@ pub(super) struct Map {
 /// The mappings of a session, one of them current.
 #[derive(Default)]
 pub(super) struct Maps {
-    maps: Vec<Map>,
+    maps: Vec<IoMapping>,
     current: usize,
 }
 
@@ -59,12 +59,12 @@ impl Maps {
     ///
     /// # Errors
     /// There is none.
-    pub(super) fn current(&self) -> Result<&Map, Failure> {
+    pub(super) fn current(&self) -> Result<&IoMapping, Failure> {
         self.maps.get(self.current).ok_or_else(|| complaint("no mapped regions, try 'help mmap'"))
     }
 
     /// As [`current`](Self::current), to change.
-    pub(super) fn current_mut(&mut self) -> Result<&mut Map, Failure> {
+    pub(super) fn current_mut(&mut self) -> Result<&mut IoMapping, Failure> {
         self.maps.get_mut(self.current).ok_or_else(|| complaint("no mapped regions, try 'help mmap'"))
     }
 
@@ -77,7 +77,7 @@ impl Maps {
     }
 }
 
-impl Session {
+impl IoSession {
     /// The address and the length of a range of the current mapping: that of `off len`, or all of it.
     pub(super) fn mapped(&self, opts: &Opts<'_>) -> Result<(u64, u64), Failure> {
         let map = self.maps.current()?;
@@ -100,7 +100,7 @@ impl Session {
     }
 }
 
-fn mmap(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn mmap(session: &mut IoSession, sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     if opts.operands().len() < 2 {
         return show_or_choose(session, sh, opts);
     }
@@ -115,26 +115,26 @@ fn mmap(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
     session.option(opts, 's')?;
     let no_write = session.read_only.then_some(Errno::NoAccess);
     let steady = mounts::steady();
-    let request = Request {
+    let request = MapRequest {
         file: &session.file,
         name: &Arc::from(session.name.as_str()),
         offset,
         len,
         at: match (session.option(opts, 'a')?, session.option(opts, 'A')?) {
-            (Some(at), _) => At::Exactly(at),
-            (None, Some(at)) => At::Near(at),
-            (None, None) => At::Any,
+            (Some(at), _) => Placement::Exactly(at),
+            (None, Some(at)) => Placement::Near(at),
+            (None, None) => Placement::Any,
         },
         kind: task::kind(&session.file, opts, rights, no_write, &steady),
         populate: opts.has('P'),
     };
     let start = aspace::current().map(&request).map_err(complaint)?;
-    session.maps.maps.push(Map { start, offset, len, rights });
+    session.maps.maps.push(IoMapping { start, offset, len, rights });
     session.maps.current = count;
     Ok(())
 }
 
-fn show_or_choose(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn show_or_choose(session: &mut IoSession, sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     if !opts.options().is_empty() {
         return Err(complaint("offset and length are missing"));
     }
@@ -149,11 +149,11 @@ fn show_or_choose(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Don
     show(session, sh)
 }
 
-fn show(session: &Session, sh: &mut Shell) -> Done {
+fn show(session: &IoSession, sh: &mut Shell) -> CommandResult {
     let name: String = sh.shown(&session.name).into_owned();
     for (number, map) in session.maps.maps.iter().enumerate() {
         let (left, right) = if number == session.maps.current { ('[', ']') } else { (' ', ' ') };
-        let Map { start, offset, len, rights } = map;
+        let IoMapping { start, offset, len, rights } = map;
         let end = start + len;
         writeln!(
             sh.out,
@@ -164,7 +164,7 @@ fn show(session: &Session, sh: &mut Shell) -> Done {
 }
 
 /// Unmaps the current mapping; the next one becomes it, or the last. Those that are left are shown.
-fn munmap(session: &mut Session, sh: &mut Shell, _: &Opts<'_>) -> Done {
+fn munmap(session: &mut IoSession, sh: &mut Shell, _: &Opts<'_>) -> CommandResult {
     let map = session.maps.current()?;
     aspace::current().munmap(map.start, map.len).map_err(complaint)?;
     session.maps.maps.remove(session.maps.current);

@@ -34,14 +34,14 @@ mod transfer;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use cli::edit::{Editor, Event};
+use cli::edit::{EditEvent, Editor};
 use cli::opts::{OptError, Opts};
 use cli::{size, words};
 use fs::vfs::FileKind;
 use fs::{Errno, PAGE_SIZE};
 
 use super::Shell;
-use super::command::{ANY, Command, Done, Failure, HELP, On, complaint};
+use super::command::{ANY, Command, CommandResult, Failure, HELP, On, complaint};
 use super::complete::owned;
 use crate::machine::File;
 use crate::mounts;
@@ -65,7 +65,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
 }];
 
 /// The open file and its mappings.
-struct Session {
+struct IoSession {
     file: File,
     name: String,
     read_only: bool,
@@ -75,7 +75,7 @@ struct Session {
     over: bool,
 }
 
-fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn run(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let [name] = opts.operands() else {
         return Err(complaint("one file at a time"));
     };
@@ -113,7 +113,7 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
 }
 
 /// Opens the file as the options say.
-fn open(sh: &Shell, name: &str, opts: &Opts<'_>) -> Result<Session, Failure> {
+fn open(sh: &Shell, name: &str, opts: &Opts<'_>) -> Result<IoSession, Failure> {
     let read_only = opts.has('r');
     let file = if opts.has('f') && !read_only {
         sh.open_or_create(name)?.0
@@ -132,7 +132,7 @@ fn open(sh: &Shell, name: &str, opts: &Opts<'_>) -> Result<Session, Failure> {
         }
     }
     let (name, maps) = (name.to_string(), maps::Maps::default());
-    Ok(Session {
+    Ok(IoSession {
         file,
         name,
         read_only,
@@ -143,9 +143,9 @@ fn open(sh: &Shell, name: &str, opts: &Opts<'_>) -> Result<Session, Failure> {
     })
 }
 
-impl Session {
+impl IoSession {
     /// Runs a line of io commands; the first that fails ends it.
-    fn execute(&mut self, sh: &mut Shell, line: &str) -> Done {
+    fn execute(&mut self, sh: &mut Shell, line: &str) -> CommandResult {
         let file = self.name.clone();
         for command in words::plain(line).on(&file)? {
             let Some((name, args)) = command.split_first() else { continue };
@@ -162,7 +162,7 @@ impl Session {
         Ok(())
     }
 
-    fn dispatch(&mut self, sh: &mut Shell, name: &str, args: &[String]) -> Done {
+    fn dispatch(&mut self, sh: &mut Shell, name: &str, args: &[String]) -> CommandResult {
         let command = find(name).ok_or_else(|| complaint("command not found"))?;
         let opts = match Opts::parse(command.spec, args) {
             Err(OptError::UnknownLong(name)) if name == HELP => return table::write_help(sh, command),
@@ -181,11 +181,11 @@ impl Session {
     }
 
     /// Reads and runs lines until `quit` or Ctrl-D.
-    fn prompt(&mut self, sh: &mut Shell) -> Done {
+    fn prompt(&mut self, sh: &mut Shell) -> CommandResult {
         let mut editor = Editor::new();
         while !self.over {
             match sh.read_line(&mut editor, "io> ", completions) {
-                Event::Line(line) => {
+                EditEvent::Line(line) => {
                     let outcome = self.execute(sh, &line).and(sh.out.flush());
                     match outcome {
                         Ok(()) => {}
@@ -198,8 +198,8 @@ impl Session {
                         Err(failure) => sh.report("io", failure),
                     }
                 }
-                Event::Interrupt => {}
-                Event::EndOfInput => break,
+                EditEvent::Interrupt => {}
+                EditEvent::EndOfInput => break,
             }
         }
         Ok(())
@@ -228,12 +228,12 @@ impl Session {
     }
 
     /// Refuses what would change a file that is open to read only.
-    fn expect_writable(&self) -> Done {
+    fn expect_writable(&self) -> CommandResult {
         if self.read_only { Err(complaint("the file is open to read only")) } else { Ok(()) }
     }
 
     /// Makes everything about the file durable; if `datasync`, only what its content hangs on.
-    fn fsync(&self, datasync: bool) -> Done {
+    fn fsync(&self, datasync: bool) -> CommandResult {
         fs::dax::sync(&*self.file, 0..u64::MAX, datasync).map(|_| ()).map_err(complaint)
     }
 }

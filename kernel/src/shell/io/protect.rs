@@ -6,13 +6,13 @@ use alloc::vec;
 use cli::dump::Dump;
 use cli::opts::Opts;
 
-use super::super::command::{Done, Failure, complaint};
+use super::super::command::{CommandResult, Failure, complaint};
 use super::super::{Shell, task};
-use super::Session;
+use super::IoSession;
 use super::table::IoCommand;
 use crate::mm::aspace::{self, Advice, Rights};
 use crate::sync::IrqLock;
-use crate::task::{Builder, ExitStatus, Space};
+use crate::task::{Builder, ExitStatus, TaskSpace};
 
 pub(super) const COMMANDS: &[IoCommand] = &[
     IoCommand {
@@ -62,13 +62,13 @@ pub(super) const COMMANDS: &[IoCommand] = &[
     },
 ];
 
-fn mprotect(session: &mut Session, _: &mut Shell, opts: &Opts<'_>) -> Done {
+fn mprotect(session: &mut IoSession, _: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let (address, len) = session.mapped(opts)?;
     let rights = Rights { read: opts.has('r'), write: opts.has('w'), exec: opts.has('x') };
     aspace::current().mprotect(address, len, rights).map_err(complaint)
 }
 
-fn mremap(session: &mut Session, _: &mut Shell, opts: &Opts<'_>) -> Done {
+fn mremap(session: &mut IoSession, _: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let new_len = session.number(opts.operands()[0])?;
     let to = session.option(opts, 'f')?;
     let map = session.maps.current_mut()?;
@@ -77,7 +77,7 @@ fn mremap(session: &mut Session, _: &mut Shell, opts: &Opts<'_>) -> Done {
     Ok(())
 }
 
-fn madvise(session: &mut Session, _: &mut Shell, opts: &Opts<'_>) -> Done {
+fn madvise(session: &mut IoSession, _: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let (address, len) = session.mapped(opts)?;
     let advice = match opts.options() {
         [('d', _)] => Advice::DontNeed,
@@ -93,7 +93,7 @@ fn madvise(session: &mut Session, _: &mut Shell, opts: &Opts<'_>) -> Done {
 /// More than this is not dumped.
 const MOST: u64 = 1 << 16;
 
-fn fork(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn fork(session: &mut IoSession, sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let (address, len) = session.mapped(opts)?;
     let offset = address - session.maps.current()?.start;
     let seed = session.option(opts, 'S')?.map(|seed| seed as u8);
@@ -110,7 +110,7 @@ fn fork(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
         *result.lock() = Some(done.map_err(|refused| alloc::format!("{refused}")));
         ExitStatus::SUCCESS
     };
-    let builder = Builder { name: "fork", space: Space::Shared(child), cpu: None };
+    let builder = Builder { name: "fork", space: TaskSpace::Shared(child), cpu: None };
     crate::task::spawn(builder, body).map_err(complaint)?.join();
     let bytes = match answer.lock().take() {
         Some(Ok(bytes)) => bytes,

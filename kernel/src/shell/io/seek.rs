@@ -7,8 +7,8 @@ use fs::vfs::Seek;
 use fs::{Errno, Error};
 
 use super::super::Shell;
-use super::super::command::{Done, Failure, complaint};
-use super::Session;
+use super::super::command::{CommandResult, Failure, complaint};
+use super::IoSession;
 use super::table::IoCommand;
 
 pub(super) const COMMANDS: &[IoCommand] = &[IoCommand {
@@ -22,7 +22,7 @@ pub(super) const COMMANDS: &[IoCommand] = &[IoCommand {
 }];
 
 /// Where `what` begins from `from` on; `None` if there is none before the end.
-fn next(session: &Session, what: Seek, from: u64) -> Result<Option<u64>, Failure> {
+fn next(session: &IoSession, what: Seek, from: u64) -> Result<Option<u64>, Failure> {
     match session.file.seek(from, what) {
         Ok(found) => Ok(Some(found)),
         Err(Error::Op(Errno::NoSuchAddress)) => Ok(None),
@@ -30,7 +30,7 @@ fn next(session: &Session, what: Seek, from: u64) -> Result<Option<u64>, Failure
     }
 }
 
-fn seek(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn seek(session: &mut IoSession, sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let data = opts.has('a') || opts.has('d');
     let hole = opts.has('a') || opts.has('h');
     if !data && !hole {

@@ -5,9 +5,9 @@ use core::fmt::Write;
 
 use cli::opts::Opts;
 
-use super::super::command::{Done, Failure};
+use super::super::command::{CommandResult, Failure};
 use super::super::{Shell, task};
-use super::Session;
+use super::IoSession;
 use super::table::IoCommand;
 
 pub(super) const COMMANDS: &[IoCommand] = &[IoCommand {
@@ -23,7 +23,7 @@ pub(super) const COMMANDS: &[IoCommand] = &[IoCommand {
 /// The keyboard is looked at after so many accesses.
 const ACCESSES: u32 = 1 << 16;
 
-fn mspin(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn mspin(session: &mut IoSession, sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let map = session.maps.current()?;
     let offset = session.number(opts.operands().first().copied().unwrap_or_default())?;
     let address = map.start + offset.saturating_sub(map.offset);

@@ -6,8 +6,8 @@ use core::ops::RangeInclusive;
 use cli::opts::Opts;
 
 use super::super::Shell;
-use super::super::command::{Done, On};
-use super::{Session, extents, falloc, file, mapping, maps, protect, seek, spin, transfer};
+use super::super::command::{CommandResult, On};
+use super::{IoSession, extents, falloc, file, mapping, maps, protect, seek, spin, transfer};
 
 /// One of io's commands.
 pub(in super::super) struct IoCommand {
@@ -18,7 +18,7 @@ pub(in super::super) struct IoCommand {
     /// Options, as [`Opts::parse`] takes them.
     pub(super) spec: &'static str,
     pub(super) count: RangeInclusive<usize>,
-    pub(super) run: fn(&mut Session, &mut Shell, &Opts<'_>) -> Done,
+    pub(super) run: fn(&mut IoSession, &mut Shell, &Opts<'_>) -> CommandResult,
 }
 
 const GROUPS: &[&[IoCommand]] = &[
@@ -70,13 +70,13 @@ pub(super) fn find(name: &str) -> Option<&'static IoCommand> {
     all().find(|command| command.name == name || (!command.alias.is_empty() && command.alias == name))
 }
 
-pub(super) fn write_help(sh: &mut Shell, command: &IoCommand) -> Done {
+pub(super) fn write_help(sh: &mut Shell, command: &IoCommand) -> CommandResult {
     let gap = if command.operands.is_empty() { "" } else { " " };
     Ok(writeln!(sh.out, "{}{gap}{} -- {}", command.name, command.operands, command.about)?)
 }
 
 /// What `help io` adds.
-pub(in super::super) fn more_help(sh: &mut Shell, name: &str) -> Done {
+pub(in super::super) fn more_help(sh: &mut Shell, name: &str) -> CommandResult {
     if name != "io" {
         return Ok(());
     }

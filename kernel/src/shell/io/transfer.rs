@@ -4,12 +4,12 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 use cli::dump::Dump;
-use cli::human::Report;
+use cli::human::TransferReport;
 use cli::opts::Opts;
 
 use super::super::Shell;
-use super::super::command::{Done, Failure, complaint};
-use super::Session;
+use super::super::command::{CommandResult, Failure, complaint};
+use super::IoSession;
 use super::table::IoCommand;
 use crate::arch::time;
 
@@ -41,15 +41,15 @@ const LARGEST_BLOCK: u64 = 16 << 20;
 
 /// The order of the pieces of a transfer.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Order {
+enum PieceOrder {
     Forward,
     Backward,
     Random,
 }
 
 /// What -b, -F, -B, -R, -Z and -V say: which pieces, in which order.
-struct Plan {
-    order: Order,
+struct TransferPlan {
+    order: PieceOrder,
     /// Bytes in a piece.
     piece: u64,
     /// Bytes in a buffer; a piece is `-V` of them.
@@ -59,8 +59,8 @@ struct Plan {
     seed: u64,
 }
 
-impl Plan {
-    fn new(session: &Session, opts: &Opts<'_>) -> Result<Self, Failure> {
+impl TransferPlan {
+    fn new(session: &IoSession, opts: &Opts<'_>) -> Result<Self, Failure> {
         let (offset, mut len) = session.range(opts)?;
         offset.checked_add(len).ok_or_else(|| complaint("offset and length are too large"))?;
         let buffer = session.option(opts, 'b')?.unwrap_or(4096);
@@ -68,13 +68,13 @@ impl Plan {
         let piece = buffer.checked_mul(vectors).filter(|piece| (1..=LARGEST_BLOCK).contains(piece));
         let piece = piece.ok_or_else(|| complaint("the block size must be from 1 byte to 16m"))?;
         let last = opts.options().iter().rev().find_map(|(option, _)| match option {
-            'F' => Some(Order::Forward),
-            'B' => Some(Order::Backward),
-            'R' => Some(Order::Random),
+            'F' => Some(PieceOrder::Forward),
+            'B' => Some(PieceOrder::Backward),
+            'R' => Some(PieceOrder::Random),
             _ => None,
         });
-        let order = last.unwrap_or(Order::Forward);
-        if order == Order::Backward {
+        let order = last.unwrap_or(PieceOrder::Forward);
+        if order == PieceOrder::Backward {
             // From the offset down, as far as there is something.
             len = len.min(offset);
         }
@@ -83,13 +83,13 @@ impl Plan {
     }
 
     /// Calls `f` with offset and length of each piece, until it answers `false`.
-    fn each(&self, mut f: impl FnMut(u64, u64) -> Result<bool, Failure>) -> Done {
+    fn each(&self, mut f: impl FnMut(u64, u64) -> Result<bool, Failure>) -> CommandResult {
         let (mut done, mut random) = (0, self.seed.wrapping_mul(2).wrapping_add(1));
         while done < self.len {
             let left = self.len - done;
             let (at, len) = match self.order {
-                Order::Forward => (self.offset + done, left.min(self.piece)),
-                Order::Backward => {
+                PieceOrder::Forward => (self.offset + done, left.min(self.piece)),
+                PieceOrder::Backward => {
                     // The first piece ends the last whole block; the others are whole.
                     let end = self.offset - done;
                     let len = match end % self.piece {
@@ -98,7 +98,7 @@ impl Plan {
                     };
                     (end - len.min(left), len.min(left))
                 }
-                Order::Random => {
+                PieceOrder::Random => {
                     // xorshift64
                     random ^= random << 13;
                     random ^= random >> 7;
@@ -123,9 +123,9 @@ impl Plan {
         verb: &str,
         (done, ops): (u64, u64),
         start: u64,
-    ) -> Done {
+    ) -> CommandResult {
         let elapsed = time::monotonic_ns().saturating_sub(start);
-        let report = Report { verb, done, requested: self.len, offset: self.offset, ops, elapsed };
+        let report = TransferReport { verb, done, requested: self.len, offset: self.offset, ops, elapsed };
         match (opts.has('q'), opts.has('C')) {
             (true, _) => Ok(()),
             (_, true) => Ok(writeln!(sh.out, "{}", report.condensed())?),
@@ -134,8 +134,8 @@ impl Plan {
     }
 }
 
-fn pread(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
-    let plan = Plan::new(session, opts)?;
+fn pread(session: &mut IoSession, sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
+    let plan = TransferPlan::new(session, opts)?;
     let mut bytes = alloc::vec![0; plan.piece.min(plan.len) as usize];
     let (mut done, mut ops) = (0, 0);
     let start = time::monotonic_ns();
@@ -147,7 +147,7 @@ fn pread(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
             return Ok(false);
         }
         // As xfs_io: a dump when reading forward, each buffer on lines of its own.
-        if opts.has('v') && plan.order == Order::Forward {
+        if opts.has('v') && plan.order == PieceOrder::Forward {
             let mut dump = Dump::xfs(at);
             for buffer in bytes[..got].chunks(plan.buffer as usize) {
                 dump.feed(buffer, &mut sh.out)?;
@@ -160,9 +160,9 @@ fn pread(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
     plan.report(sh, opts, "read", (done, ops), start)
 }
 
-fn pwrite(session: &mut Session, sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn pwrite(session: &mut IoSession, sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     session.expect_writable()?;
-    let plan = Plan::new(session, opts)?;
+    let plan = TransferPlan::new(session, opts)?;
     let input = opts.value('i').map(|path| sh.open(path)).transpose()?;
     if input.is_none() && opts.has('s') {
         return Err(complaint("-s goes with -i only"));

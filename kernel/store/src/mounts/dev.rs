@@ -12,30 +12,30 @@ use fs::block::{Devices, InUse};
 use fs::vfs::FileSystem;
 use spin::Once;
 
-use super::{Mount, Options, all};
-use crate::machine::Machine;
-use crate::pmem::{self, Region};
+use super::{Mount, MountRequest, all};
+use crate::machine::KernelPlatform;
+use crate::pmem::{self, MappedRegion};
 
 /// What it is called in `/`.
 pub(super) const NAME: &[u8] = b"dev";
 
 struct Dev {
-    devices: Arc<Devices<Machine>>,
+    devices: Arc<Devices<KernelPlatform>>,
     mount: Arc<Mount>,
 }
 
 fn dev() -> Option<&'static Dev> {
     static DEV: Once<Option<Dev>> = Once::new();
     DEV.call_once(|| {
-        let device = |(number, region): (usize, &'static Region)| {
+        let device = |(number, region): (usize, &'static MappedRegion)| {
             let in_use: InUse = Box::new(move || is_in_use(region));
-            (alloc::format!("pmem{number}").into_bytes(), Machine::new(region), in_use)
+            (alloc::format!("pmem{number}").into_bytes(), KernelPlatform::new(region), in_use)
         };
         let devices = Arc::new(Devices::new(pmem::regions().iter().enumerate().map(device).collect())?);
         let root = devices.root().ok()?.ino();
         let mount = Mount {
             device: "dev".into(),
-            options: Options::default(),
+            options: MountRequest::default(),
             protocol: AtomicUsize::new(0),
             offset: 0,
             fs: devices.clone(),
@@ -52,7 +52,7 @@ fn dev() -> Option<&'static Dev> {
 }
 
 /// True if a file system in the region is mounted for writing.
-fn is_in_use(region: &Region) -> bool {
+fn is_in_use(region: &MappedRegion) -> bool {
     all().iter().any(|mount| {
         mount.frame.wrapping_sub(region.base()) < fs::pmem::Pmem::len(region) && !mount.read_only()
     })

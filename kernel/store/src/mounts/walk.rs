@@ -6,19 +6,19 @@ use alloc::vec::Vec;
 use fs::Errno;
 use fs::vfs::path::{self, Covered, Namespace, PATH_MAX};
 
-use super::{List, Mount, NO_ROOT, Why, all, dev};
-use crate::machine::Machine;
+use super::{Mount, MountList, NO_ROOT, Why, all, dev};
+use crate::machine::KernelPlatform;
 
 /// A file, and the mount it is on.
-pub type Place = path::Place<Machine, Arc<Mount>>;
+pub type Place = path::Place<KernelPlatform, Arc<Mount>>;
 
 /// The mount table, as it was when the walk began, and which of it is at `/`.
-struct Table {
-    mounts: Arc<List>,
+struct MountTable {
+    mounts: Arc<MountList>,
     root: Arc<Mount>,
 }
 
-impl Table {
+impl MountTable {
     /// For paths from `start` on; `from_root` begins with `/`, or is empty.
     fn now(start: Option<&Place>, from_root: &[u8]) -> Result<Self, Why> {
         let mounts = all();
@@ -40,7 +40,7 @@ fn root_of(mount: &Arc<Mount>) -> fs::Result<Place> {
     Ok(Place { file: mount.fs.root()?, mount: mount.clone() })
 }
 
-impl Namespace<Machine> for Table {
+impl Namespace<KernelPlatform> for MountTable {
     type Mount = Arc<Mount>;
 
     fn root(&self) -> fs::Result<Place> {
@@ -65,7 +65,7 @@ impl Namespace<Machine> for Table {
         dev::mount().filter(|dev| is_root && place.mount == **dev).map(|_| dev::NAME)
     }
 
-    fn covered_by(&self, mount: &Arc<Mount>, ino: u64) -> Option<Covered<Machine, Arc<Mount>>> {
+    fn covered_by(&self, mount: &Arc<Mount>, ino: u64) -> Option<Covered<KernelPlatform, Arc<Mount>>> {
         if dev::mount().is_some_and(|dev| mount == dev && *mount != self.root && ino == dev.root) {
             // It is in `/`, and covers nothing.
             return Some(root_of(&self.root).map_or(Covered::Nothing, Covered::Directory));
@@ -83,7 +83,7 @@ impl Namespace<Machine> for Table {
 /// # Errors
 /// [`Why::NotMounted`], otherwise as [`path::walk`].
 pub fn walk(start: Option<&Place>, path: &[u8], follow: bool) -> Result<Place, Why> {
-    Ok(path::walk(&Table::now(start, path)?, start, path, follow)?)
+    Ok(path::walk(&MountTable::now(start, path)?, start, path, follow)?)
 }
 
 /// The directory that holds, or would hold, the last name of `path`, and that name. `start` as in [`walk`].
@@ -91,7 +91,7 @@ pub fn walk(start: Option<&Place>, path: &[u8], follow: bool) -> Result<Place, W
 /// # Errors
 /// [`Why::NotMounted`], otherwise as [`path::parent_place`].
 pub fn parent<'a>(start: Option<&Place>, path: &'a [u8]) -> Result<(Place, &'a [u8]), Why> {
-    Ok(path::parent_place(&Table::now(start, path)?, start, path)?)
+    Ok(path::parent_place(&MountTable::now(start, path)?, start, path)?)
 }
 
 /// What is called `name` in the directory `dir`; a link is not followed.
@@ -99,7 +99,7 @@ pub fn parent<'a>(start: Option<&Place>, path: &'a [u8]) -> Result<(Place, &'a [
 /// # Errors
 /// As [`path::child`].
 pub fn child(dir: &Place, name: &[u8]) -> Result<Place, Why> {
-    Ok(path::child(&Table::now(Some(dir), b"")?, dir, name)?)
+    Ok(path::child(&MountTable::now(Some(dir), b"")?, dir, name)?)
 }
 
 /// Where a walk comes to that finds the directory `place`: as [`path::across`].
@@ -107,7 +107,7 @@ pub fn child(dir: &Place, name: &[u8]) -> Result<Place, Why> {
 /// # Errors
 /// As [`path::across`].
 pub fn across(place: Place) -> Result<Place, Why> {
-    Ok(path::across(&Table::now(Some(&place), b"")?, place)?)
+    Ok(path::across(&MountTable::now(Some(&place), b"")?, place)?)
 }
 
 /// True if the directory `place` is `dir` or in it.
@@ -115,7 +115,7 @@ pub fn across(place: Place) -> Result<Place, Why> {
 /// # Errors
 /// As [`path::is_within`].
 pub fn is_within(place: &Place, dir: &Place) -> Result<bool, Why> {
-    Ok(path::is_within(&Table::now(Some(place), b"")?, place, dir)?)
+    Ok(path::is_within(&MountTable::now(Some(place), b"")?, place, dir)?)
 }
 
 /// A directory's path, without links and dots.
@@ -123,7 +123,7 @@ pub fn is_within(place: &Place, dir: &Place) -> Result<bool, Why> {
 /// # Errors
 /// As [`path::path_to`].
 pub fn path_to(dir: &Place) -> Result<Vec<u8>, Why> {
-    Ok(path::path_to(&Table::now(Some(dir), b"")?, dir)?)
+    Ok(path::path_to(&MountTable::now(Some(dir), b"")?, dir)?)
 }
 
 /// True if something is mounted at `name` in the directory `dir`: the name must stay.

@@ -15,7 +15,7 @@ use super::tables::{Hardware, Says};
 use crate::sched::engine::{self, Need, is_running, visible_as};
 use crate::sched::touch::{Place, Touch};
 use fs::platform::PageSize;
-use paging::{Entry, Table, Word};
+use paging::{EntryWord, PageTable, PageTableEntry};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -54,13 +54,13 @@ impl Owner {
 
 /// The frames of a thread of the host: all machines of a thread use them one after the other.
 struct Frames {
-    tables: &'static [Table<Slot>],
+    tables: &'static [PageTable<Slot>],
     owners: RefCell<Vec<Option<Owner>>>,
 }
 
 thread_local! {
     static FRAMES: Frames = {
-        let tables: Vec<Table<Slot>> = (0..MOST).map(|_| [const { Slot(AtomicU64::new(0)) }; 512]).collect();
+        let tables: Vec<PageTable<Slot>> = (0..MOST).map(|_| [const { Slot(AtomicU64::new(0)) }; 512]).collect();
         Frames { tables: Vec::leak(tables), owners: RefCell::new((0..MOST).map(|_| None).collect()) }
     };
 }
@@ -97,7 +97,7 @@ pub(super) fn free(frame: u64) {
 }
 
 /// The table in a frame.
-pub(super) fn table(frame: u64) -> &'static Table<Slot> {
+pub(super) fn table(frame: u64) -> &'static PageTable<Slot> {
     FRAMES.with(|frames| &frames.tables[number_of(frame)])
 }
 
@@ -121,7 +121,7 @@ impl At {
 
 /// What a word says, in a table of `level`.
 fn says(word: u64, level: u32) -> Option<(Says, PageSize)> {
-    let entry = Entry(word);
+    let entry = PageTableEntry(word);
     let size = match level {
         1 => PageSize::Small,
         2 => PageSize::Large,
@@ -133,7 +133,7 @@ fn says(word: u64, level: u32) -> Option<(Says, PageSize)> {
 
 /// The table that an entry leads to.
 fn below(word: u64, level: u32) -> Option<u64> {
-    let entry = Entry(word);
+    let entry = PageTableEntry(word);
     (level > 1 && entry.is_present() && !entry.is_leaf(level)).then(|| entry.address())
 }
 
@@ -290,7 +290,7 @@ fn with_owner(frame: u64, f: impl FnOnce(&mut Owner)) {
     });
 }
 
-impl Word for Slot {
+impl EntryWord for Slot {
     fn load(&self, _: Ordering) -> u64 {
         self.look();
         self.0.load(Ordering::Relaxed)

@@ -26,8 +26,8 @@ use fs::PAGE_SIZE;
 use fs::lab::{Lab, Mutant};
 use fs::platform::PageSize;
 use fs::pmem::Pmem;
-use paging::task::Mistake;
-use paging::{Table, TaskMachine, TaskTables};
+use paging::task::TableMistake;
+use paging::{PageTable, TaskMachine, TaskTables};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vm::{SpaceMachine, SpaceTables};
@@ -317,7 +317,7 @@ impl SpaceHardware {
     }
 }
 
-impl paging::Machine for SpaceHardware {
+impl paging::TableMachine for SpaceHardware {
     type Word = Slot;
 
     fn allocate_table(&self) -> Option<u64> {
@@ -329,7 +329,7 @@ impl paging::Machine for SpaceHardware {
         frames::free(frame);
     }
 
-    fn table(&self, frame: u64) -> &Table<Slot> {
+    fn table(&self, frame: u64) -> &PageTable<Slot> {
         frames::table(frame)
     }
 
@@ -393,7 +393,7 @@ impl TaskMachine for SpaceHardware {
         }
     }
 
-    fn makes(&self, mistake: Mistake) -> bool {
+    fn makes(&self, mistake: TableMistake) -> bool {
         self.hw.lab.has(vm::tables::mutant(mistake))
     }
 }

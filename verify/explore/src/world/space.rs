@@ -12,9 +12,9 @@ use fs::lab::schedule::{Effect, Range, Uses, World};
 use fs::platform::PageSize;
 use fs::pmem::Pmem;
 use fs::vfs::InodeRef;
-use paging::Access;
+use paging::FaultCode;
 use std::sync::Arc;
-use vm::{AddressSpace, Advice, At, Kind, Refusal, Request, Rights};
+use vm::{AddressSpace, Advice, MapRequest, Placement, Refusal, Rights, VmaKind};
 
 /// Which area of an address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(crate) struct Space {
     pub(crate) space: AddressSpace<Machine>,
     machine: Machine,
     range: Range,
-    kind: Kind,
+    kind: VmaKind,
 }
 
 /// What an access does with the translation it has.
@@ -91,7 +91,7 @@ impl Space {
     /// An address space with the areas that the world's parts use.
     pub(crate) fn new(machine: &Machine, number: u8, world: &World, file: &InodeRef<Machine>) -> Self {
         let hardware = SpaceHardware::new(&machine.kit.hw, number.into());
-        let kind = Kind::shared(Rights::READ_WRITE, world.protocol);
+        let kind = VmaKind::shared(Rights::READ_WRITE, world.protocol);
         let space = AddressSpace::new(hardware).expect("frames are not short");
         let space = Self { space, machine: machine.clone(), range: world.range, kind };
         for which in ALL.into_iter().filter(|&which| uses(world, number, which)) {
@@ -119,9 +119,9 @@ impl Space {
     /// Maps the whole file, over whatever is there.
     pub(crate) fn map(&self, which: Which, file: &InodeRef<Machine>) -> fs::Result<u64> {
         let large = self.range == Range::Pmd && which != Which::Small;
-        let kind = Kind { large, private: which == Which::Private, ..self.kind };
-        let (name, at, len) = (Arc::from("f"), At::Exactly(which.start()), self.len());
-        self.space.map(&Request { file, name: &name, offset: 0, len, at, kind, populate: false })
+        let kind = VmaKind { large, private: which == Which::Private, ..self.kind };
+        let (name, at, len) = (Arc::from("f"), Placement::Exactly(which.start()), self.len());
+        self.space.map(&MapRequest { file, name: &name, offset: 0, len, at, kind, populate: false })
     }
 
     fn address(&self, which: Which) -> u64 {
@@ -154,9 +154,9 @@ impl Space {
             if let Some(result) = served {
                 return result;
             }
-            let fault = self.space.fault(va, if write { Access::STORE } else { Access::LOAD });
+            let fault = self.space.fault(va, if write { FaultCode::STORE } else { FaultCode::LOAD });
             fault.map_err(|refusal| match refusal {
-                Refusal::NoArea | Refusal::NoRight(_) => Seen::Segv,
+                Refusal::NoVma | Refusal::NoRight(_) => Seen::Segv,
                 Refusal::File(fs::Error::Op(fs::Errno::BeyondEnd) | fs::Error::Poisoned(_)) => Seen::Bus,
                 Refusal::File(other) => Seen::Error(other.to_string()),
             })?;
@@ -207,7 +207,7 @@ impl Space {
 
     /// Whether it has such an area.
     pub(crate) fn has(&self, which: Which) -> bool {
-        self.space.areas().iter().any(|area| area.start == which.start())
+        self.space.vmas().iter().any(|vma| vma.start == which.start())
     }
 
     /// Takes an area away.
@@ -241,7 +241,7 @@ impl Space {
 
     /// Takes every area away.
     pub(crate) fn unmap_all(&self) {
-        for area in self.space.areas() {
+        for area in self.space.vmas() {
             self.space.munmap(area.start, area.len).expect("an area");
         }
     }

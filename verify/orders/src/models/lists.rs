@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use locks::Machine;
+use locks::LockMachine;
 use loom::sync::atomic::AtomicU32;
 use loom::sync::atomic::Ordering::Relaxed;
 

@@ -9,41 +9,49 @@ use fs::platform::Platform;
 use fs::pmem::Pmem;
 use fs::vfs::{FileKind, MountOptions, Rename};
 
-use super::super::super::command::{Done, Failure, On, complaint};
-use super::{Clock, Operation, Run};
-use crate::machine::{File, Machine};
-use crate::mounts::{self, Options};
+use super::super::super::command::{CommandResult, Failure, On, complaint};
+use super::{BenchClock, BenchMethod, Operation};
+use crate::machine::{File, KernelPlatform};
+use crate::mounts::{self, MountRequest};
 
 const BLOCK: usize = 4096;
 
 pub(super) const OPERATIONS: &[Operation] = &[
-    Operation { name: "lookup", about: "a path of two names, cached", run: Run::Plain(lookup) },
-    Operation { name: "stat", about: "the same, and all attributes", run: Run::Plain(stat) },
-    Operation { name: "create", about: "an empty file in a growing directory", run: Run::Plain(create) },
+    Operation { name: "lookup", about: "a path of two names, cached", run: BenchMethod::Plain(lookup) },
+    Operation { name: "stat", about: "the same, and all attributes", run: BenchMethod::Plain(stat) },
+    Operation {
+        name: "create",
+        about: "an empty file in a growing directory",
+        run: BenchMethod::Plain(create),
+    },
     Operation {
         name: "rename",
         about: "within a directory, to a name that is free",
-        run: Run::Plain(rename),
+        run: BenchMethod::Plain(rename),
     },
-    Operation { name: "link", about: "one more name for a file", run: Run::Plain(link) },
-    Operation { name: "unlink", about: "an empty file", run: Run::Plain(unlink) },
-    Operation { name: "mkdir", about: "an empty directory", run: Run::Plain(mkdir) },
-    Operation { name: "rmdir", about: "an empty directory", run: Run::Plain(rmdir) },
-    Operation { name: "append", about: "4 KiB to an open file, durable", run: Run::Plain(append) },
-    Operation { name: "overwrite", about: "4 KiB of an open file, durable", run: Run::Plain(overwrite) },
-    Operation { name: "read", about: "4 KiB of an open file", run: Run::Plain(read) },
+    Operation { name: "link", about: "one more name for a file", run: BenchMethod::Plain(link) },
+    Operation { name: "unlink", about: "an empty file", run: BenchMethod::Plain(unlink) },
+    Operation { name: "mkdir", about: "an empty directory", run: BenchMethod::Plain(mkdir) },
+    Operation { name: "rmdir", about: "an empty directory", run: BenchMethod::Plain(rmdir) },
+    Operation { name: "append", about: "4 KiB to an open file, durable", run: BenchMethod::Plain(append) },
+    Operation {
+        name: "overwrite",
+        about: "4 KiB of an open file, durable",
+        run: BenchMethod::Plain(overwrite),
+    },
+    Operation { name: "read", about: "4 KiB of an open file", run: BenchMethod::Plain(read) },
     Operation {
         name: "copy-in",
         about: "4 KiB to persistent memory and nothing else, durable",
-        run: Run::Plain(copy_in),
+        run: BenchMethod::Plain(copy_in),
     },
     Operation {
         name: "copy-out",
         about: "4 KiB from persistent memory and nothing else",
-        run: Run::Plain(copy_out),
+        run: BenchMethod::Plain(copy_out),
     },
-    Operation { name: "truncate", about: "from 8 KiB to 4 KiB", run: Run::Plain(truncate) },
-    Operation { name: "mount", about: "the clean file system, again", run: Run::Plain(mount) },
+    Operation { name: "truncate", about: "from 8 KiB to 4 KiB", run: BenchMethod::Plain(truncate) },
+    Operation { name: "mount", about: "the clean file system, again", run: BenchMethod::Plain(mount) },
 ];
 
 pub(super) fn find(path: &[u8]) -> Result<File, Failure> {
@@ -61,7 +69,7 @@ fn path_of(prefix: &str, number: usize) -> Vec<u8> {
 }
 
 /// Makes `count` files with the names of `prefix`.
-fn make_files(clock: &Clock<'_>, prefix: &str, count: usize, kind: FileKind) -> Done {
+fn make_files(clock: &BenchClock<'_>, prefix: &str, count: usize, kind: FileKind) -> CommandResult {
     (0..count).try_for_each(|number| {
         clock.go_on()?;
         make(&path_of(prefix, number), kind).map(|_| ())
@@ -70,10 +78,10 @@ fn make_files(clock: &Clock<'_>, prefix: &str, count: usize, kind: FileKind) -> 
 
 /// Measures `work` on each path of `prefix`.
 fn each_path(
-    clock: &Clock<'_>,
+    clock: &BenchClock<'_>,
     prefix: &str,
     count: usize,
-    work: impl Fn(&[u8]) -> Done,
+    work: impl Fn(&[u8]) -> CommandResult,
 ) -> Result<Vec<u64>, Failure> {
     let mut samples = Vec::with_capacity(count);
     for number in 0..count {
@@ -86,7 +94,7 @@ fn each_path(
     Ok(samples)
 }
 
-fn lookup(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+fn lookup(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     // A hundred names: each is looked up again and again, and stays cached.
     let names = count.min(100);
     make_files(clock, "f", names, FileKind::File)?;
@@ -94,7 +102,7 @@ fn lookup(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     repeat(count, names, round)
 }
 
-fn stat(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+fn stat(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     let names = count.min(100);
     make_files(clock, "f", names, FileKind::File)?;
     let round = || {
@@ -120,21 +128,21 @@ fn repeat(
     Ok(samples)
 }
 
-fn create(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+fn create(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     each_path(clock, "f", count, |path| make(path, FileKind::File).map(|_| ()))
 }
 
-fn mkdir(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+fn mkdir(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     each_path(clock, "d", count, |path| make(path, FileKind::Directory).map(|_| ()))
 }
 
-fn rename(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+fn rename(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     make_files(clock, "f", count, FileKind::File)?;
     let mut samples = Vec::with_capacity(count);
     for number in 0..count {
         clock.go_on()?;
         let (old, new) = (path_of("f", number), path_of("g", number));
-        let work = || -> Done {
+        let work = || -> CommandResult {
             let (from, old) = mounts::parent(None, &old).on("path")?;
             let (to, new) = mounts::parent(None, &new).on("path")?;
             to.mount.fs.rename(from.file.ino(), old, to.file.ino(), new, Rename::Replace).on("rename")
@@ -146,7 +154,7 @@ fn rename(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     Ok(samples)
 }
 
-fn link(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+fn link(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     make_files(clock, "f", 1, FileKind::File)?;
     // A file has not more than 32,000 names.
     each_path(clock, "l", count.min(30_000), |path| {
@@ -156,7 +164,7 @@ fn link(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     })
 }
 
-fn unlink(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+fn unlink(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     make_files(clock, "f", count, FileKind::File)?;
     each_path(clock, "f", count, |path| {
         let (dir, name) = mounts::parent(None, path).on("path")?;
@@ -164,7 +172,7 @@ fn unlink(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     })
 }
 
-fn rmdir(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+fn rmdir(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     make_files(clock, "d", count, FileKind::Directory)?;
     each_path(clock, "d", count, |path| {
         let (dir, name) = mounts::parent(None, path).on("path")?;
@@ -175,7 +183,7 @@ fn rmdir(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
 /// Measures `work(file, byte offset, 4 KiB buffer)` at each block of a file of `count` blocks, written or
 /// not.
 fn each_block(
-    clock: &Clock<'_>,
+    clock: &BenchClock<'_>,
     count: usize,
     written: bool,
     work: impl Fn(&File, u64, &mut [u8]) -> fs::Result<usize>,
@@ -201,23 +209,23 @@ fn each_block(
     Ok(samples)
 }
 
-fn append(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+fn append(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     each_block(clock, count, false, |file, offset, buffer| file.write_at(offset, buffer))
 }
 
-fn overwrite(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+fn overwrite(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     each_block(clock, count, true, |file, offset, buffer| file.write_at(offset, buffer))
 }
 
-fn read(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+fn read(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     each_block(clock, count, true, |file, offset, buffer| file.read_at(offset, buffer))
 }
 
 /// Measures `work(region, byte offset, buffer)` on the one block of a file: what the copying itself costs.
 fn each_copy(
-    clock: &Clock<'_>,
+    clock: &BenchClock<'_>,
     count: usize,
-    work: impl Fn(&crate::pmem::Region, u64, &mut [u8]),
+    work: impl Fn(&crate::pmem::MappedRegion, u64, &mut [u8]),
 ) -> Result<Vec<u64>, Failure> {
     let file = make(b"/.bench/data", FileKind::File)?;
     let mut buffer = vec![0x5a; BLOCK];
@@ -237,18 +245,18 @@ fn each_copy(
     (0..count).map(copy).collect()
 }
 
-fn copy_in(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+fn copy_in(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     each_copy(clock, count, |region, place, buffer| {
         region.write_nt(place, buffer);
         region.fence();
     })
 }
 
-fn copy_out(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+fn copy_out(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     each_copy(clock, count, |region, place, buffer| region.read(place, buffer))
 }
 
-fn truncate(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+fn truncate(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     let file = make(b"/.bench/data", FileKind::File)?;
     let buffer = vec![0x5a; 2 * BLOCK];
     let mut samples = Vec::with_capacity(count);
@@ -263,12 +271,12 @@ fn truncate(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
 }
 
 /// Takes `/` out of the mount table, mounts its region over and over, and puts it back.
-fn mount(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+fn mount(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     let place = mounts::walk(None, b"/", true).on("/")?;
     let (mount, machine) = (place.mount.clone(), *place.file.platform());
     drop(place);
     let (device, protocol) = (mount.device.clone(), mount.protocol());
-    let options = Options { protocol: Some(protocol), ..mount.options };
+    let options = MountRequest { protocol: Some(protocol), ..mount.options };
     // The directory of this command is on it: nothing else may be.
     mounts::unmount(mount, None).on("/")?;
     let samples = (0..count).map(|_| clock.go_on().and_then(|()| mount_once(clock, machine))).collect();
@@ -276,7 +284,7 @@ fn mount(clock: &Clock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     samples
 }
 
-fn mount_once(clock: &Clock<'_>, machine: Machine) -> Result<u64, Failure> {
+fn mount_once(clock: &BenchClock<'_>, machine: KernelPlatform) -> Result<u64, Failure> {
     let (ns, fs) = clock.time(|| mounts::read(machine, None, MountOptions::default()));
     let fs = fs.on("/")?;
     fs.unmount().on("/")?;

@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use fs::PAGE_SIZE;
 use fs::vfs::Fallocate;
 
-use super::super::super::command::{Done, Failure, On, complaint};
-use super::area::{Area, How, LARGE, clean, empty, expect_large, sparse, zeroing};
-use super::{Operation, Run, Samples, Setting};
+use super::super::super::command::{CommandResult, Failure, On, complaint};
+use super::mapping::{BenchMapping, LARGE, MappingKind, clean, empty, expect_large, sparse, zeroing};
+use super::{BenchMethod, BenchSetting, Operation, Samples};
 use crate::machine::File;
 use crate::mm::aspace;
 
@@ -16,24 +16,28 @@ use crate::mm::aspace;
 const USUAL: usize = 128;
 
 pub(super) const OPERATIONS: &[Operation] = &[
-    Operation { name: "large-read-hole", about: "2 MiB read fault, hole", run: Run::Mapped(read_hole) },
-    Operation { name: "large-read", about: "2 MiB read fault, allocated", run: Run::Mapped(read) },
-    Operation { name: "large-write", about: "2 MiB write fault, allocated", run: Run::Mapped(write) },
+    Operation {
+        name: "large-read-hole",
+        about: "2 MiB read fault, hole",
+        run: BenchMethod::Mapped(read_hole),
+    },
+    Operation { name: "large-read", about: "2 MiB read fault, allocated", run: BenchMethod::Mapped(read) },
+    Operation { name: "large-write", about: "2 MiB write fault, allocated", run: BenchMethod::Mapped(write) },
     Operation {
         name: "large-write-hole",
         about: "2 MiB write fault, hole: allocates",
-        run: Run::Mapped(write_hole),
+        run: BenchMethod::Mapped(write_hole),
     },
     Operation {
         name: "msync-large",
         about: "msync, one byte dirty under a 2 MiB entry",
-        run: Run::Mapped(msync),
+        run: BenchMethod::Mapped(msync),
     },
 ];
 
 /// A new file of up to `wanted` pieces of 2 MiB, holes all of them: as many as half of the space has room
 /// for.
-fn pieces(setting: &Setting<'_>, wanted: usize) -> Result<File, Failure> {
+fn pieces(setting: &BenchSetting<'_>, wanted: usize) -> Result<File, Failure> {
     const PIECE: u64 = LARGE / PAGE_SIZE;
     match setting.pages(wanted * PIECE as usize)? / PIECE {
         0 => Err(complaint("no room for 2 MiB")),
@@ -42,58 +46,58 @@ fn pieces(setting: &Setting<'_>, wanted: usize) -> Result<File, Failure> {
 }
 
 /// The same, with blocks.
-fn allocated(setting: &Setting<'_>, wanted: usize) -> Result<File, Failure> {
+fn allocated(setting: &BenchSetting<'_>, wanted: usize) -> Result<File, Failure> {
     let file = pieces(setting, wanted)?;
     file.fallocate(Fallocate::Allocate { keep_size: false }, 0, file.attr().size).on("fallocate")?;
     Ok(file)
 }
 
 fn passes(
-    setting: &Setting<'_>,
+    setting: &BenchSetting<'_>,
     file: &File,
-    prepare: impl Fn(&File) -> Done,
-    measure: impl Fn(&Area, &mut Vec<u64>) -> Done,
+    prepare: impl Fn(&File) -> CommandResult,
+    measure: impl Fn(&BenchMapping, &mut Vec<u64>) -> CommandResult,
 ) -> Result<Samples, Failure> {
     setting.passes(setting.wanted(USUAL), |samples| {
         prepare(file)?;
-        let area = Area::new(setting, file, How::Large)?;
-        measure(&area, samples)?;
-        expect_large(&area)
+        let mapping = BenchMapping::new(setting, file, MappingKind::Large)?;
+        measure(&mapping, samples)?;
+        expect_large(&mapping)
     })
 }
 
-fn read_hole(setting: &Setting<'_>) -> Result<Samples, Failure> {
+fn read_hole(setting: &BenchSetting<'_>) -> Result<Samples, Failure> {
     let file = pieces(setting, setting.wanted(USUAL))?;
-    passes(setting, &file, |_| Ok(()), |area, samples| area.load(&setting.clock, samples))
+    passes(setting, &file, |_| Ok(()), |mapping, samples| mapping.load(&setting.clock, samples))
 }
 
-fn read(setting: &Setting<'_>) -> Result<Samples, Failure> {
+fn read(setting: &BenchSetting<'_>) -> Result<Samples, Failure> {
     let file = allocated(setting, setting.wanted(USUAL))?;
-    passes(setting, &file, |_| Ok(()), |area, samples| area.load(&setting.clock, samples))
+    passes(setting, &file, |_| Ok(()), |mapping, samples| mapping.load(&setting.clock, samples))
 }
 
-fn write(setting: &Setting<'_>) -> Result<Samples, Failure> {
+fn write(setting: &BenchSetting<'_>) -> Result<Samples, Failure> {
     let file = allocated(setting, setting.wanted(USUAL))?;
-    passes(setting, &file, clean, |area, samples| area.store(&setting.clock, samples))
+    passes(setting, &file, clean, |mapping, samples| mapping.store(&setting.clock, samples))
 }
 
-fn write_hole(setting: &Setting<'_>) -> Result<Samples, Failure> {
+fn write_hole(setting: &BenchSetting<'_>) -> Result<Samples, Failure> {
     let file = pieces(setting, setting.wanted(USUAL))?;
-    let measured = passes(setting, &file, empty, |area, samples| area.store(&setting.clock, samples))?;
+    let measured = passes(setting, &file, empty, |mapping, samples| mapping.store(&setting.clock, samples))?;
     drop(file);
     Ok(Samples { data: zeroing(&setting.clock, LARGE)?, ..measured })
 }
 
-fn msync(setting: &Setting<'_>) -> Result<Samples, Failure> {
+fn msync(setting: &BenchSetting<'_>) -> Result<Samples, Failure> {
     let file = allocated(setting, 8)?;
-    let area = Area::new(setting, &file, How::Large)?;
+    let mapping = BenchMapping::new(setting, &file, MappingKind::Large)?;
     setting.passes(setting.wanted(USUAL), |samples| {
-        area.pages().try_for_each(|at| {
+        mapping.pages().try_for_each(|at| {
             setting.clock.store(at)?;
             let (value, result) = setting.clock.time(|| aspace::current().msync(at, LARGE));
             samples.push(value);
             result.on("msync")
         })?;
-        expect_large(&area)
+        expect_large(&mapping)
     })
 }

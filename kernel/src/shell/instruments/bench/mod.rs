@@ -17,14 +17,14 @@
 //! | [`large`] | page faults of 2 MiB |
 //! | [`mapped`] | msync, mmap, truncate |
 //! | [`parallel`] | write faults on two CPUs |
-//! | `area.rs` | a mapped file to measure on |
+//! | `mapping.rs` | a mapped file to measure on |
 //! | `report.rs` | the figures, on their way out |
 
-mod area;
 mod faults;
 mod files;
 mod large;
 mod mapped;
+mod mapping;
 mod parallel;
 mod report;
 
@@ -38,13 +38,13 @@ use cli::size;
 use fs::dax::Protocol;
 use fs::vfs::FileKind;
 
-use super::super::command::{ANY, Command, Done, Failure, On, complaint};
+use super::super::command::{ANY, Command, CommandResult, Failure, On, complaint};
 use super::super::{Shell, task};
 use crate::arch::time;
 use crate::lab::Alone;
 use crate::{fw_cfg, mounts};
 use files::{find, make};
-use report::Report;
+use report::BenchReport;
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "bench",
@@ -76,15 +76,15 @@ static BUSY: AtomicBool = AtomicBool::new(false);
 struct Operation {
     name: &'static str,
     about: &'static str,
-    run: Run,
+    run: BenchMethod,
 }
 
 /// How an operation is measured.
-enum Run {
+enum BenchMethod {
     /// So many times.
-    Plain(fn(&Clock<'_>, usize) -> Result<Vec<u64>, Failure>),
+    Plain(fn(&BenchClock<'_>, usize) -> Result<Vec<u64>, Failure>),
     /// On a mapped file.
-    Mapped(fn(&Setting<'_>) -> Result<Samples, Failure>),
+    Mapped(fn(&BenchSetting<'_>) -> Result<Samples, Failure>),
 }
 
 /// What was measured, in the clock's unit.
@@ -95,15 +95,15 @@ struct Samples {
 }
 
 /// How mapped files are measured.
-struct Setting<'a> {
-    clock: Clock<'a>,
+struct BenchSetting<'a> {
+    clock: BenchClock<'a>,
     /// How often, if somebody said it.
     count: Option<usize>,
     protocol: Protocol,
 }
 
 /// Reads the time, and knows what that takes; looks at the keyboard now and then, between what is measured.
-struct Clock<'a> {
+struct BenchClock<'a> {
     shell: RefCell<&'a mut Shell>,
     /// When it looks again, in nanoseconds.
     look: Cell<u64>,
@@ -115,7 +115,7 @@ struct Clock<'a> {
     instructions: bool,
 }
 
-impl<'a> Clock<'a> {
+impl<'a> BenchClock<'a> {
     fn new(sh: &'a mut Shell) -> Self {
         let least = |measure: &dyn Fn() -> u64| (0..64).map(|_| measure()).min().unwrap_or(0);
         let twice = || {
@@ -128,7 +128,7 @@ impl<'a> Clock<'a> {
     }
 
     /// Looks whether Ctrl-C was pressed. Whatever goes on for long calls it, outside of what is measured.
-    fn go_on(&self) -> Done {
+    fn go_on(&self) -> CommandResult {
         const EVERY_NS: u64 = 5_000_000;
         let now = time::monotonic_ns();
         if now < self.look.get() {
@@ -173,7 +173,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     operations().map(|operation| operation.name)
 }
 
-fn bench(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn bench(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     if opts.has('l') {
         for Operation { name, about, .. } in operations() {
             writeln!(sh.out, "{name:<16} {about}")?;
@@ -190,7 +190,7 @@ fn bench(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         return Err(complaint("--csv and --json exclude each other"));
     }
     let _alone = Alone::new(&BUSY).ok_or_else(|| complaint("another bench is running"))?;
-    let mut setting = Setting { clock: Clock::new(sh), count, protocol: protocols[0] };
+    let mut setting = BenchSetting { clock: BenchClock::new(sh), count, protocol: protocols[0] };
     if opts.has('P') {
         let protocols = if opts.has('p') { &protocols } else { &Protocol::SOUND[..] };
         return parallel::run(opts, &setting, protocols);
@@ -205,17 +205,17 @@ fn bench(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         });
         all.collect::<Result<_, _>>()?
     };
-    let mut report = Report::new(opts, &protocols, setting.clock.instructions)?;
+    let mut report = BenchReport::new(opts, &protocols, setting.clock.instructions)?;
     report.start(&mut setting.clock.shell.borrow_mut())?;
     for operation in wanted {
         for &protocol in &protocols {
             setting.protocol = protocol;
             let measured = with_directory(|| match operation.run {
-                Run::Plain(run) => {
+                BenchMethod::Plain(run) => {
                     let values = run(&setting.clock, setting.count.unwrap_or(1000))?;
                     Ok(Samples { values, data: 0 })
                 }
-                Run::Mapped(run) => run(&setting),
+                BenchMethod::Mapped(run) => run(&setting),
             });
             let samples = measured.map_err(|failure| match failure {
                 Failure::Complaint(text) => complaint(format_args!("{}: {text}", operation.name)),
@@ -255,7 +255,7 @@ fn with_directory<R>(work: impl FnOnce() -> Result<R, Failure>) -> Result<R, Fai
 }
 
 /// Removes what the operations left, and the directory.
-fn remove_all() -> Done {
+fn remove_all() -> CommandResult {
     let dir = find(DIR)?;
     let mut left = Vec::new();
     let each = &mut |entry: fs::vfs::DirEntry<'_>| {

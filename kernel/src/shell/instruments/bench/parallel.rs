@@ -10,19 +10,19 @@ use core::fmt::Write;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use cli::opts::Opts;
-use cli::table::{Align, Table};
+use cli::table::{CellAlign, Table};
 use fs::PAGE_SIZE;
 use fs::dax::Protocol;
 
-use super::super::super::command::{Done, Failure, On, complaint};
-use super::area::{How, clean, empty, map, sparse, written};
+use super::super::super::command::{CommandResult, Failure, On, complaint};
+use super::mapping::{MappingKind, clean, empty, map, sparse, written};
 use super::report::{Where, deviation, median, ratio};
-use super::{Setting, with_directory};
+use super::{BenchSetting, with_directory};
 use crate::arch::{percpu, time};
 use crate::entry::user_access;
 use crate::machine::File;
 use crate::mm::aspace::AddressSpace;
-use crate::task::{self, Builder, ExitStatus, Space};
+use crate::task::{self, Builder, ExitStatus, TaskSpace};
 
 /// Rounds whose medians count, unless somebody says another number.
 const ROUNDS: usize = 7;
@@ -30,12 +30,12 @@ const ROUNDS: usize = 7;
 const PAGES: usize = 4096;
 
 /// What is measured: its name, how the file is made, and made ready again.
-type Kind = (&'static str, fn(u64) -> Result<File, Failure>, fn(&File) -> Done);
+type ParallelCase = (&'static str, fn(u64) -> Result<File, Failure>, fn(&File) -> CommandResult);
 
-const KINDS: [Kind; 2] = [("write-hole", sparse, empty), ("write-block", written, clean)];
+const KINDS: [ParallelCase; 2] = [("write-hole", sparse, empty), ("write-block", written, clean)];
 
 /// Runs the measurement for each of `protocols`.
-pub(super) fn run(opts: &Opts<'_>, setting: &Setting<'_>, protocols: &[Protocol]) -> Done {
+pub(super) fn run(opts: &Opts<'_>, setting: &BenchSetting<'_>, protocols: &[Protocol]) -> CommandResult {
     if percpu::online() < 2 {
         return Err(complaint("--parallel needs two CPUs (./qemu-run.sh --smp 2)"));
     }
@@ -43,7 +43,7 @@ pub(super) fn run(opts: &Opts<'_>, setting: &Setting<'_>, protocols: &[Protocol]
         return Err(complaint(format_args!("{operation}: --parallel measures its own two operations")));
     }
     let place = Where::new()?;
-    let mut table = Table::new(&[&[Align::Left; 2][..], &[Align::Right; 7]].concat());
+    let mut table = Table::new(&[&[CellAlign::Left; 2][..], &[CellAlign::Right; 7]].concat());
     table.row(["operation", "protocol", "n", "one CPU", "mad", "two CPUs", "mad", "ratio", "of medians"]);
     if opts.has('c') {
         let head = "operation,protocol,one,two,ratio,n,one_mad,two_mad,ratio_of_medians,device,image,cpus";
@@ -92,10 +92,10 @@ pub(super) fn run(opts: &Opts<'_>, setting: &Setting<'_>, protocols: &[Protocol]
 
 /// Faults in a second on one CPU and on two, a pair for each round; a round before them warms up.
 fn measure(
-    setting: &Setting<'_>,
+    setting: &BenchSetting<'_>,
     protocol: Protocol,
     make: fn(u64) -> Result<File, Failure>,
-    prepare: fn(&File) -> Done,
+    prepare: fn(&File) -> CommandResult,
 ) -> Result<Vec<[u64; 2]>, Failure> {
     let pages = setting.pages(setting.wanted(PAGES))? & !1;
     let file = make(pages.max(2))?;
@@ -119,14 +119,14 @@ fn measure(
 /// start to the last one's end.
 fn store_to_all(file: &File, protocol: Protocol, cpus: usize) -> Result<u64, Failure> {
     let space = Arc::new(AddressSpace::new().on("address space")?);
-    let (start, len) = (map(&space, file, How::Small, protocol)?, file.attr().size);
+    let (start, len) = (map(&space, file, MappingKind::Small, protocol)?, file.attr().size);
     // Everybody stands ready before anybody starts.
     let ready = Arc::new(AtomicUsize::new(0));
     let (share, mut tasks) = (len / cpus as u64, Vec::new());
     for (number, cpu) in percpu::all().filter(|cpu| cpu.is_online()).take(cpus).enumerate() {
         let from = start + share * number as u64;
         let (gate, span) = (ready.clone(), Arc::new([const { AtomicU64::new(0) }; 2]));
-        let (name, space) = ("bench", Space::Shared(space.clone()));
+        let (name, space) = ("bench", TaskSpace::Shared(space.clone()));
         let times = span.clone();
         let body = move || {
             gate.fetch_add(1, Ordering::SeqCst);

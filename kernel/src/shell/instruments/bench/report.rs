@@ -7,12 +7,12 @@ use core::fmt::Write;
 
 use cli::human;
 use cli::opts::Opts;
-use cli::table::{Align, Table};
+use cli::table::{CellAlign, Table};
 use fs::dax::Protocol;
 use fs::vfs::uuid_text;
 
 use super::super::super::Shell;
-use super::super::super::command::{Done, Failure, On};
+use super::super::super::command::{CommandResult, Failure, On};
 use super::{Samples, find};
 use crate::arch::percpu;
 use crate::mounts;
@@ -75,7 +75,7 @@ pub(super) fn deviation(values: &[u64], median_of_them: u64) -> u64 {
 }
 
 /// The figures.
-pub(super) struct Report {
+pub(super) struct BenchReport {
     csv: bool,
     json: bool,
     unit: &'static str,
@@ -88,7 +88,7 @@ pub(super) struct Report {
     first: (String, u64),
 }
 
-impl Report {
+impl BenchReport {
     /// # Errors
     /// Nothing is mounted at `/`.
     pub(super) fn new(opts: &Opts<'_>, protocols: &[Protocol], instructions: bool) -> Result<Self, Failure> {
@@ -99,7 +99,7 @@ impl Report {
         let names: Vec<&str> = protocols.iter().map(|protocol| protocol.name()).collect();
         let head = format!("{words}; {}; {}", names.join(", "), place.text());
         let left = if compares { 2 } else { 1 };
-        let aligns = [alloc::vec![Align::Left; left], alloc::vec![Align::Right; 8]].concat();
+        let aligns = [alloc::vec![CellAlign::Left; left], alloc::vec![CellAlign::Right; 8]].concat();
         let mut table = Table::new(&aligns);
         let mut cells = ["operation"].to_vec();
         if compares {
@@ -123,7 +123,7 @@ impl Report {
         })
     }
 
-    pub(super) fn start(&self, sh: &mut Shell) -> Done {
+    pub(super) fn start(&self, sh: &mut Shell) -> CommandResult {
         if self.csv {
             writeln!(
                 sh.out,
@@ -133,7 +133,13 @@ impl Report {
         Ok(())
     }
 
-    pub(super) fn add(&mut self, sh: &mut Shell, name: &str, protocol: Protocol, samples: Samples) -> Done {
+    pub(super) fn add(
+        &mut self,
+        sh: &mut Shell,
+        name: &str,
+        protocol: Protocol,
+        samples: Samples,
+    ) -> CommandResult {
         let Samples { mut values, data } = samples;
         values.sort_unstable();
         let at = |share: usize| values.get((values.len() * share / 100).min(values.len() - 1)).copied();
@@ -177,7 +183,7 @@ impl Report {
         Ok(())
     }
 
-    pub(super) fn end(&self, sh: &mut Shell) -> Done {
+    pub(super) fn end(&self, sh: &mut Shell) -> CommandResult {
         if !self.csv && !self.json {
             write!(sh.out, "{}\n{}", self.head, self.table)?;
         }

@@ -12,7 +12,9 @@ use fs::vfs::Fallocate;
 use fs::{Errno, Error, PAGE_SIZE};
 
 use super::direct::{self, Pinned, Way};
-use super::kit::{Check, Ctx, Map, SHARED, Sharing, contents, expect, expect_all, violation, write};
+use super::kit::{
+    Ctx, RoundResult, SHARED, ScopedMapping, Sharing, contents, expect, expect_all, violation, write,
+};
 use crate::machine::File;
 use crate::task;
 
@@ -23,11 +25,11 @@ const SIZE: u64 = 2 * BUFFER;
 /// Transfers in a round.
 const TRANSFERS: u64 = 12;
 
-pub(super) fn round(ctx: &Ctx) -> Check {
+pub(super) fn round(ctx: &Ctx) -> RoundResult {
     let (file, source, victim) = (ctx.scratch("buffer")?, ctx.scratch("source")?, ctx.scratch("victim")?);
     file.fallocate(Fallocate::Allocate { keep_size: false }, 0, SIZE)?;
     write(&source, 0, &alloc::vec![b'B'; BUFFER as usize])?;
-    let map = Map::new(&file, 0, SIZE, SHARED)?;
+    let map = ScopedMapping::new(&file, 0, SIZE, SHARED)?;
     waits_for_pins(ctx, &file, &victim, map.at)?;
 
     file.truncate(0)?;
@@ -64,7 +66,7 @@ pub(super) fn round(ctx: &Ctx) -> Check {
     }
 }
 
-fn transfers(ctx: &Ctx, source: &File, at: u64) -> Check {
+fn transfers(ctx: &Ctx, source: &File, at: u64) -> RoundResult {
     let mut random = ctx.random(1);
     for _ in 0..TRANSFERS {
         match direct::read(source, 0, at, BUFFER) {
@@ -81,7 +83,7 @@ fn transfers(ctx: &Ctx, source: &File, at: u64) -> Check {
     Ok(())
 }
 
-fn lose_blocks(file: &File, which: u64) -> Check {
+fn lose_blocks(file: &File, which: u64) -> RoundResult {
     match which {
         0 => file.fallocate(Fallocate::PunchHole, 0, BUFFER)?,
         1 => file.fallocate(Fallocate::ZeroRange { keep_size: false }, 0, BUFFER)?,
@@ -91,13 +93,13 @@ fn lose_blocks(file: &File, which: u64) -> Check {
     Ok(())
 }
 
-fn refill(file: &File) -> Check {
+fn refill(file: &File) -> RoundResult {
     file.truncate(SIZE)?;
     Ok(file.fallocate(Fallocate::Allocate { keep_size: false }, 0, SIZE)?)
 }
 
 /// A truncation that meets a pinned page ends when the page is let go, not before.
-fn waits_for_pins(ctx: &Ctx, file: &File, victim: &File, at: u64) -> Check {
+fn waits_for_pins(ctx: &Ctx, file: &File, victim: &File, at: u64) -> RoundResult {
     let pinned = Arc::new(AtomicBool::new(false));
     let unpinned = AtomicBool::new(false);
     let (file, victim) = (file.clone(), victim.clone());

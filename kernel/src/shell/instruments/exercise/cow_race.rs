@@ -7,7 +7,8 @@
 use fs::PAGE_SIZE;
 
 use super::kit::{
-    Check, Ctx, LARGE, Map, PRIVATE, SHARED, Sharing, contents, expect, fill, load, pages, store,
+    Ctx, LARGE, PRIVATE, RoundResult, SHARED, ScopedMapping, Sharing, contents, expect, fill, load, pages,
+    store,
 };
 use crate::mm::aspace::{self, Advice};
 use crate::task;
@@ -21,7 +22,7 @@ const PAGES: u64 = 6;
 /// The upper half of what tasks store.
 const OURS: u64 = 0xc0de;
 
-pub(super) fn round(ctx: &Ctx) -> Check {
+pub(super) fn round(ctx: &Ctx) -> RoundResult {
     let mut random = ctx.random(0);
     let file = ctx.scratch("cow")?;
     file.truncate(LARGE)?;
@@ -29,14 +30,14 @@ pub(super) fn round(ctx: &Ctx) -> Check {
     let filled = [0, 3 * PAGE_SIZE, LARGE][ctx.round as usize % 3];
     let base = 0x4646_4646_4646_4646;
     if filled > 0 {
-        let map = Map::new(&file, 0, LARGE, SHARED)?;
+        let map = ScopedMapping::new(&file, 0, LARGE, SHARED)?;
         fill(map.at, base as u8, filled)?;
         ctx.note("2 MiB entries", map.large_entries());
     }
     let of_file = move |offset: u64| if offset < filled { base } else { 0 };
 
     for _ in 0..MAPS {
-        let map = Map::new(&file, 0, LARGE, PRIVATE)?;
+        let map = ScopedMapping::new(&file, 0, LARGE, PRIVATE)?;
         let (at, seed) = (map.at, random.next());
         ctx.workers(2, Sharing::One, move |worker| {
             let mut random = worker.ctx.random(seed ^ (worker.index as u64 + 1));

@@ -47,16 +47,16 @@ impl Pinned {
     /// end; what a fault there says.
     pub(super) fn new(at: u64, len: u64, way: Way) -> Result<Self> {
         let space = aspace::current();
-        let areas = space.areas();
-        let inside = areas.iter().find(|area| area.start <= at && at + len <= area.start + area.len);
-        let area = inside.ok_or(Errno::BadAddress)?;
-        let right = if way == Way::Into { area.kind.rights.write } else { area.kind.rights.read };
-        if !right || area.kind.private {
+        let vmas = space.vmas();
+        let inside = vmas.iter().find(|vma| vma.start <= at && at + len <= vma.start + vma.len);
+        let vma = inside.ok_or(Errno::BadAddress)?;
+        let right = if way == Way::Into { vma.kind.rights.write } else { vma.kind.rights.read };
+        if !right || vma.kind.private {
             return Err(Errno::BadAddress.into());
         }
-        let first = (area.offset + at - area.start) / PAGE_SIZE;
+        let first = (vma.offset + at - vma.start) / PAGE_SIZE;
         let pages = first..first + len / PAGE_SIZE;
-        let file = area.file.clone();
+        let file = vma.file.clone();
         loop {
             if way == Way::Into {
                 space.madvise(at, len, Advice::PopulateWrite)?;

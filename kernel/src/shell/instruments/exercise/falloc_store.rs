@@ -7,17 +7,17 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use fs::vfs::Fallocate;
 use fs::{PAGE_SIZE, dax};
 
-use super::kit::{Check, Ctx, LARGE, Map, SHARED, Sharing, contents, expect_all, fill};
+use super::kit::{Ctx, LARGE, RoundResult, SHARED, ScopedMapping, Sharing, contents, expect_all, fill};
 
 /// Bytes that it grows.
 const BYTES: u64 = 600;
 
-pub(super) fn round(ctx: &Ctx) -> Check {
+pub(super) fn round(ctx: &Ctx) -> RoundResult {
     let file = ctx.scratch("grow")?;
     let start = [PAGE_SIZE, LARGE, 3 * PAGE_SIZE][ctx.round as usize % 3] - BYTES / 2;
     file.truncate(start)?;
     let end = start + BYTES;
-    let map = Map::new(&file, 0, end, SHARED)?;
+    let map = ScopedMapping::new(&file, 0, end, SHARED)?;
     let grown = AtomicBool::new(false);
     let (at, handle) = (map.at, file.clone());
     ctx.workers(2, Sharing::One, move |worker| {

@@ -12,14 +12,14 @@ use fs::PAGE_SIZE;
 use fs::vfs::Fallocate;
 
 use super::kit::{
-    Check, Ctx, Map, PRIVATE, SHARED, Sharing, Worker, contents, expect, expect_same, fill, load, load_bytes,
-    pages, store,
+    Ctx, PRIVATE, RoundResult, SHARED, ScopedMapping, Sharing, Worker, contents, expect, expect_same, fill,
+    load, load_bytes, pages, store,
 };
 use crate::machine::File;
 
 /// Which of its ways holetest goes; none: all in turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Mode {
+pub(super) struct HoletestMode {
     /// Workers are processes.
     pub(super) processes: bool,
     /// Every page is read before.
@@ -43,8 +43,8 @@ const MAKES: [Make; 3] = [Make::Truncate, Make::Fallocate, Make::Store];
 const SIZES: [u64; 4] = [16, 100, 700, 1100];
 
 /// Modes that make sense: write(2) does not go to a private mapping.
-fn modes() -> impl Iterator<Item = Mode> {
-    let all = (0..16).map(|bits| Mode {
+fn modes() -> impl Iterator<Item = HoletestMode> {
+    let all = (0..16).map(|bits| HoletestMode {
         processes: bits & 1 != 0,
         prefault: bits & 2 != 0,
         write: bits & 4 != 0,
@@ -73,7 +73,7 @@ fn page_with(ids: [bool; 2]) -> [u8; PAGE_SIZE as usize] {
     page
 }
 
-pub(super) fn round(ctx: &Ctx) -> Check {
+pub(super) fn round(ctx: &Ctx) -> RoundResult {
     let mode = ctx.settings.mode.unwrap_or_else(|| {
         let count = modes().count();
         modes().nth(ctx.round as usize % count).unwrap_or_default()
@@ -89,11 +89,11 @@ pub(super) fn round(ctx: &Ctx) -> Check {
         Make::Fallocate => file.fallocate(Fallocate::Allocate { keep_size: false }, 0, len)?,
         Make::Store => {
             file.truncate(len)?;
-            let map = Map::new(&file, 0, len, SHARED)?;
+            let map = ScopedMapping::new(&file, 0, len, SHARED)?;
             fill(map.at, 0, len)?;
         }
     }
-    let map = Map::new(&file, 0, len, if mode.private { PRIVATE } else { SHARED })?;
+    let map = ScopedMapping::new(&file, 0, len, if mode.private { PRIVATE } else { SHARED })?;
     if mode.prefault {
         let blocks = file.attr().blocks;
         for page in pages(map.at, len) {
@@ -123,7 +123,7 @@ pub(super) fn round(ctx: &Ctx) -> Check {
     Ok(())
 }
 
-fn work(worker: &Worker, mode: Mode, file: &File, at: u64, len: u64) -> Check {
+fn work(worker: &Worker, mode: HoletestMode, file: &File, at: u64, len: u64) -> RoundResult {
     let (own, other) = (worker.index, 1 - worker.index);
     if mode.prefault {
         for page in pages(at, len) {
@@ -152,7 +152,7 @@ fn work(worker: &Worker, mode: Mode, file: &File, at: u64, len: u64) -> Check {
     Ok(())
 }
 
-fn expect_page(what: &str, offset: u64, found: &[u8], ids: [bool; 2]) -> Check {
+fn expect_page(what: &str, offset: u64, found: &[u8], ids: [bool; 2]) -> RoundResult {
     let wanted = page_with(ids);
     if found == wanted {
         return Ok(());

@@ -18,10 +18,10 @@ use crate::arch::percpu;
 use crate::entry::transfer;
 use crate::entry::user_access::{self, FaultAt};
 use crate::machine::File;
-use crate::mm::aspace::{self, AddressSpace, At, Kind, Request, Rights};
+use crate::mm::aspace::{self, AddressSpace, MapRequest, Placement, Rights, VmaKind};
 use crate::mounts::{self, Place};
 use crate::sync::Mutex;
-use crate::task::{self, Builder, ExitStatus, Space};
+use crate::task::{self, Builder, ExitStatus, TaskSpace};
 
 /// What the names of files begin with; the task's number follows, and another `-`. No user calls a file so.
 const PREFIX: &str = ".exercise-";
@@ -52,7 +52,7 @@ pub(super) const LARGE: u64 = 2 << 20;
 
 /// Why a round did not end well.
 #[derive(Clone, Debug)]
-pub(super) enum Fail {
+pub(super) enum RoundFailure {
     /// What must not happen has happened.
     Violation(String),
     /// The round could not be done: no space, no memory, a read-only file system.
@@ -62,9 +62,9 @@ pub(super) enum Fail {
 }
 
 /// What a step of an exerciser returns.
-pub(super) type Check<T = ()> = Result<T, Fail>;
+pub(super) type RoundResult<T = ()> = Result<T, RoundFailure>;
 
-impl From<Error> for Fail {
+impl From<Error> for RoundFailure {
     fn from(error: Error) -> Self {
         match error {
             Error::Op(Errno::NoSpace | Errno::NoMemory | Errno::ReadOnly) | Error::Unsupported(_) => {
@@ -75,16 +75,16 @@ impl From<Error> for Fail {
     }
 }
 
-impl From<transfer::Error> for Fail {
-    fn from(error: transfer::Error) -> Self {
+impl From<transfer::TransferError> for RoundFailure {
+    fn from(error: transfer::TransferError) -> Self {
         match error {
-            transfer::Error::File(error) => error.into(),
-            transfer::Error::Task(fault) => fault.into(),
+            transfer::TransferError::File(error) => error.into(),
+            transfer::TransferError::Task(fault) => fault.into(),
         }
     }
 }
 
-impl From<FaultAt> for Fail {
+impl From<FaultAt> for RoundFailure {
     fn from(fault: FaultAt) -> Self {
         match fault.why {
             crate::mm::fault::Refusal::File(error @ Error::Op(Errno::NoSpace | Errno::NoMemory)) => {
@@ -96,18 +96,18 @@ impl From<FaultAt> for Fail {
 }
 
 /// A violation that says so.
-pub(super) fn violation<T>(what: impl fmt::Display) -> Check<T> {
-    Err(Fail::Violation(format!("{what}")))
+pub(super) fn violation<T>(what: impl fmt::Display) -> RoundResult<T> {
+    Err(RoundFailure::Violation(format!("{what}")))
 }
 
 /// Insists on something.
-pub(super) fn expect(ok: bool, what: fmt::Arguments<'_>) -> Check {
+pub(super) fn expect(ok: bool, what: fmt::Arguments<'_>) -> RoundResult {
     if ok { Ok(()) } else { violation(what) }
 }
 
 /// What the shell sees of an exerciser that runs.
 #[derive(Default)]
-pub(super) struct Progress {
+pub(super) struct ExerciseProgress {
     /// Grows as long as anything happens.
     pub(super) beats: AtomicU64,
     /// Rounds that are done.
@@ -115,7 +115,7 @@ pub(super) struct Progress {
     /// Set to end it soon, after its round at the latest.
     pub(super) stop: AtomicBool,
     /// How it ended.
-    pub(super) outcome: Mutex<Option<Fail>>,
+    pub(super) outcome: Mutex<Option<RoundFailure>>,
     /// What is worth telling, with how often it happened.
     pub(super) notes: Mutex<Vec<(&'static str, u64)>>,
 }
@@ -126,7 +126,7 @@ pub(super) struct Ctx {
     /// Where it makes its files.
     pub(super) dir: Place,
     pub(super) settings: Settings,
-    pub(super) progress: Arc<Progress>,
+    pub(super) progress: Arc<ExerciseProgress>,
     /// Which round, from 0 on.
     pub(super) round: u64,
 }
@@ -137,9 +137,9 @@ impl Ctx {
         self.progress.beats.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// [`Fail::Stopped`] if it is to end.
-    pub(super) fn go_on(&self) -> Check {
-        if self.progress.stop.load(Ordering::Relaxed) { Err(Fail::Stopped) } else { Ok(()) }
+    /// [`RoundFailure::Stopped`] if it is to end.
+    pub(super) fn go_on(&self) -> RoundResult {
+        if self.progress.stop.load(Ordering::Relaxed) { Err(RoundFailure::Stopped) } else { Ok(()) }
     }
 
     /// Counts what is worth telling.
@@ -152,8 +152,8 @@ impl Ctx {
     }
 
     /// Random numbers for this round; `stream` tells its users apart.
-    pub(super) fn random(&self, stream: u64) -> Random {
-        let mut random = Random(self.settings.seed ^ self.round << 20 ^ stream << 56 | 1);
+    pub(super) fn random(&self, stream: u64) -> Xorshift {
+        let mut random = Xorshift(self.settings.seed ^ self.round << 20 ^ stream << 56 | 1);
         for _ in 0..4 {
             random.next();
         }
@@ -161,7 +161,7 @@ impl Ctx {
     }
 
     /// A new, empty file, which goes when it is dropped.
-    pub(super) fn scratch(&self, what: &str) -> Check<Scratch> {
+    pub(super) fn scratch(&self, what: &str) -> RoundResult<Scratch> {
         let name = format!("{PREFIX}{}-{what}", task::current().id()).into_bytes();
         let file = self.dir.file.create(&name, FileKind::File, 0o644)?;
         Ok(Scratch { dir: self.dir.clone(), name, file })
@@ -173,8 +173,8 @@ impl Ctx {
         &self,
         count: usize,
         sharing: Sharing,
-        body: impl Fn(&Worker) -> Check + Send + Sync + 'static,
-    ) -> Check {
+        body: impl Fn(&Worker) -> RoundResult + Send + Sync + 'static,
+    ) -> RoundResult {
         let body = Arc::new(body);
         let shared = Arc::new(Together { count, arrived: AtomicUsize::new(0), failure: Mutex::new(None) });
         let cpus: Vec<usize> = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.number()).collect();
@@ -196,7 +196,7 @@ impl Ctx {
                 ExitStatus::SUCCESS
             };
             let name = format!("exercise worker {index}");
-            match task::spawn(Builder { name: &name, space: Space::Shared(space), cpu: Some(cpu) }, run) {
+            match task::spawn(Builder { name: &name, space: TaskSpace::Shared(space), cpu: Some(cpu) }, run) {
                 Ok(task) => tasks.push(task),
                 Err(error) => {
                     shared.failure.lock().get_or_insert(error.into());
@@ -227,7 +227,7 @@ pub(super) enum Sharing {
 struct Together {
     count: usize,
     arrived: AtomicUsize,
-    failure: Mutex<Option<Fail>>,
+    failure: Mutex<Option<RoundFailure>>,
 }
 
 impl Together {
@@ -249,7 +249,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Waits until `ready`, or another worker has failed.
-    pub(super) fn wait_for(&self, ready: &AtomicBool) -> Check {
+    pub(super) fn wait_for(&self, ready: &AtomicBool) -> RoundResult {
         while !ready.load(Ordering::SeqCst) {
             self.go_on()?;
             task::yield_now();
@@ -257,10 +257,10 @@ impl Worker {
         Ok(())
     }
 
-    /// [`Fail::Stopped`] if another worker has failed, or all are to end.
-    pub(super) fn go_on(&self) -> Check {
+    /// [`RoundFailure::Stopped`] if another worker has failed, or all are to end.
+    pub(super) fn go_on(&self) -> RoundResult {
         self.ctx.go_on()?;
-        if self.together.failure.lock().is_some() { Err(Fail::Stopped) } else { Ok(()) }
+        if self.together.failure.lock().is_some() { Err(RoundFailure::Stopped) } else { Ok(()) }
     }
 }
 
@@ -286,7 +286,7 @@ impl Drop for Scratch {
 
 /// How a file is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct How {
+pub(super) struct MapFlags {
     pub(super) write: bool,
     pub(super) private: bool,
     /// 2 MiB pages are welcome.
@@ -294,14 +294,14 @@ pub(super) struct How {
 }
 
 /// Loads and stores.
-pub(super) const SHARED: How = How { write: true, private: false, large: true };
+pub(super) const SHARED: MapFlags = MapFlags { write: true, private: false, large: true };
 /// Loads only.
-pub(super) const READ: How = How { write: false, ..SHARED };
+pub(super) const READ: MapFlags = MapFlags { write: false, ..SHARED };
 /// Stores go to copies.
-pub(super) const PRIVATE: How = How { private: true, ..SHARED };
+pub(super) const PRIVATE: MapFlags = MapFlags { private: true, ..SHARED };
 
 /// A mapping of the task that made it; it goes when it is dropped.
-pub(super) struct Map {
+pub(super) struct ScopedMapping {
     space: Arc<AddressSpace>,
     /// First address.
     pub(super) at: u64,
@@ -309,11 +309,11 @@ pub(super) struct Map {
     pub(super) len: u64,
 }
 
-impl Map {
+impl ScopedMapping {
     /// Maps `len` bytes of `file` from byte `offset` on.
-    pub(super) fn new(file: &File, offset: u64, len: u64, how: How) -> Check<Self> {
+    pub(super) fn new(file: &File, offset: u64, len: u64, how: MapFlags) -> RoundResult<Self> {
         let (space, steady) = (aspace::current(), mounts::steady());
-        let kind = Kind {
+        let kind = VmaKind {
             rights: Rights { read: true, write: how.write, exec: false },
             private: how.private,
             sync: false,
@@ -322,7 +322,8 @@ impl Map {
             protocol: mounts::protocol(file, &steady),
         };
         let name: Arc<str> = Arc::from("exercise");
-        let request = Request { file, name: &name, offset, len, at: At::Any, kind, populate: false };
+        let request =
+            MapRequest { file, name: &name, offset, len, at: Placement::Any, kind, populate: false };
         let at = space.map(&request)?;
         Ok(Self { space, at, len })
     }
@@ -333,7 +334,7 @@ impl Map {
     }
 }
 
-impl Drop for Map {
+impl Drop for ScopedMapping {
     fn drop(&mut self) {
         // It was mapped so; nothing can be wrong with it.
         let _ = self.space.munmap(self.at, self.len);
@@ -341,27 +342,27 @@ impl Drop for Map {
 }
 
 /// Loads 8 bytes.
-pub(super) fn load(at: u64) -> Check<u64> {
+pub(super) fn load(at: u64) -> RoundResult<u64> {
     Ok(user_access::load_u64(at)?)
 }
 
 /// Stores 8 bytes.
-pub(super) fn store(at: u64, value: u64) -> Check {
+pub(super) fn store(at: u64, value: u64) -> RoundResult {
     Ok(user_access::store_u64(at, value)?)
 }
 
 /// Loads bytes.
-pub(super) fn load_bytes(at: u64, to: &mut [u8]) -> Check {
+pub(super) fn load_bytes(at: u64, to: &mut [u8]) -> RoundResult {
     Ok(user_access::load(to, at)?)
 }
 
 /// Stores `len` times the same byte.
-pub(super) fn fill(at: u64, byte: u8, len: u64) -> Check {
+pub(super) fn fill(at: u64, byte: u8, len: u64) -> RoundResult {
     Ok(user_access::fill(at, byte, len as usize)?)
 }
 
 /// The file's bytes from `offset` on, as read(2) gives them; all `len` must be there.
-pub(super) fn contents(file: &File, offset: u64, len: u64) -> Check<Vec<u8>> {
+pub(super) fn contents(file: &File, offset: u64, len: u64) -> RoundResult<Vec<u8>> {
     let mut bytes = alloc::vec![0xee; len as usize];
     let mut done = 0;
     while done < bytes.len() {
@@ -376,7 +377,7 @@ pub(super) fn contents(file: &File, offset: u64, len: u64) -> Check<Vec<u8>> {
 }
 
 /// Writes all of `bytes`.
-pub(super) fn write(file: &File, offset: u64, bytes: &[u8]) -> Check {
+pub(super) fn write(file: &File, offset: u64, bytes: &[u8]) -> RoundResult {
     let mut done = 0;
     while done < bytes.len() {
         match file.write_at(offset + done as u64, &bytes[done..])? {
@@ -388,7 +389,7 @@ pub(super) fn write(file: &File, offset: u64, bytes: &[u8]) -> Check {
 }
 
 /// The first byte that is not as it should be.
-pub(super) fn expect_same(what: &str, found: &[u8], wanted: &[u8]) -> Check {
+pub(super) fn expect_same(what: &str, found: &[u8], wanted: &[u8]) -> RoundResult {
     match found.iter().zip(wanted).position(|(a, b)| a != b) {
         None if found.len() == wanted.len() => Ok(()),
         None => violation(format_args!("{what}: {} bytes, not {}", found.len(), wanted.len())),
@@ -399,7 +400,7 @@ pub(super) fn expect_same(what: &str, found: &[u8], wanted: &[u8]) -> Check {
 }
 
 /// All of them are `byte`.
-pub(super) fn expect_all(what: &str, found: &[u8], byte: u8) -> Check {
+pub(super) fn expect_all(what: &str, found: &[u8], byte: u8) -> RoundResult {
     match found.iter().position(|other| *other != byte) {
         None => Ok(()),
         Some(at) => violation(format_args!("{what}: byte {at:#x} is {:#04x}, not {byte:#04x}", found[at])),
@@ -412,9 +413,9 @@ pub(super) fn pages(at: u64, len: u64) -> impl Iterator<Item = u64> {
 }
 
 /// Random numbers (xorshift64*).
-pub(super) struct Random(u64);
+pub(super) struct Xorshift(u64);
 
-impl Random {
+impl Xorshift {
     pub(super) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;

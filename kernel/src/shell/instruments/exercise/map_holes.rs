@@ -11,7 +11,8 @@ use fs::vfs::Fallocate;
 use fs::{PAGE_SIZE, dax};
 
 use super::kit::{
-    Check, Ctx, How, LARGE, Map, SHARED, Sharing, contents, expect_all, expect_same, fill, load_bytes, write,
+    Ctx, LARGE, MapFlags, RoundResult, SHARED, ScopedMapping, Sharing, contents, expect_all, expect_same,
+    fill, load_bytes, write,
 };
 use crate::entry::user_access;
 use crate::machine::File;
@@ -21,19 +22,19 @@ const CHANGES: u64 = 8;
 const PIECE: u64 = 8 * PAGE_SIZE;
 
 #[derive(Clone, Copy, Debug)]
-enum Change {
+enum HoleChange {
     Punch,
     Zero,
     Truncate,
 }
 
-const CHANGE: [Change; 3] = [Change::Punch, Change::Zero, Change::Truncate];
+const CHANGE: [HoleChange; 3] = [HoleChange::Punch, HoleChange::Zero, HoleChange::Truncate];
 
-fn change(file: &File, how: Change, offset: u64, len: u64) -> Check {
+fn change(file: &File, how: HoleChange, offset: u64, len: u64) -> RoundResult {
     match how {
-        Change::Punch => file.fallocate(Fallocate::PunchHole, offset, len)?,
-        Change::Zero => file.fallocate(Fallocate::ZeroRange { keep_size: true }, offset, len)?,
-        Change::Truncate => {
+        HoleChange::Punch => file.fallocate(Fallocate::PunchHole, offset, len)?,
+        HoleChange::Zero => file.fallocate(Fallocate::ZeroRange { keep_size: true }, offset, len)?,
+        HoleChange::Truncate => {
             let size = file.attr().size;
             file.truncate(offset)?;
             file.truncate(size)?;
@@ -42,7 +43,7 @@ fn change(file: &File, how: Change, offset: u64, len: u64) -> Check {
     Ok(())
 }
 
-pub(super) fn round(ctx: &Ctx) -> Check {
+pub(super) fn round(ctx: &Ctx) -> RoundResult {
     let mut random = ctx.random(0);
     let file = ctx.scratch("holes")?;
     let victim = ctx.scratch("victim")?;
@@ -52,11 +53,11 @@ pub(super) fn round(ctx: &Ctx) -> Check {
     let len = if large { LARGE } else { 2 * PIECE };
     file.truncate(len)?;
     {
-        let map = Map::new(&file, 0, len, How { large, ..SHARED })?;
+        let map = ScopedMapping::new(&file, 0, len, MapFlags { large, ..SHARED })?;
         fill(map.at, b'a', len)?;
         ctx.note("2 MiB entries", map.large_entries());
         let from = random.below(len / PAGE_SIZE / 2) * PAGE_SIZE;
-        let to = if matches!(how, Change::Truncate) { len } else { from + PIECE.min(len - from) };
+        let to = if matches!(how, HoleChange::Truncate) { len } else { from + PIECE.min(len - from) };
         change(&file, how, from, to - from)?;
         let mut seen = alloc::vec![0xee; len as usize];
         load_bytes(map.at, &mut seen)?;
@@ -72,7 +73,7 @@ pub(super) fn round(ctx: &Ctx) -> Check {
 
     file.truncate(0)?;
     file.truncate(PIECE)?;
-    let map = Map::new(&file, 0, PIECE, SHARED)?;
+    let map = ScopedMapping::new(&file, 0, PIECE, SHARED)?;
     let ended = AtomicBool::new(false);
     let (at, handle, other) = (map.at, file.clone(), victim.clone());
     ctx.workers(2, Sharing::One, move |worker| {

@@ -12,7 +12,8 @@ use fs::{Errno, PAGE_SIZE, dax};
 
 use super::direct;
 use super::kit::{
-    Check, Ctx, Fail, LARGE, Map, READ, SHARED, contents, expect, expect_same, load_bytes, violation, write,
+    Ctx, LARGE, READ, RoundFailure, RoundResult, SHARED, ScopedMapping, contents, expect, expect_same,
+    load_bytes, violation, write,
 };
 use crate::entry::transfer;
 use crate::entry::user_access;
@@ -23,13 +24,13 @@ use crate::mm::aspace;
 const PIECE: usize = 64 << 10;
 
 /// read(2) into memory of the task.
-fn read_into(file: &File, offset: u64, to: u64, len: u64) -> Check {
+fn read_into(file: &File, offset: u64, to: u64, len: u64) -> RoundResult {
     let done = transfer::read(file, offset, to, len)?;
     expect(done == len, format_args!("read(2) ended after {done} bytes of {len}"))
 }
 
 /// write(2) from memory of the task.
-fn write_from(file: &File, offset: u64, from: u64, len: u64) -> Check {
+fn write_from(file: &File, offset: u64, from: u64, len: u64) -> RoundResult {
     let mut piece = vec![0; PIECE.min(len as usize)];
     let mut done = 0;
     while done < len {
@@ -46,7 +47,7 @@ fn pattern(ctx: &Ctx, stream: u64, len: u64) -> Vec<u8> {
     (0..len / 8).flat_map(|_| random.next().to_le_bytes()).collect()
 }
 
-pub(super) fn round(ctx: &Ctx) -> Check {
+pub(super) fn round(ctx: &Ctx) -> RoundResult {
     other_file(ctx)?;
     ctx.beat();
     same_file(ctx)?;
@@ -56,13 +57,13 @@ pub(super) fn round(ctx: &Ctx) -> Check {
 }
 
 /// A file's mapping is written to another file, and read back into a mapping.
-fn other_file(ctx: &Ctx) -> Check {
+fn other_file(ctx: &Ctx) -> RoundResult {
     let len = [1 << 10, PAGE_SIZE, 1 << 20, 2 * LARGE][ctx.round as usize % 4];
     let bytes = pattern(ctx, 1, len);
     let (from, to) = (ctx.scratch("from")?, ctx.scratch("to")?);
     write(&from, 0, &bytes)?;
     {
-        let map = Map::new(&from, 0, len, SHARED)?;
+        let map = ScopedMapping::new(&from, 0, len, SHARED)?;
         let direct = len.is_multiple_of(PAGE_SIZE) && ctx.round % 8 >= 4;
         match direct {
             true => drop(direct::write(&to, 0, map.at, len)?),
@@ -81,7 +82,7 @@ fn other_file(ctx: &Ctx) -> Check {
 }
 
 /// The buffer is a mapping of the same file, elsewhere or overlapping, some of it holes.
-fn same_file(ctx: &Ctx) -> Check {
+fn same_file(ctx: &Ctx) -> RoundResult {
     let mut random = ctx.random(2);
     let len = 16 * PAGE_SIZE;
     let file = ctx.scratch("same")?;
@@ -90,7 +91,7 @@ fn same_file(ctx: &Ctx) -> Check {
     write(&file, 0, &bytes)?;
     let mut model = bytes;
     model.resize(2 * len as usize, 0);
-    let map = Map::new(&file, 0, 2 * len, SHARED)?;
+    let map = ScopedMapping::new(&file, 0, 2 * len, SHARED)?;
     for _ in 0..8 {
         let count = 1 + random.below(PIECE as u64 / 2);
         let (from, to) = (random.below(2 * len - count), random.below(2 * len - count));
@@ -116,11 +117,11 @@ fn same_file(ctx: &Ctx) -> Check {
 }
 
 /// The buffer lies in the very page that is written.
-fn same_page(ctx: &Ctx) -> Check {
+fn same_page(ctx: &Ctx) -> RoundResult {
     let file = ctx.scratch("page")?;
     let bytes = pattern(ctx, 4, PAGE_SIZE);
     write(&file, 0, &bytes)?;
-    let map = Map::new(&file, 0, PAGE_SIZE, SHARED)?;
+    let map = ScopedMapping::new(&file, 0, PAGE_SIZE, SHARED)?;
     write_from(&file, 0, map.at + 1, PAGE_SIZE - 1)?;
     let mut model = bytes;
     model.copy_within(1.., 0);
@@ -134,12 +135,12 @@ fn same_page(ctx: &Ctx) -> Check {
 }
 
 /// A read into a mapping that allows loads only.
-fn read_only_mapping(ctx: &Ctx) -> Check {
+fn read_only_mapping(ctx: &Ctx) -> RoundResult {
     let (file, source) = (ctx.scratch("ro")?, ctx.scratch("source")?);
     let bytes = pattern(ctx, 5, PAGE_SIZE);
     write(&file, 0, &bytes)?;
     write(&source, 0, &[b'X'; PAGE_SIZE as usize])?;
-    let map = Map::new(&file, 0, PAGE_SIZE, READ)?;
+    let map = ScopedMapping::new(&file, 0, PAGE_SIZE, READ)?;
     let mut first = [0; 8];
     load_bytes(map.at, &mut first)?;
     match direct::read(&source, 0, map.at, PAGE_SIZE) {
@@ -147,7 +148,7 @@ fn read_only_mapping(ctx: &Ctx) -> Check {
         other => return violation(format_args!("a direct read into a read-only mapping: {other:?}")),
     }
     match read_into(&source, 0, map.at, PAGE_SIZE) {
-        Err(Fail::Violation(_)) => {}
+        Err(RoundFailure::Violation(_)) => {}
         other => return violation(format_args!("a read into a read-only mapping: {other:?}")),
     }
     expect_same("the file behind a read-only mapping", &contents(&file, 0, PAGE_SIZE)?, &bytes)

@@ -35,13 +35,13 @@ use cli::opts::Opts;
 use fs::lab::Mutant;
 
 use super::super::Shell;
-use super::super::command::{Command, Done, Failure, On, complaint};
+use super::super::command::{Command, CommandResult, Failure, On, complaint};
 use crate::arch::{percpu, time};
 use crate::mounts::Place;
 use crate::steps::LAB;
-use crate::task::{self, Builder, ExitStatus, Space};
-use holetest::Mode;
-use kit::{Check, Ctx, Fail, Progress};
+use crate::task::{self, Builder, ExitStatus, TaskSpace};
+use holetest::HoletestMode;
+use kit::{Ctx, ExerciseProgress, RoundFailure, RoundResult};
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "exercise",
@@ -72,7 +72,7 @@ struct Exercise {
     about: &'static str,
     /// Rounds, unless told otherwise: about a second's work.
     rounds: u64,
-    round: fn(&Ctx) -> Check,
+    round: fn(&Ctx) -> RoundResult,
 }
 
 const ALL: &[Exercise] = &[
@@ -147,7 +147,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 #[derive(Clone, Copy, Debug)]
 struct Settings {
     seed: u64,
-    mode: Option<Mode>,
+    mode: Option<HoletestMode>,
     size: Option<u64>,
 }
 
@@ -172,7 +172,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 /// Who pressed Ctrl-C waits no longer than that.
 const PATIENCE_NS: u64 = SECOND_NS / 2;
 
-fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
+fn run(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     let name = opts.operands().first().copied().unwrap_or_default();
     if name == "list" {
         return ALL.iter().try_for_each(|one| Ok(writeln!(sh.out, "{:<16} {}", one.name, one.about)?));
@@ -193,7 +193,7 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> Done {
         return Err(complaint("--rounds: 1 at least"));
     }
     let flag = |letter| opts.has(letter);
-    let mode = ['F', 'r', 'w', 'p'].iter().any(|letter| flag(*letter)).then(|| Mode {
+    let mode = ['F', 'r', 'w', 'p'].iter().any(|letter| flag(*letter)).then(|| HoletestMode {
         processes: flag('F'),
         prefault: flag('r'),
         write: flag('w'),
@@ -263,7 +263,7 @@ impl Drop for Healed {
 }
 
 /// Every exerciser in turn, until each has done its rounds, the time is up or one finds something.
-fn all(sh: &mut Shell, dir: &Place, settings: Settings, limits: Limits) -> Done {
+fn all(sh: &mut Shell, dir: &Place, settings: Settings, limits: Limits) -> CommandResult {
     let start = time::monotonic_ns();
     let mut rounds = alloc::vec![0; ALL.len()];
     let mut told = start;
@@ -321,7 +321,7 @@ fn exercise(
     tell: bool,
 ) -> Result<u64, Failure> {
     sh.out.flush()?;
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(ExerciseProgress::default());
     let mut ctx = Ctx { dir: dir.clone(), settings, progress: progress.clone(), round: first };
     let body = move || {
         let last = first.saturating_add(limits.rounds);
@@ -337,7 +337,7 @@ fn exercise(
         ExitStatus::SUCCESS
     };
     let name = format!("exercise {}", one.name);
-    let builder = Builder { name: &name, space: Space::New, cpu: None };
+    let builder = Builder { name: &name, space: TaskSpace::New, cpu: None };
     let task = task::spawn(builder, body).on(one.name)?;
     let hung = watch(sh, &task, &progress, limits.hang)?;
 
@@ -346,9 +346,9 @@ fn exercise(
     let place = format!("round {} (seed {}, {machine})", first + rounds, settings.seed);
     let bad = match progress.outcome.lock().take() {
         _ if hung => Some(format!("HANG in {place}")),
-        Some(Fail::Violation(what)) => Some(format!("VIOLATION in {place}: {what}")),
-        Some(Fail::Cannot(why)) => Some(format!("NOT DONE in {place}: {why}")),
-        Some(Fail::Stopped) | None => None,
+        Some(RoundFailure::Violation(what)) => Some(format!("VIOLATION in {place}: {what}")),
+        Some(RoundFailure::Cannot(why)) => Some(format!("NOT DONE in {place}: {why}")),
+        Some(RoundFailure::Stopped) | None => None,
     };
     if let Some(what) = bad {
         writeln!(sh.out, "{}: {what}", one.name)?;
@@ -373,7 +373,12 @@ fn exercise(
 
 /// Waits until the task has ended; `true` if it hangs instead. After Ctrl-C it ends soon; what does not is
 /// left behind.
-fn watch(sh: &mut Shell, task: &task::TaskRef, progress: &Progress, hang: u64) -> Result<bool, Failure> {
+fn watch(
+    sh: &mut Shell,
+    task: &task::TaskRef,
+    progress: &ExerciseProgress,
+    hang: u64,
+) -> Result<bool, Failure> {
     let (mut seen, mut since) = (0, time::monotonic_ns());
     let mut interrupted = None;
     while task.status().is_none() {

@@ -9,7 +9,8 @@ use fs::{PAGE_SIZE, dax};
 
 use super::direct;
 use super::kit::{
-    Check, Ctx, LARGE, Map, READ, SHARED, Sharing, contents, expect, expect_all, fill, load, store,
+    Ctx, LARGE, READ, RoundResult, SHARED, ScopedMapping, Sharing, contents, expect, expect_all, fill, load,
+    store,
 };
 use crate::machine::File;
 use crate::mm::aspace::{self, Rights};
@@ -19,7 +20,7 @@ const LEN: u64 = 2 * LARGE;
 /// Bytes of a transfer.
 const PART: u64 = 4 * PAGE_SIZE;
 
-pub(super) fn round(ctx: &Ctx) -> Check {
+pub(super) fn round(ctx: &Ctx) -> RoundResult {
     let file = ctx.scratch("pmd")?;
     file.fallocate(Fallocate::Allocate { keep_size: false }, 0, LEN)?;
     moves(ctx, &file)?;
@@ -29,8 +30,8 @@ pub(super) fn round(ctx: &Ctx) -> Check {
     becomes_writable(ctx, &file)
 }
 
-fn moves(ctx: &Ctx, file: &File) -> Check {
-    let map = Map::new(file, 0, LEN, SHARED)?;
+fn moves(ctx: &Ctx, file: &File) -> RoundResult {
+    let map = ScopedMapping::new(file, 0, LEN, SHARED)?;
     fill(map.at, b'm', LEN)?;
     ctx.note("2 MiB entries", map.large_entries());
     // A page in the middle of the first large page goes behind the mapping.
@@ -58,14 +59,14 @@ fn moves(ctx: &Ctx, file: &File) -> Check {
     expect(dax::fsync(&**file)? > 0, format_args!("fsync found nothing dirty"))
 }
 
-fn transfers(ctx: &Ctx, file: &File) -> Check {
+fn transfers(ctx: &Ctx, file: &File) -> RoundResult {
     let other = ctx.scratch("other")?;
     {
-        let map = Map::new(file, 0, LEN, SHARED)?;
+        let map = ScopedMapping::new(file, 0, LEN, SHARED)?;
         fill(map.at, b't', LEN)?;
     }
     // From a mapping that nobody touched.
-    let map = Map::new(file, 0, LEN, SHARED)?;
+    let map = ScopedMapping::new(file, 0, LEN, SHARED)?;
     direct::write(&other, 0, map.at + LARGE, PART)?;
     expect_all("written from an untouched mapping", &contents(&other, 0, PART)?, b't')?;
     // From one that was.
@@ -74,14 +75,14 @@ fn transfers(ctx: &Ctx, file: &File) -> Check {
     expect_all("written from a touched mapping", &contents(&other, 0, PART)?, b'u')?;
     drop(map);
     // Into one that nobody touched.
-    let map = Map::new(file, 0, LEN, SHARED)?;
+    let map = ScopedMapping::new(file, 0, LEN, SHARED)?;
     direct::read(&other, 0, map.at, PART)?;
     expect(load(map.at)? == u64::from_le_bytes([b'u'; 8]), format_args!("a read did not reach the mapping"))?;
     expect_all("read into an untouched mapping", &contents(file, 0, PART)?, b'u')
 }
 
-fn forks(ctx: &Ctx, file: &File) -> Check {
-    let map = Map::new(file, 0, LEN, SHARED)?;
+fn forks(ctx: &Ctx, file: &File) -> RoundResult {
+    let map = ScopedMapping::new(file, 0, LEN, SHARED)?;
     store(map.at + 64, 0xf04c)?;
     let at = map.at;
     ctx.workers(2, Sharing::Fork, move |worker| {
@@ -93,8 +94,8 @@ fn forks(ctx: &Ctx, file: &File) -> Check {
     expect(found == [1, 2], format_args!("what children stored: {found:?}"))
 }
 
-fn becomes_writable(ctx: &Ctx, file: &File) -> Check {
-    let map = Map::new(file, 0, LEN, READ)?;
+fn becomes_writable(ctx: &Ctx, file: &File) -> RoundResult {
+    let map = ScopedMapping::new(file, 0, LEN, READ)?;
     let before = load(map.at + 2 * PAGE_SIZE)?;
     if super::kit::store(map.at + 2 * PAGE_SIZE, !before).is_ok() {
         return super::kit::violation("a store to a read-only mapping was let through");

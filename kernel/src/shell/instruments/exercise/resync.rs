@@ -8,14 +8,16 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use fs::vfs::Fallocate;
 use fs::{PAGE_SIZE, dax};
 
-use super::kit::{Check, Ctx, How, LARGE, Map, SHARED, Sharing, contents, expect, expect_same, store};
+use super::kit::{
+    Ctx, LARGE, MapFlags, RoundResult, SHARED, ScopedMapping, Sharing, contents, expect, expect_same, store,
+};
 use crate::machine::File;
 
 /// Stores, each followed by a sync.
 const STORES: u64 = 20;
 
 /// fsync, which must find something, or must not.
-fn sync(file: &File, dirty: bool, when: &str) -> Check {
+fn sync(file: &File, dirty: bool, when: &str) -> RoundResult {
     let flushed = dax::fsync(&**file)?;
     match dirty {
         true => expect(flushed > 0, format_args!("fsync {when} flushed nothing: the store is not durable")),
@@ -23,12 +25,12 @@ fn sync(file: &File, dirty: bool, when: &str) -> Check {
     }
 }
 
-pub(super) fn round(ctx: &Ctx) -> Check {
+pub(super) fn round(ctx: &Ctx) -> RoundResult {
     let file = ctx.scratch("resync")?;
     let large = ctx.round.is_multiple_of(2);
     file.truncate(LARGE)?;
     file.fallocate(Fallocate::Allocate { keep_size: false }, 0, LARGE)?;
-    let map = Map::new(&file, 0, LARGE, How { large, ..SHARED })?;
+    let map = ScopedMapping::new(&file, 0, LARGE, MapFlags { large, ..SHARED })?;
     store(map.at, 1)?;
     ctx.note("2 MiB entries", map.large_entries());
     sync(&file, true, "after the first store")?;

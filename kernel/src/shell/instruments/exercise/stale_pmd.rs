@@ -7,17 +7,18 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::kit::{
-    Check, Ctx, How, LARGE, Map, READ, Sharing, expect, expect_all, expect_same, load, load_bytes, write,
+    Ctx, LARGE, MapFlags, READ, RoundResult, ScopedMapping, Sharing, expect, expect_all, expect_same, load,
+    load_bytes, write,
 };
 
 const TEXT: &[u8; 16] = b"HELLO WORLD!\0\0\0\0";
 
-pub(super) fn round(ctx: &Ctx) -> Check {
+pub(super) fn round(ctx: &Ctx) -> RoundResult {
     let mut random = ctx.random(0);
     let file = ctx.scratch("stale")?;
     file.truncate(2 * LARGE)?;
-    let how = How { large: ctx.round % 4 != 3, ..READ };
-    let map = Map::new(&file, LARGE, LARGE, how)?;
+    let how = MapFlags { large: ctx.round % 4 != 3, ..READ };
+    let map = ScopedMapping::new(&file, LARGE, LARGE, how)?;
     expect(load(map.at)? == 0, format_args!("a hole is not 0"))?;
     ctx.note("2 MiB entries", map.large_entries());
     write(&file, LARGE, TEXT)?;
@@ -28,7 +29,7 @@ pub(super) fn round(ctx: &Ctx) -> Check {
 
     file.truncate(0)?;
     file.truncate(2 * LARGE)?;
-    let map = Map::new(&file, LARGE, LARGE, how)?;
+    let map = ScopedMapping::new(&file, LARGE, LARGE, how)?;
     let place = random.below(LARGE / 16) * 16;
     let (looking, written) = (Arc::new(AtomicBool::new(false)), AtomicBool::new(false));
     let (at, handle) = (map.at + place, file.clone());

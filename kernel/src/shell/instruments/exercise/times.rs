@@ -6,7 +6,7 @@ use fs::platform::Timestamp;
 use fs::vfs::Attr;
 use fs::{PAGE_SIZE, dax};
 
-use super::kit::{Check, Ctx, How, Map, SHARED, expect, load, store, write};
+use super::kit::{Ctx, MapFlags, RoundResult, SHARED, ScopedMapping, expect, load, store, write};
 use crate::machine::File;
 use crate::task;
 
@@ -19,7 +19,7 @@ fn times(file: &File) -> (Timestamp, Timestamp) {
 }
 
 /// Does `step` after a while; tells whether both times changed, which must be what `wanted` says.
-fn check(file: &File, what: &str, wanted: bool, step: impl FnOnce() -> Check) -> Check {
+fn check(file: &File, what: &str, wanted: bool, step: impl FnOnce() -> RoundResult) -> RoundResult {
     let before = times(file);
     task::sleep_ns(TICK_NS);
     step()?;
@@ -31,14 +31,14 @@ fn check(file: &File, what: &str, wanted: bool, step: impl FnOnce() -> Check) ->
     )
 }
 
-pub(super) fn round(ctx: &Ctx) -> Check {
+pub(super) fn round(ctx: &Ctx) -> RoundResult {
     let file = ctx.scratch("times")?;
     // A block, or a hole.
     match ctx.round % 2 {
         0 => write(&file, 0, &[1; 2 * PAGE_SIZE as usize])?,
         _ => file.truncate(2 * PAGE_SIZE)?,
     }
-    let map = Map::new(&file, 0, 2 * PAGE_SIZE, How { large: false, ..SHARED })?;
+    let map = ScopedMapping::new(&file, 0, 2 * PAGE_SIZE, MapFlags { large: false, ..SHARED })?;
     let sync = || Ok(dax::msync(&**file, 0..2).map(|_| ())?);
     check(&file, "a load", false, || load(map.at).map(|_| ()))?;
     check(&file, "the first store", true, || store(map.at, 1))?;

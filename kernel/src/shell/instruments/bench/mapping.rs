@@ -10,16 +10,16 @@ use fs::pmem::Pmem;
 use fs::vfs::{Fallocate, FileKind};
 use fs::{PAGE_SIZE, dax};
 
-use super::super::super::command::{Done, Failure, On, complaint};
-use super::{Clock, Samples, Setting, make};
+use super::super::super::command::{CommandResult, Failure, On, complaint};
+use super::{BenchClock, BenchSetting, Samples, make};
 use crate::machine::File;
-use crate::mm::aspace::{self, AddressSpace, At, Kind, Request, Rights};
+use crate::mm::aspace::{self, AddressSpace, MapRequest, Placement, Rights, VmaKind};
 use crate::mounts;
 
 /// Bytes of a large page.
 pub(super) const LARGE: u64 = 2 << 20;
 
-impl Setting<'_> {
+impl BenchSetting<'_> {
     /// How many samples are wanted, of which `usual` are enough.
     pub(super) fn wanted(&self, usual: usize) -> usize {
         self.count.unwrap_or(usual)
@@ -41,7 +41,7 @@ impl Setting<'_> {
     pub(super) fn passes(
         &self,
         wanted: usize,
-        mut pass: impl FnMut(&mut Vec<u64>) -> Done,
+        mut pass: impl FnMut(&mut Vec<u64>) -> CommandResult,
     ) -> Result<Samples, Failure> {
         let mut values = Vec::with_capacity(2 * wanted);
         pass(&mut values)?;
@@ -74,19 +74,19 @@ pub(super) fn written(pages: u64) -> Result<File, Failure> {
 }
 
 /// Makes every page of the file a hole again.
-pub(super) fn empty(file: &File) -> Done {
+pub(super) fn empty(file: &File) -> CommandResult {
     let size = file.attr().size;
     file.truncate(0).on("truncate")?;
     file.truncate(size).on("truncate")
 }
 
 /// Nothing of the file is dirty any more.
-pub(super) fn clean(file: &File) -> Done {
+pub(super) fn clean(file: &File) -> CommandResult {
     dax::fsync(&**file).map(|_| ()).on("fsync")
 }
 
 /// A mapping of a file from its first byte on.
-pub(super) struct Area {
+pub(super) struct BenchMapping {
     pub(super) start: u64,
     pub(super) len: u64,
     step: u64,
@@ -94,7 +94,7 @@ pub(super) struct Area {
 
 /// How it is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
+pub(super) enum MappingKind {
     /// By pages of 4 KiB.
     Small,
     /// The same, with `MAP_SYNC`.
@@ -105,31 +105,38 @@ pub(super) enum How {
     Large,
 }
 
-impl How {
-    /// The area that it means.
-    pub(super) fn kind(self, protocol: Protocol) -> Kind {
+impl MappingKind {
+    /// The VMA that it means.
+    pub(super) fn kind(self, protocol: Protocol) -> VmaKind {
         let (private, sync, large) = (self == Self::Private, self == Self::Sync, self == Self::Large);
-        Kind { private, sync, large, ..Kind::shared(Rights::READ_WRITE, protocol) }
+        VmaKind { private, sync, large, ..VmaKind::shared(Rights::READ_WRITE, protocol) }
     }
 }
 
 /// Maps all of a file.
-pub(super) fn map(space: &AddressSpace, file: &File, how: How, protocol: Protocol) -> Result<u64, Failure> {
+pub(super) fn map(
+    space: &AddressSpace,
+    file: &File,
+    how: MappingKind,
+    protocol: Protocol,
+) -> Result<u64, Failure> {
     let (len, kind, name) = (file.mapping().size(), how.kind(protocol), &Arc::from("bench"));
-    space.map(&Request { file, name, offset: 0, len, at: At::Any, kind, populate: false }).on("mmap")
+    space
+        .map(&MapRequest { file, name, offset: 0, len, at: Placement::Any, kind, populate: false })
+        .on("mmap")
 }
 
-impl Area {
+impl BenchMapping {
     /// Maps all of `file`, as `how` says.
-    pub(super) fn new(setting: &Setting<'_>, file: &File, how: How) -> Result<Self, Failure> {
+    pub(super) fn new(setting: &BenchSetting<'_>, file: &File, how: MappingKind) -> Result<Self, Failure> {
         let start = map(&aspace::current(), file, how, setting.protocol)?;
-        let step = if how == How::Large { LARGE } else { PAGE_SIZE };
+        let step = if how == MappingKind::Large { LARGE } else { PAGE_SIZE };
         Ok(Self { start, len: file.mapping().size(), step })
     }
 
     /// Maps all of `file`, without 2 MiB pages.
-    pub(super) fn small(setting: &Setting<'_>, file: &File) -> Result<Self, Failure> {
-        Self::new(setting, file, How::Small)
+    pub(super) fn small(setting: &BenchSetting<'_>, file: &File) -> Result<Self, Failure> {
+        Self::new(setting, file, MappingKind::Small)
     }
 
     /// The address of each page, of the size that is mapped.
@@ -138,7 +145,7 @@ impl Area {
     }
 
     /// Loads from each page and adds what that takes to `samples`.
-    pub(super) fn load(&self, clock: &Clock<'_>, samples: &mut Vec<u64>) -> Done {
+    pub(super) fn load(&self, clock: &BenchClock<'_>, samples: &mut Vec<u64>) -> CommandResult {
         self.pages().try_for_each(|at| {
             clock.go_on()?;
             clock.load(at).map(|value| samples.push(value))
@@ -146,7 +153,7 @@ impl Area {
     }
 
     /// Stores to each page, the same way.
-    pub(super) fn store(&self, clock: &Clock<'_>, samples: &mut Vec<u64>) -> Done {
+    pub(super) fn store(&self, clock: &BenchClock<'_>, samples: &mut Vec<u64>) -> CommandResult {
         self.pages().try_for_each(|at| {
             clock.go_on()?;
             clock.store(at).map(|value| samples.push(value))
@@ -154,24 +161,28 @@ impl Area {
     }
 }
 
-impl Drop for Area {
+impl Drop for BenchMapping {
     fn drop(&mut self) {
         // It was mapped so; nothing can be wrong with it.
         let _ = aspace::current().munmap(self.start, self.len);
     }
 }
 
-/// Fails unless 2 MiB entries show all of the area, and nothing else does.
-pub(super) fn expect_large(area: &Area) -> Done {
-    let count = aspace::current().count(area.start, area.len);
-    match (count.large * LARGE == area.len, count.small) {
+/// Fails unless 2 MiB entries show all of the VMA, and nothing else does.
+pub(super) fn expect_large(mapping: &BenchMapping) -> CommandResult {
+    let count = aspace::current().count(mapping.start, mapping.len);
+    match (count.large * LARGE == mapping.len, count.small) {
         (true, 0) => Ok(()),
         _ => Err(complaint("not served by 2 MiB entries: is there room, in whole aligned pieces?")),
     }
 }
 
 /// What `work` on `len` bytes of persistent memory takes, alone: the median. The bytes are a new file's.
-fn alone(clock: &Clock<'_>, len: u64, work: impl Fn(&crate::pmem::Region, u64)) -> Result<u64, Failure> {
+fn alone(
+    clock: &BenchClock<'_>,
+    len: u64,
+    work: impl Fn(&crate::pmem::MappedRegion, u64),
+) -> Result<u64, Failure> {
     let file = make(b"/.bench/data", FileKind::File)?;
     file.fallocate(Fallocate::Allocate { keep_size: false }, 0, len).on("fallocate")?;
     let mut place = None;
@@ -188,12 +199,12 @@ fn alone(clock: &Clock<'_>, len: u64, work: impl Fn(&crate::pmem::Region, u64)) 
 }
 
 /// What zeroing `len` bytes of persistent memory takes, alone.
-pub(super) fn zeroing(clock: &Clock<'_>, len: u64) -> Result<u64, Failure> {
+pub(super) fn zeroing(clock: &BenchClock<'_>, len: u64) -> Result<u64, Failure> {
     alone(clock, len, |region, place| region.zero_nt(place, len))
 }
 
 /// What copying a page out of persistent memory takes, alone.
-pub(super) fn copying(clock: &Clock<'_>) -> Result<u64, Failure> {
+pub(super) fn copying(clock: &BenchClock<'_>) -> Result<u64, Failure> {
     let to = core::cell::RefCell::new(vec![0; PAGE_SIZE as usize]);
     alone(clock, PAGE_SIZE, |region, place| region.read(place, &mut to.borrow_mut()))
 }

@@ -1,7 +1,7 @@
-//! One area, and the sorted list of an address space's.
+//! One VMA, and the sorted list of an address space's.
 //!
-//! Each area is noted in its file's mapping too, under its first address; [`Areas::cut`] and [`Areas::join`]
-//! keep the two in step. All of it happens under the address space's lock.
+//! Each VMA is noted in its file's mapping too, under its first address; [`VmaList::cut`] and
+//! [`VmaList::join`] keep the two in step. All of it happens under the address space's lock.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -15,17 +15,17 @@ use fs::{Errno, PAGE_SIZE, Result};
 use super::tables::{SpaceMachine, SpacePlatform, SpaceTables};
 use super::{MMAP, TASK_END};
 
-/// Areas of at least this size lie congruent to their file offset modulo it, for 2 MiB pages.
+/// VMAs of at least this size lie congruent to their file offset modulo it, for 2 MiB pages.
 const LARGE: u64 = 2 << 20;
 
-/// What may be done in an area.
+/// What may be done in a VMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights {
     /// Loads.
     pub read: bool,
     /// Stores.
     pub write: bool,
-    /// It was asked for. Nothing is executed from an area.
+    /// It was asked for. Nothing is executed from a VMA.
     pub exec: bool,
 }
 
@@ -41,15 +41,15 @@ impl fmt::Display for Rights {
     }
 }
 
-/// How an area shows its file.
+/// How a VMA shows its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind {
+pub struct VmaKind {
     /// What may be done in it.
     pub rights: Rights,
     /// Stores go to copies of the address space's own (`MAP_PRIVATE`), not to the file.
     pub private: bool,
     /// What leads to a page is durable before a store can get there (`MAP_SYNC`). Where a file system's
-    /// changes are durable one by one, as ext2's are, every shared area is like that.
+    /// changes are durable one by one, as ext2's are, every shared VMA is like that.
     pub sync: bool,
     /// 2 MiB may be mapped by one entry (`MADV_HUGEPAGE`).
     pub large: bool,
@@ -59,7 +59,7 @@ pub struct Kind {
     pub protocol: Protocol,
 }
 
-impl Kind {
+impl VmaKind {
     /// What is usual: stores reach the file, 2 MiB pages are welcome.
     pub const fn shared(rights: Rights, protocol: Protocol) -> Self {
         Self { rights, private: false, sync: false, large: true, no_write: None, protocol }
@@ -75,7 +75,7 @@ impl Kind {
 }
 
 /// `rw-s`, as Linux's /proc/PID/maps shows it, then words.
-impl fmt::Display for Kind {
+impl fmt::Display for VmaKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = |on, word| if on { word } else { "" };
         let (sync, nohuge) = (word(self.sync, " sync"), word(!self.large, " nohuge"));
@@ -83,14 +83,14 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What an area shows. All that there is to know of it is asked by [`Area`]'s own functions: memory without a
+/// What a VMA shows. All that there is to know of it is asked by [`Vma`]'s own functions: memory without a
 /// file would be another variant, and the compiler would ask each of them what that means.
-enum Backing<P: SpacePlatform> {
+enum VmaBacking<P: SpacePlatform> {
     /// A file, from one of its pages on.
     File { file: InodeRef<P>, first_page: u64 },
 }
 
-impl<P: SpacePlatform> Backing<P> {
+impl<P: SpacePlatform> VmaBacking<P> {
     /// The same, so many pages further on.
     fn after(&self, pages: u64) -> Self {
         let Self::File { file, first_page } = self;
@@ -99,24 +99,30 @@ impl<P: SpacePlatform> Backing<P> {
 }
 
 /// A range of addresses, and what it shows.
-pub(super) struct Area<P: SpacePlatform> {
+pub(super) struct Vma<P: SpacePlatform> {
     pub(super) start: u64,
     pub(super) end: u64,
-    backing: Backing<P>,
-    pub(super) kind: Kind,
+    backing: VmaBacking<P>,
+    pub(super) kind: VmaKind,
     pub(super) name: Arc<str>,
 }
 
-impl<P: SpacePlatform> Area<P> {
+impl<P: SpacePlatform> Vma<P> {
     /// Shows `file` from its page `first_page` on.
     pub(super) fn of_file(
         range: Range<u64>,
         file: InodeRef<P>,
         first_page: u64,
-        kind: Kind,
+        kind: VmaKind,
         name: Arc<str>,
     ) -> Self {
-        Self { start: range.start, end: range.end, backing: Backing::File { file, first_page }, kind, name }
+        Self {
+            start: range.start,
+            end: range.end,
+            backing: VmaBacking::File { file, first_page },
+            kind,
+            name,
+        }
     }
 
     /// Shows at `start..end` what this one shows from `from` on.
@@ -128,14 +134,14 @@ impl<P: SpacePlatform> Area<P> {
     /// The file.
     #[inline]
     pub(super) fn file(&self) -> &InodeRef<P> {
-        let Backing::File { file, .. } = &self.backing;
+        let VmaBacking::File { file, .. } = &self.backing;
         file
     }
 
     /// The file's page at `va`.
     #[inline]
     pub(super) fn page(&self, va: u64) -> u64 {
-        let Backing::File { first_page, .. } = self.backing;
+        let VmaBacking::File { first_page, .. } = self.backing;
         first_page + (va - self.start) / PAGE_SIZE
     }
 
@@ -157,7 +163,7 @@ impl<P: SpacePlatform> Area<P> {
     /// A fault in it, at a page's address, and whose it is.
     #[inline]
     pub(super) fn fault(&self, va: u64, write: bool) -> (&dyn Inode<P>, Fault) {
-        let Kind { private, large, sync, .. } = self.kind;
+        let VmaKind { private, large, sync, .. } = self.kind;
         let area = dax::Area { start: self.start, end: self.end, private, large, sync };
         (&**self.file(), Fault { va, page: self.page(va), write, area })
     }
@@ -186,111 +192,111 @@ impl<P: SpacePlatform> Area<P> {
     }
 }
 
-/// The areas of an address space, by address.
-pub(super) struct Areas<P: SpacePlatform>(Vec<Area<P>>);
+/// The VMAs of an address space, by address.
+pub(super) struct VmaList<P: SpacePlatform>(Vec<Vma<P>>);
 
-impl<P: SpacePlatform> Default for Areas<P> {
+impl<P: SpacePlatform> Default for VmaList<P> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<P: SpacePlatform> Areas<P> {
+impl<P: SpacePlatform> VmaList<P> {
     /// All of them.
-    pub(super) fn iter(&self) -> core::slice::Iter<'_, Area<P>> {
+    pub(super) fn iter(&self) -> core::slice::Iter<'_, Vma<P>> {
         self.0.iter()
     }
 
     /// Those with these numbers.
-    pub(super) fn some(&self, which: Range<usize>) -> &[Area<P>] {
+    pub(super) fn some(&self, which: Range<usize>) -> &[Vma<P>] {
         &self.0[which]
     }
 
     /// The same, to change their kind.
-    pub(super) fn some_mut(&mut self, which: Range<usize>) -> &mut [Area<P>] {
+    pub(super) fn some_mut(&mut self, which: Range<usize>) -> &mut [Vma<P>] {
         &mut self.0[which]
     }
 
     /// Gives all of them up.
-    pub(super) fn drain(&mut self) -> alloc::vec::Drain<'_, Area<P>> {
+    pub(super) fn drain(&mut self) -> alloc::vec::Drain<'_, Vma<P>> {
         self.0.drain(..)
     }
 
-    /// The area that `va` is in.
+    /// The VMA that `va` is in.
     #[inline]
-    pub(super) fn find(&self, va: u64) -> Option<&Area<P>> {
-        self.0.get(self.first_after(va)).filter(|area| area.start <= va)
+    pub(super) fn find(&self, va: u64) -> Option<&Vma<P>> {
+        self.0.get(self.first_after(va)).filter(|vma| vma.start <= va)
     }
 
-    /// Index of the first area that ends after `va`.
+    /// Index of the first VMA that ends after `va`.
     #[inline]
     fn first_after(&self, va: u64) -> usize {
-        self.0.partition_point(|area| area.end <= va)
+        self.0.partition_point(|vma| vma.end <= va)
     }
 
-    /// The areas that overlap `range`, by index.
+    /// The VMAs that overlap `range`, by index.
     pub(super) fn overlap(&self, range: &Range<u64>) -> Range<usize> {
         let first = self.first_after(range.start);
-        let count = self.0[first..].partition_point(|area| area.start < range.end);
+        let count = self.0[first..].partition_point(|vma| vma.start < range.end);
         first..first + count
     }
 
-    /// Whether every address of `range` is in an area.
+    /// Whether every address of `range` is in a VMA.
     pub(super) fn cover(&self, range: &Range<u64>) -> bool {
         let mut reached = range.start;
-        for area in &self.0[self.overlap(range)] {
-            if area.start > reached {
+        for vma in &self.0[self.overlap(range)] {
+            if vma.start > reached {
                 return false;
             }
-            reached = area.end;
+            reached = vma.end;
         }
         reached >= range.end
     }
 
-    /// Puts a new area in its place, and notes it in its file's mapping.
-    pub(super) fn insert(&mut self, tables: &Arc<SpaceTables<P::Machine>>, area: Area<P>) -> usize {
-        area.attach(tables);
-        let at = self.first_after(area.start);
-        self.0.insert(at, area);
+    /// Puts a new VMA in its place, and notes it in its file's mapping.
+    pub(super) fn insert(&mut self, tables: &Arc<SpaceTables<P::Machine>>, vma: Vma<P>) -> usize {
+        vma.attach(tables);
+        let at = self.first_after(vma.start);
+        self.0.insert(at, vma);
         at
     }
 
-    /// Cuts areas at both ends of `range`; those inside it are whole then. Returns which they are.
+    /// Cuts VMAs at both ends of `range`; those inside it are whole then. Returns which they are.
     pub(super) fn cut(&mut self, tables: &Arc<SpaceTables<P::Machine>>, range: &Range<u64>) -> Range<usize> {
         for at in [range.start, range.end] {
             let index = self.first_after(at);
-            let Some(area) = self.0.get_mut(index).filter(|area| area.start < at) else { continue };
-            let right = area.part(at, at, area.end);
-            area.end = at;
-            let parts = [(area.start, area.pages()), (right.start, right.pages())];
-            area.detach(tables, parts);
+            let Some(vma) = self.0.get_mut(index).filter(|vma| vma.start < at) else { continue };
+            let right = vma.part(at, at, vma.end);
+            vma.end = at;
+            let parts = [(vma.start, vma.pages()), (right.start, right.pages())];
+            vma.detach(tables, parts);
             self.0.insert(index + 1, right);
         }
         self.overlap(range)
     }
 
-    /// Takes out the areas inside `range`, of which nothing is mapped any more; those that reach beyond are
+    /// Takes out the VMAs inside `range`, of which nothing is mapped any more; those that reach beyond are
     /// cut.
     pub(super) fn take_out(&mut self, tables: &Arc<SpaceTables<P::Machine>>, range: &Range<u64>) {
         let mut inside = self.overlap(range);
-        let whole = |area: &Area<P>| range.start <= area.start && area.end <= range.end;
+        let whole = |vma: &Vma<P>| range.start <= vma.start && vma.end <= range.end;
         if !self.0[inside.clone()].iter().all(whole) {
             inside = self.cut(tables, range);
         }
-        for area in self.0.drain(inside) {
-            area.detach(tables, []);
-            tables.machine().let_go(area);
+        for vma in self.0.drain(inside) {
+            vma.detach(tables, []);
+            tables.machine().let_go(vma);
         }
     }
 
-    /// Gives the area at `index` another end.
+    /// Gives the VMA at `index` another end.
     pub(super) fn set_end(&mut self, tables: &Arc<SpaceTables<P::Machine>>, index: usize, end: u64) {
-        let area = &mut self.0[index];
-        area.end = end;
-        area.detach(tables, [(area.start, area.pages())]);
+        let vma = &mut self.0[index];
+        vma.end = end;
+        vma.detach(tables, [(vma.start, vma.pages())]);
     }
 
-    /// Joins areas of `which`, and their neighbours, that continue each other.
+    /// Joins VMAs of `which`, and their neighbours, that continue each other.
     pub(super) fn join(&mut self, tables: &Arc<SpaceTables<P::Machine>>, which: Range<usize>) {
         let first = which.start.saturating_sub(1);
         for index in (first..which.end).rev() {
@@ -304,7 +310,7 @@ impl<P: SpacePlatform> Areas<P> {
         }
     }
 
-    /// Where `len` bytes fit, congruent to `offset` modulo 2 MiB if large: above the last area, else in the
+    /// Where `len` bytes fit, congruent to `offset` modulo 2 MiB if large: above the last VMA, else in the
     /// first gap.
     pub(super) fn place(&self, offset: u64, len: u64) -> Option<u64> {
         let fit = |from: u64, to: u64| {
@@ -314,8 +320,8 @@ impl<P: SpacePlatform> Areas<P> {
         };
         let above = self.0.last().map_or(MMAP, |last| last.end + PAGE_SIZE);
         fit(above, TASK_END).or_else(|| {
-            let ends = core::iter::once(MMAP).chain(self.0.iter().map(|area| area.end + PAGE_SIZE));
-            let starts = self.0.iter().map(|area| area.start.saturating_sub(PAGE_SIZE));
+            let ends = core::iter::once(MMAP).chain(self.0.iter().map(|vma| vma.end + PAGE_SIZE));
+            let starts = self.0.iter().map(|vma| vma.start.saturating_sub(PAGE_SIZE));
             ends.zip(starts).find_map(|(from, to)| fit(from, to))
         })
     }
