@@ -35,6 +35,27 @@ pub fn here(compiled: &str) -> PathBuf {
     }
 }
 
+/// Returns every Rust source of the checkout: the path from its root, and the text.
+pub fn sources() -> Vec<(String, String)> {
+    let (root, mut found) = (root(), Vec::new());
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder of the checkout") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().unwrap_or_default();
+            let is_hidden = name == "target" || name.as_encoded_bytes().starts_with(b".");
+            if path.is_dir() && !is_hidden {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let shown = path.strip_prefix(&root).unwrap_or(&path).to_string_lossy().into_owned();
+                found.push((shown, std::fs::read_to_string(&path).expect("a source")));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
 /// Where everything is built.
 pub fn build_directory() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)

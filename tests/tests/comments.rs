@@ -1,8 +1,6 @@
 //! Comments are as wide as one reads with ease: 110 columns. Tables and drawings are as wide as they have to
 //! be.
 
-use std::path::Path;
-
 const WIDEST: usize = 110;
 
 /// The comment that a line is, without its mark; `None` for code.
@@ -34,22 +32,10 @@ fn too_wide(source: &str) -> Vec<usize> {
 
 #[test]
 fn comments_are_within_110_columns() {
-    let mut wide = Vec::new();
-    let mut folders = vec![tests::root()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).expect("a folder of the checkout") {
-            let path = entry.expect("an entry").path();
-            let hidden =
-                path.file_name().is_some_and(|name| name == "target" || name.as_encoded_bytes()[0] == b'.');
-            if path.is_dir() && !hidden {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let source = std::fs::read_to_string(&path).expect("a source");
-                let shown: &Path = path.strip_prefix(tests::root()).unwrap_or(&path);
-                wide.extend(too_wide(&source).into_iter().map(|line| format!("{}:{line}", shown.display())));
-            }
-        }
-    }
+    let wide: Vec<_> = tests::sources()
+        .into_iter()
+        .flat_map(|(path, source)| too_wide(&source).into_iter().map(move |line| format!("{path}:{line}")))
+        .collect();
     assert!(wide.is_empty(), "wider than {WIDEST} columns: {}", wide.join(", "));
 }
 

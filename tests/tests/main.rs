@@ -30,3 +30,4 @@ mod shell;
 mod smp;
 mod suite;
 mod trace;
+mod types;
