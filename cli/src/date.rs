@@ -32,7 +32,7 @@ pub struct DateTime {
 }
 
 impl DateTime {
-    /// The moment that many seconds after (before, if negative) 1970-01-01 00:00:00 UTC.
+    /// Returns the moment that many seconds after (before, if negative) 1970-01-01 00:00:00 UTC.
     pub fn from_epoch(seconds: i64) -> Self {
         let (year, month, day) = civil(seconds.div_euclid(DAY));
         let of_day = seconds.rem_euclid(DAY);
@@ -40,8 +40,8 @@ impl DateTime {
         Self { year, month, day, hour, minute, second }
     }
 
-    /// Seconds since the epoch. `None` if a field is out of its range (31 April, 24:00) or the result out of
-    /// `i64`'s.
+    /// Returns the seconds since the epoch; `None` if a field is out of its range (31 April, 24:00) or the
+    /// result out of `i64`'s.
     pub fn to_epoch(&self) -> Option<i64> {
         let day_exists = (1..=days_in_month(self.year, self.month)?).contains(&self.day);
         if !day_exists || self.hour > 23 || self.minute > 59 || self.second > 59 {
@@ -52,21 +52,21 @@ impl DateTime {
         i64::try_from(i128::from(days) * i128::from(DAY) + of_day).ok()
     }
 
-    /// `Sun` to `Sat`; `None` if the date does not exist.
+    /// Returns the day's name, `Sun` to `Sat`; `None` if the date does not exist.
     pub fn weekday(&self) -> Option<&'static str> {
         let days = self.to_epoch()?.div_euclid(DAY);
         // The epoch was a Thursday.
         WEEKDAYS.get((days + 4).rem_euclid(7) as usize).copied()
     }
 
-    /// `Sun Nov 22 22:40:17 2026`, as ctime(3) has it, without its line end.
+    /// Returns `Sun Nov 22 22:40:17 2026`, as ctime(3) has it, without its line end.
     pub fn ctime(&self) -> impl fmt::Display {
         let Self { year, day, hour, minute, second, .. } = *self;
         let (weekday, month) = (self.weekday().unwrap_or("???"), self.month_name());
         fmt::from_fn(move |f| write!(f, "{weekday} {month} {day:2} {hour:02}:{minute:02}:{second:02} {year}"))
     }
 
-    /// `Jan` to `Dec`; `???` if there is no such month.
+    /// Returns the month's name, `Jan` to `Dec`; `???` if there is no such month.
     pub fn month_name(&self) -> &'static str {
         MONTHS.get(usize::from(self.month).wrapping_sub(1)).copied().unwrap_or("???")
     }
@@ -79,8 +79,8 @@ impl fmt::Display for DateTime {
     }
 }
 
-/// A date as `ls -l` shows it at the time `now`, both in seconds since the epoch: `Nov 22 19:14`, but
-/// `Nov 22  2025` if it is more than six months ago or in the future.
+/// Returns a date as `ls -l` shows it at the time `now`, both in seconds since the epoch: `Nov 22 19:14`,
+/// but `Nov 22
 pub fn ls_style(seconds: i64, now: i64) -> impl fmt::Display {
     // Half of the mean Gregorian year of 31 556 952 seconds, as GNU ls has it.
     const SIX_MONTHS: i64 = 31_556_952 / 2;
@@ -145,7 +145,8 @@ impl Rtc {
         last.unwrap_or_else(|| once(&mut register))
     }
 
-    /// The moment the registers say. `None` if they make no sense (read during an update, or no clock there).
+    /// Returns the moment the registers say. `None` if they make no sense (read during an update, or no
+    /// clock there).
     pub fn decode(&self) -> Option<DateTime> {
         const BINARY: u8 = 1 << 2;
         const HOURS_24: u8 = 1 << 1;
@@ -175,7 +176,8 @@ impl Rtc {
         date.to_epoch().map(|_| date)
     }
 
-    /// The same as seconds since the epoch.
+    /// Returns the date and time as seconds since 1970-01-01 00:00:00 UTC; `None` if a field is out of its
+    /// range.
     pub fn to_epoch(&self) -> Option<i64> {
         self.decode()?.to_epoch()
     }

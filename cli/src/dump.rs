@@ -42,12 +42,12 @@ pub struct Dump {
 }
 
 impl Dump {
-    /// `xfs_io`'s format; the first byte is shown as being at `offset`.
+    /// Returns a dump in `xfs_io`'s format; the first byte is shown as being at `offset`.
     pub fn xfs(offset: u64) -> Self {
         Self::new(Format::Xfs, offset)
     }
 
-    /// `hexdump -C`'s format; the first byte is shown as being at `offset`.
+    /// Returns a dump in `hexdump -C`'s format; the first byte is shown as being at `offset`.
     pub fn canonical(offset: u64) -> Self {
         Self::new(Format::Canonical, offset)
     }

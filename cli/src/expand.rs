@@ -22,13 +22,13 @@ pub const MOST_HELD: usize = 1 << 20;
 
 /// What is known of variables and files.
 pub trait Environment {
-    /// The value of a variable; of `?` too.
+    /// Returns the value of a variable; of `?` too.
     fn variable(&self, name: &str) -> Option<String>;
     /// Calls `each` with every name in a directory but `.` and `..`; the current one is called `""`. Where
     /// there is no directory, there are no names.
     fn names(&self, dir: &str, each: &mut dyn FnMut(&str));
-    /// Whether something has this name, a link that leads nowhere included; with a slash at its end, a
-    /// directory.
+    /// Returns whether something is called `path`, a link that leads nowhere included; with a slash at the
+    /// path's end, whether a directory is.
     fn exists(&self, path: &str) -> bool;
 }
 
@@ -58,7 +58,7 @@ impl fmt::Display for ExpandError {
 
 impl core::error::Error for ExpandError {}
 
-/// The words that a command gets.
+/// Returns the words that a command gets.
 ///
 /// # Errors
 /// [`ExpandError::TooMany`], [`ExpandError::TooLong`].
@@ -80,7 +80,7 @@ pub fn words(words: &[Word], world: &dyn Environment) -> Result<Vec<String>, Exp
     Ok(all)
 }
 
-/// The one word that a redirection gets.
+/// Returns the one word that a redirection gets.
 ///
 /// # Errors
 /// [`ExpandError::Ambiguous`] if it becomes none or several; as for [`words`].
@@ -92,7 +92,7 @@ pub fn one(word: &Word, world: &dyn Environment) -> Result<String, ExpandError> 
     }
 }
 
-/// The value that an assignment gives, of `most` bytes: nothing is split, and there are no patterns.
+/// Returns the value that an assignment gives, of `most` bytes: nothing is split, and there are no patterns.
 ///
 /// # Errors
 /// [`ExpandError::TooMuch`].

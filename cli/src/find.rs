@@ -108,9 +108,9 @@ pub trait Candidate {
     /// How looking at it, or doing something with it, fails.
     type Error;
 
-    /// What is known.
+    /// Returns what is known of the file.
     fn facts(&self) -> Facts<'_>;
-    /// True for an empty directory.
+    /// Returns whether the file is an empty directory.
     ///
     /// # Errors
     /// The directory cannot be read.
@@ -321,7 +321,7 @@ impl<'a> FindParser<'a> {
         self.args.as_slice().first().copied()
     }
 
-    /// `a -o b -o c`
+    /// Parses `a -o b -o c`.
     fn any(&mut self) -> Result<FindExpression, FindError> {
         let mut nodes = Vec::from([self.all()?]);
         while let Some(operator @ ("-o" | "-or")) = self.peek() {
@@ -334,7 +334,7 @@ impl<'a> FindParser<'a> {
         Ok(if nodes.len() == 1 { nodes.remove(0) } else { FindExpression::Or(nodes) })
     }
 
-    /// `a -a b c`
+    /// Parses `a -a b c`.
     fn all(&mut self) -> Result<FindExpression, FindError> {
         let mut nodes = Vec::new();
         loop {
@@ -365,7 +365,7 @@ impl<'a> FindParser<'a> {
         }
     }
 
-    /// `! ! a`, `( … )`, or a predicate.
+    /// Parses `! ! a`, `( … )`, or a predicate.
     fn one(&mut self) -> Result<FindExpression, FindError> {
         let mut negated = false;
         while let Some(operator @ ("!" | "-not")) = self.peek() {

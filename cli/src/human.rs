@@ -41,7 +41,7 @@ pub struct TransferReport<'a> {
 }
 
 impl TransferReport<'_> {
-    /// The two-line report, without a newline at its end.
+    /// Returns the two-line report, without a newline at its end.
     pub fn full(&self) -> impl fmt::Display + '_ {
         fmt::from_fn(|f| {
             let Self { verb, done, requested, offset, ops, elapsed } = *self;
@@ -57,7 +57,7 @@ impl TransferReport<'_> {
         })
     }
 
-    /// The line of `-C`, without a newline at its end.
+    /// Returns the line of `-C`, without a newline at its end.
     pub fn condensed(&self) -> impl fmt::Display + '_ {
         fmt::from_fn(|f| {
             let Self { done, ops, elapsed, .. } = *self;
@@ -67,13 +67,13 @@ impl TransferReport<'_> {
     }
 }
 
-/// A size as `xfs_io` prints it: `4 KiB`, `4.000 GiB`, `12.000000 bytes`.
+/// Returns a size as `xfs_io` prints it: `4 KiB`, `4.000 GiB`, `12.000000 bytes`.
 pub fn size(bytes: u64) -> impl fmt::Display {
     fmt::from_fn(move |f| f.pad(&Fraction { over: bytes.into(), under: 1 }.size()))
 }
 
-/// A duration of `nanoseconds` as `xfs_io` prints it: `0.0421 sec`, from a second on `0:00:01.25`. Not
-/// rounded.
+/// Returns a duration of `nanoseconds` as `xfs_io` prints it: `0.0421 sec`, from a second on `0:00:01.25`.
+/// Not rounded.
 pub fn time(nanoseconds: u64) -> impl fmt::Display {
     fmt::from_fn(move |f| {
         if nanoseconds >= NANOSECONDS {
@@ -83,7 +83,7 @@ pub fn time(nanoseconds: u64) -> impl fmt::Display {
     })
 }
 
-/// A duration of `nanoseconds` as hours, minutes, seconds and hundredths: `1:02:03.45`. Not rounded.
+/// Returns a duration of `nanoseconds` as hours, minutes, seconds and hundredths: `1:02:03.45`. Not rounded.
 pub fn long_time(nanoseconds: u64) -> impl fmt::Display {
     let seconds = nanoseconds / NANOSECONDS;
     let hundredths = nanoseconds % NANOSECONDS / 10_000_000;
@@ -91,7 +91,8 @@ pub fn long_time(nanoseconds: u64) -> impl fmt::Display {
     fmt::from_fn(move |f| f.pad(&format!("{hours}:{minutes:02}:{seconds:02}.{hundredths:02}")))
 }
 
-/// A size in a few characters: `512 B`, `64 MiB` if it is that exactly, else one decimal, rounded: `1.5 GiB`.
+/// Returns a size in a few characters: `512 B`, `64 MiB` if it is that exactly, else one decimal, rounded:
+/// `1.5 GiB`.
 pub fn iec(bytes: u64) -> impl fmt::Display {
     fmt::from_fn(move |f| {
         let Some(mut unit) = UNITS.iter().rposition(|(shift, _)| bytes >> shift < 1024) else {
@@ -114,8 +115,8 @@ pub fn iec(bytes: u64) -> impl fmt::Display {
     })
 }
 
-/// A size as `df -h` and `ls -h` print it: `0`, `512`, `4.0K`, `128M`; rounded up, so that nothing looks
-/// smaller than it is.
+/// Returns a size as `df -h` and `ls -h` print it: `0`, `512`, `4.0K`, `128M`; rounded up, so that no size
+/// looks smaller than it is.
 pub fn short(bytes: u64) -> impl fmt::Display {
     fmt::from_fn(move |f| {
         for (shift, letter) in UNITS.iter().rev() {
@@ -154,7 +155,7 @@ struct Fraction {
 }
 
 impl Fraction {
-    /// `None` if infinite.
+    /// Returns the fraction per second; `None` if infinite.
     fn per_second(count: u64, elapsed: u64) -> Option<Self> {
         match (count, elapsed) {
             (0, _) => Some(Self { over: 0, under: 1 }),
@@ -163,7 +164,7 @@ impl Fraction {
         }
     }
 
-    /// In decimal with that many decimals (at most 6), rounded half to even.
+    /// Returns the fraction in decimal with `decimals` decimals (at most 6), rounded half to even.
     fn decimals(self, decimals: u32) -> String {
         let scale = 10u128.pow(decimals);
         let (quotient, rest) = (self.over * scale / self.under, self.over * scale % self.under);

@@ -214,8 +214,8 @@ impl ModeChange {
         })
     }
 
-    /// The low 12 bits that `mode` gets. A step that names nobody leaves the bits in `umask` alone; a
-    /// directory keeps set-id bits that are not asked for.
+    /// Returns the low 12 bits that `mode` gets. A step that names nobody leaves the bits in `umask` alone;
+    /// a directory keeps set-id bits that are not asked for.
     pub fn apply(&self, mode: u16, is_dir: bool, umask: u16) -> u16 {
         let mut mode = mode & ALL;
         for step in &self.0 {

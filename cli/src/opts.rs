@@ -113,27 +113,27 @@ impl<'a> Opts<'a> {
         Ok(found)
     }
 
-    /// Whether `-letter` was given.
+    /// Returns whether `-letter` was given.
     pub fn has(&self, letter: char) -> bool {
         self.options.iter().any(|(l, _)| *l == letter)
     }
 
-    /// How often `-letter` was given.
+    /// Returns how often `-letter` was given.
     pub fn count(&self, letter: char) -> usize {
         self.options.iter().filter(|(l, _)| *l == letter).count()
     }
 
-    /// The value of `-letter`; of several, the last.
+    /// Returns the value of `-letter`; of several, the last.
     pub fn value(&self, letter: char) -> Option<&'a str> {
         self.options.iter().rev().find(|(l, _)| *l == letter).and_then(|(_, value)| *value)
     }
 
-    /// All options in order, with the values of those that take one.
+    /// Returns all options in order, with the values of those that take one.
     pub fn options(&self) -> &[(char, Option<&'a str>)] {
         &self.options
     }
 
-    /// The operands, in order.
+    /// Returns the operands, in order.
     pub fn operands(&self) -> &[&'a str] {
         &self.operands
     }

@@ -38,7 +38,7 @@ pub struct Pager {
 }
 
 impl Pager {
-    /// A pager at the start of a text, which has less than 4 GiB.
+    /// Returns a pager at the start of a text, which has less than 4 GiB.
     pub fn new(mut text: String, size: TerminalSize) -> Self {
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
@@ -48,28 +48,28 @@ impl Pager {
         Self { text, starts, size, top: (0, 0), typing: None, wanted: String::new(), message: None }
     }
 
-    /// The text.
+    /// Returns the text that is paged through.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The terminal's size, as it was told last.
+    /// Returns the terminal's size, as the pager was told last.
     pub fn size(&self) -> TerminalSize {
         self.size
     }
 
-    /// How many lines there are.
+    /// Returns how many lines there are.
     fn len(&self) -> usize {
         self.starts.len() - 1
     }
 
-    /// A line as it is in the text, without its end.
+    /// Returns line `number` as the text has it, without its end.
     fn raw(&self, number: usize) -> &str {
         let at = |number: usize| self.starts.get(number).map_or(self.text.len(), |start| *start as usize);
         self.text.get(at(number)..at(number + 1)).unwrap_or_default().trim_end_matches(['\r', '\n'])
     }
 
-    /// Whether all of it is on the screen at once: there is nothing to page.
+    /// Returns whether all of the text is on the screen at once: there is nothing to page.
     pub fn fits(&self) -> bool {
         let mut rows = self.rows();
         (0..self.len()).all(|line| {
@@ -80,12 +80,12 @@ impl Pager {
         })
     }
 
-    /// Rows for the text.
+    /// Returns how many rows of the screen are for the text.
     fn rows(&self) -> usize {
         self.size.rows.saturating_sub(1).max(1)
     }
 
-    /// How many rows a line takes.
+    /// Returns how many rows a line takes.
     fn rows_of(&self, line: usize) -> usize {
         shown(self.raw(line)).chars().count().div_ceil(self.size.columns.max(1)).max(1)
     }
@@ -164,7 +164,7 @@ impl Pager {
         }
     }
 
-    /// Whether the last row is on the screen.
+    /// Returns whether the last row is on the screen.
     fn at_end(&self) -> bool {
         let lines = self.top.0..self.len().min(self.top.0 + self.rows() + 1);
         let rows = lines.map(|line| self.rows_of(line));
@@ -189,7 +189,7 @@ impl Pager {
         }
     }
 
-    /// The screen: what is to be written to the terminal. Rows end in CR LF.
+    /// Returns the screen: what is to be written to the terminal. Rows end in CR LF.
     pub fn draw(&self) -> String {
         let mut out = String::from("\x1b[H");
         let (columns, mut left) = (self.size.columns.max(1), self.rows());

@@ -6,8 +6,8 @@
 
 use alloc::vec::Vec;
 
-/// True if the shell's pattern matches all of `text`. Neither a leading dot nor a slash is special, as
-/// find(1) wants it. A `[` without a `]` means itself.
+/// Returns whether the shell's pattern matches all of `text`. Neither a leading dot nor a slash is special,
+/// as find(1) wants it. A `[` without a `]` means itself.
 pub fn glob(pattern: &str, text: &str, ignore_case: bool) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
@@ -58,8 +58,8 @@ fn one(pattern: &[char], p: usize, c: char, ignore_case: bool) -> Option<usize> 
     }
 }
 
-/// Whether `c` is in the bracket expression that begins after its `[` at `p`, and where it ends; `None` if it
-/// does not.
+/// Returns whether `c` is in the bracket expression that begins after its `[` at `p`, and where it ends;
+/// `None` if it does not.
 pub(crate) fn bracket(pattern: &[char], mut p: usize, c: char, ignore_case: bool) -> Option<(bool, usize)> {
     let negated = matches!(pattern.get(p), Some('!' | '^'));
     p += usize::from(negated);

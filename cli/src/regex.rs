@@ -128,7 +128,7 @@ impl Regex {
         Ok(Self { program, ignore_case })
     }
 
-    /// True if some part of `text` matches.
+    /// Returns whether some part of `text` matches.
     pub fn matches(&self, text: &str) -> bool {
         let mut now = Steps::new(self.program.len());
         let mut next = Steps::new(self.program.len());
@@ -239,7 +239,7 @@ enum RegexNode {
 }
 
 impl RegexNode {
-    /// This so often, and whether it is deeper than before: `a**` is `a*`.
+    /// Returns the node repeated so often, and whether it is deeper than before: `a**` is `a*`.
     fn times(self, least: usize, most: Option<usize>) -> (Self, bool) {
         match self {
             Self::Times(node, inner @ (0 | 1), None) if most != Some(0) => {
@@ -345,7 +345,7 @@ impl RegexParser<'_> {
         c
     }
 
-    /// The operator that comes next, and how many characters it has.
+    /// Returns the operator that comes next, and how many characters it has.
     fn operator(&self) -> Option<(Operator, usize)> {
         let c = *self.chars.get(self.at)?;
         let (c, len) = match (self.language, c) {
@@ -377,7 +377,7 @@ impl RegexParser<'_> {
         }
     }
 
-    /// Rows, and how deep groups and repetitions are in each other.
+    /// Returns rows, and how deep groups and repetitions are in each other.
     fn ways(&mut self) -> Result<(RegexNode, usize), RegexError> {
         let (row, mut deepest) = self.row()?;
         let mut ways = Vec::from([row]);
@@ -445,7 +445,7 @@ impl RegexParser<'_> {
         Ok((RegexNode::Row(row), deepest))
     }
 
-    /// A character, a bracket expression or a place.
+    /// Returns a character, a bracket expression or a place.
     fn one(&mut self, start: bool) -> Result<Option<RegexNode>, RegexError> {
         let Some(c) = self.next() else { return Ok(None) };
         let extended = self.language == Language::Extended;
@@ -472,12 +472,13 @@ impl RegexParser<'_> {
         Ok(Some(node))
     }
 
-    /// Whether a basic expression, or a group or way of it, ends here.
+    /// Returns whether a basic expression, or a group or way of it, ends here.
     fn ends(&self) -> bool {
         self.at == self.chars.len() || matches!(self.operator(), Some((Operator::Close | Operator::Or, _)))
     }
 
-    /// A bracket expression after its `[`. In one of POSIX's a backslash means itself, and so does `!`.
+    /// Returns a bracket expression after its `[`. In one of POSIX's a backslash means itself, and so does
+    /// `!`.
     fn bracket(&mut self) -> Result<Vec<char>, RegexError> {
         let mut out = Vec::new();
         let mut first = true;
@@ -507,7 +508,7 @@ impl RegexParser<'_> {
         }
     }
 
-    /// `N}`, `N,}`, `,M}` or `N,M}`, after the brace.
+    /// Parses `N}`, `N,}`, `,M}` or `N,M}`, after the brace.
     fn counts(&mut self) -> Result<(usize, Option<usize>), RegexError> {
         let end = if self.language == Language::Basic { "\\}" } else { "}" };
         let rest: String = self.chars[self.at..].iter().collect();

@@ -116,8 +116,8 @@ impl SizeChange {
         }
     }
 
-    /// The length, in bytes, that something `current` bytes long gets. `None` if it would need more than 64
-    /// bits.
+    /// Returns the length, in bytes, that something `current` bytes long gets. `None` if it would need more
+    /// than 64 bits.
     pub fn apply(self, current: u64) -> Option<u64> {
         match self {
             Self::To(n) => Some(n),

@@ -32,7 +32,7 @@ pub enum Typed<'a> {
 }
 
 impl<'a> Synopsis<'a> {
-    /// What `word` is, typed after the arguments `before`.
+    /// Returns what `word` is, typed after the arguments `before`.
     pub fn typed(&self, before: &[String], word: &str) -> Typed<'a> {
         let mut value = None;
         let mut ended = self.spec == "-";
@@ -61,7 +61,7 @@ impl<'a> Synopsis<'a> {
         }
     }
 
-    /// The names of its options, `-a` and `--name`.
+    /// Returns the names of the command's options, `-a` and `--name`.
     pub fn option_names(&self) -> Vec<String> {
         let shown = self.options.iter().flat_map(|(names, _)| names.split([' ', ',']));
         let mut names: Vec<String> =
@@ -78,7 +78,7 @@ impl<'a> Synopsis<'a> {
         names
     }
 
-    /// The letter of the option that takes the next argument as its value, after `-cluster`.
+    /// Returns the letter of the option that takes the next argument as its value, after `-cluster`.
     fn awaits_value(&self, cluster: &str) -> Option<char> {
         if let Some(name) = cluster.strip_prefix('-') {
             // With `=` the value is there.
@@ -94,12 +94,12 @@ impl<'a> Synopsis<'a> {
         self.spec.split(' ').next().unwrap_or_default()
     }
 
-    /// The long options: names, and the letters they stand for.
+    /// Returns the long options: names, and the letters they stand for.
     fn longs(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.spec.split(' ').skip(1).filter_map(|entry| entry.split_once('='))
     }
 
-    /// The letter of a long option, and whether it takes a value.
+    /// Returns the letter of a long option, and whether it takes a value.
     fn long(&self, name: &str) -> Option<(char, bool)> {
         let (_, letters) = self.longs().find(|(known, _)| *known == name)?;
         let letter = letters.chars().next()?;
@@ -107,7 +107,7 @@ impl<'a> Synopsis<'a> {
         Some((letter, valued || letters.ends_with(':')))
     }
 
-    /// What the help says of an option's value.
+    /// Returns what the help says of an option's value.
     fn value_of(&self, letter: char) -> &'a str {
         let names = |name: &str| match name.strip_prefix("--") {
             Some(long) => self.long(long).is_some_and(|(stands_for, _)| stands_for == letter),
@@ -119,12 +119,12 @@ impl<'a> Synopsis<'a> {
     }
 }
 
-/// The words of a piece of help: those in capitals stand for something, the others for themselves.
+/// Returns the words of a piece of help: those in capitals stand for something, the others for themselves.
 pub fn kinds(help: &str) -> impl Iterator<Item = &str> {
     help.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').filter(|word| !word.is_empty())
 }
 
-/// Whether a word of [`kinds`] stands for something else: `FILE`, not `list`.
+/// Returns whether a word of [`kinds`] stands for something else: `FILE`, not `list`.
 pub fn is_placeholder(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_uppercase())
 }

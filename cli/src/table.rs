@@ -27,7 +27,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// An empty table. Columns beyond those of `aligns` stand left; columns are two blanks apart.
+    /// Returns an empty table. Columns beyond those of `aligns` stand left; columns are two blanks apart.
     pub fn new(aligns: &[CellAlign]) -> Self {
         Self { aligns: aligns.into(), gap: 2, rows: Vec::new() }
     }
@@ -44,7 +44,7 @@ impl Table {
         self
     }
 
-    /// How many rows there are.
+    /// Returns how many rows there are.
     pub fn rows(&self) -> usize {
         self.rows.len()
     }

@@ -92,7 +92,7 @@ pub(crate) enum WordPart {
 }
 
 impl Word {
-    /// What it says, without quotes; variables are not looked up.
+    /// Returns the word's text, without quotes; variables are not looked up.
     pub fn text(&self) -> String {
         let mut all = String::new();
         for part in &self.parts {
@@ -112,7 +112,7 @@ impl Word {
         }
     }
 
-    /// Its text, if nothing of it is quoted and no variable is in it.
+    /// Returns the word's text, if nothing of it is quoted and no variable is in it.
     fn plain(&self) -> Option<&str> {
         match &self.parts[..] {
             [WordPart::Text { text, quoted: false }] => Some(text),
@@ -120,7 +120,7 @@ impl Word {
         }
     }
 
-    /// `NAME=value`: the name, and the value.
+    /// Returns the name and the value of `NAME=value`.
     fn assignment(&self) -> Option<(String, Self)> {
         let Some(WordPart::Text { text, quoted: false }) = self.parts.first() else { return None };
         let (name, value) = text.split_once('=').filter(|(name, _)| is_name(name))?;
@@ -320,7 +320,7 @@ impl ScriptParser<'_> {
         }
     }
 
-    /// A command is read to its end.
+    /// Adds the command that was read, which is at its end.
     fn add(&mut self, command: SimpleCommand) -> Result<(), SyntaxMistake> {
         let redirected = command.input.is_some() || command.redirect.is_some();
         if command.words.is_empty() && (redirected || command.assignments.is_empty()) {
@@ -341,7 +341,7 @@ impl ScriptParser<'_> {
         Ok(())
     }
 
-    /// A list is read to its end.
+    /// Adds the list that was read, which is at its end.
     fn end(&mut self, background: bool) -> Result<(), SyntaxMistake> {
         if let Some((operator, at)) = self.next {
             return Err(SyntaxMistake::new(WordsErrorKind::NothingAfter(operator), at));
@@ -474,7 +474,7 @@ impl Lexer<'_> {
         self.script.get(self.at..).unwrap_or_default()
     }
 
-    /// What was read from byte `start` on.
+    /// Returns what was read from byte `start` on.
     fn since(&self, start: usize) -> String {
         self.script.get(start..self.at).unwrap_or_default().into()
     }
@@ -579,7 +579,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// After a `$`.
+    /// Reads what stands after a `$`.
     fn dollar(&mut self, word: &mut Word, quoted: bool) -> Result<(), WordsErrorKind> {
         let rest = self.rest();
         let len = rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
@@ -618,7 +618,7 @@ impl Lexer<'_> {
         Ok(())
     }
 
-    /// `None` if the quote is not closed.
+    /// Reads up to the closing quote; `None` if the quote is not closed.
     fn single_quoted(&mut self, text: &mut String) -> Option<()> {
         loop {
             match self.bump()? {

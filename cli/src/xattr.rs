@@ -24,7 +24,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// `text`, `hex` and `base64`, or as much of the word as tells it apart.
+    /// Returns the encoding called `text`, `hex` or `base64`, or by as much of the word as tells it apart.
     pub fn parse(name: &str) -> Option<Self> {
         let is = |whole: &str| !name.is_empty() && whole.starts_with(name);
         [("text", Self::Text), ("hex", Self::Hex), ("base64", Self::Base64)]
@@ -32,7 +32,8 @@ impl Encoding {
             .find_map(|(whole, encoding)| is(whole).then_some(encoding))
     }
 
-    /// What getfattr takes if nothing is asked for: text, unless more than an eighth of it cannot be printed.
+    /// Returns the encoding that getfattr takes if nothing is asked for: text, unless more than an eighth of
+    /// the value cannot be printed.
     pub fn fitting(value: &[u8]) -> Self {
         let text = value.strip_suffix(&[0]).unwrap_or(value);
         let odd = text.iter().filter(|byte| !(b' '..=b'~').contains(*byte)).count();
@@ -125,7 +126,7 @@ fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// A value as getfattr shows it; `text` makes the shell's text of bytes.
+/// Returns a value as getfattr shows it; `text` makes the shell's text of bytes.
 pub fn encode(value: &[u8], encoding: Encoding, text: impl Fn(&[u8]) -> String) -> String {
     let mut shown = String::new();
     match encoding {

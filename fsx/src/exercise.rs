@@ -62,7 +62,7 @@ pub struct Fsx<T: Target> {
 }
 
 impl<T: Target> Fsx<T> {
-    /// An exerciser that does random operations.
+    /// Returns an exerciser that does random operations.
     ///
     /// # Errors
     /// There is no memory for the model.
@@ -106,7 +106,8 @@ impl<T: Target> Fsx<T> {
         self
     }
 
-    /// All of it: [`start`](Self::start), [`step`](Self::step) until the last, [`finish`](Self::finish).
+    /// Does a whole run: [`start`](Self::start), [`step`](Self::step) until the last,
+    /// [`finish`](Self::finish).
     ///
     /// # Errors
     /// The first failure.
@@ -194,17 +195,17 @@ impl<T: Target> Fsx<T> {
         Ok(())
     }
 
-    /// The operation done last, and the file's size before it.
+    /// Returns the operation done last, and the file's size before it.
     pub fn last(&self) -> Option<(FileOp, u64)> {
         self.log.last()
     }
 
-    /// How often an operation of this kind was done, skipped ones left out.
+    /// Returns how often an operation of this kind was done, skipped ones left out.
     pub fn count(&self, kind: OpKind) -> u64 {
         self.counts[kind as usize]
     }
 
-    /// What is exercised.
+    /// Returns the target that is exercised.
     pub fn target(&mut self) -> &mut T {
         &mut self.target
     }

@@ -16,7 +16,7 @@ pub(crate) struct FileModel {
     size: usize,
 }
 
-/// `len` zeros, or an error where a vector would panic.
+/// Returns `len` zeros, or an error where a vector would panic.
 pub(crate) fn zeros<N: Clone + Default>(len: usize) -> Result<Vec<N>, TryReserveError> {
     let mut list = Vec::new();
     list.try_reserve_exact(len)?;
@@ -25,7 +25,7 @@ pub(crate) fn zeros<N: Clone + Default>(len: usize) -> Result<Vec<N>, TryReserve
 }
 
 impl FileModel {
-    /// An empty file that may become `max` bytes long.
+    /// Returns an empty file that may become `max` bytes long.
     ///
     /// # Errors
     /// There is no memory for it.
@@ -39,12 +39,12 @@ impl FileModel {
         self.size as u64
     }
 
-    /// The byte at `offset`, and the operation that put it there.
+    /// Returns the byte at `offset`, and the operation that put it there.
     pub(crate) fn at(&self, offset: u64) -> (u8, u32) {
         (self.bytes[offset as usize], self.writers[offset as usize])
     }
 
-    /// The bytes that operation `number` writes at `offset`; all the same if `fill` is given.
+    /// Fills in the bytes that operation `number` writes at `offset`; all the same if `fill` is given.
     pub(crate) fn generate(&self, number: u64, fill: Option<u8>, offset: u64, to: &mut [u8]) {
         if let Some(byte) = fill {
             return to.fill(byte);
@@ -107,8 +107,8 @@ impl FileModel {
         self.zero(number, offset, len as u64);
     }
 
-    /// The first byte from `offset` on that is not as it should be. `bytes` may go on after the end of the
-    /// file, where zeros should be.
+    /// Returns the first byte from `offset` on that is not as it should be. `bytes` may go on after the end
+    /// of the file, where zeros should be.
     pub(crate) fn differs(&self, offset: u64, bytes: &[u8]) -> Option<u64> {
         let start = (offset as usize).min(self.bytes.len());
         let known = &self.bytes[start..(start + bytes.len()).min(self.bytes.len())];
@@ -119,7 +119,7 @@ impl FileModel {
         first.map(|at| offset + at as u64)
     }
 
-    /// The byte that should be at `offset`, and who put it there; `None` after the end.
+    /// Returns the byte that should be at `offset`, and who put it there; `None` after the end.
     pub(crate) fn expected(&self, offset: u64) -> (u8, Option<u32>) {
         if offset < self.size() {
             let (byte, writer) = self.at(offset);

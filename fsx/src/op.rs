@@ -61,7 +61,7 @@ impl OpKind {
         Self::Fsync,
     ];
 
-    /// Its name in a file of operations.
+    /// Returns the kind's name in a file of operations.
     pub fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -97,12 +97,12 @@ pub struct FileOp {
 }
 
 impl FileOp {
-    /// The operation on a range, without flags.
+    /// Returns the operation on a range, without flags.
     pub fn new(kind: OpKind, offset: u64, len: u64) -> Self {
         Self { kind, offset, len, keep_size: false, close_open: false, skip: false }
     }
 
-    /// Its line, with the file's size before.
+    /// Returns the operation's line, with the file's size before.
     pub fn line(&self, size: u64) -> impl fmt::Display + '_ {
         fmt::from_fn(move |f| {
             let Self { kind, offset, len, keep_size, close_open, skip } = *self;
@@ -136,7 +136,7 @@ impl fmt::Display for BadLine {
 
 impl core::error::Error for BadLine {}
 
-/// The operations in a text.
+/// Returns the operations in a text.
 ///
 /// # Errors
 /// The first line that is none, or for which there is no memory.

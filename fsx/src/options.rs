@@ -165,7 +165,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// From the options of a command line that [`SPEC`] sorted.
+    /// Makes the options from those of a command line that [`SPEC`] sorted.
     ///
     /// # Errors
     /// What is wrong, with the option: a bad number, one out of range.
@@ -230,7 +230,7 @@ impl Options {
         })
     }
 
-    /// From words, as in a command line.
+    /// Makes the options from words, as in a command line.
     ///
     /// # Errors
     /// As for [`new`](Self::new); an unknown option; an operand.

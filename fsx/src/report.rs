@@ -85,7 +85,7 @@ pub struct Differing {
 }
 
 impl<E> FailureKind<E> {
-    /// `bytes`, which `by` returned for `offset`, differ from byte `first` on.
+    /// Returns a failure: `bytes`, which `by` returned for `offset`, differ from byte `first` on.
     pub(crate) fn data(by: &'static str, model: &FileModel, offset: u64, bytes: &[u8], first: u64) -> Self {
         let all = || {
             (first..offset + bytes.len() as u64).filter_map(|at| {
@@ -160,7 +160,7 @@ impl OpLog {
         self.0.push_back((number, op, size, outcome));
     }
 
-    /// The last one, and the size before it.
+    /// Returns the last one, and the size before it.
     pub(crate) fn last(&self) -> Option<(FileOp, u64)> {
         self.0.back().map(|(_, op, size, _)| (*op, *size))
     }

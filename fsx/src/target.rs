@@ -37,10 +37,10 @@ pub trait Target {
     /// What it says when something fails.
     type Error: core::fmt::Display;
 
-    /// Collapsing and inserting work on multiples of it.
+    /// Returns the size in bytes of whose multiples are what collapsing and inserting work on.
     fn block_size(&self) -> u64;
 
-    /// Bytes in a page of a mapping.
+    /// Returns how many bytes a page of a mapping has.
     fn page_size(&self) -> u64 {
         4096
     }
@@ -68,14 +68,14 @@ pub trait Target {
     /// Does what fallocate(2) does.
     fn fallocate(&mut self, how: Range, offset: u64, len: u64) -> Result<(), TargetError<Self::Error>>;
 
-    /// The size, as stat(2) tells it.
+    /// Returns the size in bytes, as stat(2) tells it.
     fn size(&mut self) -> Result<u64, TargetError<Self::Error>>;
 
-    /// The size, found in another way: seeking to the end.
+    /// Returns the size in bytes, found in another way than [`size`](Self::size): by seeking to the end.
     fn end(&mut self) -> Result<u64, TargetError<Self::Error>>;
 
-    /// The first hole from `from` on, which is in the file: its first byte and the one after its last. `None`
-    /// if no hole but the one at the end follows.
+    /// Returns the first hole from `from` on, which is in the file: its first byte and the one after its
+    /// last. `None` if no hole but the one at the end follows.
     fn hole(&mut self, from: u64) -> Result<Option<(u64, u64)>, TargetError<Self::Error>> {
         let _ = from;
         Err(TargetError::Unsupported)

@@ -44,13 +44,14 @@ pub trait LockMachine: 'static {
     /// Guards the number of readers that queue.
     type Queued: Short<i64>;
 
-    /// Number of the CPU that runs. It may be another one by the time it is used.
+    /// Returns the number of the CPU that runs. The task may run on another one by the time the number is
+    /// used.
     fn cpu() -> usize;
 
-    /// How many CPUs take part. With one, spinning is in vain.
+    /// Returns how many CPUs take part. With one, spinning is in vain.
     fn cpus() -> usize;
 
-    /// One turn of a wait that spins; answers TLB shootdowns (docs/laws.md, law 7).
+    /// Takes one turn of a wait that spins; answers TLB shootdowns (docs/laws.md, law 7).
     fn relax();
 
     /// Waits while `still_waiting`, until woken for the same `key`; may return early. No wake-up is lost by

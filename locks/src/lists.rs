@@ -26,10 +26,10 @@ pub trait Tasks: 'static {
     /// Takes out the first that waits for `key`; for anything, if there is none.
     fn take(queue: &mut Self::Queue, key: Option<usize>) -> Option<Self::Task>;
 
-    /// The task that runs stops, until [`make_ready`](Tasks::make_ready), which may have come already.
+    /// Stops the task that runs until [`make_ready`](Tasks::make_ready), which may have come already.
     fn block();
 
-    /// A task that was taken out goes on, or won't stop if it was about to.
+    /// Makes a task go on that was taken out, or not stop if it was about to.
     fn make_ready(task: Self::Task);
 }
 
@@ -51,7 +51,7 @@ impl<T: Tasks, const N: usize> Default for Lists<T, N> {
 }
 
 impl<T: Tasks, const N: usize> Lists<T, N> {
-    /// Nobody waits.
+    /// Makes lists in which nobody waits.
     pub const fn new() -> Self {
         const { assert!(N.is_power_of_two() && N > 1) };
         Self([const { WaitList { count: AtomicU32::new(0), tasks: T::Lock::NEW } }; N])

@@ -156,7 +156,7 @@ impl<M: LockMachine, const N: usize> RawRwLock<M, N> {
         self.slots.iter().fold(0, |sum, slot| sum.wrapping_add(slot.0.load(Ordering::SeqCst)))
     }
 
-    /// A reader goes; the last one wakes the writer that waits for it.
+    /// Lets a reader go; the last one wakes the writer that waits for it.
     #[inline]
     fn leave(&self, slot: &AtomicI64) {
         slot.fetch_sub(1, Ordering::SeqCst);
@@ -165,7 +165,7 @@ impl<M: LockMachine, const N: usize> RawRwLock<M, N> {
         }
     }
 
-    /// A reader that has counted itself in `slot` and found a writer; returns when it is in.
+    /// Queues a reader that has counted itself in `slot` and found a writer; returns when the reader is in.
     #[cold]
     fn queue(&self, slot: &AtomicI64) {
         let mut slot = slot;
@@ -220,7 +220,7 @@ impl<M: LockMachine, const N: usize> RawRwLock<M, N> {
         }
     }
 
-    /// The writer goes, or gives up: queued readers are in, then the next writer has its turn.
+    /// Lets the writer go, or give up: queued readers are in, then the next writer has its turn.
     #[inline]
     fn step_down(&self) {
         if self.writer.compare_exchange(WRITER, NONE, Ordering::SeqCst, Ordering::Relaxed).is_err() {

@@ -47,14 +47,14 @@ impl MemoryAttribute {
         (1 << 63, "RUNTIME"),
     ];
 
-    /// Whether every bit of `bits` is set.
+    /// Returns whether every bit of `bits` is set.
     pub fn contains(self, bits: Self) -> bool {
         self.0 & bits.0 == bits.0
     }
 }
 
 impl fmt::Display for MemoryAttribute {
-    /// `WB|NV`; bits without a name as one number: `WB|0x100`; `none` for none.
+    /// Writes `WB|NV`; bits without a name as one number: `WB|0x100`; `none` for none.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_bits(f, self.0, &Self::NAMES)
     }

@@ -28,33 +28,33 @@ impl Capabilities {
         Ok(Self { highest_valid: u8_at(bytes, 4)?, capabilities: u32_at(bytes, 8)? })
     }
 
-    /// The capability bits up to the highest valid one.
+    /// Returns the capability bits up to the highest valid one.
     pub fn valid(&self) -> u32 {
         // Shifting out the bits above; a highest bit of 31 or more leaves all.
         self.capabilities & (u32::MAX >> 31u8.saturating_sub(self.highest_valid))
     }
 
-    /// Bit 0, CPU Cache Flush to NVDIMM Durability on Power Loss (eADR): a store is durable once it
+    /// Returns bit 0, CPU Cache Flush to NVDIMM Durability on Power Loss (eADR): a store is durable once it
     /// is in a cache.
     pub fn cpu_cache_flush(&self) -> bool {
         self.valid() & Self::CPU_CACHE_FLUSH != 0
     }
 
-    /// Bit 1, Memory Controller Flush to NVDIMM Durability on Power Loss (ADR): a store is durable
-    /// once it has left the caches and was fenced. The specification wants this set whenever bit 0
-    /// is; reported as found.
+    /// Returns bit 1, Memory Controller Flush to NVDIMM Durability on Power Loss (ADR): a store is durable
+    /// once it has left the caches and was fenced. The specification wants bit 1 set whenever bit 0 is; the
+    /// bit is reported as found.
     pub fn memory_controller_flush(&self) -> bool {
         self.valid() & Self::MEMORY_CONTROLLER_FLUSH != 0
     }
 
-    /// Bit 2, Byte Addressable Persistent Memory Hardware Mirroring.
+    /// Returns bit 2, Byte Addressable Persistent Memory Hardware Mirroring.
     pub fn memory_mirroring(&self) -> bool {
         self.valid() & Self::MEMORY_MIRRORING != 0
     }
 }
 
 impl fmt::Display for Capabilities {
-    /// `capabilities: cpu cache flush, memory controller flush`; `capabilities: none` for none.
+    /// Writes `capabilities: cpu cache flush, memory controller flush`; `capabilities: none` for none.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "capabilities: ";
         for (set, name) in [

@@ -86,12 +86,12 @@ impl ControlRegion {
         })
     }
 
-    /// Manufacturing location and date, if valid.
+    /// Returns the manufacturing location and date, if valid.
     pub fn manufactured(&self) -> Option<(u8, u16)> {
         (self.valid_fields & 1 != 0).then_some((self.manufacturing_location, self.manufacturing_date))
     }
 
-    /// What the region format interface code says in words, if it is one of the three that are in
+    /// Returns what the region format interface code says in words, if it is one of the three that are in
     /// use.
     pub fn format_interface_name(&self) -> Option<&'static str> {
         match self.format_interface_code {
@@ -119,8 +119,8 @@ impl BlockControlWindows {
 }
 
 impl fmt::Display for ControlRegion {
-    /// `control region 3: vendor 0x8086 device 0x1 revision 0x1 ... serial 0x123456 format 0x301
-    /// (...) block windows 0`
+    /// Writes `control region 3: vendor 0x8086 device 0x1 revision 0x1 ... serial 0x123456 format 0x301
+    /// (...) block windows 0`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { index, vendor_id, device_id, revision_id, serial_number, .. } = self;
         write!(
@@ -177,8 +177,8 @@ impl BlockDataWindow {
 }
 
 impl fmt::Display for BlockDataWindow {
-    /// `block data window: control region 3 windows 2 of 8 KiB start 0x0 capacity 1 GiB first block
-    /// 0x0`
+    /// Writes `block data window: control region 3 windows 2 of 8 KiB start 0x0 capacity 1 GiB first block
+    /// 0x0`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { control_region_index, number, start_offset, first_block, .. } = self;
         let (size, capacity) = (ByteSize(self.window_size), ByteSize(self.capacity));

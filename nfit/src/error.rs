@@ -22,7 +22,7 @@ pub struct Location {
 }
 
 impl fmt::Display for Location {
-    /// `spa range structure (type 0, ordinal 0, byte offset 40)`
+    /// Writes `spa range structure (type 0, ordinal 0, byte offset 40)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { structure_type, ordinal, offset } = self;
         write!(

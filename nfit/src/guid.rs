@@ -14,7 +14,7 @@ pub struct Guid(
 );
 
 impl Guid {
-    /// From its groups as they are written: `66F0D379-B4F3-4074-AC43-0D3318B78CDB` is
+    /// Makes a GUID from its groups as they are written: `66F0D379-B4F3-4074-AC43-0D3318B78CDB` is
     /// `from_groups(0x66F0_D379, 0xB4F3, 0x4074, 0xAC43_0D33_18B7_8CDB)`.
     pub const fn from_groups(time_low: u32, time_mid: u16, time_high: u16, rest: u64) -> Self {
         let ([a, b, c, d], [e, f]) = (time_low.to_le_bytes(), time_mid.to_le_bytes());
@@ -24,7 +24,7 @@ impl Guid {
 }
 
 impl fmt::Display for Guid {
-    /// `66f0d379-b4f3-4074-ac43-0d3318b78cdb`
+    /// Writes `66f0d379-b4f3-4074-ac43-0d3318b78cdb`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.0;
         let (low, mid) = (u32::from_le_bytes([a, b, c, d]), u16::from_le_bytes([e, f]));
@@ -71,13 +71,13 @@ impl RangeType {
         (Self::PersistentVirtualCd, Guid::from_groups(0x0801_8188, 0x42CD, 0xBB48, 0x100F_5387_D53D_ED3D)),
     ];
 
-    /// The type a GUID stands for.
+    /// Returns the type a GUID stands for.
     pub fn from_guid(guid: Guid) -> Self {
         let named = Self::NAMED.iter().find(|(_, known)| *known == guid);
         named.map_or(Self::Unknown(guid), |(range_type, _)| *range_type)
     }
 
-    /// The GUID that stands for this type.
+    /// Returns the GUID that stands for this type.
     pub fn guid(self) -> Guid {
         if let Self::Unknown(guid) = self {
             return guid;
@@ -86,8 +86,8 @@ impl RangeType {
         named.map_or(Guid([0; 16]), |(_, guid)| *guid)
     }
 
-    /// A RAM disk inside persistent memory. It overlaps the persistent range that holds it, by the
-    /// specification, and is to be left alone.
+    /// Returns whether the type is a RAM disk inside persistent memory. Such a disk overlaps the persistent
+    /// range that holds it, by the specification, and is to be left alone.
     pub fn is_inside_persistent_memory(self) -> bool {
         matches!(self, Self::PersistentVirtualDisk | Self::PersistentVirtualCd)
     }

@@ -126,38 +126,38 @@ impl<'a> Nfit<'a> {
         })
     }
 
-    /// The table's bytes: as many as its length field says.
+    /// Returns the table's bytes: as many as its length field says.
     pub fn bytes(&self) -> &'a [u8] {
         self.table
     }
 
-    /// Revision of the NFIT's layout; 1 in every specification so far.
+    /// Returns the revision of the NFIT's layout; 1 in every specification so far.
     pub fn revision(&self) -> u8 {
         self.revision
     }
 
-    /// OEM ID: who made the table (`BOCHS` for QEMU 7.2).
+    /// Returns the OEM ID: who made the table (`BOCHS` for QEMU 7.2).
     pub fn oem_id(&self) -> FixedText<6> {
         self.oem_id
     }
 
-    /// OEM Table ID: the maker's name for this table.
+    /// Returns the OEM Table ID: the maker's name for this table.
     pub fn oem_table_id(&self) -> FixedText<8> {
         self.oem_table_id
     }
 
-    /// OEM Revision: the maker's version of this table.
+    /// Returns the OEM Revision: the maker's version of this table.
     pub fn oem_revision(&self) -> u32 {
         self.oem_revision
     }
 
-    /// Every structure in table order, as found: not yet checked against each other.
+    /// Returns every structure in table order, as found: not yet checked against each other.
     pub fn structures(&self) -> Structures<'a> {
         Structures::new(self.table)
     }
 
-    /// What the table says, joined: the persistent memory, what the platform promises, and what had to be
-    /// left out.
+    /// Returns what the table says, joined: the persistent memory, what the platform promises, and what had
+    /// to be left out.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`]. All else that is wrong costs only what it is about, and is told in
@@ -168,7 +168,7 @@ impl<'a> Nfit<'a> {
 }
 
 impl fmt::Display for Nfit<'_> {
-    /// `nfit: oem BOCHS table BXPC revision 1 length 224`
+    /// Writes `nfit: oem BOCHS table BXPC revision 1 length 224`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { oem_id, oem_table_id, revision, .. } = self;
         write!(f, "nfit: oem {oem_id} table {oem_table_id} revision {revision} length {}", self.table.len())

@@ -41,15 +41,15 @@ impl<'a> Interleave<'a> {
         })
     }
 
-    /// Line Offsets, one per line: where it starts, in multiples of the line size from the start of
-    /// the SPA range.
+    /// Returns the Line Offsets, one per line: where the line starts, in multiples of the line size from the
+    /// start of the SPA range.
     pub fn line_offsets(&self) -> impl ExactSizeIterator<Item = u32> + use<'a> {
         self.offsets.as_chunks::<4>().0.iter().map(|line| u32::from_le_bytes(*line))
     }
 }
 
 impl fmt::Display for Interleave<'_> {
-    /// `interleave 1: lines 2 of 256 B`
+    /// Writes `interleave 1: lines 2 of 256 B`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { index, number_of_lines, line_size, .. } = self;
         write!(f, "interleave {index}: lines {number_of_lines} of {}", ByteSize((*line_size).into()))
@@ -71,7 +71,7 @@ impl<'a> Smbios<'a> {
 }
 
 impl fmt::Display for Smbios<'_> {
-    /// `smbios: 34 bytes`
+    /// Writes `smbios: 34 bytes`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "smbios: {} bytes", self.data.len())
     }
@@ -94,15 +94,15 @@ impl<'a> FlushHints<'a> {
         Ok(Self { device_handle: DeviceHandle(u32_at(bytes, 4)?), addresses: entries(bytes, 16, count, 8)? })
     }
 
-    /// Flush Hint Addresses: system physical addresses, 8 bytes writable at each.
+    /// Returns the Flush Hint Addresses: system physical addresses, 8 bytes writable at each.
     pub fn addresses(&self) -> impl ExactSizeIterator<Item = u64> + use<'a> {
         self.addresses.as_chunks::<8>().0.iter().map(|address| u64::from_le_bytes(*address))
     }
 }
 
 impl fmt::Display for FlushHints<'_> {
-    /// `flush hints: handle 0x1 (dimm 1 ...) addresses 2 at 0xfed00000 0xfed00040`; after four, `+3
-    /// more`
+    /// Writes `flush hints: handle 0x1 (dimm 1 ...) addresses 2 at 0xfed00000 0xfed00040`; after four, `+3
+    /// more`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.addresses().len();
         write!(f, "flush hints: handle {} addresses {count}", self.device_handle)?;

@@ -17,34 +17,34 @@ pub struct DeviceHandle(
 );
 
 impl DeviceHandle {
-    /// DIMM number within the memory channel (bits 3:0).
+    /// Returns the DIMM number within the memory channel (bits 3:0).
     pub fn dimm(self) -> u8 {
         (self.0 & 0xf) as u8
     }
 
-    /// Memory channel number within the memory controller (bits 7:4).
+    /// Returns memory channel number within the memory controller (bits 7:4).
     pub fn channel(self) -> u8 {
         (self.0 >> 4 & 0xf) as u8
     }
 
-    /// Memory controller ID within the socket (bits 11:8).
+    /// Returns memory controller ID within the socket (bits 11:8).
     pub fn controller(self) -> u8 {
         (self.0 >> 8 & 0xf) as u8
     }
 
-    /// Socket ID within the node controller (bits 15:12).
+    /// Returns the socket ID within the node controller (bits 15:12).
     pub fn socket(self) -> u8 {
         (self.0 >> 12 & 0xf) as u8
     }
 
-    /// Node controller ID (bits 27:16).
+    /// Returns the node controller ID (bits 27:16).
     pub fn node(self) -> u16 {
         (self.0 >> 16 & 0xfff) as u16
     }
 }
 
 impl fmt::Display for DeviceHandle {
-    /// `0x1 (dimm 1 channel 0 controller 0 socket 0 node 0)`
+    /// Writes `0x1 (dimm 1 channel 0 controller 0 socket 0 node 0)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (dimm, channel, controller) = (self.dimm(), self.channel(), self.controller());
         let (socket, node) = (self.socket(), self.node());
@@ -90,19 +90,19 @@ impl StateFlags {
         (1 << 6, "map-failed"),
     ];
 
-    /// Whether every flag of `flags` is set.
+    /// Returns whether every flag of `flags` is set.
     pub fn contains(self, flags: Self) -> bool {
         self.0 & flags.0 == flags.0
     }
 
-    /// The flags set in either.
+    /// Returns the flags that are set in one of the two or in both.
     pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 }
 
 impl fmt::Display for StateFlags {
-    /// `not-armed|map-failed`; `none` for none.
+    /// Writes `not-armed|map-failed`; `none` for none.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_bits(f, self.0.into(), &Self::NAMES)
     }
@@ -157,8 +157,8 @@ impl RegionMapping {
 }
 
 impl fmt::Display for RegionMapping {
-    /// `mapping: handle 0x1 (dimm 1 ...) spa 2 control region 3 size 64 MiB offset 0x0 dpa 0x0 ...
-    /// state none`
+    /// Writes `mapping: handle 0x1 (dimm 1 ...) spa 2 control region 3 size 64 MiB offset 0x0 dpa 0x0 ...
+    /// state none`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             device_handle, physical_id, region_id, region_offset, dpa, interleave_ways, state, ..

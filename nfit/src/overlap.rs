@@ -38,7 +38,8 @@ pub(crate) fn check_range(at: Location, spa: &SpaRange) -> Result<(), Error> {
     Ok(())
 }
 
-/// For each range, one that overlaps it, if there is one. The ranges are not empty, and in order of base.
+/// Returns, for each range, one that overlaps it, if there is one. The ranges are not empty, and in order of
+/// base.
 pub(crate) fn overlaps(by_base: &[Located<SpaRange>]) -> impl Iterator<Item = Option<&Located<SpaRange>>> {
     // Of the ranges so far, the one that reaches furthest.
     let mut furthest: Option<&Located<SpaRange>> = None;

@@ -145,7 +145,8 @@ impl PfnInfo {
     }
 }
 
-/// The sum that the checksum field should hold: of all little-endian words of 32 bits, that field taken as 0.
+/// Returns the sum that the checksum field should hold: of all little-endian words of 32 bits, that field
+/// taken as 0.
 pub fn pfn_checksum(block: &[u8; PFN_BYTES]) -> u64 {
     let (words, _) = block[..CHECKSUM].as_chunks::<4>();
     let (mut low, mut high) = (0_u32, 0_u32);
@@ -228,7 +229,7 @@ fn read(block: &[u8; PFN_BYTES], base: u64, len: u64) -> Result<PfnResult, crate
 }
 
 impl fmt::Display for PfnInfo {
-    /// `fsdax 1.4, data at byte 2097152, 65011712 bytes, page structures in RAM, uuid …`
+    /// Writes `fsdax 1.4, data at byte 2097152, 65011712 bytes, page structures in RAM, uuid …`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { version: (major, minor), data_offset, data_len, .. } = self;
         let place = match self.mode {

@@ -9,7 +9,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Needs(pub(crate) usize);
 
-/// The `N` bytes at `offset`.
+/// Returns the `N` bytes at `offset`.
 pub(crate) fn array_at<const N: usize>(bytes: &[u8], offset: usize) -> Result<[u8; N], Needs> {
     let found = bytes.get(offset..).and_then(|rest| rest.first_chunk::<N>());
     found.copied().ok_or(Needs(offset.saturating_add(N)))
@@ -37,7 +37,7 @@ pub(crate) fn at_least(bytes: &[u8], needed: usize) -> Result<(), Needs> {
     if bytes.len() < needed { Err(Needs(needed)) } else { Ok(()) }
 }
 
-/// `count` entries of `size` bytes that begin at `offset`.
+/// Returns `count` entries of `size` bytes that begin at `offset`.
 pub(crate) fn entries(bytes: &[u8], offset: usize, count: usize, size: usize) -> Result<&[u8], Needs> {
     let end = count.saturating_mul(size).saturating_add(offset);
     bytes.get(offset..end).ok_or(Needs(end))

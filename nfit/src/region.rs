@@ -76,23 +76,22 @@ impl<'a> Region<'a> {
         self.armed = !self.state.contains(StateFlags::NOT_ARMED);
     }
 
-    /// Address after the last byte.
+    /// Returns address after the last byte.
     pub fn end(&self) -> u64 {
         // Does not saturate for a region as `regions` makes them; the fields are public.
         self.base.saturating_add(self.length)
     }
 
-    /// Every flush hint address of the DIMMs behind this region, with repetitions if DIMMs share
-    /// them. To make writes durable on a platform without ADR, write to at least one of each
-    /// DIMM's.
+    /// Returns every flush hint address of the DIMMs behind this region, with repetitions if DIMMs share
+    /// them. To make writes durable on a platform without ADR, write to at least one of each DIMM's.
     pub fn flush_hint_addresses(&self) -> impl Iterator<Item = u64> + '_ {
         self.dimms.iter().filter_map(|dimm| dimm.flush_hints).flat_map(|hints| hints.addresses())
     }
 }
 
 impl fmt::Display for Region<'_> {
-    /// `region 2: 0x100000000..0x104000000 (64 MiB) proximity 0 attribute WB|NV armed state none
-    /// dimms 1`
+    /// Writes `region 2: 0x100000000..0x104000000 (64 MiB) proximity 0 attribute WB|NV armed state none
+    /// dimms 1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "region {}: {} ", self.spa_index, ByteRange(self.base, self.length))?;
         match self.proximity_domain {
@@ -123,7 +122,7 @@ pub struct Dimm<'a> {
 }
 
 impl fmt::Display for Dimm<'_> {
-    /// `dimm: handle 0x1 (dimm 1 ...) spa 2 vendor 0x8086 serial 0x123456 flush hints 0 state none`
+    /// Writes `dimm: handle 0x1 (dimm 1 ...) spa 2 vendor 0x8086 serial 0x123456 flush hints 0 state none`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let RegionMapping { device_handle, spa_index, state, .. } = self.mapping;
         write!(f, "dimm: handle {device_handle} spa {spa_index} ")?;

@@ -37,7 +37,7 @@ use crate::structure::Structure;
 /// Something of the table and where it lies.
 pub(crate) type Located<T> = (Location, T);
 
-/// See [`Nfit::contents`].
+/// Joins what the structures say: [`Nfit::contents`].
 pub(crate) fn contents<'a>(nfit: &Nfit<'a>) -> Result<Contents<'a>, Error> {
     let mut problems = Vec::new();
     // 1. Take the table apart.
@@ -100,7 +100,7 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Every structure that can be read; a problem for each that can not.
+    /// Returns every structure that can be read; a problem for each that can not.
     fn collect(nfit: &Nfit<'a>, problems: &mut Vec<Error>) -> Result<Self, Error> {
         let mut parts = Self::default();
         let mut structures = nfit.structures();
@@ -123,7 +123,7 @@ impl<'a> Parts<'a> {
         Ok(parts)
     }
 
-    /// The platform's promise, if it is given once.
+    /// Returns the platform's promise, if it is given once.
     fn believed_capabilities(&self, problems: &mut Vec<Error>) -> Result<Option<Capabilities>, Error> {
         let Some(((first, promise), others)) = self.capabilities.split_first() else {
             return Ok(None);
@@ -134,7 +134,7 @@ impl<'a> Parts<'a> {
         Ok(others.is_empty().then_some(*promise))
     }
 
-    /// The flush hints of a mapping's DIMM: the first structure that has them.
+    /// Returns the flush hints of a mapping's DIMM: the first structure that has them.
     fn flush_hints_of(&self, mapping: &RegionMapping) -> Option<FlushHints<'a>> {
         let handle = mapping.device_handle;
         let first = self.flush_hints.partition_point(|(_, hints)| hints.device_handle < handle);
@@ -215,7 +215,7 @@ fn join<'a>(regions: &mut [Region<'a>], parts: &Parts<'a>, problems: &mut Vec<Er
     Ok(())
 }
 
-/// `Vec::push` that answers instead of ending the kernel when memory is short.
+/// Pushes like `Vec::push`, with an error instead of the kernel's end when memory is short.
 pub(crate) fn push<T>(list: &mut Vec<T>, item: T) -> Result<(), Error> {
     list.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
     list.push(item);

@@ -58,19 +58,19 @@ impl SpaRange {
         })
     }
 
-    /// Flag bit 0: the control region is only for managing hot add and online operations.
+    /// Returns flag bit 0: the control region is only for managing hot add and online operations.
     pub fn hot_add_only(&self) -> bool {
         self.flags & Self::HOT_ADD_ONLY != 0
     }
 
-    /// Address after the last byte, `None` if that is beyond 64 bits.
+    /// Returns address after the last byte, `None` if that is beyond 64 bits.
     pub fn end(&self) -> Option<u64> {
         self.base.checked_add(self.length)
     }
 }
 
 impl fmt::Display for SpaRange {
-    /// `spa 1: persistent memory 0x140000000..0x180000000 (1 GiB) proximity 0 attribute WB|NV`
+    /// Writes `spa 1: persistent memory 0x140000000..0x180000000 (1 GiB) proximity 0 attribute WB|NV`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "spa {}: {} {} ", self.index, self.range_type, ByteRange(self.base, self.length))?;
         match self.proximity_domain {

@@ -41,7 +41,7 @@ impl StructureType {
 }
 
 impl fmt::Display for StructureType {
-    /// The name a structure's line begins with, as in `spa range`.
+    /// Returns the name a structure's line begins with, as in `spa range`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match *self {
             Self::SPA_RANGE => "spa range",
@@ -143,7 +143,7 @@ impl<'a> Structures<'a> {
         Self { table, offset: HEADER_BYTES, ordinal: 0 }
     }
 
-    /// The next structure and where it lies.
+    /// Returns the next structure and where it lies.
     pub(crate) fn next_placed(&mut self) -> Option<Result<(Location, Structure<'a>), Error>> {
         let rest = self.table.get(self.offset..).filter(|rest| !rest.is_empty())?;
         let (at, bytes) = match self.delimit(rest) {
@@ -163,7 +163,8 @@ impl<'a> Structures<'a> {
         })
     }
 
-    /// Place and bytes of the structure `rest` begins with; an error if there is no telling where it ends.
+    /// Returns location and bytes of the structure that `rest` begins with; an error if there is no telling
+    /// where the structure ends.
     fn delimit(&self, rest: &'a [u8]) -> Result<(Location, &'a [u8]), Error> {
         let (offset, ordinal, remaining) = (self.offset, self.ordinal, rest.len());
         let (Ok(structure_type), Ok(length)) = (u16_at(rest, 0), u16_at(rest, 2)) else {

@@ -52,22 +52,22 @@ impl Flags {
     /// Device registers: uncacheable.
     pub const KERNEL_DEVICE: Self = Self(Self::KERNEL_DATA.0 | Self::NO_CACHE.0 | Self::WRITE_THROUGH.0);
 
-    /// The raw bits.
+    /// Returns the raw bits.
     pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// Every bit of `other` is set here.
+    /// Returns whether every bit of `other` is set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// These bits without those of `other`.
+    /// Returns these bits without those of `other`.
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Both sets of bits; `const`, unlike `|`.
+    /// Returns both sets of bits; `const`, unlike `|`.
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
@@ -118,22 +118,23 @@ impl PageTableEntry {
     /// Nothing is mapped.
     pub const EMPTY: Self = Self(0);
 
-    /// An entry for `address` (bits outside the address field are dropped) with `flags`.
+    /// Returns an entry for `address` (bits outside the address field are dropped) with `flags`.
     pub const fn new(address: u64, flags: Flags) -> Self {
         Self((address & ADDRESS_MASK) | flags.0)
     }
 
-    /// The frame's physical address. Bit 12 of a large leaf is its PAT bit, which this crate never sets.
+    /// Returns the frame's physical address. Bit 12 of a large leaf is its PAT bit, which this crate never
+    /// sets.
     pub const fn address(self) -> u64 {
         self.0 & ADDRESS_MASK
     }
 
-    /// The flag bits.
+    /// Returns the flag bits.
     pub const fn flags(self) -> Flags {
         Flags(self.0 & !ADDRESS_MASK)
     }
 
-    /// The CPU translates through it.
+    /// Returns whether the CPU translates through the entry.
     pub const fn is_present(self) -> bool {
         self.0 & Flags::PRESENT.0 != 0
     }
@@ -143,7 +144,7 @@ impl PageTableEntry {
         self.0 & Flags::WRITE.0 != 0
     }
 
-    /// Whether the entry, found in a table of `level`, ends the walk.
+    /// Returns whether the entry, found in a table of `level`, ends the walk.
     pub const fn is_leaf(self, level: u32) -> bool {
         level == 1 || self.0 & Flags::LARGE.0 != 0
     }
@@ -171,12 +172,12 @@ pub enum LeafSize {
 }
 
 impl LeafSize {
-    /// Its length in bytes.
+    /// Returns the size in bytes.
     pub const fn bytes(self) -> u64 {
         1 << (12 + 9 * (self.level() - 1))
     }
 
-    /// The level whose tables hold its leaves; 1 is the last.
+    /// Returns the level whose tables hold leaves of this size; 1 is the last.
     pub const fn level(self) -> u32 {
         match self {
             Self::Small => 1,
@@ -185,7 +186,7 @@ impl LeafSize {
         }
     }
 
-    /// The size of a leaf in a table of `level`.
+    /// Returns the size of a leaf in a table of `level`.
     pub const fn of_level(level: u32) -> Self {
         match level {
             1 => Self::Small,
@@ -194,7 +195,7 @@ impl LeafSize {
         }
     }
 
-    /// Whether `address` is a multiple of it.
+    /// Returns whether `address` is a multiple of the size.
     pub const fn divides(self, address: u64) -> bool {
         address & (self.bytes() - 1) == 0
     }
@@ -220,17 +221,17 @@ impl FaultCode {
     /// A store where nothing is mapped.
     pub const STORE: Self = Self(2);
 
-    /// A present entry forbade it; otherwise there was none.
+    /// Returns whether a present entry forbade the access; otherwise there was no entry.
     pub const fn is_protection(self) -> bool {
         self.0 & 1 != 0
     }
 
-    /// It was a store.
+    /// Returns whether the access was a store.
     pub const fn is_write(self) -> bool {
         self.0 & 2 != 0
     }
 
-    /// It was an instruction fetch.
+    /// Returns whether the access was an instruction fetch.
     pub const fn is_fetch(self) -> bool {
         self.0 & 16 != 0
     }

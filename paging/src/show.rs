@@ -29,7 +29,7 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// The leaf, if the address is mapped.
+    /// Returns the leaf, if the address is mapped.
     pub fn leaf(&self) -> Option<(PageTableEntry, LeafSize)> {
         let last = self.steps.iter().flatten().last()?;
         let mapped = last.entry.is_present() && last.entry.is_leaf(last.level);

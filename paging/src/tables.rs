@@ -18,20 +18,20 @@ pub type PageTable<W = AtomicU64> = [W; 512];
 /// The word that an entry is in. The processor's own, or one of a machine that owns every step
 /// (docs/exploration.md).
 pub trait EntryWord {
-    /// As [`AtomicU64::load`].
+    /// Loads the word, like [`AtomicU64::load`].
     fn load(&self, order: Ordering) -> u64;
-    /// As [`AtomicU64::store`].
+    /// Stores `value`, like [`AtomicU64::store`].
     fn store(&self, value: u64, order: Ordering);
-    /// As [`AtomicU64::swap`].
+    /// Stores `value` and returns the word before, like [`AtomicU64::swap`].
     fn swap(&self, value: u64, order: Ordering) -> u64;
-    /// As [`AtomicU64::compare_exchange`].
+    /// Stores `new` if the word is `old`, and returns the word before, like [`AtomicU64::compare_exchange`].
     ///
     /// # Errors
     /// What is there instead.
     fn compare_exchange(&self, old: u64, new: u64, done: Ordering, not: Ordering) -> Result<u64, u64>;
-    /// As [`AtomicU64::fetch_and`].
+    /// Clears the bits that are not in `value` and returns the word before, like [`AtomicU64::fetch_and`].
     fn fetch_and(&self, value: u64, order: Ordering) -> u64;
-    /// As [`AtomicU64::fetch_update`].
+    /// Stores what `change` makes of the word and returns the word before, like [`AtomicU64::fetch_update`].
     ///
     /// # Errors
     /// What is there, if `change` leaves it.
@@ -82,11 +82,11 @@ pub(crate) const ROOT_LEVEL: u32 = 4;
 pub trait TableMachine {
     /// What entries are in.
     type Word: EntryWord;
-    /// A zeroed frame for a table, by physical address; `None` when memory is out.
+    /// Returns a zeroed frame for a table, by physical address; `None` when memory is out.
     fn allocate_table(&self) -> Option<u64>;
     /// Gives a table's frame back. No CPU can reach it any more.
     fn free_table(&self, frame: u64);
-    /// The table in `frame`, which came from [`TableMachine::allocate_table`].
+    /// Returns the table in `frame`, which came from [`TableMachine::allocate_table`].
     fn table(&self, frame: u64) -> &PageTable<Self::Word>;
     /// Makes every CPU forget its translations for `pages` pages of 4 KiB from `start`, large ones and
     /// paging-structure caches included, before it returns.
@@ -159,12 +159,12 @@ pub struct TableTree<M> {
 }
 
 impl<M: TableMachine> TableTree<M> {
-    /// The tree whose root table is in `root`, restricted to `half`.
+    /// Returns the tree whose root table is in `root`, restricted to `half`.
     pub const fn from_root(root: u64, half: Half, machine: M) -> Self {
         Self { root, half, machine }
     }
 
-    /// A new, empty tree.
+    /// Returns a new, empty tree.
     ///
     /// # Errors
     /// [`MapError::NoFrames`].
@@ -173,12 +173,12 @@ impl<M: TableMachine> TableTree<M> {
         Ok(Self { root, half, machine })
     }
 
-    /// The root table's physical address, for CR3.
+    /// Returns the root table's physical address, for CR3.
     pub const fn root(&self) -> u64 {
         self.root
     }
 
-    /// The machine underneath.
+    /// Returns the machine that the tables are on.
     pub const fn machine(&self) -> &M {
         &self.machine
     }
@@ -324,7 +324,7 @@ impl<M: TableMachine> TableTree<M> {
         result.map(|()| count)
     }
 
-    /// The leaf that translates `at`, if any.
+    /// Returns the leaf that translates `at`, if any.
     pub fn leaf(&self, at: u64) -> Option<(PageTableEntry, LeafSize)> {
         let mut frame = self.root;
         for level in (1..=ROOT_LEVEL).rev() {
@@ -340,7 +340,7 @@ impl<M: TableMachine> TableTree<M> {
         None
     }
 
-    /// The physical address that `at` translates to.
+    /// Returns the physical address that `at` translates to.
     pub fn translate(&self, at: u64) -> Option<u64> {
         self.leaf(at).map(|(entry, size)| {
             let within = size.bytes() - 1;
@@ -440,7 +440,7 @@ impl<M: TableMachine> TableTree<M> {
         Ok(old)
     }
 
-    /// The slot for a leaf of `size` at `at`; tables on the way are made.
+    /// Returns the slot for a leaf of `size` at `at`; tables on the way are made.
     pub(crate) fn slot(&self, at: u64, size: LeafSize) -> Result<&M::Word, MapError> {
         let mut frame = self.root;
         for level in (size.level() + 1..=ROOT_LEVEL).rev() {
@@ -449,7 +449,7 @@ impl<M: TableMachine> TableTree<M> {
         Ok(&self.machine.table(frame)[index(at, size.level())])
     }
 
-    /// The table below `slot`, made if there is none.
+    /// Returns the table below `slot`, made if there is none.
     fn next_table(&self, slot: &M::Word, level: u32, at: u64) -> Result<u64, MapError> {
         let mut entry = PageTableEntry(slot.load(Ordering::Acquire));
         if !entry.is_present() {
@@ -519,7 +519,7 @@ impl<M: TableMachine> TableTree<M> {
         }
     }
 
-    /// The range is aligned, not empty, and in this tree's half.
+    /// Checks that the range is aligned, not empty, and in this tree's half.
     fn check(&self, at: u64, bytes: u64, size: LeafSize) -> Result<(), MapError> {
         for value in [at, bytes] {
             if !size.divides(value) {
@@ -544,7 +544,7 @@ impl<M> fmt::Debug for TableTree<M> {
     }
 }
 
-/// A leaf entry of `size`.
+/// Returns a leaf entry of `size`.
 pub(crate) const fn leaf(frame: u64, size: LeafSize, flags: Flags) -> PageTableEntry {
     match size {
         LeafSize::Small => PageTableEntry::new(frame, flags),
@@ -552,7 +552,7 @@ pub(crate) const fn leaf(frame: u64, size: LeafSize, flags: Flags) -> PageTableE
     }
 }
 
-/// Index into a table of `level` for an address.
+/// Returns index into a table of `level` for an address.
 pub(crate) const fn index(at: u64, level: u32) -> usize {
     (at >> (12 + 9 * (level - 1))) as usize & 511
 }

@@ -13,7 +13,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// A file of `size` zero bytes.
+    /// Returns a file of `size` zero bytes.
     pub fn zeros(size: u64) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the image");
         let path = folder.path().join("pmem.img");
@@ -21,17 +21,17 @@ impl Image {
         Self { folder, path }
     }
 
-    /// An empty ext2 of `size` bytes, as plain `mke2fs -t ext2 -b 4096` makes it.
+    /// Returns an empty ext2 of `size` bytes, as plain `mke2fs -t ext2 -b 4096` makes it.
     pub fn ext2(size: u64) -> Self {
         Self::mke2fs(size, &["-t", "ext2", "-b", "4096"])
     }
 
-    /// An ext2 of `size` bytes that holds a copy of the folder `tree`.
+    /// Returns an ext2 of `size` bytes that holds a copy of the folder `tree`.
     pub fn ext2_of(size: u64, tree: &Path) -> Self {
         Self::mke2fs(size, &["-t", "ext2", "-b", "4096", "-d", tree.to_str().expect("a plain path")])
     }
 
-    /// Whatever mke2fs makes of `args`.
+    /// Makes an image by mke2fs with `args`.
     pub fn mke2fs(size: u64, args: &[&str]) -> Self {
         let image = Self::zeros(size);
         let output = tool("mke2fs").arg("-qF").args(args).arg(&image.path).output();
@@ -39,8 +39,8 @@ impl Image {
         image
     }
 
-    /// A DIMM of `size` bytes as Linux has it in fsdax mode: an information block at byte 4096, and an empty
-    /// ext2 from byte `data` on.
+    /// Returns a DIMM of `size` bytes as Linux has it in fsdax mode: an information block at byte 4096, and
+    /// an empty ext2 from byte `data` on.
     pub fn fsdax(size: u64, data: u64) -> Self {
         let (offset, blocks) = (format!("offset={data}"), ((size - data) / 4096).to_string());
         let image = Self::zeros(size);
@@ -54,7 +54,7 @@ impl Image {
         image
     }
 
-    /// What is in the file from byte `from` on, as an image of its own.
+    /// Returns what is in the file from byte `from` on, as an image of its own.
     pub fn tail(&self, from: u64) -> Self {
         let bytes = fs::read(&self.path).expect("the image can be read");
         let image = Self::zeros(bytes.len() as u64 - from);
@@ -62,17 +62,17 @@ impl Image {
         image
     }
 
-    /// The file.
+    /// Returns the file's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The folder, for whatever else the test needs beside the image.
+    /// Returns the folder's path, for whatever else the test needs beside the image.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// SHA-256 of the whole file, to see that nothing touched it.
+    /// Returns the SHA-256 of the whole file, to see that nothing touched it.
     pub fn digest(&self) -> String {
         sha256(&fs::read(&self.path).expect("the image can be read"))
     }
@@ -83,13 +83,13 @@ impl Image {
         expect_success("e2fsck -fn", output);
     }
 
-    /// What debugfs prints for `request`, e.g. `stat /f`.
+    /// Returns what debugfs prints for `request`, e.g. `stat /f`.
     pub fn debugfs(&self, request: &str) -> Vec<u8> {
         let output = tool("debugfs").args(["-R", request]).arg(&self.path).output();
         expect_success("debugfs", output).stdout
     }
 
-    /// The contents of a file in the image, as debugfs reads them.
+    /// Returns the contents of a file in the image, as debugfs reads them.
     pub fn file(&self, path: &str) -> Vec<u8> {
         self.debugfs(&format!("cat \"{path}\""))
     }
@@ -108,8 +108,8 @@ impl Image {
     }
 }
 
-/// The block at byte 4096 that Linux 5.4 and later leave on a DIMM of `size` bytes in fsdax mode, its page
-/// structures in RAM, with the data from byte `data` on: `struct nd_pfn_sb` of version 1.4.
+/// Returns the block at byte 4096 that Linux 5.4 and later leave on a DIMM of `size` bytes in fsdax mode,
+/// its page structures in RAM, with the data from byte `data` on: `struct nd_pfn_sb` of version 1.4.
 pub fn fsdax_block(size: u64, data: u64) -> Vec<u8> {
     let mut block = vec![0; 4096];
     let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
@@ -132,7 +132,7 @@ pub fn fsdax_block(size: u64, data: u64) -> Vec<u8> {
     block
 }
 
-/// SHA-256 in hexadecimal.
+/// Returns the SHA-256 in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

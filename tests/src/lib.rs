@@ -17,8 +17,8 @@ pub mod vm;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Returns the root of the checkout that is tested. Cargo says where that is now: a copy of a tree comes with
-/// what was compiled in the original.
+/// Returns the root of the checkout that is tested. Cargo says where that is now: a copy of a tree comes
+/// with what was compiled in the original.
 pub fn root() -> PathBuf {
     let now = std::env::var("CARGO_MANIFEST_DIR");
     let package = Path::new(now.as_deref().unwrap_or(env!("CARGO_MANIFEST_DIR")));
@@ -56,12 +56,12 @@ pub fn sources() -> Vec<(String, String)> {
     found
 }
 
-/// Where everything is built.
+/// Returns the folder that everything is built in.
 pub fn build_directory() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Whether root runs the tests: some then take on the part of an ordinary user, others can mount.
+/// Returns whether root runs the tests: some then take on the part of an ordinary user, others can mount.
 pub fn root_runs_this() -> bool {
     nix::unistd::Uid::effective().is_root()
 }

@@ -32,7 +32,8 @@ impl QemuRun {
         Self { command, script: script.to_owned(), stdin: None }
     }
 
-    /// As [`new`](Run::new), with the script in a file: one that is too long for a command line.
+    /// Runs the script in a file, as [`new`](QemuRun::new) runs `script`: one that is too long for a command
+    /// line.
     pub fn from_file(script: &Path) -> Self {
         let mut run = Self::new("-");
         run.stdin = Some(File::open(script).expect("the script can be read"));
@@ -119,7 +120,7 @@ pub fn refusals<'a>(image: &Image, commands: impl IntoIterator<Item = &'a str>) 
 }
 
 impl RunOutcome {
-    /// The output as text.
+    /// Returns the output as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }

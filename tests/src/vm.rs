@@ -30,14 +30,14 @@ impl Vm {
         vm
     }
 
-    /// As [`boot`](Vm::boot), without waiting.
+    /// Starts a machine like [`boot`](Vm::boot), without waiting.
     pub fn start(image: &Image, args: &[&str]) -> Self {
         let mut command = crate::qemu_run();
         command.arg("--no-build").arg("--pmem").arg(image.path()).args(args);
         Self::spawn(command)
     }
 
-    /// A machine that `command` starts, on its standard input and output.
+    /// Returns a machine that `command` starts, on its standard input and output.
     pub fn spawn(mut command: Command) -> Self {
         // A process group of its own, so that QEMU goes with the script.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());

@@ -6,8 +6,8 @@ use super::space::AddressSpace;
 use super::tables::{SpaceMachine, SpacePlatform};
 
 impl<P: SpacePlatform> AddressSpace<P> {
-    /// Another address space with the same VMAs. What is shared with the file faults in again; private
-    /// copies are shared, read-only, until one of the two stores.
+    /// Makes another address space with the same VMAs. What is shared with the file faults in again; private
+    /// copies are shared, read-only, until one of the two address spaces stores there.
     ///
     /// # Errors
     /// [`Errno::NoMemory`]: nothing is left of it; this one's next stores to private copies fault once more.

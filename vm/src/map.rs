@@ -47,7 +47,7 @@ pub struct MapRequest<'a, P: SpacePlatform> {
 }
 
 impl<P: SpacePlatform> AddressSpace<P> {
-    /// As [`map`](Self::map) with what is usual: shared, anywhere.
+    /// Maps like [`map`](Self::map) with what is usual: shared, anywhere.
     ///
     /// # Errors
     /// As for [`map`](Self::map).

@@ -61,7 +61,7 @@ impl fmt::Display for Refusal {
 }
 
 impl<P: SpacePlatform> AddressSpace<P> {
-    /// An empty one.
+    /// Makes an empty address space.
     ///
     /// # Errors
     /// [`Errno::NoMemory`].
@@ -70,7 +70,7 @@ impl<P: SpacePlatform> AddressSpace<P> {
         Ok(Self { tables: Arc::new(tables), vmas: RwLock::<P, _>::new(VmaList::default()) })
     }
 
-    /// Its page tables, for the CPU.
+    /// Returns the address space's page tables, for the CPU.
     pub fn page_tables(&self) -> &Arc<SpaceTables<P::Machine>> {
         &self.tables
     }
@@ -93,7 +93,7 @@ impl<P: SpacePlatform> AddressSpace<P> {
         served.map(|_| ()).map_err(Refusal::File)
     }
 
-    /// All VMAs, by address.
+    /// Returns all VMAs, by address.
     pub fn vmas(&self) -> Vec<VmaInfo<P>> {
         let info = |vma: &Vma<P>| VmaInfo {
             start: vma.start,
@@ -106,13 +106,13 @@ impl<P: SpacePlatform> AddressSpace<P> {
         self.vmas.read().iter().map(info).collect()
     }
 
-    /// How `len` bytes from `start` on are mapped just now.
+    /// Returns how `len` bytes from `start` on are mapped just now.
     pub fn count(&self, start: u64, len: u64) -> MappedCount {
         let _no_table_goes = self.vmas.read();
         self.tables.count(start, len.div_ceil(PAGE_SIZE))
     }
 
-    /// The page-table entries that lead to an address.
+    /// Returns the page-table entries that lead to an address.
     pub fn walk(&self, va: u64) -> Walk {
         let _no_table_goes = self.vmas.read();
         self.tables.tables().walk(va)
@@ -128,7 +128,7 @@ impl<P: SpacePlatform> Drop for AddressSpace<P> {
     }
 }
 
-/// `len` bytes from `start` on, in whole pages.
+/// Returns `len` bytes from `start` on, in whole pages.
 ///
 /// # Errors
 /// [`Errno::Invalid`] for no bytes, an address inside a page, or beyond the task's half.
@@ -140,7 +140,8 @@ pub(super) fn page_range(start: u64, len: u64) -> Result<Range<u64>> {
     }
 }
 
-/// As [`page_range`], for what is advised or changed where it is mapped: of no bytes there is nothing to do.
+/// Returns the range like [`page_range`], for what is advised or changed where it is mapped; `None` for no
+/// bytes, of which there is nothing to do.
 ///
 /// # Errors
 /// [`Errno::Invalid`] for an address inside a page, or `wrapped` for a range that is not the task's.
@@ -153,12 +154,12 @@ pub(super) fn mapped_range(start: u64, len: u64, wrapped: Errno) -> Result<Optio
     })
 }
 
-/// Whether `len` bytes from `start` on are a task's.
+/// Returns whether `len` bytes from `start` on are a task's.
 pub(super) fn is_task(start: u64, len: u64) -> bool {
     start >= TASK_START && start.checked_add(len).is_some_and(|end| end <= TASK_END)
 }
 
-/// How many pages a range has.
+/// Returns how many pages a range has.
 pub(super) fn pages(range: &Range<u64>) -> u64 {
     (range.end - range.start) / PAGE_SIZE
 }

@@ -11,19 +11,20 @@ use paging::{MapError, TaskMachine, TaskTables};
 
 /// What an address space needs of its machine besides what its page tables do.
 pub trait SpaceMachine: TaskMachine<Lock: Send + Sync> + Send + Sync + Sized + 'static {
-    /// The same machine, for the tables of another address space.
+    /// Returns the same machine, for the tables of another address space.
     fn another(&self) -> Self;
 
     /// Prepares new tables, which nobody uses yet: a kernel shares its half with them here.
     fn prepare(&self, _tables: &TaskTables<Self>) {}
 
-    /// Physical address of the page of zeros that stands in for every hole; nobody writes to it.
+    /// Returns the physical address of the page of zeros that stands in for every hole; nobody stores to
+    /// that page.
     fn zero_page(&self) -> u64;
 
-    /// The same of 2 MiB; `None` when memory is out.
+    /// Returns the physical address of the zero page of 2 MiB; `None` when memory is out.
     fn large_zero_page(&self) -> Option<u64>;
 
-    /// A VMA lets its file go, and may be the last to do so: then a file without a name is freed. Here for
+    /// Lets a VMA go, whose file may be held by nobody else: then a file without a name is freed. Here for
     /// whoever owns every step.
     #[inline]
     fn let_go<T>(&self, handle: T) {
@@ -50,7 +51,7 @@ pub struct SpaceTables<M: SpaceMachine> {
 }
 
 impl<M: SpaceMachine> SpaceTables<M> {
-    /// Tables without an entry in the task's half.
+    /// Makes tables without an entry in the task's half.
     ///
     /// # Errors
     /// [`MapError::NoFrames`].
@@ -60,7 +61,7 @@ impl<M: SpaceMachine> SpaceTables<M> {
         Ok(Self { tables })
     }
 
-    /// The machine that they are on.
+    /// Returns the machine that the tables are on.
     #[inline]
     pub fn machine(&self) -> &M {
         self.tables.tables().machine()
@@ -134,7 +135,8 @@ fn translate(mapped: Result<task::InstallResult, task::OutOfFrames>) -> Result<M
     }
 }
 
-/// Which of the lab's mistakes one of the page tables' is: what [`TaskMachine::makes`] has to look for.
+/// Returns which of the lab's mistakes one of the page tables' is: what [`TaskMachine::makes`] has to look
+/// for.
 #[inline]
 pub const fn mutant(mistake: TableMistake) -> Mutant {
     match mistake {

@@ -60,7 +60,7 @@ pub struct VmaKind {
 }
 
 impl VmaKind {
-    /// What is usual: stores reach the file, 2 MiB pages are welcome.
+    /// Returns the usual kind: stores reach the file, 2 MiB pages are welcome.
     pub const fn shared(rights: Rights, protocol: Protocol) -> Self {
         Self { rights, private: false, sync: false, large: true, no_write: None, protocol }
     }
@@ -91,7 +91,7 @@ enum VmaBacking<P: SpacePlatform> {
 }
 
 impl<P: SpacePlatform> VmaBacking<P> {
-    /// The same, so many pages further on.
+    /// Returns what is `pages` pages further on in the file.
     fn after(&self, pages: u64) -> Self {
         let Self::File { file, first_page } = self;
         Self::File { file: file.clone(), first_page: first_page + pages }
@@ -131,36 +131,36 @@ impl<P: SpacePlatform> Vma<P> {
         Self { start, end, backing, kind: self.kind, name: self.name.clone() }
     }
 
-    /// The file.
+    /// Returns the file that the VMA shows.
     #[inline]
     pub(super) fn file(&self) -> &InodeRef<P> {
         let VmaBacking::File { file, .. } = &self.backing;
         file
     }
 
-    /// The file's page at `va`.
+    /// Returns the file's page at `va`.
     #[inline]
     pub(super) fn page(&self, va: u64) -> u64 {
         let VmaBacking::File { first_page, .. } = self.backing;
         first_page + (va - self.start) / PAGE_SIZE
     }
 
-    /// First byte of the file.
+    /// Returns the byte of the file that the VMA begins with.
     pub(super) fn offset(&self) -> u64 {
         self.page(self.start) * PAGE_SIZE
     }
 
-    /// The file's pages it shows.
+    /// Returns the file's pages that the VMA shows.
     pub(super) fn pages(&self) -> Range<u64> {
         self.page(self.start)..self.page(self.end)
     }
 
-    /// How many.
+    /// Returns how many pages the VMA has.
     pub(super) fn len_pages(&self) -> u64 {
         (self.end - self.start) / PAGE_SIZE
     }
 
-    /// A fault in it, at a page's address, and whose it is.
+    /// Returns a fault in the VMA at a page's address, and the file that serves it.
     #[inline]
     pub(super) fn fault(&self, va: u64, write: bool) -> (&dyn Inode<P>, Fault) {
         let VmaKind { private, large, sync, .. } = self.kind;
@@ -173,7 +173,7 @@ impl<P: SpacePlatform> Vma<P> {
         self.file().mapping().attach(tables.clone(), self.start, self.pages());
     }
 
-    /// Its file's mapping forgets it, but for `keep`: address and pages of each part.
+    /// Makes the file's mapping forget the VMA, but for `keep`: address and pages of each part.
     pub(super) fn detach(
         &self,
         tables: &Arc<SpaceTables<P::Machine>>,
@@ -182,7 +182,7 @@ impl<P: SpacePlatform> Vma<P> {
         self.file().mapping().detach(tables, self.start, keep);
     }
 
-    /// `next` goes on where this one ends, in every respect.
+    /// Returns whether `next` goes on where the VMA ends, in every respect.
     fn continues(&self, next: &Self) -> bool {
         self.end == next.start
             && self.page(self.end) == next.page(next.start)
@@ -202,17 +202,17 @@ impl<P: SpacePlatform> Default for VmaList<P> {
 }
 
 impl<P: SpacePlatform> VmaList<P> {
-    /// All of them.
+    /// Returns an iterator over all VMAs, by address.
     pub(super) fn iter(&self) -> core::slice::Iter<'_, Vma<P>> {
         self.0.iter()
     }
 
-    /// Those with these numbers.
+    /// Returns the VMAs with the numbers in `which`.
     pub(super) fn some(&self, which: Range<usize>) -> &[Vma<P>] {
         &self.0[which]
     }
 
-    /// The same, to change their kind.
+    /// Returns the VMAs with the numbers in `which`, to change their kind.
     pub(super) fn some_mut(&mut self, which: Range<usize>) -> &mut [Vma<P>] {
         &mut self.0[which]
     }
@@ -222,26 +222,26 @@ impl<P: SpacePlatform> VmaList<P> {
         self.0.drain(..)
     }
 
-    /// The VMA that `va` is in.
+    /// Returns the VMA that `va` is in.
     #[inline]
     pub(super) fn find(&self, va: u64) -> Option<&Vma<P>> {
         self.0.get(self.first_after(va)).filter(|vma| vma.start <= va)
     }
 
-    /// Index of the first VMA that ends after `va`.
+    /// Returns index of the first VMA that ends after `va`.
     #[inline]
     fn first_after(&self, va: u64) -> usize {
         self.0.partition_point(|vma| vma.end <= va)
     }
 
-    /// The VMAs that overlap `range`, by index.
+    /// Returns the VMAs that overlap `range`, by index.
     pub(super) fn overlap(&self, range: &Range<u64>) -> Range<usize> {
         let first = self.first_after(range.start);
         let count = self.0[first..].partition_point(|vma| vma.start < range.end);
         first..first + count
     }
 
-    /// Whether every address of `range` is in a VMA.
+    /// Returns whether every address of `range` is in a VMA.
     pub(super) fn cover(&self, range: &Range<u64>) -> bool {
         let mut reached = range.start;
         for vma in &self.0[self.overlap(range)] {
@@ -310,8 +310,8 @@ impl<P: SpacePlatform> VmaList<P> {
         }
     }
 
-    /// Where `len` bytes fit, congruent to `offset` modulo 2 MiB if large: above the last VMA, else in the
-    /// first gap.
+    /// Returns where `len` bytes fit, congruent to `offset` modulo 2 MiB if large: above the last VMA, else
+    /// in the first gap.
     pub(super) fn place(&self, offset: u64, len: u64) -> Option<u64> {
         let fit = |from: u64, to: u64| {
             let from = from.max(MMAP);

@@ -8,10 +8,10 @@ use core::fmt::Write;
 
 /// Knows what words can be completed to. Any closure `FnMut(&[String], &str) -> Vec<String>` is one.
 pub trait Completer {
-    /// The words that `word`, unquoted and still being typed, can become: whole and unquoted, in any order.
-    /// Those that do not start with `word` or contain control characters are ignored. `before` has the words
-    /// before it in the same command: none means that `word` is the command's name. After a candidate that
-    /// ends in `/` no blank is added: more will follow.
+    /// Returns the words that `word`, unquoted and still being typed, can become: whole and unquoted, in any
+    /// order. Those that do not start with `word` or contain control characters are ignored. `before` has
+    /// the words before it in the same command: none means that `word` is the command's name. After a
+    /// candidate that ends in `/` no blank is added: more will follow.
     fn complete(&mut self, before: &[String], word: &str) -> Vec<String>;
 }
 

@@ -50,13 +50,13 @@ impl History {
         self.lines.get(index).map(String::as_str)
     }
 
-    /// The line before the one shown, if there is one.
+    /// Returns the line before the one shown, if there is one.
     pub(super) fn up(&mut self, shown: &EditLine) -> Option<EditLine> {
         let index = self.at.checked_sub(1)?;
         self.go_to(index, shown)
     }
 
-    /// The line after the one shown, at last the one being typed.
+    /// Returns the line after the one shown, at last the one being typed.
     pub(super) fn down(&mut self, shown: &EditLine) -> Option<EditLine> {
         let index = self.at + 1;
         if index == self.lines.len() {
@@ -76,8 +76,8 @@ impl History {
         Some(line)
     }
 
-    /// The newest line before `end` that contains `text` and is not `unlike`: its index, and the place of the
-    /// last occurrence in characters.
+    /// Returns the newest line before `end` that contains `text` and is not `unlike`: its index, and the
+    /// place of the last occurrence in characters.
     pub(super) fn find(&self, text: &str, end: usize, unlike: Option<&str>) -> Option<(usize, usize)> {
         let lines = self.lines.iter().enumerate().take(end).rev();
         lines.filter(|(_, line)| unlike != Some(line.as_str())).find_map(|(index, line)| {

@@ -12,7 +12,7 @@ pub(super) struct EditLine {
 }
 
 impl EditLine {
-    /// A line with the cursor at its end.
+    /// Returns a line with the cursor at its end.
     pub(super) fn new(text: &str) -> Self {
         let chars: Vec<char> = text.chars().collect();
         Self { cursor: chars.len(), chars }
@@ -30,12 +30,12 @@ impl EditLine {
         self.chars.iter().collect()
     }
 
-    /// What stands before the cursor.
+    /// Returns what stands before the cursor.
     pub(super) fn before(&self) -> String {
         self.chars.iter().take(self.cursor).collect()
     }
 
-    /// The character under the cursor.
+    /// Returns the character under the cursor.
     pub(super) fn under(&self) -> Option<char> {
         self.chars.get(self.cursor).copied()
     }
@@ -62,12 +62,12 @@ impl EditLine {
         removed
     }
 
-    /// Where a word of letters and digits before the cursor starts.
+    /// Returns where a word of letters and digits before the cursor starts.
     pub(super) fn word_left(&self) -> usize {
         self.back_over(self.back_over(self.cursor, |c| !c.is_alphanumeric()), char::is_alphanumeric)
     }
 
-    /// Where a word of letters and digits after the cursor ends.
+    /// Returns where a word of letters and digits after the cursor ends.
     pub(super) fn word_right(&self) -> usize {
         let over = |at: usize, wanted: fn(char) -> bool| {
             at + self.chars.iter().skip(at).take_while(|c| wanted(**c)).count()
@@ -75,7 +75,7 @@ impl EditLine {
         over(over(self.cursor, |c| !c.is_alphanumeric()), char::is_alphanumeric)
     }
 
-    /// Where a word between blanks before the cursor starts.
+    /// Returns where a word between blanks before the cursor starts.
     pub(super) fn blank_word_left(&self) -> usize {
         self.back_over(self.back_over(self.cursor, char::is_whitespace), |c| !c.is_whitespace())
     }

@@ -94,12 +94,13 @@ impl Default for Editor {
 }
 
 impl Editor {
-    /// An editor with no prompt, for 80 columns, lines of up to 1024 characters and a history of 100 lines.
+    /// Returns an editor with no prompt, for 80 columns, lines of up to 1024 characters and a history of 100
+    /// lines.
     pub fn new() -> Self {
         Self::with_limits(1024, 100)
     }
 
-    /// An editor for lines of up to `line` characters, which keeps `history` of them.
+    /// Returns an editor for lines of up to `line` characters, which keeps `history` of them.
     pub fn with_limits(line: usize, history: usize) -> Self {
         Self {
             prompt: Vec::new(),
@@ -121,7 +122,7 @@ impl Editor {
         self.screen.set_width(size.columns);
     }
 
-    /// The terminal's size, as it was told last.
+    /// Returns the terminal's size, as [`set_size`](Self::set_size) was told last.
     pub fn size(&self) -> TerminalSize {
         self.size
     }
@@ -149,18 +150,19 @@ impl Editor {
         let _ = out.write_str(&echo);
     }
 
-    /// What has been typed.
+    /// Returns what has been typed.
     pub fn line(&self) -> String {
         self.line.text()
     }
 
-    /// What the terminal shows now: the text, prompt included, and how many characters are before the cursor.
+    /// Returns what the terminal shows now: the text, prompt included, and how many characters are before
+    /// the cursor.
     pub fn view(&self) -> (String, usize) {
         let (text, cursor) = self.shown();
         (text.into_iter().collect(), cursor)
     }
 
-    /// The lines typed before, oldest first.
+    /// Returns the lines typed before, oldest first.
     pub fn history(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.history.lines()
     }
@@ -294,7 +296,7 @@ impl Editor {
         !self.line.replace(range, []).is_empty()
     }
 
-    /// Like `delete`, but kept for Ctrl-Y; cuts in a row are kept together.
+    /// Deletes characters like `delete`, but keeps them for Ctrl-Y; cuts in a row are kept together.
     fn cut(&mut self, range: Range<usize>, last: LastKey) -> bool {
         let backwards = range.end == self.line.cursor();
         let mut cut = self.line.replace(range, []);

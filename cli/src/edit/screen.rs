@@ -31,13 +31,13 @@ impl Screen {
         self.width
     }
 
-    /// At least 2 columns.
+    /// Sets the terminal's width, in columns; at least 2 are taken.
     pub(super) fn set_width(&mut self, columns: usize) {
         self.width = columns.max(2);
     }
 
-    /// The terminal has become wider or narrower: takes the text away, to be shown anew. Terminals wrap what
-    /// they show anew, and move the cursor with it.
+    /// Takes the text away, to be shown anew, for a terminal that has become wider or narrower. Terminals
+    /// wrap what they show anew, and move the cursor with it.
     pub(super) fn resize(&mut self, columns: usize, out: &mut String) {
         let columns = columns.max(2);
         if columns == self.width {
@@ -48,7 +48,8 @@ impl Screen {
         self.hide(out);
     }
 
-    /// The terminal's cursor is in column 0 of an empty row: a new text starts here.
+    /// Forgets what is shown: a new text starts here, at column 0 of an empty row, where the terminal's
+    /// cursor is.
     pub(super) fn forget(&mut self) {
         self.shown.clear();
         self.cursor = 0;

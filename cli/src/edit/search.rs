@@ -22,7 +22,7 @@ pub(super) struct HistorySearch {
 }
 
 impl HistorySearch {
-    /// What stands before the line while the search goes on.
+    /// Returns what stands before the line while the search goes on.
     pub(super) fn prompt(&self) -> String {
         format!("({}reverse-i-search)`{}': ", if self.failed { "failed " } else { "" }, self.wanted)
     }
@@ -34,7 +34,7 @@ impl Editor {
         self.search = Some(HistorySearch { wanted: String::new(), before, at, failed: false });
     }
 
-    /// A key during a search. Gives back a key that ends it and is still to be acted on.
+    /// Acts on a key during a search. Returns a key that ends the search and is still to be acted on.
     pub(super) fn press_in_search(&mut self, key: Key, echo: &mut String) -> Option<Key> {
         let mut search = self.search.take()?;
         match key {

@@ -6,7 +6,7 @@ use crate::report::{FailureKind, OpOutcome};
 use crate::target::{Target, TargetError};
 
 impl<T: Target> Fsx<T> {
-    /// What follows an operation: flushing, closing, comparing.
+    /// Does what follows an operation: flushing, closing, comparing.
     pub(super) fn after(&mut self, op: &FileOp, outcome: OpOutcome) -> Result<(), FailureKind<T::Error>> {
         match outcome {
             OpOutcome::Done => self.counts[op.kind as usize] += 1,
@@ -66,7 +66,7 @@ impl<T: Target> Fsx<T> {
         self.check_holes()
     }
 
-    /// What is said to be a hole holds zeros.
+    /// Compares with the model: holes that the target tells of must hold zeros there.
     fn check_holes(&mut self) -> Result<(), FailureKind<T::Error>> {
         let (mut from, size) = (0, self.model.size());
         while from < size {

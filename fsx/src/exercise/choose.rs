@@ -6,7 +6,8 @@ use crate::options::Options;
 use crate::target::Target;
 
 impl<T: Target> Fsx<T> {
-    /// The next random operation. As many random numbers for each, so that the same seed chooses alike.
+    /// Returns the next random operation. As many random numbers for each, so that the same seed chooses
+    /// alike.
     pub(super) fn draw(&mut self) -> FileOp {
         let [what, at, long, flags, close] = core::array::from_fn(|_| self.rng.next());
         let kind = self.kinds[(what % self.kinds.len() as u64) as usize];
@@ -67,7 +68,7 @@ impl<T: Target> Fsx<T> {
         }
     }
 
-    /// Where the range of an operation of this kind must end.
+    /// Returns where the range of an operation of this kind must end.
     pub(super) fn limit(&self, kind: OpKind) -> u64 {
         let size = self.model.size();
         match kind {
@@ -78,7 +79,7 @@ impl<T: Target> Fsx<T> {
         }
     }
 
-    /// Why an operation cannot be done now.
+    /// Returns why an operation cannot be done now.
     pub(super) fn unfit(&self, op: &FileOp) -> Option<&'static str> {
         let size = self.model.size();
         if op.skip {
@@ -112,7 +113,7 @@ impl<T: Target> Fsx<T> {
         None
     }
 
-    /// The size after the operation.
+    /// Returns the size after the operation.
     pub(super) fn size_after(&self, op: &FileOp) -> u64 {
         let (size, end) = (self.model.size(), op.offset.saturating_add(op.len));
         match op.kind {

@@ -60,7 +60,7 @@ pub fn init(rsdp: Option<u64>) {
     }
 }
 
-/// The first table with this signature, header included.
+/// Returns the first table with this signature, header included.
 ///
 /// # Errors
 /// Each way in which there can be none.
@@ -68,7 +68,7 @@ pub fn table(signature: &'static str) -> Result<Vec<u8>, Error> {
     tables(signature)?.next().unwrap_or(Err(Error::NoTable(signature)))
 }
 
-/// Every table with this signature, header included; an error for one that can't be read.
+/// Returns every table with this signature, header included; an error for one that can't be read.
 ///
 /// # Errors
 /// The tables can't be looked for.
@@ -106,7 +106,7 @@ fn map(at: u64, len: usize) -> Option<NonNull<u8>> {
     NonNull::new(start as *mut u8)
 }
 
-/// The register of the clock chip that holds the century, if the FADT names one that can.
+/// Returns the register of the clock chip that holds the century, if the FADT names one that can.
 pub fn century_register() -> Option<u8> {
     /// `CENTURY`, in the FADT.
     const CENTURY: usize = 108;
@@ -114,8 +114,8 @@ pub fn century_register() -> Option<u8> {
     table("FACP").ok()?.get(CENTURY).copied().filter(|register| (0x0e..0x80).contains(register))
 }
 
-/// CPUs that can be used, by the MADT: enabled local APIC (type 0) and x2APIC (type 9) entries. The two kinds
-/// may list the same CPU; duplicates by identifier are counted once.
+/// Returns CPUs that can be used, by the MADT: enabled local APIC (type 0) and x2APIC (type 9) entries. The
+/// two kinds may list the same CPU; duplicates by identifier are counted once.
 ///
 /// # Errors
 /// As [`table`].

@@ -127,12 +127,12 @@ pub fn init() {
     ERR.lock().init(IER::empty());
 }
 
-/// In exec mode a command's output goes to COM4, its complaints to COM3.
+/// Sets exec mode, in which a command's output goes to COM4 and its complaints to COM3.
 pub fn set_exec_mode(on: bool) {
     EXEC.store(on, Ordering::Relaxed);
 }
 
-/// Whether [`set_exec_mode`] was called with `true`.
+/// Returns whether [`set_exec_mode`] was called with `true`.
 pub fn exec_mode() -> bool {
     EXEC.load(Ordering::Relaxed)
 }
@@ -146,12 +146,12 @@ pub fn write(stream: Stream, bytes: &[u8]) {
     }
 }
 
-/// A byte typed on the console, if one is there.
+/// Returns a byte typed on the console, if one is there.
 pub fn try_read() -> Option<u8> {
     INPUT.lock().pop()
 }
 
-/// What who waits for input waits for.
+/// Returns the key (an address) by which tasks wait for input.
 pub fn input_key() -> usize {
     &raw const INPUT as usize
 }
@@ -185,12 +185,12 @@ pub struct Emergency {
 }
 
 impl Emergency {
-    /// To the console.
+    /// Returns a writer to the console.
     pub const fn console() -> Self {
         Self { uart: uart(COM1), cook: true }
     }
 
-    /// To standard error in exec mode.
+    /// Returns a writer to standard error in exec mode; `None` outside it.
     pub fn err() -> Option<Self> {
         exec_mode().then(|| Self { uart: uart(COM3), cook: false })
     }

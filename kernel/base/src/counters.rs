@@ -5,7 +5,7 @@ use fs::stats::Stats;
 use crate::arch::percpu;
 pub use crate::arch::percpu::stats;
 
-/// What all CPUs counted.
+/// Returns what all CPUs counted.
 pub fn total() -> Stats {
     let total = Stats::new();
     percpu::all().for_each(|cpu| total.add(cpu.stats()));

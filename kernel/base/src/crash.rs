@@ -48,7 +48,7 @@ impl CrashKind {
         ("hang", Self::Hang),
     ];
 
-    /// The kind with this name.
+    /// Returns the kind with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
     }

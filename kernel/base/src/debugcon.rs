@@ -13,7 +13,7 @@ const PORT: u16 = 0xe9;
 pub struct DebugConsole(Port<u8>);
 
 impl DebugConsole {
-    /// The device, if it is there.
+    /// Returns the device, if it is there.
     pub fn find() -> Option<Self> {
         let mut port = Port::new(PORT);
         // SAFETY: the port is isa-debugcon's or nobody's; reading it changes nothing.

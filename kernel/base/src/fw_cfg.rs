@@ -41,7 +41,8 @@ impl FwCfg {
     }
 }
 
-/// The contents of the file `name`; `None` without the device, without the file, or if it is over 1 MiB.
+/// Returns the contents of the file `name`; `None` without the device, without the file, or if it is over 1
+/// MiB.
 pub fn read(name: &str) -> Option<Vec<u8>> {
     if FwCfg::select(KEY_SIGNATURE).bytes() != *b"QEMU" {
         return None;
@@ -66,18 +67,18 @@ pub fn read(name: &str) -> Option<Vec<u8>> {
     None
 }
 
-/// Whether qemu-run.sh was started with the option that stands for `word`.
+/// Returns whether qemu-run.sh was started with the option that stands for `word`.
 pub fn asked_for(word: &str) -> bool {
     let arguments = read(ARGUMENTS).unwrap_or_default();
     arguments.split(u8::is_ascii_whitespace).any(|argument| argument == word.as_bytes())
 }
 
-/// The number of `word=NUMBER`, if qemu-run.sh was started with the option that stands for it.
+/// Returns the number of `word=NUMBER`, if qemu-run.sh was started with the option that stands for it.
 pub fn value(word: &str) -> Option<usize> {
     argument(word)?.parse().ok()
 }
 
-/// The value of the word `name=value` from qemu-run.sh.
+/// Returns the value of the word `name=value` from qemu-run.sh.
 pub fn argument(name: &str) -> Option<String> {
     let arguments = String::from_utf8(read(ARGUMENTS)?).ok()?;
     let mut words = arguments.split_ascii_whitespace().filter_map(|word| word.split_once('='));

@@ -2,7 +2,7 @@
 
 use crate::{console, task};
 
-/// The next byte typed on the console; the task sleeps until it comes.
+/// Returns the next byte typed on the console; the task sleeps until it comes.
 pub fn read() -> u8 {
     loop {
         if let Some(byte) = console::try_read() {
@@ -12,7 +12,7 @@ pub fn read() -> u8 {
     }
 }
 
-/// The console's interrupt came: whoever waits looks again.
+/// Wakes whoever waits for input, after the console's interrupt came.
 pub fn on_interrupt() {
     console::take_input();
     task::wake(console::input_key());

@@ -81,7 +81,7 @@ pub fn log(level: LogLevel, args: fmt::Arguments<'_>) {
     }
 }
 
-/// From now on, only warnings and errors go to the console.
+/// Sets that only warnings and errors go to the console from now on.
 pub fn quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }

@@ -27,7 +27,7 @@ pub struct KernelPlatform {
 }
 
 impl KernelPlatform {
-    /// The machine, with `region` as the file system's memory.
+    /// Returns the machine, with `region` as the file system's memory.
     pub fn new(region: &'static MappedRegion) -> Self {
         Self { region }
     }

@@ -38,26 +38,26 @@ impl Listener {
     }
 }
 
-/// From now on it listens, by `hear`, which is the same each time.
+/// Makes the listener listen from now on, by `hear`, which is the same each time.
 pub fn listen(who: Listener, hear: Hear) {
     HEARS[who as usize].call_once(|| hear);
     LISTENERS.fetch_or(who.bit(), SeqCst);
     LAB.set_hooks(true);
 }
 
-/// It listens no more.
+/// Makes the listener listen no more.
 pub fn ignore(who: Listener) {
     let before = LISTENERS.fetch_and(!who.bit(), SeqCst);
     LAB.set_hooks(before & !who.bit() != 0);
 }
 
-/// Whether it listens.
+/// Returns whether the listener listens.
 pub fn listens(who: Listener) -> bool {
     LISTENERS.load(SeqCst) & who.bit() != 0
 }
 
-/// A step was taken. Only called while somebody listens; not inlined, for it is not the way that has to be
-/// fast.
+/// Tells the listeners of a step. Only called while somebody listens; not inlined, for it is not the way
+/// that has to be fast.
 #[cold]
 #[inline(never)]
 pub fn reached(step: Step) {

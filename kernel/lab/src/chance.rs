@@ -91,7 +91,7 @@ fn reached(step: Step) {
 }
 
 impl Chance {
-    /// The task that runs plays `actor` from now on.
+    /// Makes the task that runs play `actor` from now on.
     pub fn enter(&self, actor: usize) {
         let task = task::current();
         self.actors[actor].id.store(task.id(), SeqCst);
@@ -114,14 +114,14 @@ impl Chance {
         }
     }
 
-    /// The actor is through with its part of the round.
+    /// Notes that the actor is through with its part of the round.
     pub fn through(&self, actor: usize) {
         let actor = &self.actors[actor];
         actor.through.store(true, SeqCst);
         actor.usual.store(actor.steps.load(SeqCst), SeqCst);
     }
 
-    /// Whether the actor has come by `point` in this round.
+    /// Returns whether the actor has come by `point` in this round.
     pub fn has_passed(&self, actor: usize, point: Point) -> bool {
         self.actors[actor].passed.load(SeqCst) & 1 << point as u8 != 0
     }
@@ -144,7 +144,7 @@ impl Chance {
         }
     }
 
-    /// The actor has come to one of its steps: it is held there, if that was dealt.
+    /// Counts a step of the actor, and holds the actor there if that was dealt.
     pub fn step(&self, index: usize) {
         let actor = &self.actors[index];
         if actor.through.load(SeqCst) {
@@ -164,7 +164,7 @@ impl Chance {
 }
 
 impl ChanceActor {
-    /// It does nothing just now.
+    /// Returns whether the actor does nothing just now.
     fn rests(&self) -> bool {
         let sleeps = |task: &TaskRef| task.state() == TaskState::Waiting;
         self.through.load(SeqCst) || self.task.lock().as_ref().is_some_and(sleeps)

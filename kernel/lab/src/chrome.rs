@@ -75,12 +75,12 @@ struct Occurrence {
 }
 
 impl Occurrence {
-    /// Not 0, which stands for the idle process.
+    /// Returns the process identifier of a CPU's group: not 0, which stands for the idle process.
     fn group(self) -> usize {
         self.cpu + 1
     }
 
-    /// No other group has the same.
+    /// Returns the thread identifier of a row, which no other group has.
     fn row(self) -> u64 {
         self.group() as u64 * 1_000_000 + u64::from(self.task)
     }
@@ -101,7 +101,7 @@ struct Events<'a> {
 }
 
 impl Events<'_> {
-    /// One event: its phase and name, where and when, and what else there is.
+    /// Writes one event: its phase and name, where and when, and what else there is.
     fn event(&mut self, phase: char, name: &str, at: Occurrence, more: fmt::Arguments<'_>) -> fmt::Result {
         let comma = if self.any { "," } else { "" };
         self.any = true;
@@ -155,7 +155,7 @@ impl Events<'_> {
         )
     }
 
-    /// A shootdown that began as `asked` is answered as `answer` says.
+    /// Writes that a shootdown which began as `asked` is answered as `answer` says.
     fn answer(&mut self, asked: Option<&StepRecord>, answer: &StepRecord) -> fmt::Result {
         let here = Occurrence::from(answer);
         let task = answer.task;

@@ -37,7 +37,7 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 pub struct Alone(&'static AtomicBool);
 
 impl Alone {
-    /// `None` if somebody does it already, as `busy` says.
+    /// Makes the value that says who uses the lab; `None` if somebody does already, as `busy` says.
     pub fn new(busy: &'static AtomicBool) -> Option<Self> {
         (!busy.swap(true, SeqCst)).then_some(Self(busy))
     }

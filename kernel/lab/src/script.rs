@@ -143,7 +143,7 @@ pub fn play(order: &[Event], actors: usize) -> Result<Arc<Script>, Errno> {
     Ok(script)
 }
 
-/// No script any more.
+/// Ends the script.
 pub fn end() {
     steps::ignore(Listener::Script);
     let old = CURRENT.lock().take();
@@ -166,7 +166,7 @@ fn reached(step: Step) {
 }
 
 impl Script {
-    /// The actor has come to the point: for which time.
+    /// Counts that the actor has come to the point; returns for which time.
     fn count(&self, actor: usize, point: Point) -> u32 {
         let mut state = self.state.lock();
         let came = &mut state.actors[actor].came[point as usize];
@@ -174,7 +174,7 @@ impl Script {
         *came
     }
 
-    /// The task that runs plays `actor` from now on.
+    /// Makes the task that runs play `actor` from now on.
     pub fn enter(&self, actor: usize) {
         let task = task::current();
         let before = self.state.lock().actors[actor].task.replace(task);
@@ -182,14 +182,14 @@ impl Script {
         drop(before);
     }
 
-    /// Which actor the task that runs is.
+    /// Returns which actor the task that runs is.
     fn who(&self) -> Option<usize> {
         let id = task::try_current()?.id();
         let is = |actor: &ScriptActor| actor.task.as_ref().is_some_and(|task| task.id() == id);
         self.state.lock().actors.iter().position(is)
     }
 
-    /// The actor says something.
+    /// Adds a line that the actor says.
     pub fn say(&self, actor: usize, text: String) {
         self.write(actor, LineKind::Says(text));
     }
@@ -198,9 +198,9 @@ impl Script {
         self.state.lock().write(actor, what);
     }
 
-    /// The actor is at a place of the order: it goes on when all that comes before has happened. That it was
-    /// held is said when it goes on, also where the other had been there by chance: the lines are the same in
-    /// every run.
+    /// Holds the actor at a place of the order until all that comes before has happened. That it was held is
+    /// said when it goes on, also where the other had been there by chance: the lines are the same in every
+    /// run.
     pub fn pass(&self, actor: usize, at: Milestone) {
         let begun = time::monotonic_ns();
         let (mut asleep_since, mut looks, mut waited) = (None, 0, false);
@@ -257,27 +257,27 @@ impl Script {
         }
     }
 
-    /// Why the order did not come about, if it did not.
+    /// Returns why the order did not come about, if it did not.
     pub fn prevented(&self) -> Option<Prevented> {
         self.state.lock().prevented
     }
 
-    /// Whether somebody took more steps than any actor should.
+    /// Returns whether somebody took more steps than any actor should.
     pub fn is_full(&self) -> bool {
         self.state.lock().full
     }
 
-    /// Whether the actor is held.
+    /// Returns whether the actor is held.
     pub fn holds(&self, actor: usize) -> bool {
         self.state.lock().actors[actor].held.is_some()
     }
 
-    /// Nobody is held any more.
+    /// Releases everybody who is held.
     pub fn release(&self, actor: usize) {
         self.state.lock().prevented.get_or_insert(Prevented::Late(actor));
     }
 
-    /// What everybody did, in the order in which they did it.
+    /// Returns what everybody did, in the order in which they did it.
     pub fn lines(&self) -> Vec<ScriptLine> {
         core::mem::take(&mut self.state.lock().lines)
     }

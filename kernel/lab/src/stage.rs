@@ -48,27 +48,27 @@ pub struct Role<'a> {
 
 /// What is played on a stage.
 pub trait Play: Send + Sync {
-    /// What it is called.
+    /// Returns the play's name.
     fn name(&self) -> &str;
-    /// How many take part.
+    /// Returns how many actors take part.
     fn actors(&self) -> usize;
-    /// Who the actor is.
+    /// Returns who the actor is.
     fn role(&self, actor: usize) -> Role<'_>;
-    /// Pages of the file that a round is about, and how many such pieces there are.
+    /// Returns how many pages of the file a round is about, and how many such pieces there are.
     fn pages(&self) -> u64;
     fn units(&self) -> u64;
-    /// The first page that a round is about. Not the file's first page first: its number is 0, like many a
-    /// wrong one.
+    /// Returns the number of the first page that a round is about. That is not the file's first page first:
+    /// its number is 0, like many a wrong one.
     fn page(&self, round: u64) -> u64 {
         (round + 1) % self.units() * self.pages()
     }
     /// Makes the pages ready, which are holes and mapped nowhere.
     fn prepare(&self, turn: &Turn<'_>) -> Answer;
-    /// The actor's part of a round.
+    /// Does the actor's part of a round.
     fn act(&self, turn: &Turn<'_>) -> Answer;
-    /// What it sees afterwards.
+    /// Returns the word that the actor sees after the acts.
     fn look(&self, turn: &Turn<'_>) -> Answer<u64>;
-    /// What was lost, if anything, when all have acted and looked.
+    /// Returns what was lost, if anything, when all have acted and looked.
     fn check(&self, turn: &Turn<'_>) -> Answer;
 }
 
@@ -112,7 +112,7 @@ pub struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// The address of byte `byte` of the round's pages, as this actor has them mapped.
+    /// Returns the address of byte `byte` of the round's pages, as this actor has them mapped.
     pub fn at(&self, byte: u64) -> u64 {
         self.stage.views[self.actor].start + self.page * PAGE_SIZE + byte
     }
@@ -127,7 +127,7 @@ impl Turn<'_> {
         user_access::store_u64(self.at(byte), value).map_err(|fault| fault.to_string())
     }
 
-    /// As [`store`](Self::store), and tells.
+    /// Stores like [`store`](Self::store), and tells the script.
     pub fn store_told(&self, byte: u64, value: u64) -> Answer {
         self.store(byte, value)?;
         self.say(|| alloc::format!("has stored {value:#x}"));
@@ -141,7 +141,7 @@ impl Turn<'_> {
         }
     }
 
-    /// A place of the script in the middle of its part; without one, it takes its time here.
+    /// Comes to a place of the script in the middle of the actor's part; without a script, takes time there.
     pub fn mark(&self, number: u8) {
         if let Some(script) = &self.stage.script {
             script.pass(self.actor, Milestone::Mark(number));
@@ -152,7 +152,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Whether `actor` has come by `point` in this round. With a script nobody asks: it says so itself.
+    /// Returns whether `actor` has come by `point` in this round. Nobody asks with a script: the script says
+    /// so itself.
     pub fn has_passed(&self, actor: usize, point: Point) -> bool {
         self.stage.chance.as_ref().is_some_and(|chance| chance.has_passed(actor, point))
     }
@@ -166,21 +167,21 @@ impl Turn<'_> {
         }
     }
 
-    /// Leaves word `note`.
+    /// Leaves word `note` for other actors.
     pub fn leave(&self, note: usize, value: u64) {
         let note = &self.stage.notes[note];
         note.store(value, SeqCst);
         task::wake(core::ptr::from_ref(note) as usize);
     }
 
-    /// The byte of the file at which the round's pages begin.
+    /// Returns the byte of the file at which the round's pages begin.
     pub fn offset(&self) -> u64 {
         self.page * PAGE_SIZE
     }
 }
 
 impl LabStage {
-    /// A stage for `play` on `file`, with the address spaces and mappings that its actors want.
+    /// Returns a stage for `play` on `file`, with the address spaces and mappings that its actors want.
     pub fn new(
         play: Arc<dyn Play>,
         file: File,
@@ -251,7 +252,7 @@ impl LabStage {
         Ok(tasks)
     }
 
-    /// What an actor does from the first round to the last.
+    /// Does what an actor does, from the first round to the last.
     fn perform(&self, actor: usize) -> ExitStatus {
         let name = self.play.role(actor).name;
         if let Some(script) = &self.script {
@@ -303,35 +304,35 @@ impl LabStage {
         }
     }
 
-    /// What did not work, if anything.
+    /// Returns what did not work, if anything.
     pub fn failure(&self) -> Option<String> {
         self.failure.lock().take()
     }
 
-    /// What the actor saw when it looked.
+    /// Returns what the actor saw when it looked.
     pub fn seen(&self, actor: usize) -> u64 {
         self.seen[actor].load(SeqCst)
     }
 
-    /// A new round, about `page`.
+    /// Begins a round about `page`.
     pub fn set_page(&self, page: u64) {
         self.page.store(page, SeqCst);
         self.notes.iter().for_each(|note| note.store(0, SeqCst));
         self.ready.store(0, SeqCst);
     }
 
-    /// The next part begins.
+    /// Begins the next part of the round.
     pub fn begin(&self) {
         self.through.store(0, SeqCst);
         self.part.fetch_add(1, SeqCst);
     }
 
-    /// Whether everybody is through with the part.
+    /// Returns whether everybody is through with the part.
     pub fn is_through(&self) -> bool {
         self.through.load(SeqCst) >= self.play.actors()
     }
 
-    /// Whether everybody who still acts is asleep, and not because a script holds it.
+    /// Returns whether everybody who still acts is asleep, and not because a script holds it.
     pub fn sleeps(&self, tasks: &[TaskRef]) -> bool {
         let held = |actor| self.script.as_ref().is_some_and(|script| script.holds(actor));
         let mut acting = (0..tasks.len()).filter(|&actor| self.acting[actor].load(SeqCst)).peekable();
@@ -339,12 +340,12 @@ impl LabStage {
             && acting.all(|actor| tasks[actor].state() == TaskState::Waiting && !held(actor))
     }
 
-    /// The tasks end when they are through with what they do.
+    /// Makes the tasks end when they are through with what they do.
     pub fn end(&self) {
         self.over.store(true, SeqCst);
     }
 
-    /// Whether it is over.
+    /// Returns whether the play is over.
     pub fn is_over(&self) -> bool {
         self.over.load(SeqCst)
     }

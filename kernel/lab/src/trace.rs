@@ -55,7 +55,7 @@ impl StepRing {
         Ok(Self { written: 0, slots: slots.into_boxed_slice() })
     }
 
-    /// Records that are there.
+    /// Returns how many records there are.
     fn kept(&self) -> usize {
         self.written.min(self.slots.len())
     }
@@ -120,7 +120,7 @@ pub struct TraceCounts {
     pub most: usize,
 }
 
-/// How much was written down, on all CPUs.
+/// Returns how much was written down, on all CPUs.
 pub fn counts() -> TraceCounts {
     let mut counts = TraceCounts::default();
     for ring in &RINGS {
@@ -133,8 +133,8 @@ pub fn counts() -> TraceCounts {
     counts
 }
 
-/// Everything that was written down, in the order of time. What is written meanwhile does not come; what
-/// makes way for it may be missing.
+/// Returns everything that was written down, in the order of time. What is written meanwhile does not come;
+/// what makes way for it may be missing.
 ///
 /// # Errors
 /// [`Errno::NoMemory`].

@@ -58,8 +58,8 @@ fn meet(met: &AtomicUsize, count: usize) -> bool {
     true
 }
 
-/// Tasks on all CPUs wait for each other, so all run at the same time; with one CPU more than there are, in
-/// turns.
+/// Checks that tasks on all CPUs which wait for each other all run at the same time; with one more than
+/// there are CPUs, in turns.
 pub(super) fn check_tasks() -> Result<(), String> {
     let stacks = stack::in_use();
     let cpus = online();
@@ -98,8 +98,8 @@ pub(super) fn check_tasks() -> Result<(), String> {
     settle(stacks)
 }
 
-/// CPUs that ask each other to forget a page at the same time, and some that wait, interrupts off, for a lock
-/// whose holder asks: all answer (docs/laws.md, law 7). If one does not, this never ends.
+/// Checks CPUs that ask each other to forget a page at the same time, and some that wait, interrupts off,
+/// for a lock whose holder asks: all answer (docs/laws.md, law 7). If one does not, the check never ends.
 pub(super) fn check_shootdowns() -> Result<(), String> {
     const ROUNDS: u64 = 200;
     let stacks = stack::in_use();
@@ -128,7 +128,7 @@ pub(super) fn check_shootdowns() -> Result<(), String> {
     settle(stacks)
 }
 
-/// Readers and writers on all CPUs: nobody sees half a change, and nobody waits for ever.
+/// Checks readers and writers on all CPUs: nobody sees half a change, and nobody waits for ever.
 pub(super) fn check_locks() -> Result<(), String> {
     const ROUNDS: u64 = 2000;
     let stacks = stack::in_use();
@@ -170,7 +170,8 @@ pub(super) fn check_locks() -> Result<(), String> {
     settle(stacks)
 }
 
-/// A writer gets in although readers keep the lock taken without a gap, and a reader although writers do.
+/// Checks that a writer gets in although readers keep the lock taken without a gap, and a reader although
+/// writers do.
 pub(super) fn check_fairness() -> Result<(), String> {
     const TURNS: u64 = 5;
     const STAY_NS: u64 = 30_000_000;

@@ -31,7 +31,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// What it is when everything is said.
+    /// Returns what is left of the failure when everything is said.
     pub(crate) fn ended(&self) -> Self {
         match self {
             Self::Fault(why) => Self::Fault(why.clone()),
@@ -41,7 +41,7 @@ impl Failure {
         }
     }
 
-    /// `$?` after it, as in a POSIX shell.
+    /// Returns `$?` after the failure, as in a POSIX shell.
     pub(crate) fn status(&self) -> u8 {
         match self {
             Self::Unknown => 127,
@@ -57,14 +57,14 @@ impl From<fmt::Error> for Failure {
     }
 }
 
-/// Any text makes a complaint.
+/// Makes a complaint of any text.
 pub(crate) fn complaint(text: impl fmt::Display) -> Failure {
     Failure::Complaint(alloc::format!("{text}"))
 }
 
 /// Names what a failure is about: `what: why`.
 pub(crate) trait On<T> {
-    /// The failure, about `what`.
+    /// Returns the failure, about `what`.
     fn on(self, what: &str) -> Result<T, Failure>;
 }
 
@@ -108,7 +108,7 @@ pub(crate) const HELP: &str = "--help";
 pub(crate) const ANY: usize = usize::MAX;
 
 impl Command {
-    /// `ls [-l] [-a] [PATH...]`.
+    /// Returns the command's synopsis: `ls [-l] [-a] [PATH...]`.
     pub(crate) fn synopsis(&self) -> impl fmt::Display + '_ {
         fmt::from_fn(|f| {
             f.write_str(self.name)?;
@@ -119,12 +119,12 @@ impl Command {
         })
     }
 
-    /// What the help says, for completion.
+    /// Returns what the help says, for completion.
     pub(crate) fn help(&self) -> Synopsis<'static> {
         Synopsis { spec: self.spec, options: self.options, operands: self.operands }
     }
 
-    /// Whether `--help` is among the arguments, where an option can be.
+    /// Returns whether `--help` is among the arguments, where an option can be.
     pub(crate) fn asks_for_help(&self, args: &[String]) -> bool {
         match self.spec {
             // With a language of its own.

@@ -17,7 +17,7 @@ use crate::counters;
 use crate::crash::CrashKind;
 
 impl Shell {
-    /// What `word`, after the words `before`, may become.
+    /// Returns what `word`, after the words `before`, may become.
     pub(super) fn completions(&self, before: &[String], word: &str) -> Vec<String> {
         let Some((name, args)) = before.split_first() else {
             return if word.contains('/') {
@@ -42,7 +42,7 @@ impl Shell {
         }
     }
 
-    /// What the words of a piece of help stand for.
+    /// Returns what the words of a piece of help stand for.
     fn of_help(&self, help: &str, word: &str) -> Vec<String> {
         let mut found = Vec::new();
         for kind in kinds(help) {
@@ -54,7 +54,7 @@ impl Shell {
         found
     }
 
-    /// What can stand where a help says `kind`.
+    /// Returns what can stand where a help says `kind`.
     fn of_kind(&self, kind: &str, word: &str) -> Vec<String> {
         match kind {
             "COMMAND" => owned(commands().map(|command| command.name)),

@@ -44,7 +44,7 @@ pub(super) struct PathFrom<'a> {
 }
 
 impl<'a> PathFrom<'a> {
-    /// A path as it was typed.
+    /// Returns a path as it was typed.
     pub(super) fn path(sh: &'a Shell, path: &'a str) -> Self {
         Self { start: sh.here(), path, shown: path }
     }
@@ -56,7 +56,7 @@ impl<'a> PathFrom<'a> {
         mounts::walk(self.start, &path, follow)
     }
 
-    /// The directory and the name in it.
+    /// Returns the directory and the name in it.
     pub(super) fn slot(self) -> Result<NamePlace, Failure> {
         let split = || {
             let path = text::encode(self.path);
@@ -93,8 +93,8 @@ impl<'a> PathFrom<'a> {
 }
 
 impl Shell {
-    /// The path as the shell shows it: from `/` on, through the current directory as it was gone to, without
-    /// dots.
+    /// Returns the path as the shell shows it: from `/` on, through the current directory as somebody went
+    /// there, without dots.
     pub(super) fn logical(&self, path: &str) -> String {
         let mut whole = if path.starts_with('/') { String::new() } else { self.cwd.clone() };
         for name in path.split('/').filter(|name| !matches!(*name, "" | ".")) {
@@ -139,17 +139,17 @@ impl Shell {
         PathFrom::path(self, path).walk(follow)
     }
 
-    /// As [`walk`](Self::walk), following, with the path in the error.
+    /// Walks to a file like [`walk`](Self::walk), following links, with the path in the error.
     pub(super) fn find(&self, path: &str) -> Result<Place, Failure> {
         self.walk(path, true).on(path)
     }
 
-    /// What the path begins at: the current directory.
+    /// Returns what the path begins at: the current directory.
     pub(super) fn here(&self) -> Option<&Place> {
         self.here.as_ref()
     }
 
-    /// The directory and the name in it that `path` means.
+    /// Returns the directory and the name in it that `path` means.
     pub(super) fn slot(&self, path: &str) -> Result<NamePlace, Failure> {
         PathFrom::path(self, path).slot()
     }
@@ -184,7 +184,7 @@ impl Shell {
         self.read_input(&ShellInput::File(file.clone()), path, from, limit, f)
     }
 
-    /// The names in a directory, `.` and `..` left out, sorted by their bytes.
+    /// Returns the names in a directory, `.` and `..` left out, sorted by their bytes.
     pub(super) fn names(&mut self, dir: &File, path: &str) -> Result<Vec<String>, Failure> {
         let mut names: Vec<Vec<u8>> = Vec::new();
         dir.read_dir(0, &mut |entry| {
@@ -199,9 +199,9 @@ impl Shell {
         Ok(names.iter().map(|name| text::decode(name)).collect())
     }
 
-    /// Up to `most` names in a directory from position `from` on, `.` and `..` left out, with what they lead
-    /// to: links are not followed, mount points are crossed. And the position to go on from, unless that was
-    /// all.
+    /// Returns up to `most` names in a directory from position `from` on, `.` and `..` left out, with what
+    /// they lead to: links are not followed, mount points are crossed. And the position to go on from,
+    /// unless that was all.
     pub(super) fn read_some(
         &mut self,
         dir: &Place,
@@ -276,7 +276,7 @@ impl Shell {
 /// The major number that Linux gives to pmem devices.
 const PMEM_MAJOR: u32 = 259;
 
-/// The number of the device that a file system is on: major, minor.
+/// Returns the number of the device that a file system is on: major, minor.
 pub(super) fn device_number(mount: &Mount) -> (u32, u32) {
     let digits = mount.device.trim_start_matches(|c: char| !c.is_ascii_digit());
     (PMEM_MAJOR, digits.parse().unwrap_or(0))

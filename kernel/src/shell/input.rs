@@ -20,7 +20,7 @@ pub(super) enum ShellInput {
 const DASH: &str = "-";
 
 impl ShellInput {
-    /// How many bytes there are.
+    /// Returns how many bytes there are.
     pub(super) fn len(&self) -> u64 {
         match self {
             Self::File(file) => file.attr().size,
@@ -43,7 +43,7 @@ impl ShellInput {
 }
 
 impl Shell {
-    /// What a command reads: its operands, or its input if it has none.
+    /// Returns what a command reads: its operands, or its input if it has none.
     pub(super) fn inputs<'a>(&self, operands: &[&'a str]) -> Result<Vec<&'a str>, Failure> {
         match operands {
             [] if self.input.is_some() => Ok([DASH].into()),

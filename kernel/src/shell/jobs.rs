@@ -55,7 +55,7 @@ impl Shell {
         self.out.finish()
     }
 
-    /// `run [-c CPU] COMMAND...`, waited for.
+    /// Runs `run [-c CPU] COMMAND...` and waits for the command.
     pub(super) fn run_as_task(&mut self, opts: &Opts<'_>) -> CommandResult {
         let words = owned(opts.operands());
         let (job, kept) = self.spawn(cpu(opts)?, Work::Command(Simple { words, ..Simple::default() }))?;
@@ -95,7 +95,8 @@ impl Shell {
         if all_well { Ok(()) } else { Err(Failure::Said) }
     }
 
-    /// The shell leaves: ends what somebody at a keyboard has left running, lets a script's jobs finish.
+    /// Ends what somebody at a keyboard has left running, and lets a script's jobs finish, before the shell
+    /// leaves.
     pub(super) fn end_jobs(&mut self) {
         for job in core::mem::take(&mut self.jobs) {
             if self.interactive {

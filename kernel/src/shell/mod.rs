@@ -131,7 +131,7 @@ impl Shell {
         }
     }
 
-    /// One line on standard error.
+    /// Writes one line on standard error.
     pub(crate) fn complain(&mut self, name: &str, text: &str) {
         // What comes before the line was written before it.
         let _ = self.out.flush();
@@ -142,7 +142,7 @@ impl Shell {
         console::write(Stream::Err, &bytes);
     }
 
-    /// A name as it is printed: as it is, but on a terminal without what would control it.
+    /// Returns a name as it is printed: as it is, but on a terminal without what would control it.
     pub(crate) fn shown<'a>(&self, name: &'a str) -> Cow<'a, str> {
         if self.interactive { text::harmless(name) } else { Cow::Borrowed(name) }
     }

@@ -48,49 +48,49 @@ struct Redirected {
 }
 
 impl Output {
-    /// The output of a task beside the shell: it writes whole lines, and ends with [`Failure::Interrupted`]
-    /// when `stop` is set.
+    /// Returns the output of a task beside the shell: it writes whole lines, and ends with
+    /// [`Failure::Interrupted`] when `stop` is set.
     pub(super) fn of_task(stop: Arc<AtomicBool>) -> Self {
         Self { stop: Some(stop), ..Self::default() }
     }
 
-    /// From here on, everything goes to `file`, from byte `offset` on. `name` is for messages.
+    /// Redirects everything from here on to `file`, from byte `offset` on. `name` is for messages.
     pub(super) fn redirect(&mut self, file: File, offset: u64, name: &str) {
         self.file = Some(Redirected { file, offset, name: name.to_string() });
     }
 
-    /// From here on, everything is kept in `pipe`, but for what goes to a file; what was kept before.
+    /// Keeps everything from here on in `pipe`, but for what goes to a file. Returns what was kept before.
     pub(super) fn swap_pipe(&mut self, pipe: Option<Vec<u8>>) -> Option<Vec<u8>> {
         core::mem::replace(&mut self.pipe, pipe)
     }
 
-    /// Whether a pipe could not hold what was meant for it, since this was asked last.
+    /// Returns whether a pipe could not hold what was meant for it, since the last call.
     pub(super) fn take_overflow(&mut self) -> bool {
         core::mem::take(&mut self.overflowed)
     }
 
-    /// Whether somebody at a keyboard sees it at once.
+    /// Returns whether somebody at a keyboard sees the output at once.
     pub(super) fn is_console(&self) -> bool {
         self.file.is_none() && self.pipe.is_none() && self.stop.is_none() && !console::exec_mode()
     }
 
-    /// Whether it is that of a task beside the shell, which can be told to stop.
+    /// Returns whether the output is that of a task beside the shell, which can be told to stop.
     pub(super) fn is_task(&self) -> bool {
         self.stop.is_some()
     }
 
-    /// Whether it goes to a file or to the next command.
+    /// Returns whether the output goes to a file or to the next command.
     pub(super) fn is_kept(&self) -> bool {
         self.file.is_some() || self.pipe.is_some()
     }
 
-    /// True if everything goes to this file.
+    /// Returns whether all output goes to this file.
     pub(super) fn goes_to(&self, file: &File) -> bool {
         // One inode has one object in memory, however it was found.
         self.file.as_ref().is_some_and(|to| alloc::sync::Arc::ptr_eq(&to.file, file))
     }
 
-    /// The command is over: passes on what is left, and goes back to the console.
+    /// Ends a command's output: passes on what is left, and goes back to the console.
     pub(super) fn finish(&mut self) -> CommandResult {
         let flushed = self.pass_on(self.collected.len());
         self.file = None;
@@ -191,7 +191,7 @@ impl Output {
         Ok(())
     }
 
-    /// The next byte typed. A task beside the shell is told that there are no more.
+    /// Returns the next byte typed. A task beside the shell is told that there are no more.
     pub(super) fn read_key(&mut self) -> u8 {
         const CTRL_D: u8 = 4;
         if self.stop.is_some() {

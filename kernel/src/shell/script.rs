@@ -137,13 +137,13 @@ impl Shell {
         ended
     }
 
-    /// As [`run_simple`](Self::run_simple); what there is to be said of a failure is said.
+    /// Runs a command like [`run_simple`](Self::run_simple), and says what there is to be said of a failure.
     pub(super) fn run_reported(&mut self, simple: &Simple) -> CommandResult {
         let name = simple.words.first().map_or("", String::as_str);
         self.run_simple(simple).map_err(|failure| self.say(name, failure))
     }
 
-    /// The words of a command, with variables and patterns replaced.
+    /// Returns the words of a command, with variables and patterns replaced.
     pub(super) fn expand(&self, command: &SimpleCommand) -> Result<Simple, Failure> {
         let name = |word| expand::one(word, self).map_err(complaint);
         Ok(Simple {

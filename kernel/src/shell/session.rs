@@ -155,17 +155,17 @@ impl Shell {
         }
     }
 
-    /// Whether a terminal listens that answers if it is asked.
+    /// Returns whether a terminal listens that answers if it is asked.
     pub(super) fn is_terminal(&self) -> bool {
         self.terminal.is_some()
     }
 
-    /// The terminal's size, as far as it is known.
+    /// Returns the terminal's size, as far as it is known.
     pub(super) fn terminal_size(&self) -> TerminalSize {
         self.terminal.unwrap_or(TerminalSize::USUAL)
     }
 
-    /// The terminal has said how large it is.
+    /// Sets the terminal's size, as the terminal has told it.
     pub(super) fn set_terminal_size(&mut self, size: TerminalSize) {
         self.terminal = self.terminal.map(|_| size);
     }

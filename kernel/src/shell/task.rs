@@ -25,12 +25,12 @@ impl fmt::Display for Refused {
 }
 
 impl Refused {
-    /// The first address that was not reached.
+    /// Returns the first address that was not reached.
     pub(super) fn address(&self) -> u64 {
         self.0.address
     }
 
-    /// What the file said, if it was the file.
+    /// Returns what the file said, if the file refused the access.
     pub(super) fn error(&self) -> Option<fs::Error> {
         match self.0.why {
             Refusal::File(error) => Some(error),
@@ -79,7 +79,7 @@ pub(super) fn timed_store(address: u64, value: u64) -> Result<u64, Refused> {
     user_access::timed_store(address, value).map_err(Refused)
 }
 
-/// The ticks that reading the counter around an access takes.
+/// Returns the ticks that reading the counter around an access takes.
 pub(super) fn timed_nothing() -> u64 {
     user_access::timed_nothing()
 }
@@ -89,8 +89,8 @@ pub(super) fn print_walk(address: u64, out: &mut dyn fmt::Write) -> fmt::Result 
     writeln!(out, "{}", aspace::current().walk(address))
 }
 
-/// How a mapping is to be: the options -S synchronous, -p private, -n without 2 MiB pages. `no_write`: why
-/// the file, as it was opened, is not to be stored to.
+/// Returns how a mapping is to be, by the options: -S synchronous, -p private, -n without 2 MiB pages.
+/// `no_write` is why the file, as it was opened, is not to be stored to.
 pub(super) fn kind(
     file: &File,
     opts: &Opts<'_>,

@@ -16,7 +16,7 @@ fn escaped(c: char) -> Option<u8> {
     u8::try_from(u32::from(c).checked_sub(ESCAPE)?).ok().filter(|byte| *byte >= 0x80)
 }
 
-/// Bytes as the shell's text. [`encode`] gives them back.
+/// Returns bytes as the shell's text. [`encode`] gives them back.
 pub(crate) fn decode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     let escape = |text: &mut String, bytes: &[u8]| {
@@ -35,7 +35,7 @@ pub(crate) fn decode(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes of the shell's text.
+/// Returns the bytes of the shell's text.
 pub(crate) fn encode(text: &str) -> Cow<'_, [u8]> {
     // All escapes start with this byte in UTF-8, and hardly anything else does.
     if !text.as_bytes().contains(&0xf4) {
@@ -51,7 +51,7 @@ pub(crate) fn encode(text: &str) -> Cow<'_, [u8]> {
     Cow::Owned(bytes)
 }
 
-/// The text with its control characters made harmless, for a terminal.
+/// Returns the text with its control characters made harmless, for a terminal.
 pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     if text.contains(char::is_control) {
         Cow::Owned(text.chars().map(|c| if c.is_control() { '?' } else { c }).collect())
@@ -60,13 +60,13 @@ pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// `dir/name`, without doubling the slash.
+/// Returns `dir/name`, without doubling the slash.
 pub(crate) fn join(dir: &str, name: &str) -> String {
     let slash = if dir.ends_with('/') { "" } else { "/" };
     alloc::format!("{dir}{slash}{name}")
 }
 
-/// The last name of a path, as basename(1) has it.
+/// Returns the last name of a path, as basename(1) has it.
 pub(crate) fn base_name(path: &str) -> &str {
     let trimmed = path.trim_end_matches('/');
     if trimmed.is_empty() && !path.is_empty() {

@@ -57,27 +57,27 @@ pub(super) enum Visit {
 }
 
 impl Tree {
-    /// The tree that is shown as `path`, to be entered first.
+    /// Returns the tree that is shown as `path`, to be entered first.
     pub(super) fn new(path: &str) -> Self {
         Self { levels: Vec::new(), path: path.to_string(), name: 0, seen: BTreeSet::new() }
     }
 
-    /// The path of what was visited last, as it is shown: maybe too long to be walked.
+    /// Returns the path of what was visited last, as it is shown: maybe too long to be walked.
     pub(super) fn path(&self) -> &str {
         &self.path
     }
 
-    /// The name of what was visited last in [`dir`](Self::dir).
+    /// Returns the name of what was visited last in [`dir`](Self::dir).
     pub(super) fn name(&self) -> &str {
         &self.path[self.name..]
     }
 
-    /// The directory that holds what was visited last.
+    /// Returns the directory that holds what was visited last.
     pub(super) fn dir(&self) -> Option<&Place> {
         self.levels.last().map(|level| &level.dir)
     }
 
-    /// How deep [`dir`](Self::dir) is: 1 for the top.
+    /// Returns how deep [`dir`](Self::dir) is: 1 for the top.
     pub(super) fn depth(&self) -> usize {
         self.levels.len()
     }
@@ -115,7 +115,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The next visit; after the top was left, none.
+    /// Returns the next visit; after the top was left, none.
     ///
     /// # Errors
     /// A name that leads nowhere; the next call goes on behind it.

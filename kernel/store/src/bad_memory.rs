@@ -52,7 +52,7 @@ fn machine_check(physical: u64, len: u64) {
     task::wake(key());
 }
 
-/// `len` bytes from `physical` on are bad; when it returns, no mapping leads to them.
+/// Adds that `len` bytes from `physical` on are bad. On return, no mapping leads to them.
 ///
 /// # Errors
 /// The list is full.

@@ -171,23 +171,23 @@ impl PartialEq for Mount {
 }
 
 impl Mount {
-    /// The mount point's path.
+    /// Returns the mount point's path.
     pub fn point(&self) -> Vec<u8> {
         // A directory above it may have been renamed.
         self.point.as_ref().and_then(|point| path_to(point).ok()).unwrap_or_else(|| self.point_then.clone())
     }
 
-    /// The physical addresses of the region.
+    /// Returns the physical addresses of the region.
     pub fn region(&self) -> Range<u64> {
         self.frame..self.frame + self.len
     }
 
-    /// Nothing on it may be changed.
+    /// Returns whether nothing on the mount may be changed.
     pub fn read_only(&self) -> bool {
         self.fs.read_only()
     }
 
-    /// Which fault protocol its files are mapped with just now.
+    /// Returns the fault protocol that the mount's files are mapped with just now.
     pub fn protocol(&self) -> Protocol {
         Protocol::ALL.get(self.protocol.load(SeqCst)).copied().unwrap_or_default()
     }
@@ -197,7 +197,7 @@ impl Mount {
         self.protocol.store(number.unwrap_or_default(), SeqCst);
     }
 
-    /// What of it is mapped, if anything is.
+    /// Returns what of the mount is mapped, if anything is.
     fn mapped(&self) -> Option<String> {
         let mut vmas = crate::task::spaces().into_iter().flat_map(|space| space.vmas());
         if let Some(vma) = vmas.find(|vma| self.holds(&vma.file)) {
@@ -208,22 +208,22 @@ impl Mount {
         any.then(|| "a file of it is mapped".into())
     }
 
-    /// A number that no other mount has.
+    /// Returns a number that no other mount has.
     pub fn id(&self) -> u64 {
         self.frame
     }
 
-    /// True if it is mounted at `/`.
+    /// Returns whether the mount is at `/`.
     pub fn is_root(&self) -> bool {
         self.point.is_none()
     }
 
-    /// True if it is mounted on inode `ino` of `mount`.
+    /// Returns whether the mount is on inode `ino` of `mount`.
     fn is_on(&self, mount: &Mount, ino: u64) -> bool {
         self.point.as_ref().is_some_and(|point| point.file.ino() == ino && *point.mount == *mount)
     }
 
-    /// True if `file` is on it.
+    /// Returns whether `file` is on the mount.
     fn holds(&self, file: &File) -> bool {
         file.kind() != FileKind::BlockDevice && file.platform().pmem().frame(0) == self.frame
     }
@@ -253,7 +253,7 @@ static MOUNTS: IrqLock<Option<Arc<MountList>>> = IrqLock::new(None);
 /// Why `/` is not there.
 static NO_ROOT: IrqLock<Option<String>> = IrqLock::new(None);
 
-/// Everything that is mounted, in the order of mounting. Allocates nothing while something is.
+/// Returns all mounts, in the order of mounting. Allocates nothing while something is mounted.
 pub fn all() -> Arc<MountList> {
     let mounts = MOUNTS.lock().clone();
     mounts.unwrap_or_default()
@@ -267,7 +267,7 @@ fn replace(mounts: MountList) {
     drop(old);
 }
 
-/// The mount that a file is on.
+/// Returns the mount that a file is on.
 pub fn of(file: &File) -> Option<Arc<Mount>> {
     all().iter().find(|mount| mount.holds(file)).cloned()
 }
@@ -285,7 +285,7 @@ pub fn steady() -> Steady {
     PROTOCOLS.read()
 }
 
-/// The fault protocol that a file's mount asks for.
+/// Returns the fault protocol that a file's mount asks for.
 pub fn protocol(file: &File, _: &Steady) -> Protocol {
     of(file).map_or_else(Protocol::default, |mount| mount.protocol())
 }
@@ -427,7 +427,7 @@ pub fn mount(device: &str, start: Option<&Place>, path: &[u8], options: MountReq
     }
 }
 
-/// The mount that `name` means: its device or its mount point, which `path` is, from `start` on.
+/// Returns the mount that `name` means: its device or its mount point, which `path` is, from `start` on.
 ///
 /// # Errors
 /// There is none.

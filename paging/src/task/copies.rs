@@ -78,8 +78,8 @@ impl<M: TaskMachine> TaskTables<M> {
         Ok(moved)
     }
 
-    /// How `pages` pages from `va` on are mapped; a large entry counts if any of it is. No table may be freed
-    /// meanwhile.
+    /// Returns how `pages` pages from `va` on are mapped; a large entry counts if any of it is. No table may
+    /// be freed meanwhile.
     pub fn count(&self, va: u64, pages: u64) -> MappedCount {
         let mut count = MappedCount::default();
         self.each_directory_slot(va, pages, |slot, start| {

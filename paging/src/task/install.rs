@@ -37,7 +37,7 @@ const fn rights(writable: bool) -> Flags {
 }
 
 impl PageTableEntry {
-    /// It leads to a private copy, hidden or not.
+    /// Returns whether the entry leads to a private copy, hidden or not.
     pub(super) const fn is_copy(self) -> bool {
         self.flags().contains(Flags::SOFT_0)
     }
@@ -234,7 +234,7 @@ impl<M: TaskMachine> TaskTables<M> {
         }
     }
 
-    /// The slot for the 2 MiB at `va`.
+    /// Returns the slot for the 2 MiB at `va`.
     #[inline]
     fn large_slot(&self, va: u64) -> Result<&M::Word, OutOfFrames> {
         match self.table_at(va, 2) {
@@ -270,7 +270,7 @@ impl<M: TaskMachine> TaskTables<M> {
         self.split_locked(slot).map(|_| ())
     }
 
-    /// A load came to a copy: it is there, at the latest now.
+    /// Shows a copy that a load came to: its entry is there at the latest now.
     #[cold]
     fn show(&self, slot: &M::Word) -> InstallResult {
         let _locked = self.page_table_lock.lock();

@@ -39,17 +39,18 @@ pub trait TaskMachine: TableMachine {
     /// The page-table lock; whoever waits for one answers shootdowns.
     type Lock: lock_api::RawMutex;
 
-    /// A frame for one address space, with a copy of the 4 KiB at physical address `from`, or zeros; `None`
-    /// when memory is out.
+    /// Returns a frame for one address space, with a copy of the 4 KiB at physical address `from`, or zeros;
+    /// `None` when memory is out.
     fn new_copy(&self, from: Option<u64>) -> Option<u64>;
-    /// One more address space has it.
+    /// Counts one more address space that has the copy.
     fn share_copy(&self, frame: u64);
-    /// More than one address space has it.
+    /// Returns whether more than one address space has the copy.
     fn is_shared(&self, frame: u64) -> bool;
-    /// One has it no more; the last one frees it.
+    /// Counts one address space less that has the copy; the last one frees it.
     fn release_copy(&self, frame: u64);
 
-    /// Whether a mistake is to be made on purpose, so that what guards against it can be shown to fail.
+    /// Returns whether a mistake is to be made on purpose, so that what guards against it can be shown to
+    /// fail.
     #[inline]
     fn makes(&self, _mistake: TableMistake) -> bool {
         false
@@ -80,7 +81,7 @@ enum SmallEntry<'a, W> {
 }
 
 impl<M: TaskMachine> TaskTables<M> {
-    /// A new, empty half.
+    /// Returns a new, empty half.
     ///
     /// # Errors
     /// [`MapError::NoFrames`].
@@ -89,7 +90,7 @@ impl<M: TaskMachine> TaskTables<M> {
         Ok(Self { tables, page_table_lock: lock_api::Mutex::new(()) })
     }
 
-    /// The tree, to look at.
+    /// Returns the tree of tables, to look at.
     pub const fn tables(&self) -> &TableTree<M> {
         &self.tables
     }
@@ -99,7 +100,8 @@ impl<M: TaskMachine> TaskTables<M> {
         self.tables.clear();
     }
 
-    /// True if there is a table of small entries for the 2 MiB around `va`. A hint: no lock is taken.
+    /// Returns whether there is a table of small entries for the 2 MiB around `va`. A hint: no lock is
+    /// taken.
     #[inline]
     pub fn has_small(&self, va: u64) -> bool {
         self.table_at(va, 2).is_some_and(|directory| {
@@ -108,7 +110,7 @@ impl<M: TaskMachine> TaskTables<M> {
         })
     }
 
-    /// The table of `level` that translates `va`, if there is one.
+    /// Returns the table of `level` that translates `va`, if there is one.
     #[inline(always)]
     fn table_at(&self, va: u64, level: u32) -> Option<&PageTable<M::Word>> {
         let mut table = self.tables.machine.table(self.tables.root());
@@ -124,7 +126,7 @@ impl<M: TaskMachine> TaskTables<M> {
         Some(table)
     }
 
-    /// The place of `va`'s small entry; tables on the way are made.
+    /// Returns the place of `va`'s small entry; tables on the way are made.
     fn place(&self, va: u64) -> Result<SmallEntry<'_, M::Word>, OutOfFrames> {
         if let Some(table) = self.table_at(va, 1) {
             return Ok(SmallEntry::Slot(&table[index(va, 1)]));
@@ -145,7 +147,7 @@ impl<M: TaskMachine> TaskTables<M> {
         }
     }
 
-    /// The slot for the 2 MiB around `va` in its page directory; tables on the way are made.
+    /// Returns the slot for the 2 MiB around `va` in its page directory; tables on the way are made.
     fn directory_slot(&self, va: u64) -> Result<&M::Word, OutOfFrames> {
         // Nothing larger than 2 MiB is ever mapped in a task's half.
         self.tables.slot(va & !(LARGE - 1), LeafSize::Large).map_err(|_| OutOfFrames)
@@ -173,7 +175,7 @@ impl<M: TaskMachine> TaskTables<M> {
         }
     }
 
-    /// The slots of a page table around `start` that lie in the pages, and the first one's address.
+    /// Returns the slots of a page table around `start` that lie in the pages, and the first one's address.
     #[inline(always)]
     fn clip(&self, table: u64, start: u64, va: u64, pages: u64) -> (&[M::Word], u64) {
         let (first, end) = (start.max(va), (start + LARGE).min(va + pages * 4096));

@@ -64,7 +64,7 @@ impl<M: TaskMachine> TaskTables<M> {
         self.remove_locked::<false>(va, pages, partial, copies).0
     }
 
-    /// The wrong order. Under the page-table lock.
+    /// Removes the entries after the shootdown: the wrong order. Under the page-table lock.
     #[cold]
     #[inline(never)]
     fn shoot_and_remove(&self, va: u64, pages: u64, partial: Partial, copies: Copies) -> u64 {
@@ -72,8 +72,8 @@ impl<M: TaskMachine> TaskTables<M> {
         self.remove_locked::<true>(va, pages, partial, copies).0
     }
 
-    /// As [`remove`](Self::remove), for the owner; then frees the tables in the range that are empty. No
-    /// fault may work in these tables, in the range or not.
+    /// Removes entries like [`remove`](Self::remove), for the owner; then frees the tables in the range that
+    /// are empty. No fault may work in these tables, in the range or not.
     pub fn remove_and_prune(&self, va: u64, pages: u64) -> u64 {
         let _locked = self.page_table_lock.lock();
         let (gone, tables) = self.remove_locked::<false>(va, pages, Partial::Split, Copies::Free);
@@ -152,7 +152,7 @@ impl<M: TaskMachine> TaskTables<M> {
         self.write_protect_locked::<false>(va, pages)
     }
 
-    /// The wrong order. Under the page-table lock.
+    /// Write-protects after the shootdown: the wrong order. Under the page-table lock.
     #[cold]
     #[inline(never)]
     fn shoot_and_write_protect(&self, va: u64, pages: u64) -> u64 {
@@ -216,8 +216,8 @@ impl<M: TaskMachine> TaskTables<M> {
         count
     }
 
-    /// The page table below a directory's slot, if there is one. A large leaf is taken out and counted, or
-    /// split if it is partly outside and `partial` says so. Under the page-table lock.
+    /// Returns the page table below a directory's slot, if there is one. A large leaf is taken out and
+    /// counted, or split if some of it is outside and `partial` says so. Under the page-table lock.
     #[inline(always)]
     fn table_below(
         &self,

@@ -82,7 +82,7 @@ fn write(register: u32, value: u32) {
     }
 }
 
-/// Where the physical page of registers is; `None` where they are MSRs.
+/// Returns where the physical page of registers is; `None` where they are MSRs.
 pub fn registers() -> Option<u64> {
     // SAFETY: the MSR exists wherever there is a local APIC, which 64-bit CPUs have.
     (!cpu::features().x2apic).then(|| unsafe { Msr::new(BASE).read() } & 0x000f_ffff_ffff_f000)
@@ -123,7 +123,7 @@ pub fn init() {
     percpu::this().apic_id.store(id, Ordering::Relaxed);
 }
 
-/// This interrupt is dealt with: lets the next one come.
+/// Ends an interrupt that is dealt with: lets the next one come.
 pub fn end_of_interrupt() {
     write(END_OF_INTERRUPT, 0);
 }

@@ -66,7 +66,7 @@ pub struct CpuFeatures {
 
 static FEATURES: Once<CpuFeatures> = Once::new();
 
-/// The features of the CPU that booted.
+/// Returns the features of the CPU that booted.
 pub fn features() -> &'static CpuFeatures {
     FEATURES.call_once(detect)
 }
@@ -122,9 +122,9 @@ fn detect() -> CpuFeatures {
     }
 }
 
-/// What this kernel cannot do without and the CPU lacks, as QEMU's `-cpu` names it and in words. All 64-bit
-/// CPUs have all of it, but a hypervisor may keep some from its guests. The boot loader needs `lm` and `nx`
-/// before there is a kernel.
+/// Returns what this kernel cannot do without and the CPU lacks, as QEMU's `-cpu` names it and in words. All
+/// 64-bit CPUs have all of it, but a hypervisor may keep some from its guests. The boot loader needs `lm`
+/// and `nx` before there is a kernel.
 pub fn missing() -> impl Iterator<Item = (&'static str, &'static str)> {
     let has = features();
     let write_back = has.clflush || has.clflushopt || has.clwb;
@@ -166,12 +166,12 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 impl CpuFeatures {
-    /// `GenuineIntel`, `AuthenticAMD`, …
+    /// Returns the vendor's name: `GenuineIntel`, `AuthenticAMD`, …
     pub fn vendor(&self) -> &str {
         text(&self.vendor)
     }
 
-    /// The name printed on the box.
+    /// Returns the name printed on the box.
     pub fn brand(&self) -> &str {
         text(&self.brand)
     }

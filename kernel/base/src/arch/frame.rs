@@ -78,7 +78,7 @@ impl fmt::Display for TrapFrame {
     }
 }
 
-/// CR0, CR3, CR4 on one line.
+/// Writes CR0, CR3 and CR4 on one line.
 pub fn write_control(f: &mut dyn fmt::Write) -> fmt::Result {
     let cr3 = Cr3::read_raw().0.start_address().as_u64();
     writeln!(f, "cr0 {:016x}  cr3 {cr3:016x}  cr4 {:016x}", Cr0::read_raw(), Cr4::read_raw())

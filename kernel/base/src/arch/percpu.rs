@@ -68,27 +68,27 @@ impl PerCpu {
         self.segments.set(which, top);
     }
 
-    /// Its number: 0 is the CPU that booted.
+    /// Returns the CPU's number: 0 is the CPU that booted.
     pub fn number(&self) -> usize {
         self.number
     }
 
-    /// Its bit in a set of CPUs.
+    /// Returns the CPU's bit in a set of CPUs.
     pub fn bit(&self) -> u64 {
         1 << self.number
     }
 
-    /// Whether it takes part.
+    /// Returns whether the CPU takes part.
     pub fn is_online(&self) -> bool {
         online_set() & self.bit() != 0
     }
 
-    /// The local APIC's identifier.
+    /// Returns the local APIC's identifier.
     pub fn apic_id(&self) -> u32 {
         self.apic_id.load(Ordering::Relaxed)
     }
 
-    /// From now on it takes part.
+    /// Sets that the CPU takes part from now on.
     pub fn set_online(&self) {
         ONLINE.fetch_or(self.bit(), Ordering::SeqCst);
     }
@@ -98,7 +98,7 @@ impl PerCpu {
         self.current.store(task.cast_mut(), Ordering::Relaxed);
     }
 
-    /// The counters of this CPU.
+    /// Returns the counters of this CPU.
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
@@ -115,7 +115,7 @@ unsafe fn load(cpu: &'static PerCpu) {
     GsBase::write(VirtAddr::new(pointer as u64));
 }
 
-/// Segments and area of the CPU that boots.
+/// Loads segments and area of the CPU that boots.
 pub fn init_boot() {
     gdt::early_stacks(&BOOT.segments);
     gdt::load(&BOOT.segments);
@@ -124,7 +124,7 @@ pub fn init_boot() {
     COUNT.store(1, Ordering::Release);
 }
 
-/// An area for one more CPU, whose local APIC has this identifier. The area stays for good.
+/// Returns an area for one more CPU, whose local APIC has this identifier. The area stays for good.
 pub fn add(apic_id: u32) -> &'static PerCpu {
     let number = COUNT.load(Ordering::Acquire);
     let cpu = Box::leak(Box::new(PerCpu::new(number)));
@@ -134,7 +134,7 @@ pub fn add(apic_id: u32) -> &'static PerCpu {
     cpu
 }
 
-/// Segments and area of a CPU that was started, on that CPU.
+/// Loads segments and area of a CPU that was started, on that CPU.
 ///
 /// # Safety
 /// `cpu` was made for this CPU.
@@ -144,7 +144,7 @@ pub unsafe fn init_started(cpu: &'static PerCpu) {
     unsafe { load(cpu) };
 }
 
-/// The area of the CPU that runs: of this moment, unless interrupts are off.
+/// Returns the area of the CPU that runs: of this moment, unless interrupts are off.
 #[inline]
 pub fn this() -> &'static PerCpu {
     let this: *const PerCpu;
@@ -156,7 +156,7 @@ pub fn this() -> &'static PerCpu {
     }
 }
 
-/// The counters of the CPU that runs.
+/// Returns the counters of the CPU that runs.
 #[inline]
 pub fn stats() -> &'static Stats {
     let this: *const PerCpu;
@@ -167,7 +167,7 @@ pub fn stats() -> &'static Stats {
     }
 }
 
-/// The number of the CPU that runs: of this moment, unless interrupts are off.
+/// Returns the number of the CPU that runs: of this moment, unless interrupts are off.
 #[inline]
 pub fn number() -> usize {
     let number: usize;
@@ -179,7 +179,7 @@ pub fn number() -> usize {
     number
 }
 
-/// The task that runs; null before there are tasks.
+/// Returns the task that runs; null before there are tasks.
 #[inline]
 pub fn current() -> *const () {
     let task: *const ();
@@ -191,7 +191,7 @@ pub fn current() -> *const () {
     task
 }
 
-/// The current task's address space; null if it has none.
+/// Returns the current task's address space; null if it has none.
 #[inline]
 pub fn space() -> *const () {
     let space: *const ();
@@ -209,7 +209,7 @@ pub fn set_space(space: *const ()) {
     this().space.store(space.cast_mut(), Ordering::Relaxed);
 }
 
-/// Every CPU that has an area, by number, whether it runs yet or not.
+/// Returns every CPU that has an area, by number, whether it runs yet or not.
 pub fn all() -> impl Iterator<Item = &'static PerCpu> {
     CPUS.iter().map_while(|cpu| {
         // SAFETY: areas are never freed, and the pointer was published after the area was made.
@@ -217,12 +217,12 @@ pub fn all() -> impl Iterator<Item = &'static PerCpu> {
     })
 }
 
-/// The CPUs that take part, by number.
+/// Returns the CPUs that take part, by number.
 pub fn online_set() -> u64 {
     ONLINE.load(Ordering::SeqCst)
 }
 
-/// How many CPUs take part.
+/// Returns how many CPUs take part.
 pub fn online() -> usize {
     online_set().count_ones() as usize
 }

@@ -43,7 +43,8 @@ pub fn end_of_interrupt(line: u8) {
     write(FIRST, END_OF_INTERRUPT);
 }
 
-/// An interrupt that is masked came all the same: spurious, or a device left over from the firmware.
+/// Counts and ends an interrupt that came although it is masked: spurious, or of a device left over from the
+/// firmware.
 pub fn unexpected(line: u8) {
     UNEXPECTED.fetch_add(1, Ordering::Relaxed);
     // A spurious 7 or 15 is not in service at its own controller.

@@ -24,7 +24,7 @@ pub fn stop_others() {
     }
 }
 
-/// A non-maskable interrupt came: returns if it is not [`stop_others`]'s, which is the end of this CPU.
+/// Obeys a non-maskable interrupt: returns if it is not [`stop_others`]'s, which is the end of this CPU.
 pub fn obey() {
     if STOPPING.load(Ordering::Acquire) {
         STOPPED.fetch_add(1, Ordering::AcqRel);

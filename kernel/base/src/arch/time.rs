@@ -32,7 +32,7 @@ static COARSE: AtomicU32 = AtomicU32::new(0);
 static COARSE_STEP: AtomicU64 = AtomicU64::new(u64::MAX);
 static COARSE_NOW: AtomicU64 = AtomicU64::new(0);
 
-/// The raw counter.
+/// Returns the time-stamp counter's value, in ticks.
 #[inline]
 pub fn ticks() -> u64 {
     // SAFETY: RDTSC exists on every 64-bit CPU and is allowed in ring 0.
@@ -52,7 +52,7 @@ pub fn init() -> (u64, bool) {
     (hz, measured)
 }
 
-/// It is so many seconds after 1970-01-01 00:00:00 UTC. Before, it is 1970.
+/// Sets the date: now is so many seconds after 1970-01-01 00:00:00 UTC. Before the call, it is 1970.
 pub fn set_date(seconds: i64) {
     WALL_SET.store(monotonic_ns(), Ordering::Relaxed);
     WALL.store(seconds, Ordering::Relaxed);
@@ -117,19 +117,19 @@ fn sample() -> (u64, u16) {
     best.map_or((ticks(), 0), |(_, at, count)| (at, count))
 }
 
-/// Nanoseconds since [`init`].
+/// Returns the nanoseconds since [`init`].
 #[inline]
 pub fn monotonic_ns() -> u64 {
     to_ns(ticks().saturating_sub(START.load(Ordering::Relaxed)))
 }
 
-/// Nanoseconds that so many ticks take.
+/// Returns how many nanoseconds `ticks` take.
 #[inline]
 pub fn to_ns(ticks: u64) -> u64 {
     ((u128::from(ticks) * u128::from(SCALE.load(Ordering::Relaxed))) >> 32) as u64
 }
 
-/// The time of day.
+/// Returns the time of day.
 #[inline]
 pub fn now() -> Timestamp {
     let ns = monotonic_ns().saturating_sub(WALL_SET.load(Ordering::Relaxed));
@@ -137,8 +137,8 @@ pub fn now() -> Timestamp {
     Timestamp { secs, nanos: (ns % 1_000_000_000) as u32 }
 }
 
-/// The time of day of at most some milliseconds ago. Mostly one look at the counter: it is worked out anew
-/// when that has gone on by [`COARSE`] ticks.
+/// Returns the time of day of at most some milliseconds ago. Mostly one look at the counter: it is worked
+/// out anew when that has gone on by [`COARSE`] ticks.
 #[inline]
 pub fn now_coarse() -> Timestamp {
     let step = ticks() >> COARSE.load(Ordering::Relaxed);

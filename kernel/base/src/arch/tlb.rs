@@ -36,22 +36,22 @@ const FLUSH_ALL_FROM: u64 = 64;
 pub struct Holders(AtomicU64);
 
 impl Holders {
-    /// Nobody.
+    /// Makes an empty set.
     pub const fn new() -> Self {
         Self(AtomicU64::new(0))
     }
 
-    /// This CPU is about to load the address space's root.
+    /// Adds this CPU, which is about to load the address space's root.
     pub fn enter(&self, cpu: &PerCpu) {
         self.0.fetch_or(cpu.bit(), Ordering::SeqCst);
     }
 
-    /// This CPU has loaded another root.
+    /// Takes this CPU out, which has loaded another root.
     pub fn leave(&self, cpu: &PerCpu) {
         self.0.fetch_and(!cpu.bit(), Ordering::SeqCst);
     }
 
-    /// The CPUs, a bit each.
+    /// Returns the CPUs, a bit each.
     pub fn set(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }

@@ -54,8 +54,8 @@ static LOST: AtomicUsize = AtomicUsize::new(0);
 type PoisonListener = fn(u64, u64);
 static LISTENER: Once<PoisonListener> = Once::new();
 
-/// From now on, `listener` is told of errors in persistent memory. It is called with interrupts off and must
-/// wait for no lock that sleeps.
+/// Sets who is told of errors in persistent memory from now on. `listener` is called with interrupts off and
+/// must wait for no lock that sleeps.
 pub fn on_memory_error(listener: PoisonListener) {
     LISTENER.call_once(|| listener);
 }
@@ -71,7 +71,7 @@ fn clear(msr: u32) {
     unsafe { Msr::new(msr).write(0) };
 }
 
-/// A machine check came.
+/// Handles a machine check.
 pub(super) fn on_exception(frame: &mut TrapFrame) {
     let (mut fatal, mut consumed) = (!cpu::features().mce, None);
     let banks = if fatal { 0 } else { (read(MCG_CAP) & 0xff) as u32 };

@@ -171,14 +171,14 @@ unsafe extern "C" {
     fn user_call(to: u64) -> AccessResult;
 }
 
-/// Where to continue after a refused fault at `rip`, if that is inside this module's assembly. All functions
-/// use no stack but their return address, so one fixup serves them.
+/// Returns where to continue after a refused fault at `rip`, if that is inside this module's assembly. All
+/// functions use no stack but their return address, so one fixup serves them.
 pub(super) fn fixup(rip: u64) -> Option<u64> {
     let (start, end) = (user_load_u64 as *const () as u64, user_access_fixup as *const () as u64);
     (start..end).contains(&rip).then_some(end)
 }
 
-/// Where to continue after a refused fetch by [`call`].
+/// Returns where to continue after a refused fetch by [`call`].
 pub(super) fn call_fixup() -> u64 {
     user_access_fixup as *const () as u64
 }
@@ -227,7 +227,7 @@ pub fn timed_store(at: u64, value: u64) -> Result<u64, FaultAt> {
     outcome(unsafe { user_timed_store(at, value) }, true)
 }
 
-/// The ticks between two readings of the time-stamp counter with nothing in between.
+/// Returns the ticks between two readings of the time-stamp counter with nothing in between.
 pub fn timed_nothing() -> u64 {
     // SAFETY: it only reads the counter.
     unsafe { user_timed_nothing() }.value

@@ -25,7 +25,7 @@ pub type VmaInfo = vm::VmaInfo<KernelPlatform>;
 /// A task's view of memory: [`vm::AddressSpace`], whose functions these are.
 pub struct AddressSpace(vm::AddressSpace<KernelPlatform>);
 
-/// The running task's address space.
+/// Returns the running task's address space.
 ///
 /// # Panics
 /// If it has none.
@@ -40,7 +40,7 @@ pub fn current() -> Arc<AddressSpace> {
     }
 }
 
-/// As [`current`], where a fault may come before there is one.
+/// Returns the running task's address space, also where a fault may come before there is one.
 #[inline]
 pub(super) fn try_current() -> Option<&'static AddressSpace> {
     // SAFETY: what the task that runs was given, which keeps it.
@@ -48,7 +48,7 @@ pub(super) fn try_current() -> Option<&'static AddressSpace> {
 }
 
 impl AddressSpace {
-    /// As [`vm::AddressSpace::new`].
+    /// Makes an empty address space: [`vm::AddressSpace::new`].
     ///
     /// # Errors
     /// As there.
@@ -56,12 +56,12 @@ impl AddressSpace {
         vm::AddressSpace::new(KernelTableMachine::task()).map(Self)
     }
 
-    /// Its page tables, for the CPU.
+    /// Returns the address space's page tables, for the CPU.
     pub fn page_tables(&self) -> &Arc<SpaceTables> {
         self.0.page_tables()
     }
 
-    /// As [`vm::AddressSpace::fault`].
+    /// Serves a fault: [`vm::AddressSpace::fault`].
     ///
     /// # Errors
     /// As there.
@@ -70,22 +70,22 @@ impl AddressSpace {
         self.0.fault(va, access)
     }
 
-    /// As [`vm::AddressSpace::vmas`].
+    /// Returns all VMAs: [`vm::AddressSpace::vmas`].
     pub fn vmas(&self) -> Vec<VmaInfo> {
         self.0.vmas()
     }
 
-    /// As [`vm::AddressSpace::count`].
+    /// Counts how a range is mapped: [`vm::AddressSpace::count`].
     pub fn count(&self, start: u64, len: u64) -> MappedCount {
         self.0.count(start, len)
     }
 
-    /// As [`vm::AddressSpace::walk`].
+    /// Returns the entries that lead to an address: [`vm::AddressSpace::walk`].
     pub fn walk(&self, va: u64) -> Walk {
         self.0.walk(va)
     }
 
-    /// As [`vm::AddressSpace::mmap`].
+    /// Maps a file as is usual: [`vm::AddressSpace::mmap`].
     ///
     /// # Errors
     /// As there.
@@ -101,7 +101,7 @@ impl AddressSpace {
         self.0.mmap(file, protocol, name, offset, len, rights)
     }
 
-    /// As [`vm::AddressSpace::map`].
+    /// Maps a file: [`vm::AddressSpace::map`].
     ///
     /// # Errors
     /// As there.
@@ -109,7 +109,7 @@ impl AddressSpace {
         self.0.map(request)
     }
 
-    /// As [`vm::AddressSpace::munmap`].
+    /// Unmaps a range: [`vm::AddressSpace::munmap`].
     ///
     /// # Errors
     /// As there.
@@ -117,7 +117,7 @@ impl AddressSpace {
         self.0.munmap(start, len)
     }
 
-    /// As [`vm::AddressSpace::mremap`].
+    /// Moves or resizes a mapping: [`vm::AddressSpace::mremap`].
     ///
     /// # Errors
     /// As there.
@@ -125,7 +125,7 @@ impl AddressSpace {
         self.0.mremap(start, old, new, may_move, to)
     }
 
-    /// As [`vm::AddressSpace::mprotect`].
+    /// Changes the rights in a range: [`vm::AddressSpace::mprotect`].
     ///
     /// # Errors
     /// As there.
@@ -133,7 +133,7 @@ impl AddressSpace {
         self.0.mprotect(start, len, rights)
     }
 
-    /// As [`vm::AddressSpace::madvise`].
+    /// Advises how a range is used: [`vm::AddressSpace::madvise`].
     ///
     /// # Errors
     /// As there.
@@ -141,7 +141,7 @@ impl AddressSpace {
         self.0.madvise(start, len, advice)
     }
 
-    /// As [`vm::AddressSpace::msync`].
+    /// Syncs what was stored to a range: [`vm::AddressSpace::msync`].
     ///
     /// # Errors
     /// As there.
@@ -149,7 +149,7 @@ impl AddressSpace {
         self.0.msync(start, len)
     }
 
-    /// As [`vm::AddressSpace::fork`].
+    /// Copies the address space: [`vm::AddressSpace::fork`].
     ///
     /// # Errors
     /// As there.

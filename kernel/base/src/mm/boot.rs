@@ -81,7 +81,7 @@ impl MemoryMap {
         map
     }
 
-    /// The ranges, in order.
+    /// Returns the ranges, in order.
     pub fn ranges(&self) -> &[MemoryRange] {
         &self.ranges[..self.len]
     }
@@ -105,7 +105,7 @@ impl MemoryMap {
         }
     }
 
-    /// Whether the range is RAM or something firmware told about: reading it is harmless.
+    /// Returns whether the range is RAM or something firmware told about: reading it is harmless.
     pub fn covers(&self, start: u64, bytes: u64) -> bool {
         let Some(end) = start.checked_add(bytes) else { return false };
         let mut at = start;
@@ -118,17 +118,17 @@ impl MemoryMap {
     }
 }
 
-/// The memory map.
+/// Returns the memory map.
 pub fn memory_map() -> &'static [MemoryRange] {
     MAP.get().map_or(&[], MemoryMap::ranges)
 }
 
-/// Whether firmware's memory map tells of all of this range.
+/// Returns whether firmware's memory map tells of all of this range.
 pub fn covers(start: u64, bytes: u64) -> bool {
     MAP.get().is_some_and(|map| map.covers(start, bytes))
 }
 
-/// Whether all of this range is RAM by firmware's memory map.
+/// Returns whether all of this range is RAM by firmware's memory map.
 pub fn is_ram(start: u64, bytes: u64) -> bool {
     let mut all = false;
     if let Some(map) = MAP.get() {
@@ -137,7 +137,7 @@ pub fn is_ram(start: u64, bytes: u64) -> bool {
     all
 }
 
-/// Whether any of this range is RAM by firmware's memory map.
+/// Returns whether any of this range is RAM by firmware's memory map.
 pub fn overlaps_ram(start: u64, bytes: u64) -> bool {
     let end = start.saturating_add(bytes);
     let ram = memory_map().iter().filter(|range| !matches!(range.kind, MemoryKind::Reserved(_)));
@@ -150,13 +150,13 @@ unsafe extern "C" {
     static _end: u8;
 }
 
-/// First and last page of the image, and its end.
+/// Returns the addresses of the image's first and last page, and of its end.
 pub fn image() -> (u64, u64) {
     let (start, end) = (&raw const __executable_start as u64, &raw const _end as u64);
     (start & !4095, end.next_multiple_of(4096))
 }
 
-/// Steps 1 to 3: everything up to the switch.
+/// Does steps 1 to 3: everything up to the switch.
 ///
 /// # Panics
 /// If there is not enough memory to start with: nothing could be done without.
@@ -213,7 +213,7 @@ fn build(map: &MemoryMap) -> Result<TableTree<KernelTableMachine>, MapError> {
 struct BootTables(u64);
 
 impl BootTables {
-    /// Frame and rights of the page at `at`.
+    /// Returns frame and rights of the page at `at`.
     fn leaf(&self, at: u64) -> Option<(u64, Flags)> {
         let mut table = self.0;
         for level in (1..=4).rev() {
@@ -241,7 +241,7 @@ impl BootTables {
     }
 }
 
-/// Step 5: the boot loader's memory becomes ours. Returns the frames gained.
+/// Does step 5: frees the boot loader's memory. Returns the frames gained.
 pub fn reclaim() -> u64 {
     let before = frames::counts().total;
     let (start, end) = image();

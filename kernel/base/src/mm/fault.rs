@@ -54,7 +54,7 @@ fn refuse(refusal: Refusal) -> Resolution {
     Resolution::Refused
 }
 
-/// The reason of the fault that was just refused.
+/// Returns the reason of the fault that was just refused.
 pub fn take_refusal() -> Refusal {
     task::try_current().and_then(task::Task::take_refusal).unwrap_or(Refusal::NoVma)
 }

@@ -257,12 +257,12 @@ fn give_back(buddy: &mut Buddy, physical: u64, order: u8) {
     buddy.release(frame, order);
 }
 
-/// A frame with whatever is in it; its physical address.
+/// Returns the physical address of a frame with whatever is in it.
 pub fn allocate() -> Option<u64> {
     allocate_order(0)
 }
 
-/// A frame of zeros.
+/// Returns the physical address of a frame of zeros.
 pub fn allocate_zeroed() -> Option<u64> {
     allocate().inspect(|frame| zero(*frame, FRAME))
 }
@@ -282,14 +282,15 @@ fn allocate_for_task(buddy: &mut Buddy, order: u8) -> Option<u64> {
     if enough { buddy.allocate(order).map(|frame| frame * FRAME) } else { None }
 }
 
-/// A frame of zeros for a task's page table: `None` before the kernel itself runs out.
+/// Returns a frame of zeros for a task's page table: `None` before the kernel itself runs out.
 pub fn allocate_zeroed_for_task() -> Option<u64> {
     let frame = allocate_for_task(FRAMES.lock().as_mut()?, 0)?;
     zero(frame, FRAME);
     Some(frame)
 }
 
-/// 2 MiB of zeros in one piece, aligned to that: `None` before the kernel itself runs out.
+/// Returns the physical address of 2 MiB of zeros in one piece, aligned to that: `None` before the kernel
+/// itself runs out.
 #[inline(always)] // for its one caller, as if it were private to this crate
 pub fn allocate_zeroed_large() -> Option<u64> {
     let block = allocate_for_task(FRAMES.lock().as_mut()?, LARGE)?;
@@ -297,8 +298,8 @@ pub fn allocate_zeroed_large() -> Option<u64> {
     Some(block)
 }
 
-/// A frame for one address space's private copy, with whatever is in it: `None` before the kernel itself runs
-/// out.
+/// Returns a frame for one address space's private copy, with whatever is in it: `None` before the kernel
+/// itself runs out.
 #[inline(always)] // a private copy's fault
 pub fn allocate_copy() -> Option<u64> {
     let mut guard = FRAMES.lock();
@@ -308,19 +309,19 @@ pub fn allocate_copy() -> Option<u64> {
     Some(frame)
 }
 
-/// One more address space has the copy in this frame, which [`allocate_copy`] gave.
+/// Counts one more address space that has the copy in this frame, which [`allocate_copy`] gave.
 pub fn share_copy(physical: u64) {
     if let Some(buddy) = FRAMES.lock().as_mut() {
         buddy.set_sharers(physical, buddy.sharers(physical) + 1);
     }
 }
 
-/// Whether more than one address space has the copy in this frame, which [`allocate_copy`] gave.
+/// Returns whether more than one address space has the copy in this frame, which [`allocate_copy`] gave.
 pub fn is_shared(physical: u64) -> bool {
     FRAMES.lock().as_ref().is_some_and(|buddy| buddy.sharers(physical) > 1)
 }
 
-/// One address space has the copy no more; the last one frees it.
+/// Counts one address space less that has the copy in this frame; the last one frees the frame.
 ///
 /// # Panics
 /// If it is not one that [`allocate_copy`] gave.
@@ -334,7 +335,7 @@ pub fn release_copy(physical: u64) {
     }
 }
 
-/// 2 MiB in one piece, aligned to that, with whatever is in it.
+/// Returns the physical address of 2 MiB in one piece, aligned to that, with whatever is in it.
 pub fn allocate_large() -> Option<u64> {
     allocate_order(LARGE)
 }
@@ -355,7 +356,7 @@ pub fn free_large(physical: u64) {
     free_order(physical, LARGE);
 }
 
-/// How much there is.
+/// Returns how many frames there are, and how many of them are free.
 pub fn counts() -> FrameCounts {
     FRAMES.lock().as_ref().map_or(FrameCounts::default(), |buddy| FrameCounts {
         total: buddy.total,

@@ -42,7 +42,7 @@ static SHRINKS: [Once<Shrink>; 4] = [const { Once::new() }; 4];
 /// Somebody is giving memory back. What that allocates does not ask for more.
 static SHRINKING: AtomicBool = AtomicBool::new(false);
 
-/// From now on, `shrink` is called when memory is short. It may be called under any lock but the heap's, with
+/// Sets what is called when memory is short. `shrink` may be called under any lock but the heap's, with
 /// interrupts on or off: it must wait for none.
 pub fn on_pressure(shrink: Shrink) {
     for slot in &SHRINKS {
@@ -71,7 +71,7 @@ fn shrink() -> bool {
 }
 
 impl Growing {
-    /// A block, from what is mapped or after mapping more. Null if there is none.
+    /// Returns a block, from what is mapped or after mapping more. Null if there is none.
     fn allocate(&mut self, layout: Layout) -> *mut u8 {
         if self.mapped > 0
             && let Ok(block) = self.heap.allocate_first_fit(layout)
@@ -148,7 +148,7 @@ unsafe impl GlobalAlloc for KernelHeap {
     }
 }
 
-/// Bytes in use and bytes mapped.
+/// Returns bytes in use and bytes mapped.
 pub fn usage() -> (u64, u64) {
     let growing = KERNEL_HEAP.0.lock();
     (growing.heap.used() as u64, growing.mapped)

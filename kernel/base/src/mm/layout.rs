@@ -45,7 +45,7 @@ pub const DEVICES: u64 = 0xffff_c100_0000_0000;
 /// Where the boot loader puts the kernel, so that `gdb` finds its symbols.
 pub const IMAGE: u64 = 0xffff_ffff_8000_0000;
 
-/// The direct map's address for a physical one.
+/// Returns the direct map's address for a physical one.
 #[inline]
 pub const fn direct(physical: u64) -> u64 {
     DIRECT_MAP + physical

@@ -28,12 +28,12 @@ pub enum KernelTableMachine {
 }
 
 impl KernelTableMachine {
-    /// A new address space's: no CPU knows a translation of it.
+    /// Returns the machine of a new address space's tables: no CPU knows a translation of them.
     pub fn task() -> Self {
         Self::Task(tlb::Holders::new())
     }
 
-    /// Which CPUs may know translations: all, if this is not a task's.
+    /// Returns which CPUs may know translations: all, for tables that are not a task's.
     fn holders(&self) -> Option<&tlb::Holders> {
         match self {
             Self::Kernel => None,
@@ -129,7 +129,7 @@ impl SpaceMachine for KernelTableMachine {
 
 static KERNEL: Once<TableTree<KernelTableMachine>> = Once::new();
 
-/// The kernel's own tables, whose upper half all share.
+/// Returns the kernel's own tables, whose upper half all share.
 ///
 /// # Panics
 /// Before [`super::boot`] has built them.
@@ -140,7 +140,7 @@ pub fn kernel() -> &'static TableTree<KernelTableMachine> {
     }
 }
 
-/// The kernel's tables, if they are there yet (for the panic).
+/// Returns the kernel's tables, if they are there yet (for the panic).
 pub fn try_kernel() -> Option<&'static TableTree<KernelTableMachine>> {
     KERNEL.get()
 }
@@ -149,7 +149,7 @@ pub(super) fn set_kernel(tables: TableTree<KernelTableMachine>) -> &'static Tabl
     KERNEL.call_once(|| tables)
 }
 
-/// The largest page the CPU has.
+/// Returns the largest page the CPU has.
 pub fn largest() -> LeafSize {
     if cpu::features().giant_pages { LeafSize::Giant } else { LeafSize::Large }
 }
@@ -173,7 +173,7 @@ struct Active(IrqLock<Option<Arc<SpaceTables>>>);
 /// By the CPU's number.
 static ACTIVE: [Active; percpu::MOST] = [const { Active(IrqLock::new(None)) }; percpu::MOST];
 
-/// The current address space's tables.
+/// Returns the current address space's tables.
 pub fn active() -> Option<Arc<SpaceTables>> {
     let _here = InterruptsOff::new();
     ACTIVE[percpu::number()].0.lock().clone()
@@ -207,7 +207,7 @@ pub fn activate(tables: Option<Arc<SpaceTables>>) {
     drop(before);
 }
 
-/// The root that CR3 holds.
+/// Returns the root that CR3 holds.
 pub fn active_root() -> u64 {
     Cr3::read_raw().0.start_address().as_u64()
 }

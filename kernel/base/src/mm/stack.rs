@@ -23,7 +23,7 @@ pub struct KernelStack {
 }
 
 impl KernelStack {
-    /// A stack of `pages` pages, at most 63.
+    /// Returns a stack of `pages` pages, at most 63.
     ///
     /// # Errors
     /// [`MapError::NoFrames`]: no memory, or no slot; [`MapError::OutOfRange`]: too large.
@@ -46,12 +46,12 @@ impl KernelStack {
         Ok(stack)
     }
 
-    /// The lowest address.
+    /// Returns the stack's lowest address.
     pub fn bottom(&self) -> u64 {
         self.top() - self.bytes
     }
 
-    /// Where the stack pointer starts: a multiple of 4096.
+    /// Returns the address that the stack pointer starts at: a multiple of 4096.
     pub fn top(&self) -> u64 {
         STACKS + (self.slot + 1) * SLOT
     }
@@ -82,12 +82,12 @@ fn take_slot() -> Option<u64> {
     Some(i as u64 * 64 + u64::from(bit))
 }
 
-/// How many stacks there are.
+/// Returns how many stacks there are.
 pub fn in_use() -> u32 {
     SLOTS.lock().iter().map(|word| word.count_ones()).sum()
 }
 
-/// Whether an address lies in a slot, but not in its stack.
+/// Returns whether an address lies in a slot, but not in its stack.
 pub fn is_guard(address: u64) -> bool {
     let inside = (STACKS..STACKS + COUNT as u64 * SLOT).contains(&address);
     inside && paging::try_kernel().is_some_and(|tables| tables.leaf(address).is_none())

@@ -16,7 +16,7 @@ pub fn init() -> bool {
     frames::allocate_zeroed().map(|frame| ZERO_PAGE.call_once(|| frame)).is_some()
 }
 
-/// Physical address of the zero page.
+/// Returns physical address of the zero page.
 ///
 /// # Panics
 /// Before [`init`].
@@ -25,8 +25,8 @@ pub(super) fn small() -> u64 {
     *ZERO_PAGE.get().expect("the zero page is made before the first task")
 }
 
-/// Physical address of the zero page of 2 MiB, made when it is asked for the first time; `None` when memory
-/// is out.
+/// Returns physical address of the zero page of 2 MiB, made when it is asked for the first time; `None` when
+/// memory is out.
 #[inline]
 pub(super) fn large() -> Option<u64> {
     match LARGE_ZERO_PAGE.load(Ordering::Acquire) {

@@ -56,7 +56,7 @@ pub(super) fn init(persistent_caches: bool) {
     METHOD.store(method as u8, Ordering::Relaxed);
 }
 
-/// The method chosen.
+/// Returns the method of writing back that [`init`] chose.
 #[inline]
 pub fn method() -> Method {
     match METHOD.load(Ordering::Relaxed) {
@@ -101,7 +101,7 @@ macro_rules! each_line {
     }};
 }
 
-/// As [`write_back`], for the one line that holds the byte at `at`: what metadata mostly needs.
+/// Writes back the one line that holds the byte at `at`, as [`write_back`] does: what metadata mostly needs.
 ///
 /// # Safety
 /// The line is mapped.
@@ -116,7 +116,7 @@ pub unsafe fn write_back_line(at: u64) -> u64 {
     1
 }
 
-/// As [`write_back`], not inlined.
+/// Writes back like [`write_back`], which is inlined where this is not.
 ///
 /// # Safety
 /// The range is mapped.
@@ -282,7 +282,7 @@ pub unsafe fn zero_past_cache(to: u64, bytes: u64) -> u64 {
     }
 }
 
-/// True if the `words` numbers of 64 bits from `at` on are 0: 19 instructions for 16 of them.
+/// Returns whether the `words` numbers of 64 bits from `at` on are 0: 19 instructions for 16 of them.
 ///
 /// # Safety
 /// The range is mapped, and `at` a multiple of 8. A task may change it meanwhile: each number is loaded as

@@ -70,7 +70,7 @@ impl NamespaceLayout {
     }
 }
 
-/// The part of a region where a file system is, if the region is there.
+/// Returns the part of a region where a file system is, if the region is there.
 ///
 /// # Errors
 /// There is none in device-dax mode.
@@ -84,23 +84,23 @@ pub fn data(index: usize) -> Option<Result<&'static MappedRegion, PfnError>> {
 }
 
 static FOUND: Once<PmemInventory> = Once::new();
-/// What was found; before [`init`], nothing.
+/// Returns what [`init`] found; `None` before that.
 pub fn found() -> Option<&'static PmemInventory> {
     FOUND.get()
 }
 
-/// The regions, to be mounted as `pmem0`, `pmem1`, ….
+/// Returns the regions, to be mounted as `pmem0`, `pmem1`, ….
 pub fn regions() -> &'static [MappedRegion] {
     FOUND.get().map_or(&[], |found| &found.regions)
 }
 
-/// Which region a physical address lies in, and where.
+/// Returns which region a physical address lies in, and where.
 pub fn place_of(physical: u64) -> Option<(usize, u64)> {
     let offset = |region: &MappedRegion| physical.checked_sub(region.base()).filter(|at| *at < region.len());
     regions().iter().enumerate().find_map(|(number, region)| Some((number, offset(region)?)))
 }
 
-/// Where a physical address lies in a region: its offset from the region's start.
+/// Returns where a physical address lies in a region: its offset from the region's start.
 pub fn offset_of(physical: u64) -> Option<u64> {
     place_of(physical).map(|(_, offset)| offset)
 }

@@ -7,12 +7,13 @@ use fs::pmem::poison::{Full, Poison};
 /// What is bad, by physical address.
 static BAD: Poison = Poison::new();
 
-/// The bad ranges of physical addresses, in order.
+/// Returns the bad ranges of physical addresses, in order.
 pub fn ranges() -> alloc::vec::Vec<Range<u64>> {
     BAD.ranges()
 }
 
-/// `len` bytes from `physical` on are bad, which mappings may still lead to: crate `store` takes them away.
+/// Notes that `len` bytes from `physical` on are bad. Mappings may still lead there: crate `store` takes
+/// them away.
 ///
 /// # Errors
 /// The list is full.
@@ -20,8 +21,8 @@ pub fn note(physical: u64, len: u64) -> Result<(), Full> {
     BAD.add(physical, len)
 }
 
-/// The lines that lie in the `len` bytes from `physical` on as a whole are good again, with whatever is in
-/// them.
+/// Notes that the lines which lie as a whole in the `len` bytes from `physical` on are good again, with
+/// whatever is in them.
 ///
 /// # Errors
 /// The list is full: more became good.
@@ -30,7 +31,7 @@ pub fn clear(physical: u64, len: u64) -> Result<(), Full> {
     BAD.clear(physical, len)
 }
 
-/// What is bad of a region: for [`Pmem`](fs::pmem::Pmem).
+/// Returns the first bad range of a region, as [`Pmem`](fs::pmem::Pmem) wants it.
 #[inline]
 pub(super) fn first_in(physical: u64, len: u64) -> Option<u64> {
     BAD.first_in(physical, len)

@@ -20,7 +20,7 @@ pub struct MappedRegion {
 }
 
 impl MappedRegion {
-    /// The region of `len` bytes at `physical`, mapped at `at`.
+    /// Returns the region of `len` bytes at `physical`, mapped at `at`.
     ///
     /// # Safety
     /// The range is persistent memory that no other object of this kernel lies in; it is mapped at `at` for
@@ -29,7 +29,8 @@ impl MappedRegion {
         Self { physical, len, at, armed }
     }
 
-    /// `len` bytes of it from `offset` on, as a region; both are multiples of 4096.
+    /// Returns `len` bytes of the region from `offset` on as a region of their own; both are multiples of
+    /// 4096.
     #[track_caller]
     pub(super) fn part(&self, offset: u64, len: u64) -> Self {
         let at = self.address(offset, len);
@@ -37,12 +38,12 @@ impl MappedRegion {
         Self { physical: self.physical + offset, len, at, armed: self.armed }
     }
 
-    /// Physical address of the first byte.
+    /// Returns physical address of the first byte.
     pub fn base(&self) -> u64 {
         self.physical
     }
 
-    /// The address for `len` bytes at `offset`.
+    /// Returns the address of `len` bytes at `offset`.
     #[inline]
     #[track_caller]
     pub(crate) fn address(&self, offset: u64, len: u64) -> u64 {
@@ -52,7 +53,7 @@ impl MappedRegion {
         self.at + offset
     }
 
-    /// The same for a store.
+    /// Returns the address of `len` bytes at `offset`, to be stored to.
     #[inline]
     #[track_caller]
     fn target(&self, offset: u64, len: u64) -> u64 {
@@ -62,7 +63,7 @@ impl MappedRegion {
         self.address(offset, len)
     }
 
-    /// The aligned number at `offset` as an atomic.
+    /// Returns the aligned number at `offset` as an atomic.
     #[inline]
     #[track_caller]
     fn number<T>(&self, offset: u64) -> &T {
@@ -76,7 +77,7 @@ impl MappedRegion {
         unsafe { &*((self.at + offset) as *const T) }
     }
 
-    /// The same, to be stored to.
+    /// Returns the aligned number at `offset` as an atomic, to be stored to.
     #[inline]
     #[track_caller]
     fn number_to_store<T>(&self, offset: u64) -> &T {
@@ -86,7 +87,7 @@ impl MappedRegion {
         self.number(offset)
     }
 
-    /// `count` aligned numbers from `offset` on.
+    /// Returns `count` aligned numbers from `offset` on.
     #[inline]
     #[track_caller]
     fn words(&self, offset: u64, count: u64) -> &[AtomicU64] {

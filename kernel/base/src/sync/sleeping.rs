@@ -28,7 +28,7 @@ pub struct Sleep {
 
 static SLEEP: Once<&'static Sleep> = Once::new();
 
-/// From now on there are tasks, which sleep like that.
+/// Sets how tasks sleep, once there are tasks.
 pub fn sleep_by(sleep: &'static Sleep) {
     SLEEP.call_once(|| sleep);
 }

@@ -30,12 +30,12 @@ pub struct IrqGuard<'a, T> {
 }
 
 impl<T> IrqLock<T> {
-    /// A free lock.
+    /// Returns a free lock.
     pub const fn new(value: T) -> Self {
         Self { inner: spin::mutex::SpinMutex::new(value) }
     }
 
-    /// The lock, if nobody holds it.
+    /// Returns the lock, if nobody holds it.
     pub fn try_lock(&self) -> Option<IrqGuard<'_, T>> {
         let flag = InterruptsOff::new();
         self.inner.try_lock().map(|inner| IrqGuard { inner, _flag: flag })

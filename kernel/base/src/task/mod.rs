@@ -66,7 +66,7 @@ impl ExitStatus {
     /// All went well.
     pub const SUCCESS: Self = Self::Code(0);
 
-    /// The number a shell shows: 128 and the signal's number for one that was killed.
+    /// Returns the number a shell shows: 128 and the signal's number for one that was killed.
     pub fn code(&self) -> u8 {
         match self {
             Self::Code(code) => *code,
@@ -203,22 +203,22 @@ impl Task {
         }
     }
 
-    /// Its number; 0 for idle tasks.
+    /// Returns the task's number; 0 for idle tasks.
     pub fn id(&self) -> u32 {
         self.id
     }
 
-    /// Its name.
+    /// Returns the task's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The CPU it runs on, or ran on last.
+    /// Returns the number of the CPU that the task runs on, or ran on last.
     pub fn cpu(&self) -> usize {
         self.cpu.load(Ordering::Relaxed)
     }
 
-    /// What it does.
+    /// Returns what the task does just now.
     pub fn state(&self) -> TaskState {
         match self.state.load(Ordering::Relaxed) {
             0 => TaskState::Running,
@@ -232,7 +232,7 @@ impl Task {
         self.state.store(state as u8, Ordering::Relaxed);
     }
 
-    /// Nanoseconds it ran. What it runs just now counts from its last turn on.
+    /// Returns for how many nanoseconds the task ran. Its present run counts from its last turn on.
     pub fn cpu_ns(&self) -> u64 {
         let now = match self.state() {
             TaskState::Running => sched::ticks_of_turn(self.cpu()),
@@ -241,7 +241,7 @@ impl Task {
         time::to_ns(self.ran.load(Ordering::Relaxed) + now)
     }
 
-    /// How it ended, if it has.
+    /// Returns how the task ended, if it has.
     pub fn status(&self) -> Option<ExitStatus> {
         self.status.lock().clone()
     }
@@ -260,24 +260,24 @@ impl Task {
         core::ptr::from_ref(&self.status) as usize
     }
 
-    /// Where a fault that is refused leaves its reason.
+    /// Returns where a fault that is refused leaves its reason.
     pub fn refusal(&self) -> &IrqLock<Option<Refusal>> {
         &self.refusal
     }
 
-    /// The reason of the fault that was just refused; it is noted which signal that would be.
+    /// Takes the reason of the fault that was just refused, and notes which signal that would be.
     pub fn take_refusal(&self) -> Option<Refusal> {
         let why = self.refusal.lock().take()?;
         *self.signal.lock() = Some(why.into());
         Some(why)
     }
 
-    /// The signal that its last refused fault would have sent.
+    /// Returns the signal that the task's last refused fault would have sent.
     pub fn signal(&self) -> Option<Signal> {
         *self.signal.lock()
     }
 
-    /// Set while it jumps to one of its own addresses.
+    /// Returns the flag that is set while the task jumps to one of its own addresses.
     pub fn calling(&self) -> &AtomicBool {
         &self.calling
     }
@@ -332,25 +332,25 @@ fn register(mut task: Task) -> TaskRef {
     task
 }
 
-/// Every task that has not ended, idle ones excepted.
+/// Returns every task that has not ended, idle ones excepted.
 pub fn all() -> Vec<TaskRef> {
     let tasks: Vec<TaskRef> = TASKS.lock().iter().filter_map(Weak::upgrade).collect();
     tasks.into_iter().filter(|task| task.status().is_none()).collect()
 }
 
-/// Every task's address space.
+/// Returns every task's address space.
 pub fn spaces() -> Vec<Arc<AddressSpace>> {
     all().iter().filter_map(|task| task.space.lock().clone()).collect()
 }
 
-/// The task that runs; none before there are tasks.
+/// Returns the task that runs; none before there are tasks.
 #[inline]
 pub fn try_current() -> Option<&'static Task> {
     // SAFETY: a task lives as long as it runs, and this is called by the task itself.
     unsafe { percpu::current().cast::<Task>().as_ref() }
 }
 
-/// The task that runs.
+/// Returns the task that runs.
 ///
 /// # Panics
 /// Before [`init`].
@@ -397,7 +397,7 @@ fn exit(status: ExitStatus) -> ! {
 pub struct NoPreempt(());
 
 impl NoPreempt {
-    /// From now on.
+    /// Keeps the CPU for the task that runs, from now on.
     pub fn new() -> Self {
         if let Some(task) = try_current() {
             task.guards.fetch_add(1, Ordering::Relaxed);

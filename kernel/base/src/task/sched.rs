@@ -137,7 +137,7 @@ fn adopt(cpu: &PerCpu, task: TaskRef) {
     cpu.set_current(Arc::into_raw(task).cast());
 }
 
-/// A task with a stack, whose first code is `entry`.
+/// Returns a task with a stack, whose first code is `entry`.
 pub(super) fn prepare(name: &str, pinned: Option<usize>, entry: extern "C" fn() -> !) -> Result<Task> {
     let stack = KernelStack::new(STACK_PAGES).map_err(|_| Errno::NoMemory)?;
     // SAFETY: the stack is new.
@@ -147,12 +147,12 @@ pub(super) fn prepare(name: &str, pinned: Option<usize>, entry: extern "C" fn() 
     Ok(task)
 }
 
-/// Whether this is some CPU's idle task.
+/// Returns whether this is some CPU's idle task.
 pub(super) fn is_idle(task: &Task) -> bool {
     task.id == 0
 }
 
-/// Time-stamp ticks since the last switch on a CPU.
+/// Returns the time-stamp ticks since the last switch on a CPU.
 pub(super) fn ticks_of_turn(cpu: usize) -> u64 {
     let switched = percpu::all().nth(cpu).map(|cpu| sched(cpu).switched.load(Ordering::Relaxed));
     switched.map_or(0, |switched| time::ticks().saturating_sub(switched))
@@ -206,19 +206,19 @@ pub fn yield_now() {
     }
 }
 
-/// The task that runs waits, on a list already. Interrupts are off.
+/// Makes the task that runs, which is on a list already, wait. Interrupts are off.
 pub(super) fn block() {
     schedule(SwitchReason::Block);
 }
 
-/// The task that runs has ended.
+/// Ends the task that runs.
 pub(super) fn leave() -> ! {
     interrupts::disable();
     schedule(SwitchReason::Exit);
     unreachable!("a task that has ended runs");
 }
 
-/// The task will be ready at `end`, by the monotonic clock. Interrupts are off.
+/// Has the task made ready at `end`, by the monotonic clock, in nanoseconds. Interrupts are off.
 pub(super) fn sleep_until(end: u64, task: TaskRef) {
     sched(percpu::this()).sleepers.lock().push((end, task));
 }
@@ -284,7 +284,7 @@ fn schedule(leave: SwitchReason) {
     finish_switch();
 }
 
-/// On the stack of the task that comes: lets go of the one that left. Interrupts are off.
+/// Lets go of the task that left, on the stack of the one that comes. Interrupts are off.
 pub(super) fn finish_switch() {
     let previous = sched(percpu::this()).previous.swap(core::ptr::null_mut(), Ordering::Relaxed);
     // SAFETY: `schedule` left the reference the CPU held while that task ran. It may be the last, of one that
@@ -359,7 +359,7 @@ fn arm(cpu: &PerCpu) {
     }
 }
 
-/// This CPU's timer came. The code it interrupted had interrupts on.
+/// Handles this CPU's timer interrupt. The code that it interrupted had interrupts on.
 pub fn on_timer() {
     let cpu = percpu::this();
     sched(cpu).timer.store(0, Ordering::Relaxed);
@@ -383,7 +383,7 @@ pub fn on_timer() {
     arm(cpu);
 }
 
-/// Another CPU has put a task in this one's queue.
+/// Handles the interrupt by which another CPU tells that it has put a task in this one's queue.
 pub fn on_reschedule() {
     arm(percpu::this());
 }

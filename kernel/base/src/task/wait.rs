@@ -63,7 +63,7 @@ impl locks::Short<Queue> for IrqLock<Queue> {
     }
 }
 
-/// Whether this is a place to sleep at.
+/// Returns whether this is a place to sleep at.
 pub fn may_sleep() -> bool {
     let task = try_current().filter(|task| !sched::is_idle(task));
     task.is_some_and(|task| task.guards.load(Ordering::Relaxed) == 0) && interrupts::are_enabled()

@@ -34,7 +34,7 @@ pub(super) struct Did {
 }
 
 impl Did {
-    /// The word that it put into the first file or the second one, if that is what it did.
+    /// Returns the word that the act put into the first file or the second one, if it put one there.
     pub(super) fn stored(&self, in_other: bool) -> Option<u64> {
         match self.came {
             ActResult::Stored(word) if in_other == (self.op.effect() == Effect::WriteOther) => Some(word),
@@ -197,13 +197,13 @@ impl Replay {
         came
     }
 
-    /// The file's size at first.
+    /// Returns the file's size at first.
     fn size(&self) -> u64 {
         use super::Play;
         self.units() * self.len()
     }
 
-    /// The child runs on this CPU, in the actor's place of the script.
+    /// Forks the address space, and has the child run on this CPU, in the actor's place of the script.
     fn fork(&self, turn: &Turn<'_>) -> Answer<u64> {
         let child = turn.stage.views[turn.actor].space.fork().map_err(|error| error.to_string())?;
         let (at, actor, script) = (turn.at(self.word_byte()), turn.actor, turn.stage.script.clone());
@@ -220,7 +220,7 @@ impl Replay {
         loaded
     }
 
-    /// The word's line goes bad.
+    /// Makes the word's line go bad.
     fn poison(&self, turn: &Turn<'_>) -> Answer<ActResult> {
         let file = &turn.stage.file;
         let place = {

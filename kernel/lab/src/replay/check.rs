@@ -22,7 +22,7 @@ fn expect(holds: bool, what: impl FnOnce() -> String) -> Answer {
 }
 
 impl Replay {
-    /// What does not hold, if anything.
+    /// Checks what must hold of all that was seen; the error says what does not.
     pub(super) fn judge(&self, turn: &Turn<'_>) -> Answer {
         let did: Vec<Vec<Did>> = self.did.iter().map(|did| did.lock().clone()).collect();
         let all: Vec<Did> = did.iter().flatten().cloned().collect();
@@ -34,12 +34,12 @@ impl Replay {
         self.other_file(&all)
     }
 
-    /// Whether the word can become a hole or nothing again.
+    /// Returns whether an act can make the word a hole, or nothing, again.
     fn erases(&self) -> bool {
         self.world.ops().any(|op| op.effect().erases())
     }
 
-    /// Whether somebody may have stored that word, or it was there at first, or zeros were.
+    /// Returns whether somebody may have stored `word`, or the word was there at first, or zeros were.
     fn was_there(&self, word: u64) -> bool {
         let parts = self.world.parts.iter().enumerate();
         let mut all = parts
@@ -51,7 +51,7 @@ impl Replay {
             })
     }
 
-    /// Nothing is refused without a reason.
+    /// Checks that nothing is refused without a reason.
     fn refusals(&self, name: &str, did: &[Did]) -> Answer {
         for Did { op, came, .. } in did {
             let ActResult::Refused(why) = came else { continue };
@@ -66,7 +66,8 @@ impl Replay {
         Ok(())
     }
 
-    /// What an actor sees was stored by somebody, and not before something that was there when it looked.
+    /// Checks that what an actor sees was stored by somebody, and not before something that was there when
+    /// the actor looked.
     fn in_order(&self, name: &str, did: &[Did], all: &[Did]) -> Answer {
         for Did { came, op, when } in did {
             match *came {
@@ -93,13 +94,13 @@ impl Replay {
         Ok(())
     }
 
-    /// What was stored as a whole when `word` was there, and was through at the moment: then the word was
-    /// gone.
+    /// Returns what was stored as a whole when `word` was there, and was through at the moment: then the
+    /// word was gone.
     fn newer(&self, word: u64, moment: u64, all: &[Did]) -> Option<u64> {
         stored_over(word, self.world.start.word(), moment, all, false)
     }
 
-    /// File and mappings agree on a word that somebody stored last.
+    /// Checks that file and mappings agree on a word that somebody stored last.
     fn ends(&self, turn: &Turn<'_>, all: &[Did]) -> Answer {
         let (stage, page) = (turn.stage, self.world.range.word_page());
         let file = &stage.file;
@@ -163,19 +164,19 @@ impl Replay {
         Ok(())
     }
 
-    /// The address of the word, as the actor has it mapped.
+    /// Returns the address of the word, as the actor has it mapped.
     fn at(&self, turn: &Turn<'_>, actor: usize) -> u64 {
         turn.stage.views[actor].start + turn.offset() + self.word_byte()
     }
 
-    /// Whether the actor's mapping may be gone.
+    /// Returns whether the actor's mapping may be gone.
     fn is_unmapped(&self, actor: usize) -> bool {
         let own = &self.world.parts[actor];
         let same = self.world.parts.iter().filter(|part| part.space == own.space && part.small == own.small);
         same.flat_map(|part| &part.ops).any(|op| op.effect() == Effect::Unmap)
     }
 
-    /// What was written to the second file is there.
+    /// Checks that what was written to the second file is there.
     fn other_file(&self, all: &[Did]) -> Answer {
         let Some(other) = &self.other else { return Ok(()) };
         let mut bytes = [0; 8];

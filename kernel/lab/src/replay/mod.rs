@@ -62,8 +62,8 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// The play of `story`, about the file that `dir` has under `name`. [`clean`](Self::clean) undoes what it
-    /// makes.
+    /// Returns the play of `story`, about the file that `dir` has under `name`. [`clean`](Self::clean)
+    /// undoes what it makes.
     ///
     /// # Errors
     /// The second file could not be made.
@@ -96,12 +96,12 @@ impl Replay {
         })
     }
 
-    /// What each actor is called.
+    /// Returns what each actor is called.
     pub fn names(&self) -> Vec<&str> {
         self.names.iter().map(String::as_str).collect()
     }
 
-    /// Memory is good again, and the second file is gone.
+    /// Makes memory good again, and takes the second file away.
     ///
     /// # Errors
     /// It could not be taken away.
@@ -116,29 +116,29 @@ impl Replay {
         }
     }
 
-    /// The byte of the file at which the word is.
+    /// Returns the byte of the file at which the word is.
     fn word_offset(&self) -> u64 {
         self.world.range.word_page() * PAGE_SIZE
     }
 
-    /// The word's byte in the range.
+    /// Returns the word's byte in the range.
     fn word_byte(&self) -> u64 {
         (self.world.range.word_page() - self.world.range.pages().0) * PAGE_SIZE
     }
 
-    /// Bytes of the range.
+    /// Returns bytes of the range.
     fn len(&self) -> u64 {
         self.world.range.pages().1 * PAGE_SIZE
     }
 
-    /// The word, as read(2) sees it; none behind the end of the file.
+    /// Returns the word, as read(2) sees it; none behind the end of the file.
     fn read_word(&self, file: &File) -> fs::Result<Option<u64>> {
         let mut bytes = [0; 8];
         let read = file.read_at(self.word_offset(), &mut bytes)?;
         Ok((read == bytes.len()).then(|| u64::from_le_bytes(bytes)))
     }
 
-    /// Each mapping that there is, as the first actor that has it.
+    /// Returns each mapping that there is, as the first actor that has it.
     fn mappings<'a>(&self, turn: &'a Turn<'_>) -> impl Iterator<Item = usize> + 'a {
         let views = &turn.stage.views;
         let same = |a: usize, b: usize| {

@@ -27,8 +27,8 @@ enum Is {
     Through,
 }
 
-/// The order in which the CPUs of `story` come to their places. When the schedule is over, the CPU that went
-/// last goes on to its end, and the others after it, one by one.
+/// Returns the order in which the CPUs of `story` come to their places. When the schedule is over, the CPU
+/// that went last goes on to its end, and the others after it, one by one.
 ///
 /// # Errors
 /// A point at which nobody can be held.

@@ -112,7 +112,7 @@ impl Breaks {
     }
 }
 
-/// Every scenario: R1, R2, R10, then those with a word for a name.
+/// Returns every scenario: R1, R2, R10, then those with a word for a name.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
     let mut all: Vec<&Scenario> =
         [faults::ALL, large::ALL, changes::ALL, private::ALL, sync::ALL].into_iter().flatten().collect();

@@ -86,7 +86,7 @@ pub(super) fn to_target(
     })
 }
 
-/// True if both are the same file.
+/// Returns whether both places are the same file.
 pub(super) fn same(a: &Place, b: &Place) -> bool {
     a.mount == b.mount && a.file.ino() == b.file.ino()
 }

@@ -87,7 +87,7 @@ impl<'a> DdPlan<'a> {
         Ok(plan)
     }
 
-    /// Where block `number` begins.
+    /// Returns where block `number` begins.
     fn at(&self, number: u64, what: &str) -> Result<u64, Failure> {
         number.checked_mul(self.block).ok_or(size::SizeError::Overflow).on(what)
     }

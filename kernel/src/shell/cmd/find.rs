@@ -105,7 +105,7 @@ impl FoundFile<'_> {
         false
     }
 
-    /// A line as `ls -dils` writes it, in find's columns.
+    /// Returns a line as `ls -dils` writes it, in find's columns.
     fn list(&mut self) -> CommandResult {
         // What cannot be read is said before the line, which is a whole one all the same.
         let target = match self.attr.kind {

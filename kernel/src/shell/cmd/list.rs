@@ -236,7 +236,7 @@ fn digits(n: u64) -> usize {
     n.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
-/// True for what has device numbers.
+/// Returns whether the file has device numbers.
 pub(super) fn is_device(attr: &Attr) -> bool {
     matches!(attr.kind, FileKind::CharDevice | FileKind::BlockDevice)
 }

@@ -155,7 +155,7 @@ fn help(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
 }
 
 impl Shell {
-    /// What `help COMMAND` prints.
+    /// Returns what `help COMMAND` prints.
     pub(in super::super) fn explain(&mut self, command: &Command) -> CommandResult {
         writeln!(self.out, "{}\n    {}", command.synopsis(), command.about)?;
         for (option, meaning) in command.options {

@@ -124,7 +124,7 @@ fn cmp(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     Ok(())
 }
 
-/// A number that is an option's value.
+/// Returns a number that is an option's value.
 pub(super) fn number(opts: &Opts<'_>, option: char) -> Result<Option<u64>, Failure> {
     opts.value(option).map(|value| size::parse(value, 4096, 512).on(value)).transpose()
 }

@@ -45,7 +45,7 @@ struct UsageCounter<'a, 'b> {
 }
 
 impl UsageCounter<'_, '_> {
-    /// The bytes that a file counts for: nothing, if it was counted under another name.
+    /// Returns the bytes that a file counts for: none, if the file was counted under another name.
     fn count(&mut self, place: &Place, attr: &Attr) -> Option<u64> {
         let several = attr.links > 1 && !place.is_directory();
         if several && !self.counted.insert((place.mount.id(), attr.ino)) {

@@ -55,7 +55,7 @@ pub(super) struct Maps {
 }
 
 impl Maps {
-    /// The current mapping.
+    /// Returns the current mapping.
     ///
     /// # Errors
     /// There is none.
@@ -63,12 +63,12 @@ impl Maps {
         self.maps.get(self.current).ok_or_else(|| complaint("no mapped regions, try 'help mmap'"))
     }
 
-    /// As [`current`](Self::current), to change.
+    /// Returns the current mapping like [`current`](Self::current), to be changed.
     pub(super) fn current_mut(&mut self) -> Result<&mut IoMapping, Failure> {
         self.maps.get_mut(self.current).ok_or_else(|| complaint("no mapped regions, try 'help mmap'"))
     }
 
-    /// The session is over.
+    /// Unmaps everything, at the session's end.
     pub(super) fn unmap_all(&mut self) {
         for map in self.maps.drain(..) {
             // It was mapped so; nothing can be wrong with it.
@@ -78,7 +78,8 @@ impl Maps {
 }
 
 impl IoSession {
-    /// The address and the length of a range of the current mapping: that of `off len`, or all of it.
+    /// Returns the address and the length of a range of the current mapping: that of `off len`, or all of
+    /// it.
     pub(super) fn mapped(&self, opts: &Opts<'_>) -> Result<(u64, u64), Failure> {
         let map = self.maps.current()?;
         let (offset, len) = match opts.operands() {

@@ -205,7 +205,7 @@ impl IoSession {
         Ok(())
     }
 
-    /// A size or an offset.
+    /// Returns a number that is a size or an offset.
     fn number(&self, text: &str) -> Result<u64, Failure> {
         let block_size = mounts::of(&self.file).map_or(PAGE_SIZE, |mount| mount.fs.stat_fs().block_size);
         let number = size::parse(text, block_size, 512).on(text)?;
@@ -214,12 +214,12 @@ impl IoSession {
         Ok(number)
     }
 
-    /// The value of an option, as a number.
+    /// Returns the value of an option, as a number.
     fn option(&self, opts: &Opts<'_>, option: char) -> Result<Option<u64>, Failure> {
         opts.value(option).map(|value| self.number(value)).transpose()
     }
 
-    /// The operands `off len`.
+    /// Returns the operands `off len`.
     fn range(&self, opts: &Opts<'_>) -> Result<(u64, u64), Failure> {
         match opts.operands() {
             [offset, len, ..] => Ok((self.number(offset)?, self.number(len)?)),

@@ -65,7 +65,7 @@ pub(in super::super) fn all() -> impl Iterator<Item = &'static IoCommand> {
     GROUPS.iter().flat_map(|group| group.iter())
 }
 
-/// The command called `name`, or by its short name.
+/// Returns the command called `name`, or by its short name.
 pub(super) fn find(name: &str) -> Option<&'static IoCommand> {
     all().find(|command| command.name == name || (!command.alias.is_empty() && command.alias == name))
 }
@@ -75,7 +75,7 @@ pub(super) fn write_help(sh: &mut Shell, command: &IoCommand) -> CommandResult {
     Ok(writeln!(sh.out, "{}{gap}{} -- {}", command.name, command.operands, command.about)?)
 }
 
-/// What `help io` adds.
+/// Returns what `help io` adds.
 pub(in super::super) fn more_help(sh: &mut Shell, name: &str) -> CommandResult {
     if name != "io" {
         return Ok(());

@@ -58,12 +58,12 @@ fn is_in_use(region: &MappedRegion) -> bool {
     })
 }
 
-/// The directory's file system, which is in no table. `None` if there are no regions.
+/// Returns the directory's file system, which is in no table. `None` if there are no regions.
 pub(super) fn mount() -> Option<&'static Arc<Mount>> {
     dev().map(|dev| &dev.mount)
 }
 
-/// From now on, stores through mappings of the device that has this physical address fault again.
+/// Protects mappings of the device that has this physical address: stores through them fault again.
 ///
 /// # Errors
 /// What writing back met.
@@ -71,7 +71,8 @@ pub(super) fn protect(frame: u64) -> fs::Result<()> {
     dev().map_or(Ok(()), |dev| dev.devices.protect(frame))
 }
 
-/// The memory at these physical addresses has lost its content: no mapping of a device leads there any more.
+/// Unmaps the memory at these physical addresses, which has lost its content, from every mapping of a
+/// device.
 pub fn memory_failed(frames: &Range<u64>) {
     if let Some(dev) = dev() {
         dev.devices.memory_failed_at(frames);

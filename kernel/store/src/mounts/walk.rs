@@ -19,7 +19,7 @@ struct MountTable {
 }
 
 impl MountTable {
-    /// For paths from `start` on; `from_root` begins with `/`, or is empty.
+    /// Takes the mount table for paths from `start` on; `from_root` begins with `/`, or is empty.
     fn now(start: Option<&Place>, from_root: &[u8]) -> Result<Self, Why> {
         let mounts = all();
         let root = mounts.iter().find(|mount| mount.is_root()).cloned();
@@ -86,7 +86,7 @@ pub fn walk(start: Option<&Place>, path: &[u8], follow: bool) -> Result<Place, W
     Ok(path::walk(&MountTable::now(start, path)?, start, path, follow)?)
 }
 
-/// The directory that holds, or would hold, the last name of `path`, and that name. `start` as in [`walk`].
+/// Returns the directory that holds, or would hold, the last name of `path` from `start` on, and that name.
 ///
 /// # Errors
 /// [`Why::NotMounted`], otherwise as [`path::parent_place`].
@@ -94,7 +94,7 @@ pub fn parent<'a>(start: Option<&Place>, path: &'a [u8]) -> Result<(Place, &'a [
     Ok(path::parent_place(&MountTable::now(start, path)?, start, path)?)
 }
 
-/// What is called `name` in the directory `dir`; a link is not followed.
+/// Returns what is called `name` in the directory `dir`; a link is not followed.
 ///
 /// # Errors
 /// As [`path::child`].
@@ -102,7 +102,7 @@ pub fn child(dir: &Place, name: &[u8]) -> Result<Place, Why> {
     Ok(path::child(&MountTable::now(Some(dir), b"")?, dir, name)?)
 }
 
-/// Where a walk comes to that finds the directory `place`: as [`path::across`].
+/// Returns where a walk comes to that finds the directory `place`, as [`path::across`] does.
 ///
 /// # Errors
 /// As [`path::across`].
@@ -110,7 +110,7 @@ pub fn across(place: Place) -> Result<Place, Why> {
     Ok(path::across(&MountTable::now(Some(&place), b"")?, place)?)
 }
 
-/// True if the directory `place` is `dir` or in it.
+/// Returns whether the directory `place` is `dir` or in it.
 ///
 /// # Errors
 /// As [`path::is_within`].
@@ -118,7 +118,7 @@ pub fn is_within(place: &Place, dir: &Place) -> Result<bool, Why> {
     Ok(path::is_within(&MountTable::now(Some(place), b"")?, place, dir)?)
 }
 
-/// A directory's path, without links and dots.
+/// Returns a directory's path, without links and dots.
 ///
 /// # Errors
 /// As [`path::path_to`].
@@ -126,7 +126,7 @@ pub fn path_to(dir: &Place) -> Result<Vec<u8>, Why> {
     Ok(path::path_to(&MountTable::now(Some(dir), b"")?, dir)?)
 }
 
-/// True if something is mounted at `name` in the directory `dir`: the name must stay.
+/// Returns whether something is mounted at `name` in the directory `dir`: the name must stay.
 pub fn covers(dir: &Place, name: &[u8]) -> bool {
     let mounts = all();
     // Hardly ever is there more than the root, which is on nothing.

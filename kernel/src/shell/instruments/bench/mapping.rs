@@ -20,13 +20,13 @@ use crate::mounts;
 pub(super) const LARGE: u64 = 2 << 20;
 
 impl BenchSetting<'_> {
-    /// How many samples are wanted, of which `usual` are enough.
+    /// Returns how many samples are wanted, of which `usual` are enough.
     pub(super) fn wanted(&self, usual: usize) -> usize {
         self.count.unwrap_or(usual)
     }
 
-    /// How many pages a pass has, for `wanted` samples: all of them, if half of the space has room for their
-    /// blocks.
+    /// Returns how many pages a pass has, for `wanted` samples: all of them, if half of the space has room
+    /// for their blocks.
     pub(super) fn pages(&self, wanted: usize) -> Result<u64, Failure> {
         let root = super::find(b"/")?;
         let mount = mounts::of(&root).ok_or_else(|| complaint("not mounted"))?;
@@ -54,14 +54,14 @@ impl BenchSetting<'_> {
     }
 }
 
-/// A new file of `pages` pages, all of them holes.
+/// Returns a new file of `pages` pages, all of them holes.
 pub(super) fn sparse(pages: u64) -> Result<File, Failure> {
     let file = make(b"/.bench/mapped", FileKind::File)?;
     file.truncate(pages * PAGE_SIZE).on("truncate")?;
     Ok(file)
 }
 
-/// A new file of `pages` pages with a block each.
+/// Returns a new file of `pages` pages with a block each.
 pub(super) fn written(pages: u64) -> Result<File, Failure> {
     let file = make(b"/.bench/mapped", FileKind::File)?;
     let page = vec![0x5a; PAGE_SIZE as usize];
@@ -80,7 +80,7 @@ pub(super) fn empty(file: &File) -> CommandResult {
     file.truncate(size).on("truncate")
 }
 
-/// Nothing of the file is dirty any more.
+/// Makes nothing of the file dirty any more.
 pub(super) fn clean(file: &File) -> CommandResult {
     dax::fsync(&**file).map(|_| ()).on("fsync")
 }
@@ -106,7 +106,7 @@ pub(super) enum MappingKind {
 }
 
 impl MappingKind {
-    /// The VMA that it means.
+    /// Returns the kind of VMA that the mapping is to be.
     pub(super) fn kind(self, protocol: Protocol) -> VmaKind {
         let (private, sync, large) = (self == Self::Private, self == Self::Sync, self == Self::Large);
         VmaKind { private, sync, large, ..VmaKind::shared(Rights::READ_WRITE, protocol) }
@@ -139,7 +139,7 @@ impl BenchMapping {
         Self::new(setting, file, MappingKind::Small)
     }
 
-    /// The address of each page, of the size that is mapped.
+    /// Returns the address of each page, of the size that is mapped.
     pub(super) fn pages(&self) -> impl Iterator<Item = u64> + use<> {
         (self.start..self.start + self.len).step_by(self.step as usize)
     }
@@ -198,12 +198,12 @@ fn alone(
     Ok(values[values.len() / 2])
 }
 
-/// What zeroing `len` bytes of persistent memory takes, alone.
+/// Returns what zeroing `len` bytes of persistent memory takes, alone, in nanoseconds or instructions.
 pub(super) fn zeroing(clock: &BenchClock<'_>, len: u64) -> Result<u64, Failure> {
     alone(clock, len, |region, place| region.zero_nt(place, len))
 }
 
-/// What copying a page out of persistent memory takes, alone.
+/// Returns what copying a page out of persistent memory takes, alone, in nanoseconds or instructions.
 pub(super) fn copying(clock: &BenchClock<'_>) -> Result<u64, Failure> {
     let to = core::cell::RefCell::new(vec![0; PAGE_SIZE as usize]);
     alone(clock, PAGE_SIZE, |region, place| region.read(place, &mut to.borrow_mut()))

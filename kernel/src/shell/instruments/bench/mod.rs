@@ -138,7 +138,7 @@ impl<'a> BenchClock<'a> {
         self.shell.borrow_mut().out.poll()
     }
 
-    /// What `work` takes, in nanoseconds or instructions, and what it returns.
+    /// Returns what `work` takes, in nanoseconds or instructions, and what it returns.
     #[inline(always)]
     fn time<R>(&self, work: impl FnOnce() -> R) -> (u64, R) {
         let start = time::ticks();
@@ -151,13 +151,13 @@ impl<'a> BenchClock<'a> {
         if self.instructions { ticks } else { time::to_ns(ticks) }
     }
 
-    /// What a load at `address` takes.
+    /// Returns what a load at `address` takes, in nanoseconds or instructions.
     fn load(&self, address: u64) -> Result<u64, Failure> {
         let ticks = task::timed_load(address).on("load")?;
         Ok(self.value(ticks.saturating_sub(self.around_access)))
     }
 
-    /// What a store at `address` takes.
+    /// Returns what a store at `address` takes, in nanoseconds or instructions.
     fn store(&self, address: u64) -> Result<u64, Failure> {
         let ticks = task::timed_store(address, address).on("store")?;
         Ok(self.value(ticks.saturating_sub(self.around_access)))
@@ -168,7 +168,7 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
     [files::OPERATIONS, faults::OPERATIONS, large::OPERATIONS, mapped::OPERATIONS].into_iter().flatten()
 }
 
-/// The names of the operations.
+/// Returns the names of the operations.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     operations().map(|operation| operation.name)
 }

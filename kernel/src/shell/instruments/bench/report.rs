@@ -27,6 +27,8 @@ pub(super) struct Where {
 }
 
 impl Where {
+    /// Finds where is measured.
+    ///
     /// # Errors
     /// Nothing is mounted at `/`.
     pub(super) fn new() -> Result<Self, Failure> {
@@ -37,38 +39,38 @@ impl Where {
         Ok(Self { device: mount.device.clone(), bytes, uuid, cpus: percpu::online() })
     }
 
-    /// `pmem0 (256 MiB), 2 CPUs`
+    /// Returns the place of measurement as text: `pmem0 (256 MiB), 2 CPUs`.
     pub(super) fn text(&self) -> String {
         let Self { device, bytes, cpus, .. } = self;
         let word = if *cpus == 1 { "CPU" } else { "CPUs" };
         format!("{device} ({}), {cpus} {word}", human::iec(*bytes))
     }
 
-    /// `device,image,cpus`, as CSV has it.
+    /// Returns the place of measurement as CSV: `device,image,cpus`.
     pub(super) fn csv(&self) -> String {
         format!("{},{},{}", self.device, self.uuid, self.cpus)
     }
 
-    /// The same as JSON.
+    /// Returns the place of measurement as JSON: device, image, CPUs.
     pub(super) fn json(&self) -> String {
         let Self { device, uuid, cpus, .. } = self;
         format!("\"device\":\"{device}\",\"image\":\"{uuid}\",\"cpus\":{cpus}")
     }
 }
 
-/// `a / b` with two digits after the point.
+/// Returns `a / b` with two digits after the point.
 pub(super) fn ratio(a: u64, b: u64) -> String {
     let hundredths = (u128::from(a) * 100 + u128::from(b.max(1)) / 2) / u128::from(b.max(1));
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
-/// The value in the middle.
+/// Returns the value in the middle.
 pub(super) fn median(values: &mut [u64]) -> u64 {
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or(0)
 }
 
-/// The median absolute deviation: half of the values are no farther from the median.
+/// Returns the median absolute deviation: half of the values are no farther from the median.
 pub(super) fn deviation(values: &[u64], median_of_them: u64) -> u64 {
     let mut apart: Vec<u64> = values.iter().map(|value| value.abs_diff(median_of_them)).collect();
     median(&mut apart)
@@ -89,6 +91,8 @@ pub(super) struct BenchReport {
 }
 
 impl BenchReport {
+    /// Makes an empty report.
+    ///
     /// # Errors
     /// Nothing is mounted at `/`.
     pub(super) fn new(opts: &Opts<'_>, protocols: &[Protocol], instructions: bool) -> Result<Self, Failure> {

@@ -68,14 +68,14 @@ impl Pinned {
         }
     }
 
-    /// Copies `bytes` into it, page after page.
+    /// Copies `bytes` into the pinned pages, page after page.
     fn store(&self, page: usize, at: u64, bytes: &[u8]) {
         if let Some(place) = self.places[page] {
             self.file.platform().pmem().write_nt(place + at, bytes);
         }
     }
 
-    /// Copies bytes out of it.
+    /// Copies bytes out of the pinned pages.
     fn load(&self, page: usize, at: u64, to: &mut [u8]) {
         match self.places[page] {
             Some(place) => self.file.platform().pmem().read(place + at, to),
@@ -116,8 +116,9 @@ fn pin(file: &File, pages: &core::ops::Range<u64>, way: Way) -> Result<Option<Ve
     }
 }
 
-/// read(2) with `O_DIRECT`: copies `len` bytes of `file` from `offset` on, all of them multiples of the page
-/// size, to the address `to`, by physical addresses. Returns how many bytes there were.
+/// Reads with `O_DIRECT`, as read(2) would: copies `len` bytes of `file` from `offset` on, all of them
+/// multiples of the page size, to the address `to`, by physical addresses. Returns how many bytes there
+/// were.
 ///
 /// # Errors
 /// Those of [`Pinned::new`], and what reading the file meets.
@@ -139,7 +140,7 @@ pub(super) fn read(file: &File, offset: u64, to: u64, len: u64) -> Result<u64> {
     Ok(done)
 }
 
-/// write(2) with `O_DIRECT`: as [`read`], the other way.
+/// Writes with `O_DIRECT`, as write(2) would: like [`read`], the other way.
 ///
 /// # Errors
 /// Those of [`Pinned::new`], and what writing to the file meets.

@@ -95,7 +95,7 @@ impl From<FaultAt> for RoundFailure {
     }
 }
 
-/// A violation that says so.
+/// Returns a violation that says `what`.
 pub(super) fn violation<T>(what: impl fmt::Display) -> RoundResult<T> {
     Err(RoundFailure::Violation(format!("{what}")))
 }
@@ -132,12 +132,12 @@ pub(super) struct Ctx {
 }
 
 impl Ctx {
-    /// Something happened: the watchdog is content.
+    /// Tells the watchdog that something happened.
     pub(super) fn beat(&self) {
         self.progress.beats.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// [`RoundFailure::Stopped`] if it is to end.
+    /// Returns [`RoundFailure::Stopped`] if the exerciser is to end.
     pub(super) fn go_on(&self) -> RoundResult {
         if self.progress.stop.load(Ordering::Relaxed) { Err(RoundFailure::Stopped) } else { Ok(()) }
     }
@@ -151,7 +151,7 @@ impl Ctx {
         }
     }
 
-    /// Random numbers for this round; `stream` tells its users apart.
+    /// Returns random numbers for this round; `stream` tells their users apart.
     pub(super) fn random(&self, stream: u64) -> Xorshift {
         let mut random = Xorshift(self.settings.seed ^ self.round << 20 ^ stream << 56 | 1);
         for _ in 0..4 {
@@ -160,7 +160,7 @@ impl Ctx {
         random
     }
 
-    /// A new, empty file, which goes when it is dropped.
+    /// Makes a new, empty file, which goes when the value is dropped.
     pub(super) fn scratch(&self, what: &str) -> RoundResult<Scratch> {
         let name = format!("{PREFIX}{}-{what}", task::current().id()).into_bytes();
         let file = self.dir.file.create(&name, FileKind::File, 0o644)?;
@@ -257,7 +257,7 @@ impl Worker {
         Ok(())
     }
 
-    /// [`RoundFailure::Stopped`] if another worker has failed, or all are to end.
+    /// Returns [`RoundFailure::Stopped`] if another worker has failed, or all are to end.
     pub(super) fn go_on(&self) -> RoundResult {
         self.ctx.go_on()?;
         if self.together.failure.lock().is_some() { Err(RoundFailure::Stopped) } else { Ok(()) }
@@ -328,7 +328,7 @@ impl ScopedMapping {
         Ok(Self { space, at, len })
     }
 
-    /// How many entries of 2 MiB it has just now.
+    /// Returns how many entries of 2 MiB the mapping has just now.
     pub(super) fn large_entries(&self) -> u64 {
         self.space.count(self.at, self.len).large
     }
@@ -361,7 +361,7 @@ pub(super) fn fill(at: u64, byte: u8, len: u64) -> RoundResult {
     Ok(user_access::fill(at, byte, len as usize)?)
 }
 
-/// The file's bytes from `offset` on, as read(2) gives them; all `len` must be there.
+/// Returns the file's bytes from `offset` on, as read(2) gives them; all `len` must be there.
 pub(super) fn contents(file: &File, offset: u64, len: u64) -> RoundResult<Vec<u8>> {
     let mut bytes = alloc::vec![0xee; len as usize];
     let mut done = 0;
@@ -388,7 +388,7 @@ pub(super) fn write(file: &File, offset: u64, bytes: &[u8]) -> RoundResult {
     Ok(())
 }
 
-/// The first byte that is not as it should be.
+/// Checks that two contents are the same; the violation tells the first byte that is not as it should be.
 pub(super) fn expect_same(what: &str, found: &[u8], wanted: &[u8]) -> RoundResult {
     match found.iter().zip(wanted).position(|(a, b)| a != b) {
         None if found.len() == wanted.len() => Ok(()),
@@ -399,7 +399,7 @@ pub(super) fn expect_same(what: &str, found: &[u8], wanted: &[u8]) -> RoundResul
     }
 }
 
-/// All of them are `byte`.
+/// Checks that all bytes are `byte`.
 pub(super) fn expect_all(what: &str, found: &[u8], byte: u8) -> RoundResult {
     match found.iter().position(|other| *other != byte) {
         None => Ok(()),
@@ -407,7 +407,7 @@ pub(super) fn expect_all(what: &str, found: &[u8], byte: u8) -> RoundResult {
     }
 }
 
-/// The addresses of the pages of a mapping.
+/// Returns the addresses of the pages of a mapping.
 pub(super) fn pages(at: u64, len: u64) -> impl Iterator<Item = u64> {
     (at..at + len).step_by(PAGE_SIZE as usize)
 }
@@ -423,7 +423,7 @@ impl Xorshift {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// One of `0..n`; `n` is not 0.
+    /// Returns one of `0..n`; `n` is not 0.
     pub(super) fn below(&mut self, n: u64) -> u64 {
         (self.next() >> 16) % n
     }

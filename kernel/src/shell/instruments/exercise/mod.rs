@@ -138,7 +138,7 @@ const ALL: &[Exercise] = &[
     },
 ];
 
-/// The names of the exercisers.
+/// Returns the names of the exercisers.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|exercise| exercise.name)
 }
@@ -152,7 +152,7 @@ struct Settings {
 }
 
 impl Settings {
-    /// Pages of the file, if somebody has said.
+    /// Returns how many pages the file has, if somebody has said.
     fn pages(&self) -> Option<u64> {
         self.size
     }
