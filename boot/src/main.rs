@@ -43,7 +43,7 @@ const CLUSTER: usize = 32 * 1024;
 /// each, and the volume's name.
 const ROOT_ENTRIES: u16 = 16;
 
-/// What stage 4 and the UEFI loader read for their configuration. Their own messages would come before the
+/// What stage 4 and the UEFI loader read for their configuration. Messages of theirs would come before the
 /// kernel's on the console, 40 lines of them; their errors are kept.
 const CONFIG: &[u8] = br#"{"log_level":"Error","frame_buffer_logging":false}"#;
 

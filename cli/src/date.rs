@@ -107,8 +107,8 @@ pub struct Rtc {
     pub month: u8,
     /// Register 0x09, two digits.
     pub year: u8,
-    /// The register that the FADT's `CENTURY` names, if it names one. Without it, or with one that makes no
-    /// sense, years are 2000 to 2099.
+    /// The register that the FADT's `CENTURY` names, if the FADT names one. Without such a register, or with
+    /// one that makes no sense, years are 2000 to 2099.
     pub century: Option<u8>,
     /// Register B: bit 2 set means binary instead of BCD, bit 1 set 24 hours instead of 12.
     pub status_b: u8,

@@ -72,9 +72,9 @@ pub enum Action {
     Print0,
     /// Print a line with everything.
     List,
-    /// Remove it.
+    /// Remove the file.
     Delete,
-    /// Do not go into it.
+    /// Do not go into the directory.
     Prune,
 }
 
@@ -83,7 +83,7 @@ pub enum Action {
 pub struct Facts<'a> {
     /// The path as find reached it.
     pub path: &'a str,
-    /// The last name of it.
+    /// The last name of the path.
     pub name: &'a str,
     /// `f` `d` `l` `c` `b` `p` `s`.
     pub kind: char,
@@ -105,7 +105,7 @@ pub struct Facts<'a> {
 
 /// A file that an expression is asked about.
 pub trait Candidate {
-    /// How looking at it, or doing something with it, fails.
+    /// How looking at the file, or doing something with it, fails.
     type Error;
 
     /// Returns what is known of the file.
@@ -115,7 +115,7 @@ pub trait Candidate {
     /// # Errors
     /// The directory cannot be read.
     fn is_empty_directory(&mut self) -> Result<bool, Self::Error>;
-    /// Does something with it; whether that is true, as an expression takes it.
+    /// Does something with the file; returns whether that is true, as an expression takes it.
     ///
     /// # Errors
     /// What ends find as a whole.
@@ -246,7 +246,7 @@ impl Find {
         Ok(found)
     }
 
-    /// Asks about a file, and does with it what the expression says.
+    /// Asks about a file, and does with the file what the expression says.
     ///
     /// # Errors
     /// The file's own.

@@ -27,6 +27,9 @@ const WIDEST: usize = 4096;
 /// Replaces each directive of `format` with what `f` has for its letter (`?` if it has nothing); `%%` is a
 /// percent sign. With `escapes`, `\n`, `\t`, `\\`, `\"`, `\a`, `\b`, `\e`, `\f`, `\r`, `\v`, `\101` and
 /// `\x41` mean what they do in C; others stand for the letter itself.
+///
+/// # Errors
+/// Those of `f`.
 pub fn expand<E>(
     format: &str,
     escapes: bool,

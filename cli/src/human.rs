@@ -34,9 +34,9 @@ pub struct TransferReport<'a> {
     pub requested: u64,
     /// Where in the file, in bytes.
     pub offset: u64,
-    /// How many operations it took.
+    /// How many operations reading or writing took.
     pub ops: u64,
-    /// How long it took, in nanoseconds.
+    /// How long reading or writing took, in nanoseconds.
     pub elapsed: u64,
 }
 

@@ -62,11 +62,11 @@ impl fmt::Display for Letters {
 /// Why a text is not a mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModeError {
-    /// It is empty or this character is not an octal digit.
+    /// The mode is empty or this character is not an octal digit.
     NotOctal(Option<char>),
-    /// It has bits beyond 7777.
+    /// The mode has bits beyond 7777.
     TooLarge,
-    /// It is neither octal nor like `u+x,go=r`: this character, or the end, comes where it may not.
+    /// The mode is neither octal nor like `u+x,go=r`: this character, or the end, comes where it may not.
     NotSymbolic(Option<char>),
 }
 
@@ -85,6 +85,9 @@ impl fmt::Display for ModeError {
 impl core::error::Error for ModeError {}
 
 /// Reads permissions in octal, `0` to `7777`, leading zeroes allowed.
+///
+/// # Errors
+/// [`ModeError::NotOctal`], [`ModeError::TooLarge`].
 pub fn parse_octal(text: &str) -> Result<u16, ModeError> {
     if text.is_empty() {
         return Err(ModeError::NotOctal(None));
@@ -119,7 +122,7 @@ struct ModeStep {
 enum ModeBits {
     /// These bits.
     Bits(u16),
-    /// These bits, and execution if it is a directory or anyone may execute it (`X`).
+    /// These bits, and execution if the file is a directory or anyone may execute it (`X`).
     BitsAndMaybeExecute(u16),
     /// The permissions that this one of user, group and others has, as a shift.
     Copy(u32),

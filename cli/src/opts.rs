@@ -55,6 +55,9 @@ pub struct Opts<'a> {
 
 impl<'a> Opts<'a> {
     /// Sorts `args` (without the command's name) by the specification `spec`.
+    ///
+    /// # Errors
+    /// The first option that is unknown, or whose value is missing or not wanted.
     pub fn parse<S: AsRef<str>>(spec: &str, args: &'a [S]) -> Result<Self, OptError> {
         let mut found = Self::default();
         let mut args = args.iter().map(AsRef::as_ref);

@@ -30,15 +30,15 @@ pub enum Language {
 /// Why an expression cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegexError {
-    /// This has no end, or no beginning.
+    /// The parenthesis, bracket or brace has no end, or no beginning.
     Unmatched(&'static str),
-    /// It ends in a backslash.
+    /// The expression ends in a backslash.
     TrailingBackslash,
     /// `\1`: what a group matched cannot be asked for.
     BackReference(char),
     /// A `{` is not followed by numbers, the second not below the first, and `}`.
     BadCount,
-    /// It is too long when written out, or its groups are too deep.
+    /// The expression is too long when written out, or its groups are too deep.
     TooLarge,
 }
 

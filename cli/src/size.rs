@@ -43,6 +43,9 @@ impl core::error::Error for SizeError {}
 
 /// Reads a size or an offset, in bytes. A `block_size` or `sector_size` of 0 means there is none: its suffix
 /// is then unknown.
+///
+/// # Errors
+/// What of the text is no size.
 pub fn parse(text: &str, block_size: u64, sector_size: u64) -> Result<u64, SizeError> {
     let (base, digits) = match text.as_bytes() {
         [b'0', b'x' | b'X', ..] => (16, text.get(2..).unwrap_or_default()),
@@ -85,6 +88,9 @@ pub fn parse(text: &str, block_size: u64, sector_size: u64) -> Result<u64, SizeE
 }
 
 /// Reads a distance in bytes, with an optional sign: `-4k`, `+1b`, `512`.
+///
+/// # Errors
+/// Those of [`parse`].
 pub fn parse_signed(text: &str, block_size: u64, sector_size: u64) -> Result<i64, SizeError> {
     match SizeChange::parse(text, block_size, sector_size)? {
         SizeChange::To(n) | SizeChange::Grow(n) => i64::try_from(n).map_err(|_| SizeError::Overflow),
@@ -105,6 +111,9 @@ pub enum SizeChange {
 
 impl SizeChange {
     /// Reads a length with an optional sign. The sizes are those of [`parse`].
+    ///
+    /// # Errors
+    /// Those of [`parse`].
     pub fn parse(text: &str, block_size: u64, sector_size: u64) -> Result<Self, SizeError> {
         let size = |text| parse(text, block_size, sector_size);
         if let Some(text) = text.strip_prefix('+') {

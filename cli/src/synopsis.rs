@@ -7,14 +7,14 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-/// What a command's help says of it.
+/// What a command's help says of the command.
 #[derive(Clone, Copy, Debug)]
 pub struct Synopsis<'a> {
-    /// Its options, as [`Opts::parse`](crate::opts::Opts::parse) takes them.
+    /// The command's options, as [`Opts::parse`](crate::opts::Opts::parse) takes them.
     pub spec: &'a str,
-    /// Its options for people: names and value, and what it does.
+    /// The command's options for people: names and value, and what the option does.
     pub options: &'a [(&'a str, &'a str)],
-    /// Its operands for people.
+    /// The command's operands for people.
     pub operands: &'a str,
 }
 

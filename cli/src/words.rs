@@ -35,7 +35,7 @@ pub struct AndOrList {
 /// Commands, each of which reads what the one before it wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pipeline {
-    /// What it depends on.
+    /// What the pipeline depends on.
     pub join: Join,
     /// At least one.
     pub commands: Vec<SimpleCommand>,
@@ -55,17 +55,17 @@ pub enum Join {
 /// One command of a script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SimpleCommand {
-    /// Its words. Without any, there are assignments.
+    /// The command's words. Without any, there are assignments.
     pub words: Vec<Word>,
     /// `NAME=value`; only if there are no words.
     pub assignments: Vec<(String, Word)>,
-    /// Its text in the script, from the first word to the last.
+    /// The command's text in the script, from the first word to the last.
     pub source: String,
     /// Where `source` starts in the script, in bytes.
     pub start: usize,
     /// `< FILE`: where its input comes from. Of several, the last counts.
     pub input: Option<Word>,
-    /// Where its output goes, if not to the terminal.
+    /// Where the command's output goes, if not to the terminal.
     pub redirect: Option<Redirect>,
 }
 
@@ -354,7 +354,7 @@ impl ScriptParser<'_> {
     }
 }
 
-/// Quotes a word so that [`split`] gives it back; as it is if it needs no quotes.
+/// Quotes a word so that [`split`] gives it back; returns a word that needs no quotes as it is.
 pub fn quote(word: &str) -> String {
     let means_more = KEYWORDS.contains(&word) || word.split_once('=').is_some_and(|(name, _)| is_name(name));
     if !word.is_empty() && word.chars().all(is_plain) && !means_more {
@@ -378,8 +378,8 @@ pub fn quote(word: &str) -> String {
     quoted
 }
 
-/// Quotes with backslashes, so that more can be typed after it. A newline cannot be quoted like this and
-/// stays.
+/// Quotes a word with backslashes, so that more can be typed after it. A newline cannot be quoted like this
+/// and stays.
 pub(crate) fn escape(word: &str) -> String {
     let mut escaped = String::new();
     for c in word.chars() {
@@ -399,11 +399,11 @@ fn is_plain(c: char) -> bool {
 /// The word at the end of a line that is still being typed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct LastWord {
-    /// The words of the same command before it.
+    /// The words of the same command before the last one.
     pub(crate) before: Vec<String>,
-    /// Where it starts, in bytes; the line's length if no word has been begun.
+    /// Where the last word starts, in bytes; the line's length if no word has been begun.
     pub(crate) start: usize,
-    /// What it says so far, unquoted.
+    /// What the last word says so far, unquoted.
     pub(crate) text: String,
 }
 

@@ -37,7 +37,7 @@ impl<E> From<fmt::Error> for EarlyStop<E> {
 /// [`Target::write`] or [`Target::map_write`].
 type Store<T> = fn(&mut T, u64, &[u8]) -> Result<usize, TargetError<<T as Target>::Error>>;
 
-/// Stored after the end of the file, to see it zeroed.
+/// The byte stored after the end of the file, to see the end zeroed.
 const DIRT: u8 = 0xDB;
 /// The whole file is compared in pieces of so many bytes.
 const PIECE: u64 = 64 << 10;
@@ -99,8 +99,8 @@ impl<T: Target> Fsx<T> {
         })
     }
 
-    /// Does these operations, not random ones. Those that the file's state or the options do not allow are
-    /// skipped.
+    /// Does the operations in `ops`, not random ones. Operations that the file's state or the options do not
+    /// allow are skipped.
     pub fn replay(mut self, ops: Vec<FileOp>) -> Self {
         self.replay = Some(ops.into_iter());
         self
@@ -173,7 +173,7 @@ impl<T: Target> Fsx<T> {
     /// Compares the whole file, once more after closing and opening it, and sums up.
     ///
     /// # Errors
-    /// As for [`step`](Self::step).
+    /// Those of [`step`](Self::step).
     pub fn finish(&mut self, out: &mut dyn Write) -> Result<(), EarlyStop<T::Error>> {
         let mut last = || {
             self.compare_all()?;
@@ -210,12 +210,12 @@ impl<T: Target> Fsx<T> {
         &mut self.target
     }
 
-    /// Ends it.
+    /// Ends the exerciser, and returns its target.
     pub fn into_target(self) -> T {
         self.target
     }
 
-    /// Says what a failure is, what came before it, and how to have it again.
+    /// Says what a failure is, what came before it, and how to have the failure again.
     ///
     /// # Errors
     /// Those of `out`.

@@ -7,9 +7,9 @@ use core::ops::Range;
 
 /// The contents of the file, and which operation put each byte there.
 pub(crate) struct FileModel {
-    /// As long as the file may become; zeros from `size` on.
+    /// The contents, as long as the file may become; zeros from `size` on.
     bytes: Vec<u8>,
-    /// For each byte, the operation that last made it what it is; 0 for the start.
+    /// For each byte, the operation that last stored it; 0 for the start.
     writers: Vec<u32>,
     /// What is added to an operation's number at odd offsets.
     original: Vec<u8>,

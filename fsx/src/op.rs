@@ -46,7 +46,7 @@ pub enum OpKind {
 }
 
 impl OpKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 11] = [
         Self::Read,
         Self::Write,
@@ -82,7 +82,7 @@ impl OpKind {
 /// An operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileOp {
-    /// What it does.
+    /// What the operation does.
     pub kind: OpKind,
     /// First byte; 0 for a truncation.
     pub offset: u64,
@@ -92,7 +92,7 @@ pub struct FileOp {
     pub keep_size: bool,
     /// Afterwards the file is closed and opened again.
     pub close_open: bool,
-    /// It has a number but is not done.
+    /// The operation has a number but is not done.
     pub skip: bool,
 }
 
@@ -122,7 +122,7 @@ impl FileOp {
 /// What is wrong with a line of a file of operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadLine {
-    /// Its number, from 1 on.
+    /// The line's number, from 1 on.
     pub line: usize,
     /// What is wrong.
     pub why: &'static str,

@@ -233,7 +233,7 @@ impl Options {
     /// Makes the options from words, as in a command line.
     ///
     /// # Errors
-    /// As for [`new`](Self::new); an unknown option; an operand.
+    /// Those of [`new`](Self::new); an unknown option; an operand.
     pub fn parse(line: &str) -> Result<Self, String> {
         let words: alloc::vec::Vec<&str> = line.split_ascii_whitespace().collect();
         let opts = Opts::parse(SPEC, &words).map_err(|why| why.to_string())?;

@@ -7,15 +7,15 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// As many operations are kept in mind, and shown.
+/// How many operations are kept in mind, and shown.
 const KEPT: usize = 200;
-/// As many bytes that differ are shown.
+/// How many bytes that differ are shown.
 const SHOWN: usize = 16;
 
 /// How an operation ended the run.
 #[derive(Debug)]
 pub struct FsxFailure<E> {
-    /// Its number.
+    /// The operation's number.
     pub number: u64,
     /// The operation; `None` before the first and after the last.
     pub op: Option<FileOp>,
@@ -28,18 +28,18 @@ pub struct FsxFailure<E> {
 pub enum FailureKind<E> {
     /// Bytes that are not what was stored there.
     Data {
-        /// Who returned them: "read", "mapread".
+        /// Who returned the bytes: "read", "mapread".
         by: &'static str,
-        /// What it was asked for: first byte, bytes.
+        /// What was asked for: first byte, bytes.
         range: (u64, u64),
         /// How many bytes differ.
         count: u64,
-        /// The first of them.
+        /// The first bytes that differ.
         bytes: Vec<Differing>,
     },
     /// The size is not the model's.
     Size {
-        /// Who told it.
+        /// Who told the size.
         by: &'static str,
         /// The model's.
         good: u64,
@@ -48,11 +48,11 @@ pub enum FailureKind<E> {
     },
     /// A hole that cannot be: it is empty, begins before where it was looked for, or ends after the file.
     Hole {
-        /// Where it was looked for.
+        /// Where the hole was looked for.
         from: u64,
-        /// Its first byte.
+        /// The hole's first byte.
         start: u64,
-        /// The one after its last.
+        /// The byte after the hole's last.
         end: u64,
     },
     /// Fewer bytes were read or written than asked for, with no error.
@@ -74,13 +74,13 @@ pub enum FailureKind<E> {
 /// A byte that is not what was stored there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Differing {
-    /// Its offset.
+    /// The byte's offset in the file.
     pub offset: u64,
     /// What was stored.
     pub good: u8,
     /// What was read.
     pub bad: u8,
-    /// The operation that stored it; `None` after the end of the file, where zeros should be.
+    /// The operation that stored the byte; `None` after the end of the file, where zeros should be.
     pub writer: Option<u32>,
 }
 

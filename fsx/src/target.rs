@@ -3,7 +3,7 @@
 /// Why a target did not do something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetError<E> {
-    /// It cannot do this at all; nothing changed. The exerciser says so once and does not ask again.
+    /// The target cannot do this at all; nothing changed. The exerciser says so once and does not ask again.
     Unsupported,
     /// No space is left; nothing changed. The exerciser goes on, after seeing that nothing did.
     NoSpace,
@@ -14,7 +14,7 @@ pub enum TargetError<E> {
 /// What fallocate(2) does with a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Range {
-    /// Blocks for it all; what is there stays.
+    /// Blocks for the whole range; what is there stays.
     Allocate {
         /// The file does not become longer.
         keep_size: bool,
@@ -34,7 +34,7 @@ pub enum Range {
 
 /// A file to exercise. Offsets and lengths are bytes.
 pub trait Target {
-    /// What it says when something fails.
+    /// What the target says when something fails.
     type Error: core::fmt::Display;
 
     /// Returns the size in bytes of whose multiples are what collapsing and inserting work on.

@@ -30,7 +30,7 @@ pub trait Short<T>: Sized {
     #[allow(clippy::declare_interior_mutable_const, reason = "it is copied into each new lock, never used")]
     const NEW: Self;
 
-    /// Access to what it guards. Lets the lock go on drop.
+    /// Access to what the lock guards. Lets the lock go on drop.
     type Guard<'a>: DerefMut<Target = T>
     where
         Self: 'a;
@@ -54,8 +54,8 @@ pub trait LockMachine: 'static {
     /// Takes one turn of a wait that spins; answers TLB shootdowns (docs/laws.md, law 7).
     fn relax();
 
-    /// Waits while `still_waiting`, until woken for the same `key`; may return early. No wake-up is lost by
-    /// who changes the condition first and wakes then.
+    /// Waits while `still_waiting`, until woken for `key`; may return early. No wake-up is lost by who
+    /// changes the condition first and wakes then.
     fn wait(key: usize, still_waiting: &mut dyn FnMut() -> bool);
 
     /// Wakes everybody who waits for `key`.

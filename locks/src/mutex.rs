@@ -14,7 +14,7 @@ const TAKEN: u32 = 1;
 /// Taken, and somebody may be asleep.
 const WANTED: u32 = 2;
 
-/// The lock, as `lock_api` wants it.
+/// A mutex that sleeps, as `lock_api` wants it.
 pub struct RawMutex<M>(AtomicU32, PhantomData<fn(M)>);
 
 // SAFETY: only one compare-exchange or exchange can find it free until it is let go.

@@ -30,15 +30,15 @@ pub const SLOTS: usize = if cfg!(loom) { 2 } else { 8 };
 const NONE: u32 = 0;
 /// A writer is in, or waits for the readers to go.
 const WRITER: u32 = 1;
-/// The same, and readers queue.
+/// A writer is in, or waits for the readers to go; and readers queue.
 const QUEUED: u32 = 2;
 
 /// Readers that came minus readers that left, on some of the CPUs.
 #[repr(align(64))]
 struct ReaderCount(AtomicI64);
 
-/// The lock, as `lock_api` wants it. With more slots, readers are in each other's way less, a writer looks at
-/// more, and it is longer, by 64 bytes each.
+/// The distributed reader-writer lock, as `lock_api` wants it. With more slots, readers are in each other's
+/// way less, a writer looks at more, and the lock is longer, by 64 bytes each.
 #[repr(C, align(64))]
 pub struct RawRwLock<M: LockMachine, const N: usize = SLOTS> {
     writer: AtomicU32,

@@ -2,7 +2,7 @@
 
 use crate::LockMachine;
 
-/// Looks so many times before it sleeps.
+/// How often a wait looks before it sleeps.
 const LOOKS: u32 = 200;
 
 /// Spins a little, answering shootdowns, until `done`; `false` if it did not come true. With one CPU, nobody

@@ -148,7 +148,7 @@ impl fmt::Display for ControlRegion {
 /// NVDIMM Block Data Window Region Structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockDataWindow {
-    /// NVDIMM Control Region Structure Index it belongs to.
+    /// NVDIMM Control Region Structure Index of the control region that the window belongs to.
     pub control_region_index: u16,
     /// Number of Block Data Windows.
     pub number: u16,

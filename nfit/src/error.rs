@@ -13,11 +13,11 @@ use crate::text::{ByteRange, FixedText};
 /// Where a structure lies in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Location {
-    /// Its type.
+    /// The structure's type.
     pub structure_type: StructureType,
-    /// How many structures come before it.
+    /// How many structures come before the structure.
     pub ordinal: usize,
-    /// Where it starts, in bytes from the table's start.
+    /// Where the structure starts, in bytes from the table's start.
     pub offset: usize,
 }
 
@@ -44,7 +44,7 @@ pub enum Error {
     },
     /// The table is another one.
     Signature {
-        /// Its signature.
+        /// The signature that is there.
         found: FixedText<4>,
     },
     /// The header's length field is below the 40 bytes of an empty table.
@@ -63,7 +63,7 @@ pub enum Error {
     Checksum {
         /// The length field, in bytes.
         length: u32,
-        /// Their sum.
+        /// The sum of the bytes.
         sum: u8,
     },
     /// After the last structure, 1 to 3 bytes are left: too few for another's type and length.
@@ -75,28 +75,29 @@ pub enum Error {
         /// How many there are.
         remaining: usize,
     },
-    /// A structure says its length is 0: there is no next one, so it is the last that is looked at.
+    /// A structure says its length is 0: there is no next structure, so this one is the last that is looked
+    /// at.
     ZeroLength {
         /// The structure.
         at: Location,
     },
-    /// A structure is too short for its type, or for the number of list entries it says it has; it
-    /// is skipped. One that is too short for type and length is the last that is looked at.
+    /// A structure is too short for its type, or for the number of list entries it says it has; the
+    /// structure is skipped. One that is too short for type and length is the last that is looked at.
     StructureTooShort {
         /// The structure.
         at: Location,
-        /// Its length field, in bytes.
+        /// The structure's length field, in bytes.
         length: u16,
-        /// The bytes it would need.
+        /// The bytes that the structure would need.
         needed: usize,
     },
     /// A structure runs past the table's end; it is the last that is looked at.
     PastEnd {
         /// The structure.
         at: Location,
-        /// Its length field, in bytes.
+        /// The structure's length field, in bytes.
         length: u16,
-        /// Bytes left in the table, from its start.
+        /// Bytes left in the table, from the structure's start.
         remaining: usize,
     },
     /// A persistent memory range has index 0, which refers to none.
@@ -108,80 +109,80 @@ pub enum Error {
     EmptyRange {
         /// The SPA range.
         at: Location,
-        /// Its index.
+        /// The structure's index.
         index: u16,
     },
     /// A persistent memory range does not start and end on multiples of [`crate::PAGE_BYTES`].
     UnalignedRange {
         /// The SPA range.
         at: Location,
-        /// Its index.
+        /// The range's index.
         index: u16,
-        /// Its base address.
+        /// The range's base address.
         base: u64,
-        /// Its length in bytes.
+        /// The range's length in bytes.
         length: u64,
     },
     /// A persistent memory range ends beyond 64-bit addresses.
     RangeOverflow {
         /// The SPA range.
         at: Location,
-        /// Its index.
+        /// The range's index.
         index: u16,
-        /// Its base address.
+        /// The range's base address.
         base: u64,
-        /// Its length in bytes.
+        /// The range's length in bytes.
         length: u64,
     },
-    /// A persistent memory range (`at`) overlaps another range, or a RAM disk that reaches out of
-    /// it. If both are persistent memory, there is one such error for each.
+    /// A persistent memory range (`at`) overlaps another range, or a RAM disk that reaches out of the range.
+    /// Of two ranges of persistent memory, each has such an error.
     Overlap {
         /// The SPA range.
         at: Location,
-        /// Its index.
+        /// The range's index.
         index: u16,
-        /// Its base address.
+        /// The range's base address.
         base: u64,
-        /// Its length in bytes.
+        /// The range's length in bytes.
         length: u64,
-        /// One that it overlaps.
+        /// A range that the range overlaps.
         other: Location,
         /// The other's index.
         other_index: u16,
     },
-    /// Two structures of one type have the same index, and it is not 0. SPA ranges are both left out; of
-    /// others the first counts.
+    /// Two structures of one type have the same index, which is not 0. SPA ranges are both left out; of
+    /// other structures the first counts.
     DuplicateIndex {
         /// The second.
         at: Location,
         /// The first.
         first: Location,
-        /// Their index.
+        /// The index of both.
         index: u16,
     },
     /// A region mapping refers to an SPA range that is not there.
     MissingSpaRange {
         /// The mapping.
         at: Location,
-        /// The index it refers to.
+        /// The index that the structure refers to.
         index: u16,
     },
     /// A region mapping of persistent memory refers to a control region that is not there.
     MissingControlRegion {
         /// The mapping.
         at: Location,
-        /// The index it refers to.
+        /// The index that the structure refers to.
         index: u16,
-        /// The SPA range it is in.
+        /// The SPA range that the structure is in.
         spa_index: u16,
     },
     /// A region mapping of persistent memory refers to an interleave structure that is not there.
     MissingInterleave {
         /// The mapping.
         at: Location,
-        /// The index it refers to.
+        /// The index that the structure refers to.
         index: u16,
-        /// The SPA range it is in.
+        /// The SPA range that the structure is in.
         spa_index: u16,
     },
     /// There are two platform capabilities structures.

@@ -63,9 +63,9 @@ pub(crate) fn overlap((at, spa): (Location, &SpaRange), (other, other_spa): &Loc
     Error::Overlap { at, index, base, length, other: *other, other_index: other_spa.index }
 }
 
-/// Gives each RAM disk inside persistent memory to the region that holds it. The specification wants them to
-/// lie in one; one that lies across a border leaves open what belongs to whom, so it costs the regions it
-/// touches. Both lists are in order of base.
+/// Gives each RAM disk inside persistent memory to the region that holds it. The specification wants such
+/// disks to lie in one region; a disk across a border leaves open what belongs to whom, so it costs the
+/// regions it touches. Both lists are in order of base.
 pub(crate) fn place_virtual_disks(
     regions: &mut Vec<Located<Region<'_>>>,
     disks: &[Located<SpaRange>],

@@ -39,14 +39,14 @@ use crate::read::{array_at, u16_at, u32_at, u64_at};
 
 /// Where the block lies, in bytes from the start of the namespace.
 pub const PFN_OFFSET: u64 = 4096;
-/// Its length in bytes.
+/// The information block's length in bytes.
 pub const PFN_BYTES: usize = 4096;
 
 const FSDAX: [u8; 16] = *b"NVDIMM_PFN_INFO\0";
 const DEVDAX: [u8; 16] = *b"NVDIMM_DAX_INFO\0";
 const CHECKSUM: usize = PFN_BYTES - 8;
 
-/// A block that is right in itself and for its namespace.
+/// An information block that is right in itself and for its namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PfnInfo {
     /// Of the fsdax device: 16 bytes in reading order, unlike a table's GUIDs.
@@ -85,7 +85,7 @@ pub enum PfnError {
     Checksum {
         /// The field.
         found: u64,
-        /// What it should be.
+        /// The value that the field should have.
         expected: u64,
     },
     /// `version_major` is above 1.

@@ -21,7 +21,7 @@ pub struct Contents<'a> {
     /// What the platform flushes by itself when power fails; `None` if the table does not say, or
     /// says it twice: believing the wrong one would lose data.
     pub capabilities: Option<Capabilities>,
-    /// What is wrong with the table, each with what it costs: see [`Error`]. Empty for a good one.
+    /// What is wrong with the table, each with what it costs: see [`Error`]. Empty for a good table.
     pub problems: Vec<Error>,
 }
 
@@ -38,19 +38,19 @@ pub struct Region<'a> {
     pub length: u64,
     /// Proximity domain (of the SRAT), if known.
     pub proximity_domain: Option<u32>,
-    /// How it can be mapped.
+    /// How the region can be mapped.
     pub attribute: MemoryAttribute,
-    /// False if any DIMM says that it is not armed: writes would be lost with the power, so use it
-    /// read-only. False, too, if no DIMM was found and a structure of the table could not be read:
-    /// it may have been the one that says so.
+    /// False if any DIMM says that it is not armed: writes would be lost with the power, so the region is to
+    /// be used read-only. False, too, if no DIMM was found and a structure of the table could not be read:
+    /// that structure may have been the one that says so.
     pub armed: bool,
     /// The state flags of all DIMMs together. A failed save, restore, flush or map means that
     /// content may be damaged.
     pub state: StateFlags,
-    /// The DIMMs behind it, in table order. Empty if the table maps none: the range itself is still
+    /// The DIMMs behind the region, in table order. Empty if the table maps none: the range itself is still
     /// usable.
     pub dimms: Vec<Dimm<'a>>,
-    /// RAM disks firmware has put inside this region. They are not the kernel's to use (ACPI 6.5,
+    /// RAM disks that firmware has put inside this region. Such disks are not the kernel's to use (ACPI 6.5,
     /// 5.2.25.2).
     pub virtual_disks: Vec<SpaRange>,
 }
@@ -112,12 +112,11 @@ impl fmt::Display for Region<'_> {
 pub struct Dimm<'a> {
     /// The region mapping.
     pub mapping: RegionMapping,
-    /// Its control region, if it refers to one.
+    /// The mapping's control region, if it refers to one.
     pub control_region: Option<ControlRegion>,
-    /// Its interleave structure, if it refers to one.
+    /// The mapping's interleave structure, if it refers to one.
     pub interleave: Option<Interleave<'a>>,
-    /// The DIMM's flush hints, if it has any. If the table has several structures for it, the first
-    /// one.
+    /// The DIMM's flush hints, if it has any: of several structures, the first one's.
     pub flush_hints: Option<FlushHints<'a>>,
 }
 

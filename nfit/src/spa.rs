@@ -18,7 +18,7 @@ pub struct SpaRange {
     /// Flags as found; see [`SpaRange::hot_add_only`]. What bits 1 and 2 say is in the two
     /// `Option`s below.
     pub flags: u16,
-    /// Proximity Domain (of the SRAT), if flag bit 1 says it is valid.
+    /// Proximity Domain (of the SRAT), if flag bit 1 says that the domain is valid.
     pub proximity_domain: Option<u32>,
     /// Address Range Type GUID, decoded.
     pub range_type: RangeType,
@@ -28,7 +28,7 @@ pub struct SpaRange {
     pub length: u64,
     /// Address Range Memory Mapping Attribute.
     pub attribute: MemoryAttribute,
-    /// SPALocationCookie, for the platform's own use, if flag bit 2 says it is valid.
+    /// SPALocationCookie, for the platform's own use, if flag bit 2 says that the cookie is valid.
     pub location_cookie: Option<u64>,
 }
 

@@ -79,9 +79,9 @@ pub enum Structure<'a> {
     Capabilities(Capabilities),
     /// A type this specification does not know; skipped by its length, as the specification asks.
     Unknown {
-        /// Its type.
+        /// The structure's type.
         structure_type: StructureType,
-        /// Its length in bytes, type and length included.
+        /// The structure's length in bytes, type and length included.
         length: u16,
     },
 }

@@ -2,9 +2,9 @@
 
 use core::fmt::{self, Write as _};
 
-/// A name of fixed width as ACPI headers hold them. Printed without padding (spaces, zeros) at the
-/// end; bytes that are not printable ASCII are escaped, for firmware is free to put anything there
-/// and a terminal would act on it.
+/// A name of fixed width as ACPI headers hold names. Printed without padding (spaces, zeros) at the end;
+/// bytes that are not printable ASCII are escaped, for firmware is free to put anything there and a terminal
+/// would act on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FixedText<const N: usize>(
     /// The bytes as they are in the table.

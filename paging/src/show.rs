@@ -13,7 +13,7 @@ pub struct WalkStep {
     pub level: u32,
     /// The table's frame.
     pub table: u64,
-    /// Which entry of it.
+    /// The index of the entry in the table.
     pub index: usize,
     /// The entry.
     pub entry: PageTableEntry,
@@ -65,7 +65,7 @@ pub struct MappedRange {
     pub bytes: u64,
     /// The leaves' size.
     pub size: LeafSize,
-    /// Their flags, without accessed and dirty.
+    /// The leaves' flags, without accessed and dirty.
     pub flags: Flags,
 }
 

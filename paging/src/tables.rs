@@ -123,7 +123,7 @@ pub enum MapError {
     Misaligned {
         /// The address or length.
         at: u64,
-        /// What it should be a multiple of.
+        /// The size that the address should be a multiple of.
         size: LeafSize,
     },
     /// The range is not in the half these tables may change.
@@ -228,7 +228,7 @@ impl<M: TableMachine> TableTree<M> {
     /// What was mapped before an error stays mapped.
     ///
     /// # Errors
-    /// As [`TableTree::map`].
+    /// Those of [`TableTree::map`].
     pub fn map_range(
         &self,
         at: u64,
@@ -305,7 +305,7 @@ impl<M: TableMachine> TableTree<M> {
     /// splitting large ones at its edges, and invalidates. Returns the leaves changed.
     ///
     /// # Errors
-    /// As [`TableTree::unmap_range`].
+    /// Those of [`TableTree::unmap_range`].
     pub fn protect_range(&self, at: u64, bytes: u64, flags: Flags) -> Result<u64, MapError> {
         let keep = Flags::ACCESSED | Flags::DIRTY | Flags::LARGE;
         let mut count = 0;

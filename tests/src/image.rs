@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
-/// An image file in a folder of its own; both go when it is dropped.
+/// An image file in a folder of its own; both go when the value is dropped.
 pub struct Image {
     folder: TempDir,
     path: PathBuf,

@@ -51,7 +51,7 @@ impl QemuRun {
         self
     }
 
-    /// Runs it and hands over whatever came of it.
+    /// Runs the script and hands over whatever came of it.
     pub fn outcome(mut self) -> RunOutcome {
         let output = self.command.stdin(self.stdin.take().map_or_else(Stdio::null, Stdio::from)).output();
         let output = output.expect("qemu-run.sh starts");
@@ -62,7 +62,7 @@ impl QemuRun {
         }
     }
 
-    /// Runs it as `2>&1` does, and returns the exit status and all that was said, in order.
+    /// Runs the script as `2>&1` does, and returns the exit status and all that was said, in order.
     pub fn merged(mut self) -> (i32, String) {
         let (mut reader, writer) = std::io::pipe().expect("a pipe");
         self.command.stdin(Stdio::null()).stderr(writer.try_clone().expect("its other end")).stdout(writer);
@@ -74,7 +74,7 @@ impl QemuRun {
         (child.wait().expect("the child is ours").code().unwrap_or(-1), said)
     }
 
-    /// Runs it, insists on success and silence on stderr, and returns the output as text.
+    /// Runs the script, insists on success and silence on stderr, and returns the output as text.
     pub fn ok(self) -> String {
         let script = self.script.clone();
         let outcome = self.outcome();
@@ -88,7 +88,8 @@ impl QemuRun {
         text
     }
 
-    /// Runs it, insists on exit status `status` and exactly one line on stderr, and returns that line.
+    /// Runs the script, insists on exit status `status` and exactly one line on stderr, and returns that
+    /// line.
     pub fn fails(self, status: i32) -> String {
         let script = self.script.clone();
         let outcome = self.outcome();

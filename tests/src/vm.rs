@@ -87,7 +87,7 @@ impl Vm {
         self.expect("daxiom:/# ")
     }
 
-    /// Types a command, waits until it is done, and returns what it printed.
+    /// Types a command, waits until the command is done, and returns what it printed.
     pub fn command(&mut self, line: &str) -> String {
         self.send(line);
         self.send("\r");

@@ -21,7 +21,7 @@ pub enum Advice {
     PopulateWrite,
     /// 2 MiB pages are welcome.
     HugePage,
-    /// They are not.
+    /// 2 MiB pages are not wanted (`MADV_NOHUGEPAGE`).
     NoHugePage,
 }
 

@@ -22,9 +22,9 @@ use super::{TASK_END, TASK_START};
 pub enum Placement {
     /// Where there is room.
     Any,
-    /// There, if there is room.
+    /// At this address, if there is room.
     Near(u64),
-    /// There; what is mapped there goes (`MAP_FIXED`).
+    /// At this address; what is mapped there goes (`MAP_FIXED`).
     Exactly(u64),
 }
 
@@ -50,7 +50,7 @@ impl<P: SpacePlatform> AddressSpace<P> {
     /// Maps like [`map`](Self::map) with what is usual: shared, anywhere.
     ///
     /// # Errors
-    /// As for [`map`](Self::map).
+    /// Those of [`map`](Self::map).
     pub fn mmap(
         &self,
         file: &InodeRef<P>,

@@ -31,11 +31,11 @@ pub struct VmaInfo<P: SpacePlatform> {
     pub len: u64,
     /// Byte offset in the file.
     pub offset: u64,
-    /// How it shows the file.
+    /// How the VMA shows the file.
     pub kind: VmaKind,
     /// The file.
     pub file: InodeRef<P>,
-    /// The name it was opened by.
+    /// The name that the file was opened by.
     pub name: String,
 }
 

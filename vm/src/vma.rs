@@ -25,7 +25,7 @@ pub struct Rights {
     pub read: bool,
     /// Stores.
     pub write: bool,
-    /// It was asked for. Nothing is executed from a VMA.
+    /// The right to execute was asked for. Nothing is executed from a VMA.
     pub exec: bool,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Display for Rights {
 /// How a VMA shows its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VmaKind {
-    /// What may be done in it.
+    /// What may be done in the VMA.
     pub rights: Rights,
     /// Stores go to copies of the address space's own (`MAP_PRIVATE`), not to the file.
     pub private: bool,
@@ -55,7 +55,7 @@ pub struct VmaKind {
     pub large: bool,
     /// Why stores to the file are out of the question: it was not opened for them, or the mount is read-only.
     pub no_write: Option<Errno>,
-    /// How its faults are served.
+    /// How faults in the VMA are served.
     pub protocol: Protocol,
 }
 
@@ -98,7 +98,7 @@ impl<P: SpacePlatform> VmaBacking<P> {
     }
 }
 
-/// A range of addresses, and what it shows.
+/// A range of addresses, and what is shown there.
 pub(super) struct Vma<P: SpacePlatform> {
     pub(super) start: u64,
     pub(super) end: u64,
@@ -168,7 +168,7 @@ impl<P: SpacePlatform> Vma<P> {
         (&**self.file(), Fault { va, page: self.page(va), write, area })
     }
 
-    /// Notes it in its file's mapping.
+    /// Notes the VMA in its file's mapping.
     fn attach(&self, tables: &Arc<SpaceTables<P::Machine>>) {
         self.file().mapping().attach(tables.clone(), self.start, self.pages());
     }
@@ -217,7 +217,7 @@ impl<P: SpacePlatform> VmaList<P> {
         &mut self.0[which]
     }
 
-    /// Gives all of them up.
+    /// Gives all VMAs up.
     pub(super) fn drain(&mut self) -> alloc::vec::Drain<'_, Vma<P>> {
         self.0.drain(..)
     }
@@ -253,7 +253,7 @@ impl<P: SpacePlatform> VmaList<P> {
         reached >= range.end
     }
 
-    /// Puts a new VMA in its place, and notes it in its file's mapping.
+    /// Puts a new VMA in its place in the list, and notes it in its file's mapping. Returns its number.
     pub(super) fn insert(&mut self, tables: &Arc<SpaceTables<P::Machine>>, vma: Vma<P>) -> usize {
         vma.attach(tables);
         let at = self.first_after(vma.start);

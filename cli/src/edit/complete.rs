@@ -30,7 +30,7 @@ pub(super) enum Completion {
         start: usize,
         text: String,
     },
-    /// There are several and no more in common than what was typed.
+    /// There are several words, and no more in common than what was typed.
     Choice(Vec<String>),
 }
 

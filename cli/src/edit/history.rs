@@ -21,7 +21,7 @@ impl History {
         Self { lines: VecDeque::new(), limit, at: 0, typed: EditLine::default() }
     }
 
-    /// Adds a finished line, unless it is blank or the same as the last, and ends the walk.
+    /// Adds a finished line, unless the line is blank or the same as the last, and ends the walk.
     pub(super) fn add(&mut self, line: &str) {
         if !line.trim().is_empty() && self.lines.back().is_none_or(|last| last != line) && self.limit > 0 {
             while self.lines.len() >= self.limit {

@@ -85,8 +85,8 @@ impl EditLine {
         at - before.iter().rev().take_while(|c| wanted(**c)).count()
     }
 
-    /// Swaps the characters around the cursor, or the last two if it is at the end, and moves it on. False if
-    /// there are none to swap.
+    /// Swaps the characters around the cursor, or the last two if the cursor is at the end, and moves the
+    /// cursor on. False if there are none to swap.
     pub(super) fn transpose(&mut self) -> bool {
         let right = self.cursor.min(self.chars.len().saturating_sub(1));
         if self.cursor == 0 || right == 0 {

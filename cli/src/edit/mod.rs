@@ -46,8 +46,9 @@ use line::EditLine;
 use screen::Screen;
 use search::HistorySearch;
 
-/// Has the terminal say how large it is, without a trace: the cursor goes as far down and right as it can,
-/// and is asked for. The answer comes among the keys, whenever it comes; no terminal has to answer.
+/// Has the terminal say how large it is, without a trace: the cursor goes as far down and right as the
+/// terminal lets it, and is asked for. The answer comes among the keys, at any time; no terminal has to
+/// answer.
 pub const ASK_SIZE: &str = "\x1b7\x1b[999;999H\x1b[6n\x1b8";
 
 const BELL: char = '\x07';

@@ -118,7 +118,7 @@ pub fn century_register() -> Option<u8> {
 /// two kinds may list the same CPU; duplicates by identifier are counted once.
 ///
 /// # Errors
-/// As [`table`].
+/// Those of [`table`].
 pub fn cpu_apic_ids() -> Result<Vec<u32>, Error> {
     let madt = table("APIC")?;
     let mut ids = Vec::new();

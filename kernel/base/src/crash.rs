@@ -63,7 +63,7 @@ impl core::fmt::Display for Nasty {
     }
 }
 
-/// Lets it happen. If it comes back, the machine did not notice.
+/// Lets something go wrong. On return, the machine did not notice.
 #[inline(never)]
 pub fn trigger(kind: CrashKind) {
     match kind {

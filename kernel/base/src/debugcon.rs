@@ -6,7 +6,7 @@ use core::fmt;
 
 use x86_64::instructions::port::Port;
 
-/// As qemu-run.sh configures it.
+/// The device's port, as qemu-run.sh configures it.
 const PORT: u16 = 0xe9;
 
 /// The device.

@@ -12,19 +12,20 @@ use spin::Once;
 /// What is on.
 pub static LAB: Lab = Lab::new();
 
-/// Those who listen: a bit each.
+/// The listeners that listen: a bit each.
 static LISTENERS: AtomicU8 = AtomicU8::new(0);
 /// What each who has ever listened is to be told by.
 static HEARS: [Once<Hear>; 3] = [const { Once::new() }; 3];
 
-/// Is told of a step, wherever it was taken: it must wait for nothing that whoever takes steps may hold.
+/// Is told of a step, wherever it was taken: a function that must wait for nothing that whoever takes steps
+/// may hold.
 type Hear = fn(Step);
 
 /// Who may listen to steps, in the order in which they hear of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Listener {
-    /// Writes them down.
+    /// Writes steps down.
     Trace,
     /// Holds tasks in an order.
     Script,

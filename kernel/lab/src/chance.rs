@@ -40,13 +40,13 @@ struct ChanceActor {
     /// Steps in this round, and how many there were in the last.
     steps: AtomicU32,
     usual: AtomicU32,
-    /// The step at which it is held; 0 for none.
+    /// The step at which the actor is held; 0 for none.
     held_at: AtomicU32,
-    /// Its part of the round is done.
+    /// The actor's part of the round is done.
     through: AtomicBool,
-    /// The points it has come by in this round: a bit each.
+    /// The points that the actor has come by in this round: a bit each.
     passed: AtomicU64,
-    /// Its random numbers.
+    /// The actor's random numbers.
     random: AtomicU64,
 }
 

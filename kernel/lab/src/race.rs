@@ -23,9 +23,9 @@ use crate::task::{self, TaskRef};
 /// Nobody who acts does anything for so long, in so many looks: stuck.
 const ASLEEP_NS: u64 = 300_000_000;
 const ASLEEP_LOOKS: u32 = 1000;
-/// How often somebody asks whether it is to end.
+/// How often somebody asks whether the race is to end, in nanoseconds.
 const ASK_NS: u64 = 5_000_000;
-/// A part takes no longer, or it is stuck.
+/// How long a part may take, in nanoseconds, before the race is stuck.
 const LONGEST_NS: u64 = 60_000_000_000;
 
 /// How a race is run.
@@ -40,22 +40,22 @@ pub struct RaceSetting<'a> {
     pub seed: u64,
 }
 
-/// What came of it.
+/// What came of a race.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RaceVerdict {
-    /// As it must be, in every round.
+    /// Everything was as it must be, in every round.
     Kept,
     /// Something was lost, or seen that must not be, in so many rounds; the first time this.
     Lost(u64, String),
-    /// It came to no end by itself.
+    /// The race came to no end by itself.
     Stuck(String),
 }
 
-/// Verdict, and how it came to it.
+/// A race's verdict, and how it was reached.
 pub struct RaceOutcome {
     pub verdict: RaceVerdict,
     pub rounds: u64,
-    /// Somebody ended it before its end: the verdict is that of the rounds until then.
+    /// Somebody ended the race before its end: the verdict is that of the rounds until then.
     pub interrupted: bool,
     /// By script: why the order did not come about, if it did not.
     pub prevented: Option<Prevented>,
@@ -73,8 +73,8 @@ impl fmt::Display for RaceVerdict {
     }
 }
 
-/// Plays `play` on `file`, whose content is lost, until `stop` says that it is to end. Mistakes are healed
-/// afterwards, and nobody is held.
+/// Plays `play` on `file`, whose content is lost, until `stop` says that the race is to end. Mistakes are
+/// healed afterwards, and nobody is held.
 ///
 /// # Errors
 /// What could not be prepared.
@@ -185,7 +185,7 @@ fn rounds(
 enum EarlyEnd {
     /// For this reason.
     Stuck(&'static str),
-    /// Somebody wants it to.
+    /// Somebody wants the race to end.
     Interrupted,
 }
 

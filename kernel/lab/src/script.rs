@@ -29,19 +29,19 @@ use crate::task::{self, TaskRef, TaskState};
 pub enum Milestone {
     /// The actor begins.
     Start,
-    /// It has come to the point.
+    /// The actor has come to the point.
     Comes(Point),
-    /// It goes on from the point.
+    /// The actor goes on from the point.
     Goes(Point),
-    /// It has come to the point for so many times, counted from its beginning.
+    /// The actor has come to the point for so many times, counted from its beginning.
     ComesAgain(Point, u32),
-    /// It goes on from there.
+    /// The actor goes on from the point, to which it has come for so many times.
     GoesAgain(Point, u32),
-    /// It sleeps: it waits for a lock, or to be woken.
+    /// The actor sleeps: it waits for a lock, or to be woken.
     Sleeps,
-    /// It is at a place of its own, in between.
+    /// The actor is at a place of its own, in between.
     Mark(u8),
-    /// It is through.
+    /// The actor is through.
     Done,
 }
 
@@ -53,9 +53,9 @@ pub type Event = (usize, Milestone);
 pub enum Prevented {
     /// The actor whose turn it was waits for a lock.
     Waits(usize),
-    /// It did not come by: it was held elsewhere, or had ended.
+    /// The actor whose turn it was did not come by: it was held elsewhere, or had ended.
     Elsewhere(usize),
-    /// It took too long.
+    /// The actor whose turn it was took too long.
     Late(usize),
 }
 
@@ -63,7 +63,8 @@ pub enum Prevented {
 /// machine whose host is busy may not look for long.)
 const ASLEEP_NS: u64 = 5_000_000;
 const ASLEEP_LOOKS: u32 = 30;
-/// How long it may take at all: far longer than on a machine whose host is busy.
+/// How long the one whose turn it is may take at all, in nanoseconds: far longer than on a machine whose
+/// host is busy.
 const LATE_NS: u64 = 20_000_000_000;
 /// How often a held task looks.
 const LOOK_NS: u64 = 100_000;
@@ -77,16 +78,16 @@ pub struct ScriptLine {
     pub what: LineKind,
 }
 
-/// What it did.
+/// What an actor did.
 #[derive(Clone, Debug)]
 pub enum LineKind {
     /// A step of the storage code.
     Step(Step),
     /// What the actor says itself.
     Says(String),
-    /// It was held until this had happened, and goes on.
+    /// The actor was held until the event had happened, and goes on.
     Held(Event),
-    /// It was held, until it was seen that the order cannot come about.
+    /// The actor was held, until it was seen that the order cannot come about.
     LetGo,
 }
 
@@ -116,10 +117,10 @@ impl ScriptProgress {
 
 struct ScriptActor {
     task: Option<TaskRef>,
-    /// Where it is held.
+    /// Where the actor is held.
     held: Option<Milestone>,
     done: bool,
-    /// How often it has come to each point.
+    /// How often the actor has come to each point.
     came: [u32; Point::ALL.len()],
 }
 
@@ -198,8 +199,8 @@ impl Script {
         self.state.lock().write(actor, what);
     }
 
-    /// Holds the actor at a place of the order until all that comes before has happened. That it was held is
-    /// said when it goes on, also where the other had been there by chance: the lines are the same in every
+    /// Holds the actor at a place of the order until all that comes before has happened. A line says so when
+    /// the actor goes on, also where the other had been there by chance: the lines are the same in every
     /// run.
     pub fn pass(&self, actor: usize, at: Milestone) {
         let begun = time::monotonic_ns();

@@ -40,8 +40,8 @@ pub enum ActorView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Role<'a> {
     pub name: &'a str,
-    /// Its address space. Actors with the same one share it, and the mapping too if they look at the file in
-    /// the same way.
+    /// The number of the actor's address space. Actors with the same number share the address space, and the
+    /// mapping too if they look at the file in the same way.
     pub space: usize,
     pub look: ActorView,
 }
@@ -57,8 +57,8 @@ pub trait Play: Send + Sync {
     /// Returns how many pages of the file a round is about, and how many such pieces there are.
     fn pages(&self) -> u64;
     fn units(&self) -> u64;
-    /// Returns the number of the first page that a round is about. That is not the file's first page first:
-    /// its number is 0, like many a wrong one.
+    /// Returns the number of the first page that a round is about. The first round is not about page 0,
+    /// whose number is what many a mistake comes to.
     fn page(&self, round: u64) -> u64 {
         (round + 1) % self.units() * self.pages()
     }
@@ -117,17 +117,26 @@ impl Turn<'_> {
         self.stage.views[self.actor].start + self.page * PAGE_SIZE + byte
     }
 
-    /// Loads 8 bytes.
+    /// Loads the 8 bytes from byte `byte` of the round's pages on.
+    ///
+    /// # Errors
+    /// The refused fault, as text.
     pub fn load(&self, byte: u64) -> Answer<u64> {
         user_access::load_u64(self.at(byte)).map_err(|fault| fault.to_string())
     }
 
-    /// Stores 8 bytes.
+    /// Stores 8 bytes from byte `byte` of the round's pages on.
+    ///
+    /// # Errors
+    /// The refused fault, as text.
     pub fn store(&self, byte: u64, value: u64) -> Answer {
         user_access::store_u64(self.at(byte), value).map_err(|fault| fault.to_string())
     }
 
     /// Stores like [`store`](Self::store), and tells the script.
+    ///
+    /// # Errors
+    /// Those of [`store`](Self::store).
     pub fn store_told(&self, byte: u64, value: u64) -> Answer {
         self.store(byte, value)?;
         self.say(|| alloc::format!("has stored {value:#x}"));
@@ -182,6 +191,9 @@ impl Turn<'_> {
 
 impl LabStage {
     /// Returns a stage for `play` on `file`, with the address spaces and mappings that its actors want.
+    ///
+    /// # Errors
+    /// Those of making address spaces and of mapping the file.
     pub fn new(
         play: Arc<dyn Play>,
         file: File,
@@ -231,6 +243,9 @@ impl LabStage {
     }
 
     /// Starts the actors, each on a CPU of its own as far as there are enough.
+    ///
+    /// # Errors
+    /// A task could not be started.
     pub fn start(self: &Arc<Self>) -> fs::Result<Vec<TaskRef>> {
         let cpus: Vec<usize> = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.number()).collect();
         let mut tasks = Vec::new();

@@ -33,7 +33,7 @@ pub struct StepRecord {
     pub cpu: usize,
     /// The task's number.
     pub task: u32,
-    /// What it did.
+    /// What the task did.
     pub step: Step,
 }
 
@@ -95,7 +95,7 @@ pub fn start(records: Option<usize>) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Ends it. What is being written just now may still come.
+/// Ends the trace. What is being written just now may still come.
 pub fn stop() {
     steps::ignore(Listener::Trace);
 }
@@ -114,7 +114,7 @@ pub fn clear() {
 pub struct TraceCounts {
     /// Records that there are.
     pub kept: usize,
-    /// Those that made way.
+    /// Records that made way.
     pub lost: usize,
     /// How many all would be on the CPU that wrote most.
     pub most: usize,

@@ -40,7 +40,7 @@ const CHECKS: [(&str, SelfCheck); 11] = [
     ("fairness", tasks::check_fairness),
 ];
 
-/// Runs all, and tells `report` of each by name, until it says [`ControlFlow::Break`].
+/// Runs all checks, and tells `report` of each by name, until `report` says [`ControlFlow::Break`].
 pub(crate) fn run(mut report: impl FnMut(&str, Result<(), String>) -> ControlFlow<()>) {
     // The tables above a stack stay for the next one in its place.
     drop(KernelStack::new(1));

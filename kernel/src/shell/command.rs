@@ -18,13 +18,14 @@ pub(crate) type CommandResult = Result<(), Failure>;
 pub(crate) enum Failure {
     /// With something still to be said, after `CMD: `.
     Complaint(String),
-    /// As [`Complaint`](Self::Complaint), but it ends a program with more to do, as a signal would.
+    /// With something still to be said, after `CMD: `, which ends a program with more to do, as a signal
+    /// would.
     Fault(String),
     /// There is no such command.
     Unknown,
     /// Everything was said already.
     Said,
-    /// Its output could not be written; [`Output`](super::output::Output) knows why.
+    /// The command's output could not be written; [`Output`](super::output::Output) knows why.
     Output,
     /// Ctrl-C.
     Interrupted,
@@ -78,30 +79,30 @@ impl<T, E: fmt::Display> On<T> for Result<T, E> {
 pub(crate) struct Command {
     /// What is typed.
     pub(crate) name: &'static str,
-    /// Its operands, for people.
+    /// The command's operands, for people.
     pub(crate) operands: &'static str,
-    /// What it does, in a line.
+    /// What the command does, in a line.
     pub(crate) about: &'static str,
-    /// Its options, for people: letter with value, and what it does.
+    /// The command's options, for people: letter with value, and what the option does.
     pub(crate) options: &'static [(&'static str, &'static str)],
-    /// Its options, as [`Opts::parse`] takes them.
+    /// The command's options, as [`Opts::parse`] takes them.
     pub(crate) spec: &'static str,
-    /// How many operands it takes.
+    /// How many operands the command takes.
     pub(crate) count: RangeInclusive<usize>,
-    /// Runs it.
+    /// Runs the command.
     pub(crate) run: fn(&mut Shell, &Opts<'_>) -> CommandResult,
 }
 
 /// Commands of one kind, which the shell joins with others.
 pub(crate) struct CommandSet {
-    /// In groups, in the order in which `help` shows them, with titles; one without belongs to the one
-    /// before.
+    /// The commands in groups with titles, in the order in which `help` shows them; a group without a title
+    /// belongs to the one before.
     pub(crate) groups: &'static [(&'static str, &'static [Command])],
-    /// What a word of their help can stand for (for completion), if they know.
+    /// What a word of the commands' help can stand for (for completion), if the set knows.
     pub(crate) words: fn(&str) -> Option<Vec<String>>,
 }
 
-/// Every command takes it.
+/// The option that every command takes.
 pub(crate) const HELP: &str = "--help";
 
 /// More operands than anyone types.

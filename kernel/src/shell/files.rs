@@ -16,7 +16,7 @@ use crate::mounts::{self, Mount, Place, Why};
 
 /// Permissions of new files and directories: the usual umask 022 applied.
 pub(super) const FILE_MODE: u16 = 0o644;
-/// As [`FILE_MODE`].
+/// Permissions of new directories: the usual umask 022 applied.
 pub(super) const DIR_MODE: u16 = 0o755;
 /// How much of a file is moved at once. On the heap: the stack is small.
 pub(super) const BUFFER: usize = 256 << 10;
@@ -39,7 +39,7 @@ pub(super) struct PathFrom<'a> {
     pub(super) start: Option<&'a Place>,
     /// The path from there.
     pub(super) path: &'a str,
-    /// What messages call it.
+    /// What messages call the path.
     pub(super) shown: &'a str,
 }
 
@@ -67,8 +67,8 @@ impl<'a> PathFrom<'a> {
         split().on(self.shown)
     }
 
-    /// Opens a file to write to it, making it if need be; the flag tells whether it is new. What exists may
-    /// be of any kind.
+    /// Opens a file to write to, making the file if need be; the flag tells whether it is new. What exists
+    /// may be of any kind.
     pub(super) fn open_or_create(self) -> Result<(File, bool), Failure> {
         match self.walk(true) {
             Ok(place) => {
@@ -166,8 +166,8 @@ impl Shell {
         }
     }
 
-    /// Opens a file to write to it, making it if need be; the flag tells whether it is new. What exists may
-    /// be of any kind.
+    /// Opens a file to write to, making the file if need be; the flag tells whether it is new. What exists
+    /// may be of any kind.
     pub(super) fn open_or_create(&self, path: &str) -> Result<(File, bool), Failure> {
         PathFrom::path(self, path).open_or_create()
     }

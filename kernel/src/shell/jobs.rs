@@ -26,7 +26,7 @@ const LOOK_NS: u64 = 10_000_000;
 /// A command that runs beside the shell.
 pub(super) struct Job {
     task: TaskRef,
-    /// Set to end it, as by Ctrl-C.
+    /// Set to end the job, as by Ctrl-C.
     stop: Arc<AtomicBool>,
 }
 
@@ -173,7 +173,7 @@ enum Work {
     List(AndOrList),
 }
 
-/// As `ps` shows it.
+/// The work as `ps` shows it.
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = match self {

@@ -59,24 +59,24 @@ pub(crate) use session::run;
 pub(crate) struct Shell {
     /// Where commands write.
     pub(crate) out: Output,
-    /// The current directory, as it was gone to: an absolute path without dots.
+    /// The current directory, as somebody went there: an absolute path without dots.
     cwd: String,
-    /// The same as a place; none for `/`.
+    /// The current directory as a place; none for `/`.
     here: Option<Place>,
     editor: Editor,
     /// Somebody wants to leave: with success?
     leave: Option<bool>,
     /// Commands come from a keyboard.
     interactive: bool,
-    /// At the other end of the console is a terminal of this size, which answers if it is asked.
+    /// The size of the terminal at the other end of the console, if one is there that answers when asked.
     terminal: Option<TerminalSize>,
     /// `NAME=value`.
     variables: BTreeMap<String, String>,
     /// `$?`: how the last command ended.
     status: u8,
-    /// What the command that runs reads, if it is told no file.
+    /// What the command that runs reads, if the command is told no file.
     input: Option<ShellInput>,
-    /// Commands that run beside it, and were not waited for.
+    /// Commands that run beside the shell, and were not waited for.
     jobs: Vec<Job>,
 }
 

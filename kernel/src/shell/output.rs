@@ -31,7 +31,7 @@ pub(crate) struct Output {
     file: Option<Redirected>,
     /// For the next command, unless there is a file.
     pipe: Option<Vec<u8>>,
-    /// There was more for it than it holds.
+    /// There was more output than the pipe holds.
     overflowed: bool,
     /// Typed while a command ran.
     typed: VecDeque<u8>,

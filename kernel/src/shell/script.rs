@@ -19,7 +19,7 @@ use super::{Shell, find, text};
 /// A command whose words are what they are.
 #[derive(Clone, Default)]
 pub(super) struct Simple {
-    /// Its name and its arguments.
+    /// The command's name and its arguments.
     pub(super) words: Vec<String>,
     /// The file after `<`.
     pub(super) input: Option<String>,

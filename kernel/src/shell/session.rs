@@ -22,7 +22,7 @@ use crate::lab::trace::{self, TraceCounts};
 use crate::mm::aspace;
 use crate::{fw_cfg, klog, mounts};
 
-/// After a pause of that length the terminal is asked again how large it is.
+/// After a pause of that length, in nanoseconds, the terminal is asked again how large it is.
 const PAUSE_NS: u64 = 500_000_000;
 const ESCAPE: u8 = 0x1b;
 const CTRL_C: u8 = 3;

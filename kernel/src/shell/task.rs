@@ -50,15 +50,15 @@ pub(super) fn read(address: u64, to: &mut [u8]) -> Result<(), Refused> {
 /// Stores bytes from `address` on.
 ///
 /// # Errors
-/// As for [`read`]; what lies before was stored.
+/// Those of [`read`]; what lies before was stored.
 pub(super) fn write(address: u64, from: &[u8]) -> Result<(), Refused> {
     user_access::store(address, from).map_err(Refused)
 }
 
-/// Stores `len` times the same byte.
+/// Stores `byte` `len` times from `address` on.
 ///
 /// # Errors
-/// As for [`write`].
+/// Those of [`write`].
 pub(super) fn fill(address: u64, byte: u8, len: usize) -> Result<(), Refused> {
     user_access::fill(address, byte, len).map_err(Refused)
 }

@@ -44,7 +44,7 @@ struct OpenDirectory {
     read: vec::IntoIter<Named>,
     /// The position to read on from; none at the directory's end.
     next: Option<u64>,
-    /// The length of its path.
+    /// The length of the directory's path, in bytes.
     path: usize,
 }
 
@@ -52,7 +52,7 @@ struct OpenDirectory {
 pub(super) enum Visit {
     /// A name in the directory [`Tree::dir`]; links are not followed.
     Found(Place),
-    /// This directory was entered and is done with. [`Tree::dir`] is the one it is in; none for the top.
+    /// The directory was entered and is done with. [`Tree::dir`] is the one that holds it; none for the top.
     Left(Place),
 }
 

@@ -23,7 +23,8 @@ fn key() -> usize {
     (&raw const ADDED).addr()
 }
 
-/// Listens to machine checks, and starts the task that unmaps what they tell of. After the first task.
+/// Listens to machine checks, and starts the task that unmaps the memory they tell of. To be called after
+/// the first task has started.
 pub fn init() {
     let body = || -> ExitStatus {
         let mut seen = 0;

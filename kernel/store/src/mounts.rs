@@ -71,7 +71,7 @@ pub struct MountRequest {
     pub super_block: Option<u64>,
     /// What to do when the image contradicts itself, instead of what its superblock says.
     pub on_error: Option<OnError>,
-    /// Which fault protocol its files use. If nobody says, the default one, and a remount leaves it.
+    /// Which fault protocol the mount's files use. If nobody says, the default one, and a remount leaves it.
     pub protocol: Option<Protocol>,
     /// What is mounted is to be changed so.
     pub remount: bool,
@@ -143,24 +143,24 @@ fn set<T: PartialEq>(option: &mut Option<T>, value: T, both: &str) -> Result<(),
 pub struct Mount {
     /// `pmem0`
     pub device: String,
-    /// What it was mounted with; [`read_only`](Mount::read_only) and [`protocol`](Mount::protocol) are how it
-    /// is now.
+    /// What the file system was mounted with; [`read_only`](Mount::read_only) and
+    /// [`protocol`](Mount::protocol) are how it is now.
     pub options: MountRequest,
-    /// The number of its protocol in [`Protocol::ALL`].
+    /// The number of the mount's protocol in [`Protocol::ALL`].
     protocol: AtomicUsize,
-    /// Where it begins in the region, in bytes: not 0 for a DIMM in fsdax mode.
+    /// Where the file system begins in the region, in bytes: not 0 for a DIMM in fsdax mode.
     pub offset: u64,
     /// The file system.
     pub fs: FileSystemRef<KernelPlatform>,
-    /// The directory it is mounted on; `/` is on none.
+    /// The directory that the file system is mounted on; `/` is on none.
     point: Option<Place>,
     /// Where that was at the mount.
     point_then: Vec<u8>,
-    /// Its root's inode number.
+    /// The root directory's inode number.
     root: u64,
     /// The region's first frame: it tells whose file a file is.
     frame: u64,
-    /// Its bytes.
+    /// How many bytes the file system has.
     len: u64,
 }
 
@@ -247,8 +247,8 @@ impl Mount {
 /// Everything that is mounted, in the order of mounting.
 type MountList = Vec<Arc<Mount>>;
 
-/// Never changed but replaced, so that a walk can use it without a lock and without a copy. `None`: nothing
-/// is mounted.
+/// All mounts. The list is never changed but replaced, so that a walk can use it without a lock and without
+/// a copy. `None`: nothing is mounted.
 static MOUNTS: IrqLock<Option<Arc<MountList>>> = IrqLock::new(None);
 /// Why `/` is not there.
 static NO_ROOT: IrqLock<Option<String>> = IrqLock::new(None);
@@ -272,12 +272,12 @@ pub fn of(file: &File) -> Option<Arc<Mount>> {
     all().iter().find(|mount| mount.holds(file)).cloned()
 }
 
-/// As long as this lives, no mount gets another protocol.
+/// Proof that, as long as the value lives, no mount gets another protocol.
 pub type Steady = RwLockReadGuard<'static, RawRwLock, ()>;
 
-/// Whoever maps a file holds it shared, from asking for the protocol until the file knows of the VMA;
-/// whoever changes a mount's protocol holds it exclusively. So nobody maps a file with a protocol that is not
-/// the mount's any more.
+/// Guards the mounts' protocols. Whoever maps a file holds the lock shared, from asking for the protocol
+/// until the file knows of the VMA; whoever changes a mount's protocol holds it exclusively. So nobody maps
+/// a file with a protocol that is not the mount's any more.
 static PROTOCOLS: RwLock<()> = RwLock::new(());
 
 /// Keeps every mount's protocol as it is. Taken before an address space's lock.
@@ -342,10 +342,10 @@ fn types() -> String {
 }
 
 /// Mounts the file system that is on a machine's region at no directory: of the type called `kind`, else of
-/// the one that its magic number tells. Here, so that all file systems are compiled into this crate alone.
+/// the one that its magic number tells. All file systems are compiled into this crate alone by that.
 ///
 /// # Errors
-/// As [`registry::mount`].
+/// Those of [`registry::mount`].
 pub fn read(
     machine: KernelPlatform,
     kind: Option<&str>,

@@ -47,7 +47,7 @@ impl PageTableEntry {
     }
 }
 
-/// Adds the right to store to a leaf for the same frame; `None` if it is not that (any more).
+/// Adds the right to store to a leaf for `frame`; `None` if the entry is no such leaf (any more).
 #[inline]
 fn upgrade(
     slot: &impl EntryWord,
@@ -189,8 +189,8 @@ impl<M: TaskMachine> TaskTables<M> {
         }
     }
 
-    /// Maps the 4 KiB at `va` to a copy of its own of what is at `from`, or of zeros, writable. A copy that
-    /// is there stays; one that is shared is copied again.
+    /// Maps the 4 KiB at `va` to a copy, writable, of what is at `from`, or of zeros. A copy that is there
+    /// already stays; one that is shared is copied again.
     ///
     /// # Errors
     /// [`OutOfFrames`]: nothing changed, but a large leaf may have been split.
@@ -263,7 +263,7 @@ impl<M: TaskMachine> TaskTables<M> {
         }
     }
 
-    /// Turns a large leaf into a table, if it still is one.
+    /// Turns a large leaf into a table, if the entry still is a large leaf.
     #[cold]
     fn split(&self, slot: &M::Word) -> Result<(), OutOfFrames> {
         let _locked = self.page_table_lock.lock();

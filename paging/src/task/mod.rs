@@ -74,7 +74,7 @@ pub struct TaskTables<M: TaskMachine> {
 
 /// Where a small page's entry is.
 enum SmallEntry<'a, W> {
-    /// Its slot in a page table.
+    /// The entry's slot in a page table.
     Slot(&'a W),
     /// A large leaf is in the way: its slot, and what it holds.
     Large(&'a W, PageTableEntry),

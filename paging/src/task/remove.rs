@@ -11,21 +11,21 @@ use crate::tables::EntryWord;
 /// What to do with a large leaf that is only partly in the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Partial {
-    /// Split it, and touch only what is in the range; without a frame for the table it is taken out as a
-    /// whole: its pages fault again.
+    /// Split the leaf, and touch only what is in the range; without a frame for the table the leaf is taken
+    /// out as a whole: its pages fault again.
     Split,
-    /// Treat it as if all of it were in the range.
+    /// Treat the leaf as if all of it were in the range.
     Whole,
 }
 
 /// What becomes of private copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Copies {
-    /// They stay as they are.
+    /// Copies stay as they are.
     Keep,
-    /// No CPU gets there any more, but they are kept.
+    /// Copies are kept, but no CPU gets there any more.
     Hide,
-    /// They are freed, once no TLB serves them.
+    /// Copies are freed, once no TLB serves them.
     Free,
 }
 

@@ -28,8 +28,8 @@ pub const RESCHEDULE: u8 = 49;
 pub const SHOOTDOWN: u8 = 50;
 /// Vector that makes a CPU report what a machine check told.
 pub const MEMORY_ERROR: u8 = 51;
-/// Vector of interrupts that went away before they were delivered. Its low four bits must be ones on old
-/// CPUs.
+/// Vector of interrupts that went away before they were delivered. On old CPUs, the vector's low four bits
+/// must be ones.
 pub const SPURIOUS: u8 = 63;
 
 /// IA32_APIC_BASE, and in it: enabled, and in x2APIC mode.

@@ -8,7 +8,7 @@ pub struct InterruptsOff {
 }
 
 impl InterruptsOff {
-    /// Turns them off on this CPU.
+    /// Turns interrupts off on this CPU.
     pub fn new() -> Self {
         let were_on = interrupts::are_enabled();
         interrupts::disable();

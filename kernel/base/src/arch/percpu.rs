@@ -93,7 +93,8 @@ impl PerCpu {
         ONLINE.fetch_or(self.bit(), Ordering::SeqCst);
     }
 
-    /// Notes the task that runs, with a reference of it. Interrupts are off, and this is the CPU that runs.
+    /// Notes the task that runs, with a reference of it. Interrupts are off, and `self` is the CPU that
+    /// runs.
     pub fn set_current(&self, task: *const ()) {
         self.current.store(task.cast_mut(), Ordering::Relaxed);
     }

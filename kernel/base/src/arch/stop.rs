@@ -9,7 +9,8 @@ use super::{apic, percpu, time};
 static STOPPING: AtomicBool = AtomicBool::new(false);
 static STOPPED: AtomicUsize = AtomicUsize::new(0);
 
-/// Stops every other CPU, whatever it does, for the kernel's last words. Waits a moment for each to say so.
+/// Stops every other CPU, whatever it does, for the kernel's last words. Waits a moment for each CPU to say
+/// that it stops.
 pub fn stop_others() {
     if STOPPING.swap(true, Ordering::AcqRel) {
         // Somebody else does it, and will stop this one too.

@@ -28,7 +28,8 @@ static WALL_SET: AtomicU64 = AtomicU64::new(0);
 
 /// The coarse clock stands still for 2 to this power ticks.
 static COARSE: AtomicU32 = AtomicU32::new(0);
-/// The step it was worked out in, and what came of it: seconds above, 30 bits of nanoseconds below.
+/// The step that the time of day was worked out in last, and what came of it: seconds above, 30 bits of
+/// nanoseconds below.
 static COARSE_STEP: AtomicU64 = AtomicU64::new(u64::MAX);
 static COARSE_NOW: AtomicU64 = AtomicU64::new(0);
 

@@ -44,7 +44,7 @@ pub fn start() {
     klog!(Info, "cpus: {} enabled, {} running", ids.len(), percpu::online());
 }
 
-/// Maps the boot CPU's registers, and sets it up.
+/// Maps the boot CPU's APIC registers, and sets the APIC up.
 fn init_apic() -> Result<(), MapError> {
     if let Some(page) = apic::registers() {
         paging::kernel().map(DEVICES, page, LeafSize::Small, Flags::KERNEL_DEVICE)?;
@@ -76,7 +76,8 @@ fn start_others(ids: &[u32]) {
     }
 }
 
-/// `true` if it came up. If not, it might still, and use the trampoline: nobody else may be started after.
+/// Starts a CPU; `true` if it came up. If not, it might still, and use the trampoline: nobody else may be
+/// started after.
 fn start_one(cpu: &PerCpu) -> bool {
     apic::send_init(cpu);
     time::stall_us(10_000);
@@ -99,7 +100,7 @@ fn wait_for(cpu: &PerCpu, ms: u64) -> bool {
     true
 }
 
-/// Where a started CPU comes to, on its own stack and the kernel's tables.
+/// Goes on with a started CPU, on its own stack and the kernel's tables.
 extern "C" fn started(cpu: &'static PerCpu) -> ! {
     // SAFETY: the trampoline was told this area for this CPU.
     unsafe { percpu::init_started(cpu) };

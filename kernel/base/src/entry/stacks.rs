@@ -11,7 +11,7 @@ const PAGES: u64 = 8;
 /// Gives each exception of a CPU that has a stack of its own one with a guard page.
 ///
 /// # Errors
-/// As for [`KernelStack::new`]; the early stack, if there is one, stays for those that got none.
+/// Those of [`KernelStack::new`]; the early stack, if there is one, stays for those that got none.
 pub fn allocate(cpu: &PerCpu) -> Result<(), MapError> {
     for which in InterruptStack::ALL {
         let stack = KernelStack::new(PAGES)?;

@@ -198,7 +198,10 @@ fn outcome(outcome: AccessResult, write: bool) -> Result<u64, FaultAt> {
     }
 }
 
-/// Loads 8 bytes.
+/// Loads the 8 bytes at `at`.
+///
+/// # Errors
+/// The access was refused: where, and why.
 pub fn load_u64(at: u64) -> Result<u64, FaultAt> {
     check(at, 8, false)?;
     // SAFETY: the address is in the lower half, which holds no object of Rust's; a refused fault ends in the
@@ -206,21 +209,30 @@ pub fn load_u64(at: u64) -> Result<u64, FaultAt> {
     outcome(unsafe { user_load_u64(at) }, false)
 }
 
-/// Stores 8 bytes, at once if aligned.
+/// Stores 8 bytes at `at`, at once if aligned.
+///
+/// # Errors
+/// The access was refused: where, and why.
 pub fn store_u64(at: u64, value: u64) -> Result<(), FaultAt> {
     check(at, 8, true)?;
     // SAFETY: as in `load_u64`.
     outcome(unsafe { user_store_u64(at, value) }, true).map(|_| ())
 }
 
-/// Loads 8 bytes; the ticks of the time-stamp counter that it took, with those of [`timed_nothing`].
+/// Loads 8 bytes, and returns the time-stamp ticks that the load took, with those of [`timed_nothing`].
+///
+/// # Errors
+/// The access was refused: where, and why.
 pub fn timed_load(at: u64) -> Result<u64, FaultAt> {
     check(at, 8, false)?;
     // SAFETY: as in `load_u64`.
     outcome(unsafe { user_timed_load(at) }, false)
 }
 
-/// Stores 8 bytes; the ticks that it took, with those of [`timed_nothing`].
+/// Stores 8 bytes, and returns the time-stamp ticks that the store took, with those of [`timed_nothing`].
+///
+/// # Errors
+/// The access was refused: where, and why.
 pub fn timed_store(at: u64, value: u64) -> Result<u64, FaultAt> {
     check(at, 8, true)?;
     // SAFETY: as in `load_u64`.
@@ -233,14 +245,20 @@ pub fn timed_nothing() -> u64 {
     unsafe { user_timed_nothing() }.value
 }
 
-/// Loads one byte.
+/// Loads the byte at `at`.
+///
+/// # Errors
+/// The access was refused: where, and why.
 pub fn load_u8(at: u64) -> Result<u8, FaultAt> {
     check(at, 1, false)?;
     // SAFETY: as in `load_u64`.
     outcome(unsafe { user_load_u8(at) }, false).map(|value| value as u8)
 }
 
-/// Stores one byte.
+/// Stores a byte at `at`.
+///
+/// # Errors
+/// The access was refused: where, and why.
 pub fn store_u8(at: u64, value: u8) -> Result<(), FaultAt> {
     check(at, 1, true)?;
     // SAFETY: as in `load_u64`.
@@ -284,7 +302,10 @@ fn by_page(
     Ok(())
 }
 
-/// Copies from a task to the kernel.
+/// Copies bytes of a task, from address `from` on, to the kernel.
+///
+/// # Errors
+/// The access was refused: where, and why. What lies before was copied.
 pub fn load(to: &mut [u8], from: u64) -> Result<(), FaultAt> {
     check(from, to.len(), false)?;
     by_page(from, to.len(), |at, len| {
@@ -294,7 +315,10 @@ pub fn load(to: &mut [u8], from: u64) -> Result<(), FaultAt> {
     })
 }
 
-/// Copies from the kernel to a task.
+/// Copies bytes of the kernel to a task, from address `to` on.
+///
+/// # Errors
+/// The access was refused: where, and why. What lies before was copied.
 pub fn store(to: u64, from: &[u8]) -> Result<(), FaultAt> {
     check(to, from.len(), true)?;
     by_page(to, from.len(), |at, len| {
@@ -304,7 +328,10 @@ pub fn store(to: u64, from: &[u8]) -> Result<(), FaultAt> {
     })
 }
 
-/// Stores the same byte `bytes` times.
+/// Stores `byte` `bytes` times from address `to` on.
+///
+/// # Errors
+/// The access was refused: where, and why. What lies before was stored.
 pub fn fill(to: u64, byte: u8, bytes: usize) -> Result<(), FaultAt> {
     check(to, bytes, true)?;
     let pattern = u64::from(byte) * 0x0101_0101_0101_0101;

@@ -51,7 +51,7 @@ impl AddressSpace {
     /// Makes an empty address space: [`vm::AddressSpace::new`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`vm::AddressSpace::new`].
     pub fn new() -> Result<Self> {
         vm::AddressSpace::new(KernelTableMachine::task()).map(Self)
     }
@@ -64,7 +64,7 @@ impl AddressSpace {
     /// Serves a fault: [`vm::AddressSpace::fault`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`vm::AddressSpace::fault`].
     #[inline]
     pub(super) fn fault(&self, va: u64, access: FaultCode) -> core::result::Result<(), Refusal> {
         self.0.fault(va, access)
@@ -88,7 +88,7 @@ impl AddressSpace {
     /// Maps a file as is usual: [`vm::AddressSpace::mmap`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`vm::AddressSpace::mmap`].
     pub fn mmap(
         &self,
         file: &File,
@@ -104,7 +104,7 @@ impl AddressSpace {
     /// Maps a file: [`vm::AddressSpace::map`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`vm::AddressSpace::map`].
     pub fn map(&self, request: &MapRequest<'_>) -> Result<u64> {
         self.0.map(request)
     }
@@ -112,7 +112,7 @@ impl AddressSpace {
     /// Unmaps a range: [`vm::AddressSpace::munmap`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`vm::AddressSpace::munmap`].
     pub fn munmap(&self, start: u64, len: u64) -> Result<()> {
         self.0.munmap(start, len)
     }
@@ -120,7 +120,7 @@ impl AddressSpace {
     /// Moves or resizes a mapping: [`vm::AddressSpace::mremap`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`vm::AddressSpace::mremap`].
     pub fn mremap(&self, start: u64, old: u64, new: u64, may_move: bool, to: Option<u64>) -> Result<u64> {
         self.0.mremap(start, old, new, may_move, to)
     }
@@ -128,7 +128,7 @@ impl AddressSpace {
     /// Changes the rights in a range: [`vm::AddressSpace::mprotect`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`vm::AddressSpace::mprotect`].
     pub fn mprotect(&self, start: u64, len: u64, rights: Rights) -> Result<()> {
         self.0.mprotect(start, len, rights)
     }
@@ -136,7 +136,7 @@ impl AddressSpace {
     /// Advises how a range is used: [`vm::AddressSpace::madvise`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`vm::AddressSpace::madvise`].
     pub fn madvise(&self, start: u64, len: u64, advice: Advice) -> Result<()> {
         self.0.madvise(start, len, advice)
     }
@@ -144,7 +144,7 @@ impl AddressSpace {
     /// Syncs what was stored to a range: [`vm::AddressSpace::msync`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`vm::AddressSpace::msync`].
     pub fn msync(&self, start: u64, len: u64) -> Result<()> {
         self.0.msync(start, len)
     }
@@ -152,7 +152,7 @@ impl AddressSpace {
     /// Copies the address space: [`vm::AddressSpace::fork`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`vm::AddressSpace::fork`].
     pub fn fork(&self) -> Result<Arc<Self>> {
         self.0.fork().map(Self).map(Arc::new)
     }

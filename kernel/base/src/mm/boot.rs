@@ -39,7 +39,7 @@ pub struct MemoryRange {
     pub start: u64,
     /// First address beyond.
     pub end: u64,
-    /// What it is.
+    /// What the range is.
     pub kind: MemoryKind,
 }
 

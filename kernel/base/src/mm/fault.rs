@@ -17,7 +17,7 @@ use crate::task;
 pub enum Resolution {
     /// The access can be tried again.
     Resumed,
-    /// It can't be served: [`take_refusal`] says why.
+    /// The fault can't be served: [`take_refusal`] says why.
     Refused,
 }
 

@@ -34,7 +34,7 @@ pub const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
 pub const DIRECT_MAP_BYTES: u64 = 64 << 40;
 /// Where the heap begins.
 pub const HEAP: u64 = 0xffff_c000_0000_0000;
-/// Room for it.
+/// Room for the heap, in bytes.
 pub const HEAP_BYTES: u64 = 512 << 30;
 /// Where the stacks' slots begin.
 pub const STACKS: u64 = 0xffff_c080_0000_0000;

@@ -234,7 +234,7 @@ pub fn map_direct(physical: u64, bytes: u64, flags: Flags) -> Result<u64, MapErr
 /// on will share.
 ///
 /// # Errors
-/// As [`map_direct`].
+/// Those of [`map_direct`].
 pub fn reserve_direct(physical: u64, bytes: u64) -> Result<(), MapError> {
     match physical.checked_add(bytes) {
         Some(end) if end <= layout::DIRECT_MAP_BYTES => kernel().reserve_slots(direct(physical), bytes),

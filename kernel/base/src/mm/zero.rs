@@ -8,7 +8,7 @@ use super::frames;
 
 /// The page of 4 KiB; nobody writes to it.
 static ZERO_PAGE: Once<u64> = Once::new();
-/// The same of 2 MiB, once it was asked for; 0 before. Never freed.
+/// Physical address of the zero page of 2 MiB, once it was asked for; 0 before. Never freed.
 static LARGE_ZERO_PAGE: AtomicU64 = AtomicU64::new(0);
 
 /// Takes the frame for the zero page. `false` if there is none.

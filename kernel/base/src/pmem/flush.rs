@@ -180,7 +180,7 @@ pub unsafe fn copy(to: u64, from: u64, bytes: u64) {
 /// written back so.
 ///
 /// # Safety
-/// As [`copy`].
+/// That of [`copy`].
 pub unsafe fn copy_past_cache(to: u64, from: u64, bytes: u64) -> u64 {
     let (head, words, tail) = parts(to, bytes);
     let (mut at, mut source) = (to + head, from + head);

@@ -56,7 +56,7 @@ pub enum ExitStatus {
 /// The signals a fault would send to a program (POSIX names, Linux numbers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// The file cannot serve it: beyond its end, no space, poison.
+    /// The file cannot serve the access: beyond the file's end, no space, poison.
     Bus = 7,
     /// Nothing is mapped there, or not with this right.
     Segv = 11,
@@ -105,13 +105,13 @@ impl fmt::Display for ExitStatus {
 /// What a task does just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskState {
-    /// It has a CPU.
+    /// The task has a CPU.
     Running,
-    /// It waits for a CPU.
+    /// The task waits for a CPU.
     Ready,
-    /// It waits for something else.
+    /// The task waits for something else.
     Waiting,
-    /// It has ended.
+    /// The task has ended.
     Done,
 }
 
@@ -121,31 +121,31 @@ type TaskBody = Box<dyn FnOnce() -> ExitStatus + Send>;
 pub struct Task {
     id: u32,
     name: Box<str>,
-    /// The only CPU it may run on.
+    /// The only CPU that the task may run on.
     pinned: Option<usize>,
     /// None where somebody else made the stack: the first task, idle ones.
     _stack: Option<KernelStack>,
-    /// The stack pointer while it does not run.
+    /// The stack pointer while the task does not run.
     rsp: AtomicU64,
-    /// A CPU runs on its stack: nobody else may.
+    /// A CPU runs on the task's stack: nobody else may.
     on_cpu: AtomicBool,
-    /// The CPU it runs on, or ran on last.
+    /// The CPU that the task runs on, or ran on last.
     cpu: AtomicUsize,
     state: AtomicU8,
     link: Link,
-    /// What it waits for.
+    /// The key that the task waits for.
     key: AtomicUsize,
-    /// Time-stamp ticks it ran, up to the last switch.
+    /// Time-stamp ticks that the task ran, up to the last switch.
     ran: AtomicU64,
-    /// [`NoPreempt`]s it holds.
+    /// [`NoPreempt`]s that the task holds.
     guards: AtomicU32,
-    /// Its address space, kept alive; only the task itself takes it.
+    /// The task's address space, kept alive; only the task itself takes it.
     space: IrqLock<Option<Arc<AddressSpace>>>,
     /// The last refused fault, on its way to the access that it ends.
     refusal: IrqLock<Option<Refusal>>,
     /// The signal that the last refused fault would have sent.
     signal: IrqLock<Option<Signal>>,
-    /// It is about to jump to one of its own addresses.
+    /// The task is about to jump to one of its own addresses.
     calling: AtomicBool,
     body: IrqLock<Option<TaskBody>>,
     status: IrqLock<Option<ExitStatus>>,
@@ -159,9 +159,9 @@ pub type TaskRef = Arc<Task>;
 pub enum TaskSpace {
     /// None: it only works in the kernel's half.
     Kernel,
-    /// One of its own, empty.
+    /// An address space of its own, empty.
     New,
-    /// This one, together with whoever else has it: another task's, or a copy of it.
+    /// An address space that exists, together with whoever else has it: another task's, or a copy of one.
     Shared(Arc<AddressSpace>),
 }
 
@@ -169,9 +169,9 @@ pub enum TaskSpace {
 pub struct Builder<'a> {
     /// For `ps`.
     pub name: &'a str,
-    /// Its address space.
+    /// The new task's address space.
     pub space: TaskSpace,
-    /// The CPU it stays on; any, if there is none.
+    /// The CPU that the task stays on; any, if there is none.
     pub cpu: Option<usize>,
 }
 
@@ -246,7 +246,7 @@ impl Task {
         self.status.lock().clone()
     }
 
-    /// Waits until it has ended, with its address space gone, and returns how.
+    /// Waits until the task has ended, with its address space gone, and returns how it ended.
     pub fn join(&self) -> ExitStatus {
         loop {
             if let Some(status) = self.status() {
@@ -301,7 +301,7 @@ pub fn init(name: &str, space: Arc<AddressSpace>) -> Result<()> {
     Ok(())
 }
 
-/// Starts a task that runs `body` and ends with its status.
+/// Starts a task that runs `body` and ends with the status that `body` returns.
 ///
 /// # Errors
 /// [`Errno::NoMemory`] for its stack or tables, [`Errno::Invalid`] for a CPU that does not run.
@@ -393,7 +393,7 @@ fn exit(status: ExitStatus) -> ! {
     sched::leave()
 }
 
-/// While one lives, the task that made it keeps its CPU, as long as it does not wait.
+/// Proof that the task that made it keeps its CPU, as long as the task does not wait.
 pub struct NoPreempt(());
 
 impl NoPreempt {

@@ -40,11 +40,11 @@ const SLICE_NS: u64 = 5_000_000;
 #[repr(align(64))]
 struct CpuQueue {
     ready: IrqLock<Queue>,
-    /// How many are on it; to look at without the lock.
+    /// How many tasks are on the queue; to look at without the lock.
     count: AtomicUsize,
     /// What runs if there is nothing else.
     idle: AtomicPtr<Task>,
-    /// It has nothing to do and halts, or is about to.
+    /// The CPU has nothing to do and halts, or is about to.
     idling: AtomicBool,
     /// The task that has just left, until [`finish_switch`].
     previous: AtomicPtr<Task>,
@@ -103,11 +103,11 @@ fn sched(cpu: &PerCpu) -> &'static CpuQueue {
 /// What becomes of the task that leaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SwitchReason {
-    /// It is still ready.
+    /// The task is still ready.
     Yield,
-    /// It waits: whoever wakes it has it.
+    /// The task waits: whoever wakes it has it.
     Block,
-    /// It has ended.
+    /// The task has ended.
     Exit,
 }
 
@@ -293,7 +293,7 @@ pub(super) fn finish_switch() {
     previous.on_cpu.store(false, Ordering::Release);
 }
 
-/// First code of an idle task that has a stack of its own.
+/// Runs an idle task that has a stack of its own, from its first code on.
 extern "C" fn idle_started() -> ! {
     finish_switch();
     idle_loop()

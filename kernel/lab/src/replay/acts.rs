@@ -29,7 +29,7 @@ const LINE: u64 = 64;
 pub(super) struct Did {
     pub(super) op: Op,
     pub(super) came: ActResult,
-    /// When it began and ended: all of these moments differ.
+    /// When the act began and ended: all of these moments differ.
     pub(super) when: Range<u64>,
 }
 
@@ -52,11 +52,11 @@ pub(super) enum ActResult {
     Stored(u64),
     /// A store of the first word to a private copy, which then showed the second one.
     Copied(u64, u64),
-    /// It is done; so many pages, or nothing to count.
+    /// The act is done; so many pages, or nothing to count.
     Done,
-    /// There was nothing to do it to.
+    /// There was nothing to do the act to.
     Nothing(&'static str),
-    /// It was refused.
+    /// The act was refused.
     Refused(String),
 }
 
@@ -165,7 +165,8 @@ impl Replay {
         .map_err(text)
     }
 
-    /// Calls `f` with where the range is in the actor's VMA, then in each private one of its address space.
+    /// Calls `f` with the range's address in the actor's VMA, then in each private VMA of the actor's
+    /// address space.
     fn each_area(&self, turn: &Turn<'_>, f: impl Fn(u64) -> fs::Result<()>) -> fs::Result<()> {
         f(turn.at(0))?;
         let own = self.world.parts[turn.actor].space;

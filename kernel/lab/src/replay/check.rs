@@ -16,7 +16,7 @@ pub(super) enum ShownWord {
     Refused(String),
 }
 
-/// `what` unless it holds.
+/// Returns `what` as the error unless `holds`.
 fn expect(holds: bool, what: impl FnOnce() -> String) -> Answer {
     if holds { Ok(()) } else { Err(what()) }
 }

@@ -22,7 +22,7 @@ enum Is {
     Unbegun,
     /// Held at a point, the n-th time.
     Held(Point, u32),
-    /// It goes on by itself when it can.
+    /// The actor goes on by itself when it can.
     Free,
     Through,
 }

@@ -66,7 +66,7 @@ fn punch(turn: &Turn<'_>, page: u64) -> Answer {
 }
 
 /// read(2) of the page into a mapping of its file. With the mistake, the lock that a fault takes is held
-/// meanwhile: by [`HOLDER`], in its name.
+/// meanwhile: by [`HOLDER`], in the actor's name.
 const READ: ActorPart = ActorPart {
     view: ActorView::Shared,
     name: "read(2)",

@@ -37,7 +37,7 @@ pub struct Scenario {
     /// Pages of the file that a round is about, and how many such pieces there are.
     pub pages: u64,
     pub units: u64,
-    /// What it must fail on, and in which order.
+    /// What the scenario must fail on, and in which order.
     pub breaks: &'static [Breaks],
     /// Makes the pages ready, which are holes and mapped nowhere.
     pub prepare: fn(&Turn<'_>) -> Answer,
@@ -48,10 +48,10 @@ pub struct Scenario {
 /// What one task does in a round.
 pub struct ActorPart {
     pub name: &'static str,
-    /// How it maps the file.
+    /// How the actor maps the file.
     pub view: ActorView,
     pub act: fn(&Turn<'_>) -> Answer,
-    /// What it sees afterwards.
+    /// What the actor sees afterwards.
     pub look: fn(&Turn<'_>) -> Answer<u64>,
 }
 
@@ -121,7 +121,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
     all.into_iter()
 }
 
-/// Those of Linux's that cannot exist here, and why.
+/// Races of Linux's that cannot exist here, and why.
 pub const ABSENT: &[(&str, &str)] = &[
     (
         "R11",
@@ -152,7 +152,7 @@ fn blind(_: &Turn<'_>) -> Answer<u64> {
     Ok(0)
 }
 
-/// The word at byte `byte` of the round's pages, as read(2) sees it.
+/// Returns the word at byte `byte` of the round's pages, as read(2) sees it.
 fn word(turn: &Turn<'_>, byte: u64) -> Answer<u64> {
     let mut bytes = [0; 8];
     let read = turn.stage.file.read_at(turn.offset() + byte, &mut bytes);
@@ -166,7 +166,7 @@ fn write_word(turn: &Turn<'_>, byte: u64, value: u64) -> Answer {
     written.map(|_| ()).map_err(|error| alloc::format!("write: {error}"))
 }
 
-/// `what` unless it holds.
+/// Returns `what` as the error unless `holds`.
 fn expect(holds: bool, what: impl FnOnce() -> String) -> Answer {
     if holds { Ok(()) } else { Err(what()) }
 }
@@ -178,7 +178,7 @@ const OVERTAKEN_AFTER_LOOK_UP: &[Event] = &[
     (1, Milestone::Done),
     (0, Milestone::Goes(Point::LookedUp)),
 ];
-/// The same where the first has let go of everything.
+/// The first actor is overtaken where it has let go of everything.
 const OVERTAKEN_BEFORE_RETRY: &[Event] = &[
     (0, Milestone::Comes(Point::Retry)),
     (1, Milestone::Start),
@@ -187,5 +187,5 @@ const OVERTAKEN_BEFORE_RETRY: &[Event] = &[
 ];
 /// One after the other.
 const FIRST_THEN_SECOND: &[Event] = &[(0, Milestone::Done), (1, Milestone::Start)];
-/// As it comes.
+/// Any order, as it comes.
 const ANY: &[Event] = &[];

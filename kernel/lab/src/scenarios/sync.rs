@@ -30,7 +30,7 @@ const SYNC: ActorPart = ActorPart {
     look: blind,
 };
 
-/// The same for the whole file, which goes piece by piece.
+/// Syncs the whole file, which goes piece by piece.
 const SYNC_ALL: ActorPart = ActorPart {
     view: ActorView::Shared,
     name: "fsync",

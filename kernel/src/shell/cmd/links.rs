@@ -160,7 +160,7 @@ fn link_target(sh: &Shell, path: &str) -> Result<String, Why> {
 
 /// The path that all links of `path` lead to. A link at the end may lead to a name that is not there.
 fn canonical(sh: &Shell, path: &str) -> Result<String, Why> {
-    /// As in a walk.
+    /// How many links a path may go through, as in a walk.
     const MAX_LINKS: usize = 40;
     let mut at = sh.here().cloned();
     let mut path = text::encode(path).into_owned();

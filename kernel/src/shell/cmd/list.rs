@@ -42,7 +42,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
 struct ListedDirectory {
     dir: Place,
     path: String,
-    /// It was typed, not found in another.
+    /// The directory was typed, not found in another.
     operand: bool,
 }
 

@@ -103,7 +103,7 @@ fn number(opts: &Opts<'_>, index: usize) -> Result<u64, Failure> {
     size::parse(text, PAGE_SIZE, 512).on(text)
 }
 
-/// As [`number`], where it may be missing.
+/// Returns the number that operand `index` is; `None` without that operand.
 fn optional(opts: &Opts<'_>, index: usize) -> Result<Option<u64>, Failure> {
     opts.operands().get(index).map(|_| number(opts, index)).transpose()
 }

@@ -51,7 +51,7 @@ use super::io;
 /// Permissions that new files do not get, and that a change which names nobody leaves alone.
 const UMASK: u16 = 0o022;
 
-/// All of them.
+/// The commands that are no instruments.
 pub(crate) const ROOM: CommandSet = CommandSet {
     groups: &[
         ("Files", list::COMMANDS),

@@ -33,7 +33,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     run: |sh, opts| sh.for_each("stat", opts.operands(), |sh, path| stat(sh, path, opts)),
 }];
 
-/// As stat(1) calls them.
+/// Returns a kind's name, as stat(1) calls it.
 fn kind_name(kind: FileKind, size: u64) -> &'static str {
     match kind {
         FileKind::File if size == 0 => "regular empty file",

@@ -30,7 +30,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
 /// A directory that is being drawn.
 struct DrawnDirectory {
     names: vec::IntoIter<(String, Place)>,
-    /// What stands before each of its names.
+    /// What stands before each name in the directory.
     indent: String,
     path: String,
 }

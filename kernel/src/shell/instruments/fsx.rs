@@ -161,16 +161,16 @@ impl OpRecorder {
 
 /// The exercised file.
 struct OpenFile {
-    /// Where its path begins.
+    /// Where the file's path begins.
     start: Option<Place>,
     path: Vec<u8>,
     name: String,
     block_size: u64,
-    /// `None` only while it is being closed and opened.
+    /// The file; `None` only while it is being closed and opened.
     file: Option<File>,
     /// Bytes of the mapping that lives on from operation to operation, with `-M`.
     whole: Option<u64>,
-    /// Where it is.
+    /// Where the mapping is.
     mapped: Option<u64>,
 }
 

@@ -19,7 +19,7 @@ use super::command::CommandSet;
 use super::complete::owned;
 use crate::lab::scenarios;
 
-/// All of them.
+/// The instruments.
 pub(crate) const ROOM: CommandSet = CommandSet {
     groups: &[
         ("Instruments", bench::COMMANDS),

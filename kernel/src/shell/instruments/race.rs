@@ -106,7 +106,8 @@ fn with_file(work: impl FnOnce(&File) -> CommandResult) -> CommandResult {
     with_file_in(|file, _, _| work(file))
 }
 
-/// The same; `work` gets the directory and the file's name in it too. The name may be gone afterwards.
+/// Runs `work` with a new file; `work` gets the directory and the file's name in it too. The name may be
+/// gone afterwards.
 fn with_file_in(work: impl FnOnce(&File, &File, &'static [u8]) -> CommandResult) -> CommandResult {
     let _alone = Alone::new(&BUSY).ok_or_else(|| complaint("another race is being played"))?;
     let (dir, name) = mounts::parent(None, FILE).on("/.race")?;
@@ -117,7 +118,7 @@ fn with_file_in(work: impl FnOnce(&File, &File, &'static [u8]) -> CommandResult)
     outcome.and(take_away(&dir.file, name).on("/.race"))
 }
 
-/// A story of the explorer's in its order.
+/// Plays a story of the explorer's in its order.
 fn replay(sh: &mut Shell, opts: &Opts<'_>, texts: &[&str]) -> CommandResult {
     if let Some(option) = ['p', 'm', 's', 'n', 'S'].into_iter().find(|&option| opts.has(option)) {
         return Err(complaint(format_args!("-{option}: the story says that itself")));
@@ -303,7 +304,7 @@ fn orders(scenario: &Scenario) -> Vec<&'static [Event]> {
     orders
 }
 
-/// What each did, and why the order did not come about, if it did not.
+/// Prints what each actor did, and why the order did not come about, if it did not.
 fn told(sh: &mut Shell, names: &[&str], outcome: &RaceOutcome) -> CommandResult {
     columns(sh, names, &outcome.lines)?;
     if let Some(prevented) = outcome.prevented {
@@ -354,8 +355,8 @@ fn columns(sh: &mut Shell, names: &[&str], lines: &[ScriptLine]) -> CommandResul
     Ok(())
 }
 
-/// Every scenario by script, on what it must fail on and on every sound protocol: whether each does what it
-/// must. With `--rounds` also that often by chance on the sound ones.
+/// Runs every scenario by script, on what it must fail on and on every sound protocol, and tells whether
+/// each does what it must. With `--rounds` also that often by chance on the sound ones.
 fn all(sh: &mut Shell, opts: &Opts<'_>, file: &File) -> CommandResult {
     let base = asked(opts)?;
     let mut table = Table::new(&[CellAlign::Left, CellAlign::Left, CellAlign::Left, CellAlign::Left]);

@@ -153,7 +153,7 @@ fn stat(session: &mut IoSession, sh: &mut Shell, opts: &Opts<'_>) -> CommandResu
     Ok(())
 }
 
-/// A line as ctime(3) writes it.
+/// Writes a line as ctime(3) writes it.
 fn ctime(sh: &mut Shell, time: Timestamp) -> CommandResult {
     let date = DateTime::from_epoch(time.secs);
     let DateTime { year, day, hour, minute, second, .. } = date;

@@ -37,9 +37,9 @@ pub(super) const COMMANDS: &[IoCommand] = &[
     },
 ];
 
-/// One mapping, as it was asked for.
+/// A mapping of the session, as it was asked for.
 pub(super) struct IoMapping {
-    /// Where it begins.
+    /// The address that the mapping begins at.
     pub(super) start: u64,
     /// The file's byte there.
     pub(super) offset: u64,
@@ -164,7 +164,8 @@ fn show(session: &IoSession, sh: &mut Shell) -> CommandResult {
     Ok(())
 }
 
-/// Unmaps the current mapping; the next one becomes it, or the last. Those that are left are shown.
+/// Unmaps the current mapping; the next one becomes the current one, or the last. The mappings that are left
+/// are shown.
 fn munmap(session: &mut IoSession, sh: &mut Shell, _: &Opts<'_>) -> CommandResult {
     let map = session.maps.current()?;
     aspace::current().munmap(map.start, map.len).map_err(complaint)?;

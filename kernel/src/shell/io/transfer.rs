@@ -115,7 +115,7 @@ impl TransferPlan {
         Ok(())
     }
 
-    /// Prints how it went, unless nobody wants to know.
+    /// Prints how the transfer went, unless nobody wants to know.
     fn report(
         &self,
         sh: &mut Shell,

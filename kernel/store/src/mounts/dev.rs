@@ -16,7 +16,7 @@ use super::{Mount, MountRequest, all};
 use crate::machine::KernelPlatform;
 use crate::pmem::{self, MappedRegion};
 
-/// What it is called in `/`.
+/// The directory's name in `/`.
 pub(super) const NAME: &[u8] = b"dev";
 
 struct Dev {

@@ -12,7 +12,7 @@ use crate::machine::KernelPlatform;
 /// A file, and the mount it is on.
 pub type Place = path::Place<KernelPlatform, Arc<Mount>>;
 
-/// The mount table, as it was when the walk began, and which of it is at `/`.
+/// The mounts as they were when the walk began, and which of them is at `/`.
 struct MountTable {
     mounts: Arc<MountList>,
     root: Arc<Mount>,
@@ -97,7 +97,7 @@ pub fn parent<'a>(start: Option<&Place>, path: &'a [u8]) -> Result<(Place, &'a [
 /// Returns what is called `name` in the directory `dir`; a link is not followed.
 ///
 /// # Errors
-/// As [`path::child`].
+/// Those of [`path::child`].
 pub fn child(dir: &Place, name: &[u8]) -> Result<Place, Why> {
     Ok(path::child(&MountTable::now(Some(dir), b"")?, dir, name)?)
 }
@@ -105,7 +105,7 @@ pub fn child(dir: &Place, name: &[u8]) -> Result<Place, Why> {
 /// Returns where a walk comes to that finds the directory `place`, as [`path::across`] does.
 ///
 /// # Errors
-/// As [`path::across`].
+/// Those of [`path::across`].
 pub fn across(place: Place) -> Result<Place, Why> {
     Ok(path::across(&MountTable::now(Some(&place), b"")?, place)?)
 }
@@ -113,7 +113,7 @@ pub fn across(place: Place) -> Result<Place, Why> {
 /// Returns whether the directory `place` is `dir` or in it.
 ///
 /// # Errors
-/// As [`path::is_within`].
+/// Those of [`path::is_within`].
 pub fn is_within(place: &Place, dir: &Place) -> Result<bool, Why> {
     Ok(path::is_within(&MountTable::now(Some(place), b"")?, place, dir)?)
 }
@@ -121,7 +121,7 @@ pub fn is_within(place: &Place, dir: &Place) -> Result<bool, Why> {
 /// Returns a directory's path, without links and dots.
 ///
 /// # Errors
-/// As [`path::path_to`].
+/// Those of [`path::path_to`].
 pub fn path_to(dir: &Place) -> Result<Vec<u8>, Why> {
     Ok(path::path_to(&MountTable::now(Some(dir), b"")?, dir)?)
 }
@@ -137,6 +137,9 @@ pub fn covers(dir: &Place, name: &[u8]) -> bool {
 }
 
 /// Refuses what no Unix takes as a path.
+///
+/// # Errors
+/// [`Errno::NotFound`] for an empty path, [`Errno::NameTooLong`] for one that is too long.
 pub fn check_path(path: &[u8]) -> Result<(), Why> {
     match path.len() {
         0 => Err(Errno::NotFound.into()),

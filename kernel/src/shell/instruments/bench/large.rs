@@ -35,8 +35,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
 ];
 
-/// A new file of up to `wanted` pieces of 2 MiB, holes all of them: as many as half of the space has room
-/// for.
+/// Makes a new file of up to `wanted` pieces of 2 MiB, all of them holes: as many as half of the space has
+/// room for.
 fn pieces(setting: &BenchSetting<'_>, wanted: usize) -> Result<File, Failure> {
     const PIECE: u64 = LARGE / PAGE_SIZE;
     match setting.pages(wanted * PIECE as usize)? / PIECE {
@@ -45,7 +45,7 @@ fn pieces(setting: &BenchSetting<'_>, wanted: usize) -> Result<File, Failure> {
     }
 }
 
-/// The same, with blocks.
+/// Makes a new file of up to `wanted` pieces of 2 MiB, with blocks.
 fn allocated(setting: &BenchSetting<'_>, wanted: usize) -> Result<File, Failure> {
     let file = pieces(setting, wanted)?;
     file.fallocate(Fallocate::Allocate { keep_size: false }, 0, file.attr().size).on("fallocate")?;

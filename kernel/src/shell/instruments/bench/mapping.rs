@@ -92,14 +92,14 @@ pub(super) struct BenchMapping {
     step: u64,
 }
 
-/// How it is mapped.
+/// How a measured file is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MappingKind {
     /// By pages of 4 KiB.
     Small,
-    /// The same, with `MAP_SYNC`.
+    /// By pages of 4 KiB, with `MAP_SYNC`.
     Sync,
-    /// The same, private.
+    /// By pages of 4 KiB, private.
     Private,
     /// By pages of 2 MiB.
     Large,
@@ -152,7 +152,7 @@ impl BenchMapping {
         })
     }
 
-    /// Stores to each page, the same way.
+    /// Stores to each page once, and adds what each store takes to `samples`.
     pub(super) fn store(&self, clock: &BenchClock<'_>, samples: &mut Vec<u64>) -> CommandResult {
         self.pages().try_for_each(|at| {
             clock.go_on()?;

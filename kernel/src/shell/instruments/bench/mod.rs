@@ -105,7 +105,7 @@ struct BenchSetting<'a> {
 /// Reads the time, and knows what that takes; looks at the keyboard now and then, between what is measured.
 struct BenchClock<'a> {
     shell: RefCell<&'a mut Shell>,
-    /// When it looks again, in nanoseconds.
+    /// When the clock looks at the keyboard again, in nanoseconds.
     look: Cell<u64>,
     /// Ticks between two readings of [`time::ticks`].
     overhead: u64,
@@ -242,7 +242,7 @@ fn protocols(opts: &Opts<'_>) -> Result<Vec<Protocol>, Failure> {
     Ok(protocols)
 }
 
-/// Runs `work` with the directory there, and takes it away afterwards.
+/// Runs `work` with bench's directory there, and takes the directory away afterwards.
 fn with_directory<R>(work: impl FnOnce() -> Result<R, Failure>) -> Result<R, Failure> {
     // A run that was cut off has left it, and files in it.
     if mounts::walk(None, DIR, true).is_ok() {

@@ -26,7 +26,7 @@ use crate::task::{self, Builder, ExitStatus, TaskSpace};
 
 /// Rounds whose medians count, unless somebody says another number.
 const ROUNDS: usize = 7;
-/// Pages of the file, the same way.
+/// Pages of the measured file.
 const PAGES: usize = 4096;
 
 /// What is measured: its name, how the file is made, and made ready again.

@@ -20,7 +20,7 @@ use crate::task;
 
 /// Bytes of the buffer.
 const BUFFER: u64 = 4 * PAGE_SIZE;
-/// The file has as much again behind it: what is collapsed must not reach the end.
+/// Bytes of the file before what only keeps collapsed ranges from reaching the end, which is as long.
 const SIZE: u64 = 2 * BUFFER;
 /// Transfers in a round.
 const TRANSFERS: u64 = 12;

@@ -17,7 +17,7 @@ use crate::task;
 const MAPS: u64 = 10;
 /// Steps of each task on each.
 const STEPS: u64 = 10;
-/// Pages they meet on.
+/// Pages that the workers meet on.
 const PAGES: u64 = 6;
 /// The upper half of what tasks store.
 const OURS: u64 = 0xc0de;

@@ -25,9 +25,9 @@ const PIECE: u64 = 512;
 /// What a transfer does to the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// It stores: read(2).
+    /// The transfer stores to the buffer: read(2).
     Into,
-    /// It loads: write(2).
+    /// The transfer loads from the buffer: write(2).
     From,
 }
 

@@ -9,7 +9,7 @@ use fs::{PAGE_SIZE, dax};
 
 use super::kit::{Ctx, LARGE, RoundResult, SHARED, ScopedMapping, Sharing, contents, expect_all, fill};
 
-/// Bytes that it grows.
+/// Bytes by which the file grows.
 const BYTES: u64 = 600;
 
 pub(super) fn round(ctx: &Ctx) -> RoundResult {

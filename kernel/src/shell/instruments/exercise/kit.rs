@@ -112,9 +112,9 @@ pub(super) struct ExerciseProgress {
     pub(super) beats: AtomicU64,
     /// Rounds that are done.
     pub(super) rounds: AtomicU64,
-    /// Set to end it soon, after its round at the latest.
+    /// Set to end the exerciser soon, after its round at the latest.
     pub(super) stop: AtomicBool,
-    /// How it ended.
+    /// How the exerciser ended.
     pub(super) outcome: Mutex<Option<RoundFailure>>,
     /// What is worth telling, with how often it happened.
     pub(super) notes: Mutex<Vec<(&'static str, u64)>>,
@@ -123,7 +123,7 @@ pub(super) struct ExerciseProgress {
 /// One exerciser at work.
 #[derive(Clone)]
 pub(super) struct Ctx {
-    /// Where it makes its files.
+    /// The directory that the exerciser makes its files in.
     pub(super) dir: Place,
     pub(super) settings: Settings,
     pub(super) progress: Arc<ExerciseProgress>,
@@ -217,7 +217,7 @@ impl Ctx {
 /// Which address space workers have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sharing {
-    /// Their maker's, as threads.
+    /// Their maker's, which they share as threads.
     One,
     /// A copy each, as processes.
     Fork,
@@ -356,7 +356,7 @@ pub(super) fn load_bytes(at: u64, to: &mut [u8]) -> RoundResult {
     Ok(user_access::load(to, at)?)
 }
 
-/// Stores `len` times the same byte.
+/// Stores `byte` `len` times.
 pub(super) fn fill(at: u64, byte: u8, len: u64) -> RoundResult {
     Ok(user_access::fill(at, byte, len as usize)?)
 }

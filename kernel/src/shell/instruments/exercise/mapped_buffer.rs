@@ -81,7 +81,7 @@ fn other_file(ctx: &Ctx) -> RoundResult {
     expect_same("what was read into a mapping", &contents(&from, 0, len)?, &bytes)
 }
 
-/// The buffer is a mapping of the same file, elsewhere or overlapping, some of it holes.
+/// Reads into a mapping of the file that is read, elsewhere or overlapping, some of it holes.
 fn same_file(ctx: &Ctx) -> RoundResult {
     let mut random = ctx.random(2);
     let len = 16 * PAGE_SIZE;

@@ -164,7 +164,7 @@ struct Limits {
     rounds: u64,
     /// Time at which no round begins any more, in ns.
     end: u64,
-    /// Without a sign of life for so long it hangs, in ns.
+    /// Without a sign of life for so long the exerciser hangs, in nanoseconds.
     hang: u64,
 }
 
@@ -244,7 +244,7 @@ fn number(opts: &Opts<'_>, letter: char) -> Result<Option<u64>, Failure> {
     opts.value(letter).map(|text| text.parse().map_err(|_| "not a number").on(text)).transpose()
 }
 
-/// Mistakes that are made as long as it lives.
+/// Mistakes that are made as long as the value lives.
 struct Healed(bool);
 
 impl Healed {
