@@ -1,7 +1,27 @@
 //! Comments are as wide as one reads with ease: 110 columns. Tables and drawings are as wide as they have to
-//! be.
+//! be. What a function's documentation says begins with a verb: "Returns", "Waits".
 
 const WIDEST: usize = 110;
+/// What ends like a verb and is none.
+const NO_VERBS: &[&str] = &[
+    "Addresses",
+    "As",
+    "Bytes",
+    "Frames",
+    "Its",
+    "Lines",
+    "Names",
+    "Nanoseconds",
+    "Options",
+    "Pages",
+    "Rows",
+    "Segments",
+    "This",
+    "Ticks",
+    "Words",
+];
+/// Folders whose functions are still to be described like that.
+const NOT_YET: &[&str] = &["fs/", "verify/"];
 
 /// The comment that a line is, without its mark; `None` for code.
 fn comment(line: &str) -> Option<&str> {
@@ -39,6 +59,42 @@ fn comments_are_within_110_columns() {
     assert!(wide.is_empty(), "wider than {WIDEST} columns: {}", wide.join(", "));
 }
 
+/// The first words of the documentation of functions that others see, where they are no verbs; with their
+/// lines.
+fn no_verbs(source: &str) -> Vec<(usize, &str)> {
+    let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let (mut first, mut found) = (None, Vec::new());
+    for (number, line) in (1..).zip(source.lines()) {
+        let line = line.trim_start();
+        if let Some(text) = line.strip_prefix("///") {
+            first = first.or(text.split_whitespace().next().map(|word| (number, word)));
+        } else if !line.starts_with("#[") {
+            let is_function = line.starts_with("pub") && line.contains(" fn ");
+            let first = first.take().filter(|_| is_function);
+            found.extend(first.filter(|(_, word)| {
+                let word = word.trim_end_matches([',', ':', ';', '.']);
+                !word.ends_with('s') || !word.starts_with(char::is_uppercase) || NO_VERBS.contains(&word)
+            }));
+        }
+    }
+    found
+}
+
+#[test]
+fn what_functions_do_is_said_by_a_verb() {
+    let is_ours =
+        |path: &str| !path.contains("/tests/") && !NOT_YET.iter().any(|folder| path.starts_with(folder));
+    let sources = tests::sources();
+    let found: Vec<_> = sources
+        .iter()
+        .filter(|(path, _)| is_ours(path))
+        .flat_map(|(path, source)| {
+            no_verbs(source).into_iter().map(move |(line, word)| format!("{path}:{line}: {word}"))
+        })
+        .collect();
+    assert!(found.is_empty(), "no verb:\n{}", found.join("\n"));
+}
+
 #[test]
 fn what_is_too_wide_is_found_and_what_may_be_wide_is_not() {
     let long = "a word and ".repeat(12);
@@ -54,4 +110,28 @@ fn what_is_too_wide_is_found_and_what_may_be_wide_is_not() {
         assert_eq!(too_wide(&fits), [0; 0], "{fits}");
     }
     assert_eq!(too_wide(&format!("/// ```text\n/// ```\n/// {long}")), [3], "after a drawing");
+}
+
+#[test]
+fn a_function_without_a_verb_is_found() {
+    let first = |text: &str| no_verbs(text).into_iter().map(|(_, word)| word.to_owned()).collect::<Vec<_>>();
+    for (text, word) in [
+        ("/// The name.\npub fn name() {", "The"),
+        ("    /// Its name,\n    /// Returns\n    #[inline]\n    pub(crate) const fn name() {", "Its"),
+        ("/// `a`.\npub unsafe fn a() {", "`a`."),
+        ("/// As [`b`].\npub fn a() {", "As"),
+    ] {
+        assert_eq!(first(text), [word], "{text}");
+    }
+    for text in [
+        "/// Returns it.\npub fn a() {",
+        "/// Write-protects: a step.\npub fn a() {",
+        "/// The name.\npub struct A;\npub fn a() {",
+        "/// The call.\npub call: fn(u8) -> u8,",
+        "/// The name.\nfn a() {",
+        "// The name.\npub fn a() {",
+        "#[cfg(test)]\nmod tests {\n    /// A name.\n    pub fn a() {}\n}",
+    ] {
+        assert_eq!(first(text), [""; 0], "{text}");
+    }
 }
