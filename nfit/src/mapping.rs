@@ -22,12 +22,12 @@ impl DeviceHandle {
         (self.0 & 0xf) as u8
     }
 
-    /// Returns memory channel number within the memory controller (bits 7:4).
+    /// Returns the memory channel number within the memory controller (bits 7:4).
     pub fn channel(self) -> u8 {
         (self.0 >> 4 & 0xf) as u8
     }
 
-    /// Returns memory controller ID within the socket (bits 11:8).
+    /// Returns the memory controller ID within the socket (bits 11:8).
     pub fn controller(self) -> u8 {
         (self.0 >> 8 & 0xf) as u8
     }

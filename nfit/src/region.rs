@@ -76,7 +76,7 @@ impl<'a> Region<'a> {
         self.armed = !self.state.contains(StateFlags::NOT_ARMED);
     }
 
-    /// Returns address after the last byte.
+    /// Returns the address after the last byte.
     pub fn end(&self) -> u64 {
         // Does not saturate for a region as `regions` makes them; the fields are public.
         self.base.saturating_add(self.length)

@@ -63,7 +63,7 @@ impl SpaRange {
         self.flags & Self::HOT_ADD_ONLY != 0
     }
 
-    /// Returns address after the last byte, `None` if that is beyond 64 bits.
+    /// Returns the address after the last byte, `None` if that is beyond 64 bits.
     pub fn end(&self) -> Option<u64> {
         self.base.checked_add(self.length)
     }

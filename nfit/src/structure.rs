@@ -163,7 +163,7 @@ impl<'a> Structures<'a> {
         })
     }
 
-    /// Returns location and bytes of the structure that `rest` begins with; an error if there is no telling
+    /// Returns the location and bytes of the structure that `rest` begins with; an error if there is no telling
     /// where the structure ends.
     fn delimit(&self, rest: &'a [u8]) -> Result<(Location, &'a [u8]), Error> {
         let (offset, ordinal, remaining) = (self.offset, self.ordinal, rest.len());

@@ -552,7 +552,7 @@ pub(crate) const fn leaf(frame: u64, size: LeafSize, flags: Flags) -> PageTableE
     }
 }
 
-/// Returns index into a table of `level` for an address.
+/// Returns the index into a table of `level` for an address.
 pub(crate) const fn index(at: u64, level: u32) -> usize {
     (at >> (12 + 9 * (level - 1))) as usize & 511
 }

@@ -19,9 +19,9 @@ pub enum Advice {
     PopulateRead,
     /// Fill in for stores: allocates, copies.
     PopulateWrite,
-    /// 2 MiB pages are welcome.
+    /// Huge pages are welcome.
     HugePage,
-    /// 2 MiB pages are not wanted (`MADV_NOHUGEPAGE`).
+    /// Huge pages are not wanted (`MADV_NOHUGEPAGE`).
     NoHugePage,
 }
 

@@ -21,7 +21,7 @@ pub trait SpaceMachine: TaskMachine<Lock: Send + Sync> + Send + Sync + Sized + '
     /// that page.
     fn zero_page(&self) -> u64;
 
-    /// Returns the physical address of the zero page of 2 MiB; `None` when memory is out.
+    /// Returns the physical address of the huge zero page (2 MiB); `None` when memory is out.
     fn large_zero_page(&self) -> Option<u64>;
 
     /// Lets a VMA go, whose file may be held by nobody else: then a file without a name is freed. Here for

@@ -15,7 +15,7 @@ use fs::{Errno, PAGE_SIZE, Result};
 use super::tables::{SpaceMachine, SpacePlatform, SpaceTables};
 use super::{MMAP, TASK_END};
 
-/// VMAs of at least this size lie congruent to their file offset modulo it, for 2 MiB pages.
+/// VMAs of at least this size lie congruent to their file offset modulo that size, for huge pages.
 const LARGE: u64 = 2 << 20;
 
 /// What may be done in a VMA.
@@ -60,7 +60,7 @@ pub struct VmaKind {
 }
 
 impl VmaKind {
-    /// Returns the usual kind: stores reach the file, 2 MiB pages are welcome.
+    /// Returns the usual kind: stores reach the file, huge pages are welcome.
     pub const fn shared(rights: Rights, protocol: Protocol) -> Self {
         Self { rights, private: false, sync: false, large: true, no_write: None, protocol }
     }
@@ -228,7 +228,7 @@ impl<P: SpacePlatform> VmaList<P> {
         self.0.get(self.first_after(va)).filter(|vma| vma.start <= va)
     }
 
-    /// Returns index of the first VMA that ends after `va`.
+    /// Returns the index of the first VMA that ends after `va`.
     #[inline]
     fn first_after(&self, va: u64) -> usize {
         self.0.partition_point(|vma| vma.end <= va)

@@ -44,7 +44,7 @@ pub(crate) struct Memory {
 }
 
 struct Copy {
-    sharers: u64,
+    references: u64,
     bytes: Box<[u8]>,
 }
 
@@ -155,16 +155,16 @@ impl TaskMachine for Hardware {
             }
         }
         let frame = self.memory.next_copy.fetch_add(4096, SeqCst);
-        self.memory.copies.lock().expect("no panic").insert(frame, Copy { sharers: 1, bytes });
+        self.memory.copies.lock().expect("no panic").insert(frame, Copy { references: 1, bytes });
         Some(frame)
     }
 
     fn share_copy(&self, frame: u64) {
-        self.memory.copies.lock().expect("no panic").get_mut(&frame).expect("a copy").sharers += 1;
+        self.memory.copies.lock().expect("no panic").get_mut(&frame).expect("a copy").references += 1;
     }
 
     fn is_shared(&self, frame: u64) -> bool {
-        self.memory.copies.lock().expect("no panic")[&frame].sharers > 1
+        self.memory.copies.lock().expect("no panic")[&frame].references > 1
     }
 
     fn release_copy(&self, frame: u64) {
@@ -175,8 +175,8 @@ impl TaskMachine for Hardware {
         assert!(!tlb.iter().any(leads), "a copy is let go that a TLB leads to");
         let mut copies = self.memory.copies.lock().expect("no panic");
         let copy = copies.get_mut(&frame).expect("a copy");
-        copy.sharers -= 1;
-        if copy.sharers == 0 {
+        copy.references -= 1;
+        if copy.references == 0 {
             copies.remove(&frame);
             self.memory.room.fetch_add(1, SeqCst);
         }

@@ -105,7 +105,7 @@ fn areas_that_go_on_in_every_respect_are_one() {
     for page in 0..6 {
         assert_eq!(space.load(at + page * PAGE), Ok(word("f", page)));
     }
-    // Another page than the next, another file, other rights, no 2 MiB pages, copies, another name.
+    // Another page than the next, another file, other rights, no huge pages, copies, another name.
     map(&space, &file, 0, 1, place(6), kind(RW)).unwrap();
     map(&space, &other, 1, 1, place(7), kind(RW)).unwrap();
     map(&space, &other, 2, 1, place(8), kind(RO)).unwrap();

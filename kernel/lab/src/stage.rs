@@ -28,7 +28,7 @@ pub type Answer<T = ()> = Result<T, String>;
 /// How an actor maps the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActorView {
-    /// Shared; by pages of 2 MiB if the play is about so many.
+    /// Shared; by huge pages if the play is about so many.
     Shared,
     /// Shared, by pages of 4 KiB.
     Small,

@@ -89,7 +89,7 @@ pub(super) fn print_walk(address: u64, out: &mut dyn fmt::Write) -> fmt::Result 
     writeln!(out, "{}", aspace::current().walk(address))
 }
 
-/// Returns how a mapping is to be, by the options: -S synchronous, -p private, -n without 2 MiB pages.
+/// Returns how a mapping is to be, by the options: -S synchronous, -p private, -n without huge pages.
 /// `no_write` is why the file, as it was opened, is not to be stored to.
 pub(super) fn kind(
     file: &File,

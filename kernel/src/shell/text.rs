@@ -16,7 +16,7 @@ fn escaped(c: char) -> Option<u8> {
     u8::try_from(u32::from(c).checked_sub(ESCAPE)?).ok().filter(|byte| *byte >= 0x80)
 }
 
-/// Returns bytes as the shell's text. [`encode`] gives them back.
+/// Returns `bytes` as the shell's text, which [`encode`] turns back.
 pub(crate) fn decode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     let escape = |text: &mut String, bytes: &[u8]| {

@@ -31,7 +31,7 @@ pub use copies::MappedCount;
 pub use install::{InstallResult, OutOfFrames};
 pub use remove::{Copies, Partial, RightsLeft};
 
-/// Bytes of a large page.
+/// Bytes of a huge page.
 const LARGE: u64 = LeafSize::Large.bytes();
 
 /// What a task's tables need besides: a lock, and frames for private copies.

@@ -37,9 +37,9 @@ impl TaskMachine for &'static Simulated {
             tlb.values().all(|entry| entry.address() != frame),
             "{frame:#x} is freed, but a TLB serves it"
         );
-        let sharers = copies.get_mut(&frame).expect("a copy");
-        sharers.0 -= 1;
-        if sharers.0 == 0 {
+        let references = copies.get_mut(&frame).expect("a copy");
+        references.0 -= 1;
+        if references.0 == 0 {
             copies.remove(&frame);
             self.room.fetch_add(1, Ordering::AcqRel);
         }

@@ -152,13 +152,13 @@ unsafe extern "C" {
     fn trap_page_fault();
 }
 
-/// Returns address of the entry code for a vector below [`STUBS`].
+/// Returns the address of the entry code for a vector below [`STUBS`].
 pub(super) fn stub(vector: usize) -> u64 {
     // Each stub is aligned to 16 bytes and shorter than that.
     trap_stubs as *const () as u64 + 16 * vector as u64
 }
 
-/// Returns address of the lean page-fault entry.
+/// Returns the address of the lean page-fault entry.
 pub(super) fn page_fault_stub() -> u64 {
     trap_page_fault as *const () as u64
 }

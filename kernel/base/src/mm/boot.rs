@@ -213,7 +213,7 @@ fn build(map: &MemoryMap) -> Result<TableTree<KernelTableMachine>, MapError> {
 struct BootTables(u64);
 
 impl BootTables {
-    /// Returns frame and rights of the page at `at`.
+    /// Returns the frame and rights of the page at `at`.
     fn leaf(&self, at: u64) -> Option<(u64, Flags)> {
         let mut table = self.0;
         for level in (1..=4).rev() {

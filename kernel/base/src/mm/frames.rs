@@ -49,8 +49,8 @@ struct Links {
 
 struct Buddy {
     states: &'static mut [u8],
-    /// Of the head of a free block, its neighbours; of a frame that holds a private copy, in `next` how many
-    /// address spaces have it.
+    /// Of the head of a free block, its neighbours; of a frame that holds a private copy, in `next` its
+    /// reference count: how many address spaces have it.
     links: &'static mut [MaybeUninit<Links>],
     heads: [u32; ORDERS],
     free_blocks: [u64; ORDERS],
@@ -114,7 +114,7 @@ impl Buddy {
 
     fn links_of(&self, frame: u32) -> Links {
         // SAFETY: `frame` is the head of a free block (it came from a list, or its state says so), and `push`
-        // has written its links; or it holds a copy, and `set_sharers` has.
+        // has written its links; or it holds a copy, and `set_references` has.
         unsafe { self.links[frame as usize].assume_init() }
     }
 
@@ -123,11 +123,11 @@ impl Buddy {
         self.links[frame as usize].write(Links { next, previous });
     }
 
-    fn sharers(&self, physical: u64) -> u32 {
+    fn references(&self, physical: u64) -> u32 {
         self.links_of((physical / FRAME) as u32).next
     }
 
-    fn set_sharers(&mut self, physical: u64, next: u32) {
+    fn set_references(&mut self, physical: u64, next: u32) {
         self.links[(physical / FRAME) as usize].write(Links { next, previous: NONE });
     }
 
@@ -305,20 +305,20 @@ pub fn allocate_copy() -> Option<u64> {
     let mut guard = FRAMES.lock();
     let buddy = guard.as_mut()?;
     let frame = allocate_for_task(buddy, 0)?;
-    buddy.set_sharers(frame, 1);
+    buddy.set_references(frame, 1);
     Some(frame)
 }
 
 /// Counts one more address space that has the copy in this frame, which [`allocate_copy`] gave.
 pub fn share_copy(physical: u64) {
     if let Some(buddy) = FRAMES.lock().as_mut() {
-        buddy.set_sharers(physical, buddy.sharers(physical) + 1);
+        buddy.set_references(physical, buddy.references(physical) + 1);
     }
 }
 
 /// Returns whether more than one address space has the copy in this frame, which [`allocate_copy`] gave.
 pub fn is_shared(physical: u64) -> bool {
-    FRAMES.lock().as_ref().is_some_and(|buddy| buddy.sharers(physical) > 1)
+    FRAMES.lock().as_ref().is_some_and(|buddy| buddy.references(physical) > 1)
 }
 
 /// Counts one address space less that has the copy in this frame; the last one frees the frame.
@@ -329,9 +329,9 @@ pub fn is_shared(physical: u64) -> bool {
 pub fn release_copy(physical: u64) {
     let mut guard = FRAMES.lock();
     let Some(buddy) = guard.as_mut() else { return };
-    match buddy.sharers(physical) {
+    match buddy.references(physical) {
         0 | 1 => give_back(buddy, physical, 0),
-        more => buddy.set_sharers(physical, more - 1),
+        more => buddy.set_references(physical, more - 1),
     }
 }
 

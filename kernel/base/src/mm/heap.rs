@@ -148,7 +148,7 @@ unsafe impl GlobalAlloc for KernelHeap {
     }
 }
 
-/// Returns bytes in use and bytes mapped.
+/// Returns the bytes in use and bytes mapped.
 pub fn usage() -> (u64, u64) {
     let growing = KERNEL_HEAP.0.lock();
     (growing.heap.used() as u64, growing.mapped)

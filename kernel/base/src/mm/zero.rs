@@ -8,7 +8,7 @@ use super::frames;
 
 /// The page of 4 KiB; nobody writes to it.
 static ZERO_PAGE: Once<u64> = Once::new();
-/// Physical address of the zero page of 2 MiB, once it was asked for; 0 before. Never freed.
+/// Physical address of the huge zero page (2 MiB), once it was asked for; 0 before. Never freed.
 static LARGE_ZERO_PAGE: AtomicU64 = AtomicU64::new(0);
 
 /// Takes the frame for the zero page. `false` if there is none.
@@ -16,7 +16,7 @@ pub fn init() -> bool {
     frames::allocate_zeroed().map(|frame| ZERO_PAGE.call_once(|| frame)).is_some()
 }
 
-/// Returns physical address of the zero page.
+/// Returns the physical address of the zero page.
 ///
 /// # Panics
 /// Before [`init`].
@@ -25,8 +25,8 @@ pub(super) fn small() -> u64 {
     *ZERO_PAGE.get().expect("the zero page is made before the first task")
 }
 
-/// Returns physical address of the zero page of 2 MiB, made when it is asked for the first time; `None` when
-/// memory is out.
+/// Returns the physical address of the huge zero page (2 MiB), made when it is asked for the first time;
+/// `None` when memory is out.
 #[inline]
 pub(super) fn large() -> Option<u64> {
     match LARGE_ZERO_PAGE.load(Ordering::Acquire) {

@@ -38,7 +38,7 @@ impl MappedRegion {
         Self { physical: self.physical + offset, len, at, armed: self.armed }
     }
 
-    /// Returns physical address of the first byte.
+    /// Returns the physical address of the first byte.
     pub fn base(&self) -> u64 {
         self.physical
     }

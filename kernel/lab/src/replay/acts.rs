@@ -148,13 +148,13 @@ impl Replay {
                 let (name, at) = (&Arc::from(self.text.as_str()), Placement::Exactly(turn.at(0)));
                 view.space.map(&MapRequest { file, name, offset, len, at, kind, populate: false }).map(|_| ())
             }
-            Op::Mremap => self.each_area(turn, |at| {
+            Op::Mremap => self.each_vma(turn, |at| {
                 // Far from everything, and each actor to its own place.
                 let away = at + ((turn.actor as u64 + 1) << 42);
                 view.space.mremap(at, len, len, true, Some(away))?;
                 view.space.mremap(away, len, len, true, Some(at)).map(|_| ())
             }),
-            Op::Madvise => self.each_area(turn, |at| view.space.madvise(at, len, Advice::DontNeed)),
+            Op::Madvise => self.each_vma(turn, |at| view.space.madvise(at, len, Advice::DontNeed)),
             Op::Freeze => {
                 let mount = mounts::of(file).ok_or("not mounted")?;
                 mount.fs.freeze().and_then(|()| mount.fs.thaw())
@@ -167,7 +167,7 @@ impl Replay {
 
     /// Calls `f` with the range's address in the actor's VMA, then in each private VMA of the actor's
     /// address space.
-    fn each_area(&self, turn: &Turn<'_>, f: impl Fn(u64) -> fs::Result<()>) -> fs::Result<()> {
+    fn each_vma(&self, turn: &Turn<'_>, f: impl Fn(u64) -> fs::Result<()>) -> fs::Result<()> {
         f(turn.at(0))?;
         let own = self.world.parts[turn.actor].space;
         let private = self.private.lock().clone();

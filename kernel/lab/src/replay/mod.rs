@@ -8,7 +8,7 @@
 //! | [`acts`] | the operations |
 //! | [`check`] | what must hold afterwards |
 //!
-//! Parts with the same address space are threads of it, and share the mapping unless one of them has no 2 MiB
+//! Parts with the same address space are threads of it, and share the mapping unless one of them has no huge
 //! pages. The file is a little longer than its range. The name of the file may go (`unlink`); mappings and
 //! the lab keep the file itself.
 
@@ -126,7 +126,7 @@ impl Replay {
         (self.world.range.word_page() - self.world.range.pages().0) * PAGE_SIZE
     }
 
-    /// Returns bytes of the range.
+    /// Returns the bytes of the range.
     fn len(&self) -> u64 {
         self.world.range.pages().1 * PAGE_SIZE
     }

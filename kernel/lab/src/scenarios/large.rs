@@ -1,4 +1,4 @@
-//! Pages of 2 MiB that meet pages of 4 KiB of the same file.
+//! Huge pages (2 MiB) that meet pages of 4 KiB of the same file.
 
 use fs::PAGE_SIZE;
 use fs::dax::{self, Protocol};

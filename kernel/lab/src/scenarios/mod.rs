@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`faults`] | faults that meet faults |
 //! | [`changes`] | faults that meet write(2), holes that are punched, truncation |
-//! | [`large`] | pages of 2 MiB that meet pages of 4 KiB |
+//! | [`large`] | huge pages (2 MiB) that meet pages of 4 KiB |
 //! | [`private`] | stores to private mappings |
 //! | [`sync`] | stores that meet write-back, a frozen file system |
 //! | this one | the list; what cannot exist here |

@@ -1,4 +1,4 @@
-//! Page faults of 4 KiB: one access to each page of a mapped file. Pages of 2 MiB are not used in the VMA.
+//! Page faults of 4 KiB: one access to each page of a mapped file. Huge pages are not used in the mapping.
 
 use alloc::vec::Vec;
 

@@ -16,7 +16,7 @@ use crate::machine::File;
 use crate::mm::aspace::{self, AddressSpace, MapRequest, Placement, Rights, VmaKind};
 use crate::mounts;
 
-/// Bytes of a large page.
+/// Bytes of a huge page.
 pub(super) const LARGE: u64 = 2 << 20;
 
 impl BenchSetting<'_> {
@@ -101,7 +101,7 @@ pub(super) enum MappingKind {
     Sync,
     /// By pages of 4 KiB, private.
     Private,
-    /// By pages of 2 MiB.
+    /// By huge pages (2 MiB).
     Large,
 }
 
@@ -134,7 +134,7 @@ impl BenchMapping {
         Ok(Self { start, len: file.mapping().size(), step })
     }
 
-    /// Maps all of `file`, without 2 MiB pages.
+    /// Maps all of `file`, without huge pages.
     pub(super) fn small(setting: &BenchSetting<'_>, file: &File) -> Result<Self, Failure> {
         Self::new(setting, file, MappingKind::Small)
     }

@@ -47,7 +47,7 @@ pub(super) fn clear(dir: &Place) -> fs::Result<()> {
     })
 }
 
-/// Bytes of a large page.
+/// Bytes of a huge page.
 pub(super) const LARGE: u64 = 2 << 20;
 
 /// Why a round did not end well.
@@ -289,7 +289,7 @@ impl Drop for Scratch {
 pub(super) struct MapFlags {
     pub(super) write: bool,
     pub(super) private: bool,
-    /// 2 MiB pages are welcome.
+    /// Huge pages are welcome.
     pub(super) large: bool,
 }
 

@@ -15,7 +15,7 @@ use super::kit::{
 use crate::machine::File;
 use crate::mm::aspace::{self, Rights};
 
-/// Bytes of the mappings: two large pages.
+/// Bytes of the mappings: two huge pages.
 const LEN: u64 = 2 * LARGE;
 /// Bytes of a transfer.
 const PART: u64 = 4 * PAGE_SIZE;
@@ -34,7 +34,7 @@ fn moves(ctx: &Ctx, file: &File) -> RoundResult {
     let map = ScopedMapping::new(file, 0, LEN, SHARED)?;
     fill(map.at, b'm', LEN)?;
     ctx.note("2 MiB entries", map.large_entries());
-    // A page in the middle of the first large page goes behind the mapping.
+    // A page in the middle of the first huge page goes behind the mapping.
     let page = LARGE / 2;
     let space = aspace::current();
     let to = space.mremap(map.at + page, PAGE_SIZE, PAGE_SIZE, true, Some(map.at + LEN + 16 * PAGE_SIZE))?;
