@@ -4,7 +4,7 @@
 //! 0x0000_0000_0000_0000 ┌──────────────────────────────┐
 //!                       │ never mapped (null pages)    │ 64 KiB
 //! 0x0000_0000_0001_0000 ├──────────────────────────────┤ TASK_START
-//!                       │ a task's VMAs               │ one tree of tables each
+//!                       │ a task's VMAs                │ one tree of tables each
 //! 0x0000_7fff_ffff_f000 ├──────────────────────────────┤ TASK_END
 //!                       ╎ not canonical                ╎
 //! 0xffff_8000_0000_0000 ├──────────────────────────────┤ DIRECT_MAP: physical address + this

@@ -1,4 +1,4 @@
-//! Stores that meet write-back.
+//! Stores that meet write-back, or a frozen file system.
 
 use core::sync::atomic::Ordering::SeqCst;
 

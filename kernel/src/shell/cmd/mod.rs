@@ -20,7 +20,7 @@
 //! | `disk.rs` | df, mount, umount, freeze, thaw, fsinfo, sync |
 //! | `memory.rs` | mmap, munmap, maps, peek, poke, ptwalk, free |
 //! | `tasks.rs` | ps, run, wait, sleep, cpus |
-//! | `machine.rs` | nfit, cpuid, dmesg, stats, date, uptime, crash |
+//! | `machine.rs` | nfit, cpuid, dmesg, stats, date, uptime, selftest, crash |
 //! | `shell.rs` | help, cd, pwd, echo, history, clear, true, false, poweroff |
 
 mod attributes;
