@@ -163,8 +163,8 @@ impl<'a> Structures<'a> {
         })
     }
 
-    /// Returns the location and bytes of the structure that `rest` begins with; an error if there is no telling
-    /// where the structure ends.
+    /// Returns the location and bytes of the structure that `rest` begins with; an error if there is no
+    /// telling where the structure ends.
     fn delimit(&self, rest: &'a [u8]) -> Result<(Location, &'a [u8]), Error> {
         let (offset, ordinal, remaining) = (self.offset, self.ordinal, rest.len());
         let (Ok(structure_type), Ok(length)) = (u16_at(rest, 0), u16_at(rest, 2)) else {

@@ -114,8 +114,8 @@ pub fn century_register() -> Option<u8> {
     table("FACP").ok()?.get(CENTURY).copied().filter(|register| (0x0e..0x80).contains(register))
 }
 
-/// Returns the CPUs that can be used, by the MADT: enabled local APIC (type 0) and x2APIC (type 9) entries. The
-/// two kinds may list the same CPU; duplicates by identifier are counted once.
+/// Returns the CPUs that can be used, by the MADT: enabled local APIC (type 0) and x2APIC (type 9) entries.
+/// The two kinds may list the same CPU; duplicates by identifier are counted once.
 ///
 /// # Errors
 /// Those of [`table`].
