@@ -1,5 +1,5 @@
-//! A fair reader-writer lock that sleeps, and whose readers on different CPUs share no cache line, or no more than
-//! it has slots for.
+//! A fair reader-writer lock that sleeps, and whose readers on different CPUs share no cache line, or no
+//! more than it has slots for.
 //!
 //! Readers count themselves in one of its slots, by CPU; a reader that has moved may leave by another slot,
 //! only the sum counts. Nothing else is written by them, and `writer` is only read. A writer takes its

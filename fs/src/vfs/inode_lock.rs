@@ -1,10 +1,10 @@
-//! The inode lock (Linux: `i_rwsem`): who changes an inode's content, size, names or attributes by a call holds
-//! it exclusively, who reads them by a call shared.
+//! The inode lock (Linux: `i_rwsem`): who changes an inode's content, size, names or attributes by a call
+//! holds it exclusively, who reads them by a call shared.
 //!
-//! A fault does not take it, nor does msync: what keeps blocks where they are for those is the invalidate lock
-//! ([`Mapping`](super::Mapping)), which comes after. Whoever frees or moves blocks holds both exclusively, so
-//! either lock, held shared, is enough to look blocks up and use them. A hole is another matter: faults fill
-//! it beside the inode lock.
+//! A fault does not take it, nor does msync: what keeps blocks where they are for those is the invalidate
+//! lock ([`Mapping`](super::Mapping)), which comes after. Whoever frees or moves blocks holds both
+//! exclusively, so either lock, held shared, is enough to look blocks up and use them. A hole is another
+//! matter: faults fill it beside the inode lock.
 
 use crate::platform::Platform;
 use lock_api::{RwLock, RwLockReadGuard, RwLockWriteGuard};

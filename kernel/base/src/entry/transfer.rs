@@ -1,9 +1,9 @@
 //! read(2) into memory of a task: straight from persistent memory, without a buffer between.
 //!
-//! The copy runs under the file's inode lock, which a fault must not be taken under (docs/laws.md, lock order):
-//! the task's page may be one of the same file, and the file system may be about to freeze. So it ends where a
-//! page of the task's is absent; then, under no lock, a store that changes nothing brings that page in, and it
-//! goes on.
+//! The copy runs under the file's inode lock, which a fault must not be taken under (docs/laws.md, lock
+//! order): the task's page may be one of the same file, and the file system may be about to freeze. So it
+//! ends where a page of the task's is absent; then, under no lock, a store that changes nothing brings that
+//! page in, and it goes on.
 
 use core::fmt;
 
@@ -63,8 +63,8 @@ impl ReadTo<KernelPlatform> for Present {
     }
 }
 
-/// Reads `len` bytes of `file` from byte `offset` on into the running task's memory at address `to`. Returns how
-/// many there were: fewer at the end of the file, and where what comes next cannot be read, or stored.
+/// Reads `len` bytes of `file` from byte `offset` on into the running task's memory at address `to`. Returns
+/// how many there were: fewer at the end of the file, and where what comes next cannot be read, or stored.
 ///
 /// # Errors
 /// What is wrong with the first byte.
