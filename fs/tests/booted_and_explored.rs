@@ -3,13 +3,13 @@
 //! order: to locks, page tables, the index and memory (docs/exploration.md, "Two bodies").
 
 use crate::common::journaled::Journaled;
-use crate::common::rig::{PausingTables, Rig, called, with_each_call};
-use crate::common::spy::{Spy, Touch};
-use crate::common::{BLOCK, Image, View, at, create, mount, mount_read_only, session, write};
+use crate::common::rig::{called, with_each_call};
+use crate::common::{BLOCK, Image, Machine, View, at, create, mount, mount_read_only, session, write};
 use fs::dax::{Protocol, fsync};
 use fs::lab::Mutant;
 use fs::platform::{PageSize, Platform};
-use fs::sim::Entry;
+use fs::pmem::ram::{Ram, Touch};
+use fs::sim::{Entry, Tables};
 use fs::vfs::{Backing, Fallocate, Inode, InodeRef};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -26,10 +26,10 @@ const PAGE: u64 = RUN + 3;
 
 /// The two address spaces of a case: the one whose kind it says, and a shared one.
 struct Stage {
-    machine: Rig,
-    file: InodeRef<Rig>,
-    me: View<Rig>,
-    other: View<Rig>,
+    machine: Machine,
+    file: InodeRef<Machine>,
+    me: View,
+    other: View,
 }
 
 /// What is there before the faults, in a word.
@@ -102,8 +102,13 @@ const JOURNALED: &[Behind] = &[
     ("settled", Backing::mapped),
 ];
 
-fn fault(view: &View<Rig>, page: u64, write: bool) {
+fn fault(view: &View, page: u64, write: bool) {
     view.fault(page, write).expect("a fault");
+}
+
+/// The file's pages in an address space whose page tables tell what they are asked for.
+fn view(file: &InodeRef<Machine>, va: u64, pages: std::ops::Range<u64>) -> View {
+    View::within(Arc::new(Tables::watched(|what| called(|| what))), va, file, pages)
 }
 
 fn block(stage: &mut Stage) {
@@ -120,12 +125,12 @@ fn run(stage: &mut Stage) {
 fn spoil(stage: &Stage, page: u64) {
     let shared = stage.file.mapping().shared();
     let place = stage.file.place(shared.held(), page).expect("sound").expect("a block");
-    stage.machine.pmem.ram.poison.add(place, 1).expect("room");
+    stage.machine.ram.poison.add(place, 1).expect("room");
 }
 
 impl Stage {
-    fn new(machine: Rig, file: InodeRef<Rig>, case: &Case) -> Self {
-        let [mut me, mut other] = [(); 2].map(|()| View::new(&file, 0..PAGES));
+    fn new(machine: Machine, file: InodeRef<Machine>, case: &Case) -> Self {
+        let [mut me, mut other] = [(); 2].map(|()| view(&file, 0x7000_0000_0000, 0..PAGES));
         (me.protocol, me.large, me.private, me.sync) = (case.protocol, case.large, case.private, case.sync);
         (other.protocol, other.large) = (case.protocol, case.large);
         Self { machine, file, me, other }
@@ -133,13 +138,13 @@ impl Stage {
 
     /// Maps the file elsewhere instead.
     fn replace(&mut self, va: u64, pages: std::ops::Range<u64>) {
-        let mut me = View::within(Arc::<PausingTables>::default(), va, &self.file, pages);
+        let mut me = view(&self.file, va, pages);
         (me.protocol, me.large, me.private) = (self.me.protocol, self.me.large, self.me.private);
         self.me = me;
     }
 
     /// What is known of the page: dirty, zero page, entry locked.
-    fn known(file: &dyn Inode<Rig>) -> [bool; 3] {
+    fn known(file: &dyn Inode<Machine>) -> [bool; 3] {
         let index = &file.mapping().index;
         let locked = index.existing(PAGE).is_some_and(|leaf| leaf.is_locked(PAGE, PageSize::Small));
         [index.is_dirty(PAGE), index.existing(PAGE).is_some_and(|leaf| leaf.is_zero(PAGE)), locked]
@@ -187,7 +192,7 @@ impl Stage {
         index.take_zero(0..PAGES, |range| zeros.push(range));
         let runs = [0, RUN].map(|page| index.existing(page).map(|leaf| (leaf.run(), leaf.known_pieces())));
         let index = format!("zero pages {zeros:?}, runs {runs:?}");
-        let bytes = machine.pmem.ram.to_bytes();
+        let bytes = machine.ram.to_bytes();
         Seen { answers, calls: log.take(), stats, entries, dirty, index, bytes }
     }
 }
@@ -200,7 +205,7 @@ enum Use {
 }
 
 impl Use {
-    fn begin(&self, machine: &Rig) {
+    fn begin(&self, machine: &Machine) {
         let lab = machine.lab();
         match *self {
             Self::Booted => assert!(!lab.is_used()),
@@ -260,10 +265,10 @@ fn each_case(go_on: &mut dyn FnMut(Case) -> bool) {
 }
 
 /// A machine that tells what is done to its memory.
-fn machine(image: &[u8]) -> Rig {
-    Rig::new(Spy::new(image, |touch| {
+fn machine(image: &[u8]) -> Machine {
+    Machine::new(Ram::watched(image, |_, touch| {
         called(|| match touch {
-            Touch::Load => "load".into(),
+            Touch::Load(len) => format!("load {len}"),
             Touch::Store(place, bytes) => format!("store {place:x} {bytes:?}"),
             Touch::Stream(place, bytes) => {
                 let mut hasher = DefaultHasher::new();

@@ -20,7 +20,7 @@ use crate::common::{
 };
 use fs::pmem::ram::Ram;
 use fs::vfs::{Device, FileKind, FileSystem, SetAttr};
-use fsx::{Kind, Op};
+use fsx::{FileOp, OpKind};
 
 fn variable(name: &str, usual: u64) -> u64 {
     let text = std::env::var(name).ok();
@@ -169,8 +169,8 @@ fn random_steps<'a>(seed: u64, count: usize) -> Vec<Step<'a>> {
         let (what, one) = (rng.below(7), path(&mut rng));
         let (place, len, fill) = (rng.below(15 * BLOCK), rng.below(3 * BLOCK) as usize + 1, rng.next());
         let op = match what {
-            4 => Op::new(Kind::Truncate, 0, place),
-            _ => Op::new(Kind::Write, place, len as u64),
+            4 => FileOp::new(OpKind::Truncate, 0, place),
+            _ => FileOp::new(OpKind::Write, place, len as u64),
         };
         // What cannot be done is refused, and changes nothing.
         let work = move |fs: &Fs| {

@@ -9,25 +9,27 @@ use crate::common::{
 use fs::Errno;
 use fs::platform::User;
 use fs::vfs::{Fallocate, FileKind, FileSystem, InodeRef, Seek};
-use fsx::{Kind, Op};
+use fsx::{FileOp, OpKind};
 use std::ops::ControlFlow;
 
 type File = InodeRef<crate::common::Machine>;
 
 /// What is done, and whether the size is kept.
-const OPS: [(Kind, bool); 7] = [
-    (Kind::Allocate, false),
-    (Kind::Allocate, true),
-    (Kind::Punch, false),
-    (Kind::Zero, false),
-    (Kind::Zero, true),
-    (Kind::Collapse, false),
-    (Kind::Insert, false),
+const OPS: [(OpKind, bool); 7] = [
+    (OpKind::Allocate, false),
+    (OpKind::Allocate, true),
+    (OpKind::Punch, false),
+    (OpKind::Zero, false),
+    (OpKind::Zero, true),
+    (OpKind::Collapse, false),
+    (OpKind::Insert, false),
 ];
 
 /// The same as flags of fallocate(2).
 fn kinds() -> [Fallocate; 7] {
-    OPS.map(|(kind, keep_size)| how(&Op { keep_size, ..Op::new(kind, 0, 1) }).expect("one of fallocate's"))
+    OPS.map(|(kind, keep_size)| {
+        how(&FileOp { keep_size, ..FileOp::new(kind, 0, 1) }).expect("one of fallocate's")
+    })
 }
 
 /// Compares a file with what it is to hold.
@@ -72,15 +74,16 @@ fn one_sequence(seed: u64) {
                     (at, len) = (at / block * block, len.next_multiple_of(block));
                 }
                 let (kind, keep_size) = match rng.below(10) {
-                    0..3 => (Kind::Write, false),
-                    3 => (Kind::Truncate, false),
+                    0..3 => (OpKind::Write, false),
+                    3 => (OpKind::Truncate, false),
                     _ => *rng.pick(&OPS),
                 };
-                if kind == Kind::Truncate {
+                if kind == OpKind::Truncate {
                     (at, len) = (0, at);
                 }
-                let op = Op { keep_size, ..Op::new(kind, at, len) };
-                let bytes = if kind == Kind::Write { pattern(rng.next(), len as usize) } else { Vec::new() };
+                let op = FileOp { keep_size, ..FileOp::new(kind, at, len) };
+                let bytes =
+                    if kind == OpKind::Write { pattern(rng.next(), len as usize) } else { Vec::new() };
                 let result = perform(&*file, &op, &bytes);
                 let line = op.line(contents.size).to_string();
                 assert_eq!(

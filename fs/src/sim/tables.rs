@@ -2,7 +2,9 @@
 
 use crate::PAGE_SIZE;
 use crate::platform::{Mapped, NoFrames, PageSize, PageTables};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 /// The frame number under which the zero page shows up in [`Tables`].
@@ -23,17 +25,32 @@ pub struct Entry {
     pub writable: bool,
 }
 
+/// Is called with what is asked of page tables, before it is done.
+type Watch = Box<dyn Fn(String) + Send + Sync>;
+
 /// An address space's page tables: two maps from address to entry. There are no TLBs.
 #[derive(Default)]
 pub struct Tables {
     small: spin::Mutex<BTreeMap<u64, Entry>>,
     large: spin::Mutex<BTreeMap<u64, Entry>>,
     copies: AtomicU64,
+    watch: Option<Watch>,
 }
 
 const LARGE: u64 = PageSize::Large.bytes();
 
 impl Tables {
+    /// Returns page tables without an entry; `watch` is called with each change that is asked for.
+    pub fn watched(watch: impl Fn(String) + Send + Sync + 'static) -> Self {
+        Self { watch: Some(Box::new(watch)), ..Self::default() }
+    }
+
+    fn tell(&self, what: core::fmt::Arguments<'_>) {
+        if let Some(watch) = &self.watch {
+            watch(alloc::format!("{what}"));
+        }
+    }
+
     /// The entry that serves the page at `va`, as if it were a small one.
     pub fn entry(&self, va: u64) -> Option<Entry> {
         if let Some(entry) = self.large_entry(va) {
@@ -66,6 +83,7 @@ impl Tables {
 
 impl PageTables for Tables {
     fn map(&self, va: u64, frame: u64, size: PageSize, writable: bool) -> Result<Mapped, NoFrames> {
+        self.tell(format_args!("map {va:x} to {frame:x}, {size:?}, {writable}"));
         let (mut small, mut large) = (self.small.lock(), self.large.lock());
         let new = Entry { frame, writable };
         match size {
@@ -93,6 +111,7 @@ impl PageTables for Tables {
     }
 
     fn map_zero(&self, va: u64, size: PageSize) -> Result<Mapped, NoFrames> {
+        self.tell(format_args!("map {va:x} to zeros, {size:?}"));
         let (mut small, mut large) = (self.small.lock(), self.large.lock());
         let (frame, start) =
             (if size == PageSize::Small { ZERO_FRAME } else { LARGE_ZERO_FRAME }, va & !(LARGE - 1));
@@ -109,7 +128,8 @@ impl PageTables for Tables {
         Ok(Mapped::New)
     }
 
-    fn map_copy(&self, va: u64, _from: Option<u64>) -> Result<Mapped, NoFrames> {
+    fn map_copy(&self, va: u64, from: Option<u64>) -> Result<Mapped, NoFrames> {
+        self.tell(format_args!("map {va:x} to a copy of {from:x?}"));
         let (mut small, mut large) = (self.small.lock(), self.large.lock());
         let around = large.remove(&(va & !(LARGE - 1)));
         let frame = COPIES + self.copies.fetch_add(PAGE_SIZE, SeqCst);
@@ -128,6 +148,7 @@ impl PageTables for Tables {
     }
 
     fn unmap(&self, va: u64, pages: u64, copies: bool) -> u64 {
+        self.tell(format_args!("unmap {va:x}, {pages}, {copies}"));
         let (mut small, mut large) = (self.small.lock(), self.large.lock());
         let before = small.len() + large.len();
         let end = va + pages * PAGE_SIZE;
@@ -137,6 +158,7 @@ impl PageTables for Tables {
     }
 
     fn write_protect(&self, va: u64, pages: u64) -> u64 {
+        self.tell(format_args!("protect {va:x}, {pages}"));
         let (mut small, mut large) = (self.small.lock(), self.large.lock());
         let end = va + pages * PAGE_SIZE;
         let small = small.range_mut(va..end).filter(|(_, entry)| entry.writable && entry.frame < COPIES);

@@ -3,7 +3,7 @@
 use super::Machine;
 use fs::Errno;
 use fs::vfs::{Fallocate, Inode, Seek};
-use fsx::{Kind, Op};
+use fsx::{FileOp, OpKind};
 use std::collections::BTreeMap;
 
 /// What a file holds: its size, and its blocks (beyond the end, too).
@@ -17,25 +17,30 @@ pub(crate) struct Contents {
 }
 
 /// The flags of fallocate(2) that an operation stands for.
-pub(crate) fn how(op: &Op) -> Option<Fallocate> {
+pub(crate) fn how(op: &FileOp) -> Option<Fallocate> {
     let keep_size = op.keep_size;
     match op.kind {
-        Kind::Allocate => Some(Fallocate::Allocate { keep_size }),
-        Kind::Punch => Some(Fallocate::PunchHole),
-        Kind::Zero => Some(Fallocate::ZeroRange { keep_size }),
-        Kind::Collapse => Some(Fallocate::CollapseRange),
-        Kind::Insert => Some(Fallocate::InsertRange),
-        Kind::Read | Kind::Write | Kind::MapRead | Kind::MapWrite | Kind::Truncate | Kind::Fsync => None,
+        OpKind::Allocate => Some(Fallocate::Allocate { keep_size }),
+        OpKind::Punch => Some(Fallocate::PunchHole),
+        OpKind::Zero => Some(Fallocate::ZeroRange { keep_size }),
+        OpKind::Collapse => Some(Fallocate::CollapseRange),
+        OpKind::Insert => Some(Fallocate::InsertRange),
+        OpKind::Read
+        | OpKind::Write
+        | OpKind::MapRead
+        | OpKind::MapWrite
+        | OpKind::Truncate
+        | OpKind::Fsync => None,
     }
 }
 
 /// Does the operation, which goes through no mapping, to a file: those that write, with these bytes. Returns
 /// how many were written.
-pub(crate) fn perform(file: &dyn Inode<Machine>, op: &Op, bytes: &[u8]) -> fs::Result<usize> {
+pub(crate) fn perform(file: &dyn Inode<Machine>, op: &FileOp, bytes: &[u8]) -> fs::Result<usize> {
     match (op.kind, how(op)) {
         (_, Some(how)) => file.fallocate(how, op.offset, op.len).map(|()| 0),
-        (Kind::Write, _) => file.write_at(op.offset, bytes),
-        (Kind::Truncate, _) => file.truncate(op.len).map(|()| 0),
+        (OpKind::Write, _) => file.write_at(op.offset, bytes),
+        (OpKind::Truncate, _) => file.truncate(op.len).map(|()| 0),
         _ => panic!("{} is no change, or one through a mapping", op.kind.name()),
     }
 }
@@ -84,24 +89,24 @@ impl Contents {
     }
 
     /// Does what the operation does to a file: those that write, with these bytes.
-    pub(crate) fn apply(&mut self, op: &Op, bytes: &[u8]) -> Result<(), Errno> {
+    pub(crate) fn apply(&mut self, op: &FileOp, bytes: &[u8]) -> Result<(), Errno> {
         match op.kind {
-            Kind::Read | Kind::MapRead | Kind::Fsync => {}
-            Kind::Write => {
+            OpKind::Read | OpKind::MapRead | OpKind::Fsync => {}
+            OpKind::Write => {
                 self.store(op.offset, bytes);
                 if !bytes.is_empty() {
                     self.size = self.size.max(op.offset + bytes.len() as u64);
                 }
             }
             // Stores beyond the end, in the last page, go nowhere.
-            Kind::MapWrite => {
+            OpKind::MapWrite => {
                 let inside = self.size.saturating_sub(op.offset).min(bytes.len() as u64) as usize;
                 self.store(op.offset, &bytes[..inside]);
                 self.fill(op.offset / self.block);
             }
-            Kind::Truncate => self.truncate(op.len),
-            Kind::Allocate | Kind::Punch | Kind::Zero => self.change(op),
-            Kind::Collapse | Kind::Insert => return self.shift(op),
+            OpKind::Truncate => self.truncate(op.len),
+            OpKind::Allocate | OpKind::Punch | OpKind::Zero => self.change(op),
+            OpKind::Collapse | OpKind::Insert => return self.shift(op),
         }
         Ok(())
     }
@@ -126,12 +131,12 @@ impl Contents {
         }
     }
 
-    fn change(&mut self, op: &Op) {
+    fn change(&mut self, op: &FileOp) {
         let (block, end) = (self.block, op.offset + op.len);
-        if op.kind != Kind::Allocate {
+        if op.kind != OpKind::Allocate {
             self.zero(op.offset, end);
         }
-        if op.kind == Kind::Punch {
+        if op.kind == OpKind::Punch {
             return self.blocks.retain(|&number, _| number * block < op.offset || (number + 1) * block > end);
         }
         for number in op.offset / block..end.div_ceil(block) {
@@ -143,8 +148,8 @@ impl Contents {
     }
 
     /// Moves what comes behind a range that is cut out or put in.
-    fn shift(&mut self, op: &Op) -> Result<(), Errno> {
-        let (block, collapse) = (self.block, op.kind == Kind::Collapse);
+    fn shift(&mut self, op: &FileOp) -> Result<(), Errno> {
+        let (block, collapse) = (self.block, op.kind == OpKind::Collapse);
         let inside = if collapse { op.offset + op.len < self.size } else { op.offset < self.size };
         if !(op.offset.is_multiple_of(block) && op.len.is_multiple_of(block) && inside) {
             return Err(Errno::Invalid);

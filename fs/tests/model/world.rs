@@ -6,7 +6,7 @@ use crate::common::{self, BLOCK, Image, LEVELS, Machine, Rng, Scratch, View, mou
 use fs::Errno;
 use fs::ext2::Ext2;
 use fs::vfs::{FileSystem, InodeRef, path};
-use fsx::Op;
+use fsx::FileOp;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -87,8 +87,8 @@ impl World {
     }
 
     /// Notes an operation on a file, before it is done.
-    fn note_op(&mut self, kind: fsx::Kind, offset: u64, len: u64, node: usize) -> Op {
-        let op = Op::new(kind, offset, len);
+    fn note_op(&mut self, kind: fsx::OpKind, offset: u64, len: u64, node: usize) -> FileOp {
+        let op = FileOp::new(kind, offset, len);
         let size = self.model.contents(node).size;
         self.note(format!("{} of node {node}", op.line(size)));
         op
@@ -138,7 +138,7 @@ impl World {
         };
         let len = [10, 5000, 40_000][self.rng.below(3) as usize];
         let len = self.rng.below(len);
-        let op = self.note_op(fsx::Kind::Write, offset, len, node);
+        let op = self.note_op(fsx::OpKind::Write, offset, len, node);
         let bytes = pattern(self.rng.next(), len as usize);
         let result = perform(&*self.inode(node), &op, &bytes);
         self.expect_full(&result, len / BLOCK + 2 + 4);
@@ -151,7 +151,7 @@ impl World {
     fn read(&mut self) {
         let Some(node) = self.any_file() else { return };
         let (offset, len) = (self.offset(), self.rng.below(30_000));
-        self.note_op(fsx::Kind::Read, offset, len, node);
+        self.note_op(fsx::OpKind::Read, offset, len, node);
         let bytes = common::read_range(&*self.inode(node), offset, len as usize);
         assert!(bytes == self.model.contents(node).read(offset, len), "read something else");
     }
@@ -163,7 +163,7 @@ impl World {
             1 => self.model.contents(node).size / 2,
             _ => self.offset(),
         };
-        let op = self.note_op(fsx::Kind::Truncate, 0, size, node);
+        let op = self.note_op(fsx::OpKind::Truncate, 0, size, node);
         perform(&*self.inode(node), &op, &[]).expect("truncate");
         self.model.contents(node).apply(&op, &[]).expect("truncate");
     }
@@ -205,7 +205,7 @@ impl World {
         let len = 1 + self.rng.below(BLOCK - within);
         let bytes = pattern(self.rng.next(), len as usize);
         let offset = page * BLOCK + within;
-        let op = Op::new(fsx::Kind::MapWrite, offset, len);
+        let op = FileOp::new(fsx::OpKind::MapWrite, offset, len);
         let contents = self.model.contents(node);
         *self.trace.last_mut().expect("a step") = format!("{} of node {node}", op.line(contents.size));
         let result = view.store(offset, &bytes);
@@ -222,7 +222,7 @@ impl World {
         let Some(which) = self.any_view() else { return };
         let (node, pages, view) = &self.views[which];
         let (node, page) = (*node, near_start(&mut self.rng, pages));
-        let op = Op::new(fsx::Kind::MapRead, page * BLOCK, BLOCK);
+        let op = FileOp::new(fsx::OpKind::MapRead, page * BLOCK, BLOCK);
         let contents = self.model.contents(node);
         *self.trace.last_mut().expect("a step") = format!("{} of node {node}", op.line(contents.size));
         let mut bytes = vec![0xEE; BLOCK as usize];

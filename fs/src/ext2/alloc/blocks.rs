@@ -32,7 +32,7 @@ impl<P: Platform> Groups<'_, P> {
 
     /// What is remembered of a group's blocks, looked at now if it never was. Under the group's lock.
     #[inline]
-    fn space<'a>(self, state: &'a mut GroupState, index: u32) -> Result<&'a mut Space> {
+    fn space(self, state: &mut GroupState, index: u32) -> Result<&mut Space> {
         if state.space.is_none() {
             state.space = Some(self.new_space(index)?);
         }

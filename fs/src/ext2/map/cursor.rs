@@ -207,7 +207,7 @@ impl Table {
     /// The pointer at byte offset `slot`, which leads to `block`.
     #[inline]
     fn pointer(&self, reach: &Reach, slot: u64, block: u32) -> Pointer {
-        let lblk = self.base + ((slot - self.start) / 4 << reach.span_bits(self.height));
+        let lblk = self.base + (((slot - self.start) / 4) << reach.span_bits(self.height));
         Pointer { slot, block, lblk, height: self.height }
     }
 }
