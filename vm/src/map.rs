@@ -123,12 +123,13 @@ impl<P: SpacePlatform> AddressSpace<P> {
     }
 
     fn unmap_locked(&self, vmas: &mut VmaList<P>, range: &Range<u64>) {
-        if vmas.overlap(range).is_empty() {
+        let inside = vmas.overlap(range);
+        if inside.is_empty() {
             return;
         }
         // Tables that are empty go too: the lock is held, so no fault works in this address space.
         self.tables.remove_and_prune(range.start, pages(range));
-        vmas.take_out(&self.tables, range);
+        vmas.take_out(&self.tables, range, inside);
     }
 
     /// Makes the `old_len` bytes from `start` on `new_len` long, in their place if there is room, else

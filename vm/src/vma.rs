@@ -276,9 +276,13 @@ impl<P: SpacePlatform> VmaList<P> {
     }
 
     /// Takes out the VMAs inside `range`, of which nothing is mapped any more; those that reach beyond are
-    /// cut.
-    pub(super) fn take_out(&mut self, tables: &Arc<SpaceTables<P::Machine>>, range: &Range<u64>) {
-        let mut inside = self.overlap(range);
+    /// cut. `inside` is which they are: what [`overlap`](Self::overlap) says.
+    pub(super) fn take_out(
+        &mut self,
+        tables: &Arc<SpaceTables<P::Machine>>,
+        range: &Range<u64>,
+        mut inside: Range<usize>,
+    ) {
         let whole = |vma: &Vma<P>| range.start <= vma.start && vma.end <= range.end;
         if !self.0[inside.clone()].iter().all(whole) {
             inside = self.cut(tables, range);
