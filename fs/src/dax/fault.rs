@@ -120,9 +120,8 @@ pub(super) struct Request<'a, P: Platform, const LAB: bool> {
     va: u64,
     pub page: u64,
     pub size: PageSize,
-    pub write: bool,
-    pub private: bool,
-    sync: bool,
+    /// What was asked for: whether a store, and in which area.
+    pub fault: &'a Fault,
     /// The file's size as it was before the lock: a mutant's.
     early: Option<u64>,
 }
@@ -244,18 +243,16 @@ fn serve<P: Platform, const LAB: bool>(
         return Err(space.fail(Errno::BeyondEnd));
     }
     let Space { platform, mapping, file, .. } = *space;
-    let private = fault.area.private;
-    let changes = !private || LAB && mistake!(platform.lab(), PrivateNeedsWritable);
+    let changes = !fault.area.private || LAB && mistake!(platform.lab(), PrivateNeedsWritable);
     let _thawed = match fault.write && changes {
         true => Some(space.step(file.start_write_fault())?),
         false => None,
     };
     let leaf = space.step(mapping.index.leaf(fault.page))?;
-    let Fault { va, page, write, .. } = fault;
+    let Fault { va, page, .. } = fault;
     let early = (LAB && mistake!(platform.lab(), SizeBeforeLock)).then(|| mapping.size());
     let size = PageSize::Small;
-    let sync = fault.area.sync;
-    let request = &Request::<P, LAB> { space, leaf, va, page, size, write, private, sync, early };
+    let request = &Request::<P, LAB> { space, leaf, va, page, size, fault: &fault, early };
     if fault.area.large {
         let why = match large(request.tables, &fault) {
             Ok((va, page)) => match serve_large(protocol, request, va, page)? {
@@ -371,7 +368,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     /// Whether a store to what was found changes the block map, in a transaction.
     #[inline(always)]
     pub(super) fn needs_transaction(&self, found: Found) -> bool {
-        self.mapping.has_transactions() && self.write && !self.private && is_absent(found)
+        self.mapping.has_transactions() && self.fault.write && !self.fault.area.private && is_absent(found)
     }
 
     /// Opens the transaction for what is behind the pages, under `dax_sem`.
@@ -503,14 +500,14 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
                 PageSize::Large => Ok(fallback(Fallback::End)),
             };
         }
-        if self.write && self.private && !mistake!(self, PrivateWritesThrough) {
+        if self.fault.write && self.fault.area.private && !mistake!(self, PrivateWritesThrough) {
             return Ok(Attempt::Served(Served::Mapped(self.copy(found)?)));
         }
         let Some(backing) = found else { return Ok(fallback(Fallback::Pieces)) };
         match backing.place() {
             Some(_) if self.is_uncommitted(backing) => Ok(Attempt::Served(Served::Uncommitted)),
             Some(place) => self.install(place, false),
-            None if self.write || mistake!(self, ReadAllocates) => match leave {
+            None if self.fault.write || mistake!(self, ReadAllocates) => match leave {
                 Some((ok, transaction)) => self.allocate(ok, transaction),
                 None => Ok(Attempt::Retry),
             },
@@ -521,7 +518,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     /// Whether a store has to wait until the file system has committed what leads there.
     #[inline(always)]
     fn is_uncommitted(&self, backing: Backing) -> bool {
-        backing.is_dirty() && self.sync && self.write
+        backing.is_dirty() && self.fault.area.sync && self.fault.write
     }
 
     /// Fills the hole, or what was never written, and installs what is there then.
@@ -580,19 +577,19 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
                 PageSize::Large => Ok(fallback(Fallback::Poison)),
             };
         }
-        if mistake!(self, ZeroTwice) && self.write && !fresh {
+        if mistake!(self, ZeroTwice) && self.fault.write && !fresh {
             pmem.zero_nt(place, self.size.bytes());
         }
         // Before the entry: a store through it must never find the page clean.
         let late = mistake!(self, MarkAfterInstall);
-        let marks = self.write && !mistake!(self, NoDirtyMark) && !mistake!(self, MarkAfterUnlock);
+        let marks = self.fault.write && !mistake!(self, NoDirtyMark) && !mistake!(self, MarkAfterUnlock);
         if marks && !late {
             self.mark_dirty();
         }
         self.report(Point::Marked, 0);
         // A load maps read-only even where stores are allowed: the first store must come here to mark the
         // page dirty.
-        let mapped = self.tables.map(self.va, pmem.frame(place), self.size, self.write);
+        let mapped = self.tables.map(self.va, pmem.frame(place), self.size, self.fault.write);
         if marks && late {
             self.report(Point::Installed, 0);
             self.mark_dirty();

@@ -13,7 +13,8 @@ pub(super) fn serve<P: Platform, const LAB: bool>(
     protocol: Protocol,
     request: &Request<'_, P, LAB>,
 ) -> Step<Served> {
-    let (is_large, is_copied) = (request.size == PageSize::Large, request.write && request.private);
+    let (is_large, is_copied) =
+        (request.size == PageSize::Large, request.fault.write && request.fault.area.private);
     match protocol {
         _ if is_copied && mistake!(request, CopyUnlocked) => copy_unlocked(request),
         _ if mistake!(request, MarkAfterUnlock) => mark_after_unlock(protocol, request),
@@ -21,7 +22,9 @@ pub(super) fn serve<P: Platform, const LAB: bool>(
         Protocol::ReadFirst if is_large && mistake!(request, LargeAllocatesShared) => racy::serve(request),
         Protocol::ReadFirst if mistake!(request, RetryHolding) => retry_holding(request),
         Protocol::EntryLock if mistake!(request, LookUpBeforeLock) => look_up_before_lock(request),
-        Protocol::EntryLock if !request.write && mistake!(request, ReadTakesNoEntry) => racy::serve(request),
+        Protocol::EntryLock if !request.fault.write && mistake!(request, ReadTakesNoEntry) => {
+            racy::serve(request)
+        }
         Protocol::EntryLock if mistake!(request, WakeBeforeUnlock) => wake_before_unlock(request),
         _ => protocol.follow(request),
     }
@@ -39,7 +42,7 @@ fn mark_after_unlock<P: Platform, const LAB: bool>(
     request: &Request<'_, P, LAB>,
 ) -> Step<Served> {
     let served = protocol.follow(request)?;
-    if matches!(served, Served::Mapped(_)) && request.write && !request.private {
+    if matches!(served, Served::Mapped(_)) && request.fault.write && !request.fault.area.private {
         request.mark_dirty();
     }
     Ok(served)

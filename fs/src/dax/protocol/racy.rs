@@ -17,7 +17,7 @@ pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>)
     // What was done before 2015 by whoever had seen a hole, also when somebody else had filled it meanwhile:
     // it is zeroed (R1).
     let late = is_absent(found) && matches!(served, Served::Mapped(_)) && !served.allocated();
-    if late && request.write && !request.private && request.size == PageSize::Small {
+    if late && request.fault.write && !request.fault.area.private && request.size == PageSize::Small {
         let place = request.step(request.file.place(shared.held(), request.page))?;
         place.into_iter().for_each(|place| request.platform.pmem().zero_nt(place, PAGE_SIZE));
     }
