@@ -79,7 +79,10 @@ impl<P: Platform> BlockMap<'_, P> {
 
     /// Frees every block from logical block `first` on, and indirect blocks that become empty. Under the
     /// inode lock, and of a file `dax_sem`, held exclusively.
+    #[inline(never)]
     pub(in crate::ext2) fn cut(self, first: u64) -> Result<()> {
+        // Beyond the end nothing was unmapped, but of 2 MiB around it more may be known than what is in the file.
+        self.mapping.forget(&self.fs.platform, first..u64::MAX);
         let result = self.cut_range(first..u64::MAX);
         match result {
             Ok(()) => self.beyond.store(false, Relaxed),
@@ -112,10 +115,9 @@ impl<P: Platform> BlockMap<'_, P> {
     }
 
     /// Frees the blocks of logical blocks `range`, and indirect blocks that become empty. Under the inode
-    /// lock, and of a file `dax_sem`, held exclusively; no address space shows them.
+    /// lock, and of a file `dax_sem`, held exclusively; no address space shows them, and nothing is known of
+    /// them any more ([`Mapping::forget`](crate::vfs::Mapping::forget)).
     pub(in crate::ext2) fn cut_range(self, range: Range<u64>) -> Result<()> {
-        // Nor does anybody know a run that these blocks are part of: beyond the end nothing was unmapped.
-        self.mapping.forget(&self.fs.platform, range.clone());
         let mut freed = Freed::default();
         let result = self.cut_pointers(self.cursor(range), &mut freed);
         self.forget_goals();
