@@ -5,7 +5,7 @@ use crate::common;
 use crate::common::hostile::{inode_of, sound_image};
 use crate::common::layout::Layout;
 use crate::common::{BLOCK, Image, Machine, create, mount, pattern, read_all, read_range, write};
-use fs::pmem::ram::{Ram, Touch};
+use fs::pmem::ram::{Ram, RamAccess};
 use fs::vfs::{FileKind, FileSystem};
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
@@ -15,8 +15,8 @@ thread_local! {
     static ON_FENCE: RefCell<Option<Hook>> = const { RefCell::new(None) };
 }
 
-fn watch(_: &Ram, touch: Touch<'_>) {
-    if let (Touch::Fence, Some(mut hook)) = (touch, ON_FENCE.take())
+fn watch(_: &Ram, touch: RamAccess<'_>) {
+    if let (RamAccess::Fence, Some(mut hook)) = (touch, ON_FENCE.take())
         && hook()
     {
         ON_FENCE.set(Some(hook));

@@ -8,7 +8,7 @@ use crate::common::{BLOCK, Image, Machine, View, at, create, mount, mount_read_o
 use fs::dax::{Protocol, fsync};
 use fs::lab::Mutant;
 use fs::platform::{PageSize, Platform};
-use fs::pmem::ram::{Ram, Touch};
+use fs::pmem::ram::{Ram, RamAccess};
 use fs::sim::{Entry, Tables};
 use fs::vfs::{Backing, Fallocate, Inode, InodeRef};
 use std::cell::RefCell;
@@ -268,15 +268,15 @@ fn each_case(go_on: &mut dyn FnMut(Case) -> bool) {
 fn machine(image: &[u8]) -> Machine {
     Machine::new(Ram::watched(image, |_, touch| {
         called(|| match touch {
-            Touch::Load(len) => format!("load {len}"),
-            Touch::Store(place, bytes) => format!("store {place:x} {bytes:?}"),
-            Touch::Stream(place, bytes) => {
+            RamAccess::Load(len) => format!("load {len}"),
+            RamAccess::Store(place, bytes) => format!("store {place:x} {bytes:?}"),
+            RamAccess::Stream(place, bytes) => {
                 let mut hasher = DefaultHasher::new();
                 bytes.hash(&mut hasher);
                 format!("stream {place:x} {} {:x}", bytes.len(), hasher.finish())
             }
-            Touch::Flush(place, len) => format!("flush {place:x} {len}"),
-            Touch::Fence => "fence".into(),
+            RamAccess::Flush(place, len) => format!("flush {place:x} {len}"),
+            RamAccess::Fence => "fence".into(),
         });
     }))
 }

@@ -4,7 +4,7 @@ use crate::common;
 use crate::common::{BLOCK, Image, Machine, Scratch, View, at, create, mkdir, names, unlink};
 use fs::ext2::Ext2;
 use fs::platform::Platform;
-use fs::pmem::ram::{Ram, Touch};
+use fs::pmem::ram::{Ram, RamAccess};
 use fs::vfs::{FileKind, FileSystem, InodeRef, MountOptions};
 use fs::{Errno, Error};
 use fuzz_exec::meter::allocations;
@@ -50,7 +50,7 @@ fn making_the_last_of_a_hundred_thousand_names_costs_what_the_first_did() {
     let loads = Arc::new(AtomicU64::new(0));
     let counting = loads.clone();
     let rig = Machine::new(Ram::watched(&image.bytes(), move |_, touch| {
-        if matches!(touch, Touch::Load(_)) {
+        if matches!(touch, RamAccess::Load(_)) {
             counting.fetch_add(1, SeqCst);
         }
     }));

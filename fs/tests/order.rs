@@ -8,7 +8,7 @@ use crate::common::durable::Durable;
 use crate::common::layout::{Layout, SOIL, u32_at};
 use crate::common::{BLOCK, Image, LEVELS, Machine, POINTERS, View, create, mount, write};
 use fs::dax::Outcome;
-use fs::pmem::ram::{Ram, Touch};
+use fs::pmem::ram::{Ram, RamAccess};
 use fs::vfs::FileSystem;
 use std::sync::{Arc, Mutex};
 
@@ -39,15 +39,15 @@ impl Watcher {
         }
     }
 
-    fn see(&mut self, touch: &Touch<'_>) {
+    fn see(&mut self, touch: &RamAccess<'_>) {
         let old = match *touch {
-            Touch::Store(offset, bytes) | Touch::Stream(offset, bytes) => {
+            RamAccess::Store(offset, bytes) | RamAccess::Stream(offset, bytes) => {
                 self.memory.live[offset as usize..offset as usize + bytes.len()].to_vec()
             }
             _ => Vec::new(),
         };
         self.memory.see(touch);
-        if let Touch::Store(offset, bytes) | Touch::Stream(offset, bytes) = *touch {
+        if let RamAccess::Store(offset, bytes) | RamAccess::Stream(offset, bytes) = *touch {
             self.stored(offset, &old, bytes);
         }
     }

@@ -8,7 +8,7 @@ use crate::common::rig::Point;
 use crate::common::stage::Script;
 use crate::common::{BLOCK, Image, Machine, View, create, pattern, read_all, unlink, write};
 use fs::ext2::Ext2;
-use fs::pmem::ram::{Ram, Touch};
+use fs::pmem::ram::{Ram, RamAccess};
 use fs::vfs::{FileSystem, InodeRef, MountOptions};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ thread_local! {
 
 fn machine(image: &Image) -> Machine {
     Machine::new(Ram::watched(&image.bytes(), |_, touch| {
-        if let (Touch::Load(_), Some(hook)) = (touch, ON_LOAD.take()) {
+        if let (RamAccess::Load(_), Some(hook)) = (touch, ON_LOAD.take()) {
             hook();
         }
     }))

@@ -10,7 +10,7 @@ use crate::common::{
 };
 use fs::ext2::ReadOnlyReason;
 use fs::pmem::Pmem;
-use fs::pmem::ram::{Ram, Touch};
+use fs::pmem::ram::{Ram, RamAccess};
 use fs::vfs::FileSystem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -228,7 +228,7 @@ fn a_look_through_an_image_costs_its_groups_and_what_is_in_use() {
         bytes[S_STATE] = 0;
         let counter = loads.clone();
         let rig = Machine::new(Ram::watched(&bytes, move |_, touch| {
-            if matches!(touch, Touch::Load(_)) {
+            if matches!(touch, RamAccess::Load(_)) {
                 counter.fetch_add(1, SeqCst);
             }
         }));

@@ -15,10 +15,9 @@ const SHARED: &[(&str, &str)] = &[
 /// Names that still have more than one meaning: types of `fs` and of `verify`, and what of other crates is
 /// called like one of them.
 const AMBIGUOUS: &[&str] = &[
-    "Access", "Area", "At", "End", "Entry", "Features", "Found", "Guarded", "Inode", "Kind", "Lock",
-    "Machine", "Mount", "Names", "Node", "Outcome", "Page", "Part", "Pending", "Place", "Progress", "Report",
-    "Run", "Shared", "Slot", "Space", "State", "Step", "Table", "Tables", "Taken", "Task", "Time", "Verdict",
-    "View", "What",
+    "Access", "Area", "At", "End", "Entry", "Features", "Found", "Guarded", "Inode", "Kind", "Lock", "Mount",
+    "Names", "Node", "Outcome", "Page", "Part", "Pending", "Place", "Progress", "Report", "Run", "Shared",
+    "Slot", "Space", "State", "Step", "Table", "Tables", "Taken", "Task", "Time", "Verdict", "View", "What",
 ];
 
 /// The names of the types that a source declares, with their lines.

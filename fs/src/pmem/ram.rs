@@ -2,7 +2,7 @@
 //!
 //! Bytes live in 8-byte atoms, as the hardware guarantees them, so several threads may store to one region at
 //! once without unsafe code. Nothing is ever lost here: whoever wants to know what a crash leaves watches the
-//! accesses ([`Touch`]), and makes images of its own.
+//! accesses ([`RamAccess`]), and makes images of its own.
 
 use super::poison::Poison;
 use super::{LINE, Pmem};
@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub const BASE: u64 = 1 << 32;
 
 /// One access to a region that is watched.
-pub enum Touch<'a> {
+pub enum RamAccess<'a> {
     /// So many bytes are loaded.
     Load(u64),
     /// An ordinary store: offset, bytes.
@@ -30,14 +30,14 @@ pub enum Touch<'a> {
 }
 
 /// Is called before each access.
-type Watch = Box<dyn Fn(&Ram, Touch<'_>) + Send + Sync>;
+type RamWatch = Box<dyn Fn(&Ram, RamAccess<'_>) + Send + Sync>;
 
 /// A region in RAM.
 pub struct Ram {
     words: Vec<AtomicU64>,
     writable: AtomicBool,
     stats: Stats,
-    watch: Option<Watch>,
+    watch: Option<RamWatch>,
     /// What tests made bad, by offsets. Loads of it give what was there: nobody should look.
     pub poison: Poison,
 }
@@ -56,7 +56,7 @@ impl Ram {
     }
 
     /// Returns a region that holds `image`; `watch` is called before each access.
-    pub fn watched(image: &[u8], watch: impl Fn(&Self, Touch<'_>) + Send + Sync + 'static) -> Self {
+    pub fn watched(image: &[u8], watch: impl Fn(&Self, RamAccess<'_>) + Send + Sync + 'static) -> Self {
         Self { watch: Some(Box::new(watch)), ..Self::from_bytes(image) }
     }
 
@@ -78,7 +78,7 @@ impl Ram {
         bytes
     }
 
-    fn touch(&self, touch: Touch<'_>) {
+    fn touch(&self, touch: RamAccess<'_>) {
         if let Some(watch) = &self.watch {
             watch(self, touch);
         }
@@ -150,7 +150,7 @@ impl Ram {
     }
 
     fn load<const N: usize>(&self, offset: u64) -> [u8; N] {
-        self.touch(Touch::Load(N as u64));
+        self.touch(RamAccess::Load(N as u64));
         assert!(offset.is_multiple_of(N as u64), "{N} bytes at {offset:#x} are not aligned");
         let mut bytes = [0; N];
         self.peek(offset, &mut bytes);
@@ -185,18 +185,18 @@ impl Pmem for Ram {
     }
 
     fn read(&self, offset: u64, to: &mut [u8]) {
-        self.touch(Touch::Load(to.len() as u64));
+        self.touch(RamAccess::Load(to.len() as u64));
         self.peek(offset, to);
     }
 
     fn write(&self, offset: u64, from: &[u8]) {
-        self.touch(Touch::Store(offset, from));
+        self.touch(RamAccess::Store(offset, from));
         self.expect_writable(offset);
         self.poke(offset, from);
     }
 
     fn write_nt(&self, offset: u64, from: &[u8]) {
-        self.touch(Touch::Stream(offset, from));
+        self.touch(RamAccess::Stream(offset, from));
         self.expect_writable(offset);
         self.poke(offset, from);
         self.stats.pmem_bytes_nt.add(from.len() as u64);
@@ -207,7 +207,7 @@ impl Pmem for Ram {
         let mut done = 0;
         while done < len {
             let zeros = &ZEROS[..(len - done).min(2 << 20) as usize];
-            self.touch(Touch::Stream(offset + done, zeros));
+            self.touch(RamAccess::Stream(offset + done, zeros));
             self.expect_writable(offset);
             self.poke(offset + done, zeros);
             done += zeros.len() as u64;
@@ -216,7 +216,7 @@ impl Pmem for Ram {
     }
 
     fn flush(&self, offset: u64, len: u64) {
-        self.touch(Touch::Flush(offset, len));
+        self.touch(RamAccess::Flush(offset, len));
         self.check(offset, len);
         if len != 0 {
             self.stats.pmem_lines_flushed.add((offset + len - 1) / LINE - offset / LINE + 1);
@@ -224,7 +224,7 @@ impl Pmem for Ram {
     }
 
     fn fence(&self) {
-        self.touch(Touch::Fence);
+        self.touch(RamAccess::Fence);
         self.stats.pmem_fences.inc();
     }
 

@@ -26,7 +26,7 @@ pub struct Entry {
 }
 
 /// Is called with what is asked of page tables, before it is done.
-type Watch = Box<dyn Fn(String) + Send + Sync>;
+type EntryWatch = Box<dyn Fn(String) + Send + Sync>;
 
 /// An address space's page tables: two maps from address to entry. There are no TLBs.
 #[derive(Default)]
@@ -34,7 +34,7 @@ pub struct Tables {
     small: spin::Mutex<BTreeMap<u64, Entry>>,
     large: spin::Mutex<BTreeMap<u64, Entry>>,
     copies: AtomicU64,
-    watch: Option<Watch>,
+    watch: Option<EntryWatch>,
 }
 
 const LARGE: u64 = PageSize::Large.bytes();

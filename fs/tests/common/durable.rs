@@ -4,7 +4,7 @@
 //! same CPU: one is a thread.
 
 use super::{Image, Machine};
-use fs::pmem::ram::{Ram, Touch};
+use fs::pmem::ram::{Ram, RamAccess};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
@@ -25,16 +25,16 @@ impl Durable {
     }
 
     /// Follows what a CPU did.
-    pub(crate) fn see(&mut self, touch: &Touch<'_>) {
+    pub(crate) fn see(&mut self, touch: &RamAccess<'_>) {
         match *touch {
-            Touch::Load(_) => {}
-            Touch::Store(offset, bytes) => self.store(offset, bytes),
-            Touch::Stream(offset, bytes) => {
+            RamAccess::Load(_) => {}
+            RamAccess::Store(offset, bytes) => self.store(offset, bytes),
+            RamAccess::Stream(offset, bytes) => {
                 self.store(offset, bytes);
                 self.flush(offset, bytes.len() as u64);
             }
-            Touch::Flush(offset, len) => self.flush(offset, len),
-            Touch::Fence => {
+            RamAccess::Flush(offset, len) => self.flush(offset, len),
+            RamAccess::Fence => {
                 let mine = self.in_flight.remove(&std::thread::current().id());
                 for (line, content) in mine.unwrap_or_default() {
                     self.durable[line..line + LINE].copy_from_slice(&content);

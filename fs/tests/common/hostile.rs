@@ -4,7 +4,7 @@ use super::layout::{Layout, u32_at};
 use super::tries::try_everything;
 use super::{BLOCK, Image, LEVELS, Machine, Scratch, pattern};
 use fs::pmem::Pmem;
-use fs::pmem::ram::{Ram, Touch};
+use fs::pmem::ram::{Ram, RamAccess};
 use fs::vfs::{FileSystem, path};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -83,10 +83,10 @@ thread_local! {
 }
 
 /// Counts an access, and notes the blocks that a store changes.
-fn watch(_: &Ram, touch: Touch<'_>) {
+fn watch(_: &Ram, touch: RamAccess<'_>) {
     ACCESSES.set(ACCESSES.get() + 1);
     assert!(ACCESSES.get() < MOST_ACCESSES, "more than {MOST_ACCESSES} accesses: it may never end");
-    if let Touch::Store(offset, bytes) | Touch::Stream(offset, bytes) = touch {
+    if let RamAccess::Store(offset, bytes) | RamAccess::Stream(offset, bytes) = touch {
         let blocks = offset / BLOCK..(offset + bytes.len() as u64).div_ceil(BLOCK);
         STORED_TO.with_borrow_mut(|stored| stored.extend(blocks));
     }

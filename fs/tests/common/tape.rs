@@ -5,7 +5,7 @@
 //! just before a fence include all that were possible since the fence before.
 
 use super::{Machine, Rng};
-use fs::pmem::ram::{Ram, Touch};
+use fs::pmem::ram::{Ram, RamAccess};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -70,11 +70,11 @@ impl Tape {
         let tape = events.clone();
         let spy = Ram::watched(image, move |_, touch| {
             let event = match touch {
-                Touch::Load(_) => return,
-                Touch::Store(at, bytes) => Event::Store(at, bytes.to_vec()),
-                Touch::Stream(at, bytes) => Event::Stream(at, bytes.to_vec()),
-                Touch::Flush(at, len) => Event::Flush(at, len),
-                Touch::Fence => Event::Fence,
+                RamAccess::Load(_) => return,
+                RamAccess::Store(at, bytes) => Event::Store(at, bytes.to_vec()),
+                RamAccess::Stream(at, bytes) => Event::Stream(at, bytes.to_vec()),
+                RamAccess::Flush(at, len) => Event::Flush(at, len),
+                RamAccess::Fence => Event::Fence,
             };
             tape.lock().expect("the tape").push(event);
         });

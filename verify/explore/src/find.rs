@@ -4,7 +4,7 @@ use crate::sched::Cpu;
 use crate::sched::dpor::Dpor;
 use crate::sched::engine::{Chooser, End};
 use crate::sched::other::{Given, Pct};
-use crate::world::{Images, Outcome, run};
+use crate::world::{Images, RunOutcome, run};
 use fs::lab::schedule::World;
 use std::any::Any;
 use std::collections::HashSet;
@@ -134,7 +134,12 @@ pub fn explore(world: &World, images: &Images, mode: Mode) -> Report {
 }
 
 /// Runs the world once in that order; and the order that was taken.
-pub fn repeat(world: &World, images: &Images, order: Vec<(Cpu, u8)>, log: bool) -> (Outcome, Vec<(Cpu, u8)>) {
+pub fn repeat(
+    world: &World,
+    images: &Images,
+    order: Vec<(Cpu, u8)>,
+    log: bool,
+) -> (RunOutcome, Vec<(Cpu, u8)>) {
     let (outcome, given) = with(world, images, Box::new(Given::new(order)), log);
     (outcome, given.taken)
 }
@@ -145,7 +150,7 @@ pub(crate) fn with<C: Chooser>(
     images: &Images,
     chooser: Box<C>,
     log: bool,
-) -> (Outcome, Box<C>) {
+) -> (RunOutcome, Box<C>) {
     let mut outcome = run(world, images, chooser, log);
     let chooser: Box<dyn Any> = outcome.chooser.take().expect("a run gives its chooser back");
     (outcome, chooser.downcast().unwrap_or_else(|_| unreachable!("it is the one that was given")))
@@ -153,7 +158,7 @@ pub(crate) fn with<C: Chooser>(
 
 impl Report {
     /// Takes a run into account; true if it is the last, for something was found.
-    fn count(&mut self, world: &World, outcome: &Outcome, order: impl FnOnce() -> Vec<(Cpu, u8)>) -> bool {
+    fn count(&mut self, world: &World, outcome: &RunOutcome, order: impl FnOnce() -> Vec<(Cpu, u8)>) -> bool {
         self.schedules += 1;
         self.longest = self.longest.max(outcome.steps as u64);
         match (&outcome.wrong, outcome.end) {

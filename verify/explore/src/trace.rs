@@ -1,17 +1,17 @@
 //! A run in the words of [`show`](crate::show).
 
 use crate::sched::engine::Noted;
-use crate::sched::touch::{Place, Touch};
-use crate::show::{Kind, Step, Trace};
-use crate::world::{Lock, Outcome};
+use crate::sched::touch::{SharedPlace, Touch};
+use crate::show::{Kind, ShownStep, Trace};
+use crate::world::{Lock, RunOutcome};
 use fs::lab::schedule::{Story, World};
 use fs::lab::{Point, Step as Reached};
 
 /// What happened in a run that was written down.
-pub fn trace(story: &Story, outcome: &Outcome) -> Trace {
-    let mut names = Names { known: &outcome.locks, others: Vec::new() };
+pub fn trace(story: &Story, outcome: &RunOutcome) -> Trace {
+    let mut names = PlaceNames { known: &outcome.locks, others: Vec::new() };
     let mut known: Vec<(String, String)> = Vec::new();
-    let mut steps: Vec<Step> = Vec::new();
+    let mut steps: Vec<ShownStep> = Vec::new();
     for note in &outcome.log {
         let (kind, what) = match &note.what {
             Noted::State(state) => {
@@ -43,14 +43,14 @@ pub fn trace(story: &Story, outcome: &Outcome) -> Trace {
                 _ => (Kind::Memory, (*what).to_owned()),
             },
         };
-        steps.push(Step { cpu: note.cpu, kind, what, state: String::new(), number: note.step as u64 });
+        steps.push(ShownStep { cpu: note.cpu, kind, what, state: String::new(), number: note.step as u64 });
     }
     if let Some(wrong) = &outcome.wrong
         && !steps.iter().any(|step| step.kind == Kind::Wrong)
         && let Some(last) = steps.last()
     {
         let (cpu, number) = (last.cpu, last.number);
-        steps.push(Step { cpu, kind: Kind::Wrong, what: wrong.clone(), state: String::new(), number });
+        steps.push(ShownStep { cpu, kind: Kind::Wrong, what: wrong.clone(), state: String::new(), number });
     }
     let wrong = outcome.wrong.as_ref().map(|wrong| format!("{}: {wrong}", outcome.end.verdict()));
     let verdict = wrong.unwrap_or_else(|| "kept".into());
@@ -67,14 +67,14 @@ fn heads(world: &World) -> Vec<String> {
         .collect()
 }
 
-struct Names<'a> {
+struct PlaceNames<'a> {
     known: &'a [Lock],
     /// Those that came to be during the run.
-    others: Vec<Place>,
+    others: Vec<SharedPlace>,
 }
 
-impl Names<'_> {
-    fn of(&mut self, place: Place) -> String {
+impl PlaceNames<'_> {
+    fn of(&mut self, place: SharedPlace) -> String {
         // A lock may lie in what another one guards: the smallest is meant.
         let mut around: Vec<&Lock> = self.known.iter().filter(|lock| lock.holds(place)).collect();
         around.sort_by_key(|lock| lock.at.len());

@@ -10,7 +10,7 @@ use explore::sched::clock::Clock;
 use explore::sched::dpor::Dpor;
 use explore::sched::engine::{self, Body, Chooser, End, Need, Ran, visible, visible_as, with_races};
 use explore::sched::naive::Naive;
-use explore::sched::touch::{Place, Touch};
+use explore::sched::touch::{SharedPlace, Touch};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
@@ -88,8 +88,8 @@ fn perform(state: &State, cpu: usize, what: &[Do], count: &mut u64) {
                 }
             }
             Do::Copy(at) => {
-                let lines = [(Place::line(at as u64), false), (Place::line(1 - at as u64), true)];
-                step(Touch::Three([lines[0], lines[1], (Place::page(0), false)]));
+                let lines = [(SharedPlace::line(at as u64), false), (SharedPlace::line(1 - at as u64), true)];
+                step(Touch::Three([lines[0], lines[1], (SharedPlace::page(0), false)]));
                 store(1 - at, word(at));
             }
             Do::Both => {

@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::known::{known, stale};
-use crate::mistake::{LAB, Mistake, Place};
+use crate::mistake::{AccessPlace, LAB, Mistake};
 use crate::models;
 use loomed::Wrong;
 
 /// How a model ended.
-enum End {
+enum ModelEnd {
     /// It holds in so many executions.
     Holds(u64),
     /// It doesn't; why.
@@ -25,8 +25,8 @@ enum End {
 }
 
 /// What a process said.
-struct Run {
-    end: End,
+struct ModelRun {
+    end: ModelEnd,
     /// The accesses it made, and what can be wrong with each.
     made: Vec<(String, Vec<String>)>,
     took: Duration,
@@ -35,7 +35,7 @@ struct Run {
 /// What loom says when the fault is its own.
 const OF_LOOM: [&str; 2] = ["VersionVec", "fully deterministic"];
 
-fn run_one(model: &str, mistake: Option<&Mistake>) -> Result<Run, String> {
+fn run_one(model: &str, mistake: Option<&Mistake>) -> Result<ModelRun, String> {
     let start = Instant::now();
     let program = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
     let mut command = Command::new(program);
@@ -45,12 +45,12 @@ fn run_one(model: &str, mistake: Option<&Mistake>) -> Result<Run, String> {
     let (mut end, mut made) = (None, Vec::new());
     for line in text.lines() {
         if let Some(count) = line.strip_prefix("orders ") {
-            end = count.parse().ok().map(End::Holds);
+            end = count.parse().ok().map(ModelEnd::Holds);
         } else if let Some(why) = line.strip_prefix("failed: ") {
             let own = OF_LOOM.iter().any(|sign| why.contains(sign));
-            end = Some(if own { End::Unknown(why.into()) } else { End::Fails(why.into()) });
+            end = Some(if own { ModelEnd::Unknown(why.into()) } else { ModelEnd::Fails(why.into()) });
         } else if let Some(why) = line.strip_prefix("unknown: ") {
-            end = Some(End::Unknown(why.into()));
+            end = Some(ModelEnd::Unknown(why.into()));
         } else if let Some((place, wrongs)) = line.strip_prefix("made ").and_then(|line| line.split_once(' '))
         {
             let wrongs = wrongs.split(',').filter(|wrong| !wrong.is_empty()).map(Into::into).collect();
@@ -58,7 +58,7 @@ fn run_one(model: &str, mistake: Option<&Mistake>) -> Result<Run, String> {
         }
     }
     let end = end.ok_or_else(|| format!("{model}: {}", String::from_utf8_lossy(&output.stderr).trim()))?;
-    Ok(Run { end, made, took: start.elapsed() })
+    Ok(ModelRun { end, made, took: start.elapsed() })
 }
 
 /// Runs `work` on each of `items` with as many threads as there are CPUs; the answers in the order of the
@@ -119,8 +119,8 @@ pub(crate) fn run(one_of: usize) -> Result<(), String> {
         let run = run?;
         let bound = model.preemptions.map_or_else(|| "any".into(), |most| format!("at most {most}"));
         let orders = match &run.end {
-            End::Holds(orders) => orders.to_string(),
-            End::Fails(why) | End::Unknown(why) => {
+            ModelEnd::Holds(orders) => orders.to_string(),
+            ModelEnd::Fails(why) | ModelEnd::Unknown(why) => {
                 wrong.push(format!("{}: {why}", model.name));
                 "FAILED".into()
             }
@@ -157,7 +157,7 @@ pub(crate) fn run(one_of: usize) -> Result<(), String> {
     for models in by_mistake.values_mut() {
         models.sort();
     }
-    let accesses: BTreeSet<&Place> = by_mistake
+    let accesses: BTreeSet<&AccessPlace> = by_mistake
         .keys()
         .filter_map(|mistake| if let Mistake::Access(place, _) = mistake { Some(place) } else { None })
         .collect();
@@ -168,9 +168,9 @@ pub(crate) fn run(one_of: usize) -> Result<(), String> {
         let mut unknown = None;
         for (_, model) in *models {
             match run_one(model, Some(mistake))?.end {
-                End::Fails(why) => return Ok(Ok((*model, why))),
-                End::Unknown(why) => unknown = Some(why),
-                End::Holds(_) => {}
+                ModelEnd::Fails(why) => return Ok(Ok((*model, why))),
+                ModelEnd::Unknown(why) => unknown = Some(why),
+                ModelEnd::Holds(_) => {}
             }
         }
         Ok::<_, String>(Err(unknown))
@@ -218,7 +218,7 @@ pub(crate) fn run(one_of: usize) -> Result<(), String> {
             mistakes.iter().filter(|(_, models)| models.iter().any(|(_, name)| *name == model.name))
         {
             if !survivors.contains(&mistake.to_string())
-                && let End::Fails(why) = run_one(model.name, Some(mistake))?.end
+                && let ModelEnd::Fails(why) = run_one(model.name, Some(mistake))?.end
             {
                 return Ok(Some(format!("{mistake}: {why}")));
             }

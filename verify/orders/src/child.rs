@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::mistake::{Mistake, Place};
+use crate::mistake::{AccessPlace, Mistake};
 use crate::{machine, models};
 
 /// Who computes longer has got lost. Of the clock it may take longer, for others have the processors too.
@@ -70,7 +70,7 @@ pub(crate) fn run(model: &str, mistake: Option<&str>) -> Result<(), String> {
     });
     for (site, wrongs) in loomed::sites() {
         let wrongs: Vec<_> = wrongs.into_iter().map(loomed::Wrong::name).collect();
-        println!("made {} {}", Place::at(site.file, site.line, site.column)?, wrongs.join(","));
+        println!("made {} {}", AccessPlace::at(site.file, site.line, site.column)?, wrongs.join(","));
     }
     println!("orders {}", executions.load(Ordering::Relaxed));
     Ok(())

@@ -18,13 +18,13 @@ use loom::sync::{Condvar, Mutex, MutexGuard};
 pub(crate) struct Loom;
 
 /// A thread that sleeps, or is about to.
-pub(crate) struct Task {
+pub(crate) struct LoomTask {
     woken: Mutex<bool>,
     condition: Condvar,
 }
 
 /// What all threads of one execution share, beside what the model makes.
-struct Shared {
+struct LoomShared {
     lists: Lists<Loom, 2>,
     /// Threads that went to sleep so far. Not a step of the model's: loom runs one thread at a time.
     sleeps: Cell<u32>,
@@ -35,24 +35,24 @@ struct Shared {
 
 thread_local! {
     // Of the host's thread, and so of all of loom's.
-    static SHARED: RefCell<Option<Rc<Shared>>> = const { RefCell::new(None) };
+    static SHARED: RefCell<Option<Rc<LoomShared>>> = const { RefCell::new(None) };
     static MISTAKE: Cell<Option<Mutant>> = const { Cell::new(None) };
     static LOOK_EARLY: Cell<bool> = const { Cell::new(false) };
 }
 
 loom::thread_local! {
     static CPU: Cell<usize> = Cell::new(0);
-    static TASK: Arc<Task> = Arc::new(Task { woken: Mutex::new(false), condition: Condvar::new() });
+    static TASK: Arc<LoomTask> = Arc::new(LoomTask { woken: Mutex::new(false), condition: Condvar::new() });
 }
 
-fn shared() -> Rc<Shared> {
+fn shared() -> Rc<LoomShared> {
     SHARED.with_borrow(|shared| shared.clone().expect("a model begins with `boot`"))
 }
 
 /// Begins an execution of a model, on its first thread.
 pub(crate) fn boot() {
     loomed::concurrent(false);
-    let shared = Shared { lists: Lists::new(), sleeps: Cell::new(0), keys: RefCell::default() };
+    let shared = LoomShared { lists: Lists::new(), sleeps: Cell::new(0), keys: RefCell::default() };
     shared.lists.prepare();
     SHARED.set(Some(Rc::new(shared)));
 }
@@ -77,7 +77,7 @@ pub(crate) fn sleeps() -> u32 {
     shared().sleeps.get()
 }
 
-impl Shared {
+impl LoomShared {
     fn number(&self, key: usize) -> usize {
         let mut keys = self.keys.borrow_mut();
         keys.iter().position(|known| *known == key).unwrap_or_else(|| {
@@ -88,7 +88,7 @@ impl Shared {
 }
 
 impl LockMachine for Loom {
-    type Queued = Guarded<i64>;
+    type Queued = LoomShort<i64>;
 
     fn cpu() -> usize {
         CPU.with(Cell::get)
@@ -126,9 +126,9 @@ pub(crate) fn wake_everybody() {
 }
 
 impl Tasks for Loom {
-    type Task = Arc<Task>;
-    type Queue = VecDeque<(usize, Arc<Task>)>;
-    type Lock = Guarded<Self::Queue>;
+    type Task = Arc<LoomTask>;
+    type Queue = VecDeque<(usize, Arc<LoomTask>)>;
+    type Lock = LoomShort<Self::Queue>;
 
     fn enqueue(queue: &mut Self::Queue, key: usize) {
         let shared = shared();
@@ -136,7 +136,7 @@ impl Tasks for Loom {
         queue.push_back((key, TASK.with(Arc::clone)));
     }
 
-    fn take(queue: &mut Self::Queue, key: Option<usize>) -> Option<Arc<Task>> {
+    fn take(queue: &mut Self::Queue, key: Option<usize>) -> Option<Arc<LoomTask>> {
         let at = queue.iter().position(|(own, _)| key.is_none_or(|key| key == *own))?;
         queue.remove(at).map(|(_, task)| task)
     }
@@ -150,16 +150,16 @@ impl Tasks for Loom {
         *woken = false;
     }
 
-    fn make_ready(task: Arc<Task>) {
+    fn make_ready(task: Arc<LoomTask>) {
         *task.woken.lock().expect("nobody panics") = true;
         task.condition.notify_one();
     }
 }
 
 /// The short lock: loom's mutex, known to it from its first use on.
-pub(crate) struct Guarded<T>(OnceLock<Mutex<T>>);
+pub(crate) struct LoomShort<T>(OnceLock<Mutex<T>>);
 
-impl<T: Default> Short<T> for Guarded<T> {
+impl<T: Default> Short<T> for LoomShort<T> {
     const NEW: Self = Self(OnceLock::new());
     type Guard<'a>
         = MutexGuard<'a, T>

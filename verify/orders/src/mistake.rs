@@ -12,7 +12,7 @@ use loomed::Wrong;
 
 /// An access in the source, found again by its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct AccessPlace {
     /// From the workspace's root.
     pub(crate) file: String,
     /// The function it is in.
@@ -27,7 +27,7 @@ pub(crate) struct Place {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mistake {
     /// An access is wrong.
-    Access(Place, Wrong),
+    Access(AccessPlace, Wrong),
     /// A mistake of `fs`' lab, by name.
     Lab(&'static str),
     /// Who waits looks at its condition before it locks the list, not after.
@@ -40,7 +40,7 @@ const LOOK_EARLY: &str = "wait look-early";
 pub(crate) const LAB: [Mutant; 4] =
     [Mutant::WakeWrongKey, Mutant::IgnorePins, Mutant::LargeIgnoresSmallLocks, Mutant::LargeOverSmall];
 
-impl fmt::Display for Place {
+impl fmt::Display for AccessPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}:{}", self.file, self.function, self.method, self.nth)
     }
@@ -81,12 +81,12 @@ impl Mistake {
         let nth = nth.parse().map_err(|_| format!("{nth}: not a number"))?;
         let wrong = Wrong::ALL.into_iter().find(|wrong| wrong.name() == how);
         let wrong = wrong.ok_or_else(|| format!("{how}: nothing that can be wrong with an access"))?;
-        let place = Place { file: file.into(), function: function.into(), method: method.into(), nth };
+        let place = AccessPlace { file: file.into(), function: function.into(), method: method.into(), nth };
         Ok(Self::Access(place, wrong))
     }
 }
 
-impl Place {
+impl AccessPlace {
     /// The name of what is at `line` and `column` of `file`.
     ///
     /// # Errors
@@ -121,14 +121,14 @@ const METHODS: [&str; 11] = [
 ];
 
 /// A line and a column.
-type At = (u32, u32);
+type LineColumn = (u32, u32);
 
 /// Every access of a source file, with its line and column.
-fn places(file: &str) -> Result<Vec<(Place, At)>, String> {
+fn places(file: &str) -> Result<Vec<(AccessPlace, LineColumn)>, String> {
     let now = std::env::var("CARGO_MANIFEST_DIR");
     let root = Path::new(now.as_deref().unwrap_or(env!("CARGO_MANIFEST_DIR"))).join("../..");
     let text = std::fs::read_to_string(root.join(file)).map_err(|error| format!("{file}: {error}"))?;
-    let (mut found, mut function): (Vec<(Place, At)>, _) = (Vec::new(), "");
+    let (mut found, mut function): (Vec<(AccessPlace, LineColumn)>, _) = (Vec::new(), "");
     for (line, text) in (1..).zip(text.lines()) {
         let code = text.split("//").next().unwrap_or_default();
         if let Some((_, name)) = code.split_once("fn ") {
@@ -141,9 +141,12 @@ fn places(file: &str) -> Result<Vec<(Place, At)>, String> {
             if !METHODS.contains(&method) || (method != "fence" && !before[..word].ends_with('.')) {
                 continue;
             }
-            let same = |(place, _): &&(Place, At)| place.function == function && place.method == method;
+            let same = |(place, _): &&(AccessPlace, LineColumn)| {
+                place.function == function && place.method == method
+            };
             let nth = found.iter().filter(same).count() + 1;
-            let place = Place { file: file.into(), function: function.into(), method: method.into(), nth };
+            let place =
+                AccessPlace { file: file.into(), function: function.into(), method: method.into(), nth };
             found.push((place, (line, u32::try_from(word).unwrap_or(u32::MAX) + 1)));
         }
     }

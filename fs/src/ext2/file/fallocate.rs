@@ -12,7 +12,7 @@
 //! # Locking
 //! Takes the inode lock and the invalidate lock exclusively; block map and group mutexes below.
 
-use super::File;
+use super::RegularFile;
 use crate::error::{Errno, Result};
 use crate::ext2::disk::inode::{CTIME, MTIME};
 use crate::ext2::disk::layout::{APPEND_FL, IMMUTABLE_FL};
@@ -23,7 +23,7 @@ use crate::vfs::{AllocOk, Fallocate};
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
-impl<P: Platform> File<'_, P> {
+impl<P: Platform> RegularFile<'_, P> {
     pub(in crate::ext2) fn change_range(self, how: Fallocate, offset: u64, len: u64) -> Result<()> {
         self.fs.check_writable()?;
         // Offsets are signed for whoever asks.

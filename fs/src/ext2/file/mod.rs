@@ -25,9 +25,9 @@ use crate::vfs::{AllocOk, FileKind, ReadTo, Seek, check_range};
 use core::ops::ControlFlow;
 
 /// A regular file: an inode whose kind was looked at.
-pub(super) struct File<'a, P: Platform>(&'a Inode<P>);
+pub(super) struct RegularFile<'a, P: Platform>(&'a Inode<P>);
 
-view!(File of Inode);
+view!(RegularFile of Inode);
 
 impl<P: Platform> Inode<P> {
     /// It as a regular file.
@@ -35,16 +35,16 @@ impl<P: Platform> Inode<P> {
     /// # Errors
     /// [`Errno::IsDirectory`], or [`Errno::Invalid`] for what is neither.
     #[inline]
-    pub(super) fn file(&self) -> Result<File<'_, P>> {
+    pub(super) fn file(&self) -> Result<RegularFile<'_, P>> {
         match self.kind {
-            FileKind::File => Ok(File(self)),
+            FileKind::File => Ok(RegularFile(self)),
             FileKind::Directory => Err(Errno::IsDirectory.into()),
             _ => Err(Errno::Invalid.into()),
         }
     }
 }
 
-impl<P: Platform> File<'_, P> {
+impl<P: Platform> RegularFile<'_, P> {
     #[inline]
     pub(super) fn read<T: ReadTo<P> + ?Sized>(self, offset: u64, len: usize, to: &mut T) -> Result<usize> {
         let shared = self.lock.shared();

@@ -12,7 +12,7 @@
 //! # Locking
 //! Takes the inode lock and the invalidate lock exclusively; group mutexes below.
 
-use super::File;
+use super::RegularFile;
 use crate::error::{Errno, Result};
 use crate::ext2::disk::inode::{CTIME, MTIME};
 use crate::lab::mistake;
@@ -21,7 +21,7 @@ use crate::pmem::Pmem;
 use crate::vfs::AllocOk;
 use core::sync::atomic::Ordering::Relaxed;
 
-impl<P: Platform> File<'_, P> {
+impl<P: Platform> RegularFile<'_, P> {
     /// Sets the size of a regular file.
     pub(in crate::ext2) fn set_size(self, size: u64) -> Result<()> {
         if size > self.fs.max_file_size() {

@@ -7,7 +7,7 @@ use super::nodes::{Node, bitmap_word, bits, in_use};
 use super::orphans::{Ended, Mended};
 use super::outcome::Recovered;
 use super::scan::{Found, end_of};
-use super::walk::Walk;
+use super::walk::TreeWalk;
 use crate::error::Result;
 use crate::ext2::disk::dirent::{Entry, file_type};
 use crate::ext2::disk::features::RO_COMPAT_LARGE_FILE;
@@ -119,7 +119,7 @@ impl<P: Platform> Repair<'_, P> {
         }
         if node.is(Node::TRIM | Node::RECOUNT) {
             let mut blocks = u64::from(raw.file_acl() != 0);
-            let mut walk = Walk::new(self.0, raw, end);
+            let mut walk = TreeWalk::new(self.0, raw, end);
             while let Some(at) = walk.next()? {
                 if at.lblk < end { blocks += 1 } else { pmem.put_u32(at.slot, 0) }
             }
@@ -138,7 +138,7 @@ impl<P: Platform> Repair<'_, P> {
 
     /// Makes a file or directory as long as its blocks reach: both halves of its size at once.
     fn grow_to_blocks(self, raw: RawInode<'_, P::Pmem>, kind: FileKind) -> Result<()> {
-        let (mut walk, mut data_end) = (Walk::new(self.0, raw, u64::MAX), 0);
+        let (mut walk, mut data_end) = (TreeWalk::new(self.0, raw, u64::MAX), 0);
         while let Some(at) = walk.next()? {
             if at.height == 0 {
                 data_end = at.lblk + 1;
@@ -173,7 +173,7 @@ impl<P: Platform> Repair<'_, P> {
     /// Makes every entry of a directory tell the kind of what it names.
     fn mend_types(self, raw: RawInode<'_, P::Pmem>, end: u64) -> Result<()> {
         let pmem = self.pmem();
-        let mut walk = Walk::new(self.0, raw, end);
+        let mut walk = TreeWalk::new(self.0, raw, end);
         while let Some(at) = walk.next()? {
             if at.lblk >= end || at.height > 0 {
                 continue;

@@ -3,7 +3,7 @@
 use super::Repair;
 use super::claims::Claims;
 use super::nodes::{Node, Nodes, in_use};
-use super::walk::Walk;
+use super::walk::TreeWalk;
 use crate::error::{Corrupt, Errno, Result};
 use crate::ext2::disk::dirent::Entry;
 use crate::ext2::disk::inode::{MTIME, RawInode, bad_inode};
@@ -201,7 +201,7 @@ impl<'a, P: Platform> Scan<'a, P> {
         let (mut blocks, mut beyond, mut data_end) = (0, false, 0);
         let may_grow = kind == FileKind::File && self.may_grow(ino);
         if kind == FileKind::File || end > 0 {
-            let mut walk = Walk::new(fs, raw, if may_grow { u64::MAX } else { end });
+            let mut walk = TreeWalk::new(fs, raw, if may_grow { u64::MAX } else { end });
             while let Some(at) = walk.next()? {
                 beyond |= at.lblk >= end;
                 if at.lblk < end || may_grow {
@@ -225,7 +225,7 @@ impl<'a, P: Platform> Scan<'a, P> {
                 }
                 beyond = false;
             } else {
-                let mut walk = Walk::new(fs, raw, u64::MAX);
+                let mut walk = TreeWalk::new(fs, raw, u64::MAX);
                 while let Some(at) = walk.next()? {
                     if at.lblk >= end {
                         self.claims.let_go(fs, at.block);
@@ -273,7 +273,7 @@ impl<'a, P: Platform> Scan<'a, P> {
             let block = fs.pmem().load_u32(raw.slot(13));
             return if block == 0 { Ok(()) } else { self.claims.claim(fs, ino, block) };
         }
-        let mut walk = Walk::new(fs, raw, u64::MAX);
+        let mut walk = TreeWalk::new(fs, raw, u64::MAX);
         while let Some(at) = walk.next()? {
             if ino != BAD_BLOCKS_INO || !fs.groups().holds_structures(at.block) {
                 self.claims.claim(fs, ino, at.block)?;

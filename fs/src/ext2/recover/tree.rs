@@ -3,7 +3,7 @@
 
 use super::nodes::Node;
 use super::scan::Scan;
-use super::walk::Walk;
+use super::walk::TreeWalk;
 use crate::error::{Errno, Result};
 use crate::ext2::disk::dirent::{Entry, bad_dir, file_type};
 use crate::ext2::disk::inode::bad_inode;
@@ -59,7 +59,7 @@ impl<P: Platform> Scan<'_, P> {
         let end = size / fs.block_size();
         // Another system may have lost the size, not the block behind it.
         let may_grow = self.may_grow(ino);
-        let mut walk = Walk::new(fs, raw, if may_grow { u64::MAX } else { end });
+        let mut walk = TreeWalk::new(fs, raw, if may_grow { u64::MAX } else { end });
         while let Some(at) = walk.next()? {
             if at.lblk >= end && !may_grow {
                 beyond = true;

@@ -7,7 +7,7 @@ use crate::ext2::map::cursor::{Cursor, Pointer, Step};
 use crate::platform::Platform;
 
 /// A walk through a block map.
-pub(super) struct Walk<'a, P: Platform> {
+pub(super) struct TreeWalk<'a, P: Platform> {
     fs: &'a Ext2<P>,
     ino: u32,
     cursor: Cursor<'a, P>,
@@ -17,7 +17,7 @@ pub(super) struct Walk<'a, P: Platform> {
     table: Option<Pointer>,
 }
 
-impl<'a, P: Platform> Walk<'a, P> {
+impl<'a, P: Platform> TreeWalk<'a, P> {
     /// A walk through the block map of `raw`, whose logical blocks from `end` on are beyond its end.
     pub(super) fn new(fs: &'a Ext2<P>, raw: RawInode<'a, P::Pmem>, end: u64) -> Self {
         Self { fs, ino: raw.ino, cursor: Cursor::new(fs, raw, 0..u64::MAX), end, table: None }

@@ -160,7 +160,7 @@ pub fn run(
     jobs: usize,
     each: impl FnMut(&Record, usize) -> Result<(), String> + Send,
 ) -> Result<Vec<Record>, String> {
-    struct State<F> {
+    struct CampaignState<F> {
         each: F,
         records: Vec<Record>,
         failed: Option<String>,
@@ -168,7 +168,7 @@ pub fn run(
     fn locked<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
         state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    let state = Mutex::new(State { each, records: Vec::new(), failed: None });
+    let state = Mutex::new(CampaignState { each, records: Vec::new(), failed: None });
     let next = AtomicUsize::new(0);
     let finished = |record: Record| {
         let mut state = locked(&state);
@@ -206,6 +206,6 @@ pub fn run(
             });
         }
     });
-    let State { records, failed, .. } = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let CampaignState { records, failed, .. } = state.into_inner().unwrap_or_else(PoisonError::into_inner);
     failed.map_or(Ok(records), Err)
 }

@@ -13,7 +13,7 @@
 
 use super::tables::{Hardware, Says};
 use crate::sched::engine::{self, Need, is_running, visible_as};
-use crate::sched::touch::{Place, Touch};
+use crate::sched::touch::{SharedPlace, Touch};
 use fs::platform::PageSize;
 use paging::{EntryWord, PageTable, PageTableEntry};
 use std::cell::RefCell;
@@ -30,7 +30,7 @@ const LARGE: u64 = PageSize::Large.bytes();
 
 /// A word of a table.
 #[derive(Debug)]
-pub struct Slot(AtomicU64);
+pub struct TableWord(AtomicU64);
 
 /// Where a table is in the tree of an address space.
 struct Owner {
@@ -54,13 +54,13 @@ impl Owner {
 
 /// The frames of a thread of the host: all machines of a thread use them one after the other.
 struct Frames {
-    tables: &'static [PageTable<Slot>],
+    tables: &'static [PageTable<TableWord>],
     owners: RefCell<Vec<Option<Owner>>>,
 }
 
 thread_local! {
     static FRAMES: Frames = {
-        let tables: Vec<PageTable<Slot>> = (0..MOST).map(|_| [const { Slot(AtomicU64::new(0)) }; 512]).collect();
+        let tables: Vec<PageTable<TableWord>> = (0..MOST).map(|_| [const { TableWord(AtomicU64::new(0)) }; 512]).collect();
         Frames { tables: Vec::leak(tables), owners: RefCell::new((0..MOST).map(|_| None).collect()) }
     };
 }
@@ -97,12 +97,12 @@ pub(super) fn free(frame: u64) {
 }
 
 /// The table in a frame.
-pub(super) fn table(frame: u64) -> &'static PageTable<Slot> {
+pub(super) fn table(frame: u64) -> &'static PageTable<TableWord> {
     FRAMES.with(|frames| &frames.tables[number_of(frame)])
 }
 
 /// A word's place in its tree.
-struct At {
+struct EntryPlace {
     hardware: Arc<Hardware>,
     space: usize,
     level: u32,
@@ -112,10 +112,10 @@ struct At {
     is_hot: bool,
 }
 
-impl At {
+impl EntryPlace {
     /// Who looks at the word, or changes it, touches this.
-    fn place(&self) -> Place {
-        Place::entry(self.space, self.level, self.va)
+    fn place(&self) -> SharedPlace {
+        SharedPlace::entry(self.space, self.level, self.va)
     }
 }
 
@@ -137,8 +137,8 @@ fn below(word: u64, level: u32) -> Option<u64> {
     (level > 1 && entry.is_present() && !entry.is_leaf(level)).then(|| entry.address())
 }
 
-impl Slot {
-    fn at(&self) -> At {
+impl TableWord {
+    fn at(&self) -> EntryPlace {
         FRAMES.with(|frames| {
             let bytes = std::ptr::from_ref(self).addr() - frames.tables.as_ptr().addr();
             let owners = frames.owners.borrow();
@@ -147,7 +147,7 @@ impl Slot {
             let va = owner.va(index);
             let hardware = owner.hardware.upgrade().expect("the table's machine");
             let is_hot = owner.hot == Some(index);
-            At { hardware, space: owner.space, level, va, linked: owner.linked, is_hot }
+            EntryPlace { hardware, space: owner.space, level, va, linked: owner.linked, is_hot }
         })
     }
 
@@ -161,7 +161,7 @@ impl Slot {
             let owners = frames.owners.borrow();
             let owner = owners[bytes / 4096].as_ref().expect("a table that is in use");
             let is_seen = owner.linked && owner.hot == Some(bytes % 4096 / 8);
-            is_seen.then(|| Place::entry(owner.space, owner.level, owner.va(bytes % 4096 / 8)))
+            is_seen.then(|| SharedPlace::entry(owner.space, owner.level, owner.va(bytes % 4096 / 8)))
         });
         if let Some(place) = place {
             engine::visible(Touch::One(place, false), Need::Nothing, 1, "looks at the tables");
@@ -190,7 +190,7 @@ impl Slot {
     }
 }
 
-impl At {
+impl EntryPlace {
     /// What a change touches: the entry, and the blocks that it leads to, before and after.
     fn touch(&self, changes: bool, old: u64, new: u64) -> Touch {
         let block =
@@ -290,7 +290,7 @@ fn with_owner(frame: u64, f: impl FnOnce(&mut Owner)) {
     });
 }
 
-impl EntryWord for Slot {
+impl EntryWord for TableWord {
     fn load(&self, _: Ordering) -> u64 {
         self.look();
         self.0.load(Ordering::Relaxed)

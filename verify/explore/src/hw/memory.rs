@@ -12,7 +12,7 @@ use super::local::Local;
 use crate::sched::CPUS;
 use crate::sched::engine::{self, Need, current, visible};
 use crate::sched::races::Mix;
-use crate::sched::touch::{Place, Touch};
+use crate::sched::touch::{SharedPlace, Touch};
 use fs::PAGE_SIZE;
 use fs::pmem::poison::Poison;
 pub use fs::pmem::ram::BASE;
@@ -27,7 +27,7 @@ const LINES: u64 = PAGE_SIZE / LINE;
 
 /// What a page holds.
 #[derive(Clone)]
-enum Page {
+enum PageContent {
     /// The same as the image.
     Image,
     Zeros,
@@ -39,7 +39,7 @@ type Numbers = HashMap<u64, u64, BuildHasherDefault<Mix>>;
 
 /// What is certain to survive.
 struct Durable {
-    pages: Vec<Page>,
+    pages: Vec<PageContent>,
     /// For lines and whole pages: the number of the store up to which they are durable; for pages with such
     /// lines, the highest of them.
     lines: Numbers,
@@ -47,11 +47,11 @@ struct Durable {
     highest: Numbers,
     /// What each CPU has flushed since its last fence.
     lines_in_flight: [Vec<(u64, u64, [u8; LINE as usize])>; CPUS],
-    pages_in_flight: [Vec<(u64, u64, Page)>; CPUS],
+    pages_in_flight: [Vec<(u64, u64, PageContent)>; CPUS],
 }
 
-struct State {
-    pages: Vec<Page>,
+struct MemoryState {
+    pages: Vec<PageContent>,
     stores: u64,
     durable: Option<Durable>,
 }
@@ -59,29 +59,29 @@ struct State {
 /// A region of persistent memory.
 pub struct Memory {
     image: Arc<Vec<u8>>,
-    state: Local<State>,
+    state: Local<MemoryState>,
     stats: Stats,
     /// What lost its content.
     pub poison: Poison,
 }
 
-impl State {
-    fn page<'a>(pages: &'a [Page], image: &'a [u8], number: usize) -> &'a [u8] {
+impl MemoryState {
+    fn page<'a>(pages: &'a [PageContent], image: &'a [u8], number: usize) -> &'a [u8] {
         static ZEROS: [u8; PAGE] = [0; PAGE];
         match &pages[number] {
-            Page::Image => &image[number * PAGE..][..PAGE],
-            Page::Zeros => &ZEROS,
-            Page::Own(bytes) => &**bytes,
+            PageContent::Image => &image[number * PAGE..][..PAGE],
+            PageContent::Zeros => &ZEROS,
+            PageContent::Own(bytes) => &**bytes,
         }
     }
 
-    fn own<'a>(pages: &'a mut [Page], image: &[u8], number: usize) -> &'a mut [u8; PAGE] {
-        if !matches!(pages[number], Page::Own(_)) {
+    fn own<'a>(pages: &'a mut [PageContent], image: &[u8], number: usize) -> &'a mut [u8; PAGE] {
+        if !matches!(pages[number], PageContent::Own(_)) {
             let bytes = Self::page(pages, image, number).try_into().expect("a page's bytes");
-            pages[number] = Page::Own(Arc::new(bytes));
+            pages[number] = PageContent::Own(Arc::new(bytes));
         }
         match &mut pages[number] {
-            Page::Own(bytes) => Arc::make_mut(bytes),
+            PageContent::Own(bytes) => Arc::make_mut(bytes),
             _ => unreachable!("it has just become its own"),
         }
     }
@@ -90,7 +90,7 @@ impl State {
 impl Memory {
     /// A region that holds `image`, whole pages. `durable`: whether it is kept what a power failure leaves.
     pub fn new(image: Arc<Vec<u8>>, durable: bool) -> Self {
-        let pages = vec![Page::Image; image.len() / PAGE];
+        let pages = vec![PageContent::Image; image.len() / PAGE];
         let durable = durable.then(|| Durable {
             pages: pages.clone(),
             lines: Numbers::default(),
@@ -99,7 +99,7 @@ impl Memory {
             lines_in_flight: Default::default(),
             pages_in_flight: Default::default(),
         });
-        let state = Local::new(State { pages, stores: 0, durable });
+        let state = Local::new(MemoryState { pages, stores: 0, durable });
         Self { image, state, stats: Stats::new(), poison: Poison::new() }
     }
 
@@ -107,7 +107,7 @@ impl Memory {
     pub fn bytes(&self) -> Vec<u8> {
         let state = self.state.get();
         (0..state.pages.len())
-            .flat_map(|page| State::page(&state.pages, &self.image, page))
+            .flat_map(|page| MemoryState::page(&state.pages, &self.image, page))
             .copied()
             .collect()
     }
@@ -127,7 +127,7 @@ impl Memory {
     /// 8 bytes, without a step: for checks.
     pub fn peek(&self, offset: u64) -> u64 {
         let state = self.state.get();
-        let page = State::page(&state.pages, &self.image, offset as usize / PAGE);
+        let page = MemoryState::page(&state.pages, &self.image, offset as usize / PAGE);
         u64::from_le_bytes(page[offset as usize % PAGE..][..8].try_into().expect("8 bytes"))
     }
 
@@ -143,14 +143,14 @@ impl Memory {
     pub fn durable_word(&self, offset: u64) -> u64 {
         let state = self.state.get();
         let kept = state.durable.as_ref().expect("it is kept what survives");
-        let page = State::page(&kept.pages, &self.image, offset as usize / PAGE);
+        let page = MemoryState::page(&kept.pages, &self.image, offset as usize / PAGE);
         u64::from_le_bytes(page[offset as usize % PAGE..][..8].try_into().expect("8 bytes"))
     }
 
     /// A byte, without a step: for checks.
     pub fn peek_u8(&self, offset: u64) -> u8 {
         let state = self.state.get();
-        State::page(&state.pages, &self.image, offset as usize / PAGE)[offset as usize % PAGE]
+        MemoryState::page(&state.pages, &self.image, offset as usize / PAGE)[offset as usize % PAGE]
     }
 
     /// A number that is the same for the same content of the page.
@@ -158,7 +158,7 @@ impl Memory {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let state = self.state.get();
         let mut hasher = DefaultHasher::new();
-        State::page(&state.pages, &self.image, page as usize).hash(&mut hasher);
+        MemoryState::page(&state.pages, &self.image, page as usize).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -208,7 +208,7 @@ impl Memory {
         }
         let changes = || {
             let state = self.state.get();
-            let page = State::page(&state.pages, &self.image, offset as usize / PAGE);
+            let page = MemoryState::page(&state.pages, &self.image, offset as usize / PAGE);
             page[offset as usize % PAGE..][..bytes.len()] != *bytes
         };
         engine::visible_as(Touch::line(line, true), Need::Nothing, 1, what, &|| Touch::line(line, changes()));
@@ -228,7 +228,7 @@ impl Memory {
         assert!(offset.is_multiple_of(N as u64), "{N} bytes at {offset:#x} are not aligned");
         self.touch(offset, N as u64, false, "load");
         let state = self.state.get();
-        let page = State::page(&state.pages, &self.image, offset as usize / PAGE);
+        let page = MemoryState::page(&state.pages, &self.image, offset as usize / PAGE);
         page[offset as usize % PAGE..][..N].try_into().expect("as many bytes")
     }
 
@@ -242,7 +242,7 @@ impl Memory {
         let state = &mut *self.state.get();
         state.stores += 1;
         Self::pieces(offset, bytes.len(), |page, within, count, at| {
-            State::own(&mut state.pages, &self.image, page)[within..within + count]
+            MemoryState::own(&mut state.pages, &self.image, page)[within..within + count]
                 .copy_from_slice(&bytes[at..at + count]);
         });
     }
@@ -261,7 +261,7 @@ impl Memory {
                 line += LINES;
                 continue;
             }
-            let bytes = &State::page(&state.pages, &self.image, page)[within..within + LINE as usize];
+            let bytes = &MemoryState::page(&state.pages, &self.image, page)[within..within + LINE as usize];
             let bytes = bytes.try_into().expect("a line's bytes");
             durable.lines_in_flight[current()].push((line, state.stores, bytes));
             line += 1;
@@ -285,8 +285,8 @@ impl Durable {
             for line in 0..LINES {
                 if self.lines.get(&(page * LINES + line)) <= Some(&stores) {
                     let bytes = (line * LINE) as usize..((line + 1) * LINE) as usize;
-                    let from = State::page(&content, &image[page as usize * PAGE..], 0);
-                    State::own(&mut self.pages, image, page as usize)[bytes.clone()]
+                    let from = MemoryState::page(&content, &image[page as usize * PAGE..], 0);
+                    MemoryState::own(&mut self.pages, image, page as usize)[bytes.clone()]
                         .copy_from_slice(&from[bytes]);
                 }
             }
@@ -295,7 +295,7 @@ impl Durable {
             let page = line / LINES;
             if self.lines.get(&line).max(self.whole.get(&page)).is_none_or(|&known| known <= stores) {
                 let within = (line % LINES * LINE) as usize;
-                State::own(&mut self.pages, image, page as usize)[within..within + LINE as usize]
+                MemoryState::own(&mut self.pages, image, page as usize)[within..within + LINE as usize]
                     .copy_from_slice(&bytes);
                 self.lines.insert(line, stores);
                 let highest = self.highest.entry(page).or_default();
@@ -329,7 +329,7 @@ impl Pmem for Memory {
         self.touch(offset, to.len() as u64, false, "read");
         let state = self.state.get();
         Self::pieces(offset, to.len(), |page, within, count, at| {
-            let bytes = &State::page(&state.pages, &self.image, page)[within..within + count];
+            let bytes = &MemoryState::page(&state.pages, &self.image, page)[within..within + count];
             to[at..at + count].copy_from_slice(bytes);
         });
     }
@@ -357,9 +357,9 @@ impl Pmem for Memory {
             let state = &mut *self.state.get();
             state.stores += 1;
             for page in offset / PAGE_SIZE..(offset + len) / PAGE_SIZE {
-                state.pages[page as usize] = Page::Zeros;
+                state.pages[page as usize] = PageContent::Zeros;
                 if let Some(durable) = &mut state.durable {
-                    durable.pages_in_flight[current()].push((page, state.stores, Page::Zeros));
+                    durable.pages_in_flight[current()].push((page, state.stores, PageContent::Zeros));
                 }
             }
         } else {
@@ -377,7 +377,7 @@ impl Pmem for Memory {
 
     fn fence(&self) {
         if self.keeps_durable() {
-            visible(Touch::One(Place::durable(), false), Need::Nothing, 1, "fence");
+            visible(Touch::One(SharedPlace::durable(), false), Need::Nothing, 1, "fence");
         }
         let state = &mut *self.state.get();
         if let Some(durable) = &mut state.durable {

@@ -19,13 +19,13 @@ pub use memory::Memory;
 pub use tables::{Hardware, Says, SpaceHardware};
 
 use crate::sched::engine::{self, Need, Noted, visible};
-use crate::sched::touch::{Place, Touch};
+use crate::sched::touch::{SharedPlace, Touch};
 use fs::lab::{Lab, Point, Step};
 use fs::sim::Kit;
 use std::sync::Arc;
 
 /// Looks at the machine when a step of the storage code is reported.
-type Watch = Box<dyn Fn(Step)>;
+type StepWatch = Box<dyn Fn(Step)>;
 
 /// The machine, as a file system sees it.
 pub type Machine = fs::sim::Machine<Scheduled>;
@@ -35,7 +35,7 @@ pub type Machine = fs::sim::Machine<Scheduled>;
 pub struct Scheduled {
     /// Its CPUs.
     pub hw: Arc<Hardware>,
-    watch: Arc<Local<Option<Watch>>>,
+    watch: Arc<Local<Option<StepWatch>>>,
 }
 
 /// A machine with this memory.
@@ -48,7 +48,7 @@ pub fn machine(memory: Arc<Memory>) -> Machine {
 
 impl Scheduled {
     /// From now on `watch` looks at each step that is reported, during a run.
-    pub(crate) fn watch(&self, watch: Option<Watch>) {
+    pub(crate) fn watch(&self, watch: Option<StepWatch>) {
         *self.watch.get() = watch;
     }
 }
@@ -98,7 +98,7 @@ impl Kit for Scheduled {
             _ => (0, 0),
         };
         for block in first..first + count.min(2) {
-            visible(Touch::One(Place::block(block), true), Need::Nothing, 1, "a block comes or goes");
+            visible(Touch::One(SharedPlace::block(block), true), Need::Nothing, 1, "a block comes or goes");
         }
         if let Some(watch) = &*self.watch.get() {
             watch(step);

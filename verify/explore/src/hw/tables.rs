@@ -15,12 +15,12 @@
 //! Not simulated: a stale entry that allows less than the table does (it costs a fault that changes nothing);
 //! accessed and dirty bits; CPUs that do not answer (docs/laws.md, law 7); want of memory.
 
-use super::frames::{self, Slot};
+use super::frames::{self, TableWord};
 use super::local::Local;
 use super::locks;
 use super::memory::{BASE, Memory};
 use crate::sched::engine::{self, Need, current, is_running, visible};
-use crate::sched::touch::{Place, Touch};
+use crate::sched::touch::{SharedPlace, Touch};
 use crate::sched::{CPUS, Cpu};
 use fs::PAGE_SIZE;
 use fs::lab::{Lab, Mutant};
@@ -75,8 +75,8 @@ impl Says {
         self.frame >= COPIES
     }
 
-    pub(super) fn block(&self) -> Option<Place> {
-        self.leads_to_a_block().then(|| Place::block((self.frame - BASE) / PAGE_SIZE))
+    pub(super) fn block(&self) -> Option<SharedPlace> {
+        self.leads_to_a_block().then(|| SharedPlace::block((self.frame - BASE) / PAGE_SIZE))
     }
 
     /// The page at so many bytes of what it leads to.
@@ -104,13 +104,13 @@ impl Stale {
 pub struct Hardware {
     lab: Arc<Lab>,
     memory: Arc<Memory>,
-    state: Local<State>,
+    state: Local<TablesState>,
     /// By its address: a CPU is inside an instruction.
     inside: [u8; CPUS],
 }
 
 #[derive(Default)]
-struct State {
+struct TablesState {
     /// The address space that each CPU runs.
     runs: [Option<usize>; CPUS],
     tlbs: [Vec<Stale>; CPUS],
@@ -137,7 +137,7 @@ struct Copy {
 impl Hardware {
     /// A machine whose CPUs run no address space yet.
     pub fn new(lab: Arc<Lab>, memory: Arc<Memory>) -> Arc<Self> {
-        Arc::new(Self { lab, memory, state: Local::new(State::default()), inside: [0; CPUS] })
+        Arc::new(Self { lab, memory, state: Local::new(TablesState::default()), inside: [0; CPUS] })
     }
 
     /// What there will be: accesses to that page of each region; and whether it matters who lets a file go
@@ -217,7 +217,7 @@ impl Hardware {
 
     /// The words of a copy.
     pub(crate) fn copied(&self, frame: u64, word: usize) -> u64 {
-        visible(Touch::One(Place::copied(frame), false), Need::Nothing, 1, "loads from a copy");
+        visible(Touch::One(SharedPlace::copied(frame), false), Need::Nothing, 1, "loads from a copy");
         match self.state.get().copies.get(&frame) {
             Some(copy) => copy.words[word],
             None => {
@@ -229,7 +229,7 @@ impl Hardware {
 
     /// Stores to a word of a copy.
     pub(crate) fn store_copied(&self, frame: u64, word: usize, value: u64) {
-        visible(Touch::One(Place::copied(frame), true), Need::Nothing, 1, "stores to a copy");
+        visible(Touch::One(SharedPlace::copied(frame), true), Need::Nothing, 1, "stores to a copy");
         match self.state.get().copies.get_mut(&frame) {
             Some(copy) => copy.words[word] = value,
             None => engine::fail(|| "a store to a copy that is freed".into()),
@@ -252,7 +252,7 @@ impl Hardware {
     }
 }
 
-impl State {
+impl TablesState {
     /// Whether the tables say the same again, by whatever entries: a large one that was split.
     fn still(&self, stale: &Stale) -> bool {
         let says = |va, size, says: Says| {
@@ -294,8 +294,8 @@ impl SpaceHardware {
             engine::lock(self.hw.inside(cpu), false, "asks a CPU to invalidate");
         }
         let gone = |stale: &Stale| stale.overlaps(self.number, start, end);
-        let tlb = (Place::tlb(cpu), true);
-        let blocks: Vec<Place> = {
+        let tlb = (SharedPlace::tlb(cpu), true);
+        let blocks: Vec<SharedPlace> = {
             let state = self.hw.state.get();
             let gone = state.tlbs[cpu].iter().filter(|stale| gone(stale));
             gone.filter_map(|stale| stale.says.block()).collect()
@@ -313,12 +313,12 @@ impl SpaceHardware {
     }
 
     fn counts(&self, frame: u64, change: bool, what: &'static str) {
-        visible(Touch::One(Place::sharers(frame), change), Need::Nothing, 1, what);
+        visible(Touch::One(SharedPlace::sharers(frame), change), Need::Nothing, 1, what);
     }
 }
 
 impl paging::TableMachine for SpaceHardware {
-    type Word = Slot;
+    type Word = TableWord;
 
     fn allocate_table(&self) -> Option<u64> {
         let is_root = !std::mem::replace(&mut *self.has_root.get(), true);
@@ -329,7 +329,7 @@ impl paging::TableMachine for SpaceHardware {
         frames::free(frame);
     }
 
-    fn table(&self, frame: u64) -> &PageTable<Slot> {
+    fn table(&self, frame: u64) -> &PageTable<TableWord> {
         frames::table(frame)
     }
 
@@ -351,7 +351,7 @@ impl TaskMachine for SpaceHardware {
         let words = match from {
             None => [0; 2],
             Some(from) if from >= COPIES => {
-                visible(Touch::One(Place::copied(from), false), Need::Nothing, 1, "copies a copy");
+                visible(Touch::One(SharedPlace::copied(from), false), Need::Nothing, 1, "copies a copy");
                 // It may be gone: then so is the entry that led to it, and `paging` drops what was copied.
                 self.hw.state.get().copies.get(&from).map_or([SOMEBODY_ELSES; 2], |copy| copy.words)
             }
@@ -427,7 +427,7 @@ impl SpaceMachine for SpaceHardware {
 
     fn let_go<T>(&self, handle: T) {
         if self.hw.state.get().handles {
-            visible(Touch::One(Place::handles(), true), Need::Nothing, 1, "a handle goes");
+            visible(Touch::One(SharedPlace::handles(), true), Need::Nothing, 1, "a handle goes");
         }
         drop(handle);
     }
@@ -443,8 +443,8 @@ pub(crate) fn access<R>(
 ) -> Option<R> {
     let (cpu, SpaceHardware { hw, number, .. }) = (current(), tables.machine());
     engine::lock(hw.inside(cpu), false, "an instruction begins");
-    let entries = [2, 1].map(|level| (Place::entry(*number, level, va), false));
-    let walked = Touch::Three([entries[0], entries[1], (Place::tlb(cpu), false)]);
+    let entries = [2, 1].map(|level| (SharedPlace::entry(*number, level, va), false));
+    let walked = Touch::Three([entries[0], entries[1], (SharedPlace::tlb(cpu), false)]);
     visible(walked, Need::Nothing, 1, "walks the tables");
     let now = engine::unwatched(|| tables.tables().leaf(va)).map(|(entry, size)| {
         Says { frame: entry.address(), writable: entry.is_writable() }.part(va & (size.bytes() - 1))

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use fs::lab::schedule::World;
 
-use super::state::{OVER, Result, State};
+use super::state::{ModelState, OVER, Result};
 use super::{Done, Final, NEVER};
 
 /// The longest history, in operations.
@@ -39,14 +39,14 @@ pub(super) fn is_explained(world: &World, history: &[Done], last: Option<&Final>
         search.before[b] = before.fold(0, |bits, a| bits | 1 << a);
         search.finite |= u32::from(history[b].ended != NEVER) << b;
     }
-    search.go(&State::first(world.start), Progress(0), (1 << count) - 1)
+    search.go(&ModelState::first(world.start), OpsProgress(0), (1 << count) - 1)
 }
 
 /// How far each operation is: four bits each.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Progress(u64);
+struct OpsProgress(u64);
 
-impl Progress {
+impl OpsProgress {
     fn of(self, index: usize) -> u8 {
         (self.0 >> (index * 4)) as u8 & OVER
     }
@@ -68,12 +68,12 @@ struct Search<'a> {
     /// Those that were over some day.
     finite: u32,
     /// What leads nowhere.
-    dead: HashSet<(State, Progress)>,
+    dead: HashSet<(ModelState, OpsProgress)>,
 }
 
 impl Search<'_> {
     /// Whether the operations of `left` can follow. Those that never were over may stop anywhere.
-    fn go(&mut self, state: &State, progress: Progress, left: u32) -> bool {
+    fn go(&mut self, state: &ModelState, progress: OpsProgress, left: u32) -> bool {
         if left & self.finite == 0 && self.last.is_none_or(|last| is_left_so(state, last)) {
             return true;
         }
@@ -105,7 +105,7 @@ impl Search<'_> {
 }
 
 /// Whether everybody who looks in the end finds this state.
-fn is_left_so(state: &State, last: &Final) -> bool {
+fn is_left_so(state: &ModelState, last: &Final) -> bool {
     last.read.as_ref().is_none_or(|seen| state.reads(seen))
         && last.loads.iter().all(|look| state.loads(look))
         && last.privates.iter().all(|(space, seen)| state.loads_private(*space, seen))

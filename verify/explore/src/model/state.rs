@@ -6,7 +6,7 @@ use super::{Done, Look, START_BESIDE, START_WORD, Seen};
 
 /// The shared area of an address space.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-enum Area {
+enum AreaState {
     #[default]
     Whole,
     ReadOnly,
@@ -22,14 +22,14 @@ struct Page {
 
 /// Everything that there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct State {
+pub(super) struct ModelState {
     page: Page,
     /// Whether the file is long enough for the word. If not, the page is zeros.
     inside: bool,
     /// For each address space, and with and without 2 MiB pages.
-    areas: [[Area; 2]; MAX_PARTS],
+    areas: [[AreaState; 2]; MAX_PARTS],
     /// What a CPU has moved elsewhere, and will bring back.
-    away: [Area; MAX_PARTS],
+    away: [AreaState; MAX_PARTS],
     /// Copies in private areas.
     copies: [Option<Page>; MAX_PARTS],
     /// Whether the private area is elsewhere.
@@ -83,17 +83,17 @@ fn has_private(world: &World, space: usize) -> bool {
 pub(super) const OVER: u8 = 15;
 
 /// What may come next of an operation: the state, how far it is then, and what it saw.
-pub(super) type Next<'a> = &'a mut dyn FnMut(&State, u8, Result) -> bool;
+pub(super) type Next<'a> = &'a mut dyn FnMut(&ModelState, u8, Result) -> bool;
 
-impl State {
+impl ModelState {
     /// What is there before anybody runs.
     pub(super) fn first(start: Start) -> Self {
         let page = match start {
             Start::Hole | Start::Zero => Page::default(),
             Start::Block | Start::Dirty | Start::Clean => Page { word: START_WORD, beside: START_BESIDE },
         };
-        let (areas, copies) = ([[Area::Whole; 2]; MAX_PARTS], [None; MAX_PARTS]);
-        let (away, private_away) = ([Area::Gone; MAX_PARTS], [false; MAX_PARTS]);
+        let (areas, copies) = ([[AreaState::Whole; 2]; MAX_PARTS], [None; MAX_PARTS]);
+        let (away, private_away) = ([AreaState::Gone; MAX_PARTS], [false; MAX_PARTS]);
         Self { page, inside: true, areas, away, copies, private_away, poisoned: false, closed: 0 }
     }
 
@@ -106,20 +106,20 @@ impl State {
         let effect = done.op.effect();
         let taken = match effect {
             Effect::Load => match area {
-                Area::Gone => next(self, OVER, Result::Segv),
+                AreaState::Gone => next(self, OVER, Result::Segv),
                 _ => self.load(next),
             },
             Effect::Store => match area {
-                Area::Gone | Area::ReadOnly => next(self, OVER, Result::Segv),
-                Area::Whole if !self.inside => next(self, OVER, Result::Bus),
-                Area::Whole => next(&self.with_word(done.value), OVER, Result::Done) || self.bad(next),
+                AreaState::Gone | AreaState::ReadOnly => next(self, OVER, Result::Segv),
+                AreaState::Whole if !self.inside => next(self, OVER, Result::Bus),
+                AreaState::Whole => next(&self.with_word(done.value), OVER, Result::Done) || self.bad(next),
             },
             Effect::Read => self.load(next),
             Effect::Private => return self.private(done, space, stage, next),
             Effect::Fork => return self.fork(done, area, stage, next),
             Effect::Move => return self.move_areas(world, done, [space, small], stage, next),
             Effect::Forget => return self.forget(world, [space, small], stage, next),
-            Effect::Protect if area == Area::Gone => next(self, OVER, Result::Segv),
+            Effect::Protect if area == AreaState::Gone => next(self, OVER, Result::Segv),
             // In one step, whatever is there.
             Effect::Unmap | Effect::Protect | Effect::Remap => {
                 next(&self.after(done, space, small), OVER, Result::Done)
@@ -178,11 +178,11 @@ impl State {
             Effect::Extend | Effect::Allocate => state.inside = true,
             // Copies are not the file's.
             Effect::Zero => state.page = Page::default(),
-            Effect::Unmap => state.areas[space][small] = Area::Gone,
-            Effect::Remap => state.areas[space][small] = Area::Whole,
+            Effect::Unmap => state.areas[space][small] = AreaState::Gone,
+            Effect::Remap => state.areas[space][small] = AreaState::Whole,
             Effect::Protect => {
-                if state.areas[space][small] != Area::Gone {
-                    state.areas[space][small] = Area::ReadOnly;
+                if state.areas[space][small] != AreaState::Gone {
+                    state.areas[space][small] = AreaState::ReadOnly;
                 }
             }
             Effect::Close => state.closed |= 1 << (done.cpu % 64),
@@ -218,11 +218,11 @@ impl State {
     }
 
     /// A fork: 0 the copy of the areas; then 1 the child's load, or 2 if it has no area.
-    fn fork(&self, done: &Done, area: Area, stage: u8, next: Next<'_>) -> bool {
+    fn fork(&self, done: &Done, area: AreaState, stage: u8, next: Next<'_>) -> bool {
         match stage {
             // Without a handle it may not even begin.
             0 => {
-                let stage = if area == Area::Gone { 2 } else { 1 };
+                let stage = if area == AreaState::Gone { 2 } else { 1 };
                 next(self, stage, Result::Silent)
                     || self.is_closed(done.cpu) && next(self, OVER, Result::Error)
             }
@@ -243,14 +243,14 @@ impl State {
         let (mut state, cpu) = (*self, done.cpu % MAX_PARTS);
         let area = &mut state.areas[space][small];
         match stage {
-            0 if *area == Area::Gone => next(self, OVER, Result::Segv),
+            0 if *area == AreaState::Gone => next(self, OVER, Result::Segv),
             0 => {
-                state.away[cpu] = std::mem::replace(area, Area::Gone);
+                state.away[cpu] = std::mem::replace(area, AreaState::Gone);
                 next(&state, 1, Result::Silent)
             }
             // Whatever is there by now goes.
             1 => {
-                *area = std::mem::replace(&mut state.away[cpu], Area::Gone);
+                *area = std::mem::replace(&mut state.away[cpu], AreaState::Gone);
                 match has_private(world, space) {
                     true => next(&state, 2, Result::Silent),
                     false => next(&state, OVER, Result::Done),
@@ -271,7 +271,7 @@ impl State {
     /// What is advised to be forgotten: 0 where the shared area is, 1 in the private one.
     fn forget(&self, world: &World, [space, small]: [usize; 2], stage: u8, next: Next<'_>) -> bool {
         match stage {
-            0 if self.areas[space][small] == Area::Gone => next(self, OVER, Result::Segv),
+            0 if self.areas[space][small] == AreaState::Gone => next(self, OVER, Result::Segv),
             0 if has_private(world, space) => next(self, 1, Result::Silent),
             0 => next(self, OVER, Result::Done),
             _ if self.private_away[space] => next(self, OVER, Result::Segv),
@@ -291,7 +291,7 @@ impl State {
     /// What a load through a shared area gets.
     pub(super) fn loads(&self, look: &Look) -> bool {
         match self.areas[usize::from(look.space) % MAX_PARTS][usize::from(look.small)] {
-            Area::Gone => look.seen == Seen::Segv,
+            AreaState::Gone => look.seen == Seen::Segv,
             _ => self.load(&mut |_, _, result| result.is(&look.seen)),
         }
     }

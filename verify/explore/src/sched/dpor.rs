@@ -2,18 +2,18 @@
 //!
 //! Orders that differ only in steps that touch nothing in common are the same to everybody. Of each such
 //! class one order is run to its end; where a run shows two steps that could have come the other way round (a
-//! [race](super::races::Race)), a CPU is noted at the place of the earlier one, from which the other way is
+//! [race](super::races::RacePair)), a CPU is noted at the place of the earlier one, from which the other way is
 //! reached (a *source set*). What was run from a place already *sleeps* there until somebody takes a step
 //! that matters to it: so no class is run to its end twice.
 //!
 //! P. Abdulla, S. Aronis, B. Jonsson, K. Sagonas: Optimal dynamic partial order reduction (POPL 2014),
 //! algorithm 1.
 
-use super::engine::{Choice, Chooser, View, with_races};
+use super::engine::{Choice, Chooser, ChooserView, with_races};
 use super::{CPUS, Cpu};
 
 /// A place in the order: what can go from here, what was run, what is to be run.
-struct Node {
+struct DporNode {
     enabled: u32,
     /// Asleep when it was come to.
     sleep: u32,
@@ -30,7 +30,7 @@ struct Node {
 /// The exploration of one world.
 #[derive(Default)]
 pub struct Dpor {
-    path: Vec<Node>,
+    path: Vec<DporNode>,
     /// Asleep where the run has come to.
     sleep: u32,
     from: u32,
@@ -95,7 +95,7 @@ impl Dpor {
 }
 
 impl Chooser for Dpor {
-    fn choose(&mut self, view: &View<'_>) -> Choice {
+    fn choose(&mut self, view: &ChooserView<'_>) -> Choice {
         if view.step == self.path.len() {
             let awake = view.enabled & !self.sleep;
             if awake == 0 {
@@ -105,7 +105,15 @@ impl Chooser for Dpor {
             let chosen = if awake & 1 << view.last != 0 { view.last } else { awake.trailing_zeros() as Cpu };
             let ways = view.pending.map(|pending| pending.map_or(1, |pending| pending.ways));
             let (enabled, sleep) = (view.enabled, self.sleep);
-            self.path.push(Node { enabled, sleep, backtrack: 1 << chosen, done: 0, chosen, way: 0, ways });
+            self.path.push(DporNode {
+                enabled,
+                sleep,
+                backtrack: 1 << chosen,
+                done: 0,
+                chosen,
+                way: 0,
+                ways,
+            });
             self.places += 1;
         } else if view.step + 1 == self.path.len() {
             self.places += 1;

@@ -8,7 +8,7 @@
 
 use super::clock::Clock;
 use super::races::Races;
-use super::touch::{Place, Touch};
+use super::touch::{SharedPlace, Touch};
 use super::{CPUS, Cpu};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
@@ -24,7 +24,7 @@ pub enum Need {
     /// It can be taken at any time.
     Nothing,
     /// That lock must be free, for shared use or alone.
-    Free(Place, bool),
+    Free(SharedPlace, bool),
     /// It sleeps until somebody wakes it.
     Woken,
     /// Another CPU must have taken a step.
@@ -54,7 +54,7 @@ pub enum Choice {
 }
 
 /// What a chooser sees: the CPUs and what they are about to do.
-pub struct View<'a> {
+pub struct ChooserView<'a> {
     /// Steps taken so far.
     pub step: usize,
     /// Who took the last one.
@@ -71,7 +71,7 @@ pub struct View<'a> {
 /// Decides which CPU goes next.
 pub trait Chooser: Any {
     /// At least one CPU can go.
-    fn choose(&mut self, view: &View<'_>) -> Choice;
+    fn choose(&mut self, view: &ChooserView<'_>) -> Choice;
     /// The index of the first step whose races are wanted.
     fn races_from(&self) -> u32 {
         u32::MAX
@@ -126,7 +126,7 @@ pub enum Noted {
 /// More steps than any run should have.
 const MANY: usize = 100_000;
 
-struct Lock {
+struct LockState {
     shared: [u8; CPUS],
     alone: Option<Cpu>,
 }
@@ -138,11 +138,12 @@ struct Engine {
     current: Cpu,
     next: Choice,
     pending: [Option<Pending>; CPUS],
-    sleeps_on: [Option<Place>; CPUS],
+    sleeps_on: [Option<SharedPlace>; CPUS],
     woken_by: [Option<Clock>; CPUS],
     /// Steps taken by others since.
     idle_since: [usize; CPUS],
-    locks: std::collections::HashMap<Place, Lock, std::hash::BuildHasherDefault<super::races::Mix>>,
+    locks:
+        std::collections::HashMap<SharedPlace, LockState, std::hash::BuildHasherDefault<super::races::Mix>>,
     races: Races,
     chooser: Option<Box<dyn Chooser>>,
     wrong: Option<String>,
@@ -161,7 +162,7 @@ thread_local! {
 }
 
 /// What comes of a step.
-enum Verdict {
+enum AfterStep {
     /// Taken: go on.
     Go,
     /// Another CPU's turn.
@@ -191,7 +192,7 @@ impl Engine {
         }
     }
 
-    fn is_free(&self, place: Place, shared: bool) -> bool {
+    fn is_free(&self, place: SharedPlace, shared: bool) -> bool {
         self.locks.get(&place).is_none_or(|lock| {
             lock.alone.is_none() && (shared || lock.shared.iter().all(|&count| count == 0))
         })
@@ -253,7 +254,7 @@ impl Engine {
                 }
             }
             let (pending, points) = (&self.pending, &self.points);
-            let view = View { step, last: self.last, enabled, pending, points };
+            let view = ChooserView { step, last: self.last, enabled, pending, points };
             self.next = self.chooser.as_mut().expect("a chooser while it runs").choose(&view);
             if self.next == Choice::Stop {
                 self.end = Some(End::Stopped);
@@ -281,7 +282,7 @@ pub fn watch_words() {
             Access::Load => (false, "loads a word"),
             Access::Change => (true, "changes a word"),
         };
-        visible(Touch::One(Place::word(address), change), Need::Nothing, 1, what);
+        visible(Touch::One(SharedPlace::word(address), change), Need::Nothing, 1, what);
     };
     watch(&WATCHER);
 }
@@ -326,18 +327,18 @@ pub fn visible_as(touch: Touch, need: Need, ways: u8, what: &'static str, taken:
         }
         if !engine.running {
             // Everybody comes to a first step before anyone takes it.
-            return (cpu, Verdict::Leave);
+            return (cpu, AfterStep::Leave);
         }
         engine.choose();
         match engine.next {
             Choice::Go(next, way) if next == cpu => {
                 engine.take(cpu, way, taken());
-                (cpu, Verdict::Go)
+                (cpu, AfterStep::Go)
             }
-            _ => (cpu, Verdict::Leave),
+            _ => (cpu, AfterStep::Leave),
         }
     });
-    if let Verdict::Leave = verdict {
+    if let AfterStep::Leave = verdict {
         let yielder = YIELDERS.with(|yielders| yielders[cpu].get());
         // SAFETY: the pointer was set by this coroutine when it began, to what lives as long as the coroutine
         // does.
@@ -357,14 +358,14 @@ pub fn visible_as(touch: Touch, need: Need, ways: u8, what: &'static str, taken:
 
 /// Takes a lock, waiting for it.
 pub fn lock(address: usize, shared: bool, what: &'static str) {
-    let place = Place::lock(address);
+    let place = SharedPlace::lock(address);
     visible(Touch::Take(place, shared), Need::Free(place, shared), 1, what);
     hold(place, shared);
 }
 
 /// Takes a lock if it is free.
 pub fn try_lock(address: usize, shared: bool, what: &'static str) -> bool {
-    let place = Place::lock(address);
+    let place = SharedPlace::lock(address);
     visible(Touch::Try(place, shared), Need::Nothing, 1, what);
     let free = ENGINE.with_borrow(|engine| engine.is_free(place, shared));
     if free {
@@ -375,7 +376,7 @@ pub fn try_lock(address: usize, shared: bool, what: &'static str) -> bool {
 
 /// Lets a lock go.
 pub fn unlock(address: usize, shared: bool, what: &'static str) {
-    let place = Place::lock(address);
+    let place = SharedPlace::lock(address);
     visible(Touch::LetGo(place, shared), Need::Nothing, 1, what);
     ENGINE.with_borrow_mut(|engine| {
         let cpu = engine.current;
@@ -391,10 +392,10 @@ pub fn unlock(address: usize, shared: bool, what: &'static str) {
     });
 }
 
-fn hold(place: Place, shared: bool) {
+fn hold(place: SharedPlace, shared: bool) {
     ENGINE.with_borrow_mut(|engine| {
         let cpu = engine.current;
-        let lock = engine.locks.entry(place).or_insert(Lock { shared: [0; CPUS], alone: None });
+        let lock = engine.locks.entry(place).or_insert(LockState { shared: [0; CPUS], alone: None });
         if shared {
             lock.shared[cpu] += 1;
         } else {
@@ -406,7 +407,7 @@ fn hold(place: Place, shared: bool) {
 /// How a lock is held: by how many shared, and by whom alone.
 pub fn holders(address: usize) -> (u32, Option<Cpu>) {
     ENGINE.with_borrow(|engine| {
-        let lock = engine.locks.get(&Place::lock(address));
+        let lock = engine.locks.get(&SharedPlace::lock(address));
         lock.map_or((0, None), |lock| (lock.shared.iter().map(|&count| u32::from(count)).sum(), lock.alone))
     })
 }
@@ -414,7 +415,7 @@ pub fn holders(address: usize) -> (u32, Option<Cpu>) {
 /// Sleeps until somebody [wakes](wake) those who wait for `key`. The caller has looked whether it must, under
 /// the lock of the list for `key`, and lets that go in the same step.
 pub fn sleep(key: usize) {
-    let list = Place::lock(key);
+    let list = SharedPlace::lock(key);
     ENGINE.with_borrow_mut(|engine| {
         let cpu = engine.current;
         engine.sleeps_on[cpu] = Some(list);
@@ -432,7 +433,7 @@ pub fn wake(key: usize) {
     ENGINE.with_borrow_mut(|engine| {
         let clock = engine.races.known_to(engine.current);
         for cpu in 0..CPUS {
-            if engine.sleeps_on[cpu] == Some(Place::lock(key)) {
+            if engine.sleeps_on[cpu] == Some(SharedPlace::lock(key)) {
                 engine.sleeps_on[cpu] = None;
                 engine.woken_by[cpu] = Some(clock);
             }
@@ -490,7 +491,7 @@ pub fn is_noted() -> bool {
 /// Whether the CPU that runs holds a lock shared.
 pub fn holds_shared(address: usize) -> bool {
     ENGINE.with_borrow(|engine| {
-        engine.locks.get(&Place::lock(address)).is_some_and(|lock| lock.shared[engine.current] > 0)
+        engine.locks.get(&SharedPlace::lock(address)).is_some_and(|lock| lock.shared[engine.current] > 0)
     })
 }
 

@@ -1,11 +1,11 @@
 //! Every order without reduction, to compare with: all of them, or as many as some random ones let expect.
 
 use super::Cpu;
-use super::engine::{Choice, Chooser, View};
+use super::engine::{Choice, Chooser, ChooserView};
 use super::other::Random;
 
 /// A place in the order.
-struct Node {
+struct NaiveNode {
     enabled: u32,
     chosen: Cpu,
     way: u8,
@@ -15,7 +15,7 @@ struct Node {
 /// All orders, one after the other, depth first.
 #[derive(Default)]
 pub struct Naive {
-    path: Vec<Node>,
+    path: Vec<NaiveNode>,
 }
 
 impl Naive {
@@ -44,11 +44,11 @@ impl Naive {
 }
 
 impl Chooser for Naive {
-    fn choose(&mut self, view: &View<'_>) -> Choice {
+    fn choose(&mut self, view: &ChooserView<'_>) -> Choice {
         if view.step == self.path.len() {
             let ways = view.pending.map(|pending| pending.map_or(1, |pending| pending.ways));
             let chosen = view.enabled.trailing_zeros() as Cpu;
-            self.path.push(Node { enabled: view.enabled, chosen, way: 0, ways });
+            self.path.push(NaiveNode { enabled: view.enabled, chosen, way: 0, ways });
         }
         let node = &self.path[view.step];
         assert_eq!(node.enabled, view.enabled, "the same order leads to another place");
@@ -74,7 +74,7 @@ impl Descent {
 }
 
 impl Chooser for Descent {
-    fn choose(&mut self, view: &View<'_>) -> Choice {
+    fn choose(&mut self, view: &ChooserView<'_>) -> Choice {
         let can = |cpu: &Cpu| view.enabled & 1 << cpu != 0;
         let ways = |cpu: Cpu| view.pending[cpu].map_or(1, |pending| u64::from(pending.ways));
         let count: u64 = (0..super::CPUS).filter(can).map(ways).sum();

@@ -1,6 +1,6 @@
 //! Orders by chance, with a guarantee; and a given order.
 
-use super::engine::{Choice, Chooser, View};
+use super::engine::{Choice, Chooser, ChooserView};
 use super::{CPUS, Cpu};
 
 /// Random numbers: xorshift64*.
@@ -51,7 +51,7 @@ impl Pct {
 }
 
 impl Chooser for Pct {
-    fn choose(&mut self, view: &View<'_>) -> Choice {
+    fn choose(&mut self, view: &ChooserView<'_>) -> Choice {
         let highest = |priority: &[u64; CPUS]| {
             (0..CPUS)
                 .filter(|cpu| view.enabled & 1 << cpu != 0)
@@ -94,7 +94,7 @@ impl Given {
 }
 
 impl Chooser for Given {
-    fn choose(&mut self, view: &View<'_>) -> Choice {
+    fn choose(&mut self, view: &ChooserView<'_>) -> Choice {
         let can = |cpu: Cpu| view.enabled & 1 << cpu != 0;
         let (cpu, way) = match self.order.get(view.step) {
             Some(&(cpu, way)) if can(cpu) => (cpu, way),

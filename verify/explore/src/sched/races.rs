@@ -1,14 +1,14 @@
 //! Which steps of a run happened before which, and which pairs of them could have come the other way round.
 
 use super::clock::Clock;
-use super::touch::{Place, Touch};
+use super::touch::{SharedPlace, Touch};
 use super::{CPUS, Cpu};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// A step that was taken.
 #[derive(Clone, Copy, Debug)]
-pub struct Taken {
+pub struct TakenStep {
     /// By whom.
     pub cpu: Cpu,
     /// Its number among the steps of that CPU, from 1 on.
@@ -18,28 +18,28 @@ pub struct Taken {
 }
 
 /// Two steps, by their indices, that could have come the other way round.
-pub type Race = (u32, u32);
+pub type RacePair = (u32, u32);
 
 /// Index of a step plus one; 0: none.
-type Step = u32;
+type StepIndex = u32;
 
 /// Who touched a place last.
 #[derive(Clone, Copy, Default)]
 struct Last {
-    change: Step,
-    looks: [Step; CPUS],
+    change: StepIndex,
+    looks: [StepIndex; CPUS],
 }
 
 /// Who had a lock last.
 #[derive(Clone, Copy, Default)]
 struct LastHeld {
-    alone: Step,
-    shared: [Step; CPUS],
+    alone: StepIndex,
+    shared: [StepIndex; CPUS],
     /// Who tried to have it alone, and shared, while somebody had it.
-    failed: [Step; CPUS],
-    shared_failed: [Step; CPUS],
-    let_go: Step,
-    shared_let_go: [Step; CPUS],
+    failed: [StepIndex; CPUS],
+    shared_failed: [StepIndex; CPUS],
+    let_go: StepIndex,
+    shared_let_go: [StepIndex; CPUS],
     /// What was known when it was let go.
     after_alone: Clock,
     after_shared: Clock,
@@ -47,7 +47,7 @@ struct LastHeld {
 
 impl LastHeld {
     /// Those that who takes it now, or tries to, could have come before.
-    fn before(&self, touch: &Touch, shared: bool, candidates: &mut Vec<Step>) {
+    fn before(&self, touch: &Touch, shared: bool, candidates: &mut Vec<StepIndex>) {
         candidates.push(self.alone);
         if !shared {
             candidates.extend(self.shared);
@@ -71,17 +71,17 @@ impl LastHeld {
 #[derive(Default)]
 pub struct Races {
     /// The steps.
-    pub taken: Vec<Taken>,
+    pub taken: Vec<TakenStep>,
     /// Steps that were never taken, for locks that were never free: their indices go on behind those of the
     /// others.
-    waiting: Vec<Taken>,
+    waiting: Vec<TakenStep>,
     /// The pairs found, the later one being at or after `from`.
-    pub found: Vec<Race>,
+    pub found: Vec<RacePair>,
     from: u32,
     now: [Clock; CPUS],
-    places: HashMap<Place, Last, BuildHasherDefault<Mix>>,
-    locks: HashMap<Place, LastHeld, BuildHasherDefault<Mix>>,
-    candidates: Vec<Step>,
+    places: HashMap<SharedPlace, Last, BuildHasherDefault<Mix>>,
+    locks: HashMap<SharedPlace, LastHeld, BuildHasherDefault<Mix>>,
+    candidates: Vec<StepIndex>,
 }
 
 impl Races {
@@ -98,7 +98,7 @@ impl Races {
 
     /// CPU `cpu` takes a step. `woken_by`: what it must know, having been woken.
     pub fn step(&mut self, cpu: Cpu, touch: &Touch, woken_by: Option<&Clock>) {
-        let me = self.taken.len() as Step + 1;
+        let me = self.taken.len() as StepIndex + 1;
         let mut clock = self.now[cpu];
         self.candidates.clear();
         let mut learn = Clock::default();
@@ -153,7 +153,7 @@ impl Races {
             if shared { &mut last.after_shared } else { &mut last.after_alone }.join(&clock);
         }
         self.now[cpu] = clock;
-        self.taken.push(Taken { cpu, number, clock });
+        self.taken.push(TakenStep { cpu, number, clock });
     }
 
     /// The run is over, and `cpu` waits for ever for a lock: it could have come before who has it.
@@ -166,19 +166,19 @@ impl Races {
         if !shared {
             self.candidates.extend(last.shared);
         }
-        let me = (self.taken.len() + self.waiting.len()) as Step + 1;
+        let me = (self.taken.len() + self.waiting.len()) as StepIndex + 1;
         self.note(cpu, me, &mut clock);
         let number = clock.tick(cpu);
-        self.waiting.push(Taken { cpu, number, clock });
+        self.waiting.push(TakenStep { cpu, number, clock });
     }
 
     /// Notes the races of step `me` of `cpu` with the candidates, which have happened before it from then on.
-    fn note(&mut self, cpu: Cpu, me: Step, clock: &mut Clock) {
+    fn note(&mut self, cpu: Cpu, me: StepIndex, clock: &mut Clock) {
         // From the latest on: what happened before a later one of them is no race of its own.
         self.candidates.sort_unstable_by(|a, b| b.cmp(a));
         self.candidates.dedup();
         for &step in self.candidates.iter().filter(|&&step| step != 0) {
-            let Taken { cpu: other, number, clock: theirs } = self.taken[step as usize - 1];
+            let TakenStep { cpu: other, number, clock: theirs } = self.taken[step as usize - 1];
             if other != cpu && clock.of(other) < number {
                 if me > self.from {
                     self.found.push((step - 1, me - 1));
@@ -195,7 +195,7 @@ impl Races {
 
     /// Whether the step of index `first` happened before that of index `then`, or is it.
     pub fn before(&self, first: u32, then: u32) -> bool {
-        let Taken { cpu, number, .. } = self.taken[first as usize];
+        let TakenStep { cpu, number, .. } = self.taken[first as usize];
         self.taken[then as usize].clock.of(cpu) >= number
     }
 
@@ -210,14 +210,14 @@ impl Races {
 
     /// For a race `(early, late)`: the CPUs, as bits, any of which can go first where `early` was taken, if
     /// `late` is to come before it.
-    pub fn initials(&self, (early, late): Race) -> u32 {
+    pub fn initials(&self, (early, late): RacePair) -> u32 {
         let (mut seen, mut initials) = (0_u32, 0_u32);
         // The number of the first step of each CPU that is kept.
         let mut known = [0; CPUS];
         let count = self.taken.len() as u32;
         for step in (early + 1..late.min(count)).chain([late]) {
             let taken = self.taken.get(step as usize).or_else(|| self.waiting.get((step - count) as usize));
-            let Taken { cpu, number, clock } = *taken.expect("a step of the run");
+            let TakenStep { cpu, number, clock } = *taken.expect("a step of the run");
             if step != late && self.before(early, step) {
                 continue;
             }

@@ -3,9 +3,9 @@
 
 /// Something that CPUs share, as a number: what kind it is, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place(u64);
+pub struct SharedPlace(u64);
 
-impl Place {
+impl SharedPlace {
     const fn new(kind: u64, number: u64) -> Self {
         Self(kind << 60 | number & ((1 << 60) - 1))
     }
@@ -81,32 +81,32 @@ pub enum Touch {
     #[default]
     Nothing,
     /// One place; the flag tells whether it is changed.
-    One(Place, bool),
+    One(SharedPlace, bool),
     /// Two places.
-    Two([(Place, bool); 2]),
+    Two([(SharedPlace, bool); 2]),
     /// Three places.
-    Three([(Place, bool); 3]),
+    Three([(SharedPlace, bool); 3]),
     /// So many whole pages of persistent memory from this one on.
     Pages(u64, u64, bool),
     /// A lock is taken: shared or not.
-    Take(Place, bool),
+    Take(SharedPlace, bool),
     /// The same, unless that means waiting: as things are, it does.
-    Try(Place, bool),
+    Try(SharedPlace, bool),
     /// The same, and it is free: it is taken.
-    Got(Place, bool),
+    Got(SharedPlace, bool),
     /// A lock is let go.
-    LetGo(Place, bool),
+    LetGo(SharedPlace, bool),
 }
 
 impl Touch {
     /// A part of a line of persistent memory.
     pub const fn line(number: u64, change: bool) -> Self {
-        Self::Two([(Place::line(number), change), (Place::page(number / 64), false)])
+        Self::Two([(SharedPlace::line(number), change), (SharedPlace::page(number / 64), false)])
     }
 
     /// Calls `f` with each place, and whether it is changed; not for locks.
     #[inline]
-    pub fn each(&self, mut f: impl FnMut(Place, bool)) {
+    pub fn each(&self, mut f: impl FnMut(SharedPlace, bool)) {
         match *self {
             Self::Nothing | Self::Take(..) | Self::Try(..) | Self::Got(..) | Self::LetGo(..) => {}
             Self::One(place, change) => f(place, change),
@@ -114,7 +114,7 @@ impl Touch {
             Self::Three(places) => places.into_iter().for_each(|(place, change)| f(place, change)),
             // A page as a whole is changed also by who reads all of it: as far as lines of it are concerned.
             Self::Pages(first, count, _) => {
-                (first..first + count).for_each(|page| f(Place::page(page), true))
+                (first..first + count).for_each(|page| f(SharedPlace::page(page), true))
             }
         }
     }
@@ -151,11 +151,11 @@ mod tests {
 
     #[test]
     fn steps_meet_where_one_changes_what_the_other_touches() {
-        let load = Touch::One(Place::word(64), false);
-        let store = Touch::One(Place::word(64), true);
+        let load = Touch::One(SharedPlace::word(64), false);
+        let store = Touch::One(SharedPlace::word(64), true);
         assert!(!load.meets(&load) && load.meets(&store) && store.meets(&store));
-        assert!(!store.meets(&Touch::One(Place::word(72), true)) && !store.meets(&Touch::Nothing));
-        assert!(!store.meets(&Touch::One(Place::lock(64), true)), "another kind of place");
+        assert!(!store.meets(&Touch::One(SharedPlace::word(72), true)) && !store.meets(&Touch::Nothing));
+        assert!(!store.meets(&Touch::One(SharedPlace::lock(64), true)), "another kind of place");
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn locks_meet_where_one_wants_it_alone() {
-        let (a, b) = (Place::lock(8), Place::lock(16));
+        let (a, b) = (SharedPlace::lock(8), SharedPlace::lock(16));
         assert!(
             Touch::Take(a, false).meets(&Touch::Take(a, true))
                 && !Touch::Take(a, true).meets(&Touch::Take(a, true))

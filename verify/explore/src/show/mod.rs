@@ -31,14 +31,14 @@ pub struct Trace {
     /// A head for each CPU: "CPU 0, space a: load".
     pub cpus: Vec<String>,
     /// What happened, in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<ShownStep>,
     /// What came of it, in a line or two.
     pub verdict: String,
 }
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct ShownStep {
     /// Who did it.
     pub cpu: usize,
     /// What sort of thing it is.
@@ -53,7 +53,7 @@ pub struct Step {
     pub number: u64,
 }
 
-/// Sorts of steps. Each form adds the words around [`Step::what`] that are given here.
+/// Sorts of steps. Each form adds the words around [`ShownStep::what`] that are given here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An operation begins: "load".
@@ -82,7 +82,7 @@ pub enum Kind {
     Wrong,
 }
 
-impl Step {
+impl ShownStep {
     /// What happened, with the words around it.
     fn text(&self) -> String {
         let what = &self.what;
@@ -109,7 +109,7 @@ impl Trace {
     /// Whether each step is inside an operation of its CPU, its beginning and end left out.
     fn inside(&self) -> Vec<bool> {
         let mut busy = vec![false; self.heads().len()];
-        let inside = |step: &Step| {
+        let inside = |step: &ShownStep| {
             let was = busy[step.cpu];
             busy[step.cpu] = step.kind == Kind::Begins || was && step.kind != Kind::Ends;
             was && busy[step.cpu] && step.kind != Kind::Begins

@@ -22,20 +22,20 @@ const STATES: usize = 1000;
 
 /// Begin and end of something, in nanoseconds.
 #[derive(Clone, Copy)]
-struct Time {
+struct Interval {
     begin: u64,
     end: u64,
 }
 
 /// When each step is: those with one number share its microsecond.
-fn times(trace: &Trace) -> Vec<Time> {
-    let mut times: Vec<Time> = Vec::new();
+fn times(trace: &Trace) -> Vec<Interval> {
+    let mut times: Vec<Interval> = Vec::new();
     for group in trace.steps.chunk_by(|a, b| a.number == b.number) {
         let last = times.last().map_or(0, |time| time.end);
         let first = group.first().map_or(0, |step| step.number * 1000).max(last);
         let count = group.len() as u64;
         let part = |part| first + 1000 * part / count;
-        times.extend((0..count).map(|index| Time { begin: part(index), end: part(index + 1) }));
+        times.extend((0..count).map(|index| Interval { begin: part(index), end: part(index + 1) }));
     }
     times
 }
@@ -47,7 +47,7 @@ fn us(ns: u64) -> f64 {
 
 /// A slice that has no row yet.
 struct Slice {
-    time: Time,
+    time: Interval,
     name: String,
     args: Value,
 }
@@ -105,13 +105,13 @@ pub fn perfetto(trace: &Trace) -> String {
 }
 
 fn event(pid: usize, tid: usize, slice: Slice) -> Value {
-    let Time { begin, end } = slice.time;
+    let Interval { begin, end } = slice.time;
     json!({"ph": "X", "name": slice.name, "pid": pid, "tid": tid, "ts": us(begin), "dur": us(end - begin),
         "args": slice.args})
 }
 
 /// What lasts on one CPU, and its steps outside of any operation.
-fn slices(trace: &Trace, times: &[Time], cpu: usize) -> Vec<Slice> {
+fn slices(trace: &Trace, times: &[Interval], cpu: usize) -> Vec<Slice> {
     let end = times.last().map_or(0, |time| time.end);
     let spans = spans(trace);
     let slice = |span: &Span<'_>| {
@@ -127,7 +127,7 @@ fn slices(trace: &Trace, times: &[Time], cpu: usize) -> Vec<Slice> {
             Sort::Lock { shared } => (trace.steps[span.first].what.clone(), json!({"shared": shared})),
             Sort::Waiting => (format!("wait: {}", span.name), json!({"ended": span.last.is_some()})),
         };
-        Slice { time: Time { begin: times[span.first].begin, end: until }, name, args }
+        Slice { time: Interval { begin: times[span.first].begin, end: until }, name, args }
     };
     let mut slices: Vec<Slice> = spans.iter().filter(|span| span.cpu == cpu).map(slice).collect();
     for (index, inside) in trace.inside().into_iter().enumerate() {
@@ -142,7 +142,7 @@ fn slices(trace: &Trace, times: &[Time], cpu: usize) -> Vec<Slice> {
 }
 
 /// Steps inside an operation that last for no time.
-fn instants(trace: &Trace, times: &[Time], events: &mut Vec<Value>) {
+fn instants(trace: &Trace, times: &[Interval], events: &mut Vec<Value>) {
     for ((step, inside), time) in trace.steps.iter().zip(trace.inside()).zip(times) {
         if !inside || matches!(step.kind, Kind::Lock | Kind::Waits) {
             continue;
@@ -155,7 +155,7 @@ fn instants(trace: &Trace, times: &[Time], events: &mut Vec<Value>) {
 }
 
 /// An arrow where the run goes on with another CPU.
-fn switches(trace: &Trace, times: &[Time], events: &mut Vec<Value>) {
+fn switches(trace: &Trace, times: &[Interval], events: &mut Vec<Value>) {
     for (index, pair) in trace.steps.windows(2).enumerate() {
         let [from, to] = pair else { continue };
         if from.cpu == to.cpu {
@@ -172,7 +172,7 @@ fn switches(trace: &Trace, times: &[Time], events: &mut Vec<Value>) {
 }
 
 /// How each lock and each page-table entry is, and until when.
-fn states(trace: &Trace, times: &[Time], end: u64, events: &mut Vec<Value>) {
+fn states(trace: &Trace, times: &[Interval], end: u64, events: &mut Vec<Value>) {
     let mut open: BTreeMap<&str, (usize, u64, &str)> = BTreeMap::new();
     let mut done: Vec<(usize, u64, u64, &str)> = Vec::new();
     for (step, time) in trace.steps.iter().zip(times) {
@@ -193,7 +193,7 @@ fn states(trace: &Trace, times: &[Time], end: u64, events: &mut Vec<Value>) {
     events.extend(open.iter().map(|(name, (row, ..))| named("thread_name", *row, name)));
     done.extend(open.into_values().map(|(row, since, part)| (row, since, end, part)));
     for (row, since, until, part) in done {
-        let slice = Slice { time: Time { begin: since, end: until }, name: part.into(), args: json!({}) };
+        let slice = Slice { time: Interval { begin: since, end: until }, name: part.into(), args: json!({}) };
         events.push(event(STATES, tid(STATES, row), slice));
     }
 }

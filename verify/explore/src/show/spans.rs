@@ -75,12 +75,17 @@ pub(super) fn spans(trace: &Trace) -> Vec<Span<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::show::Step;
+    use crate::show::ShownStep;
 
     #[test]
     fn of_a_lock_that_is_held_twice_the_later_one_goes_first() {
-        let step =
-            |kind, what: &str, number| Step { cpu: 0, kind, what: what.into(), state: String::new(), number };
+        let step = |kind, what: &str, number| ShownStep {
+            cpu: 0,
+            kind,
+            what: what.into(),
+            state: String::new(),
+            number,
+        };
         let steps = vec![
             step(Kind::Lock, "freeze shared", 1),
             step(Kind::Lock, "freeze shared", 2),

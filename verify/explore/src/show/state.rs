@@ -1,4 +1,4 @@
-//! Locks and page tables, part by part, as [`Step::state`](super::Step::state) tells of them.
+//! Locks and page tables, part by part, as [`ShownStep::state`](super::ShownStep::state) tells of them.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ pub(super) fn parts(state: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// What is known of all parts, and which of them have changed since they were last shown.
 #[derive(Default)]
-pub(super) struct State<'a> {
+pub(super) struct PartStates<'a> {
     parts: BTreeMap<&'a str, &'a str>,
     /// In the order in which they changed.
     news: Vec<&'a str>,
 }
 
-impl<'a> State<'a> {
+impl<'a> PartStates<'a> {
     /// A step left these parts so.
     pub(super) fn now(&mut self, state: &'a str) {
         for (name, part) in parts(state) {
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn news_are_the_latest_of_each_part_once() {
-        let mut state = State::default();
+        let mut state = PartStates::default();
         state.now("dax_sem: 1 shared; a: page 1 → zero page, r");
         state.now("dax_sem: free; a: page 2 → block 9, rw");
         assert_eq!(state.news(), "dax_sem: free; a: page 1 → zero page, r; a: page 2 → block 9, rw");

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::state::State;
+use super::state::PartStates;
 use super::text::{fit, wrap};
-use super::{Kind, Step, Trace};
+use super::{Kind, ShownStep, Trace};
 
 /// Between columns.
 const GAP: usize = 2;
@@ -81,7 +81,7 @@ pub fn table(trace: &Trace, full: bool) -> String {
 
 /// The lines there are.
 fn lines(trace: &Trace, full: bool) -> Vec<Line> {
-    let mut state = State::default();
+    let mut state = PartStates::default();
     let mut lines: Vec<Line> = Vec::new();
     for (step, inside) in trace.steps.iter().zip(trace.inside()) {
         state.now(&step.state);
@@ -92,7 +92,7 @@ fn lines(trace: &Trace, full: bool) -> Vec<Line> {
     lines
 }
 
-fn line(step: &Step, inside: bool, state: String) -> Line {
+fn line(step: &ShownStep, inside: bool, state: String) -> Line {
     // What went wrong is seen at once: it stands where an operation begins.
     let indent = if inside && step.kind != Kind::Wrong { 2 } else { 0 };
     Line { number: step.number.to_string(), cpu: step.cpu, indent, text: step.text(), state }

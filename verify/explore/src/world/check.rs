@@ -9,7 +9,7 @@ use crate::hw::tables::COPIES;
 use crate::hw::{Machine, Memory, machine};
 use crate::model::{Done, Final, Look, Seen, explain};
 use crate::sched::engine::{self, Need, visible};
-use crate::sched::touch::{Place, Touch};
+use crate::sched::touch::{SharedPlace, Touch};
 use fs::PAGE_SIZE;
 use fs::lab::schedule::{Effect, Start, World};
 use fs::lab::{Point, Step};
@@ -122,7 +122,7 @@ pub(crate) fn survives_now(stage: &Stage) {
         return;
     }
     // Whoever still has something to wait for can do that before this, or after.
-    visible(Touch::One(Place::durable(), true), Need::Nothing, 1, "the sync returns");
+    visible(Touch::One(SharedPlace::durable(), true), Need::Nothing, 1, "the sync returns");
     let Some(place) = word_block(stage) else { return };
     let history = order::as_run(&stage.history.get());
     let durable = stage.machine.ram.durable_word(place + WORD);

@@ -22,7 +22,7 @@ use crate::hw::{Local, Machine, Memory, machine};
 use crate::model::{Done, START_WORD, Seen};
 use crate::sched::CPUS;
 use crate::sched::engine::{self, Chooser, End, Note, Ran};
-use crate::sched::touch::Place;
+use crate::sched::touch::SharedPlace;
 use fs::dax::fsync;
 use fs::ext2::Ext2;
 use fs::lab::schedule::{Op, Start, World};
@@ -80,7 +80,7 @@ pub struct Lock {
 
 impl Lock {
     /// Whether `place` is it.
-    pub fn holds(&self, place: Place) -> bool {
+    pub fn holds(&self, place: SharedPlace) -> bool {
         place.is_lock_in(&self.at)
     }
 }
@@ -108,7 +108,7 @@ pub(crate) struct Stage {
 }
 
 /// What came of one run.
-pub struct Outcome {
+pub struct RunOutcome {
     /// How it ended.
     pub end: End,
     /// What does not hold.
@@ -128,7 +128,7 @@ pub struct Outcome {
 }
 
 /// Runs `world` once.
-pub fn run(world: &World, images: &Images, chooser: Box<dyn Chooser>, log: bool) -> Outcome {
+pub fn run(world: &World, images: &Images, chooser: Box<dyn Chooser>, log: bool) -> RunOutcome {
     let stage = Arc::new(prepare(world, images));
     world.mutants.iter().for_each(|&mutant| stage.machine.lab.add(mutant));
     let bodies = (0..world.parts.len()).map(|cpu| ops::body(stage.clone(), cpu)).collect();
@@ -158,7 +158,7 @@ pub fn run(world: &World, images: &Images, chooser: Box<dyn Chooser>, log: bool)
         End::Endless => wrong = Some("somebody goes round and round".into()),
         End::Stopped | End::Failed => {}
     }
-    Outcome { end, wrong, chooser: Some(chooser), waits, steps, state, log, locks }
+    RunOutcome { end, wrong, chooser: Some(chooser), waits, steps, state, log, locks }
 }
 
 fn prepare(world: &World, images: &Images) -> Stage {

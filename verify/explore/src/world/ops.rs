@@ -4,7 +4,7 @@ use super::space::{Which, uses};
 use super::{OTHER_PAGE, Performed, Stage, WORD, check, image};
 use crate::model::Seen;
 use crate::sched::engine::{self, Body, Need, Noted, visible};
-use crate::sched::touch::{Place, Touch};
+use crate::sched::touch::{SharedPlace, Touch};
 use fs::PAGE_SIZE;
 use fs::dax::{fsync, msync};
 use fs::lab::schedule::{Effect, Op, World};
@@ -47,7 +47,7 @@ pub(crate) fn body(stage: Arc<Stage>, cpu: usize) -> Body {
 /// A handle goes. Where a file can lose its name, it is a step: whoever lets the last one go frees the file.
 pub(crate) fn let_go<T>(world: &World, handle: T) {
     if world.has(Effect::Close) {
-        visible(Touch::One(Place::handles(), true), Need::Nothing, 1, "a handle goes");
+        visible(Touch::One(SharedPlace::handles(), true), Need::Nothing, 1, "a handle goes");
     }
     drop(handle);
 }
@@ -167,7 +167,7 @@ fn direct(stage: &Stage, cpu: usize, file: &dyn Inode<crate::hw::Machine>) -> Se
     // Whoever frees the block can do that before, in between, or after.
     let uses = |what| {
         if let Some(place) = place.as_ref().ok().copied().flatten() {
-            visible(Touch::One(Place::block(place / PAGE_SIZE), false), Need::Nothing, 1, what);
+            visible(Touch::One(SharedPlace::block(place / PAGE_SIZE), false), Need::Nothing, 1, what);
         }
     };
     uses("a transfer begins");

@@ -1,11 +1,11 @@
 //! Runs to show.
 
-use explore::show::{Kind, Step, Trace};
+use explore::show::{Kind, ShownStep, Trace};
 
 fn trace(story: &str, cpus: &[&str], verdict: &str, steps: &[(u64, usize, Kind, &str, &str)]) -> Trace {
     let step = |&(number, cpu, kind, what, state): &(u64, usize, Kind, &str, &str)| {
         let (what, state) = (what.to_string(), state.to_string());
-        Step { cpu, kind, what, state, number }
+        ShownStep { cpu, kind, what, state, number }
     };
     Trace {
         story: story.into(),

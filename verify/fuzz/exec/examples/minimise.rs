@@ -1,7 +1,7 @@
 //! `minimise FILE SMALLER`: takes out of a finding whatever its complaint does not need. Numbers in the
 //! complaint may change, its words may not: libFuzzer's own minimising takes any other finding for the same.
 
-use fuzz_exec::input::{Input, Mount, Op, Patch};
+use fuzz_exec::input::{Input, MountMode, Op, Patch};
 use fuzz_exec::run;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -34,7 +34,7 @@ fn simpler(input: &Input) -> Vec<Input> {
             new.patches.remove(at);
         });
     }
-    add(&|new| new.mount = Mount::Plain);
+    add(&|new| new.mount = MountMode::Plain);
     add(&|new| new.image = 0);
     add(&|new| new.image = new.image.min(1));
     for at in 0..input.ops.len() {

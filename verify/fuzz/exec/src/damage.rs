@@ -277,7 +277,7 @@ fn redo_record(patch: &Patch, it: &Anatomy, image: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::{Input, Mount};
+    use crate::input::{Input, MountMode};
     use crate::{images, run_to_image};
 
     #[test]
@@ -293,7 +293,7 @@ mod tests {
         let (at, value) = (it.inodes[file], word(&image, it.inodes[file]) & 0xFFFF | 77 << 16);
         let kind = KINDS.iter().position(|&kind| kind == "redo record, well-formed").expect("the kind") as u8;
         let patch = Patch { kind, object: file as u16, field: 1, value, ..Patch::default() };
-        let input = Input { image: 0, mount: Mount::Plain, patches: vec![patch], ops: Vec::new() };
+        let input = Input { image: 0, mount: MountMode::Plain, patches: vec![patch], ops: Vec::new() };
         let (report, after) = run_to_image(&input.encode());
         assert!(report.unmounted, "{report:?}");
         assert_eq!(word(&after, at), value);

@@ -25,7 +25,7 @@ pub struct Input {
     /// Which base image.
     pub image: u8,
     /// How it is mounted.
-    pub mount: Mount,
+    pub mount: MountMode,
     /// Damage, in order.
     pub patches: Vec<Patch>,
     /// Operations, in order.
@@ -34,7 +34,7 @@ pub struct Input {
 
 /// How the image is mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mount {
+pub enum MountMode {
     /// For reading and writing.
     Plain,
     /// Read-only, because it is asked for.
@@ -45,7 +45,7 @@ pub enum Mount {
     Copy(u8),
 }
 
-impl Mount {
+impl MountMode {
     fn decode(byte: u8) -> Self {
         match byte & 15 {
             1 => Self::ReadOnly,
@@ -137,7 +137,7 @@ impl Input {
         let (patches, ops) = body.split_at(count * PATCH);
         Self {
             image: byte(0) % images::COUNT,
-            mount: Mount::decode(byte(1)),
+            mount: MountMode::decode(byte(1)),
             patches: patches.as_chunks().0.iter().map(Patch::decode).collect(),
             ops: ops.as_chunks().0.iter().take(MOST_OPS).map(Op::decode).collect(),
         }

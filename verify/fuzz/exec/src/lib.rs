@@ -50,7 +50,7 @@ pub const MOST_MEMORY: usize = 24 << 20;
 
 /// What became of an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct InputReport {
     /// It was mounted at least once.
     pub mounted: bool,
     /// It could not be written to at the end.
@@ -64,21 +64,21 @@ pub struct Report {
 }
 
 /// A base image, ready to be damaged.
-struct Place {
+struct BaseImage {
     anatomy: Anatomy,
     bench: Bench,
 }
 
 thread_local! {
     /// An image is unpacked and laid out once; afterwards only what an input changed is put back.
-    static PLACES: RefCell<BTreeMap<u8, Place>> = const { RefCell::new(BTreeMap::new()) };
+    static PLACES: RefCell<BTreeMap<u8, BaseImage>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// Runs the input that `data` encodes.
 ///
 /// # Panics
 /// On every finding.
-pub fn run(data: &[u8]) -> Report {
+pub fn run(data: &[u8]) -> InputReport {
     run_input(&Input::decode(data), |_| ())
 }
 
@@ -86,18 +86,18 @@ pub fn run(data: &[u8]) -> Report {
 ///
 /// # Panics
 /// On every finding.
-pub fn run_to_image(data: &[u8]) -> (Report, Vec<u8>) {
+pub fn run_to_image(data: &[u8]) -> (InputReport, Vec<u8>) {
     let mut image = Vec::new();
     let report = run_input(&Input::decode(data), |bench| image = bench.bytes());
     (report, image)
 }
 
-fn run_input(input: &Input, at_end: impl FnOnce(&Bench)) -> Report {
+fn run_input(input: &Input, at_end: impl FnOnce(&Bench)) -> InputReport {
     // Taken out while it is used: after a finding it is not put back.
     let place = PLACES.with_borrow_mut(|places| places.remove(&input.image));
     let place = place.unwrap_or_else(|| {
         let image = images::unpack(input.image);
-        Place { anatomy: Anatomy::of(&image), bench: Bench::new(image) }
+        BaseImage { anatomy: Anatomy::of(&image), bench: Bench::new(image) }
     });
     let memory = meter::start();
     for patch in &input.patches {

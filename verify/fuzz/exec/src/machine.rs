@@ -2,7 +2,7 @@
 //! that know that nobody else can hold them.
 
 use fs::platform::User;
-use fs::pmem::ram::{Ram, Touch};
+use fs::pmem::ram::{Ram, RamAccess};
 use fs::pmem::{LINE, Pmem};
 use fs::sim::{self, START, Tables};
 use lock_api::{GuardSend, RawMutex, RawRwLock};
@@ -37,11 +37,11 @@ struct Watch {
 }
 
 impl Watch {
-    fn see(&self, ram: &Ram, touch: Touch<'_>) {
+    fn see(&self, ram: &Ram, touch: RamAccess<'_>) {
         match touch {
-            Touch::Load(len) | Touch::Flush(_, len) => self.access(len),
-            Touch::Fence => self.access(0),
-            Touch::Store(offset, bytes) | Touch::Stream(offset, bytes) => {
+            RamAccess::Load(len) | RamAccess::Flush(_, len) => self.access(len),
+            RamAccess::Fence => self.access(0),
+            RamAccess::Store(offset, bytes) | RamAccess::Stream(offset, bytes) => {
                 self.store(ram, offset, bytes.len() as u64);
             }
         }
@@ -211,15 +211,15 @@ impl Bench {
 }
 
 /// The machine.
-pub type Machine = sim::Machine<Alone>;
+pub type Machine = sim::Machine<FuzzKit>;
 
 /// Locks and waits where nobody else is.
 #[derive(Clone, Default)]
-pub struct Alone {
+pub struct FuzzKit {
     turns: Arc<AtomicU32>,
 }
 
-impl sim::Kit for Alone {
+impl sim::Kit for FuzzKit {
     type Pmem = Ram;
     type Mutex = LoneMutex;
     type RwLock = LoneRwLock;

@@ -1,7 +1,7 @@
 //! New inputs: from nothing but a seed, and from another input. Both know where patches and operations begin,
 //! which libFuzzer's own mutations don't.
 
-use crate::input::{HEAD, Input, MOST_OPS, MOST_PATCHES, Mount, OP, Op, PATCH, Patch};
+use crate::input::{HEAD, Input, MOST_OPS, MOST_PATCHES, MountMode, OP, Op, PATCH, Patch};
 use crate::{damage, images, session};
 
 /// Repeatable random numbers: xorshift64*.
@@ -40,10 +40,10 @@ pub fn generate(seed: u64) -> Input {
     let rng = &mut Rng::new(seed);
     let patches = if rng.one_in(3) { 0 } else { 1 + rng.below(4) };
     let mount = match rng.below(20) {
-        0 => Mount::ReadOnly,
-        1 => Mount::Protected,
-        2 => Mount::Copy(rng.below(4) as u8),
-        _ => Mount::Plain,
+        0 => MountMode::ReadOnly,
+        1 => MountMode::Protected,
+        2 => MountMode::Copy(rng.below(4) as u8),
+        _ => MountMode::Plain,
     };
     Input {
         image: rng.below(images::COUNT.into()) as u8,
@@ -64,7 +64,10 @@ pub fn mutate(input: &mut Input, seed: u64) {
             4..=6 => change_list(rng, &mut input.ops, MOST_OPS, op),
             7 | 8 => change_op(rng, &mut input.ops),
             _ if rng.one_in(4) => *input = Input { ops: input.ops.clone(), ..generate(rng.number().into()) },
-            _ => input.mount = if rng.one_in(2) { Mount::Plain } else { generate(rng.number().into()).mount },
+            _ => {
+                input.mount =
+                    if rng.one_in(2) { MountMode::Plain } else { generate(rng.number().into()).mount }
+            }
         }
     }
 }

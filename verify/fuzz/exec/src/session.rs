@@ -1,10 +1,10 @@
 //! One file system while it is mounted: the operations, and what must hold after each.
 
-use crate::Report;
+use crate::InputReport;
 use crate::anatomy::Anatomy;
-use crate::input::{Input, Mount, Op};
+use crate::input::{Input, MountMode, Op};
 use crate::machine::{Bench, Machine};
-use crate::view::View;
+use crate::view::FuzzView;
 use fs::error::{Errno, Error};
 use fs::ext2::{Ext2, ReadOnlyReason};
 use fs::platform::{Timestamp, User};
@@ -139,11 +139,11 @@ pub struct Session<'a> {
     options: MountOptions,
     fs: Option<Arc<Ext2<Machine>>>,
     open: [Option<InodeRef<Machine>>; SLOTS],
-    views: Vec<View>,
+    views: Vec<FuzzView>,
     ops: &'a [Op],
     /// Nothing was damaged: no contradiction may be met.
     honest: bool,
-    report: Report,
+    report: InputReport,
 }
 
 impl<'a> Session<'a> {
@@ -151,10 +151,10 @@ impl<'a> Session<'a> {
     pub fn new(bench: &'a Bench, anatomy: &'a Anatomy, input: &'a Input) -> Self {
         let mut options = MountOptions::default();
         match input.mount {
-            Mount::Plain => {}
-            Mount::ReadOnly => options.read_only = true,
-            Mount::Protected => bench.set_writable(false),
-            Mount::Copy(which) => {
+            MountMode::Plain => {}
+            MountMode::ReadOnly => options.read_only = true,
+            MountMode::Protected => bench.set_writable(false),
+            MountMode::Copy(which) => {
                 let copy = anatomy.supers[usize::from(which) % anatomy.supers.len()];
                 options.super_block = Some(copy / 1024);
             }
@@ -169,12 +169,12 @@ impl<'a> Session<'a> {
             views: Vec::new(),
             ops: &input.ops,
             honest,
-            report: Report::default(),
+            report: InputReport::default(),
         }
     }
 
     /// Mounts, does everything, unmounts.
-    pub fn run(&mut self) -> Report {
+    pub fn run(&mut self) -> InputReport {
         self.mount();
         for op in self.ops {
             if self.fs.is_none() {
@@ -281,7 +281,7 @@ impl<'a> Session<'a> {
     /// docs/laws.md, law 6: what is mapped is the block that is there.
     fn check_views(&mut self) {
         if self.honest {
-            self.views.iter().for_each(View::check);
+            self.views.iter().for_each(FuzzView::check);
         }
     }
 
@@ -345,7 +345,7 @@ impl<'a> Session<'a> {
                 let file = self.file(op.what)?;
                 file.expect_mappable()?;
                 self.views.truncate(VIEWS - 1);
-                self.views.insert(0, View::new(&file));
+                self.views.insert(0, FuzzView::new(&file));
             }
             "load through a mapping" | "store through a mapping" => {
                 let Some(view) = self.views.get_mut(usize::from(op.how) % VIEWS) else { return Ok(()) };

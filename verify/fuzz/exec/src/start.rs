@@ -1,6 +1,6 @@
 //! The inputs from which a fuzzer starts: the same ones each time.
 
-use crate::input::{Input, Mount, Op};
+use crate::input::{Input, MountMode, Op};
 use crate::{images, mutate, session};
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub fn write_to(folder: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
     for image in 0..images::COUNT {
         let walk = Op { code: session::code("walk the tree"), ..Op::default() };
-        let input = Input { image, mount: Mount::Plain, patches: Vec::new(), ops: vec![walk] };
+        let input = Input { image, mount: MountMode::Plain, patches: Vec::new(), ops: vec![walk] };
         std::fs::write(folder.join(format!("walk-{}", images::name(image))), input.encode())?;
     }
     for seed in 0..COUNT {

@@ -1,6 +1,6 @@
 //! A file mapped into an address space of its own.
 
-use crate::machine::{Alone, Machine};
+use crate::machine::{FuzzKit, Machine};
 use fs::platform::Platform;
 use fs::pmem::{Pmem, ram};
 use fs::sim::{self, ZERO_FRAME};
@@ -12,13 +12,13 @@ use std::collections::BTreeSet;
 const PAGES: u64 = 1 << 21;
 
 /// The mapping; unmapped on drop.
-pub(crate) struct View {
-    pub(crate) of: sim::View<Alone>,
+pub(crate) struct FuzzView {
+    pub(crate) of: sim::View<FuzzKit>,
     /// Pages that were touched.
     touched: BTreeSet<u64>,
 }
 
-impl View {
+impl FuzzView {
     /// Maps `file`.
     pub(crate) fn new(file: &InodeRef<Machine>) -> Self {
         Self { of: sim::View::new(file, 0..PAGES), touched: BTreeSet::new() }

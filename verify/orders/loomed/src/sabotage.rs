@@ -49,7 +49,7 @@ impl Wrong {
 
 /// What an access is, for what can be wrong with it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
+pub(crate) enum AccessKind {
     Load,
     Store,
     Change,
@@ -75,7 +75,7 @@ pub fn sites() -> Vec<(Site, Vec<Wrong>)> {
 }
 
 /// Notes the access; says what is wrong with it.
-pub(crate) fn reached(at: &'static Location<'static>, access: Access, order: Ordering) -> Option<Wrong> {
+pub(crate) fn reached(at: &'static Location<'static>, access: AccessKind, order: Ordering) -> Option<Wrong> {
     let site = Site { file: at.file(), line: at.line(), column: at.column() };
     if let Some((line, column, wrong)) = WRONG.get() {
         let here = (line, column) == (site.line, site.column);
@@ -90,10 +90,10 @@ pub(crate) fn reached(at: &'static Location<'static>, access: Access, order: Ord
             if order != Ordering::Relaxed {
                 wrongs.push(Wrong::Relaxed);
             }
-            if access == Access::Change {
+            if access == AccessKind::Change {
                 wrongs.push(Wrong::Torn);
             }
-            if matches!(access, Access::Change | Access::Store) {
+            if matches!(access, AccessKind::Change | AccessKind::Store) {
                 wrongs.push(Wrong::Skipped);
             }
             wrongs
@@ -103,13 +103,13 @@ pub(crate) fn reached(at: &'static Location<'static>, access: Access, order: Ord
 }
 
 /// `order`, as it is if `wrong`.
-pub(crate) fn weakened(order: Ordering, access: Access, wrong: Option<Wrong>) -> Ordering {
+pub(crate) fn weakened(order: Ordering, access: AccessKind, wrong: Option<Wrong>) -> Ordering {
     match wrong {
         Some(Wrong::Relaxed) => Ordering::Relaxed,
         Some(Wrong::NotSeqCst) if order == Ordering::SeqCst => match access {
-            Access::Load => Ordering::Acquire,
-            Access::Store => Ordering::Release,
-            Access::Change | Access::Fence => Ordering::AcqRel,
+            AccessKind::Load => Ordering::Acquire,
+            AccessKind::Store => Ordering::Release,
+            AccessKind::Change | AccessKind::Fence => Ordering::AcqRel,
         },
         _ => order,
     }

@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
-use crate::sabotage::{Access, Wrong, reached, weakened};
+use crate::sabotage::{AccessKind, Wrong, reached, weakened};
 use loom::sync::{Mutex, atomic};
 
 thread_local! {
@@ -20,9 +20,9 @@ pub fn concurrent(is: bool) {
 /// As `core`'s; one that isn't there if its site says so.
 #[track_caller]
 pub fn fence(order: Ordering) {
-    let wrong = reached(Location::caller(), Access::Fence, order);
+    let wrong = reached(Location::caller(), AccessKind::Fence, order);
     if wrong != Some(Wrong::Relaxed) {
-        atomic::fence(weakened(order, Access::Fence, wrong));
+        atomic::fence(weakened(order, AccessKind::Fence, wrong));
     }
 }
 
@@ -85,25 +85,25 @@ macro_rules! words {
 
             #[track_caller]
             pub fn load(&self, order: Ordering) -> $value {
-                let wrong = reached(Location::caller(), Access::Load, order);
+                let wrong = reached(Location::caller(), AccessKind::Load, order);
                 self.announce();
-                self.word().load(weakened(order, Access::Load, wrong))
+                self.word().load(weakened(order, AccessKind::Load, wrong))
             }
 
             #[track_caller]
             pub fn store(&self, value: $value, order: Ordering) {
-                let wrong = reached(Location::caller(), Access::Store, order);
+                let wrong = reached(Location::caller(), AccessKind::Store, order);
                 if wrong != Some(Wrong::Skipped) {
-                    self.word().store(value, weakened(order, Access::Store, wrong));
+                    self.word().store(value, weakened(order, AccessKind::Store, wrong));
                 }
             }
 
             #[track_caller]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
-                let wrong = reached(Location::caller(), Access::Change, order);
+                let wrong = reached(Location::caller(), AccessKind::Change, order);
                 match self.in_two(order, wrong, |_| Some(value)) {
                     Some(Ok(old) | Err(old)) => old,
-                    None => self.word().swap(value, weakened(order, Access::Change, wrong)),
+                    None => self.word().swap(value, weakened(order, AccessKind::Change, wrong)),
                 }
             }
 
@@ -115,10 +115,10 @@ macro_rules! words {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                let wrong = reached(Location::caller(), Access::Change, success);
+                let wrong = reached(Location::caller(), AccessKind::Change, success);
                 self.in_two(success, wrong, |now| (now == old).then_some(new)).unwrap_or_else(|| {
-                    let success = weakened(success, Access::Change, wrong);
-                    self.word().compare_exchange(old, new, success, weakened(failure, Access::Load, wrong))
+                    let success = weakened(success, AccessKind::Change, wrong);
+                    self.word().compare_exchange(old, new, success, weakened(failure, AccessKind::Load, wrong))
                 })
             }
 
@@ -134,10 +134,10 @@ macro_rules! words {
             $(
                 #[track_caller]
                 pub fn $change(&self, $new: $value, order: Ordering) -> $value {
-                    let wrong = reached(Location::caller(), Access::Change, order);
+                    let wrong = reached(Location::caller(), AccessKind::Change, order);
                     match self.in_two(order, wrong, |$old| Some($result)) {
                         Some(Ok(old) | Err(old)) => old,
-                        None => self.word().$change($new, weakened(order, Access::Change, wrong)),
+                        None => self.word().$change($new, weakened(order, AccessKind::Change, wrong)),
                     }
                 }
             )*

@@ -125,23 +125,23 @@ fn mutex_try() {
     assert!(lock.0.try_lock() && !lock.0.try_lock());
 }
 
-type Lock = Rc<(RawRwLock<Loom>, Guarded)>;
+type GuardedLock = Rc<(RawRwLock<Loom>, Guarded)>;
 
-fn rwlock() -> Lock {
+fn rwlock() -> GuardedLock {
     boot();
     let lock = Rc::new((RawRwLock::INIT, Guarded::new()));
     lock.0.prepare();
     lock
 }
 
-fn read(lock: &Lock) {
+fn read(lock: &GuardedLock) {
     lock.0.lock_shared();
     lock.1.look();
     // SAFETY: locked above.
     unsafe { lock.0.unlock_shared() };
 }
 
-fn write(lock: &Lock) {
+fn write(lock: &GuardedLock) {
     lock.0.lock_exclusive();
     lock.1.change();
     // SAFETY: locked above.

@@ -1,9 +1,9 @@
 //! Where everything is: widths from content, a row for each step from the top down.
 
 use super::super::spans::{Sort, Span, spans};
-use super::super::state::State;
+use super::super::state::PartStates;
 use super::super::text::{fit, wrap};
-use super::super::{Kind, Step, Trace};
+use super::super::{Kind, ShownStep, Trace};
 
 /// Around everything, in pixels.
 pub(super) const PAD: f64 = 14.0;
@@ -272,8 +272,8 @@ fn keep_shared(spans: &mut Vec<Span<'_>>, told: &[Told]) {
 
 /// The steps that are told; accesses to memory that follow one another on one CPU are counted.
 fn told(trace: &Trace, full: bool) -> Vec<Told> {
-    let memory = |step: &Step| matches!(step.kind, Kind::Memory | Kind::Fence) && step.state.is_empty();
-    let mut state = State::default();
+    let memory = |step: &ShownStep| matches!(step.kind, Kind::Memory | Kind::Fence) && step.state.is_empty();
+    let mut state = PartStates::default();
     let mut told = Vec::new();
     let mut first = 0;
     for run in trace.steps.chunk_by(|a, b| memory(a) && memory(b) && a.cpu == b.cpu) {

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 
 /// A place, in pixels.
-type At = (f64, f64);
+type Pixels = (f64, f64);
 
 /// A drawing that is being written.
 pub(super) struct Xml {
@@ -59,7 +59,7 @@ impl Xml {
         self.element("</g>");
     }
 
-    fn write(&mut self, at: At, more: impl Display, class: &str, text: &str) {
+    fn write(&mut self, at: Pixels, more: impl Display, class: &str, text: &str) {
         let ((x, y), text) = (at, escape(text));
         let space = "xml:space=\"preserve\"";
         self.element(format_args!(
@@ -83,7 +83,7 @@ impl Xml {
     }
 
     /// A rectangle. `fill`: a colour, or what the class says if empty.
-    pub(super) fn rect(&mut self, (x, y): At, (width, height): At, class: &str, fill: &str) {
+    pub(super) fn rect(&mut self, (x, y): Pixels, (width, height): Pixels, class: &str, fill: &str) {
         let fill = if fill.is_empty() { String::new() } else { format!(" fill=\"{fill}\"") };
         self.element(format_args!(
             "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"2\" class=\"{class}\"{fill}/>"
@@ -91,29 +91,29 @@ impl Xml {
     }
 
     /// A straight line.
-    pub(super) fn line(&mut self, (x1, y1): At, (x2, y2): At, class: &str) {
+    pub(super) fn line(&mut self, (x1, y1): Pixels, (x2, y2): Pixels, class: &str) {
         self.element(format_args!(
             "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" class=\"{class}\"/>"
         ));
     }
 
     /// A dot.
-    pub(super) fn circle(&mut self, (x, y): At, radius: f64) {
+    pub(super) fn circle(&mut self, (x, y): Pixels, radius: f64) {
         self.element(format_args!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\"/>"));
     }
 
     /// A line with corners.
-    pub(super) fn path(&mut self, points: &[At], class: &str) {
+    pub(super) fn path(&mut self, points: &[Pixels], class: &str) {
         self.element(format_args!("<polyline points=\"{}\" class=\"{class}\"/>", list(points)));
     }
 
     /// A filled shape.
-    pub(super) fn polygon(&mut self, points: &[At], class: &str) {
+    pub(super) fn polygon(&mut self, points: &[Pixels], class: &str) {
         self.element(format_args!("<polygon points=\"{}\" class=\"{class}\"/>", list(points)));
     }
 }
 
-fn list(points: &[At]) -> String {
+fn list(points: &[Pixels]) -> String {
     let points: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     points.join(" ")
 }
