@@ -11,7 +11,7 @@
 
 mod node;
 
-pub use node::Node;
+pub use node::DevNode;
 
 use crate::error::{Errno, Result};
 use crate::platform::Platform;
@@ -26,7 +26,7 @@ pub type InUse = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// A directory of devices, as a file system.
 pub struct Devices<P: Platform> {
-    directory: Arc<Node<P>>,
+    directory: Arc<DevNode<P>>,
 }
 
 impl<P: Platform + Clone> Devices<P> {
@@ -34,9 +34,9 @@ impl<P: Platform + Clone> Devices<P> {
     /// there is none.
     pub fn new(devices: Vec<(Vec<u8>, P, InUse)>) -> Option<Self> {
         let device =
-            |(number, (name, platform, in_use))| Arc::new(Node::device(number, name, platform, in_use));
+            |(number, (name, platform, in_use))| Arc::new(DevNode::device(number, name, platform, in_use));
         let devices: Vec<_> = (0u32..).zip(devices).map(device).collect();
-        Some(Self { directory: Arc::new(Node::directory(devices)?) })
+        Some(Self { directory: Arc::new(DevNode::directory(devices)?) })
     }
 
     /// From now on every store through a mapping of the region around physical address `frame` faults:

@@ -25,24 +25,30 @@ const FIRST: u64 = 11;
 const MAJOR: u32 = 259;
 
 /// The directory, or a device in it.
-pub struct Node<P: Platform> {
+pub struct DevNode<P: Platform> {
     platform: P,
     lock: InodeLock<P>,
     mapping: Mapping<P>,
     made: Timestamp,
-    what: What<P>,
+    what: NodeKind<P>,
 }
 
-enum What<P: Platform> {
-    Directory(Vec<Arc<Node<P>>>),
+enum NodeKind<P: Platform> {
+    Directory(Vec<Arc<DevNode<P>>>),
     Device { number: u32, name: Vec<u8>, in_use: InUse },
 }
 
-impl<P: Platform> Node<P> {
+impl<P: Platform> DevNode<P> {
     /// Device number `number`: all of its machine's region.
     pub(super) fn device(number: u32, name: Vec<u8>, platform: P, in_use: InUse) -> Self {
         let (mapping, made) = (Mapping::new(platform.pmem().len()), platform.now());
-        Self { platform, lock: InodeLock::new(), mapping, made, what: What::Device { number, name, in_use } }
+        Self {
+            platform,
+            lock: InodeLock::new(),
+            mapping,
+            made,
+            what: NodeKind::Device { number, name, in_use },
+        }
     }
 
     /// The directory of `devices`, if there are any.
@@ -53,21 +59,21 @@ impl<P: Platform> Node<P> {
         let first = devices.first()?;
         let (platform, made) = (first.platform.clone(), first.made);
         let (lock, mapping) = (InodeLock::new(), Mapping::new(0));
-        Some(Self { platform, lock, mapping, made, what: What::Directory(devices) })
+        Some(Self { platform, lock, mapping, made, what: NodeKind::Directory(devices) })
     }
 
     pub(super) fn devices(&self) -> &[Arc<Self>] {
         match &self.what {
-            What::Directory(devices) => devices,
-            What::Device { .. } => &[],
+            NodeKind::Directory(devices) => devices,
+            NodeKind::Device { .. } => &[],
         }
     }
 
     /// A device's inode number.
     pub(super) fn number(&self) -> Option<u64> {
         match self.what {
-            What::Directory(_) => None,
-            What::Device { number, .. } => Some(FIRST + u64::from(number)),
+            NodeKind::Directory(_) => None,
+            NodeKind::Device { number, .. } => Some(FIRST + u64::from(number)),
         }
     }
 
@@ -88,17 +94,17 @@ impl<P: Platform> Node<P> {
     /// Refuses to change it while somebody else does, and where nobody may.
     fn expect_unused(&self) -> Result<()> {
         match &self.what {
-            What::Directory(_) => Err(Errno::IsDirectory.into()),
-            What::Device { .. } if !self.platform.pmem().writable() => Err(Errno::ReadOnly.into()),
-            What::Device { in_use, .. } if in_use() => Err(Errno::Busy.into()),
-            What::Device { .. } => Ok(()),
+            NodeKind::Directory(_) => Err(Errno::IsDirectory.into()),
+            NodeKind::Device { .. } if !self.platform.pmem().writable() => Err(Errno::ReadOnly.into()),
+            NodeKind::Device { in_use, .. } if in_use() => Err(Errno::Busy.into()),
+            NodeKind::Device { .. } => Ok(()),
         }
     }
 
     fn expect_device(&self) -> Result<()> {
         match self.what {
-            What::Directory(_) => Err(Errno::IsDirectory.into()),
-            What::Device { .. } => Ok(()),
+            NodeKind::Directory(_) => Err(Errno::IsDirectory.into()),
+            NodeKind::Device { .. } => Ok(()),
         }
     }
 
@@ -129,7 +135,7 @@ impl<P: Platform> Node<P> {
     }
 }
 
-impl<P: Platform> Inode<P> for Node<P> {
+impl<P: Platform> Inode<P> for DevNode<P> {
     fn platform(&self) -> &P {
         &self.platform
     }
@@ -140,15 +146,15 @@ impl<P: Platform> Inode<P> for Node<P> {
 
     fn kind(&self) -> FileKind {
         match self.what {
-            What::Directory(_) => FileKind::Directory,
-            What::Device { .. } => FileKind::BlockDevice,
+            NodeKind::Directory(_) => FileKind::Directory,
+            NodeKind::Device { .. } => FileKind::BlockDevice,
         }
     }
 
     fn attr(&self) -> Attr {
         let (mode, links, device) = match self.what {
-            What::Directory(_) => (0o755, 2, Device::default()),
-            What::Device { number, .. } => (0o660, 1, Device { major: MAJOR, minor: number }),
+            NodeKind::Directory(_) => (0o755, 2, Device::default()),
+            NodeKind::Device { number, .. } => (0o660, 1, Device { major: MAJOR, minor: number }),
         };
         Attr {
             ino: self.ino(),
@@ -253,7 +259,7 @@ impl<P: Platform> Inode<P> for Node<P> {
 
     fn lookup(&self, wanted: &[u8]) -> Result<InodeRef<P>> {
         self.expect_directory()?;
-        let is = |node: &&Arc<Self>| matches!(&node.what, What::Device { name, .. } if name == wanted);
+        let is = |node: &&Arc<Self>| matches!(&node.what, NodeKind::Device { name, .. } if name == wanted);
         match self.devices().iter().find(is) {
             Some(device) => Ok(device.clone()),
             None => Err(Errno::NotFound.into()),
@@ -264,8 +270,8 @@ impl<P: Platform> Inode<P> for Node<P> {
         self.expect_directory()?;
         let dots = [&b"."[..], b".."].map(|name| (name, DIRECTORY, FileKind::Directory));
         let devices = self.devices().iter().filter_map(|node| match &node.what {
-            What::Device { name, .. } => Some((&name[..], node.ino(), FileKind::BlockDevice)),
-            What::Directory(_) => None,
+            NodeKind::Device { name, .. } => Some((&name[..], node.ino(), FileKind::BlockDevice)),
+            NodeKind::Directory(_) => None,
         });
         for ((name, ino, kind), at) in dots.into_iter().chain(devices).zip(0..).skip(from as usize) {
             if f(DirEntry { name, ino, kind: Some(kind), next: at + 1 }).is_break() {

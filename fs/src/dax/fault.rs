@@ -74,7 +74,7 @@ pub enum Outcome {
 pub(super) struct Failed(());
 
 /// What a step of a fault returns.
-pub(super) type Step<T> = core::result::Result<T, Failed>;
+pub(super) type FaultResult<T> = core::result::Result<T, Failed>;
 
 /// Leave to allocate, and the transaction to do it in; `None` where a try may not allocate.
 pub(super) type Leave<'a> = Option<(AllocOk<'a>, &'a Transaction<'a>)>;
@@ -103,18 +103,18 @@ impl Served {
 }
 
 /// What a look-up found behind the page; `None` for 2 MiB that are not one extent that can be mapped as one.
-pub(super) type Found = Option<Backing>;
+pub(super) type Lookup = Option<Backing>;
 
 /// Whether there is a hole, or what was never written: a store has to have it filled.
 #[inline(always)]
-pub(super) fn is_absent(found: Found) -> bool {
+pub(super) fn is_absent(found: Lookup) -> bool {
     found.is_some_and(|backing| !backing.is_mapped())
 }
 
 /// A fault on its way, at one page size. `LAB` is whether the laboratory is used: a fault asks once, and the
 /// way without it is compiled without it (docs/exploration.md tells what differs).
 pub(super) struct Request<'a, P: Platform, const LAB: bool> {
-    space: &'a Space<'a, P>,
+    space: &'a FaultSpace<'a, P>,
     leaf: &'a Leaf,
     /// A multiple of the page size, as `page` is.
     va: u64,
@@ -127,9 +127,9 @@ pub(super) struct Request<'a, P: Platform, const LAB: bool> {
 }
 
 impl<'a, P: Platform, const LAB: bool> core::ops::Deref for Request<'a, P, LAB> {
-    type Target = Space<'a, P>;
+    type Target = FaultSpace<'a, P>;
     #[inline(always)]
-    fn deref(&self) -> &Space<'a, P> {
+    fn deref(&self) -> &FaultSpace<'a, P> {
         self.space
     }
 }
@@ -152,7 +152,7 @@ pub fn fault<P: Platform>(
     let stats = platform.stats();
     if fault.write { &stats.fault_write } else { &stats.fault_read }.inc();
     let error = Cell::new(None);
-    let space = &Space { platform, mapping, file, tables, error: &error };
+    let space = &FaultSpace { platform, mapping, file, tables, error: &error };
     let served = match platform.lab().is_used() {
         false => serve::<P, false>(protocol, space, fault),
         true => in_the_lab(protocol, space, fault),
@@ -192,7 +192,7 @@ fn counted(stats: &Stats, error: Option<Error>) -> Error {
 }
 
 /// Who has met a fault, and where what failed is kept.
-pub(super) struct Space<'a, P: Platform> {
+pub(super) struct FaultSpace<'a, P: Platform> {
     pub platform: &'a P,
     pub mapping: &'a Mapping<P>,
     pub file: &'a dyn Inode<P>,
@@ -200,7 +200,7 @@ pub(super) struct Space<'a, P: Platform> {
     error: &'a Cell<Option<Error>>,
 }
 
-impl<P: Platform> Space<'_, P> {
+impl<P: Platform> FaultSpace<'_, P> {
     /// Keeps `error` for the end.
     #[cold]
     fn fail(&self, error: impl Into<Error>) -> Failed {
@@ -210,7 +210,7 @@ impl<P: Platform> Space<'_, P> {
 
     /// Keeps what went wrong for the end.
     #[inline(always)]
-    pub(super) fn step<T>(&self, result: Result<T>) -> Step<T> {
+    pub(super) fn step<T>(&self, result: Result<T>) -> FaultResult<T> {
         result.map_err(|error| self.fail(error))
     }
 }
@@ -220,9 +220,9 @@ impl<P: Platform> Space<'_, P> {
 #[inline(never)]
 fn in_the_lab<P: Platform>(
     protocol: Protocol,
-    space: &Space<'_, P>,
+    space: &FaultSpace<'_, P>,
     fault: Fault,
-) -> Step<(Outcome, PageSize)> {
+) -> FaultResult<(Outcome, PageSize)> {
     let (platform, file) = (space.platform, space.file);
     let how = u64::from(fault.write) | u64::from(fault.area.large) << 1 | u64::from(fault.area.private) << 2;
     platform.at(Point::FaultBegin, file.ino(), fault.page, how);
@@ -234,15 +234,15 @@ fn in_the_lab<P: Platform>(
 #[inline(always)]
 fn serve<P: Platform, const LAB: bool>(
     protocol: Protocol,
-    space: &Space<'_, P>,
+    space: &FaultSpace<'_, P>,
     fault: Fault,
-) -> Step<(Outcome, PageSize)> {
+) -> FaultResult<(Outcome, PageSize)> {
     // What the index cannot hold, no file system may make a file of: it is refused before the index is
     // touched.
     if fault.page >= MAX_PAGES {
         return Err(space.fail(Errno::BeyondEnd));
     }
-    let Space { platform, mapping, file, .. } = *space;
+    let FaultSpace { platform, mapping, file, .. } = *space;
     let changes = !fault.area.private || LAB && mistake!(platform.lab(), PrivateNeedsWritable);
     let _thawed = match fault.write && changes {
         true => Some(space.step(file.start_write_fault())?),
@@ -275,7 +275,7 @@ fn serve<P: Platform, const LAB: bool>(
 fn serve_durably<P: Platform, const LAB: bool>(
     protocol: Protocol,
     request: &Request<'_, P, LAB>,
-) -> Step<core::result::Result<Outcome, Fallback>> {
+) -> FaultResult<core::result::Result<Outcome, Fallback>> {
     let served = match protocol.serve(request)? {
         Served::Uncommitted => serve_committed(protocol, request)?,
         served => served,
@@ -294,7 +294,7 @@ fn serve_durably<P: Platform, const LAB: bool>(
 fn serve_committed<P: Platform, const LAB: bool>(
     protocol: Protocol,
     request: &Request<'_, P, LAB>,
-) -> Step<Served> {
+) -> FaultResult<Served> {
     loop {
         request.commit()?;
         match protocol.serve(request)? {
@@ -311,7 +311,7 @@ fn serve_large<P: Platform, const LAB: bool>(
     small: &Request<'_, P, LAB>,
     va: u64,
     page: u64,
-) -> Step<core::result::Result<Outcome, Fallback>> {
+) -> FaultResult<core::result::Result<Outcome, Fallback>> {
     serve_durably(protocol, &Request { va, page, size: PageSize::Large, ..*small })
 }
 
@@ -367,26 +367,26 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
 
     /// Whether a store to what was found changes the block map, in a transaction.
     #[inline(always)]
-    pub(super) fn needs_transaction(&self, found: Found) -> bool {
+    pub(super) fn needs_transaction(&self, found: Lookup) -> bool {
         self.mapping.has_transactions() && self.fault.write && !self.fault.area.private && is_absent(found)
     }
 
     /// Opens the transaction for what is behind the pages, under `dax_sem`.
     #[inline(always)]
-    pub(super) fn open<'b>(&'b self, lock: Held<'b>) -> Step<Transaction<'b>> {
+    pub(super) fn open<'b>(&'b self, lock: Held<'b>) -> FaultResult<Transaction<'b>> {
         self.step(self.file.begin(lock, self.page, self.size.pages()))
     }
 
     /// The transaction that a store to what was found needs, under `dax_sem`; or none.
     #[inline(always)]
-    pub(super) fn begin<'b>(&'b self, lock: Held<'b>, found: Found) -> Step<Transaction<'b>> {
+    pub(super) fn begin<'b>(&'b self, lock: Held<'b>, found: Lookup) -> FaultResult<Transaction<'b>> {
         if self.needs_transaction(found) { self.open(lock) } else { Ok(Transaction::none()) }
     }
 
     /// Has the file system commit what leads to the pages. No lock is held, and when it is done the fault
     /// begins anew: the pages may be elsewhere by then.
     #[cold]
-    fn commit(&self) -> Step<()> {
+    fn commit(&self) -> FaultResult<()> {
         self.platform.stats().fault_sync.inc();
         self.step(self.file.commit(self.page..self.page + self.size.pages(), true))
     }
@@ -408,7 +408,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
 
     /// Looks up and installs, under `lock`; without leave to allocate.
     #[inline(always)]
-    pub(super) fn attempt(&self, lock: Held<'_>) -> Step<Attempt> {
+    pub(super) fn attempt(&self, lock: Held<'_>) -> FaultResult<Attempt> {
         let found = self.look_up(lock)?;
         self.attempt_with(found, lock, None)
     }
@@ -417,10 +417,10 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     #[inline(always)]
     pub(super) fn complete(
         &self,
-        found: Found,
+        found: Lookup,
         ok: AllocOk<'_>,
         transaction: &Transaction<'_>,
-    ) -> Step<Served> {
+    ) -> FaultResult<Served> {
         match self.attempt_with(found, ok.held(), Some((ok, transaction)))? {
             Attempt::Served(served) => Ok(served),
             Attempt::Retry => unreachable!("with leave to allocate, a hole is filled or an error"),
@@ -429,7 +429,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
 
     /// Where the pages are, under `lock`.
     #[inline(always)]
-    pub(super) fn look_up(&self, lock: Held<'_>) -> Step<Found> {
+    pub(super) fn look_up(&self, lock: Held<'_>) -> FaultResult<Lookup> {
         // A run that the index knows serves both sizes.
         let found = match self.leaf.run() {
             Some(place) => Some(Backing::mapped(place + self.page % LARGE_PAGES * PAGE_SIZE)),
@@ -441,7 +441,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
 
     /// As [`look_up`](Self::look_up), where the index does not know.
     #[inline(always)]
-    fn look_up_blocks(&self, lock: Held<'_>) -> Step<Found> {
+    fn look_up_blocks(&self, lock: Held<'_>) -> FaultResult<Lookup> {
         if self.size == PageSize::Large {
             return Ok(self.look_up_run(lock));
         }
@@ -464,7 +464,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     }
 
     #[inline(never)]
-    fn look_up_run(&self, lock: Held<'_>) -> Found {
+    fn look_up_run(&self, lock: Held<'_>) -> Lookup {
         if self.leaf.known_pieces() {
             return None;
         }
@@ -491,7 +491,12 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
 
     /// As [`attempt`](Self::attempt), with what was found.
     #[inline(always)]
-    pub(super) fn attempt_with(&self, found: Found, _lock: Held<'_>, leave: Leave<'_>) -> Step<Attempt> {
+    pub(super) fn attempt_with(
+        &self,
+        found: Lookup,
+        _lock: Held<'_>,
+        leave: Leave<'_>,
+    ) -> FaultResult<Attempt> {
         // The size is looked at under the lock: a truncation that has finished is seen, one to come waits.
         let size = self.early.unwrap_or_else(|| self.mapping.size());
         if (self.page + self.size.pages() - 1) * PAGE_SIZE >= size {
@@ -523,7 +528,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
 
     /// Fills the hole, or what was never written, and installs what is there then.
     #[inline(never)]
-    fn allocate(&self, ok: AllocOk<'_>, transaction: &Transaction<'_>) -> Step<Attempt> {
+    fn allocate(&self, ok: AllocOk<'_>, transaction: &Transaction<'_>) -> FaultResult<Attempt> {
         // The file system looks up again, under its own locks, before it takes a block.
         let backing = match self.file.look_up_for_write(ok, transaction, self.page, self.size.pages()) {
             // No run is free, but pages may be.
@@ -566,7 +571,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     }
 
     #[inline(always)]
-    fn install(&self, place: u64, fresh: bool) -> Step<Attempt> {
+    fn install(&self, place: u64, fresh: bool) -> FaultResult<Attempt> {
         let pmem = self.platform.pmem();
         if let Some(at) = pmem.poisoned(place, self.size.bytes())
             && !mistake!(self, IgnorePoison)
@@ -606,7 +611,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     }
 
     #[inline(always)]
-    fn map_zero(&self) -> Step<Attempt> {
+    fn map_zero(&self) -> FaultResult<Attempt> {
         // Before the entry: whoever allocates a block here must know that there is something to unmap.
         match self.size {
             _ if mistake!(self, NoZeroMark) => {}
@@ -618,7 +623,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     }
 
     #[inline(always)]
-    fn finish(&self, mapped: core::result::Result<Mapped, NoFrames>, made: Outcome) -> Step<Attempt> {
+    fn finish(&self, mapped: core::result::Result<Mapped, NoFrames>, made: Outcome) -> FaultResult<Attempt> {
         // What happens most of the time is compared with first: a table of all answers takes longer.
         let outcome = if mapped == Ok(Mapped::New) {
             made
@@ -632,7 +637,11 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
     }
 
     #[inline(never)]
-    fn finish_other(&self, mapped: core::result::Result<Mapped, NoFrames>, made: Outcome) -> Step<Attempt> {
+    fn finish_other(
+        &self,
+        mapped: core::result::Result<Mapped, NoFrames>,
+        made: Outcome,
+    ) -> FaultResult<Attempt> {
         let outcome = match mapped {
             Ok(Mapped::New | Mapped::Replaced) => made,
             Ok(_) if made == Outcome::Allocated => made,
@@ -650,7 +659,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
 
     /// A store to a private area: a copy of what was found.
     #[inline(never)]
-    pub(super) fn copy(&self, found: Found) -> Step<Outcome> {
+    pub(super) fn copy(&self, found: Lookup) -> FaultResult<Outcome> {
         let pmem = self.platform.pmem();
         let from = match found.and_then(Backing::place) {
             Some(place) => match pmem.poisoned(place, PAGE_SIZE) {

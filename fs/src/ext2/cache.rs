@@ -40,7 +40,7 @@ pub(super) trait Cached {
     fn detach(&self);
 }
 
-struct Entry<I> {
+struct CacheEntry<I> {
     ino: u32,
     /// Its place among the kept ones, or [`NOT_KEPT`].
     kept: u32,
@@ -48,7 +48,7 @@ struct Entry<I> {
 }
 
 struct Shard<I> {
-    table: HashTable<Entry<I>>,
+    table: HashTable<CacheEntry<I>>,
     /// Kept in memory, a clock: the hand looks for one that was not asked for since it came by.
     kept: Vec<Arc<I>>,
     hand: usize,
@@ -68,7 +68,7 @@ fn hash(ino: u32) -> u64 {
 
 impl<I: Cached> Shard<I> {
     #[inline]
-    fn find(&mut self, ino: u32) -> Option<&mut Entry<I>> {
+    fn find(&mut self, ino: u32) -> Option<&mut CacheEntry<I>> {
         self.table.find_mut(hash(ino), |entry| entry.ino == ino)
     }
 
@@ -164,7 +164,7 @@ impl<P: Platform, I: Cached> Cache<P, I> {
                     let room = shard.table.try_reserve(1, |entry| hash(entry.ino));
                     room.map_err(|_| Errno::NoMemory)?;
                     let inode = Arc::new(load()?);
-                    let entry = Entry { ino, kept: NOT_KEPT, inode: Arc::downgrade(&inode) };
+                    let entry = CacheEntry { ino, kept: NOT_KEPT, inode: Arc::downgrade(&inode) };
                     shard.table.insert_unique(hash(ino), entry, |entry| hash(entry.ino));
                     let old = shard.keep(&inode, limit);
                     drop(guard);

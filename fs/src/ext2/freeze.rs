@@ -10,7 +10,7 @@
 use super::cache::Cached;
 use super::facts::Nameless;
 use super::fs::{Ext2, Late};
-use super::inode::Inode;
+use super::inode::Ext2Inode;
 use crate::error::{Errno, Result, Unsupported};
 use crate::lab::mistake;
 use crate::platform::Platform;
@@ -135,7 +135,7 @@ impl<P: Platform> Freezer<'_, P> {
             let Some(Late { ino, kind, size, nameless }) = self.late.lock().pop() else { return result };
             let one = match nameless {
                 Some(nameless) => self.raw_inode(ino).and_then(|raw| {
-                    self.release_late(Inode::new(self.share(), ino, raw.at, kind, size), nameless)
+                    self.release_late(Ext2Inode::new(self.share(), ino, raw.at, kind, size), nameless)
                 }),
                 // It may be open again: the handle that is there is the one to cut through.
                 None => self.inode(ino).and_then(|inode| {
@@ -153,7 +153,7 @@ impl<P: Platform> Freezer<'_, P> {
         }
     }
 
-    fn release_late(self, inode: Inode<P>, nameless: Staged<Nameless, Clean>) -> Result<()> {
+    fn release_late(self, inode: Ext2Inode<P>, nameless: Staged<Nameless, Clean>) -> Result<()> {
         let result = inode.release(nameless);
         inode.detach();
         result
@@ -179,7 +179,7 @@ impl<P: Platform> Freezer<'_, P> {
     }
 }
 
-impl<P: Platform> Inode<P> {
+impl<P: Platform> Ext2Inode<P> {
     /// The last handle is gone while nothing may change: whoever froze the file system, or thaws it, does the
     /// rest.
     pub(super) fn leave_for_later(&mut self, nameless: Option<Staged<Nameless, Clean>>) {

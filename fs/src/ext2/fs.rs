@@ -6,7 +6,7 @@ use super::disk::features::ReadOnlyReason;
 use super::disk::superblock::SuperBlock;
 use super::disk::unreadable;
 use super::facts::Nameless;
-use super::inode::Inode;
+use super::inode::Ext2Inode;
 use super::map::geometry::Reach;
 use super::names::nameindex::Budget;
 use super::recover::outcome::{Recovered, Recovery};
@@ -24,18 +24,18 @@ use once_cell::race::OnceBox;
 
 /// A mounted ext2 file system.
 ///
-/// A handle: what all handles share is [`Shared`]. The handle that [`mount`](fn@super::mount) returns keeps
+/// A handle: what all handles share is [`Ext2Shared`]. The handle that [`mount`](fn@super::mount) returns keeps
 /// inodes in memory that nobody holds; with it go those.
 pub struct Ext2<P: Platform> {
-    pub(super) shared: Arc<Shared<P>>,
+    pub(super) shared: Arc<Ext2Shared<P>>,
     /// It is the one that [`mount`](fn@super::mount) returned.
     pub(super) is_first: bool,
 }
 
 impl<P: Platform> core::ops::Deref for Ext2<P> {
-    type Target = Shared<P>;
+    type Target = Ext2Shared<P>;
     #[inline]
-    fn deref(&self) -> &Shared<P> {
+    fn deref(&self) -> &Ext2Shared<P> {
         &self.shared
     }
 }
@@ -49,7 +49,7 @@ impl<P: Platform> Drop for Ext2<P> {
 }
 
 /// What all handles to a mounted file system share.
-pub struct Shared<P: Platform> {
+pub struct Ext2Shared<P: Platform> {
     pub(super) platform: P,
     pub(super) sb: SuperBlock,
     /// How far an indirect tree reaches.
@@ -60,7 +60,7 @@ pub struct Shared<P: Platform> {
     /// For each group the first block after its own structures, if they are known to be all in front; else
     /// the largest number: see `alloc::groups`.
     pub(super) structures_end: Box<[AtomicU32]>,
-    pub(super) cache: Cache<P, Inode<P>>,
+    pub(super) cache: Cache<P, Ext2Inode<P>>,
     /// Memory for name indexes.
     pub(super) names: Budget<P>,
     /// Held by whoever locks two directories: renames and rmdir.

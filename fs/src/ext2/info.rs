@@ -80,9 +80,9 @@ fn span_text(mut seconds: u32) -> String {
 }
 
 /// The names of all features, as tune2fs lists them.
-struct Features(u32, u32, u32);
+struct FeatureNames(u32, u32, u32);
 
-impl Display for Features {
+impl Display for FeatureNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(compat, incompat, ro_compat) = *self;
         write!(f, "{}{}", features::compat(compat), features::incompat(incompat))?;
@@ -111,7 +111,7 @@ impl<P: Platform> SuperInPlace<'_, P> {
         let kind = if sb.rev_level == 0 { "original" } else { "dynamic" };
         text("Filesystem revision #:", &format_args!("{} ({kind})", sb.rev_level));
         let features =
-            Features(sb.feature_compat, sb.feature_incompat, raw.u32(S_FEATURE_RO_COMPAT)).to_string();
+            FeatureNames(sb.feature_compat, sb.feature_incompat, raw.u32(S_FEATURE_RO_COMPAT)).to_string();
         text("Filesystem features:", &if features.is_empty() { " (none)" } else { &features }.trim_start());
         if raw.u32(S_FLAGS) != 0 {
             text("Filesystem flags:", &list(&names_of(raw.u32(S_FLAGS), &FLAGS)));

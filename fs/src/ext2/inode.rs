@@ -27,7 +27,7 @@ use core::ops::{ControlFlow, Range};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 /// An inode of a mounted ext2.
-pub struct Inode<P: Platform> {
+pub struct Ext2Inode<P: Platform> {
     pub(super) fs: Ext2<P>,
     pub(super) ino: u32,
     /// Byte offset of the raw inode.
@@ -89,7 +89,7 @@ impl<P: Platform> Ext2<P> {
 
     /// Inode `ino`, in memory or loaded. The caller found its number under a lock that keeps it from being
     /// freed.
-    pub(super) fn inode(&self, ino: u32) -> Result<Arc<Inode<P>>> {
+    pub(super) fn inode(&self, ino: u32) -> Result<Arc<Ext2Inode<P>>> {
         self.cache.get(&self.platform, ino, || self.load_inode(ino))
     }
 
@@ -97,7 +97,7 @@ impl<P: Platform> Ext2<P> {
     ///
     /// # Errors
     /// [`Errno::NotFound`] for that of nothing: it is his mistake, not the image's.
-    pub(super) fn inode_if_in_use(&self, ino: u64) -> Result<Arc<Inode<P>>> {
+    pub(super) fn inode_if_in_use(&self, ino: u64) -> Result<Arc<Ext2Inode<P>>> {
         let ino = u32::try_from(ino).map_err(|_| Errno::NotFound)?;
         let may_be = ino == ROOT_INO || (self.sb.first_ino..=self.sb.inodes_count).contains(&ino);
         if !may_be {
@@ -109,7 +109,7 @@ impl<P: Platform> Ext2<P> {
         })
     }
 
-    fn load_inode(&self, ino: u32) -> Result<Inode<P>> {
+    fn load_inode(&self, ino: u32) -> Result<Ext2Inode<P>> {
         let wrong = |why| Err(Corrupt::new("inode", ino.into(), why).into());
         self.sb.expect_ino(ino)?;
         let group = self.groups().group(self.sb.group_of_inode(ino))?;
@@ -138,17 +138,17 @@ impl<P: Platform> Ext2<P> {
             _ => u64::MAX,
         };
         let size = raw.size_within(size, kind, limit, !self.was_clean())?;
-        Ok(Inode::new(self.share(), ino, raw.at, kind, size))
+        Ok(Ext2Inode::new(self.share(), ino, raw.at, kind, size))
     }
 
     /// The handle of an inode that was taken just now, which nobody else knows.
-    pub(super) fn new_handle(&self, taken: &TakenInode, kind: FileKind) -> Result<Arc<Inode<P>>> {
-        let make = || Ok(Inode::new(self.share(), taken.ino, taken.at, kind, 0));
+    pub(super) fn new_handle(&self, taken: &TakenInode, kind: FileKind) -> Result<Arc<Ext2Inode<P>>> {
+        let make = || Ok(Ext2Inode::new(self.share(), taken.ino, taken.at, kind, 0));
         self.cache.get(&self.platform, taken.ino, make)
     }
 }
 
-impl<P: Platform> Inode<P> {
+impl<P: Platform> Ext2Inode<P> {
     pub(super) fn new(fs: Ext2<P>, ino: u32, at: u64, kind: FileKind, size: u64) -> Self {
         Self {
             fs,
@@ -387,7 +387,7 @@ impl<P: Platform> Inode<P> {
     }
 }
 
-impl<P: Platform> Cached for Inode<P> {
+impl<P: Platform> Cached for Ext2Inode<P> {
     #[inline]
     fn ino(&self) -> u32 {
         self.ino
@@ -413,7 +413,7 @@ impl<P: Platform> Cached for Inode<P> {
     }
 }
 
-impl<P: Platform> Inode<P> {
+impl<P: Platform> Ext2Inode<P> {
     /// Takes the inode lock and the invalidate lock exclusively: nobody else uses its blocks.
     pub(super) fn alone(&self) -> (InodeExclusive<'_, P>, Exclusive<'_, P>) {
         (self.lock.exclusive(), self.mapping.exclusive())
@@ -505,7 +505,7 @@ impl<P: Platform> Inode<P> {
 /// The last handle is gone: an inode without a name is freed; what was stored to another through mappings and
 /// not synced is flushed, for afterwards nobody knows that it is dirty; blocks beyond the end are freed.
 /// Nobody is there to be told if that fails; the error is noted on the file system.
-impl<P: Platform> Drop for Inode<P> {
+impl<P: Platform> Drop for Ext2Inode<P> {
     fn drop(&mut self) {
         if !*self.stillborn.get_mut() {
             let result = self.finish();

@@ -70,7 +70,7 @@
 //!   `Staged<Chain, Clean>`); a block is freed only with evidence that the pointer to it is durably gone
 //!   (`cut`: `Staged<Cut, Clean>`). A name appears only with evidence that its inode is durable
 //!   (`diredit`: `Staged<Nameable, Clean>`). That an inode is freed only after its name is durably gone is
-//!   the order of steps in `namei` and `Inode::release`, not in a type: a handle is between.
+//!   the order of steps in `namei` and `Ext2Inode::release`, not in a type: a handle is between.
 //! * Bytes of the last block beyond the end of the file may hold anything; whoever makes the file longer
 //!   zeroes them.
 //! * What is read from the image is checked before it is used; a contradiction marks the image as in error,
@@ -112,7 +112,7 @@ mod xattr;
 pub use disk::features::ReadOnlyReason;
 pub use disk::superblock::{RawSuperBlock, SuperBlock};
 pub use disk::{features, layout, superblock};
-pub use fs::{Ext2, Shared};
-pub use inode::Inode;
+pub use fs::{Ext2, Ext2Shared};
+pub use inode::Ext2Inode;
 pub use mount::{file_system_type, mount};
 pub use recover::outcome::Recovered;

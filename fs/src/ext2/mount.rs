@@ -10,8 +10,8 @@ use super::disk::inode::RawInode;
 use super::disk::layout::*;
 use super::disk::superblock::{RawSuperBlock, SuperBlock};
 use super::disk::{NAME, unreadable};
-use super::fs::{Ext2, Shared};
-use super::inode::Inode;
+use super::fs::{Ext2, Ext2Shared};
+use super::inode::Ext2Inode;
 use super::map::geometry::Reach;
 use super::names::nameindex::Budget;
 use super::recover::recover;
@@ -80,7 +80,7 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
     let now = platform.now();
     let seed = (now.secs as u64) << 32 ^ u64::from(now.nanos).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let now = now.secs as u32;
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(Ext2Shared {
         platform,
         reach: Reach::new(sb.block_bits),
         sb,
@@ -183,7 +183,7 @@ fn expect_root(pmem: &impl Pmem, sb: &SuperBlock) -> Result<()> {
 }
 
 impl<P: Platform> Ext2<P> {
-    pub(super) fn root_inode(&self) -> Result<Arc<Inode<P>>> {
+    pub(super) fn root_inode(&self) -> Result<Arc<Ext2Inode<P>>> {
         let root = self.inode(ROOT_INO)?;
         if root.dir().is_err() {
             return Err(Corrupt::new("inode", ROOT_INO.into(), "the root is not a directory").into());

@@ -4,7 +4,7 @@ use super::disk::features::ReadOnlyReason;
 use super::disk::layout::{APPEND_FL, IMMUTABLE_FL};
 use super::disk::{NAME, unreadable};
 use super::fs::Ext2;
-use super::inode::Inode;
+use super::inode::Ext2Inode;
 use super::names::dir::check_name;
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Result, Unsupported};
@@ -122,7 +122,7 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
     fn shrink(&self) -> usize {
         // Indexes first: inodes take theirs along.
         let bytes = self.names.shrink();
-        bytes + self.cache.shrink() * size_of::<Inode<P>>()
+        bytes + self.cache.shrink() * size_of::<Ext2Inode<P>>()
     }
 
     fn rename(&self, old_dir: u64, old: &[u8], new_dir: u64, new: &[u8], how: Rename) -> Result<()> {
@@ -130,7 +130,7 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
     }
 }
 
-impl<P: Platform> vfs::Inode<P> for Inode<P> {
+impl<P: Platform> vfs::Inode<P> for Ext2Inode<P> {
     fn platform(&self) -> &P {
         &self.fs.platform
     }

@@ -1,23 +1,23 @@
 //! An inode's times, read and stored in place.
 
-use super::disk::inode::{CTIME, MTIME, Time, encode};
+use super::disk::inode::{CTIME, MTIME, TimeOffsets, encode};
 use super::disk::layout::*;
-use super::inode::Inode;
+use super::inode::Ext2Inode;
 use crate::platform::{Platform, Timestamp};
 use crate::pmem::Pmem;
 use core::sync::atomic::Ordering::Relaxed;
 
-impl<P: Platform> Inode<P> {
+impl<P: Platform> Ext2Inode<P> {
     /// Stores `now` into each of `times`, and flushes. A write fault leaves it at that: a time is advisory,
     /// and a crash may bring back an earlier one.
     #[inline]
-    pub(super) fn touch(&self, times: &[Time], now: Timestamp) {
+    pub(super) fn touch(&self, times: &[TimeOffsets], now: Timestamp) {
         let (pmem, raw) = (self.pmem(), self.raw());
         let (at, end) = (raw.at, raw.fields_end());
         let (secs, more) = encode(now, true);
         // Whatever the times say from here on, the next write fault looks at its clock.
         self.fault_time.store(0, Relaxed);
-        for &Time(low, extra) in times {
+        for &TimeOffsets(low, extra) in times {
             if extra + 4 <= end {
                 pmem.store_u32(at + low, secs);
                 pmem.store_u32(at + extra, more);

@@ -1,7 +1,7 @@
 //! The locks by their names, for whoever watches who takes them.
 
 use super::fs::Ext2;
-use super::inode::Inode;
+use super::inode::Ext2Inode;
 use crate::platform::Platform;
 use crate::vfs::watched::{Tell, lies};
 
@@ -22,7 +22,7 @@ impl<P: Platform> Ext2<P> {
     }
 }
 
-impl<P: Platform> Inode<P> {
+impl<P: Platform> Ext2Inode<P> {
     pub(super) fn tell_locks(&self, tell: Tell<'_>) {
         self.lock.tell(tell);
         self.mapping.locks(tell);

@@ -7,10 +7,10 @@
 
 use super::facts::{Cut, LinksStored, NameGone, Nameable, Nameless};
 use super::fs::Ext2;
-use super::inode::{Changes, Inode};
+use super::inode::{Changes, Ext2Inode};
 use super::map::grow::Chain;
 use super::names::Dir;
-use super::names::dir::Found;
+use super::names::dir::FoundName;
 use super::names::diredit::Prepared;
 use super::names::room::Room;
 use super::redo::Words;
@@ -21,7 +21,7 @@ use crate::vfs::FileKind;
 
 /// A pointer to a block whose content and bitmap bit are on their way.
 pub(super) fn publish_a_block<P: Platform>(
-    inode: &Inode<P>,
+    inode: &Ext2Inode<P>,
     map: &mut Changes,
     chain: Staged<Chain, InFlight>,
 ) {
@@ -64,7 +64,7 @@ pub(super) fn show_a_name<P: Platform>(
 }
 
 /// A link taken away while the name may survive.
-pub(super) fn take_a_link_away<P: Platform>(inode: &Inode<P>, gone: Staged<NameGone, InFlight>) {
+pub(super) fn take_a_link_away<P: Platform>(inode: &Ext2Inode<P>, gone: Staged<NameGone, InFlight>) {
     #[cfg(daxiom_order = "right")]
     let gone = gone.fence(inode.pmem());
     inode.lose_name(&gone, 0, Timestamp::default()).unordered(); // WRONG
@@ -73,7 +73,7 @@ pub(super) fn take_a_link_away<P: Platform>(inode: &Inode<P>, gone: Staged<NameG
 /// The last name of an inode taken away while its link may survive.
 pub(super) fn take_the_last_name_away<P: Platform>(
     dir: Dir<'_, P>,
-    found: &Found,
+    found: &FoundName,
     goes: Staged<LinksStored, InFlight>,
 ) {
     #[cfg(daxiom_order = "right")]
@@ -83,7 +83,7 @@ pub(super) fn take_the_last_name_away<P: Platform>(
 
 /// An inode left to its last handle while its link may survive.
 pub(super) fn leave_an_inode<P: Platform>(
-    inode: &Inode<P>,
+    inode: &Ext2Inode<P>,
     stored: Staged<LinksStored, InFlight>,
     gone: &Staged<NameGone, Clean>,
 ) {
@@ -94,7 +94,7 @@ pub(super) fn leave_an_inode<P: Platform>(
 
 /// An inode left to its last handle while its name may survive.
 pub(super) fn leave_a_named_inode<P: Platform>(
-    inode: &Inode<P>,
+    inode: &Ext2Inode<P>,
     stored: Staged<LinksStored, Clean>,
     gone: Staged<NameGone, InFlight>,
 ) {
@@ -119,7 +119,7 @@ pub(super) fn free_an_inode<P: Platform>(fs: &Ext2<P>, nameless: Staged<Nameless
 
 /// All that an inode holds, freed while a link to it may survive.
 pub(super) fn release_an_inode<P: Platform>(
-    inode: &Inode<P>,
+    inode: &Ext2Inode<P>,
     nameless: Staged<Nameless, InFlight>,
 ) -> Result<()> {
     #[cfg(daxiom_order = "right")]

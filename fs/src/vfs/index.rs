@@ -312,8 +312,8 @@ impl Leaf {
     }
 
     /// Takes what is dirty of `pages`, which lie in one word; only what is to be written, if `tagged`.
-    fn take(&self, pages: &Range<u64>, tagged: bool) -> Taken {
-        let mut taken = Taken { first: pages.start & !63, bits: 0, large: false };
+    fn take(&self, pages: &Range<u64>, tagged: bool) -> WritebackPages {
+        let mut taken = WritebackPages { first: pages.start & !63, bits: 0, large: false };
         for (word, mask) in words(pages) {
             let to_write = self.to_write[word].load(SeqCst) & mask;
             let mask = if tagged { to_write } else { mask };
@@ -344,7 +344,7 @@ impl Leaf {
 
 /// What write-back took out of the index: it is not dirty any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct WritebackPages {
     /// The page of the lowest bit.
     first: u64,
     bits: u64,
@@ -352,7 +352,7 @@ pub struct Taken {
     pub large: bool,
 }
 
-impl Taken {
+impl WritebackPages {
     /// Calls `f` with each run of pages.
     #[inline]
     pub fn each_run(&self, mut f: impl FnMut(Range<u64>)) {
@@ -510,7 +510,7 @@ impl PageIndex {
                 let mask = mask & leaf.zero[word].load(SeqCst);
                 if mask != 0 {
                     let bits = leaf.zero[word].fetch_and(!mask, SeqCst) & mask;
-                    Taken { first: first + word as u64 * 64, bits, large: false }.each_run(&mut f);
+                    WritebackPages { first: first + word as u64 * 64, bits, large: false }.each_run(&mut f);
                 }
             }
         });
@@ -547,7 +547,7 @@ impl PageIndex {
 
     /// Forgets that `pages`, which lie in one word, are dirty; only those to be written, if `tagged`. The
     /// caller, under `dax_sem` exclusively, writes them back. `None` if there is nothing.
-    pub fn take(&self, pages: &Range<u64>, tagged: bool) -> Option<(&Leaf, Taken)> {
+    pub fn take(&self, pages: &Range<u64>, tagged: bool) -> Option<(&Leaf, WritebackPages)> {
         let leaf = self.existing(pages.start)?;
         let taken = leaf.take(pages, tagged);
         taken.is_something().then_some((leaf, taken))

@@ -26,7 +26,7 @@ use lock_api::{RwLockReadGuard, RwLockWriteGuard};
 /// One inode's mapping state.
 pub struct Mapping<P: Platform> {
     dax_sem: RwLock<P, ()>,
-    areas: Mutex<P, Vec<Area<P>>>,
+    areas: Mutex<P, Vec<MappingArea<P>>>,
     /// The file's size in bytes, which a fault looks at under `dax_sem`: it does not shrink meanwhile.
     size: AtomicU64,
     /// Its block map changes in transactions.
@@ -36,13 +36,13 @@ pub struct Mapping<P: Platform> {
 }
 
 /// A range of an address space that shows a range of the file.
-struct Area<P: Platform> {
+struct MappingArea<P: Platform> {
     tables: Arc<P::PageTables>,
     va: u64,
     pages: Range<u64>,
 }
 
-impl<P: Platform> Area<P> {
+impl<P: Platform> MappingArea<P> {
     /// The part of `pages` seen through this area: first address and number of pages.
     fn clip(&self, pages: &Range<u64>) -> Option<(u64, u64)> {
         let start = pages.start.max(self.pages.start);
@@ -207,7 +207,7 @@ impl<P: Platform> Mapping<P> {
     /// Notes that from now on pages `pages` of the file may be mapped at `va` in `tables`. Called under the
     /// address space's lock, before the first fault there.
     pub fn attach(&self, tables: Arc<P::PageTables>, va: u64, pages: Range<u64>) {
-        self.areas.lock().push(Area { tables, va, pages });
+        self.areas.lock().push(MappingArea { tables, va, pages });
     }
 
     /// Forgets the area at `va` in `tables` but for the parts `keep` (address and pages of each), in one
@@ -221,7 +221,7 @@ impl<P: Platform> Mapping<P> {
     ) {
         let mut areas = self.areas.lock();
         areas.retain(|area| !(Arc::ptr_eq(&area.tables, tables) && area.va == va));
-        areas.extend(keep.into_iter().map(|(va, pages)| Area { tables: tables.clone(), va, pages }));
+        areas.extend(keep.into_iter().map(|(va, pages)| MappingArea { tables: tables.clone(), va, pages }));
     }
 
     /// As [`exclusive`](Self::exclusive), but waits first, holding nothing, until no transfer uses pages of

@@ -72,7 +72,7 @@ impl<P: Platform, M: Clone> Clone for Place<P, M> {
 }
 
 /// A directory, and a name in it that may or may not be there.
-pub type Slot<'a, P, M> = (Place<P, M>, &'a [u8]);
+pub type DirAndName<'a, P, M> = (Place<P, M>, &'a [u8]);
 
 impl<P: Platform, M> Place<P, M> {
     /// True if it is a directory.
@@ -279,7 +279,7 @@ pub fn parent_place<'a, P: Platform, N: Namespace<P>>(
     space: &N,
     start: Option<&Place<P, N::Mount>>,
     path: &'a [u8],
-) -> Result<Slot<'a, P, N::Mount>> {
+) -> Result<DirAndName<'a, P, N::Mount>> {
     if path.len() > PATH_MAX {
         return Err(Errno::NameTooLong.into());
     }

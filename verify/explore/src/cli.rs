@@ -11,7 +11,7 @@ use explore::replay::{Telling, replay};
 use explore::story::tell;
 use explore::world::Images;
 use explore::worlds::Filter;
-use fs::lab::schedule::{Kind, Story, StoryError, World};
+use fs::lab::schedule::{Story, StoryError, WordKind, World};
 use lexopt::{Arg, Parser, ValueExt};
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> Result<u8, Strin
 }
 
 /// The value of the option, as one of its kind.
-fn named<T: FromStr>(parser: &mut Parser, kind: Kind) -> Result<T, String> {
+fn named<T: FromStr>(parser: &mut Parser, kind: WordKind) -> Result<T, String> {
     let word = text(parser)?;
     let unknown = || StoryError::Unknown {
         kind,
@@ -115,10 +115,10 @@ fn pairs(cpus: usize, mut parser: Parser) -> Result<u8, String> {
     let mut list = false;
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match argument {
-            Arg::Long("protocol") => campaign.filter.protocols.push(named(&mut parser, Kind::Protocol)?),
-            Arg::Long("range") => campaign.filter.ranges.push(named(&mut parser, Kind::Range)?),
-            Arg::Long("start") => campaign.filter.starts.push(named(&mut parser, Kind::Start)?),
-            Arg::Long("op") => campaign.filter.ops.push(named(&mut parser, Kind::Op)?),
+            Arg::Long("protocol") => campaign.filter.protocols.push(named(&mut parser, WordKind::Protocol)?),
+            Arg::Long("range") => campaign.filter.ranges.push(named(&mut parser, WordKind::Range)?),
+            Arg::Long("start") => campaign.filter.starts.push(named(&mut parser, WordKind::Start)?),
+            Arg::Long("op") => campaign.filter.ops.push(named(&mut parser, WordKind::Op)?),
             Arg::Long("most") => campaign.most = number(&mut parser, "--most", 1)?,
             Arg::Long("jobs") => jobs = number(&mut parser, "--jobs", 1)?,
             Arg::Long("shard") => campaign.shard = campaign::shard(&text(&mut parser)?)?,

@@ -6,12 +6,12 @@
 //!
 //! Order: `dax_sem (shared) → transaction → entry → block map`.
 
-use super::super::fault::{Request, Served, Step};
+use super::super::fault::{FaultResult, Request, Served};
 use crate::platform::Platform;
 use crate::vfs::Transaction;
 
 #[inline(always)]
-pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Step<Served> {
+pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> FaultResult<Served> {
     let shared = request.shared();
     let mut transaction = Transaction::none();
     let mut entry = request.entry();

@@ -1,7 +1,7 @@
 //! Protocols that take their steps in a wrong order: for the lab, to see that the mistake is found. A mistake
 //! inside one step is asked for in that step.
 
-use super::super::fault::{Attempt, Request, Served, Step};
+use super::super::fault::{Attempt, FaultResult, Request, Served};
 use super::{Protocol, racy, read_first};
 use crate::lab::{Point, mistake};
 use crate::platform::{PageSize, Platform};
@@ -12,7 +12,7 @@ use crate::vfs::{Held, Transaction};
 pub(super) fn serve<P: Platform, const LAB: bool>(
     protocol: Protocol,
     request: &Request<'_, P, LAB>,
-) -> Step<Served> {
+) -> FaultResult<Served> {
     let (is_large, is_copied) =
         (request.size == PageSize::Large, request.fault.write && request.fault.area.private);
     match protocol {
@@ -31,7 +31,7 @@ pub(super) fn serve<P: Platform, const LAB: bool>(
 }
 
 /// Copies without the lock that keeps the source.
-fn copy_unlocked<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Step<Served> {
+fn copy_unlocked<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> FaultResult<Served> {
     let found = request.look_up(request.shared().held())?;
     request.copy(found).map(Served::Mapped)
 }
@@ -40,7 +40,7 @@ fn copy_unlocked<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) ->
 fn mark_after_unlock<P: Platform, const LAB: bool>(
     protocol: Protocol,
     request: &Request<'_, P, LAB>,
-) -> Step<Served> {
+) -> FaultResult<Served> {
     let served = protocol.follow(request)?;
     if matches!(served, Served::Mapped(_)) && request.fault.write && !request.fault.area.private {
         request.mark_dirty();
@@ -49,7 +49,7 @@ fn mark_after_unlock<P: Platform, const LAB: bool>(
 }
 
 /// `read-first` that lets go of the shared lock between its look-up and its installing.
-fn install_unlocked<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Step<Served> {
+fn install_unlocked<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> FaultResult<Served> {
     let shared = request.shared();
     let found = request.look_up(shared.held())?;
     drop(shared);
@@ -61,7 +61,7 @@ fn install_unlocked<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>)
 
 /// `read-first` that keeps the shared lock while it waits for the exclusive one: as long as the mistake is
 /// made, that does not come.
-fn retry_holding<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Step<Served> {
+fn retry_holding<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> FaultResult<Served> {
     let shared = request.shared();
     if let Attempt::Served(served) = request.attempt(shared.held())? {
         return Ok(served);
@@ -77,7 +77,7 @@ fn retry_holding<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) ->
 }
 
 /// `entry-lock` that uses what it looked up before it had the entry: the bug that came after the fix.
-fn look_up_before_lock<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Step<Served> {
+fn look_up_before_lock<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> FaultResult<Served> {
     let shared = request.shared();
     let found = request.look_up(shared.held())?;
     let entry = request.entry();
@@ -85,7 +85,7 @@ fn look_up_before_lock<P: Platform, const LAB: bool>(request: &Request<'_, P, LA
 }
 
 /// `entry-lock` that wakes those who wait for the entry before it unlocks it.
-fn wake_before_unlock<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Step<Served> {
+fn wake_before_unlock<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> FaultResult<Served> {
     let shared = request.shared();
     let entry = request.entry();
     let found = request.look_up(shared.held())?;

@@ -20,7 +20,7 @@ mod mistaken;
 mod racy;
 mod read_first;
 
-use super::fault::{Request, Served, Step};
+use super::fault::{FaultResult, Request, Served};
 use crate::platform::Platform;
 use core::fmt;
 use core::str::FromStr;
@@ -55,7 +55,7 @@ macro_rules! protocols {
 
             /// Serves the fault as the protocol says.
             #[inline(always)]
-            fn follow<P: Platform, const LAB: bool>(self, request: &Request<'_, P, LAB>) -> Step<Served> {
+            fn follow<P: Platform, const LAB: bool>(self, request: &Request<'_, P, LAB>) -> FaultResult<Served> {
                 match self { $($(#[cfg(feature = $feature)])? Self::$name => $module::serve(request),)* }
             }
         }
@@ -77,7 +77,10 @@ impl Protocol {
     /// Serves the fault; in the lab by a protocol with its steps in a wrong order, if that mistake is to be
     /// made.
     #[inline(always)]
-    pub(super) fn serve<P: Platform, const LAB: bool>(self, request: &Request<'_, P, LAB>) -> Step<Served> {
+    pub(super) fn serve<P: Platform, const LAB: bool>(
+        self,
+        request: &Request<'_, P, LAB>,
+    ) -> FaultResult<Served> {
         #[cfg(feature = "lab")]
         if LAB {
             return mistaken::serve(self, request);

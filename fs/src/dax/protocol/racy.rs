@@ -1,7 +1,7 @@
 //! What Linux did before 2016: a fault allocates under the shared lock, beside other faults on the same page.
 //! It loses data; for tests and the lab only.
 
-use super::super::fault::{Request, Served, Step, is_absent};
+use super::super::fault::{FaultResult, Request, Served, is_absent};
 use crate::PAGE_SIZE;
 use crate::platform::{PageSize, Platform};
 use crate::pmem::Pmem;
@@ -9,7 +9,7 @@ use crate::vfs::AllocOk;
 
 // Apart, so that the compiler does not weave it into the protocols that are to be fast.
 #[inline(never)]
-pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Step<Served> {
+pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> FaultResult<Served> {
     let shared = request.shared();
     let found = request.look_up(shared.held())?;
     let transaction = request.begin(shared.held(), found)?;

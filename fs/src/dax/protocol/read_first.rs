@@ -4,13 +4,13 @@
 //! A block can only appear when no other fault on the inode is between its look-up and its installing, for
 //! those hold the lock shared.
 
-use super::super::fault::{Attempt, Request, Served, Step};
+use super::super::fault::{Attempt, FaultResult, Request, Served};
 use crate::lab::Point;
 use crate::platform::{PageSize, Platform};
 use crate::vfs::Backing;
 
 #[inline(always)]
-pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> Step<Served> {
+pub(super) fn serve<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> FaultResult<Served> {
     // 1. Shared: serve it if that takes no allocation.
     let shared = request.shared();
     if let Attempt::Served(served) = request.attempt(shared.held())? {

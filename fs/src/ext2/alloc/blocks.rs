@@ -11,7 +11,7 @@
 
 use super::Groups;
 use super::bitmap::Bitmap;
-use super::runs::{Into, RUN, Space};
+use super::runs::{GroupRuns, Into, RUN};
 use super::state::GroupState;
 use super::taken::Taken;
 use crate::error::{Corrupt, Errno, Error, Result};
@@ -32,7 +32,7 @@ impl<P: Platform> Groups<'_, P> {
 
     /// What is remembered of a group's blocks, looked at now if it never was. Under the group's lock.
     #[inline]
-    fn space(self, state: &mut GroupState, index: u32) -> Result<&mut Space> {
+    fn space(self, state: &mut GroupState, index: u32) -> Result<&mut GroupRuns> {
         if state.space.is_none() {
             state.space = Some(self.new_space(index)?);
         }
@@ -40,13 +40,13 @@ impl<P: Platform> Groups<'_, P> {
     }
 
     #[cold]
-    fn new_space(self, index: u32) -> Result<Space> {
+    fn new_space(self, index: u32) -> Result<GroupRuns> {
         let (group, pmem) = (self.group(index)?, self.pmem());
         self.expect_readable(self.byte(group.block_bitmap), self.block_size(), "block bitmap", index.into())?;
         let bitmap = self.block_bitmap(&group);
         let phase = (pmem.frame(0) >> self.sb.block_bits) % u64::from(RUN);
         let structures_end = group.structures_end().max(self.sb.front_blocks(index));
-        Ok(Space::new(pmem, group, &bitmap, phase as u32, structures_end))
+        Ok(GroupRuns::new(pmem, group, &bitmap, phase as u32, structures_end))
     }
 
     /// Takes free blocks out of the count of all, before any bit is looked for: `want` of them, or fewer if
@@ -175,7 +175,7 @@ impl<P: Platform> Groups<'_, P> {
     #[inline]
     fn take_in(
         self,
-        space: &mut Space,
+        space: &mut GroupRuns,
         from: u32,
         want: u32,
         ways: &[Into],
@@ -198,7 +198,7 @@ impl<P: Platform> Groups<'_, P> {
     #[inline]
     fn set_bits(
         self,
-        space: &mut Space,
+        space: &mut GroupRuns,
         bitmap: &Bitmap,
         bit: u32,
         count: u32,
@@ -214,7 +214,7 @@ impl<P: Platform> Groups<'_, P> {
 
     /// Refuses blocks of a group that hold structures.
     #[inline]
-    fn check_none_own(self, space: &Space, first: u32, count: u32) -> Result<()> {
+    fn check_none_own(self, space: &GroupRuns, first: u32, count: u32) -> Result<()> {
         if first - space.group.start < space.structures_end {
             (first..first + count).try_for_each(|block| self.check_not_own(&space.group, block))?;
         }

@@ -11,12 +11,12 @@ const GOALS: usize = 4;
 
 /// Where to look for the next blocks of an inode, by window.
 pub(in crate::ext2) struct Goals<P: Platform> {
-    slots: [Slot<P>; GOALS],
+    slots: [GoalSlot<P>; GOALS],
     /// The one to give to another window next, where none is free.
     next: AtomicUsize,
 }
 
-struct Slot<P: Platform> {
+struct GoalSlot<P: Platform> {
     /// The window that it is for, plus one: a hint, read without the mutex.
     window: AtomicU64,
     goal: Mutex<P, Goal>,
@@ -24,7 +24,7 @@ struct Slot<P: Platform> {
 
 impl<P: Platform> Goals<P> {
     pub(in crate::ext2) fn new() -> Self {
-        let slot = |_| Slot { window: AtomicU64::new(0), goal: Mutex::<P, _>::new(Goal::default()) };
+        let slot = |_| GoalSlot { window: AtomicU64::new(0), goal: Mutex::<P, _>::new(Goal::default()) };
         Self { slots: core::array::from_fn(slot), next: AtomicUsize::new(0) }
     }
 

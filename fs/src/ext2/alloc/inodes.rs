@@ -11,7 +11,7 @@ use crate::ext2::disk::descriptor::Group;
 use crate::ext2::disk::inode::encode;
 use crate::ext2::disk::layout::*;
 use crate::ext2::facts::{Nameable, Nameless};
-use crate::ext2::inode::Inode;
+use crate::ext2::inode::Ext2Inode;
 use crate::platform::{Platform, Timestamp, User};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
@@ -82,7 +82,7 @@ impl<P: Platform> Groups<'_, P> {
     pub(in crate::ext2) fn write_inode(
         self,
         taken: Staged<TakenInode, InFlight>,
-        parent: &Inode<P>,
+        parent: &Ext2Inode<P>,
         new: &New,
     ) -> Staged<Nameable, InFlight> {
         let (pmem, kind) = (self.pmem(), new.kind);
@@ -141,7 +141,7 @@ impl<P: Platform> Groups<'_, P> {
     /// spread.
     pub(in crate::ext2) fn take_inode(
         self,
-        parent: &Inode<P>,
+        parent: &Ext2Inode<P>,
         kind: FileKind,
     ) -> Result<Staged<TakenInode, InFlight>> {
         let is_dir = kind == FileKind::Directory;

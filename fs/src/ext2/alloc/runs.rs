@@ -33,7 +33,7 @@ const MOST: u32 = 64;
 
 /// What is remembered of a group's blocks; made on first use.
 #[derive(Debug)]
-pub(in crate::ext2) struct Space {
+pub(in crate::ext2) struct GroupRuns {
     /// The descriptor, checked.
     pub group: Group,
     /// Bit `i`: nothing in run `i` is taken.
@@ -69,7 +69,7 @@ fn bits(mut mask: u64) -> impl Iterator<Item = u32> {
     })
 }
 
-impl Space {
+impl GroupRuns {
     /// Looks at the whole bitmap of `group`, once. `phase` is how many blocks the region starts after the
     /// start of a run.
     pub(in crate::ext2) fn new(
@@ -198,9 +198,9 @@ mod tests {
     use super::*;
     use crate::pmem::ram::Ram;
 
-    fn space(ram: &Ram, start: u32, blocks: u32, phase: u32) -> (Space, Bitmap) {
+    fn space(ram: &Ram, start: u32, blocks: u32, phase: u32) -> (GroupRuns, Bitmap) {
         let bitmap = Bitmap::new(0, blocks);
-        (Space::new(ram, Group::for_tests(start, blocks), &bitmap, phase, 0), bitmap)
+        (GroupRuns::new(ram, Group::for_tests(start, blocks), &bitmap, phase, 0), bitmap)
     }
 
     #[test]
@@ -234,7 +234,7 @@ mod tests {
     fn small_data_breaks_no_run_while_a_broken_one_has_room() {
         let ram = Ram::from_bytes(&[0; 4096]);
         let (mut space, bitmap) = space(&ram, 0, 2048, 0);
-        let take = |space: &mut Space, from, want, into| {
+        let take = |space: &mut GroupRuns, from, want, into| {
             let (bit, count) = space.pick(&ram, &bitmap, from, want, into)?;
             bitmap.set(&ram, bit, count, ()).unordered();
             space.note_taken(bit);

@@ -21,7 +21,7 @@ pub(in crate::ext2) fn bad_dir(ino: u32, why: &'static str, pos: u64) -> Error {
 
 /// A checked entry.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::ext2) struct Entry {
+pub(in crate::ext2) struct Dirent {
     /// Byte offset in the region.
     pub at: u64,
     /// Byte position in the directory.
@@ -34,7 +34,7 @@ pub(in crate::ext2) struct Entry {
     pub file_type: u8,
 }
 
-impl Entry {
+impl Dirent {
     /// The entry at byte `within` of the block at byte offset `block`, which is logical block `lblk` of
     /// directory `dir`, checked.
     #[inline]

@@ -204,24 +204,24 @@ impl<'a, M: Pmem> RawInode<'a, M> {
     }
 
     /// The time in the field of four bytes at `low`, with what the one at `extra` adds, if that is in use.
-    pub(in crate::ext2) fn time(&self, Time(low, extra): Time) -> Timestamp {
+    pub(in crate::ext2) fn time(&self, TimeOffsets(low, extra): TimeOffsets) -> Timestamp {
         let extra = if extra + 4 <= self.fields_end() { self.u32(extra) } else { 0 };
         decode(self.u32(low), extra)
     }
 
     /// When it was made, if it tells.
     pub(in crate::ext2) fn crtime(&self) -> Option<Timestamp> {
-        (I_CRTIME_EXTRA + 4 <= self.fields_end()).then(|| self.time(Time(I_CRTIME, I_CRTIME_EXTRA)))
+        (I_CRTIME_EXTRA + 4 <= self.fields_end()).then(|| self.time(TimeOffsets(I_CRTIME, I_CRTIME_EXTRA)))
     }
 }
 
 /// One of an inode's times: the offsets of its two halves.
 #[derive(Clone, Copy)]
-pub(in crate::ext2) struct Time(pub u64, pub u64);
+pub(in crate::ext2) struct TimeOffsets(pub u64, pub u64);
 
-pub(in crate::ext2) const ATIME: Time = Time(I_ATIME, I_ATIME_EXTRA);
-pub(in crate::ext2) const CTIME: Time = Time(I_CTIME, I_CTIME_EXTRA);
-pub(in crate::ext2) const MTIME: Time = Time(I_MTIME, I_MTIME_EXTRA);
+pub(in crate::ext2) const ATIME: TimeOffsets = TimeOffsets(I_ATIME, I_ATIME_EXTRA);
+pub(in crate::ext2) const CTIME: TimeOffsets = TimeOffsets(I_CTIME, I_CTIME_EXTRA);
+pub(in crate::ext2) const MTIME: TimeOffsets = TimeOffsets(I_MTIME, I_MTIME_EXTRA);
 
 /// The latest time the extra bits can say (in the year 2446).
 const LAST: i64 = (3 << 32) + i32::MAX as i64;

@@ -13,7 +13,7 @@ mod fallocate;
 mod truncate;
 
 use super::disk::inode::{CTIME, MTIME};
-use super::inode::Inode;
+use super::inode::Ext2Inode;
 use super::map::geometry::Spot;
 use super::map::grow::Fill;
 use crate::error::{Errno, Result};
@@ -25,11 +25,11 @@ use crate::vfs::{AllocOk, FileKind, ReadTo, Seek, check_range};
 use core::ops::ControlFlow;
 
 /// A regular file: an inode whose kind was looked at.
-pub(super) struct RegularFile<'a, P: Platform>(&'a Inode<P>);
+pub(super) struct RegularFile<'a, P: Platform>(&'a Ext2Inode<P>);
 
-view!(RegularFile of Inode);
+view!(RegularFile of Ext2Inode);
 
-impl<P: Platform> Inode<P> {
+impl<P: Platform> Ext2Inode<P> {
     /// It as a regular file.
     ///
     /// # Errors

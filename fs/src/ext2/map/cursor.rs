@@ -83,7 +83,7 @@ fn judge<P: Platform>(fs: &Ext2<P>, ino: u32, block: u32, what: LeadsTo) -> Resu
 
 /// Where a way ends, as far as there are tables.
 #[derive(Clone, Copy)]
-pub(super) enum End {
+pub(super) enum PathEnd {
     /// In its last table: byte offset of the pointer.
     Slot(u64),
     /// At the empty pointer at byte offset `slot`, `level` steps along: the table behind it is missing.
@@ -93,15 +93,15 @@ pub(super) enum End {
 impl<'a, P: Platform> BlockMap<'a, P> {
     /// Follows `path` up to its last pointer.
     #[inline(always)]
-    pub(super) fn seek(self, path: &Path) -> Result<End> {
+    pub(super) fn seek(self, path: &Path) -> Result<PathEnd> {
         let mut slot = self.raw().slot(path.slots[0].into());
         for level in 0..path.depth {
             match load(&self.fs, self.ino, slot, || LeadsTo::Table)? {
-                0 => return Ok(End::Missing { slot, level }),
+                0 => return Ok(PathEnd::Missing { slot, level }),
                 block => slot = self.fs.byte(block) + u64::from(path.slots[level + 1]) * 4,
             }
         }
-        Ok(End::Slot(slot))
+        Ok(PathEnd::Slot(slot))
     }
 
     /// As [`seek`](Self::seek) for a fault, which looks at one page: the way is found while it is walked. An
@@ -156,7 +156,7 @@ pub(in crate::ext2) struct Pointer {
 
 /// Where a cursor came to.
 #[derive(Clone, Copy)]
-pub(in crate::ext2) enum Step {
+pub(in crate::ext2) enum CursorStep {
     /// A pointer, before what is below it.
     Down(Pointer),
     /// A pointer to a table, after what is below it.
@@ -173,7 +173,7 @@ pub(in crate::ext2) struct Run {
 
 /// Pointers side by side, those of interest.
 #[derive(Clone, Copy, Default)]
-struct Table {
+struct PointerRow {
     /// The block that they are in; 0 for the inode.
     block: u32,
     /// Tables between each of them and data.
@@ -186,7 +186,7 @@ struct Table {
     end: u64,
 }
 
-impl Table {
+impl PointerRow {
     /// `count` pointers from byte offset `start` on, of which those that lead to `range` are of interest.
     #[inline]
     fn new(
@@ -218,7 +218,7 @@ pub(in crate::ext2) struct Cursor<'a, P: Platform> {
     ino: u32,
     range: Range<u64>,
     /// The tables on the way, from the top.
-    way: [Table; LEVELS + 1],
+    way: [PointerRow; LEVELS + 1],
     level: usize,
     /// The pointer that it starts from, if it is one below an inode's.
     top: Option<Pointer>,
@@ -234,8 +234,8 @@ impl<'a, P: Platform> Cursor<'a, P> {
     /// A cursor over the pointers of an inode that lead to the logical blocks `range`.
     #[inline]
     pub(in crate::ext2) fn new(fs: &'a Ext2<P>, raw: RawInode<'a, P::Pmem>, range: Range<u64>) -> Self {
-        let mut way = [Table::default(); LEVELS + 1];
-        way[0] = Table::new(&fs.reach, 0, raw.slot(0), DIRECT, 0, 0, &range);
+        let mut way = [PointerRow::default(); LEVELS + 1];
+        way[0] = PointerRow::new(&fs.reach, 0, raw.slot(0), DIRECT, 0, 0, &range);
         let left = fs.sb.blocks_count;
         Self { fs, ino: raw.ino, range, way, level: 0, top: None, tables: raw.slot(DIRECT), met: 0, left }
     }
@@ -243,16 +243,16 @@ impl<'a, P: Platform> Cursor<'a, P> {
     /// A cursor over `top`, a pointer of inode `ino` wherever that is by now, and what is below it of the
     /// logical blocks `range`.
     pub(in crate::ext2) fn below(fs: &'a Ext2<P>, ino: u32, top: Pointer, range: Range<u64>) -> Self {
-        let mut way = [Table::default(); LEVELS + 1];
+        let mut way = [PointerRow::default(); LEVELS + 1];
         let Pointer { slot, lblk, height, .. } = top;
-        way[0] = Table { block: 0, height, start: slot, base: lblk, next: slot + 4, end: slot + 4 };
+        way[0] = PointerRow { block: 0, height, start: slot, base: lblk, next: slot + 4, end: slot + 4 };
         let left = fs.sb.blocks_count;
         Self { fs, ino, range, way, level: 0, top: Some(top), tables: 0, met: LEVELS, left }
     }
 
     /// Goes to the next pointer that is not empty, or back up.
     #[inline]
-    pub(in crate::ext2) fn next(&mut self) -> Option<Step> {
+    pub(in crate::ext2) fn next(&mut self) -> Option<CursorStep> {
         let (pmem, reach) = (self.fs.pmem(), &self.fs.reach);
         loop {
             let table = &mut self.way[self.level];
@@ -266,24 +266,25 @@ impl<'a, P: Platform> Cursor<'a, P> {
                 table.next += 4;
                 let block = pmem.load_u32(slot);
                 if block != 0 {
-                    return Some(Step::Down(table.pointer(reach, slot, block)));
+                    return Some(CursorStep::Down(table.pointer(reach, slot, block)));
                 }
             }
             if let Some(above) = self.level.checked_sub(1) {
                 let block = table.block;
                 self.level = above;
                 let parent = &self.way[above];
-                return Some(Step::Up(parent.pointer(reach, parent.next - 4, block)));
+                return Some(CursorStep::Up(parent.pointer(reach, parent.next - 4, block)));
             }
             if let Some(top) = self.top.take() {
-                return Some(Step::Down(top));
+                return Some(CursorStep::Down(top));
             }
             if self.met == LEVELS {
                 return None;
             }
             let slot = self.tables + self.met as u64 * 4;
             self.met += 1;
-            self.way[0] = Table::new(reach, 0, slot, 1, reach.first_lblk(self.met), self.met, &self.range);
+            self.way[0] =
+                PointerRow::new(reach, 0, slot, 1, reach.first_lblk(self.met), self.met, &self.range);
         }
     }
 
@@ -308,7 +309,7 @@ impl<'a, P: Platform> Cursor<'a, P> {
         self.spend(1, block)?;
         self.level += 1;
         self.way[self.level] =
-            Table::new(reach, block, fs.byte(block), reach.span(1), at.lblk, at.height - 1, &self.range);
+            PointerRow::new(reach, block, fs.byte(block), reach.span(1), at.lblk, at.height - 1, &self.range);
         Ok(())
     }
 
@@ -343,9 +344,9 @@ impl<'a, P: Platform> Cursor<'a, P> {
     pub(in crate::ext2) fn next_data(&mut self) -> Result<Option<Pointer>> {
         while let Some(step) = self.next() {
             match step {
-                Step::Up(_) => {}
-                Step::Down(at) if at.height > 0 => self.enter(at)?,
-                Step::Down(at) => {
+                CursorStep::Up(_) => {}
+                CursorStep::Down(at) if at.height > 0 => self.enter(at)?,
+                CursorStep::Down(at) => {
                     self.spend(1, self.block(at)?)?;
                     return Ok(Some(at));
                 }

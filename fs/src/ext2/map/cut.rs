@@ -6,7 +6,7 @@
 //! takes group mutexes.
 
 use super::BlockMap;
-use super::cursor::{Cursor, Pointer, Step};
+use super::cursor::{Cursor, CursorStep, Pointer};
 use super::geometry::DIRECT;
 use crate::error::Result;
 use crate::ext2::disk::inode::bad_inode;
@@ -131,13 +131,13 @@ impl<P: Platform> BlockMap<'_, P> {
         let (fs, pmem) = (&self.fs, self.pmem());
         while let Some(step) = cursor.next() {
             let (at, whole) = match step {
-                Step::Down(at) => (at, cursor.whole_from(at)),
-                Step::Up(at) => (at, 0),
+                CursorStep::Down(at) => (at, cursor.whole_from(at)),
+                CursorStep::Up(at) => (at, 0),
             };
             match step {
                 // 1. A subtree of which something stays; the table, if that is nothing.
-                Step::Down(_) if whole == 0 => cursor.enter(at)?,
-                Step::Up(_) => {
+                CursorStep::Down(_) if whole == 0 => cursor.enter(at)?,
+                CursorStep::Up(_) => {
                     let table = fs.byte(at.block);
                     if pmem.is_series(table, fs.block_size() / 8, 0, 0) {
                         let cut = self.clear_pointers(at.slot, 1);
@@ -147,7 +147,7 @@ impl<P: Platform> BlockMap<'_, P> {
                 }
                 // 2. What goes as a whole, some pointers at a time: cleared, durable, then freed with all
                 //    that is below.
-                Step::Down(_) => {
+                CursorStep::Down(_) => {
                     let mut blocks = [0; CHUNK];
                     let mut len = 0;
                     let most = whole.min(CHUNK as u64) as usize;
@@ -189,13 +189,13 @@ impl<P: Platform> BlockMap<'_, P> {
         let mut cursor = Cursor::below(fs, self.ino, top, 0..u64::MAX);
         while let Some(step) = cursor.next() {
             match step {
-                Step::Up(at) => freed.add(fs, cut, at.block, 1)?,
-                Step::Down(at) if at.height == 0 => {
+                CursorStep::Up(at) => freed.add(fs, cut, at.block, 1)?,
+                CursorStep::Down(at) if at.height == 0 => {
                     let run = cursor.run_from(at)?;
                     freed.add(fs, cut, run.block, run.count)?;
                 }
-                Step::Down(at) if fs.groups().block_in_use(cursor.block(at)?)? => cursor.enter(at)?,
-                Step::Down(at) => {
+                CursorStep::Down(at) if fs.groups().block_in_use(cursor.block(at)?)? => cursor.enter(at)?,
+                CursorStep::Down(at) => {
                     return Err(bad_inode(self.ino, "an indirect block is free", at.block.into()));
                 }
             }

@@ -51,11 +51,11 @@ pub(in crate::ext2) enum Fill<'a> {
 struct Fresh {
     data: Staged<Taken, InFlight>,
     /// Indirect blocks, if it needs any.
-    tables: Option<Tables>,
+    tables: Option<ChainTables>,
 }
 
 /// Indirect blocks, the top one first.
-type Tables = [Option<Staged<Taken, InFlight>>; LEVELS];
+type ChainTables = [Option<Staged<Taken, InFlight>>; LEVELS];
 
 /// The fact that data blocks and the indirect blocks above them are filled and taken; nothing points to them
 /// yet.
@@ -242,7 +242,7 @@ impl<P: Platform> BlockMap<'_, P> {
     /// [`take`](Self::take) where indirect blocks are needed too.
     #[inline(never)]
     fn take_below(self, goal: &mut Goal, hole: &Hole, want: u32, end: u64) -> Result<Fresh> {
-        let mut tables: Tables = [const { None }; LEVELS];
+        let mut tables: ChainTables = [const { None }; LEVELS];
         let mut take = || -> Result<_> {
             for table in &mut tables[..hole.missing()] {
                 *table = Some(self.take_table(goal)?);
@@ -288,7 +288,7 @@ impl<P: Platform> BlockMap<'_, P> {
         self,
         Hole { path, level, .. }: &Hole,
         mut chain: Staged<Chain, InFlight>,
-        tables: Tables,
+        tables: ChainTables,
     ) -> Staged<Chain, InFlight> {
         let (pmem, fs) = (self.pmem(), &self.fs);
         for (index, table) in tables.into_iter().enumerate().rev() {

@@ -13,7 +13,7 @@
 //! zeroed, the block-map mutex to publish them.
 
 use super::BlockMap;
-use super::cursor::End;
+use super::cursor::PathEnd;
 use super::geometry::{LEVELS, Path};
 use super::grow::Chain;
 use crate::PAGE_SIZE;
@@ -28,27 +28,27 @@ use crate::pmem::state::{Clean, InFlight, Staged};
 use crate::vfs::Backing;
 
 /// Pointers of a window in one table.
-struct Part {
+struct TablePart {
     /// Their first logical block, and the way to it.
     lblk: u64,
     path: Path,
     count: u64,
     /// The first pointer, if there is a table.
-    end: End,
+    end: PathEnd,
 }
 
-impl Part {
+impl TablePart {
     /// Indirect blocks it needs.
     fn missing(&self) -> usize {
         match self.end {
-            End::Slot(_) => 0,
-            End::Missing { level, .. } => self.path.depth - level,
+            PathEnd::Slot(_) => 0,
+            PathEnd::Missing { level, .. } => self.path.depth - level,
         }
     }
 }
 
 /// Indirect blocks that were taken: as many as a run may need.
-type Tables = [Option<Staged<Taken, InFlight>>; 2 * LEVELS];
+type RunTables = [Option<Staged<Taken, InFlight>>; 2 * LEVELS];
 
 impl<P: Platform> Ext2<P> {
     /// Whether any 2 MiB of blocks lie where one entry of a page table can map them. Where the region begins
@@ -62,15 +62,15 @@ impl<P: Platform> Ext2<P> {
 impl<P: Platform> BlockMap<'_, P> {
     /// The pointers from `lblk` on that are in one table, `most` of them at most.
     #[inline(always)]
-    fn part(self, lblk: u64, most: u64) -> Option<Part> {
+    fn part(self, lblk: u64, most: u64) -> Option<TablePart> {
         let path = self.fs.reach.path(lblk)?;
         let count = self.fs.reach.left_in_table(&path).min(most);
-        Some(Part { lblk, path, count, end: self.seek(&path).ok()? })
+        Some(TablePart { lblk, path, count, end: self.seek(&path).ok()? })
     }
 
     /// The window that begins at logical block `first`, by tables: one or two. `None` for one that no file
     /// can have, or whose way contradicts itself.
-    fn parts(self, first: u64) -> Option<[Option<Part>; 2]> {
+    fn parts(self, first: u64) -> Option<[Option<TablePart>; 2]> {
         let one = self.part(first, LARGE_PAGES)?;
         let (next, left) = (first + one.count, LARGE_PAGES - one.count);
         let two = if left > 0 { Some(self.part(next, left)?) } else { None };
@@ -89,12 +89,12 @@ impl<P: Platform> BlockMap<'_, P> {
         }
     }
 
-    fn run_of(self, parts: &[Option<Part>; 2]) -> Option<Backing> {
+    fn run_of(self, parts: &[Option<TablePart>; 2]) -> Option<Backing> {
         let pmem = self.pmem();
         let parts = || parts.iter().flatten();
-        let slot = |part: &Part, index: u64| match part.end {
-            End::Slot(slot) => pmem.load_u32(slot + index * 4),
-            End::Missing { .. } => 0,
+        let slot = |part: &TablePart, index: u64| match part.end {
+            PathEnd::Slot(slot) => pmem.load_u32(slot + index * 4),
+            PathEnd::Missing { .. } => 0,
         };
         let begin = parts().next().map(|part| slot(part, 0))?;
         let expected = |index: u64| if begin == 0 { 0 } else { begin.wrapping_add(index as u32) };
@@ -115,14 +115,14 @@ impl<P: Platform> BlockMap<'_, P> {
         };
         for part in parts() {
             match part.end {
-                End::Slot(slot) => {
+                PathEnd::Slot(slot) => {
                     if !pmem.is_series(slot, part.count / 2, pair, step) {
                         return None;
                     }
                     pair = pair.wrapping_add(step.wrapping_mul(part.count / 2));
                 }
-                End::Missing { .. } if begin == 0 => {}
-                End::Missing { .. } => return None,
+                PathEnd::Missing { .. } if begin == 0 => {}
+                PathEnd::Missing { .. } => return None,
             }
         }
         match begin {
@@ -156,14 +156,14 @@ impl<P: Platform> BlockMap<'_, P> {
         // 1. A hole as a whole?
         let seen = self.map_lock.lock().count;
         let Some(parts) = self.parts(first) else { return Ok(None) };
-        let needed = parts.iter().flatten().map(Part::missing).sum::<usize>();
+        let needed = parts.iter().flatten().map(TablePart::missing).sum::<usize>();
         let units = (LARGE_PAGES + needed as u64) << (fs.sb.block_bits - 9);
         let room = u64::from(self.raw().units()) + units <= u64::from(u32::MAX);
         if !room || self.run_of(&parts) != Some(Backing::HOLE) {
             return Ok(None);
         }
         // 2. Take it, and zero all of it, and the tables; durable.
-        let mut tables: Tables = [const { None }; 2 * LEVELS];
+        let mut tables: RunTables = [const { None }; 2 * LEVELS];
         let tables = &mut tables[..needed];
         let Some(run) = self.take_run(first, tables)? else { return Ok(None) };
         let block = run.fact().block();
@@ -236,7 +236,7 @@ impl<P: Platform> BlockMap<'_, P> {
     fn publish_run(
         self,
         map: &mut Changes,
-        parts: &[Option<Part>; 2],
+        parts: &[Option<TablePart>; 2],
         run: &Staged<Taken, Clean>,
         tables: &mut [Option<Staged<Taken, InFlight>>],
     ) -> Result<()> {
@@ -258,12 +258,12 @@ impl<P: Platform> BlockMap<'_, P> {
             data += count;
             // A table stays. One that was missing, the part before may have made.
             let end = match part.end {
-                End::Slot(_) => part.end,
-                End::Missing { .. } => self.seek(&part.path)?,
+                PathEnd::Slot(_) => part.end,
+                PathEnd::Missing { .. } => self.seek(&part.path)?,
             };
             match end {
-                End::Slot(slot) => chain.slot = slot,
-                End::Missing { slot, level } => {
+                PathEnd::Slot(slot) => chain.slot = slot,
+                PathEnd::Missing { slot, level } => {
                     for level in (level + 1..=part.path.depth).rev() {
                         let table = tables.next().and_then(Option::take).ok_or(Errno::NoSpace)?;
                         let table = table.unfenced().block();

@@ -1,7 +1,7 @@
 //! One logical block looked up, and those after it that go on in the same way.
 
 use super::BlockMap;
-use super::cursor::{End, LeadsTo, load};
+use super::cursor::{LeadsTo, PathEnd, load};
 use super::geometry::{Hole, Path, Spot};
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Result};
@@ -21,8 +21,8 @@ impl<P: Platform> BlockMap<'_, P> {
     fn locate_by(self, lblk: u64, path: Path) -> Result<(Spot, u64)> {
         let hole = |slot, level| (Spot::Hole(Hole { lblk, path, slot, level }), slot);
         Ok(match self.seek(&path)? {
-            End::Missing { slot, level } => hole(slot, level),
-            End::Slot(slot) => match load(&self.fs, self.ino, slot, || LeadsTo::Data)? {
+            PathEnd::Missing { slot, level } => hole(slot, level),
+            PathEnd::Slot(slot) => match load(&self.fs, self.ino, slot, || LeadsTo::Data)? {
                 0 => hole(slot, path.depth),
                 block => (Spot::Block(block), slot),
             },
@@ -98,8 +98,8 @@ impl<P: Platform> BlockMap<'_, P> {
     fn find_as(self, lblk: u64, what: impl FnOnce() -> LeadsTo) -> Result<Option<u32>> {
         let Some(path) = self.fs.reach.path(lblk) else { return Ok(None) };
         Ok(match self.seek(&path)? {
-            End::Missing { .. } => None,
-            End::Slot(slot) => Some(load(&self.fs, self.ino, slot, what)?).filter(|&block| block != 0),
+            PathEnd::Missing { .. } => None,
+            PathEnd::Slot(slot) => Some(load(&self.fs, self.ino, slot, what)?).filter(|&block| block != 0),
         })
     }
 

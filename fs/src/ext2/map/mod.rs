@@ -19,15 +19,15 @@ pub(super) mod lookup;
 pub(super) mod place;
 pub(super) mod shift;
 
-use super::inode::Inode;
+use super::inode::Ext2Inode;
 use crate::platform::Platform;
 
 /// The block map of an inode: which logical blocks have which blocks.
-pub(super) struct BlockMap<'a, P: Platform>(&'a Inode<P>);
+pub(super) struct BlockMap<'a, P: Platform>(&'a Ext2Inode<P>);
 
-view!(BlockMap of Inode);
+view!(BlockMap of Ext2Inode);
 
-impl<P: Platform> Inode<P> {
+impl<P: Platform> Ext2Inode<P> {
     /// Its block map. What may be done with it, and under which lock, its functions say.
     #[inline(always)]
     pub(super) fn map(&self) -> BlockMap<'_, P> {

@@ -15,7 +15,7 @@
 //! Under the inode lock and `dax_sem`, both held exclusively; takes group mutexes and the superblock's.
 
 use super::BlockMap;
-use super::cursor::{Cursor, LeadsTo, Pointer, Step, load};
+use super::cursor::{Cursor, CursorStep, LeadsTo, Pointer, load};
 use super::cut::Freed;
 use super::geometry::{DIRECT, LEVELS};
 use crate::error::{Errno, Result};
@@ -72,7 +72,7 @@ impl Move {
 }
 
 /// Tables of a new map that are taken.
-type Tables = Vec<Staged<Taken, InFlight>>;
+type NewTables = Vec<Staged<Taken, InFlight>>;
 
 impl<P: Platform> BlockMap<'_, P> {
     /// Takes the bytes `range` out of a file of `size` bytes.
@@ -112,7 +112,7 @@ impl<P: Platform> BlockMap<'_, P> {
         // 1. No address space shows what moves.
         self.settle(ok, change.first())?;
         // 2. The new map, aside.
-        let mut tables = Tables::new();
+        let mut tables = NewTables::new();
         let roots = match self.build_roots(change, &mut tables) {
             Ok(roots) => roots,
             Err(error) => {
@@ -181,7 +181,7 @@ impl<P: Platform> BlockMap<'_, P> {
         }
     }
 
-    fn build_roots(self, change: Move, tables: &mut Tables) -> Result<[u32; ROOTS]> {
+    fn build_roots(self, change: Move, tables: &mut NewTables) -> Result<[u32; ROOTS]> {
         let mut roots = self.roots();
         for (index, root) in roots.iter_mut().enumerate() {
             let (base, depth) = self.root_place(index);
@@ -192,7 +192,7 @@ impl<P: Platform> BlockMap<'_, P> {
 
     /// The new map's pointer to what is from logical block `base` on, with `depth` tables above the data; the
     /// old map's is `old`. New tables are in flight.
-    fn build(self, old: u32, base: u64, depth: usize, change: Move, tables: &mut Tables) -> Result<u32> {
+    fn build(self, old: u32, base: u64, depth: usize, change: Move, tables: &mut NewTables) -> Result<u32> {
         let each = self.fs.reach.span(depth);
         if base + each <= change.first() {
             return Ok(old);
@@ -288,13 +288,13 @@ impl<P: Platform> BlockMap<'_, P> {
             let mut cursor = Cursor::below(&self.fs, self.ino, root, changed.clone());
             while let Some(step) = cursor.next() {
                 match step {
-                    Step::Up(at) => f(at.block)?,
+                    CursorStep::Up(at) => f(at.block)?,
                     // Data that moves is of no interest, one by one.
-                    Step::Down(at) if at.height > 1 || at.height == 1 && meets(at, &removed) => {
+                    CursorStep::Down(at) if at.height > 1 || at.height == 1 && meets(at, &removed) => {
                         cursor.enter(at)?
                     }
-                    Step::Down(at) if at.height == 1 || meets(at, &removed) => f(cursor.block(at)?)?,
-                    Step::Down(_) => {}
+                    CursorStep::Down(at) if at.height == 1 || meets(at, &removed) => f(cursor.block(at)?)?,
+                    CursorStep::Down(_) => {}
                 }
             }
         }

@@ -2,11 +2,11 @@
 
 use super::Dir;
 use super::nameindex::{Index, Names};
-use super::room::Run;
+use super::room::FreeRow;
 use crate::error::{Errno, Result};
-use crate::ext2::disk::dirent::Entry;
+use crate::ext2::disk::dirent::Dirent;
 use crate::ext2::disk::layout::*;
-use crate::ext2::inode::Inode;
+use crate::ext2::inode::Ext2Inode;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::DirEntry;
@@ -38,13 +38,13 @@ pub(in crate::ext2) type IndexGuard<'a, P> = RwLockWriteGuard<'a, <P as Platform
 
 /// A name that was found.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::ext2) struct Found {
-    pub entry: Entry,
+pub(in crate::ext2) struct FoundName {
+    pub entry: Dirent,
 }
 
 impl<P: Platform> Dir<'_, P> {
     /// The entry called `name`, through the index, which is built if there is none. Under the inode lock.
-    pub(in crate::ext2) fn find_name(self, name: &[u8]) -> Result<Option<Found>> {
+    pub(in crate::ext2) fn find_name(self, name: &[u8]) -> Result<Option<FoundName>> {
         let Some(names) = &self.names else { return self.scan_name(name) };
         let tag = self.fs.names.tag(name);
         if let Some(index) = &*names.index.read() {
@@ -72,11 +72,11 @@ impl<P: Platform> Dir<'_, P> {
 
     /// The entry called `name` among those remembered under `tag`, checked in place.
     #[inline]
-    pub(in crate::ext2) fn probe(self, index: &Index, tag: u32, name: &[u8]) -> Result<Option<Found>> {
+    pub(in crate::ext2) fn probe(self, index: &Index, tag: u32, name: &[u8]) -> Result<Option<FoundName>> {
         let mut result = Ok(None);
         index.find(tag, |pos| match self.entry_at(pos) {
             Ok(entry) if entry.is_called(self.pmem(), name) => {
-                result = Ok(Some(Found { entry }));
+                result = Ok(Some(FoundName { entry }));
                 true
             }
             Ok(_) => false,
@@ -95,12 +95,12 @@ impl<P: Platform> Dir<'_, P> {
         let budget = &self.fs.names;
         let mut index = Index::new();
         let mut buffer = [0; NAME_MAX];
-        let (mut run, mut lblk, mut ok, mut any) = (Run::default(), 0, true, false);
+        let (mut run, mut lblk, mut ok, mut any) = (FreeRow::default(), 0, true, false);
         let bits = self.fs.sb.block_bits;
         let walk = self.each_entry(0, |entry| {
             if entry.pos >> bits != lblk {
                 ok = ok && index.set_room(budget, lblk, run.most);
-                (run, lblk) = (Run::default(), entry.pos >> bits);
+                (run, lblk) = (FreeRow::default(), entry.pos >> bits);
             }
             run.add(entry, u16::MAX);
             any = true;
@@ -121,10 +121,10 @@ impl<P: Platform> Dir<'_, P> {
     }
 
     /// The entry called `name`, looked for one by one.
-    pub(in crate::ext2) fn scan_name(self, name: &[u8]) -> Result<Option<Found>> {
+    pub(in crate::ext2) fn scan_name(self, name: &[u8]) -> Result<Option<FoundName>> {
         self.each_entry(0, |entry| {
             if entry.is_called(self.pmem(), name) {
-                ControlFlow::Break(Found { entry: *entry })
+                ControlFlow::Break(FoundName { entry: *entry })
             } else {
                 ControlFlow::Continue(())
             }
@@ -132,12 +132,12 @@ impl<P: Platform> Dir<'_, P> {
     }
 
     /// The entry called `name`, or [`Errno::NotFound`].
-    pub(in crate::ext2) fn expect_name(self, name: &[u8]) -> Result<Found> {
+    pub(in crate::ext2) fn expect_name(self, name: &[u8]) -> Result<FoundName> {
         Ok(self.find_name(name)?.ok_or(Errno::NotFound)?)
     }
 
     /// The inode that an entry names. Under the inode lock, which keeps it from being freed meanwhile.
-    pub(in crate::ext2) fn named(self, entry: &Entry) -> Result<Arc<Inode<P>>> {
+    pub(in crate::ext2) fn named(self, entry: &Dirent) -> Result<Arc<Ext2Inode<P>>> {
         self.fs.inode(entry.ino)
     }
 

@@ -13,11 +13,11 @@
 //! Under the directory's inode lock, held exclusively.
 
 use super::Dir;
-use super::dir::Found;
+use super::dir::FoundName;
 use super::nameindex::{Index, Placed};
-use super::room::{Room, Run};
+use super::room::{FreeRow, Room};
 use crate::error::{Errno, Result};
-use crate::ext2::disk::dirent::{Entry, bad_dir};
+use crate::ext2::disk::dirent::{Dirent, bad_dir};
 use crate::ext2::disk::inode::{CTIME, MTIME};
 use crate::ext2::disk::layout::*;
 use crate::ext2::facts::{LinksStored, NameGone, Nameable};
@@ -80,8 +80,8 @@ impl InFlightGroup for Prepared<InFlight> {
 
 impl<P: Platform> Dir<'_, P> {
     /// Looks for `name`, and for room for it on the way.
-    pub(in crate::ext2) fn find_room(self, name: &[u8]) -> Result<core::result::Result<Room, Found>> {
-        let need = Entry::need(name.len());
+    pub(in crate::ext2) fn find_room(self, name: &[u8]) -> Result<core::result::Result<Room, FoundName>> {
+        let need = Dirent::need(name.len());
         if let Some(names) = &self.names
             && let Some(index) = &mut *self.indexed(names)
         {
@@ -90,10 +90,10 @@ impl<P: Platform> Dir<'_, P> {
                 None => Ok(self.room_by(index, need)?),
             });
         }
-        let (mut room, mut run) = (None, Run::default());
+        let (mut room, mut run) = (None, FreeRow::default());
         let found = self.each_entry(0, |entry| {
             if entry.is_called(self.pmem(), name) {
-                return ControlFlow::Break(Found { entry: *entry });
+                return ControlFlow::Break(FoundName { entry: *entry });
             }
             if room.is_none() {
                 room = run.add(entry, need);
@@ -124,7 +124,7 @@ impl<P: Platform> Dir<'_, P> {
         let blocks = self.load_size() / self.fs.block_size();
         let mut from = None;
         while let Some(lblk) = index.next_with_room(need, from, blocks) {
-            let mut run = Run::default();
+            let mut run = FreeRow::default();
             let found = self.each_in_block(lblk, &mut |entry| match run.add(entry, need) {
                 Some(room) => ControlFlow::Break(room),
                 None => ControlFlow::Continue(()),
@@ -157,7 +157,7 @@ impl<P: Platform> Dir<'_, P> {
         let is_whole = u64::from(placed.rec_len) == self.fs.block_size();
         let ok = index.insert(budget, budget.tag(name), placed.pos)
             && (!is_whole || index.set_room(budget, lblk, placed.rec_len));
-        index.placed(placed, Entry::need(name.len()));
+        index.placed(placed, Dirent::need(name.len()));
         if !ok {
             budget.drop_index(guard.take());
         }
@@ -172,7 +172,7 @@ impl<P: Platform> Dir<'_, P> {
     }
 
     /// The entry called `name` was taken out. As [`index_added`](Self::index_added).
-    pub(in crate::ext2) fn index_removed(self, name: &[u8], found: &Found) {
+    pub(in crate::ext2) fn index_removed(self, name: &[u8], found: &FoundName) {
         let Some(names) = &self.names else { return };
         if let Some(index) = &mut *names.index.write() {
             index.remove(self.fs.names.tag(name), found.entry.pos);
@@ -288,7 +288,7 @@ impl<P: Platform> Dir<'_, P> {
     /// Takes the entry called `name` out. It was found under the lock that is still held.
     pub(in crate::ext2) fn take_out(
         self,
-        found: &Found,
+        found: &FoundName,
         name: &[u8],
         now: Timestamp,
     ) -> Staged<NameGone, Dirty> {
@@ -303,7 +303,7 @@ impl<P: Platform> Dir<'_, P> {
     /// As [`take_out`](Self::take_out), the last name of an inode that durably counts no link.
     pub(in crate::ext2) fn take_out_last(
         self,
-        found: &Found,
+        found: &FoundName,
         name: &[u8],
         now: Timestamp,
         _goes: &Staged<LinksStored, Clean>,
@@ -363,7 +363,7 @@ impl<P: Platform> Dir<'_, P> {
     }
 
     /// Adds an empty block at the end, durably. Returns its one free entry, which is all of it.
-    fn grow_dir(self) -> Result<(Entry, u16)> {
+    fn grow_dir(self) -> Result<(Dirent, u16)> {
         let (size, len) = (self.load_size(), self.fs.block_size());
         if size >= MAX_DIR_SIZE {
             return Err(Errno::NoSpace.into());
@@ -385,7 +385,7 @@ impl<P: Platform> Dir<'_, P> {
     }
 
     /// Puts into `words` what makes `entry` name `target`.
-    pub(in crate::ext2) fn rename_entry(self, entry: &Entry, target: &Nameable, words: &mut Words) {
+    pub(in crate::ext2) fn rename_entry(self, entry: &Dirent, target: &Nameable, words: &mut Words) {
         words.push(entry.at + D_INODE, target.ino);
         if entry.file_type != target.file_type {
             let lens = u16::from(entry.name_len) | u16::from(target.file_type) << 8;
@@ -428,7 +428,7 @@ impl<P: Platform> Dir<'_, P> {
     }
 
     /// The entry `..`.
-    pub(in crate::ext2) fn dot_dot(self) -> Result<Entry> {
+    pub(in crate::ext2) fn dot_dot(self) -> Result<Dirent> {
         // Where it always is. Not through the index: the inode lock may be somebody else's.
         let block = self.dir_block(0)?;
         let first = self.entry(0, block, 0)?;

@@ -2,7 +2,7 @@
 
 use super::Dir;
 use crate::error::{Error, Result};
-use crate::ext2::disk::dirent::{Entry, bad_dir};
+use crate::ext2::disk::dirent::{Dirent, bad_dir};
 use crate::platform::Platform;
 use core::ops::ControlFlow;
 
@@ -18,13 +18,13 @@ impl<P: Platform> Dir<'_, P> {
     /// The entry at byte `within` of the block at byte offset `block`, which is logical block `lblk` of the
     /// directory.
     #[inline]
-    pub(in crate::ext2) fn entry(self, lblk: u64, block: u64, within: u64) -> Result<Entry> {
-        Entry::load(self.pmem(), &self.fs.sb, self.ino, lblk, block, within)
+    pub(in crate::ext2) fn entry(self, lblk: u64, block: u64, within: u64) -> Result<Dirent> {
+        Dirent::load(self.pmem(), &self.fs.sb, self.ino, lblk, block, within)
     }
 
     /// The entry at byte `pos` of this directory, where one starts.
     #[inline]
-    pub(in crate::ext2) fn entry_at(self, pos: u64) -> Result<Entry> {
+    pub(in crate::ext2) fn entry_at(self, pos: u64) -> Result<Dirent> {
         let (lblk, within) = (pos >> self.fs.sb.block_bits, pos & (self.fs.block_size() - 1));
         self.entry(lblk, self.dir_block(lblk)?, within)
     }
@@ -39,7 +39,7 @@ impl<P: Platform> Dir<'_, P> {
     pub(in crate::ext2) fn each_entry<B>(
         self,
         from: u64,
-        mut f: impl FnMut(&Entry) -> ControlFlow<B>,
+        mut f: impl FnMut(&Dirent) -> ControlFlow<B>,
     ) -> Result<Option<B>> {
         let lblks = self.load_size() / self.fs.block_size();
         let mut bad = None;
@@ -61,7 +61,7 @@ impl<P: Platform> Dir<'_, P> {
     pub(in crate::ext2) fn each_in_block<B>(
         self,
         lblk: u64,
-        f: &mut impl FnMut(&Entry) -> ControlFlow<B>,
+        f: &mut impl FnMut(&Dirent) -> ControlFlow<B>,
     ) -> Result<Option<B>> {
         let block = self.dir_block(lblk)?;
         let mut within = 0;

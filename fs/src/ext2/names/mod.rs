@@ -8,17 +8,17 @@ pub(super) mod nameindex;
 pub(super) mod rename;
 pub(super) mod room;
 
-use super::inode::Inode;
+use super::inode::Ext2Inode;
 use crate::error::{Errno, Result};
 use crate::platform::Platform;
 use crate::vfs::FileKind;
 
 /// A directory: an inode whose kind was looked at.
-pub(super) struct Dir<'a, P: Platform>(&'a Inode<P>);
+pub(super) struct Dir<'a, P: Platform>(&'a Ext2Inode<P>);
 
-view!(Dir of Inode);
+view!(Dir of Ext2Inode);
 
-impl<P: Platform> Inode<P> {
+impl<P: Platform> Ext2Inode<P> {
     /// It as a directory.
     ///
     /// # Errors

@@ -10,17 +10,17 @@
 //! `inode lock of the directory → inode lock of what is named`, both exclusively.
 
 use super::Dir;
-use super::dir::{Found, check_name, is_dot_name};
+use super::dir::{FoundName, check_name, is_dot_name};
 use super::room::Room;
 use crate::error::{Errno, Result};
 use crate::ext2::alloc::inodes::New;
 use crate::ext2::alloc::taken::{Taken, TakenInode};
-use crate::ext2::disk::dirent::{Entry, bad_dir, entry_type};
+use crate::ext2::disk::dirent::{Dirent, bad_dir, entry_type};
 use crate::ext2::disk::inode::CTIME;
 use crate::ext2::disk::layout::*;
 use crate::ext2::disk::superblock::SuperBlock;
 use crate::ext2::facts::{Cut, Nameable};
-use crate::ext2::inode::Inode;
+use crate::ext2::inode::Ext2Inode;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Staged, fence_all};
@@ -45,7 +45,7 @@ impl<P: Platform> Dir<'_, P> {
         name: &[u8],
         kind: FileKind,
         mode: u16,
-    ) -> Result<Arc<Inode<P>>> {
+    ) -> Result<Arc<Ext2Inode<P>>> {
         match kind {
             FileKind::File | FileKind::Directory | FileKind::Fifo | FileKind::Socket => {
                 self.make_name(name, kind, mode, Content::Empty)
@@ -60,7 +60,7 @@ impl<P: Platform> Dir<'_, P> {
         kind: FileKind,
         mode: u16,
         device: Device,
-    ) -> Result<Arc<Inode<P>>> {
+    ) -> Result<Arc<Ext2Inode<P>>> {
         let is_device = matches!(kind, FileKind::CharDevice | FileKind::BlockDevice);
         if !is_device || device.major > 0xfff || device.minor > 0xf_ffff {
             return Err(Errno::Invalid.into());
@@ -68,7 +68,7 @@ impl<P: Platform> Dir<'_, P> {
         self.make_name(name, kind, mode, Content::Device(device))
     }
 
-    pub(in crate::ext2) fn symlink_name(self, name: &[u8], target: &[u8]) -> Result<Arc<Inode<P>>> {
+    pub(in crate::ext2) fn symlink_name(self, name: &[u8], target: &[u8]) -> Result<Arc<Ext2Inode<P>>> {
         if target.is_empty() {
             return Err(Errno::NotFound.into());
         }
@@ -100,7 +100,7 @@ impl<P: Platform> Dir<'_, P> {
         kind: FileKind,
         mode: u16,
         content: Content<'_>,
-    ) -> Result<Arc<Inode<P>>> {
+    ) -> Result<Arc<Ext2Inode<P>>> {
         check_name(name)?;
         let _thawed = self.fs.start_change()?;
         if is_dot_name(name) {
@@ -231,7 +231,7 @@ impl<P: Platform> Dir<'_, P> {
         Ok(())
     }
 
-    fn unlink_locked(self, name: &[u8]) -> Result<Arc<Inode<P>>> {
+    fn unlink_locked(self, name: &[u8]) -> Result<Arc<Ext2Inode<P>>> {
         let _exclusive = self.lock.exclusive();
         let found = self.expect_name(name)?;
         let child = self.named(&found.entry)?;
@@ -294,7 +294,7 @@ impl<P: Platform> Dir<'_, P> {
     }
 
     /// Refuses to take the name of `child` out of this directory if the flags of either forbid it.
-    pub(in crate::ext2) fn expect_removable(self, child: &Inode<P>) -> Result<()> {
+    pub(in crate::ext2) fn expect_removable(self, child: &Ext2Inode<P>) -> Result<()> {
         self.expect_without(IMMUTABLE_FL | APPEND_FL)?;
         child.expect_without(IMMUTABLE_FL | APPEND_FL)
     }
@@ -311,7 +311,7 @@ impl<P: Platform> Dir<'_, P> {
         Ok(())
     }
 
-    fn rmdir_locked(self, name: &[u8]) -> Result<Arc<Inode<P>>> {
+    fn rmdir_locked(self, name: &[u8]) -> Result<Arc<Ext2Inode<P>>> {
         // Whoever locks a directory below another holds this: in a hostile circle of directories, two would
         // wait for each other.
         let _rename = self.fs.rename.lock();
@@ -338,7 +338,7 @@ impl<P: Platform> Dir<'_, P> {
 
     /// Refuses a subdirectory that says it belongs elsewhere, this directory itself among them: locking it
     /// could wait for ever. Without the child's lock: its `..` changes only under ours.
-    pub(in crate::ext2) fn expect_child(self, found: &Found, child: Dir<'_, P>) -> Result<()> {
+    pub(in crate::ext2) fn expect_child(self, found: &FoundName, child: Dir<'_, P>) -> Result<()> {
         if child.ino == self.ino || child.ino == ROOT_INO || child.dot_dot()?.ino != self.ino {
             return Err(bad_dir(self.ino, "a subdirectory names another parent", found.entry.pos));
         }
@@ -350,7 +350,7 @@ impl<P: Platform> Dir<'_, P> {
 fn dots(sb: &SuperBlock, ino: u32, parent: u32) -> [u8; 24] {
     let mut bytes = [0; 24];
     let file_type = entry_type(sb, FileKind::Directory);
-    let first = Entry::need(1);
+    let first = Dirent::need(1);
     bytes[..4].copy_from_slice(&ino.to_le_bytes());
     bytes[4..10].copy_from_slice(&[first as u8, 0, 1, file_type, b'.', 0]);
     bytes[12..16].copy_from_slice(&parent.to_le_bytes());

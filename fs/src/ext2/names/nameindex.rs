@@ -20,7 +20,7 @@
 //! tries the locks of others.
 
 use crate::atomic::{AtomicBool, AtomicU32, AtomicUsize};
-use crate::ext2::disk::dirent::Entry;
+use crate::ext2::disk::dirent::Dirent;
 use crate::platform::{Mutex, Platform, RwLock};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -238,7 +238,7 @@ impl Index {
 
     /// An entry was taken out of a block of `1 << bits` bytes: its room, with what may be free on both sides
     /// of it.
-    pub(in crate::ext2) fn freed(&mut self, entry: &Entry, bits: u32) {
+    pub(in crate::ext2) fn freed(&mut self, entry: &Dirent, bits: u32) {
         let lblk = (entry.pos >> bits) as usize;
         if let Some(room) = self.room.get_mut(lblk) {
             let bound = u32::from(*room) * 2 + u32::from(entry.rec_len) / 4;

@@ -20,7 +20,7 @@ use crate::ext2::disk::inode::{CTIME, MTIME};
 use crate::ext2::disk::layout::*;
 use crate::ext2::facts::{LinksStored, NameGone, Nameable};
 use crate::ext2::fs::Ext2;
-use crate::ext2::inode::Inode;
+use crate::ext2::inode::Ext2Inode;
 use crate::ext2::redo::Words;
 use crate::platform::Platform;
 use crate::pmem::state::Staged;
@@ -40,8 +40,8 @@ struct Pair<'a, P: Platform> {
 
 /// What a rename found under its names. The handles are dropped after every lock: an inode may go with them.
 struct Ends<P: Platform> {
-    moved: Option<Arc<Inode<P>>>,
-    replaced: Option<Arc<Inode<P>>>,
+    moved: Option<Arc<Ext2Inode<P>>>,
+    replaced: Option<Arc<Ext2Inode<P>>>,
 }
 
 /// The directories of a mounted file system, as the tree that they are.
@@ -100,7 +100,7 @@ impl<P: Platform> DirTree<'_, P> {
     }
 
     /// Climbs from `dir` to the root. If it passes `ancestor`: the inode just below that on the way.
-    fn way_up(self, dir: &Arc<Inode<P>>, ancestor: u32) -> Result<Option<u32>> {
+    fn way_up(self, dir: &Arc<Ext2Inode<P>>, ancestor: u32) -> Result<Option<u32>> {
         let way = self.climb(dir, ancestor);
         // Above a directory that was removed meanwhile nothing need be right.
         if way.is_err() {
@@ -109,7 +109,7 @@ impl<P: Platform> DirTree<'_, P> {
         way
     }
 
-    fn climb(self, dir: &Arc<Inode<P>>, ancestor: u32) -> Result<Option<u32>> {
+    fn climb(self, dir: &Arc<Ext2Inode<P>>, ancestor: u32) -> Result<Option<u32>> {
         let mut here = dir.clone();
         // Brent's way to notice a circle: a mark that is moved up at every power of two.
         let (mut mark, mut steps, mut next_mark) = (0, 0u32, 1u32);
@@ -148,7 +148,7 @@ impl<P: Platform> DirTree<'_, P> {
             (Rename::Exchange, Ok(_)) => return Err(Errno::NotFound.into()),
             _ => {}
         }
-        let source: &Arc<Inode<P>> = ends.moved.insert(from.named(&found.entry)?);
+        let source: &Arc<Ext2Inode<P>> = ends.moved.insert(from.named(&found.entry)?);
         let target = match &room {
             Ok(_) => None,
             Err(found) => Some((found, &*ends.replaced.insert(to.named(&found.entry)?))),

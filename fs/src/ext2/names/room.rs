@@ -1,29 +1,29 @@
 //! Room for a new entry among those of a block.
 
-use crate::ext2::disk::dirent::Entry;
+use crate::ext2::disk::dirent::Dirent;
 
 /// Where a new entry fits.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ext2) enum Room {
     /// Into this entry, which is free, or behind what it needs itself. Free entries after it, up to where it
     /// is told to end here, belong to the room: `rec_len` is what it will have to be.
-    At { entry: Entry, rec_len: u16 },
+    At { entry: Dirent, rec_len: u16 },
     /// Into a new block.
     NewBlock,
 }
 
 /// Free space in a row, while entries are walked.
 #[derive(Default)]
-pub(in crate::ext2) struct Run {
+pub(in crate::ext2) struct FreeRow {
     /// The entry it starts in, and the bytes from that entry's start to the end of the row.
-    first: Option<(Entry, u16)>,
+    first: Option<(Dirent, u16)>,
     /// The most bytes that any row had.
     pub most: u16,
 }
 
-impl Run {
+impl FreeRow {
     /// The walk is at `entry`: is there room for `need` bytes in the row that ends with it?
-    pub(in crate::ext2) fn add(&mut self, entry: &Entry, need: u16) -> Option<Room> {
+    pub(in crate::ext2) fn add(&mut self, entry: &Dirent, need: u16) -> Option<Room> {
         if entry.ino == 0 && entry.rec_len >= need {
             // Alone it needs no merging, and no fence for it.
             return Some(Room::At { entry: *entry, rec_len: entry.rec_len });

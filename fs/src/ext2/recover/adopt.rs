@@ -4,10 +4,10 @@
 //! They are sound by now, and so is the file system; names are made in the usual way.
 
 use super::Repair;
-use super::scan::Found;
+use super::scan::ScanResult;
 use crate::error::{Corrupt, Errno, Result};
 use crate::ext2::facts::Nameable;
-use crate::ext2::inode::Inode;
+use crate::ext2::inode::Ext2Inode;
 use crate::ext2::names::Dir;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
@@ -19,7 +19,7 @@ use core::sync::atomic::Ordering::SeqCst;
 
 impl<P: Platform> Repair<'_, P> {
     /// Refuses a `lost+found` that is no directory, where one is needed: before anything is changed.
-    pub(super) fn can_adopt(self, found: &Found) -> Result<()> {
+    pub(super) fn can_adopt(self, found: &ScanResult) -> Result<()> {
         if found.nameless.is_empty() {
             return Ok(());
         }
@@ -40,7 +40,7 @@ impl<P: Platform> Repair<'_, P> {
     ///
     /// # Errors
     /// No space for a directory entry: the rest waits for a mount that finds some.
-    pub(super) fn adopt(self, found: &Found) -> Result<u32> {
+    pub(super) fn adopt(self, found: &ScanResult) -> Result<u32> {
         let nameless = &found.nameless;
         if !nameless.is_empty() {
             let home = self.lost_and_found()?;
@@ -51,7 +51,7 @@ impl<P: Platform> Repair<'_, P> {
     }
 
     /// The directory `lost+found`, made if it is missing.
-    fn lost_and_found(self) -> Result<Arc<Inode<P>>> {
+    fn lost_and_found(self) -> Result<Arc<Ext2Inode<P>>> {
         let root = self.root_inode()?;
         let root = root.dir()?;
         if let Some(found) = root.find_name(b"lost+found")? {

@@ -14,9 +14,9 @@ use alloc::vec::Vec;
 /// What was found of one inode: names counted (of a directory: names and `..` of others), and what is to be
 /// done.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Node(u32);
+pub(super) struct InodeMarks(u32);
 
-impl Node {
+impl InodeMarks {
     /// It can be reached from the root.
     pub(super) const NAMED: u32 = 1 << 16;
     /// It is a directory.
@@ -56,24 +56,24 @@ impl Node {
 
 /// The inodes in use of one group.
 #[derive(Clone, Default)]
-struct Table {
+struct GroupInodes {
     /// Byte offset of the inode bitmap.
     bitmap: u64,
     /// Inodes in use before each word of the bitmap.
     before: Vec<u16>,
-    nodes: Vec<Node>,
+    nodes: Vec<InodeMarks>,
 }
 
 /// All inodes in use.
 pub(super) struct Nodes {
-    tables: Vec<Table>,
+    tables: Vec<GroupInodes>,
     per_group: u32,
 }
 
 impl Nodes {
     /// Counts the inodes in use.
     pub(super) fn new<P: Platform>(fs: &Ext2<P>) -> Result<Self> {
-        let mut tables: Vec<Table> = zeros(fs.sb.group_count as usize)?;
+        let mut tables: Vec<GroupInodes> = zeros(fs.sb.group_count as usize)?;
         for (index, table) in (0..).zip(&mut tables) {
             let group = fs.groups().group(index)?;
             fs.groups().expect_inode_bitmap(&group)?;
@@ -108,17 +108,17 @@ impl Nodes {
     }
 
     /// What was found of `ino`: nothing if it is not in use.
-    pub(super) fn get<P: Platform>(&self, fs: &Ext2<P>, ino: u32) -> Node {
+    pub(super) fn get<P: Platform>(&self, fs: &Ext2<P>, ino: u32) -> InodeMarks {
         self.node(fs, ino).copied().unwrap_or_default()
     }
 
-    fn node<P: Platform>(&self, fs: &Ext2<P>, ino: u32) -> Option<&Node> {
+    fn node<P: Platform>(&self, fs: &Ext2<P>, ino: u32) -> Option<&InodeMarks> {
         let (group, rank) = self.place(fs, ino)?;
         self.tables[group].nodes.get(rank)
     }
 
     /// The node of `ino`, if it is in use.
-    pub(super) fn get_mut<P: Platform>(&mut self, fs: &Ext2<P>, ino: u32) -> Option<&mut Node> {
+    pub(super) fn get_mut<P: Platform>(&mut self, fs: &Ext2<P>, ino: u32) -> Option<&mut InodeMarks> {
         let (group, rank) = self.place(fs, ino)?;
         self.tables[group].nodes.get_mut(rank)
     }

@@ -9,8 +9,8 @@
 //! 4. bits of inodes and blocks are cleared.
 
 use super::Repair;
-use super::nodes::Node;
-use super::scan::{Found, Scan};
+use super::nodes::InodeMarks;
+use super::scan::{Scan, ScanResult};
 use crate::error::{Errno, Result};
 use crate::ext2::disk::layout::*;
 use crate::platform::Platform;
@@ -35,9 +35,9 @@ impl<P: Platform> Scan<'_, P> {
         }
         let mut next = fs.sb.last_orphan;
         while next >= fs.sb.first_ino
-            && let Some(node) = self.nodes.get_mut(fs, next).filter(|node| !node.is(Node::ORPHAN))
+            && let Some(node) = self.nodes.get_mut(fs, next).filter(|node| !node.is(InodeMarks::ORPHAN))
         {
-            node.mark(Node::ORPHAN);
+            node.mark(InodeMarks::ORPHAN);
             list.try_reserve(1).map_err(|_| Errno::NoMemory)?;
             list.push(next);
             let raw = fs.raw_inode(next)?;
@@ -52,7 +52,7 @@ impl<P: Platform> Repair<'_, P> {
     /// Ends the list, after all on it are as they are to stay.
     pub(super) fn end_orphans(
         self,
-        found: &Found,
+        found: &ScanResult,
         mended: Staged<Mended, Clean>,
     ) -> Result<Staged<Ended, Clean>> {
         if self.sb.last_orphan == 0 {
@@ -69,9 +69,9 @@ impl<P: Platform> Repair<'_, P> {
     }
 
     /// What was the number of the next one is the time at which it went, or none.
-    fn date_orphans(self, found: &Found, _ended: &Staged<Ended, Clean>) -> Result<Staged<(), InFlight>> {
+    fn date_orphans(self, found: &ScanResult, _ended: &Staged<Ended, Clean>) -> Result<Staged<(), InFlight>> {
         for &ino in &found.orphans {
-            let is_named = found.nodes.get(self.0, ino).is(Node::NAMED | Node::ADOPT);
+            let is_named = found.nodes.get(self.0, ino).is(InodeMarks::NAMED | InodeMarks::ADOPT);
             let time = if is_named { 0 } else { self.time_of_deletion() };
             self.pmem().put_u32(self.raw_inode(ino)?.at + I_DTIME, time);
         }

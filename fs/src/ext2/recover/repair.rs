@@ -3,13 +3,13 @@
 
 use super::Repair;
 use super::claims::words;
-use super::nodes::{Node, bitmap_word, bits, in_use};
+use super::nodes::{InodeMarks, bitmap_word, bits, in_use};
 use super::orphans::{Ended, Mended};
 use super::outcome::Recovered;
-use super::scan::{Found, end_of};
+use super::scan::{ScanResult, end_of};
 use super::walk::TreeWalk;
 use crate::error::Result;
-use crate::ext2::disk::dirent::{Entry, file_type};
+use crate::ext2::disk::dirent::{Dirent, file_type};
 use crate::ext2::disk::features::RO_COMPAT_LARGE_FILE;
 use crate::ext2::disk::inode::RawInode;
 use crate::ext2::disk::layout::*;
@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 
 impl<P: Platform> Repair<'_, P> {
     /// Repairs what `found` says.
-    pub(super) fn repair(self, found: &Found) -> Result<Recovered> {
+    pub(super) fn repair(self, found: &ScanResult) -> Result<Recovered> {
         let mut done = Recovered { ours: found.ours, ..Recovered::default() };
         let mended = self.mend(found, &mut done)?.fence(self.pmem());
         let ended = self.end_orphans(found, mended)?;
@@ -48,15 +48,15 @@ impl<P: Platform> Repair<'_, P> {
     }
 
     /// 1. Inodes, and attribute blocks.
-    fn mend(self, found: &Found, done: &mut Recovered) -> Result<Staged<Mended, InFlight>> {
+    fn mend(self, found: &ScanResult, done: &mut Recovered) -> Result<Staged<Mended, InFlight>> {
         for index in 0..self.sb.group_count {
             for ino in in_use(self.0, index)? {
                 let node = found.nodes.get(self.0, ino);
                 let raw = self.raw_inode(ino)?;
-                if node.is(Node::NAMED | Node::ADOPT) {
+                if node.is(InodeMarks::NAMED | InodeMarks::ADOPT) {
                     self.mend_inode(raw, node, found.ours, done)?;
                 } else if !self.sb.is_reserved(ino) {
-                    self.clear_links(raw, node.is(Node::ORPHAN));
+                    self.clear_links(raw, node.is(InodeMarks::ORPHAN));
                 }
             }
             self.each_stale_inode(index, |raw| {
@@ -87,7 +87,7 @@ impl<P: Platform> Repair<'_, P> {
     fn mend_inode(
         self,
         raw: RawInode<'_, P::Pmem>,
-        node: Node,
+        node: InodeMarks,
         ours: bool,
         done: &mut Recovered,
     ) -> Result<()> {
@@ -99,11 +99,11 @@ impl<P: Platform> Repair<'_, P> {
             let count = if links > node.links() { &mut done.links } else { &mut done.flags };
             *count += 1;
         }
-        if raw.dtime() != 0 && !node.is(Node::ORPHAN) {
+        if raw.dtime() != 0 && !node.is(InodeMarks::ORPHAN) {
             pmem.put_u32(raw.at + I_DTIME, 0);
             done.flags += 1;
         }
-        if node.is(Node::GROW) {
+        if node.is(InodeMarks::GROW) {
             self.grow_to_blocks(raw, kind)?;
             done.grown += 1;
         }
@@ -117,19 +117,19 @@ impl<P: Platform> Repair<'_, P> {
             pmem.put_u32(raw.at + I_FLAGS, flags & !INDEX_FL);
             done.flags += 1;
         }
-        if node.is(Node::TRIM | Node::RECOUNT) {
+        if node.is(InodeMarks::TRIM | InodeMarks::RECOUNT) {
             let mut blocks = u64::from(raw.file_acl() != 0);
             let mut walk = TreeWalk::new(self.0, raw, end);
             while let Some(at) = walk.next()? {
                 if at.lblk < end { blocks += 1 } else { pmem.put_u32(at.slot, 0) }
             }
-            done.trimmed += u32::from(node.is(Node::TRIM));
-            if node.is(Node::RECOUNT) {
+            done.trimmed += u32::from(node.is(InodeMarks::TRIM));
+            if node.is(InodeMarks::RECOUNT) {
                 pmem.put_u32(raw.at + I_BLOCKS, (blocks * (self.block_size() / 512)) as u32);
                 done.block_counts += 1;
             }
         }
-        if node.is(Node::RETYPE) {
+        if node.is(InodeMarks::RETYPE) {
             self.mend_types(raw, end)?;
             done.entry_types += 1;
         }
@@ -180,7 +180,7 @@ impl<P: Platform> Repair<'_, P> {
             }
             let mut within = 0;
             while within < self.block_size() {
-                let entry = Entry::load(pmem, &self.sb, raw.ino, at.lblk, self.byte(at.block), within)?;
+                let entry = Dirent::load(pmem, &self.sb, raw.ino, at.lblk, self.byte(at.block), within)?;
                 within += u64::from(entry.rec_len);
                 if entry.ino == 0 {
                     continue;
@@ -199,7 +199,7 @@ impl<P: Platform> Repair<'_, P> {
     /// 2. Bits of blocks and inodes that nobody claims, and every count.
     fn free_what_is_nobodys(
         self,
-        found: &Found,
+        found: &ScanResult,
         ended: &Staged<Ended, Clean>,
         done: &mut Recovered,
     ) -> Result<()> {
@@ -226,7 +226,7 @@ impl<P: Platform> Repair<'_, P> {
     /// Makes the block bitmap of group `index` say what is claimed. Returns how many blocks are free.
     fn free_blocks(
         self,
-        found: &Found,
+        found: &ScanResult,
         index: u32,
         room: &mut Vec<u64>,
         _ended: &Staged<Ended, Clean>,
@@ -252,7 +252,7 @@ impl<P: Platform> Repair<'_, P> {
     /// how many directories there are.
     fn free_inodes(
         self,
-        found: &Found,
+        found: &ScanResult,
         index: u32,
         _ended: &Staged<Ended, Clean>,
         done: &mut Recovered,
@@ -266,9 +266,9 @@ impl<P: Platform> Repair<'_, P> {
             for bit in bits(word) {
                 let ino = index * limit + at as u32 * 64 + bit + 1;
                 let node = found.nodes.get(self.0, ino);
-                if node.is(Node::NAMED | Node::ADOPT) || self.sb.is_reserved(ino) {
+                if node.is(InodeMarks::NAMED | InodeMarks::ADOPT) || self.sb.is_reserved(ino) {
                     used += 1;
-                    dirs += u32::from(node.is(Node::DIRECTORY));
+                    dirs += u32::from(node.is(InodeMarks::DIRECTORY));
                 } else {
                     nobodys |= 1 << bit;
                 }

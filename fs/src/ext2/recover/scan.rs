@@ -2,10 +2,10 @@
 
 use super::Repair;
 use super::claims::Claims;
-use super::nodes::{Node, Nodes, in_use};
+use super::nodes::{InodeMarks, Nodes, in_use};
 use super::walk::TreeWalk;
 use crate::error::{Corrupt, Errno, Result};
-use crate::ext2::disk::dirent::Entry;
+use crate::ext2::disk::dirent::Dirent;
 use crate::ext2::disk::inode::{MTIME, RawInode, bad_inode};
 use crate::ext2::disk::layout::*;
 use crate::ext2::fs::Ext2;
@@ -35,7 +35,7 @@ pub(super) struct Scan<'a, P: Platform> {
 }
 
 /// What a scan found: a sound file system, but for what is to be repaired.
-pub(super) struct Found {
+pub(super) struct ScanResult {
     pub(super) ours: bool,
     pub(super) claims: Claims,
     pub(super) nodes: Nodes,
@@ -65,7 +65,7 @@ pub(super) fn end_of<P: Platform>(fs: &Ext2<P>, raw: RawInode<'_, P::Pmem>, kind
 
 impl<P: Platform> Repair<'_, P> {
     /// Looks at everything. An error is what makes the image beyond repair, or no memory.
-    pub(super) fn scan(self, ours: bool) -> Result<Found> {
+    pub(super) fn scan(self, ours: bool) -> Result<ScanResult> {
         let (claims, nodes) = (Claims::new(self.0)?, Nodes::new(self.0)?);
         let [xattrs, nameless, orphans] = [const { Vec::new() }; 3];
         let mut scan = Scan { fs: self.0, ours, claims, nodes, xattrs, nameless, orphans };
@@ -86,7 +86,7 @@ impl<P: Platform> Repair<'_, P> {
         scan.claim_xattrs()?;
         scan.compare_bitmaps()?;
         let Scan { claims, nodes, xattrs, nameless, orphans, .. } = scan;
-        Ok(Found { ours, claims, nodes, xattrs, nameless, orphans })
+        Ok(ScanResult { ours, claims, nodes, xattrs, nameless, orphans })
     }
 
     /// Calls `f` with each inode of group `index` that is marked free and does not look so: its bit was lost
@@ -141,7 +141,7 @@ impl<'a, P: Platform> Scan<'a, P> {
         }
         let node = self.nodes.get(fs, ino);
         let (links, kind) = (raw.links(), raw.kind());
-        if node.is(Node::NAMED) {
+        if node.is(InodeMarks::NAMED) {
             // Ours says that it has no link any more before its last name goes: it has not lost that, and
             // keeps it.
             let was_going = self.ours && links == 0 && node.links() == 1 && kind != Some(FileKind::Directory);
@@ -170,7 +170,7 @@ impl<'a, P: Platform> Scan<'a, P> {
                 self.nameless.try_reserve(1).map_err(|_| Errno::NoMemory)?;
                 self.nameless.push(ino);
                 if let Some(node) = self.nodes.get_mut(fs, ino) {
-                    node.mark(Node::ADOPT);
+                    node.mark(InodeMarks::ADOPT);
                     node.add_link();
                 }
                 self.claim_content(raw, kind)
@@ -190,7 +190,7 @@ impl<'a, P: Platform> Scan<'a, P> {
     /// True if what lies beyond the end of inode `ino` is its content: another system lost its size. Not if
     /// that was about to cut it.
     pub(super) fn may_grow(&self, ino: u32) -> bool {
-        !self.ours && !self.nodes.get(self.fs, ino).is(Node::ORPHAN)
+        !self.ours && !self.nodes.get(self.fs, ino).is(InodeMarks::ORPHAN)
     }
 
     /// Claims the blocks of an inode that is no directory.
@@ -221,7 +221,7 @@ impl<'a, P: Platform> Scan<'a, P> {
                     return Err(bad_inode(ino, "it has blocks beyond what a file may have", data_end - 1));
                 }
                 if let Some(node) = self.nodes.get_mut(fs, ino) {
-                    node.mark(Node::GROW);
+                    node.mark(InodeMarks::GROW);
                 }
                 beyond = false;
             } else {
@@ -253,10 +253,10 @@ impl<'a, P: Platform> Scan<'a, P> {
         let wrong = units != u64::from(raw.units());
         if let Some(node) = self.nodes.get_mut(fs, raw.ino) {
             if beyond {
-                node.mark(Node::TRIM);
+                node.mark(InodeMarks::TRIM);
             }
             if wrong {
-                node.mark(Node::RECOUNT);
+                node.mark(InodeMarks::RECOUNT);
             }
         }
         Ok(())
@@ -294,7 +294,7 @@ impl<'a, P: Platform> Scan<'a, P> {
             }
             let mut within = 0;
             while within < fs.block_size() {
-                let entry = Entry::load(fs.pmem(), &fs.sb, ino, lblk, fs.byte(block), within)?;
+                let entry = Dirent::load(fs.pmem(), &fs.sb, ino, lblk, fs.byte(block), within)?;
                 // Its own `.` and its `..`, and no other that is called so.
                 let is_own = match entry.pos {
                     0 => entry.is_called(fs.pmem(), b".") && entry.ino == ino,

@@ -1,11 +1,11 @@
 //! The directory tree from the root: each directory reached once, each name counted. Iteratively: a tree may
 //! be as deep as it has directories.
 
-use super::nodes::Node;
+use super::nodes::InodeMarks;
 use super::scan::Scan;
 use super::walk::TreeWalk;
 use crate::error::{Errno, Result};
-use crate::ext2::disk::dirent::{Entry, bad_dir, file_type};
+use crate::ext2::disk::dirent::{Dirent, bad_dir, file_type};
 use crate::ext2::disk::inode::bad_inode;
 use crate::ext2::disk::layout::*;
 use crate::platform::Platform;
@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 
 /// A directory that is named, but not yet walked.
 #[derive(Clone, Copy)]
-struct Pending {
+struct Unwalked {
     ino: u32,
     parent: u32,
 }
@@ -31,12 +31,12 @@ impl<P: Platform> Scan<'_, P> {
         let Some(root) = self.nodes.get_mut(fs, ROOT_INO) else {
             return Err(bad_inode(ROOT_INO, "the root is marked free", 0));
         };
-        root.mark(Node::NAMED | Node::DIRECTORY);
+        root.mark(InodeMarks::NAMED | InodeMarks::DIRECTORY);
         // Its `.` and its `..`.
         root.add_link();
         root.add_link();
         let mut pending = Vec::new();
-        let mut next = Some(Pending { ino: ROOT_INO, parent: ROOT_INO });
+        let mut next = Some(Unwalked { ino: ROOT_INO, parent: ROOT_INO });
         while let Some(directory) = next {
             self.walk_directory(directory, &mut pending)?;
             next = pending.pop();
@@ -46,8 +46,8 @@ impl<P: Platform> Scan<'_, P> {
 
     /// Claims a directory's blocks, and reads its entries on the way: so none is read twice, however often an
     /// image points at it.
-    fn walk_directory(&mut self, directory: Pending, pending: &mut Vec<Pending>) -> Result<()> {
-        let (fs, Pending { ino, .. }) = (self.fs, directory);
+    fn walk_directory(&mut self, directory: Unwalked, pending: &mut Vec<Unwalked>) -> Result<()> {
+        let (fs, Unwalked { ino, .. }) = (self.fs, directory);
         let raw = fs.raw_inode(ino)?;
         raw.expect_readable()?;
         raw.expect_native()?;
@@ -81,7 +81,7 @@ impl<P: Platform> Scan<'_, P> {
         if lblks > end
             && let Some(node) = self.nodes.get_mut(fs, ino)
         {
-            node.mark(Node::GROW);
+            node.mark(InodeMarks::GROW);
         }
         self.settle(raw, blocks, beyond)
     }
@@ -89,17 +89,17 @@ impl<P: Platform> Scan<'_, P> {
     /// Reads the entries in the block at byte offset `block`, logical block `lblk` of a directory.
     fn walk_entries(
         &mut self,
-        directory: Pending,
+        directory: Unwalked,
         lblk: u64,
         block: u64,
-        pending: &mut Vec<Pending>,
+        pending: &mut Vec<Unwalked>,
     ) -> Result<()> {
-        let (fs, Pending { ino, parent }) = (self.fs, directory);
+        let (fs, Unwalked { ino, parent }) = (self.fs, directory);
         let number = block >> fs.sb.block_bits;
         fs.expect_readable(block, fs.block_size(), "directory block", number)?;
         let (mut within, mut index) = (0, 0);
         while within < fs.block_size() {
-            let entry = Entry::load(fs.pmem(), &fs.sb, ino, lblk, block, within)?;
+            let entry = Dirent::load(fs.pmem(), &fs.sb, ino, lblk, block, within)?;
             within += u64::from(entry.rec_len);
             let (is_dot, is_dot_dot) = (entry.is_called(fs.pmem(), b"."), entry.is_called(fs.pmem(), b".."));
             let mut target = None;
@@ -125,7 +125,7 @@ impl<P: Platform> Scan<'_, P> {
                 && entry.file_type != file_type(kind)
                 && let Some(node) = self.nodes.get_mut(fs, ino)
             {
-                node.mark(Node::RETYPE);
+                node.mark(InodeMarks::RETYPE);
             }
             index += 1;
         }
@@ -138,11 +138,11 @@ impl<P: Platform> Scan<'_, P> {
     /// Counts a name. Returns the kind of what it names.
     fn walk_name(
         &mut self,
-        directory: Pending,
-        entry: &Entry,
-        pending: &mut Vec<Pending>,
+        directory: Unwalked,
+        entry: &Dirent,
+        pending: &mut Vec<Unwalked>,
     ) -> Result<FileKind> {
-        let (fs, Pending { ino: dir, .. }) = (self.fs, directory);
+        let (fs, Unwalked { ino: dir, .. }) = (self.fs, directory);
         let mut name = entry.at + D_NAME..entry.at + D_NAME + u64::from(entry.name_len);
         if name.any(|at| matches!(fs.pmem().load_u8(at), 0 | b'/')) {
             return Err(bad_dir(dir, "a name with a character that none may have", entry.pos));
@@ -158,16 +158,16 @@ impl<P: Platform> Scan<'_, P> {
         raw.expect_readable()?;
         let kind = raw.expect_kind()?;
         if kind == FileKind::Directory {
-            if node.is(Node::NAMED) {
+            if node.is(InodeMarks::NAMED) {
                 return Err(bad_inode(ino, "a directory has two names", dir.into()));
             }
-            node.mark(Node::DIRECTORY);
+            node.mark(InodeMarks::DIRECTORY);
             // Its own `.`.
             node.add_link();
             pending.try_reserve(1).map_err(|_| Errno::NoMemory)?;
-            pending.push(Pending { ino, parent: dir });
+            pending.push(Unwalked { ino, parent: dir });
         }
-        node.mark(Node::NAMED);
+        node.mark(InodeMarks::NAMED);
         node.add_link();
         if kind == FileKind::Directory
             && let Some(parent) = self.nodes.get_mut(fs, dir)

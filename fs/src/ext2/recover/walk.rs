@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::ext2::disk::inode::{RawInode, bad_inode};
 use crate::ext2::fs::Ext2;
-use crate::ext2::map::cursor::{Cursor, Pointer, Step};
+use crate::ext2::map::cursor::{Cursor, CursorStep, Pointer};
 use crate::platform::Platform;
 
 /// A walk through a block map.
@@ -31,8 +31,8 @@ impl<'a, P: Platform> TreeWalk<'a, P> {
         }
         let at = loop {
             match self.cursor.next() {
-                Some(Step::Down(at)) => break at,
-                Some(Step::Up(_)) => {}
+                Some(CursorStep::Down(at)) => break at,
+                Some(CursorStep::Up(_)) => {}
                 None => return Ok(None),
             }
         };

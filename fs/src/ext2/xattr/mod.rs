@@ -20,7 +20,7 @@ mod format;
 use super::disk::inode::CTIME;
 use super::disk::layout::*;
 use super::facts::Cut;
-use super::inode::Inode;
+use super::inode::Ext2Inode;
 use super::redo::{Committed, Words};
 use crate::error::{Errno, Error, Result, Unsupported};
 use crate::platform::Platform;
@@ -52,11 +52,11 @@ struct Plan<'a> {
 }
 
 /// The extended attributes of an inode.
-pub(super) struct Xattrs<'a, P: Platform>(&'a Inode<P>);
+pub(super) struct Xattrs<'a, P: Platform>(&'a Ext2Inode<P>);
 
-view!(Xattrs of Inode);
+view!(Xattrs of Ext2Inode);
 
-impl<P: Platform> Inode<P> {
+impl<P: Platform> Ext2Inode<P> {
     /// Its extended attributes.
     #[inline(always)]
     pub(super) fn xattrs(&self) -> Xattrs<'_, P> {

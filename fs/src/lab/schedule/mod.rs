@@ -40,7 +40,7 @@ use core::fmt;
 use core::str::FromStr;
 
 pub use op::{About, Effect, Op, UnknownOp, Uses};
-pub use parse::{Kind, StoryError};
+pub use parse::{StoryError, WordKind};
 
 use super::{Mutant, Point};
 use crate::dax::Protocol;

@@ -14,7 +14,7 @@ use super::{
 
 /// What a word should have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum WordKind {
     /// A [`Protocol`].
     Protocol,
     /// A [`Range`].
@@ -37,7 +37,7 @@ pub enum StoryError {
     /// A word is none of its kind.
     Unknown {
         /// The kind.
-        kind: Kind,
+        kind: WordKind,
         /// The word.
         word: String,
         /// The piece of the text that it stands in.
@@ -79,7 +79,7 @@ pub enum StoryError {
     Schedule,
 }
 
-impl Kind {
+impl WordKind {
     /// What it is called, and every one.
     fn known(self) -> (&'static str, Vec<&'static str>) {
         match self {
@@ -146,7 +146,7 @@ fn quoted(piece: &str) -> String {
 }
 
 /// A word as one of its kind.
-fn word<T: FromStr>(kind: Kind, word: &str, within: &str) -> Result<T, StoryError> {
+fn word<T: FromStr>(kind: WordKind, word: &str, within: &str) -> Result<T, StoryError> {
     word.parse().map_err(|_| StoryError::Unknown { kind, word: quoted(word), within: quoted(within) })
 }
 
@@ -178,7 +178,8 @@ impl FromStr for Part {
         if !spaces.contains(&letter) {
             return Err(space(place, text));
         }
-        let ops = names.split('+').map(|name| word(Kind::Op, name, text)).collect::<Result<Vec<_>, _>>()?;
+        let ops =
+            names.split('+').map(|name| word(WordKind::Op, name, text)).collect::<Result<Vec<_>, _>>()?;
         if ops.len() > MAX_OPS {
             return Err(StoryError::Ops { count: ops.len(), within: quoted(text) });
         }
@@ -188,7 +189,7 @@ impl FromStr for Part {
 
 /// No such address space.
 fn space(word: &str, within: &str) -> StoryError {
-    StoryError::Unknown { kind: Kind::Space, word: quoted(word), within: quoted(within) }
+    StoryError::Unknown { kind: WordKind::Space, word: quoted(word), within: quoted(within) }
 }
 
 impl FromStr for World {
@@ -204,10 +205,10 @@ impl FromStr for World {
         };
         let mut pieces = text.split('/');
         let protocol = pieces.next().unwrap_or_default();
-        let protocol = word(Kind::Protocol, protocol, protocol)?;
+        let protocol = word(WordKind::Protocol, protocol, protocol)?;
         let state = pieces.next().ok_or(StoryError::Parts(0))?;
         let (range, start) = split(state, '.', "RANGE.START")?;
-        let (range, start) = (word(Kind::Range, range, state)?, word(Kind::Start, start, state)?);
+        let (range, start) = (word(WordKind::Range, range, state)?, word(WordKind::Start, start, state)?);
         let parts: Vec<&str> = pieces.collect();
         if !(1..=MAX_PARTS).contains(&parts.len()) {
             return Err(StoryError::Parts(parts.len()));
@@ -215,7 +216,7 @@ impl FromStr for World {
         let parts = parts.into_iter().map(str::parse).collect::<Result<_, _>>()?;
         let mut mutants = Vec::new();
         for name in mistakes.iter().flat_map(|names| names.split(',')) {
-            let mutant = word(Kind::Mutant, name, name)?;
+            let mutant = word(WordKind::Mutant, name, name)?;
             if mutants.contains(&mutant) {
                 return Err(StoryError::Twice(mutant));
             }
@@ -245,7 +246,7 @@ impl FromStr for Stop {
             Some((name, time)) => (name, number(time, text)?),
             None => (place, 1),
         };
-        let point = word(Kind::Stop, name, text)?;
+        let point = word(WordKind::Stop, name, text)?;
         if time == 0 {
             return Err(StoryError::Number { word: "0".into(), within: quoted(text) });
         }
