@@ -24,8 +24,8 @@ use once_cell::race::OnceBox;
 
 /// A mounted ext2 file system.
 ///
-/// A handle: what all handles share is [`Ext2Shared`]. The handle that [`mount`](fn@super::mount) returns keeps
-/// inodes in memory that nobody holds; with it go those.
+/// A handle: what all handles share is [`Ext2Shared`]. The handle that [`mount`](fn@super::mount) returns
+/// keeps inodes in memory that nobody holds; with it go those.
 pub struct Ext2<P: Platform> {
     pub(super) shared: Arc<Ext2Shared<P>>,
     /// It is the one that [`mount`](fn@super::mount) returned.

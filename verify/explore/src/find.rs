@@ -62,7 +62,7 @@ pub enum Verdict {
 }
 
 impl End {
-    /// What is said of a run that ended so and in which something does not hold.
+    /// Returns what is said of a run that ended so and in which something does not hold.
     pub const fn verdict(self) -> Verdict {
         match self {
             Self::Stuck | Self::Endless => Verdict::Stuck,
@@ -144,7 +144,7 @@ pub fn repeat(
     (outcome, given.taken)
 }
 
-/// One run, and the chooser back.
+/// Runs once, and gives the chooser back.
 pub(crate) fn with<C: Chooser>(
     world: &World,
     images: &Images,

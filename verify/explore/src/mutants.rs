@@ -35,7 +35,7 @@ pub const ELSEWHERE: &[(Mutant, &str)] = &[
     (Mutant::CopyUnderLock, "a mistake of who calls read(2) with a mapped buffer: `race R12` in the kernel"),
 ];
 
-/// The mistake of that name; `racy` is the protocol.
+/// Finds the mistake of that name; `racy` is the protocol.
 ///
 /// # Errors
 /// There is none, or none here.
@@ -54,7 +54,7 @@ pub fn named(name: &str) -> Result<Quarry, String> {
     }
 }
 
-/// The world in which it must be found, with the mistake in it.
+/// Returns the world in which it must be found, with the mistake in it.
 ///
 /// # Errors
 /// It has none.

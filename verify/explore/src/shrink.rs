@@ -15,7 +15,8 @@ use crate::story::Order;
 use crate::world::Images;
 use fs::lab::schedule::World;
 
-/// The smallest world that still fails, and the shortest order in it. `most`: runs for each world looked at.
+/// Finds the smallest world that still fails, and the shortest order in it. `most`: runs for each world
+/// looked at.
 pub fn shrink(found: &Found, images: &Images, most: u64) -> Found {
     let mut found = found.clone();
     // 1. Less to do.

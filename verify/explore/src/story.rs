@@ -11,8 +11,8 @@ use fs::lab::schedule::{Segment, Stop, Story, World};
 /// Who takes each step, in which way.
 pub type Order = Vec<(Cpu, u8)>;
 
-/// The order as a schedule, and the run that it is. If something is wrong with it, of places that show the
-/// same those are taken that have a name.
+/// Tells the order as a schedule, and the run that it is. If something is wrong with it, of places that show
+/// the same those are taken that have a name.
 pub fn tell(world: &World, images: &Images, order: Order) -> (Story, RunOutcome) {
     let (mut story, mut outcome) = exactly(world, images, order);
     for nth in 0..story.schedule.len() {

@@ -7,7 +7,7 @@ use crate::world::{Lock, RunOutcome};
 use fs::lab::schedule::{Story, World};
 use fs::lab::{Point, Step as Reached};
 
-/// What happened in a run that was written down.
+/// Tells what happened in a run that was written down.
 pub fn trace(story: &Story, outcome: &RunOutcome) -> Trace {
     let mut names = PlaceNames { known: &outcome.locks, others: Vec::new() };
     let mut known: Vec<(String, String)> = Vec::new();

@@ -27,7 +27,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The same, in one way: without repetitions, in order; and everything there is, is no filter.
+    /// Writes the same in one way: without repetitions, in order; and everything there is, is no filter.
     pub fn normalize(&mut self) {
         fn list<T: Ord + PartialEq>(list: &mut Vec<T>, all: &[T]) {
             list.sort_unstable();
@@ -42,7 +42,7 @@ impl Filter {
         self.ops.sort_unstable();
     }
 
-    /// Whether it lets the world through.
+    /// Returns whether it lets the world through.
     pub fn admits(&self, world: &World) -> bool {
         fn any<T: PartialEq>(list: &[T], one: &T) -> bool {
             list.is_empty() || list.contains(one)
@@ -77,7 +77,7 @@ fn can_be_small(op: Op) -> bool {
     op.about().uses == Uses::Shared
 }
 
-/// All worlds of so many CPUs that the filter lets through, in their order.
+/// Lists all worlds of so many CPUs that the filter lets through, in their order.
 pub fn worlds(cpus: usize, filter: &Filter) -> Vec<Numbered> {
     let mut all = Vec::new();
     for &range in Range::ALL {
@@ -185,7 +185,8 @@ fn each_order(order: &mut [usize], at: usize, f: &mut impl FnMut(&[usize])) {
     }
 }
 
-/// A hash that is the same everywhere: FNV-1a, and a last mix so that short texts differ in every bit.
+/// Computes a hash that is the same everywhere: FNV-1a, and a last mix so that short texts differ in every
+/// bit.
 pub fn digest(bytes: &[u8]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for &byte in bytes {

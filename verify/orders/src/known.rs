@@ -37,12 +37,12 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("locks/src/rwlock.rs:queue:load:3", "acq-rel", WAITED),
 ];
 
-/// Why `wrong` at `place` is not found, if it isn't.
+/// Returns why `wrong` at `place` is not found, if it isn't.
 pub(crate) fn known(place: &str, wrong: &str) -> Option<&'static str> {
     KNOWN.iter().find(|(start, how, _)| place.starts_with(start) && *how == wrong).map(|(_, _, why)| *why)
 }
 
-/// Those that are about none of `mistakes`, each a place and what is wrong there.
+/// Lists those that are about none of `mistakes`, each a place and what is wrong there.
 pub(crate) fn stale(mistakes: &[(String, &str)]) -> Vec<String> {
     let about = |(start, how, _): &&(&str, &str, &str)| {
         !mistakes.iter().any(|(place, wrong)| place.starts_with(start) && how == wrong)

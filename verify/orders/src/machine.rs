@@ -57,22 +57,22 @@ pub(crate) fn boot() {
     SHARED.set(Some(Rc::new(shared)));
 }
 
-/// From now on every platform makes the mistake of `fs`' lab that has this name.
+/// Has every platform make the mistake of `fs`' lab that has this name, from now on.
 pub(crate) fn mistake(name: &str) {
     MISTAKE.set(name.parse().ok());
 }
 
-/// From now on who waits looks at its condition before it locks the list, not after.
+/// Has who waits look at its condition before it locks the list, not after, from now on.
 pub(crate) fn look_early() {
     LOOK_EARLY.set(true);
 }
 
-/// From now on this thread runs on CPU `number`.
+/// Puts this thread on CPU `number`, from now on.
 pub(crate) fn run_on(number: usize) {
     CPU.with(|cpu| cpu.set(number));
 }
 
-/// How many times a thread has gone to sleep.
+/// Returns how many times a thread has gone to sleep.
 pub(crate) fn sleeps() -> u32 {
     shared().sleeps.get()
 }
@@ -178,7 +178,7 @@ pub(crate) type Cpus = sim::Machine<Loomed>;
 #[derive(Clone)]
 pub(crate) struct Loomed;
 
-/// A machine that makes the mistake that was asked for.
+/// Makes a machine with the mistake that was asked for.
 pub(crate) fn cpus() -> Cpus {
     let machine = Cpus::with(Arc::new(Ram::from_bytes(&[0; 4096])), Arc::default(), Loomed);
     MISTAKE.get().into_iter().for_each(|mistake| machine.lab.add(mistake));

@@ -57,7 +57,7 @@ impl fmt::Display for Mistake {
 }
 
 impl Mistake {
-    /// What `text` says.
+    /// Parses what `text` says.
     ///
     /// # Errors
     /// What is wrong with the text.
@@ -87,7 +87,7 @@ impl Mistake {
 }
 
 impl AccessPlace {
-    /// The name of what is at `line` and `column` of `file`.
+    /// Finds what is at `line` and `column` of `file`.
     ///
     /// # Errors
     /// The source can't be read, or isn't what was compiled.
@@ -96,7 +96,7 @@ impl AccessPlace {
         found.map(|(place, _)| place).ok_or_else(|| format!("{file}:{line}:{column}: no access there"))
     }
 
-    /// Its line and column.
+    /// Returns its line and column.
     ///
     /// # Errors
     /// There is none of that name.

@@ -19,7 +19,7 @@ pub(crate) struct Model {
     pub(crate) run: fn(),
 }
 
-/// All of them.
+/// Lists all of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Model> {
     locks::MODELS.iter().chain(lists::MODELS).chain(index::MODELS)
 }

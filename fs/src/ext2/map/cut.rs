@@ -81,7 +81,8 @@ impl<P: Platform> BlockMap<'_, P> {
     /// inode lock, and of a file `dax_sem`, held exclusively.
     #[inline(never)]
     pub(in crate::ext2) fn cut(self, first: u64) -> Result<()> {
-        // Beyond the end nothing was unmapped, but of 2 MiB around it more may be known than what is in the file.
+        // Beyond the end nothing was unmapped, but of 2 MiB around it more may be known than what is in the
+        // file.
         self.mapping.forget(&self.fs.platform, first..u64::MAX);
         let result = self.cut_range(first..u64::MAX);
         match result {

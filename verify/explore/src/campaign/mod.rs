@@ -44,28 +44,28 @@ pub struct Campaign {
 }
 
 impl Campaign {
-    /// "pairs" or "triples".
+    /// Returns "pairs" or "triples".
     pub fn name(&self) -> &'static str {
         if self.cpus == 2 { "pairs" } else { "triples" }
     }
 
-    /// All its worlds, whatever the shard.
+    /// Lists all its worlds, whatever the shard.
     pub fn all(&self) -> Vec<Numbered> {
         worlds(self.cpus, &self.filter)
     }
 
-    /// Of all worlds those of the shard: every n-th.
+    /// Picks of all worlds those of the shard: every n-th.
     pub fn own(&self, all: &[Numbered]) -> Vec<Numbered> {
         let (nth, of) = self.shard;
         all.iter().skip(nth - 1).step_by(of).cloned().collect()
     }
 
-    /// How each world is explored.
+    /// Returns how each world is explored.
     pub fn mode(&self) -> Mode {
         Mode::Exhaustive { most: self.most }
     }
 
-    /// What it is, on one line; the same for all its shards. Files begin with it.
+    /// Says what it is, on one line; the same for all its shards. Files begin with it.
     pub fn text(&self, all: &[Numbered]) -> String {
         let mut texts = String::new();
         for one in all {
@@ -112,7 +112,7 @@ pub fn parsed(text: &str) -> Result<Campaign, String> {
     Ok(campaign)
 }
 
-/// A shard, as `2/8`.
+/// Parses a shard, as `2/8`.
 ///
 /// # Errors
 /// One line: it is none.

@@ -56,7 +56,7 @@ pub struct Finding {
 }
 
 impl Record {
-    /// What is kept of `report`; `story` repeats what was found, if something was.
+    /// Makes what is kept of `report`; `story` repeats what was found, if something was.
     pub fn new(number: usize, world: &World, report: &Report, story: Option<&Story>) -> Self {
         let story = story.map_or_else(|| world.to_string(), Story::to_string);
         let found = report.found.as_ref().map(|found| Finding { story, what: line(&found.what) });
@@ -79,7 +79,7 @@ impl Record {
         }
     }
 
-    /// The explorer itself ended with a panic.
+    /// Makes the record of a world in which the explorer itself ended with a panic.
     pub fn panicked(number: usize, world: &World, text: &str) -> Self {
         let what = line(&format!("the explorer panicked: {text}"));
         let found = Finding { story: world.to_string(), what };

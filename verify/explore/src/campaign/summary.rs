@@ -51,7 +51,7 @@ impl Totals {
         totals
     }
 
-    /// A few lines, each beginning with what it is about.
+    /// Writes a few lines, each beginning with what it is about.
     pub fn text(&self) -> String {
         let Self { worlds, given_up, schedules, cut, places, longest, states, time, found, .. } = self;
         let mut text = String::new();
@@ -70,7 +70,7 @@ impl Totals {
     }
 }
 
-/// What was found: a line for each world, and one that repeats it.
+/// Writes what was found: a line for each world, and one that repeats it.
 pub fn findings(records: &[Record]) -> String {
     let mut text = String::new();
     for record in records {
@@ -82,8 +82,8 @@ pub fn findings(records: &[Record]) -> String {
     text
 }
 
-/// What such an exploration covers, and what it does not: no claim beyond what ran. `several`: a CPU does
-/// several operations.
+/// Says what such an exploration covers, and what it does not: no claim beyond what ran. `several`: a CPU
+/// does several operations.
 pub fn coverage(mode: Mode, several: bool) -> String {
     let mut text = format!("mode: {mode}\n");
     let _ = match mode {
@@ -117,7 +117,7 @@ pub fn coverage(mode: Mode, several: bool) -> String {
     text
 }
 
-/// The most memory that this process had, in KiB; 0 where the system does not say.
+/// Returns the most memory that this process had, in KiB; 0 where the system does not say.
 pub fn memory_peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

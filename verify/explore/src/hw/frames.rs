@@ -65,7 +65,7 @@ thread_local! {
     };
 }
 
-/// A frame for a table of an address space; its root, if it has none yet.
+/// Allocates a frame for a table of an address space; its root, if it has none yet.
 pub(super) fn allocate(hardware: &Arc<Hardware>, space: usize, is_root: bool) -> u64 {
     FRAMES.with(|frames| {
         let mut owners = frames.owners.borrow_mut();
@@ -84,7 +84,7 @@ fn number_of(frame: u64) -> usize {
     ((frame - TABLES) / 4096) as usize
 }
 
-/// A table's frame is free again.
+/// Frees a table's frame.
 pub(super) fn free(frame: u64) {
     let owner = FRAMES.with(|frames| frames.owners.borrow_mut()[number_of(frame)].take());
     match owner {
@@ -96,7 +96,7 @@ pub(super) fn free(frame: u64) {
     }
 }
 
-/// The table in a frame.
+/// Returns the table in a frame.
 pub(super) fn table(frame: u64) -> &'static PageTable<TableWord> {
     FRAMES.with(|frames| &frames.tables[number_of(frame)])
 }

@@ -24,7 +24,7 @@ impl<T> Local<T> {
         Self { owner: ME.with(|me| *me), value: RefCell::new(value) }
     }
 
-    /// The value. No step is taken while it is held.
+    /// Borrows the value. No step is taken while it is held.
     pub(crate) fn get(&self) -> RefMut<'_, T> {
         assert!(ME.with(|me| *me) == self.owner, "a machine belongs to one thread");
         self.value.borrow_mut()

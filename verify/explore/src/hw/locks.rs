@@ -14,8 +14,8 @@ thread_local! {
     static LAST_SHARED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The address of the lock that was taken shared last, on this thread: to find out which one a function
-/// takes.
+/// Returns the address of the lock that was taken shared last, on this thread: to find out which one a
+/// function takes.
 pub(crate) fn last_shared() -> usize {
     LAST_SHARED.get()
 }

@@ -88,7 +88,8 @@ impl MemoryState {
 }
 
 impl Memory {
-    /// A region that holds `image`, whole pages. `durable`: whether it is kept what a power failure leaves.
+    /// Makes a region that holds `image`, whole pages. `durable`: whether it is kept what a power failure
+    /// leaves.
     pub fn new(image: Arc<Vec<u8>>, durable: bool) -> Self {
         let pages = vec![PageContent::Image; image.len() / PAGE];
         let durable = durable.then(|| Durable {
@@ -103,7 +104,7 @@ impl Memory {
         Self { image, state, stats: Stats::new(), poison: Poison::new() }
     }
 
-    /// A copy of everything that CPUs see.
+    /// Copies everything that CPUs see.
     pub fn bytes(&self) -> Vec<u8> {
         let state = self.state.get();
         (0..state.pages.len())
@@ -112,7 +113,7 @@ impl Memory {
             .collect()
     }
 
-    /// A region as a power failure leaves it at the worst.
+    /// Makes a region as a power failure leaves it at the worst.
     ///
     /// # Panics
     /// If that was not kept.
@@ -124,19 +125,19 @@ impl Memory {
         after
     }
 
-    /// 8 bytes, without a step: for checks.
+    /// Loads 8 bytes, without a step: for checks.
     pub fn peek(&self, offset: u64) -> u64 {
         let state = self.state.get();
         let page = MemoryState::page(&state.pages, &self.image, offset as usize / PAGE);
         u64::from_le_bytes(page[offset as usize % PAGE..][..8].try_into().expect("8 bytes"))
     }
 
-    /// Whether it is kept what survives.
+    /// Returns whether it is kept what survives.
     pub fn keeps_durable(&self) -> bool {
         self.state.get().durable.is_some()
     }
 
-    /// 8 bytes as a power failure leaves them at the worst, without a step.
+    /// Loads 8 bytes as a power failure leaves them at the worst, without a step.
     ///
     /// # Panics
     /// If that was not kept.
@@ -147,13 +148,13 @@ impl Memory {
         u64::from_le_bytes(page[offset as usize % PAGE..][..8].try_into().expect("8 bytes"))
     }
 
-    /// A byte, without a step: for checks.
+    /// Loads a byte, without a step: for checks.
     pub fn peek_u8(&self, offset: u64) -> u8 {
         let state = self.state.get();
         MemoryState::page(&state.pages, &self.image, offset as usize / PAGE)[offset as usize % PAGE]
     }
 
-    /// A number that is the same for the same content of the page.
+    /// Returns a number that is the same for the same content of the page.
     pub fn digest(&self, page: u64) -> u64 {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let state = self.state.get();
@@ -162,17 +163,18 @@ impl Memory {
         hasher.finish()
     }
 
-    /// Pages it has.
+    /// Returns how many pages it has.
     pub fn pages(&self) -> u64 {
         self.len() / PAGE_SIZE
     }
 
-    /// How often anything was stored.
+    /// Returns how often anything was stored.
     pub fn stores(&self) -> u64 {
         self.state.get().stores
     }
 
-    /// A step that meets every change of every page: whoever has one to make can make it before or after.
+    /// Takes a step that meets every change of every page: whoever has one to make can make it before or
+    /// after.
     pub fn look_whole(&self) {
         visible(Touch::Pages(0, self.len() / PAGE_SIZE, false), Need::Nothing, 1, "looks at everything");
     }

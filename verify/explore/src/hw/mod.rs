@@ -38,7 +38,7 @@ pub struct Scheduled {
     watch: Arc<Local<Option<StepWatch>>>,
 }
 
-/// A machine with this memory.
+/// Makes a machine with this memory.
 pub fn machine(memory: Arc<Memory>) -> Machine {
     let lab = Arc::new(Lab::new());
     lab.set_hooks(true);
@@ -47,7 +47,7 @@ pub fn machine(memory: Arc<Memory>) -> Machine {
 }
 
 impl Scheduled {
-    /// From now on `watch` looks at each step that is reported, during a run.
+    /// Sets what looks at each step that is reported, during a run, from now on.
     pub(crate) fn watch(&self, watch: Option<StepWatch>) {
         *self.watch.get() = watch;
     }

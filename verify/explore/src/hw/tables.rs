@@ -60,17 +60,17 @@ pub struct Says {
 }
 
 impl Says {
-    /// Not to a zero page, nor to a copy.
+    /// Returns whether it leads neither to a zero page nor to a copy.
     pub fn leads_to_a_block(&self) -> bool {
         (BASE..COPIES).contains(&self.frame)
     }
 
-    /// To a zero page, of either size.
+    /// Returns whether it leads to a zero page, of either size.
     pub fn is_zero(&self) -> bool {
         self.frame < BASE
     }
 
-    /// To a private copy.
+    /// Returns whether it leads to a private copy.
     pub fn is_copy(&self) -> bool {
         self.frame >= COPIES
     }
@@ -135,26 +135,26 @@ struct Copy {
 }
 
 impl Hardware {
-    /// A machine whose CPUs run no address space yet.
+    /// Makes a machine whose CPUs run no address space yet.
     pub fn new(lab: Arc<Lab>, memory: Arc<Memory>) -> Arc<Self> {
         Arc::new(Self { lab, memory, state: Local::new(TablesState::default()), inside: [0; CPUS] })
     }
 
-    /// What there will be: accesses to that page of each region; and whether it matters who lets a file go
-    /// last.
+    /// Sets what there will be: accesses to that page of each region; and whether it matters who lets a file
+    /// go last.
     pub(crate) fn expect(&self, page: u64, regions: Vec<u64>, handles: bool) {
         let mut state = self.state.get();
         (state.page, state.regions, state.handles) = (page, regions, handles);
     }
 
-    /// Whether accesses go by the entry of that level for `va`.
+    /// Returns whether accesses go by the entry of that level for `va`.
     pub(super) fn is_hot(&self, va: u64, level: u32) -> bool {
         let page = self.state.get().page * PAGE_SIZE;
         let within = va % REGION;
         within == if level == 1 { page } else { page & !(LARGE - 1) }
     }
 
-    /// From now on `cpu` runs the address space.
+    /// Sets the address space that `cpu` runs from now on.
     pub(crate) fn run_in(&self, cpu: Cpu, space: usize) {
         self.state.get().runs[cpu] = Some(space);
     }
@@ -177,7 +177,7 @@ impl Hardware {
         self.state.get().leaves.remove(&(space, va, size));
     }
 
-    /// What was there stays behind in TLBs, unless what is there now is as good.
+    /// Leaves what was there behind in TLBs, unless what is there now is as good.
     pub(super) fn left_behind(&self, space: usize, va: u64, size: PageSize, says: Says) {
         if !is_running() {
             return;
@@ -196,7 +196,7 @@ impl Hardware {
         }
     }
 
-    /// What serves `va` in an address space, and the size of its entry, without a step.
+    /// Returns what serves `va` in an address space, and the size of its entry, without a step.
     pub(crate) fn peek(&self, space: usize, va: u64) -> Option<(Says, PageSize)> {
         let state = self.state.get();
         let (large, small) = (va & !(LARGE - 1), va & !(PAGE_SIZE - 1));
@@ -207,7 +207,7 @@ impl Hardware {
         })
     }
 
-    /// Every leaf of an address space in the regions that are used, without a step.
+    /// Lists every leaf of an address space in the regions that are used, without a step.
     pub(crate) fn all(&self, space: usize) -> Vec<(u64, Says, PageSize)> {
         let state = self.state.get();
         let of_space = state.leaves.range((space, 0, PageSize::Small)..(space + 1, 0, PageSize::Small));
@@ -215,7 +215,7 @@ impl Hardware {
         used.map(|(&(_, va, size), &says)| (va, says, size)).collect()
     }
 
-    /// The words of a copy.
+    /// Returns the words of a copy.
     pub(crate) fn copied(&self, frame: u64, word: usize) -> u64 {
         visible(Touch::One(SharedPlace::copied(frame), false), Need::Nothing, 1, "loads from a copy");
         match self.state.get().copies.get(&frame) {
@@ -236,8 +236,8 @@ impl Hardware {
         }
     }
 
-    /// Every stale translation that a TLB may still serve: the CPU, the address space, what it says and its
-    /// size.
+    /// Lists every stale translation that a TLB may still serve: the CPU, the address space, what it says and
+    /// its size.
     pub(crate) fn stale(&self) -> Vec<(Cpu, usize, Says, PageSize)> {
         let state = self.state.get();
         let mut all = Vec::new();
@@ -278,12 +278,12 @@ pub struct SpaceHardware {
 }
 
 impl SpaceHardware {
-    /// That of address space `number`.
+    /// Makes that of address space `number`.
     pub(crate) fn new(hw: &Arc<Hardware>, number: usize) -> Self {
         Self { hw: hw.clone(), number, has_root: Local::new(false) }
     }
 
-    /// The number of the address space.
+    /// Returns the number of the address space.
     pub(crate) fn number(&self) -> usize {
         self.number
     }
@@ -433,8 +433,8 @@ impl SpaceMachine for SpaceHardware {
     }
 }
 
-/// An access by the CPU that runs: its translation of `va`, from a table or a TLB, for as long as `access`
-/// takes; `None` if there is none that allows it.
+/// Performs an access by the CPU that runs: its translation of `va`, from a table or a TLB, for as long as
+/// `access` takes; `None` if there is none that allows it.
 pub(crate) fn access<R>(
     tables: &SpaceTables<SpaceHardware>,
     va: u64,

@@ -113,7 +113,7 @@ pub struct Look {
     pub seen: Seen,
 }
 
-/// Whether there is an order of the operations in which all saw what they did and left the file so.
+/// Returns whether there is an order of the operations in which all saw what they did and left the file so.
 ///
 /// # Errors
 /// What cannot be, in a line: "CPU 1 loaded 0x0 after CPU 0 had stored 0x1000; it could only be 0x1000". Of

@@ -13,7 +13,7 @@ pub(super) const MOST: usize = 16;
 /// With so few operations left, what leads nowhere is found out again rather than kept.
 const FEW: u32 = 3;
 
-/// Whether `a` must come before `b`: it is earlier on the same CPU, or had ended before `b` began.
+/// Returns whether `a` must come before `b`: it is earlier on the same CPU, or had ended before `b` began.
 pub(super) fn precedes(history: &[Done], a: usize, b: usize) -> bool {
     let ([one, other], program) =
         ([&history[a], &history[b]], |done: &Done, index| (done.begun, done.ended, index));
@@ -24,7 +24,8 @@ pub(super) fn precedes(history: &[Done], a: usize, b: usize) -> bool {
     }
 }
 
-/// Whether there is an order in which the model says what the history does, and in the end what `last` does.
+/// Returns whether there is an order in which the model says what the history does, and in the end what
+/// `last` does.
 pub(super) fn is_explained(world: &World, history: &[Done], last: Option<&Final>) -> bool {
     let count = history.len().min(MOST);
     let mut order = [0; MOST];

@@ -57,7 +57,7 @@ pub(super) enum Result {
 }
 
 impl Result {
-    /// Whether it is what was seen, or part of that.
+    /// Returns whether it is what was seen, or part of that.
     pub(super) fn is(self, seen: &Seen) -> bool {
         match (self, seen) {
             (Self::Silent, _)
@@ -86,7 +86,7 @@ pub(super) const OVER: u8 = 15;
 pub(super) type Next<'a> = &'a mut dyn FnMut(&ModelState, u8, Result) -> bool;
 
 impl ModelState {
-    /// What is there before anybody runs.
+    /// Makes what is there before anybody runs.
     pub(super) fn first(start: Start) -> Self {
         let page = match start {
             Start::Hole | Start::Zero => Page::default(),
@@ -283,12 +283,12 @@ impl ModelState {
         }
     }
 
-    /// What read(2) gets.
+    /// Returns whether read(2) gets `seen`.
     pub(super) fn reads(&self, seen: &Seen) -> bool {
         self.load(&mut |_, _, result| result.is(seen)) || self.poisoned && matches!(seen, Seen::Error(_))
     }
 
-    /// What a load through a shared area gets.
+    /// Returns whether a load through a shared area gets what `look` saw.
     pub(super) fn loads(&self, look: &Look) -> bool {
         match self.areas[usize::from(look.space) % MAX_PARTS][usize::from(look.small)] {
             AreaState::Gone => look.seen == Seen::Segv,
@@ -296,7 +296,7 @@ impl ModelState {
         }
     }
 
-    /// What loads through a private area get.
+    /// Returns whether loads through a private area get `seen`.
     pub(super) fn loads_private(&self, space: u8, seen: &Seen) -> bool {
         let page = self.copies[usize::from(space) % MAX_PARTS].or(self.inside.then_some(self.page));
         let whole = page.map_or(Seen::Bus, |page| Seen::Private { own: page.word, beside: page.beside });

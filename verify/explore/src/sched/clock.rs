@@ -7,20 +7,20 @@ use super::CPUS;
 pub struct Clock([u32; CPUS]);
 
 impl Clock {
-    /// How many steps of `cpu` are known.
+    /// Returns how many steps of `cpu` are known.
     #[inline]
     pub fn of(&self, cpu: usize) -> u32 {
         self.0[cpu]
     }
 
-    /// One more step of `cpu` itself: its number, from 1 on.
+    /// Counts one more step of `cpu` itself. Returns its number, from 1 on.
     #[inline]
     pub fn tick(&mut self, cpu: usize) -> u32 {
         self.0[cpu] += 1;
         self.0[cpu]
     }
 
-    /// What the other knows, is known here too.
+    /// Adds what the other knows.
     #[inline]
     pub fn join(&mut self, other: &Self) {
         for (mine, theirs) in self.0.iter_mut().zip(other.0) {

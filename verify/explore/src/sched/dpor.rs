@@ -2,8 +2,8 @@
 //!
 //! Orders that differ only in steps that touch nothing in common are the same to everybody. Of each such
 //! class one order is run to its end; where a run shows two steps that could have come the other way round (a
-//! [race](super::races::RacePair)), a CPU is noted at the place of the earlier one, from which the other way is
-//! reached (a *source set*). What was run from a place already *sleeps* there until somebody takes a step
+//! [race](super::races::RacePair)), a CPU is noted at the place of the earlier one, from which the other way
+//! is reached (a *source set*). What was run from a place already *sleeps* there until somebody takes a step
 //! that matters to it: so no class is run to its end twice.
 //!
 //! P. Abdulla, S. Aronis, B. Jonsson, K. Sagonas: Optimal dynamic partial order reduction (POPL 2014),
@@ -39,24 +39,24 @@ pub struct Dpor {
 }
 
 impl Dpor {
-    /// Nothing was run yet.
+    /// Makes one that has run nothing yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Who took each step of the run that was last, in which way.
+    /// Returns who took each step of the run that was last, in which way.
     pub fn order(&self) -> Vec<(Cpu, u8)> {
         self.path.iter().map(|node| (node.chosen, node.way)).collect()
     }
 
-    /// After a run: notes what else is to be run. False if that was all.
+    /// Notes, after a run, what else is to be run. False if that was all.
     #[allow(clippy::should_implement_trait)] // It gives nothing to iterate over.
     pub fn next(&mut self) -> bool {
         self.note_races();
         self.go_on()
     }
 
-    /// The first half of [`next`](Self::next), while the steps of the run are known.
+    /// Does the first half of [`next`](Self::next), while the steps of the run are known.
     pub fn note_races(&mut self) {
         with_races(|races| {
             for at in 0..races.found.len() {
@@ -72,7 +72,7 @@ impl Dpor {
         });
     }
 
-    /// The second half. False if that was all.
+    /// Does the second half. False if that was all.
     pub fn go_on(&mut self) -> bool {
         self.sleep = 0;
         while let Some(at) = self.path.len().checked_sub(1) {

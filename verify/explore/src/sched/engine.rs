@@ -275,7 +275,7 @@ impl Engine {
     }
 }
 
-/// From now on accesses to the storage code's atomic words are steps.
+/// Makes accesses to the storage code's atomic words steps, from now on.
 pub fn watch_words() {
     static WATCHER: Watcher = |address, access| {
         let (change, what) = match access {
@@ -287,33 +287,33 @@ pub fn watch_words() {
     watch(&WATCHER);
 }
 
-/// Whether a run is under way on this thread: otherwise steps are nobody's business.
+/// Returns whether a run is under way on this thread: otherwise steps are nobody's business.
 #[inline]
 pub fn is_running() -> bool {
     RUNNING.get()
 }
 
-/// The CPU that runs; 0 outside of a run.
+/// Returns the CPU that runs; 0 outside of a run.
 pub fn current() -> Cpu {
     if is_running() { ENGINE.with_borrow(|engine| engine.current) } else { 0 }
 }
 
-/// So many steps were taken.
+/// Returns how many steps were taken.
 pub fn steps() -> usize {
     ENGINE.with_borrow(|engine| engine.races.taken.len())
 }
 
-/// So many steps the CPU that runs has taken.
+/// Returns how many steps the CPU that runs has taken.
 pub fn own_steps() -> u32 {
     ENGINE.with_borrow(|engine| engine.races.known_to(engine.current).of(engine.current))
 }
 
-/// The CPU is about to take a step: returns when it has been chosen to, in which way.
+/// Announces a step of the CPU: returns when it has been chosen to take it, in which way.
 pub fn visible(touch: Touch, need: Need, ways: u8, what: &'static str) -> u8 {
     visible_as(touch, need, ways, what, &|| touch)
 }
 
-/// As [`visible`], where it shows only when the step is taken that it touches less than was announced.
+/// Does as [`visible`], where it shows only when the step is taken that it touches less than was announced.
 pub fn visible_as(touch: Touch, need: Need, ways: u8, what: &'static str, taken: &dyn Fn() -> Touch) -> u8 {
     if !is_running() {
         return 0;
@@ -404,7 +404,7 @@ fn hold(place: SharedPlace, shared: bool) {
     });
 }
 
-/// How a lock is held: by how many shared, and by whom alone.
+/// Says how a lock is held: by how many shared, and by whom alone.
 pub fn holders(address: usize) -> (u32, Option<Cpu>) {
     ENGINE.with_borrow(|engine| {
         let lock = engine.locks.get(&SharedPlace::lock(address));
@@ -442,7 +442,7 @@ pub fn wake(key: usize) {
     unlock(key, false, "woke");
 }
 
-/// From now on, while it is written down what happens, `tell` says how the machine is, after each step.
+/// Sets what says how the machine is, after each step, while it is written down what happens.
 pub fn tell_state(tell: Option<Box<dyn Fn() -> String>>) {
     DESCRIBE.set(tell);
 }
@@ -483,12 +483,12 @@ pub fn note(what: impl FnOnce() -> Noted) {
     });
 }
 
-/// Whether it is written down what happens.
+/// Returns whether it is written down what happens.
 pub fn is_noted() -> bool {
     is_running() && ENGINE.with_borrow(|engine| engine.log.is_some())
 }
 
-/// Whether the CPU that runs holds a lock shared.
+/// Returns whether the CPU that runs holds a lock shared.
 pub fn holds_shared(address: usize) -> bool {
     ENGINE.with_borrow(|engine| {
         engine.locks.get(&SharedPlace::lock(address)).is_some_and(|lock| lock.shared[engine.current] > 0)
@@ -503,7 +503,7 @@ pub fn unwatched<R>(look: impl FnOnce() -> R) -> R {
     result
 }
 
-/// A property does not hold: the run ends here. The first that is said counts.
+/// Ends the run here: a property does not hold. The first that is said counts.
 pub fn fail(why: impl FnOnce() -> String) {
     ENGINE.with_borrow_mut(|engine| {
         if engine.wrong.is_none() {

@@ -19,12 +19,12 @@ pub struct Naive {
 }
 
 impl Naive {
-    /// Nothing was run yet.
+    /// Makes one that has run nothing yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// After a run: what is next. False if that was all.
+    /// Moves on, after a run, to what is next. False if that was all.
     pub fn advance(&mut self) -> bool {
         while let Some(node) = self.path.last_mut() {
             if node.way + 1 < node.ways[node.chosen] {
@@ -67,7 +67,7 @@ pub struct Descent {
 }
 
 impl Descent {
-    /// The same seed gives the same order.
+    /// Makes one. The same seed gives the same order.
     pub fn new(seed: u64) -> Self {
         Self { random: Random::new(seed), log: 0.0 }
     }

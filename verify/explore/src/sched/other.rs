@@ -8,12 +8,12 @@ use super::{CPUS, Cpu};
 pub struct Random(u64);
 
 impl Random {
-    /// The same seed gives the same numbers.
+    /// Makes one. The same seed gives the same numbers.
     pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// A number below `end`.
+    /// Draws a number below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -37,7 +37,7 @@ pub struct Pct {
 }
 
 impl Pct {
-    /// An order for runs of about `steps` steps.
+    /// Makes an order for runs of about `steps` steps.
     pub fn new(seed: u64, steps: usize, depth: usize) -> Self {
         let mut random = Random::new(seed);
         let mut order = [0, 1, 2, 3];
@@ -87,7 +87,7 @@ pub struct Given {
 }
 
 impl Given {
-    /// That order.
+    /// Makes one that follows that order.
     pub fn new(order: Vec<(Cpu, u8)>) -> Self {
         Self { order, taken: Vec::new(), able: Vec::new(), ways: Vec::new() }
     }

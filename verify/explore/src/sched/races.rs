@@ -85,7 +85,7 @@ pub struct Races {
 }
 
 impl Races {
-    /// A new run. Races are wanted whose later step has index `from` or more: the others are known.
+    /// Begins a new run. Races are wanted whose later step has index `from` or more: the others are known.
     pub fn begin(&mut self, from: u32) {
         self.taken.clear();
         self.waiting.clear();
@@ -96,7 +96,7 @@ impl Races {
         self.from = from;
     }
 
-    /// CPU `cpu` takes a step. `woken_by`: what it must know, having been woken.
+    /// Notes a step of CPU `cpu`. `woken_by`: what it must know, having been woken.
     pub fn step(&mut self, cpu: Cpu, touch: &Touch, woken_by: Option<&Clock>) {
         let me = self.taken.len() as StepIndex + 1;
         let mut clock = self.now[cpu];
@@ -156,7 +156,8 @@ impl Races {
         self.taken.push(TakenStep { cpu, number, clock });
     }
 
-    /// The run is over, and `cpu` waits for ever for a lock: it could have come before who has it.
+    /// Notes, when the run is over, that `cpu` waits for ever for a lock: it could have come before who has
+    /// it.
     pub fn waits(&mut self, cpu: Cpu, touch: &Touch) {
         let Touch::Take(place, shared) = *touch else { return };
         let mut clock = self.now[cpu];
@@ -188,18 +189,18 @@ impl Races {
         }
     }
 
-    /// What `cpu` knows now.
+    /// Returns what `cpu` knows now.
     pub fn known_to(&self, cpu: Cpu) -> Clock {
         self.now[cpu]
     }
 
-    /// Whether the step of index `first` happened before that of index `then`, or is it.
+    /// Returns whether the step of index `first` happened before that of index `then`, or is it.
     pub fn before(&self, first: u32, then: u32) -> bool {
         let TakenStep { cpu, number, .. } = self.taken[first as usize];
         self.taken[then as usize].clock.of(cpu) >= number
     }
 
-    /// The steps once more, to be put in another order that is the same to everybody.
+    /// Gives the steps once more, to be put in another order that is the same to everybody.
     pub fn again(&self) -> Again<'_> {
         let mut own: [Vec<usize>; CPUS] = Default::default();
         for (index, taken) in self.taken.iter().enumerate() {
@@ -208,8 +209,8 @@ impl Races {
         Again { races: self, own, done: [0; CPUS] }
     }
 
-    /// For a race `(early, late)`: the CPUs, as bits, any of which can go first where `early` was taken, if
-    /// `late` is to come before it.
+    /// Returns, for a race `(early, late)`, the CPUs, as bits, any of which can go first where `early` was
+    /// taken, if `late` is to come before it.
     pub fn initials(&self, (early, late): RacePair) -> u32 {
         let (mut seen, mut initials) = (0_u32, 0_u32);
         // The number of the first step of each CPU that is kept.
@@ -250,7 +251,7 @@ pub struct Again<'a> {
 }
 
 impl Again<'_> {
-    /// The next step of `cpu`, by index, if all that happened before it is in order: then it is, too.
+    /// Takes the next step of `cpu`, by index, if all that happened before it is in order: then it is, too.
     pub fn take(&mut self, cpu: Cpu) -> Option<usize> {
         let &index = self.own[cpu].get(self.done[cpu])?;
         let clock = self.races.taken[index].clock;

@@ -10,65 +10,66 @@ impl SharedPlace {
         Self(kind << 60 | number & ((1 << 60) - 1))
     }
 
-    /// What is durable: who waits for his flushes reads, who relies on it writes.
+    /// Identifies what is durable: who waits for his flushes reads, who relies on it writes.
     pub const fn durable() -> Self {
         Self::new(0, 0)
     }
 
-    /// How many handles a file has.
+    /// Identifies how many handles a file has.
     pub const fn handles() -> Self {
         Self::new(0, 1)
     }
 
-    /// An atomic word, by its address.
+    /// Identifies an atomic word, by its address.
     pub const fn word(address: usize) -> Self {
         Self::new(1, address as u64)
     }
 
-    /// A line of persistent memory, by its number.
+    /// Identifies a line of persistent memory, by its number.
     pub const fn line(number: u64) -> Self {
         Self::new(2, number)
     }
 
-    /// A page of persistent memory as a whole: those who touch a line of it read this, who touches all of it
-    /// writes it.
+    /// Identifies a page of persistent memory as a whole: those who touch a line of it read this, who touches
+    /// all of it writes it.
     pub const fn page(number: u64) -> Self {
         Self::new(3, number)
     }
 
-    /// An entry of an address space's page tables: the level of its table, and the first address that it
-    /// translates.
+    /// Identifies an entry of an address space's page tables: the level of its table, and the first address
+    /// that it translates.
     pub const fn entry(space: usize, level: u32, va: u64) -> Self {
         let shift = 12 + 9 * (level - 1);
         Self::new(4, (space as u64) << 40 | (level as u64) << 36 | va >> shift)
     }
 
-    /// Whether a block may be mapped: who maps it or unmaps it reads, who frees or takes it writes.
+    /// Identifies whether a block may be mapped: who maps it or unmaps it reads, who frees or takes it
+    /// writes.
     pub const fn block(number: u64) -> Self {
         Self::new(5, number)
     }
 
-    /// A lock, or the list of those who wait for a key, by its address.
+    /// Identifies a lock, or the list of those who wait for a key, by its address.
     pub const fn lock(address: usize) -> Self {
         Self::new(6, address as u64)
     }
 
-    /// Whether it is a lock at one of these addresses.
+    /// Returns whether it is a lock at one of these addresses.
     pub fn is_lock_in(self, addresses: &std::ops::Range<usize>) -> bool {
         (Self::lock(addresses.start)..Self::lock(addresses.end)).contains(&self)
     }
 
-    /// How many address spaces have a private copy.
+    /// Identifies how many address spaces have a private copy.
     pub const fn sharers(frame: u64) -> Self {
         Self::new(8, frame)
     }
 
-    /// The bytes of a private copy.
+    /// Identifies the bytes of a private copy.
     pub const fn copied(frame: u64) -> Self {
         Self::new(9, frame)
     }
 
-    /// What a CPU has in its TLB.
+    /// Identifies what a CPU has in its TLB.
     pub const fn tlb(cpu: usize) -> Self {
         Self::new(7, cpu as u64)
     }
@@ -99,7 +100,7 @@ pub enum Touch {
 }
 
 impl Touch {
-    /// A part of a line of persistent memory.
+    /// Makes the touch of a part of a line of persistent memory.
     pub const fn line(number: u64, change: bool) -> Self {
         Self::Two([(SharedPlace::line(number), change), (SharedPlace::page(number / 64), false)])
     }
@@ -119,7 +120,7 @@ impl Touch {
         }
     }
 
-    /// Whether the order of two steps matters that could both be taken now.
+    /// Returns whether the order of two steps matters that could both be taken now.
     pub fn meets(&self, other: &Self) -> bool {
         match (*self, *other) {
             (Self::Nothing, _) | (_, Self::Nothing) => false,

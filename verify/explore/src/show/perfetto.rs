@@ -79,7 +79,7 @@ fn tid(cpu: usize, row: usize) -> usize {
     (cpu + 1) * 1000 + row
 }
 
-/// The trace as JSON.
+/// Writes the trace as JSON.
 pub fn perfetto(trace: &Trace) -> String {
     let times = times(trace);
     let end = times.last().map_or(0, |time| time.end);

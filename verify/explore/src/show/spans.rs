@@ -24,7 +24,7 @@ pub(super) struct Span<'a> {
     pub(super) last: Option<usize>,
 }
 
-/// A lock's name, and whether it is held shared.
+/// Returns a lock's name, and whether it is held shared.
 pub(super) fn lock(what: &str) -> (&str, bool) {
     match what.strip_suffix(" shared") {
         Some(name) => (name, true),
@@ -32,7 +32,8 @@ pub(super) fn lock(what: &str) -> (&str, bool) {
     }
 }
 
-/// All that lasts, in the order in which it begins. What is let go without having been taken is left out.
+/// Lists all that lasts, in the order in which it begins. What is let go without having been taken is left
+/// out.
 pub(super) fn spans(trace: &Trace) -> Vec<Span<'_>> {
     let mut spans: Vec<Span<'_>> = Vec::new();
     // The one that began last, of those that go on.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// A part's name and the whole part: "a: page 1" of "a: page 1 → zero page, r", "dax_sem" of "dax_sem: 1
-/// shared".
+/// Lists each part's name and the whole part: "a: page 1" of "a: page 1 → zero page, r", "dax_sem" of
+/// "dax_sem: 1 shared".
 pub(super) fn parts(state: &str) -> impl Iterator<Item = (&str, &str)> {
     let parts = state.split("; ").map(str::trim).filter(|part| !part.is_empty());
     parts.map(|part| {
@@ -21,7 +21,7 @@ pub(super) struct PartStates<'a> {
 }
 
 impl<'a> PartStates<'a> {
-    /// A step left these parts so.
+    /// Notes that a step left these parts so.
     pub(super) fn now(&mut self, state: &'a str) {
         for (name, part) in parts(state) {
             if self.parts.insert(name, part) != Some(part) && !self.news.contains(&name) {
@@ -30,7 +30,7 @@ impl<'a> PartStates<'a> {
         }
     }
 
-    /// What changed since this was last asked: empty if nothing did.
+    /// Returns what changed since this was last asked: empty if nothing did.
     pub(super) fn news(&mut self) -> String {
         let news: Vec<&str> = self.news.drain(..).map(|name| self.parts[name]).collect();
         news.join("; ")

@@ -36,7 +36,7 @@ fn is_told(kind: Kind) -> bool {
     }
 }
 
-/// A run as a table, with the verdict and the replay string under it.
+/// Writes a run as a table, with the verdict and the replay string under it.
 ///
 /// Only `full` tells of each step: without it locks, TLBs and memory are left out, and what became of locks
 /// and page tables meanwhile stands beside the next step that is told. The replay string is never broken,

@@ -1,7 +1,7 @@
 //! Text in columns: wrapped at words, never cut. A character counts as one column.
 
-/// Lines of at most `width` characters: broken between words, and inside a word that is longer than a line.
-/// An empty text has no line.
+/// Breaks a text into lines of at most `width` characters: between words, and inside a word that is longer
+/// than a line. An empty text has no line.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
     let mut lines: Vec<String> = Vec::new();

@@ -20,7 +20,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// From now on each step that is reported is looked at.
+/// Looks at each step that is reported, from now on.
 pub(crate) fn watch(stage: &Arc<Stage>) {
     let weak = Arc::downgrade(stage);
     stage.machine.kit.watch(Some(Box::new(move |step| {
@@ -103,7 +103,7 @@ fn good_is_mapped(stage: &Stage) {
     }
 }
 
-/// While the file system is frozen, no page can be stored to.
+/// Checks that no page can be stored to while the file system is frozen.
 pub(crate) fn nothing_to_store_to(stage: &Stage) {
     for space in stage.spaces.get().iter() {
         if space.entries().iter().any(|(_, entry, _)| entry.writable && entry.leads_to_a_block()) {
@@ -115,8 +115,9 @@ pub(crate) fn nothing_to_store_to(stage: &Stage) {
     }
 }
 
-/// An operation has just ended that makes stores durable: those that had ended when it began are. For worlds
-/// of loads, stores and syncs; what a change of the file's blocks leaves is looked at in the end.
+/// Checks, when an operation has just ended that makes stores durable, that those are that had ended when it
+/// began. For worlds of loads, stores and syncs; what a change of the file's blocks leaves is looked at in
+/// the end.
 pub(crate) fn survives_now(stage: &Stage) {
     if !stage.world.ops().all(|op| op.about().judged_at_once) {
         return;
@@ -168,7 +169,7 @@ fn writable_is_dirty(stage: &Stage) {
     }
 }
 
-/// Everything that can be said when all are through. On success, the same number for the same state.
+/// Checks everything that can be said when all are through. On success, the same number for the same state.
 pub(crate) fn finish(stage: &Stage) -> Result<u64, String> {
     let mut state = DefaultHasher::new();
     // 1. Translations.
@@ -279,7 +280,7 @@ fn survives(stage: &Stage) -> Result<Option<Seen>, String> {
     Ok(file.map(|file| ops::read(&*file, word_at(&stage.world))))
 }
 
-/// Whether something in the world is to survive a power failure that does not survive anyway.
+/// Returns whether something in the world is to survive a power failure that does not survive anyway.
 pub(crate) fn wants_durable(world: &World) -> bool {
     world.ops().any(|op| op.about().syncs) || world.start == Start::Clean
 }

@@ -45,20 +45,20 @@ impl Images {
         self.own_blocks
     }
 
-    /// The one for a range that is a hole, or has blocks.
+    /// Returns the one for a range that is a hole, or has blocks.
     pub fn of(&self, range: Range, blocks: bool) -> Arc<Vec<u8>> {
         self.images[range as usize][usize::from(blocks)].clone()
     }
 }
 
-/// Which blocks the bitmap has as used, without a step. (ext2: the descriptors are in the block after the
-/// superblock's; there is one group.)
+/// Returns which blocks the bitmap has as used, without a step. (ext2: the descriptors are in the block after
+/// the superblock's; there is one group.)
 pub(crate) fn in_use(memory: &Memory) -> impl Fn(u64) -> bool + '_ {
     let bitmap = u64::from(memory.peek(PAGE_SIZE) as u32) * PAGE_SIZE;
     move |block| memory.peek_u8(bitmap + block / 8) >> (block % 8) & 1 != 0
 }
 
-/// Bytes of the file under test.
+/// Returns the size of the file under test, in bytes.
 pub fn file_size(range: Range) -> u64 {
     let (first, pages) = range.pages();
     match range {
@@ -68,7 +68,7 @@ pub fn file_size(range: Range) -> u64 {
     }
 }
 
-/// The file of that name.
+/// Opens the file of that name.
 pub(crate) fn open(fs: &Ext2<Machine>, name: &[u8]) -> InodeRef<Machine> {
     fs.root().and_then(|root| root.lookup(name)).expect("a file of the image")
 }

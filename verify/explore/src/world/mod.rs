@@ -79,7 +79,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Whether `place` is it.
+    /// Returns whether `place` is it.
     pub fn holds(&self, place: SharedPlace) -> bool {
         place.is_lock_in(&self.at)
     }

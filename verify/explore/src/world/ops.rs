@@ -12,7 +12,7 @@ use fs::pmem::{LINE, Pmem};
 use fs::vfs::{Fallocate, FileSystem, Inode, InodeRef};
 use std::sync::Arc;
 
-/// What CPU `cpu` does from the first operation of its part to the last.
+/// Makes what CPU `cpu` does from the first operation of its part to the last.
 pub(crate) fn body(stage: Arc<Stage>, cpu: usize) -> Body {
     Box::new(move || {
         let part = stage.world.parts[cpu].clone();
@@ -44,7 +44,8 @@ pub(crate) fn body(stage: Arc<Stage>, cpu: usize) -> Body {
     })
 }
 
-/// A handle goes. Where a file can lose its name, it is a step: whoever lets the last one go frees the file.
+/// Lets a handle go. Where a file can lose its name, it is a step: whoever lets the last one go frees the
+/// file.
 pub(crate) fn let_go<T>(world: &World, handle: T) {
     if world.has(Effect::Close) {
         visible(Touch::One(SharedPlace::handles(), true), Need::Nothing, 1, "a handle goes");
@@ -72,7 +73,7 @@ fn of_area(result: fs::Result<()>) -> Seen {
     }
 }
 
-/// The word, in bytes of the file.
+/// Returns where the word is, in bytes of the file.
 pub(crate) fn word_at(world: &World) -> u64 {
     world.range.word_page() * PAGE_SIZE + WORD
 }

@@ -59,12 +59,13 @@ fn timed(races: &Races, history: &[Performed], preference: &[Cpu]) -> Vec<Done> 
     history
 }
 
-/// The history so far, with the times of the run itself.
+/// Returns the history so far, with the times of the run itself.
 pub(crate) fn as_run(history: &[Performed]) -> Vec<Done> {
     history.iter().map(|done| done.at(done.times.start as u64 + 1, done.times.end as u64)).collect()
 }
 
-/// Whether what a power failure in the end leaves of the word is right: nothing that was durable is lost.
+/// Returns whether what a power failure in the end leaves of the word is right: nothing that was durable is
+/// lost.
 ///
 /// What write(2), truncate and punch did is durable when they return; a store, when a sync ends that began
 /// after the store had ended.

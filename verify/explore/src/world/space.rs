@@ -31,12 +31,12 @@ pub(crate) enum Which {
 pub(crate) const ALL: [Which; 3] = [Which::Shared, Which::Small, Which::Private];
 
 impl Which {
-    /// The shared area that a part of a world uses.
+    /// Returns the shared area that a part of a world uses.
     pub(crate) const fn shared(small: bool) -> Self {
         if small { Self::Small } else { Self::Shared }
     }
 
-    /// Its first address.
+    /// Returns its first address.
     pub(crate) fn start(self) -> u64 {
         (self as u64 + 1) * REGION
     }
@@ -77,7 +77,7 @@ pub(crate) fn expect(machine: &Machine, world: &World) {
     machine.kit.hw.expect(world.range.word_page(), regions, world.has(Effect::Close));
 }
 
-/// Whether address space `number` has that area.
+/// Returns whether address space `number` has that area.
 pub(crate) fn uses(world: &World, number: u8, which: Which) -> bool {
     let mut parts = world.parts.iter().filter(|part| part.space == number);
     parts.any(|part| match which {
@@ -88,7 +88,7 @@ pub(crate) fn uses(world: &World, number: u8, which: Which) -> bool {
 }
 
 impl Space {
-    /// An address space with the areas that the world's parts use.
+    /// Makes an address space with the areas that the world's parts use.
     pub(crate) fn new(machine: &Machine, number: u8, world: &World, file: &InodeRef<Machine>) -> Self {
         let hardware = SpaceHardware::new(&machine.kit.hw, number.into());
         let kind = VmaKind::shared(Rights::READ_WRITE, world.protocol);
@@ -100,12 +100,12 @@ impl Space {
         space
     }
 
-    /// Its number.
+    /// Returns its number.
     pub(crate) fn number(&self) -> usize {
         self.space.page_tables().machine().number()
     }
 
-    /// Its name.
+    /// Returns its name.
     pub(crate) fn letter(&self) -> char {
         // Children come after as many spaces as there are CPUs.
         char::from(b'a' + self.number() as u8)
@@ -196,7 +196,7 @@ impl Space {
         }
     }
 
-    /// Both words, through the private area.
+    /// Loads both words, through the private area.
     pub(crate) fn load_private(&self) -> Seen {
         let own = self.access(Which::Private, What::Load(WORD));
         own.and_then(|own| {
@@ -205,7 +205,7 @@ impl Space {
         .unwrap_or_else(|seen| seen)
     }
 
-    /// Whether it has such an area.
+    /// Returns whether it has such an area.
     pub(crate) fn has(&self, which: Which) -> bool {
         self.space.vmas().iter().any(|vma| vma.start == which.start())
     }
@@ -233,7 +233,7 @@ impl Space {
         self.space.madvise(which.start(), self.len(), Advice::DontNeed)
     }
 
-    /// A copy of it, as fork(2): what is shared with the file faults in again.
+    /// Copies it, as fork(2): what is shared with the file faults in again.
     pub(crate) fn fork(&self) -> fs::Result<Self> {
         let Self { machine, range, kind, .. } = self;
         Ok(Self { space: self.space.fork()?, machine: machine.clone(), range: *range, kind: *kind })
@@ -246,17 +246,17 @@ impl Space {
         }
     }
 
-    /// The page of the file that `va` shows, if that is not a copy's.
+    /// Returns the page of the file that `va` shows, if that is not a copy's.
     pub(crate) fn page_at(&self, va: u64) -> Option<u64> {
         (va % REGION < self.len()).then_some(va % REGION / PAGE_SIZE)
     }
 
-    /// What serves the word's page in an area now, and the size of its entry.
+    /// Returns what serves the word's page in an area now, and the size of its entry.
     pub(crate) fn peek(&self, which: Which) -> Option<(Says, PageSize)> {
         self.machine.kit.hw.peek(self.number(), self.address(which))
     }
 
-    /// All entries: address, what it says, size.
+    /// Lists all entries: address, what it says, size.
     pub(crate) fn entries(&self) -> Vec<(u64, Says, PageSize)> {
         self.machine.kit.hw.all(self.number())
     }

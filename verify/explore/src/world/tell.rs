@@ -10,7 +10,7 @@ use fs::platform::PageSize;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// From now on it is told after each step how they are: parts joined by `; `.
+/// Tells after each step, from now on, how they are: parts joined by `; `.
 pub(crate) fn state_of(stage: &Arc<Stage>) {
     let weak = Arc::downgrade(stage);
     engine::tell_state(Some(Box::new(move || {
@@ -18,7 +18,7 @@ pub(crate) fn state_of(stage: &Arc<Stage>) {
     })));
 }
 
-/// The locks that there are, by their names.
+/// Lists the locks that there are, by their names.
 pub(crate) fn locks(stage: &Stage) -> Vec<Lock> {
     let mut locks = Vec::new();
     let mut add = |name: String, at: Range<usize>| locks.push(Lock { name, at });

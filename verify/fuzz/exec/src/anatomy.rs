@@ -53,7 +53,7 @@ const META_BG: u64 = 0x10;
 const SPARSE_SUPER: u64 = 1;
 
 impl Anatomy {
-    /// That of `image`.
+    /// Reads that of `image`.
     pub fn of(image: &[u8]) -> Self {
         let image = Reader(image);
         let sb = |at| image.u32(SUPER + at);

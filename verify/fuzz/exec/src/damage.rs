@@ -137,7 +137,7 @@ const KINDS: [&str; 16] = [
 /// How many kinds there are.
 pub const COUNT: u8 = KINDS.len() as u8;
 
-/// What kind `kind` damages.
+/// Returns what kind `kind` damages.
 pub fn name(kind: u8) -> &'static str {
     KINDS.get(usize::from(kind & 31)).copied().unwrap_or("nothing")
 }
@@ -154,7 +154,7 @@ fn pick<T: Copy + Default>(list: &[T], which: impl Into<u64>) -> T {
     if list.is_empty() { T::default() } else { list[(which.into() % list.len() as u64) as usize] }
 }
 
-/// Offset, in an undamaged image, and new bytes.
+/// Returns the offset, in an undamaged image, and the new bytes.
 pub fn apply(patch: &Patch, it: &Anatomy, image: &[u8]) -> (u64, Vec<u8>) {
     let object = u64::from(patch.object);
     let one_of = |fields: &[(u64, u64)], base: u64| {

@@ -18,12 +18,12 @@ const IMAGES: [(&str, &[u8]); 8] = [
 /// How many there are.
 pub const COUNT: u8 = IMAGES.len() as u8;
 
-/// The name of image `number`.
+/// Returns the name of image `number`.
 pub fn name(number: u8) -> &'static str {
     IMAGES[usize::from(number)].0
 }
 
-/// The bytes of image `number`.
+/// Unpacks the bytes of image `number`.
 pub fn unpack(number: u8) -> Vec<u8> {
     let mut left = IMAGES[usize::from(number)].1;
     let mut bytes = Vec::new();

@@ -129,7 +129,7 @@ impl Op {
 }
 
 impl Input {
-    /// What `data` says.
+    /// Decodes what `data` says.
     pub fn decode(data: &[u8]) -> Self {
         let byte = |at: usize| data.get(at).copied().unwrap_or(0);
         let body = data.get(HEAD..).unwrap_or_default();
@@ -143,7 +143,7 @@ impl Input {
         }
     }
 
-    /// The bytes that say this.
+    /// Encodes it as the bytes that say this.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![self.image, self.mount.encode(), self.patches.len() as u8];
         self.patches.iter().for_each(|patch| patch.encode(&mut bytes));

@@ -82,7 +82,7 @@ pub fn run(data: &[u8]) -> InputReport {
     run_input(&Input::decode(data), |_| ())
 }
 
-/// As [`run`]; the image as it was left is returned too.
+/// Does as [`run`], and returns the image as it was left, too.
 ///
 /// # Panics
 /// On every finding.

@@ -95,7 +95,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// A machine with `image` in its memory.
+    /// Makes a machine with `image` in its memory.
     pub fn new(image: Vec<u8>) -> Self {
         let units = (image.len() as u64).div_ceil(UNIT);
         let watch = Arc::new(Watch {
@@ -112,17 +112,17 @@ impl Bench {
         Self { original: image, machine: Machine::new(ram), watch }
     }
 
-    /// The machine.
+    /// Returns the machine.
     pub fn machine(&self) -> &Machine {
         &self.machine
     }
 
-    /// The undamaged image.
+    /// Returns the undamaged image.
     pub fn original(&self) -> &[u8] {
         &self.original
     }
 
-    /// All that is in the memory now.
+    /// Copies all that is in the memory now.
     pub fn bytes(&self) -> Vec<u8> {
         self.machine.ram.to_bytes()
     }
@@ -134,25 +134,25 @@ impl Bench {
         ram.write(at.min(ram.len()), &bytes[..fits]);
     }
 
-    /// A new operation begins: it has all its accesses before it.
+    /// Begins a new operation: it has all its accesses before it.
     pub fn begin(&self) {
         self.watch.accesses.store(0, Relaxed);
         self.machine.kit.turns.store(0, Relaxed);
     }
 
-    /// How often the memory was stored to.
+    /// Returns how often the memory was stored to.
     pub fn stores(&self) -> u64 {
         self.watch.stores.load(Relaxed)
     }
 
-    /// True if there is a redo record, sound or not.
+    /// Returns true if there is a redo record, sound or not.
     pub fn has_redo_record(&self) -> bool {
         let mut sum = [0; 8];
         self.machine.ram.peek(REDO_CHECKSUM, &mut sum);
         sum != [0; 8]
     }
 
-    /// From now on, or until told otherwise, a store is a finding.
+    /// Sets whether a store is a finding from now on.
     pub fn seal(&self, sealed: bool) {
         self.watch.sealed.store(sealed, Relaxed);
     }
@@ -162,23 +162,23 @@ impl Bench {
         self.machine.ram.set_writable(writable);
     }
 
-    /// Whether it does.
+    /// Returns whether the region takes stores at all.
     pub fn is_writable(&self) -> bool {
         self.machine.ram.writable()
     }
 
-    /// The power fails before store number `stores` from now.
+    /// Sets that the power fails before store number `stores` from now.
     pub fn fail_after(&self, stores: u32) {
         self.watch.left.store(stores.into(), Relaxed);
     }
 
-    /// The power fails now, if it has not.
+    /// Turns the power off now, if it has not failed.
     pub fn power_off(&self) {
         self.watch.off.store(true, Relaxed);
         self.watch.left.store(-1, Relaxed);
     }
 
-    /// The power is on again: what was stored without is gone.
+    /// Turns the power on again: what was stored without is gone.
     pub fn power_on(&self) {
         self.watch.off.store(false, Relaxed);
         self.watch.left.store(-1, Relaxed);
@@ -187,7 +187,7 @@ impl Bench {
         }
     }
 
-    /// True while there is power.
+    /// Returns true while there is power.
     pub fn has_power(&self) -> bool {
         !self.watch.off.load(Relaxed)
     }

@@ -69,20 +69,20 @@ pub fn start() -> Measurement {
 }
 
 impl Measurement {
-    /// The most bytes that this thread had in use since the start, beyond those it had then.
+    /// Returns the most bytes that this thread had in use since the start, beyond those it had then.
     pub fn most(&self) -> usize {
         (MOST.get() - self.0).max(0) as usize
     }
 }
 
-/// What `work` returns, and how often it allocated on this thread.
+/// Counts how often `work` allocates on this thread. Returns that, and what `work` returns.
 pub fn allocations<R>(work: impl FnOnce() -> R) -> (u64, R) {
     let before = TIMES.get();
     let result = work();
     (TIMES.get() - before, result)
 }
 
-/// What `work` returns, and the most bytes that it allocated at once on this thread.
+/// Finds the most bytes that `work` allocates at once on this thread. Returns them, and what `work` returns.
 pub fn largest_allocation<R>(work: impl FnOnce() -> R) -> (usize, R) {
     let before = LARGEST.replace(0);
     let result = work();

@@ -17,7 +17,7 @@ impl Rng {
         Self((mixed ^ (mixed >> 31)) | 1)
     }
 
-    /// The next 32 bits.
+    /// Draws the next 32 bits.
     pub fn number(&mut self) -> u32 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -25,7 +25,7 @@ impl Rng {
         (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) as u32
     }
 
-    /// A number below `limit`, which is not 0.
+    /// Draws a number below `limit`, which is not 0.
     pub fn below(&mut self, limit: usize) -> usize {
         self.number() as usize % limit
     }
@@ -35,7 +35,7 @@ impl Rng {
     }
 }
 
-/// The input of seed `seed`: one in three is undamaged, so that what it leaves can be judged.
+/// Makes the input of seed `seed`: one in three is undamaged, so that what it leaves can be judged.
 pub fn generate(seed: u64) -> Input {
     let rng = &mut Rng::new(seed);
     let patches = if rng.one_in(3) { 0 } else { 1 + rng.below(4) };
@@ -53,7 +53,7 @@ pub fn generate(seed: u64) -> Input {
     }
 }
 
-/// An input like `input` but for one or a few things.
+/// Changes one or a few things of `input`.
 pub fn mutate(input: &mut Input, seed: u64) {
     let rng = &mut Rng::new(seed);
     for _ in 0..1 + rng.below(3) {
@@ -72,7 +72,7 @@ pub fn mutate(input: &mut Input, seed: u64) {
     }
 }
 
-/// As [`mutate`], on an encoded input in a buffer of its own length or more: libFuzzer's `fuzz_mutator`.
+/// Does as [`mutate`], on an encoded input in a buffer of its own length or more: libFuzzer's `fuzz_mutator`.
 /// Returns the new length.
 pub fn mutate_bytes(data: &mut [u8], len: usize, most: usize, seed: u32) -> usize {
     let mut input = Input::decode(&data[..len]);

@@ -64,12 +64,12 @@ const OPS: [&str; 43] = [
 /// How many operations there are.
 pub const COUNT: u8 = OPS.len() as u8;
 
-/// What operation `code` does.
+/// Returns what operation `code` does.
 pub fn name(code: u8) -> &'static str {
     OPS.get(usize::from(code & 63)).copied().unwrap_or("nothing")
 }
 
-/// The number of the operation called `name`.
+/// Returns the number of the operation called `name`.
 pub fn code(name: &str) -> u8 {
     OPS.iter().position(|&op| op == name).expect("an operation's name") as u8
 }
@@ -147,7 +147,7 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// One for `input`, whose damage is done.
+    /// Makes one for `input`, whose damage is done.
     pub fn new(bench: &'a Bench, anatomy: &'a Anatomy, input: &'a Input) -> Self {
         let mut options = MountOptions::default();
         match input.mount {

@@ -36,7 +36,7 @@ impl Wrong {
     /// All there are.
     pub const ALL: [Self; 4] = [Self::NotSeqCst, Self::Relaxed, Self::Torn, Self::Skipped];
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::NotSeqCst => "acq-rel",
@@ -62,14 +62,14 @@ thread_local! {
     static WRONG_FILE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// From now on the access of this thread's models in `file` (the end of its path) at `line` and `column` is
-/// `wrong`.
+/// Makes the access of this thread's models in `file` (the end of its path) at `line` and `column`, from now
+/// on, `wrong`.
 pub fn sabotage(file: &str, line: u32, column: u32, wrong: Wrong) {
     WRONG.set(Some((line, column, wrong)));
     WRONG_FILE.with_borrow_mut(|name| file.clone_into(name));
 }
 
-/// The accesses that this thread's models have made, and what can be wrong with each.
+/// Lists the accesses that this thread's models have made, and what can be wrong with each.
 pub fn sites() -> Vec<(Site, Vec<Wrong>)> {
     SEEN.with_borrow(|seen| seen.iter().map(|(site, wrongs)| (*site, wrongs.clone())).collect())
 }
@@ -102,7 +102,7 @@ pub(crate) fn reached(at: &'static Location<'static>, access: AccessKind, order:
     None
 }
 
-/// `order`, as it is if `wrong`.
+/// Returns `order`, as it is if `wrong`.
 pub(crate) fn weakened(order: Ordering, access: AccessKind, wrong: Option<Wrong>) -> Ordering {
     match wrong {
         Some(Wrong::Relaxed) => Ordering::Relaxed,

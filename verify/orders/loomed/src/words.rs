@@ -12,12 +12,12 @@ thread_local! {
     static CONCURRENT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether there are threads from now on.
+/// Sets whether there are threads from now on.
 pub fn concurrent(is: bool) {
     CONCURRENT.set(is);
 }
 
-/// As `core`'s; one that isn't there if its site says so.
+/// Fences as `core`'s does; not if its site says so.
 #[track_caller]
 pub fn fence(order: Ordering) {
     let wrong = reached(Location::caller(), AccessKind::Fence, order);

@@ -53,12 +53,12 @@ impl Row {
         self.top + self.height
     }
 
-    /// The height of its box.
+    /// Returns the height of its box.
     pub(super) fn tall(&self) -> f64 {
         LINE * self.text.len().max(1) as f64 + 4.0
     }
 
-    /// Where a line of its text stands.
+    /// Returns where a line of its text stands.
     pub(super) fn line(&self, index: usize) -> f64 {
         self.top + 4.0 + LINE * (index as f64 + 0.8)
     }

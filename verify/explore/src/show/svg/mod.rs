@@ -33,7 +33,7 @@ text{font-family:'DejaVu Sans Mono',Menlo,Consolas,monospace;font-size:11px;fill
 /// Fills of bars, one lock after another: of different lightness.
 const FILLS: [&str; 6] = ["#ffd27f", "#9fd8b4", "#c9b6ec", "#f3aebb", "#a9d3ee", "#e6e39a"];
 
-/// A run as a picture in SVG 1.1; all steps of it, or (not `full`) those that tell the story.
+/// Draws a run as a picture in SVG 1.1; all steps of it, or (not `full`) those that tell the story.
 pub fn svg(trace: &Trace, full: bool) -> String {
     let layout = Layout::new(trace, full);
     let mut xml = Xml::new(layout.width, layout.height, &trace.verdict, &trace.story, STYLE);

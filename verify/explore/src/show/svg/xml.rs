@@ -28,7 +28,8 @@ fn escape(text: &str) -> String {
 }
 
 impl Xml {
-    /// An empty picture on white. `title` and `about` are for readers that cannot see it, and to be copied.
+    /// Begins an empty picture on white. `title` and `about` are for readers that cannot see it, and to be
+    /// copied.
     pub(super) fn new(width: f64, height: f64, title: &str, about: &str, style: &str) -> Self {
         let (title, about) = (escape(title), escape(about));
         let out = format!(
@@ -39,7 +40,7 @@ impl Xml {
         Self { out }
     }
 
-    /// The whole picture.
+    /// Ends the picture and returns the whole of it.
     pub(super) fn end(mut self) -> String {
         self.out.push_str("</svg>\n");
         self.out
@@ -67,22 +68,22 @@ impl Xml {
         ));
     }
 
-    /// Text from `x` on, on the line `y`.
+    /// Writes text from `x` on, on the line `y`.
     pub(super) fn text(&mut self, x: f64, y: f64, class: &str, text: &str) {
         self.write((x, y), "", class, text);
     }
 
-    /// Text that ends at `x`.
+    /// Writes text that ends at `x`.
     pub(super) fn right(&mut self, x: f64, y: f64, class: &str, text: &str) {
         self.write((x, y), " text-anchor=\"end\"", class, text);
     }
 
-    /// Text that goes up from `y`.
+    /// Writes text that goes up from `y`.
     pub(super) fn upwards(&mut self, x: f64, y: f64, class: &str, text: &str) {
         self.write((x, y), format_args!(" transform=\"rotate(-90 {x:.1} {y:.1})\""), class, text);
     }
 
-    /// A rectangle. `fill`: a colour, or what the class says if empty.
+    /// Draws a rectangle. `fill`: a colour, or what the class says if empty.
     pub(super) fn rect(&mut self, (x, y): Pixels, (width, height): Pixels, class: &str, fill: &str) {
         let fill = if fill.is_empty() { String::new() } else { format!(" fill=\"{fill}\"") };
         self.element(format_args!(
@@ -90,24 +91,24 @@ impl Xml {
         ));
     }
 
-    /// A straight line.
+    /// Draws a straight line.
     pub(super) fn line(&mut self, (x1, y1): Pixels, (x2, y2): Pixels, class: &str) {
         self.element(format_args!(
             "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" class=\"{class}\"/>"
         ));
     }
 
-    /// A dot.
+    /// Draws a dot.
     pub(super) fn circle(&mut self, (x, y): Pixels, radius: f64) {
         self.element(format_args!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\"/>"));
     }
 
-    /// A line with corners.
+    /// Draws a line with corners.
     pub(super) fn path(&mut self, points: &[Pixels], class: &str) {
         self.element(format_args!("<polyline points=\"{}\" class=\"{class}\"/>", list(points)));
     }
 
-    /// A filled shape.
+    /// Draws a filled shape.
     pub(super) fn polygon(&mut self, points: &[Pixels], class: &str) {
         self.element(format_args!("<polygon points=\"{}\" class=\"{class}\"/>", list(points)));
     }
