@@ -4,7 +4,7 @@ use crate::sched::Cpu;
 use crate::sched::dpor::Dpor;
 use crate::sched::engine::{Chooser, End};
 use crate::sched::other::{Given, Pct};
-use crate::world::{Images, RunOutcome, run};
+use crate::world::{Images, WorldOutcome, run};
 use fs::lab::schedule::World;
 use std::any::Any;
 use std::collections::HashSet;
@@ -139,7 +139,7 @@ pub fn repeat(
     images: &Images,
     order: Vec<(Cpu, u8)>,
     log: bool,
-) -> (RunOutcome, Vec<(Cpu, u8)>) {
+) -> (WorldOutcome, Vec<(Cpu, u8)>) {
     let (outcome, given) = with(world, images, Box::new(Given::new(order)), log);
     (outcome, given.taken)
 }
@@ -150,7 +150,7 @@ pub(crate) fn with<C: Chooser>(
     images: &Images,
     chooser: Box<C>,
     log: bool,
-) -> (RunOutcome, Box<C>) {
+) -> (WorldOutcome, Box<C>) {
     let mut outcome = run(world, images, chooser, log);
     let chooser: Box<dyn Any> = outcome.chooser.take().expect("a run gives its chooser back");
     (outcome, chooser.downcast().unwrap_or_else(|_| unreachable!("it is the one that was given")))
@@ -158,7 +158,12 @@ pub(crate) fn with<C: Chooser>(
 
 impl Report {
     /// Takes a run into account; true if it is the last, for something was found.
-    fn count(&mut self, world: &World, outcome: &RunOutcome, order: impl FnOnce() -> Vec<(Cpu, u8)>) -> bool {
+    fn count(
+        &mut self,
+        world: &World,
+        outcome: &WorldOutcome,
+        order: impl FnOnce() -> Vec<(Cpu, u8)>,
+    ) -> bool {
         self.schedules += 1;
         self.longest = self.longest.max(outcome.steps as u64);
         match (&outcome.wrong, outcome.end) {

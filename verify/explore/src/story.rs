@@ -4,7 +4,7 @@ use crate::find::with;
 use crate::sched::engine::{Choice, Chooser, ChooserView, Noted};
 use crate::sched::other::Given;
 use crate::sched::{CPUS, Cpu};
-use crate::world::{Images, RunOutcome};
+use crate::world::{Images, WorldOutcome};
 use fs::lab::Point;
 use fs::lab::schedule::{Segment, Stop, Story, World};
 
@@ -13,7 +13,7 @@ pub type Order = Vec<(Cpu, u8)>;
 
 /// Tells the order as a schedule, and the run that it is. If something is wrong with it, of places that show
 /// the same those are taken that have a name.
-pub fn tell(world: &World, images: &Images, order: Order) -> (Story, RunOutcome) {
+pub fn tell(world: &World, images: &Images, order: Order) -> (Story, WorldOutcome) {
     let (mut story, mut outcome) = exactly(world, images, order);
     for nth in 0..story.schedule.len() {
         let mut named = story.clone();
@@ -31,7 +31,7 @@ pub fn tell(world: &World, images: &Images, order: Order) -> (Story, RunOutcome)
 }
 
 /// The order as a schedule, step by step.
-fn exactly(world: &World, images: &Images, order: Order) -> (Story, RunOutcome) {
+fn exactly(world: &World, images: &Images, order: Order) -> (Story, WorldOutcome) {
     let (outcome, given) = with(world, images, Box::new(Given::new(order)), true);
     let Given { taken: order, able, ways, .. } = *given;
     let mut points: [Vec<(Point, u32)>; CPUS] = Default::default();
@@ -73,7 +73,7 @@ fn exactly(world: &World, images: &Images, order: Order) -> (Story, RunOutcome) 
 }
 
 /// Whether the CPU has done all of its part.
-fn is_through(outcome: &RunOutcome, cpu: Cpu) -> bool {
+fn is_through(outcome: &WorldOutcome, cpu: Cpu) -> bool {
     outcome.waits & 1 << cpu == 0
 }
 
@@ -155,7 +155,7 @@ impl Chooser for Following {
 ///
 /// # Errors
 /// Where the schedule does not fit the world; what came of the run all the same.
-pub fn follow(story: &Story, images: &Images) -> (RunOutcome, Result<(), String>) {
+pub fn follow(story: &Story, images: &Images) -> (WorldOutcome, Result<(), String>) {
     let following =
         Following { schedule: story.schedule.clone(), next: 0, own: [0; CPUS], choices: 0, misfit: None };
     let (outcome, following) = with(&story.world, images, Box::new(following), true);

@@ -3,12 +3,12 @@
 use crate::sched::engine::Noted;
 use crate::sched::touch::{SharedPlace, Touch};
 use crate::show::{Kind, ShownStep, Trace};
-use crate::world::{Lock, RunOutcome};
+use crate::world::{Lock, WorldOutcome};
 use fs::lab::schedule::{Story, World};
 use fs::lab::{Point, Step as Reached};
 
 /// Tells what happened in a run that was written down.
-pub fn trace(story: &Story, outcome: &RunOutcome) -> Trace {
+pub fn trace(story: &Story, outcome: &WorldOutcome) -> Trace {
     let mut names = PlaceNames { known: &outcome.locks, others: Vec::new() };
     let mut known: Vec<(String, String)> = Vec::new();
     let mut steps: Vec<ShownStep> = Vec::new();

@@ -108,7 +108,7 @@ pub(crate) struct Stage {
 }
 
 /// What came of one run.
-pub struct RunOutcome {
+pub struct WorldOutcome {
     /// How it ended.
     pub end: End,
     /// What does not hold.
@@ -128,7 +128,7 @@ pub struct RunOutcome {
 }
 
 /// Runs `world` once.
-pub fn run(world: &World, images: &Images, chooser: Box<dyn Chooser>, log: bool) -> RunOutcome {
+pub fn run(world: &World, images: &Images, chooser: Box<dyn Chooser>, log: bool) -> WorldOutcome {
     let stage = Arc::new(prepare(world, images));
     world.mutants.iter().for_each(|&mutant| stage.machine.lab.add(mutant));
     let bodies = (0..world.parts.len()).map(|cpu| ops::body(stage.clone(), cpu)).collect();
@@ -158,7 +158,7 @@ pub fn run(world: &World, images: &Images, chooser: Box<dyn Chooser>, log: bool)
         End::Endless => wrong = Some("somebody goes round and round".into()),
         End::Stopped | End::Failed => {}
     }
-    RunOutcome { end, wrong, chooser: Some(chooser), waits, steps, state, log, locks }
+    WorldOutcome { end, wrong, chooser: Some(chooser), waits, steps, state, log, locks }
 }
 
 fn prepare(world: &World, images: &Images) -> Stage {
