@@ -14,13 +14,12 @@
 //! |---|---|
 //! | this one | the machine and its kits |
 //! | `tables` | [`Tables`] |
-//! | `view` | a file in an address space of them: [`View`] |
+//! | [`view`] | a file in an address space of them |
 
 mod tables;
-mod view;
+pub mod view;
 
 pub use tables::{COPIES, Entry, LARGE_ZERO_FRAME, Tables, ZERO_FRAME};
-pub use view::View;
 
 use crate::error::Corrupt;
 use crate::lab::{Lab, Step};

@@ -39,7 +39,7 @@ pub(crate) use rig::Machine;
 pub(crate) use rng::{Rng, pattern};
 
 /// A file mapped into an address space, loaded and stored through faults.
-pub(crate) type View = fs::sim::View<rig::Hooked>;
+pub(crate) type View = fs::sim::view::View<rig::Hooked>;
 
 use fs::ext2::Ext2;
 use fs::platform::Platform;

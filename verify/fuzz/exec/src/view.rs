@@ -13,7 +13,7 @@ const PAGES: u64 = 1 << 21;
 
 /// The mapping; unmapped on drop.
 pub(crate) struct FuzzView {
-    pub(crate) of: sim::View<FuzzKit>,
+    pub(crate) of: sim::view::View<FuzzKit>,
     /// Pages that were touched.
     touched: BTreeSet<u64>,
 }
@@ -21,7 +21,7 @@ pub(crate) struct FuzzView {
 impl FuzzView {
     /// Maps `file`.
     pub(crate) fn new(file: &InodeRef<Machine>) -> Self {
-        Self { of: sim::View::new(file, 0..PAGES), touched: BTreeSet::new() }
+        Self { of: sim::view::View::new(file, 0..PAGES), touched: BTreeSet::new() }
     }
 
     /// Loads from, or stores to, byte `offset`; nothing if it is not mapped.
