@@ -114,10 +114,10 @@ fn sound_protocols_keep_everything_whatever_two_cpus_do() {
 
 #[test]
 fn the_nth_time_at_a_point_is_counted() {
-    let world = "read-first/pmd.hole/a:store/b:read";
+    let world = "read-first/pmd.hole/a:store/b:load";
     let replay = |time: u32| one(&format!("{world}@0:looked-up#{time},1:waits,0:end"), "2").text();
     // The first look-up is under the shared lock, for which nobody waits; the second under the exclusive one.
-    let prevented = "the order was prevented: b:read does not come by there\n";
+    let prevented = "the order was prevented: b:load does not come by there\n";
     let first = replay(1);
     assert!(first.contains(prevented), "{first}");
     let second = replay(2);
