@@ -183,6 +183,13 @@ fn check_address_space() -> Result<(), String> {
         expect(refused == Err((at + 4096, true)), "wrong refusal")?;
         expect(user_access::load_u8(at + 4095) == Ok(0xcd), "a byte before the refused one is missing")?;
         expect(user_access::load_u64(at + 4096) == Ok(0), "the read-only page changed")?;
+        // What takes no fault ends there, and with the task's half.
+        let last = TASK_END - 4096;
+        tables.map_small(last, two, true).map_err(no_frames)?;
+        expect(user_access::zero_present(at + 4092, 8) == 4, "zeros went through write protection")?;
+        expect(user_access::zero_present(last, 8192) == 4096, "zeros ended before the task's half")?;
+        expect(user_access::zero_present(TASK_END, 8) == 0, "zeros went beyond the task's half")?;
+        expect(tables.remove(last, 1, Partial::Whole, Copies::Free) == 1, "the last page was not unmapped")?;
         // Write protection takes effect at once.
         expect(tables.write_protect(at, 1) == 1, "a writable page was not protected")?;
         expect(user_access::store_u8(at, 1).is_err(), "a store went through write protection")?;
