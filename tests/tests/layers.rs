@@ -108,6 +108,7 @@ const FS: Rules<'static> = Rules {
         ("vfs", &["vfs"]),
         ("dax", &["dax"]),
         ("a schedule of dax", &["lab::schedule"]),
+        ("ext: what ext2 and ext4 share", &["ext"]),
         ("ext2: the disk", &["ext2::disk", "ext2::view"]),
         ("ext2: what allocators, trees and names remember", EXT2_STATE),
         ("ext2: facts", &["ext2::facts"]),

@@ -1,0 +1,68 @@
+//! Bytes that a structure on the disk is decoded from.
+//!
+//! ext2 decodes its structures where they lie, in persistent memory. A journal keeps what it has changed in
+//! ordinary memory until a commit: the decoders do not see the difference.
+
+use crate::pmem::Pmem;
+
+/// Bytes to decode: the whole region, a block of it, or a copy of a block. Numbers are little-endian, and
+/// aligned to their size.
+///
+/// # Panics
+/// What is not inside is a bug of the caller, as for [`Pmem`].
+pub(crate) trait Load {
+    /// Loads one byte.
+    fn load_u8(&self, at: u64) -> u8;
+    /// Loads a number of two bytes.
+    fn load_u16(&self, at: u64) -> u16;
+    /// Loads a number of four bytes.
+    fn load_u32(&self, at: u64) -> u32;
+    /// Copies bytes out.
+    fn read(&self, at: u64, to: &mut [u8]);
+}
+
+impl<M: Pmem> Load for M {
+    #[inline(always)]
+    fn load_u8(&self, at: u64) -> u8 {
+        Pmem::load_u8(self, at)
+    }
+    #[inline(always)]
+    fn load_u16(&self, at: u64) -> u16 {
+        Pmem::load_u16(self, at)
+    }
+    #[inline(always)]
+    fn load_u32(&self, at: u64) -> u32 {
+        Pmem::load_u32(self, at)
+    }
+    #[inline(always)]
+    fn read(&self, at: u64, to: &mut [u8]) {
+        Pmem::read(self, at, to);
+    }
+}
+
+/// Bytes in ordinary memory.
+impl Load for [u8] {
+    #[inline]
+    fn load_u8(&self, at: u64) -> u8 {
+        self[at as usize]
+    }
+    #[inline]
+    fn load_u16(&self, at: u64) -> u16 {
+        u16::from_le_bytes(bytes(self, at))
+    }
+    #[inline]
+    fn load_u32(&self, at: u64) -> u32 {
+        u32::from_le_bytes(bytes(self, at))
+    }
+    #[inline]
+    fn read(&self, at: u64, to: &mut [u8]) {
+        to.copy_from_slice(&self[at as usize..][..to.len()]);
+    }
+}
+
+#[inline]
+fn bytes<const N: usize>(from: &[u8], at: u64) -> [u8; N] {
+    let mut to = [0; N];
+    to.copy_from_slice(&from[at as usize..][..N]);
+    to
+}
