@@ -10,7 +10,7 @@
 //! | [`platform`] | what a machine supplies: memory, locks, page tables, clock, counters |
 //! | [`vfs`] | inodes and file systems as `dax` and the shell need them; where a file is mapped |
 //! | [`dax`] | the page-fault protocols and write-back |
-//! | `ext` | what ext2, ext3 and ext4 have in common |
+//! | [`ext`] | what ext2, ext3 and ext4 have in common |
 //! | [`ext2`] | a file system on disk |
 //! | [`registry`] | the types of file systems that can be mounted |
 //! | [`stats`] | every counter the kernel can print |
@@ -35,7 +35,7 @@ pub mod atomic;
 pub mod block;
 pub mod dax;
 pub mod error;
-mod ext;
+pub mod ext;
 pub mod ext2;
 pub mod lab;
 pub mod platform;

@@ -7,7 +7,8 @@ use crate::common::{
     BLOCK, Image, Machine, Scratch, at, create, mkdir, mount, names, pattern, read_all, session, write,
 };
 use fs::error::Corrupt;
-use fs::ext2::{Ext2, ReadOnlyReason};
+use fs::ext::features::ReadOnlyReason;
+use fs::ext2::Ext2;
 use fs::pmem::ram::Ram;
 use fs::vfs::{FileKind, FileSystem, MountOptions, SetXattr};
 use fs::{Error, Result};

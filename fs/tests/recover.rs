@@ -8,7 +8,7 @@ use crate::common::{
     BLOCK, Image, Machine, Scratch, at, create, mkdir, mount, mount_read_only, pattern, read_all, unlink,
     write,
 };
-use fs::ext2::ReadOnlyReason;
+use fs::ext::features::ReadOnlyReason;
 use fs::pmem::Pmem;
 use fs::pmem::ram::{Ram, RamAccess};
 use fs::vfs::FileSystem;

@@ -4,7 +4,7 @@ use crate::common;
 use crate::common::layout::{SUPERBLOCK, u32_at};
 use crate::common::tape::Tape;
 use crate::common::{Image, Machine, Scratch, create, mount, mount_read_only, pattern, write};
-use fs::ext2::layout::*;
+use fs::ext::layout::*;
 use fs::pmem::ram::Ram;
 use fs::vfs::FileSystem;
 use fs::{Errno, Error};

@@ -1,7 +1,7 @@
 //! The registry of file-system types: a region tells which it holds, and nobody mounts what it does not hold.
 
 use crate::common::{Image, Machine, expect_errno};
-use fs::ext2::layout::{S_MAGIC, SUPERBLOCK};
+use fs::ext::layout::{S_MAGIC, SUPERBLOCK};
 use fs::pmem::ram::Ram;
 use fs::vfs::{FileKind, MountOptions, path};
 use fs::{Errno, Error, Unsupported, registry};

@@ -112,10 +112,7 @@ const FS: Rules<'static> = Rules {
         ("ext2: the disk", &["ext2::disk", "ext2::view"]),
         ("ext2: what allocators, trees and names remember", EXT2_STATE),
         ("ext2: facts", &["ext2::facts"]),
-        (
-            "ext2: file system and inode",
-            &["ext2::cache", "ext2::fs", "ext2::inode", "ext2::recover::outcome"],
-        ),
+        ("ext2: file system and inode", &["ext2::fs", "ext2::inode", "ext2::recover::outcome"]),
         ("ext2: records and times", &["ext2::policy", "ext2::redo", "ext2::super_in_place", "ext2::times"]),
         ("ext2: allocation", &["ext2::alloc"]),
         ("ext2: the indirect tree", &["ext2::map"]),

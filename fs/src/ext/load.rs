@@ -19,6 +19,11 @@ pub(crate) trait Load {
     fn load_u32(&self, at: u64) -> u32;
     /// Copies bytes out.
     fn read(&self, at: u64, to: &mut [u8]);
+    /// Returns the first of the `len` bytes at `at` that is known to have lost its content, as the region
+    /// counts.
+    fn poisoned(&self, _at: u64, _len: u64) -> Option<u64> {
+        None
+    }
 }
 
 impl<M: Pmem> Load for M {
@@ -37,6 +42,10 @@ impl<M: Pmem> Load for M {
     #[inline(always)]
     fn read(&self, at: u64, to: &mut [u8]) {
         Pmem::read(self, at, to);
+    }
+    #[inline(always)]
+    fn poisoned(&self, at: u64, len: u64) -> Option<u64> {
+        Pmem::poisoned(self, at, len)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Facts that steps of different files need evidence of, as [`Staged`](crate::pmem::state::Staged) carries
 //! it: what one file makes durable, another relies on.
 
-use super::disk::dirent::entry_type;
 use super::disk::superblock::SuperBlock;
 use crate::vfs::FileKind;
 
@@ -16,7 +15,7 @@ pub(super) struct Nameable {
 impl Nameable {
     /// Returns what a name says of inode `ino`.
     pub(super) fn new(sb: &SuperBlock, ino: u32, kind: FileKind) -> Self {
-        Self { ino, file_type: entry_type(sb, kind) }
+        Self { ino, file_type: sb.entry_type(kind) }
     }
 }
 

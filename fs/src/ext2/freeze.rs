@@ -7,11 +7,11 @@
 //! # Locking
 //! `ice → freeze (exclusively) → inode locks, one at a time → block map → …`
 
-use super::cache::Cached;
 use super::facts::Nameless;
 use super::fs::{Ext2, Late};
 use super::inode::Ext2Inode;
 use crate::error::{Errno, Result, Unsupported};
+use crate::ext::cache::Cached;
 use crate::lab::mistake;
 use crate::platform::Platform;
 use crate::pmem::Pmem;

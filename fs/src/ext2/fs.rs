@@ -1,10 +1,7 @@
 //! A mounted file system: what its handles share, and what everything else here asks of it.
 
 use super::alloc::state::GroupState;
-use super::cache::Cache;
-use super::disk::features::ReadOnlyReason;
 use super::disk::superblock::SuperBlock;
-use super::disk::unreadable;
 use super::facts::Nameless;
 use super::inode::Ext2Inode;
 use super::map::geometry::Reach;
@@ -12,6 +9,9 @@ use super::names::nameindex::Budget;
 use super::recover::outcome::{Recovered, Recovery};
 use crate::atomic::{AtomicBool, AtomicI64, AtomicU32};
 use crate::error::{Errno, Result};
+use crate::ext::cache::Cache;
+use crate::ext::features::ReadOnlyReason;
+use crate::ext::unreadable;
 use crate::platform::{Mutex, Platform};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Staged};

@@ -1,10 +1,10 @@
 //! What a superblock says, field by field, under the names that `tune2fs -l` prints.
 
-use super::disk::features;
-use super::disk::layout::*;
-use super::disk::superblock::RawSuperBlock;
 use super::super_in_place::SuperInPlace;
 use crate::error::Result;
+use crate::ext::features;
+use crate::ext::layout::*;
+use crate::ext::superblock::RawSuperBlock;
 use crate::platform::Platform;
 use crate::vfs::{Field, uuid_text};
 use alloc::string::{String, ToString};

@@ -6,16 +6,16 @@
 
 use super::alloc::goals::Goals;
 use super::alloc::taken::TakenInode;
-use super::cache::Cached;
 use super::disk::descriptor::Group;
-use super::disk::inode::{ATIME, CTIME, MTIME, RawInode, bad_inode};
-use super::disk::layout::*;
 use super::facts::{LinksStored, NameGone, Nameless};
 use super::fs::Ext2;
 use super::names::nameindex::Names;
 use crate::PAGE_SIZE;
 use crate::atomic::{AtomicBool, AtomicU64};
 use crate::error::{Corrupt, Errno, Error, Result};
+use crate::ext::cache::Cached;
+use crate::ext::inode::{ATIME, CTIME, MTIME, RawInode, bad_inode};
+use crate::ext::layout::*;
 use crate::lab::mistake;
 use crate::platform::{Mutex, Platform, Timestamp};
 use crate::pmem::Pmem;

@@ -10,12 +10,10 @@
 //!
 //! | folder | file | what it holds |
 //! |---|---|---|
-//! | `disk` | | what is on the disk, decoded and checked; it knows no mounted file system |
-//! | | [`layout`], [`features`] | where things are; feature bits and their names |
-//! | | [`superblock`], `descriptor` | the superblock; a group's descriptor |
-//! | | `inode`, `dirent` | a raw inode, in place; a directory entry |
+//! | `disk` | | what is on the disk and not as in ext4 ([`ext`](crate::ext) has the rest) |
+//! | | `superblock`, `descriptor` | the superblock; a group's descriptor |
 //! | | `facts` | what a step needs evidence of |
-//! | | `cache`, `fs`, `inode` | which inodes are in memory; a mounted file system; an inode |
+//! | | `fs`, `inode` | a mounted file system; an inode |
 //! | | `times`, `policy` | an inode's times, in place; what becomes of it when a contradiction is met |
 //! | | `redo` | several stores that a crash shows all of, or none |
 //! | | `super_in_place` | the superblock's fields that change |
@@ -83,7 +81,6 @@
 #[macro_use]
 mod view;
 mod alloc;
-mod cache;
 mod disk;
 mod facts;
 mod file;
@@ -109,9 +106,7 @@ mod watched;
 mod wrong_order;
 mod xattr;
 
-pub use disk::features::ReadOnlyReason;
-pub use disk::superblock::{RawSuperBlock, SuperBlock};
-pub use disk::{features, layout, superblock};
+pub use disk::superblock::SuperBlock;
 pub use fs::{Ext2, Ext2Shared};
 pub use inode::Ext2Inode;
 pub use mount::{file_system_type, mount};

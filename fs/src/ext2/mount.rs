@@ -4,12 +4,8 @@
 //! was found, or "errors" if contradictions were met.
 
 use super::alloc::state::GroupState;
-use super::cache::Cache;
-use super::disk::features::ReadOnlyReason;
-use super::disk::inode::RawInode;
-use super::disk::layout::*;
-use super::disk::superblock::{RawSuperBlock, SuperBlock};
-use super::disk::{NAME, unreadable};
+use super::disk::NAME;
+use super::disk::superblock::SuperBlock;
 use super::fs::{Ext2, Ext2Shared};
 use super::inode::Ext2Inode;
 use super::map::geometry::Reach;
@@ -17,6 +13,13 @@ use super::names::nameindex::Budget;
 use super::recover::recover;
 use crate::atomic::{AtomicBool, AtomicI64, AtomicU32};
 use crate::error::{Corrupt, Errno, Result};
+use crate::ext::cache::Cache;
+use crate::ext::features::ReadOnlyReason;
+use crate::ext::geometry::{self, superblock_at};
+use crate::ext::inode::RawInode;
+use crate::ext::layout::*;
+use crate::ext::superblock::RawSuperBlock;
+use crate::ext::unreadable;
 use crate::platform::{Mutex, Platform};
 use crate::pmem::{LINE, Pmem};
 use crate::vfs::{FileKind, FileSystemType, Freeze, MountOptions};
@@ -34,17 +37,7 @@ pub const fn file_system_type<P: Platform>() -> FileSystemType<P> {
 /// Whether there is ext2's magic number. ext3 and ext4 have the same: what they need beyond ext2, [`mount`]
 /// refuses by name.
 fn probe<P: Platform>(pmem: &P::Pmem, options: &MountOptions) -> Result<bool> {
-    let at = superblock_at(options)?;
-    RawSuperBlock::expect_at(pmem, at, S_MAGIC..S_MAGIC + 2)?;
-    Ok(pmem.load_u16(at + S_MAGIC) == MAGIC)
-}
-
-/// Where the superblock is that is to be used, in bytes.
-fn superblock_at(options: &MountOptions) -> Result<u64> {
-    match options.super_block {
-        None => Ok(SUPERBLOCK),
-        Some(kib) => Ok(kib.checked_mul(1024).ok_or(Errno::Invalid)?),
-    }
+    Ok(geometry::probe(pmem, options)?.is_some())
 }
 
 const CACHED_INODES: usize = 1024;
@@ -142,7 +135,7 @@ fn restore(pmem: &impl Pmem, raw: &RawSuperBlock, copy: &SuperBlock) -> Result<S
     let len = u64::from(copy.gdt_blocks) << copy.block_bits;
     pmem.clear_poison(copy.byte(first), len);
     for at in (0..len).step_by(line.len()) {
-        pmem.read(copy.byte(copy.gdt_start) + at, &mut line);
+        pmem.read((copy.gdt_start << copy.block_bits) + at, &mut line);
         pmem.write_nt(copy.byte(first) + at, &line);
     }
     pmem.fence();

@@ -1,13 +1,14 @@
 //! The traits of [`vfs`](crate::vfs): locks are taken, contradictions noted, the work is done elsewhere.
 
-use super::disk::features::ReadOnlyReason;
-use super::disk::layout::{APPEND_FL, IMMUTABLE_FL};
-use super::disk::{NAME, unreadable};
+use super::disk::NAME;
 use super::fs::Ext2;
 use super::inode::Ext2Inode;
 use super::names::dir::check_name;
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Result, Unsupported};
+use crate::ext::features::ReadOnlyReason;
+use crate::ext::layout::{APPEND_FL, IMMUTABLE_FL};
+use crate::ext::unreadable;
 use crate::lab::mistake;
 use crate::platform::Platform;
 use crate::pmem::Pmem;

@@ -10,9 +10,9 @@
 //! Takes the superblock's mutex, a leaf; before it `ice`, but never waits for that: whoever has it may have
 //! met the error.
 
-use super::disk::superblock::on_error_of;
 use super::fs::Ext2;
 use crate::error::{Corrupt, Error, Result};
+use crate::ext::geometry::on_error_of;
 use crate::platform::Platform;
 use crate::vfs::OnError;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};

@@ -24,10 +24,10 @@
 //! under it only, and durable when it is let go, so no record is voided by ourselves. The caller holds the
 //! locks of everything that the words belong to until the commit is over.
 
-use super::disk::layout::*;
 use super::disk::superblock::SuperBlock;
 use super::fs::Ext2;
 use crate::error::{Errno, Result};
+use crate::ext::layout::*;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};

@@ -4,10 +4,10 @@
 //! # Locking
 //! Takes the superblock's mutex, a leaf.
 
-use super::disk::features::{COMPAT_EXT_ATTR, RO_COMPAT_LARGE_FILE};
-use super::disk::layout::*;
 use super::fs::Ext2;
 use crate::error::{Corrupt, Errno, Result, Unsupported};
+use crate::ext::features::{COMPAT_EXT_ATTR, RO_COMPAT_LARGE_FILE};
+use crate::ext::layout::*;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::StatFs;

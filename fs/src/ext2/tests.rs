@@ -1,8 +1,8 @@
 //! ext2 against e2fsprogs: images from mke2fs, changed here, judged by e2fsck and debugfs.
 
-use super::layout::*;
 use super::{Ext2, mount};
 use crate::error::{Errno, Error, Result};
+use crate::ext::layout::*;
 use crate::pmem::Pmem;
 use crate::pmem::ram::Ram;
 use crate::sim::Machine;

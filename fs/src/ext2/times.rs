@@ -1,8 +1,8 @@
 //! An inode's times, read and stored in place.
 
-use super::disk::inode::{CTIME, MTIME, TimeOffsets, encode};
-use super::disk::layout::*;
 use super::inode::Ext2Inode;
+use crate::ext::inode::{CTIME, MTIME, TimeOffsets, encode};
+use crate::ext::layout::*;
 use crate::platform::{Platform, Timestamp};
 use crate::pmem::Pmem;
 use core::sync::atomic::Ordering::Relaxed;

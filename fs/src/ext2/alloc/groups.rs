@@ -7,8 +7,8 @@
 use super::Groups;
 use super::runs::RUN;
 use crate::error::{Corrupt, Result};
+use crate::ext::layout::*;
 use crate::ext2::disk::descriptor::Group;
-use crate::ext2::disk::layout::*;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};

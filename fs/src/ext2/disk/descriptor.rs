@@ -1,9 +1,9 @@
 //! A group's descriptor, checked on each use: where its bitmaps and its inode table are.
 
-use super::layout::*;
 use super::superblock::SuperBlock;
-use super::unreadable;
 use crate::error::{Corrupt, Result};
+use crate::ext::layout::*;
+use crate::ext::unreadable;
 use crate::pmem::Pmem;
 
 /// A descriptor whose addresses lie inside their group.

@@ -1,20 +1,62 @@
-//! What is on the disk: where fields are, and their raw values, decoded and checked. Nothing here knows a
-//! mounted file system. ext4 has most of it too.
+//! What is on the disk and ext2's own: where fields are, and their raw values, decoded and checked, is shared
+//! with ext4 ([`crate::ext`]). Nothing here knows a mounted file system.
 
 pub(super) mod descriptor;
-pub(super) mod dirent;
-pub mod features;
-pub(super) mod inode;
-pub mod layout;
-pub mod superblock;
+pub(super) mod superblock;
 
-use crate::error::{Corrupt, Error};
+use crate::ext::features::*;
+use crate::ext::geometry::Kind;
 
 /// What the type is called.
 pub(super) const NAME: &str = "ext2";
 
-/// A memory error took byte `bad` of the region, which belongs to structure `what` number `index`.
-#[cold]
-pub(super) fn unreadable(what: &'static str, index: u64, bad: u64) -> Error {
-    Corrupt::with(what, index, "an uncorrectable memory error at this byte of the region", bad).into()
+/// What this implementation understands.
+pub(super) const INCOMPAT_KNOWN: u32 = INCOMPAT_FILETYPE | INCOMPAT_META_BG;
+/// What this implementation keeps right when it writes. `btree_dir` was never used.
+pub(super) const RO_COMPAT_KNOWN: u32 = RO_COMPAT_SPARSE_SUPER | RO_COMPAT_LARGE_FILE | 0x4;
+
+/// ext2, among those whose superblocks look like its own.
+pub(super) const KIND: Kind = Kind { name: NAME, incompat: INCOMPAT_KNOWN, hint };
+
+/// Returns what is to be done about an image that needs what this implementation does not do.
+fn hint(incompat: u32) -> &'static str {
+    if incompat == INCOMPAT_RECOVER {
+        "the journal must be replayed first: run e2fsck on the image"
+    } else if incompat & INCOMPAT_EXT4 != 0 {
+        "an ext4 file system: mount -t ext4"
+    } else {
+        ""
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Unsupported;
+    use std::string::ToString;
+
+    fn unsupported(incompat: u32) -> Unsupported {
+        Unsupported::Features(missing(incompat, hint(incompat)))
+    }
+
+    #[test]
+    fn features_are_named_and_unknown_ones_shown_as_bits() {
+        assert_eq!(
+            unsupported(0x2c0 | 0x10_0000).to_string(),
+            "unsupported incompatible features: extents 64bit flex_bg 0x100000 \
+             (an ext4 file system: mount -t ext4)"
+        );
+        // No ext4, whatever they are.
+        for (bits, names) in [(0x1, "compression"), (0x8, "journal_dev"), (0x4000_0000, "0x40000000")] {
+            let told = unsupported(bits).to_string();
+            assert_eq!(told, std::format!("unsupported incompatible features: {names}"));
+        }
+        assert!(unsupported(4).to_string().contains("e2fsck"));
+        // An ext4 after a crash: replaying its journal would not make an ext2 of it.
+        assert!(!unsupported(0x2c4).to_string().contains("e2fsck"));
+        assert_eq!(
+            ReadOnlyReason::Features(0x408).to_string(),
+            "features that allow reading only: huge_file metadata_csum"
+        );
+    }
 }

@@ -14,8 +14,8 @@
 
 use super::RegularFile;
 use crate::error::{Errno, Result};
-use crate::ext2::disk::inode::{CTIME, MTIME};
-use crate::ext2::disk::layout::{APPEND_FL, IMMUTABLE_FL};
+use crate::ext::inode::{CTIME, MTIME};
+use crate::ext::layout::{APPEND_FL, IMMUTABLE_FL};
 use crate::lab::mistake;
 use crate::platform::Platform;
 use crate::pmem::{Pmem, poison};

@@ -12,11 +12,11 @@
 mod fallocate;
 mod truncate;
 
-use super::disk::inode::{CTIME, MTIME};
 use super::inode::Ext2Inode;
 use super::map::geometry::Spot;
 use super::map::grow::Fill;
 use crate::error::{Errno, Result};
+use crate::ext::inode::{CTIME, MTIME};
 use crate::lab::mistake;
 use crate::platform::Platform;
 use crate::pmem::{Pmem, poison};

@@ -14,7 +14,7 @@
 
 use super::RegularFile;
 use crate::error::{Errno, Result};
-use crate::ext2::disk::inode::{CTIME, MTIME};
+use crate::ext::inode::{CTIME, MTIME};
 use crate::lab::mistake;
 use crate::platform::Platform;
 use crate::pmem::Pmem;

@@ -20,8 +20,8 @@
 use super::BlockMap;
 use super::geometry::{DIRECT, LEVELS, Path, Reach};
 use crate::error::Result;
-use crate::ext2::disk::inode::{RawInode, bad_inode};
-use crate::ext2::disk::unreadable;
+use crate::ext::inode::{RawInode, bad_inode};
+use crate::ext::unreadable;
 use crate::ext2::fs::Ext2;
 use crate::platform::Platform;
 use crate::pmem::Pmem;

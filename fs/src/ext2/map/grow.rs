@@ -25,9 +25,9 @@
 use super::BlockMap;
 use super::geometry::{Hole, LEVELS, Spot};
 use crate::error::{Errno, Result};
+use crate::ext::layout::*;
 use crate::ext2::alloc::goals::Goal;
 use crate::ext2::alloc::taken::Taken;
-use crate::ext2::disk::layout::*;
 use crate::ext2::inode::Changes;
 use crate::lab::{Point, mistake};
 use crate::platform::Platform;

@@ -2,7 +2,7 @@
 
 use super::Dir;
 use crate::error::{Error, Result};
-use crate::ext2::disk::dirent::{Dirent, bad_dir};
+use crate::ext::dirent::{Dirent, bad_dir};
 use crate::platform::Platform;
 use core::ops::ControlFlow;
 

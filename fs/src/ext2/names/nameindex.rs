@@ -20,7 +20,7 @@
 //! tries the locks of others.
 
 use crate::atomic::{AtomicBool, AtomicU32, AtomicUsize};
-use crate::ext2::disk::dirent::Dirent;
+use crate::ext::dirent::Dirent;
 use crate::platform::{Mutex, Platform, RwLock};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -404,7 +404,7 @@ mod tests {
             let class = class_of(need);
             assert!(CLASSES[class] <= need && CLASSES.get(class + 1).is_none_or(|&next| next > need));
         }
-        const { assert!(crate::ext2::disk::layout::NAME_MAX + 8 < 255 * 4, "room in a block is told in one byte") };
+        const { assert!(crate::ext::layout::NAME_MAX + 8 < 255 * 4, "room in a block is told in one byte") };
     }
 
     #[test]

@@ -15,9 +15,9 @@
 use super::Dir;
 use super::dir::{check_name, is_dot_name};
 use crate::error::{Errno, Result};
-use crate::ext2::disk::dirent::bad_dir;
-use crate::ext2::disk::inode::{CTIME, MTIME};
-use crate::ext2::disk::layout::*;
+use crate::ext::dirent::bad_dir;
+use crate::ext::inode::{CTIME, MTIME};
+use crate::ext::layout::*;
 use crate::ext2::facts::{LinksStored, NameGone, Nameable};
 use crate::ext2::fs::Ext2;
 use crate::ext2::inode::Ext2Inode;

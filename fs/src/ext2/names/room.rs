@@ -1,6 +1,6 @@
 //! Room for a new entry among those of a block.
 
-use crate::ext2::disk::dirent::Dirent;
+use crate::ext::dirent::Dirent;
 
 /// Where a new entry fits.
 #[derive(Clone, Copy, Debug)]

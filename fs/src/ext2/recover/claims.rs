@@ -2,7 +2,7 @@
 //! The file system's own structures are in it from the start.
 
 use crate::error::{Corrupt, Errno, Result};
-use crate::ext2::disk::inode::bad_inode;
+use crate::ext::inode::bad_inode;
 use crate::ext2::fs::Ext2;
 use crate::platform::Platform;
 use alloc::vec::Vec;

@@ -45,9 +45,9 @@ mod scan;
 mod tree;
 mod walk;
 
-use super::disk::layout::*;
 use super::fs::Ext2;
 use crate::error::{Corrupt, Error, Result};
+use crate::ext::layout::*;
 use crate::platform::Platform;
 use outcome::Recovery;
 

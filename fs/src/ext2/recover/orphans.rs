@@ -12,7 +12,7 @@ use super::Repair;
 use super::nodes::InodeMarks;
 use super::scan::{Scan, ScanResult};
 use crate::error::{Errno, Result};
-use crate::ext2::disk::layout::*;
+use crate::ext::layout::*;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};

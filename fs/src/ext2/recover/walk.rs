@@ -1,7 +1,7 @@
 //! The block map of an inode as a repair looks at it: each pointer before what is below it, up to an end.
 
 use crate::error::Result;
-use crate::ext2::disk::inode::{RawInode, bad_inode};
+use crate::ext::inode::{RawInode, bad_inode};
 use crate::ext2::fs::Ext2;
 use crate::ext2::map::cursor::{Cursor, CursorStep, Pointer};
 use crate::platform::Platform;

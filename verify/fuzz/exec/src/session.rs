@@ -6,7 +6,8 @@ use crate::input::{Input, MountMode, Op};
 use crate::machine::{Bench, Machine};
 use crate::view::FuzzView;
 use fs::error::{Errno, Error};
-use fs::ext2::{Ext2, ReadOnlyReason};
+use fs::ext::features::ReadOnlyReason;
+use fs::ext2::Ext2;
 use fs::platform::{Timestamp, User};
 use fs::vfs::{
     Device, Fallocate, FileKind, FileSystem, InodeRef, MountOptions, Rename, Seek, SetAttr, SetXattr, path,

@@ -3,17 +3,17 @@
 //! Inodes of 128 bytes have times in seconds (32 bits, signed); larger ones may have 2 more bits of seconds
 //! and 30 bits of nanoseconds in an `_extra` field, if `i_extra_isize` covers it.
 
+use super::geometry::Geometry;
 use super::layout::*;
-use super::superblock::SuperBlock;
+use super::load::Load;
 use super::unreadable;
 use crate::error::{Corrupt, Error, Result};
 use crate::platform::Timestamp;
-use crate::pmem::Pmem;
 use crate::vfs::{Device, FileKind};
 
 /// A raw inode in a region. What is read of it is what it says at this moment.
-pub(in crate::ext2) struct RawInode<'a, M> {
-    pmem: &'a M,
+pub(crate) struct RawInode<'a, M: ?Sized> {
+    bytes: &'a M,
     pub ino: u32,
     /// Byte offset.
     pub at: u64,
@@ -21,53 +21,53 @@ pub(in crate::ext2) struct RawInode<'a, M> {
     len: u32,
 }
 
-impl<M> Clone for RawInode<'_, M> {
+impl<M: ?Sized> Clone for RawInode<'_, M> {
     #[inline(always)]
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<M> Copy for RawInode<'_, M> {}
+impl<M: ?Sized> Copy for RawInode<'_, M> {}
 
 /// A contradiction in inode `ino`.
-pub(in crate::ext2) fn bad_inode(ino: u32, why: &'static str, value: u64) -> Error {
+pub(crate) fn bad_inode(ino: u32, why: &'static str, value: u64) -> Error {
     Corrupt::with("inode", ino.into(), why, value).into()
 }
 
-impl<'a, M: Pmem> RawInode<'a, M> {
+impl<'a, M: Load + ?Sized> RawInode<'a, M> {
     /// Returns inode `ino`, which is at byte offset `at`.
     #[inline(always)]
-    pub(in crate::ext2) fn new(pmem: &'a M, sb: &SuperBlock, ino: u32, at: u64) -> Self {
-        Self { pmem, ino, at, len: sb.inode_size }
+    pub(crate) fn new(bytes: &'a M, sb: &Geometry, ino: u32, at: u64) -> Self {
+        Self { bytes, ino, at, len: sb.inode_size }
     }
 
     #[inline(always)]
     fn u16(&self, field: u64) -> u16 {
-        self.pmem.load_u16(self.at + field)
+        self.bytes.load_u16(self.at + field)
     }
 
     #[inline(always)]
     fn u32(&self, field: u64) -> u32 {
-        self.pmem.load_u32(self.at + field)
+        self.bytes.load_u32(self.at + field)
     }
 
     /// Refuses it if a memory error took some of it.
     #[inline]
-    pub(in crate::ext2) fn expect_readable(&self) -> Result<()> {
-        let bad = self.pmem.poisoned(self.at, self.len.into());
+    pub(crate) fn expect_readable(&self) -> Result<()> {
+        let bad = self.bytes.poisoned(self.at, self.len.into());
         bad.map_or(Ok(()), |bad| Err(unreadable("inode", self.ino.into(), bad)))
     }
 
     /// `i_mode`
     #[inline]
-    pub(in crate::ext2) fn mode(&self) -> u16 {
+    pub(crate) fn mode(&self) -> u16 {
         self.u16(I_MODE)
     }
 
     /// Returns the kind that `i_mode` tells.
     #[inline]
-    pub(in crate::ext2) fn kind(&self) -> Option<FileKind> {
+    pub(crate) fn kind(&self) -> Option<FileKind> {
         Some(match self.mode() >> 12 {
             0x1 => FileKind::Fifo,
             0x2 => FileKind::CharDevice,
@@ -82,36 +82,36 @@ impl<'a, M: Pmem> RawInode<'a, M> {
 
     /// As [`kind`](Self::kind), which there must be.
     #[inline]
-    pub(in crate::ext2) fn expect_kind(&self) -> Result<FileKind> {
+    pub(crate) fn expect_kind(&self) -> Result<FileKind> {
         self.kind().ok_or_else(|| bad_inode(self.ino, "i_mode tells no kind", self.mode().into()))
     }
 
     /// `i_links_count`
     #[inline]
-    pub(in crate::ext2) fn links(&self) -> u16 {
+    pub(crate) fn links(&self) -> u16 {
         self.u16(I_LINKS_COUNT)
     }
 
     /// `i_dtime`
-    pub(in crate::ext2) fn dtime(&self) -> u32 {
+    pub(crate) fn dtime(&self) -> u32 {
         self.u32(I_DTIME)
     }
 
     /// `i_blocks`: its space, in units of 512 bytes.
     #[inline(always)]
-    pub(in crate::ext2) fn units(&self) -> u32 {
+    pub(crate) fn units(&self) -> u32 {
         self.u32(I_BLOCKS)
     }
 
     /// `i_flags`
     #[inline]
-    pub(in crate::ext2) fn flags(&self) -> u32 {
+    pub(crate) fn flags(&self) -> u32 {
         self.u32(I_FLAGS)
     }
 
     /// Refuses one whose `i_block` holds something else than a block map.
     #[inline]
-    pub(in crate::ext2) fn expect_native(&self) -> Result<()> {
+    pub(crate) fn expect_native(&self) -> Result<()> {
         match self.flags() {
             flags if flags & FOREIGN_FL != 0 => {
                 let why = "i_flags of a feature that the file system does not have";
@@ -122,19 +122,19 @@ impl<'a, M: Pmem> RawInode<'a, M> {
     }
 
     /// `i_file_acl`: the block of its extended attributes, or 0.
-    pub(in crate::ext2) fn file_acl(&self) -> u32 {
+    pub(crate) fn file_acl(&self) -> u32 {
         self.u32(I_FILE_ACL)
     }
 
     /// `i_uid` and `i_gid`, each with its upper half.
-    pub(in crate::ext2) fn owner(&self) -> (u32, u32) {
+    pub(crate) fn owner(&self) -> (u32, u32) {
         let wide = |low, high| u32::from(self.u16(high)) << 16 | u32::from(self.u16(low));
         (wide(I_UID, I_UID_HIGH), wide(I_GID, I_GID_HIGH))
     }
 
     /// `i_size`, of which only a regular file has the upper half.
     #[inline]
-    pub(in crate::ext2) fn size(&self, kind: FileKind) -> u64 {
+    pub(crate) fn size(&self, kind: FileKind) -> u64 {
         let high = if kind == FileKind::File { self.u32(I_SIZE_HIGH) } else { 0 };
         u64::from(high) << 32 | u64::from(self.u32(I_SIZE))
     }
@@ -142,13 +142,7 @@ impl<'a, M: Pmem> RawInode<'a, M> {
     /// Refuses a [`size`](Self::size) above `limit`. Between its halves a crash may leave one, with the
     /// limit's upper half: with `crashed` that is taken for the limit.
     #[inline]
-    pub(in crate::ext2) fn size_within(
-        &self,
-        size: u64,
-        kind: FileKind,
-        limit: u64,
-        crashed: bool,
-    ) -> Result<u64> {
+    pub(crate) fn size_within(&self, size: u64, kind: FileKind, limit: u64, crashed: bool) -> Result<u64> {
         if size > limit && !(crashed && kind == FileKind::File && size >> 32 == limit >> 32) {
             let why = "i_size is too large";
             return Err(Corrupt::against("inode", self.ino.into(), why, size, limit).into());
@@ -157,13 +151,13 @@ impl<'a, M: Pmem> RawInode<'a, M> {
     }
 
     /// True if the target of a symbolic link is in `i_block`: it has no block but that of its attributes.
-    pub(in crate::ext2) fn is_fast_symlink(&self, block_size: u64) -> bool {
+    pub(crate) fn is_fast_symlink(&self, block_size: u64) -> bool {
         let xattrs = if self.file_acl() == 0 { 0 } else { block_size / 512 };
         u64::from(self.units()) == xattrs
     }
 
     /// The length of a symbolic link's target.
-    pub(in crate::ext2) fn target_len(&self, block_size: u64) -> Result<u64> {
+    pub(crate) fn target_len(&self, block_size: u64) -> Result<u64> {
         let len = self.size(FileKind::Symlink);
         let limit = if self.is_fast_symlink(block_size) { I_BLOCK_BYTES } else { block_size };
         if (1..limit).contains(&len) {
@@ -175,16 +169,16 @@ impl<'a, M: Pmem> RawInode<'a, M> {
 
     /// Byte offset of word `index` of `i_block`.
     #[inline(always)]
-    pub(in crate::ext2) fn slot(&self, index: u64) -> u64 {
+    pub(crate) fn slot(&self, index: u64) -> u64 {
         self.at + I_BLOCK + index * 4
     }
 
     /// The device that a device's `i_block` tells: old numbers of 8 bits in its first word, or new ones in
     /// its second.
-    pub(in crate::ext2) fn device(&self) -> Device {
-        match self.pmem.load_u32(self.slot(0)) {
+    pub(crate) fn device(&self) -> Device {
+        match self.bytes.load_u32(self.slot(0)) {
             0 => {
-                let new = self.pmem.load_u32(self.slot(1));
+                let new = self.bytes.load_u32(self.slot(1));
                 Device { major: new >> 8 & 0xfff, minor: new & 0xff | new >> 12 & 0xf_ff00 }
             }
             old => Device { major: old >> 8 & 0xff, minor: old & 0xff },
@@ -193,41 +187,41 @@ impl<'a, M: Pmem> RawInode<'a, M> {
 
     /// `i_extra_isize`: how far its fields reach beyond the first 128 bytes; 0 if it has no more.
     #[inline]
-    pub(in crate::ext2) fn extra(&self) -> u64 {
+    pub(crate) fn extra(&self) -> u64 {
         if self.len == GOOD_OLD_INODE_SIZE { 0 } else { self.u16(I_EXTRA_ISIZE).into() }
     }
 
     /// Where its fields end that are in use.
     #[inline]
-    pub(in crate::ext2) fn fields_end(&self) -> u64 {
+    pub(crate) fn fields_end(&self) -> u64 {
         (u64::from(GOOD_OLD_INODE_SIZE) + self.extra()).min(self.len.into())
     }
 
     /// The time in the field of four bytes at `low`, with what the one at `extra` adds, if that is in use.
-    pub(in crate::ext2) fn time(&self, TimeOffsets(low, extra): TimeOffsets) -> Timestamp {
+    pub(crate) fn time(&self, TimeOffsets(low, extra): TimeOffsets) -> Timestamp {
         let extra = if extra + 4 <= self.fields_end() { self.u32(extra) } else { 0 };
         decode(self.u32(low), extra)
     }
 
     /// When it was made, if it tells.
-    pub(in crate::ext2) fn crtime(&self) -> Option<Timestamp> {
+    pub(crate) fn crtime(&self) -> Option<Timestamp> {
         (I_CRTIME_EXTRA + 4 <= self.fields_end()).then(|| self.time(TimeOffsets(I_CRTIME, I_CRTIME_EXTRA)))
     }
 }
 
 /// One of an inode's times: the offsets of its two halves.
 #[derive(Clone, Copy)]
-pub(in crate::ext2) struct TimeOffsets(pub u64, pub u64);
+pub(crate) struct TimeOffsets(pub u64, pub u64);
 
-pub(in crate::ext2) const ATIME: TimeOffsets = TimeOffsets(I_ATIME, I_ATIME_EXTRA);
-pub(in crate::ext2) const CTIME: TimeOffsets = TimeOffsets(I_CTIME, I_CTIME_EXTRA);
-pub(in crate::ext2) const MTIME: TimeOffsets = TimeOffsets(I_MTIME, I_MTIME_EXTRA);
+pub(crate) const ATIME: TimeOffsets = TimeOffsets(I_ATIME, I_ATIME_EXTRA);
+pub(crate) const CTIME: TimeOffsets = TimeOffsets(I_CTIME, I_CTIME_EXTRA);
+pub(crate) const MTIME: TimeOffsets = TimeOffsets(I_MTIME, I_MTIME_EXTRA);
 
 /// The latest time the extra bits can say (in the year 2446).
 const LAST: i64 = (3 << 32) + i32::MAX as i64;
 
 /// Both halves of a time, as stored; what does not fit is brought to the nearest that does.
-pub(in crate::ext2) fn encode(time: Timestamp, has_extra: bool) -> (u32, u32) {
+pub(crate) fn encode(time: Timestamp, has_extra: bool) -> (u32, u32) {
     let last = if has_extra { LAST } else { i32::MAX.into() };
     let secs = time.secs.clamp(i32::MIN.into(), last);
     let low = secs as u32;

@@ -15,21 +15,19 @@
 //! Under the inode lock; changes hold it exclusively, and take `block map → xattr lock → group, superblock`.
 //! The xattr lock guards what blocks of attributes hold, for a block may be several inodes'.
 
-mod format;
-
-use super::disk::inode::CTIME;
-use super::disk::layout::*;
 use super::facts::Cut;
 use super::inode::Ext2Inode;
 use super::redo::{Committed, Words};
 use crate::error::{Errno, Error, Result, Unsupported};
+use crate::ext::inode::CTIME;
+use crate::ext::layout::*;
+use crate::ext::xattr::{Attribute, Name, SECURITY, TRUSTED, USER, compose, parse, seal};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Staged};
 use crate::vfs::{FileKind, SetXattr};
 use alloc::vec;
 use alloc::vec::Vec;
-use format::{Attribute, Name, SECURITY, TRUSTED, USER, compose, parse, seal};
 
 /// Words of a commit that are not attributes: `i_file_acl`, `i_blocks`, a count of users.
 const OTHER_WORDS: usize = 3;

@@ -22,6 +22,7 @@ pub const S_FREE_BLOCKS_COUNT: u64 = 0x0c;
 pub const S_FREE_INODES_COUNT: u64 = 0x10;
 pub const S_FIRST_DATA_BLOCK: u64 = 0x14;
 pub const S_LOG_BLOCK_SIZE: u64 = 0x18;
+pub const S_LOG_CLUSTER_SIZE: u64 = 0x1c;
 pub const S_BLOCKS_PER_GROUP: u64 = 0x20;
 pub const S_INODES_PER_GROUP: u64 = 0x28;
 pub const S_MTIME: u64 = 0x2c;
@@ -50,8 +51,10 @@ pub const S_RESERVED_GDT_BLOCKS: u64 = 0xce;
 /// The first inode of the list of those that were to be freed or cut when a journalling driver stopped; each
 /// names the next one in `i_dtime`.
 pub const S_LAST_ORPHAN: u64 = 0xe8;
+pub const S_DESC_SIZE: u64 = 0xfe;
 pub const S_FIRST_META_BG: u64 = 0x104;
 pub const S_MKFS_TIME: u64 = 0x108;
+pub const S_BLOCKS_COUNT_HI: u64 = 0x150;
 pub const S_WANT_EXTRA_ISIZE: u64 = 0x15e;
 /// How many errors were met, and when, at which inode, in which function the first was, and the last (ext4's
 /// fields).

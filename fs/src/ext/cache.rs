@@ -27,7 +27,7 @@ const SHARDS: usize = 16;
 const NOT_KEPT: u32 = u32::MAX;
 
 /// What the cache asks of an inode.
-pub(super) trait Cached {
+pub(crate) trait Cached {
     /// Its number.
     fn ino(&self) -> u32;
     /// It was asked for since the cache last looked for one to let go.
@@ -55,7 +55,7 @@ struct Shard<I> {
 }
 
 /// The inodes of type `I` that are in memory.
-pub(super) struct Cache<P: Platform, I> {
+pub(crate) struct Cache<P: Platform, I> {
     shards: [Mutex<P, Shard<I>>; SHARDS],
     /// How many each shard keeps.
     keep: AtomicUsize,
@@ -124,7 +124,7 @@ impl<I: Cached> Shard<I> {
 
 impl<P: Platform, I: Cached> Cache<P, I> {
     /// One that keeps about `keep` inodes.
-    pub(super) fn new(keep: usize) -> Self {
+    pub(crate) fn new(keep: usize) -> Self {
         let shard = |_| Mutex::<P, _>::new(Shard { table: HashTable::new(), kept: Vec::new(), hand: 0 });
         Self { shards: core::array::from_fn(shard), keep: AtomicUsize::new(keep.div_ceil(SHARDS)) }
     }
@@ -134,7 +134,7 @@ impl<P: Platform, I: Cached> Cache<P, I> {
     }
 
     /// The inode in memory, or the one that `load` makes. `load` locks nothing.
-    pub(super) fn get(&self, platform: &P, ino: u32, load: impl FnOnce() -> Result<I>) -> Result<Arc<I>> {
+    pub(crate) fn get(&self, platform: &P, ino: u32, load: impl FnOnce() -> Result<I>) -> Result<Arc<I>> {
         loop {
             let mut guard = self.shard(ino).lock();
             let shard = &mut *guard;
@@ -179,18 +179,18 @@ impl<P: Platform, I: Cached> Cache<P, I> {
     }
 
     /// The inode lost its last name, or never gets one: its last handle is somebody else's from now on.
-    pub(super) fn unkeep(&self, ino: u32) {
+    pub(crate) fn unkeep(&self, ino: u32) {
         let inode = self.shard(ino).lock().unkeep(ino);
         drop(inode);
     }
 
     /// The drop of `inode` is over: its number may be loaded, or given to another inode, from here on.
-    pub(super) fn forget(&self, inode: &I) {
+    pub(crate) fn forget(&self, inode: &I) {
         self.shard(inode.ino()).lock().remove(inode.ino());
     }
 
     /// Calls `f` if nobody holds an inode; nobody gets one meanwhile. True if it was called.
-    pub(super) fn if_idle(&self, f: impl FnOnce()) -> bool {
+    pub(crate) fn if_idle(&self, f: impl FnOnce()) -> bool {
         let shards = self.shards.each_ref().map(|shard| shard.lock());
         // One that is not kept is held, or its drop is running. Of one that is kept there are no weak handles
         // but ours, and those become strong ones under the lock only.
@@ -205,7 +205,7 @@ impl<P: Platform, I: Cached> Cache<P, I> {
     }
 
     /// Keeps nothing any more.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.keep.store(0, Relaxed);
         for shard in &self.shards {
             let kept = {
@@ -219,7 +219,7 @@ impl<P: Platform, I: Cached> Cache<P, I> {
 
     /// Lets go of inodes that nobody holds and whose drop has nothing to do; returns how many. Waits for no
     /// lock.
-    pub(super) fn shrink(&self) -> usize {
+    pub(crate) fn shrink(&self) -> usize {
         let mut count = 0;
         for shard in &self.shards {
             while let Some(inode) = Self::take_idle(shard) {
@@ -242,7 +242,7 @@ impl<P: Platform, I: Cached> Cache<P, I> {
     }
 
     /// Calls `f` with each inode in memory, no lock held.
-    pub(super) fn for_each(&self, mut f: impl FnMut(&Arc<I>)) {
+    pub(crate) fn for_each(&self, mut f: impl FnMut(&Arc<I>)) {
         for shard in &self.shards {
             let inodes: Vec<_> =
                 shard.lock().table.iter().filter_map(|entry| entry.inode.upgrade()).collect();

@@ -10,14 +10,14 @@
 //!
 //! Specification: "Extended Attributes" in the ext4 layout document.
 
-use crate::ext2::disk::layout::*;
+use super::layout::*;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 /// One attribute, as borrowed from bytes that were checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Attribute<'a> {
+pub(crate) struct Attribute<'a> {
     pub name: Name<'a>,
     pub value: &'a [u8],
     /// Where its value was; 0 for a new one. Composing keeps values in place as far as it can.
@@ -26,7 +26,7 @@ pub(super) struct Attribute<'a> {
 
 /// A name without its prefix, which is a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Name<'a> {
+pub(crate) struct Name<'a> {
     /// `e_name_index`
     pub index: u8,
     pub suffix: &'a [u8],
@@ -42,16 +42,16 @@ const PREFIXES: [(u8, &[u8]); 6] = [
     (SYSTEM, b"system."),
 ];
 
-pub(super) const USER: u8 = 1;
+pub(crate) const USER: u8 = 1;
 const ACL_ACCESS: u8 = 2;
 const ACL_DEFAULT: u8 = 3;
-pub(super) const TRUSTED: u8 = 4;
-pub(super) const SECURITY: u8 = 6;
+pub(crate) const TRUSTED: u8 = 4;
+pub(crate) const SECURITY: u8 = 6;
 const SYSTEM: u8 = 7;
 
 impl<'a> Name<'a> {
     /// The index and suffix of a whole name; `None` for a prefix that is not kept.
-    pub(super) fn of(whole: &'a [u8]) -> Option<Self> {
+    pub(crate) fn of(whole: &'a [u8]) -> Option<Self> {
         PREFIXES.iter().find_map(|&(index, prefix)| {
             let suffix = whole.strip_prefix(prefix)?;
             let is_list = matches!(index, ACL_ACCESS | ACL_DEFAULT);
@@ -60,7 +60,7 @@ impl<'a> Name<'a> {
     }
 
     /// The whole name; `None` for a prefix that is not shown.
-    pub(super) fn whole(&self) -> Option<Vec<u8>> {
+    pub(crate) fn whole(&self) -> Option<Vec<u8>> {
         let (_, prefix) = PREFIXES.iter().find(|(index, _)| *index == self.index)?;
         Some([prefix, self.suffix].concat())
     }
@@ -80,7 +80,7 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// The attributes in `bytes`, whose entries start at `head`. An error tells what is wrong, and where.
-pub(super) fn parse(bytes: &[u8], head: usize) -> Result<Vec<Attribute<'_>>, (&'static str, usize)> {
+pub(crate) fn parse(bytes: &[u8], head: usize) -> Result<Vec<Attribute<'_>>, (&'static str, usize)> {
     let (mut list, mut at) = (Vec::new(), head);
     loop {
         let field = |offset| u32_at(bytes, at + offset).ok_or(("the list of attributes has no end", at));
@@ -114,7 +114,7 @@ pub(super) fn parse(bytes: &[u8], head: usize) -> Result<Vec<Attribute<'_>>, (&'
 
 /// `len` bytes with all of `list`, whose entries start at `head`, which is left to be filled in; `None` if it
 /// does not fit.
-pub(super) fn compose(list: &[Attribute<'_>], len: usize, head: usize, hashes: bool) -> Option<Vec<u8>> {
+pub(crate) fn compose(list: &[Attribute<'_>], len: usize, head: usize, hashes: bool) -> Option<Vec<u8>> {
     let names: usize = list.iter().map(|attribute| padded(E_NAME + attribute.name.suffix.len())).sum();
     let values: usize = list.iter().map(|attribute| padded(attribute.value.len())).sum();
     if head + names + 4 + values > len {
@@ -150,7 +150,7 @@ pub(super) fn compose(list: &[Attribute<'_>], len: usize, head: usize, hashes: b
 }
 
 /// Fills in the head of a block of attributes: one user, and the hash over its entries.
-pub(super) fn seal(block: &mut [u8]) {
+pub(crate) fn seal(block: &mut [u8]) {
     let (mut hash, mut at) = (0u32, H_ENTRIES);
     while let Some(name_len) = block.get(at).copied().filter(|_| u32_at(block, at) != Some(0)) {
         let entry = u32_at(block, at + E_HASH).unwrap_or(0) as u32;

@@ -24,17 +24,17 @@ pub const INCOMPAT_FILETYPE: u32 = 0x2;
 pub const INCOMPAT_RECOVER: u32 = 0x4;
 /// incompat: from some group on, descriptors lie in the groups that they describe.
 pub const INCOMPAT_META_BG: u32 = 0x10;
+/// incompat: block numbers of 64 bits, and larger descriptors.
+pub const INCOMPAT_64BIT: u32 = 0x80;
 /// incompat: what only ext4 has, from `extents` on; `mke2fs -t ext2` and `-t ext3` set none of them.
-const INCOMPAT_EXT4: u32 = 0x3_f7c0;
-/// What this implementation understands.
-pub const INCOMPAT_KNOWN: u32 = INCOMPAT_FILETYPE | INCOMPAT_META_BG;
+pub const INCOMPAT_EXT4: u32 = 0x3_f7c0;
 
 /// ro_compat: backups only in some groups.
 pub const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
 /// ro_compat: there are files of 2 GiB and more.
 pub const RO_COMPAT_LARGE_FILE: u32 = 0x2;
-/// What this implementation keeps right when it writes. `btree_dir` was never used.
-pub const RO_COMPAT_KNOWN: u32 = RO_COMPAT_SPARSE_SUPER | RO_COMPAT_LARGE_FILE | 0x4;
+/// ro_compat: space is taken in clusters of blocks.
+pub const RO_COMPAT_BIGALLOC: u32 = 0x200;
 
 const INCOMPAT: [(u32, &str); 16] = [
     (0x1, "compression"),
@@ -43,7 +43,7 @@ const INCOMPAT: [(u32, &str); 16] = [
     (0x8, "journal_dev"),
     (INCOMPAT_META_BG, "meta_bg"),
     (0x40, "extents"),
-    (0x80, "64bit"),
+    (INCOMPAT_64BIT, "64bit"),
     (0x100, "mmp"),
     (0x200, "flex_bg"),
     (0x400, "ea_inode"),
@@ -80,7 +80,7 @@ const RO_COMPAT: [(u32, &str); 17] = [
     (0x40, "extra_isize"),
     (0x80, "snapshot"),
     (0x100, "quota"),
-    (0x200, "bigalloc"),
+    (RO_COMPAT_BIGALLOC, "bigalloc"),
     (0x400, "metadata_csum"),
     (0x800, "replica"),
     (0x1000, "read-only"),
@@ -90,20 +90,9 @@ const RO_COMPAT: [(u32, &str); 17] = [
     (0x1_0000, "orphan_present"),
 ];
 
-/// What is to be done about an image that needs what this implementation does not do.
-const fn hint(incompat: u32) -> &'static str {
-    if incompat == INCOMPAT_RECOVER {
-        "the journal must be replayed first: run e2fsck on the image"
-    } else if incompat & INCOMPAT_EXT4 != 0 {
-        "an ext4 file system; mke2fs -t ext2 makes one that can be mounted"
-    } else {
-        ""
-    }
-}
-
-/// Returns incompat bits that are not understood, with their names and what is to be done about them.
-pub const fn missing(incompat: u32) -> Features {
-    Features { bits: incompat, names: &INCOMPAT, hint: hint(incompat) }
+/// Returns incompat bits that are not understood, with their names and what helps.
+pub const fn missing(incompat: u32, hint: &'static str) -> Features {
+    Features { bits: incompat, names: &INCOMPAT, hint }
 }
 
 /// Returns compat bits with their names.
@@ -142,36 +131,5 @@ impl fmt::Display for ReadOnlyReason {
             Self::Features(bits) => write!(f, "features that allow reading only:{}", ro_compat(*bits)),
             Self::Damaged(what) => write!(f, "{what}: run e2fsck on the image"),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::error::Unsupported;
-    use std::string::ToString;
-
-    fn unsupported(incompat: u32) -> Unsupported {
-        Unsupported::Features(super::missing(incompat))
-    }
-
-    #[test]
-    fn features_are_named_and_unknown_ones_shown_as_bits() {
-        assert_eq!(
-            unsupported(0x2c0 | 0x10_0000).to_string(),
-            "unsupported incompatible features: extents 64bit flex_bg 0x100000 \
-             (an ext4 file system; mke2fs -t ext2 makes one that can be mounted)"
-        );
-        // No ext4, whatever they are.
-        for (bits, names) in [(0x1, "compression"), (0x8, "journal_dev"), (0x4000_0000, "0x40000000")] {
-            let told = unsupported(bits).to_string();
-            assert_eq!(told, std::format!("unsupported incompatible features: {names}"));
-        }
-        assert!(unsupported(4).to_string().contains("e2fsck"));
-        // An ext4 after a crash: replaying its journal would not make an ext2 of it.
-        assert!(!unsupported(0x2c4).to_string().contains("e2fsck"));
-        assert_eq!(
-            super::ReadOnlyReason::Features(0x408).to_string(),
-            "features that allow reading only: huge_file metadata_csum"
-        );
     }
 }

@@ -8,20 +8,20 @@
 //! The entries of a block fill it; an entry with inode 0 is free. The space of an entry beyond its own need
 //! is free too.
 
+use super::geometry::Geometry;
 use super::layout::*;
-use super::superblock::SuperBlock;
+use super::load::Load;
 use crate::error::{Corrupt, Error, Result};
-use crate::pmem::Pmem;
 use crate::vfs::FileKind;
 
 /// A contradiction in directory `ino`, at byte `pos` of it.
-pub(in crate::ext2) fn bad_dir(ino: u32, why: &'static str, pos: u64) -> Error {
+pub(crate) fn bad_dir(ino: u32, why: &'static str, pos: u64) -> Error {
     Corrupt::with("directory", ino.into(), why, pos).into()
 }
 
 /// A checked entry.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::ext2) struct Dirent {
+pub(crate) struct Dirent {
     /// Byte offset in the region.
     pub at: u64,
     /// Byte position in the directory.
@@ -38,9 +38,9 @@ impl Dirent {
     /// The entry at byte `within` of the block at byte offset `block`, which is logical block `lblk` of
     /// directory `dir`, checked.
     #[inline]
-    pub(in crate::ext2) fn load(
-        pmem: &impl Pmem,
-        sb: &SuperBlock,
+    pub(crate) fn load(
+        bytes: &(impl Load + ?Sized),
+        sb: &Geometry,
         dir: u32,
         lblk: u64,
         block: u64,
@@ -50,8 +50,8 @@ impl Dirent {
         let bad = |why, pos| bad_dir(dir, why, pos);
         // `within` is a multiple of 4 and at least 8 below the end of the block: see below.
         let at = block + within;
-        let ino = pmem.load_u32(at + D_INODE);
-        let word = pmem.load_u32(at + D_REC_LEN);
+        let ino = bytes.load_u32(at + D_INODE);
+        let word = bytes.load_u32(at + D_REC_LEN);
         let (rec_len, name_len) = (word as u16, (word >> 16) as u8);
         let mut file_type = (word >> 24) as u8;
         if !sb.has_filetype() {
@@ -82,26 +82,26 @@ impl Dirent {
     }
 
     /// Bytes that an entry with a name of `len` bytes needs.
-    pub(in crate::ext2) const fn need(len: usize) -> u16 {
+    pub(crate) const fn need(len: usize) -> u16 {
         (D_NAME as usize + len).next_multiple_of(4) as u16
     }
 
     /// Bytes of it that are in use.
-    pub(in crate::ext2) fn used(&self) -> u16 {
+    pub(crate) fn used(&self) -> u16 {
         if self.ino == 0 { 0 } else { Self::need(self.name_len.into()) }
     }
 
     /// True if it is in use and called `name`. Compares by words of 4 bytes, which the entry's padding
     /// allows.
     #[inline]
-    pub(in crate::ext2) fn is_called(&self, pmem: &impl Pmem, name: &[u8]) -> bool {
+    pub(crate) fn is_called(&self, bytes: &(impl Load + ?Sized), name: &[u8]) -> bool {
         if self.ino == 0 || usize::from(self.name_len) != name.len() {
             return false;
         }
         let mut at = self.at + D_NAME;
         let (words, rest) = name.as_chunks::<4>();
         for word in words {
-            if pmem.load_u32(at) != u32::from_le_bytes(*word) {
+            if bytes.load_u32(at) != u32::from_le_bytes(*word) {
                 return false;
             }
             at += 4;
@@ -110,17 +110,17 @@ impl Dirent {
             let mut last = [0; 4];
             last[..rest.len()].copy_from_slice(rest);
             let mask = u32::MAX >> (32 - 8 * rest.len() as u32);
-            pmem.load_u32(at) & mask == u32::from_le_bytes(last)
+            bytes.load_u32(at) & mask == u32::from_le_bytes(last)
         }
     }
 
     /// True if it is `.` or `..`.
-    pub(in crate::ext2) fn is_dot(&self, pmem: &impl Pmem) -> bool {
-        self.is_called(pmem, b".") || self.is_called(pmem, b"..")
+    pub(crate) fn is_dot(&self, bytes: &(impl Load + ?Sized)) -> bool {
+        self.is_called(bytes, b".") || self.is_called(bytes, b"..")
     }
 
     /// The kind that `file_type` tells.
-    pub(in crate::ext2) fn kind(&self) -> Option<FileKind> {
+    pub(crate) fn kind(&self) -> Option<FileKind> {
         Some(match self.file_type {
             1 => FileKind::File,
             2 => FileKind::Directory,
@@ -134,13 +134,8 @@ impl Dirent {
     }
 }
 
-/// What a directory entry says of `kind`.
-pub(in crate::ext2) fn entry_type(sb: &SuperBlock, kind: FileKind) -> u8 {
-    if sb.has_filetype() { file_type(kind) } else { 0 }
-}
-
 /// What `file_type` is for `kind`.
-pub(in crate::ext2) const fn file_type(kind: FileKind) -> u8 {
+pub(crate) const fn file_type(kind: FileKind) -> u8 {
     match kind {
         FileKind::File => 1,
         FileKind::Directory => 2,
