@@ -13,6 +13,7 @@
 //! | [`ext`] | what ext2, ext3 and ext4 have in common |
 //! | [`ext2`] | a file system on disk |
 //! | [`registry`] | the types of file systems that can be mounted |
+//! | [`crc32c`] | the checksum of ext4 and of its journal |
 //! | [`stats`] | every counter the kernel can print |
 //! | [`lab`] | named steps to watch, named mistakes to make |
 //! | [`error`] | four kinds of error, kept apart |
@@ -33,6 +34,7 @@ extern crate std;
 
 pub mod atomic;
 pub mod block;
+pub mod crc32c;
 pub mod dax;
 pub mod error;
 pub mod ext;

@@ -101,7 +101,7 @@ const KERNEL: Rules<'static> = Rules {
 const FS: Rules<'static> = Rules {
     folder: "fs/src",
     layers: &[
-        ("atomics, errors, counters", &["atomic", "error", "stats"]),
+        ("atomics, errors, counters, checksums", &["atomic", "crc32c", "error", "stats"]),
         ("lab", &["lab"]),
         ("persistent memory", &["pmem"]),
         ("platform", &["platform"]),
