@@ -24,8 +24,24 @@ pub const INCOMPAT_FILETYPE: u32 = 0x2;
 pub const INCOMPAT_RECOVER: u32 = 0x4;
 /// incompat: from some group on, descriptors lie in the groups that they describe.
 pub const INCOMPAT_META_BG: u32 = 0x10;
+/// incompat: files have extents.
+pub const INCOMPAT_EXTENTS: u32 = 0x40;
 /// incompat: block numbers of 64 bits, and larger descriptors.
 pub const INCOMPAT_64BIT: u32 = 0x80;
+/// incompat: several machines may have it, and one says so in a block of its own.
+pub const INCOMPAT_MMP: u32 = 0x100;
+/// incompat: structures of several groups lie in the first of them.
+pub const INCOMPAT_FLEX_BG: u32 = 0x200;
+/// incompat: large attributes have inodes of their own.
+pub const INCOMPAT_EA_INODE: u32 = 0x400;
+/// incompat: checksums start with `s_checksum_seed`.
+pub const INCOMPAT_CSUM_SEED: u32 = 0x2000;
+/// incompat: directories with three levels of hashes, of 2 GiB and more.
+pub const INCOMPAT_LARGEDIR: u32 = 0x4000;
+/// incompat: small files lie in their inodes.
+pub const INCOMPAT_INLINE_DATA: u32 = 0x8000;
+/// incompat: there may be encrypted files.
+pub const INCOMPAT_ENCRYPT: u32 = 0x1_0000;
 /// incompat: what only ext4 has, from `extents` on; `mke2fs -t ext2` and `-t ext3` set none of them.
 pub const INCOMPAT_EXT4: u32 = 0x3_f7c0;
 
@@ -33,6 +49,22 @@ pub const INCOMPAT_EXT4: u32 = 0x3_f7c0;
 pub const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
 /// ro_compat: there are files of 2 GiB and more.
 pub const RO_COMPAT_LARGE_FILE: u32 = 0x2;
+/// ro_compat: `i_blocks` has 48 bits, and may count blocks.
+pub const RO_COMPAT_HUGE_FILE: u32 = 0x8;
+/// ro_compat: descriptors have checksums of 16 bits, and may say that bitmaps are not initialised.
+pub const RO_COMPAT_GDT_CSUM: u32 = 0x10;
+/// ro_compat: a directory may have more subdirectories than it can count.
+pub const RO_COMPAT_DIR_NLINK: u32 = 0x20;
+/// ro_compat: inodes have fields beyond the first 128 bytes.
+pub const RO_COMPAT_EXTRA_ISIZE: u32 = 0x40;
+/// ro_compat: all structures have checksums.
+pub const RO_COMPAT_METADATA_CSUM: u32 = 0x400;
+/// ro_compat: some files are protected by hashes.
+pub const RO_COMPAT_VERITY: u32 = 0x8000;
+/// ro_compat: the orphan file may name some.
+pub const RO_COMPAT_ORPHAN_PRESENT: u32 = 0x1_0000;
+/// ro_compat: what only ext4 has; `mke2fs -t ext2` and `-t ext3` set none of them.
+pub const RO_COMPAT_EXT4: u32 = 0x1_b778;
 /// ro_compat: space is taken in clusters of blocks.
 pub const RO_COMPAT_BIGALLOC: u32 = 0x200;
 
@@ -117,8 +149,15 @@ pub enum ReadOnlyReason {
     Asked,
     /// The region cannot be written.
     Region,
-    /// These ro_compat features could not be kept right.
-    Features(u32),
+    /// These features could not be kept right.
+    Features {
+        /// Those of the incompatible ones.
+        incompat: u32,
+        /// Those of ro_compat.
+        ro_compat: u32,
+    },
+    /// The driver does not write.
+    Driver,
     /// It was not unmounted cleanly, and this contradiction is more than a crash can leave.
     Damaged(Corrupt),
 }
@@ -128,7 +167,10 @@ impl fmt::Display for ReadOnlyReason {
         match self {
             Self::Asked => f.write_str("mounted read-only"),
             Self::Region => f.write_str("the region cannot be written"),
-            Self::Features(bits) => write!(f, "features that allow reading only:{}", ro_compat(*bits)),
+            Self::Features { incompat: bits, ro_compat: others } => {
+                write!(f, "features that allow reading only:{}{}", incompat(*bits), ro_compat(*others))
+            }
+            Self::Driver => f.write_str("this driver does not write yet"),
             Self::Damaged(what) => write!(f, "{what}: run e2fsck on the image"),
         }
     }

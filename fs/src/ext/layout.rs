@@ -51,11 +51,20 @@ pub const S_RESERVED_GDT_BLOCKS: u64 = 0xce;
 /// The first inode of the list of those that were to be freed or cut when a journalling driver stopped; each
 /// names the next one in `i_dtime`.
 pub const S_LAST_ORPHAN: u64 = 0xe8;
+pub const S_JOURNAL_INUM: u64 = 0xe0;
+pub const S_JOURNAL_DEV: u64 = 0xe4;
+pub const S_HASH_SEED: u64 = 0xec;
+pub const S_DEF_HASH_VERSION: u64 = 0xfc;
 pub const S_DESC_SIZE: u64 = 0xfe;
 pub const S_FIRST_META_BG: u64 = 0x104;
 pub const S_MKFS_TIME: u64 = 0x108;
 pub const S_BLOCKS_COUNT_HI: u64 = 0x150;
+pub const S_R_BLOCKS_COUNT_HI: u64 = 0x154;
+pub const S_FREE_BLOCKS_COUNT_HI: u64 = 0x158;
 pub const S_WANT_EXTRA_ISIZE: u64 = 0x15e;
+pub const S_FLAGS: u64 = 0x160;
+pub const S_LOG_GROUPS_PER_FLEX: u64 = 0x174;
+pub const S_CHECKSUM_TYPE: u64 = 0x175;
 /// How many errors were met, and when, at which inode, in which function the first was, and the last (ext4's
 /// fields).
 pub const S_ERROR_COUNT: u64 = 0x194;
@@ -76,6 +85,9 @@ pub const S_MKFS_TIME_HI: u64 = 0x276;
 pub const S_LASTCHECK_HI: u64 = 0x277;
 pub const S_FIRST_ERROR_TIME_HI: u64 = 0x278;
 pub const S_LAST_ERROR_TIME_HI: u64 = 0x279;
+pub const S_CHECKSUM_SEED: u64 = 0x270;
+pub const S_ORPHAN_FILE_INUM: u64 = 0x280;
+pub const S_CHECKSUM: u64 = 0x3fc;
 /// From here on the superblock has reserved bytes, which Linux and e2fsprogs leave alone: the redo record is
 /// there.
 pub const S_DAXIOM: u64 = 0x290;
@@ -114,6 +126,24 @@ pub const BG_INODE_TABLE: u64 = 0x8;
 pub const BG_FREE_BLOCKS_COUNT: u64 = 0xc;
 pub const BG_FREE_INODES_COUNT: u64 = 0xe;
 pub const BG_USED_DIRS_COUNT: u64 = 0x10;
+// Group descriptor: ext4's fields; the upper halves are in descriptors of 64 bytes.
+pub const BG_FLAGS: u64 = 0x12;
+pub const BG_BLOCK_BITMAP_CSUM: u64 = 0x18;
+pub const BG_INODE_BITMAP_CSUM: u64 = 0x1a;
+pub const BG_ITABLE_UNUSED: u64 = 0x1c;
+pub const BG_CHECKSUM: u64 = 0x1e;
+pub const BG_BLOCK_BITMAP_HI: u64 = 0x20;
+pub const BG_INODE_BITMAP_HI: u64 = 0x24;
+pub const BG_INODE_TABLE_HI: u64 = 0x28;
+pub const BG_FREE_BLOCKS_COUNT_HI: u64 = 0x2c;
+pub const BG_FREE_INODES_COUNT_HI: u64 = 0x2e;
+pub const BG_ITABLE_UNUSED_HI: u64 = 0x32;
+pub const BG_BLOCK_BITMAP_CSUM_HI: u64 = 0x38;
+pub const BG_INODE_BITMAP_CSUM_HI: u64 = 0x3a;
+/// [`BG_FLAGS`]: the inode bitmap was never written: no inode of the group is in use.
+pub const BG_INODE_UNINIT: u16 = 1;
+/// [`BG_FLAGS`]: the block bitmap was never written: only structures are in the group.
+pub const BG_BLOCK_UNINIT: u16 = 2;
 
 // Inode: offsets from its start.
 pub const I_MODE: u64 = 0x00;
@@ -132,9 +162,13 @@ pub const I_GENERATION: u64 = 0x64;
 pub const I_FILE_ACL: u64 = 0x68;
 /// `i_dir_acl` in the oldest images.
 pub const I_SIZE_HIGH: u64 = 0x6c;
+pub const I_BLOCKS_HIGH: u64 = 0x74;
+pub const I_FILE_ACL_HIGH: u64 = 0x76;
 pub const I_UID_HIGH: u64 = 0x78;
 pub const I_GID_HIGH: u64 = 0x7a;
+pub const I_CHECKSUM_LO: u64 = 0x7c;
 pub const I_EXTRA_ISIZE: u64 = 0x80;
+pub const I_CHECKSUM_HI: u64 = 0x82;
 pub const I_CTIME_EXTRA: u64 = 0x84;
 pub const I_MTIME_EXTRA: u64 = 0x88;
 pub const I_ATIME_EXTRA: u64 = 0x8c;
@@ -162,6 +196,20 @@ pub const INHERITED_BY_FILES_FL: u32 = INHERITED_FL & !0x1_0000;
 pub const INHERITED_BY_OTHERS_FL: u32 = 0x40 | 0x80;
 /// [`I_FLAGS`]: the directory has a hash index.
 pub const INDEX_FL: u32 = 0x1000;
+/// [`I_FLAGS`]: the content is encrypted.
+pub const ENCRYPT_FL: u32 = 0x800;
+/// [`I_FLAGS`]: the content is written through the journal.
+pub const JOURNAL_DATA_FL: u32 = 0x4000;
+/// [`I_FLAGS`]: `i_blocks` counts blocks, not units of 512 bytes.
+pub const HUGE_FILE_FL: u32 = 0x4_0000;
+/// [`I_FLAGS`]: `i_block` is the root of a tree of extents.
+pub const EXTENTS_FL: u32 = 0x8_0000;
+/// [`I_FLAGS`]: the content is protected by hashes.
+pub const VERITY_FL: u32 = 0x10_0000;
+/// [`I_FLAGS`]: it holds the value of another inode's attribute.
+pub const EA_INODE_FL: u32 = 0x20_0000;
+/// [`I_FLAGS`]: the content is in the inode.
+pub const INLINE_DATA_FL: u32 = 0x1000_0000;
 /// [`I_FLAGS`]: what `i_block` holds is no block map (extents, data).
 pub const FOREIGN_FL: u32 = 0x1008_0000;
 /// The most names an inode may have.

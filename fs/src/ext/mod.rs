@@ -7,12 +7,14 @@
 //! | [`layout`], [`features`] | where fields are; feature bits and their names |
 //! | [`superblock`], [`geometry`] | the superblock, raw; what follows from it |
 //! | `inode`, `dirent`, `xattr` | a raw inode; a directory entry; extended attributes as bytes |
+//! | `indirect` | the way to a block through tables of pointers |
 //! | `cache` | which inodes are in memory |
 
 pub(crate) mod cache;
 pub(crate) mod dirent;
 pub mod features;
 pub mod geometry;
+pub(crate) mod indirect;
 pub(crate) mod inode;
 pub mod layout;
 pub(crate) mod load;

@@ -11,12 +11,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::{self, Display};
 
-const S_UUID_HASH_SEED: u64 = 0xec;
-const S_JOURNAL_INUM: u64 = 0xe0;
-const S_DEF_HASH_VERSION: u64 = 0xfc;
 const S_DEFAULT_MOUNT_OPTS: u64 = 0x100;
 const S_MIN_EXTRA_ISIZE: u64 = 0x15c;
-const S_FLAGS: u64 = 0x160;
 const S_RAID_STRIDE: u64 = 0x164;
 const S_RAID_STRIPE_WIDTH: u64 = 0x170;
 const S_OVERHEAD: u64 = 0x248;
@@ -208,7 +204,7 @@ impl<P: Platform> SuperInPlace<'_, P> {
         if let Some(hash) = hashes.get(usize::from(version)).filter(|_| version != 0) {
             text("Default directory hash:", hash);
         }
-        let seed = raw.array(S_UUID_HASH_SEED);
+        let seed = raw.array(S_HASH_SEED);
         if seed != [0; 16] {
             text("Directory Hash Seed:", &uuid_text(&seed));
         }

@@ -55,7 +55,7 @@ mod tests {
         // An ext4 after a crash: replaying its journal would not make an ext2 of it.
         assert!(!unsupported(0x2c4).to_string().contains("e2fsck"));
         assert_eq!(
-            ReadOnlyReason::Features(0x408).to_string(),
+            ReadOnlyReason::Features { incompat: 0, ro_compat: 0x408 }.to_string(),
             "features that allow reading only: huge_file metadata_csum"
         );
     }

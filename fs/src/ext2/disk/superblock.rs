@@ -82,7 +82,7 @@ impl SuperBlock {
     /// Returns why its features allow reading only, if they do.
     pub fn read_only_reason(&self) -> Option<ReadOnlyReason> {
         let unknown = self.feature_ro_compat & !RO_COMPAT_KNOWN;
-        (unknown != 0).then_some(ReadOnlyReason::Features(unknown))
+        (unknown != 0).then_some(ReadOnlyReason::Features { incompat: 0, ro_compat: unknown })
     }
 
     /// Returns the first block of `group`.

@@ -18,8 +18,8 @@
 //! file system has blocks.
 
 use super::BlockMap;
-use super::geometry::{DIRECT, LEVELS, Path, Reach};
 use crate::error::Result;
+use crate::ext::indirect::{DIRECT, LEVELS, Path, Reach};
 use crate::ext::inode::{RawInode, bad_inode};
 use crate::ext::unreadable;
 use crate::ext2::fs::Ext2;

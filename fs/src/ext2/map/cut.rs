@@ -7,8 +7,8 @@
 
 use super::BlockMap;
 use super::cursor::{Cursor, CursorStep, Pointer};
-use super::geometry::DIRECT;
 use crate::error::Result;
+use crate::ext::indirect::DIRECT;
 use crate::ext::inode::bad_inode;
 use crate::ext::layout::*;
 use crate::ext2::facts::Cut;

@@ -23,8 +23,9 @@
 //! pointer is stored and loaded as one.
 
 use super::BlockMap;
-use super::geometry::{Hole, LEVELS, Spot};
+use super::geometry::{Hole, Spot};
 use crate::error::{Errno, Result};
+use crate::ext::indirect::LEVELS;
 use crate::ext::layout::*;
 use crate::ext2::alloc::goals::Goal;
 use crate::ext2::alloc::taken::Taken;

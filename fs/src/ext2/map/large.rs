@@ -14,10 +14,10 @@
 
 use super::BlockMap;
 use super::cursor::PathEnd;
-use super::geometry::{LEVELS, Path};
 use super::grow::Chain;
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Error, Result};
+use crate::ext::indirect::{LEVELS, Path};
 use crate::ext2::alloc::runs::RUN;
 use crate::ext2::alloc::taken::Taken;
 use crate::ext2::fs::Ext2;

@@ -2,9 +2,10 @@
 
 use super::BlockMap;
 use super::cursor::{LeadsTo, PathEnd, load};
-use super::geometry::{Hole, Path, Spot};
+use super::geometry::{Hole, Spot};
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Result};
+use crate::ext::indirect::Path;
 use crate::platform::{LARGE_PAGES, Platform};
 use crate::pmem::Pmem;
 use crate::vfs::{Backing, Extent, FileKind};

@@ -17,8 +17,8 @@
 use super::BlockMap;
 use super::cursor::{Cursor, CursorStep, LeadsTo, Pointer, load};
 use super::cut::Freed;
-use super::geometry::{DIRECT, LEVELS};
 use crate::error::{Errno, Result};
+use crate::ext::indirect::{DIRECT, LEVELS};
 use crate::ext::layout::*;
 use crate::ext2::alloc::taken::Taken;
 use crate::ext2::facts::Cut;
