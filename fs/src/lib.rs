@@ -12,11 +12,13 @@
 //! | [`dax`] | the page-fault protocols and write-back |
 //! | [`ext`] | what ext2, ext3 and ext4 have in common |
 //! | [`ext2`] | a file system on disk |
+//! | [`block`] | raw devices: whole regions as files |
 //! | [`registry`] | the types of file systems that can be mounted |
 //! | [`crc32c`] | the checksum of ext4 and of its journal |
 //! | [`stats`] | every counter the kernel can print |
 //! | [`lab`] | named steps to watch, named mistakes to make |
 //! | [`error`] | four kinds of error, kept apart |
+//! | [`atomic`] | the words that CPUs share: `core`'s, watched, or loom's |
 //! | `sim` | a machine in RAM for host tests (feature `sim`) |
 //!
 //! `dax` and `ext2` do not know each other; both know `vfs` and `pmem`.

@@ -36,7 +36,7 @@
 //! | | `namei`, `rename` | create, unlink, rmdir; rename |
 //! | `xattr` | | extended attributes |
 //! | `recover` | | repair after a crash, at mount |
-//! | | `mount`, `freeze` | mounting, syncing, unmounting; freezing, thawing, remounting |
+//! | | `mount`, `freeze` | mounting, unmounting; freezing, thawing, remounting |
 //! | | `info` | what a superblock says, for people |
 //! | | `ops` | the traits of [`vfs`](crate::vfs) |
 //!
@@ -67,8 +67,8 @@
 //! * A pointer is stored only with evidence that the block's content and its bitmap bit are durable (`grow`:
 //!   `Staged<Chain, Clean>`); a block is freed only with evidence that the pointer to it is durably gone
 //!   (`cut`: `Staged<Cut, Clean>`). A name appears only with evidence that its inode is durable
-//!   (`diredit`: `Staged<Nameable, Clean>`). That an inode is freed only after its name is durably gone is
-//!   the order of steps in `namei` and `Ext2Inode::release`, not in a type: a handle is between.
+//!   (`diredit`: `Staged<Nameable, Clean>`). An inode is freed only with evidence that its last name is
+//!   durably gone (`inodes`: `Staged<Nameless, Clean>`), which waits in the inode for its last handle to go.
 //! * Bytes of the last block beyond the end of the file may hold anything; whoever makes the file longer
 //!   zeroes them.
 //! * What is read from the image is checked before it is used; a contradiction marks the image as in error,

@@ -1,4 +1,4 @@
-//! Mounting, syncing and unmounting: the superblock's fields that change.
+//! Mounting and unmounting.
 //!
 //! As Linux's ext2 does it: while mounted for writing, the state says "not clean"; unmounting sets back what
 //! was found, or "errors" if contradictions were met.

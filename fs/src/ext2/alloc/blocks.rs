@@ -7,7 +7,8 @@
 //! So is one that contradicts itself, or whose bitmap cannot be read: that is noted.
 //!
 //! # Locking
-//! Takes one group's mutex at a time; called under an inode's block-map mutex or its inode lock.
+//! Takes one group's mutex at a time; called under a goal's mutex, an inode's block-map mutex or its inode
+//! lock, or when nobody has a handle of the inode.
 
 use super::Groups;
 use super::bitmap::Bitmap;

@@ -1,8 +1,9 @@
 //! Block groups: descriptors, read in place and checked on each use.
 //!
 //! # Locking
-//! One short mutex a group guards its two bitmaps and its descriptor's counts: `block map → group`; two
-//! groups are never held at once. The addresses in a descriptor never change, so they are read without it.
+//! One short mutex a group guards its two bitmaps and its descriptor's counts: `block map or goal → group`;
+//! two groups are never held at once. The addresses in a descriptor never change, so they are read without
+//! it.
 
 use super::Groups;
 use super::runs::RUN;

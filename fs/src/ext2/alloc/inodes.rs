@@ -1,7 +1,8 @@
 //! Taking and freeing inodes.
 //!
 //! # Locking
-//! Takes one group's mutex at a time; called under the inode lock of the directory that will name the inode.
+//! Takes one group's mutex at a time. An inode is taken, and given back, under the inode lock of the
+//! directory that is to name it; it is freed when nobody has a handle of it.
 
 use super::Groups;
 use super::bitmap::Bitmap;

@@ -16,8 +16,8 @@
 //! were not used for a while; if there are none, the directory is searched entry by entry.
 //!
 //! # Locking
-//! `dax_sem of the directory → its index → list of indexes`, the last a leaf. Making room for one index only
-//! tries the locks of others.
+//! `inode lock of the directory → its index → list of indexes`, the last a leaf. Making room for one index
+//! only tries the locks of others.
 
 use crate::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use crate::ext::dirent::Dirent;
