@@ -35,7 +35,8 @@ pub mod watched {
 
     static WATCHER: OnceRef<'static, Watcher> = OnceRef::new();
 
-    /// From now on `watcher` is told. Only the first call counts: there is one for a process.
+    /// Tells `watcher` of each access from now on. Only the first call counts: there is one watcher for a
+    /// process.
     pub fn watch(watcher: &'static Watcher) {
         let _ = WATCHER.set(watcher);
     }
@@ -59,7 +60,8 @@ pub mod watched {
                 pub const fn new(value: $value) -> Self {
                     Self(atomic::$name::new(value))
                 }
-                /// Nobody else can see it: nothing to tell.
+                /// Returns the value, to change it. Nobody else can see the word, so there is nothing to
+                /// tell.
                 #[inline]
                 pub fn get_mut(&mut self) -> &mut $value {
                     self.0.get_mut()
@@ -90,8 +92,8 @@ pub mod watched {
                     tell(self, Access::Change);
                     self.0.compare_exchange(old, new, success, failure)
                 }
-                /// One step here, where the real one is a loop: what others change in between only makes it
-                /// go round.
+                /// Changes the word as the real one does, but in one step here, where that is a loop: what
+                /// others change in between only makes a loop go round.
                 #[inline]
                 pub fn fetch_update(
                     &self,

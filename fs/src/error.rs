@@ -159,17 +159,17 @@ pub struct Corrupt {
 }
 
 impl Corrupt {
-    /// A contradiction in structure `what` number `index`.
+    /// Makes a contradiction in structure `what` number `index`.
     pub const fn new(what: &'static str, index: u64, why: &'static str) -> Self {
         Self { what, index, why, value: None, limit: None }
     }
 
-    /// The same, with the value that gave it away.
+    /// Makes a contradiction as [`new`](Self::new) does, with the value that gave it away.
     pub const fn with(what: &'static str, index: u64, why: &'static str, value: u64) -> Self {
         Self { what, index, why, value: Some(value), limit: None }
     }
 
-    /// The same, with the value and what it should have kept to.
+    /// Makes a contradiction as [`new`](Self::new) does, with the value and what it should have kept to.
     pub const fn against(what: &'static str, index: u64, why: &'static str, value: u64, limit: u64) -> Self {
         Self { what, index, why, value: Some(value), limit: Some(limit) }
     }

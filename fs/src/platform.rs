@@ -129,7 +129,7 @@ pub enum PageSize {
 }
 
 impl PageSize {
-    /// Pages of 4 KiB in it.
+    /// Returns how many pages of 4 KiB a page of this size has.
     #[inline]
     pub const fn pages(self) -> u64 {
         match self {
@@ -138,7 +138,7 @@ impl PageSize {
         }
     }
 
-    /// Its bytes.
+    /// Returns how many bytes a page of this size has.
     #[inline]
     pub const fn bytes(self) -> u64 {
         self.pages() * PAGE_SIZE

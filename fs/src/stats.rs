@@ -27,7 +27,7 @@ impl Counter {
         self.0.fetch_add(n, Relaxed);
     }
 
-    /// The count since the start or the last [`Stats::reset`].
+    /// Returns the count since the start or the last [`Stats::reset`].
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
@@ -42,7 +42,7 @@ macro_rules! stats {
         }
 
         impl Stats {
-            /// All counters at zero.
+            /// Makes the counters, all of them at zero.
             pub const fn new() -> Self {
                 Self { $($field: Counter::new(),)* }
             }

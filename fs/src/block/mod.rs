@@ -30,8 +30,8 @@ pub struct Devices<P: Platform> {
 }
 
 impl<P: Platform + Clone> Devices<P> {
-    /// The devices, each with its name, its machine (whose region it is), and whether it is in use. `None` if
-    /// there is none.
+    /// Makes the directory of `devices`, each with its name, its machine (whose region it is), and whether it
+    /// is in use. Returns `None` if there is no device.
     pub fn new(devices: Vec<(Vec<u8>, P, InUse)>) -> Option<Self> {
         let device =
             |(number, (name, platform, in_use))| Arc::new(DevNode::device(number, name, platform, in_use));
@@ -39,8 +39,8 @@ impl<P: Platform + Clone> Devices<P> {
         Some(Self { directory: Arc::new(DevNode::directory(devices)?) })
     }
 
-    /// From now on every store through a mapping of the region around physical address `frame` faults:
-    /// somebody else is about to change it.
+    /// Makes every store through a mapping of the region around physical address `frame` fault from now on:
+    /// somebody else is about to change that region.
     ///
     /// # Errors
     /// What writing back met.
@@ -52,7 +52,7 @@ impl<P: Platform + Clone> Devices<P> {
             .try_for_each(|device| device.settle())
     }
 
-    /// As [`FileSystem::memory_failed`], for the physical addresses `frames`.
+    /// Does for the physical addresses `frames` what [`FileSystem::memory_failed`] does.
     pub fn memory_failed_at(&self, frames: &Range<u64>) {
         self.directory.devices().iter().for_each(|device| device.unmap_frames(frames));
     }

@@ -39,7 +39,7 @@ enum NodeKind<P: Platform> {
 }
 
 impl<P: Platform> DevNode<P> {
-    /// Device number `number`: all of its machine's region.
+    /// Makes device number `number`: all of its machine's region.
     pub(super) fn device(number: u32, name: Vec<u8>, platform: P, in_use: InUse) -> Self {
         let (mapping, made) = (Mapping::new(platform.pmem().len()), platform.now());
         Self {
@@ -51,7 +51,7 @@ impl<P: Platform> DevNode<P> {
         }
     }
 
-    /// The directory of `devices`, if there are any.
+    /// Makes the directory of `devices`; returns `None` if there is no device.
     pub(super) fn directory(devices: Vec<Arc<Self>>) -> Option<Self>
     where
         P: Clone,
@@ -69,7 +69,7 @@ impl<P: Platform> DevNode<P> {
         }
     }
 
-    /// A device's inode number.
+    /// Returns a device's inode number; `None` for the directory.
     pub(super) fn number(&self) -> Option<u64> {
         match self.what {
             NodeKind::Directory(_) => None,

@@ -40,7 +40,7 @@ impl Fallback {
         Self::Poison,
     ];
 
-    /// Where it is counted.
+    /// Returns the counter in which the reason is counted.
     pub const fn counter(self, stats: &Stats) -> &Counter {
         match self {
             Self::Alignment => &stats.pmd_fallback_alignment,

@@ -105,7 +105,7 @@ impl Served {
 /// What a look-up found behind the page; `None` for 2 MiB that are not one extent that can be mapped as one.
 pub(super) type Lookup = Option<Backing>;
 
-/// Whether there is a hole, or what was never written: a store has to have it filled.
+/// Returns whether a look-up found a hole, or what was never written: a store has to have it filled.
 #[inline(always)]
 pub(super) fn is_absent(found: Lookup) -> bool {
     found.is_some_and(|backing| !backing.is_mapped())
@@ -334,7 +334,7 @@ fn large<T: PageTables>(tables: &T, fault: &Fault) -> core::result::Result<(u64,
 }
 
 impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
-    /// `dax_sem`, shared.
+    /// Takes `dax_sem` shared.
     #[inline]
     pub(super) fn shared(&self) -> Shared<'a, P> {
         self.report(Point::SharedWait, 0);
@@ -343,7 +343,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         shared
     }
 
-    /// `dax_sem`, exclusively.
+    /// Takes `dax_sem` exclusively.
     #[inline]
     pub(super) fn exclusive(&self) -> Exclusive<'a, P> {
         self.report(Point::ExclusiveWait, 0);
@@ -352,7 +352,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         exclusive
     }
 
-    /// The entry's lock.
+    /// Locks the entry for the page, or for its 2 MiB.
     #[inline]
     pub(super) fn entry(&self) -> crate::vfs::index::EntryLock<'a, P> {
         let looks_at = match () {
@@ -365,7 +365,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         entry
     }
 
-    /// Whether a store to what was found changes the block map, in a transaction.
+    /// Returns whether a store to what was found changes the block map, in a transaction.
     #[inline(always)]
     pub(super) fn needs_transaction(&self, found: Lookup) -> bool {
         self.mapping.has_transactions() && self.fault.write && !self.fault.area.private && is_absent(found)
@@ -377,7 +377,8 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         self.step(self.file.begin(lock, self.page, self.size.pages()))
     }
 
-    /// The transaction that a store to what was found needs, under `dax_sem`; or none.
+    /// Opens the transaction that a store to what was found needs, under `dax_sem`; returns none where no
+    /// transaction is needed.
     #[inline(always)]
     pub(super) fn begin<'b>(&'b self, lock: Held<'b>, found: Lookup) -> FaultResult<Transaction<'b>> {
         if self.needs_transaction(found) { self.open(lock) } else { Ok(Transaction::none()) }
@@ -399,7 +400,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         }
     }
 
-    /// Whether a mistake is to be made.
+    /// Returns whether a mistake is to be made.
     #[cfg(feature = "lab")]
     #[inline]
     pub(super) fn has(&self, mutant: crate::lab::Mutant) -> bool {
@@ -427,7 +428,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         }
     }
 
-    /// Where the pages are, under `lock`.
+    /// Looks up where the pages are, under `lock`.
     #[inline(always)]
     pub(super) fn look_up(&self, lock: Held<'_>) -> FaultResult<Lookup> {
         // A run that the index knows serves both sizes.
@@ -489,7 +490,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         self.platform.pmem().frame(place).is_multiple_of(PageSize::Large.bytes())
     }
 
-    /// As [`attempt`](Self::attempt), with what was found.
+    /// Does what [`attempt`](Self::attempt) does, with what was found.
     #[inline(always)]
     pub(super) fn attempt_with(
         &self,
@@ -657,7 +658,7 @@ impl<'a, P: Platform, const LAB: bool> Request<'a, P, LAB> {
         Ok(Attempt::Served(Served::Mapped(outcome)))
     }
 
-    /// A store to a private area: a copy of what was found.
+    /// Answers a store to a private area: maps a copy of what was found.
     #[inline(never)]
     pub(super) fn copy(&self, found: Lookup) -> FaultResult<Outcome> {
         let pmem = self.platform.pmem();

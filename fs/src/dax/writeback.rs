@@ -38,7 +38,7 @@ pub fn sync<P: Platform>(file: &dyn Inode<P>, pages: Range<u64>, datasync: bool)
     result
 }
 
-/// As [`sync`], as msync(2) does it.
+/// Makes `pages` durable as [`sync`] does, for msync(2).
 ///
 /// # Errors
 /// As for [`sync`].
@@ -46,7 +46,7 @@ pub fn msync<P: Platform>(file: &dyn Inode<P>, pages: Range<u64>) -> Result<u64>
     sync(file, pages, false)
 }
 
-/// As [`sync`], for the whole file.
+/// Makes the whole file durable, as [`sync`] does.
 ///
 /// # Errors
 /// As for [`sync`].

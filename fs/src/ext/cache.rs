@@ -123,7 +123,7 @@ impl<I: Cached> Shard<I> {
 }
 
 impl<P: Platform, I: Cached> Cache<P, I> {
-    /// One that keeps about `keep` inodes.
+    /// Makes a cache that keeps about `keep` inodes.
     pub(crate) fn new(keep: usize) -> Self {
         let shard = |_| Mutex::<P, _>::new(Shard { table: HashTable::new(), kept: Vec::new(), hand: 0 });
         Self { shards: core::array::from_fn(shard), keep: AtomicUsize::new(keep.div_ceil(SHARDS)) }
@@ -133,7 +133,7 @@ impl<P: Platform, I: Cached> Cache<P, I> {
         &self.shards[ino as usize % SHARDS]
     }
 
-    /// The inode in memory, or the one that `load` makes. `load` locks nothing.
+    /// Returns the inode in memory, or the one that `load` makes. `load` locks nothing.
     pub(crate) fn get(&self, platform: &P, ino: u32, load: impl FnOnce() -> Result<I>) -> Result<Arc<I>> {
         loop {
             let mut guard = self.shard(ino).lock();
@@ -178,13 +178,15 @@ impl<P: Platform, I: Cached> Cache<P, I> {
         }
     }
 
-    /// The inode lost its last name, or never gets one: its last handle is somebody else's from now on.
+    /// Stops keeping inode `ino`, which lost its last name, or never gets one: its last handle is somebody
+    /// else's from now on.
     pub(crate) fn unkeep(&self, ino: u32) {
         let inode = self.shard(ino).lock().unkeep(ino);
         drop(inode);
     }
 
-    /// The drop of `inode` is over: its number may be loaded, or given to another inode, from here on.
+    /// Forgets `inode`, whose drop is over: its number may be loaded, or given to another inode, from here
+    /// on.
     pub(crate) fn forget(&self, inode: &I) {
         self.shard(inode.ino()).lock().remove(inode.ino());
     }

@@ -14,7 +14,7 @@ use super::load::Load;
 use crate::error::{Corrupt, Error, Result};
 use crate::vfs::FileKind;
 
-/// A contradiction in directory `ino`, at byte `pos` of it.
+/// Makes a contradiction in directory `ino`, at byte `pos` of it.
 pub(crate) fn bad_dir(ino: u32, why: &'static str, pos: u64) -> Error {
     Corrupt::with("directory", ino.into(), why, pos).into()
 }
@@ -35,8 +35,8 @@ pub(crate) struct Dirent {
 }
 
 impl Dirent {
-    /// The entry at byte `within` of the block at byte offset `block`, which is logical block `lblk` of
-    /// directory `dir`, checked.
+    /// Loads the entry at byte `within` of the block at byte offset `block`, which is logical block `lblk` of
+    /// directory `dir`, and checks it.
     #[inline]
     pub(crate) fn load(
         bytes: &(impl Load + ?Sized),
@@ -81,18 +81,18 @@ impl Dirent {
         Ok(Self { at, pos, within: within as u16, ino, rec_len, name_len, file_type })
     }
 
-    /// Bytes that an entry with a name of `len` bytes needs.
+    /// Returns how many bytes an entry with a name of `len` bytes needs.
     pub(crate) const fn need(len: usize) -> u16 {
         (D_NAME as usize + len).next_multiple_of(4) as u16
     }
 
-    /// Bytes of it that are in use.
+    /// Returns how many bytes of the entry are in use.
     pub(crate) fn used(&self) -> u16 {
         if self.ino == 0 { 0 } else { Self::need(self.name_len.into()) }
     }
 
-    /// True if it is in use and called `name`. Compares by words of 4 bytes, which the entry's padding
-    /// allows.
+    /// Returns whether the entry is in use and called `name`. Compares by words of 4 bytes, which the entry's
+    /// padding allows.
     #[inline]
     pub(crate) fn is_called(&self, bytes: &(impl Load + ?Sized), name: &[u8]) -> bool {
         if self.ino == 0 || usize::from(self.name_len) != name.len() {
@@ -114,12 +114,12 @@ impl Dirent {
         }
     }
 
-    /// True if it is `.` or `..`.
+    /// Returns whether the entry is `.` or `..`.
     pub(crate) fn is_dot(&self, bytes: &(impl Load + ?Sized)) -> bool {
         self.is_called(bytes, b".") || self.is_called(bytes, b"..")
     }
 
-    /// The kind that `file_type` tells.
+    /// Returns the kind that `file_type` tells.
     pub(crate) fn kind(&self) -> Option<FileKind> {
         Some(match self.file_type {
             1 => FileKind::File,
@@ -134,7 +134,7 @@ impl Dirent {
     }
 }
 
-/// What `file_type` is for `kind`.
+/// Returns what `file_type` is for `kind`.
 pub(crate) const fn file_type(kind: FileKind) -> u8 {
     match kind {
         FileKind::File => 1,

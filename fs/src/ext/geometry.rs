@@ -90,7 +90,7 @@ pub struct Geometry {
     backup_bgs: [u32; 2],
 }
 
-/// What `s_errors` tells; a number that nobody knows is taken for the careful one, as Linux does.
+/// Returns what `s_errors` tells; a number that nobody knows is taken for the careful one, as Linux does.
 pub(crate) fn on_error_of(errors: u16) -> OnError {
     OnError::ALL.get(usize::from(errors).wrapping_sub(1)).copied().unwrap_or(OnError::ReadOnly)
 }
@@ -111,8 +111,8 @@ pub(crate) fn superblock_at(options: &MountOptions) -> Result<u64> {
     }
 }
 
-/// Whether the magic number is there that ext2, ext3 and ext4 share, and if so, the incompatible features and
-/// those that forbid writing.
+/// Looks whether the magic number is there that ext2, ext3 and ext4 share; if so, returns the incompatible
+/// features and those that forbid writing.
 ///
 /// # Errors
 /// Their place cannot be read.
@@ -286,7 +286,7 @@ impl Geometry {
         1 << self.block_bits
     }
 
-    /// True if directory entries tell the kind of what they name.
+    /// Returns whether directory entries tell the kind of what they name.
     #[inline]
     pub fn has_filetype(&self) -> bool {
         self.feature_incompat & features::INCOMPAT_FILETYPE != 0
@@ -346,7 +346,7 @@ impl Geometry {
         u64::from(self.first_data_block) + u64::from(group) * u64::from(self.blocks_per_group)
     }
 
-    /// True if `group` starts with a superblock and descriptors.
+    /// Returns whether `group` starts with a superblock and descriptors.
     pub fn has_super(&self, group: u32) -> bool {
         if self.feature_compat & features::COMPAT_SPARSE_SUPER2 != 0 {
             return group == 0 || self.backup_bgs.contains(&group);
@@ -363,7 +363,7 @@ impl Geometry {
         })
     }
 
-    /// True if the `relative`th block of `group` belongs to a copy of superblock and descriptors.
+    /// Returns whether the `relative`th block of `group` belongs to a copy of superblock and descriptors.
     #[inline]
     pub fn in_backup(&self, group: u32, relative: u32) -> bool {
         relative < self.backup_blocks() && relative < self.front_blocks(group)
@@ -389,7 +389,7 @@ impl Geometry {
         Err(Corrupt::against("inode", number, "no such inode", number, most).into())
     }
 
-    /// True if `ino` is the file system's own: nobody names it.
+    /// Returns whether inode `ino` is the file system's own: nobody names it.
     #[inline]
     pub(crate) fn is_reserved(&self, ino: u32) -> bool {
         ino != ROOT_INO && ino < self.first_ino
@@ -407,8 +407,8 @@ impl Geometry {
         fronts + u64::from(self.group_count) * (u64::from(self.inode_table_blocks) + 2)
     }
 
-    /// Whether 512 blocks lie in one group and begin at a multiple of 512, counted from `phase` blocks before
-    /// the first.
+    /// Returns whether 512 blocks lie in one group and begin at a multiple of 512, counted from `phase`
+    /// blocks before the first.
     pub fn has_run(&self, phase: u64) -> bool {
         const RUN: u64 = 512;
         (0..self.group_count).any(|group| {

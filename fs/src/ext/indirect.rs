@@ -20,7 +20,7 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
-    /// With blocks of 2 to the power `block_bits` bytes.
+    /// Returns the reach with blocks of 2 to the power `block_bits` bytes.
     pub(crate) const fn new(block_bits: u32) -> Self {
         let pointer_bits = block_bits - 2;
         let (one, two) = (1 << pointer_bits, 1 << (2 * pointer_bits));
@@ -42,19 +42,19 @@ impl Reach {
         reach
     }
 
-    /// Blocks below one pointer at `depth` levels above the data.
+    /// Returns how many blocks are below one pointer at `depth` levels above the data.
     #[inline]
     pub(crate) const fn span(&self, depth: usize) -> u64 {
         1 << self.span_bits(depth)
     }
 
-    /// What power of 2 that is.
+    /// Returns what power of 2 [`span`](Self::span) is.
     #[inline]
     pub(crate) const fn span_bits(&self, depth: usize) -> u32 {
         self.pointer_bits * depth as u32
     }
 
-    /// First logical block below the pointer in the inode with `depth` levels of indirection.
+    /// Returns the first logical block below the pointer in the inode with `depth` levels of indirection.
     #[inline]
     pub(crate) const fn first_lblk(&self, depth: usize) -> u64 {
         match depth {
@@ -84,15 +84,15 @@ impl Reach {
         blocks
     }
 
-    /// How many pointers there are from the end of `path` to the end of its table, that one included.
+    /// Counts the pointers from that at the end of `path`, which is included, to the end of its table.
     #[inline]
     pub(crate) fn left_in_table(&self, path: &Path) -> u64 {
         let len = if path.depth == 0 { DIRECT } else { self.span(1) };
         len - u64::from(path.slots[path.depth])
     }
 
-    /// The way to `lblk` in numbers: the pointer in the inode, what is counted below it, and how many levels
-    /// that has. `None` beyond what a file may have.
+    /// Returns the way to `lblk` in numbers: the pointer in the inode, what is counted below it, and how many
+    /// levels that has. Returns `None` beyond what a file may have.
     #[inline(always)]
     pub(crate) fn way(&self, lblk: u64) -> Option<(u64, u64, u32)> {
         if lblk < DIRECT {
@@ -108,7 +108,7 @@ impl Reach {
         }
     }
 
-    /// The way to `lblk`; `None` beyond what a file may have.
+    /// Returns the way to `lblk`; `None` beyond what a file may have.
     #[inline]
     pub(crate) fn path(&self, lblk: u64) -> Option<Path> {
         if lblk < DIRECT {

@@ -30,7 +30,7 @@ impl<M: ?Sized> Clone for RawInode<'_, M> {
 
 impl<M: ?Sized> Copy for RawInode<'_, M> {}
 
-/// A contradiction in inode `ino`.
+/// Makes a contradiction in inode `ino`.
 pub(crate) fn bad_inode(ino: u32, why: &'static str, value: u64) -> Error {
     Corrupt::with("inode", ino.into(), why, value).into()
 }
@@ -59,7 +59,7 @@ impl<'a, M: Load + ?Sized> RawInode<'a, M> {
         bad.map_or(Ok(()), |bad| Err(unreadable("inode", self.ino.into(), bad)))
     }
 
-    /// `i_mode`
+    /// Returns `i_mode`.
     #[inline]
     pub(crate) fn mode(&self) -> u16 {
         self.u16(I_MODE)
@@ -80,30 +80,30 @@ impl<'a, M: Load + ?Sized> RawInode<'a, M> {
         })
     }
 
-    /// As [`kind`](Self::kind), which there must be.
+    /// Returns the inode's [`kind`](Self::kind), which there must be.
     #[inline]
     pub(crate) fn expect_kind(&self) -> Result<FileKind> {
         self.kind().ok_or_else(|| bad_inode(self.ino, "i_mode tells no kind", self.mode().into()))
     }
 
-    /// `i_links_count`
+    /// Returns `i_links_count`.
     #[inline]
     pub(crate) fn links(&self) -> u16 {
         self.u16(I_LINKS_COUNT)
     }
 
-    /// `i_dtime`
+    /// Returns `i_dtime`.
     pub(crate) fn dtime(&self) -> u32 {
         self.u32(I_DTIME)
     }
 
-    /// `i_blocks`: its space, in units of 512 bytes.
+    /// Returns `i_blocks`: the inode's space, in units of 512 bytes.
     #[inline(always)]
     pub(crate) fn units(&self) -> u32 {
         self.u32(I_BLOCKS)
     }
 
-    /// `i_flags`
+    /// Returns `i_flags`.
     #[inline]
     pub(crate) fn flags(&self) -> u32 {
         self.u32(I_FLAGS)
@@ -121,18 +121,18 @@ impl<'a, M: Load + ?Sized> RawInode<'a, M> {
         }
     }
 
-    /// `i_file_acl`: the block of its extended attributes, or 0.
+    /// Returns `i_file_acl`: the block of the inode's extended attributes, or 0.
     pub(crate) fn file_acl(&self) -> u32 {
         self.u32(I_FILE_ACL)
     }
 
-    /// `i_uid` and `i_gid`, each with its upper half.
+    /// Returns `i_uid` and `i_gid`, each with its upper half.
     pub(crate) fn owner(&self) -> (u32, u32) {
         let wide = |low, high| u32::from(self.u16(high)) << 16 | u32::from(self.u16(low));
         (wide(I_UID, I_UID_HIGH), wide(I_GID, I_GID_HIGH))
     }
 
-    /// `i_size`, of which only a regular file has the upper half.
+    /// Returns `i_size`, of which only a regular file has the upper half.
     #[inline]
     pub(crate) fn size(&self, kind: FileKind) -> u64 {
         let high = if kind == FileKind::File { self.u32(I_SIZE_HIGH) } else { 0 };
@@ -150,13 +150,14 @@ impl<'a, M: Load + ?Sized> RawInode<'a, M> {
         Ok(size.min(limit))
     }
 
-    /// True if the target of a symbolic link is in `i_block`: it has no block but that of its attributes.
+    /// Returns whether the target of a symbolic link is in `i_block`: the link has no block but that of its
+    /// attributes.
     pub(crate) fn is_fast_symlink(&self, block_size: u64) -> bool {
         let xattrs = if self.file_acl() == 0 { 0 } else { block_size / 512 };
         u64::from(self.units()) == xattrs
     }
 
-    /// The length of a symbolic link's target.
+    /// Returns the length of a symbolic link's target, in bytes.
     pub(crate) fn target_len(&self, block_size: u64) -> Result<u64> {
         let len = self.size(FileKind::Symlink);
         let limit = if self.is_fast_symlink(block_size) { I_BLOCK_BYTES } else { block_size };
@@ -167,14 +168,14 @@ impl<'a, M: Load + ?Sized> RawInode<'a, M> {
         Err(Corrupt::against("inode", self.ino.into(), why, len, limit - 1).into())
     }
 
-    /// Byte offset of word `index` of `i_block`.
+    /// Returns the byte offset of word `index` of `i_block`.
     #[inline(always)]
     pub(crate) fn slot(&self, index: u64) -> u64 {
         self.at + I_BLOCK + index * 4
     }
 
-    /// The device that a device's `i_block` tells: old numbers of 8 bits in its first word, or new ones in
-    /// its second.
+    /// Returns the device that a device's `i_block` tells: old numbers of 8 bits in its first word, or new
+    /// ones in its second.
     pub(crate) fn device(&self) -> Device {
         match self.bytes.load_u32(self.slot(0)) {
             0 => {
@@ -185,25 +186,27 @@ impl<'a, M: Load + ?Sized> RawInode<'a, M> {
         }
     }
 
-    /// `i_extra_isize`: how far its fields reach beyond the first 128 bytes; 0 if it has no more.
+    /// Returns `i_extra_isize`: how far the inode's fields reach beyond the first 128 bytes; 0 if it has no
+    /// more.
     #[inline]
     pub(crate) fn extra(&self) -> u64 {
         if self.len == GOOD_OLD_INODE_SIZE { 0 } else { self.u16(I_EXTRA_ISIZE).into() }
     }
 
-    /// Where its fields end that are in use.
+    /// Returns where those of the inode's fields end that are in use.
     #[inline]
     pub(crate) fn fields_end(&self) -> u64 {
         (u64::from(GOOD_OLD_INODE_SIZE) + self.extra()).min(self.len.into())
     }
 
-    /// The time in the field of four bytes at `low`, with what the one at `extra` adds, if that is in use.
+    /// Returns the time in the field of four bytes at `low`, with what the one at `extra` adds, if that is in
+    /// use.
     pub(crate) fn time(&self, TimeOffsets(low, extra): TimeOffsets) -> Timestamp {
         let extra = if extra + 4 <= self.fields_end() { self.u32(extra) } else { 0 };
         decode(self.u32(low), extra)
     }
 
-    /// When it was made, if it tells.
+    /// Returns when the inode was made, if it tells.
     pub(crate) fn crtime(&self) -> Option<Timestamp> {
         (I_CRTIME_EXTRA + 4 <= self.fields_end()).then(|| self.time(TimeOffsets(I_CRTIME, I_CRTIME_EXTRA)))
     }
@@ -220,7 +223,7 @@ pub(crate) const MTIME: TimeOffsets = TimeOffsets(I_MTIME, I_MTIME_EXTRA);
 /// The latest time the extra bits can say (in the year 2446).
 const LAST: i64 = (3 << 32) + i32::MAX as i64;
 
-/// Both halves of a time, as stored; what does not fit is brought to the nearest that does.
+/// Returns both halves of a time, as stored; what does not fit is brought to the nearest that does.
 pub(crate) fn encode(time: Timestamp, has_extra: bool) -> (u32, u32) {
     let last = if has_extra { LAST } else { i32::MAX.into() };
     let secs = time.secs.clamp(i32::MIN.into(), last);

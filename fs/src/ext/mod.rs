@@ -23,7 +23,8 @@ pub(crate) mod xattr;
 
 use crate::error::{Corrupt, Error};
 
-/// A memory error took byte `bad` of the region, which belongs to structure `what` number `index`.
+/// Makes the contradiction that a memory error took byte `bad` of the region, which belongs to structure
+/// `what` number `index`.
 #[cold]
 pub(crate) fn unreadable(what: &'static str, index: u64, bad: u64) -> Error {
     Corrupt::with(what, index, "an uncorrectable memory error at this byte of the region", bad).into()

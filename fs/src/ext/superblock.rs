@@ -50,18 +50,18 @@ impl RawSuperBlock {
         Ok(())
     }
 
-    /// The bytes.
+    /// Returns the superblock's bytes.
     pub(crate) fn bytes(&self) -> &[u8; 1024] {
         &self.0
     }
 
-    /// The time of which these fields hold the low 32 bits and the 8 above, in seconds since 1970.
+    /// Returns the time of which these fields hold the low 32 bits and the 8 above, in seconds since 1970.
     pub(crate) fn time(&self, (low, high): (u64, u64)) -> u64 {
         let above = if self.u32(S_REV_LEVEL) == 0 { 0 } else { self.array::<1>(high)[0] };
         u64::from(above) << 32 | u64::from(self.u32(low))
     }
 
-    /// One from bytes, for tests and fuzzers.
+    /// Makes a raw superblock from bytes, for tests and fuzzers.
     pub fn from_bytes(bytes: [u8; 1024]) -> Self {
         Self(bytes)
     }
@@ -83,7 +83,7 @@ impl RawSuperBlock {
     }
 }
 
-/// A contradiction in the superblock.
+/// Makes a contradiction in the superblock.
 pub(crate) fn corrupt(why: &'static str, value: u64) -> Error {
     Corrupt::with("superblock", 0, why, value).into()
 }

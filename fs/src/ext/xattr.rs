@@ -50,7 +50,7 @@ pub(crate) const SECURITY: u8 = 6;
 const SYSTEM: u8 = 7;
 
 impl<'a> Name<'a> {
-    /// The index and suffix of a whole name; `None` for a prefix that is not kept.
+    /// Returns the index and suffix of a whole name; `None` for a prefix that is not kept.
     pub(crate) fn of(whole: &'a [u8]) -> Option<Self> {
         PREFIXES.iter().find_map(|&(index, prefix)| {
             let suffix = whole.strip_prefix(prefix)?;
@@ -59,7 +59,7 @@ impl<'a> Name<'a> {
         })
     }
 
-    /// The whole name; `None` for a prefix that is not shown.
+    /// Returns the whole name; `None` for a prefix that is not shown.
     pub(crate) fn whole(&self) -> Option<Vec<u8>> {
         let (_, prefix) = PREFIXES.iter().find(|(index, _)| *index == self.index)?;
         Some([prefix, self.suffix].concat())
@@ -79,7 +79,7 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
     Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize)
 }
 
-/// The attributes in `bytes`, whose entries start at `head`. An error tells what is wrong, and where.
+/// Parses the attributes in `bytes`, whose entries start at `head`. An error tells what is wrong, and where.
 pub(crate) fn parse(bytes: &[u8], head: usize) -> Result<Vec<Attribute<'_>>, (&'static str, usize)> {
     let (mut list, mut at) = (Vec::new(), head);
     loop {
@@ -112,8 +112,8 @@ pub(crate) fn parse(bytes: &[u8], head: usize) -> Result<Vec<Attribute<'_>>, (&'
     }
 }
 
-/// `len` bytes with all of `list`, whose entries start at `head`, which is left to be filled in; `None` if it
-/// does not fit.
+/// Composes `len` bytes with all of `list`, whose entries start at `head`, which is left to be filled in;
+/// `None` if the list does not fit.
 pub(crate) fn compose(list: &[Attribute<'_>], len: usize, head: usize, hashes: bool) -> Option<Vec<u8>> {
     let names: usize = list.iter().map(|attribute| padded(E_NAME + attribute.name.suffix.len())).sum();
     let values: usize = list.iter().map(|attribute| padded(attribute.value.len())).sum();

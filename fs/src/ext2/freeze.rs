@@ -24,7 +24,7 @@ pub(super) struct Freezer<'a, P: Platform>(&'a Ext2<P>);
 view!(Freezer of Ext2);
 
 impl<P: Platform> Ext2<P> {
-    /// It, to be frozen, thawed or remounted.
+    /// Returns the file system, to be frozen, thawed or remounted.
     #[inline(always)]
     pub(super) fn freezer(&self) -> Freezer<'_, P> {
         Freezer(self)
@@ -180,8 +180,8 @@ impl<P: Platform> Freezer<'_, P> {
 }
 
 impl<P: Platform> Ext2Inode<P> {
-    /// The last handle is gone while nothing may change: whoever froze the file system, or thaws it, does the
-    /// rest.
+    /// Leaves the rest of the inode's drop to whoever froze the file system, or thaws it: the last handle is
+    /// gone while nothing may change.
     pub(super) fn leave_for_later(&mut self, nameless: Option<Staged<Nameless, Clean>>) {
         let (ino, kind, size) = (self.ino, self.kind, self.load_size());
         let mut late = self.fs.late.lock();

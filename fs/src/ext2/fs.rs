@@ -103,34 +103,36 @@ pub(super) struct Late {
 }
 
 impl<P: Platform> Ext2<P> {
-    /// Another handle, for an inode.
+    /// Returns another handle of the file system, for an inode.
     #[inline]
     pub(super) fn share(&self) -> Self {
         Self { shared: self.shared.clone(), is_first: false }
     }
 
-    /// Bytes that name indexes take.
+    /// Returns how many bytes the name indexes take.
     pub fn name_index_bytes(&self) -> usize {
         self.names.used()
     }
 
-    /// The superblock as it was at mount.
+    /// Returns the superblock as it was at mount.
     pub fn super_block(&self) -> &SuperBlock {
         &self.sb
     }
 
-    /// The largest size of a file, in bytes: what Linux opens. A little less than 2 TiB with blocks of 4 KiB.
+    /// Returns the largest size of a file, in bytes: what Linux opens, a little less than 2 TiB with blocks
+    /// of 4 KiB.
     #[inline]
     pub fn max_file_size(&self) -> u64 {
         self.reach.max_lblks << self.sb.block_bits
     }
 
-    /// False if the image was not unmounted cleanly, or errors were noted on it: e2fsck should see it.
+    /// Returns false if the image was not unmounted cleanly, or errors were noted on it: e2fsck should see
+    /// it.
     pub fn was_clean(&self) -> bool {
         self.sb.is_clean()
     }
 
-    /// Why it is read-only, if it was from the start.
+    /// Returns why the file system is read-only, if it was from the start.
     pub fn read_only_reason(&self) -> Option<ReadOnlyReason> {
         match self.recovery.get() {
             Some(Recovery::Damaged(what)) => Some(ReadOnlyReason::Damaged(*what)),
@@ -138,7 +140,7 @@ impl<P: Platform> Ext2<P> {
         }
     }
 
-    /// What this mount repaired, if the image was not unmounted cleanly.
+    /// Returns what this mount repaired, if the image was not unmounted cleanly.
     pub fn recovered(&self) -> Option<&Recovered> {
         match self.recovery.get() {
             Some(Recovery::Sound(recovered)) => Some(recovered),
@@ -146,34 +148,35 @@ impl<P: Platform> Ext2<P> {
         }
     }
 
-    /// True if nothing is on the image but what the map of each file says: it was clean, or was repaired.
+    /// Returns whether nothing is on the image but what the map of each file says: it was clean, or was
+    /// repaired.
     pub(super) fn is_sound(&self) -> bool {
         (self.was_clean() || self.recovered().is_some()) && !self.met_errors()
     }
 
-    /// True if the mount finished a change that a crash had cut short (`redo`).
+    /// Returns whether the mount finished a change that a crash had cut short (`redo`).
     pub fn redo_replayed(&self) -> bool {
         self.reason.is_none() && self.redo_found.load(SeqCst)
     }
 
-    /// True if a crash cut a change short that this mount, which is read-only, could not finish: a name, or a
-    /// piece of a file, may be missing or there twice until a mount for writing has finished it.
+    /// Returns whether a crash cut a change short that this mount, which is read-only, could not finish: a
+    /// name, or a piece of a file, may be missing or there twice until a mount for writing has finished it.
     pub fn redo_pending(&self) -> bool {
         self.reason.is_some() && self.redo_found.load(SeqCst)
     }
 
-    /// True if a contradiction was met since the mount.
+    /// Returns whether a contradiction was met since the mount.
     pub fn met_errors(&self) -> bool {
         self.errors.load(SeqCst)
     }
 
-    /// Bytes in a block.
+    /// Returns the size of a block in bytes.
     #[inline]
     pub(super) fn block_size(&self) -> u64 {
         self.sb.block_size()
     }
 
-    /// Byte offset of block `block`.
+    /// Returns the byte offset of block `block`.
     #[inline]
     pub(super) fn byte(&self, block: u32) -> u64 {
         self.sb.byte(block)
@@ -184,8 +187,8 @@ impl<P: Platform> Ext2<P> {
         self.platform.pmem()
     }
 
-    /// A change begins: waits while the file system is frozen, refuses if it may not be changed. Before the
-    /// change's first lock; what it returns is held until after its last store.
+    /// Begins a change: waits while the file system is frozen, refuses if it may not be changed. Called
+    /// before the change's first lock; what is returned is held until after the change's last store.
     #[inline]
     pub(super) fn start_change(&self) -> Result<Thawed<'_, P>> {
         let thawed = self.freeze.start_change();

@@ -70,7 +70,7 @@ pub(super) struct Changes {
 }
 
 impl<P: Platform> Ext2<P> {
-    /// The raw inode `ino`, which is in `1..=inodes_count`.
+    /// Returns the raw inode `ino`, which is in `1..=inodes_count`.
     pub(super) fn raw_inode(&self, ino: u32) -> Result<RawInode<'_, P::Pmem>> {
         self.sb.expect_ino(ino)?;
         Ok(self.raw_in(&self.groups().group(self.sb.group_of_inode(ino))?, ino))
@@ -81,19 +81,19 @@ impl<P: Platform> Ext2<P> {
         self.raw_at(ino, group.inode(&self.sb, (ino - 1) % self.sb.inodes_per_group))
     }
 
-    /// The raw inode `ino`, which is at byte offset `at`.
+    /// Returns the raw inode `ino`, which is at byte offset `at`.
     #[inline(always)]
     pub(super) fn raw_at(&self, ino: u32, at: u64) -> RawInode<'_, P::Pmem> {
         RawInode::new(self.pmem(), &self.sb, ino, at)
     }
 
-    /// Inode `ino`, in memory or loaded. The caller found its number under a lock that keeps it from being
-    /// freed.
+    /// Returns inode `ino`, in memory or loaded. The caller found the number under a lock that keeps the
+    /// inode from being freed.
     pub(super) fn inode(&self, ino: u32) -> Result<Arc<Ext2Inode<P>>> {
         self.cache.get(&self.platform, ino, || self.load_inode(ino))
     }
 
-    /// As [`inode`](Self::inode), of a number that somebody tells.
+    /// Returns inode `ino` as [`inode`](Self::inode) does, of a number that somebody tells.
     ///
     /// # Errors
     /// [`Errno::NotFound`] for that of nothing: it is his mistake, not the image's.
@@ -141,7 +141,7 @@ impl<P: Platform> Ext2<P> {
         Ok(Ext2Inode::new(self.share(), ino, raw.at, kind, size))
     }
 
-    /// The handle of an inode that was taken just now, which nobody else knows.
+    /// Makes the handle of an inode that was taken just now, which nobody else knows.
     pub(super) fn new_handle(&self, taken: &TakenInode, kind: FileKind) -> Result<Arc<Ext2Inode<P>>> {
         let make = || Ok(Ext2Inode::new(self.share(), taken.ino, taken.at, kind, 0));
         self.cache.get(&self.platform, taken.ino, make)
@@ -171,7 +171,7 @@ impl<P: Platform> Ext2Inode<P> {
         }
     }
 
-    /// It will not be: its number is given back, its last handle changes nothing.
+    /// Abandons the inode, which will not be: its number is given back, its last handle changes nothing.
     pub(super) fn abandon(&self) {
         self.stillborn.store(true, Relaxed);
         self.fs.cache.unkeep(self.ino);
@@ -182,20 +182,20 @@ impl<P: Platform> Ext2Inode<P> {
         self.fs.pmem()
     }
 
-    /// Its fields.
+    /// Returns the inode's fields.
     #[inline(always)]
     pub(super) fn raw(&self) -> RawInode<'_, P::Pmem> {
         self.fs.raw_at(self.ino, self.at)
     }
 
-    /// Whether a mistake is to be made.
+    /// Returns whether a mistake is to be made.
     #[cfg(feature = "lab")]
     #[inline]
     pub(super) fn has(&self, mutant: crate::lab::Mutant) -> bool {
         self.fs.platform.lab().has(mutant)
     }
 
-    /// A contradiction in this inode.
+    /// Makes a contradiction in this inode.
     pub(super) fn corrupt(&self, why: &'static str, value: u64) -> Error {
         bad_inode(self.ino, why, value)
     }
@@ -205,7 +205,7 @@ impl<P: Platform> Ext2Inode<P> {
         if self.links() == 0 { Err(Errno::NotFound.into()) } else { Ok(()) }
     }
 
-    /// `i_size`. Under the inode lock it is stable.
+    /// Returns `i_size`. Under the inode lock it is stable.
     #[inline]
     pub(super) fn load_size(&self) -> u64 {
         self.mapping.size()
@@ -259,7 +259,7 @@ impl<P: Platform> Ext2Inode<P> {
         Ok(self.store_links(links + 1))
     }
 
-    /// A name is gone: `left` links are left. An inode with none of them says from when on. Under the inode
+    /// Stores `left` links, for a name is gone. An inode with none of them says from when on. Under the inode
     /// lock, held exclusively.
     pub(super) fn lose_name(
         &self,
@@ -275,7 +275,7 @@ impl<P: Platform> Ext2Inode<P> {
         self.store_links(left)
     }
 
-    /// Its last name is about to go: no link is left, and from when on. Under the inode lock, held
+    /// Says that the last name is about to go: no link is left, and from when on. Under the inode lock, held
     /// exclusively, and that of the directory with the name.
     pub(super) fn say_it_goes(&self, now: Timestamp) -> Staged<LinksStored, Dirty> {
         self.pmem().store_u32(self.at + I_DTIME, (now.secs as u32).max(1));
@@ -289,8 +289,8 @@ impl<P: Platform> Ext2Inode<P> {
         Staged::stored(LinksStored(links), self.at + I_LINKS_COUNT, 2)
     }
 
-    /// The number of links is durable, and the name is gone. If it is 0, the inode may go with its last
-    /// handle.
+    /// Lets the inode go with its last handle if the number of links, which is durable, is 0; the name is
+    /// gone.
     pub(super) fn links_left(&self, stored: Staged<LinksStored, Clean>, _gone: &Staged<NameGone, Clean>) {
         if stored.fact().0 == 0 {
             if mistake!(self, FreeAtUnlink) {
@@ -319,7 +319,7 @@ impl<P: Platform> Ext2Inode<P> {
         }
     }
 
-    /// The target of a symbolic link.
+    /// Returns the target of a symbolic link.
     pub(super) fn target(&self) -> Result<Vec<u8>> {
         if self.kind != FileKind::Symlink {
             return Err(Errno::Invalid.into());
@@ -337,7 +337,7 @@ impl<P: Platform> Ext2Inode<P> {
         Ok(target)
     }
 
-    /// All attributes. Under the inode lock.
+    /// Returns all attributes. Under the inode lock.
     pub(super) fn load_attr(&self) -> Attr {
         let raw = self.raw();
         let (uid, gid) = raw.owner();

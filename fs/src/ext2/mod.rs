@@ -23,7 +23,7 @@
 //! | | `blocks`, `inodes`, `taken` | taking and freeing blocks and inodes; what was taken |
 //! | | `runs`, `goals` | runs of 512 blocks; what is remembered of where a file's next block had best be |
 //! | `map` | | an inode's block map: the indirect tree |
-//! | | `geometry`, `cursor` | the ways through the tree; who follows them, and checks every pointer |
+//! | | `geometry`, `cursor` | where ways through the tree end; who follows them, and checks every pointer |
 //! | | `lookup`, `extents` | from a page of a file to its block |
 //! | | `place`, `grow`, `large` | filling holes: where a block had best be; its publication; 2 MiB at once |
 //! | | `cut` | pointers cleared, blocks freed |

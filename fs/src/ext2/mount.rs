@@ -29,7 +29,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering::SeqCst;
 use once_cell::race::OnceBox;
 
-/// ext2, for the registry.
+/// Returns the type ext2, for the registry.
 pub const fn file_system_type<P: Platform>() -> FileSystemType<P> {
     FileSystemType { name: NAME, probe: probe::<P>, mount: |platform, options| Ok(mount(platform, options)?) }
 }

@@ -18,7 +18,7 @@ use crate::vfs::OnError;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 impl<P: Platform> Ext2<P> {
-    /// What is done when a contradiction is met.
+    /// Returns what is done when a contradiction is met.
     pub fn on_error(&self) -> OnError {
         on_error_of(self.on_error.load(Relaxed) as u16)
     }

@@ -71,7 +71,8 @@ impl Words {
         Self { bytes: [0; LEN], count: 0, unfit: false }
     }
 
-    /// The word at byte `offset` of the region is to be `value`. One that is there twice has the later value.
+    /// Adds that the word at byte `offset` of the region is to be `value`. A word that is there twice has the
+    /// later value.
     #[inline]
     pub(super) fn push(&mut self, offset: u64, value: u32) {
         let at = HEAD + self.count * WORD as usize;
@@ -85,7 +86,7 @@ impl Words {
         }
     }
 
-    /// As [`push`](Words::push) for 2 bytes; the word's other half stays as it is, or as it was pushed.
+    /// Adds 2 bytes as [`push`](Words::push) does; the word's other half stays as it is, or as it was pushed.
     #[inline]
     pub(super) fn push_u16(&mut self, pmem: &impl Pmem, offset: u64, value: u16) {
         let (at, shift) = (offset & !3, (offset & 2) * 8);
@@ -94,7 +95,7 @@ impl Words {
         self.push(at, old & !(0xffff << shift) | u32::from(value) << shift);
     }
 
-    /// How many more fit.
+    /// Returns how many more words fit.
     pub(super) fn room(&self) -> usize {
         CAPACITY - self.count
     }
@@ -152,7 +153,7 @@ pub(super) struct Redo<'a, P: Platform>(&'a Ext2<P>);
 view!(Redo of Ext2);
 
 impl<P: Platform> Ext2<P> {
-    /// Its redo record.
+    /// Returns the file system's redo record.
     #[inline(always)]
     pub(super) fn redo(&self) -> Redo<'_, P> {
         Redo(self)
@@ -247,7 +248,7 @@ impl<P: Platform> Redo<'_, P> {
         (whole && current && words.fits(&self.sb)).then(|| (words, written.fence(pmem)))
     }
 
-    /// True if a crash left a record whose words have to be stored before anything is read.
+    /// Returns whether a crash left a record whose words have to be stored before anything is read.
     pub(super) fn is_there(self) -> bool {
         self.load().is_some()
     }

@@ -18,7 +18,7 @@ pub(super) struct SuperInPlace<'a, P: Platform>(&'a Ext2<P>);
 view!(SuperInPlace of Ext2);
 
 impl<P: Platform> Ext2<P> {
-    /// Its superblock, in place.
+    /// Returns the file system's superblock, in place.
     #[inline(always)]
     pub(super) fn super_in_place(&self) -> SuperInPlace<'_, P> {
         SuperInPlace(self)
@@ -43,7 +43,7 @@ impl<P: Platform> SuperInPlace<'_, P> {
         }
     }
 
-    /// When it was last mounted, in seconds since 1970.
+    /// Returns when the file system was last mounted, in seconds since 1970.
     pub(super) fn mounted_at(self) -> i64 {
         let pmem = self.pmem();
         let above = if self.sb.rev_level > 0 { pmem.load_u8(SUPERBLOCK + S_MTIME_HI) } else { 0 };
@@ -94,14 +94,14 @@ impl<P: Platform> SuperInPlace<'_, P> {
         pmem.fence();
     }
 
-    /// The state of an image of which nobody wants anything any more: the one that was found, unless there is
-    /// more to say.
+    /// Returns the state of an image of which nobody wants anything any more: the one that was found, unless
+    /// there is more to say.
     pub(super) fn final_state(self) -> u16 {
         let found = if self.recovered().is_some() { VALID_FS } else { self.sb.state };
         if self.met_errors() { found & !VALID_FS | ERROR_FS } else { found }
     }
 
-    /// A file of 2 GiB or more is about to be: says so on the image first.
+    /// Says on the image that it has a file of 2 GiB or more, before there is one.
     pub(super) fn need_large_file(self) -> Result<()> {
         let pmem = self.pmem();
         let at = SUPERBLOCK + S_FEATURE_RO_COMPAT;
@@ -117,7 +117,7 @@ impl<P: Platform> SuperInPlace<'_, P> {
         Ok(())
     }
 
-    /// The image is not clean while it may change.
+    /// Marks the image as not clean, for as long as it may change.
     pub(super) fn mark_in_use(self) {
         let pmem = self.pmem();
         let _lock = self.super_lock.lock();
@@ -137,8 +137,8 @@ impl<P: Platform> SuperInPlace<'_, P> {
         pmem.store_u32(SUPERBLOCK + S_OWNER_MTIME, pmem.load_u32(SUPERBLOCK + S_MTIME));
     }
 
-    /// True if the last mount for writing was ours: what it left follows our order of stores. At mount,
-    /// before this one is marked.
+    /// Returns whether the last mount for writing was ours: what it left follows our order of stores. Called
+    /// at mount, before this mount is marked.
     pub(super) fn last_mount_was_ours(self) -> bool {
         let pmem = self.pmem();
         pmem.load_u32(SUPERBLOCK + S_OWNER) == OWNER_MAGIC
@@ -196,7 +196,7 @@ impl<P: Platform> SuperInPlace<'_, P> {
         pmem.fence();
     }
 
-    /// A block of attributes is about to be: says so on the image first.
+    /// Says on the image that it has a block of attributes, before there is one.
     pub(super) fn need_ext_attr(self) -> Result<()> {
         let (pmem, at) = (self.pmem(), SUPERBLOCK + S_FEATURE_COMPAT);
         if self.sb.rev_level == 0 {
@@ -211,7 +211,7 @@ impl<P: Platform> SuperInPlace<'_, P> {
         Ok(())
     }
 
-    /// Space and inodes, used and free.
+    /// Returns space and inodes, used and free.
     pub(super) fn stat(self) -> StatFs {
         let (blocks, inodes) = self.groups().sum_free();
         StatFs {

@@ -31,7 +31,7 @@ impl<P: Platform> Ext2Inode<P> {
         }
     }
 
-    /// Times are about to be set to what somebody asks for. An inode that is large enough for all of it, but
+    /// Makes room for times that somebody is about to set. An inode that is large enough for all of it, but
     /// whose fields end before, as some drivers leave it, gets the others, unless attributes are in their
     /// place. Durable; under the inode lock, held exclusively.
     pub(super) fn make_room_for_times(&self) {
@@ -56,7 +56,7 @@ impl<P: Platform> Ext2Inode<P> {
         pmem.fence();
     }
 
-    /// A write fault: content and inode change now, as a clock sees it that stands still for some
+    /// Notes a write fault: content and inode change now, as a clock sees it that stands still for some
     /// milliseconds. Stores and flushes nothing if another fault did so at the same time.
     #[inline]
     pub(super) fn touch_for_fault(&self) {

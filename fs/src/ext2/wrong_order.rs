@@ -19,7 +19,7 @@ use crate::platform::{Platform, Timestamp};
 use crate::pmem::state::{Clean, InFlight, Staged, fence_all};
 use crate::vfs::FileKind;
 
-/// A pointer to a block whose content and bitmap bit are on their way.
+/// Publishes a pointer to a block whose content and bitmap bit are on their way.
 pub(super) fn publish_a_block<P: Platform>(
     inode: &Ext2Inode<P>,
     map: &mut Changes,
@@ -30,7 +30,7 @@ pub(super) fn publish_a_block<P: Platform>(
     inode.map().publish(map, chain).unfenced(); // WRONG
 }
 
-/// A directory's next block, before it is written.
+/// Publishes a directory's next block before it is written.
 pub(super) fn publish_a_directory_block<P: Platform>(dir: Dir<'_, P>, lblk: u64) -> Result<()> {
     let chain = dir.fresh_dir_block(lblk, &[])?;
     #[cfg(daxiom_order = "right")]
@@ -38,7 +38,7 @@ pub(super) fn publish_a_directory_block<P: Platform>(dir: Dir<'_, P>, lblk: u64)
     dir.publish_dir_block(chain) // WRONG
 }
 
-/// A name for an inode whose content is not durable.
+/// Publishes a name for an inode whose content is not durable.
 pub(super) fn name_an_inode<P: Platform>(
     dir: Dir<'_, P>,
     entry: Prepared<Clean>,
@@ -50,7 +50,7 @@ pub(super) fn name_an_inode<P: Platform>(
     dir.publish_entry(entry, inode, b"name", now) // WRONG
 }
 
-/// A name that is not durable itself.
+/// Publishes a name that is not durable itself.
 pub(super) fn show_a_name<P: Platform>(
     dir: Dir<'_, P>,
     room: Room,
@@ -63,14 +63,14 @@ pub(super) fn show_a_name<P: Platform>(
     dir.publish_entry(entry, inode, b"name", now) // WRONG
 }
 
-/// A link taken away while the name may survive.
+/// Takes a link away while the name may survive.
 pub(super) fn take_a_link_away<P: Platform>(inode: &Ext2Inode<P>, gone: Staged<NameGone, InFlight>) {
     #[cfg(daxiom_order = "right")]
     let gone = gone.fence(inode.pmem());
     inode.lose_name(&gone, 0, Timestamp::default()).unordered(); // WRONG
 }
 
-/// The last name of an inode taken away while its link may survive.
+/// Takes the last name of an inode away while its link may survive.
 pub(super) fn take_the_last_name_away<P: Platform>(
     dir: Dir<'_, P>,
     found: &FoundName,
@@ -81,7 +81,7 @@ pub(super) fn take_the_last_name_away<P: Platform>(
     dir.take_out_last(found, b"name", Timestamp::default(), &goes).unordered(); // WRONG
 }
 
-/// An inode left to its last handle while its link may survive.
+/// Leaves an inode to its last handle while its link may survive.
 pub(super) fn leave_an_inode<P: Platform>(
     inode: &Ext2Inode<P>,
     stored: Staged<LinksStored, InFlight>,
@@ -92,7 +92,7 @@ pub(super) fn leave_an_inode<P: Platform>(
     inode.links_left(stored, gone); // WRONG
 }
 
-/// An inode left to its last handle while its name may survive.
+/// Leaves an inode to its last handle while its name may survive.
 pub(super) fn leave_a_named_inode<P: Platform>(
     inode: &Ext2Inode<P>,
     stored: Staged<LinksStored, Clean>,
@@ -103,21 +103,21 @@ pub(super) fn leave_a_named_inode<P: Platform>(
     inode.links_left(stored, &gone); // WRONG
 }
 
-/// Blocks freed while the pointer to them may survive.
+/// Frees blocks while the pointer to them may survive.
 pub(super) fn free_blocks<P: Platform>(fs: &Ext2<P>, cut: Staged<Cut, InFlight>) -> Result<()> {
     #[cfg(daxiom_order = "right")]
     let cut = cut.fence(fs.pmem());
     fs.groups().free_run(&cut, 7, 1) // WRONG
 }
 
-/// An inode freed while a link to it may survive.
+/// Frees an inode while a link to it may survive.
 pub(super) fn free_an_inode<P: Platform>(fs: &Ext2<P>, nameless: Staged<Nameless, InFlight>) -> Result<()> {
     #[cfg(daxiom_order = "right")]
     let nameless = nameless.fence(fs.pmem());
     fs.groups().free_inode(12, FileKind::File, nameless) // WRONG
 }
 
-/// All that an inode holds, freed while a link to it may survive.
+/// Frees all that an inode holds while a link to it may survive.
 pub(super) fn release_an_inode<P: Platform>(
     inode: &Ext2Inode<P>,
     nameless: Staged<Nameless, InFlight>,
@@ -127,7 +127,7 @@ pub(super) fn release_an_inode<P: Platform>(
     inode.release(nameless) // WRONG
 }
 
-/// A record that changes pointers, or names, to what is not durable.
+/// Commits a record that changes pointers, or names, to what is not durable.
 pub(super) fn commit_a_record<P: Platform>(fs: &Ext2<P>, chain: Staged<Chain, InFlight>) -> Result<()> {
     #[cfg(daxiom_order = "right")]
     let chain = chain.fence(fs.pmem());

@@ -55,7 +55,7 @@ pub(super) struct Xattrs<'a, P: Platform>(&'a Ext2Inode<P>);
 view!(Xattrs of Ext2Inode);
 
 impl<P: Platform> Ext2Inode<P> {
-    /// Its extended attributes.
+    /// Returns the inode's extended attributes.
     #[inline(always)]
     pub(super) fn xattrs(&self) -> Xattrs<'_, P> {
         Xattrs(self)
@@ -299,7 +299,8 @@ impl<P: Platform> Xattrs<'_, P> {
         Ok(())
     }
 
-    /// The inode is going: its share of a block of attributes goes first. Nobody holds the inode any more.
+    /// Gives up the inode's share of a block of attributes, first of all, for the inode is going: nobody
+    /// holds it any more.
     pub(super) fn release(self) -> Result<()> {
         let block = self.raw().file_acl();
         if block == 0 {

@@ -32,12 +32,12 @@ macro_rules! named {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$item,)*];
 
-            /// The name that is printed and parsed.
+            /// Returns the name that is printed and parsed.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$item => $text,)* }
             }
 
-            /// What it is, in a sentence.
+            /// Returns what this one is, in a sentence.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$item => concat!($($about),*).trim_ascii_start(),)* }
             }
@@ -163,24 +163,24 @@ pub struct Lab(AtomicU64);
 const HOOKS: u64 = 1 << 63;
 
 impl Lab {
-    /// Everything off.
+    /// Makes a lab with everything off.
     pub const fn new() -> Self {
         Self(AtomicU64::new(0))
     }
 
-    /// Whether anything is on at all: the one question that a fault asks of a lab nobody uses.
+    /// Returns whether anything is on at all: the one question that a fault asks of a lab nobody uses.
     #[inline]
     pub fn is_used(&self) -> bool {
         self.0.load(Relaxed) != 0
     }
 
-    /// Whether steps are reported.
+    /// Returns whether steps are reported.
     #[inline]
     pub fn hooks(&self) -> bool {
         self.0.load(Relaxed) & HOOKS != 0
     }
 
-    /// From now on steps are reported, or not.
+    /// Sets whether steps are reported from now on.
     pub fn set_hooks(&self, on: bool) {
         if on {
             self.0.fetch_or(HOOKS, Relaxed)
@@ -192,7 +192,7 @@ impl Lab {
 
 #[cfg(feature = "lab")]
 impl Lab {
-    /// Whether a mistake is to be made.
+    /// Returns whether a mistake is to be made.
     #[inline]
     pub fn has(&self, mutant: Mutant) -> bool {
         self.0.load(Relaxed) & 1 << mutant as u8 != 0
@@ -203,7 +203,7 @@ impl Lab {
         self.0.fetch_or(1 << mutant as u8, Relaxed);
     }
 
-    /// No mistakes any more.
+    /// Turns all mistakes off.
     pub fn heal(&self) {
         self.0.fetch_and(HOOKS, Relaxed);
     }

@@ -124,7 +124,7 @@ named! {
 }
 
 impl Mutant {
-    /// The file whose code makes the mistake.
+    /// Returns the file whose code makes the mistake.
     pub const fn place(self) -> &'static str {
         match self {
             Self::LookUpBeforeLock

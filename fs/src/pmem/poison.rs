@@ -44,12 +44,12 @@ fn unpack(slot: u64) -> Range<u64> {
 }
 
 impl Poison {
-    /// Everything is good.
+    /// Makes an empty list: everything is good.
     pub const fn new() -> Self {
         Self { used: AtomicUsize::new(0), slots: [const { AtomicU64::new(0) }; SLOTS] }
     }
 
-    /// The first bad byte of the `len` from `at` on.
+    /// Returns the first bad byte of the `len` from `at` on.
     #[inline]
     pub fn first_in(&self, at: u64, len: u64) -> Option<u64> {
         if self.used.load(SeqCst) == 0 { None } else { self.search(at, len) }
@@ -63,7 +63,7 @@ impl Poison {
         bytes.filter(|range| !range.is_empty()).map(|range| range.start).min()
     }
 
-    /// Every line that holds one of the `len` bytes from `at` on is bad.
+    /// Notes that every line that holds one of the `len` bytes from `at` on is bad.
     ///
     /// # Errors
     /// [`Full`]: a part of it may be known.
@@ -94,7 +94,7 @@ impl Poison {
         Ok(())
     }
 
-    /// The lines that lie in the `len` bytes from `at` on as a whole are good.
+    /// Notes that the lines that lie in the `len` bytes from `at` on as a whole are good.
     ///
     /// # Errors
     /// [`Full`]: they are, but what is bad behind them is not known any more.
@@ -131,7 +131,7 @@ impl Poison {
         result
     }
 
-    /// The bad ranges, in bytes, in order.
+    /// Returns the bad ranges, in bytes, in order.
     pub fn ranges(&self) -> Vec<Range<u64>> {
         let mut all: Vec<Range<u64>> = self
             .slots
@@ -165,10 +165,10 @@ pub(crate) fn good(pmem: &impl Pmem, at: u64, len: usize) -> Result<usize> {
     }
 }
 
-/// The `len` bytes at `at` are about to be overwritten: makes lines good that lie in them as a whole.
+/// Makes lines good that lie as a whole in the `len` bytes at `at`, which are about to be overwritten.
 ///
 /// # Errors
-/// [`Error::Poisoned`] if one that does not is bad; nothing changed.
+/// [`Error::Poisoned`] if one that lies there in part is bad; nothing changed.
 #[inline]
 pub(crate) fn overwrite(pmem: &impl Pmem, at: u64, len: u64) -> Result<()> {
     let lines = at & !(LINE - 1)..(at + len).next_multiple_of(LINE);

@@ -39,13 +39,13 @@ impl<T, S> Staged<T, S> {
         Staged { fact: self.fact, offset: self.offset, len: self.len, state: PhantomData }
     }
 
-    /// What was stored; says nothing of its durability.
+    /// Returns what was stored; says nothing of its durability.
     #[inline(always)]
     pub fn fact(&self) -> &T {
         &self.fact
     }
 
-    /// The same bytes, seen as another fact.
+    /// Returns the same bytes, seen as another fact.
     #[inline(always)]
     pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Staged<U, S> {
         Staged { fact: f(self.fact), offset: self.offset, len: self.len, state: PhantomData }
@@ -53,7 +53,7 @@ impl<T, S> Staged<T, S> {
 }
 
 impl<T> Staged<T, Dirty> {
-    /// The fact that `offset..offset + len` was just written with ordinary stores.
+    /// Returns the fact that `offset..offset + len` was just written with ordinary stores.
     #[inline(always)]
     pub(crate) fn stored(fact: T, offset: u64, len: u64) -> Self {
         Self { fact, offset, len, state: PhantomData }
@@ -75,7 +75,7 @@ impl<T> Staged<T, Dirty> {
 }
 
 impl<T> Staged<T, InFlight> {
-    /// The fact that `offset..offset + len` was just written past the cache.
+    /// Returns the fact that `offset..offset + len` was just written past the cache.
     #[inline(always)]
     pub(crate) fn streamed(fact: T, offset: u64, len: u64) -> Self {
         Self { fact, offset, len, state: PhantomData }
@@ -88,7 +88,7 @@ impl<T> Staged<T, InFlight> {
         self.next()
     }
 
-    /// Two things in flight, as one fact.
+    /// Returns two things in flight, as one fact.
     #[inline(always)]
     pub(crate) fn join<U, V>(
         self,
@@ -107,19 +107,20 @@ impl<T> Staged<T, InFlight> {
 }
 
 impl<T> Staged<T, Clean> {
-    /// The fact that there is nothing to wait for: whoever publishes shows only what was durable before.
+    /// Returns the fact that there is nothing to wait for: whoever publishes shows only what was durable
+    /// before.
     #[inline(always)]
     pub(crate) fn nothing(fact: T) -> Self {
         Self { fact, offset: 0, len: 0, state: PhantomData }
     }
 
-    /// Another fact about it, which holds since this one does.
+    /// Returns another fact about the same bytes, which holds since this one does.
     #[inline(always)]
     pub(crate) fn implies<U>(&self, fact: U) -> Staged<U, Clean> {
         Staged { fact, offset: self.offset, len: self.len, state: PhantomData }
     }
 
-    /// The durable fact.
+    /// Returns the durable fact.
     #[inline(always)]
     pub fn into_fact(self) -> T {
         self.fact
@@ -179,7 +180,7 @@ impl<G: InFlightGroup> InFlightGroup for alloc::vec::Vec<G> {
     }
 }
 
-/// One fence for everything in `group`.
+/// Fences once for everything in `group`.
 #[inline]
 pub fn fence_all<G: InFlightGroup>(pmem: &impl Pmem, group: G) -> G::Clean {
     pmem.fence();

@@ -115,7 +115,7 @@ impl<K: Kit> Machine<K> {
         self.clock.store(seconds, SeqCst);
     }
 
-    /// From now on all is done on behalf of `user`. It starts as root.
+    /// Makes all that follows be done on behalf of `user`. The machine starts as root.
     pub fn become_user(&self, user: User) {
         self.user[0].store(user.uid, SeqCst);
         self.user[1].store(user.gid, SeqCst);

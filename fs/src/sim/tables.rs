@@ -51,7 +51,7 @@ impl Tables {
         }
     }
 
-    /// The entry that serves the page at `va`, as if it were a small one.
+    /// Returns the entry that serves the page at `va`, as if it were a small one.
     pub fn entry(&self, va: u64) -> Option<Entry> {
         if let Some(entry) = self.large_entry(va) {
             return Some(Entry { frame: entry.frame + va % LARGE, ..entry });
@@ -59,12 +59,12 @@ impl Tables {
         self.small.lock().get(&va).copied()
     }
 
-    /// The large entry that serves `va`.
+    /// Returns the large entry that serves `va`.
     pub fn large_entry(&self, va: u64) -> Option<Entry> {
         self.large.lock().get(&(va & !(LARGE - 1))).copied()
     }
 
-    /// How many entries there are, of both sizes.
+    /// Returns how many entries there are, of both sizes.
     pub fn count(&self) -> usize {
         self.small.lock().len() + self.large.lock().len()
     }

@@ -101,25 +101,26 @@ impl Backing {
         Self { how, ..self }
     }
 
-    /// Whether it has the flag NEW.
+    /// Returns whether the backing has the flag NEW.
     #[inline(always)]
     pub fn is_new(self) -> bool {
         matches!(self.how, How::New | How::NewDirty)
     }
 
-    /// Whether it has the flag DIRTY.
+    /// Returns whether the backing has the flag DIRTY.
     #[inline(always)]
     pub fn is_dirty(self) -> bool {
         self.how >= How::Dirty
     }
 
-    /// Whether there are blocks with the content, and neither flag: what a fault finds most of the time.
+    /// Returns whether there are blocks with the content, and neither flag: what a fault finds most of the
+    /// time.
     #[inline(always)]
     pub fn is_settled(self) -> bool {
         self.how == How::Mapped
     }
 
-    /// Whether there are blocks with the content.
+    /// Returns whether there are blocks with the content.
     #[inline(always)]
     pub fn is_mapped(self) -> bool {
         self.how >= How::Mapped

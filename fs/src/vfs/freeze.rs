@@ -38,14 +38,14 @@ impl<P: Platform> Freeze<P> {
         Thawed(Some(self.0.read()))
     }
 
-    /// As [`start_change`](Self::start_change), where nobody may wait: `None` while it is frozen, or about to
-    /// be.
+    /// Starts a change as [`start_change`](Self::start_change) does, where nobody may wait: `None` while the
+    /// file system is frozen, or about to be.
     #[inline]
     pub fn try_change(&self) -> Option<Thawed<'_, P>> {
         self.0.try_read().map(|guard| Thawed(Some(guard)))
     }
 
-    /// The addresses that its lock has.
+    /// Returns the addresses that the freeze's lock has.
     #[cfg(feature = "watched")]
     pub(crate) fn lies(&self) -> core::ops::Range<usize> {
         super::watched::lies(&*self.0)
@@ -58,7 +58,7 @@ impl<P: Platform> Freeze<P> {
 }
 
 impl<P: Platform> Thawed<'_, P> {
-    /// Of what is never frozen.
+    /// Makes the proof for what is never frozen.
     pub const fn always() -> Self {
         Self(None)
     }

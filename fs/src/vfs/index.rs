@@ -110,13 +110,13 @@ pub struct Leaf {
 const LOOKS: u32 = 8;
 
 impl Leaf {
-    /// A store to `page` may follow.
+    /// Notes that a store to `page` may follow.
     #[inline]
     pub fn mark_dirty(&self, page: u64) {
         set(&self.dirty, page);
     }
 
-    /// A store to any page of the 2 MiB may follow.
+    /// Notes that a store to any page of the 2 MiB may follow.
     #[inline]
     pub fn mark_large_dirty(&self) {
         if self.large.load(SeqCst) & DIRTY == 0 {
@@ -124,13 +124,13 @@ impl Leaf {
         }
     }
 
-    /// The zero page is about to be mapped at `page`.
+    /// Notes that the zero page is about to be mapped at `page`.
     #[inline]
     pub fn mark_zero(&self, page: u64) {
         set(&self.zero, page);
     }
 
-    /// The zero page of 2 MiB is about to be mapped.
+    /// Notes that the zero page of 2 MiB is about to be mapped.
     #[inline]
     pub fn mark_large_zero(&self) {
         if self.large.load(SeqCst) & ZERO == 0 {
@@ -138,33 +138,33 @@ impl Leaf {
         }
     }
 
-    /// The zero page may be mapped at `page`, or the 2 MiB are known to lie in pieces: allocating there
-    /// changes what is known here ([`PageIndex::take_zero`]).
+    /// Returns whether the zero page may be mapped at `page`, or the 2 MiB are known to lie in pieces:
+    /// allocating there changes what is known here ([`PageIndex::take_zero`]).
     #[inline]
     pub fn cares_for_allocation(&self, page: u64) -> bool {
         let (word, mask) = bit(page);
         self.zero[word].load(SeqCst) & mask != 0 || self.large.load(SeqCst) & (ZERO | PIECES) != 0
     }
 
-    /// The zero page of 4 KiB may be mapped at `page`.
+    /// Returns whether the zero page of 4 KiB may be mapped at `page`.
     pub fn is_zero(&self, page: u64) -> bool {
         let (word, mask) = bit(page);
         self.zero[word].load(SeqCst) & mask != 0
     }
 
-    /// Byte offset of the 2 MiB, if they are known to lie in one aligned piece. Under `dax_sem`.
+    /// Returns the byte offset of the 2 MiB, if they are known to lie in one aligned piece. Under `dax_sem`.
     #[inline]
     pub fn run(&self) -> Option<u64> {
         self.run.load(SeqCst).checked_sub(1)
     }
 
-    /// All 512 pages lie in one piece from byte `place` on. Under `dax_sem`.
+    /// Notes that all 512 pages lie in one piece from byte `place` on. Under `dax_sem`.
     pub fn set_run(&self, place: u64) {
         self.run.store(place + 1, SeqCst);
     }
 
-    /// A page was looked up on its own: true once in a while, as long as it is not known whether the 2 MiB
-    /// are one run.
+    /// Notes that a page was looked up on its own. Returns true once in a while, as long as it is not known
+    /// whether the 2 MiB are one run.
     #[inline]
     pub fn should_learn_run(&self) -> bool {
         // Counts of several CPUs may get lost: it is a matter of about how many.
@@ -176,13 +176,13 @@ impl Leaf {
         looks == LOOKS
     }
 
-    /// The 2 MiB are known not to be one run, nor one hole. Under `dax_sem`.
+    /// Returns whether the 2 MiB are known not to be one run, nor one hole. Under `dax_sem`.
     #[inline]
     pub fn known_pieces(&self) -> bool {
         self.large.load(SeqCst) & PIECES != 0
     }
 
-    /// They are not. Under `dax_sem`.
+    /// Notes that the 2 MiB are not one run, nor one hole. Under `dax_sem`.
     pub fn set_pieces(&self) {
         self.large.fetch_or(PIECES, SeqCst);
     }
@@ -225,7 +225,7 @@ impl Leaf {
         }
     }
 
-    /// The entry of `size` for `page`, or one that excludes it, is locked.
+    /// Returns whether the entry of `size` for `page`, or one that excludes it, is locked.
     pub fn is_locked(&self, page: u64, size: PageSize) -> bool {
         let (word, mask) = bit(page);
         self.large.load(SeqCst) & LOCKED != 0
@@ -370,7 +370,7 @@ impl WritebackPages {
         }
     }
 
-    /// From the first to the last page taken; empty if there is none.
+    /// Returns the range from the first to the last page taken; empty if there is none.
     #[inline]
     pub fn span(&self) -> Range<u64> {
         if self.large {
@@ -395,7 +395,7 @@ pub struct EntryLock<'a, P: Platform> {
 }
 
 impl<P: Platform> EntryLock<'_, P> {
-    /// Leave to allocate what the entry covers: no other fault on it is between its look-up and its
+    /// Gives leave to allocate what the entry covers: no other fault on it is between its look-up and its
     /// installing.
     pub fn alloc_ok(&self) -> AllocOk<'_> {
         AllocOk::of_entry()
@@ -468,7 +468,7 @@ impl PageIndex {
         Self { root: OnceBox::new(), pins: AtomicU32::new(0) }
     }
 
-    /// The leaf of `page`, made if need be.
+    /// Returns the leaf of `page`, made if need be.
     ///
     /// # Errors
     /// [`Errno::NoMemory`] for a node.
@@ -479,14 +479,14 @@ impl PageIndex {
         existing_or_new(&existing_or_new(&middle.0[b])?.0[c])
     }
 
-    /// The leaf of `page`, if it is there.
+    /// Returns the leaf of `page`, if it is there.
     #[inline]
     pub fn existing(&self, page: u64) -> Option<&Leaf> {
         let [a, b, c] = slots(page);
         existing(&existing(&existing(&existing(&self.root)?.0[a])?.0[b])?.0[c])
     }
 
-    /// True if a store to `page` may have been made that was not written back.
+    /// Returns whether a store to `page` may have been made that was not written back.
     pub fn is_dirty(&self, page: u64) -> bool {
         let (word, mask) = bit(page);
         self.existing(page).is_some_and(|leaf| {
@@ -516,7 +516,7 @@ impl PageIndex {
         });
     }
 
-    /// What is dirty of `pages` now is to be written: a write-back that goes from here comes to an end,
+    /// Tags what is dirty of `pages` now as to be written: a write-back that goes from here comes to an end,
     /// however fast others dirty pages.
     pub fn tag(&self, pages: Range<u64>) {
         self.for_each_leaf(pages, |_, part, leaf| {
@@ -532,8 +532,8 @@ impl PageIndex {
         });
     }
 
-    /// The first pages of `from..end` to be written, as far as they share a word; of 2 MiB that are to be
-    /// written as a whole, some.
+    /// Finds the first pages of `from..end` to be written, as far as they share a word; of 2 MiB that are to
+    /// be written as a whole, some.
     pub fn next_tagged(&self, from: u64, end: u64) -> Option<Range<u64>> {
         self.find_leaf(from..end, |_, part, leaf| {
             let large = leaf.large.load(SeqCst) & TO_WRITE != 0;
@@ -575,8 +575,8 @@ impl PageIndex {
         });
     }
 
-    /// A transfer uses `pages` by their physical addresses: their blocks stay where they are. Under
-    /// `dax_sem`.
+    /// Pins `pages`, which a transfer uses by their physical addresses: their blocks stay where they are.
+    /// Under `dax_sem`.
     ///
     /// # Errors
     /// [`Errno::NoMemory`]; nothing is pinned.
@@ -600,14 +600,14 @@ impl PageIndex {
         platform.wake(self.pin_key());
     }
 
-    /// A transfer uses pages in, or in the same 2 MiB as, `pages`.
+    /// Returns whether a transfer uses pages in, or in the same 2 MiB as, `pages`.
     pub fn is_pinned(&self, pages: Range<u64>) -> bool {
         let pinned = |leaf: &Leaf| leaf.pins.load(SeqCst) != 0;
         self.pins.load(SeqCst) != 0
             && self.find_leaf(pages, |_, _, leaf| pinned(leaf).then_some(())).is_some()
     }
 
-    /// What those who wait for pins of this file to go wait for.
+    /// Returns the key by which those wait who wait for pins of this file to go.
     pub fn pin_key(&self) -> usize {
         core::ptr::from_ref(self).addr()
     }

@@ -64,26 +64,26 @@ pub struct AllocOk<'a>(PhantomData<&'a ()>);
 
 #[cfg(feature = "lab")]
 impl Held<'_> {
-    /// The lock was held a moment ago: a mistake of the lab's.
+    /// Makes a proof of a lock that was held a moment ago: a mistake of the lab's.
     pub(crate) fn no_more() -> Self {
         Self(PhantomData)
     }
 }
 
 impl<'a> AllocOk<'a> {
-    /// Leave to allocate under the shared lock: the bug of before the RFC, for the `Racy` protocol and
+    /// Gives leave to allocate under the shared lock: the bug of before the RFC, for the `Racy` protocol and
     /// mistakes of the lab's alone.
     #[cfg(feature = "lab")]
     pub(crate) fn mistaken(_: Held<'a>) -> Self {
         Self(PhantomData)
     }
 
-    /// The entry's lock is held, and `dax_sem` shared.
+    /// Gives leave to allocate: the entry's lock is held, and `dax_sem` shared.
     pub(super) fn of_entry() -> Self {
         Self(PhantomData)
     }
 
-    /// Whoever may allocate holds the lock.
+    /// Returns proof that the lock is held: whoever may allocate holds it.
     pub fn held(self) -> Held<'a> {
         Held(PhantomData)
     }
@@ -96,19 +96,19 @@ pub struct Shared<'a, P: Platform>(#[allow(dead_code)] RwLockReadGuard<'a, P::Rw
 pub struct Exclusive<'a, P: Platform>(#[allow(dead_code)] RwLockWriteGuard<'a, P::RwLock, ()>);
 
 impl<P: Platform> Shared<'_, P> {
-    /// Proof of it.
+    /// Returns proof that `dax_sem` is held.
     pub fn held(&self) -> Held<'_> {
         Held(PhantomData)
     }
 }
 
 impl<P: Platform> Exclusive<'_, P> {
-    /// Proof of it.
+    /// Returns proof that `dax_sem` is held.
     pub fn held(&self) -> Held<'_> {
         Held(PhantomData)
     }
 
-    /// Leave to allocate.
+    /// Gives leave to allocate.
     pub fn alloc_ok(&self) -> AllocOk<'_> {
         AllocOk(PhantomData)
     }
@@ -124,12 +124,12 @@ pub enum Changing<'a, P: Platform> {
 }
 
 impl<P: Platform> Changing<'_, P> {
-    /// Proof of it.
+    /// Returns proof that `dax_sem` is held.
     pub(crate) fn held(&self) -> Held<'_> {
         Held(PhantomData)
     }
 
-    /// Leave to allocate.
+    /// Gives leave to allocate.
     pub(crate) fn alloc_ok(&self) -> AllocOk<'_> {
         match self {
             Self::Exclusive(exclusive) => exclusive.alloc_ok(),
@@ -140,7 +140,7 @@ impl<P: Platform> Changing<'_, P> {
 }
 
 impl<P: Platform> Mapping<P> {
-    /// A file of `size` bytes that is mapped nowhere.
+    /// Makes the mapping of a file of `size` bytes that is mapped nowhere.
     pub fn new(size: u64) -> Self {
         Self {
             dax_sem: RwLock::<P, ()>::new(()),
@@ -151,12 +151,14 @@ impl<P: Platform> Mapping<P> {
         }
     }
 
-    /// As [`new`](Self::new), of a file whose block map changes in [transactions](super::Transaction).
+    /// Makes a mapping as [`new`](Self::new) does, of a file whose block map changes in
+    /// [transactions](super::Transaction).
     pub fn with_transactions(size: u64) -> Self {
         Self { has_transactions: true, ..Self::new(size) }
     }
 
-    /// Whether a fault that changes the block map has to open a [transaction](super::Inode::begin) first.
+    /// Returns whether a fault that changes the block map has to open a [transaction](super::Inode::begin)
+    /// first.
     #[inline(always)]
     pub fn has_transactions(&self) -> bool {
         self.has_transactions
@@ -224,9 +226,9 @@ impl<P: Platform> Mapping<P> {
         areas.extend(keep.into_iter().map(|(va, pages)| MappingArea { tables: tables.clone(), va, pages }));
     }
 
-    /// As [`exclusive`](Self::exclusive), but waits first, holding nothing, until no transfer uses pages of
-    /// `pages` by their physical addresses: for whoever is about to free or move their blocks. `begin` takes
-    /// what comes before this lock in the order; it is let go while waiting.
+    /// Takes `dax_sem` as [`exclusive`](Self::exclusive) does, but waits first, holding nothing, until no
+    /// transfer uses pages of `pages` by their physical addresses: for whoever is about to free or move their
+    /// blocks. `begin` takes what comes before this lock in the order; it is let go while waiting.
     ///
     /// # Errors
     /// Those of `begin`.
@@ -256,12 +258,13 @@ impl<P: Platform> Mapping<P> {
         self.take_out(platform, ok, pages, true);
     }
 
-    /// As [`unmap`](Self::unmap), but private copies stay: for a hole that is punched.
+    /// Unmaps as [`unmap`](Self::unmap) does, but private copies stay: for a hole that is punched.
     pub fn unmap_shared(&self, platform: &P, ok: AllocOk<'_>, pages: Range<u64>) {
         self.take_out(platform, ok, pages, false);
     }
 
-    /// [`unmap`](Self::unmap) if `copies` go too, or else [`unmap_shared`](Self::unmap_shared).
+    /// Unmaps as [`unmap`](Self::unmap) does if `copies` go too, or else as
+    /// [`unmap_shared`](Self::unmap_shared).
     pub(crate) fn take_out(&self, platform: &P, _ok: AllocOk<'_>, pages: Range<u64>, copies: bool) {
         if !mistake!(platform.lab(), KeepMapping) {
             let unmap = |tables: &P::PageTables, va, count| tables.unmap(va, count, copies);
@@ -290,8 +293,8 @@ impl<P: Platform> Mapping<P> {
         self.index.clear(pages, mistake!(platform.lab(), KeepRun));
     }
 
-    /// Blocks took the place of holes in `pages`: takes the zero page, of either size, out of every address
-    /// space that shows it there.
+    /// Takes the zero page, of either size, out of every address space that shows it in `pages`, where blocks
+    /// took the place of holes.
     #[inline]
     pub fn unmap_zero(&self, platform: &P, _ok: AllocOk<'_>, pages: Range<u64>) {
         let first = pages.start;
@@ -394,7 +397,7 @@ impl<P: Platform> Mapping<P> {
         result.map(|()| flushed)
     }
 
-    /// True if it is mapped somewhere.
+    /// Returns whether the file is mapped somewhere.
     pub fn is_mapped(&self) -> bool {
         !self.areas.lock().is_empty()
     }

@@ -440,7 +440,7 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// Its bits in `i_mode` and `st_mode`.
+    /// Returns the kind's bits in `i_mode` and `st_mode`.
     pub const fn mode_bits(self) -> u16 {
         match self {
             Self::Fifo => 0x1000,
@@ -486,7 +486,7 @@ pub struct Attr {
 }
 
 impl Attr {
-    /// Kind and permission bits together, as `st_mode` has them.
+    /// Returns kind and permission bits together, as `st_mode` has them.
     pub const fn whole_mode(&self) -> u16 {
         self.kind.mode_bits() | self.mode & 0o7777
     }

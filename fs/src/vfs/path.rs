@@ -75,7 +75,7 @@ impl<P: Platform, M: Clone> Clone for Place<P, M> {
 pub type DirAndName<'a, P, M> = (Place<P, M>, &'a [u8]);
 
 impl<P: Platform, M> Place<P, M> {
-    /// True if it is a directory.
+    /// Returns whether the place is a directory.
     pub fn is_directory(&self) -> bool {
         self.file.kind() == FileKind::Directory
     }
@@ -156,8 +156,8 @@ fn enter_mounts<P: Platform, N: Namespace<P>>(space: &N, here: &mut Place<P, N::
     Ok(())
 }
 
-/// Where a walk comes to that finds the directory `place`: the root of what is mounted on it, if something
-/// is.
+/// Returns where a walk comes to that finds the directory `place`: the root of what is mounted on it, if
+/// something is.
 ///
 /// # Errors
 /// The file systems' own.
@@ -169,8 +169,8 @@ pub fn across<P: Platform, N: Namespace<P>>(
     Ok(place)
 }
 
-/// What is called `name`, one name and not a path, in the directory `dir`; a link is not followed. For trees:
-/// a name that an image made up can't lead elsewhere.
+/// Finds what is called `name`, one name and not a path, in the directory `dir`; a link is not followed. For
+/// trees: a name that an image made up can't lead elsewhere.
 ///
 /// # Errors
 /// As [`Inode::lookup`](super::Inode::lookup); [`Errno::Invalid`] for `.` and `..`.
@@ -187,7 +187,7 @@ pub fn child<P: Platform, N: Namespace<P>>(
     Ok(found)
 }
 
-/// True if the directory `place` is `dir` or in it, at any depth.
+/// Returns whether the directory `place` is `dir` or in it, at any depth.
 ///
 /// # Errors
 /// [`Errno::Loop`] if a damaged image has a directory above itself, and the file systems' own.
@@ -219,8 +219,8 @@ pub fn is_within<P: Platform, N: Namespace<P>>(
     }
 }
 
-/// The path of a directory from `/` on, without links and dots, as getcwd(3) finds it: the directories above
-/// it are searched for its number.
+/// Returns the path of a directory from `/` on, without links and dots, as getcwd(3) finds it: the
+/// directories above it are searched for its number.
 ///
 /// # Errors
 /// [`Errno::NotFound`] for a directory that was removed, [`Errno::NameTooLong`] beyond [`PATH_MAX`] (which
@@ -270,7 +270,8 @@ fn leave_mount<P: Platform, N: Namespace<P>>(space: &N, here: &mut Place<P, N::M
     true
 }
 
-/// The directory that holds, or would hold, the last name of `path`, and that name. `start` as in [`walk`].
+/// Finds the directory that holds, or would hold, the last name of `path`, and that name. `start` is as in
+/// [`walk`].
 ///
 /// # Errors
 /// [`Errno::Invalid`] if the path ends in `.` or `..`, [`Errno::Exists`] if it is `/` itself, otherwise as
@@ -312,7 +313,8 @@ impl<P: Platform> Namespace<P> for InodeRef<P> {
     }
 }
 
-/// [`walk`] in the file system of `root`, a symbolic link at the end followed: just the inode.
+/// Finds what [`walk`] finds in the file system of `root`, a symbolic link at the end followed: just the
+/// inode.
 ///
 /// # Errors
 /// As [`walk`].
@@ -320,7 +322,7 @@ pub fn resolve<P: Platform>(root: &InodeRef<P>, path: &[u8]) -> Result<InodeRef<
     walk(root, None, path, true).map(|place| place.file)
 }
 
-/// As [`resolve`], but a symbolic link at the end is what is found.
+/// Finds an inode as [`resolve`] does, but a symbolic link at the end is what is found.
 ///
 /// # Errors
 /// As [`walk`].
@@ -328,7 +330,7 @@ pub fn resolve_no_follow<P: Platform>(root: &InodeRef<P>, path: &[u8]) -> Result
     walk(root, None, path, false).map(|place| place.file)
 }
 
-/// [`parent_place`] in the file system of `root`: just the directory's inode, and the name.
+/// Finds what [`parent_place`] finds in the file system of `root`: just the directory's inode, and the name.
 ///
 /// # Errors
 /// As [`parent_place`].

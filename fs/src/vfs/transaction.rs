@@ -16,7 +16,7 @@ pub trait Transactions: Send + Sync {
 pub struct Transaction<'a>(Option<(&'a dyn Transactions, u64)>);
 
 impl<'a> Transaction<'a> {
-    /// None: for file systems whose changes are durable one by one.
+    /// Returns none: for file systems whose changes are durable one by one.
     #[inline(always)]
     pub const fn none() -> Self {
         Self(None)

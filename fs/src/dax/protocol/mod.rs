@@ -43,12 +43,12 @@ macro_rules! protocols {
             /// All of them.
             pub const ALL: &[Self] = &[$($(#[cfg(feature = $feature)])? Self::$name,)*];
 
-            /// The name that is printed and parsed.
+            /// Returns the protocol's name, which is printed and parsed.
             pub const fn name(self) -> &'static str {
                 match self { $($(#[cfg(feature = $feature)])? Self::$name => $text,)* }
             }
 
-            /// Whether it loses nothing.
+            /// Returns whether the protocol loses nothing.
             pub const fn is_sound(self) -> bool {
                 match self { $($(#[cfg(feature = $feature)])? Self::$name => protocols!(@$sound),)* }
             }

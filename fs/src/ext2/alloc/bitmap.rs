@@ -15,7 +15,7 @@ pub(in crate::ext2) struct Bitmap {
 }
 
 impl Bitmap {
-    /// The bitmap in the block at byte `at`; its bits from `limit` on are padding.
+    /// Returns the bitmap in the block at byte `at`; its bits from `limit` on are padding.
     #[inline]
     pub(in crate::ext2) fn new(at: u64, limit: u32) -> Self {
         Self { at, limit }
@@ -26,12 +26,12 @@ impl Bitmap {
         self.at + u64::from(bit / 64) * 8
     }
 
-    /// True if `bit` is set. Bits beyond the limit are.
+    /// Returns whether `bit` is set. Bits beyond the limit are.
     pub(in crate::ext2) fn is_set(&self, pmem: &impl Pmem, bit: u32) -> bool {
         bit >= self.limit || pmem.load_u64(self.word(bit)) & 1 << (bit % 64) != 0
     }
 
-    /// The first clear bit in `from..to`.
+    /// Finds the first clear bit in `from..to`.
     #[inline]
     pub(in crate::ext2) fn find_clear(&self, pmem: &impl Pmem, from: u32, to: u32) -> Option<u32> {
         let to = to.min(self.limit);
@@ -47,7 +47,7 @@ impl Bitmap {
         None
     }
 
-    /// How many of the `most` bits from `bit` on, which is clear, are clear.
+    /// Counts the bits from `bit` on, which is clear, that are clear in a row, up to `most`.
     #[inline]
     pub(in crate::ext2) fn clear_len(&self, pmem: &impl Pmem, bit: u32, most: u32) -> u32 {
         let end = bit.saturating_add(most).min(self.limit);
@@ -62,7 +62,7 @@ impl Bitmap {
         end - bit
     }
 
-    /// True if all bits of `range` are clear.
+    /// Returns whether all bits of `range` are clear.
     pub(in crate::ext2) fn is_clear(&self, pmem: &impl Pmem, range: Range<u32>) -> bool {
         let mut words = Self::words(range);
         words.all(|(bit, mask)| pmem.load_u64(self.word(bit)) & mask == 0)

@@ -96,7 +96,7 @@ impl<P: Platform> Groups<'_, P> {
         self.take_blocks(goal, 1)
     }
 
-    /// As [`take_block`](Self::take_block), up to `want` neighbouring ones.
+    /// Takes up to `want` neighbouring blocks, otherwise as [`take_block`](Self::take_block).
     pub(in crate::ext2) fn take_blocks(self, goal: u32, want: u32) -> Result<Staged<Taken, InFlight>> {
         self.claimed(want, |want| {
             let result = self.take_near(goal, want);
@@ -150,8 +150,8 @@ impl<P: Platform> Groups<'_, P> {
         self.passed_over(index, |state| &mut state.blocks_noted, first, error);
     }
 
-    /// Group `index` is passed over because of `error`: remembered if it is the first, and noted once, not
-    /// each time that the search comes by.
+    /// Passes over group `index` because of `error`, which is remembered if it is the first, and noted once,
+    /// not each time that the search comes by.
     #[cold]
     pub(in crate::ext2) fn passed_over(
         self,
@@ -248,8 +248,8 @@ impl<P: Platform> Groups<'_, P> {
         })
     }
 
-    /// As [`take_kept`](Self::take_kept), just `block`, where nothing is in the way. `None`, and nothing
-    /// changed, if anything is, whatever it is.
+    /// Takes just `block` as [`take_kept`](Self::take_kept) does, where nothing is in the way. Returns
+    /// `None`, and changes nothing, if anything is, whatever it is.
     #[inline]
     pub(in crate::ext2) fn take_kept_one(self, block: u32) -> Option<Staged<Taken, InFlight>> {
         let pmem = self.pmem();
@@ -327,7 +327,7 @@ impl<P: Platform> Groups<'_, P> {
         }
     }
 
-    /// The run that starts at `first` is kept no more.
+    /// Lets go of the run that starts at `first`: it is kept no more.
     pub(in crate::ext2) fn let_go_run(self, first: u32) {
         let mut state = self.groups[self.sb.group_of_block(first) as usize].lock();
         if let Some(space) = &mut state.space {
@@ -341,7 +341,7 @@ impl<P: Platform> Groups<'_, P> {
         self.give_back_blocks(first, count);
     }
 
-    /// As [`give_back`](Self::give_back), of a chain that was filled.
+    /// Gives back the blocks of a chain that was filled, as [`give_back`](Self::give_back) does.
     pub(in crate::ext2) fn give_back_blocks(self, first: u32, count: u32) {
         // They were taken a moment ago, so nothing about them can be wrong.
         let result = self.clear_bits(first, count);
@@ -391,7 +391,7 @@ impl<P: Platform> Groups<'_, P> {
         Ok(())
     }
 
-    /// True if the bitmap says that `block`, which is below `blocks_count`, is in use.
+    /// Returns whether the bitmap says that `block`, which is below `blocks_count`, is in use.
     pub(in crate::ext2) fn block_in_use(self, block: u32) -> Result<bool> {
         let group = self.group(self.sb.group_of_block(block))?;
         self.expect_readable(

@@ -28,7 +28,8 @@ impl<P: Platform> Goals<P> {
         Self { slots: core::array::from_fn(slot), next: AtomicUsize::new(0) }
     }
 
-    /// The goal for the window of `lblk`, locked. Mostly nobody else's: it may be any other's all the same.
+    /// Locks the goal for the window of `lblk`: mostly no other window's, though it may be any other's all
+    /// the same.
     #[inline]
     pub(in crate::ext2) fn lock(&self, lblk: u64) -> MutexGuard<'_, P::Mutex, Goal> {
         let tag = lblk / u64::from(RUN) + 1;
@@ -60,7 +61,7 @@ impl<P: Platform> Goals<P> {
         }
     }
 
-    /// True if no run is kept, nor is anybody just looking.
+    /// Returns whether no run is kept, and nobody is just looking.
     pub(in crate::ext2) fn are_idle(&self) -> bool {
         self.slots.iter().all(|slot| slot.goal.try_lock().is_some_and(|goal| goal.run == 0))
     }

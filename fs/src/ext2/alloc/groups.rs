@@ -15,7 +15,7 @@ use crate::pmem::Pmem;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 impl<P: Platform> Groups<'_, P> {
-    /// The descriptor of `group`, checked.
+    /// Returns the descriptor of group `index`, checked.
     pub(in crate::ext2) fn group(self, index: u32) -> Result<Group> {
         self.sb.group(self.pmem(), index)
     }
@@ -31,8 +31,8 @@ impl<P: Platform> Groups<'_, P> {
         Ok(())
     }
 
-    /// True if `block`, which is below `blocks_count`, holds structures of the file system itself, going by
-    /// its group's descriptor as it stands: no pointer of a file may lead there.
+    /// Returns whether `block`, which is below `blocks_count`, holds structures of the file system itself,
+    /// going by its group's descriptor as it stands: no pointer of a file may lead there.
     ///
     /// Every pointer followed is asked about, so the usual answer is quick: mke2fs puts a group's structures
     /// in front, and once that is known of a group, a block further back needs no look at the descriptor.
@@ -42,8 +42,8 @@ impl<P: Platform> Groups<'_, P> {
         self.may_hold_structures(index, block) && self.is_among_structures(index, block)
     }
 
-    /// False if `block`, which is below `blocks_count`, is known to hold no structure, and its group to have
-    /// no memory error.
+    /// Returns false if `block`, which is below `blocks_count`, is known to hold no structure, and its group
+    /// to have no memory error.
     #[inline]
     pub(in crate::ext2) fn may_be_structures(self, block: u32) -> bool {
         self.may_hold_structures(self.sb.group_of_block(block), block)
@@ -56,8 +56,8 @@ impl<P: Platform> Groups<'_, P> {
         block < end
     }
 
-    /// As [`holds_structures`](Self::holds_structures), or a memory error took a part of `block`: no pointer
-    /// to metadata may lead there.
+    /// Returns whether `block` holds structures, as [`holds_structures`](Self::holds_structures) says, or a
+    /// memory error took a part of it: no pointer to metadata may lead there.
     #[inline]
     pub(in crate::ext2) fn bars_metadata(self, block: u32) -> bool {
         let index = self.sb.group_of_block(block);
@@ -69,19 +69,19 @@ impl<P: Platform> Groups<'_, P> {
         self.is_among_structures(index, block) || self.poisoned_block(block).is_some()
     }
 
-    /// The byte of `block` that a memory error took.
+    /// Returns the byte of `block` that a memory error took.
     #[inline(never)]
     pub(in crate::ext2) fn poisoned_block(self, block: u32) -> Option<u64> {
         self.pmem().poisoned(self.byte(block), self.block_size())
     }
 
-    /// True if `block`, which is not 0, can be a file's.
+    /// Returns whether `block`, which is not 0, can be a file's.
     #[inline(always)]
     pub(in crate::ext2) fn may_be_a_files(self, block: u32) -> bool {
         block < self.sb.blocks_count && !self.holds_structures(block)
     }
 
-    /// True if the run of 512 blocks from `first` on, which is not 0, can be a file's.
+    /// Returns whether the run of 512 blocks from `first` on, which is not 0, can be a file's.
     pub(in crate::ext2) fn run_may_be_a_files(self, first: u32) -> bool {
         let last = match first.checked_add(RUN - 1) {
             Some(last) if last < self.sb.blocks_count => last,
@@ -141,8 +141,8 @@ impl<P: Platform> Groups<'_, P> {
         pmem.flush(group.desc + field, 2);
     }
 
-    /// Free blocks and free inodes, summed over the descriptors; of each not more than a group can have,
-    /// whatever it says.
+    /// Sums free blocks and free inodes over the descriptors: of each not more than a group can have,
+    /// whatever its descriptor says.
     pub(in crate::ext2) fn sum_free(self) -> (u32, u32) {
         let pmem = self.pmem();
         (0..self.sb.group_count).fold((0u32, 0u32), |(blocks, inodes), group| {
@@ -158,9 +158,9 @@ impl<P: Platform> Groups<'_, P> {
         })
     }
 
-    /// A memory error took the `len` bytes at `place`: what is known of the groups there is forgotten, so
-    /// that what is bad is met when it is used. Tells `f` of each of the file system's own structures that
-    /// lies there, and of its number.
+    /// Forgets what is known of the groups in the `len` bytes at `place`, which a memory error took, so that
+    /// what is bad is met when it is used. Tells `f` of each of the file system's own structures that lies
+    /// there, and of its number.
     pub(in crate::ext2) fn forget_groups(self, place: u64, len: u64, f: &mut dyn FnMut(&'static str, u64)) {
         let (sb, end) = (&self.sb, place.saturating_add(len));
         let meets = |at: u64, len: u64| at < end && place < at + len;

@@ -69,12 +69,13 @@ impl<P: Platform> Groups<'_, P> {
         self.expect_readable(at, self.block_size(), "inode bitmap", index)
     }
 
-    /// True if the bitmap says that `ino` is in use.
+    /// Returns whether the bitmap says that inode `ino` is in use.
     pub(in crate::ext2) fn inode_in_use(self, ino: u32) -> Result<bool> {
         Ok(self.is_inode_in_use(&self.group_with_inode(ino)?, ino))
     }
 
-    /// True if the bitmap of `group`, which is its group, says that `ino` is in use.
+    /// Returns whether the bitmap of `group`, which is the group of inode `ino`, says that the inode is in
+    /// use.
     pub(in crate::ext2) fn is_inode_in_use(self, group: &Group, ino: u32) -> bool {
         self.inode_bitmap(group).is_set(self.pmem(), (ino - 1) % self.sb.inodes_per_group)
     }

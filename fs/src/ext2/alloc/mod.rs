@@ -18,7 +18,7 @@ pub(super) struct Groups<'a, P: Platform>(&'a Ext2<P>);
 view!(Groups of Ext2);
 
 impl<P: Platform> Ext2<P> {
-    /// Its block groups.
+    /// Returns the file system's block groups.
     #[inline(always)]
     pub(super) fn groups(&self) -> Groups<'_, P> {
         Groups(self)

@@ -113,13 +113,13 @@ impl GroupRuns {
         }
     }
 
-    /// The block `bit` is taken now.
+    /// Notes that the block `bit` is taken now.
     #[inline]
     pub(in crate::ext2) fn note_taken(&mut self, bit: u32) {
         self.free &= !(1 << self.run_of(bit));
     }
 
-    /// The `count` blocks from `bit` on are free now.
+    /// Notes that the `count` blocks from `bit` on are free now.
     pub(in crate::ext2) fn note_freed(&mut self, pmem: &impl Pmem, bitmap: &Bitmap, bit: u32, count: u32) {
         for run in self.run_of(bit)..=self.run_of(bit + count.max(1) - 1) {
             self.full &= !(1 << run);
@@ -127,8 +127,8 @@ impl GroupRuns {
         }
     }
 
-    /// Up to `want` free neighbouring blocks for small data: the first from `from` on in its run, else in
-    /// another run that `into` allows, the next ones first.
+    /// Picks up to `want` free neighbouring blocks for small data: the first from `from` on in its run, else
+    /// in another run that `into` allows, the next ones first.
     #[inline]
     pub(in crate::ext2) fn pick(
         &mut self,
@@ -187,7 +187,7 @@ impl GroupRuns {
         can
     }
 
-    /// Nobody keeps the run of block `bit` any more.
+    /// Lets go of the run of block `bit`: nobody keeps it any more.
     pub(in crate::ext2) fn let_go(&mut self, bit: u32) {
         self.kept &= !(1 << self.run_of(bit));
     }

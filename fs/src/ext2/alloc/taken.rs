@@ -9,13 +9,13 @@ pub(in crate::ext2) struct Taken {
 }
 
 impl Taken {
-    /// The block; of several, the first.
+    /// Returns the block; of several, the first.
     #[inline]
     pub(in crate::ext2) fn block(&self) -> u32 {
         self.first
     }
 
-    /// How many they are.
+    /// Returns how many blocks were taken.
     #[inline]
     pub(in crate::ext2) fn count(&self) -> u32 {
         self.count

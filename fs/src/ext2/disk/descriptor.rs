@@ -23,7 +23,7 @@ pub(in crate::ext2) struct Group {
 }
 
 impl Group {
-    /// One without structures.
+    /// Makes a group without structures.
     #[cfg(test)]
     pub(in crate::ext2) fn for_tests(start: u32, blocks: u32) -> Self {
         let nowhere = u32::MAX;
@@ -31,7 +31,8 @@ impl Group {
         Self { index: 0, desc: 0, start, blocks, block_bitmap, inode_bitmap, inode_table, table_blocks: 0 }
     }
 
-    /// No structure of the group lies from this block (counted in the group) on, those in front of it apart.
+    /// Returns the block (counted in the group) from which on no structure of the group lies, those at the
+    /// group's front apart.
     pub(in crate::ext2) fn structures_end(&self) -> u32 {
         let ends = [self.block_bitmap + 1, self.inode_bitmap + 1, self.inode_table + self.table_blocks];
         ends.into_iter().map(|end| end - self.start).max().unwrap_or(self.blocks)
@@ -43,7 +44,7 @@ impl Group {
         sb.byte(self.inode_table) + u64::from(slot) * u64::from(sb.inode_size)
     }
 
-    /// True if `block`, one of the group's, belongs to its bitmaps or inode table.
+    /// Returns whether `block`, one of the group's, belongs to the group's bitmaps or inode table.
     #[inline]
     pub(in crate::ext2) fn is_own(&self, block: u32) -> bool {
         block == self.block_bitmap
@@ -53,7 +54,7 @@ impl Group {
 }
 
 impl SuperBlock {
-    /// The descriptor of `group`, checked.
+    /// Returns the descriptor of group `index`, checked.
     pub(in crate::ext2) fn group(&self, pmem: &impl Pmem, index: u32) -> Result<Group> {
         let sb = self;
         if index >= sb.group_count {

@@ -51,8 +51,8 @@ impl SuperBlock {
         u64::from(block) << self.block_bits
     }
 
-    /// Returns the same, read from the copy at byte `at`: the descriptors after it are used, not those after
-    /// the first.
+    /// Returns the same superblock, as read from the copy at byte `at`: the descriptors after the copy are
+    /// used, not those after the first.
     ///
     /// # Errors
     /// There can be no copy.
@@ -73,13 +73,13 @@ impl SuperBlock {
         Ok(self)
     }
 
-    /// True if the image was unmounted cleanly, no errors were noted on it, and no inode waits on it for
-    /// being freed.
+    /// Returns whether the image was unmounted cleanly, no errors were noted on it, and no inode waits on it
+    /// for being freed.
     pub fn is_clean(&self) -> bool {
         self.state & (VALID_FS | ERROR_FS) == VALID_FS && self.last_orphan == 0
     }
 
-    /// Returns why its features allow reading only, if they do.
+    /// Returns why the file system's features allow reading only, if they do.
     pub fn read_only_reason(&self) -> Option<ReadOnlyReason> {
         let unknown = self.feature_ro_compat & !RO_COMPAT_KNOWN;
         (unknown != 0).then_some(ReadOnlyReason::Features { incompat: 0, ro_compat: unknown })

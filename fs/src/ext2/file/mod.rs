@@ -30,7 +30,7 @@ pub(super) struct RegularFile<'a, P: Platform>(&'a Ext2Inode<P>);
 view!(RegularFile of Ext2Inode);
 
 impl<P: Platform> Ext2Inode<P> {
-    /// It as a regular file.
+    /// Returns the inode as a regular file.
     ///
     /// # Errors
     /// [`Errno::IsDirectory`], or [`Errno::Invalid`] for what is neither.
@@ -205,7 +205,7 @@ impl<P: Platform> RegularFile<'_, P> {
         Ok(())
     }
 
-    /// The first byte from `offset` on that is data, or in a hole, as lseek(2) finds it: blocks are data,
+    /// Finds the first byte from `offset` on that is data, or in a hole, as lseek(2) does: blocks are data,
     /// whatever they hold.
     pub(super) fn seek(self, offset: u64, what: Seek) -> Result<u64> {
         let _shared = self.lock.shared();

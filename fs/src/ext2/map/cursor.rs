@@ -104,9 +104,9 @@ impl<'a, P: Platform> BlockMap<'a, P> {
         Ok(PathEnd::Slot(slot))
     }
 
-    /// As [`seek`](Self::seek) for a fault, which looks at one page: the way is found while it is walked. An
-    /// error is what is there instead of the pointer: a hole, or `None` for what [`seek`](Self::seek) has to
-    /// say.
+    /// Seeks `lblk` as [`seek`](Self::seek) does, for a fault, which looks at one page: the way is found
+    /// while it is walked. An error is what is there instead of the pointer: a hole, or `None` for what
+    /// [`seek`](Self::seek) has to say.
     #[inline(always)]
     pub(super) fn seek_slot(self, lblk: u64) -> core::result::Result<u64, Option<Backing>> {
         let (index, rest, levels) = self.fs.reach.way(lblk).ok_or(Some(Backing::HOLE))?;
@@ -134,7 +134,7 @@ impl<'a, P: Platform> BlockMap<'a, P> {
         }
     }
 
-    /// A cursor before the first pointer that leads to one of the logical blocks `range`.
+    /// Returns a cursor before the first pointer that leads to one of the logical blocks `range`.
     #[inline]
     pub(in crate::ext2) fn cursor(self, range: Range<u64>) -> Cursor<'a, P> {
         Cursor::new(&self.0.fs, self.0.raw(), range)
@@ -231,7 +231,7 @@ pub(in crate::ext2) struct Cursor<'a, P: Platform> {
 }
 
 impl<'a, P: Platform> Cursor<'a, P> {
-    /// A cursor over the pointers of an inode that lead to the logical blocks `range`.
+    /// Returns a cursor over the pointers of an inode that lead to the logical blocks `range`.
     #[inline]
     pub(in crate::ext2) fn new(fs: &'a Ext2<P>, raw: RawInode<'a, P::Pmem>, range: Range<u64>) -> Self {
         let mut way = [PointerRow::default(); LEVELS + 1];
@@ -240,8 +240,8 @@ impl<'a, P: Platform> Cursor<'a, P> {
         Self { fs, ino: raw.ino, range, way, level: 0, top: None, tables: raw.slot(DIRECT), met: 0, left }
     }
 
-    /// A cursor over `top`, a pointer of inode `ino` wherever that is by now, and what is below it of the
-    /// logical blocks `range`.
+    /// Returns a cursor over `top`, a pointer of inode `ino` wherever that is by now, and what is below it of
+    /// the logical blocks `range`.
     pub(in crate::ext2) fn below(fs: &'a Ext2<P>, ino: u32, top: Pointer, range: Range<u64>) -> Self {
         let mut way = [PointerRow::default(); LEVELS + 1];
         let Pointer { slot, lblk, height, .. } = top;
@@ -313,8 +313,8 @@ impl<'a, P: Platform> Cursor<'a, P> {
         Ok(())
     }
 
-    /// How many pointers from `at` on, where it is, lead to logical blocks of its range and to no others.
-    /// They are in one table.
+    /// Counts the pointers of one table, from `at` on, where the cursor is, that lead to logical blocks of
+    /// its range and to no others.
     #[inline]
     pub(in crate::ext2) fn whole_from(&self, at: Pointer) -> u64 {
         if at.lblk < self.range.start {
@@ -330,7 +330,7 @@ impl<'a, P: Platform> Cursor<'a, P> {
         self.way[self.level].next += count * 4;
     }
 
-    /// The block behind `at`, where it is.
+    /// Returns the block behind `at`, where the cursor is.
     ///
     /// # Errors
     /// No block of a file can be there.
@@ -355,8 +355,8 @@ impl<'a, P: Platform> Cursor<'a, P> {
         Ok(None)
     }
 
-    /// As [`next_data`](Self::next_data), and to the last of those after it that lead to neighbouring blocks:
-    /// of one table at a time.
+    /// Goes on to the next pointer to data, as [`next_data`](Self::next_data) does, and to the last of those
+    /// after it that lead to neighbouring blocks: of one table at a time.
     #[inline]
     pub(in crate::ext2) fn next_run(&mut self) -> Result<Option<Run>> {
         match self.next_data()? {

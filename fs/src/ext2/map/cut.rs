@@ -61,7 +61,7 @@ impl Freed {
 }
 
 impl<P: Platform> BlockMap<'_, P> {
-    /// Before the file or directory becomes longer than `size`: frees blocks beyond it, which a truncation
+    /// Frees, before the file or directory becomes longer than `size`, blocks beyond it, which a truncation
     /// that failed may have left. Otherwise what was cut, or never was in the file, would appear in it. Costs
     /// nothing on a file system that met no errors; else once an inode. Under the inode lock, and of a file
     /// `dax_sem`, held exclusively; durable.
@@ -92,7 +92,7 @@ impl<P: Platform> BlockMap<'_, P> {
         result
     }
 
-    /// False if `i_block` is all zeros.
+    /// Returns false if `i_block` is all zeros.
     pub(in crate::ext2) fn has_pointers(self) -> bool {
         let from = self.raw().slot(0);
         let words = I_BLOCK_BYTES / 8;
@@ -100,7 +100,7 @@ impl<P: Platform> BlockMap<'_, P> {
             || self.pmem().load_u32(from + words * 8) != 0
     }
 
-    /// As [`cut`](Self::cut), of a file that has nothing from logical block `end` on.
+    /// Cuts, as [`cut`](Self::cut) does, a file that has nothing from logical block `end` on.
     pub(in crate::ext2) fn cut_to(self, first: u64, end: u64) -> Result<()> {
         // What hangs below an indirect block as a whole goes with one pointer.
         self.cut_range(first..if end > DIRECT { u64::MAX } else { end })

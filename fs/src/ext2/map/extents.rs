@@ -61,7 +61,7 @@ impl<P: Platform> BlockMap<'_, P> {
         Ok(())
     }
 
-    /// The first block that logical blocks `range` have, and which of them has it.
+    /// Finds the first block that logical blocks `range` have, and which of them has it.
     pub(in crate::ext2) fn first_block_in(self, range: Range<u64>) -> Result<Option<(u64, u32)>> {
         if range.is_empty() {
             return Ok(None);

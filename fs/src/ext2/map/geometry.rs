@@ -23,7 +23,7 @@ pub(in crate::ext2) struct Hole {
 }
 
 impl Hole {
-    /// Tables that are missing on the way.
+    /// Returns how many tables are missing on the way.
     #[inline]
     pub(in crate::ext2) fn missing(&self) -> usize {
         self.path.depth - self.level

@@ -80,7 +80,7 @@ pub(in crate::ext2) struct Chain {
 }
 
 impl Chain {
-    /// Data blocks without tables above them.
+    /// Returns a chain of data blocks without tables above them.
     #[inline]
     pub(in crate::ext2) fn of(taken: Taken, lblk: u64, slot: u64) -> Self {
         let (data, count) = (taken.block(), taken.count());
@@ -121,7 +121,7 @@ impl<P: Platform> BlockMap<'_, P> {
         Some(block)
     }
 
-    /// The block of `lblk`, and whether it was allocated just now: the pointer is durable then. Under the
+    /// Returns the block of `lblk`, and whether it was allocated now: the pointer is durable then. Under the
     /// inode lock, with leave to allocate.
     #[inline(never)]
     pub(in crate::ext2) fn fill_hole(self, lblk: u64) -> Result<(u32, bool)> {
@@ -207,7 +207,7 @@ impl<P: Platform> BlockMap<'_, P> {
         Ok(count)
     }
 
-    /// A fresh block for logical block `lblk`, which starts with `bytes`; `None` if it has one. Packed among
+    /// Takes a fresh block for `lblk`, which starts with `bytes`; `None` if `lblk` has one. Packed among
     /// other small data. Under the inode lock, held exclusively.
     pub(in crate::ext2) fn fresh_block(
         self,

@@ -51,8 +51,8 @@ impl TablePart {
 type RunTables = [Option<Staged<Taken, InFlight>>; 2 * LEVELS];
 
 impl<P: Platform> Ext2<P> {
-    /// Whether any 2 MiB of blocks lie where one entry of a page table can map them. Where the region begins
-    /// does not matter to that: runs are counted by physical addresses.
+    /// Returns whether any 2 MiB of blocks lie where one entry of a page table can map them. Where the region
+    /// begins does not matter to that: runs are counted by physical addresses.
     pub fn has_large_runs(&self) -> bool {
         let phase = (self.pmem().frame(0) >> self.sb.block_bits) % u64::from(RUN);
         self.block_size() == PAGE_SIZE && self.sb.has_run(phase)
@@ -78,8 +78,9 @@ impl<P: Platform> BlockMap<'_, P> {
         whole.then_some([Some(one), two])
     }
 
-    /// The 2 MiB from logical block `first` on, a multiple of 512. What is wrong with a pointer is for
-    /// whoever follows it alone to say: here it is in pieces, which is `None`.
+    /// Finds the 2 MiB from logical block `first` on, a multiple of 512, as one run. What is wrong with a
+    /// pointer is for whoever follows that pointer alone to say: here the 2 MiB are in pieces, which is
+    /// `None`.
     #[inline(always)]
     pub(super) fn find_run(self, first: u64) -> Option<Backing> {
         let size_fits = self.fs.block_size() == PAGE_SIZE && first.is_multiple_of(LARGE_PAGES);

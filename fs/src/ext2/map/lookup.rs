@@ -11,7 +11,7 @@ use crate::pmem::Pmem;
 use crate::vfs::{Backing, Extent, FileKind};
 
 impl<P: Platform> BlockMap<'_, P> {
-    /// What is at `lblk`, and the byte offset of the last pointer on the way.
+    /// Finds what is at `lblk`, and the byte offset of the last pointer on the way.
     #[inline(always)]
     pub(in crate::ext2) fn locate(self, lblk: u64) -> Result<(Spot, u64)> {
         self.locate_by(lblk, self.fs.reach.path(lblk).ok_or(Errno::FileTooBig)?)
@@ -30,8 +30,8 @@ impl<P: Platform> BlockMap<'_, P> {
         })
     }
 
-    /// What is at `lblk`, and for how many logical blocks of the `most` from it on the same goes:
-    /// neighbouring blocks, or a hole. Of one table of pointers at a time.
+    /// Finds what is at `lblk`, and for how many logical blocks of the `most` from it on the same goes:
+    /// neighbouring blocks, or a hole, of one table of pointers at a time.
     #[inline]
     pub(in crate::ext2) fn look(self, lblk: u64, most: u64) -> Result<(Spot, u64)> {
         let path = self.fs.reach.path(lblk).ok_or(Errno::FileTooBig)?;
@@ -58,7 +58,7 @@ impl<P: Platform> BlockMap<'_, P> {
         Ok((spot, count))
     }
 
-    /// Where logical block `lblk` is, as a fault asks; what is wrong with a pointer is for
+    /// Finds where logical block `lblk` is, as a fault asks; what is wrong with a pointer is for
     /// [`find`](Self::find) to say.
     #[inline]
     pub(in crate::ext2) fn peek(self, lblk: u64) -> Option<Backing> {
@@ -73,20 +73,22 @@ impl<P: Platform> BlockMap<'_, P> {
         }
     }
 
-    /// Byte offset of the empty pointer of `lblk`, where nothing but that is missing on the way, nor wrong.
+    /// Returns the byte offset of the empty pointer of `lblk`, where nothing but that is missing on the way,
+    /// nor wrong.
     #[inline]
     pub(super) fn empty_slot(self, lblk: u64) -> Option<u64> {
         self.seek_slot(lblk).ok().filter(|&slot| self.pmem().load_u32(slot) == 0)
     }
 
-    /// The block of `lblk`; `None` for a hole. A direct block is one load, one behind an indirect block two,
-    /// and so on.
+    /// Finds the block of `lblk`; `None` for a hole. A direct block is one load, one behind an indirect block
+    /// two, and so on.
     #[inline(always)]
     pub(in crate::ext2) fn find(self, lblk: u64) -> Result<Option<u32>> {
         self.find_as(lblk, || LeadsTo::Data)
     }
 
-    /// As [`find`](Self::find), a block of a directory, or of a symbolic link, which can be read as a whole.
+    /// Finds a block as [`find`](Self::find) does, of a directory, or of a symbolic link, which can be read
+    /// as a whole.
     #[inline(always)]
     pub(in crate::ext2) fn find_metadata(self, lblk: u64) -> Result<Option<u32>> {
         self.find_as(lblk, || match self.kind {
@@ -104,20 +106,20 @@ impl<P: Platform> BlockMap<'_, P> {
         })
     }
 
-    /// Where the page at logical block `page` is, as write-back asks.
+    /// Finds where the page at logical block `page` is, as write-back asks.
     pub(in crate::ext2) fn place(self, page: u64) -> Result<Option<u64>> {
         Ok(self.find(page)?.map(|block| self.fs.byte(block)))
     }
 
-    /// What is behind the page at logical block `page`.
+    /// Finds what is behind the page at logical block `page`.
     #[inline(always)]
     pub(in crate::ext2) fn page(self, page: u64) -> Result<Extent> {
         let backing = self.find(page)?.map_or(Backing::HOLE, |block| Backing::mapped(self.fs.byte(block)));
         Ok(extent(page, 1, backing))
     }
 
-    /// What is behind several pages. That of the first alone, if they are not one extent; what is wrong with
-    /// the others is for whoever follows them to say.
+    /// Finds what is behind several pages: behind the first alone, if they are not one extent. What is wrong
+    /// with the other pages is for whoever follows them to say.
     #[inline(always)]
     pub(in crate::ext2) fn pages(self, page: u64, pages: u64) -> Result<Extent> {
         if pages == LARGE_PAGES

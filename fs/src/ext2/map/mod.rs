@@ -28,7 +28,7 @@ pub(super) struct BlockMap<'a, P: Platform>(&'a Ext2Inode<P>);
 view!(BlockMap of Ext2Inode);
 
 impl<P: Platform> Ext2Inode<P> {
-    /// Its block map. What may be done with it, and under which lock, its functions say.
+    /// Returns the inode's block map. What may be done with the map, and under which lock, its functions say.
     #[inline(always)]
     pub(super) fn map(&self) -> BlockMap<'_, P> {
         BlockMap(self)

@@ -166,7 +166,8 @@ impl<P: Platform> BlockMap<'_, P> {
         }
     }
 
-    /// The block map changes, or the inode leaves memory: what was meant for it is anybody's.
+    /// Forgets all goals, as the block map changes, or the inode leaves memory: what was meant for it is
+    /// anybody's.
     pub(in crate::ext2) fn forget_goals(self) {
         self.goals.for_each(|goal| {
             self.let_go(goal);
@@ -174,9 +175,9 @@ impl<P: Platform> BlockMap<'_, P> {
         });
     }
 
-    /// The file, of `size` bytes so far, is about to have `end`: moves its blocks into a run if it outgrows
-    /// [`PACKED`] of them, so that it is mapped by large entries from its start. If there is no room, or it
-    /// has holes, they stay. Durable.
+    /// Moves the blocks of the file, of `size` bytes so far and about to have `end`, into a run if it
+    /// outgrows [`PACKED`] of them, so that it is mapped by large entries from its start. If there is no
+    /// room, or the file has holes, the blocks stay. Durable.
     #[inline]
     pub(in crate::ext2) fn outgrow(self, ok: AllocOk<'_>, size: u64, end: u64) -> Result<()> {
         let packed = PACKED << self.fs.sb.block_bits;

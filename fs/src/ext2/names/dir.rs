@@ -28,7 +28,7 @@ pub(in crate::ext2) fn check_name(name: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// True for `.` and `..`.
+/// Returns whether `name` is `.` or `..`.
 pub(in crate::ext2) fn is_dot_name(name: &[u8]) -> bool {
     name == b"." || name == b".."
 }
@@ -43,7 +43,7 @@ pub(in crate::ext2) struct FoundName {
 }
 
 impl<P: Platform> Dir<'_, P> {
-    /// The entry called `name`, through the index, which is built if there is none. Under the inode lock.
+    /// Finds the entry `name` through the index, which is built if there is none. Under the inode lock.
     pub(in crate::ext2) fn find_name(self, name: &[u8]) -> Result<Option<FoundName>> {
         let Some(names) = &self.names else { return self.scan_name(name) };
         let tag = self.fs.names.tag(name);
@@ -57,7 +57,7 @@ impl<P: Platform> Dir<'_, P> {
         self.scan_name(name)
     }
 
-    /// The index, locked for changes, built if there is none and memory for one.
+    /// Returns the index, locked for changes, built if there is none and memory for one.
     pub(in crate::ext2) fn indexed<'a>(self, names: &'a Arc<Names<P>>) -> IndexGuard<'a, P> {
         names.note_use();
         let mut index = names.index.write();
@@ -70,7 +70,7 @@ impl<P: Platform> Dir<'_, P> {
         index
     }
 
-    /// The entry called `name` among those remembered under `tag`, checked in place.
+    /// Finds the entry called `name` among those remembered under `tag`, checked in place.
     #[inline]
     pub(in crate::ext2) fn probe(self, index: &Index, tag: u32, name: &[u8]) -> Result<Option<FoundName>> {
         let mut result = Ok(None);
@@ -120,7 +120,7 @@ impl<P: Platform> Dir<'_, P> {
         None
     }
 
-    /// The entry called `name`, looked for one by one.
+    /// Finds the entry called `name`, looking at entries one by one.
     pub(in crate::ext2) fn scan_name(self, name: &[u8]) -> Result<Option<FoundName>> {
         self.each_entry(0, |entry| {
             if entry.is_called(self.pmem(), name) {
@@ -131,12 +131,12 @@ impl<P: Platform> Dir<'_, P> {
         })
     }
 
-    /// The entry called `name`, or [`Errno::NotFound`].
+    /// Finds the entry called `name`, or fails with [`Errno::NotFound`].
     pub(in crate::ext2) fn expect_name(self, name: &[u8]) -> Result<FoundName> {
         Ok(self.find_name(name)?.ok_or(Errno::NotFound)?)
     }
 
-    /// The inode that an entry names. Under the inode lock, which keeps it from being freed meanwhile.
+    /// Finds the inode that an entry names. Under the inode lock, which keeps it from being freed meanwhile.
     pub(in crate::ext2) fn named(self, entry: &Dirent) -> Result<Arc<Ext2Inode<P>>> {
         self.fs.inode(entry.ino)
     }

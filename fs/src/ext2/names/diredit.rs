@@ -54,7 +54,7 @@ pub(in crate::ext2) enum Prepared<S> {
 }
 
 impl<S> Prepared<S> {
-    /// Where the entry is, or will be. Blocks have `block_size` bytes.
+    /// Returns where the entry is, or will be. Blocks have `block_size` bytes.
     pub(in crate::ext2) fn placed(&self, block_size: u64) -> Placed {
         match self {
             Self::Free(entry) => entry.fact().1,
@@ -145,7 +145,7 @@ impl<P: Platform> Dir<'_, P> {
         Ok(Room::NewBlock)
     }
 
-    /// The entry called `name` appeared at `placed`: the index knows it from now on. Under the inode lock,
+    /// Tells the index of the entry `name`, which appeared at `placed`. Under the inode lock,
     /// held exclusively, before anybody else looks.
     pub(in crate::ext2) fn index_added(self, name: &[u8], placed: &Placed) {
         let Some(names) = &self.names else { return };
@@ -171,7 +171,7 @@ impl<P: Platform> Dir<'_, P> {
         }
     }
 
-    /// The entry called `name` was taken out. As [`index_added`](Self::index_added).
+    /// Tells the index of the entry `name`, which was taken out. As [`index_added`](Self::index_added).
     pub(in crate::ext2) fn index_removed(self, name: &[u8], found: &FoundName) {
         let Some(names) = &self.names else { return };
         if let Some(index) = &mut *names.index.write() {
@@ -241,7 +241,8 @@ impl<P: Platform> Dir<'_, P> {
         })
     }
 
-    /// A fresh block for logical block `lblk` of the directory, which is a hole, that starts with `bytes`.
+    /// Takes a fresh block that starts with `bytes` for logical block `lblk` of the directory, which is a
+    /// hole.
     pub(in crate::ext2) fn fresh_dir_block(self, lblk: u64, bytes: &[u8]) -> Result<Staged<Chain, InFlight>> {
         self.map().fresh_block(lblk, bytes)?.ok_or_else(|| {
             bad_dir(self.ino, "a block beyond the end of a directory", lblk * self.fs.block_size())
@@ -300,7 +301,7 @@ impl<P: Platform> Dir<'_, P> {
         Staged::stored(NameGone, entry.at + D_INODE, 4)
     }
 
-    /// As [`take_out`](Self::take_out), the last name of an inode that durably counts no link.
+    /// Takes out, as [`take_out`](Self::take_out), the last name of an inode that durably counts no link.
     pub(in crate::ext2) fn take_out_last(
         self,
         found: &FoundName,
@@ -393,7 +394,7 @@ impl<P: Platform> Dir<'_, P> {
         }
     }
 
-    /// A changed directory has no hash index any more: it would be wrong. Durable before the first change.
+    /// Drops the hash index of a directory that changes: it would be wrong. Durable before the first change.
     pub(in crate::ext2) fn drop_index(self) {
         let pmem = self.pmem();
         let raw = self.raw();
@@ -404,7 +405,7 @@ impl<P: Platform> Dir<'_, P> {
         }
     }
 
-    /// True if there is nothing in it but its own `.`, and the `..` that names `parent`.
+    /// Returns whether nothing is in the directory but its own `.`, and the `..` that names `parent`.
     ///
     /// # Errors
     /// An entry is called so and names another inode: that may have no other name, so it is not to be lost.
@@ -427,7 +428,7 @@ impl<P: Platform> Dir<'_, P> {
         }
     }
 
-    /// The entry `..`.
+    /// Finds the entry `..`.
     pub(in crate::ext2) fn dot_dot(self) -> Result<Dirent> {
         // Where it always is. Not through the index: the inode lock may be somebody else's.
         let block = self.dir_block(0)?;

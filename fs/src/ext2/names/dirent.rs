@@ -7,7 +7,7 @@ use crate::platform::Platform;
 use core::ops::ControlFlow;
 
 impl<P: Platform> Dir<'_, P> {
-    /// The byte offset of the block that holds logical block `lblk` of this directory.
+    /// Returns the byte offset of the block that holds logical block `lblk` of this directory.
     pub(in crate::ext2) fn dir_block(self, lblk: u64) -> Result<u64> {
         match self.map().find_metadata(lblk)? {
             Some(block) => Ok(self.fs.byte(block)),
@@ -15,14 +15,14 @@ impl<P: Platform> Dir<'_, P> {
         }
     }
 
-    /// The entry at byte `within` of the block at byte offset `block`, which is logical block `lblk` of the
-    /// directory.
+    /// Loads the entry at byte `within` of the block at byte offset `block`, which is logical block `lblk` of
+    /// the directory.
     #[inline]
     pub(in crate::ext2) fn entry(self, lblk: u64, block: u64, within: u64) -> Result<Dirent> {
         Dirent::load(self.pmem(), &self.fs.sb, self.ino, lblk, block, within)
     }
 
-    /// The entry at byte `pos` of this directory, where one starts.
+    /// Loads the entry at byte `pos` of this directory, where one starts.
     #[inline]
     pub(in crate::ext2) fn entry_at(self, pos: u64) -> Result<Dirent> {
         let (lblk, within) = (pos >> self.fs.sb.block_bits, pos & (self.fs.block_size() - 1));
@@ -56,7 +56,7 @@ impl<P: Platform> Dir<'_, P> {
         }
     }
 
-    /// As [`each_entry`](Self::each_entry), of logical block `lblk`.
+    /// Calls `f` as [`each_entry`](Self::each_entry) does, with the entries of logical block `lblk`.
     #[inline]
     pub(in crate::ext2) fn each_in_block<B>(
         self,

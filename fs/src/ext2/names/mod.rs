@@ -19,7 +19,7 @@ pub(super) struct Dir<'a, P: Platform>(&'a Ext2Inode<P>);
 view!(Dir of Ext2Inode);
 
 impl<P: Platform> Ext2Inode<P> {
-    /// It as a directory.
+    /// Returns the inode as a directory.
     ///
     /// # Errors
     /// [`Errno::NotDirectory`] if it is something else.

@@ -39,7 +39,7 @@ pub(in crate::ext2) enum Content<'a> {
 }
 
 impl<P: Platform> Dir<'_, P> {
-    /// A regular file, directory, named pipe or socket.
+    /// Makes a regular file, directory, named pipe or socket.
     pub(in crate::ext2) fn create_name(
         self,
         name: &[u8],
@@ -187,7 +187,7 @@ impl<P: Platform> Dir<'_, P> {
         Ok(Some(block.join(filled, |taken, ()| taken).fence(pmem)))
     }
 
-    /// One more name for inode `ino`.
+    /// Makes one more name for inode `ino`.
     pub(in crate::ext2) fn link_name(self, name: &[u8], ino: u64) -> Result<()> {
         check_name(name)?;
         let _thawed = self.fs.start_change()?;

@@ -61,7 +61,8 @@ impl<P: Platform> Names<P> {
         }
     }
 
-    /// True if an index may be built now.
+    /// Returns whether an index may be built now; each call shortens the wait after
+    /// [`give_up`](Self::give_up).
     pub(in crate::ext2) fn is_due(&self) -> bool {
         match self.patience.load(Relaxed) {
             0 => true,
@@ -72,7 +73,7 @@ impl<P: Platform> Names<P> {
         }
     }
 
-    /// None could be built: not again for a while.
+    /// Gives up for a while: no index could be built.
     pub(in crate::ext2) fn give_up(&self) {
         self.patience.store(PATIENCE, Relaxed);
     }
@@ -138,7 +139,7 @@ impl Index {
         }
     }
 
-    /// The first of the entries remembered under `tag` that `is_it`.
+    /// Finds the first of the entries remembered under `tag` that `is_it`.
     #[inline]
     pub(in crate::ext2) fn find(&self, tag: u32, mut is_it: impl FnMut(u64) -> bool) -> Option<u64> {
         let found = self.table.find(spread(tag), |slot| slot.tag == tag && is_it(slot.pos.into()));
@@ -182,8 +183,8 @@ impl Index {
         }
     }
 
-    /// Block `lblk` has at most `most` bytes of room. Blocks come in order. False if there is no memory for
-    /// it.
+    /// Notes that block `lblk` has at most `most` bytes of room. Blocks come in order. Returns false if there
+    /// is no memory for that.
     pub(in crate::ext2) fn set_room<P: Platform>(
         &mut self,
         budget: &Budget<P>,
@@ -212,7 +213,7 @@ impl Index {
         true
     }
 
-    /// The next of `blocks` that may have room for `need` bytes, from `from` on; and remembers what it
+    /// Finds the next of `blocks` that may have room for `need` bytes, from `from` on; and remembers what was
     /// passed.
     pub(in crate::ext2) fn next_with_room(
         &mut self,
@@ -236,8 +237,8 @@ impl Index {
         None
     }
 
-    /// An entry was taken out of a block of `1 << bits` bytes: its room, with what may be free on both sides
-    /// of it.
+    /// Notes the room of an entry that was taken out of a block of `1 << bits` bytes, with what may be free
+    /// on both sides of it.
     pub(in crate::ext2) fn freed(&mut self, entry: &Dirent, bits: u32) {
         let lblk = (entry.pos >> bits) as usize;
         if let Some(room) = self.room.get_mut(lblk) {
@@ -252,7 +253,8 @@ impl Index {
         self.hints[FREED] = Hint { pos: entry.pos, len: entry.rec_len };
     }
 
-    /// What follows the entry at `pos`, within `rec_len` bytes from there, are no entries any more.
+    /// Forgets what follows the entry at `pos`, within `rec_len` bytes from there: these are no entries any
+    /// more.
     pub(in crate::ext2) fn swallowed(&mut self, pos: u64, rec_len: u16) {
         for hint in &mut self.hints {
             if hint.pos > pos && hint.pos < pos + u64::from(rec_len) {
@@ -261,7 +263,7 @@ impl Index {
         }
     }
 
-    /// A name that needs `used` bytes was put somewhere: what is left behind it is room.
+    /// Notes that a name that needs `used` bytes was put somewhere: what is left behind it is room.
     pub(in crate::ext2) fn placed(&mut self, placed: &Placed, used: u16) {
         let end = placed.pos + u64::from(placed.rec_len);
         let mut which = LAST;
@@ -290,18 +292,18 @@ struct List<P: Platform> {
 }
 
 impl<P: Platform> Budget<P> {
-    /// `limit` bytes for all indexes; `seed` makes hashes of each mount others.
+    /// Makes a budget of `limit` bytes for all indexes; `seed` makes hashes of each mount others.
     pub(in crate::ext2) fn new(limit: usize, seed: u64) -> Self {
         let list = Mutex::<P, _>::new(List { all: Vec::new(), hand: 0 });
         Self { limit, used: AtomicUsize::new(0), list, seed: seed | 1 }
     }
 
-    /// Bytes that all indexes take.
+    /// Returns how many bytes all indexes take.
     pub(in crate::ext2) fn used(&self) -> usize {
         self.used.load(Relaxed)
     }
 
-    /// What a name is remembered by.
+    /// Returns what a name is remembered by.
     #[inline]
     pub(in crate::ext2) fn tag(&self, name: &[u8]) -> u32 {
         let mix = |state: u64, word: u64| {

@@ -50,7 +50,7 @@ pub(in crate::ext2) struct DirTree<'a, P: Platform>(&'a Ext2<P>);
 view!(DirTree of Ext2);
 
 impl<P: Platform> Ext2<P> {
-    /// Its directories.
+    /// Returns the file system's directories.
     #[inline(always)]
     pub(in crate::ext2) fn tree(&self) -> DirTree<'_, P> {
         DirTree(self)

@@ -22,7 +22,8 @@ pub(in crate::ext2) struct FreeRow {
 }
 
 impl FreeRow {
-    /// The walk is at `entry`: is there room for `need` bytes in the row that ends with it?
+    /// Adds `entry`, where the walk is. Returns the room for `need` bytes in the row that ends with `entry`,
+    /// if it has that.
     pub(in crate::ext2) fn add(&mut self, entry: &Dirent, need: u16) -> Option<Room> {
         if entry.ino == 0 && entry.rec_len >= need {
             // Alone it needs no merging, and no fence for it.

@@ -36,7 +36,7 @@ impl<P: Platform> Repair<'_, P> {
         }
     }
 
-    /// Names what is to be named. Returns how many.
+    /// Gives names to what is to be named. Returns how many.
     ///
     /// # Errors
     /// No space for a directory entry: the rest waits for a mount that finds some.

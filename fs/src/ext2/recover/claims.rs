@@ -12,12 +12,12 @@ pub(super) struct Claims {
     groups: Vec<Vec<u64>>,
 }
 
-/// The words of a bitmap for `bits` bits.
+/// Returns how many words a bitmap for `bits` bits has.
 pub(super) fn words(bits: u32) -> usize {
     bits.div_ceil(64) as usize
 }
 
-/// `len` zeros, or no memory for them.
+/// Returns `len` zeros, or that there is no memory for them.
 pub(super) fn zeros<T: Clone + Default>(len: usize) -> Result<Vec<T>> {
     let mut list = Vec::new();
     list.try_reserve_exact(len).map_err(|_| Errno::NoMemory)?;
@@ -59,7 +59,7 @@ impl Claims {
         Ok(())
     }
 
-    /// Nobody claims `block` any more.
+    /// Lets go of `block`: nobody claims it any more.
     pub(super) fn let_go<P: Platform>(&mut self, fs: &Ext2<P>, block: u32) {
         let index = fs.sb.group_of_block(block);
         let bit = block.saturating_sub(fs.sb.group_start(index));
@@ -70,7 +70,7 @@ impl Claims {
         }
     }
 
-    /// What is claimed of group `index`.
+    /// Returns what is claimed of group `index`.
     pub(super) fn of_group<'a, P: Platform>(
         &'a self,
         fs: &Ext2<P>,

@@ -42,7 +42,7 @@ impl InodeMarks {
         self.0 |= flag;
     }
 
-    /// Links counted so far; more than a count can tell stay at the most.
+    /// Returns how many links were counted so far; more than a count can tell stay at the most.
     pub(super) fn links(self) -> u16 {
         self.0 as u16
     }
@@ -107,7 +107,7 @@ impl Nodes {
         (word & 1 << (slot % 64) != 0).then_some((group, usize::from(before) + below.count_ones() as usize))
     }
 
-    /// What was found of `ino`: nothing if it is not in use.
+    /// Returns what was found of inode `ino`: nothing if it is not in use.
     pub(super) fn get<P: Platform>(&self, fs: &Ext2<P>, ino: u32) -> InodeMarks {
         self.node(fs, ino).copied().unwrap_or_default()
     }
@@ -117,14 +117,14 @@ impl Nodes {
         self.tables[group].nodes.get(rank)
     }
 
-    /// The node of `ino`, if it is in use.
+    /// Returns the node of inode `ino`, if it is in use.
     pub(super) fn get_mut<P: Platform>(&mut self, fs: &Ext2<P>, ino: u32) -> Option<&mut InodeMarks> {
         let (group, rank) = self.place(fs, ino)?;
         self.tables[group].nodes.get_mut(rank)
     }
 }
 
-/// The numbers of the inodes in use in group `index`, in order.
+/// Returns the numbers of the inodes in use in group `index`, in order.
 pub(super) fn in_use<P: Platform>(fs: &Ext2<P>, index: u32) -> Result<impl Iterator<Item = u32>> {
     let (bitmap, limit) = (fs.byte(fs.groups().group(index)?.inode_bitmap), fs.sb.inodes_per_group);
     Ok((0..words(limit)).flat_map(move |at| {
@@ -133,7 +133,7 @@ pub(super) fn in_use<P: Platform>(fs: &Ext2<P>, index: u32) -> Result<impl Itera
     }))
 }
 
-/// The bits that are set in `word`.
+/// Returns the bits that are set in `word`.
 pub(super) fn bits(mut word: u64) -> impl Iterator<Item = u32> {
     core::iter::from_fn(move || {
         let bit = (word != 0).then(|| word.trailing_zeros());
@@ -142,7 +142,7 @@ pub(super) fn bits(mut word: u64) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Word `at` of the bitmap at byte offset `bitmap`, of which the first `limit` bits count.
+/// Returns word `at` of the bitmap at byte offset `bitmap`, of which the first `limit` bits count.
 pub(super) fn bitmap_word<P: Platform>(fs: &Ext2<P>, bitmap: u64, at: usize, limit: u32) -> u64 {
     let rest = limit.saturating_sub(at as u32 * 64);
     let mask = if rest >= 64 { u64::MAX } else { (1 << rest) - 1 };

@@ -78,7 +78,7 @@ impl<P: Platform> Repair<'_, P> {
         Ok(Staged::streamed((), SUPERBLOCK, 0))
     }
 
-    /// Now, as a number that nobody takes for an inode's.
+    /// Returns the time now, in seconds since 1970, as a number that nobody takes for an inode's.
     pub(super) fn time_of_deletion(self) -> u32 {
         (self.platform.now().secs as u32).max(self.sb.inodes_count.saturating_add(1))
     }

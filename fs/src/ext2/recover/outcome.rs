@@ -54,7 +54,7 @@ impl Recovered {
         ]
     }
 
-    /// True if nothing had to be changed.
+    /// Returns whether nothing had to be changed.
     pub fn is_nothing(&self) -> bool {
         !self.finished && self.numbers().iter().all(|&(count, ..)| count == 0)
     }

@@ -47,7 +47,7 @@ pub(super) struct ScanResult {
     pub(super) orphans: Vec<u32>,
 }
 
-/// Logical blocks that an inode of kind `kind` may have.
+/// Returns how many logical blocks an inode of kind `kind` may have.
 pub(super) fn end_of<P: Platform>(fs: &Ext2<P>, raw: RawInode<'_, P::Pmem>, kind: FileKind) -> Result<u64> {
     let block_size = fs.block_size();
     Ok(match kind {
@@ -187,8 +187,8 @@ impl<'a, P: Platform> Scan<'a, P> {
         raw.dtime() == 0 && mtime != 0 && mtime <= mounted
     }
 
-    /// True if what lies beyond the end of inode `ino` is its content: another system lost its size. Not if
-    /// that was about to cut it.
+    /// Returns whether what lies beyond the end of inode `ino` is its content: another system lost its size,
+    /// and was not about to cut it.
     pub(super) fn may_grow(&self, ino: u32) -> bool {
         !self.ours && !self.nodes.get(self.fs, ino).is(InodeMarks::ORPHAN)
     }

@@ -18,7 +18,7 @@ pub(super) struct TreeWalk<'a, P: Platform> {
 }
 
 impl<'a, P: Platform> TreeWalk<'a, P> {
-    /// A walk through the block map of `raw`, whose logical blocks from `end` on are beyond its end.
+    /// Makes a walk through the block map of `raw`, whose logical blocks from `end` on are beyond its end.
     pub(super) fn new(fs: &'a Ext2<P>, raw: RawInode<'a, P::Pmem>, end: u64) -> Self {
         Self { fs, ino: raw.ino, cursor: Cursor::new(fs, raw, 0..u64::MAX), end, table: None }
     }

@@ -61,7 +61,7 @@ named! {
 }
 
 impl Range {
-    /// The first page and how many.
+    /// Returns the first page and how many there are.
     pub const fn pages(self) -> (u64, u64) {
         match self {
             Self::Page => (1, 1),
@@ -69,7 +69,7 @@ impl Range {
         }
     }
 
-    /// The page whose first word is loaded and stored.
+    /// Returns the page whose first word is loaded and stored.
     pub const fn word_page(self) -> u64 {
         match self {
             Self::Page => 1,
@@ -95,7 +95,7 @@ named! {
 }
 
 impl Start {
-    /// The word that the range holds then.
+    /// Returns the word that the range holds at the start.
     pub const fn word(self) -> u64 {
         match self {
             Self::Hole | Self::Zero => 0,
@@ -170,19 +170,19 @@ pub struct Story {
 }
 
 impl World {
-    /// The word that operation `op` of CPU `cpu` stores, if it is one that does: 0x1000 for each CPU up to
-    /// it, and its place in the part, from 1. No world's first word is among them.
+    /// Returns the word that operation `op` of CPU `cpu` stores, if it is one that does: 0x1000 for each CPU
+    /// up to that one, and the operation's place in the part, from 1. No world's first word is among these.
     pub fn stored(&self, cpu: usize, op: usize) -> Option<u64> {
         let stores = self.parts.get(cpu)?.ops.get(op)?.effect().stores();
         stores.then_some(0x1000 * (cpu as u64 + 1) + op as u64 + 1)
     }
 
-    /// All operations of all CPUs.
+    /// Returns all operations of all CPUs.
     pub fn ops(&self) -> impl Iterator<Item = Op> + '_ {
         self.parts.iter().flat_map(|part| part.ops.iter().copied())
     }
 
-    /// Whether a CPU does something with such an effect.
+    /// Returns whether a CPU does something with such an effect.
     pub fn has(&self, effect: Effect) -> bool {
         self.ops().any(|op| op.effect() == effect)
     }

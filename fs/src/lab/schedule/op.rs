@@ -105,7 +105,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Whether it puts a word of its own somewhere: such words are all different.
+    /// Returns whether the operation puts a word of its own somewhere: such words are all different.
     pub const fn stores(self) -> bool {
         match self {
             Self::Store | Self::Private | Self::Write | Self::WriteOther => true,
@@ -116,12 +116,12 @@ impl Effect {
         }
     }
 
-    /// Whether the file's word may be its own afterwards.
+    /// Returns whether the file's word may be the operation's own afterwards.
     pub const fn puts_word(self) -> bool {
         self.stores() && self.changes_file()
     }
 
-    /// Whether it shows the file's word to who does it.
+    /// Returns whether the operation shows the file's word to who does it.
     pub const fn looks(self) -> bool {
         match self {
             Self::Load | Self::Fork | Self::Read => true,
@@ -132,7 +132,7 @@ impl Effect {
         }
     }
 
-    /// Whether others see the file changed.
+    /// Returns whether others see the file changed.
     pub const fn changes_file(self) -> bool {
         match self {
             Self::Store | Self::Write | Self::Zero | Self::Cut | Self::Extend => true,
@@ -143,7 +143,7 @@ impl Effect {
         }
     }
 
-    /// Whether the word may be zeros, or an older one, or nothing, after it was stored.
+    /// Returns whether the word may be zeros, or an older one, or nothing, after it was stored.
     pub const fn erases(self) -> bool {
         match self {
             Self::Zero | Self::Cut | Self::Spoil => true,
@@ -154,7 +154,7 @@ impl Effect {
         }
     }
 
-    /// Whether a hole in the range may have a block afterwards.
+    /// Returns whether a hole in the range may have a block afterwards.
     pub const fn fills(self) -> bool {
         match self {
             Self::Store | Self::Write | Self::Allocate => true,
@@ -222,7 +222,7 @@ const READ_ONLY: &[Op] = &[Op::Truncate, Op::Munmap, Op::Mremap, Op::Mprotect];
 const NO_AREA: &[Op] = &[Op::Munmap, Op::Mremap];
 
 impl Op {
-    /// What there is to know of it.
+    /// Returns what there is to know of the operation.
     #[rustfmt::skip]
     pub const fn about(self) -> About {
         match self {
@@ -275,7 +275,7 @@ impl Op {
         }
     }
 
-    /// What it is to a file that does one thing at a time.
+    /// Returns what the operation is to a file that does one thing at a time.
     pub const fn effect(self) -> Effect {
         self.about().effect
     }

@@ -22,8 +22,8 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Widths of columns that would be `natural` and have `room` together: the widest give way first. None is
-/// made narrower than `least`, even if `room` is too small for that.
+/// Returns the widths of columns that would be `natural` and have `room` together: the widest give way first.
+/// None is made narrower than `least`, even if `room` is too small for that.
 pub(super) fn fit(natural: &[usize], room: usize, least: usize) -> Vec<usize> {
     let under = |cap: usize| natural.iter().map(|&width| width.min(cap)).sum::<usize>();
     let widest = natural.iter().copied().max().unwrap_or(0);

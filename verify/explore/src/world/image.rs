@@ -40,7 +40,7 @@ impl Images {
         Ok(Self { images, own_blocks })
     }
 
-    /// Blocks that are in use and no file's: both files are holes.
+    /// Returns how many blocks are in use and no file's: both files are holes.
     pub fn own_blocks(&self) -> u64 {
         self.own_blocks
     }
