@@ -134,6 +134,11 @@ impl Dirent {
     }
 }
 
+/// Returns what a directory entry says of `kind`.
+pub(crate) fn entry_type(sb: &Geometry, kind: FileKind) -> u8 {
+    if sb.has_filetype() { file_type(kind) } else { 0 }
+}
+
 /// Returns what `file_type` is for `kind`.
 pub(crate) const fn file_type(kind: FileKind) -> u8 {
     match kind {

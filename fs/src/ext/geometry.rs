@@ -13,11 +13,11 @@ use super::superblock::{RawSuperBlock, corrupt};
 use crate::PAGE_SIZE;
 use crate::error::{Corrupt, Result, Unsupported};
 use crate::pmem::Pmem;
-use crate::vfs::{FileKind, MountOptions, OnError};
+use crate::vfs::{MountOptions, OnError};
 use core::ops::RangeInclusive;
 
-/// A type of file system, as far as it decides whether a superblock is one of its own.
-pub(crate) struct Kind {
+/// One of the formats, as far as it decides whether a superblock is one of its own.
+pub(crate) struct Format {
     /// What the type is called.
     pub name: &'static str,
     /// The incompatible features that it understands.
@@ -129,25 +129,25 @@ pub(crate) fn probe(pmem: &impl Pmem, options: &MountOptions) -> Result<Option<(
 }
 
 impl Geometry {
-    /// Decodes and checks `raw` as a file system of `kind`, found in a region of `region` bytes.
+    /// Decodes and checks `raw` as a file system of `format`, found in a region of `region` bytes.
     ///
     /// # Errors
     /// [`Unsupported`] for none at all and for a sound one of something else, [`Corrupt`] for nonsense.
-    pub(crate) fn decode(raw: &RawSuperBlock, region: u64, kind: &Kind) -> Result<Self> {
+    pub(crate) fn decode(raw: &RawSuperBlock, region: u64, format: &Format) -> Result<Self> {
         // 1. Is it one, and of a kind we know? Nothing else can be trusted before.
         let magic = raw.u16(S_MAGIC);
         if magic != MAGIC {
-            return Err(Unsupported::Magic { of: kind.name, found: magic.into() }.into());
+            return Err(Unsupported::Magic { of: format.name, found: magic.into() }.into());
         }
         let rev_level = raw.u32(S_REV_LEVEL);
         if rev_level > 1 {
-            return Err(Unsupported::Revision { of: kind.name, revision: rev_level }.into());
+            return Err(Unsupported::Revision { of: format.name, revision: rev_level }.into());
         }
         let dynamic = |at| if rev_level == 0 { 0 } else { raw.u32(at) };
         let feature_incompat = dynamic(S_FEATURE_INCOMPAT);
-        let unknown = feature_incompat & !kind.incompat;
+        let unknown = feature_incompat & !format.incompat;
         if unknown != 0 {
-            return Err(Unsupported::Features(features::missing(unknown, (kind.hint)(unknown))).into());
+            return Err(Unsupported::Features(features::missing(unknown, (format.hint)(unknown))).into());
         }
         let feature_compat = dynamic(S_FEATURE_COMPAT);
         let feature_ro_compat = dynamic(S_FEATURE_RO_COMPAT);
@@ -290,11 +290,6 @@ impl Geometry {
     #[inline]
     pub fn has_filetype(&self) -> bool {
         self.feature_incompat & features::INCOMPAT_FILETYPE != 0
-    }
-
-    /// Returns what a directory entry says of `kind`.
-    pub(crate) fn entry_type(&self, kind: FileKind) -> u8 {
-        if self.has_filetype() { super::dirent::file_type(kind) } else { 0 }
     }
 
     /// Returns the most blocks that a group starts with for copies of the superblock and of descriptors, and

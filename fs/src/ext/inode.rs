@@ -126,10 +126,31 @@ impl<'a, M: Load + ?Sized> RawInode<'a, M> {
         self.u32(I_FILE_ACL)
     }
 
+    /// Returns `i_file_acl`, with the upper half that ext4 has.
+    pub(crate) fn wide_file_acl(&self) -> u64 {
+        u64::from(self.u16(I_FILE_ACL_HIGH)) << 32 | u64::from(self.file_acl())
+    }
+
+    /// Returns `i_blocks` with the upper half that ext4 has, in units of 512 bytes.
+    pub(crate) fn wide_units(&self, block_bits: u32) -> u64 {
+        let count = u64::from(self.u16(I_BLOCKS_HIGH)) << 32 | u64::from(self.units());
+        if self.flags() & HUGE_FILE_FL != 0 { count << (block_bits - 9) } else { count }
+    }
+
+    /// Returns `i_generation`.
+    pub(crate) fn generation(&self) -> u32 {
+        self.u32(I_GENERATION)
+    }
+
     /// Returns `i_uid` and `i_gid`, each with its upper half.
     pub(crate) fn owner(&self) -> (u32, u32) {
         let wide = |low, high| u32::from(self.u16(high)) << 16 | u32::from(self.u16(low));
         (wide(I_UID, I_UID_HIGH), wide(I_GID, I_GID_HIGH))
+    }
+
+    /// Returns `i_size` with its upper half, which a directory has too if it may be that large.
+    pub(crate) fn wide_size(&self) -> u64 {
+        u64::from(self.u32(I_SIZE_HIGH)) << 32 | u64::from(self.u32(I_SIZE))
     }
 
     /// Returns `i_size`, of which only a regular file has the upper half.

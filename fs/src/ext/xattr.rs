@@ -22,6 +22,17 @@ pub(crate) struct Attribute<'a> {
     pub value: &'a [u8],
     /// Where its value was; 0 for a new one. Composing keeps values in place as far as it can.
     pub at: usize,
+    /// Where the value is, if it is not here.
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// A value in an inode of its own (ext4's `ea_inode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Elsewhere {
+    /// `e_value_inum`: the inode.
+    pub ino: u32,
+    /// Bytes.
+    pub len: u32,
 }
 
 /// A name without its prefix, which is a number.
@@ -79,8 +90,16 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
     Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize)
 }
 
-/// Parses the attributes in `bytes`, whose entries start at `head`. An error tells what is wrong, and where.
-pub(crate) fn parse(bytes: &[u8], head: usize) -> Result<Vec<Attribute<'_>>, (&'static str, usize)> {
+/// Returns the attributes in `bytes`, whose entries start at `head`; with `inodes`, values may be in inodes
+/// of their own.
+///
+/// # Errors
+/// What is wrong, and where.
+pub(crate) fn parse(
+    bytes: &[u8],
+    head: usize,
+    inodes: bool,
+) -> Result<Vec<Attribute<'_>>, (&'static str, usize)> {
     let (mut list, mut at) = (Vec::new(), head);
     loop {
         let field = |offset| u32_at(bytes, at + offset).ok_or(("the list of attributes has no end", at));
@@ -93,7 +112,13 @@ pub(crate) fn parse(bytes: &[u8], head: usize) -> Result<Vec<Attribute<'_>>, (&'
             return Err(("an attribute's name reaches beyond the end", at));
         };
         if value_block != 0 {
-            return Err(("an attribute's value is in another block", at));
+            if !inodes {
+                return Err(("an attribute's value is in another block", at));
+            }
+            let elsewhere = Some(Elsewhere { ino: value_block as u32, len: size as u32 });
+            list.push(Attribute { name: Name { index, suffix }, value: &[], at: 0, elsewhere });
+            at += padded(E_NAME + name_len);
+            continue;
         }
         let value = match size {
             0 => Some(&[][..]),
@@ -102,7 +127,7 @@ pub(crate) fn parse(bytes: &[u8], head: usize) -> Result<Vec<Attribute<'_>>, (&'
         let Some(value) = value else {
             return Err(("an attribute's value reaches beyond the end", at));
         };
-        list.push(Attribute { name: Name { index, suffix }, value, at: value_at });
+        list.push(Attribute { name: Name { index, suffix }, value, at: value_at, elsewhere: None });
         at += padded(E_NAME + name_len);
     }
     // Values lie behind the list.
@@ -181,7 +206,7 @@ mod tests {
     use super::*;
 
     fn attribute<'a>(suffix: &'a [u8], value: &'a [u8]) -> Attribute<'a> {
-        Attribute { name: Name { index: USER, suffix }, value, at: 0 }
+        Attribute { name: Name { index: USER, suffix }, value, at: 0, elsewhere: None }
     }
 
     #[test]
@@ -192,7 +217,7 @@ mod tests {
         let need = H_ENTRIES + 3 * 20 + 108 + 4;
         assert_eq!(compose(&list, need - 4, H_ENTRIES, true), None);
         let bytes = compose(&list, need, H_ENTRIES, true).expect("it fits");
-        let parsed = parse(&bytes, H_ENTRIES).expect("sound");
+        let parsed = parse(&bytes, H_ENTRIES, false).expect("sound");
         let names: Vec<_> = parsed.iter().map(|attribute| attribute.name.suffix).collect();
         assert_eq!(names, [&b"a"[..], b"c", b"bb"]);
         assert_eq!(parsed[2].value, value);
@@ -204,14 +229,14 @@ mod tests {
         let list = [attribute(b"name", b"value"), attribute(b"other", b"")];
         let bytes = compose(&list, 128, 0, false).expect("it fits");
         for len in 0..bytes.len() {
-            let _ = parse(&bytes[..len], 0);
+            let _ = parse(&bytes[..len], 0, false);
         }
         for at in 0..bytes.len() {
             for value in 0..=255 {
                 let mut bytes = bytes.clone();
                 bytes[at] = value;
-                let _ = parse(&bytes, 0);
-                let _ = parse(&bytes, H_ENTRIES);
+                let _ = parse(&bytes, 0, false);
+                let _ = parse(&bytes, H_ENTRIES, false);
             }
         }
     }

@@ -2,6 +2,7 @@
 //! it: what one file makes durable, another relies on.
 
 use super::disk::superblock::SuperBlock;
+use crate::ext::dirent::entry_type;
 use crate::vfs::FileKind;
 
 /// The fact that an inode may be named: it is initialised, or it counts the new name already.
@@ -15,7 +16,7 @@ pub(super) struct Nameable {
 impl Nameable {
     /// Returns what a name says of inode `ino`.
     pub(super) fn new(sb: &SuperBlock, ino: u32, kind: FileKind) -> Self {
-        Self { ino, file_type: sb.entry_type(kind) }
+        Self { ino, file_type: entry_type(sb, kind) }
     }
 }
 

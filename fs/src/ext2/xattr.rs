@@ -168,9 +168,10 @@ impl<P: Platform> Xattrs<'_, P> {
     #[allow(clippy::type_complexity)]
     fn parse<'a>(self, raw: &'a Raw) -> Result<(Vec<Attribute<'a>>, Vec<Attribute<'a>>)> {
         let bad = |(why, at): (&'static str, usize)| -> Error { self.corrupt(why, at as u64) };
-        let own = raw.own.as_ref().map_or(Ok(Vec::new()), |(_, bytes)| parse(bytes, 0).map_err(bad))?;
+        let own =
+            raw.own.as_ref().map_or(Ok(Vec::new()), |(_, bytes)| parse(bytes, 0, false).map_err(bad))?;
         let block = raw.block.as_ref();
-        let block = block.map_or(Ok(Vec::new()), |(_, bytes)| parse(bytes, H_ENTRIES).map_err(bad))?;
+        let block = block.map_or(Ok(Vec::new()), |(_, bytes)| parse(bytes, H_ENTRIES, false).map_err(bad))?;
         Ok((own, block))
     }
 
@@ -347,6 +348,6 @@ fn without<'a>(list: &[Attribute<'a>], name: Name<'_>) -> Vec<Attribute<'a>> {
 /// `list` with `value` under `name`, or without it; the value is in the old one's place, if that fits.
 fn changed<'a>(list: &[Attribute<'a>], name: Name<'a>, value: Option<&'a [u8]>) -> Vec<Attribute<'a>> {
     let at = list.iter().find(|attribute| attribute.name == name).map_or(0, |old| old.at);
-    let new = value.map(|value| Attribute { name, value, at });
+    let new = value.map(|value| Attribute { name, value, at, elsewhere: None });
     without(list, name).into_iter().chain(new).collect()
 }

@@ -2,6 +2,7 @@
 //! `struct iomap`).
 
 use core::fmt;
+use core::ops::ControlFlow;
 
 /// A range of a file, all of it backed in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +158,42 @@ impl fmt::Debug for Backing {
         self.state().fmt(f)?;
         f.write_str(if self.is_new() { " NEW" } else { "" })?;
         f.write_str(if self.is_dirty() { " DIRTY" } else { "" })
+    }
+}
+
+/// Joins pieces of a file to extents, and hands them on.
+pub(crate) struct Joiner<'a> {
+    current: Option<Extent>,
+    f: &'a mut dyn FnMut(Extent) -> ControlFlow<()>,
+}
+
+impl<'a> Joiner<'a> {
+    /// Returns one that calls `f` with each extent.
+    pub(crate) fn new(f: &'a mut dyn FnMut(Extent) -> ControlFlow<()>) -> Self {
+        Self { current: None, f }
+    }
+
+    /// Takes the piece that follows what it has.
+    pub(crate) fn add(&mut self, next: Extent) -> ControlFlow<()> {
+        if next.len == 0 {
+            return ControlFlow::Continue(());
+        }
+        if let Some(extent) = &mut self.current {
+            if extent.backing.after(extent.len) == next.backing {
+                extent.len += next.len;
+                return ControlFlow::Continue(());
+            }
+            (self.f)(*extent)?;
+        }
+        self.current = Some(next);
+        ControlFlow::Continue(())
+    }
+
+    /// Hands the last extent on.
+    pub(crate) fn finish(self) {
+        if let Some(extent) = self.current {
+            let _ = (self.f)(extent);
+        }
     }
 }
 

@@ -25,6 +25,7 @@ mod transfer;
 #[cfg(feature = "watched")]
 pub mod watched;
 
+pub(crate) use extent::Joiner;
 pub use extent::{Backing, Extent, State};
 pub use freeze::{Freeze, Frozen, Thawed};
 pub use inode_lock::{InodeExclusive, InodeLock, InodeShared};

@@ -1,6 +1,6 @@
 //! ext2's superblock: what it shares with ext4, and block numbers of 32 bits.
 
-use super::{KIND, RO_COMPAT_KNOWN};
+use super::{FORMAT, RO_COMPAT_KNOWN};
 use crate::error::Result;
 use crate::ext::features::ReadOnlyReason;
 use crate::ext::geometry::Geometry;
@@ -35,7 +35,7 @@ impl SuperBlock {
     /// [`Unsupported`](crate::Unsupported) for none at all and for a sound one of something else,
     /// [`Corrupt`](crate::Corrupt) for nonsense.
     pub fn decode(raw: &RawSuperBlock, region: u64) -> Result<Self> {
-        let geometry = Geometry::decode(raw, region, &KIND)?;
+        let geometry = Geometry::decode(raw, region, &FORMAT)?;
         let blocks_count = raw.u32(S_BLOCKS_COUNT);
         Ok(Self {
             geometry,

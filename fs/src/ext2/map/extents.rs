@@ -5,31 +5,8 @@
 use super::BlockMap;
 use crate::error::Result;
 use crate::platform::Platform;
-use crate::vfs::{Backing, Extent};
+use crate::vfs::{Backing, Extent, Joiner};
 use core::ops::{ControlFlow, Range};
-
-/// Joins pieces of a file to extents, and hands them on.
-struct Joiner<'a> {
-    current: Option<Extent>,
-    f: &'a mut dyn FnMut(Extent) -> ControlFlow<()>,
-}
-
-impl Joiner<'_> {
-    fn add(&mut self, next: Extent) -> ControlFlow<()> {
-        if next.len == 0 {
-            return ControlFlow::Continue(());
-        }
-        if let Some(extent) = &mut self.current {
-            if extent.backing.after(extent.len) == next.backing {
-                extent.len += next.len;
-                return ControlFlow::Continue(());
-            }
-            (self.f)(*extent)?;
-        }
-        self.current = Some(next);
-        ControlFlow::Continue(())
-    }
-}
 
 impl<P: Platform> BlockMap<'_, P> {
     /// Calls `f` with each run and hole of the logical blocks `range`, in order.
@@ -44,7 +21,7 @@ impl<P: Platform> BlockMap<'_, P> {
             len: lblks.end.saturating_sub(lblks.start) << bits,
             backing,
         };
-        let (mut joiner, mut cursor) = (Joiner { current: None, f }, self.cursor(range.clone()));
+        let (mut joiner, mut cursor) = (Joiner::new(f), self.cursor(range.clone()));
         let mut next = range.start;
         while let Some(run) = cursor.next_run()? {
             let (hole, end) = (next..run.lblk, run.lblk + u64::from(run.count));
@@ -54,9 +31,8 @@ impl<P: Platform> BlockMap<'_, P> {
                 return Ok(());
             }
         }
-        let last = joiner.add(piece(next..range.end, Backing::HOLE));
-        if let (ControlFlow::Continue(()), Some(extent)) = (last, joiner.current) {
-            let _ = (joiner.f)(extent);
+        if joiner.add(piece(next..range.end, Backing::HOLE)).is_continue() {
+            joiner.finish();
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::Dir;
 use super::dir::{FoundName, check_name, is_dot_name};
 use super::room::Room;
 use crate::error::{Errno, Result};
-use crate::ext::dirent::{Dirent, bad_dir};
+use crate::ext::dirent::{Dirent, bad_dir, entry_type};
 use crate::ext::inode::CTIME;
 use crate::ext::layout::*;
 use crate::ext2::alloc::inodes::New;
@@ -349,7 +349,7 @@ impl<P: Platform> Dir<'_, P> {
 /// The start of a new directory's only block: its entries `.` and `..`.
 fn dots(sb: &SuperBlock, ino: u32, parent: u32) -> [u8; 24] {
     let mut bytes = [0; 24];
-    let file_type = sb.entry_type(FileKind::Directory);
+    let file_type = entry_type(sb, FileKind::Directory);
     let first = Dirent::need(1);
     bytes[..4].copy_from_slice(&ino.to_le_bytes());
     bytes[4..10].copy_from_slice(&[first as u8, 0, 1, file_type, b'.', 0]);
