@@ -121,6 +121,8 @@ const FS: Rules<'static> = Rules {
         ("ext2: a mount's life", &["ext2::freeze", "ext2::info", "ext2::mount", "ext2::watched"]),
         ("ext2: the traits of vfs", &["ext2::ops"]),
         ("ext2", &["ext2"]),
+        ("ext4: the disk", &["ext4::disk"]),
+        ("ext4", &["ext4"]),
         ("block", &["block"]),
         ("registry", &["registry"]),
         ("the host", &["sim", "ext2::tests", "ext2::wrong_order"]),
@@ -135,7 +137,7 @@ const FS: Rules<'static> = Rules {
         Circle { modules: &["lab::schedule"], why: "one type, and how its text is read" },
         Circle { modules: &["block"], why: "one file system of one file" },
     ],
-    apart: &["block", "dax", "ext2"],
+    apart: &["block", "dax", "ext2", "ext4"],
 };
 
 /// What of allocation, of the indirect tree and of names is below the types that hold it.

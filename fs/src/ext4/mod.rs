@@ -1,0 +1,3 @@
+//! ext4 on persistent memory.
+
+pub(crate) mod disk;
