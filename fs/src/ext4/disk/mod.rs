@@ -4,14 +4,15 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `extent` | the extent tree: which blocks are behind a file's |
-//! | `hash` | the hashes of names that order an indexed directory |
+//! | `hash`, `htree` | names' hashes; the tree of them that leads to a directory's blocks |
 //!
-//! A node of a tree comes in two steps. When it is *opened*, what all its uses rely on is looked at: that
+//! A node of either tree comes in two steps. When it is *opened*, what all its uses rely on is looked at: that
 //! it is one, how many entries it has, how far above the leaves it is. An entry is checked by itself and
 //! against its neighbours each time it is followed; `check` does so with all of them, for who meets a node for
 //! the first time.
 
 pub(crate) mod extent;
 pub(crate) mod hash;
+pub(crate) mod htree;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Decoders on structures made by hand and damaged in every way.
 
 mod extent;
+mod htree;
 
 use crate::error::{Error, Result};
 
