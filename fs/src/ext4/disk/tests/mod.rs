@@ -1,7 +1,8 @@
-//! Decoders on structures made by hand and damaged in every way.
+//! Decoders on structures made by hand, damaged in every way, and on what mke2fs and e2fsck make.
 
 mod extent;
 mod htree;
+mod image;
 
 use crate::error::{Error, Result};
 
