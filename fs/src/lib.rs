@@ -11,9 +11,8 @@
 //! | [`vfs`] | inodes and file systems as `dax` and the shell need them; where a file is mapped |
 //! | [`dax`] | the page-fault protocols and write-back |
 //! | [`ext`] | what ext2, ext3 and ext4 have in common |
-//! | [`ext2`] | a file system on disk |
+//! | [`ext2`], [`ext4`] | file systems on disk |
 //! | [`block`] | raw devices: whole regions as files |
-//! | `ext4` | the disk structures of another |
 //! | [`registry`] | the types of file systems that can be mounted |
 //! | [`crc32c`] | the checksum of ext4 and of its journal |
 //! | [`stats`] | every counter the kernel can print |
@@ -40,10 +39,10 @@ pub mod block;
 pub mod crc32c;
 pub mod dax;
 pub mod error;
+#[macro_use]
 pub mod ext;
 pub mod ext2;
-#[cfg_attr(not(test), expect(dead_code, reason = "its driver, which mounts it, is still to come"))]
-mod ext4;
+pub mod ext4;
 pub mod lab;
 pub mod platform;
 pub mod pmem;

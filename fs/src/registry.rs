@@ -7,8 +7,8 @@ use crate::platform::Platform;
 use crate::vfs::{FileSystemRef, FileSystemType, MountOptions};
 
 /// Returns every type, in the order in which a region is asked for them.
-pub const fn all<P: Platform>() -> [FileSystemType<P>; 1] {
-    [crate::ext2::file_system_type()]
+pub const fn all<P: Platform>() -> [FileSystemType<P>; 2] {
+    [crate::ext2::file_system_type(), crate::ext4::file_system_type()]
 }
 
 /// Returns the type called `name`, if there is one.

@@ -11,7 +11,7 @@
 use super::geometry::Geometry;
 use super::layout::*;
 use super::load::Load;
-use crate::error::{Corrupt, Error, Result};
+use crate::error::{Corrupt, Errno, Error, Result};
 use crate::vfs::FileKind;
 
 /// Makes a contradiction in directory `ino`, at byte `pos` of it.
@@ -45,6 +45,7 @@ impl Dirent {
         lblk: u64,
         block: u64,
         within: u64,
+        limit: u64,
     ) -> Result<Self> {
         let pos = lblk * sb.block_size() + within;
         let bad = |why, pos| bad_dir(dir, why, pos);
@@ -64,9 +65,7 @@ impl Dirent {
         if rec_len < Self::need(1) || !rec_len.is_multiple_of(4) {
             return Err(bad("bad rec_len", pos));
         }
-        if end > sb.block_size()
-            || (end != sb.block_size() && sb.block_size() - end < u64::from(Self::need(1)))
-        {
+        if end > limit || (end != limit && limit - end < u64::from(Self::need(1))) {
             return Err(bad("rec_len reaches beyond the block", pos));
         }
         if Self::need(name_len.into()) > rec_len {
@@ -149,5 +148,46 @@ pub(crate) const fn file_type(kind: FileKind) -> u8 {
         FileKind::Fifo => 5,
         FileKind::Socket => 6,
         FileKind::Symlink => 7,
+    }
+}
+
+/// Refuses what cannot be a name: empty, too long, or with a `/` or NUL in it.
+pub(crate) fn check_name(name: &[u8]) -> Result<()> {
+    if name.is_empty() {
+        return Err(Errno::NotFound.into());
+    }
+    if name.len() > NAME_MAX {
+        return Err(Errno::NameTooLong.into());
+    }
+    if name.iter().any(|&byte| byte == b'/' || byte == 0) {
+        return Err(Errno::Invalid.into());
+    }
+    Ok(())
+}
+
+/// Returns whether `name` is `.` or `..`.
+pub(crate) fn is_dot_name(name: &[u8]) -> bool {
+    name == b"." || name == b".."
+}
+
+/// Blocks of a directory that could not be read.
+pub(crate) struct BadBlocks {
+    pub first: Error,
+    count: u32,
+}
+
+impl BadBlocks {
+    /// So many of them are passed over: a directory whose size is a lie has no end.
+    const MOST: u32 = 1024;
+
+    /// Counts another one, of which `error` is to be told if it is the first.
+    ///
+    /// # Errors
+    /// The first, if there are too many.
+    #[cold]
+    pub(crate) fn add(bad: &mut Option<Self>, error: Error) -> Result<()> {
+        let bad = bad.get_or_insert(Self { first: error, count: 0 });
+        bad.count += 1;
+        if bad.count < Self::MOST { Ok(()) } else { Err(bad.first) }
     }
 }

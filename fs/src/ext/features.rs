@@ -18,6 +18,9 @@ pub const COMPAT_EXT_ATTR: u32 = 0x8;
 /// compat: blocks are reserved for a growing descriptor table.
 pub const COMPAT_RESIZE_INODE: u32 = 0x10;
 
+/// compat: files without a name are in a file of their own.
+pub const COMPAT_ORPHAN_FILE: u32 = 0x1000;
+
 /// incompat: directory entries tell the file's type.
 pub const INCOMPAT_FILETYPE: u32 = 0x2;
 /// incompat: the journal must be replayed first.
@@ -99,7 +102,7 @@ const COMPAT: [(u32, &str); 12] = [
     (0x100, "snapshot_bitmap"),
     (COMPAT_SPARSE_SUPER2, "sparse_super2"),
     (0x400, "fast_commit"),
-    (0x1000, "orphan_file"),
+    (COMPAT_ORPHAN_FILE, "orphan_file"),
 ];
 
 const RO_COMPAT: [(u32, &str); 17] = [

@@ -111,21 +111,27 @@ pub(crate) fn superblock_at(options: &MountOptions) -> Result<u64> {
     }
 }
 
-/// Looks whether the magic number is there that ext2, ext3 and ext4 share; if so, returns the incompatible
-/// features and those that forbid writing.
+/// What a region has that has the magic number of ext2, ext3 and ext4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Probe {
+    /// A feature that only ext4 has; else it is an ext2 or ext3.
+    pub is_ext4: bool,
+}
+
+/// Looks for the magic number that ext2, ext3 and ext4 share.
 ///
 /// # Errors
-/// Their place cannot be read.
-pub(crate) fn probe(pmem: &impl Pmem, options: &MountOptions) -> Result<Option<(u32, u32)>> {
+/// Its place, or that of the features, cannot be read.
+pub(crate) fn probe(pmem: &impl Pmem, options: &MountOptions) -> Result<Option<Probe>> {
     let at = superblock_at(options)?;
     RawSuperBlock::expect_at(pmem, at, S_MAGIC..S_FEATURE_RO_COMPAT + 4)?;
     if pmem.load_u16(at + S_MAGIC) != MAGIC {
         return Ok(None);
     }
-    if pmem.load_u32(at + S_REV_LEVEL) == 0 {
-        return Ok(Some((0, 0)));
-    }
-    Ok(Some((pmem.load_u32(at + S_FEATURE_INCOMPAT), pmem.load_u32(at + S_FEATURE_RO_COMPAT))))
+    let is_ext4 = pmem.load_u32(at + S_REV_LEVEL) != 0
+        && (pmem.load_u32(at + S_FEATURE_INCOMPAT) & features::INCOMPAT_EXT4 != 0
+            || pmem.load_u32(at + S_FEATURE_RO_COMPAT) & features::RO_COMPAT_EXT4 != 0);
+    Ok(Some(Probe { is_ext4 }))
 }
 
 impl Geometry {

@@ -65,6 +65,8 @@ pub const S_WANT_EXTRA_ISIZE: u64 = 0x15e;
 pub const S_FLAGS: u64 = 0x160;
 pub const S_LOG_GROUPS_PER_FLEX: u64 = 0x174;
 pub const S_CHECKSUM_TYPE: u64 = 0x175;
+/// What [`S_CHECKSUM_TYPE`] is for CRC-32C.
+pub const CRC32C: u8 = 1;
 /// How many errors were met, and when, at which inode, in which function the first was, and the last (ext4's
 /// fields).
 pub const S_ERROR_COUNT: u64 = 0x194;
@@ -229,6 +231,7 @@ pub const H_MAGIC: u64 = 0;
 pub const H_REFCOUNT: u64 = 4;
 pub const H_BLOCKS: u64 = 8;
 pub const H_HASH: u64 = 12;
+pub const H_CHECKSUM: u64 = 16;
 /// Here the entries start.
 pub const H_ENTRIES: usize = 32;
 // An attribute's entry: offsets from its start, where `e_name_len`, `e_name_index` and `e_value_offs` are.

@@ -8,7 +8,11 @@
 //! | [`superblock`], [`geometry`] | the superblock, raw; what follows from it |
 //! | `inode`, `dirent`, `xattr` | a raw inode; a directory entry; extended attributes as bytes |
 //! | `indirect` | the way to a block through tables of pointers |
+//! | `view` | how a file system is seen as its block groups, an inode as its block map, ... |
 //! | `cache` | which inodes are in memory |
+
+#[macro_use]
+mod view;
 
 pub(crate) mod cache;
 pub(crate) mod dirent;

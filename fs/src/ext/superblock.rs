@@ -1,7 +1,16 @@
-//! The superblock, raw as it is on disk.
+//! The superblock, raw as it is on disk, and how features are taken out of it.
+//!
+//! # What a crash leaves of a change
+//! With `metadata_csum` the superblock has a checksum, in another unit of 8 bytes than what changes: a crash
+//! could leave one without the other, and nobody would mount that. So the bit of `metadata_csum` goes with the
+//! store that changes the features, which lie beside it, and comes back when the new checksum is durable. What
+//! a crash leaves between is a file system that is right, and has no checksums. Whoever finds that the checksum
+//! is right but for the bit puts it back.
 
+use super::features::{INCOMPAT_RECOVER, RO_COMPAT_GDT_CSUM, RO_COMPAT_METADATA_CSUM};
 use super::layout::*;
 use super::unreadable;
+use crate::crc32c;
 use crate::error::{Corrupt, Error, Result};
 use crate::pmem::Pmem;
 use core::ops::Range;
@@ -83,7 +92,49 @@ impl RawSuperBlock {
     }
 }
 
-/// Makes a contradiction in the superblock.
+impl RawSuperBlock {
+    /// Returns the checksum that it should have.
+    pub(crate) fn checksum(&self) -> u32 {
+        crc32c::update(!0, &self.0[..S_CHECKSUM as usize])
+    }
+
+    fn set(&mut self, at: u64, value: u32) {
+        self.0[at as usize..][..4].copy_from_slice(&value.to_le_bytes());
+    }
+
+    /// Returns it with the bit of `metadata_csum`, if a crash took that and nothing changed since.
+    pub(crate) fn with_lost_checksum(self) -> Self {
+        let features = self.u32(S_FEATURE_RO_COMPAT);
+        let looks = self.u32(S_REV_LEVEL) > 0
+            && features & (RO_COMPAT_METADATA_CSUM | RO_COMPAT_GDT_CSUM) == 0
+            && self.array::<1>(S_CHECKSUM_TYPE) == [CRC32C];
+        let mut whole = Self(self.0);
+        whole.set(S_FEATURE_RO_COMPAT, features | RO_COMPAT_METADATA_CSUM);
+        if looks && whole.checksum() == whole.u32(S_CHECKSUM) { whole } else { self }
+    }
+
+    /// Says in the first superblock of the region, which this is, that no journal has to be replayed.
+    /// Durable on return.
+    pub(crate) fn store_recovered(&mut self, pmem: &impl Pmem) {
+        self.set(S_FEATURE_INCOMPAT, self.u32(S_FEATURE_INCOMPAT) & !INCOMPAT_RECOVER);
+        let (incompat, ro_compat) = (self.u32(S_FEATURE_INCOMPAT), self.u32(S_FEATURE_RO_COMPAT));
+        let store = |ro_compat: u32| {
+            let both = u64::from(ro_compat) << 32 | u64::from(incompat);
+            pmem.put_u64(SUPERBLOCK + S_FEATURE_INCOMPAT, both);
+            pmem.fence();
+        };
+        store(ro_compat & !RO_COMPAT_METADATA_CSUM);
+        if ro_compat & RO_COMPAT_METADATA_CSUM != 0 {
+            let checksum = self.checksum();
+            self.set(S_CHECKSUM, checksum);
+            pmem.put_u32(SUPERBLOCK + S_CHECKSUM, checksum);
+            pmem.fence();
+            store(ro_compat);
+        }
+    }
+}
+
+/// Returns a contradiction in the superblock.
 pub(crate) fn corrupt(why: &'static str, value: u64) -> Error {
     Corrupt::with("superblock", 0, why, value).into()
 }

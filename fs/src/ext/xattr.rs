@@ -58,7 +58,7 @@ const ACL_ACCESS: u8 = 2;
 const ACL_DEFAULT: u8 = 3;
 pub(crate) const TRUSTED: u8 = 4;
 pub(crate) const SECURITY: u8 = 6;
-const SYSTEM: u8 = 7;
+pub(crate) const SYSTEM: u8 = 7;
 
 impl<'a> Name<'a> {
     /// Returns the index and suffix of a whole name; `None` for a prefix that is not kept.

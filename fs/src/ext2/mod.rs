@@ -17,7 +17,6 @@
 //! | | `times`, `policy` | an inode's times, in place; what becomes of it when a contradiction is met |
 //! | | `redo` | several stores that a crash shows all of, or none |
 //! | | `super_in_place` | the superblock's fields that change |
-//! | | `view` | how a file system is seen as its block groups, an inode as its block map, ... |
 //! | `alloc` | | who has which block and which inode |
 //! | | `groups`, `bitmap`, `state` | block groups and their bitmaps, in place; what is remembered of a group |
 //! | | `blocks`, `inodes`, `taken` | taking and freeing blocks and inodes; what was taken |
@@ -78,8 +77,6 @@
 //!   when it is loaded, a table of pointers, a directory's block or an attribute block in a group that has a
 //!   memory error each time.
 
-#[macro_use]
-mod view;
 mod alloc;
 mod disk;
 mod facts;

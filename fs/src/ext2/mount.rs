@@ -14,7 +14,7 @@ use crate::atomic::{AtomicBool, AtomicI64, AtomicU32};
 use crate::error::{Corrupt, Errno, Result};
 use crate::ext::cache::Cache;
 use crate::ext::features::ReadOnlyReason;
-use crate::ext::geometry::{self, superblock_at};
+use crate::ext::geometry::{self, Probe, superblock_at};
 use crate::ext::indirect::Reach;
 use crate::ext::inode::RawInode;
 use crate::ext::layout::*;
@@ -34,10 +34,10 @@ pub const fn file_system_type<P: Platform>() -> FileSystemType<P> {
     FileSystemType { name: NAME, probe: probe::<P>, mount: |platform, options| Ok(mount(platform, options)?) }
 }
 
-/// Whether there is ext2's magic number. ext3 and ext4 have the same: what they need beyond ext2, [`mount`]
-/// refuses by name.
+/// Whether there is an ext2 or ext3: the magic number that ext4 has too, and no feature that only ext4 has.
+/// What they need otherwise, [`mount`] refuses by name.
 fn probe<P: Platform>(pmem: &P::Pmem, options: &MountOptions) -> Result<bool> {
-    Ok(geometry::probe(pmem, options)?.is_some())
+    Ok(geometry::probe(pmem, options)? == Some(Probe { is_ext4: false }))
 }
 
 const CACHED_INODES: usize = 1024;

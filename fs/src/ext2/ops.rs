@@ -3,9 +3,9 @@
 use super::disk::NAME;
 use super::fs::Ext2;
 use super::inode::Ext2Inode;
-use super::names::dir::check_name;
 use crate::PAGE_SIZE;
 use crate::error::{Errno, Result, Unsupported};
+use crate::ext::dirent::check_name;
 use crate::ext::features::ReadOnlyReason;
 use crate::ext::layout::{APPEND_FL, IMMUTABLE_FL};
 use crate::ext::unreadable;

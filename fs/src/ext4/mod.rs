@@ -1,3 +1,42 @@
-//! ext4 on persistent memory.
+//! ext4 on persistent memory, read only so far: metadata is read in place, its checksums are verified.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `disk` | what is on the disk and not as in ext2 ([`ext`](crate::ext) has the rest); it knows no mounted file system |
+//! | `zone` | the blocks that no file may have |
+//! | `fs`, `inode` | a mounted file system; an inode |
+//! | `meta` | blocks of metadata: where they are read, which of them were checked |
+//! | `map` | an inode's block map: extents, or tables of pointers |
+//! | `file`, `names`, `xattrs` | content; directories; extended attributes |
+//! | `mount` | mounting; the journal that a crash left |
+//! | `ops` | the traits of [`vfs`](crate::vfs) |
+//!
+//! Specification: the Linux kernel's `filesystems/ext4` documents.
+//!
+//! # Locking
+//!
+//! Reading takes the *inode lock* shared, faults the *invalidate lock*; a shard of the inode cache is a leaf.
+//!
+//! # Invariants
+//!
+//! * What is read from the image is checked before it is used: the checksum of a structure before anything
+//!   else in it, and then what it says. A contradiction is answered as one, with the structure's name and
+//!   number, never as data.
+//! * Nothing is stored to the image but by the replay of its journal, at mount.
 
 pub(crate) mod disk;
+mod file;
+mod fs;
+mod inode;
+mod map;
+mod meta;
+mod mount;
+mod names;
+mod ops;
+mod xattrs;
+mod zone;
+
+pub use disk::superblock::SuperBlock;
+pub use fs::{Ext4, Ext4Shared, Replayed};
+pub use inode::Ext4Inode;
+pub use mount::{file_system_type, mount};

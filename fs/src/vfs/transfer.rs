@@ -10,6 +10,8 @@ pub trait ReadTo<P: Platform> {
     /// zeros, if there is none. Called under the inode lock, which a fault may wait for: where taking them
     /// would take a fault, it ends. Returns how many were taken; fewer than `bytes` end the read.
     fn take(&mut self, pmem: &P::Pmem, place: Option<u64>, bytes: usize) -> usize;
+    /// Takes `bytes`, which are a copy in the kernel's memory; as [`take`](ReadTo::take).
+    fn take_copy(&mut self, bytes: &[u8]) -> usize;
 }
 
 /// Memory of the kernel, which is always there.
@@ -32,5 +34,12 @@ impl<P: Platform> ReadTo<P> for Buffer<'_> {
         }
         self.0 = rest;
         bytes
+    }
+
+    fn take_copy(&mut self, bytes: &[u8]) -> usize {
+        let (piece, rest) = mem::take(&mut self.0).split_at_mut(bytes.len());
+        piece.copy_from_slice(bytes);
+        self.0 = rest;
+        bytes.len()
     }
 }

@@ -14,25 +14,6 @@ use alloc::sync::Arc;
 use core::ops::ControlFlow;
 use lock_api::RwLockWriteGuard;
 
-/// Refuses what cannot be a name: empty, too long, or with a `/` or NUL in it.
-pub(in crate::ext2) fn check_name(name: &[u8]) -> Result<()> {
-    if name.is_empty() {
-        return Err(Errno::NotFound.into());
-    }
-    if name.len() > NAME_MAX {
-        return Err(Errno::NameTooLong.into());
-    }
-    if name.iter().any(|&byte| byte == b'/' || byte == 0) {
-        return Err(Errno::Invalid.into());
-    }
-    Ok(())
-}
-
-/// Returns whether `name` is `.` or `..`.
-pub(in crate::ext2) fn is_dot_name(name: &[u8]) -> bool {
-    name == b"." || name == b".."
-}
-
 /// A directory's index, locked for changes.
 pub(in crate::ext2) type IndexGuard<'a, P> = RwLockWriteGuard<'a, <P as Platform>::RwLock, Option<Index>>;
 

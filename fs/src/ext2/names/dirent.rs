@@ -1,8 +1,8 @@
 //! Directory entries, read in place, each field checked before the next entry is looked at.
 
 use super::Dir;
-use crate::error::{Error, Result};
-use crate::ext::dirent::{Dirent, bad_dir};
+use crate::error::Result;
+use crate::ext::dirent::{BadBlocks, Dirent, bad_dir};
 use crate::platform::Platform;
 use core::ops::ControlFlow;
 
@@ -19,7 +19,7 @@ impl<P: Platform> Dir<'_, P> {
     /// the directory.
     #[inline]
     pub(in crate::ext2) fn entry(self, lblk: u64, block: u64, within: u64) -> Result<Dirent> {
-        Dirent::load(self.pmem(), &self.fs.sb, self.ino, lblk, block, within)
+        Dirent::load(self.pmem(), &self.fs.sb, self.ino, lblk, block, within, self.fs.block_size())
     }
 
     /// Loads the entry at byte `pos` of this directory, where one starts.
@@ -47,12 +47,12 @@ impl<P: Platform> Dir<'_, P> {
             match self.each_in_block(lblk, &mut f) {
                 Ok(None) => {}
                 Ok(found) => return Ok(found),
-                Err(error) => Bad::add(&mut bad, error)?,
+                Err(error) => BadBlocks::add(&mut bad, error)?,
             }
         }
         match bad {
             None => Ok(None),
-            Some(Bad { first, .. }) => Err(first),
+            Some(BadBlocks { first, .. }) => Err(first),
         }
     }
 
@@ -73,23 +73,5 @@ impl<P: Platform> Dir<'_, P> {
             within += u64::from(entry.rec_len);
         }
         Ok(None)
-    }
-}
-
-/// Blocks of a directory that could not be read.
-struct Bad {
-    first: Error,
-    count: u32,
-}
-
-impl Bad {
-    /// So many of them are passed over: a directory whose size is a lie has no end.
-    const MOST: u32 = 1024;
-
-    #[cold]
-    fn add(bad: &mut Option<Self>, error: Error) -> Result<()> {
-        let bad = bad.get_or_insert(Self { first: error, count: 0 });
-        bad.count += 1;
-        if bad.count < Self::MOST { Ok(()) } else { Err(bad.first) }
     }
 }

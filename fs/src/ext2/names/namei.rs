@@ -10,10 +10,10 @@
 //! `inode lock of the directory → inode lock of what is named`, both exclusively.
 
 use super::Dir;
-use super::dir::{FoundName, check_name, is_dot_name};
+use super::dir::FoundName;
 use super::room::Room;
 use crate::error::{Errno, Result};
-use crate::ext::dirent::{Dirent, bad_dir, entry_type};
+use crate::ext::dirent::{Dirent, bad_dir, check_name, entry_type, is_dot_name};
 use crate::ext::inode::CTIME;
 use crate::ext::layout::*;
 use crate::ext2::alloc::inodes::New;

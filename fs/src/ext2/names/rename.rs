@@ -13,9 +13,9 @@
 //! directory, and not above either: see `trap`.
 
 use super::Dir;
-use super::dir::{check_name, is_dot_name};
 use crate::error::{Errno, Result};
 use crate::ext::dirent::bad_dir;
+use crate::ext::dirent::{check_name, is_dot_name};
 use crate::ext::inode::{CTIME, MTIME};
 use crate::ext::layout::*;
 use crate::ext2::facts::{LinksStored, NameGone, Nameable};

@@ -180,7 +180,15 @@ impl<P: Platform> Repair<'_, P> {
             }
             let mut within = 0;
             while within < self.block_size() {
-                let entry = Dirent::load(pmem, &self.sb, raw.ino, at.lblk, self.byte(at.block), within)?;
+                let entry = Dirent::load(
+                    pmem,
+                    &self.sb,
+                    raw.ino,
+                    at.lblk,
+                    self.byte(at.block),
+                    within,
+                    self.block_size(),
+                )?;
                 within += u64::from(entry.rec_len);
                 if entry.ino == 0 {
                     continue;

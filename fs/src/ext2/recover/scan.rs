@@ -294,7 +294,8 @@ impl<'a, P: Platform> Scan<'a, P> {
             }
             let mut within = 0;
             while within < fs.block_size() {
-                let entry = Dirent::load(fs.pmem(), &fs.sb, ino, lblk, fs.byte(block), within)?;
+                let entry =
+                    Dirent::load(fs.pmem(), &fs.sb, ino, lblk, fs.byte(block), within, fs.block_size())?;
                 // Its own `.` and its `..`, and no other that is called so.
                 let is_own = match entry.pos {
                     0 => entry.is_called(fs.pmem(), b".") && entry.ino == ino,

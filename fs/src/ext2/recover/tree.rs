@@ -99,7 +99,7 @@ impl<P: Platform> Scan<'_, P> {
         fs.expect_readable(block, fs.block_size(), "directory block", number)?;
         let (mut within, mut index) = (0, 0);
         while within < fs.block_size() {
-            let entry = Dirent::load(fs.pmem(), &fs.sb, ino, lblk, block, within)?;
+            let entry = Dirent::load(fs.pmem(), &fs.sb, ino, lblk, block, within, fs.block_size())?;
             within += u64::from(entry.rec_len);
             let (is_dot, is_dot_dot) = (entry.is_called(fs.pmem(), b"."), entry.is_called(fs.pmem(), b".."));
             let mut target = None;

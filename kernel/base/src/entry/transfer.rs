@@ -51,15 +51,27 @@ struct Present {
     absent: bool,
 }
 
+impl Present {
+    /// Notes that of `bytes` bytes `taken` were stored.
+    fn stored(&mut self, taken: usize, bytes: usize) -> usize {
+        self.at += taken as u64;
+        self.absent = taken < bytes;
+        taken
+    }
+}
+
 impl ReadTo<KernelPlatform> for Present {
     fn take(&mut self, region: &MappedRegion, place: Option<u64>, bytes: usize) -> usize {
         let taken = match place {
             Some(place) => user_access::store_present(self.at, region, place, bytes),
             None => user_access::zero_present(self.at, bytes),
         };
-        self.at += taken as u64;
-        self.absent = taken < bytes;
-        taken
+        self.stored(taken, bytes)
+    }
+
+    fn take_copy(&mut self, bytes: &[u8]) -> usize {
+        let taken = user_access::copy_present(self.at, bytes);
+        self.stored(taken, bytes.len())
     }
 }
 

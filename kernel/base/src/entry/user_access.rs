@@ -360,6 +360,13 @@ pub fn store_present(to: u64, region: &MappedRegion, place: u64, bytes: usize) -
     present(to, bytes, |at, len| unsafe { user_copy(to + at as u64, from + at as u64, len as u64) })
 }
 
+/// Stores the bytes `from`, as [`store_present`] stores what a region holds.
+pub fn copy_present(to: u64, from: &[u8]) -> usize {
+    let source = from.as_ptr() as u64;
+    // SAFETY: the source is `from`, and `to` as in `load_u64`.
+    present(to, from.len(), |at, len| unsafe { user_copy(to + at as u64, source + at as u64, len as u64) })
+}
+
 /// Stores `bytes` zeros, as [`store_present`] stores what a region holds.
 pub fn zero_present(to: u64, bytes: usize) -> usize {
     // SAFETY: as in `load_u64`.

@@ -3,6 +3,7 @@
 
 use crate::ext::features::{INCOMPAT_64BIT, INCOMPAT_CSUM_SEED};
 use crate::ext::layout::*;
+use crate::ext::superblock::RawSuperBlock;
 use crate::ext4::disk::checksum::{self, Seed};
 use crate::ext4::disk::extent::{ExtentBlock, ExtentNode, Space, tail_at, walk};
 use crate::ext4::disk::hash::hash;
@@ -60,7 +61,8 @@ impl Bytes {
     fn verify(&self) -> Seen {
         let sb = |field: u64| self.u32(SUPERBLOCK + field);
         let (all, is_wide) = (&self.all[..], self.desc_size >= 64);
-        assert_eq!(checksum::superblock(all, SUPERBLOCK), sb(S_CHECKSUM));
+        let raw = RawSuperBlock::from_bytes(all[SUPERBLOCK as usize..][..1024].try_into().unwrap());
+        assert_eq!(raw.checksum(), sb(S_CHECKSUM));
         let (blocks_per_group, inodes_per_group) = (sb(S_BLOCKS_PER_GROUP), sb(S_INODES_PER_GROUP));
         let table = (u64::from(sb(S_FIRST_DATA_BLOCK)) + 1) * self.block_size;
         let mut seen = Seen::default();

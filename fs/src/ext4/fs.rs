@@ -1,0 +1,267 @@
+//! A mounted file system: what its handles share.
+
+use super::disk::checksum;
+use super::disk::descriptor::Group;
+use super::disk::superblock::SuperBlock;
+use super::inode::{Ext4Inode, expect_checksum};
+use super::meta::{Checked, MetaBlock, Overlay};
+use super::zone::Zone;
+use crate::atomic::{AtomicBool, AtomicU32};
+use crate::error::{Corrupt, Result};
+use crate::ext::cache::Cache;
+use crate::ext::features::ReadOnlyReason;
+use crate::ext::geometry::on_error_of;
+use crate::ext::indirect::Reach;
+use crate::ext::layout::*;
+use crate::ext::load::Load;
+use crate::platform::Platform;
+use crate::vfs::{OnError, StatFs};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Range;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use once_cell::race::OnceBox;
+
+/// A mounted ext4 file system.
+///
+/// A handle: what all handles share is [`Ext4Shared`]. The handle that [`mount`](fn@super::mount) returns
+/// keeps inodes in memory that nobody holds; with it go those.
+pub struct Ext4<P: Platform> {
+    pub(super) shared: Arc<Ext4Shared<P>>,
+    /// It is the one that [`mount`](fn@super::mount) returned.
+    pub(super) is_first: bool,
+}
+
+impl<P: Platform> core::ops::Deref for Ext4<P> {
+    type Target = Ext4Shared<P>;
+    #[inline]
+    fn deref(&self) -> &Ext4Shared<P> {
+        &self.shared
+    }
+}
+
+impl<P: Platform> Drop for Ext4<P> {
+    fn drop(&mut self) {
+        if self.is_first {
+            self.cache.close();
+        }
+    }
+}
+
+/// What a mount did about a journal that was not empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// Transactions.
+    pub transactions: u32,
+    /// Blocks, each counted once.
+    pub blocks: u64,
+    /// They are at home. If not, they are read from the journal, for the mount changes nothing.
+    pub at_home: bool,
+}
+
+impl fmt::Display for Replayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { transactions, blocks, at_home } = self;
+        let how = if *at_home { "replayed" } else { "read as if it were replayed" };
+        write!(f, "the journal was {how}: transactions {transactions}, blocks {blocks}")
+    }
+}
+
+/// What all handles to a mounted file system share.
+pub struct Ext4Shared<P: Platform> {
+    pub(super) platform: P,
+    pub(super) sb: SuperBlock,
+    /// How far an indirect tree reaches.
+    pub(super) reach: Reach,
+    pub(super) cache: Cache<P, Ext4Inode<P>>,
+    /// For each group what is known of its blocks.
+    pub(super) checked: Box<[Checked]>,
+    /// The blocks that no file may have; not looked for before the first map is.
+    pub(super) structures: OnceBox<Zone>,
+    /// The journal's, which no other file may have.
+    pub(super) journal: OnceBox<Zone>,
+    /// What a journal holds that is not replayed.
+    pub(super) overlay: Option<Overlay>,
+    pub(super) replayed: Option<Replayed>,
+    pub(super) reason: Option<ReadOnlyReason>,
+    /// A contradiction was met.
+    pub(super) errors: AtomicBool,
+    /// What is done then: as `s_errors` numbers it.
+    pub(super) on_error: AtomicU32,
+}
+
+impl<P: Platform> Ext4<P> {
+    /// Returns another handle, for an inode.
+    #[inline]
+    pub(super) fn share(&self) -> Self {
+        Self { shared: self.shared.clone(), is_first: false }
+    }
+
+    /// Returns the superblock as it was at mount.
+    pub fn super_block(&self) -> &SuperBlock {
+        &self.sb
+    }
+
+    /// Returns why it is read-only, if it is.
+    pub fn read_only_reason(&self) -> Option<ReadOnlyReason> {
+        self.reason
+    }
+
+    /// Returns what was done about a journal that was not empty.
+    pub fn replayed(&self) -> Option<Replayed> {
+        self.replayed
+    }
+
+    /// True if a contradiction was met since the mount.
+    pub fn met_errors(&self) -> bool {
+        self.errors.load(SeqCst)
+    }
+
+    /// Whether the `count` blocks from `start` on may be inode `ino`'s: none of them belongs to the file system
+    /// itself.
+    pub(super) fn may_be_a_files(&self, ino: u32, start: u64, count: u64) -> bool {
+        !self.structures().meets(start, count)
+            && (ino == self.sb.journal_inum || !self.journal().meets(start, count))
+    }
+
+    /// Returns the journal's blocks. Of one that cannot be read none are known.
+    fn journal(&self) -> &Zone {
+        self.journal.get_or_init(|| {
+            let mut blocks = Vec::new();
+            if self.sb.journal_inum != 0 {
+                let _ = self.noted(self.journal_runs(&mut |run| blocks.push(run)));
+            }
+            Box::new(Zone::of(blocks))
+        })
+    }
+
+    /// Calls `f` with each run of the journal's blocks, in order.
+    ///
+    /// # Errors
+    /// There is no journal in an inode, or its map is wrong or has a hole.
+    pub(super) fn journal_runs(&self, f: &mut dyn FnMut(Range<u64>)) -> Result<()> {
+        let inode = self.read_inode(self.sb.expect_journal()?)?;
+        let (mut next, lblks) = (0, inode.mapping.size() >> self.sb.block_bits);
+        while next < lblks {
+            let (backing, count) = inode.map().look(next, lblks - next)?;
+            let place = backing.place().ok_or_else(|| inode.corrupt("a hole in the journal", next))?;
+            f(place >> self.sb.block_bits..(place >> self.sb.block_bits) + count);
+            next += count;
+        }
+        Ok(())
+    }
+
+    /// Returns space and inodes, used and free.
+    pub(super) fn stat(&self) -> StatFs {
+        self.counts(self.journal().blocks())
+    }
+}
+
+impl<P: Platform> Ext4Shared<P> {
+    /// Returns the descriptor of group `index`, checked.
+    pub(super) fn group(&self, index: u32) -> Result<Group> {
+        let what = "group descriptor";
+        if index >= self.sb.group_count {
+            return Err(Corrupt::new(what, index.into(), "no such group").into());
+        }
+        let at = self.sb.desc(index);
+        let block = self.meta(at >> self.sb.block_bits, what, index.into())?;
+        Group::decode(&self.sb, &*block, at & (self.sb.block_size() - 1), index)
+    }
+
+    /// Returns the blocks that hold the groups' structures.
+    fn structures(&self) -> &Zone {
+        self.structures.get_or_init(|| {
+            let groups = (0..self.sb.group_count).map(|index| self.noted(self.group(index)).ok());
+            Box::new(Zone::of_groups(&self.sb, groups))
+        })
+    }
+
+    /// Returns what is done when a contradiction is met.
+    pub(super) fn on_error(&self) -> OnError {
+        on_error_of(self.on_error.load(Relaxed) as u16)
+    }
+
+    /// Remembers that a contradiction was met. Nothing is written, so nothing else is to be done, but to stop
+    /// where that was asked for.
+    #[inline]
+    pub(super) fn noted<T>(&self, result: Result<T>) -> Result<T> {
+        if let Err(crate::Error::Corrupt(what)) = result {
+            self.note(what);
+        }
+        result
+    }
+
+    #[cold]
+    fn note(&self, what: Corrupt) {
+        self.errors.store(true, SeqCst);
+        if self.on_error() == OnError::Panic {
+            self.platform.fatal(&what);
+        }
+    }
+
+    /// Returns space and inodes, used and free, as the groups count them.
+    fn counts(&self, journal_blocks: u64) -> StatFs {
+        let (mut blocks, mut inodes) = (0, 0);
+        for index in 0..self.sb.group_count {
+            if let Ok(group) = self.noted(self.group(index)) {
+                blocks += u64::from(group.free_blocks) << self.sb.cluster_bits;
+                inodes += u64::from(group.free_inodes);
+            }
+        }
+        let all = self.sb.blocks_count.saturating_sub(self.sb.overhead() + journal_blocks);
+        let blocks = blocks.min(all);
+        StatFs {
+            block_size: self.sb.block_size(),
+            blocks: all,
+            blocks_free: blocks,
+            blocks_available: blocks.saturating_sub(self.sb.r_blocks_count),
+            inodes: self.sb.inodes_count.into(),
+            inodes_free: inodes,
+            label: self.sb.volume_name,
+            uuid: self.sb.uuid,
+        }
+    }
+
+    /// Returns where inode `ino` is: its block, the offset there, and its group.
+    ///
+    /// # Errors
+    /// There is no such inode, or its group's descriptor is wrong.
+    pub(super) fn place_of_inode(&self, ino: u32) -> Result<(u64, u64, Group)> {
+        self.sb.expect_ino(ino)?;
+        let group = self.group(self.sb.group_of_inode(ino))?;
+        let slot = u64::from((ino - 1) % self.sb.inodes_per_group);
+        let bytes = slot * u64::from(self.sb.inode_size);
+        let block = group.inode_table + (bytes >> self.sb.block_bits);
+        Ok((block, bytes & (self.sb.block_size() - 1), group))
+    }
+
+    /// Whether inode `ino` of `group` is marked as in use. Without a readable bitmap, what has a name and
+    /// links is.
+    pub(super) fn is_in_use(&self, group: &Group, ino: u32) -> bool {
+        let slot = (ino - 1) % self.sb.inodes_per_group;
+        if group.is(BG_INODE_UNINIT) || slot >= self.sb.inodes_per_group - group.unused_inodes {
+            return false;
+        }
+        match self.noted(self.inode_bitmap(group)) {
+            Ok(bitmap) => bitmap.load_u8(u64::from(slot / 8)) & 1 << (slot % 8) != 0,
+            Err(_) => true,
+        }
+    }
+
+    /// Returns the inode bitmap of `group`, whose checksum was looked at once.
+    fn inode_bitmap(&self, group: &Group) -> Result<MetaBlock<'_, P>> {
+        let (what, index) = ("inode bitmap", group.index.into());
+        let bitmap = self.meta(group.inode_bitmap, what, index)?;
+        let Some(seed) = self.sb.seed else { return Ok(bitmap) };
+        // No inode has this number: whose it is, is a group's.
+        self.check_once(group.inode_bitmap, u32::MAX - group.index, || {
+            let size = 1 << self.sb.desc_bits;
+            let real = checksum::bitmap(seed, &*bitmap, 0, self.sb.inodes_per_group, size);
+            expect_checksum(what, index, group.inode_bitmap_csum, real)
+        })?;
+        Ok(bitmap)
+    }
+}

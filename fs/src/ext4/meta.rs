@@ -1,0 +1,125 @@
+//! Blocks of metadata: where they are read, and which of them were checked.
+//!
+//! They are read in place, in persistent memory. Where a crash left a journal that may not be replayed, for
+//! the mount is to change nothing, what the journal holds of a block is read instead: the *overlay*.
+//!
+//! A block's checksum is computed once, by the first who reads it: a table remembers the inode that it was
+//! checked for. A checksum starts with the inode's number, so a block that two inodes claim is found out by
+//! the second.
+
+use super::fs::Ext4Shared;
+use crate::atomic::AtomicU32;
+use crate::error::{Corrupt, Result};
+use crate::ext::load::Load;
+use crate::ext::unreadable;
+use crate::platform::Platform;
+use crate::pmem::Pmem;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::ops::Deref;
+use core::sync::atomic::Ordering::Relaxed;
+use once_cell::race::OnceBox;
+
+/// Blocks by their numbers, as a journal has them.
+pub(super) type Overlay = BTreeMap<u64, Arc<[u8]>>;
+
+/// Which blocks of one group were checked: for each the inode for which it was, or 0. There is none as long
+/// as nothing was.
+#[derive(Default)]
+pub(super) struct Checked(OnceBox<Box<[AtomicU32]>>);
+
+/// A block of metadata.
+pub(super) struct MetaBlock<'a, P: Platform>(MetaBytes<'a, P>);
+
+/// Its bytes. Offsets count from its start.
+pub(super) enum MetaBytes<'a, P: Platform> {
+    /// In place.
+    Home {
+        /// The region.
+        pmem: &'a P::Pmem,
+        /// Where in it the block starts.
+        at: u64,
+    },
+    /// What the journal has.
+    Journal(Arc<[u8]>),
+}
+
+impl<'a, P: Platform> Deref for MetaBlock<'a, P> {
+    type Target = MetaBytes<'a, P>;
+    #[inline(always)]
+    fn deref(&self) -> &MetaBytes<'a, P> {
+        &self.0
+    }
+}
+
+impl<P: Platform> Load for MetaBytes<'_, P> {
+    #[inline]
+    fn load_u8(&self, at: u64) -> u8 {
+        match self {
+            Self::Home { pmem, at: start } => Load::load_u8(*pmem, start + at),
+            Self::Journal(bytes) => bytes.load_u8(at),
+        }
+    }
+    #[inline]
+    fn load_u16(&self, at: u64) -> u16 {
+        match self {
+            Self::Home { pmem, at: start } => Load::load_u16(*pmem, start + at),
+            Self::Journal(bytes) => bytes.load_u16(at),
+        }
+    }
+    #[inline]
+    fn load_u32(&self, at: u64) -> u32 {
+        match self {
+            Self::Home { pmem, at: start } => Load::load_u32(*pmem, start + at),
+            Self::Journal(bytes) => bytes.load_u32(at),
+        }
+    }
+    #[inline]
+    fn read(&self, at: u64, to: &mut [u8]) {
+        match self {
+            Self::Home { pmem, at: start } => Load::read(*pmem, start + at, to),
+            Self::Journal(bytes) => Load::read(&**bytes, at, to),
+        }
+    }
+}
+
+impl<P: Platform> Ext4Shared<P> {
+    /// Returns block `block` of metadata; whoever it belongs to, structure `what` number `index`, is named if
+    /// it cannot be read.
+    ///
+    /// # Errors
+    /// [`Corrupt`]: it is outside of the file system, or a memory error took some of it.
+    pub(super) fn meta(&self, block: u64, what: &'static str, index: u64) -> Result<MetaBlock<'_, P>> {
+        if !self.sb.holds(block, 1) {
+            let why = "it leads out of the file system";
+            return Err(Corrupt::against(what, index, why, block, self.sb.blocks_count).into());
+        }
+        if let Some(bytes) = self.overlay.as_ref().and_then(|overlay| overlay.get(&block)) {
+            return Ok(MetaBlock(MetaBytes::Journal(bytes.clone())));
+        }
+        let (pmem, at) = (self.platform.pmem(), self.sb.byte(block));
+        match Pmem::poisoned(pmem, at, self.sb.block_size()) {
+            Some(bad) => Err(unreadable(what, index, bad)),
+            None => Ok(MetaBlock(MetaBytes::Home { pmem, at })),
+        }
+    }
+
+    /// Checks `block`, which belongs to inode `ino`, unless it was checked for that inode before. `check`
+    /// says what is wrong with it.
+    pub(super) fn check_once(&self, block: u64, ino: u32, check: impl FnOnce() -> Result<()>) -> Result<()> {
+        let group = self.sb.group_of_block(block);
+        let within = (block - self.sb.first_block(group)) as usize;
+        let Some(Checked(table)) = self.checked.get(group as usize) else { return check() };
+        if table.get().and_then(|table| table.get(within)).is_some_and(|owner| owner.load(Relaxed) == ino) {
+            return Ok(());
+        }
+        check()?;
+        let len = self.sb.group_blocks(group);
+        let table = table.get_or_init(|| Box::new((0..len).map(|_| AtomicU32::new(0)).collect()));
+        if let Some(owner) = table.get(within) {
+            owner.store(ino, Relaxed);
+        }
+        Ok(())
+    }
+}

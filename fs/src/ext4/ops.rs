@@ -1,0 +1,241 @@
+//! The traits of [`vfs`](crate::vfs): locks are taken, contradictions noted, the work is done elsewhere.
+
+use super::disk::NAME;
+use super::fs::Ext4;
+use super::inode::Ext4Inode;
+use crate::error::{Errno, Result};
+use crate::ext::dirent::check_name;
+use crate::ext::features::ReadOnlyReason;
+use crate::ext::layout::INLINE_DATA_FL;
+use crate::platform::Platform;
+use crate::vfs::{
+    self, AllocOk, Attr, Backing, Device, DirEntry, Extent, Fallocate, FileKind, FileSystem, Held, InodeRef,
+    Mapping, OnError, ReadTo, Rename, Seek, SetAttr, SetXattr, StatFs, Thawed, Transaction,
+};
+use alloc::vec::Vec;
+use core::fmt::Display;
+use core::ops::{ControlFlow, Range};
+use core::sync::atomic::Ordering::Relaxed;
+
+/// Refuses a change.
+fn read_only<T>() -> Result<T> {
+    Err(Errno::ReadOnly.into())
+}
+
+impl<P: Platform> FileSystem<P> for Ext4<P> {
+    fn type_name(&self) -> &'static str {
+        NAME
+    }
+
+    fn for_each_inode(&self, f: &mut dyn FnMut(&dyn vfs::Inode<P>)) {
+        self.cache.for_each(|inode| f(&**inode));
+    }
+
+    fn mount_notes(&self, tell: &mut dyn FnMut(&dyn Display)) {
+        if let Some(reason) = self.read_only_reason().filter(|reason| *reason != ReadOnlyReason::Asked) {
+            tell(&format_args!("mounted read-only: {reason}"));
+        }
+        if let Some(replayed) = self.replayed() {
+            tell(&replayed);
+        }
+    }
+
+    fn set_on_error(&self, policy: OnError) -> Result<OnError> {
+        let before = self.on_error();
+        self.on_error.store(policy as u32 + 1, Relaxed);
+        Ok(before)
+    }
+
+    fn root(&self) -> Result<InodeRef<P>> {
+        Ok(self.noted(self.root_inode())?)
+    }
+
+    fn stat_fs(&self) -> StatFs {
+        self.stat()
+    }
+
+    fn read_only(&self) -> bool {
+        true
+    }
+
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn unmount(&self) -> Result<()> {
+        if !self.cache.if_idle(|| ()) {
+            return Err(Errno::Busy.into());
+        }
+        self.cache.close();
+        Ok(())
+    }
+
+    fn freeze(&self) -> Result<()> {
+        read_only()
+    }
+
+    fn remount(&self, to_read_only: bool) -> Result<()> {
+        if to_read_only { Ok(()) } else { read_only() }
+    }
+
+    fn entry(&self, entry: &DirEntry<'_>) -> Result<InodeRef<P>> {
+        let ino = u32::try_from(entry.ino).map_err(|_| Errno::Invalid)?;
+        Ok(self.noted(self.inode(ino))?)
+    }
+
+    fn shrink(&self) -> usize {
+        self.cache.shrink() * size_of::<Ext4Inode<P>>()
+    }
+
+    fn rename(&self, _: u64, _: &[u8], _: u64, _: &[u8], _: Rename) -> Result<()> {
+        read_only()
+    }
+}
+
+impl<P: Platform> vfs::Inode<P> for Ext4Inode<P> {
+    fn platform(&self) -> &P {
+        &self.fs.platform
+    }
+
+    fn ino(&self) -> u64 {
+        self.ino.into()
+    }
+
+    fn kind(&self) -> FileKind {
+        self.kind
+    }
+
+    fn attr(&self) -> Attr {
+        let _shared = self.lock.shared();
+        self.load_attr()
+    }
+
+    fn set_attr(&self, _: &SetAttr) -> Result<()> {
+        read_only()
+    }
+
+    #[inline]
+    fn mapping(&self) -> &Mapping<P> {
+        &self.mapping
+    }
+
+    fn expect_mappable(&self) -> Result<()> {
+        self.check_mappable()
+    }
+
+    fn look_up(&self, _lock: Held<'_>, page: u64, pages: u64) -> Result<Extent> {
+        let (backing, count) = self.fs.noted(self.map().look(page, pages))?;
+        let bytes = |pages| self.fs.sb.byte(pages);
+        Ok(Extent { offset: bytes(page), len: bytes(count), backing })
+    }
+
+    fn look_up_for_write(&self, _: AllocOk<'_>, _: &Transaction<'_>, _: u64, _: u64) -> Result<Backing> {
+        read_only()
+    }
+
+    fn start_write_fault(&self) -> Result<Thawed<'_, P>> {
+        read_only()
+    }
+
+    fn commit(&self, _: Range<u64>, _: bool) -> Result<()> {
+        Ok(())
+    }
+
+    fn read_to(&self, offset: u64, len: usize, to: &mut dyn ReadTo<P>) -> Result<usize> {
+        self.fs.noted(self.file()?.read(offset, len, to))
+    }
+
+    fn write_at(&self, _: u64, _: &[u8]) -> Result<usize> {
+        self.file()?;
+        read_only()
+    }
+
+    fn truncate(&self, _: u64) -> Result<()> {
+        self.file()?;
+        read_only()
+    }
+
+    fn fallocate(&self, _: Fallocate, _: u64, _: u64) -> Result<()> {
+        self.file()?;
+        read_only()
+    }
+
+    fn seek(&self, offset: u64, what: Seek) -> Result<u64> {
+        self.fs.noted(self.file()?.seek(offset, what))
+    }
+
+    fn extents(&self, from: u64, f: &mut dyn FnMut(Extent) -> ControlFlow<()>) -> Result<()> {
+        self.file()?;
+        let _shared = self.lock.shared();
+        if self.has(INLINE_DATA_FL) {
+            return Ok(());
+        }
+        let bits = self.fs.sb.block_bits;
+        let lblks = self.mapping.size().div_ceil(self.fs.sb.block_size());
+        self.fs.noted(self.map().extents(from >> bits..lblks, f))
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<InodeRef<P>> {
+        let dir = self.dir()?;
+        check_name(name)?;
+        let _shared = self.lock.shared();
+        Ok(self.fs.noted(dir.find(name).and_then(|ino| self.fs.inode(ino)))?)
+    }
+
+    fn read_dir(&self, from: u64, f: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>) -> Result<()> {
+        let dir = self.dir()?;
+        let _shared = self.lock.shared();
+        self.fs.noted(dir.list(from, f))
+    }
+
+    fn create(&self, _: &[u8], _: FileKind, _: u16) -> Result<InodeRef<P>> {
+        self.dir()?;
+        read_only()
+    }
+
+    fn make_device(&self, _: &[u8], _: FileKind, _: u16, _: Device) -> Result<InodeRef<P>> {
+        self.dir()?;
+        read_only()
+    }
+
+    fn symlink(&self, _: &[u8], _: &[u8]) -> Result<InodeRef<P>> {
+        self.dir()?;
+        read_only()
+    }
+
+    fn link(&self, _: &[u8], _: u64) -> Result<()> {
+        self.dir()?;
+        read_only()
+    }
+
+    fn unlink(&self, _: &[u8]) -> Result<()> {
+        self.dir()?;
+        read_only()
+    }
+
+    fn rmdir(&self, _: &[u8]) -> Result<()> {
+        self.dir()?;
+        read_only()
+    }
+
+    fn read_link(&self) -> Result<Vec<u8>> {
+        let _shared = self.lock.shared();
+        self.fs.noted(self.target())
+    }
+
+    fn xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
+        self.fs.noted(self.xattrs().get(name))
+    }
+
+    fn set_xattr(&self, _: &[u8], _: &[u8], _: SetXattr) -> Result<()> {
+        read_only()
+    }
+
+    fn remove_xattr(&self, _: &[u8]) -> Result<()> {
+        read_only()
+    }
+
+    fn list_xattrs(&self) -> Result<Vec<Vec<u8>>> {
+        self.fs.noted(self.xattrs().list())
+    }
+}
