@@ -88,14 +88,14 @@ pub(crate) enum ExtentOrHole {
 }
 
 /// Where a file's blocks may be.
-pub(crate) struct Space<F> {
+pub(crate) struct AllowedBlocks<F> {
     /// Those of the file system: from `s_first_data_block` to `s_blocks_count`.
     pub blocks: Range<u64>,
     /// Tells whether so many of them from one on hold none of the file system's own structures.
     pub may_be_a_files: F,
 }
 
-impl<F: Fn(u64, u32) -> bool> Space<F> {
+impl<F: Fn(u64, u32) -> bool> AllowedBlocks<F> {
     /// Why `len` blocks from `block` on cannot be a file's, if so. A block's number has 48 bits.
     fn objection(&self, block: u64, len: u32) -> Option<&'static str> {
         if block < self.blocks.start || block + u64::from(len) > self.blocks.end {
@@ -201,10 +201,10 @@ impl<B: Deref<Target: Load>> ExtentNode<B> {
     /// # Errors
     /// [`Error::Corrupt`], which names the node and the key of the first entry that is wrong: it has no
     /// blocks or those of others, or does not end before the next one begins.
-    pub(crate) fn check(&self, space: &Space<impl Fn(u64, u32) -> bool>) -> Result<()> {
+    pub(crate) fn check(&self, allowed: &AllowedBlocks<impl Fn(u64, u32) -> bool>) -> Result<()> {
         (0..self.entries).try_for_each(|i| match self.depth {
-            0 => self.extent(i, space).map(drop),
-            _ => self.child(i, space).map(drop),
+            0 => self.extent(i, allowed).map(drop),
+            _ => self.child(i, allowed).map(drop),
         })
     }
 
@@ -214,7 +214,8 @@ impl<B: Deref<Target: Load>> ExtentNode<B> {
         self.at + ENTRY + ENTRY * u64::from(i)
     }
 
-    /// The logical block with which entry `i` begins; where there is none, that with which the next node does.
+    /// The logical block with which entry `i` begins; where there is none, that with which the next node
+    /// does.
     #[inline]
     fn begin(&self, i: u16) -> u32 {
         if i < self.entries { self.bytes.load_u32(self.entry(i) + E_BLOCK) } else { self.lblks.end }
@@ -233,7 +234,7 @@ impl<B: Deref<Target: Load>> ExtentNode<B> {
 
     /// The extent of entry `i` of a leaf, checked.
     #[inline]
-    fn extent(&self, i: u16, space: &Space<impl Fn(u64, u32) -> bool>) -> Result<DiskExtent> {
+    fn extent(&self, i: u16, allowed: &AllowedBlocks<impl Fn(u64, u32) -> bool>) -> Result<DiskExtent> {
         let entry = self.entry(i);
         let lblk = self.bytes.load_u32(entry + E_BLOCK);
         let word = self.bytes.load_u32(entry + EE_LEN_START_HI);
@@ -248,7 +249,7 @@ impl<B: Deref<Target: Load>> ExtentNode<B> {
         if lblk.checked_add(len).is_none_or(|end| end > self.begin(i + 1)) {
             return Err(self.corrupt("an extent reaches beyond where the next one begins", lblk));
         }
-        match space.objection(block, len) {
+        match allowed.objection(block, len) {
             Some(why) => Err(self.corrupt(why, lblk)),
             None => Ok(DiskExtent { lblk, block, len, unwritten }),
         }
@@ -256,7 +257,7 @@ impl<B: Deref<Target: Load>> ExtentNode<B> {
 
     /// The node that entry `i` of one with levels below leads to, checked.
     #[inline]
-    fn child(&self, i: u16, space: &Space<impl Fn(u64, u32) -> bool>) -> Result<ExtentBlock> {
+    fn child(&self, i: u16, allowed: &AllowedBlocks<impl Fn(u64, u32) -> bool>) -> Result<ExtentBlock> {
         let entry = self.entry(i);
         let lblks = self.begin(i)..self.begin(i + 1);
         let low = self.bytes.load_u32(entry + EI_LEAF_LO);
@@ -265,7 +266,7 @@ impl<B: Deref<Target: Load>> ExtentNode<B> {
         if lblks.is_empty() {
             return Err(self.corrupt("an entry begins where the next one does, or behind it", lblks.start));
         }
-        match space.objection(block, 1) {
+        match allowed.objection(block, 1) {
             Some(why) => Err(self.corrupt(why, lblks.start)),
             None => Ok(ExtentBlock { block, depth: self.depth - 1, lblks }),
         }
@@ -280,7 +281,7 @@ impl<B: Deref<Target: Load>> ExtentNode<B> {
 pub(crate) fn look_up<B: Deref<Target: Load>, C: Deref<Target: Load>>(
     node: &ExtentNode<B>,
     lblk: u32,
-    space: &Space<impl Fn(u64, u32) -> bool>,
+    allowed: &AllowedBlocks<impl Fn(u64, u32) -> bool>,
     get: &mut impl FnMut(&ExtentBlock) -> Result<ExtentNode<C>>,
 ) -> Result<ExtentOrHole> {
     if lblk == ALL.end {
@@ -290,9 +291,9 @@ pub(crate) fn look_up<B: Deref<Target: Load>, C: Deref<Target: Load>>(
     if let Some(i) = next.checked_sub(1) {
         // The depth falls with each step: opening a block sees to that.
         if node.depth > 0 {
-            return look_up(&get(&node.child(i, space)?)?, lblk, space, get);
+            return look_up(&get(&node.child(i, allowed)?)?, lblk, allowed, get);
         }
-        let extent = node.extent(i, space)?;
+        let extent = node.extent(i, allowed)?;
         if lblk < extent.end() {
             return Ok(ExtentOrHole::Extent(extent));
         }
@@ -304,11 +305,12 @@ pub(crate) fn look_up<B: Deref<Target: Load>, C: Deref<Target: Load>>(
 /// order, each as a whole. `get` opens a block of it, and meets every one on the way.
 ///
 /// # Errors
-/// [`Error::Corrupt`]: an entry is wrong; `f` was called with those in front of it. What `get` and `f` answer.
+/// [`Error::Corrupt`]: an entry is wrong; `f` was called with those in front of it. What `get` and `f`
+/// answer.
 pub(crate) fn walk<B: Deref<Target: Load>, C: Deref<Target: Load>>(
     node: &ExtentNode<B>,
     range: &Range<u32>,
-    space: &Space<impl Fn(u64, u32) -> bool>,
+    allowed: &AllowedBlocks<impl Fn(u64, u32) -> bool>,
     get: &mut impl FnMut(&ExtentBlock) -> Result<ExtentNode<C>>,
     f: &mut impl FnMut(DiskExtent) -> Result<()>,
 ) -> Result<()> {
@@ -317,9 +319,9 @@ pub(crate) fn walk<B: Deref<Target: Load>, C: Deref<Target: Load>>(
             break;
         }
         if node.depth > 0 {
-            walk(&get(&node.child(i, space)?)?, range, space, get, f)?;
+            walk(&get(&node.child(i, allowed)?)?, range, allowed, get, f)?;
         } else {
-            let extent = node.extent(i, space)?;
+            let extent = node.extent(i, allowed)?;
             if extent.end() > range.start {
                 f(extent)?;
             }

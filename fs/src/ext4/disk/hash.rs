@@ -30,7 +30,8 @@ const END: u32 = 0xffff_fffe;
 pub(crate) struct Hash {
     /// What the index is ordered by; even.
     pub major: u32,
-    /// What orders names of the same major hash for who lists a directory by hashes. The index has none of it.
+    /// What orders names of the same major hash for who lists a directory by hashes. The index has none of
+    /// it.
     pub minor: u32,
 }
 

@@ -165,8 +165,8 @@ impl<B: Deref<Target: Load>> HtreeNode<'_, B> {
     /// Checks every entry.
     ///
     /// # Errors
-    /// [`Error::Corrupt`], which names the directory and the node's logical block: an entry is not in order, or
-    /// leads out of the directory.
+    /// [`Error::Corrupt`], which names the directory and the node's logical block: an entry is not in order,
+    /// or leads out of the directory.
     pub(crate) fn check(&self) -> Result<()> {
         (0..self.count).try_for_each(|i| self.child(i).map(drop))
     }

@@ -9,10 +9,10 @@
 //! | `hash`, `htree` | names' hashes; the tree of them that leads to a directory's blocks |
 //! | `checksum` | the checksum of each structure, and how much of it is stored |
 //!
-//! A node of either tree comes in two steps. When it is *opened*, what all its uses rely on is looked at: that
-//! it is one, how many entries it has, how far above the leaves it is. An entry is checked by itself and
-//! against its neighbours each time it is followed; `check` does so with all of them, for who meets a node for
-//! the first time.
+//! A node of either tree is checked in two steps. When it is *opened*, what all its uses rely on is looked
+//! at: that it is one, how many entries it has, how far above the leaves it is. An entry is checked by itself
+//! and against its neighbours each time it is followed; `check` does so with all of them, for who meets a
+//! node for the first time.
 
 #[cfg_attr(not(test), expect(dead_code, reason = "the driver, which does not write yet, will use all of it"))]
 pub(crate) mod checksum;

@@ -14,9 +14,9 @@ const ALL: Range<u32> = 0..u32::MAX;
 /// The blocks that are the file system's own.
 const OWN: Range<u64> = 5000..5010;
 
-fn space() -> Space<impl Fn(u64, u32) -> bool> {
+fn allowed() -> AllowedBlocks<impl Fn(u64, u32) -> bool> {
     let may_be_a_files = |block, len: u32| block + u64::from(len) <= OWN.start || block >= OWN.end;
-    Space { blocks: 1..1 << 40, may_be_a_files }
+    AllowedBlocks { blocks: 1..1 << 40, may_be_a_files }
 }
 
 /// A tree: its root, and blocks by number.
@@ -110,12 +110,12 @@ impl Tree {
     }
 
     fn look_up(&self, lblk: u32) -> Result<ExtentOrHole> {
-        look_up(&self.open()?, lblk, &space(), &mut |child| self.get(child))
+        look_up(&self.open()?, lblk, &allowed(), &mut |child| self.get(child))
     }
 
     fn walk(&self, range: Range<u32>) -> Result<Vec<DiskExtent>> {
         let mut found = Vec::new();
-        walk(&self.open()?, &range, &space(), &mut |child| self.get(child), &mut |extent| {
+        walk(&self.open()?, &range, &allowed(), &mut |child| self.get(child), &mut |extent| {
             found.push(extent);
             Ok(())
         })?;
@@ -125,13 +125,13 @@ impl Tree {
     /// Checks each node as it is met.
     fn check(&self) -> Result<()> {
         let root = self.open()?;
-        root.check(&space())?;
+        root.check(&allowed())?;
         let mut get = |child: &ExtentBlock| {
             let node = self.get(child)?;
-            node.check(&space())?;
+            node.check(&allowed())?;
             Ok(node)
         };
-        walk(&root, &ALL, &space(), &mut get, &mut |_| Ok(()))
+        walk(&root, &ALL, &allowed(), &mut get, &mut |_| Ok(()))
     }
 }
 
@@ -244,7 +244,7 @@ fn no_byte_makes_it_panic_or_leave_its_bounds() {
     let lblks = [0, 7, 8, 20, 49, 50, 99, 100, 101, u32::MAX - 1];
     let keeps = |extent: DiskExtent| {
         assert!(extent.len > 0 && extent.lblk.checked_add(extent.len).is_some());
-        assert!((space().may_be_a_files)(extent.block, extent.len));
+        assert!((allowed().may_be_a_files)(extent.block, extent.len));
     };
     let mut tree = Tree::example();
     for (node, len) in [(0, 60), (50, 12 + 2 * 12), (51, 12 + 12)] {

@@ -5,7 +5,7 @@ use crate::ext::features::{INCOMPAT_64BIT, INCOMPAT_CSUM_SEED};
 use crate::ext::layout::*;
 use crate::ext::superblock::RawSuperBlock;
 use crate::ext4::disk::checksum::{self, Seed};
-use crate::ext4::disk::extent::{ExtentBlock, ExtentNode, Space, tail_at, walk};
+use crate::ext4::disk::extent::{AllowedBlocks, ExtentBlock, ExtentNode, tail_at, walk};
 use crate::ext4::disk::hash::hash;
 use crate::ext4::disk::htree::{HtreeBlock, IndexedDirectory, look_up};
 use core::cell::RefCell;
@@ -157,19 +157,20 @@ impl Bytes {
     /// The blocks of an inode, without holes, by its extents.
     fn blocks(&self, ino: u32, at: u64, seed: Seed, seen: &mut Seen) -> Vec<u64> {
         let (all, mut blocks) = (&self.all[..], Vec::new());
-        let space = Space { blocks: 1..all.len() as u64 / self.block_size, may_be_a_files: |_, _| true };
+        let allowed =
+            AllowedBlocks { blocks: 1..all.len() as u64 / self.block_size, may_be_a_files: |_, _| true };
         let root = ExtentNode::root(all, at + I_BLOCK, ino).unwrap();
-        root.check(&space).unwrap();
+        root.check(&allowed).unwrap();
         let mut get = |child: &ExtentBlock| {
             let at = child.block * self.block_size;
             let tail = self.u32(at + tail_at(self.block_size));
             assert_eq!(checksum::extent_block(seed, all, at, self.block_size), tail);
             let node = child.open(all, at, self.block_size)?;
-            node.check(&space)?;
+            node.check(&allowed)?;
             seen.extent_blocks += 1;
             Ok(node)
         };
-        walk(&root, &(0..u32::MAX), &space, &mut get, &mut |extent| {
+        walk(&root, &(0..u32::MAX), &allowed, &mut get, &mut |extent| {
             blocks.extend(extent.block..extent.block + u64::from(extent.len));
             Ok(())
         })
