@@ -132,6 +132,10 @@ const FS: Rules<'static> = Rules {
             modules: &["ext2::fs", "ext2::inode"],
             why: "a file system keeps its inodes in memory, and an inode is changed through its file system",
         },
+        Circle {
+            modules: &["ext4::fs", "ext4::inode", "ext4::map", "ext4::meta", "ext4::xattrs", "ext4::file"],
+            why: "as in ext2; and what an inode's map may not lead to is the file system's",
+        },
         Circle { modules: &["vfs"], why: "traits, and types that they hand out and that need them" },
         Circle { modules: &["dax"], why: "a fault, and the protocols whose steps it takes" },
         Circle { modules: &["lab::schedule"], why: "one type, and how its text is read" },

@@ -17,7 +17,7 @@ use crate::vfs::{MountOptions, OnError};
 use core::ops::RangeInclusive;
 
 /// One of the formats, as far as it decides whether a superblock is one of its own.
-pub(crate) struct Format {
+pub(crate) struct DiskFormat {
     /// What the type is called.
     pub name: &'static str,
     /// The incompatible features that it understands.
@@ -139,7 +139,7 @@ impl Geometry {
     ///
     /// # Errors
     /// [`Unsupported`] for none at all and for a sound one of something else, [`Corrupt`] for nonsense.
-    pub(crate) fn decode(raw: &RawSuperBlock, region: u64, format: &Format) -> Result<Self> {
+    pub(crate) fn decode(raw: &RawSuperBlock, region: u64, format: &DiskFormat) -> Result<Self> {
         // 1. Is it one, and of a kind we know? Nothing else can be trusted before.
         let magic = raw.u16(S_MAGIC);
         if magic != MAGIC {

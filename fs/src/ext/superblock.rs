@@ -2,10 +2,10 @@
 //!
 //! # What a crash leaves of a change
 //! With `metadata_csum` the superblock has a checksum, in another unit of 8 bytes than what changes: a crash
-//! could leave one without the other, and nobody would mount that. So the bit of `metadata_csum` goes with the
-//! store that changes the features, which lie beside it, and comes back when the new checksum is durable. What
-//! a crash leaves between is a file system that is right, and has no checksums. Whoever finds that the checksum
-//! is right but for the bit puts it back.
+//! could leave one without the other, and nobody would mount that. So the bit of `metadata_csum` goes with
+//! the store that changes the features, which lie beside it, and comes back when the new checksum is durable.
+//! What a crash leaves between is a file system that is right, and has no checksums. Whoever finds that the
+//! checksum is right but for the bit puts it back.
 
 use super::features::{INCOMPAT_RECOVER, RO_COMPAT_GDT_CSUM, RO_COMPAT_METADATA_CSUM};
 use super::layout::*;

@@ -114,13 +114,13 @@ impl<P: Platform> Ext4<P> {
         self.replayed
     }
 
-    /// True if a contradiction was met since the mount.
+    /// Returns true if a contradiction was met since the mount.
     pub fn met_errors(&self) -> bool {
         self.errors.load(SeqCst)
     }
 
-    /// Whether the `count` blocks from `start` on may be inode `ino`'s: none of them belongs to the file system
-    /// itself.
+    /// Tells whether the `count` blocks from `start` on may be inode `ino`'s: none of them belongs to the
+    /// file system itself.
     pub(super) fn may_be_a_files(&self, ino: u32, start: u64, count: u64) -> bool {
         !self.structures().meets(start, count)
             && (ino == self.sb.journal_inum || !self.journal().meets(start, count))
@@ -238,8 +238,8 @@ impl<P: Platform> Ext4Shared<P> {
         Ok((block, bytes & (self.sb.block_size() - 1), group))
     }
 
-    /// Whether inode `ino` of `group` is marked as in use. Without a readable bitmap, what has a name and
-    /// links is.
+    /// Tells whether inode `ino` of `group` is marked as in use. Without a readable bitmap, what has a name
+    /// and links is.
     pub(super) fn is_in_use(&self, group: &Group, ino: u32) -> bool {
         let slot = (ino - 1) % self.sb.inodes_per_group;
         if group.is(BG_INODE_UNINIT) || slot >= self.sb.inodes_per_group - group.unused_inodes {

@@ -155,7 +155,7 @@ impl<P: Platform> Ext4Inode<P> {
         &self.bytes
     }
 
-    /// Whether one of `flags` (`i_flags`) is set.
+    /// Tells whether one of `flags` (`i_flags`) is set.
     #[inline]
     pub(super) fn has(&self, flags: u32) -> bool {
         self.raw().flags() & flags != 0

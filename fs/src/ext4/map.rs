@@ -4,7 +4,7 @@
 //! is followed is checked each time.
 
 use super::disk::checksum;
-use super::disk::extent::{self, DiskExtent, ExtentBlock, ExtentNode, ExtentOrHole, Space};
+use super::disk::extent::{self, AllowedBlocks, DiskExtent, ExtentBlock, ExtentNode, ExtentOrHole};
 use super::inode::{Ext4Inode, expect_checksum};
 use super::meta::MetaBlock;
 use crate::error::{Result, Unsupported};
@@ -65,9 +65,9 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     // -- Extents
 
     /// Where the blocks of its tree, and of its content, may be.
-    fn space(self) -> Space<impl Fn(u64, u32) -> bool> {
+    fn space(self) -> AllowedBlocks<impl Fn(u64, u32) -> bool> {
         let sb = &self.0.fs.sb;
-        Space {
+        AllowedBlocks {
             blocks: sb.first_data_block.into()..sb.blocks_count,
             may_be_a_files: move |block, len: u32| self.0.fs.may_be_a_files(self.0.ino, block, len.into()),
         }

@@ -49,7 +49,7 @@ impl<P: Platform> Ext4Inode<P> {
 }
 
 /// What a search calls with each entry, and the bytes that it is in.
-type Visit<'f, B> = &'f mut dyn FnMut(&Dirent, &dyn Load) -> ControlFlow<B>;
+type EntryVisit<'f, B> = &'f mut dyn FnMut(&Dirent, &dyn Load) -> ControlFlow<B>;
 
 impl<'a, P: Platform> Dir<'a, P> {
     /// Returns the inode that the entry called `name` names.
@@ -134,7 +134,7 @@ impl<'a, P: Platform> Dir<'a, P> {
         }
     }
 
-    /// Whether `block`, which is logical block `lblk`, belongs to the index.
+    /// Tells whether `block`, which is logical block `lblk`, belongs to the index.
     fn is_index(self, lblk: u64, block: &MetaBlock<'a, P>) -> bool {
         self.0.has(INDEX_FL)
             && (lblk == 0
@@ -181,7 +181,7 @@ impl<'a, P: Platform> Dir<'a, P> {
     /// # Errors
     /// What is wrong with the first block that cannot be read, or not to its end, after those behind it: it
     /// hides only its own names.
-    fn each_entry<B>(self, from: u64, f: Visit<'_, B>) -> Result<Option<B>> {
+    fn each_entry<B>(self, from: u64, f: EntryVisit<'_, B>) -> Result<Option<B>> {
         if self.0.has(INLINE_DATA_FL) {
             return self.each_inline(f);
         }
@@ -200,7 +200,7 @@ impl<'a, P: Platform> Dir<'a, P> {
     }
 
     /// As [`each_entry`](Self::each_entry), of logical block `lblk`.
-    fn each_in_block<B>(self, lblk: u64, f: Visit<'_, B>) -> Result<Option<B>> {
+    fn each_in_block<B>(self, lblk: u64, f: EntryVisit<'_, B>) -> Result<Option<B>> {
         let (block, number) = self.block(lblk)?;
         let end = match self.is_index(lblk, &block) {
             true => self.check_index(lblk, &block, number)?,
@@ -216,7 +216,7 @@ impl<'a, P: Platform> Dir<'a, P> {
         lblk: u64,
         start: u64,
         end: u64,
-        f: Visit<'_, B>,
+        f: EntryVisit<'_, B>,
     ) -> Result<Option<B>> {
         let mut within = start;
         while within < end {
@@ -231,8 +231,8 @@ impl<'a, P: Platform> Dir<'a, P> {
 
     /// As [`each_entry`](Self::each_entry), of a directory in its inode: all but `.` and `..`, of which there
     /// are no entries.
-    fn each_inline<B>(self, f: Visit<'_, B>) -> Result<Option<B>> {
-        let content = Content(self.0.inline()?);
+    fn each_inline<B>(self, f: EntryVisit<'_, B>) -> Result<Option<B>> {
+        let content = InlineNames(self.0.inline()?);
         let (first, all) = (content.0.len().min(I_BLOCK_BYTES as usize) as u64, content.0.len() as u64);
         match self.each_in(&content, 0, INLINE_HEAD, first, f)? {
             None if all > INLINE_REST => self.each_in(&content, 0, INLINE_REST, all, f),
@@ -265,8 +265,8 @@ impl<'a, P: Platform> Dir<'a, P> {
     }
 }
 
-/// Returns where the last entry of a node of the index ends that is used, and where its tail is; `None` if that
-/// cannot be. The root has its entries behind `.` and `..`.
+/// Returns where the last entry of a node of the index ends that is used, and where its tail is; `None` if
+/// that cannot be. The root has its entries behind `.` and `..`.
 fn node_ends(is_root: bool, block: &impl Load, size: u64) -> Option<(u64, u64)> {
     let (entries, each) = (if is_root { 0x20 } else { 8 }, 8);
     let (limit, count) = (block.load_u16(entries), block.load_u16(entries + 2));
@@ -275,9 +275,9 @@ fn node_ends(is_root: bool, block: &impl Load, size: u64) -> Option<(u64, u64)> 
 }
 
 /// A copy of a directory's content.
-struct Content(alloc::vec::Vec<u8>);
+struct InlineNames(alloc::vec::Vec<u8>);
 
-impl Load for Content {
+impl Load for InlineNames {
     fn load_u8(&self, at: u64) -> u8 {
         self.0.load_u8(at)
     }

@@ -44,7 +44,7 @@ impl Zone {
         self.0.iter().map(|range| range.end - range.start).sum()
     }
 
-    /// Whether one of the `count` blocks from `start` on is among them.
+    /// Tells whether one of the `count` blocks from `start` on is among them.
     pub(super) fn meets(&self, start: u64, count: u64) -> bool {
         let next = self.0.partition_point(|range| range.end <= start);
         self.0.get(next).is_some_and(|range| range.start < start.saturating_add(count))

@@ -5,7 +5,7 @@ pub(super) mod descriptor;
 pub(super) mod superblock;
 
 use crate::ext::features::*;
-use crate::ext::geometry::Format;
+use crate::ext::geometry::DiskFormat;
 
 /// What the type is called.
 pub(super) const NAME: &str = "ext2";
@@ -16,7 +16,7 @@ pub(super) const INCOMPAT_KNOWN: u32 = INCOMPAT_FILETYPE | INCOMPAT_META_BG;
 pub(super) const RO_COMPAT_KNOWN: u32 = RO_COMPAT_SPARSE_SUPER | RO_COMPAT_LARGE_FILE | 0x4;
 
 /// ext2, among those whose superblocks look like its own.
-pub(super) const FORMAT: Format = Format { name: NAME, incompat: INCOMPAT_KNOWN, hint };
+pub(super) const FORMAT: DiskFormat = DiskFormat { name: NAME, incompat: INCOMPAT_KNOWN, hint };
 
 /// Returns what is to be done about an image that needs what this implementation does not do.
 fn hint(incompat: u32) -> &'static str {

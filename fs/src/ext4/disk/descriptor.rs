@@ -122,7 +122,7 @@ impl Group {
         self.inode_table..self.inode_table + u64::from(sb.inode_table_blocks)
     }
 
-    /// Whether the `flag` is set.
+    /// Tells whether the `flag` is set.
     #[inline]
     pub(crate) fn is(&self, flag: u16) -> bool {
         self.flags & flag != 0

@@ -28,7 +28,7 @@ pub(crate) mod superblock;
 mod tests;
 
 use crate::ext::features::*;
-use crate::ext::geometry::Format;
+use crate::ext::geometry::DiskFormat;
 
 /// What the type is called.
 pub(super) const NAME: &str = "ext4";
@@ -57,7 +57,7 @@ const RO_COMPAT_KNOWN: u32 = RO_COMPAT_SPARSE_SUPER
     | RO_COMPAT_ORPHAN_PRESENT;
 
 /// ext4, among those whose superblocks look like its own.
-const FORMAT: Format = Format { name: NAME, incompat: INCOMPAT_KNOWN, hint };
+const FORMAT: DiskFormat = DiskFormat { name: NAME, incompat: INCOMPAT_KNOWN, hint };
 
 /// Returns what is to be done about an image that needs what this implementation does not do.
 fn hint(incompat: u32) -> &'static str {

@@ -80,18 +80,18 @@ impl SuperBlock {
         })
     }
 
-    /// Whether the incompatible `feature` is there.
+    /// Tells whether the incompatible `feature` is there.
     #[inline]
     pub fn has(&self, feature: u32) -> bool {
         self.feature_incompat & feature != 0
     }
 
-    /// Whether a journal has to be replayed before anything else is read.
+    /// Tells whether a journal has to be replayed before anything else is read.
     pub fn needs_recovery(&self) -> bool {
         self.has(INCOMPAT_RECOVER)
     }
 
-    /// Whether the bytes of `count` blocks from `start` on are inside the file system.
+    /// Tells whether the bytes of `count` blocks from `start` on are inside the file system.
     #[inline]
     pub fn holds(&self, start: u64, count: u64) -> bool {
         start >= self.first_data_block.into()
@@ -123,8 +123,8 @@ impl SuperBlock {
         (incompat | ro_compat != 0).then_some(ReadOnlyReason::Features { incompat, ro_compat })
     }
 
-    /// The same, read from the copy at byte `at`: the descriptors after it are used, not those after the
-    /// first.
+    /// Returns the same, read from the copy at byte `at`: the descriptors after it are used, not those after
+    /// the first.
     ///
     /// # Errors
     /// There can be no copy.
