@@ -1,6 +1,6 @@
 //! What publishes a block or a name, frees one, or commits a record asks for evidence that what has to be
-//! durable before is durable: the wrong order of stores does not compile. The functions that try are in
-//! `src/ext2/wrong_order.rs`; they call the real ones.
+//! durable before is durable: the wrong order of stores does not compile. Nor does a change under too weak a
+//! lock. The functions that try are in `src/ext2/wrong_order.rs`; they call the real ones.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Output};

@@ -139,9 +139,9 @@ impl<P: Platform> Freezer<'_, P> {
                 }),
                 // It may be open again: the handle that is there is the one to cut through.
                 None => self.inode(ino).and_then(|inode| {
-                    let _alone = inode.alone();
+                    let (lock, invalidate) = inode.alone();
                     inode.beyond.store(true, Relaxed);
-                    let cut = inode.map().cut_beyond();
+                    let cut = inode.map().cut_beyond(lock.change_ok(), invalidate.alloc_ok());
                     // What could not be cut is not tried again.
                     inode.beyond.store(false, Relaxed);
                     cut
@@ -163,9 +163,9 @@ impl<P: Platform> Freezer<'_, P> {
     fn cut_all_beyond(self) -> Result<()> {
         let mut result = Ok(());
         self.cache.for_each(|inode| {
-            let _alone = inode.alone();
+            let (lock, invalidate) = inode.alone();
             if result.is_ok() && inode.links() != 0 {
-                result = inode.map().cut_beyond();
+                result = inode.map().cut_beyond(lock.change_ok(), invalidate.alloc_ok());
             }
         });
         self.noted(result)

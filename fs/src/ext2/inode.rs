@@ -20,7 +20,10 @@ use crate::lab::mistake;
 use crate::platform::{Mutex, Platform, Timestamp};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Dirty, Staged};
-use crate::vfs::{Attr, Device, Exclusive, FileKind, InodeExclusive, InodeLock, Mapping, SetAttr};
+use crate::vfs::{
+    AllocOk, Attr, ChangeOk, Device, Exclusive, FileKind, InodeExclusive, InodeHeld, InodeLock, Mapping,
+    SetAttr,
+};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::{ControlFlow, Range};
@@ -213,7 +216,7 @@ impl<P: Platform> Ext2Inode<P> {
 
     /// Stores `i_size` and flushes it, so that at no time a crash shows a size below both the old and the new
     /// one: its halves are apart, and the larger upper half is on its own first.
-    pub(super) fn store_size(&self, size: u64) -> Result<()> {
+    pub(super) fn store_size(&self, lock: ChangeOk<'_>, size: u64) -> Result<()> {
         let pmem = self.pmem();
         let (low, high) = (size as u32, (size >> 32) as u32);
         let store = |at, value| {
@@ -225,7 +228,7 @@ impl<P: Platform> Ext2Inode<P> {
                 return Err(Errno::FileTooBig.into());
             }
             store(I_SIZE, low);
-            self.mapping.set_size(size);
+            self.mapping.set_size(lock, size);
             return Ok(());
         }
         if size > i32::MAX as u64 {
@@ -241,7 +244,7 @@ impl<P: Platform> Ext2Inode<P> {
             pmem.fence();
             store(I_SIZE_HIGH, high);
         }
-        self.mapping.set_size(size);
+        self.mapping.set_size(lock, size);
         Ok(())
     }
 
@@ -250,19 +253,19 @@ impl<P: Platform> Ext2Inode<P> {
         self.raw().links()
     }
 
-    /// Adds a link for a name to come, up to the format's limit. Under the inode lock, held exclusively.
-    pub(super) fn raise_links(&self) -> Result<Staged<LinksStored, Dirty>> {
+    /// Adds a link for a name to come, up to the format's limit.
+    pub(super) fn raise_links(&self, lock: ChangeOk<'_>) -> Result<Staged<LinksStored, Dirty>> {
         let links = self.links();
         if links >= LINK_MAX {
             return Err(Errno::TooManyLinks.into());
         }
-        Ok(self.store_links(links + 1))
+        Ok(self.store_links(lock, links + 1))
     }
 
-    /// Stores `left` links, for a name is gone. An inode with none of them says from when on. Under the inode
-    /// lock, held exclusively.
+    /// Stores `left` links, for a name is gone. An inode with none of them says from when on.
     pub(super) fn lose_name(
         &self,
+        lock: ChangeOk<'_>,
         _gone: &Staged<NameGone, Clean>,
         left: u16,
         now: Timestamp,
@@ -272,31 +275,36 @@ impl<P: Platform> Ext2Inode<P> {
             self.pmem().store_u32(self.at + I_DTIME, (now.secs as u32).max(1));
         }
         self.touch(&[CTIME], now);
-        self.store_links(left)
+        self.store_links(lock, left)
     }
 
-    /// Says that the last name is about to go: no link is left, and from when on. Under the inode lock, held
-    /// exclusively, and that of the directory with the name.
-    pub(super) fn say_it_goes(&self, now: Timestamp) -> Staged<LinksStored, Dirty> {
+    /// Says that the last name is about to go: no link is left, and from when on. The directory with the name
+    /// is locked too.
+    pub(super) fn say_it_goes(&self, lock: ChangeOk<'_>, now: Timestamp) -> Staged<LinksStored, Dirty> {
         self.pmem().store_u32(self.at + I_DTIME, (now.secs as u32).max(1));
         self.touch(&[CTIME], now);
-        self.store_links(0)
+        self.store_links(lock, 0)
     }
 
-    /// Stores the number of links. Under the inode lock, held exclusively.
-    pub(super) fn store_links(&self, links: u16) -> Staged<LinksStored, Dirty> {
+    /// Stores the number of links.
+    pub(super) fn store_links(&self, _lock: ChangeOk<'_>, links: u16) -> Staged<LinksStored, Dirty> {
         self.pmem().store_u16(self.at + I_LINKS_COUNT, links);
         Staged::stored(LinksStored(links), self.at + I_LINKS_COUNT, 2)
     }
 
     /// Lets the inode go with its last handle if the number of links, which is durable, is 0; the name is
     /// gone.
-    pub(super) fn links_left(&self, stored: Staged<LinksStored, Clean>, _gone: &Staged<NameGone, Clean>) {
+    pub(super) fn links_left(
+        &self,
+        lock: ChangeOk<'_>,
+        stored: Staged<LinksStored, Clean>,
+        _gone: &Staged<NameGone, Clean>,
+    ) {
         if stored.fact().0 == 0 {
             if mistake!(self, FreeAtUnlink) {
                 // Whoever looks through its handle finds a file of holes.
-                let _exclusive = self.mapping.exclusive();
-                let _ = self.fs.noted(self.map().cut(0));
+                let exclusive = self.mapping.exclusive();
+                let _ = self.fs.noted(self.map().cut(lock, exclusive.alloc_ok(), 0));
             }
             *self.nameless.lock() = Some(stored.map(|_| Nameless));
             self.fs.cache.unkeep(self.ino);
@@ -337,8 +345,8 @@ impl<P: Platform> Ext2Inode<P> {
         Ok(target)
     }
 
-    /// Returns all attributes. Under the inode lock.
-    pub(super) fn load_attr(&self) -> Attr {
+    /// Returns all attributes.
+    pub(super) fn load_attr(&self, _lock: InodeHeld<'_>) -> Attr {
         let raw = self.raw();
         let (uid, gid) = raw.owner();
         let is_device = matches!(self.kind, FileKind::CharDevice | FileKind::BlockDevice);
@@ -360,7 +368,7 @@ impl<P: Platform> Ext2Inode<P> {
     }
 
     /// Changes attributes. They have no order among other stores; durable on return.
-    pub(super) fn change_attr(&self, change: &SetAttr, now: Timestamp) {
+    pub(super) fn change_attr(&self, lock: ChangeOk<'_>, change: &SetAttr, now: Timestamp) {
         let pmem = self.pmem();
         if let Some(mode) = change.mode {
             let kind = self.raw().mode() & !0o7777;
@@ -373,7 +381,7 @@ impl<P: Platform> Ext2Inode<P> {
             }
         }
         if change.atime.is_some() || change.mtime.is_some() {
-            self.make_room_for_times();
+            self.make_room_for_times(lock);
         }
         if let Some(time) = change.atime {
             self.touch(&[ATIME], time);
@@ -458,16 +466,16 @@ impl<P: Platform> Ext2Inode<P> {
 
     /// Frees the inode and all that it holds: it has durably no name, and no handle any more.
     pub(super) fn release(&self, nameless: Staged<Nameless, Clean>) -> Result<()> {
-        let pmem = self.pmem();
+        let (pmem, lock) = (self.pmem(), ChangeOk::nobody_else());
         // 1. Its blocks.
         let has_blocks = matches!(self.kind, FileKind::File | FileKind::Directory | FileKind::Symlink);
         let in_place = self.kind == FileKind::Symlink && self.raw().is_fast_symlink(self.fs.block_size());
         if has_blocks && !in_place && self.map().has_pointers() {
-            self.store_size(0)?;
-            self.map().cut(0)?;
+            self.store_size(lock, 0)?;
+            self.map().cut(lock, AllocOk::of_unmapped(lock), 0)?;
         }
         // 2. Its share of an attribute block.
-        self.xattrs().release()?;
+        self.xattrs().release(lock)?;
         // 3. The inode. A pointer that is gone is so durably: what was freed came after.
         self.fs.groups().free_inode(self.ino, self.kind, nameless)?;
         pmem.fence();
@@ -497,7 +505,10 @@ impl<P: Platform> Ext2Inode<P> {
         match nameless {
             // An error leaks its blocks and its number, which hurts nobody.
             Some(nameless) => self.release(nameless),
-            None => self.map().cut_beyond(),
+            None => {
+                let lock = ChangeOk::nobody_else();
+                self.map().cut_beyond(lock, AllocOk::of_unmapped(lock))
+            }
         }
     }
 }

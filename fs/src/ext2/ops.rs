@@ -146,8 +146,8 @@ impl<P: Platform> vfs::Inode<P> for Ext2Inode<P> {
 
     fn attr(&self) -> Attr {
         // The size has two halves: under the lock they belong together.
-        let _shared = self.lock.shared();
-        self.load_attr()
+        let shared = self.lock.shared();
+        self.load_attr(shared.held())
     }
 
     fn set_attr(&self, change: &SetAttr) -> Result<()> {
@@ -156,9 +156,9 @@ impl<P: Platform> vfs::Inode<P> for Ext2Inode<P> {
             return Err(Errno::Invalid.into());
         }
         let _thawed = self.fs.start_change()?;
-        let _exclusive = self.lock.exclusive();
+        let exclusive = self.lock.exclusive();
         self.expect_without(IMMUTABLE_FL | APPEND_FL)?;
-        self.change_attr(change, self.fs.platform.now());
+        self.change_attr(exclusive.change_ok(), change, self.fs.platform.now());
         Ok(())
     }
 
@@ -196,18 +196,18 @@ impl<P: Platform> vfs::Inode<P> for Ext2Inode<P> {
     #[inline]
     fn look_up_for_write(
         &self,
-        _ok: AllocOk<'_>,
+        ok: AllocOk<'_>,
         _transaction: &Transaction<'_>,
         page: u64,
         pages: u64,
     ) -> Result<Backing> {
         if pages != 1 {
-            return self.map().look_up_run_for_write(page);
+            return self.map().look_up_run_for_write(ok, page);
         }
-        if let Some(block) = self.map().fill_next(page) {
+        if let Some(block) = self.map().fill_next(ok, page) {
             return Ok(Backing::mapped(self.fs.byte(block)).new());
         }
-        let (block, fresh) = self.fs.noted(self.map().fill_hole(page))?;
+        let (block, fresh) = self.fs.noted(self.map().fill_hole(ok, page))?;
         let backing = Backing::mapped(self.fs.byte(block));
         Ok(if fresh { backing.new() } else { backing })
     }
@@ -267,17 +267,19 @@ impl<P: Platform> vfs::Inode<P> for Ext2Inode<P> {
     fn lookup(&self, name: &[u8]) -> Result<InodeRef<P>> {
         let dir = self.dir()?;
         check_name(name)?;
-        let _shared = self.lock.shared();
+        let shared = self.lock.shared();
         // What `..` of a removed directory names may be gone, or something else by now.
         self.expect_alive()?;
-        let found = self.fs.noted(dir.expect_name(name).and_then(|found| dir.named(&found.entry)))?;
+        let lock = shared.held();
+        let found =
+            self.fs.noted(dir.expect_name(lock, name).and_then(|found| dir.named(lock, &found.entry)))?;
         Ok(found)
     }
 
     fn read_dir(&self, from: u64, f: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>) -> Result<()> {
         let dir = self.dir()?;
-        let _shared = self.lock.shared();
-        self.fs.noted(dir.list(from, f))
+        let shared = self.lock.shared();
+        self.fs.noted(dir.list(shared.held(), from, f))
     }
 
     fn create(&self, name: &[u8], kind: FileKind, mode: u16) -> Result<InodeRef<P>> {

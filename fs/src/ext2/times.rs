@@ -5,6 +5,7 @@ use crate::ext::inode::{CTIME, MTIME, TimeOffsets, encode};
 use crate::ext::layout::*;
 use crate::platform::{Platform, Timestamp};
 use crate::pmem::Pmem;
+use crate::vfs::ChangeOk;
 use core::sync::atomic::Ordering::Relaxed;
 
 impl<P: Platform> Ext2Inode<P> {
@@ -33,8 +34,8 @@ impl<P: Platform> Ext2Inode<P> {
 
     /// Makes room for times that somebody is about to set. An inode that is large enough for all of it, but
     /// whose fields end before, as some drivers leave it, gets the others, unless attributes are in their
-    /// place. Durable; under the inode lock, held exclusively.
-    pub(super) fn make_room_for_times(&self) {
+    /// place. Durable.
+    pub(super) fn make_room_for_times(&self, _lock: ChangeOk<'_>) {
         let (pmem, sb, raw) = (self.pmem(), &self.fs.sb, self.raw());
         let start = raw.at + u64::from(GOOD_OLD_INODE_SIZE);
         let (old, extra) = (raw.extra(), u64::from(sb.extra_isize));

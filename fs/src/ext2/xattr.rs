@@ -25,7 +25,7 @@ use crate::ext::xattr::{Attribute, Name, SECURITY, TRUSTED, USER, compose, parse
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Staged};
-use crate::vfs::{FileKind, SetXattr};
+use crate::vfs::{ChangeOk, FileKind, InodeHeld, SetXattr};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -65,16 +65,16 @@ impl<P: Platform> Ext2Inode<P> {
 impl<P: Platform> Xattrs<'_, P> {
     pub(super) fn get(self, name: &[u8]) -> Result<Vec<u8>> {
         let name = known(name)?;
-        let _shared = self.lock.shared();
-        let raw = self.load()?;
+        let shared = self.lock.shared();
+        let raw = self.load(shared.held())?;
         let (own, block) = self.parse(&raw)?;
         let found = own.iter().chain(&block).find(|attribute| attribute.name == name);
         Ok(found.ok_or(Errno::NoData)?.value.to_vec())
     }
 
     pub(super) fn list(self) -> Result<Vec<Vec<u8>>> {
-        let _shared = self.lock.shared();
-        let raw = self.load()?;
+        let shared = self.lock.shared();
+        let raw = self.load(shared.held())?;
         let (own, block) = self.parse(&raw)?;
         let fresh = block.iter().filter(|here| own.iter().all(|there| there.name != here.name));
         Ok(own.iter().chain(fresh).filter_map(|attribute| attribute.name.whole()).collect())
@@ -90,10 +90,11 @@ impl<P: Platform> Xattrs<'_, P> {
         if name.index == USER && !matches!(self.kind, FileKind::File | FileKind::Directory) {
             return Err(Errno::NotPermitted.into());
         }
-        let _exclusive = self.lock.exclusive();
+        let exclusive = self.lock.exclusive();
+        let lock = exclusive.change_ok();
         self.expect_without(IMMUTABLE_FL | APPEND_FL)?;
         let (_map, _shared_blocks) = (self.map_lock.lock(), self.fs.xattrs.lock());
-        let raw = self.load()?;
+        let raw = self.load(lock.held())?;
         let (own, block) = self.parse(&raw)?;
         // 1. May it be made, or replaced?
         let is = |attribute: &Attribute<'_>| attribute.name == name;
@@ -107,24 +108,28 @@ impl<P: Platform> Xattrs<'_, P> {
         let rest = |list| without(list, name);
         let with = |list| changed(list, name, value);
         let in_place = Plan { own: Some(with(&own)), block: in_block.then(|| rest(&block)) };
-        if in_own && self.try_plan(&raw, &in_place)? {
+        if in_own && self.try_plan(lock, &raw, &in_place)? {
             return Ok(());
         }
         if (value.is_some() || in_block)
-            && self.try_plan(&raw, &Plan { own: in_own.then(|| rest(&own)), block: Some(with(&block)) })?
+            && self.try_plan(
+                lock,
+                &raw,
+                &Plan { own: in_own.then(|| rest(&own)), block: Some(with(&block)) },
+            )?
         {
             return Ok(());
         }
         let moved = rest(&own).into_iter().map(|attribute| Attribute { at: 0, ..attribute });
         let all = moved.chain(with(&block)).collect();
-        if in_own && self.try_plan(&raw, &Plan { own: Some(Vec::new()), block: Some(all) })? {
+        if in_own && self.try_plan(lock, &raw, &Plan { own: Some(Vec::new()), block: Some(all) })? {
             return Ok(());
         }
         Err(if in_own || in_block || value.is_some() { Errno::NoSpace } else { Errno::NoData }.into())
     }
 
     /// Copies the attributes' bytes; what is checked here is that they can be read at all.
-    fn load(self) -> Result<Raw> {
+    fn load(self, _lock: InodeHeld<'_>) -> Result<Raw> {
         let pmem = self.pmem();
         let (size, old) = (u64::from(self.fs.sb.inode_size), u64::from(GOOD_OLD_INODE_SIZE));
         let (inode, mut raw) = (self.raw(), Raw { own: None, block: None });
@@ -176,7 +181,7 @@ impl<P: Platform> Xattrs<'_, P> {
     }
 
     /// Carries `plan` out, durably, unless something does not fit: then nothing was changed, and it says so.
-    fn try_plan(self, raw: &Raw, plan: &Plan<'_>) -> Result<bool> {
+    fn try_plan(self, lock: ChangeOk<'_>, raw: &Raw, plan: &Plan<'_>) -> Result<bool> {
         let (fs, pmem) = (&self.fs, self.pmem());
         let mut words = Words::new();
         // 1. The inode's own.
@@ -213,7 +218,7 @@ impl<P: Platform> Xattrs<'_, P> {
             },
         };
         let Some(new) = new else {
-            self.lead_to(raw, words, None)?;
+            self.lead_to(lock, raw, words, None)?;
             return Ok(true);
         };
         if let Some((block, old)) = &raw.block
@@ -227,12 +232,12 @@ impl<P: Platform> Xattrs<'_, P> {
                 return Ok(true);
             }
         }
-        self.lead_to(raw, words, Some(&new))?;
+        self.lead_to(lock, raw, words, Some(&new))?;
         Ok(true)
     }
 
     /// Makes `i_file_acl` lead to a fresh block with `new` in it, or to none, together with `words`.
-    fn lead_to(self, raw: &Raw, mut words: Words, new: Option<&[u8]>) -> Result<()> {
+    fn lead_to(self, _lock: ChangeOk<'_>, raw: &Raw, mut words: Words, new: Option<&[u8]>) -> Result<()> {
         let (fs, pmem) = (&self.fs, self.pmem());
         let old = raw.block.as_ref().map(|(block, _)| *block);
         // 1. A block that holds them, durable.
@@ -300,9 +305,8 @@ impl<P: Platform> Xattrs<'_, P> {
         Ok(())
     }
 
-    /// Gives up the inode's share of a block of attributes, first of all, for the inode is going: nobody
-    /// holds it any more.
-    pub(super) fn release(self) -> Result<()> {
+    /// Gives up the inode's share of a block of attributes, first of all, for the inode is going.
+    pub(super) fn release(self, _lock: ChangeOk<'_>) -> Result<()> {
         let block = self.raw().file_acl();
         if block == 0 {
             return Ok(());

@@ -10,6 +10,7 @@
 //! taken before.
 
 use super::index::PageIndex;
+use super::inode_lock::ChangeOk;
 use crate::PAGE_SIZE;
 use crate::atomic::AtomicU64;
 use crate::error::Result;
@@ -57,8 +58,8 @@ impl<P: Platform> MappingArea<P> {
 pub struct Held<'a>(PhantomData<&'a ()>);
 
 /// Leave to allocate (`alloc_ok`): `dax_sem` is held exclusively, so no fault runs on the same inode; or it
-/// is held shared and the entry's lock too, so no fault runs on the same pages. Which inode's or pages', it
-/// does not prove. The one exception is `AllocOk::mistaken`, of the lab.
+/// is held shared and the entry's lock too, so no fault runs on the same pages; or the inode is mapped
+/// nowhere. Which inode's or pages', it does not prove. The one exception is `AllocOk::mistaken`, of the lab.
 #[derive(Clone, Copy, Debug)]
 pub struct AllocOk<'a>(PhantomData<&'a ()>);
 
@@ -83,7 +84,14 @@ impl<'a> AllocOk<'a> {
         Self(PhantomData)
     }
 
-    /// Returns proof that the lock is held: whoever may allocate holds it.
+    /// Gives leave where no fault runs, nor will before `'a` ends: the inode is mapped nowhere. It is no
+    /// regular file; or it has no handle any more, and whoever maps a file holds one.
+    #[inline(always)]
+    pub(crate) fn of_unmapped(_: ChangeOk<'a>) -> Self {
+        Self(PhantomData)
+    }
+
+    /// Returns proof that the lock is held: whoever may allocate holds it, or needs none.
     pub fn held(self) -> Held<'a> {
         Held(PhantomData)
     }
@@ -177,10 +185,10 @@ impl<P: Platform> Mapping<P> {
         self.size.load(Acquire)
     }
 
-    /// Sets the file's size: whoever stores another says so here, under the inode lock held exclusively;
-    /// `dax_sem` too, if it is smaller.
+    /// Sets the file's size: whoever stores another says so here. If it is smaller, under `dax_sem` too, held
+    /// exclusively.
     #[inline]
-    pub fn set_size(&self, size: u64) {
+    pub fn set_size(&self, _lock: ChangeOk<'_>, size: u64) {
         self.size.store(size, Release);
     }
 
@@ -265,7 +273,7 @@ impl<P: Platform> Mapping<P> {
 
     /// Unmaps as [`unmap`](Self::unmap) does if `copies` go too, or else as
     /// [`unmap_shared`](Self::unmap_shared).
-    pub(crate) fn take_out(&self, platform: &P, _ok: AllocOk<'_>, pages: Range<u64>, copies: bool) {
+    pub(crate) fn take_out(&self, platform: &P, ok: AllocOk<'_>, pages: Range<u64>, copies: bool) {
         if !mistake!(platform.lab(), KeepMapping) {
             let unmap = |tables: &P::PageTables, va, count| tables.unmap(va, count, copies);
             let gone = match mistake!(platform.lab(), FirstSpaceOnly) {
@@ -283,13 +291,13 @@ impl<P: Platform> Mapping<P> {
                     ..pages.end.checked_next_multiple_of(LARGE_PAGES).unwrap_or(u64::MAX)
             }
         };
-        self.forget(platform, pages);
+        self.forget(platform, ok, pages);
     }
 
     /// Forgets what is known of `pages`, which no address space shows and whose blocks are about to be freed
-    /// or to move. Under `dax_sem`, held exclusively.
+    /// or to move.
     #[inline]
-    pub fn forget(&self, platform: &P, pages: Range<u64>) {
+    pub fn forget(&self, platform: &P, _ok: AllocOk<'_>, pages: Range<u64>) {
         self.index.clear(pages, mistake!(platform.lab(), KeepRun));
     }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | this one | the traits a file system implements: [`FileSystem`], [`Inode`] |
 //! | `extent` | where a range of a file is |
-//! | `inode_lock` | one inode's lock |
+//! | `inode_lock` | one inode's lock, and the proofs that it is held |
 //! | [`mapping`] | one file's invalidate lock, `dax_sem`, and where the file is mapped |
 //! | [`index`] | what is known of each mapped page: dirty, zero page |
 //! | [`freeze`] | freezing and thawing |
@@ -28,7 +28,7 @@ pub mod watched;
 pub(crate) use extent::Joiner;
 pub use extent::{Backing, Extent, State};
 pub use freeze::{Freeze, Frozen, Thawed};
-pub use inode_lock::{InodeExclusive, InodeLock, InodeShared};
+pub use inode_lock::{ChangeOk, InodeExclusive, InodeHeld, InodeLock, InodeShared};
 pub use mapping::{AllocOk, Exclusive, Held, Mapping, Shared};
 pub use mount::{Field, FileSystemType, MountOptions, OnError, UnknownPolicy, uuid_text};
 pub use transaction::{Transaction, Transactions};

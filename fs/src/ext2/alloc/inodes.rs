@@ -16,7 +16,7 @@ use crate::ext2::inode::Ext2Inode;
 use crate::platform::{Platform, Timestamp, User};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
-use crate::vfs::FileKind;
+use crate::vfs::{ChangeOk, FileKind};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// What a new inode is to be.
@@ -81,8 +81,10 @@ impl<P: Platform> Groups<'_, P> {
     }
 
     /// Initialises an inode that was taken, all of its bytes past the cache. What it points to is durable.
+    /// `parent` will name it, and is locked.
     pub(in crate::ext2) fn write_inode(
         self,
+        _lock: ChangeOk<'_>,
         taken: Staged<TakenInode, InFlight>,
         parent: &Ext2Inode<P>,
         new: &New,
@@ -139,10 +141,11 @@ impl<P: Platform> Groups<'_, P> {
         taken.join(written, |taken, ()| Nameable::new(&self.sb, taken.ino, kind))
     }
 
-    /// Takes an inode: a file's near its directory; a directory's where there is room, the root's children
-    /// spread.
+    /// Takes an inode: a file's near its directory, `parent`, which is locked; a directory's where there is
+    /// room, the root's children spread.
     pub(in crate::ext2) fn take_inode(
         self,
+        _lock: ChangeOk<'_>,
         parent: &Ext2Inode<P>,
         kind: FileKind,
     ) -> Result<Staged<TakenInode, InFlight>> {

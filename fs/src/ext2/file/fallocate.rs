@@ -19,7 +19,7 @@ use crate::ext::layout::{APPEND_FL, IMMUTABLE_FL};
 use crate::lab::mistake;
 use crate::platform::Platform;
 use crate::pmem::{Pmem, poison};
-use crate::vfs::{AllocOk, Fallocate};
+use crate::vfs::{AllocOk, ChangeOk, Fallocate};
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -43,17 +43,17 @@ impl<P: Platform> RegularFile<'_, P> {
             Fallocate::Allocate { .. } | Fallocate::ZeroRange { .. } => 0..0,
         };
         let begin = || Ok((self.fs.start_change()?, self.lock.exclusive()));
-        let (_begun, exclusive) = self.mapping.exclusive_unpinned(&self.fs.platform, gone, begin)?;
+        let (begun, exclusive) = self.mapping.exclusive_unpinned(&self.fs.platform, gone, begin)?;
         let appends = matches!(how, Fallocate::Allocate { .. });
         self.expect_without(if appends { IMMUTABLE_FL } else { IMMUTABLE_FL | APPEND_FL })?;
-        let ok = exclusive.alloc_ok();
+        let (lock, ok) = (begun.1.change_ok(), exclusive.alloc_ok());
         let size = self.load_size();
         let result = match how {
-            Fallocate::Allocate { keep_size } => self.allocate_range(ok, range, keep_size),
-            Fallocate::PunchHole => self.punch(ok, range),
-            Fallocate::ZeroRange { keep_size } => self.zero_range(ok, range, keep_size),
-            Fallocate::CollapseRange => self.map().collapse(ok, range, size),
-            Fallocate::InsertRange => self.map().insert(ok, range, size),
+            Fallocate::Allocate { keep_size } => self.allocate_range(lock, ok, range, keep_size),
+            Fallocate::PunchHole => self.punch(lock, ok, range),
+            Fallocate::ZeroRange { keep_size } => self.zero_range(lock, ok, range, keep_size),
+            Fallocate::CollapseRange => self.map().collapse(lock, ok, range, size),
+            Fallocate::InsertRange => self.map().insert(lock, ok, range, size),
         };
         // Allocating changes no contents.
         let times = match how {
@@ -69,19 +69,32 @@ impl<P: Platform> RegularFile<'_, P> {
 
     /// Fills the holes of `range` with blocks of zeros; then the file reaches as far, unless it keeps its
     /// size.
-    fn allocate_range(self, ok: AllocOk<'_>, range: Range<u64>, keep_size: bool) -> Result<()> {
-        self.with_blocks(ok, range, keep_size, || Ok(()))
+    fn allocate_range(
+        self,
+        lock: ChangeOk<'_>,
+        ok: AllocOk<'_>,
+        range: Range<u64>,
+        keep_size: bool,
+    ) -> Result<()> {
+        self.with_blocks(lock, ok, range, keep_size, || Ok(()))
     }
 
     /// Makes `range` zeros, with blocks. Holes are filled first: if there is no space for that, nothing was
     /// overwritten.
-    fn zero_range(self, ok: AllocOk<'_>, range: Range<u64>, keep_size: bool) -> Result<()> {
-        self.with_blocks(ok, range.clone(), keep_size, || self.zero_blocks(range))
+    fn zero_range(
+        self,
+        lock: ChangeOk<'_>,
+        ok: AllocOk<'_>,
+        range: Range<u64>,
+        keep_size: bool,
+    ) -> Result<()> {
+        self.with_blocks(lock, ok, range.clone(), keep_size, || self.zero_blocks(range))
     }
 
     /// Fills the holes of `range`, calls `then`, and lets the file reach as far, unless it keeps its size.
     fn with_blocks(
         self,
+        lock: ChangeOk<'_>,
         ok: AllocOk<'_>,
         range: Range<u64>,
         keep_size: bool,
@@ -95,7 +108,7 @@ impl<P: Platform> RegularFile<'_, P> {
             if range.end > i32::MAX as u64 && !keep_size {
                 self.fs.super_in_place().need_large_file()?;
             }
-            self.map().trim(size)?;
+            self.map().trim(lock, ok, size)?;
         }
         let had_beyond = self.beyond.load(Relaxed);
         if lblks.end > has {
@@ -104,20 +117,20 @@ impl<P: Platform> RegularFile<'_, P> {
             self.fs.cache.unkeep(self.ino);
         }
         let end = size.max(range.end).div_ceil(block_size);
-        if let Err(error) = self.map().fill_holes(ok, lblks.clone(), end) {
+        if let Err(error) = self.map().fill_holes(lock, ok, lblks.clone(), end) {
             // What was filled in the file stays; what would be beyond its end goes, unless some was there
             // before.
             if lblks.end > has && !had_beyond {
                 self.pmem().fence();
-                self.map().cut(has)?;
+                self.map().cut(lock, ok, has)?;
             }
             return Err(error);
         }
         then()?;
         if range.end > size && !keep_size {
-            self.zero_gap(size, range.end)?;
+            self.zero_gap(lock, size, range.end)?;
             self.pmem().fence();
-            self.store_size(range.end)?;
+            self.store_size(lock, range.end)?;
             self.beyond.store(had_beyond, Relaxed);
         }
         Ok(())
@@ -139,7 +152,7 @@ impl<P: Platform> RegularFile<'_, P> {
     }
 
     /// Whole blocks of `range` become holes, the rest reads as zeros.
-    fn punch(self, ok: AllocOk<'_>, range: Range<u64>) -> Result<()> {
+    fn punch(self, lock: ChangeOk<'_>, ok: AllocOk<'_>, range: Range<u64>) -> Result<()> {
         let block_size = self.fs.block_size();
         let whole = range.start.div_ceil(block_size)..range.end / block_size;
         // 1. Parts of blocks; durable.
@@ -155,6 +168,6 @@ impl<P: Platform> RegularFile<'_, P> {
         let copies = mistake!(self, PunchDropsCopies);
         self.mapping.take_out(&self.fs.platform, ok, whole.clone(), copies);
         // 3. Their pointers, durable; then the bitmap's bits.
-        self.map().cut_range(whole)
+        self.map().cut_range(lock, ok, whole)
     }
 }

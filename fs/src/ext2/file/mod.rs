@@ -21,7 +21,7 @@ use crate::lab::mistake;
 use crate::platform::Platform;
 use crate::pmem::{Pmem, poison};
 use crate::vfs::mapping::Changing;
-use crate::vfs::{AllocOk, FileKind, ReadTo, Seek, check_range};
+use crate::vfs::{AllocOk, ChangeOk, FileKind, ReadTo, Seek, check_range};
 use core::ops::ControlFlow;
 
 /// A regular file: an inode whose kind was looked at.
@@ -94,16 +94,17 @@ impl<P: Platform> RegularFile<'_, P> {
             return Err(Errno::FileTooBig.into());
         }
         let from = &from[..from.len().min((max - offset) as usize)];
-        let _lock = (!mistake!(self, WriteUnlocked)).then(|| self.lock.exclusive());
+        let exclusive = self.lock.exclusive_but_for(mistake!(self, WriteUnlocked));
+        let lock = exclusive.change_ok();
         let (size, end) = (self.load_size(), offset + from.len() as u64);
         self.expect_writable_at(offset, size)?;
         let growing = (end > size).then(|| self.keep_faults_out());
         let ok = growing.as_ref().map(Changing::alloc_ok);
         if let Some(ok) = ok {
-            self.prepare_growth(ok, size, offset, end)?;
+            self.prepare_growth(lock, ok, size, offset, end)?;
         }
         // 1. Data, and fresh blocks for what was a hole; durable, then published.
-        let (done, outcome) = self.write_pieces(ok, offset, from, size.max(end));
+        let (done, outcome) = self.write_pieces(lock, ok, offset, from, size.max(end));
         // What stopped it is told, and noted, by the caller if nothing was written; else it is noted here.
         if done == 0 {
             return outcome.map(|()| 0);
@@ -113,7 +114,7 @@ impl<P: Platform> RegularFile<'_, P> {
         let end = offset + done as u64;
         if end > size {
             self.pmem().fence();
-            self.store_size(end)?;
+            self.store_size(lock, end)?;
         }
         self.touch(&[MTIME, CTIME], self.fs.platform.now());
         // 3. All of it is durable, whoever syncs it or does not.
@@ -129,16 +130,23 @@ impl<P: Platform> RegularFile<'_, P> {
 
     /// The file, of `size` bytes, is about to get bytes from `offset` to `end`, beyond its end.
     #[inline]
-    fn prepare_growth(self, ok: AllocOk<'_>, size: u64, offset: u64, end: u64) -> Result<()> {
+    fn prepare_growth(
+        self,
+        lock: ChangeOk<'_>,
+        ok: AllocOk<'_>,
+        size: u64,
+        offset: u64,
+        end: u64,
+    ) -> Result<()> {
         if end > i32::MAX as u64 {
             self.fs.super_in_place().need_large_file()?;
         }
-        self.map().trim(size)?;
+        self.map().trim(lock, ok, size)?;
         // Bytes between the old end and the new data may hold anything: zeros.
         if offset > size {
-            self.zero_gap(size, offset)?;
+            self.zero_gap(lock, size, offset)?;
         }
-        self.map().outgrow(ok, size, end)
+        self.map().outgrow(lock, ok, size, end)
     }
 
     /// Writes run by run into a file that is, or will be, `size` bytes long. Without leave to allocate, it
@@ -146,6 +154,7 @@ impl<P: Platform> RegularFile<'_, P> {
     #[inline]
     fn write_pieces(
         self,
+        lock: ChangeOk<'_>,
         ok: Option<AllocOk<'_>>,
         offset: u64,
         from: &[u8],
@@ -153,7 +162,7 @@ impl<P: Platform> RegularFile<'_, P> {
     ) -> (usize, Result<()>) {
         let mut done = 0;
         while done < from.len() {
-            match self.write_piece(ok, offset + done as u64, &from[done..], size) {
+            match self.write_piece(lock, ok, offset + done as u64, &from[done..], size) {
                 Ok(count) => done += count,
                 Err(error) => return (done, Err(error)),
             }
@@ -163,7 +172,14 @@ impl<P: Platform> RegularFile<'_, P> {
 
     /// Writes to one run, or hole, of the file: how many bytes of `from` that took.
     #[inline]
-    fn write_piece(self, ok: Option<AllocOk<'_>>, at: u64, from: &[u8], size: u64) -> Result<usize> {
+    fn write_piece(
+        self,
+        lock: ChangeOk<'_>,
+        ok: Option<AllocOk<'_>>,
+        at: u64,
+        from: &[u8],
+        size: u64,
+    ) -> Result<usize> {
         let (block_size, block_bits) = (self.fs.block_size(), self.fs.sb.block_bits);
         let (lblk, within) = (at >> block_bits, at & (block_size - 1));
         let most = (within + from.len() as u64).div_ceil(block_size);
@@ -177,24 +193,23 @@ impl<P: Platform> RegularFile<'_, P> {
                 count
             }
             // A fault may be filling it: it is looked at again.
-            (Spot::Hole(_), None) => self.write_hole(at, from, size)?,
+            (Spot::Hole(_), None) => self.write_hole(lock, at, from, size)?,
             (Spot::Hole(hole), Some(ok)) => {
                 let end = size.div_ceil(block_size);
-                bytes(self.map().fill(ok, &hole, count, end, Fill::Bytes(within as usize, from))?)
+                bytes(self.map().fill(lock, ok, &hole, count, end, Fill::Bytes(within as usize, from))?)
             }
         })
     }
 
     /// As [`write_piece`](Self::write_piece), with leave to allocate.
     #[inline(never)]
-    fn write_hole(self, at: u64, from: &[u8], size: u64) -> Result<usize> {
-        let lock = self.keep_faults_out();
-        self.write_piece(Some(lock.alloc_ok()), at, from, size)
+    fn write_hole(self, lock: ChangeOk<'_>, at: u64, from: &[u8], size: u64) -> Result<usize> {
+        let exclusive = self.keep_faults_out();
+        self.write_piece(lock, Some(exclusive.alloc_ok()), at, from, size)
     }
 
-    /// Zeroes the bytes `size..to` in the block of the last byte, if it has one: in flight. Under the inode
-    /// lock, held exclusively.
-    fn zero_gap(self, size: u64, to: u64) -> Result<()> {
+    /// Zeroes the bytes `size..to` in the block of the last byte, if it has one: in flight.
+    fn zero_gap(self, _lock: ChangeOk<'_>, size: u64, to: u64) -> Result<()> {
         let within = size % self.fs.block_size();
         if within != 0
             && let Some(block) = self.map().find(size / self.fs.block_size())?

@@ -18,7 +18,7 @@ use crate::ext::inode::{CTIME, MTIME};
 use crate::lab::mistake;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
-use crate::vfs::AllocOk;
+use crate::vfs::{AllocOk, ChangeOk};
 use core::sync::atomic::Ordering::Relaxed;
 
 impl<P: Platform> RegularFile<'_, P> {
@@ -35,48 +35,48 @@ impl<P: Platform> RegularFile<'_, P> {
             self.mapping.unmap(&self.fs.platform, exclusive.alloc_ok(), gone.clone());
         }
         let begin = || Ok((self.fs.start_change()?, self.lock.exclusive()));
-        let (_begun, exclusive) = self.mapping.exclusive_unpinned(&self.fs.platform, gone, begin)?;
-        let result = self.resize(exclusive.alloc_ok(), size);
+        let (begun, exclusive) = self.mapping.exclusive_unpinned(&self.fs.platform, gone, begin)?;
+        let result = self.resize(begun.1.change_ok(), exclusive.alloc_ok(), size);
         self.touch(&[MTIME, CTIME], self.fs.platform.now());
         self.pmem().fence();
         result
     }
 
-    fn resize(self, ok: AllocOk<'_>, size: u64) -> Result<()> {
+    fn resize(self, lock: ChangeOk<'_>, ok: AllocOk<'_>, size: u64) -> Result<()> {
         let old = self.load_size();
         if size > old {
-            self.map().trim(old)?;
-            self.zero_gap(old, size)?;
+            self.map().trim(lock, ok, old)?;
+            self.zero_gap(lock, old, size)?;
             self.pmem().fence();
-            self.store_size(size)
+            self.store_size(lock, size)
         } else if size < old {
-            self.shrink(ok, old, size)
+            self.shrink(lock, ok, old, size)
         } else if self.beyond.load(Relaxed) {
-            self.map().cut(size.div_ceil(self.fs.block_size()))
+            self.map().cut(lock, ok, size.div_ceil(self.fs.block_size()))
         } else {
             Ok(())
         }
     }
 
-    fn shrink(self, ok: AllocOk<'_>, old: u64, size: u64) -> Result<()> {
+    fn shrink(self, lock: ChangeOk<'_>, ok: AllocOk<'_>, old: u64, size: u64) -> Result<()> {
         let [first, end] = [size, old].map(|size| size.div_ceil(self.fs.block_size()));
         // 1. The size, durable.
-        self.store_size(size)?;
+        self.store_size(lock, size)?;
         self.pmem().fence();
         // 2. No address space shows what is beyond, nor bytes of the last block that are not the file's.
         if mistake!(self, FreeBeforeUnmap) {
-            self.map().cut(first)?;
+            self.map().cut(lock, ok, first)?;
         }
         if !mistake!(self, UnmapBeforeLock) {
             let copies = !mistake!(self, TruncateKeepsCopies);
             self.mapping.take_out(&self.fs.platform, ok, first..u64::MAX, copies);
         }
-        self.zero_gap(size, first * self.fs.block_size())?;
+        self.zero_gap(lock, size, first * self.fs.block_size())?;
         // 3 and 4. Beyond the old end is nothing, but for what was put there on purpose or left by an error.
         if self.beyond.load(Relaxed) || !self.fs.is_sound() {
-            self.map().cut(first)
+            self.map().cut(lock, ok, first)
         } else {
-            self.map().cut_to(first, end)
+            self.map().cut_to(lock, ok, first, end)
         }
     }
 }

@@ -2,8 +2,7 @@
 //! blocks.
 //!
 //! # Locking
-//! Under the inode lock and the invalidate lock, both held exclusively (or the inode is nobody's any more);
-//! takes group mutexes.
+//! Under the inode lock and the invalidate lock, both held exclusively; takes group mutexes.
 
 use super::BlockMap;
 use super::cursor::{Cursor, CursorStep, Pointer};
@@ -16,6 +15,7 @@ use crate::ext2::fs::Ext2;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Staged};
+use crate::vfs::{AllocOk, ChangeOk};
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -63,28 +63,26 @@ impl Freed {
 impl<P: Platform> BlockMap<'_, P> {
     /// Frees, before the file or directory becomes longer than `size`, blocks beyond it, which a truncation
     /// that failed may have left. Otherwise what was cut, or never was in the file, would appear in it. Costs
-    /// nothing on a file system that met no errors; else once an inode. Under the inode lock, and of a file
-    /// `dax_sem`, held exclusively; durable.
+    /// nothing on a file system that met no errors; else once an inode. Durable.
     ///
     /// # Errors
     /// What lies there contradicts itself: the file must not become longer.
-    pub(in crate::ext2) fn trim(self, size: u64) -> Result<()> {
+    pub(in crate::ext2) fn trim(self, lock: ChangeOk<'_>, ok: AllocOk<'_>, size: u64) -> Result<()> {
         if self.fs.is_sound() || self.trimmed.load(Relaxed) {
             return Ok(());
         }
-        self.cut(size.div_ceil(self.fs.block_size()))?;
+        self.cut(lock, ok, size.div_ceil(self.fs.block_size()))?;
         self.trimmed.store(true, Relaxed);
         Ok(())
     }
 
-    /// Frees every block from logical block `first` on, and indirect blocks that become empty. Under the
-    /// inode lock, and of a file `dax_sem`, held exclusively.
+    /// Frees every block from logical block `first` on, and indirect blocks that become empty.
     #[inline(never)]
-    pub(in crate::ext2) fn cut(self, first: u64) -> Result<()> {
+    pub(in crate::ext2) fn cut(self, lock: ChangeOk<'_>, ok: AllocOk<'_>, first: u64) -> Result<()> {
         // Beyond the end nothing was unmapped, but of 2 MiB around it more may be known than what is in the
         // file.
-        self.mapping.forget(&self.fs.platform, first..u64::MAX);
-        let result = self.cut_range(first..u64::MAX);
+        self.mapping.forget(&self.fs.platform, ok, first..u64::MAX);
+        let result = self.cut_range(lock, ok, first..u64::MAX);
         match result {
             Ok(()) => self.beyond.store(false, Relaxed),
             Err(_) => self.trimmed.store(false, Relaxed),
@@ -101,24 +99,34 @@ impl<P: Platform> BlockMap<'_, P> {
     }
 
     /// Cuts, as [`cut`](Self::cut) does, a file that has nothing from logical block `end` on.
-    pub(in crate::ext2) fn cut_to(self, first: u64, end: u64) -> Result<()> {
+    pub(in crate::ext2) fn cut_to(
+        self,
+        lock: ChangeOk<'_>,
+        ok: AllocOk<'_>,
+        first: u64,
+        end: u64,
+    ) -> Result<()> {
         // What hangs below an indirect block as a whole goes with one pointer.
-        self.cut_range(first..if end > DIRECT { u64::MAX } else { end })
+        self.cut_range(lock, ok, first..if end > DIRECT { u64::MAX } else { end })
     }
 
     /// Frees what was allocated ahead beyond the end. It is mapped nowhere: mappings end with the file.
-    pub(in crate::ext2) fn cut_beyond(self) -> Result<()> {
+    pub(in crate::ext2) fn cut_beyond(self, lock: ChangeOk<'_>, ok: AllocOk<'_>) -> Result<()> {
         if self.beyond.load(Relaxed) {
-            self.cut(self.load_size().div_ceil(self.fs.block_size()))?;
+            self.cut(lock, ok, self.load_size().div_ceil(self.fs.block_size()))?;
             self.pmem().fence();
         }
         Ok(())
     }
 
-    /// Frees the blocks of logical blocks `range`, and indirect blocks that become empty. Under the inode
-    /// lock, and of a file `dax_sem`, held exclusively; no address space shows them, and nothing is known of
-    /// them any more ([`Mapping::forget`](crate::vfs::Mapping::forget)).
-    pub(in crate::ext2) fn cut_range(self, range: Range<u64>) -> Result<()> {
+    /// Frees the blocks of logical blocks `range`, and indirect blocks that become empty. No address space
+    /// shows them, and nothing is known of them any more ([`Mapping::forget`](crate::vfs::Mapping::forget)).
+    pub(in crate::ext2) fn cut_range(
+        self,
+        _lock: ChangeOk<'_>,
+        _ok: AllocOk<'_>,
+        range: Range<u64>,
+    ) -> Result<()> {
         let mut freed = Freed::default();
         let result = self.cut_pointers(self.cursor(range), &mut freed);
         self.forget_goals();

@@ -34,7 +34,7 @@ use crate::lab::{Point, mistake};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
-use crate::vfs::AllocOk;
+use crate::vfs::{AllocOk, ChangeOk};
 use core::ops::Range;
 
 /// What fresh data blocks hold.
@@ -95,10 +95,9 @@ pub(in crate::ext2) struct Published;
 impl<P: Platform> BlockMap<'_, P> {
     /// Fills the hole at `lblk` where that takes one block of a run that is kept for it and nothing else:
     /// what most write faults on holes do. The block; the pointer is durable. `None`, and nothing changed, if
-    /// there is more to it, or less: that is for [`fill_hole`](Self::fill_hole). Under the inode lock, with
-    /// leave to allocate.
+    /// there is more to it, or less: that is for [`fill_hole`](Self::fill_hole).
     #[inline]
-    pub(in crate::ext2) fn fill_next(self, lblk: u64) -> Option<u32> {
+    pub(in crate::ext2) fn fill_next(self, _ok: AllocOk<'_>, lblk: u64) -> Option<u32> {
         let (pmem, platform) = (self.pmem(), &self.fs.platform);
         let room = self.raw().units().leading_zeros() > 0;
         if !room || self.fs.check_writable().is_err() || mistake!(platform.lab(), PublishBeforeZero) {
@@ -121,10 +120,9 @@ impl<P: Platform> BlockMap<'_, P> {
         Some(block)
     }
 
-    /// Returns the block of `lblk`, and whether it was allocated now: the pointer is durable then. Under the
-    /// inode lock, with leave to allocate.
+    /// Returns the block of `lblk`, and whether it was allocated now: the pointer is durable then.
     #[inline(never)]
-    pub(in crate::ext2) fn fill_hole(self, lblk: u64) -> Result<(u32, bool)> {
+    pub(in crate::ext2) fn fill_hole(self, _ok: AllocOk<'_>, lblk: u64) -> Result<(u32, bool)> {
         self.fs.check_writable()?;
         let (pmem, platform) = (self.pmem(), &self.fs.platform);
         let late = mistake!(platform.lab(), PublishBeforeZero);
@@ -171,12 +169,18 @@ impl<P: Platform> BlockMap<'_, P> {
     ///
     /// # Errors
     /// Those before the one that met it are filled.
-    pub(in crate::ext2) fn fill_holes(self, ok: AllocOk<'_>, range: Range<u64>, end: u64) -> Result<()> {
+    pub(in crate::ext2) fn fill_holes(
+        self,
+        lock: ChangeOk<'_>,
+        ok: AllocOk<'_>,
+        range: Range<u64>,
+        end: u64,
+    ) -> Result<()> {
         let mut lblk = range.start;
         while lblk < range.end {
             lblk += match self.look(lblk, range.end - lblk)? {
                 (Spot::Block(_), count) => count,
-                (Spot::Hole(hole), count) => self.fill(ok, &hole, count, end, Fill::Zeros)?,
+                (Spot::Hole(hole), count) => self.fill(lock, ok, &hole, count, end, Fill::Zeros)?,
             };
         }
         Ok(())
@@ -188,6 +192,7 @@ impl<P: Platform> BlockMap<'_, P> {
     #[inline]
     pub(in crate::ext2) fn fill(
         self,
+        _lock: ChangeOk<'_>,
         ok: AllocOk<'_>,
         hole: &Hole,
         want: u64,
@@ -197,7 +202,7 @@ impl<P: Platform> BlockMap<'_, P> {
         let fresh = self.take(hole, want, end)?;
         let chain = self.fill_fresh(hole, fresh, fill).fence(self.pmem());
         let count = u64::from(chain.fact().count);
-        // The inode lock is held exclusively: nobody else publishes, or looks whether somebody did.
+        // Both locks are held exclusively: nobody else publishes, or looks whether somebody did.
         self.publish(&mut Changes::default(), chain).unfenced();
         let platform = &self.fs.platform;
         platform.at(Point::WriteAllocated, self.ino.into(), hole.lblk, count);
@@ -208,9 +213,10 @@ impl<P: Platform> BlockMap<'_, P> {
     }
 
     /// Takes a fresh block for `lblk`, which starts with `bytes`; `None` if `lblk` has one. Packed among
-    /// other small data. Under the inode lock, held exclusively.
+    /// other small data.
     pub(in crate::ext2) fn fresh_block(
         self,
+        _lock: ChangeOk<'_>,
         lblk: u64,
         bytes: &[u8],
     ) -> Result<Option<Staged<Chain, InFlight>>> {

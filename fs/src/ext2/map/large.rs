@@ -25,7 +25,7 @@ use crate::ext2::inode::Changes;
 use crate::platform::{LARGE_PAGES, Platform};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
-use crate::vfs::Backing;
+use crate::vfs::{AllocOk, Backing};
 
 /// Pointers of a window in one table.
 struct TablePart {
@@ -136,19 +136,18 @@ impl<P: Platform> BlockMap<'_, P> {
 
     /// Fills the hole of 2 MiB from logical block `first` on, or looks it up if that cannot be: a hole if it
     /// is in pieces.
-    pub(in crate::ext2) fn look_up_run_for_write(self, first: u64) -> Result<Backing> {
-        Ok(match self.fs.noted(self.fill_run(first))? {
+    pub(in crate::ext2) fn look_up_run_for_write(self, ok: AllocOk<'_>, first: u64) -> Result<Backing> {
+        Ok(match self.fs.noted(self.fill_run(ok, first))? {
             Some(block) => Backing::mapped(self.fs.byte(block)).new(),
             None => self.find_run(first).unwrap_or(Backing::HOLE),
         })
     }
 
     /// Fills the hole of 2 MiB from logical block `first` on, a multiple of 512, with a run; durable. `None`
-    /// if it is no hole as a whole, or no run is free: nothing changed. Under `dax_sem`, with leave to
-    /// allocate.
+    /// if it is no hole as a whole, or no run is free: nothing changed.
     ///
     /// Until all of it is published, a crash leaves pointers that are 0 or lead to zeros, and leaks the rest.
-    fn fill_run(self, first: u64) -> Result<Option<u32>> {
+    fn fill_run(self, _ok: AllocOk<'_>, first: u64) -> Result<Option<u32>> {
         self.fs.check_writable()?;
         let (fs, pmem) = (&self.fs, self.pmem());
         if fs.block_size() != PAGE_SIZE || !first.is_multiple_of(LARGE_PAGES) {

@@ -17,8 +17,7 @@
 //! # Locking
 //! An inode has a few *goals*, each with its mutex, one for each window that is being filled just now: so
 //! CPUs that fill different windows of one file share nothing here. `dax_sem → goal → group`; the block-map
-//! mutex is not held under a goal's. [`BlockMap::outgrow`] is called under the inode lock and `dax_sem`, both
-//! held exclusively.
+//! mutex is not held under a goal's.
 
 use super::BlockMap;
 use super::cursor::{LeadsTo, load};
@@ -32,7 +31,7 @@ use crate::lab::mistake;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{InFlight, Staged};
-use crate::vfs::AllocOk;
+use crate::vfs::{AllocOk, ChangeOk};
 
 /// A file of this many blocks or fewer is packed with other small ones.
 const PACKED: u64 = 16;
@@ -179,16 +178,22 @@ impl<P: Platform> BlockMap<'_, P> {
     /// outgrows [`PACKED`] of them, so that it is mapped by large entries from its start. If there is no
     /// room, or the file has holes, the blocks stay. Durable.
     #[inline]
-    pub(in crate::ext2) fn outgrow(self, ok: AllocOk<'_>, size: u64, end: u64) -> Result<()> {
+    pub(in crate::ext2) fn outgrow(
+        self,
+        lock: ChangeOk<'_>,
+        ok: AllocOk<'_>,
+        size: u64,
+        end: u64,
+    ) -> Result<()> {
         let packed = PACKED << self.fs.sb.block_bits;
         if size <= packed && packed < end && size > 0 {
-            return self.move_into_run(ok, size.div_ceil(self.fs.block_size()));
+            return self.move_into_run(lock, ok, size.div_ceil(self.fs.block_size()));
         }
         Ok(())
     }
 
     #[inline(never)]
-    fn move_into_run(self, ok: AllocOk<'_>, blocks: u64) -> Result<()> {
+    fn move_into_run(self, _lock: ChangeOk<'_>, ok: AllocOk<'_>, blocks: u64) -> Result<()> {
         let (pmem, fs) = (self.pmem(), &self.fs);
         // Nor what a transfer is using.
         if self.mapping.index.is_pinned(0..blocks) && !mistake!(fs.platform.lab(), IgnorePins) {

@@ -26,7 +26,7 @@ use crate::ext2::redo::Words;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{InFlight, Staged};
-use crate::vfs::AllocOk;
+use crate::vfs::{AllocOk, ChangeOk};
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -76,18 +76,30 @@ type NewTables = Vec<Staged<Taken, InFlight>>;
 
 impl<P: Platform> BlockMap<'_, P> {
     /// Takes the bytes `range` out of a file of `size` bytes.
-    pub(in crate::ext2) fn collapse(self, ok: AllocOk<'_>, range: Range<u64>, size: u64) -> Result<()> {
+    pub(in crate::ext2) fn collapse(
+        self,
+        lock: ChangeOk<'_>,
+        ok: AllocOk<'_>,
+        range: Range<u64>,
+        size: u64,
+    ) -> Result<()> {
         let block_size = self.fs.block_size();
         let aligned = [range.start, range.end].iter().all(|at| at.is_multiple_of(block_size));
         if !aligned || range.end >= size {
             return Err(Errno::Invalid.into());
         }
         let new_size = size - (range.end - range.start);
-        self.shift(ok, range.end / block_size, range.start / block_size, size, new_size)
+        self.shift(lock, ok, range.end / block_size, range.start / block_size, size, new_size)
     }
 
     /// Puts a hole at the bytes `range` into a file of `size` bytes; what was there comes after it.
-    pub(in crate::ext2) fn insert(self, ok: AllocOk<'_>, range: Range<u64>, size: u64) -> Result<()> {
+    pub(in crate::ext2) fn insert(
+        self,
+        lock: ChangeOk<'_>,
+        ok: AllocOk<'_>,
+        range: Range<u64>,
+        size: u64,
+    ) -> Result<()> {
         let block_size = self.fs.block_size();
         let aligned = [range.start, range.end].iter().all(|at| at.is_multiple_of(block_size));
         if !aligned || range.start >= size {
@@ -100,15 +112,23 @@ impl<P: Platform> BlockMap<'_, P> {
         if new_size > i32::MAX as u64 {
             self.fs.super_in_place().need_large_file()?;
         }
-        self.shift(ok, range.start / block_size, range.end / block_size, size, new_size)
+        self.shift(lock, ok, range.start / block_size, range.end / block_size, size, new_size)
     }
 
-    fn shift(self, ok: AllocOk<'_>, from: u64, to: u64, size: u64, new_size: u64) -> Result<()> {
+    fn shift(
+        self,
+        lock: ChangeOk<'_>,
+        ok: AllocOk<'_>,
+        from: u64,
+        to: u64,
+        size: u64,
+        new_size: u64,
+    ) -> Result<()> {
         let (pmem, block_size) = (self.pmem(), self.fs.block_size());
         let [old_end, new_end] = [size, new_size].map(|size| size.div_ceil(block_size));
         let change = Move { from, to, old_end, new_end };
         // What was allocated ahead beyond the end does not move along.
-        self.cut(old_end)?;
+        self.cut(lock, ok, old_end)?;
         // 1. No address space shows what moves.
         self.settle(ok, change.first())?;
         // 2. The new map, aside.
@@ -148,7 +168,7 @@ impl<P: Platform> BlockMap<'_, P> {
                 return Err(error);
             }
         };
-        self.mapping.set_size(new_size);
+        self.mapping.set_size(lock, new_size);
         // 4. Nothing leads to the old tables, nor to what was taken out.
         self.forget_goals();
         let cut = swapped.map(|_| Cut);

@@ -1,4 +1,4 @@
-//! Directories: names looked up and listed. Everything here runs under the directory's inode lock.
+//! Directories: names looked up and listed.
 
 use super::Dir;
 use super::nameindex::{Index, Names};
@@ -9,7 +9,7 @@ use crate::ext::layout::*;
 use crate::ext2::inode::Ext2Inode;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
-use crate::vfs::DirEntry;
+use crate::vfs::{DirEntry, InodeHeld};
 use alloc::sync::Arc;
 use core::ops::ControlFlow;
 use lock_api::RwLockWriteGuard;
@@ -24,26 +24,30 @@ pub(in crate::ext2) struct FoundName {
 }
 
 impl<P: Platform> Dir<'_, P> {
-    /// Finds the entry `name` through the index, which is built if there is none. Under the inode lock.
-    pub(in crate::ext2) fn find_name(self, name: &[u8]) -> Result<Option<FoundName>> {
-        let Some(names) = &self.names else { return self.scan_name(name) };
+    /// Finds the entry `name` through the index, which is built if there is none.
+    pub(in crate::ext2) fn find_name(self, lock: InodeHeld<'_>, name: &[u8]) -> Result<Option<FoundName>> {
+        let Some(names) = &self.names else { return self.scan_name(lock, name) };
         let tag = self.fs.names.tag(name);
         if let Some(index) = &*names.index.read() {
             names.note_use();
             return self.probe(index, tag, name);
         }
-        if let Some(index) = &*self.indexed(names) {
+        if let Some(index) = &*self.indexed(lock, names) {
             return self.probe(index, tag, name);
         }
-        self.scan_name(name)
+        self.scan_name(lock, name)
     }
 
     /// Returns the index, locked for changes, built if there is none and memory for one.
-    pub(in crate::ext2) fn indexed<'a>(self, names: &'a Arc<Names<P>>) -> IndexGuard<'a, P> {
+    pub(in crate::ext2) fn indexed<'a>(
+        self,
+        lock: InodeHeld<'_>,
+        names: &'a Arc<Names<P>>,
+    ) -> IndexGuard<'a, P> {
         names.note_use();
         let mut index = names.index.write();
         if index.is_none() && names.is_due() {
-            *index = self.build_index(names);
+            *index = self.build_index(lock, names);
             if index.is_none() {
                 names.give_up();
             }
@@ -72,13 +76,13 @@ impl<P: Platform> Dir<'_, P> {
 
     /// An index of all names, and of all room. `None` without memory for it; and for a damaged directory, in
     /// which a search finds what is in its other blocks.
-    fn build_index(self, names: &Arc<Names<P>>) -> Option<Index> {
+    fn build_index(self, lock: InodeHeld<'_>, names: &Arc<Names<P>>) -> Option<Index> {
         let budget = &self.fs.names;
         let mut index = Index::new();
         let mut buffer = [0; NAME_MAX];
         let (mut run, mut lblk, mut ok, mut any) = (FreeRow::default(), 0, true, false);
         let bits = self.fs.sb.block_bits;
-        let walk = self.each_entry(0, |entry| {
+        let walk = self.each_entry(lock, 0, |entry| {
             if entry.pos >> bits != lblk {
                 ok = ok && index.set_room(budget, lblk, run.most);
                 (run, lblk) = (FreeRow::default(), entry.pos >> bits);
@@ -102,8 +106,8 @@ impl<P: Platform> Dir<'_, P> {
     }
 
     /// Finds the entry called `name`, looking at entries one by one.
-    pub(in crate::ext2) fn scan_name(self, name: &[u8]) -> Result<Option<FoundName>> {
-        self.each_entry(0, |entry| {
+    pub(in crate::ext2) fn scan_name(self, lock: InodeHeld<'_>, name: &[u8]) -> Result<Option<FoundName>> {
+        self.each_entry(lock, 0, |entry| {
             if entry.is_called(self.pmem(), name) {
                 ControlFlow::Break(FoundName { entry: *entry })
             } else {
@@ -113,22 +117,23 @@ impl<P: Platform> Dir<'_, P> {
     }
 
     /// Finds the entry called `name`, or fails with [`Errno::NotFound`].
-    pub(in crate::ext2) fn expect_name(self, name: &[u8]) -> Result<FoundName> {
-        Ok(self.find_name(name)?.ok_or(Errno::NotFound)?)
+    pub(in crate::ext2) fn expect_name(self, lock: InodeHeld<'_>, name: &[u8]) -> Result<FoundName> {
+        Ok(self.find_name(lock, name)?.ok_or(Errno::NotFound)?)
     }
 
-    /// Finds the inode that an entry names. Under the inode lock, which keeps it from being freed meanwhile.
-    pub(in crate::ext2) fn named(self, entry: &Dirent) -> Result<Arc<Ext2Inode<P>>> {
+    /// Finds the inode that an entry names: the lock keeps it from being freed meanwhile.
+    pub(in crate::ext2) fn named(self, _lock: InodeHeld<'_>, entry: &Dirent) -> Result<Arc<Ext2Inode<P>>> {
         self.fs.inode(entry.ino)
     }
 
     pub(in crate::ext2) fn list(
         self,
+        lock: InodeHeld<'_>,
         from: u64,
         f: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
         let mut name = [0; NAME_MAX];
-        self.each_entry(from, |entry| {
+        self.each_entry(lock, from, |entry| {
             if entry.pos < from || entry.ino == 0 {
                 return ControlFlow::Continue(());
             }

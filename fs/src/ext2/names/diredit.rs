@@ -26,6 +26,7 @@ use crate::ext2::redo::Words;
 use crate::platform::{Platform, Timestamp};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Dirty, Fenced, InFlight, InFlightGroup, Staged, fence_all};
+use crate::vfs::{AllocOk, ChangeOk, InodeHeld};
 use core::ops::ControlFlow;
 
 /// The most bytes a directory may have.
@@ -80,10 +81,14 @@ impl InFlightGroup for Prepared<InFlight> {
 
 impl<P: Platform> Dir<'_, P> {
     /// Looks for `name`, and for room for it on the way.
-    pub(in crate::ext2) fn find_room(self, name: &[u8]) -> Result<core::result::Result<Room, FoundName>> {
+    pub(in crate::ext2) fn find_room(
+        self,
+        lock: ChangeOk<'_>,
+        name: &[u8],
+    ) -> Result<core::result::Result<Room, FoundName>> {
         let need = Dirent::need(name.len());
         if let Some(names) = &self.names
-            && let Some(index) = &mut *self.indexed(names)
+            && let Some(index) = &mut *self.indexed(lock.held(), names)
         {
             return Ok(match self.probe(index, self.fs.names.tag(name), name)? {
                 Some(found) => Err(found),
@@ -91,7 +96,7 @@ impl<P: Platform> Dir<'_, P> {
             });
         }
         let (mut room, mut run) = (None, FreeRow::default());
-        let found = self.each_entry(0, |entry| {
+        let found = self.each_entry(lock.held(), 0, |entry| {
             if entry.is_called(self.pmem(), name) {
                 return ControlFlow::Break(FoundName { entry: *entry });
             }
@@ -145,9 +150,8 @@ impl<P: Platform> Dir<'_, P> {
         Ok(Room::NewBlock)
     }
 
-    /// Tells the index of the entry `name`, which appeared at `placed`. Under the inode lock,
-    /// held exclusively, before anybody else looks.
-    pub(in crate::ext2) fn index_added(self, name: &[u8], placed: &Placed) {
+    /// Tells the index of the entry `name`, which appeared at `placed`.
+    pub(in crate::ext2) fn index_added(self, _lock: ChangeOk<'_>, name: &[u8], placed: &Placed) {
         let Some(names) = &self.names else { return };
         let mut guard = names.index.write();
         let Some(index) = &mut *guard else { return };
@@ -172,7 +176,7 @@ impl<P: Platform> Dir<'_, P> {
     }
 
     /// Tells the index of the entry `name`, which was taken out. As [`index_added`](Self::index_added).
-    pub(in crate::ext2) fn index_removed(self, name: &[u8], found: &FoundName) {
+    pub(in crate::ext2) fn index_removed(self, _lock: ChangeOk<'_>, name: &[u8], found: &FoundName) {
         let Some(names) = &self.names else { return };
         if let Some(index) = &mut *names.index.write() {
             index.remove(self.fs.names.tag(name), found.entry.pos);
@@ -183,11 +187,12 @@ impl<P: Platform> Dir<'_, P> {
     /// Writes an entry where no reader looks yet. On an error nothing was changed.
     pub(in crate::ext2) fn prepare(
         self,
+        lock: ChangeOk<'_>,
         room: Room,
         name: &[u8],
         target: &Nameable,
     ) -> Result<Prepared<InFlight>> {
-        self.drop_index();
+        self.drop_index(lock);
         let pmem = self.pmem();
         let mut buffer = [0; D_NAME as usize + NAME_MAX];
         let len = D_NAME as usize + name.len();
@@ -234,33 +239,43 @@ impl<P: Platform> Dir<'_, P> {
                 if size >= MAX_DIR_SIZE {
                     return Err(Errno::NoSpace.into());
                 }
-                self.map().trim(size)?;
+                self.map().trim(lock, AllocOk::of_unmapped(lock), size)?;
                 compose(target.ino, self.fs.block_size() as u16);
-                Prepared::NewBlock(self.fresh_dir_block(size / self.fs.block_size(), &buffer[..len])?)
+                Prepared::NewBlock(self.fresh_dir_block(lock, size / self.fs.block_size(), &buffer[..len])?)
             }
         })
     }
 
     /// Takes a fresh block that starts with `bytes` for logical block `lblk` of the directory, which is a
     /// hole.
-    pub(in crate::ext2) fn fresh_dir_block(self, lblk: u64, bytes: &[u8]) -> Result<Staged<Chain, InFlight>> {
-        self.map().fresh_block(lblk, bytes)?.ok_or_else(|| {
+    pub(in crate::ext2) fn fresh_dir_block(
+        self,
+        lock: ChangeOk<'_>,
+        lblk: u64,
+        bytes: &[u8],
+    ) -> Result<Staged<Chain, InFlight>> {
+        self.map().fresh_block(lock, lblk, bytes)?.ok_or_else(|| {
             bad_dir(self.ino, "a block beyond the end of a directory", lblk * self.fs.block_size())
         })
     }
 
     /// Publishes a fresh block at the end of the directory, then makes the directory longer.
-    pub(in crate::ext2) fn publish_dir_block(self, chain: Staged<Chain, Clean>) -> Result<()> {
+    pub(in crate::ext2) fn publish_dir_block(
+        self,
+        lock: ChangeOk<'_>,
+        chain: Staged<Chain, Clean>,
+    ) -> Result<()> {
         let pmem = self.pmem();
         let size = (chain.fact().lblk + 1) * self.fs.block_size();
         let published = self.map().publish(&mut self.map_lock.lock(), chain);
         published.fence(pmem).into_fact();
-        self.store_size(size)
+        self.store_size(lock, size)
     }
 
     /// Uncovers a prepared entry called `name` that is durable, as is what it names.
     pub(in crate::ext2) fn publish_entry(
         self,
+        lock: ChangeOk<'_>,
         entry: Prepared<Clean>,
         target: Staged<Nameable, Clean>,
         name: &[u8],
@@ -279,9 +294,9 @@ impl<P: Platform> Dir<'_, P> {
                 pmem.store_u16(at + D_REC_LEN, rec_len);
                 pmem.flush(at + D_REC_LEN, 2);
             }
-            Prepared::NewBlock(chain) => self.publish_dir_block(chain)?,
+            Prepared::NewBlock(chain) => self.publish_dir_block(lock, chain)?,
         }
-        self.index_added(name, &placed);
+        self.index_added(lock, name, &placed);
         self.touch(&[MTIME, CTIME], now);
         Ok(())
     }
@@ -289,14 +304,15 @@ impl<P: Platform> Dir<'_, P> {
     /// Takes the entry called `name` out. It was found under the lock that is still held.
     pub(in crate::ext2) fn take_out(
         self,
+        lock: ChangeOk<'_>,
         found: &FoundName,
         name: &[u8],
         now: Timestamp,
     ) -> Staged<NameGone, Dirty> {
-        self.drop_index();
+        self.drop_index(lock);
         let (pmem, entry) = (self.pmem(), &found.entry);
         pmem.store_u32(entry.at + D_INODE, 0);
-        self.index_removed(name, found);
+        self.index_removed(lock, name, found);
         self.touch(&[MTIME, CTIME], now);
         Staged::stored(NameGone, entry.at + D_INODE, 4)
     }
@@ -304,12 +320,13 @@ impl<P: Platform> Dir<'_, P> {
     /// Takes out, as [`take_out`](Self::take_out), the last name of an inode that durably counts no link.
     pub(in crate::ext2) fn take_out_last(
         self,
+        lock: ChangeOk<'_>,
         found: &FoundName,
         name: &[u8],
         now: Timestamp,
         _goes: &Staged<LinksStored, Clean>,
     ) -> Staged<NameGone, Dirty> {
-        self.take_out(found, name, now)
+        self.take_out(lock, found, name, now)
     }
 
     /// Puts into `words` what makes an entry called `name` in `room`: all of it, in free space, or, if it is
@@ -317,6 +334,7 @@ impl<P: Platform> Dir<'_, P> {
     /// that that is durable, and what the index is to know when the words are stored.
     pub(in crate::ext2) fn place(
         self,
+        lock: ChangeOk<'_>,
         room: Room,
         name: &[u8],
         target: &Nameable,
@@ -325,7 +343,7 @@ impl<P: Platform> Dir<'_, P> {
         let pmem = self.pmem();
         let (entry, rec_len) = match room {
             Room::At { entry, rec_len } => (entry, rec_len),
-            Room::NewBlock => self.grow_dir()?,
+            Room::NewBlock => self.grow_dir(lock)?,
         };
         let keep = entry.used();
         let pos = entry.pos + u64::from(keep);
@@ -347,7 +365,7 @@ impl<P: Platform> Dir<'_, P> {
             return Ok((Staged::nothing(()), placed));
         }
         // 2. Aside.
-        let prepared = self.prepare(Room::At { entry, rec_len }, name, target)?;
+        let prepared = self.prepare(lock, Room::At { entry, rec_len }, name, target)?;
         let ready = match fence_all(pmem, prepared) {
             Prepared::Free(free) => {
                 words.push(free.fact().0 + D_INODE, target.ino);
@@ -364,16 +382,16 @@ impl<P: Platform> Dir<'_, P> {
     }
 
     /// Adds an empty block at the end, durably. Returns its one free entry, which is all of it.
-    fn grow_dir(self) -> Result<(Dirent, u16)> {
+    fn grow_dir(self, lock: ChangeOk<'_>) -> Result<(Dirent, u16)> {
         let (size, len) = (self.load_size(), self.fs.block_size());
         if size >= MAX_DIR_SIZE {
             return Err(Errno::NoSpace.into());
         }
-        self.map().trim(size)?;
+        self.map().trim(lock, AllocOk::of_unmapped(lock), size)?;
         let mut bytes = [0; D_NAME as usize];
         bytes[D_REC_LEN as usize..][..2].copy_from_slice(&(len as u16).to_le_bytes());
-        let chain = self.fresh_dir_block(size / len, &bytes)?.fence(self.pmem());
-        self.publish_dir_block(chain)?;
+        let chain = self.fresh_dir_block(lock, size / len, &bytes)?.fence(self.pmem());
+        self.publish_dir_block(lock, chain)?;
         self.pmem().fence();
         let lblk = size / len;
         if let Some(names) = &self.names {
@@ -395,7 +413,7 @@ impl<P: Platform> Dir<'_, P> {
     }
 
     /// Drops the hash index of a directory that changes: it would be wrong. Durable before the first change.
-    pub(in crate::ext2) fn drop_index(self) {
+    pub(in crate::ext2) fn drop_index(self, _lock: ChangeOk<'_>) {
         let pmem = self.pmem();
         let raw = self.raw();
         let flags = raw.flags();
@@ -409,8 +427,8 @@ impl<P: Platform> Dir<'_, P> {
     ///
     /// # Errors
     /// An entry is called so and names another inode: that may have no other name, so it is not to be lost.
-    pub(in crate::ext2) fn is_empty_dir(self, parent: u32) -> Result<bool> {
-        let found = self.each_entry(0, |entry| {
+    pub(in crate::ext2) fn is_empty_dir(self, lock: InodeHeld<'_>, parent: u32) -> Result<bool> {
+        let found = self.each_entry(lock, 0, |entry| {
             let is_own = match entry.ino {
                 0 => true,
                 ino if ino == self.ino => entry.is_called(self.pmem(), b"."),
@@ -428,9 +446,10 @@ impl<P: Platform> Dir<'_, P> {
         }
     }
 
-    /// Finds the entry `..`.
-    pub(in crate::ext2) fn dot_dot(self) -> Result<Dirent> {
-        // Where it always is. Not through the index: the inode lock may be somebody else's.
+    /// Finds the entry `..`. The lock is this directory's, or that of the one above it: `..` changes under
+    /// both.
+    pub(in crate::ext2) fn dot_dot(self, lock: InodeHeld<'_>) -> Result<Dirent> {
+        // Where it always is. Not through the index: this directory's own lock may be somebody else's.
         let block = self.dir_block(0)?;
         let first = self.entry(0, block, 0)?;
         if u64::from(first.rec_len) < self.fs.block_size() {
@@ -439,7 +458,7 @@ impl<P: Platform> Dir<'_, P> {
                 return Ok(second);
             }
         }
-        match self.scan_name(b"..")? {
+        match self.scan_name(lock, b"..")? {
             Some(found) => Ok(found.entry),
             None => Err(bad_dir(self.ino, "no entry `..`", 0)),
         }

@@ -4,6 +4,7 @@ use super::Dir;
 use crate::error::Result;
 use crate::ext::dirent::{BadBlocks, Dirent, bad_dir};
 use crate::platform::Platform;
+use crate::vfs::InodeHeld;
 use core::ops::ControlFlow;
 
 impl<P: Platform> Dir<'_, P> {
@@ -29,8 +30,7 @@ impl<P: Platform> Dir<'_, P> {
         self.entry(lblk, self.dir_block(lblk)?, within)
     }
 
-    /// Calls `f` for every entry from the block of byte `from` on, free ones too, in order. Under the inode
-    /// lock.
+    /// Calls `f` for every entry from the block of byte `from` on, free ones too, in order.
     ///
     /// # Errors
     /// What is wrong with the first block that cannot be read, or not to its end, after those behind it: it
@@ -38,6 +38,7 @@ impl<P: Platform> Dir<'_, P> {
     #[inline]
     pub(in crate::ext2) fn each_entry<B>(
         self,
+        _lock: InodeHeld<'_>,
         from: u64,
         mut f: impl FnMut(&Dirent) -> ControlFlow<B>,
     ) -> Result<Option<B>> {

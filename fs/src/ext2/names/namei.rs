@@ -24,7 +24,7 @@ use crate::ext2::inode::Ext2Inode;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Staged, fence_all};
-use crate::vfs::{Device, FileKind};
+use crate::vfs::{ChangeOk, Device, FileKind, InodeHeld};
 use alloc::sync::Arc;
 
 /// What a new inode starts with.
@@ -82,12 +82,11 @@ impl<P: Platform> Dir<'_, P> {
         self.make_name(name, FileKind::Symlink, 0o777, Content::Target(target))
     }
 
-    /// Where there is room for `name`, which this directory, alive and changeable, does not have yet. Under
-    /// the inode lock, held exclusively.
+    /// Where there is room for `name`, which this directory, alive and changeable, does not have yet.
     #[inline]
-    fn room_for_new(self, name: &[u8]) -> Result<Room> {
+    fn room_for_new(self, lock: ChangeOk<'_>, name: &[u8]) -> Result<Room> {
         self.expect_alive()?;
-        let Ok(room) = self.find_room(name)? else {
+        let Ok(room) = self.find_room(lock, name)? else {
             return Err(Errno::Exists.into());
         };
         self.expect_without(IMMUTABLE_FL)?;
@@ -106,15 +105,16 @@ impl<P: Platform> Dir<'_, P> {
         if is_dot_name(name) {
             return Err(Errno::Exists.into());
         }
-        let _exclusive = self.lock.exclusive();
+        let exclusive = self.lock.exclusive();
+        let lock = exclusive.change_ok();
         // 1. Is the name free, and where is room for it?
-        let room = self.room_for_new(name)?;
+        let room = self.room_for_new(lock, name)?;
         if kind == FileKind::Directory && self.links() >= LINK_MAX {
             return Err(Errno::TooManyLinks.into());
         }
         let (fs, pmem) = (&self.fs, self.pmem());
         // 2. A number, and a handle; a block with what is in it, durable; the name, where nobody sees it.
-        let taken = fs.groups().take_inode(&self, kind)?;
+        let taken = fs.groups().take_inode(lock, &self, kind)?;
         let child = match fs.new_handle(taken.fact(), kind) {
             Ok(child) => child,
             Err(error) => {
@@ -125,7 +125,7 @@ impl<P: Platform> Dir<'_, P> {
         };
         let nameable = Nameable::new(&fs.sb, child.ino, kind);
         let ready = self.first_block(taken.fact(), kind, content).and_then(|block| {
-            match self.prepare(room, name, &nameable) {
+            match self.prepare(lock, room, name, &nameable) {
                 Ok(prepared) => Ok((block, prepared)),
                 Err(error) => {
                     if let Some(block) = block {
@@ -150,14 +150,14 @@ impl<P: Platform> Dir<'_, P> {
         //    from here on.
         let new = self.new_of(kind, mode, content, block);
         let now = new.now;
-        let target = fs.groups().write_inode(taken, &self, &new);
-        child.mapping.set_size(u64::from(new.size));
+        let target = fs.groups().write_inode(lock, taken, &self, &new);
+        child.mapping.set_size(ChangeOk::nobody_else(), u64::from(new.size));
         if kind == FileKind::Directory {
-            self.raise_links()?.flush(pmem).unfenced();
+            self.raise_links(lock)?.flush(pmem).unfenced();
         }
         let (prepared, target) = fence_all(pmem, (prepared, target));
         // 4. The name; durable on return.
-        self.publish_entry(prepared, target, name, now)?;
+        self.publish_entry(lock, prepared, target, name, now)?;
         pmem.fence();
         Ok(child)
     }
@@ -199,9 +199,10 @@ impl<P: Platform> Dir<'_, P> {
         if is_dot_name(name) {
             return Err(Errno::Exists.into());
         }
-        let _exclusive = self.lock.exclusive();
-        let room = self.room_for_new(name)?;
-        let _target = target.lock.exclusive();
+        let exclusive = self.lock.exclusive();
+        let lock = exclusive.change_ok();
+        let room = self.room_for_new(lock, name)?;
+        let target_lock = target.lock.exclusive();
         target.expect_alive()?;
         target.expect_without(IMMUTABLE_FL | APPEND_FL)?;
         if target.links() >= LINK_MAX {
@@ -210,12 +211,12 @@ impl<P: Platform> Dir<'_, P> {
         let (pmem, now) = (self.pmem(), self.fs.platform.now());
         let nameable = Nameable::new(&self.fs.sb, target.ino, target.kind);
         // 1. The name, where nobody sees it; the link for it.
-        let prepared = self.prepare(room, name, &nameable)?;
+        let prepared = self.prepare(lock, room, name, &nameable)?;
         target.touch(&[CTIME], now);
-        let raised = target.raise_links()?.flush(pmem).map(|_| nameable);
+        let raised = target.raise_links(target_lock.change_ok())?.flush(pmem).map(|_| nameable);
         let (prepared, raised) = fence_all(pmem, (prepared, raised));
         // 2. The name appears; durable on return.
-        self.publish_entry(prepared, raised, name, now)?;
+        self.publish_entry(lock, prepared, raised, name, now)?;
         pmem.fence();
         Ok(())
     }
@@ -232,31 +233,33 @@ impl<P: Platform> Dir<'_, P> {
     }
 
     fn unlink_locked(self, name: &[u8]) -> Result<Arc<Ext2Inode<P>>> {
-        let _exclusive = self.lock.exclusive();
-        let found = self.expect_name(name)?;
-        let child = self.named(&found.entry)?;
+        let exclusive = self.lock.exclusive();
+        let lock = exclusive.change_ok();
+        let found = self.expect_name(lock.held(), name)?;
+        let child = self.named(lock.held(), &found.entry)?;
         self.expect_removable(&child)?;
         if child.kind == FileKind::Directory {
             return Err(Errno::IsDirectory.into());
         }
         {
-            let _exclusive = child.lock.exclusive();
+            let exclusive = child.lock.exclusive();
+            let child_lock = exclusive.change_ok();
             let (pmem, now) = (self.pmem(), self.fs.platform.now());
             match child.links().saturating_sub(1) {
                 0 => {
                     // 1. That it has no link any more, durably, while only this name leads to it, which
                     //    nobody looks at.
-                    let goes = child.say_it_goes(now).flush(pmem).fence(pmem);
+                    let goes = child.say_it_goes(child_lock, now).flush(pmem).fence(pmem);
                     // 2. The name. What a crash leaves without one, but with a link, is not ours to free.
-                    let gone = self.take_out_last(&found, name, now, &goes).flush(pmem).fence(pmem);
-                    child.links_left(goes, &gone);
+                    let gone = self.take_out_last(lock, &found, name, now, &goes).flush(pmem).fence(pmem);
+                    child.links_left(child_lock, goes, &gone);
                 }
                 left => {
                     // 1. The name.
-                    let gone = self.take_out(&found, name, now).flush(pmem).fence(pmem);
+                    let gone = self.take_out(lock, &found, name, now).flush(pmem).fence(pmem);
                     // 2. The link.
-                    let stored = child.lose_name(&gone, left, now).flush(pmem).fence(pmem);
-                    child.links_left(stored, &gone);
+                    let stored = child.lose_name(child_lock, &gone, left, now).flush(pmem).fence(pmem);
+                    child.links_left(child_lock, stored, &gone);
                 }
             }
         }
@@ -315,31 +318,38 @@ impl<P: Platform> Dir<'_, P> {
         // Whoever locks a directory below another holds this: in a hostile circle of directories, two would
         // wait for each other.
         let _rename = self.fs.rename.lock();
-        let _exclusive = self.lock.exclusive();
-        let found = self.expect_name(name)?;
-        let child = self.named(&found.entry)?;
+        let exclusive = self.lock.exclusive();
+        let lock = exclusive.change_ok();
+        let found = self.expect_name(lock.held(), name)?;
+        let child = self.named(lock.held(), &found.entry)?;
         self.expect_removable(&child)?;
         let subdir = child.dir()?;
-        self.expect_child(&found, subdir)?;
+        self.expect_child(lock.held(), &found, subdir)?;
         {
-            let _exclusive = child.lock.exclusive();
-            if !subdir.is_empty_dir(self.ino)? {
+            let exclusive = child.lock.exclusive();
+            let child_lock = exclusive.change_ok();
+            if !subdir.is_empty_dir(child_lock.held(), self.ino)? {
                 return Err(Errno::NotEmpty.into());
             }
             let (pmem, now) = (self.pmem(), self.fs.platform.now());
-            let gone = self.take_out(&found, name, now).flush(pmem).fence(pmem);
+            let gone = self.take_out(lock, &found, name, now).flush(pmem).fence(pmem);
             // `.` goes with the directory: no link is left. And `..`.
-            let left = child.lose_name(&gone, 0, now).flush(pmem);
-            self.lose_name(&gone, self.links().saturating_sub(1), now).flush(pmem).unfenced();
-            child.links_left(left.fence(pmem), &gone);
+            let left = child.lose_name(child_lock, &gone, 0, now).flush(pmem);
+            self.lose_name(lock, &gone, self.links().saturating_sub(1), now).flush(pmem).unfenced();
+            child.links_left(child_lock, left.fence(pmem), &gone);
         }
         Ok(child)
     }
 
     /// Refuses a subdirectory that says it belongs elsewhere, this directory itself among them: locking it
     /// could wait for ever. Without the child's lock: its `..` changes only under ours.
-    pub(in crate::ext2) fn expect_child(self, found: &FoundName, child: Dir<'_, P>) -> Result<()> {
-        if child.ino == self.ino || child.ino == ROOT_INO || child.dot_dot()?.ino != self.ino {
+    pub(in crate::ext2) fn expect_child(
+        self,
+        lock: InodeHeld<'_>,
+        found: &FoundName,
+        child: Dir<'_, P>,
+    ) -> Result<()> {
+        if child.ino == self.ino || child.ino == ROOT_INO || child.dot_dot(lock)?.ino != self.ino {
             return Err(bad_dir(self.ino, "a subdirectory names another parent", found.entry.pos));
         }
         Ok(())

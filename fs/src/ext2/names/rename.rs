@@ -24,11 +24,13 @@ use crate::ext2::inode::Ext2Inode;
 use crate::ext2::redo::Words;
 use crate::platform::Platform;
 use crate::pmem::state::Staged;
-use crate::vfs::{FileKind, Rename};
+use crate::vfs::{ChangeOk, FileKind, Rename};
 use alloc::sync::Arc;
 
-/// The two names of a rename: each in a directory, which is locked.
+/// The two names of a rename: each in a directory.
 struct Pair<'a, P: Platform> {
+    /// Both directories are locked.
+    lock: ChangeOk<'a>,
     from: Dir<'a, P>,
     old: &'a [u8],
     to: Dir<'a, P>,
@@ -84,8 +86,9 @@ impl<P: Platform> DirTree<'_, P> {
         // Within a directory too: a directory below it may be locked.
         let _rename = self.rename.lock();
         if from.ino == to.ino {
-            let _exclusive = from.lock.exclusive();
-            let names = Pair { from: from_dir, old, to: to_dir, new, trap: None };
+            let exclusive = from.lock.exclusive();
+            let names =
+                Pair { lock: exclusive.change_ok(), from: from_dir, old, to: to_dir, new, trap: None };
             return self.rename_locked(&names, how, &mut ends);
         }
         // Which directory contains the other, and which of its children is on the way there?
@@ -94,8 +97,9 @@ impl<P: Platform> DirTree<'_, P> {
         let from_first = above_to.is_some() || (above_from.is_none() && from.ino < to.ino);
         let (first, second) = if from_first { (&from, &to) } else { (&to, &from) };
         let _first = first.lock.exclusive();
-        let _second = second.lock.exclusive();
-        let names = Pair { from: from_dir, old, to: to_dir, new, trap: above_to.or(above_from) };
+        let second = second.lock.exclusive();
+        let (lock, trap) = (second.change_ok(), above_to.or(above_from));
+        let names = Pair { lock, from: from_dir, old, to: to_dir, new, trap };
         self.rename_locked(&names, how, &mut ends)
     }
 
@@ -115,8 +119,8 @@ impl<P: Platform> DirTree<'_, P> {
         let (mut mark, mut steps, mut next_mark) = (0, 0u32, 1u32);
         while here.ino != ROOT_INO {
             let parent = {
-                let _shared = here.lock.shared();
-                here.dir()?.dot_dot()?.ino
+                let shared = here.lock.shared();
+                here.dir()?.dot_dot(shared.held())?.ino
             };
             if parent == ancestor {
                 return Ok(Some(here.ino));
@@ -137,21 +141,21 @@ impl<P: Platform> DirTree<'_, P> {
 
     /// Renames under the directories' locks.
     fn rename_locked(self, names: &Pair<'_, P>, how: Rename, ends: &mut Ends<P>) -> Result<()> {
-        let &Pair { from, old, to, new, trap } = names;
+        let &Pair { lock, from, old, to, new, trap } = names;
         from.expect_alive()?;
         to.expect_alive()?;
         // 1. What is there?
-        let found = from.expect_name(old)?;
-        let room = to.find_room(new)?;
+        let found = from.expect_name(lock.held(), old)?;
+        let room = to.find_room(lock, new)?;
         match (how, &room) {
             (Rename::NoReplace, Err(_)) => return Err(Errno::Exists.into()),
             (Rename::Exchange, Ok(_)) => return Err(Errno::NotFound.into()),
             _ => {}
         }
-        let source: &Arc<Ext2Inode<P>> = ends.moved.insert(from.named(&found.entry)?);
+        let source: &Arc<Ext2Inode<P>> = ends.moved.insert(from.named(lock.held(), &found.entry)?);
         let target = match &room {
             Ok(_) => None,
-            Err(found) => Some((found, &*ends.replaced.insert(to.named(&found.entry)?))),
+            Err(found) => Some((found, &*ends.replaced.insert(to.named(lock.held(), &found.entry)?))),
         };
         // 2. May it be?
         let is_dir = source.kind == FileKind::Directory;
@@ -169,7 +173,7 @@ impl<P: Platform> DirTree<'_, P> {
         }
         from.expect_removable(source)?;
         if is_dir {
-            from.expect_child(&found, source.dir()?)?;
+            from.expect_child(lock.held(), &found, source.dir()?)?;
         }
         let target_is_dir = target.is_some_and(|(_, target)| target.kind == FileKind::Directory);
         match target {
@@ -177,7 +181,7 @@ impl<P: Platform> DirTree<'_, P> {
             Some((found, target)) => {
                 to.expect_removable(target)?;
                 if target_is_dir {
-                    to.expect_child(found, target.dir()?)?;
+                    to.expect_child(lock.held(), found, target.dir()?)?;
                 }
             }
         }
@@ -198,14 +202,16 @@ impl<P: Platform> DirTree<'_, P> {
             return Err(Errno::TooManyLinks.into());
         }
         // 4. Files may have names in other directories too: two of them are locked by number.
-        let (mut lower, mut upper) = (Some(source), target.map(|(_, target)| target));
-        if upper.is_some_and(|target| target.ino < source.ino) {
-            core::mem::swap(&mut lower, &mut upper);
-        }
-        let _lower = lower.map(|inode| inode.lock.exclusive());
+        let (lower, upper) = match target {
+            Some((_, target)) if target.ino < source.ino => (target, Some(source)),
+            _ => (source, target.map(|(_, target)| target)),
+        };
+        let lower = lower.lock.exclusive();
         let _upper = upper.map(|inode| inode.lock.exclusive());
+        // Of what is moved, and of what is replaced, if there is such.
+        let ends_lock = lower.change_ok();
         if let Some((_, target)) = target.filter(|_| target_is_dir && !exchanged)
-            && !target.dir()?.is_empty_dir(to.ino)?
+            && !target.dir()?.is_empty_dir(ends_lock.held(), to.ino)?
         {
             return Err(Errno::NotEmpty.into());
         }
@@ -222,7 +228,7 @@ impl<P: Platform> DirTree<'_, P> {
                 target.map(|(_, t)| (t, from)).filter(|_| exchanged && target_is_dir),
             ];
             for (dir, parent) in moves.into_iter().flatten() {
-                words.push(dir.dir()?.dot_dot()?.at + D_INODE, parent.ino);
+                words.push(dir.dir()?.dot_dot(ends_lock.held())?.at + D_INODE, parent.ino);
             }
         }
         let left = match target {
@@ -237,8 +243,8 @@ impl<P: Platform> DirTree<'_, P> {
             _ => None,
         };
         let renamed = Nameable::new(&self.sb, source.ino, source.kind);
-        from.drop_index();
-        to.drop_index();
+        from.drop_index(lock);
+        to.drop_index(lock);
         match (&room, target) {
             (Err(there), Some((_, target))) => {
                 to.rename_entry(&there.entry, &renamed, &mut words);
@@ -257,7 +263,7 @@ impl<P: Platform> DirTree<'_, P> {
         // 6. The new entry, with them or before them; then all at once, durable. Times may be earlier.
         let ready = match room {
             Ok(room) => {
-                let (ready, placed) = to.place(room, new, &renamed, &mut words)?;
+                let (ready, placed) = to.place(lock, room, new, &renamed, &mut words)?;
                 (ready, Some(placed))
             }
             Err(_) => (Staged::nothing(()), None),
@@ -271,14 +277,14 @@ impl<P: Platform> DirTree<'_, P> {
         }
         let committed = self.redo().commit(words, ready)?;
         if !exchanged {
-            from.index_removed(old, &found);
+            from.index_removed(lock, old, &found);
         }
         if let Some(placed) = placed {
-            to.index_added(new, &placed);
+            to.index_added(lock, new, &placed);
         }
         if let Some((left, (_, target))) = left.zip(target) {
             let gone = committed.implies(NameGone);
-            target.links_left(committed.map(|_| LinksStored(left)), &gone);
+            target.links_left(ends_lock, committed.map(|_| LinksStored(left)), &gone);
         }
         Ok(())
     }

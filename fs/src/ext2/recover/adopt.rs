@@ -25,8 +25,9 @@ impl<P: Platform> Repair<'_, P> {
         }
         let root = self.root_inode()?;
         let root = root.dir()?;
-        match root.find_name(b"lost+found")? {
-            Some(found) if root.named(&found.entry)?.dir().is_err() => Err(Corrupt::new(
+        let shared = root.lock.shared();
+        match root.find_name(shared.held(), b"lost+found")? {
+            Some(found) if root.named(shared.held(), &found.entry)?.dir().is_err() => Err(Corrupt::new(
                 "lost+found",
                 found.entry.ino.into(),
                 "not a directory, and inodes lost their names",
@@ -54,10 +55,13 @@ impl<P: Platform> Repair<'_, P> {
     fn lost_and_found(self) -> Result<Arc<Ext2Inode<P>>> {
         let root = self.root_inode()?;
         let root = root.dir()?;
-        if let Some(found) = root.find_name(b"lost+found")? {
-            let home = root.named(&found.entry)?;
-            home.dir()?;
-            return Ok(home);
+        {
+            let shared = root.lock.shared();
+            if let Some(found) = root.find_name(shared.held(), b"lost+found")? {
+                let home = root.named(shared.held(), &found.entry)?;
+                home.dir()?;
+                return Ok(home);
+            }
         }
         // Nobody else knows of this file system yet.
         self.unwritable.store(false, SeqCst);
@@ -69,14 +73,16 @@ impl<P: Platform> Repair<'_, P> {
     fn adopt_inode(self, home: Dir<'_, P>, ino: u32) -> Result<()> {
         let pmem = self.pmem();
         let child = self.inode(ino)?;
+        let (home_lock, child_lock) = (home.lock.exclusive(), child.lock.exclusive());
+        let lock = home_lock.change_ok();
         for attempt in 0..100 {
             let name = if attempt == 0 { format!("#{ino}") } else { format!("#{ino}.{attempt}") };
-            if let Ok(room) = home.find_room(name.as_bytes())? {
+            if let Ok(room) = home.find_room(lock, name.as_bytes())? {
                 let target = Nameable::new(&self.sb, ino, child.kind);
-                let counted = child.store_links(1).flush(pmem).map(|_| target);
-                let prepared = home.prepare(room, name.as_bytes(), counted.fact())?;
+                let counted = child.store_links(child_lock.change_ok(), 1).flush(pmem).map(|_| target);
+                let prepared = home.prepare(lock, room, name.as_bytes(), counted.fact())?;
                 let (prepared, counted) = fence_all(pmem, (prepared, counted));
-                home.publish_entry(prepared, counted, name.as_bytes(), self.platform.now())?;
+                home.publish_entry(lock, prepared, counted, name.as_bytes(), self.platform.now())?;
                 pmem.fence();
                 return Ok(());
             }
