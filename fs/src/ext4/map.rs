@@ -65,7 +65,7 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     // -- Extents
 
     /// Where the blocks of its tree, and of its content, may be.
-    fn space(self) -> AllowedBlocks<impl Fn(u64, u32) -> bool> {
+    fn allowed(self) -> AllowedBlocks<impl Fn(u64, u32) -> bool> {
         let sb = &self.0.fs.sb;
         AllowedBlocks {
             blocks: sb.first_data_block.into()..sb.blocks_count,
@@ -78,13 +78,14 @@ impl<'a, P: Platform> BlockMap<'a, P> {
         let (inode, what) = (self.0, "extent block");
         let (fs, bits) = (&inode.fs, inode.fs.sb.block_bits);
         let block = fs.meta(child.block, what, child.block)?;
-        if let Some(seed) = inode.seed {
-            fs.check_once(child.block, inode.ino, || {
+        fs.check_once(child.block, inode.ino, || {
+            if let Some(seed) = inode.seed {
                 let told = block.load_u32(extent::tail_at(1 << bits));
                 let real = checksum::extent_block(seed, &*block, 0, 1 << bits);
-                expect_checksum(what, child.block, told, real)
-            })?;
-        }
+                expect_checksum(what, child.block, told, real)?;
+            }
+            child.open(&*block, 0, 1 << bits)?.check(&self.allowed())
+        })?;
         child.open(block, 0, 1 << bits)
     }
 
@@ -92,7 +93,8 @@ impl<'a, P: Platform> BlockMap<'a, P> {
         let Ok(lblk) = u32::try_from(lblk) else { return Ok((Backing::HOLE, most)) };
         let inode = self.0;
         let root = ExtentNode::root(inode.bytes(), I_BLOCK, inode.ino)?;
-        Ok(match extent::look_up(&root, lblk, &self.space(), &mut |child| self.node(child))? {
+        root.check(&self.allowed())?;
+        Ok(match extent::look_up(&root, lblk, &self.allowed(), &mut |child| self.node(child))? {
             ExtentOrHole::Hole { len } => (Backing::HOLE, len.into()),
             ExtentOrHole::Extent(extent) => {
                 let skip = lblk - extent.lblk;

@@ -109,12 +109,14 @@ impl<'a, P: Platform> Dir<'a, P> {
         let (block, number) = self.block(0)?;
         self.check_index(0, &block, number)?;
         let (version, root) = index.root(block, 0)?;
+        root.check()?;
         let hash = hash(version, sb.hash_unsigned, &sb.hash_seed, name)
             .ok_or_else(|| bad_dir(self.0.ino, "a hash_version that is not known", 0))?;
         let mut get = |child: &HtreeBlock| {
             let (block, number) = self.block(child.lblk.into())?;
             self.check_index(child.lblk.into(), &block, number)?;
-            index.node(child, block, 0)
+            let node = index.node(child, block, 0)?;
+            node.check().map(|()| node)
         };
         htree::look_up(&root, hash.major, &mut get, &mut |lblk| self.search_block(lblk.into(), name))
     }
