@@ -156,7 +156,7 @@ fn what_cannot_help_is_not_advised() {
     assert_eq!(
         told(0x2c6),
         "unsupported incompatible features: needs_recovery extents 64bit flex_bg \
-         (an ext4 file system; mke2fs -t ext2 makes one that can be mounted)"
+         (an ext4 file system: mount -t ext4)"
     );
 }
 
