@@ -13,6 +13,7 @@
 //! | [`ext`] | what ext2, ext3 and ext4 have in common |
 //! | [`ext2`], [`ext4`] | file systems on disk |
 //! | [`block`] | raw devices: whole regions as files |
+//! | [`jbd2`] | the journal of ext3 and ext4 |
 //! | [`registry`] | the types of file systems that can be mounted |
 //! | [`crc32c`] | the checksum of ext4 and of its journal |
 //! | [`stats`] | every counter the kernel can print |
@@ -43,6 +44,7 @@ pub mod error;
 pub mod ext;
 pub mod ext2;
 pub mod ext4;
+pub mod jbd2;
 pub mod lab;
 pub mod platform;
 pub mod pmem;

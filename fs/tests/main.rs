@@ -26,6 +26,8 @@ mod fuzz_regressions;
 mod hostile;
 mod hostile_crafted;
 mod interop;
+mod jbd2;
+mod jbd2_linux;
 mod journaled;
 mod known_damage;
 mod large_runs;

@@ -106,6 +106,7 @@ const FS: Rules<'static> = Rules {
         ("persistent memory", &["pmem"]),
         ("platform", &["platform"]),
         ("vfs", &["vfs"]),
+        ("the journal", &["jbd2"]),
         ("dax", &["dax"]),
         ("a schedule of dax", &["lab::schedule"]),
         ("ext: what ext2 and ext4 share", &["ext"]),

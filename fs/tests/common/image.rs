@@ -54,6 +54,7 @@ impl Drop for Scratch {
 pub(crate) struct Image {
     scratch: Scratch,
     path: PathBuf,
+    kind: &'static str,
 }
 
 impl Image {
@@ -70,14 +71,24 @@ impl Image {
 
     /// An ext2 of `blocks` blocks, made with more options.
     pub(crate) fn with(scratch: Scratch, blocks: u64, options: &[&str]) -> Self {
+        Self::of_type("ext2", scratch, blocks, options)
+    }
+
+    /// A file system of that type, of `blocks` blocks of 4 KiB, made with more options.
+    pub(crate) fn of_type(kind: &'static str, scratch: Scratch, blocks: u64, options: &[&str]) -> Self {
         let path = scratch.join("image");
         File::create(&path).and_then(|file| file.set_len(blocks * super::BLOCK)).expect("an image file");
         let mut command = tool("mke2fs");
         command.env("E2FSPROGS_FAKE_TIME", MADE);
-        command.args(["-q", "-F", "-t", "ext2", "-b", "4096", "-U", UUID]);
+        command.args(["-q", "-F", "-t", kind, "-b", "4096", "-U", UUID]);
         command.args(["-E", &format!("hash_seed={UUID}")]);
         succeed(command.args(options).arg(&path));
-        Self { scratch, path }
+        Self { scratch, path, kind }
+    }
+
+    /// What mke2fs and Linux call its type.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.kind
     }
 
     /// Where the image is.

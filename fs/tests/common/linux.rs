@@ -1,4 +1,4 @@
-//! Linux's own ext2, through a loop device: who mounts what, and that it is over.
+//! Linux's own ext2, ext3 and ext4, through a loop device: who mounts what, and that it is over.
 //!
 //! A mount is its thread's alone (a mount namespace of its own): another process that copies the mounts of
 //! the system can not keep a file system alive after it was unmounted here. A file that this thread has open
@@ -7,9 +7,12 @@
 
 use super::Image;
 use nix::errno::Errno;
+use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use std::cell::Cell;
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -31,7 +34,8 @@ impl LinuxMount {
         let point = image.path().with_extension("mnt");
         std::fs::create_dir_all(&point).expect("a mount point");
         let mut command = Command::new("mount");
-        command.args(["-n", "-t", "ext2", "-o", &format!("loop,{options}")]).arg(image.path()).arg(&point);
+        command.args(["-n", "-t", image.kind(), "-o", &format!("loop,{options}")]);
+        command.arg(image.path()).arg(&point);
         let output = command.output().map_err(|error| format!("mount: {error}"))?;
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
@@ -43,6 +47,16 @@ impl LinuxMount {
     /// Where it is mounted.
     pub(crate) fn root(&self) -> &Path {
         &self.point
+    }
+
+    /// Takes its memory away: from now on Linux writes nothing to the image. `flush`: the journal first.
+    pub(crate) fn shut_down(&self, flush: bool) {
+        const EXT4_IOC_SHUTDOWN: libc::Ioctl = 0x8004_587d;
+        let how: u32 = if flush { 1 } else { 2 };
+        let root = File::open(&self.point).expect("the root directory");
+        // SAFETY: this request reads four bytes, which `how` has.
+        let result = unsafe { libc::ioctl(root.as_raw_fd(), EXT4_IOC_SHUTDOWN, &raw const how) };
+        assert_eq!(result, 0, "shutdown: {}", std::io::Error::last_os_error());
     }
 
     /// Unmounts, and returns when Linux has let go of the image. All files have to be closed.

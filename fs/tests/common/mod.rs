@@ -9,6 +9,7 @@
 //! | [`contents`] | what a file is to hold, whatever is done to it |
 //! | [`exercised`] | a file as the exerciser `fsx` drives it |
 //! | [`stage`] | two such address spaces, and a script for two threads |
+//! | [`craft`] | a journal made block by block |
 //! | [`durable`] | which stores a power failure leaves |
 //! | [`tape`] | what was stored, to build every image that a crash can leave |
 //! | [`hostile`], [`tries`] | damaged images, and everything tried on them |
@@ -19,6 +20,7 @@
 //! Nothing here knows how `fs::ext2` works: layouts come from the specification, judgements from e2fsck.
 
 pub(crate) mod contents;
+pub(crate) mod craft;
 pub(crate) mod crash;
 pub(crate) mod durable;
 pub(crate) mod exercised;

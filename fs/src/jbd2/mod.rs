@@ -1,0 +1,36 @@
+//! The journal of ext3 and ext4, which Linux calls jbd2: changes of many blocks that a crash shows all of, or
+//! none of.
+//!
+//! Whoever changes metadata has whole blocks written to a *log* first: a ring of blocks inside the file
+//! system. A *transaction* in the log is the blocks as they are to be, behind descriptors that say where each
+//! belongs, and a commit block at its end. Only then may a block be stored at home. After a crash, recovery
+//! writes home what whole transactions hold; a transaction without its commit block never happened.
+//!
+//! ```text
+//! | superblock | … | revokes | descriptor | image | image | commit | descriptor | image | commit | … |
+//!   s_start ────────┘ transaction s_sequence ────────────┘ └─ s_sequence + 1 ────────────┘
+//! ```
+//!
+//! A *revoke* takes back images that are in the log: a block of metadata was freed, may hold a file's bytes
+//! by now, and no replay may write over them.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `format` | blocks of the log: headers, tags, revoke records, their checksums |
+//! | `log` | where the log's blocks are |
+//! | `superblock` | the journal's superblock, and how a crash cannot tear it |
+//! | `recover` | what a crash left in the log, read through or written home |
+//!
+//! It knows no file system: who mounts one says where the log is, and what else the superblock of the file
+//! system has to remember. All numbers in the log are big-endian.
+//!
+//! References: Linux, Documentation/filesystems/ext4/journal.rst.
+
+mod format;
+mod log;
+mod recover;
+mod superblock;
+
+pub use log::{LogMap, LogRun};
+pub use recover::{Recovery, scan};
+pub use superblock::JournalSuper;
