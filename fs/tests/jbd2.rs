@@ -1,6 +1,8 @@
 //! Recovery of journals that were made block by block: every format, and everything that can be wrong.
 
-use crate::common::craft::{BLOCKS, Craft, FIRST, Form, LOG, MAGIC, Sums, get, image, place, set, versions};
+use crate::common::craft::{
+    BLOCKS, Craft, FIRST, Form, LOG, MAGIC, Sums, get, image, place, replay_home, set, versions,
+};
 use fs::jbd2::{JournalSuper, LogMap, LogRun, scan};
 use fs::pmem::Pmem;
 use fs::pmem::ram::Ram;
@@ -22,7 +24,7 @@ fn replay(craft: &Craft, ram: &Ram) -> Result<(u32, Home)> {
     for block in (0..BLOCKS).filter(|&block| craft.log.is_home(block)) {
         found.read(ram, block, &mut seen[block as usize * size..][..size])?;
     }
-    found.replay(ram, &craft.log)?;
+    replay_home(found, ram, &craft.log)?;
     let home = versions(&ram.to_bytes(), size);
     assert_eq!(versions(&seen, size), home, "what is read through it is what is written home");
     assert!(blocks >= home.len());
@@ -410,7 +412,7 @@ fn a_region_that_is_not_writable_is_read_through_the_recovery() {
     assert_eq!((block.to_vec(), get(&block, 0)), (image(1024, 6, 1), MAGIC));
     found.read(&ram, 7, &mut block).expect("good memory");
     assert_eq!(block.to_vec(), image(1024, 7, 0));
-    assert_eq!(found.replay(&ram, &craft.log), Err(fs::Errno::ReadOnly.into()));
+    assert_eq!(replay_home(found, &ram, &craft.log), Err(fs::Errno::ReadOnly.into()));
 }
 
 /// The log whose bits are flipped: each kind of block, and the states that its transactions lead to.
@@ -441,7 +443,7 @@ fn every_bit_flipped_is_an_error_or_leaves_a_state_that_was() {
                     Err(Error::Corrupt(_) | Error::Unsupported(_)) => "error",
                     Err(error) => panic!("{form:?} {log} {bit}: {error}"),
                     Ok(found) => {
-                        found.replay(&ram, &craft.log).expect("it was scanned");
+                        replay_home(found, &ram, &craft.log).expect("it was scanned");
                         let home = versions(&ram.to_bytes(), 1024);
                         if states.contains(&home) { "state" } else { "other" }
                     }
@@ -467,7 +469,7 @@ fn a_replay_cut_short_anywhere_is_replayed_again() {
         let (craft, states) = with_all(form);
         let (tape, machine) = Tape::record(&craft.bytes);
         scan(&*machine.ram, &craft.log)
-            .and_then(|found| found.replay(&*machine.ram, &craft.log))
+            .and_then(|found| replay_home(found, &*machine.ram, &craft.log))
             .expect("sound");
         assert_eq!(tape.fences(), if matches!(form.sums, Sums::V2 | Sums::V3) { 5 } else { 4 });
         let mut images = 0;
@@ -475,7 +477,7 @@ fn a_replay_cut_short_anywhere_is_replayed_again() {
             images += 1;
             let ram = Ram::from_bytes(&bytes);
             let found = scan(&ram, &craft.log).unwrap_or_else(|error| panic!("{form:?} {how}: {error}"));
-            found.replay(&ram, &craft.log).unwrap_or_else(|error| panic!("{form:?} {how}: {error}"));
+            replay_home(found, &ram, &craft.log).unwrap_or_else(|error| panic!("{form:?} {how}: {error}"));
             assert_eq!(Some(&versions(&ram.to_bytes(), 1024)), states.last(), "{form:?} {how}");
         });
         assert!(images > 50, "{images}");
@@ -487,12 +489,14 @@ fn every_flush_and_fence_left_out_of_a_replay_is_missed() {
     use crate::common::tape::Tape;
     let (craft, states) = with_all(V3);
     let (tape, machine) = Tape::record(&craft.bytes);
-    scan(&*machine.ram, &craft.log).and_then(|found| found.replay(&*machine.ram, &craft.log)).expect("sound");
+    scan(&*machine.ram, &craft.log)
+        .and_then(|found| replay_home(found, &*machine.ram, &craft.log))
+        .expect("sound");
     let is_found = |tape: &Tape| {
         let mut found = false;
         tape.crashes(40, |_, bytes| {
             let ram = Ram::from_bytes(&bytes);
-            let result = scan(&ram, &craft.log).and_then(|found| found.replay(&ram, &craft.log));
+            let result = scan(&ram, &craft.log).and_then(|found| replay_home(found, &ram, &craft.log));
             found |= result.is_err() || Some(&versions(&ram.to_bytes(), 1024)) != states.last();
         });
         found

@@ -298,6 +298,11 @@ impl Geometry {
         self.feature_incompat & features::INCOMPAT_FILETYPE != 0
     }
 
+    /// Tells whether a journal has to be replayed before anything else is read.
+    pub fn needs_recovery(&self) -> bool {
+        self.feature_incompat & features::INCOMPAT_RECOVER != 0
+    }
+
     /// Returns the most blocks that a group starts with for copies of the superblock and of descriptors, and
     /// room for more.
     #[inline]

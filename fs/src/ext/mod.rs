@@ -9,6 +9,7 @@
 //! | `inode`, `dirent`, `xattr` | a raw inode; a directory entry; extended attributes as bytes |
 //! | `indirect` | the way to a block through tables of pointers |
 //! | `view` | how a file system is seen as its block groups, an inode as its block map, ... |
+//! | [`journal`] | the journal that a crash left |
 //! | `cache` | which inodes are in memory |
 
 #[macro_use]
@@ -20,6 +21,7 @@ pub mod features;
 pub mod geometry;
 pub(crate) mod indirect;
 pub(crate) mod inode;
+pub mod journal;
 pub mod layout;
 pub(crate) mod load;
 pub mod superblock;

@@ -7,11 +7,11 @@
 //! What a crash leaves between is a file system that is right, and has no checksums. Whoever finds that the
 //! checksum is right but for the bit puts it back.
 
-use super::features::{INCOMPAT_RECOVER, RO_COMPAT_GDT_CSUM, RO_COMPAT_METADATA_CSUM};
+use super::features::{COMPAT_HAS_JOURNAL, INCOMPAT_RECOVER, RO_COMPAT_GDT_CSUM, RO_COMPAT_METADATA_CSUM};
 use super::layout::*;
 use super::unreadable;
 use crate::crc32c;
-use crate::error::{Corrupt, Error, Result};
+use crate::error::{Corrupt, Errno, Error, Result};
 use crate::pmem::Pmem;
 use core::ops::Range;
 
@@ -93,45 +93,95 @@ impl RawSuperBlock {
 }
 
 impl RawSuperBlock {
+    /// Returns the inode of the journal that is to be replayed.
+    ///
+    /// # Errors
+    /// [`Errno::NoDevice`] for a journal on another device; [`Corrupt`] for none at all.
+    pub(crate) fn journal(&self) -> Result<u32> {
+        let has_journal = self.u32(S_FEATURE_COMPAT) & COMPAT_HAS_JOURNAL != 0;
+        match (self.u32(S_JOURNAL_INUM), self.u32(S_JOURNAL_DEV)) {
+            (0, device) if has_journal && device != 0 => Err(Errno::NoDevice.into()),
+            (ino, _) if has_journal && ino != 0 => Ok(ino),
+            _ => Err(corrupt("a journal is to be replayed, and there is none", 0)),
+        }
+    }
+
     /// Returns the checksum that it should have.
     pub(crate) fn checksum(&self) -> u32 {
         crc32c::update(!0, &self.0[..S_CHECKSUM as usize])
+    }
+
+    /// Returns the first superblock, if it is in the block that starts at byte `start` of the region and holds
+    /// `bytes`.
+    pub(crate) fn in_block(start: u64, bytes: &[u8]) -> Option<Self> {
+        let within = SUPERBLOCK.checked_sub(start)? as usize;
+        Some(Self(*bytes.get(within..)?.first_chunk()?))
     }
 
     fn set(&mut self, at: u64, value: u32) {
         self.0[at as usize..][..4].copy_from_slice(&value.to_le_bytes());
     }
 
-    /// Returns it with the bit of `metadata_csum`, if a crash took that and nothing changed since.
+    /// Returns it with the bit of `metadata_csum`, if a crash took that and nothing changed since: as it was
+    /// before [`store_recovered`](Self::store_recovered), or as it is afterwards.
     pub(crate) fn with_lost_checksum(self) -> Self {
         let features = self.u32(S_FEATURE_RO_COMPAT);
         let looks = self.u32(S_REV_LEVEL) > 0
             && features & (RO_COMPAT_METADATA_CSUM | RO_COMPAT_GDT_CSUM) == 0
             && self.array::<1>(S_CHECKSUM_TYPE) == [CRC32C];
-        let mut whole = Self(self.0);
-        whole.set(S_FEATURE_RO_COMPAT, features | RO_COMPAT_METADATA_CSUM);
-        if looks && whole.checksum() == whole.u32(S_CHECKSUM) { whole } else { self }
+        let incompat = self.u32(S_FEATURE_INCOMPAT);
+        // The checksum is that from before the change, or that from after it.
+        let states = [incompat | INCOMPAT_RECOVER, incompat & !INCOMPAT_RECOVER].map(|incompat| {
+            let mut whole = Self(self.0);
+            whole.set(S_FEATURE_INCOMPAT, incompat);
+            whole.set(S_FEATURE_RO_COMPAT, features | RO_COMPAT_METADATA_CSUM);
+            whole
+        });
+        let right = states.into_iter().find(|whole| looks && whole.checksum() == whole.u32(S_CHECKSUM));
+        right.unwrap_or(self)
     }
 
     /// Says in the first superblock of the region, which this is, that no journal has to be replayed.
     /// Durable on return.
     pub(crate) fn store_recovered(&mut self, pmem: &impl Pmem) {
         self.set(S_FEATURE_INCOMPAT, self.u32(S_FEATURE_INCOMPAT) & !INCOMPAT_RECOVER);
-        let (incompat, ro_compat) = (self.u32(S_FEATURE_INCOMPAT), self.u32(S_FEATURE_RO_COMPAT));
-        let store = |ro_compat: u32| {
-            let both = u64::from(ro_compat) << 32 | u64::from(incompat);
-            pmem.put_u64(SUPERBLOCK + S_FEATURE_INCOMPAT, both);
-            pmem.fence();
-        };
-        store(ro_compat & !RO_COMPAT_METADATA_CSUM);
-        if ro_compat & RO_COMPAT_METADATA_CSUM != 0 {
+        self.store_features(pmem, !RO_COMPAT_METADATA_CSUM);
+        if self.u32(S_FEATURE_RO_COMPAT) & RO_COMPAT_METADATA_CSUM != 0 {
             let checksum = self.checksum();
             self.set(S_CHECKSUM, checksum);
             pmem.put_u32(SUPERBLOCK + S_CHECKSUM, checksum);
             pmem.fence();
-            store(ro_compat);
+            self.store_features(pmem, !0);
         }
     }
+
+    /// Stores the incompatible features, and of the others (ro_compat) those of `mask`: one store, durable on
+    /// return.
+    fn store_features(&self, pmem: &impl Pmem, mask: u32) {
+        let (incompat, ro_compat) = (self.u32(S_FEATURE_INCOMPAT), self.u32(S_FEATURE_RO_COMPAT));
+        pmem.put_u64(
+            SUPERBLOCK + S_FEATURE_INCOMPAT,
+            u64::from(ro_compat & mask) << 32 | u64::from(incompat),
+        );
+        pmem.fence();
+    }
+}
+
+/// Stores `bytes`, a block that a journal holds, at byte `start` of the region: past the cache, in flight
+/// until fenced; but what a crash leaves of the first superblock can be mounted, so that it is replayed again.
+pub(crate) fn write_block(pmem: &impl Pmem, start: u64, bytes: &[u8]) {
+    let Some(image) = RawSuperBlock::in_block(start, bytes) else {
+        return pmem.write_nt(start, bytes);
+    };
+    let mut home = [0; 1024];
+    pmem.read(SUPERBLOCK, &mut home);
+    RawSuperBlock(home).store_features(pmem, !RO_COMPAT_METADATA_CSUM);
+    let features = SUPERBLOCK + S_FEATURE_INCOMPAT - start;
+    let (before, after) = (&bytes[..features as usize], &bytes[features as usize + 8..]);
+    pmem.write_nt(start, before);
+    pmem.write_nt(start + features + 8, after);
+    pmem.fence();
+    image.store_features(pmem, !0);
 }
 
 /// Returns a contradiction in the superblock.

@@ -11,6 +11,7 @@ use crate::error::{Errno, Result};
 use crate::ext::cache::Cache;
 use crate::ext::features::ReadOnlyReason;
 use crate::ext::indirect::Reach;
+use crate::ext::journal::Replayed;
 use crate::ext::unreadable;
 use crate::platform::{Mutex, Platform};
 use crate::pmem::Pmem;
@@ -82,6 +83,8 @@ pub struct Ext2Shared<P: Platform> {
     pub(super) redo_found: AtomicBool,
     /// What came of looking at an image that was not clean.
     pub(super) recovery: OnceBox<Recovery>,
+    /// What was done about the journal that an ext3 has.
+    pub(super) replayed: OnceBox<Replayed>,
     /// A contradiction was met.
     pub(super) errors: AtomicBool,
     /// One was met that is not told on the image yet: somebody held `ice`.

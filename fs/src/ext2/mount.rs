@@ -11,12 +11,13 @@ use super::inode::Ext2Inode;
 use super::names::nameindex::Budget;
 use super::recover::recover;
 use crate::atomic::{AtomicBool, AtomicI64, AtomicU32};
-use crate::error::{Corrupt, Errno, Result};
+use crate::error::{Corrupt, Errno, Result, Unsupported};
 use crate::ext::cache::Cache;
-use crate::ext::features::ReadOnlyReason;
+use crate::ext::features::{INCOMPAT_RECOVER, ReadOnlyReason, missing};
 use crate::ext::geometry::{self, Probe, superblock_at};
 use crate::ext::indirect::Reach;
 use crate::ext::inode::RawInode;
+use crate::ext::journal::FoundJournal;
 use crate::ext::layout::*;
 use crate::ext::superblock::RawSuperBlock;
 use crate::ext::unreadable;
@@ -26,6 +27,7 @@ use crate::vfs::{FileKind, FileSystemType, Freeze, MountOptions};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::{ControlFlow, Range};
 use core::sync::atomic::Ordering::SeqCst;
 use once_cell::race::OnceBox;
 
@@ -91,6 +93,7 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
         reason,
         redo_found: AtomicBool::new(false),
         recovery: OnceBox::new(),
+        replayed: OnceBox::new(),
         errors: AtomicBool::new(false),
         unsaid: AtomicBool::new(false),
         on_error: AtomicU32::new(on_error as u32 + 1),
@@ -99,6 +102,9 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
         next_generation: AtomicU32::new(now.wrapping_mul(0x9e37_79b1)),
     });
     let fs = Arc::new(Ext2 { shared, is_first: true });
+    if fs.sb.needs_recovery() {
+        return replay(fs, &raw, options);
+    }
     // 2. What a crash left to do is done before anything else is read.
     fs.redo_found.store(if reason.is_none() { fs.redo().replay() } else { fs.redo().is_there() }, SeqCst);
     // 3. What else it left is repaired.
@@ -114,6 +120,27 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext2
         fs.super_in_place().mark_mounted();
         fs.unwritable.store(false, SeqCst);
     }
+    Ok(fs)
+}
+
+/// Replays the journal that ext3 has, and mounts what there is afterwards.
+///
+/// # Errors
+/// The mount may change nothing; the journal is damaged, or on another device.
+fn replay<P: Platform>(fs: Arc<Ext2<P>>, raw: &RawSuperBlock, options: MountOptions) -> Result<Arc<Ext2<P>>> {
+    if fs.reason.is_some() {
+        let hint = "the journal must be replayed first: mount it for writing, or run e2fsck on the image";
+        return Err(Unsupported::Features(missing(INCOMPAT_RECOVER, hint)).into());
+    }
+    let size = (fs.sb.block_bits, fs.sb.blocks_count.into());
+    let journal = FoundJournal::look(fs.pmem(), size, |run| fs.journal_runs(raw.journal()?, run))?;
+    let shared = fs.shared.clone();
+    drop(fs);
+    // Nobody else has a handle: the journal's inode is let go of.
+    let Ext2Shared { platform, .. } = Arc::into_inner(shared).ok_or(Errno::Busy)?;
+    let replayed = journal.replay(platform.pmem())?;
+    let fs = mount(platform, options)?;
+    let _ = fs.replayed.set(Box::new(replayed));
     Ok(fs)
 }
 
@@ -182,6 +209,29 @@ impl<P: Platform> Ext2<P> {
             return Err(Corrupt::new("inode", ROOT_INO.into(), "the root is not a directory").into());
         }
         Ok(root)
+    }
+
+    /// Calls `f` with each run of blocks of the journal, which is inode `ino`, in order.
+    fn journal_runs(&self, ino: u32, f: &mut dyn FnMut(Range<u64>)) -> Result<()> {
+        let raw = self.raw_inode(ino)?;
+        let (kind, bits) = (FileKind::File, self.sb.block_bits);
+        raw.expect_readable()?;
+        raw.expect_native()?;
+        let size = raw.size(kind).min(self.max_file_size());
+        let inode = Ext2Inode::new(self.share(), ino, raw.at, kind, size);
+        inode.abandon();
+        let mut hole = None;
+        inode.map().extents(0..size >> bits, &mut |extent| match extent.place() {
+            Some(place) => {
+                f(place >> bits..(place + extent.len) >> bits);
+                ControlFlow::Continue(())
+            }
+            None => {
+                hole = Some(extent.offset >> bits);
+                ControlFlow::Break(())
+            }
+        })?;
+        hole.map_or(Ok(()), |lblk| Err(inode.corrupt("a hole in the journal", lblk)))
     }
 
     /// Starts the count of free blocks: what the superblock says if the image is clean (and it was not a copy

@@ -34,6 +34,9 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
         if let Some(reason) = self.read_only_reason().filter(|reason| *reason != ReadOnlyReason::Asked) {
             tell(&format_args!("mounted read-only: {reason}"));
         }
+        if let Some(replayed) = self.replayed.get() {
+            tell(replayed);
+        }
         if let Some(recovered) = self.recovered() {
             tell(&format_args!("was not unmounted cleanly, or had errors: {recovered}"));
         } else if !self.was_clean() {

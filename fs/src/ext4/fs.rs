@@ -12,6 +12,7 @@ use crate::ext::cache::Cache;
 use crate::ext::features::ReadOnlyReason;
 use crate::ext::geometry::on_error_of;
 use crate::ext::indirect::Reach;
+use crate::ext::journal::Replayed;
 use crate::ext::layout::*;
 use crate::ext::load::Load;
 use crate::platform::Platform;
@@ -19,7 +20,6 @@ use crate::vfs::{OnError, StatFs};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use once_cell::race::OnceBox;
@@ -50,25 +50,6 @@ impl<P: Platform> Drop for Ext4<P> {
     }
 }
 
-/// What a mount did about a journal that was not empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Replayed {
-    /// Transactions.
-    pub transactions: u32,
-    /// Blocks, each counted once.
-    pub blocks: u64,
-    /// They are at home. If not, they are read from the journal, for the mount changes nothing.
-    pub at_home: bool,
-}
-
-impl fmt::Display for Replayed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { transactions, blocks, at_home } = self;
-        let how = if *at_home { "replayed" } else { "read as if it were replayed" };
-        write!(f, "the journal was {how}: transactions {transactions}, blocks {blocks}")
-    }
-}
-
 /// What all handles to a mounted file system share.
 pub struct Ext4Shared<P: Platform> {
     pub(super) platform: P,
@@ -85,7 +66,7 @@ pub struct Ext4Shared<P: Platform> {
     /// What a journal holds that is not replayed.
     pub(super) overlay: Option<Overlay>,
     pub(super) replayed: Option<Replayed>,
-    pub(super) reason: Option<ReadOnlyReason>,
+    pub(super) reason: ReadOnlyReason,
     /// A contradiction was met.
     pub(super) errors: AtomicBool,
     /// What is done then: as `s_errors` numbers it.
@@ -104,8 +85,8 @@ impl<P: Platform> Ext4<P> {
         &self.sb
     }
 
-    /// Returns why it is read-only, if it is.
-    pub fn read_only_reason(&self) -> Option<ReadOnlyReason> {
+    /// Returns why it is read-only.
+    pub fn read_only_reason(&self) -> ReadOnlyReason {
         self.reason
     }
 
@@ -131,18 +112,18 @@ impl<P: Platform> Ext4<P> {
         self.journal.get_or_init(|| {
             let mut blocks = Vec::new();
             if self.sb.journal_inum != 0 {
-                let _ = self.noted(self.journal_runs(&mut |run| blocks.push(run)));
+                let _ = self.noted(self.journal_runs(self.sb.journal_inum, &mut |run| blocks.push(run)));
             }
             Box::new(Zone::of(blocks))
         })
     }
 
-    /// Calls `f` with each run of the journal's blocks, in order.
+    /// Calls `f` with each run of the blocks of the journal, which is inode `ino`, in order.
     ///
     /// # Errors
-    /// There is no journal in an inode, or its map is wrong or has a hole.
-    pub(super) fn journal_runs(&self, f: &mut dyn FnMut(Range<u64>)) -> Result<()> {
-        let inode = self.read_inode(self.sb.expect_journal()?)?;
+    /// Its map is wrong, or has a hole.
+    pub(super) fn journal_runs(&self, ino: u32, f: &mut dyn FnMut(Range<u64>)) -> Result<()> {
+        let inode = self.read_inode(ino)?;
         let (mut next, lblks) = (0, inode.mapping.size() >> self.sb.block_bits);
         while next < lblks {
             let (backing, count) = inode.map().look(next, lblks - next)?;

@@ -37,6 +37,6 @@ mod xattrs;
 mod zone;
 
 pub use disk::superblock::SuperBlock;
-pub use fs::{Ext4, Ext4Shared, Replayed};
+pub use fs::{Ext4, Ext4Shared};
 pub use inode::Ext4Inode;
 pub use mount::{file_system_type, mount};

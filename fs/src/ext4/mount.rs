@@ -1,21 +1,23 @@
-//! Mounting.
+//! Mounting; the journal that a crash left.
 
 use super::disk::NAME;
 use super::disk::superblock::SuperBlock;
 use super::fs::{Ext4, Ext4Shared};
-use super::meta::Checked;
+use super::meta::{Checked, Overlay};
 use crate::atomic::{AtomicBool, AtomicU32};
-use crate::error::{Result, Unsupported};
+use crate::error::{Errno, Result};
 use crate::ext::cache::Cache;
 use crate::ext::features::ReadOnlyReason;
 use crate::ext::geometry::{self, Probe, superblock_at};
 use crate::ext::indirect::Reach;
+use crate::ext::journal::{FoundJournal, Replayed};
 use crate::ext::layout::SUPERBLOCK;
 use crate::ext::superblock::RawSuperBlock;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use crate::vfs::{FileSystemType, MountOptions};
 use alloc::sync::Arc;
+use alloc::vec;
 use once_cell::race::OnceBox;
 
 /// Returns ext4, for the registry.
@@ -32,29 +34,47 @@ const CACHED_INODES: usize = 1024;
 
 /// Mounts the file system in the platform's region, for reading. Groups are looked at when needed.
 ///
+/// A journal that a crash left is replayed first. If nothing may be changed, what it holds is read instead of
+/// what is at home.
+///
 /// # Errors
-/// What [`SuperBlock::decode`] refuses, and a root directory that is none.
+/// What [`SuperBlock::decode`] refuses; a journal that is damaged, or on another device; a root directory that
+/// is none.
 pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext4<P>>> {
     // 1. Believe nothing before it is checked.
-    let pmem = platform.pmem();
-    let at = superblock_at(&options)?;
-    let raw = RawSuperBlock::load_at(pmem, at)?;
-    let mut sb = SuperBlock::decode(&raw, pmem.len())?;
-    if at != SUPERBLOCK {
-        sb = sb.read_from_copy_at(at)?;
+    let (raw, sb) = read_super(platform.pmem(), &options)?;
+    let may_write = !options.read_only && platform.pmem().writable();
+    let recovers = sb.needs_recovery();
+    let mut fs = assemble(platform, sb, &options);
+    // 2. What a crash left in the journal comes before anything else is read.
+    if recovers {
+        fs = if may_write { replay(fs, &raw, &options)? } else { read_through(fs, raw, &options)? };
     }
+    let fs = Arc::new(Ext4 { shared: Arc::new(fs), is_first: true });
+    // 3. A root directory must be there.
+    fs.root_inode()?;
+    Ok(fs)
+}
+
+/// Reads the superblock that `options` say.
+fn read_super(pmem: &impl Pmem, options: &MountOptions) -> Result<(RawSuperBlock, SuperBlock)> {
+    let at = superblock_at(options)?;
+    let raw = RawSuperBlock::load_at(pmem, at)?.with_lost_checksum();
+    let sb = SuperBlock::decode(&raw, pmem.len())?;
+    Ok((raw, if at == SUPERBLOCK { sb } else { sb.read_from_copy_at(at)? }))
+}
+
+/// Returns what handles to the file system share, nothing of it read yet.
+fn assemble<P: Platform>(platform: P, sb: SuperBlock, options: &MountOptions) -> Ext4Shared<P> {
     let reason = if options.read_only {
         ReadOnlyReason::Asked
-    } else if !pmem.writable() {
+    } else if !platform.pmem().writable() {
         ReadOnlyReason::Region
     } else {
         sb.read_only_reason().unwrap_or(ReadOnlyReason::Driver)
     };
-    if sb.needs_recovery() {
-        return Err(Unsupported::Operation("replaying a journal").into());
-    }
     let on_error = options.on_error.unwrap_or(sb.on_error);
-    let shared = Arc::new(Ext4Shared {
+    Ext4Shared {
         platform,
         reach: Reach::new(sb.block_bits),
         cache: Cache::new(options.cached_inodes.unwrap_or(CACHED_INODES)),
@@ -63,13 +83,54 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext4
         journal: OnceBox::new(),
         overlay: None,
         replayed: None,
-        reason: Some(reason),
+        reason,
         errors: AtomicBool::new(false),
         on_error: AtomicU32::new(on_error as u32 + 1),
         sb,
-    });
-    let fs = Arc::new(Ext4 { shared, is_first: true });
-    // 2. A root directory must be there.
-    fs.root_inode()?;
-    Ok(fs)
+    }
+}
+
+/// Looks through the journal of the file system that `shared` is of.
+fn look<P: Platform>(shared: Ext4Shared<P>, raw: &RawSuperBlock) -> Result<(Ext4Shared<P>, FoundJournal)> {
+    let fs = Ext4 { shared: Arc::new(shared), is_first: true };
+    let size = (fs.sb.block_bits, fs.sb.blocks_count);
+    let journal = FoundJournal::look(fs.platform.pmem(), size, |run| fs.journal_runs(raw.journal()?, run))?;
+    let shared = fs.shared.clone();
+    drop(fs);
+    // Nobody else has a handle: the journal's inode is let go of.
+    let shared = Arc::into_inner(shared).ok_or(Errno::Busy)?;
+    Ok((shared, journal))
+}
+
+/// Replays the journal. All of the file system is looked at anew: its superblock may have been in the journal.
+fn replay<P: Platform>(
+    shared: Ext4Shared<P>,
+    raw: &RawSuperBlock,
+    options: &MountOptions,
+) -> Result<Ext4Shared<P>> {
+    let (Ext4Shared { platform, .. }, journal) = look(shared, raw)?;
+    let replayed = Some(journal.replay(platform.pmem())?);
+    let (_, sb) = read_super(platform.pmem(), options)?;
+    Ok(Ext4Shared { replayed, ..assemble(platform, sb, options) })
+}
+
+/// Has what the journal holds read instead of what is at home.
+fn read_through<P: Platform>(
+    shared: Ext4Shared<P>,
+    mut raw: RawSuperBlock,
+    options: &MountOptions,
+) -> Result<Ext4Shared<P>> {
+    let (Ext4Shared { platform, sb, .. }, FoundJournal { recovery, .. }) = look(shared, &raw)?;
+    let (pmem, mut overlay) = (platform.pmem(), Overlay::new());
+    for block in recovery.homes() {
+        let mut bytes = vec![0; sb.block_size() as usize];
+        recovery.read(pmem, block, &mut bytes)?;
+        if let Some(newer) = RawSuperBlock::in_block(sb.byte(block), &bytes) {
+            raw = newer;
+        }
+        overlay.insert(block, Arc::from(bytes));
+    }
+    let sb = SuperBlock::decode(&raw, pmem.len())?;
+    let replayed = Some(Replayed::new(&recovery, false));
+    Ok(Ext4Shared { replayed, overlay: Some(overlay), ..assemble(platform, sb, options) })
 }

@@ -32,7 +32,8 @@ impl<P: Platform> FileSystem<P> for Ext4<P> {
     }
 
     fn mount_notes(&self, tell: &mut dyn FnMut(&dyn Display)) {
-        if let Some(reason) = self.read_only_reason().filter(|reason| *reason != ReadOnlyReason::Asked) {
+        let reason = self.read_only_reason();
+        if reason != ReadOnlyReason::Asked {
             tell(&format_args!("mounted read-only: {reason}"));
         }
         if let Some(replayed) = self.replayed() {

@@ -144,13 +144,23 @@ impl Recovery {
         Ok(())
     }
 
-    /// Writes every image home and empties the log. Durable on return; a crash on the way leaves it to the
-    /// next recovery. Whatever was read of the file system before has to be read again.
+    /// Returns the blocks that a replay writes, in order.
+    pub fn homes(&self) -> impl Iterator<Item = u64> {
+        self.images.keys().copied()
+    }
+
+    /// Has `write` store every image at home, past the cache, and empties the log. Durable on return; a crash on
+    /// the way leaves it to the next recovery. Whatever was read of the file system before has to be read again.
     ///
     /// # Errors
     /// Fast commits, whose replay is not known here: nothing is changed. A region that is not writable. Bad
     /// memory under an image: the log stays as it is.
-    pub fn replay(mut self, pmem: &impl Pmem, log: &LogMap) -> Result<()> {
+    pub fn replay(
+        mut self,
+        pmem: &impl Pmem,
+        log: &LogMap,
+        write: &mut impl FnMut(u64, &[u8]),
+    ) -> Result<()> {
         if self.fast_commits {
             let hint = "fast commits to replay: mount it once with Linux, or e2fsck -fp";
             return Err(Unsupported::Features(Features { bits: FAST_COMMIT, names: NAMES, hint }).into());
@@ -164,9 +174,8 @@ impl Recovery {
         let mut block = alloc::vec![0; self.block_size as usize];
         for &home in self.images.keys() {
             self.read(pmem, home, &mut block)?;
-            let at = home * self.block_size;
-            pmem.clear_poison(at, self.block_size);
-            pmem.write_nt(at, &block);
+            pmem.clear_poison(home * self.block_size, self.block_size);
+            write(home, &block);
         }
         let home = Staged::streamed(AllHome, 0, 0).fence(pmem);
         // A transaction that was cut short has had the next number.

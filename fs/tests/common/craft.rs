@@ -3,7 +3,8 @@
 //! The file system around it is nothing but blocks of 1 or 4 KiB, each filled with its number. The log lies in
 //! two pieces, the second before the first.
 
-use fs::jbd2::{LogMap, LogRun};
+use fs::jbd2::{LogMap, LogRun, Recovery};
+use fs::pmem::Pmem;
 use fs::pmem::ram::Ram;
 
 pub(crate) const MAGIC: u32 = 0xc03b_3998;
@@ -291,4 +292,9 @@ pub(crate) fn versions(bytes: &[u8], block_size: usize) -> Vec<(u64, Option<u8>)
         (bytes == image(block_size, block, version)).then_some(version)
     };
     blocks.map(|block| (block, version(block))).filter(|&(_, version)| version != Some(0)).collect()
+}
+
+/// Replays what was found, every block as it is.
+pub(crate) fn replay_home(found: Recovery, ram: &Ram, log: &LogMap) -> fs::Result<()> {
+    found.replay(ram, log, &mut |block, bytes| ram.write_nt(block * log.block_size(), bytes))
 }

