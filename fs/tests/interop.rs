@@ -8,34 +8,17 @@
 
 use crate::common;
 use crate::common::linux::LinuxMount;
+use crate::common::tree::{Tree, expect_equal, tree_below, tree_of};
 use crate::common::{Image, Machine, Scratch, pattern, sample};
 use fs::ext2::Ext2;
 use fs::platform::Timestamp;
 use fs::vfs::{Device, Fallocate, FileKind, FileSystem, InodeRef, Rename, SetAttr, SetXattr};
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-
-/// All that can be seen of a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Seen {
-    kind: String,
-    mode: u32,
-    owner: (u32, u32),
-    links: u64,
-    device: (u32, u32),
-    mtime: (i64, u32),
-    atime: (i64, u32),
-    contents: Vec<u8>,
-    xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-}
-
-/// Everything below a root, by path.
-type Tree = BTreeMap<Vec<u8>, Seen>;
 
 /// What to tell mke2fs, and whether inodes keep nanoseconds.
 const FORMATS: [(&[&str], bool); 9] = [
@@ -51,132 +34,20 @@ const FORMATS: [(&[&str], bool); 9] = [
 ];
 const BLOCKS: u64 = 16_384;
 
-/// What Linux sees.
-fn linux_tree(root: &Path) -> Tree {
-    let mut tree = Tree::new();
-    let mut left = vec![root.to_owned()];
-    while let Some(path) = left.pop() {
-        let metadata = path.symlink_metadata().expect("it was listed");
-        let file_type = metadata.file_type();
-        let rdev = metadata.rdev();
-        let mut seen = Seen {
-            mode: metadata.permissions().mode() & 0o7777,
-            owner: (metadata.uid(), metadata.gid()),
-            links: metadata.nlink(),
-            mtime: (metadata.mtime(), metadata.mtime_nsec() as u32),
-            atime: (metadata.atime(), metadata.atime_nsec() as u32),
-            ..Seen::default()
-        };
-        seen.kind = if file_type.is_dir() {
-            left.extend(
-                std::fs::read_dir(&path).expect("a directory").map(|entry| entry.expect("an entry").path()),
-            );
-            "directory"
-        } else if file_type.is_symlink() {
-            seen.contents = std::fs::read_link(&path).expect("a link").into_os_string().into_vec();
-            "link"
-        } else if file_type.is_file() {
-            seen.contents = std::fs::read(&path).expect("a file");
-            "file"
-        } else if file_type.is_fifo() {
-            "fifo"
-        } else if file_type.is_socket() {
-            "socket"
-        } else {
-            seen.device = (
-                (rdev >> 8 & 0xfff) as u32 | (rdev >> 32) as u32 & !0xfff,
-                (rdev & 0xff) as u32 | (rdev >> 12) as u32 & !0xff,
-            );
-            if file_type.is_block_device() { "block device" } else { "character device" }
-        }
-        .to_owned();
-        for name in xattr::list(&path).expect("attributes") {
-            let value = xattr::get(&path, &name).expect("an attribute").expect("it was listed");
-            seen.xattrs.insert(name.into_vec(), value);
-        }
-        let relative = path.strip_prefix(root).expect("below the root").as_os_str().as_bytes().to_vec();
-        tree.insert(relative, seen);
-    }
-    tree
-}
-
-/// What this file system sees.
-fn our_tree(fs: &Ext2<Machine>) -> Tree {
-    let mut tree = Tree::new();
-    let mut left = vec![(Vec::new(), fs.root().expect("root"))];
-    while let Some((path, inode)) = left.pop() {
-        let attr = inode.attr();
-        let mut seen = Seen {
-            mode: attr.mode.into(),
-            owner: (attr.uid, attr.gid),
-            links: attr.links.into(),
-            device: (attr.device.major, attr.device.minor),
-            mtime: (attr.mtime.secs, attr.mtime.nanos),
-            atime: (attr.atime.secs, attr.atime.nanos),
-            ..Seen::default()
-        };
-        seen.kind = match attr.kind {
-            FileKind::Directory => {
-                for name in common::names(&*inode).into_iter().filter(|name| name != b"." && name != b"..") {
-                    let below =
-                        if path.is_empty() { name.clone() } else { [&path[..], b"/", &name].concat() };
-                    left.push((below, inode.lookup(&name).expect("it was listed")));
-                }
-                "directory"
-            }
-            FileKind::Symlink => {
-                seen.contents = inode.read_link().expect("a link");
-                "link"
-            }
-            FileKind::File => {
-                seen.contents = common::read_all(&*inode);
-                "file"
-            }
-            FileKind::Fifo => "fifo",
-            FileKind::Socket => "socket",
-            FileKind::BlockDevice => "block device",
-            FileKind::CharDevice => "character device",
-        }
-        .to_owned();
-        for name in inode.list_xattrs().expect("attributes") {
-            seen.xattrs.insert(name.clone(), inode.xattr(&name).expect("it was listed"));
-        }
-        tree.insert(path, seen);
-    }
-    tree
-}
-
-/// Fails with the first path at which two trees differ.
-fn expect_equal(ours: &Tree, linux: &Tree, what: &str) {
-    let paths: std::collections::BTreeSet<_> = ours.keys().chain(linux.keys()).collect();
-    for path in paths {
-        let (mut our, mut their) = (ours.get(path).cloned(), linux.get(path).cloned());
-        if our == their {
-            continue;
-        }
-        // Contents are too long to look at.
-        let same = our.as_ref().map(|seen| &seen.contents) == their.as_ref().map(|seen| &seen.contents);
-        for seen in [&mut our, &mut their].into_iter().flatten() {
-            let len = seen.contents.len();
-            seen.contents = if same { b"(equal)".to_vec() } else { format!("({len} bytes)").into_bytes() };
-        }
-        panic!("{what}: /{}\nours:  {our:?}\nLinux: {their:?}", String::from_utf8_lossy(path));
-    }
-}
-
 /// Mounts the image here, lets `work` change it, and says what is there at the end.
 fn ours(image: &Image, work: impl FnOnce(&Arc<Ext2<Machine>>)) -> Tree {
     common::session(image, |fs| {
         work(fs);
-        our_tree(fs)
+        tree_of(&**fs)
     })
 }
 
 /// Mounts the image in Linux, lets `work` change it, and says what is there at the end.
 fn linux(image: &Image, options: &str, work: impl FnOnce(&Path)) -> Tree {
-    let mount = LinuxMount::new(image, options).unwrap_or_else(|why| panic!("mount -o {options}: {why}"));
+    let mount =
+        LinuxMount::new(image, options).unwrap_or_else(|why| panic!("mount -o {options}: {why}"));
     work(mount.root());
-    let tree = linux_tree(mount.root());
+    let tree = tree_below(mount.root());
     mount.unmount();
     image.expect_clean();
     tree

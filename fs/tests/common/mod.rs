@@ -13,7 +13,8 @@
 //! | [`durable`] | which stores a power failure leaves |
 //! | [`tape`] | what was stored, to build every image that a crash can leave |
 //! | [`hostile`], [`tries`] | damaged images, and everything tried on them |
-//! | [`linux`] | Linux's own ext2, to see what it makes of an image |
+//! | [`linux`] | Linux's own ext2 and ext4, to see what they make of an image |
+//! | [`tree`] | all that Linux, or we, can see of a file system, to compare |
 //! | [`layout`] | where ext2 keeps things, read straight from the bytes |
 //! | [`rng`] | repeatable random numbers |
 //!
@@ -34,6 +35,7 @@ pub(crate) mod rng;
 pub(crate) mod snapshot;
 pub(crate) mod stage;
 pub(crate) mod tape;
+pub(crate) mod tree;
 pub(crate) mod tries;
 
 pub(crate) use image::{Image, Scratch};
