@@ -52,7 +52,8 @@ can_loop() {
     local folder status=1
     ((EUID == 0)) && folder=$(mktemp -d) || return 1
     truncate -s 1M "$folder/image" && mke2fs -q -F -t ext2 "$folder/image" &&
-        unshare -m mount -t ext2 -o loop,ro "$folder/image" "$folder" 2>/dev/null && status=0
+        unshare -m mount -t ext2 -o loop,ro "$folder/image" "$folder" 2>/dev/null &&
+        unshare -m mount -t ext4 -o loop,ro "$folder/image" "$folder" 2>/dev/null && status=0
     rm -rf -- "$folder"
     return $status
 }
@@ -130,11 +131,11 @@ if [[ $fast == no && ${#names[@]} == 0 ]]; then all=yes; fi
 
 if [[ $all == yes ]]; then lints; fi
 step "host tests" cargo_tests -- "${names[@]}"
-if [[ $fast == no ]] && may_have fs/tests/interop.rs; then
+if [[ $fast == no ]] && may_have fs/tests/interop.rs fs/tests/ext4_oracle.rs fs/tests/ext4_reading.rs; then
     if can_loop; then
-        step "exchange with Linux" cargo_tests -p fs --test fs-tests -- --ignored "${names[@]:-interop::}"
+        step "exchange with Linux" cargo_tests -p fs --test fs-tests -- --ignored "${names[@]}"
     else
-        skip "exchange with Linux" "needs root, and a kernel that mounts ext2 through a loop device"
+        skip "exchange with Linux" "needs root, and a kernel that mounts ext2 and ext4 through a loop device"
     fi
 fi
 if [[ $all == yes ]]; then step "memory orders" memory_orders; fi

@@ -44,8 +44,7 @@ fn ours(image: &Image, work: impl FnOnce(&Arc<Ext2<Machine>>)) -> Tree {
 
 /// Mounts the image in Linux, lets `work` change it, and says what is there at the end.
 fn linux(image: &Image, options: &str, work: impl FnOnce(&Path)) -> Tree {
-    let mount =
-        LinuxMount::new(image, options).unwrap_or_else(|why| panic!("mount -o {options}: {why}"));
+    let mount = LinuxMount::new(image, options).unwrap_or_else(|why| panic!("mount -o {options}: {why}"));
     work(mount.root());
     let tree = tree_below(mount.root());
     mount.unmount();

@@ -16,6 +16,8 @@ mod dax;
 mod device;
 mod durable_on_return;
 mod error_policy;
+mod ext4_oracle;
+mod ext4_reading;
 mod fallocate;
 mod fault_cost;
 mod formats;

@@ -86,6 +86,14 @@ impl Image {
         Self { scratch, path, kind }
     }
 
+    /// Another image of the same bytes.
+    pub(crate) fn copy(&self) -> Self {
+        let scratch = Scratch::new();
+        let path = scratch.join("image");
+        std::fs::copy(&self.path, &path).expect("room for a copy");
+        Self { scratch, path, kind: self.kind }
+    }
+
     /// What mke2fs and Linux call its type.
     pub(crate) fn kind(&self) -> &'static str {
         self.kind
@@ -142,9 +150,14 @@ impl Image {
 
     /// Lets e2fsck rebuild every directory, with a hash index where it is long enough.
     pub(crate) fn index_directories(&self) {
+        self.repair("-fyD");
+    }
+
+    /// Lets e2fsck change the image: `-fp` puts right what needs no questions.
+    pub(crate) fn repair(&self, how: &str) {
+        let output = self.e2fsck(how).output().unwrap_or_else(|error| panic!("e2fsck: {error}"));
         // Exit status 1: "errors corrected", which is what rebuilding counts as.
-        let output = self.e2fsck("-fyD").output().unwrap_or_else(|error| panic!("e2fsck: {error}"));
-        assert!(matches!(output.status.code(), Some(0 | 1)), "e2fsck -fyD: {output:?}");
+        assert!(matches!(output.status.code(), Some(0 | 1)), "e2fsck {how}: {output:?}");
     }
 
     fn e2fsck(&self, how: &str) -> Command {

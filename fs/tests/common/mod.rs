@@ -15,6 +15,7 @@
 //! | [`hostile`], [`tries`] | damaged images, and everything tried on them |
 //! | [`linux`] | Linux's own ext2 and ext4, to see what they make of an image |
 //! | [`tree`] | all that Linux, or we, can see of a file system, to compare |
+//! | [`ext4`] | a judge of ext4 images, and images for it |
 //! | [`layout`] | where ext2 keeps things, read straight from the bytes |
 //! | [`rng`] | repeatable random numbers |
 //!
@@ -25,6 +26,7 @@ pub(crate) mod craft;
 pub(crate) mod crash;
 pub(crate) mod durable;
 pub(crate) mod exercised;
+pub(crate) mod ext4;
 pub(crate) mod hostile;
 pub(crate) mod image;
 pub(crate) mod journaled;
