@@ -134,7 +134,12 @@ impl<P: Platform, I: Cached> Cache<P, I> {
     }
 
     /// Returns the inode in memory, or the one that `load` makes. `load` locks nothing.
-    pub(crate) fn get(&self, platform: &P, ino: u32, load: impl FnOnce() -> Result<I>) -> Result<Arc<I>> {
+    pub(crate) fn get(
+        &self,
+        platform: &P,
+        ino: u32,
+        load: impl FnOnce() -> Result<Arc<I>>,
+    ) -> Result<Arc<I>> {
         loop {
             let mut guard = self.shard(ino).lock();
             let shard = &mut *guard;
@@ -163,7 +168,7 @@ impl<P: Platform, I: Cached> Cache<P, I> {
                     // Before there is an inode: none may be dropped here.
                     let room = shard.table.try_reserve(1, |entry| hash(entry.ino));
                     room.map_err(|_| Errno::NoMemory)?;
-                    let inode = Arc::new(load()?);
+                    let inode = load()?;
                     let entry = CacheEntry { ino, kept: NOT_KEPT, inode: Arc::downgrade(&inode) };
                     shard.table.insert_unique(hash(ino), entry, |entry| hash(entry.ino));
                     let old = shard.keep(&inode, limit);

@@ -112,7 +112,7 @@ impl<P: Platform> Ext2<P> {
         })
     }
 
-    fn load_inode(&self, ino: u32) -> Result<Ext2Inode<P>> {
+    fn load_inode(&self, ino: u32) -> Result<Arc<Ext2Inode<P>>> {
         let wrong = |why| Err(Corrupt::new("inode", ino.into(), why).into());
         self.sb.expect_ino(ino)?;
         let group = self.groups().group(self.sb.group_of_inode(ino))?;
@@ -141,12 +141,12 @@ impl<P: Platform> Ext2<P> {
             _ => u64::MAX,
         };
         let size = raw.size_within(size, kind, limit, !self.was_clean())?;
-        Ok(Ext2Inode::new(self.share(), ino, raw.at, kind, size))
+        Ok(Arc::new(Ext2Inode::new(self.share(), ino, raw.at, kind, size)))
     }
 
     /// Makes the handle of an inode that was taken just now, which nobody else knows.
     pub(super) fn new_handle(&self, taken: &TakenInode, kind: FileKind) -> Result<Arc<Ext2Inode<P>>> {
-        let make = || Ok(Ext2Inode::new(self.share(), taken.ino, taken.at, kind, 0));
+        let make = || Ok(Arc::new(Ext2Inode::new(self.share(), taken.ino, taken.at, kind, 0)));
         self.cache.get(&self.platform, taken.ino, make)
     }
 }

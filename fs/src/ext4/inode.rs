@@ -52,7 +52,7 @@ impl<P: Platform> Ext4<P> {
         }
     }
 
-    fn load_inode(&self, ino: u32) -> Result<Ext4Inode<P>> {
+    fn load_inode(&self, ino: u32) -> Result<Arc<Ext4Inode<P>>> {
         let wrong = |why| Err(Corrupt::new("inode", ino.into(), why).into());
         let (_, _, group) = self.place_of_inode(ino)?;
         if self.sb.is_reserved(ino) || ino == self.sb.orphan_file_inum {
@@ -69,7 +69,7 @@ impl<P: Platform> Ext4<P> {
             return wrong("a name leads to it, but it is the value of an attribute");
         }
         inode.forgotten.store(false, Relaxed);
-        Ok(inode)
+        Ok(Arc::new(inode))
     }
 
     /// Reads inode `ino`, whatever leads to it.
