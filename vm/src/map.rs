@@ -73,7 +73,7 @@ impl<P: SpacePlatform> AddressSpace<P> {
     /// holds, [`Errno::Overflow`] beyond what the index covers, and what
     /// [`expect_mappable`](fs::vfs::Inode::expect_mappable) refuses.
     pub fn map(&self, request: &MapRequest<'_, P>) -> Result<u64> {
-        let &MapRequest { file, offset, len, at, kind, .. } = request;
+        let &MapRequest { file, offset, len, at, ref kind, .. } = request;
         file.expect_mappable()?;
         if len == 0 || !offset.is_multiple_of(PAGE_SIZE) {
             return Err(Errno::Invalid.into());
@@ -100,7 +100,7 @@ impl<P: SpacePlatform> AddressSpace<P> {
             None => vmas.place(offset, len).ok_or(Errno::NoMemory)?,
         };
         let (file, name) = (file.clone(), request.name.clone());
-        let vma = Vma::of_file(start..start + len, file, offset / PAGE_SIZE, kind, name);
+        let vma = Vma::of_file(start..start + len, file, offset / PAGE_SIZE, *kind, name);
         let index = vmas.insert(&self.tables, vma);
         vmas.join(&self.tables, index..index + 1);
         drop(vmas);

@@ -24,11 +24,11 @@ pub trait SpaceMachine: TaskMachine<Lock: Send + Sync> + Send + Sync + Sized + '
     /// Returns the physical address of the huge zero page (2 MiB); `None` when memory is out.
     fn large_zero_page(&self) -> Option<u64>;
 
-    /// Lets a VMA go, whose file may be held by nobody else: then a file without a name is freed. Here for
+    /// Lets VMAs go, whose files may be held by nobody else: then a file without a name is freed. Here for
     /// whoever owns every step.
     #[inline]
-    fn let_go<T>(&self, handle: T) {
-        drop(handle);
+    fn let_go<T>(&self, vmas: T) {
+        drop(vmas);
     }
 }
 

@@ -287,10 +287,8 @@ impl<P: SpacePlatform> VmaList<P> {
         if !self.0[inside.clone()].iter().all(whole) {
             inside = self.cut(tables, range);
         }
-        for vma in self.0.drain(inside) {
-            vma.detach(tables, []);
-            tables.machine().let_go(vma);
-        }
+        self.0[inside.clone()].iter().for_each(|vma| vma.detach(tables, []));
+        tables.machine().let_go(self.0.drain(inside));
     }
 
     /// Gives the VMA at `index` another end.

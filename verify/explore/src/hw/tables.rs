@@ -425,11 +425,11 @@ impl SpaceMachine for SpaceHardware {
         Some(LARGE_ZERO)
     }
 
-    fn let_go<T>(&self, handle: T) {
+    fn let_go<T>(&self, vmas: T) {
         if self.hw.state.get().handles {
             visible(Touch::One(SharedPlace::handles(), true), Need::Nothing, 1, "a handle goes");
         }
-        drop(handle);
+        drop(vmas);
     }
 }
 
