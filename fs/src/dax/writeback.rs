@@ -29,13 +29,10 @@ use core::ops::Range;
 pub fn sync<P: Platform>(file: &dyn Inode<P>, pages: Range<u64>, datasync: bool) -> Result<u64> {
     let (platform, mapping) = file.parts();
     platform.stats().sync_calls.inc();
-    let result = match platform.lab().is_used() {
-        false => write_back::<P, false>(platform, mapping, file, &pages),
-        true => write_back::<P, true>(platform, mapping, file, &pages),
-    };
-    // Also if a page could not be written back: what was is to be found.
-    file.commit(pages, datasync)?;
-    result
+    match platform.lab().is_used() {
+        false => write_back_and_commit::<P, false>(platform, mapping, file, pages, datasync),
+        true => in_the_lab(platform, mapping, file, pages, datasync),
+    }
 }
 
 /// Makes `pages` durable as [`sync`] does, for msync(2).
@@ -54,8 +51,35 @@ pub fn fsync<P: Platform>(file: &dyn Inode<P>) -> Result<u64> {
     sync(file, 0..u64::MAX, false)
 }
 
-/// Writes `pages` back: they are durable, and so is whatever this CPU had flushed before. `LAB` is whether
-/// the laboratory is used.
+/// [`write_back_and_commit`], where the laboratory is used.
+#[cold]
+#[inline(never)]
+fn in_the_lab<P: Platform>(
+    platform: &P,
+    mapping: &Mapping<P>,
+    file: &dyn Inode<P>,
+    pages: Range<u64>,
+    datasync: bool,
+) -> Result<u64> {
+    write_back_and_commit::<P, true>(platform, mapping, file, pages, datasync)
+}
+
+/// [`sync`]; `LAB` is whether the laboratory is used.
+#[inline(always)]
+fn write_back_and_commit<P: Platform, const LAB: bool>(
+    platform: &P,
+    mapping: &Mapping<P>,
+    file: &dyn Inode<P>,
+    pages: Range<u64>,
+    datasync: bool,
+) -> Result<u64> {
+    let result = write_back::<P, LAB>(platform, mapping, file, &pages);
+    // Also if a page could not be written back: what was is to be found.
+    file.commit(pages, datasync)?;
+    result
+}
+
+/// Writes `pages` back: they are durable, and so is whatever this CPU had flushed before.
 #[inline(always)]
 fn write_back<P: Platform, const LAB: bool>(
     platform: &P,
