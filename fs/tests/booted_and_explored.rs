@@ -338,21 +338,21 @@ fn it_does_the_same_where_nothing_may_be_changed() {
     });
 }
 
+/// One case on the file system with a journal, by one body.
+fn on_journal(backing: fn(u64) -> Backing, given_up: bool, case: &Case, lab: &Use) -> Seen {
+    let file = Arc::new(Journaled::new(machine(&vec![0xab; (PAGES * BLOCK) as usize]), backing));
+    file.given_up.store(given_up, SeqCst);
+    Stage::new(file.platform().clone(), file, case).play(case.write, lab)
+}
+
 #[test]
 fn it_does_the_same_where_a_journal_is_asked() {
     for (name, backing) in JOURNALED {
         for given_up in [false, true] {
             each_case(&mut |case| {
-                let [booted, explored] = [Use::Booted, Use::Explored].map(|lab| {
-                    let file =
-                        Arc::new(Journaled::new(machine(&vec![0xab; (PAGES * BLOCK) as usize]), *backing));
-                    file.given_up.store(given_up, SeqCst);
-                    let stage = Stage::new(file.platform().clone(), file.clone(), &case);
-                    (stage.play(case.write, &lab), file.events())
-                });
-                let differs = booted.0.difference(&explored.0);
-                assert_eq!(differs, None, "{name}, {case:?}");
-                assert_eq!(booted.1, explored.1, "{name}, {case:?}");
+                let [booted, explored] =
+                    [Use::Booted, Use::Explored].map(|lab| on_journal(*backing, given_up, &case, &lab));
+                assert_eq!(booted.difference(&explored), None, "{name}, {case:?}");
                 true
             });
         }
@@ -396,6 +396,29 @@ fn a_body_that_differs_is_noticed() {
                     [Use::Booted, Use::Mistaken(*mutant)].map(|lab| on_ext2(&image, start, &case, &lab));
                 noticed = booted.difference(&mistaken).is_some();
             }
+            !noticed
+        });
+        assert!(noticed, "{mutant}");
+    }
+}
+
+/// The same, of what only a journal notices.
+const JOURNALED_MISTAKES: &[(Mutant, &str)] = &[
+    (Mutant::IgnoreUncommitted, "not committed"),
+    (Mutant::BeginBeforeLock, "a hole"),
+    (Mutant::BeginUnderEntry, "a hole"),
+    (Mutant::NoCommit, "settled"),
+];
+
+#[test]
+fn a_body_that_differs_is_noticed_where_a_journal_is_asked() {
+    for (mutant, start) in JOURNALED_MISTAKES {
+        let (_, backing) = JOURNALED.iter().find(|(name, _)| name == start).expect("it is in the list");
+        let mut noticed = false;
+        each_case(&mut |case| {
+            let [booted, mistaken] =
+                [Use::Booted, Use::Mistaken(*mutant)].map(|lab| on_journal(*backing, false, &case, &lab));
+            noticed = booted.difference(&mistaken).is_some();
             !noticed
         });
         assert!(noticed, "{mutant}");

@@ -7,13 +7,12 @@ use crate::common::rig::on_each_step;
 use crate::common::{BLOCK, Machine, View, expect_errno};
 use fs::Errno;
 use fs::dax::{Outcome, Protocol, fsync, msync, sync};
-use fs::lab::{Lab, Point};
+use fs::lab::{Mutant, Point};
 use fs::platform::{PageSize, Platform};
-use fs::pmem::Pmem;
 use fs::pmem::ram::Ram;
 use fs::sim::{LARGE_ZERO_FRAME, ZERO_FRAME};
 use fs::vfs::{Backing, Inode, InodeRef};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -87,38 +86,89 @@ fn two_mib_that_were_never_written_are_one_zero_page_and_one_fill() {
     }
 }
 
+/// Makes a mistake, if there is one, while it does `work` with `watch` told of each step.
+fn watched<R>(
+    file: &Journaled<Machine>,
+    mutant: Option<Mutant>,
+    mut watch: impl FnMut(Point) + 'static,
+    work: impl FnOnce() -> R,
+) -> R {
+    on_each_step(move |step| watch(step.point));
+    let lab = file.platform().lab();
+    mutant.into_iter().for_each(|mutant| lab.add(mutant));
+    lab.set_hooks(true);
+    let result = work();
+    lab.set_hooks(false);
+    lab.heal();
+    result
+}
+
+/// Where a store to a hole opens its transaction, if not in the right place.
+fn opened_wrongly(protocol: Protocol, mutant: Option<Mutant>) -> Option<&'static str> {
+    let Stage { file, view } = stage(protocol, hole);
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let (list, asked) = (seen.clone(), file.clone());
+    let watch = move |point| list.borrow_mut().push((point, !asked.events().is_empty()));
+    assert_eq!(watched(&file, mutant, watch, || view.fault(9, true)), Ok(Outcome::Allocated));
+    let seen = seen.take();
+    let first = seen.iter().position(|(_, begun)| *begun).expect("it was opened");
+    let mut since_retry = seen[..first].rsplit(|(point, _)| *point == Point::Retry);
+    let is_lock = |(point, _): &(Point, bool)| matches!(point, Point::SharedLocked | Point::ExclusiveLocked);
+    if !since_retry.next().is_some_and(|steps| steps.iter().any(is_lock)) {
+        return Some("before dax_sem");
+    }
+    // The entry is locked after it was opened; a lock that is not let go of before would never be had again.
+    let entries =
+        |steps: &[(Point, bool)]| steps.iter().filter(|(point, _)| *point == Point::EntryLocked).count();
+    (entries(&seen[first..]) != usize::from(entries(&seen) > 0)).then_some("under the entry")
+}
+
 /// A handle may wait for a commit, and a commit for whoever waits for the entry: no entry is locked when it
 /// is opened.
 #[test]
 fn a_transaction_is_opened_under_the_invalidate_lock_and_before_the_entry() {
     for protocol in Protocol::SOUND {
-        let Stage { file, view } = stage(protocol, hole);
-        let seen = Rc::new(RefCell::new(Vec::new()));
-        let (list, watched) = (seen.clone(), file.clone());
-        on_each_step(move |step| {
-            let begun = !watched.events().is_empty();
-            list.borrow_mut().push((step.point, begun));
-        });
-        hooks(&file, true);
-        assert_eq!(view.fault(9, true), Ok(Outcome::Allocated));
-        hooks(&file, false);
-        let seen = seen.take();
-        let first = seen.iter().position(|(_, begun)| *begun).expect("it was opened");
-        let held: Vec<Point> = seen[..first].iter().map(|(point, _)| *point).collect();
-        let locks = [Point::SharedLocked, Point::ExclusiveLocked];
-        assert!(held.iter().any(|point| locks.contains(point)), "{protocol}: {seen:?}");
-        // The entry is locked after it was opened; a lock that is not let go of before would never be had
-        // again.
-        let entries =
-            |steps: &[(Point, bool)]| steps.iter().filter(|(point, _)| *point == Point::EntryLocked).count();
-        let takes = usize::from(entries(&seen) > 0);
-        assert_eq!(entries(&seen[first..]), takes, "{protocol}: {seen:?}");
+        assert_eq!(opened_wrongly(protocol, None), None, "{protocol}");
+        let too_early = opened_wrongly(protocol, Some(Mutant::BeginBeforeLock));
+        assert_eq!(too_early, Some("before dax_sem"), "{protocol}");
+        let too_late = opened_wrongly(protocol, Some(Mutant::BeginUnderEntry));
+        let locks_entries = protocol == Protocol::EntryLock;
+        assert_eq!(too_late, locks_entries.then_some("under the entry"), "{protocol}");
     }
 }
 
-fn hooks(file: &Arc<Journaled<Machine>>, on: bool) {
-    let lab: &Lab = file.platform().lab();
-    lab.set_hooks(on);
+/// Whether a store to a `MAP_SYNC` area gets through before what leads there is committed.
+fn stores_too_early(
+    protocol: Protocol,
+    large: bool,
+    backing: fn(u64) -> Backing,
+    mutant: Option<Mutant>,
+) -> bool {
+    let Stage { file, mut view } = stage(protocol, backing);
+    (view.sync, view.large) = (true, large);
+    let early = Rc::new(Cell::new(false));
+    let (note, asked) = (early.clone(), file.clone());
+    let watch = move |point| {
+        if point == Point::Installed {
+            note.set(asked.backing(4).is_dirty());
+        }
+    };
+    watched(&file, mutant, watch, || view.fault(4, true)).expect("a fault");
+    assert!(view.entry(if large { 0 } else { 4 }).is_some_and(|entry| entry.writable));
+    early.get()
+}
+
+#[test]
+fn no_store_gets_to_a_map_sync_area_before_the_commit() {
+    let backings: [fn(u64) -> Backing; 2] = [hole, |place| Backing::mapped(place).dirty()];
+    for protocol in Protocol::SOUND {
+        for (large, backing) in [false, true].into_iter().flat_map(|large| backings.map(|one| (large, one))) {
+            for mutant in [None, Some(Mutant::IgnoreUncommitted)] {
+                let early = stores_too_early(protocol, large, backing, mutant);
+                assert_eq!(early, mutant.is_some(), "{protocol}, large: {large}, {mutant:?}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -193,22 +243,31 @@ fn what_is_not_committed_is_looked_up_until_it_is() {
 
 #[test]
 fn every_sync_commits_what_it_promises_and_tells_what_failed() {
-    let Stage { file, view } = stage(Protocol::default(), hole);
-    for page in [1, 2, 200] {
-        view.fault(page, true).expect("a fault");
+    for mutant in [None, Some(Mutant::NoCommit)] {
+        let Stage { file, view } = stage(Protocol::default(), hole);
+        for page in [1, 2, 200] {
+            view.fault(page, true).expect("a fault");
+        }
+        file.events();
+        mutant.into_iter().for_each(|mutant| file.platform().lab().add(mutant));
+        let expect = |pages, datasync, why: &str| {
+            let wanted = [Event::Commit(pages, datasync)];
+            assert_eq!(file.events(), wanted[..if mutant.is_some() { 0 } else { 1 }], "{why}");
+        };
+        assert_eq!(msync(&*view.file, 1..3), Ok(2));
+        expect(1..3, false, "within 64 pages");
+        assert_eq!(msync(&*view.file, 0..500), Ok(1));
+        expect(0..500, false, "in more");
+        assert_eq!(fsync(&*view.file), Ok(0));
+        expect(0..u64::MAX, false, "nothing dirty, but for the metadata");
+        assert_eq!(sync(&*view.file, 0..u64::MAX, true), Ok(0));
+        expect(0..u64::MAX, true, "no other metadata");
+        file.given_up.store(true, SeqCst);
+        for pages in [0..4, 0..500, 0..u64::MAX] {
+            match mutant {
+                None => expect_errno(msync(&*view.file, pages), Errno::ReadOnly),
+                Some(_) => assert_eq!(msync(&*view.file, pages), Ok(0)),
+            }
+        }
     }
-    file.events();
-    assert_eq!(msync(&*view.file, 1..3), Ok(2));
-    assert_eq!(file.events(), [Event::Commit(1..3, false)], "within 64 pages");
-    assert_eq!(msync(&*view.file, 0..500), Ok(1));
-    assert_eq!(file.events(), [Event::Commit(0..500, false)]);
-    assert_eq!(fsync(&*view.file), Ok(0));
-    assert_eq!(file.events(), [Event::Commit(0..u64::MAX, false)], "nothing dirty, but for the metadata");
-    assert_eq!(sync(&*view.file, 0..u64::MAX, true), Ok(0));
-    assert_eq!(file.events(), [Event::Commit(0..u64::MAX, true)]);
-    file.given_up.store(true, SeqCst);
-    for pages in [0..4, 0..500, 0..u64::MAX] {
-        expect_errno(msync(&*view.file, pages), Errno::ReadOnly);
-    }
-    assert!(file.platform().pmem().len() > 0);
 }

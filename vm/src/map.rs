@@ -8,12 +8,13 @@ use alloc::sync::Arc;
 use core::ops::Range;
 
 use fs::dax::Protocol;
+use fs::lab::Mutant;
 use fs::vfs::InodeRef;
 use fs::vfs::index::MAX_PAGES;
 use fs::{Errno, PAGE_SIZE, Result};
 
 use super::space::{AddressSpace, is_task, page_range, pages};
-use super::tables::SpacePlatform;
+use super::tables::{SpaceMachine, SpacePlatform};
 use super::vma::{Rights, Vma, VmaKind, VmaList};
 use super::{TASK_END, TASK_START};
 
@@ -127,6 +128,9 @@ impl<P: SpacePlatform> AddressSpace<P> {
         if inside.is_empty() {
             return;
         }
+        if self.tables.machine().lab().has(Mutant::DetachFirst) {
+            vmas.some(inside.clone()).iter().for_each(|vma| vma.detach(&self.tables, []));
+        }
         // Tables that are empty go too: the lock is held, so no fault works in this address space.
         self.tables.remove_and_prune(range.start, pages(range));
         vmas.take_out(&self.tables, range, inside);
@@ -191,11 +195,13 @@ impl<P: SpacePlatform> AddressSpace<P> {
     fn relocate(&self, vmas: &mut VmaList<P>, old: &Range<u64>, new: Range<u64>) -> Result<u64> {
         let vma = vmas.find(old.start).ok_or(Errno::BadAddress)?;
         let moved = vma.part(old.start, new.start, new.end);
+        let kept = pages(old).min(pages(&new));
+        let move_copies = || self.tables.move_copies(old.start, new.start, kept);
+        let too_early = self.tables.machine().lab().has(Mutant::MoveBeforeAttach).then(move_copies);
         // The file learns of the new place, after the old one, before anything is there: whoever takes the
         // copies of pages away comes to them at the one place or the other.
         vmas.insert(&self.tables, moved);
-        let kept = pages(old).min(pages(&new));
-        if self.tables.move_copies(old.start, new.start, kept).is_err() {
+        if too_early.unwrap_or_else(move_copies).is_err() {
             self.unmap_locked(vmas, &new);
             return Err(Errno::NoMemory.into());
         }

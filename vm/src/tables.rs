@@ -4,7 +4,7 @@
 
 use core::ops::Deref;
 
-use fs::lab::Mutant;
+use fs::lab::{Lab, Mutant};
 use fs::platform::{Mapped, NoFrames, PageSize, PageTables, Platform};
 use paging::task::{self, Copies, Partial, TableMistake};
 use paging::{MapError, TaskMachine, TaskTables};
@@ -23,6 +23,9 @@ pub trait SpaceMachine: TaskMachine<Lock: Send + Sync> + Send + Sync + Sized + '
 
     /// Returns the physical address of the huge zero page (2 MiB); `None` when memory is out.
     fn large_zero_page(&self) -> Option<u64>;
+
+    /// Returns the lab, which says what mistakes are to be made.
+    fn lab(&self) -> &Lab;
 
     /// Lets VMAs go, whose files may be held by nobody else: then a file without a name is freed. Here for
     /// whoever owns every step.
@@ -142,5 +145,7 @@ pub const fn mutant(mistake: TableMistake) -> Mutant {
     match mistake {
         TableMistake::ShootdownFirst => Mutant::ShootdownFirst,
         TableMistake::LargeOverTable => Mutant::LargeOverTable,
+        TableMistake::FreeBeforeShootdown => Mutant::FreeBeforeShootdown,
+        TableMistake::ForkKeepsWritable => Mutant::ForkKeepsWritable,
     }
 }

@@ -1,8 +1,10 @@
 //! The machine: RAM for the file system, tables and copies in numbered frames, a TLB for each address space
 //! that forgets only what it is told to forget.
 
+use fs::lab::Lab;
 use fs::pmem::{Pmem, ram};
 use fs::sim::{self, SimMutex, SimRwLock};
+use paging::task::TableMistake;
 use paging::{FaultCode, PageTable, PageTableEntry, TaskMachine};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -39,6 +41,7 @@ pub(crate) struct Memory {
     next_copy: AtomicU64,
     /// Page tables and copies that may still be taken.
     room: AtomicU64,
+    pub(crate) lab: Arc<Lab>,
     /// By address space and page.
     tlb: Mutex<HashMap<(u64, u64), PageTableEntry>>,
 }
@@ -181,6 +184,10 @@ impl TaskMachine for Hardware {
             self.memory.room.fetch_add(1, SeqCst);
         }
     }
+
+    fn makes(&self, mistake: TableMistake) -> bool {
+        self.memory.lab.has(vm::tables::mutant(mistake))
+    }
 }
 
 impl SpaceMachine for Hardware {
@@ -199,6 +206,10 @@ impl SpaceMachine for Hardware {
 
     fn large_zero_page(&self) -> Option<u64> {
         Some(LARGE_ZERO)
+    }
+
+    fn lab(&self) -> &Lab {
+        &self.memory.lab
     }
 }
 
@@ -228,9 +239,10 @@ pub(crate) fn host(image: &[u8]) -> Host {
         copies: Mutex::default(),
         next_copy: AtomicU64::new(COPIES),
         room: AtomicU64::new(u64::from(u32::MAX)),
+        lab: Arc::default(),
         tlb: Mutex::default(),
     });
-    Host::with(ram, Arc::default(), Spaces { memory })
+    Host::with(ram, memory.lab.clone(), Spaces { memory })
 }
 
 /// A load, or a store of a value, as a CPU does it: by its TLB, by the tables, or after a fault.

@@ -224,6 +224,8 @@ fn in_the_lab<P: Platform>(
     fault: Fault,
 ) -> FaultResult<(Outcome, PageSize)> {
     let (platform, file) = (space.platform, space.file);
+    let sync = fault.area.sync && !mistake!(platform.lab(), IgnoreUncommitted);
+    let fault = Fault { area: Area { sync, ..fault.area }, ..fault };
     let how = u64::from(fault.write) | u64::from(fault.area.large) << 1 | u64::from(fault.area.private) << 2;
     platform.at(Point::FaultBegin, file.ino(), fault.page, how);
     let result = serve::<P, true>(protocol, space, fault);

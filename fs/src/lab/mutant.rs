@@ -120,6 +120,25 @@ named! {
         ShootdownFirst => "shootdown-first",
         /// A 2 MiB entry takes the place of a table of 4 KiB entries.
         LargeOverTable => "large-over-table",
+        /// munmap(2) frees private copies before TLBs have forgotten them.
+        FreeBeforeShootdown => "free-before-shootdown",
+        /// Private copies that a child shares after fork(2) stay writable for its parent.
+        ForkKeepsWritable => "fork-keeps-writable",
+        /// munmap(2) takes an area from its file's list before its entries are gone: who frees blocks in
+        /// between finds nothing to unmap.
+        DetachFirst => "detach-first",
+        /// mremap(2) moves private copies before the file knows of the new place: a truncation in between
+        /// finds them nowhere.
+        MoveBeforeAttach => "move-before-attach",
+        /// A store to a `MAP_SYNC` area is let through before what leads there is committed.
+        IgnoreUncommitted => "ignore-uncommitted",
+        /// A fault opens its transaction before it has `dax_sem`, whose holder may wait for its end.
+        BeginBeforeLock => "begin-before-lock",
+        /// A fault opens its transaction while it holds its entry (R11): a commit waits for whoever waits for
+        /// that in a transaction of his own.
+        BeginUnderEntry => "begin-under-entry",
+        /// A sync does not commit the metadata that leads to what it wrote.
+        NoCommit => "no-commit",
     }
 }
 
@@ -134,7 +153,9 @@ impl Mutant {
             | Self::LargeAllocatesShared
             | Self::RetryHolding
             | Self::CopyUnlocked
-            | Self::MarkAfterUnlock => "fs/src/dax/protocol/mistaken.rs",
+            | Self::MarkAfterUnlock
+            | Self::BeginBeforeLock
+            | Self::BeginUnderEntry => "fs/src/dax/protocol/mistaken.rs",
             Self::NoSecondLookUp
             | Self::ZeroTwice
             | Self::ReadAllocates
@@ -148,11 +169,13 @@ impl Mutant {
             | Self::NoZeroMark
             | Self::KeepLargeZeroPage
             | Self::IgnorePoison
+            | Self::IgnoreUncommitted
             | Self::PrivateWritesThrough => "fs/src/dax/fault.rs",
             Self::WriteBackStuck
             | Self::WriteBackShared
             | Self::NoFence
             | Self::FenceAfterUnlock
+            | Self::NoCommit
             | Self::SyncTrustsTags => "fs/src/dax/writeback.rs",
             Self::KeepMapping
             | Self::ForgetDirty
@@ -173,7 +196,11 @@ impl Mutant {
             Self::FlushBeforeFreeze => "fs/src/ext2/freeze.rs",
             Self::FreeAtUnlink => "fs/src/ext2/inode.rs",
             Self::NoShootdown => "kernel/base/src/arch/tlb.rs",
-            Self::ShootdownFirst | Self::LargeOverTable => "vm/src/tables.rs",
+            Self::ShootdownFirst
+            | Self::LargeOverTable
+            | Self::FreeBeforeShootdown
+            | Self::ForkKeepsWritable => "vm/src/tables.rs",
+            Self::DetachFirst | Self::MoveBeforeAttach => "vm/src/map.rs",
             Self::CopyUnderLock => "kernel/lab/src/scenarios/changes.rs",
         }
     }

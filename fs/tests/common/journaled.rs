@@ -6,6 +6,7 @@
 //! asked.
 
 use super::BLOCK;
+use super::rig::called;
 use fs::platform::{LARGE_PAGES, Platform, Timestamp};
 use fs::pmem::Pmem;
 use fs::vfs::{
@@ -59,6 +60,7 @@ impl<P: Platform> Journaled<P> {
     }
 
     fn note(&self, event: Event) {
+        called(|| format!("{event:?}"));
         self.events.lock().expect("the events").push(event);
     }
 

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
-use super::{OutOfFrames, SmallEntry, TaskMachine, TaskTables};
+use super::{OutOfFrames, SmallEntry, TableMistake, TaskMachine, TaskTables};
 use crate::entry::{Flags, PageTableEntry};
 use crate::tables::EntryWord;
 
@@ -33,7 +33,8 @@ impl<M: TaskMachine> TaskTables<M> {
             match child.place(at) {
                 Ok(SmallEntry::Slot(to)) => {
                     let rights = (Flags::WRITE | Flags::DIRTY).bits();
-                    let old = PageTableEntry(slot.fetch_and(!rights, AcqRel));
+                    let kept = self.tables.machine.makes(TableMistake::ForkKeepsWritable);
+                    let old = PageTableEntry(slot.fetch_and(if kept { !0 } else { !rights }, AcqRel));
                     weakened |= old.is_writable();
                     self.tables.machine.share_copy(old.address());
                     to.store(old.0 & !rights, Release);
@@ -101,7 +102,7 @@ impl<M: TaskMachine> TaskTables<M> {
     }
 
     /// Calls `f` with each copy's slot and address.
-    fn each_copy(&self, va: u64, pages: u64, mut f: impl FnMut(&M::Word, u64)) {
+    pub(super) fn each_copy(&self, va: u64, pages: u64, mut f: impl FnMut(&M::Word, u64)) {
         self.each_directory_slot(va, pages, |slot, start| {
             let entry = PageTableEntry(slot.load(Acquire));
             if !entry.is_present() || entry.is_leaf(2) {

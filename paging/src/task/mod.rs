@@ -64,6 +64,10 @@ pub enum TableMistake {
     ShootdownFirst,
     /// A 2 MiB entry takes the place of a table of 4 KiB entries, which leaks.
     LargeOverTable,
+    /// Whoever takes out entries and empty tables frees private copies before TLBs are shot down.
+    FreeBeforeShootdown,
+    /// Copies that a new address space shares stay writable in the old one.
+    ForkKeepsWritable,
 }
 
 /// The tables of one address space's own half.

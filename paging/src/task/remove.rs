@@ -76,11 +76,24 @@ impl<M: TaskMachine> TaskTables<M> {
     /// are empty. No fault may work in these tables, in the range or not.
     pub fn remove_and_prune(&self, va: u64, pages: u64) -> u64 {
         let _locked = self.page_table_lock.lock();
+        if self.tables.machine.makes(TableMistake::FreeBeforeShootdown) {
+            self.free_and_shoot(va, pages);
+        }
         let (gone, tables) = self.remove_locked::<false>(va, pages, Partial::Split, Copies::Free);
         if gone > 0 || tables {
             self.tables.prune(va, pages * 4096);
         }
         gone
+    }
+
+    /// Frees copies before the shootdown: the wrong order. Under the page-table lock.
+    #[cold]
+    #[inline(never)]
+    fn free_and_shoot(&self, va: u64, pages: u64) {
+        self.each_copy(va, pages, |slot, _| {
+            self.tables.machine.release_copy(PageTableEntry(slot.swap(0, AcqRel)).address());
+        });
+        self.tables.machine.invalidate(va, pages);
     }
 
     /// Returns how many entries there were, and whether there are page tables. `SHOT`: TLBs were shot down

@@ -484,3 +484,16 @@ fn a_large_leaf_takes_no_tables_place() {
         assert_eq!(task.remove(MIB2, 512, Partial::Whole, Copies::Free), 1);
     }
 }
+
+#[test]
+fn a_fork_takes_the_right_to_store_from_who_forks() {
+    for mistake in [None, Some(TableMistake::ForkKeepsWritable)] {
+        let (parent, machine) = task(16);
+        let child = Task::new(machine).unwrap();
+        *machine.mistake.lock().unwrap() = mistake;
+        parent.map_copy(AT, None).unwrap();
+        parent.share_copies(&child, AT, 1).unwrap();
+        let (one, two) = (parent.entry(AT).unwrap(), child.entry(AT).unwrap());
+        assert_eq!((one.0, one.1, two.1), (two.0, mistake.is_some(), false), "{mistake:?}");
+    }
+}

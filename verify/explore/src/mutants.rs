@@ -26,6 +26,8 @@ pub enum Quarry {
 /// Runs after which a world is given up.
 const MOST: u64 = 20_000;
 
+const NO_JOURNAL: &str = "no world's file system has a journal: fs/tests/journaled.rs";
+
 /// Those that no world here can show, and who does.
 pub const ELSEWHERE: &[(Mutant, &str)] = &[
     (
@@ -33,6 +35,10 @@ pub const ELSEWHERE: &[(Mutant, &str)] = &[
         "no world is mounted read-only: `race R22` in the kernel, fs/tests/dax.rs",
     ),
     (Mutant::CopyUnderLock, "a mistake of who calls read(2) with a mapped buffer: `race R12` in the kernel"),
+    (Mutant::IgnoreUncommitted, NO_JOURNAL),
+    (Mutant::BeginBeforeLock, NO_JOURNAL),
+    (Mutant::BeginUnderEntry, NO_JOURNAL),
+    (Mutant::NoCommit, NO_JOURNAL),
 ];
 
 /// Finds the mistake of that name; `racy` is the protocol.

@@ -5,7 +5,7 @@ use super::super::fault::{Attempt, FaultResult, Request, Served};
 use super::{Protocol, racy, read_first};
 use crate::lab::{Point, mistake};
 use crate::platform::{PageSize, Platform};
-use crate::vfs::{Held, Transaction};
+use crate::vfs::{Backing, Held, Transaction};
 
 /// Serves the fault by the protocol, or by the wrong one of it that the lab asks for: the first, if there are
 /// several.
@@ -18,6 +18,7 @@ pub(super) fn serve<P: Platform, const LAB: bool>(
     match protocol {
         _ if is_copied && mistake!(request, CopyUnlocked) => copy_unlocked(request),
         _ if mistake!(request, MarkAfterUnlock) => mark_after_unlock(protocol, request),
+        _ if mistake!(request, BeginBeforeLock) => begin_before_lock(protocol, request),
         Protocol::ReadFirst if mistake!(request, InstallUnlocked) => install_unlocked(request),
         Protocol::ReadFirst if is_large && mistake!(request, LargeAllocatesShared) => racy::serve(request),
         Protocol::ReadFirst if mistake!(request, RetryHolding) => retry_holding(request),
@@ -26,6 +27,7 @@ pub(super) fn serve<P: Platform, const LAB: bool>(
             racy::serve(request)
         }
         Protocol::EntryLock if mistake!(request, WakeBeforeUnlock) => wake_before_unlock(request),
+        Protocol::EntryLock if mistake!(request, BeginUnderEntry) => begin_under_entry(request),
         _ => protocol.follow(request),
     }
 }
@@ -46,6 +48,15 @@ fn mark_after_unlock<P: Platform, const LAB: bool>(
         request.mark_dirty();
     }
     Ok(served)
+}
+
+/// Opens a transaction for each store to a shared area before any lock; the protocol's own is in it.
+fn begin_before_lock<P: Platform, const LAB: bool>(
+    protocol: Protocol,
+    request: &Request<'_, P, LAB>,
+) -> FaultResult<Served> {
+    let _transaction = request.begin(Held::no_more(), Some(Backing::HOLE))?;
+    protocol.follow(request)
 }
 
 /// `read-first` that lets go of the shared lock between its look-up and its installing.
@@ -92,4 +103,13 @@ fn wake_before_unlock<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB
     let served = request.complete(found, entry.alloc_ok(), &Transaction::none());
     entry.wake_then_unlock();
     served
+}
+
+/// `entry-lock` that opens the transaction while it holds the entry, for which somebody may wait in his own.
+fn begin_under_entry<P: Platform, const LAB: bool>(request: &Request<'_, P, LAB>) -> FaultResult<Served> {
+    let shared = request.shared();
+    let entry = request.entry();
+    let found = request.look_up(shared.held())?;
+    let transaction = request.begin(shared.held(), found)?;
+    request.complete(found, entry.alloc_ok(), &transaction)
 }

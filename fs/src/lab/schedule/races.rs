@@ -15,7 +15,7 @@ pub struct Race {
     /// What the explorer says of it, among other things.
     pub explored: &'static str,
     /// What the kernel's `race replay` begins its verdict with. None: real CPUs show it only at a power cut,
-    /// by what their TLBs happen to hold, or when held where there is no point.
+    /// by what their TLBs happen to hold, when held where there is no point, or where no operation looks.
     pub replayed: Option<&'static str>,
 }
 
@@ -174,4 +174,14 @@ pub const RACES: &[Race] = &[
         "was freed while the TLB of CPU 0 may lead to it", None),
     race("table", BOTH, "pmd.block/a:load/a:punch-beside+load+fallocate!large-over-table@0:shared-wait,1:end,0:end",
         "may still have in its TLB what no table says any more", None),
+    race("TLB", BOTH, "page.block/a:private+fork/a:madvise!free-before-shootdown",
+        "a copy is freed that a table or a TLB leads to", None),
+
+    // Address spaces.
+    race("fork", BOTH, "page.block/a:private+fork!fork-keeps-writable@0:end",
+        "a copy is shared that an address space can store to", None),
+    race("areas", BOTH, "page.dirty/a:munmap/b:truncate!detach-first",
+        "was freed while address space a maps it", None),
+    race("areas", BOTH, "page.block/a:private+mremap/b:truncate!move-before-attach",
+        "in the end address space a's private area has", None),
 ];

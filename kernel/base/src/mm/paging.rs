@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::AtomicU64;
 
+use fs::lab::Lab;
 use paging::task::TableMistake;
 pub use paging::{Flags, LeafSize, MapError, PageTableEntry};
 use paging::{PageTable, TableMachine, TableTree, TaskMachine, TaskTables};
@@ -124,6 +125,11 @@ impl SpaceMachine for KernelTableMachine {
     #[inline]
     fn large_zero_page(&self) -> Option<u64> {
         zero::large()
+    }
+
+    #[inline]
+    fn lab(&self) -> &Lab {
+        &LAB
     }
 }
 

@@ -368,7 +368,13 @@ impl TaskMachine for SpaceHardware {
 
     fn share_copy(&self, frame: u64) {
         self.counts(frame, true, "shares a copy");
-        self.hw.state.get().copies.get_mut(&frame).expect("a copy that is shared is there").sharers += 1;
+        let mut state = self.hw.state.get();
+        state.copies.get_mut(&frame).expect("a copy that is shared is there").sharers += 1;
+        let writable = state.leaves.values().any(|says| says.frame == frame && says.writable);
+        drop(state);
+        if writable {
+            engine::fail(|| "a copy is shared that an address space can store to".into());
+        }
     }
 
     fn is_shared(&self, frame: u64) -> bool {
@@ -423,6 +429,10 @@ impl SpaceMachine for SpaceHardware {
 
     fn large_zero_page(&self) -> Option<u64> {
         Some(LARGE_ZERO)
+    }
+
+    fn lab(&self) -> &Lab {
+        &self.hw.lab
     }
 
     fn let_go<T>(&self, vmas: T) {
