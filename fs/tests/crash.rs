@@ -9,7 +9,6 @@
 //! | `DAXIOM_MUTANTS` | leave out every so many-th flush or fence (11; with DAXIOM_LONG each) |
 
 use crate::common;
-use crate::common::contents::perform;
 use crate::common::crash::{Counts, Fs, Recording, Step};
 use crate::common::layout::Layout;
 use crate::common::snapshot::Snapshot;
@@ -182,7 +181,7 @@ fn random_steps<'a>(seed: u64, count: usize) -> Vec<Step<'a>> {
                 (1, Ok((dir, name)), _) => dir.create(name, fs::vfs::FileKind::Directory, 0o755).map(drop),
                 (2, Ok((dir, name)), _) => dir.unlink(name),
                 (3, Ok((dir, name)), _) => dir.rmdir(name),
-                (_, _, Some(file)) => perform(&*file, &op, &pattern(fill, len)).map(drop),
+                (_, _, Some(file)) => op.perform(&*file, &mut pattern(fill, len)).map(drop),
                 _ => Ok(()),
             };
         };

@@ -38,7 +38,7 @@ fn mounted(bytes: &[u8], on_error: Option<OnError>) -> (Machine, Arc<Ext2<Machin
     (machine, fs)
 }
 
-fn meet_it(fs: &Ext2<Machine>) {
+fn meet_it(fs: &Arc<Ext2<Machine>>) {
     let result = at(fs, "bad").read_at(BLOCK, &mut [0; 100]);
     assert!(matches!(result, Err(Error::Corrupt(_))), "{result:?}");
 }

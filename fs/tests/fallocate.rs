@@ -1,7 +1,6 @@
 //! fallocate(2) and lseek(2) of data and holes: every kind, on every block size, against a model; limits and
 //! refusals; no space at any step.
 
-use crate::common::contents::{Contents, how, perform};
 use crate::common::sample;
 use crate::common::{
     BLOCK, Image, Rng, Scratch, View, create, expect_errno, mount, pattern, read_all, session, write,
@@ -9,7 +8,7 @@ use crate::common::{
 use fs::Errno;
 use fs::platform::User;
 use fs::vfs::{Fallocate, FileKind, FileSystem, InodeRef, Seek};
-use fsx::{FileOp, OpKind};
+use fsx::{Contents, FileOp, OpKind};
 use std::ops::ControlFlow;
 
 type File = InodeRef<crate::common::Machine>;
@@ -28,13 +27,13 @@ const OPS: [(OpKind, bool); 7] = [
 /// The same as flags of fallocate(2).
 fn kinds() -> [Fallocate; 7] {
     OPS.map(|(kind, keep_size)| {
-        how(&FileOp { keep_size, ..FileOp::new(kind, 0, 1) }).expect("one of fallocate's")
+        FileOp { keep_size, ..FileOp::new(kind, 0, 1) }.fallocate().expect("one of fallocate's")
     })
 }
 
 /// Compares a file with what it is to hold.
 fn compare(file: &File, contents: &Contents, block: u64, rng: &mut Rng) {
-    assert_eq!(file.attr().size, contents.size);
+    assert_eq!(file.attr().size, contents.size());
     assert!(read_all(&**file) == contents.bytes(), "contents");
     let mut blocks = Vec::new();
     file.extents(0, &mut |extent| {
@@ -46,7 +45,7 @@ fn compare(file: &File, contents: &Contents, block: u64, rng: &mut Rng) {
     .expect("extents");
     assert_eq!(blocks, contents.allocated(), "blocks");
     for what in [Seek::Data, Seek::Hole] {
-        let at = rng.below(contents.size + 2);
+        let at = rng.below(contents.size() + 2);
         assert_eq!(file.seek(at, what), contents.seek(at, what).map_err(Into::into), "{what:?} from {at}");
     }
 }
@@ -65,7 +64,7 @@ fn one_sequence(seed: u64) {
             };
             // Blocks beyond the end went with the last handle.
             contents.keep_inside();
-            for _ in 0..25 {
+            for number in 1..26 {
                 // Around the first tables of pointers, too.
                 let reach = if rng.one_in(3) { (14 + block / 4) * block } else { 40 * block };
                 let mut at = rng.below(reach);
@@ -82,15 +81,12 @@ fn one_sequence(seed: u64) {
                     (at, len) = (0, at);
                 }
                 let op = FileOp { keep_size, ..FileOp::new(kind, at, len) };
-                let bytes =
+                let mut bytes =
                     if kind == OpKind::Write { pattern(rng.next(), len as usize) } else { Vec::new() };
-                let result = perform(&*file, &op, &bytes);
-                let line = op.line(contents.size).to_string();
-                assert_eq!(
-                    result,
-                    contents.apply(&op, &bytes).map(|()| bytes.len()).map_err(Into::into),
-                    "{line}"
-                );
+                let result = op.perform(&*file, &mut bytes);
+                let line = op.line(contents.size()).to_string();
+                let want = contents.apply(number, &op, &bytes).map(|()| bytes.len()).map_err(Into::into);
+                assert_eq!(result, want, "{line}");
                 compare(&file, &contents, block, &mut rng);
             }
         });

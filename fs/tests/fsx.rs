@@ -7,15 +7,12 @@
 //! DAXIOM_FSX_OPS=1000000 DAXIOM_SEED=7 cargo test --release -p fs fsx::a_long_run -- --nocapture
 //! ```
 
-use crate::common;
 use crate::common::exercised::Exercised;
-use crate::common::{Image, Machine, Scratch, create, sample, session, unlink};
-use fs::ext2::Ext2;
-use fs::vfs::FileSystem;
-use fs::{Errno, Error};
+use crate::common::{EXT2, Image, Machine, Scratch, create, sample, session_of, unlink};
+use fs::Errno;
+use fs::vfs::FileSystemRef;
 use fsx::report::FailureKind;
-use fsx::{EarlyStop, Fsx, FsxFailure, Options, Range, Target, TargetError};
-use std::sync::Arc;
+use fsx::{EarlyStop, FileOp, Fsx, FsxFailure, OpKind, Options, Target, TargetError, TargetResult};
 
 /// What the environment says, as a number.
 fn environment(name: &str) -> Option<u64> {
@@ -53,7 +50,7 @@ fn image(mib: u64, block: u64) -> Image {
 /// Runs the exerciser with each line of options on a new file of one image, with e2fsck's judgement at the
 /// end. What is freed must be all that was taken.
 fn runs(image: &Image, lines: &[String]) {
-    session(image, |fs| {
+    session_of(EXT2.mount, image, |fs| {
         let free = fs.stat_fs().blocks_free;
         for line in lines {
             let options = Options::parse(line).unwrap_or_else(|why| panic!("{line}: {why}"));
@@ -133,7 +130,7 @@ fn files_with_smaller_blocks_hold_what_the_model_holds() {
 fn a_full_file_system_changes_nothing_it_refuses() {
     for (block, seed) in [(4096, seed()), (4096, seed() + 1), (1024, seed()), (2048, seed())] {
         let image = image(1, block);
-        session(&image, |fs| {
+        session_of(EXT2.mount, &image, |fs| {
             let free = fs.stat_fs().blocks_free;
             drop(create(fs, "f"));
             // Greater than the image.
@@ -154,7 +151,7 @@ fn six_files_at_a_time() {
     // generic/127: lite and standard, with and without mappings, standard also with dropping.
     let sets = ["-L", "-L -R -W", "", "-R -W", "-f", "-f -R -W"];
     let image = image(64, 4096);
-    session(&image, |fs| {
+    session_of(EXT2.mount, &image, |fs| {
         std::thread::scope(|scope| {
             for (number, set) in sets.iter().enumerate() {
                 let path = format!("f{number}");
@@ -215,81 +212,72 @@ impl Broken {
         self.calls += u64::from(self.bug == bug);
         self.bug == bug && self.calls.is_multiple_of(50)
     }
+
+    /// Truncates, and puts back what was in the last page after the new end.
+    fn truncate(&mut self, op: &FileOp) -> TargetResult<usize> {
+        let end = op.len.next_multiple_of(4096).min(self.inner.size()?);
+        let mut tail = vec![0; end.saturating_sub(op.len) as usize];
+        let access = |kind, tail: &[u8]| FileOp::new(kind, op.len, tail.len() as u64);
+        self.inner.perform(&access(OpKind::Read, &tail), &mut tail)?;
+        self.inner.perform(op, &mut [])?;
+        if !tail.is_empty() {
+            // A file that was never mapped can be stored to after its end.
+            self.inner.perform(&access(OpKind::MapWrite, &tail), &mut tail)?;
+        }
+        Ok(0)
+    }
 }
 
-type Done<T = ()> = Result<T, TargetError<Error>>;
-
 impl Target for Broken {
-    type Error = Error;
-
     fn block_size(&self) -> u64 {
         self.inner.block_size()
     }
-    fn read(&mut self, offset: u64, to: &mut [u8]) -> Done<usize> {
-        self.inner.read(offset, to)
-    }
-    fn write(&mut self, offset: u64, from: &[u8]) -> Done<usize> {
-        if self.now_and_then(Bug::LostWrite) { Ok(from.len()) } else { self.inner.write(offset, from) }
-    }
-    fn map_read(&mut self, offset: u64, to: &mut [u8]) -> Done {
-        self.inner.map_read(offset, to)?;
-        if self.bug == Bug::MappingOutlivesBlock && offset == 0 && to.len() >= 4096 {
-            let seen = self.seen.get_or_insert_with(|| to[..4096].try_into().expect("a page"));
-            to[..4096].copy_from_slice(&*seen);
+    fn perform(&mut self, op: &FileOp, bytes: &mut [u8]) -> TargetResult<usize> {
+        let mut op = *op;
+        let lost = match op.kind {
+            OpKind::Write => self.now_and_then(Bug::LostWrite),
+            OpKind::MapWrite => self.now_and_then(Bug::LostStore),
+            _ => false,
+        };
+        match op.kind {
+            _ if lost => return Ok(bytes.len()),
+            OpKind::Truncate if self.bug == Bug::TailStays => return self.truncate(&op),
+            OpKind::Allocate if self.bug == Bug::Grows => op.keep_size = false,
+            OpKind::Collapse if self.bug == Bug::CollapseOffByOne => {
+                op.offset = op.offset.saturating_sub(4096)
+            }
+            _ => {}
         }
-        Ok(())
+        let done = self.inner.perform(&op, bytes)?;
+        let whole = op.kind == OpKind::MapRead && op.offset == 0 && bytes.len() >= 4096;
+        if self.bug == Bug::MappingOutlivesBlock && whole {
+            let seen = self.seen.get_or_insert_with(|| bytes[..4096].try_into().expect("a page"));
+            bytes[..4096].copy_from_slice(&*seen);
+        }
+        Ok(done)
     }
-    fn map_write(&mut self, offset: u64, from: &[u8]) -> Done<usize> {
-        if self.now_and_then(Bug::LostStore) { Ok(from.len()) } else { self.inner.map_write(offset, from) }
-    }
-    fn msync(&mut self, offset: u64, len: u64) -> Done {
+    fn msync(&mut self, offset: u64, len: u64) -> TargetResult {
         self.inner.msync(offset, len)
     }
-    fn truncate(&mut self, size: u64) -> Done {
-        let old = self.inner.size()?;
-        let end = size.next_multiple_of(4096).min(old);
-        let mut tail = vec![0; end.saturating_sub(size) as usize];
-        self.inner.read(size, &mut tail)?;
-        self.inner.truncate(size)?;
-        if self.bug == Bug::TailStays && !tail.is_empty() {
-            // A file that was never mapped can be stored to after its end.
-            self.inner.map_write(size, &tail)?;
-        }
-        Ok(())
-    }
-    fn fallocate(&mut self, how: Range, offset: u64, len: u64) -> Done {
-        match how {
-            Range::Allocate { .. } if self.bug == Bug::Grows => {
-                self.inner.fallocate(Range::Allocate { keep_size: false }, offset, len)
-            }
-            Range::Collapse if self.bug == Bug::CollapseOffByOne => {
-                self.inner.fallocate(how, offset.saturating_sub(4096), len)
-            }
-            _ => self.inner.fallocate(how, offset, len),
-        }
-    }
-    fn size(&mut self) -> Done<u64> {
+    fn size(&mut self) -> TargetResult<u64> {
         self.inner.size()
     }
-    fn end(&mut self) -> Done<u64> {
+    fn end(&mut self) -> TargetResult<u64> {
         self.inner.end()
     }
-    fn hole(&mut self, from: u64) -> Done<Option<(u64, u64)>> {
+    fn hole(&mut self, from: u64) -> TargetResult<Option<(u64, u64)>> {
         self.inner.hole(from)
     }
-    fn fsync(&mut self) -> Done {
-        self.inner.fsync()
-    }
-    fn close_and_open(&mut self) -> Done {
+    fn close_and_open(&mut self) -> TargetResult {
         self.inner.close_and_open()
     }
-    fn flush(&mut self) -> Done {
+    fn flush(&mut self) -> TargetResult {
         self.inner.flush()
     }
 }
 
 /// How the exerciser fails with this mistake.
-fn find(fs: &Arc<Ext2<Machine>>, bug: Bug, line: &str) -> FsxFailure<Error> {
+fn find(fs: &FileSystemRef<Machine>, bug: Bug, line: &str) -> FsxFailure {
     drop(create(fs, "f"));
     let target = Broken { inner: Exercised::new(fs, "f", None), bug, calls: 0, seen: None };
     let mut fsx = Fsx::new(Options::parse(line).expect("good options"), target).expect("memory");
@@ -304,7 +292,7 @@ fn find(fs: &Arc<Ext2<Machine>>, bug: Bug, line: &str) -> FsxFailure<Error> {
 
 #[test]
 fn mistakes_under_the_exerciser_are_found() {
-    session(&image(16, 4096), |fs| {
+    session_of(EXT2.mount, &image(16, 4096), |fs| {
         for (bug, line) in [
             (Bug::TailStays, "-N 2000"),
             (Bug::LostWrite, "-N 10000"),
@@ -329,14 +317,11 @@ fn a_refusal_that_is_no_lack_of_space_ends_the_run() {
     // A file system that is read-only since a contradiction was met must not pass for one that holds what was
     // written.
     let image = image(16, 4096);
-    let machine = image.machine();
-    let fs = common::mount(machine);
+    let fs = (EXT2.mount)(image.machine());
     drop(create(&fs, "f"));
     fs.unmount().expect("unmount");
     let mut fsx = Fsx::new(Options::default(), Exercised::new(&fs, "f", None)).expect("memory");
     let Err(EarlyStop::Failed(failure)) = fsx.run(&mut String::new()) else { panic!("it passed") };
-    let FailureKind::Refused { why: TargetError::Other(Error::Op(Errno::ReadOnly)), .. } = failure.what
-    else {
-        panic!("{failure}")
-    };
+    let refused = TargetError::from(Errno::ReadOnly);
+    assert!(matches!(&failure.what, FailureKind::Refused { why, .. } if *why == refused), "{failure}");
 }

@@ -10,8 +10,9 @@ use fs::ext2::Ext2;
 use fs::vfs::{FileKind, FileSystem};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-fn links(fs: &Ext2<Machine>, path: &str) -> u32 {
+fn links(fs: &Arc<Ext2<Machine>>, path: &str) -> u32 {
     at(fs, path).attr().links
 }
 

@@ -37,7 +37,7 @@ fn mount_uncached(machine: Machine) -> Arc<Ext2<Machine>> {
 fn drop_beside(
     fs: &Arc<Ext2<Machine>>,
     file: InodeRef<Machine>,
-    work: impl FnOnce(&Ext2<Machine>) + Send + 'static,
+    work: impl FnOnce(&Arc<Ext2<Machine>>) + Send + 'static,
 ) -> bool {
     let script = Script::default();
     let (other, fs) = (script.clone(), fs.clone());

@@ -40,7 +40,7 @@ fn an_image_is_marked_unclean_only_while_it_is_mounted_for_writing() {
         summary.lines().any(|line| line.starts_with("Filesystem state:") && line.contains("not clean"))
     };
     let fs = mount(machine.clone());
-    drop(create(&*fs, "f"));
+    drop(create(&fs, "f"));
     assert!(state(&image), "a power cut now would go unnoticed");
     fs.unmount().expect("unmount");
     assert!(!state(&image));
@@ -221,9 +221,9 @@ fn a_read_only_mount_changes_not_one_byte() {
     expect_errno(file.write_at(0, b"x"), Errno::ReadOnly);
     expect_errno(file.truncate(0), Errno::ReadOnly);
     expect_errno(file.set_attr(&SetAttr { mode: Some(0), ..SetAttr::default() }), Errno::ReadOnly);
-    expect_errno(unlink(&*fs, "f"), Errno::ReadOnly);
-    expect_errno(common::rmdir(&*fs, "d"), Errno::ReadOnly);
-    expect_errno(common::rename(&*fs, "f", "g"), Errno::ReadOnly);
+    expect_errno(unlink(&fs, "f"), Errno::ReadOnly);
+    expect_errno(common::rmdir(&fs, "d"), Errno::ReadOnly);
+    expect_errno(common::rename(&fs, "f", "g"), Errno::ReadOnly);
     fs.sync().expect("sync");
     drop((root, file));
     fs.unmount().expect("unmount");

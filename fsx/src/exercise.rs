@@ -9,33 +9,31 @@
 mod check;
 mod choose;
 
-use crate::model::{FileModel, zeros};
+use crate::contents::{Contents, zeros};
 use crate::op::{FileOp, OpKind};
 use crate::options::Options;
 use crate::report::{FailureKind, FsxFailure, OpLog, OpOutcome};
 use crate::rng::SplitMix;
-use crate::target::{Range, Target, TargetError};
+use crate::target::{Target, TargetError, TargetResult};
 use alloc::collections::TryReserveError;
 use alloc::vec::{self, Vec};
 use core::fmt::{self, Write};
+use fs::PAGE_SIZE;
 
 /// How a run ends early.
 #[derive(Debug)]
-pub enum EarlyStop<E> {
+pub enum EarlyStop {
     /// Something differed, or was refused.
-    Failed(FsxFailure<E>),
+    Failed(FsxFailure),
     /// What was to be said could not be written.
     Output,
 }
 
-impl<E> From<fmt::Error> for EarlyStop<E> {
+impl From<fmt::Error> for EarlyStop {
     fn from(_: fmt::Error) -> Self {
         Self::Output
     }
 }
-
-/// [`Target::write`] or [`Target::map_write`].
-type Store<T> = fn(&mut T, u64, &[u8]) -> Result<usize, TargetError<<T as Target>::Error>>;
 
 /// The byte stored after the end of the file, to see the end zeroed.
 const DIRT: u8 = 0xDB;
@@ -46,7 +44,9 @@ const PIECE: u64 = 64 << 10;
 pub struct Fsx<T: Target> {
     options: Options,
     target: T,
-    model: FileModel,
+    model: Contents,
+    /// What is added to an operation's number at odd offsets.
+    noise: Vec<u8>,
     rng: SplitMix,
     /// Operations to do instead of random ones.
     replay: Option<vec::IntoIter<FileOp>>,
@@ -65,11 +65,12 @@ impl<T: Target> Fsx<T> {
     /// Returns an exerciser that does random operations.
     ///
     /// # Errors
-    /// There is no memory for the model.
+    /// There is no memory for what it needs from the start.
     pub fn new(options: Options, target: T) -> Result<Self, TryReserveError> {
         let mut rng = SplitMix::new(options.seed);
-        let model = FileModel::new(options.max_len as usize, &mut rng)?;
-        let buffer = zeros((options.max_op.max(PIECE) + target.page_size()) as usize)?;
+        let mut noise = zeros(options.max_len)?;
+        rng.fill(&mut noise);
+        let buffer = zeros(options.max_op.max(PIECE) + PAGE_SIZE)?;
         let off = &options.off;
         let on = |kind: &OpKind| match kind {
             OpKind::Read | OpKind::Write | OpKind::Fsync => true,
@@ -84,8 +85,9 @@ impl<T: Target> Fsx<T> {
         };
         let kinds = OpKind::ALL.into_iter().filter(on).collect();
         Ok(Self {
+            model: Contents::new(target.block_size()),
             target,
-            model,
+            noise,
             rng,
             replay: None,
             kinds,
@@ -111,7 +113,7 @@ impl<T: Target> Fsx<T> {
     ///
     /// # Errors
     /// The first failure.
-    pub fn run(&mut self, out: &mut dyn Write) -> Result<(), EarlyStop<T::Error>> {
+    pub fn run(&mut self, out: &mut dyn Write) -> Result<(), EarlyStop> {
         self.start(out)?;
         while self.step(out)? {}
         self.finish(out)
@@ -121,15 +123,17 @@ impl<T: Target> Fsx<T> {
     ///
     /// # Errors
     /// What the target refuses.
-    pub fn start(&mut self, out: &mut dyn Write) -> Result<(), EarlyStop<T::Error>> {
+    pub fn start(&mut self, out: &mut dyn Write) -> Result<(), EarlyStop> {
         if !self.options.quiet {
             writeln!(out, "Seed set to {}", self.options.seed)?;
         }
         let max = self.options.max_len;
+        let truncate = |size| FileOp::new(OpKind::Truncate, 0, size);
         if self.options.preallocate {
-            self.target.truncate(0).map_err(|why| self.refused("truncate", why))?;
-            match self.target.fallocate(Range::Allocate { keep_size: true }, 0, max) {
-                Ok(()) => {}
+            self.target.perform(&truncate(0), &mut []).map_err(|why| self.refused("truncate", why))?;
+            let allocate = FileOp { keep_size: true, ..FileOp::new(OpKind::Allocate, 0, max) };
+            match self.target.perform(&allocate, &mut []) {
+                Ok(_) => {}
                 Err(TargetError::Unsupported) if self.options.quiet => {}
                 Err(TargetError::Unsupported) => {
                     writeln!(out, "fsx: preallocation: not supported by this file system")?;
@@ -141,10 +145,10 @@ impl<T: Target> Fsx<T> {
         for size in [0, size] {
             // Not twice the same: cutting an empty file would free what was preallocated.
             if self.target.size().map_err(|why| self.refused("stat", why))? != size {
-                self.target.truncate(size).map_err(|why| self.refused("truncate", why))?;
+                self.target.perform(&truncate(size), &mut []).map_err(|why| self.refused("truncate", why))?;
             }
         }
-        self.model.truncate(0, size);
+        self.model.apply(0, &truncate(size), &[]).map_err(|why| self.refused("the model", why.into()))?;
         self.check_size().map_err(|what| self.failed(None, what))
     }
 
@@ -152,7 +156,7 @@ impl<T: Target> Fsx<T> {
     ///
     /// # Errors
     /// The first failure: more steps mean nothing.
-    pub fn step(&mut self, out: &mut dyn Write) -> Result<bool, EarlyStop<T::Error>> {
+    pub fn step(&mut self, out: &mut dyn Write) -> Result<bool, EarlyStop> {
         let op = match &mut self.replay {
             Some(ops) => ops.next(),
             None => (self.done < self.options.ops).then(|| self.draw()),
@@ -161,7 +165,7 @@ impl<T: Target> Fsx<T> {
         self.number += 1;
         self.done += 1;
         let before = self.model.size();
-        let outcome = self.perform(&op);
+        let outcome = self.execute(&op);
         // In the log before it is judged: a failing one is the log's last.
         self.log.push(self.number, op, before, *outcome.as_ref().unwrap_or(&OpOutcome::Done));
         let outcome = outcome.map_err(|what| self.failed(Some(op), what))?;
@@ -174,7 +178,7 @@ impl<T: Target> Fsx<T> {
     ///
     /// # Errors
     /// Those of [`step`](Self::step).
-    pub fn finish(&mut self, out: &mut dyn Write) -> Result<(), EarlyStop<T::Error>> {
+    pub fn finish(&mut self, out: &mut dyn Write) -> Result<(), EarlyStop> {
         let mut last = || {
             self.compare_all()?;
             if self.kinds.contains(&OpKind::MapRead) {
@@ -219,7 +223,7 @@ impl<T: Target> Fsx<T> {
     ///
     /// # Errors
     /// Those of `out`.
-    pub fn explain(&self, failure: &FsxFailure<T::Error>, out: &mut dyn Write) -> fmt::Result {
+    pub fn explain(&self, failure: &FsxFailure, out: &mut dyn Write) -> fmt::Result {
         writeln!(out, "{failure}")?;
         writeln!(out, "LOG DUMP ({} total operations), as --replay-ops takes it:", self.done)?;
         write!(out, "{}", self.log)?;
@@ -232,27 +236,26 @@ impl<T: Target> Fsx<T> {
     // -------------------------------------------------------------------------------------------------
 
     /// Does an operation, to the file and to the model.
-    fn perform(&mut self, op: &FileOp) -> Result<OpOutcome, FailureKind<T::Error>> {
+    fn execute(&mut self, op: &FileOp) -> Result<OpOutcome, FailureKind> {
         if let Some(why) = self.unfit(op) {
             return Ok(OpOutcome::Skipped(why));
         }
         let before = self.model.size();
-        let after = self.size_after(op);
+        let after = match op.kind {
+            // It is made long enough first.
+            OpKind::MapWrite => op.offset + op.len,
+            OpKind::Insert => before,
+            _ => op.size_after(before),
+        };
         // Where the file grows, what others stored there through a mapping must not be in it.
-        let grows = after > before && op.kind != OpKind::Insert && self.options.pollute;
-        let tail = before.next_multiple_of(self.target.page_size()).min(after.max(before));
+        let grows = after > before && self.options.pollute;
+        let tail = before.next_multiple_of(PAGE_SIZE).min(after.max(before));
         let dirty = grows && self.store_tail(tail, DIRT)?;
         let outcome = match op.kind {
             OpKind::Read | OpKind::MapRead => self.read(op),
-            OpKind::Write => self.write(op),
+            OpKind::Write => self.store(op),
             OpKind::MapWrite => self.map_write(op),
-            OpKind::Truncate => self.change(op, "truncate", |target| target.truncate(op.len)),
-            OpKind::Fsync => self.change(op, "fsync", T::fsync),
-            OpKind::Allocate => self.fallocate(op, Range::Allocate { keep_size: op.keep_size }),
-            OpKind::Punch => self.fallocate(op, Range::Punch),
-            OpKind::Zero => self.fallocate(op, Range::Zero { keep_size: op.keep_size }),
-            OpKind::Collapse => self.fallocate(op, Range::Collapse),
-            OpKind::Insert => self.fallocate(op, Range::Insert),
+            _ => self.change(op),
         }?;
         if dirty {
             if self.model.size() == before {
@@ -265,47 +268,46 @@ impl<T: Target> Fsx<T> {
         Ok(outcome)
     }
 
-    fn read(&mut self, op: &FileOp) -> Result<OpOutcome, FailureKind<T::Error>> {
-        let size = self.model.size();
+    /// Has the target do an operation of this kind, with the first `len` bytes of the buffer.
+    fn ask(&mut self, kind: OpKind, offset: u64, len: usize) -> TargetResult<usize> {
+        self.target.perform(&FileOp::new(kind, offset, len as u64), &mut self.buffer[..len])
+    }
+
+    /// Does an operation to the model, with the first `len` bytes of the buffer.
+    fn note(&mut self, op: &FileOp, len: usize) -> Result<(), FailureKind> {
+        let result = self.model.apply(self.number, op, &self.buffer[..len]);
+        called("the model", result.map_err(TargetError::from))
+    }
+
+    fn read(&mut self, op: &FileOp) -> Result<OpOutcome, FailureKind> {
         let mut len = op.len as usize;
-        let result = if op.kind == OpKind::Read {
-            self.target.read(op.offset, &mut self.buffer[..len])
-        } else {
-            // The last page is looked at to its end.
-            let (end, page) = (op.offset + op.len, self.target.page_size());
-            if end.next_multiple_of(page) >= size {
-                len += (end.next_multiple_of(page) - end) as usize;
-            }
-            self.target.map_read(op.offset, &mut self.buffer[..len]).map(|()| len)
-        };
-        match result {
+        // The last page of a mapping is looked at to its end.
+        let (end, call) = (op.offset + op.len, op.kind.name());
+        if op.kind == OpKind::MapRead && end.next_multiple_of(PAGE_SIZE) >= self.model.size() {
+            len += (end.next_multiple_of(PAGE_SIZE) - end) as usize;
+        }
+        match self.ask(op.kind, op.offset, len) {
             Ok(done) if done == len => {}
             Ok(done) => return Err(FailureKind::Short { asked: len as u64, done: done as u64 }),
             Err(TargetError::Unsupported) => return Ok(OpOutcome::Unsupported),
-            Err(why) => return Err(FailureKind::Refused { call: op.kind.name(), why }),
+            Err(why) => return Err(FailureKind::Refused { call, why }),
         }
-        self.judge(op.kind.name(), op.offset, len)?;
+        self.judge(call, op.offset, len)?;
         Ok(OpOutcome::Done)
     }
 
-    fn write(&mut self, op: &FileOp) -> Result<OpOutcome, FailureKind<T::Error>> {
-        self.store(op, T::write)
-    }
-
-    fn map_write(&mut self, op: &FileOp) -> Result<OpOutcome, FailureKind<T::Error>> {
+    fn map_write(&mut self, op: &FileOp) -> Result<OpOutcome, FailureKind> {
         let end = op.offset + op.len;
         if end > self.model.size() {
-            match self.target.truncate(end) {
-                Ok(()) => self.model.grow(self.number, end),
-                Err(TargetError::NoSpace) => return Ok(OpOutcome::NoSpace(0)),
-                Err(why) => return Err(FailureKind::Refused { call: "truncate", why }),
+            let outcome = self.change(&FileOp::new(OpKind::Truncate, 0, end))?;
+            if outcome != OpOutcome::Done {
+                return Ok(outcome);
             }
         }
-        let outcome = self.store(op, T::map_write)?;
+        let outcome = self.store(op)?;
         if outcome != OpOutcome::Unsupported {
             called("msync", self.target.msync(op.offset, op.len))?;
-            let page = self.target.page_size();
-            if end.next_multiple_of(page) >= self.model.size() {
+            if end.next_multiple_of(PAGE_SIZE) >= self.model.size() {
                 self.check_tail()?;
             }
         }
@@ -313,71 +315,56 @@ impl<T: Target> Fsx<T> {
     }
 
     /// Stores this operation's bytes; what was stored before space ran out counts.
-    fn store(&mut self, op: &FileOp, call: Store<T>) -> Result<OpOutcome, FailureKind<T::Error>> {
+    fn store(&mut self, op: &FileOp) -> Result<OpOutcome, FailureKind> {
         let len = op.len as usize;
-        let bytes = &mut self.buffer[..len];
-        self.model.generate(self.number, self.options.fill, op.offset, bytes);
+        self.generate(op.offset, len);
         let mut done = 0;
         let mut outcome = OpOutcome::Done;
         while done < len && outcome == OpOutcome::Done {
-            match call(&mut self.target, op.offset + done as u64, &bytes[done..]) {
+            let rest = FileOp::new(op.kind, op.offset + done as u64, (len - done) as u64);
+            match self.target.perform(&rest, &mut self.buffer[done..len]) {
                 Ok(count) if (1..=len - done).contains(&count) => done += count,
-                Ok(count) => {
-                    return Err(FailureKind::Short { asked: (len - done) as u64, done: count as u64 });
-                }
+                Ok(count) => return Err(FailureKind::Short { asked: rest.len, done: count as u64 }),
                 Err(TargetError::NoSpace) => outcome = OpOutcome::NoSpace(done as u64),
                 Err(TargetError::Unsupported) if done == 0 => outcome = OpOutcome::Unsupported,
                 Err(why) => return Err(FailureKind::Refused { call: op.kind.name(), why }),
             }
         }
-        self.model.put(self.number, op.offset, &bytes[..done]);
+        self.note(op, done)?;
         Ok(outcome)
     }
 
-    fn fallocate(&mut self, op: &FileOp, how: Range) -> Result<OpOutcome, FailureKind<T::Error>> {
-        self.change(op, op.kind.name(), |target| target.fallocate(how, op.offset, op.len))
+    /// Fills the buffer with the bytes that this operation writes at `offset`.
+    fn generate(&mut self, offset: u64, len: usize) {
+        for ((byte, noise), at) in
+            self.buffer[..len].iter_mut().zip(&self.noise[offset as usize..]).zip(offset..)
+        {
+            let noise = if at % 2 == 1 { *noise } else { 0 };
+            *byte = self.options.fill.unwrap_or((self.number as u8).wrapping_add(noise));
+        }
     }
 
     /// Does what changes the file as a whole or not at all.
-    fn change(
-        &mut self,
-        op: &FileOp,
-        call: &'static str,
-        f: impl FnOnce(&mut T) -> Result<(), TargetError<T::Error>>,
-    ) -> Result<OpOutcome, FailureKind<T::Error>> {
-        match f(&mut self.target) {
-            Ok(()) => {}
-            Err(TargetError::NoSpace) => return Ok(OpOutcome::NoSpace(0)),
-            Err(TargetError::Unsupported) => return Ok(OpOutcome::Unsupported),
-            Err(why) => return Err(FailureKind::Refused { call, why }),
+    fn change(&mut self, op: &FileOp) -> Result<OpOutcome, FailureKind> {
+        match self.target.perform(op, &mut []) {
+            Ok(_) => self.note(op, 0).map(|()| OpOutcome::Done),
+            Err(TargetError::NoSpace) => Ok(OpOutcome::NoSpace(0)),
+            Err(TargetError::Unsupported) => Ok(OpOutcome::Unsupported),
+            Err(why) => Err(FailureKind::Refused { call: op.kind.name(), why }),
         }
-        let (number, size) = (self.number, self.size_after(op));
-        match op.kind {
-            OpKind::Truncate => self.model.truncate(number, size),
-            OpKind::Allocate => self.model.grow(number, size),
-            OpKind::Zero => {
-                self.model.grow(number, size);
-                self.model.zero(number, op.offset, op.len);
-            }
-            OpKind::Punch => self.model.zero(number, op.offset, op.len),
-            OpKind::Collapse => self.model.collapse(number, op.offset, op.len),
-            OpKind::Insert => self.model.insert(number, op.offset, op.len),
-            OpKind::Read | OpKind::Write | OpKind::MapRead | OpKind::MapWrite | OpKind::Fsync => {}
-        }
-        Ok(OpOutcome::Done)
     }
 
     /// Fills the last page from the end of the file up to byte `to`; `false` if that cannot be.
-    fn store_tail(&mut self, to: u64, byte: u8) -> Result<bool, FailureKind<T::Error>> {
+    fn store_tail(&mut self, to: u64, byte: u8) -> Result<bool, FailureKind> {
         let size = self.model.size();
         if to == size {
             return Ok(false);
         }
-        let tail = &mut self.buffer[..(to - size) as usize];
-        tail.fill(byte);
-        match self.target.map_write(size, tail) {
-            Ok(done) if done == tail.len() => Ok(true),
-            Ok(done) => Err(FailureKind::Short { asked: tail.len() as u64, done: done as u64 }),
+        let len = (to - size) as usize;
+        self.buffer[..len].fill(byte);
+        match self.ask(OpKind::MapWrite, size, len) {
+            Ok(done) if done == len => Ok(true),
+            Ok(done) => Err(FailureKind::Short { asked: len as u64, done: done as u64 }),
             Err(TargetError::NoSpace | TargetError::Unsupported) => Ok(false),
             Err(why) => Err(FailureKind::Refused { call: "mapwrite after the end", why }),
         }
@@ -420,16 +407,16 @@ impl<T: Target> Fsx<T> {
         out.write_str("\n")
     }
 
-    fn failed(&self, op: Option<FileOp>, what: FailureKind<T::Error>) -> EarlyStop<T::Error> {
+    fn failed(&self, op: Option<FileOp>, what: FailureKind) -> EarlyStop {
         EarlyStop::Failed(FsxFailure { number: self.number, op, what })
     }
 
-    fn refused(&self, call: &'static str, why: TargetError<T::Error>) -> EarlyStop<T::Error> {
+    fn refused(&self, call: &'static str, why: TargetError) -> EarlyStop {
         self.failed(None, FailureKind::Refused { call, why })
     }
 }
 
 /// Names the call in a failure.
-fn called<V, E>(call: &'static str, result: Result<V, TargetError<E>>) -> Result<V, FailureKind<E>> {
+fn called<V>(call: &'static str, result: TargetResult<V>) -> Result<V, FailureKind> {
     result.map_err(|why| FailureKind::Refused { call, why })
 }

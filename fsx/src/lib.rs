@@ -1,8 +1,11 @@
 //! `fsx`: random operations on one file, each compared with a model in memory.
 //!
-//! The exerciser knows no file system: it drives a [`Target`], which is a file of `fs` on the host, an open
-//! file of the shell in the kernel, and a deliberately broken one in tests. Its options carry the letters
+//! The exerciser drives a [`Target`], which is a file of `fs` on the host, an open file of the shell in the
+//! kernel, and a deliberately broken one in tests; the file system may be any. Its options carry the letters
 //! that users of fsx know.
+//!
+//! Whoever else does operations of `fs` at random shares [`FileOp`] and [`NameOp`], and compares with
+//! [`Contents`] and [`Tree`]: the tests of `fs`, and the fuzzer.
 //!
 //! After each operation the following hold, or the run ends with a report ([`Fsx::explain`]) that tells
 //! where, what was expected, what was found, which operation stored there last, and how to repeat it:
@@ -20,14 +23,15 @@
 //! | [`target`] | what an exercised file must be able to do, and how it refuses |
 //! | [`options`] | the options, from a command line and back |
 //! | [`op`] | one operation, and its line in a file of operations |
-//! | `model` | what the file should hold |
+//! | [`contents`] | what the file should hold |
+//! | [`names`] | one operation on names, and the tree that they should make |
 //! | `rng` | repeatable random numbers |
 //! | [`exercise`] | choosing, doing and checking operations |
 //! | [`report`] | what is said when something differs |
 //!
 //! Left out: asynchronous and direct I/O, reflinks, deduplication, copying within the file.
 //!
-//! No locks. Memory: six times the file's greatest length, and the buffer of one operation.
+//! No locks. Memory: twice the file's greatest length, and the buffer of one operation.
 //!
 //! Reference: the description of fsx in xfstests' documentation; no code was taken from it.
 #![no_std]
@@ -37,16 +41,19 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod contents;
 pub mod exercise;
-mod model;
+pub mod names;
 pub mod op;
 pub mod options;
 pub mod report;
 mod rng;
 pub mod target;
 
+pub use contents::Contents;
 pub use exercise::{EarlyStop, Fsx};
+pub use names::{NameOp, Tree};
 pub use op::{FileOp, OpKind};
 pub use options::Options;
 pub use report::FsxFailure;
-pub use target::{Range, Target, TargetError};
+pub use target::{Target, TargetError, TargetResult};

@@ -17,6 +17,9 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use fs::platform::Platform;
+use fs::vfs::{Fallocate, Inode};
+use fs::{Unsupported, dax};
 
 /// What an operation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +103,51 @@ impl FileOp {
     /// Returns the operation on a range, without flags.
     pub fn new(kind: OpKind, offset: u64, len: u64) -> Self {
         Self { kind, offset, len, keep_size: false, close_open: false, skip: false }
+    }
+
+    /// Returns what fallocate(2) is to do, if the operation is one of its.
+    pub fn fallocate(&self) -> Option<Fallocate> {
+        let keep_size = self.keep_size;
+        match self.kind {
+            OpKind::Allocate => Some(Fallocate::Allocate { keep_size }),
+            OpKind::Punch => Some(Fallocate::PunchHole),
+            OpKind::Zero => Some(Fallocate::ZeroRange { keep_size }),
+            OpKind::Collapse => Some(Fallocate::CollapseRange),
+            OpKind::Insert => Some(Fallocate::InsertRange),
+            OpKind::Read | OpKind::Write | OpKind::MapRead | OpKind::MapWrite => None,
+            OpKind::Truncate | OpKind::Fsync => None,
+        }
+    }
+
+    /// Returns the size of a file of `size` bytes after the operation. A mapping's file is long enough.
+    pub fn size_after(&self, size: u64) -> u64 {
+        let end = self.offset.saturating_add(self.len);
+        match self.kind {
+            OpKind::Write if self.len > 0 => size.max(end),
+            OpKind::Allocate | OpKind::Zero if !self.keep_size => size.max(end),
+            OpKind::Truncate => self.len,
+            OpKind::Collapse => size.saturating_sub(self.len),
+            OpKind::Insert => size.saturating_add(self.len),
+            _ => size,
+        }
+    }
+
+    /// Does the operation to a file: reads into `bytes`, or writes them. Returns how many were read or
+    /// written.
+    ///
+    /// # Errors
+    /// What the file system has; unsupported for what goes through a mapping.
+    pub fn perform<P: Platform>(&self, file: &dyn Inode<P>, bytes: &mut [u8]) -> fs::Result<usize> {
+        if let Some(how) = self.fallocate() {
+            return file.fallocate(how, self.offset, self.len).map(|()| 0);
+        }
+        match self.kind {
+            OpKind::Read => file.read_at(self.offset, bytes),
+            OpKind::Write => file.write_at(self.offset, bytes),
+            OpKind::Truncate => file.truncate(self.len).map(|()| 0),
+            OpKind::Fsync => dax::fsync(file).map(|_| 0),
+            _ => Err(Unsupported::Operation("an access through a mapping").into()),
+        }
     }
 
     /// Returns the operation's line, with the file's size before.

@@ -48,7 +48,7 @@ pub const HELP: &[(&str, &str)] = &[
     ("--record-ops FILE", "write the operations to FILE"),
 ];
 
-/// The most that `-l` and `-o` take: the model holds six times as much.
+/// The most that `-l` and `-o` take: the exerciser may hold three times as much.
 const LONGEST: u64 = 256 << 20;
 
 /// What to do, how often, and how closely to look. See [`HELP`].

@@ -1,6 +1,6 @@
 //! What is said when something differs: where, what was expected, what was found, who stored there last.
 
-use crate::model::FileModel;
+use crate::contents::Contents;
 use crate::op::FileOp;
 use crate::target::TargetError;
 use alloc::collections::VecDeque;
@@ -14,18 +14,18 @@ const SHOWN: usize = 16;
 
 /// How an operation ended the run.
 #[derive(Debug)]
-pub struct FsxFailure<E> {
+pub struct FsxFailure {
     /// The operation's number.
     pub number: u64,
     /// The operation; `None` before the first and after the last.
     pub op: Option<FileOp>,
     /// What was found.
-    pub what: FailureKind<E>,
+    pub what: FailureKind,
 }
 
 /// What was found.
 #[derive(Debug)]
-pub enum FailureKind<E> {
+pub enum FailureKind {
     /// Bytes that are not what was stored there.
     Data {
         /// Who returned the bytes: "read", "mapread".
@@ -67,7 +67,7 @@ pub enum FailureKind<E> {
         /// Which.
         call: &'static str,
         /// How.
-        why: TargetError<E>,
+        why: TargetError,
     },
 }
 
@@ -81,12 +81,12 @@ pub struct Differing {
     /// What was read.
     pub bad: u8,
     /// The operation that stored the byte; `None` after the end of the file, where zeros should be.
-    pub writer: Option<u32>,
+    pub writer: Option<u64>,
 }
 
-impl<E> FailureKind<E> {
+impl FailureKind {
     /// Returns a failure: `bytes`, which `by` returned for `offset`, differ from byte `first` on.
-    pub(crate) fn data(by: &'static str, model: &FileModel, offset: u64, bytes: &[u8], first: u64) -> Self {
+    pub(crate) fn data(by: &'static str, model: &Contents, offset: u64, bytes: &[u8], first: u64) -> Self {
         let all = || {
             (first..offset + bytes.len() as u64).filter_map(|at| {
                 let (good, writer) = model.expected(at);
@@ -99,7 +99,7 @@ impl<E> FailureKind<E> {
     }
 }
 
-impl<E: fmt::Display> fmt::Display for FsxFailure<E> {
+impl fmt::Display for FsxFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.op {
             Some(op) => write!(f, "operation {} ({}): ", self.number, op.kind.name())?,

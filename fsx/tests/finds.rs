@@ -1,7 +1,7 @@
 //! The exerciser passes an honest file and finds every way in which a dishonest one fails.
 
 use fsx::report::FailureKind;
-use fsx::{EarlyStop, Fsx, FsxFailure, OpKind, Options, Range, Target, TargetError, op};
+use fsx::{EarlyStop, FileOp, Fsx, FsxFailure, OpKind, Options, Target, TargetError, TargetResult, op};
 
 const PAGE: usize = 4096;
 const SEEN: usize = 64 * PAGE;
@@ -66,8 +66,6 @@ struct File {
     before_write: Option<(usize, Vec<u8>)>,
 }
 
-type Done<T = ()> = Result<T, TargetError<&'static str>>;
-
 impl File {
     fn new(bug: Bug, block: usize) -> Self {
         let pages = vec![0; 4 << 20];
@@ -102,16 +100,8 @@ impl File {
             mapped[offset..offset + len].copy_from_slice(&from[..len]);
         }
     }
-}
 
-impl Target for File {
-    type Error = &'static str;
-
-    fn block_size(&self) -> u64 {
-        self.block as u64
-    }
-
-    fn read(&mut self, offset: u64, to: &mut [u8]) -> Done<usize> {
+    fn read(&mut self, offset: u64, to: &mut [u8]) -> TargetResult<usize> {
         let offset = offset as usize;
         let mut len = to.len().min(self.size.saturating_sub(offset));
         if self.bug == Bug::ShortRead {
@@ -121,10 +111,10 @@ impl Target for File {
         Ok(len)
     }
 
-    fn write(&mut self, offset: u64, from: &[u8]) -> Done<usize> {
+    fn write(&mut self, offset: u64, from: &[u8]) -> TargetResult<usize> {
         let offset = offset as usize;
         if self.bug == Bug::Broken {
-            return Err(TargetError::Other("it smokes"));
+            return Err(TargetError::Other("it smokes".into()));
         }
         if self.now_and_then(Bug::NoSpaceAfterChange, 40) {
             self.pages[offset] = self.pages[offset].wrapping_add(1);
@@ -144,7 +134,7 @@ impl Target for File {
         Ok(from.len())
     }
 
-    fn map_read(&mut self, offset: u64, to: &mut [u8]) -> Done {
+    fn map_read(&mut self, offset: u64, to: &mut [u8]) -> TargetResult<usize> {
         if self.bug == Bug::HonestUnsupported {
             return Err(TargetError::Unsupported);
         }
@@ -156,10 +146,10 @@ impl Target for File {
             let len = to.len().min(SEEN - offset);
             to[..len].copy_from_slice(&stale[offset..offset + len]);
         }
-        Ok(())
+        Ok(to.len())
     }
 
-    fn map_write(&mut self, offset: u64, from: &[u8]) -> Done<usize> {
+    fn map_write(&mut self, offset: u64, from: &[u8]) -> TargetResult<usize> {
         if self.bug == Bug::HonestUnsupported {
             return Err(TargetError::Unsupported);
         }
@@ -171,47 +161,38 @@ impl Target for File {
         Ok(from.len())
     }
 
-    fn msync(&mut self, _: u64, _: u64) -> Done {
-        Ok(())
-    }
-
-    fn truncate(&mut self, size: u64) -> Done {
-        self.resize(size as usize);
-        self.mapped = None;
-        Ok(())
-    }
-
-    fn fallocate(&mut self, how: Range, offset: u64, len: u64) -> Done {
+    fn fallocate(&mut self, op: &FileOp) -> TargetResult<usize> {
         if self.bug == Bug::HonestUnsupported {
             return Err(TargetError::Unsupported);
         }
         if self.now_and_then(Bug::HonestNoSpace, 10) {
             return Err(TargetError::NoSpace);
         }
-        let (start, end) = (offset as usize, (offset + len) as usize);
-        if self.bug != Bug::StaleMapping || how != Range::Punch {
+        let (start, end) = (op.offset as usize, (op.offset + op.len) as usize);
+        if self.bug != Bug::StaleMapping || op.kind != OpKind::Punch {
             self.mapped = None;
         }
         let within = |at: usize| at.min(self.size);
-        match how {
-            Range::Allocate { keep_size } => {
-                let grows = (!keep_size || self.bug == Bug::AllocateGrows) && self.bug != Bug::AllocateStays;
+        match op.kind {
+            OpKind::Allocate => {
+                let grows =
+                    (!op.keep_size || self.bug == Bug::AllocateGrows) && self.bug != Bug::AllocateStays;
                 if grows && end > self.size {
                     self.resize(end);
                 }
             }
-            Range::Punch if self.bug == Bug::PunchWholeBlocksOnly => {
+            OpKind::Punch if self.bug == Bug::PunchWholeBlocksOnly => {
                 let (start, end) = (start.next_multiple_of(self.block), end - end % self.block);
                 if start < end {
                     self.pages[start..end].fill(0);
                 }
             }
-            Range::Punch => {
+            OpKind::Punch => {
                 let range = within(start)..within(end);
                 self.pages[range].fill(0);
             }
-            Range::Zero { keep_size } => {
-                if end > self.size && (!keep_size || self.bug == Bug::ZeroGrows) {
+            OpKind::Zero => {
+                if end > self.size && (!op.keep_size || self.bug == Bug::ZeroGrows) {
                     self.resize(end);
                 }
                 let short = usize::from(self.bug == Bug::ZeroShort);
@@ -220,10 +201,10 @@ impl Target for File {
                     self.pages[range].fill(0);
                 }
             }
-            Range::Collapse | Range::Insert if !(start | (end - start)).is_multiple_of(self.block) => {
-                return Err(TargetError::Other("invalid"));
+            OpKind::Collapse | OpKind::Insert if !(start | (end - start)).is_multiple_of(self.block) => {
+                return Err(TargetError::Other("invalid".into()));
             }
-            Range::Collapse => {
+            OpKind::Collapse => {
                 assert!(end < self.size);
                 let size = self.size;
                 self.resize(size);
@@ -233,7 +214,7 @@ impl Target for File {
                 self.pages[new..size].fill(0);
                 self.size = new;
             }
-            Range::Insert => {
+            OpKind::Insert => {
                 assert!(start < self.size);
                 let size = self.size;
                 self.resize(size + (end - start));
@@ -242,20 +223,47 @@ impl Target for File {
                     self.pages[start..end].fill(0);
                 }
             }
+            _ => unreachable!("none of fallocate's"),
         }
         self.old_end = self.size;
+        Ok(0)
+    }
+}
+
+impl Target for File {
+    fn block_size(&self) -> u64 {
+        self.block as u64
+    }
+
+    fn perform(&mut self, op: &FileOp, bytes: &mut [u8]) -> TargetResult<usize> {
+        match op.kind {
+            OpKind::Read => self.read(op.offset, bytes),
+            OpKind::Write => self.write(op.offset, bytes),
+            OpKind::MapRead => self.map_read(op.offset, bytes),
+            OpKind::MapWrite => self.map_write(op.offset, bytes),
+            OpKind::Truncate => {
+                self.resize(op.len as usize);
+                self.mapped = None;
+                Ok(0)
+            }
+            OpKind::Fsync => Ok(0),
+            _ => self.fallocate(op),
+        }
+    }
+
+    fn msync(&mut self, _: u64, _: u64) -> TargetResult {
         Ok(())
     }
 
-    fn size(&mut self) -> Done<u64> {
+    fn size(&mut self) -> TargetResult<u64> {
         Ok(self.size as u64)
     }
 
-    fn end(&mut self) -> Done<u64> {
+    fn end(&mut self) -> TargetResult<u64> {
         Ok(if self.bug == Bug::EndIsOld { self.old_end } else { self.size } as u64)
     }
 
-    fn hole(&mut self, from: u64) -> Done<Option<(u64, u64)>> {
+    fn hole(&mut self, from: u64) -> TargetResult<Option<(u64, u64)>> {
         let first = from as usize / self.block;
         for block in first..self.size.div_ceil(self.block) {
             let (start, end) = (block * self.block, (block + 1) * self.block);
@@ -268,11 +276,7 @@ impl Target for File {
         Ok(None)
     }
 
-    fn fsync(&mut self) -> Done {
-        Ok(())
-    }
-
-    fn close_and_open(&mut self) -> Done {
+    fn close_and_open(&mut self) -> TargetResult {
         self.mapped = None;
         if let Some((offset, bytes)) = self.before_write.take()
             && self.bug == Bug::CloseForgets
@@ -282,23 +286,19 @@ impl Target for File {
         Ok(())
     }
 
-    fn flush(&mut self) -> Done {
+    fn flush(&mut self) -> TargetResult {
         self.mapped = None;
         Ok(())
     }
 }
 
 /// A run; what it printed, and how it failed, with the report.
-fn run(bug: Bug, line: &str) -> (String, Option<(FsxFailure<&'static str>, String)>) {
+fn run(bug: Bug, line: &str) -> (String, Option<(FsxFailure, String)>) {
     let options = Options::parse(line).unwrap();
     replay(bug, options, None)
 }
 
-fn replay(
-    bug: Bug,
-    options: Options,
-    ops: Option<Vec<fsx::FileOp>>,
-) -> (String, Option<(FsxFailure<&'static str>, String)>) {
+fn replay(bug: Bug, options: Options, ops: Option<Vec<FileOp>>) -> (String, Option<(FsxFailure, String)>) {
     let mut fsx = Fsx::new(options, File::new(bug, 1024)).unwrap();
     if let Some(ops) = ops {
         fsx = fsx.replay(ops);

@@ -2,15 +2,13 @@
 
 use super::{BLOCK, Machine, View, at};
 use fs::dax::fsync;
-use fs::ext2::Ext2;
-use fs::vfs::{Fallocate, FileSystem, InodeRef};
+use fs::vfs::{FileSystemRef, InodeRef};
 use fs::{Errno, Error};
-use fsx::{Range, Target, TargetError};
-use std::sync::Arc;
+use fsx::{FileOp, OpKind, Target, TargetResult};
 
 /// A file on a mounted image.
 pub(crate) struct Exercised {
-    pub(crate) fs: Arc<Ext2<Machine>>,
+    pub(crate) fs: FileSystemRef<Machine>,
     path: String,
     /// `None` only while it is being closed and opened.
     file: Option<InodeRef<Machine>>,
@@ -19,19 +17,10 @@ pub(crate) struct Exercised {
     view: Option<View>,
 }
 
-/// What a function of `fs` said, as the exerciser understands it.
-fn fail(error: Error) -> TargetError<Error> {
-    match error {
-        Error::Op(Errno::NoSpace) => TargetError::NoSpace,
-        Error::Unsupported(_) => TargetError::Unsupported,
-        other => TargetError::Other(other),
-    }
-}
-
 impl Exercised {
     /// The file at `path`, which is there. With `mapped`, one mapping of so many bytes serves all mapped
     /// accesses, and lives while the file changes under it; without, each makes its own.
-    pub(crate) fn new(fs: &Arc<Ext2<Machine>>, path: &str, mapped: Option<u64>) -> Self {
+    pub(crate) fn new(fs: &FileSystemRef<Machine>, path: &str, mapped: Option<u64>) -> Self {
         let pages = mapped.map(|len| len.div_ceil(BLOCK));
         let file = Some(at(fs, path));
         Self { fs: fs.clone(), path: path.into(), file, pages, view: None }
@@ -43,13 +32,8 @@ impl Exercised {
     }
 
     /// Calls `f` with a mapping of these bytes.
-    fn mapped<R>(
-        &mut self,
-        offset: u64,
-        len: usize,
-        f: impl FnOnce(&View) -> Result<R, TargetError<Error>>,
-    ) -> Result<R, TargetError<Error>> {
-        self.file().expect_mappable().map_err(fail)?;
+    fn mapped<R>(&mut self, op: &FileOp, f: impl FnOnce(&View) -> TargetResult<R>) -> TargetResult<R> {
+        self.file().expect_mappable()?;
         match self.pages {
             Some(pages) => {
                 if self.view.is_none() {
@@ -57,11 +41,11 @@ impl Exercised {
                 }
                 f(self.view.as_ref().expect("made just now"))
             }
-            None => f(&View::new(self.file(), offset / BLOCK..(offset + len as u64).div_ceil(BLOCK))),
+            None => f(&View::new(self.file(), pages(op.offset, op.len))),
         }
     }
 
-    fn close(&mut self, meanwhile: impl FnOnce(&Ext2<Machine>)) {
+    fn close(&mut self, meanwhile: impl FnOnce(&FileSystemRef<Machine>)) {
         self.view = None;
         self.file = None;
         meanwhile(&self.fs);
@@ -69,89 +53,71 @@ impl Exercised {
     }
 }
 
-impl Target for Exercised {
-    type Error = Error;
+/// The pages that a range of bytes touches.
+fn pages(offset: u64, len: u64) -> std::ops::Range<u64> {
+    offset / BLOCK..(offset + len).div_ceil(BLOCK)
+}
 
+/// Stores page by page; what was stored before space ran out counts.
+fn store(view: &View, offset: u64, from: &[u8]) -> TargetResult<usize> {
+    let mut done = 0;
+    while done < from.len() {
+        let at = offset + done as u64;
+        let count = ((BLOCK - at % BLOCK) as usize).min(from.len() - done);
+        match view.store(at, &from[done..done + count]) {
+            Ok(()) => done += count,
+            Err(Error::Op(Errno::NoSpace)) if done > 0 => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(done)
+}
+
+impl Target for Exercised {
     fn block_size(&self) -> u64 {
         self.fs.stat_fs().block_size
     }
 
-    fn read(&mut self, offset: u64, to: &mut [u8]) -> Result<usize, TargetError<Error>> {
-        // Bytes that are not written to shall not pass for zeros.
-        to.fill(0xEE);
-        self.file().read_at(offset, to).map_err(fail)
-    }
-
-    fn write(&mut self, offset: u64, from: &[u8]) -> Result<usize, TargetError<Error>> {
-        self.file().write_at(offset, from).map_err(fail)
-    }
-
-    fn map_read(&mut self, offset: u64, to: &mut [u8]) -> Result<(), TargetError<Error>> {
-        to.fill(0xEE);
-        self.mapped(offset, to.len(), |view| view.load(offset, to).map_err(fail))
-    }
-
-    fn map_write(&mut self, offset: u64, from: &[u8]) -> Result<usize, TargetError<Error>> {
-        self.mapped(offset, from.len(), |view| {
-            let mut done = 0;
-            while done < from.len() {
-                let at = offset + done as u64;
-                let count = ((BLOCK - at % BLOCK) as usize).min(from.len() - done);
-                match view.store(at, &from[done..done + count]) {
-                    Ok(()) => done += count,
-                    Err(Error::Op(Errno::NoSpace)) if done > 0 => break,
-                    Err(error) => return Err(fail(error)),
-                }
+    fn perform(&mut self, op: &FileOp, bytes: &mut [u8]) -> TargetResult<usize> {
+        if matches!(op.kind, OpKind::Read | OpKind::MapRead) {
+            // Bytes that are not written to shall not pass for zeros.
+            bytes.fill(0xEE);
+        }
+        match op.kind {
+            OpKind::MapRead => {
+                self.mapped(op, |view| Ok(view.load(op.offset, bytes).map(|()| bytes.len())?))
             }
-            Ok(done)
-        })
+            OpKind::MapWrite => self.mapped(op, |view| store(view, op.offset, bytes)),
+            _ => Ok(op.perform(&**self.file(), bytes)?),
+        }
     }
 
-    fn msync(&mut self, offset: u64, len: u64) -> Result<(), TargetError<Error>> {
-        let pages = offset / BLOCK..(offset + len).div_ceil(BLOCK);
-        fs::dax::msync(&**self.file(), pages).map(|_| ()).map_err(fail)
+    fn msync(&mut self, offset: u64, len: u64) -> TargetResult {
+        fs::dax::msync(&**self.file(), pages(offset, len))?;
+        Ok(())
     }
 
-    fn truncate(&mut self, size: u64) -> Result<(), TargetError<Error>> {
-        self.file().truncate(size).map_err(fail)
-    }
-
-    fn fallocate(&mut self, how: Range, offset: u64, len: u64) -> Result<(), TargetError<Error>> {
-        let how = match how {
-            Range::Allocate { keep_size } => Fallocate::Allocate { keep_size },
-            Range::Punch => Fallocate::PunchHole,
-            Range::Zero { keep_size } => Fallocate::ZeroRange { keep_size },
-            Range::Collapse => Fallocate::CollapseRange,
-            Range::Insert => Fallocate::InsertRange,
-        };
-        self.file().fallocate(how, offset, len).map_err(fail)
-    }
-
-    fn size(&mut self) -> Result<u64, TargetError<Error>> {
+    fn size(&mut self) -> TargetResult<u64> {
         Ok(self.file().attr().size)
     }
 
-    fn end(&mut self) -> Result<u64, TargetError<Error>> {
+    fn end(&mut self) -> TargetResult<u64> {
         let file = self.file();
         let lock = file.mapping().shared();
         Ok(file.size(lock.held()))
     }
 
-    fn hole(&mut self, from: u64) -> Result<Option<(u64, u64)>, TargetError<Error>> {
-        self.file().next_hole(from).map_err(fail)
+    fn hole(&mut self, from: u64) -> TargetResult<Option<(u64, u64)>> {
+        Ok(self.file().next_hole(from)?)
     }
 
-    fn fsync(&mut self) -> Result<(), TargetError<Error>> {
-        fsync(&**self.file()).map(|_| ()).map_err(fail)
-    }
-
-    fn close_and_open(&mut self) -> Result<(), TargetError<Error>> {
+    fn close_and_open(&mut self) -> TargetResult {
         self.close(|_| {});
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), TargetError<Error>> {
-        fsync(&**self.file()).map_err(fail)?;
+    fn flush(&mut self) -> TargetResult {
+        fsync(&**self.file())?;
         self.close(|fs| {
             fs.shrink();
         });

@@ -6,7 +6,6 @@
 //! | this one | mounting, and reading and writing whole files |
 //! | [`image`] | images: mke2fs makes them, debugfs reads them, e2fsck judges them |
 //! | [`rig`] | the machine: locks with hooks |
-//! | [`contents`] | what a file is to hold, whatever is done to it |
 //! | [`exercised`] | a file as the exerciser `fsx` drives it |
 //! | [`stage`] | two such address spaces, and a script for two threads |
 //! | [`craft`] | a journal made block by block |
@@ -21,7 +20,6 @@
 //!
 //! Nothing here knows how `fs::ext2` works: layouts come from the specification, judgements from e2fsck.
 
-pub(crate) mod contents;
 pub(crate) mod craft;
 pub(crate) mod crash;
 pub(crate) mod durable;
@@ -49,7 +47,7 @@ pub(crate) type View = fs::sim::view::View<rig::Hooked>;
 
 use fs::ext2::Ext2;
 use fs::platform::Platform;
-use fs::vfs::{Extent, FileKind, FileSystem, Inode, InodeRef, MountOptions, Rename, path};
+use fs::vfs::{Extent, FileKind, FileSystem, FileSystemRef, Inode, InodeRef, MountOptions, Rename, path};
 use fs::{Errno, Error, Result};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -67,6 +65,16 @@ pub(crate) const LEVELS: [u64; 4] = [0, 12, 12 + POINTERS, 12 + POINTERS + POINT
 pub(crate) fn sample<T>(ordinary: T, long: T) -> T {
     if std::env::var_os("DAXIOM_LONG").is_some() { long } else { ordinary }
 }
+
+/// A type of file system, for tests that run on each.
+pub(crate) struct Tested {
+    /// Mounts for reading and writing.
+    pub(crate) mount: fn(Machine) -> FileSystemRef<Machine>,
+    /// How many blocks a file with blocks at these pages takes.
+    pub(crate) blocks_for: fn(&[u64]) -> u64,
+}
+
+pub(crate) const EXT2: Tested = Tested { mount: |machine| mount(machine), blocks_for };
 
 /// Mounts for reading and writing.
 pub(crate) fn mount<P: Platform>(platform: P) -> Arc<Ext2<P>> {
@@ -86,6 +94,15 @@ pub(crate) fn mount_read_only<P: Platform>(platform: P) -> Arc<Ext2<P>> {
 
 /// Mounts `image`, lets `work` change it, unmounts, writes it back and has e2fsck judge it.
 pub(crate) fn session<R>(image: &Image, work: impl FnOnce(&Arc<Ext2<Machine>>) -> R) -> R {
+    session_of(mount, image, work)
+}
+
+/// As [`session`], with what `mount` mounts.
+pub(crate) fn session_of<F: FileSystem<Machine> + ?Sized, R>(
+    mount: impl FnOnce(Machine) -> Arc<F>,
+    image: &Image,
+    work: impl FnOnce(&Arc<F>) -> R,
+) -> R {
     let machine = image.machine();
     let fs = mount(machine.clone());
     let result = work(&fs);
@@ -97,22 +114,27 @@ pub(crate) fn session<R>(image: &Image, work: impl FnOnce(&Arc<Ext2<Machine>>) -
 }
 
 /// The inode at `path`.
-pub(crate) fn at<P: Platform>(fs: &Ext2<P>, path: &str) -> InodeRef<P> {
+pub(crate) fn at<P: Platform>(fs: &Arc<impl FileSystem<P> + ?Sized>, path: &str) -> InodeRef<P> {
     let found = path::resolve(&fs.root().expect("root"), path.as_bytes());
     found.unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// A new file at `path`.
-pub(crate) fn create<P: Platform>(fs: &Ext2<P>, path: &str) -> InodeRef<P> {
+pub(crate) fn create<P: Platform>(fs: &Arc<impl FileSystem<P> + ?Sized>, path: &str) -> InodeRef<P> {
     make(fs, path, FileKind::File, 0o644)
 }
 
 /// A new directory at `path`.
-pub(crate) fn mkdir<P: Platform>(fs: &Ext2<P>, path: &str) -> InodeRef<P> {
+pub(crate) fn mkdir<P: Platform>(fs: &Arc<impl FileSystem<P> + ?Sized>, path: &str) -> InodeRef<P> {
     make(fs, path, FileKind::Directory, 0o755)
 }
 
-fn make<P: Platform>(fs: &Ext2<P>, path: &str, kind: FileKind, mode: u16) -> InodeRef<P> {
+fn make<P: Platform>(
+    fs: &Arc<impl FileSystem<P> + ?Sized>,
+    path: &str,
+    kind: FileKind,
+    mode: u16,
+) -> InodeRef<P> {
     let root = fs.root().expect("root");
     let (dir, name) = path::parent(&root, path.as_bytes()).expect("the parent directory");
     dir.create(name, kind, mode).unwrap_or_else(|error| panic!("create {path}: {error}"))
@@ -127,14 +149,14 @@ pub(crate) fn rename<P: Platform>(fs: &Ext2<P>, old: &str, new: &str) -> Result<
 }
 
 /// Unlinks by path.
-pub(crate) fn unlink<P: Platform>(fs: &Ext2<P>, path: &str) -> Result<()> {
+pub(crate) fn unlink<P: Platform>(fs: &Arc<impl FileSystem<P> + ?Sized>, path: &str) -> Result<()> {
     let root = fs.root()?;
     let (dir, name) = path::parent(&root, path.as_bytes())?;
     dir.unlink(name)
 }
 
 /// Removes a directory by path.
-pub(crate) fn rmdir<P: Platform>(fs: &Ext2<P>, path: &str) -> Result<()> {
+pub(crate) fn rmdir<P: Platform>(fs: &Arc<impl FileSystem<P> + ?Sized>, path: &str) -> Result<()> {
     let root = fs.root()?;
     let (dir, name) = path::parent(&root, path.as_bytes())?;
     dir.rmdir(name)

@@ -12,10 +12,9 @@ pub(crate) type Attributes = BTreeMap<Vec<u8>, Vec<u8>>;
 impl World {
     /// Sets or removes an attribute of a file or directory.
     pub(crate) fn change_attribute(&mut self) {
-        let directories = self.model.living(true);
         let node = match self.any_file() {
             Some(file) if !self.rng.one_in(4) => file,
-            _ => *self.rng.pick(&directories),
+            _ => self.any_directory(),
         };
         let name: Vec<u8> =
             self.rng.pick(&[&b"user.a"[..], b"user.bb", b"trusted.a", b"security.long one"]).to_vec();
@@ -30,14 +29,15 @@ impl World {
             2 => inode.set_xattr(&name, &value, SetXattr::Any),
             _ => inode.remove_xattr(&name),
         };
-        let there = self.model.nodes[node].attributes.contains_key(&name);
+        let attributes = &self.model.node(node).more.attributes;
+        let there = attributes.contains_key(&name);
         match (how, there) {
             (0, true) => assert_eq!(result, Err(Error::Op(Errno::Exists))),
             (1 | 3, false) => assert_eq!(result, Err(Error::Op(Errno::NoData))),
             _ => self.expect_full(&result, 1),
         }
         if result.is_ok() {
-            let attributes = &mut self.model.nodes[node].attributes;
+            let attributes = &mut self.model.node_mut(node).more.attributes;
             if how == 3 {
                 attributes.remove(&name)
             } else {
@@ -46,10 +46,10 @@ impl World {
         }
     }
 
-    pub(crate) fn compare_attributes(&self, node: usize, inode: &InodeRef<crate::common::Machine>) {
+    pub(crate) fn compare_attributes(&self, node: u64, inode: &InodeRef<crate::common::Machine>) {
         let names = inode.list_xattrs().expect("the names of attributes");
         let all: Attributes =
             names.into_iter().map(|name| (name.clone(), inode.xattr(&name).expect("a value"))).collect();
-        assert_eq!(all, self.model.nodes[node].attributes, "attributes of node {node}");
+        assert_eq!(all, self.model.node(node).more.attributes, "attributes of node {node}");
     }
 }

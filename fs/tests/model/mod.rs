@@ -12,11 +12,10 @@
 mod attributes;
 mod judge;
 mod names;
-mod reference;
 mod world;
 
 use crate::common::hostile::message;
-use crate::common::sample;
+use crate::common::{EXT2, sample};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::{Setting, World};
 
@@ -74,6 +73,7 @@ fn run_all(setting: &Setting) {
 #[test]
 fn with_room_enough() {
     run_all(&Setting {
+        tested: &EXT2,
         name: "with_room_enough",
         blocks: 2048,
         inodes: 256,
@@ -86,6 +86,7 @@ fn with_room_enough() {
 #[test]
 fn on_a_disk_that_is_always_nearly_full() {
     run_all(&Setting {
+        tested: &EXT2,
         name: "on_a_disk_that_is_always_nearly_full",
         blocks: 96,
         inodes: 24,
@@ -98,6 +99,7 @@ fn on_a_disk_that_is_always_nearly_full() {
 #[test]
 fn with_files_behind_three_levels_of_pointers() {
     run_all(&Setting {
+        tested: &EXT2,
         name: "with_files_behind_three_levels_of_pointers",
         blocks: 1024,
         inodes: 64,

@@ -1,17 +1,15 @@
 //! A mounted image beside its model, and the steps on contents: copying, mapping, truncating.
 
-use super::reference::Reference;
-use crate::common::contents::perform;
-use crate::common::{self, BLOCK, Image, LEVELS, Machine, Rng, Scratch, View, mount, pattern};
+use super::attributes::Attributes;
+use crate::common::{self, BLOCK, Image, LEVELS, Machine, Rng, Scratch, Tested, View, pattern};
 use fs::Errno;
-use fs::ext2::Ext2;
-use fs::vfs::{FileSystem, InodeRef, path};
-use fsx::FileOp;
+use fs::vfs::{FileKind, FileSystemRef, InodeRef, path};
+use fsx::{Contents, FileOp, OpKind, Tree};
 use std::ops::Range;
-use std::sync::Arc;
 
 /// What kind of sequences.
 pub(crate) struct Setting {
+    pub(crate) tested: &'static Tested,
     pub(crate) name: &'static str,
     pub(crate) blocks: u64,
     pub(crate) inodes: u64,
@@ -21,14 +19,27 @@ pub(crate) struct Setting {
     pub(crate) far: bool,
 }
 
+/// What an inode is to hold.
+pub(crate) struct Held {
+    pub(crate) contents: Contents,
+    pub(crate) attributes: Attributes,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self { contents: Contents::new(BLOCK), attributes: Attributes::new() }
+    }
+}
+
 /// A file system, its model, and who looks at it.
 pub(crate) struct World {
+    pub(crate) tested: &'static Tested,
     pub(crate) image: Image,
     pub(crate) machine: Machine,
-    pub(crate) fs: Arc<Ext2<Machine>>,
-    pub(crate) model: Reference,
-    pub(crate) open: Vec<(usize, InodeRef<Machine>)>,
-    pub(crate) views: Vec<(usize, Range<u64>, View)>,
+    pub(crate) fs: FileSystemRef<Machine>,
+    pub(crate) model: Tree<Held>,
+    pub(crate) open: Vec<InodeRef<Machine>>,
+    pub(crate) views: Vec<View>,
     pub(crate) rng: Rng,
     pub(crate) trace: Vec<String>,
     pub(crate) far: bool,
@@ -43,11 +54,13 @@ impl World {
         common::layout::Layout::of(&bytes).soil_free_blocks(&mut bytes);
         image.store_bytes(&bytes);
         let machine = image.machine();
+        let fs = (setting.tested.mount)(machine.clone());
         Self {
-            fs: mount(machine.clone()),
+            tested: setting.tested,
+            model: Tree::of(&*fs).expect("a sound image"),
+            fs,
             image,
             machine,
-            model: Reference::new(),
             open: Vec::new(),
             views: Vec::new(),
             rng: Rng::new(seed),
@@ -60,8 +73,9 @@ impl World {
     pub(crate) fn step(&mut self) {
         self.trace.push(String::new());
         match self.rng.below(100) {
-            0..10 => self.create(),
-            10..14 => self.mkdir(),
+            0..8 => self.make(FileKind::File),
+            8..10 => self.link(),
+            10..14 => self.make(FileKind::Directory),
             14..20 => self.remove(),
             20..28 => self.rename(),
             28..46 => self.write(),
@@ -87,30 +101,38 @@ impl World {
     }
 
     /// Notes an operation on a file, before it is done.
-    fn note_op(&mut self, kind: fsx::OpKind, offset: u64, len: u64, node: usize) -> FileOp {
+    fn note_op(&mut self, kind: OpKind, offset: u64, len: u64, node: u64) -> FileOp {
         let op = FileOp::new(kind, offset, len);
-        let size = self.model.contents(node).size;
+        let size = self.contents(node).size();
         self.note(format!("{} of node {node}", op.line(size)));
         op
     }
 
+    /// What file `node` is to hold.
+    fn contents(&mut self, node: u64) -> &mut Contents {
+        &mut self.model.node_mut(node).more.contents
+    }
+
+    /// Does to the model what was done to file `node`.
+    fn apply(&mut self, node: u64, op: &FileOp, bytes: &[u8]) {
+        let number = self.trace.len() as u64;
+        self.contents(node).apply(number, op, bytes).expect("it was done");
+    }
+
     /// The inode of a node that has a name, or is open or mapped.
-    pub(crate) fn inode(&self, node: usize) -> InodeRef<Machine> {
-        if self.model.nodes[node].place.is_some() {
+    pub(crate) fn inode(&self, node: u64) -> InodeRef<Machine> {
+        if let Some(path) = self.model.path(node) {
             let root = self.fs.root().expect("root");
-            return path::resolve(&root, &self.model.path(node)).expect("the path of a node");
+            return path::resolve(&root, &path).expect("the path of a node");
         }
-        let opened = self.open.iter().find(|(which, _)| *which == node).map(|(_, file)| file);
-        let viewed = self.views.iter().find(|(which, ..)| *which == node).map(|(.., view)| &view.file);
-        opened.or(viewed).expect("a handle to what has no name").clone()
+        let mut held = self.open.iter().chain(self.views.iter().map(|view| &view.file));
+        held.find(|file| file.ino() == node).expect("a handle to what has no name").clone()
     }
 
     /// Any file: with a name, or unlinked and still held.
-    pub(crate) fn any_file(&mut self) -> Option<usize> {
-        let mut files = self.model.living(false);
-        files.extend(self.open.iter().map(|(node, _)| *node));
-        files.extend(self.views.iter().map(|(node, ..)| *node));
-        files.retain(|&node| !self.model.is_directory(node));
+    pub(crate) fn any_file(&mut self) -> Option<u64> {
+        let mut files = self.model.named(FileKind::File);
+        files.extend(self.open.iter().chain(self.views.iter().map(|view| &view.file)).map(|file| file.ino()));
         (!files.is_empty()).then(|| *self.rng.pick(&files))
     }
 
@@ -133,39 +155,39 @@ impl World {
     fn write(&mut self) {
         let Some(node) = self.any_file() else { return };
         let offset = match self.rng.below(4) {
-            0 => self.model.contents(node).size,
+            0 => self.contents(node).size(),
             _ => self.offset(),
         };
         let len = [10, 5000, 40_000][self.rng.below(3) as usize];
         let len = self.rng.below(len);
-        let op = self.note_op(fsx::OpKind::Write, offset, len, node);
-        let bytes = pattern(self.rng.next(), len as usize);
-        let result = perform(&*self.inode(node), &op, &bytes);
+        let op = self.note_op(OpKind::Write, offset, len, node);
+        let mut bytes = pattern(self.rng.next(), len as usize);
+        let result = op.perform(&*self.inode(node), &mut bytes);
         self.expect_full(&result, len / BLOCK + 2 + 4);
         let done = result.unwrap_or(0);
-        let contents = self.model.contents(node);
-        contents.apply(&op, &bytes[..done]).expect("a write");
-        contents.vague |= done < bytes.len();
+        self.apply(node, &op, &bytes[..done]);
+        self.contents(node).vague |= done < bytes.len();
     }
 
     fn read(&mut self) {
         let Some(node) = self.any_file() else { return };
         let (offset, len) = (self.offset(), self.rng.below(30_000));
-        self.note_op(fsx::OpKind::Read, offset, len, node);
-        let bytes = common::read_range(&*self.inode(node), offset, len as usize);
-        assert!(bytes == self.model.contents(node).read(offset, len), "read something else");
+        let op = self.note_op(OpKind::Read, offset, len, node);
+        let mut bytes = vec![0xEE; len as usize];
+        let done = op.perform(&*self.inode(node), &mut bytes).expect("read");
+        assert!(bytes[..done] == self.contents(node).read(offset, len), "read something else");
     }
 
     fn truncate(&mut self) {
         let Some(node) = self.any_file() else { return };
         let size = match self.rng.below(4) {
             0 => 0,
-            1 => self.model.contents(node).size / 2,
+            1 => self.contents(node).size() / 2,
             _ => self.offset(),
         };
-        let op = self.note_op(fsx::OpKind::Truncate, 0, size, node);
-        perform(&*self.inode(node), &op, &[]).expect("truncate");
-        self.model.contents(node).apply(&op, &[]).expect("truncate");
+        let op = self.note_op(OpKind::Truncate, 0, size, node);
+        op.perform(&*self.inode(node), &mut []).expect("truncate");
+        self.apply(node, &op, &[]);
     }
 
     fn map(&mut self) {
@@ -174,7 +196,7 @@ impl World {
         }
         let Some(node) = self.any_file() else { return };
         // Often where another mapping of the file is: then each must see what the other stores.
-        let seen = self.views.iter().find(|(other, ..)| *other == node).map(|(_, pages, _)| pages.start);
+        let seen = self.views.iter().find(|view| view.file.ino() == node).map(|view| view.pages().start);
         let first = match seen {
             Some(start) if !self.rng.one_in(4) => start,
             _ => (self.offset() / BLOCK).saturating_sub(3),
@@ -184,13 +206,13 @@ impl World {
         let file = self.inode(node);
         // In an address space of its own, or beside another mapping.
         let view = match self.views.last() {
-            Some((.., other)) if self.rng.one_in(3) => {
+            Some(other) if self.rng.one_in(3) => {
                 let va = (1 << 40) + ((self.trace.len() as u64) << 30);
-                View::within(other.tables.clone(), va, &file, pages.clone())
+                View::within(other.tables.clone(), va, &file, pages)
             }
-            _ => View::new(&file, pages.clone()),
+            _ => View::new(&file, pages),
         };
-        self.views.push((node, pages, view));
+        self.views.push(view);
     }
 
     fn any_view(&mut self) -> Option<usize> {
@@ -199,58 +221,53 @@ impl World {
 
     fn store(&mut self) {
         let Some(which) = self.any_view() else { return };
-        let (node, pages, view) = &self.views[which];
-        let (node, page) = (*node, near_start(&mut self.rng, pages));
+        let page = near_start(&mut self.rng, self.views[which].pages());
         let within = self.rng.below(BLOCK);
         let len = 1 + self.rng.below(BLOCK - within);
         let bytes = pattern(self.rng.next(), len as usize);
-        let offset = page * BLOCK + within;
-        let op = FileOp::new(fsx::OpKind::MapWrite, offset, len);
-        let contents = self.model.contents(node);
-        *self.trace.last_mut().expect("a step") = format!("{} of node {node}", op.line(contents.size));
-        let result = view.store(offset, &bytes);
-        if page >= contents.size.div_ceil(BLOCK) {
+        let node = self.views[which].file.ino();
+        let op = self.note_op(OpKind::MapWrite, page * BLOCK + within, len, node);
+        let result = self.views[which].store(op.offset, &bytes);
+        if page >= self.contents(node).size().div_ceil(BLOCK) {
             return common::expect_errno(result, Errno::BeyondEnd);
         }
         if result.is_ok() {
-            contents.apply(&op, &bytes).expect("a store");
+            self.apply(node, &op, &bytes);
         }
         self.expect_full(&result, 1 + 3);
     }
 
     fn load(&mut self) {
         let Some(which) = self.any_view() else { return };
-        let (node, pages, view) = &self.views[which];
-        let (node, page) = (*node, near_start(&mut self.rng, pages));
-        let op = FileOp::new(fsx::OpKind::MapRead, page * BLOCK, BLOCK);
-        let contents = self.model.contents(node);
-        *self.trace.last_mut().expect("a step") = format!("{} of node {node}", op.line(contents.size));
+        let page = near_start(&mut self.rng, self.views[which].pages());
+        let node = self.views[which].file.ino();
+        let op = self.note_op(OpKind::MapRead, page * BLOCK, BLOCK, node);
         let mut bytes = vec![0xEE; BLOCK as usize];
-        let result = view.load(page * BLOCK, &mut bytes);
-        if page >= contents.size.div_ceil(BLOCK) {
+        let result = self.views[which].load(op.offset, &mut bytes);
+        if page >= self.contents(node).size().div_ceil(BLOCK) {
             return common::expect_errno(result, Errno::BeyondEnd);
         }
         result.expect("load");
         // Beyond the end, in the last page, may be what someone stored there.
-        let want = contents.read(page * BLOCK, BLOCK);
+        let want = self.contents(node).read(op.offset, BLOCK);
         assert!(bytes[..want.len()] == want, "loaded something else");
     }
 
     fn msync(&mut self) {
         let Some(which) = self.any_view() else { return };
-        self.note(format!("msync node {}", self.views[which].0));
-        self.views[which].2.msync().expect("msync");
+        self.note(format!("msync node {}", self.views[which].file.ino()));
+        self.views[which].msync().expect("msync");
     }
 
     fn unmap(&mut self) {
         let Some(which) = self.any_view() else { return };
-        self.note(format!("munmap node {}", self.views[which].0));
+        self.note(format!("munmap node {}", self.views[which].file.ino()));
         self.views.remove(which);
     }
 }
 
 /// A page of `pages`: mostly one of the first few, so that several address spaces meet there.
-fn near_start(rng: &mut Rng, pages: &Range<u64>) -> u64 {
+fn near_start(rng: &mut Rng, pages: Range<u64>) -> u64 {
     let len = pages.end - pages.start;
     let limit = if rng.one_in(4) { len } else { len.min(4) };
     pages.start + rng.below(limit)

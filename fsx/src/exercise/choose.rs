@@ -4,6 +4,7 @@ use super::Fsx;
 use crate::op::{FileOp, OpKind};
 use crate::options::Options;
 use crate::target::Target;
+use fs::PAGE_SIZE;
 
 impl<T: Target> Fsx<T> {
     /// Returns the next random operation. As many random numbers for each, so that the same seed chooses
@@ -16,19 +17,18 @@ impl<T: Target> Fsx<T> {
         let long = if self.options.always_max { max_op } else { long % (max_op + 1) };
         // One in eight begins, and one in eight ends, where a page does.
         let (snap_start, snap_end) = ((flags >> 8) % 8 == 0, (flags >> 16) % 8 == 0);
-        let page = self.target.page_size();
         let range = |limit: u64, align: u64| {
             if limit == 0 {
                 return (0, 0);
             }
             let mut offset = at % limit;
             if snap_start {
-                offset -= offset % page;
+                offset -= offset % PAGE_SIZE;
             }
             offset -= offset % align;
             let mut end = (offset + long).min(limit);
             if snap_end {
-                end = end.next_multiple_of(page).min(limit).min(offset + max_op);
+                end = end.next_multiple_of(PAGE_SIZE).min(limit).min(offset + max_op);
             }
             let len = end - offset;
             (offset, if self.options.direct { len - len % align } else { len })
@@ -111,18 +111,5 @@ impl<T: Target> Fsx<T> {
             return Some("beyond the end");
         }
         None
-    }
-
-    /// Returns the size after the operation.
-    pub(super) fn size_after(&self, op: &FileOp) -> u64 {
-        let (size, end) = (self.model.size(), op.offset.saturating_add(op.len));
-        match op.kind {
-            OpKind::Write | OpKind::MapWrite => size.max(end),
-            OpKind::Allocate | OpKind::Zero if !op.keep_size => size.max(end),
-            OpKind::Truncate => op.len,
-            OpKind::Collapse => size - op.len,
-            OpKind::Insert => size + op.len,
-            _ => size,
-        }
     }
 }

@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 use cli::opts::Opts;
-use fs::vfs::{Fallocate, FileKind};
+use fs::vfs::FileKind;
 use fs::{Errno, Error, PAGE_SIZE, dax};
-use fsx::{EarlyStop, Fsx, Options, Range, Target, TargetError, op, options};
+use fsx::{EarlyStop, FileOp, Fsx, OpKind, Options, Target, TargetError, TargetResult, op, options};
 
 use super::super::command::{Command, CommandResult, Failure, On, complaint};
 use super::super::{Shell, task, text};
@@ -87,13 +87,13 @@ fn run(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
 /// How exercising ends early.
 enum FsxEnd {
     /// The exerciser found something.
-    Found(EarlyStop<String>),
+    Found(EarlyStop),
     /// Ctrl-C; operations could not be recorded.
     Failure(Failure),
 }
 
-impl From<EarlyStop<String>> for FsxEnd {
-    fn from(stop: EarlyStop<String>) -> Self {
+impl From<EarlyStop> for FsxEnd {
+    fn from(stop: EarlyStop) -> Self {
         Self::Found(stop)
     }
 }
@@ -128,7 +128,7 @@ fn regular(file: File, name: &str) -> Result<File, Failure> {
 }
 
 /// The operations in a file.
-fn read_ops(sh: &mut Shell, name: &str) -> Result<Vec<fsx::FileOp>, Failure> {
+fn read_ops(sh: &mut Shell, name: &str) -> Result<Vec<FileOp>, Failure> {
     let file = sh.open(name)?;
     let size = file.attr().size;
     let mut text: Vec<u8> = Vec::new();
@@ -174,21 +174,10 @@ struct OpenFile {
     mapped: Option<u64>,
 }
 
-type TargetResult<T = ()> = Result<T, TargetError<String>>;
-
-/// What the file system said, as the exerciser understands it.
-fn fail(error: Error) -> TargetError<String> {
-    match error {
-        Error::Op(Errno::NoSpace) => TargetError::NoSpace,
-        Error::Unsupported(_) => TargetError::Unsupported,
-        other => TargetError::Other(other.to_string()),
-    }
-}
-
 /// What a refused access says.
-fn refused(why: &task::Refused) -> TargetError<String> {
+fn refused(why: &task::Refused) -> TargetError {
     match why.error() {
-        Some(error @ (Error::Op(Errno::NoSpace) | Error::Unsupported(_))) => fail(error),
+        Some(error @ (Error::Op(Errno::NoSpace) | Error::Unsupported(_))) => error.into(),
         _ => TargetError::Other(why.to_string()),
     }
 }
@@ -209,14 +198,14 @@ impl OpenFile {
         let bytes = self.whole.unwrap_or(offset + len - from);
         let (space, steady) = (aspace::current(), mounts::steady());
         let protocol = mounts::protocol(file, &steady);
-        let start = space.mmap(file, protocol, &self.name, from, bytes, rights).map_err(fail)?;
+        let start = space.mmap(file, protocol, &self.name, from, bytes, rights)?;
         drop(steady);
         if self.whole.is_some() {
             self.mapped = Some(start);
             return f(start + offset);
         }
         let answer = f(start + (offset - from));
-        space.munmap(start, bytes).map_err(fail)?;
+        space.munmap(start, bytes)?;
         answer
     }
 
@@ -242,63 +231,41 @@ impl OpenFile {
 }
 
 impl Target for OpenFile {
-    type Error = String;
-
     fn block_size(&self) -> u64 {
         self.block_size
     }
 
-    fn read(&mut self, offset: u64, to: &mut [u8]) -> TargetResult<usize> {
-        self.file()?.read_at(offset, to).map_err(fail)
-    }
-
-    fn write(&mut self, offset: u64, from: &[u8]) -> TargetResult<usize> {
-        self.file()?.write_at(offset, from).map_err(fail)
-    }
-
-    fn map_read(&mut self, offset: u64, to: &mut [u8]) -> TargetResult {
-        self.at(offset, to.len() as u64, |address| task::read(address, to).map_err(|why| refused(&why)))
-    }
-
-    fn map_write(&mut self, offset: u64, from: &[u8]) -> TargetResult<usize> {
-        self.at(offset, from.len() as u64, |address| {
-            let Err(why) = task::write(address, from) else { return Ok(from.len()) };
-            let done = why.address().saturating_sub(address) as usize;
-            match refused(&why) {
-                TargetError::NoSpace if (1..from.len()).contains(&done) => Ok(done),
-                other => Err(other),
-            }
-        })
+    fn perform(&mut self, op: &FileOp, bytes: &mut [u8]) -> TargetResult<usize> {
+        let len = bytes.len();
+        match op.kind {
+            OpKind::MapRead => self.at(op.offset, op.len, |address| {
+                task::read(address, bytes).map(|()| len).map_err(|why| refused(&why))
+            }),
+            OpKind::MapWrite => self.at(op.offset, op.len, |address| {
+                let Err(why) = task::write(address, bytes) else { return Ok(len) };
+                let done = why.address().saturating_sub(address) as usize;
+                match refused(&why) {
+                    TargetError::NoSpace if (1..len).contains(&done) => Ok(done),
+                    other => Err(other),
+                }
+            }),
+            _ => Ok(op.perform(&**self.file()?, bytes)?),
+        }
     }
 
     fn msync(&mut self, offset: u64, len: u64) -> TargetResult {
-        let file = self.file()?;
         match self.mapped {
             // As a program does it, at the addresses.
             Some(start) => {
                 let first = (start + offset) & !(PAGE_SIZE - 1);
-                aspace::current().msync(first, start + offset + len - first).map_err(fail)
+                aspace::current().msync(first, start + offset + len - first)?;
             }
             None => {
                 let pages = offset / PAGE_SIZE..(offset + len).div_ceil(PAGE_SIZE);
-                dax::msync(&**file, pages).map(|_| ()).map_err(fail)
+                dax::msync(&**self.file()?, pages)?;
             }
         }
-    }
-
-    fn truncate(&mut self, size: u64) -> TargetResult {
-        self.file()?.truncate(size).map_err(fail)
-    }
-
-    fn fallocate(&mut self, how: Range, offset: u64, len: u64) -> TargetResult {
-        let how = match how {
-            Range::Allocate { keep_size } => Fallocate::Allocate { keep_size },
-            Range::Punch => Fallocate::PunchHole,
-            Range::Zero { keep_size } => Fallocate::ZeroRange { keep_size },
-            Range::Collapse => Fallocate::CollapseRange,
-            Range::Insert => Fallocate::InsertRange,
-        };
-        self.file()?.fallocate(how, offset, len).map_err(fail)
+        Ok(())
     }
 
     fn size(&mut self) -> TargetResult<u64> {
@@ -312,11 +279,7 @@ impl Target for OpenFile {
     }
 
     fn hole(&mut self, from: u64) -> TargetResult<Option<(u64, u64)>> {
-        self.file()?.next_hole(from).map_err(fail)
-    }
-
-    fn fsync(&mut self) -> TargetResult {
-        dax::fsync(&**self.file()?).map(|_| ()).map_err(fail)
+        Ok(self.file()?.next_hole(from)?)
     }
 
     fn close_and_open(&mut self) -> TargetResult {
@@ -325,7 +288,7 @@ impl Target for OpenFile {
     }
 
     fn flush(&mut self) -> TargetResult {
-        self.fsync()?;
+        dax::fsync(&**self.file()?)?;
         let mount = self.file().ok().and_then(mounts::of);
         self.close();
         if let Some(mount) = mount {
