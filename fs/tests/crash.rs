@@ -19,7 +19,7 @@ use crate::common::{
 };
 use fs::pmem::ram::Ram;
 use fs::vfs::{Device, FileKind, FileSystem, SetAttr};
-use fsx::{FileOp, OpKind};
+use fsx::{FileOp, NameOp, OpKind};
 
 fn variable(name: &str, usual: u64) -> u64 {
     let text = std::env::var(name).ok();
@@ -165,8 +165,11 @@ fn random_steps<'a>(seed: u64, count: usize) -> Vec<Step<'a>> {
         format!("{dir}{}", rng.pick(&["file", "other", "sparse", "a", "b", "d", "empty", "inner"]))
     };
     let steps = (0..count).map(|_| {
-        let (what, one) = (rng.below(7), path(&mut rng));
+        let (what, one) = (rng.below(7) as usize, path(&mut rng));
         let (place, len, fill) = (rng.below(15 * BLOCK), rng.below(3 * BLOCK) as usize + 1, rng.next());
+        let (file, directory) = (FileKind::File, FileKind::Directory);
+        let names =
+            [NameOp::Create(file, 0o644), NameOp::Create(directory, 0o755), NameOp::Unlink, NameOp::Rmdir];
         let op = match what {
             4 => FileOp::new(OpKind::Truncate, 0, place),
             _ => FileOp::new(OpKind::Write, place, len as u64),
@@ -176,16 +179,13 @@ fn random_steps<'a>(seed: u64, count: usize) -> Vec<Step<'a>> {
             let root = fs.root().expect("root");
             let find = |path: &str| fs::vfs::path::resolve(&root, path.as_bytes()).ok();
             let parent = fs::vfs::path::parent(&root, one.as_bytes());
-            let _ = match (what, parent, find(&one)) {
-                (0, Ok((dir, name)), _) => dir.create(name, fs::vfs::FileKind::File, 0o644).map(drop),
-                (1, Ok((dir, name)), _) => dir.create(name, fs::vfs::FileKind::Directory, 0o755).map(drop),
-                (2, Ok((dir, name)), _) => dir.unlink(name),
-                (3, Ok((dir, name)), _) => dir.rmdir(name),
-                (_, _, Some(file)) => op.perform(&*file, &mut pattern(fill, len)).map(drop),
+            let _ = match (names.get(what), parent, find(&one)) {
+                (Some(op), Ok((dir, name)), _) => op.perform(&**fs, &*dir, name).map(drop),
+                (None, _, Some(file)) => op.perform(&*file, &mut pattern(fill, len)).map(drop),
                 _ => Ok(()),
             };
         };
-        (["create", "mkdir", "unlink", "rmdir", "truncate", "write", "write"][what as usize], work)
+        (["create", "mkdir", "unlink", "rmdir", "truncate", "write", "write"][what], work)
     });
     steps.map(|(name, work)| -> Step<'a> { (name, Box::new(work)) }).collect()
 }

@@ -18,7 +18,7 @@ pub enum NameOp {
     MakeDevice(FileKind, u16, Device),
     /// Makes a symbolic link that leads there.
     Symlink(Vec<u8>),
-    /// Gives it to the inode of this number, too.
+    /// Gives it to the inode of this number, to which the caller holds a handle.
     Link(u64),
     /// Removes it.
     Unlink,

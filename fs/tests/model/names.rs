@@ -40,7 +40,8 @@ impl World {
         if !files.is_empty() {
             let (dir, name) = (self.any_directory(), name(&mut self.rng));
             let file = *self.rng.pick(&files);
-            self.change_name(dir, &name, &NameOp::Link(file));
+            let file = self.inode(file);
+            self.change_name(dir, &name, &NameOp::Link(file.ino()));
         }
     }
 

@@ -97,7 +97,7 @@ impl Patch {
     }
 }
 
-/// One operation; `session` says what the numbers mean.
+/// One operation; `ops` says what the numbers mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Op {
     /// What is done.
@@ -159,7 +159,7 @@ impl fmt::Display for Input {
             writeln!(f, "  damage {}: {patch:?}", crate::damage::name(patch.kind))?;
         }
         for op in &self.ops {
-            writeln!(f, "  {}: {op:?}", crate::session::name(op.code))?;
+            writeln!(f, "  {}: {op:?}", crate::ops::name(op.code))?;
         }
         Ok(())
     }

@@ -10,8 +10,9 @@
 //! | [`images`] | the base images |
 //! | [`anatomy`] | where a base image keeps what |
 //! | [`damage`] | from a patch to bytes |
+//! | [`ops`] | from an operation's numbers to what is done: on content and names, the language of `fsx` |
 //! | [`machine`] | memory that counts and forgets, locks that know they are alone |
-//! | [`session`] | one mounted file system, and the operations on it |
+//! | [`session`] | one mounted file system, and what must hold of it |
 //! | `view` | a mapped file |
 //! | [`mutate`] | new inputs, from a seed or from another input |
 //! | [`start`] | the inputs to start from |
@@ -24,7 +25,7 @@
 //! go of it; an image whose mount is refused, or that is mounted read-only, is not stored to.
 //!
 //! Of inputs without damage, crashes included: no operation meets a contradiction; no mapping outlives its
-//! block. [`run_to_image`] gives the image for e2fsck to judge.
+//! block; names are those of [`fsx::Tree`], the reference that the tests of `fs` have. [`run_to_image`] gives the image for e2fsck to judge.
 
 pub mod anatomy;
 pub mod damage;
@@ -33,6 +34,7 @@ pub mod input;
 pub mod machine;
 pub mod meter;
 pub mod mutate;
+pub mod ops;
 pub mod session;
 pub mod start;
 mod view;

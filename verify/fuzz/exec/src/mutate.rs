@@ -2,7 +2,7 @@
 //! which libFuzzer's own mutations don't.
 
 use crate::input::{HEAD, Input, MOST_OPS, MOST_PATCHES, MountMode, OP, Op, PATCH, Patch};
-use crate::{damage, images, session};
+use crate::{damage, images, ops};
 
 /// Repeatable random numbers: xorshift64*.
 pub struct Rng(u64);
@@ -147,7 +147,7 @@ fn patch(rng: &mut Rng) -> Patch {
 
 fn op(rng: &mut Rng) -> Op {
     Op {
-        code: rng.below(session::COUNT.into()) as u8,
+        code: rng.below(ops::COUNT.into()) as u8,
         what: name(rng),
         other: name(rng),
         how: rng.number() as u8,

@@ -4,135 +4,21 @@ use crate::InputReport;
 use crate::anatomy::Anatomy;
 use crate::input::{Input, MountMode, Op};
 use crate::machine::{Bench, Machine};
+use crate::ops::{self, name};
 use crate::view::FuzzView;
 use fs::error::{Errno, Error};
 use fs::ext::features::ReadOnlyReason;
 use fs::ext2::Ext2;
 use fs::platform::{Timestamp, User};
-use fs::vfs::{
-    Device, Fallocate, FileKind, FileSystem, InodeRef, MountOptions, Rename, Seek, SetAttr, SetXattr, path,
-};
+use fs::vfs::{FileKind, FileSystem, InodeRef, MountOptions, Seek, SetAttr, SetXattr, path};
+use fsx::{FileOp, NameOp, OpKind, Tree};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-
-/// Operations; the number is the place in the list, for ever.
-const OPS: [&str; 43] = [
-    "walk the tree",
-    "read",
-    "write",
-    "truncate",
-    "fallocate",
-    "seek",
-    "extents",
-    "stat",
-    "read directory",
-    "create",
-    "make device",
-    "symlink",
-    "link",
-    "unlink",
-    "rmdir",
-    "read link",
-    "get attribute",
-    "set attribute",
-    "remove attribute",
-    "list attributes",
-    "change attributes",
-    "rename",
-    "open",
-    "close",
-    "map",
-    "load through a mapping",
-    "store through a mapping",
-    "msync",
-    "fsync",
-    "unmap",
-    "statfs",
-    "sync",
-    "unmount and mount",
-    "unmount while in use",
-    "crash",
-    "crash after some stores",
-    "shrink caches",
-    "create many",
-    "unlink many",
-    "append much",
-    "become a user",
-    "fill the disk",
-    "resolve a path",
-];
-
-/// How many operations there are.
-pub const COUNT: u8 = OPS.len() as u8;
-
-/// Returns what operation `code` does.
-pub fn name(code: u8) -> &'static str {
-    OPS.get(usize::from(code & 63)).copied().unwrap_or("nothing")
-}
-
-/// Returns the number of the operation called `name`.
-pub fn code(name: &str) -> u8 {
-    OPS.iter().position(|&op| op == name).expect("an operation's name") as u8
-}
-
-/// Names of what is there, and of what may be made.
-const NAMES: [&str; 30] = [
-    "",
-    "dir",
-    "dir/file",
-    "dir/sub",
-    "long",
-    "sparse",
-    "fast",
-    "slow",
-    "many",
-    "dir/hard",
-    "fifo",
-    "device",
-    "lost+found",
-    "loop",
-    "new",
-    "dir/new",
-    "dir/sub/new",
-    "many/new",
-    "new/inside",
-    "made",
-    "made/inside",
-    "made/sub/deep",
-    ".",
-    "..",
-    "dir/..",
-    "dir/sub/.",
-    "dir/sub/../../long",
-    "slow/through/a/file",
-    "nul\0and/\u{fffd}",
-    "///",
-];
-/// How many names there are: two long ones come last.
-const NAMES_COUNT: u8 = NAMES.len() as u8 + 2;
-
-const ATTRIBUTES: [&str; 12] = [
-    "user.one",
-    "user.two",
-    "user.shared",
-    "trusted.of_dir",
-    "user.",
-    "",
-    "system.posix_acl_access",
-    "security.selinux",
-    "nonsense",
-    "user.a-much-longer-name-than-all-the-others-have-so-that-entries-are-of-many-sizes",
-    "user.z",
-    "trusted.z",
-];
 
 /// Files kept open.
 const SLOTS: usize = 4;
 /// Files kept mapped.
 const VIEWS: usize = 2;
-/// The most bytes that one operation reads or writes.
-const MOST_COPIED: u64 = 1 << 16;
-
 /// A file system under test.
 pub struct Session<'a> {
     bench: &'a Bench,
@@ -144,6 +30,8 @@ pub struct Session<'a> {
     ops: &'a [Op],
     /// Nothing was damaged: no contradiction may be met.
     honest: bool,
+    /// What names there are to be then, from the first operation on names on.
+    tree: Option<Tree<()>>,
     report: InputReport,
 }
 
@@ -170,6 +58,7 @@ impl<'a> Session<'a> {
             views: Vec::new(),
             ops: &input.ops,
             honest,
+            tree: None,
             report: InputReport::default(),
         }
     }
@@ -255,6 +144,11 @@ impl<'a> Session<'a> {
         self.bench.begin();
         self.forget_handles();
         let Some(fs) = self.fs.take() else { return };
+        if let Some(mut tree) = self.tree.take() {
+            self.bench.begin();
+            tree.forget_nameless();
+            assert_eq!(Tree::of(&*fs), Ok(tree), "other names than those that were made");
+        }
         self.bench.begin();
         let sync = fs.sync();
         self.note(sync);
@@ -273,7 +167,7 @@ impl<'a> Session<'a> {
     fn crash(&mut self) {
         self.bench.power_off();
         self.forget_handles();
-        self.fs = None;
+        (self.fs, self.tree) = (None, None);
         self.bench.power_on();
         self.bench.seal(false);
         self.mount();
@@ -290,25 +184,17 @@ impl<'a> Session<'a> {
         self.fs.clone().ok_or(Error::Op(Errno::NotFound))
     }
 
-    fn name(number: u8) -> Vec<u8> {
-        match NAMES.get(usize::from(number % NAMES_COUNT)) {
-            Some(name) => name.as_bytes().to_vec(),
-            None if number % NAMES_COUNT == NAMES_COUNT - 1 => vec![b'o'; 256],
-            None => vec![b'm'; 255],
-        }
-    }
-
     /// What `number` says: an open file, or one by its name.
     fn file(&self, number: u8) -> fs::Result<InodeRef<Machine>> {
         match &self.open[usize::from(number) % SLOTS] {
             Some(file) if number & 0x80 != 0 => Ok(file.clone()),
-            _ => path::resolve_no_follow(&self.fs()?.root()?, &Self::name(number & 0x7F)),
+            _ => path::resolve_no_follow(&self.fs()?.root()?, &ops::path(number & 0x7F)),
         }
     }
 
     /// A directory, and a name in it.
     fn entry(&self, number: u8) -> fs::Result<(InodeRef<Machine>, Vec<u8>)> {
-        let name = Self::name(number & 0x7F);
+        let name = ops::path(number & 0x7F);
         let root = self.fs()?.root()?;
         let (dir, name) = match path::parent(&root, &name) {
             Ok((dir, name)) => (dir, name.to_vec()),
@@ -316,24 +202,6 @@ impl<'a> Session<'a> {
             Err(_) => (root, name),
         };
         Ok((dir, name))
-    }
-
-    /// A place in a file of `size` bytes, or a length: ends of things are likelier than others.
-    fn place(&self, coded: u32, size: u64) -> u64 {
-        let (small, which) = (u64::from(coded & 0xFFFF), u64::from(coded >> 16 & 0xFF));
-        let around = |middle: u64| middle.wrapping_add(small).wrapping_sub(0x8000);
-        let block = self.anatomy.block;
-        let per = block / 4;
-        match coded >> 29 {
-            0 => u64::from(coded),
-            1 => small,
-            2 => around([12, 12 + per, 12 + per + per * per][(which % 3) as usize] * block),
-            3 => around(size),
-            4 => size.saturating_sub(small),
-            5 => around(1 << (which % 64)),
-            6 => (u64::MAX >> (which & 1)) - small,
-            _ => (small & 0x3FF) * block,
-        }
     }
 
     fn operate(&mut self, op: &Op) -> fs::Result<()> {
@@ -352,7 +220,7 @@ impl<'a> Session<'a> {
                 let Some(view) = self.views.get_mut(usize::from(op.how) % VIEWS) else { return Ok(()) };
                 let size = view.of.file.attr().size;
                 let write = name(op.code).starts_with('s');
-                let offset = self.place(op.offset, size);
+                let offset = ops::place(op.offset, size, self.anatomy.block);
                 self.views[usize::from(op.how) % VIEWS].touch(offset, write)?;
             }
             "msync" => {
@@ -391,103 +259,88 @@ impl<'a> Session<'a> {
                 self.bench.machine().become_user(user);
             }
             "resolve a path" => {
-                path::resolve(&fs.root()?, &Self::name(op.what))?;
+                path::resolve(&fs.root()?, &ops::path(op.what))?;
             }
-            "rename" => {
-                let how = [Rename::Replace, Rename::NoReplace, Rename::Exchange][usize::from(op.how) % 3];
-                let ((from, old), (to, new)) = (self.entry(op.what)?, self.entry(op.other)?);
-                fs.rename(from.ino(), &old, to.ino(), &new, how)?;
+            "create many" | "unlink many" => self.change_many(op)?,
+            "create" | "make device" | "symlink" | "link" | "unlink" | "rmdir" | "rename" => {
+                let made = self.change_name(op)?;
+                if made.is_some() && op.other & 0x80 != 0 && name(op.code) == "create" {
+                    self.open[usize::from(op.other) % SLOTS] = made;
+                }
             }
-            "create" | "make device" | "symlink" | "link" | "unlink" | "rmdir" | "create many"
-            | "unlink many" => self.change_names(op)?,
             _ => self.change_file(op)?,
         }
         Ok(())
     }
 
-    fn change_names(&mut self, op: &Op) -> fs::Result<()> {
-        let (dir, new) = self.entry(op.what)?;
-        let mode = op.len as u16 & 0o7777;
-        match name(op.code) {
-            "create" => {
-                use FileKind::{CharDevice, Directory, Fifo, File, Socket, Symlink};
-                let kinds = [File, Directory, File, Directory, Fifo, Socket, Symlink, CharDevice];
-                let made = dir.create(&new, kinds[usize::from(op.how) % 8], mode)?;
-                if op.other & 0x80 != 0 {
-                    self.open[usize::from(op.other) % SLOTS] = Some(made);
-                }
-            }
-            "make device" => {
-                use FileKind::{BlockDevice, CharDevice, File};
-                let kind = [CharDevice, BlockDevice, File][usize::from(op.how) % 3];
-                dir.make_device(&new, kind, mode, Device { major: op.offset, minor: op.len })?;
-            }
-            "symlink" => {
-                let target = match op.how % 4 {
-                    0 => Self::name(op.other),
-                    1 => vec![b't'; (op.len % 64) as usize],
-                    2 => b"../".repeat((op.len % 1600) as usize),
-                    _ => vec![b't'; (op.len % 5000) as usize],
-                };
-                dir.symlink(&new, &target)?;
-            }
+    /// Does what `op` says to a name.
+    fn change_name(&mut self, op: &Op) -> fs::Result<Option<InodeRef<Machine>>> {
+        let (dir, old) = self.entry(op.what)?;
+        let (what, _held) = match name(op.code) {
             "link" => {
                 let file = self.file(op.other)?;
-                dir.link(&new, file.ino())?;
+                (NameOp::Link(file.ino()), Some(file))
             }
-            "unlink" => dir.unlink(&new)?,
-            "rmdir" => dir.rmdir(&new)?,
-            "create many" => {
-                let dir = dir.lookup(&new)?;
-                for number in 0..op.len % 40 {
-                    let kind = if op.how & 1 == 0 { FileKind::File } else { FileKind::Directory };
-                    self.bench.begin();
-                    dir.create(Self::one_of_many(op, number).as_bytes(), kind, mode)?;
-                }
+            "rename" => {
+                let (to, new) = self.entry(op.other)?;
+                (NameOp::Rename(to.ino(), new, ops::rename(op)), Some(to))
             }
-            _ => {
-                let dir = dir.lookup(&new)?;
-                for number in 0..op.len % 40 {
-                    let name = Self::one_of_many(op, number);
-                    self.bench.begin();
-                    let result = dir.unlink(name.as_bytes()).or_else(|_| dir.rmdir(name.as_bytes()));
-                    self.note(result);
-                }
+            _ => (ops::name_op(op), None),
+        };
+        self.perform(&dir, &old, &what)
+    }
+
+    /// Does an operation on names. What cannot be must not be done; what is done is noted in the tree.
+    fn perform(
+        &mut self,
+        dir: &InodeRef<Machine>,
+        name: &[u8],
+        op: &NameOp,
+    ) -> fs::Result<Option<InodeRef<Machine>>> {
+        let fs = self.fs()?;
+        if self.honest && self.tree.is_none() {
+            self.bench.begin();
+            self.tree = Some(Tree::of(&*fs)?);
+            // Nothing shall be known of it that nobody has asked for.
+            fs.shrink();
+        }
+        self.bench.begin();
+        let made = op.perform(&*fs, &**dir, name)?;
+        if let Some(tree) = &mut self.tree {
+            assert_eq!(tree.refusals(dir.ino(), name, op), [], "done what cannot be: {op:?} of {name:?}");
+            tree.apply(dir.ino(), name, op, made.as_ref().map(|inode| inode.ino()));
+        }
+        Ok(made)
+    }
+
+    fn change_many(&mut self, op: &Op) -> fs::Result<()> {
+        let (parent, name) = self.entry(op.what)?;
+        let dir = parent.lookup(&name)?;
+        for number in 0..op.len % 40 {
+            let name = ops::one_of_many(op, number);
+            if ops::name(op.code) == "create many" {
+                let kind = if op.how & 1 == 0 { FileKind::File } else { FileKind::Directory };
+                self.perform(&dir, name.as_bytes(), &NameOp::Create(kind, ops::mode(op)))?;
+            } else {
+                let unlinked = self.perform(&dir, name.as_bytes(), &NameOp::Unlink);
+                let result = unlinked.or_else(|_| self.perform(&dir, name.as_bytes(), &NameOp::Rmdir));
+                self.note(result);
             }
         }
         Ok(())
     }
 
-    /// The same names for the same `offset` and `other`, short or long.
-    fn one_of_many(op: &Op, number: u32) -> String {
-        let length = usize::from(op.other) % 250;
-        format!("{:0length$}", (op.offset & 0xF) * 100 + number)
-    }
-
     fn change_file(&mut self, op: &Op) -> fs::Result<()> {
         let file = self.file(op.what)?;
         let size = file.attr().size;
-        let (offset, len) = (self.place(op.offset, size), self.place(op.len, size));
-        let count = (len % MOST_COPIED) as usize;
+        let place = |coded| ops::place(coded, size, self.anatomy.block);
+        let (offset, len) = (place(op.offset), place(op.len));
+        if let Some(what) = ops::file_op(op, offset, len) {
+            let copied = if matches!(what.kind, OpKind::Read | OpKind::Write) { what.len } else { 0 };
+            what.perform(&*file, &mut vec![op.how | 1; copied as usize])?;
+            return Ok(());
+        }
         match name(op.code) {
-            "read" => {
-                file.read_at(offset, &mut vec![0; count])?;
-            }
-            "write" => {
-                file.write_at(offset, &vec![op.how | 1; count])?;
-            }
-            "truncate" => file.truncate(offset)?,
-            "fallocate" => {
-                let keep_size = op.how & 0x80 != 0;
-                let how = match op.how % 5 {
-                    0 => Fallocate::Allocate { keep_size },
-                    1 => Fallocate::PunchHole,
-                    2 => Fallocate::ZeroRange { keep_size },
-                    3 => Fallocate::CollapseRange,
-                    _ => Fallocate::InsertRange,
-                };
-                file.fallocate(how, offset, len)?;
-            }
             "seek" => {
                 file.seek(offset, if op.how & 1 == 0 { Seek::Data } else { Seek::Hole })?;
             }
@@ -509,13 +362,13 @@ impl<'a> Session<'a> {
                 file.read_link()?;
             }
             "get attribute" => {
-                file.xattr(Self::attribute(op.other))?;
+                file.xattr(ops::attribute(op.other))?;
             }
             "set attribute" => {
                 let how = [SetXattr::Any, SetXattr::Create, SetXattr::Replace][usize::from(op.how) % 3];
-                file.set_xattr(Self::attribute(op.other), &vec![op.how; (len % 5000) as usize], how)?;
+                file.set_xattr(ops::attribute(op.other), &vec![op.how; (len % 5000) as usize], how)?;
             }
-            "remove attribute" => file.remove_xattr(Self::attribute(op.other))?,
+            "remove attribute" => file.remove_xattr(ops::attribute(op.other))?,
             "list attributes" => {
                 file.list_xattrs()?;
             }
@@ -531,13 +384,12 @@ impl<'a> Session<'a> {
                     mtime: some(4).map(|()| time),
                 })?;
             }
-            "fsync" => {
-                fs::dax::fsync(&*file)?;
-            }
             "append much" => {
+                let count = len % ops::MOST_COPIED;
                 for _ in 0..op.how % 32 {
                     self.bench.begin();
-                    file.write_at(file.attr().size, &vec![1; count])?;
+                    let append = FileOp::new(OpKind::Write, file.attr().size, count);
+                    append.perform(&*file, &mut vec![1; count as usize])?;
                 }
             }
             "fill the disk" => {
@@ -547,8 +399,8 @@ impl<'a> Session<'a> {
                 while len >= 1024 {
                     self.bench.begin();
                     let end = file.attr().size;
-                    let result = file.fallocate(Fallocate::Allocate { keep_size }, end, len);
-                    self.note(result);
+                    let allocate = FileOp { keep_size, ..FileOp::new(OpKind::Allocate, end, len) };
+                    self.note(allocate.perform(&*file, &mut []));
                     len >>= 1;
                 }
             }
@@ -557,10 +409,6 @@ impl<'a> Session<'a> {
             }
         }
         Ok(())
-    }
-
-    fn attribute(number: u8) -> &'static [u8] {
-        ATTRIBUTES[usize::from(number) % ATTRIBUTES.len()].as_bytes()
     }
 
     /// Looks at what can be reached, within bounds: directories may go in circles.

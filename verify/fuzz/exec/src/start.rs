@@ -1,7 +1,7 @@
 //! The inputs from which a fuzzer starts: the same ones each time.
 
 use crate::input::{Input, MountMode, Op};
-use crate::{images, mutate, session};
+use crate::{images, mutate, ops};
 use std::path::Path;
 
 /// Inputs of the generator.
@@ -14,7 +14,7 @@ const COUNT: u64 = 400;
 pub fn write_to(folder: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
     for image in 0..images::COUNT {
-        let walk = Op { code: session::code("walk the tree"), ..Op::default() };
+        let walk = Op { code: ops::code("walk the tree"), ..Op::default() };
         let input = Input { image, mount: MountMode::Plain, patches: Vec::new(), ops: vec![walk] };
         std::fs::write(folder.join(format!("walk-{}", images::name(image))), input.encode())?;
     }
