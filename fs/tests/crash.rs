@@ -14,17 +14,12 @@ use crate::common::layout::Layout;
 use crate::common::snapshot::Snapshot;
 use crate::common::tape::Tape;
 use crate::common::{
-    BLOCK, Image, Machine, Rng, View, at, create, mkdir, mount, pattern, rmdir, sample, try_mount, unlink,
-    write,
+    BLOCK, Image, Machine, Rng, View, at, create, mkdir, mount, pattern, rmdir, sample, seeds, try_mount,
+    unlink, variable, write,
 };
 use fs::pmem::ram::Ram;
 use fs::vfs::{Device, FileKind, FileSystem, SetAttr};
 use fsx::{FileOp, NameOp, OpKind};
-
-fn variable(name: &str, usual: u64) -> u64 {
-    let text = std::env::var(name).ok();
-    text.map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
-}
 
 /// A small image with a few things on it, whose free blocks are not zeros.
 fn stage() -> Image {
@@ -132,7 +127,7 @@ fn open_steps<'a>() -> Vec<Step<'a>> {
 /// Judges every crash of `steps`; the next mount must repair them all.
 fn expect_repaired(what: &str, steps: Vec<Step<'_>>) -> Counts {
     let recording = Recording::of(stage(), steps);
-    let mixtures = (variable("DAXIOM_CRASHES", sample(3, 20)) as usize, 1);
+    let mixtures = (variable("DAXIOM_CRASHES").unwrap_or(sample(3, 20)) as usize, 1);
     let counts = recording.judge(&recording.tape, 0..usize::MAX, mixtures, true);
     let counts = counts.unwrap_or_else(|error| panic!("{what}: {error}"));
     println!("{what}: {counts:?}");
@@ -166,7 +161,7 @@ fn random_steps<'a>(seed: u64, count: usize) -> Vec<Step<'a>> {
     };
     let steps = (0..count).map(|_| {
         let (what, one) = (rng.below(7) as usize, path(&mut rng));
-        let (place, len, fill) = (rng.below(15 * BLOCK), rng.below(3 * BLOCK) as usize + 1, rng.next());
+        let (place, len, fill) = (rng.below(15 * BLOCK), rng.below(3 * BLOCK) as usize + 1, rng.draw());
         let (file, directory) = (FileKind::File, FileKind::Directory);
         let names =
             [NameOp::Create(file, 0o644), NameOp::Create(directory, 0o755), NameOp::Unlink, NameOp::Rmdir];
@@ -192,14 +187,7 @@ fn random_steps<'a>(seed: u64, count: usize) -> Vec<Step<'a>> {
 
 #[test]
 fn random_sequences_are_repaired_wherever_they_are_cut() {
-    let seeds = match std::env::var("DAXIOM_SEED") {
-        Ok(_) => {
-            let seed = variable("DAXIOM_SEED", 0);
-            seed..seed + 1
-        }
-        Err(_) => 0..variable("DAXIOM_SEQUENCES", sample(3, 200)),
-    };
-    for seed in seeds {
+    for seed in seeds(sample(3, 200)) {
         expect_repaired(&format!("DAXIOM_SEED={seed}"), random_steps(seed, 20));
     }
 }
@@ -246,7 +234,7 @@ fn a_crash_in_a_repair_is_repaired_by_the_next_mount() {
 /// data, or is a fence between such stores.
 #[test]
 fn a_flush_or_fence_left_out_is_noticed() {
-    let every = variable("DAXIOM_MUTANTS", sample(11, 1)) as usize;
+    let every = variable("DAXIOM_MUTANTS").unwrap_or(sample(11, 1)) as usize;
     let (mut flushes, mut fences, mut missed) = (0, 0, Vec::new());
     for steps in [name_steps(), data_steps()] {
         let recording = Recording::of(stage(), steps);

@@ -1,9 +1,9 @@
 //! fallocate(2) and lseek(2) of data and holes: every kind, on every block size, against a model; limits and
 //! refusals; no space at any step.
 
-use crate::common::sample;
 use crate::common::{
-    BLOCK, Image, Rng, Scratch, View, create, expect_errno, mount, pattern, read_all, session, write,
+    BLOCK, EXT2, Image, Rng, Scratch, View, create, expect_errno, mount, pattern, read_all, sample, seeds,
+    session, session_of, write,
 };
 use fs::Errno;
 use fs::platform::User;
@@ -56,7 +56,7 @@ fn one_sequence(seed: u64) {
     let image = Image::with(Scratch::new(), 4096, &["-b", option]);
     let mut contents = Contents::new(block);
     for _ in 0..3 {
-        session(&image, |fs| {
+        session_of(EXT2.mount, &image, |fs| {
             let root = fs.root().expect("root");
             let file = match root.lookup(b"f") {
                 Ok(file) => file,
@@ -82,7 +82,7 @@ fn one_sequence(seed: u64) {
                 }
                 let op = FileOp { keep_size, ..FileOp::new(kind, at, len) };
                 let mut bytes =
-                    if kind == OpKind::Write { pattern(rng.next(), len as usize) } else { Vec::new() };
+                    if kind == OpKind::Write { pattern(rng.draw(), len as usize) } else { Vec::new() };
                 let result = op.perform(&*file, &mut bytes);
                 let line = op.line(contents.size()).to_string();
                 let want = contents.apply(number, &op, &bytes).map(|()| bytes.len()).map_err(Into::into);
@@ -96,9 +96,7 @@ fn one_sequence(seed: u64) {
 
 #[test]
 fn every_kind_does_what_the_model_does_on_every_block_size() {
-    let sequences =
-        std::env::var("DAXIOM_SEQUENCES").ok().and_then(|n| n.parse().ok()).unwrap_or(sample(30, 1000));
-    for seed in 0..sequences {
+    for seed in seeds(sample(30, 1000)) {
         let result = std::panic::catch_unwind(|| one_sequence(seed));
         assert!(result.is_ok(), "seed {seed}");
     }

@@ -8,22 +8,15 @@
 //! ```
 
 use crate::common::exercised::Exercised;
-use crate::common::{EXT2, Image, Machine, Scratch, create, sample, session_of, unlink};
+use crate::common::{EXT2, Image, Machine, Scratch, create, sample, session_of, unlink, variable};
 use fs::Errno;
 use fs::vfs::FileSystemRef;
 use fsx::report::FailureKind;
 use fsx::{EarlyStop, FileOp, Fsx, FsxFailure, OpKind, Options, Target, TargetError, TargetResult};
 
-/// What the environment says, as a number.
-fn environment(name: &str) -> Option<u64> {
-    std::env::var(name)
-        .ok()
-        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: not a number")))
-}
-
 /// The first seed: another one to look elsewhere.
 fn seed() -> u64 {
-    environment("DAXIOM_SEED").unwrap_or(1)
+    variable("DAXIOM_SEED").unwrap_or(1)
 }
 
 /// Runs the exerciser, which must find nothing; what was printed.
@@ -168,7 +161,7 @@ fn six_files_at_a_time() {
 /// `DAXIOM_FSX_OPS` operations (8,000 if it is not set), as generic/521 and 522 do a million.
 #[test]
 fn a_long_run() {
-    let ops = environment("DAXIOM_FSX_OPS").unwrap_or(sample(8000, 1_000_000));
+    let ops = variable("DAXIOM_FSX_OPS").unwrap_or(sample(8000, 1_000_000));
     let seed = seed();
     // A mapping of its own for each operation, one for all, and none, with blocks of each size.
     let run = |block, set: &str, part: u64| {
@@ -299,7 +292,7 @@ fn mistakes_under_the_exerciser_are_found() {
             (Bug::LostStore, "-N 10000"),
             (Bug::CollapseOffByOne, "-N 2000"),
             (Bug::Grows, "-N 2000"),
-            (Bug::MappingOutlivesBlock, "-N 5000"),
+            (Bug::MappingOutlivesBlock, "-N 5000 -l 32768"),
         ] {
             let failure = find(fs, bug, line);
             let right = match bug {

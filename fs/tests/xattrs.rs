@@ -88,7 +88,7 @@ fn random_changes_agree_with_a_map_and_e2fsck() {
                     let known = *rng.pick(&["own", "x", "t", "y", "zz", "long name with a dot. and ü"]);
                     let name = format!("{prefix}{known}").into_bytes();
                     let len = if rng.one_in(6) { rng.below(block as u64 / 2) } else { rng.below(40) };
-                    let value = pattern(rng.next(), len as usize);
+                    let value = pattern(rng.draw(), len as usize);
                     let there = map.contains_key(&name);
                     let what = rng.below(5);
                     let result = match what {
@@ -465,7 +465,7 @@ fn a_lying_image_is_refused_not_believed() {
         let mut bytes = sound.clone();
         for _ in 0..1 + rng.below(3) {
             let at = if rng.one_in(2) { block + rng.below(64) } else { own + rng.below(96) };
-            bytes[at as usize] = rng.next() as u8;
+            bytes[at as usize] = rng.draw() as u8;
         }
         let fs = mounted(&bytes);
         for name in ["f", "g"] {

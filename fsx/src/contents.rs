@@ -241,20 +241,20 @@ impl Contents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::SplitMix;
+    use crate::rng::Rng;
     use std::vec;
 
     /// The same operations on a vector, which knows how to move bytes about.
     #[test]
     fn it_does_what_a_vector_does() {
-        let mut rng = SplitMix::new(7);
+        let mut rng = Rng::new(7);
         let mut model = Contents::new(16);
         // Who stored a byte stands beside it.
         let mut want: Vec<(u8, u64)> = Vec::new();
         for number in 1..5000 {
-            let kind = OpKind::ALL[(rng.next() % OpKind::ALL.len() as u64) as usize];
-            let mut op = FileOp::new(kind, rng.next() % 300, rng.next() % 100 + 1);
-            op.keep_size = rng.next() % 2 == 0;
+            let kind = OpKind::ALL[(rng.draw() % OpKind::ALL.len() as u64) as usize];
+            let mut op = FileOp::new(kind, rng.draw() % 300, rng.draw() % 100 + 1);
+            op.keep_size = rng.one_in(2);
             if matches!(kind, OpKind::Collapse | OpKind::Insert) {
                 (op.offset, op.len) = (op.offset / 16 * 16, op.len.next_multiple_of(16));
             }

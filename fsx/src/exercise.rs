@@ -13,7 +13,7 @@ use crate::contents::{Contents, zeros};
 use crate::op::{FileOp, OpKind};
 use crate::options::Options;
 use crate::report::{FailureKind, FsxFailure, OpLog, OpOutcome};
-use crate::rng::SplitMix;
+use crate::rng::Rng;
 use crate::target::{Target, TargetError, TargetResult};
 use alloc::collections::TryReserveError;
 use alloc::vec::{self, Vec};
@@ -47,7 +47,7 @@ pub struct Fsx<T: Target> {
     model: Contents,
     /// What is added to an operation's number at odd offsets.
     noise: Vec<u8>,
-    rng: SplitMix,
+    rng: Rng,
     /// Operations to do instead of random ones.
     replay: Option<vec::IntoIter<FileOp>>,
     /// What is chosen from.
@@ -67,7 +67,7 @@ impl<T: Target> Fsx<T> {
     /// # Errors
     /// There is no memory for what it needs from the start.
     pub fn new(options: Options, target: T) -> Result<Self, TryReserveError> {
-        let mut rng = SplitMix::new(options.seed);
+        let mut rng = Rng::new(options.seed);
         let mut noise = zeros(options.max_len)?;
         rng.fill(&mut noise);
         let buffer = zeros(options.max_op.max(PIECE) + PAGE_SIZE)?;

@@ -5,7 +5,8 @@
 //! that users of fsx know.
 //!
 //! Whoever else does operations of `fs` at random shares [`FileOp`] and [`NameOp`], and compares with
-//! [`Contents`] and [`Tree`]: the tests of `fs`, and the fuzzer.
+//! [`Contents`] and [`Tree`]: the tests of `fs`, and the fuzzer. So this crate depends on `fs`, whose words for
+//! operations are the only ones, and the storage on nothing that tests it.
 //!
 //! After each operation the following hold, or the run ends with a report ([`Fsx::explain`]) that tells
 //! where, what was expected, what was found, which operation stored there last, and how to repeat it:
@@ -25,7 +26,7 @@
 //! | [`op`] | one operation, and its line in a file of operations |
 //! | [`contents`] | what the file should hold |
 //! | [`names`] | one operation on names, and the tree that they should make |
-//! | `rng` | repeatable random numbers |
+//! | [`rng`] | repeatable random numbers |
 //! | [`exercise`] | choosing, doing and checking operations |
 //! | [`report`] | what is said when something differs |
 //!
@@ -47,7 +48,7 @@ pub mod names;
 pub mod op;
 pub mod options;
 pub mod report;
-mod rng;
+pub mod rng;
 pub mod target;
 
 pub use contents::Contents;
@@ -56,4 +57,5 @@ pub use names::{NameOp, Tree};
 pub use op::{FileOp, OpKind};
 pub use options::Options;
 pub use report::FsxFailure;
+pub use rng::Rng;
 pub use target::{Target, TargetError, TargetResult};

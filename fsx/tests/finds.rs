@@ -401,7 +401,7 @@ fn without_dirt_beyond_the_end_it_goes_unnoticed() {
 
 #[test]
 fn the_log_of_a_report_can_be_replayed() {
-    let options = Options::parse("-N 150 -S 4").unwrap();
+    let options = Options::parse("-N 150 -S 5").unwrap();
     let (_, failure) = replay(Bug::CollapseOffByOne, options.clone(), None);
     let (failure, report) = failure.expect("found within the log's length");
     let log: Vec<&str> = report.lines().filter(|line| line.contains(" # ")).collect();

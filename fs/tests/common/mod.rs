@@ -16,7 +16,6 @@
 //! | [`tree`] | all that Linux, or we, can see of a file system, to compare |
 //! | [`ext4`] | a judge of ext4 images, and images for it |
 //! | [`layout`] | where ext2 keeps things, read straight from the bytes |
-//! | [`rng`] | repeatable random numbers |
 //!
 //! Nothing here knows how `fs::ext2` works: layouts come from the specification, judgements from e2fsck.
 
@@ -31,16 +30,16 @@ pub(crate) mod journaled;
 pub(crate) mod layout;
 pub(crate) mod linux;
 pub(crate) mod rig;
-pub(crate) mod rng;
 pub(crate) mod snapshot;
 pub(crate) mod stage;
 pub(crate) mod tape;
 pub(crate) mod tree;
 pub(crate) mod tries;
 
+pub(crate) use fsx::Rng;
+pub(crate) use fsx::rng::pattern;
 pub(crate) use image::{Image, Scratch};
 pub(crate) use rig::Machine;
-pub(crate) use rng::{Rng, pattern};
 
 /// A file mapped into an address space, loaded and stored through faults.
 pub(crate) type View = fs::sim::view::View<rig::Hooked>;
@@ -64,6 +63,20 @@ pub(crate) const LEVELS: [u64; 4] = [0, 12, 12 + POINTERS, 12 + POINTERS + POINT
 /// lot.
 pub(crate) fn sample<T>(ordinary: T, long: T) -> T {
     if std::env::var_os("DAXIOM_LONG").is_some() { long } else { ordinary }
+}
+
+/// A number that an environment variable gives.
+pub(crate) fn variable(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+/// The sequences to run: the one that DAXIOM_SEED names, or DAXIOM_SEQUENCES of them, or as many as usual.
+pub(crate) fn seeds(usual: u64) -> std::ops::Range<u64> {
+    match variable("DAXIOM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..variable("DAXIOM_SEQUENCES").unwrap_or(usual),
+    }
 }
 
 /// A type of file system, for tests that run on each.

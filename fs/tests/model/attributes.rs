@@ -19,7 +19,7 @@ impl World {
         let name: Vec<u8> =
             self.rng.pick(&[&b"user.a"[..], b"user.bb", b"trusted.a", b"security.long one"]).to_vec();
         let len = if self.rng.one_in(4) { 700 } else { 12 };
-        let value = pattern(self.rng.next(), self.rng.below(len) as usize);
+        let value = pattern(self.rng.draw(), self.rng.below(len) as usize);
         let how = self.rng.below(4);
         self.note(format!("attribute {} of node {node}, {how}", String::from_utf8_lossy(&name)));
         let inode = self.inode(node);

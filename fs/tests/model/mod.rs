@@ -15,15 +15,9 @@ mod names;
 mod world;
 
 use crate::common::hostile::message;
-use crate::common::{EXT2, sample};
+use crate::common::{EXT2, sample, seeds, variable};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::{Setting, World};
-
-/// A number that an environment variable gives.
-fn variable(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
-}
 
 /// Runs the first `steps` steps of sequence `seed`. An error tells what happened up to it.
 fn run(setting: &Setting, seed: u64, steps: u64) -> Result<(), (u64, String)> {
@@ -46,10 +40,7 @@ fn run(setting: &Setting, seed: u64, steps: u64) -> Result<(), (u64, String)> {
 
 fn run_all(setting: &Setting) {
     let steps = variable("DAXIOM_STEPS").unwrap_or(setting.steps);
-    let seeds = match variable("DAXIOM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..variable("DAXIOM_SEQUENCES").unwrap_or(sample(setting.sequences, setting.sequences * 20)),
-    };
+    let seeds = seeds(sample(setting.sequences, setting.sequences * 20));
     println!("{}: seeds {seeds:?}, {steps} steps each", setting.name);
     for seed in seeds {
         if let Err((failed_at, mut text)) = run(setting, seed, steps) {

@@ -161,7 +161,7 @@ impl World {
         let len = [10, 5000, 40_000][self.rng.below(3) as usize];
         let len = self.rng.below(len);
         let op = self.note_op(OpKind::Write, offset, len, node);
-        let mut bytes = pattern(self.rng.next(), len as usize);
+        let mut bytes = pattern(self.rng.draw(), len as usize);
         let result = op.perform(&*self.inode(node), &mut bytes);
         self.expect_full(&result, len / BLOCK + 2 + 4);
         let done = result.unwrap_or(0);
@@ -224,7 +224,7 @@ impl World {
         let page = near_start(&mut self.rng, self.views[which].pages());
         let within = self.rng.below(BLOCK);
         let len = 1 + self.rng.below(BLOCK - within);
-        let bytes = pattern(self.rng.next(), len as usize);
+        let bytes = pattern(self.rng.draw(), len as usize);
         let node = self.views[which].file.ino();
         let op = self.note_op(OpKind::MapWrite, page * BLOCK + within, len, node);
         let result = self.views[which].store(op.offset, &bytes);

@@ -10,7 +10,7 @@ impl<T: Target> Fsx<T> {
     /// Returns the next random operation. As many random numbers for each, so that the same seed chooses
     /// alike.
     pub(super) fn draw(&mut self) -> FileOp {
-        let [what, at, long, flags, close] = core::array::from_fn(|_| self.rng.next());
+        let [what, at, long, flags, close] = core::array::from_fn(|_| self.rng.draw());
         let kind = self.kinds[(what % self.kinds.len() as u64) as usize];
         let Options { max_len, max_op, ref align, .. } = self.options;
         let size = self.model.size();

@@ -4,29 +4,19 @@
 use crate::input::{HEAD, Input, MOST_OPS, MOST_PATCHES, MountMode, OP, Op, PATCH, Patch};
 use crate::{damage, images, ops};
 
-/// Repeatable random numbers: xorshift64*.
-pub struct Rng(u64);
+/// Random numbers of 32 bits.
+struct Rng(fsx::Rng);
 
 impl Rng {
-    /// Starts from `seed`; seeds that differ in a bit give numbers that differ in many (splitmix64's
-    /// finaliser).
-    pub fn new(seed: u64) -> Self {
-        let mut mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        Self((mixed ^ (mixed >> 31)) | 1)
+    fn new(seed: u64) -> Self {
+        Self(fsx::Rng::new(seed))
     }
 
-    /// Draws the next 32 bits.
-    pub fn number(&mut self) -> u32 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) as u32
+    fn number(&mut self) -> u32 {
+        (self.0.draw() >> 32) as u32
     }
 
-    /// Draws a number below `limit`, which is not 0.
-    pub fn below(&mut self, limit: usize) -> usize {
+    fn below(&mut self, limit: usize) -> usize {
         self.number() as usize % limit
     }
 

@@ -4,6 +4,7 @@
 use crate::input::Op;
 use fs::vfs::{Device, FileKind, Rename};
 use fsx::{FileOp, NameOp, OpKind};
+use std::ops::ControlFlow;
 
 /// Operations; the number is the place in the list, for ever.
 const OPS: [&str; 43] = [
@@ -204,4 +205,10 @@ pub(crate) fn one_of_many(op: &Op, number: u32) -> String {
 /// Returns the name of an attribute that `number` stands for.
 pub(crate) fn attribute(number: u8) -> &'static [u8] {
     ATTRIBUTES[usize::from(number) % ATTRIBUTES.len()].as_bytes()
+}
+
+/// Counts down what is still to be looked at.
+pub(crate) fn next(left: &mut u32) -> ControlFlow<()> {
+    *left = left.saturating_sub(1);
+    if *left > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }

@@ -346,17 +346,11 @@ impl<'a> Session<'a> {
             }
             "extents" => {
                 let mut left = 1 + op.len % 100;
-                file.extents(offset, &mut |_| {
-                    left -= 1;
-                    if left > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-                })?;
+                file.extents(offset, &mut |_| ops::next(&mut left))?;
             }
             "read directory" => {
                 let mut left = 1 + op.len % 100;
-                file.read_dir(offset, &mut |_| {
-                    left -= 1;
-                    if left > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-                })?;
+                file.read_dir(offset, &mut |_| ops::next(&mut left))?;
             }
             "read link" => {
                 file.read_link()?;
@@ -449,10 +443,7 @@ impl<'a> Session<'a> {
                 inode.read_at(size.saturating_sub(100), &mut buffer)?;
                 inode.read_at(0, &mut buffer)?;
                 let mut left = 40;
-                inode.extents(0, &mut |_| {
-                    left -= 1;
-                    if left > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-                })?;
+                inode.extents(0, &mut |_| ops::next(&mut left))?;
             }
             FileKind::Symlink => {
                 inode.read_link()?;
