@@ -8,7 +8,7 @@ use crate::common::{
 use fs::Errno;
 use fs::platform::User;
 use fs::vfs::{Fallocate, FileKind, FileSystem, InodeRef, Seek};
-use fsx::{Contents, FileOp, OpKind};
+use fsx::{FileContents, FileOp, OpKind};
 use std::ops::ControlFlow;
 
 type File = InodeRef<crate::common::Machine>;
@@ -32,7 +32,7 @@ fn kinds() -> [Fallocate; 7] {
 }
 
 /// Compares a file with what it is to hold.
-fn compare(file: &File, contents: &Contents, block: u64, rng: &mut Rng) {
+fn compare(file: &File, contents: &FileContents, block: u64, rng: &mut Rng) {
     assert_eq!(file.attr().size, contents.size());
     assert!(read_all(&**file) == contents.bytes(), "contents");
     let mut blocks = Vec::new();
@@ -54,7 +54,7 @@ fn one_sequence(seed: u64) {
     let mut rng = Rng::new(seed);
     let (option, block) = [("1024", 1024), ("2048", 2048), ("4096", 4096)][rng.below(3) as usize];
     let image = Image::with(Scratch::new(), 4096, &["-b", option]);
-    let mut contents = Contents::new(block);
+    let mut contents = FileContents::new(block);
     for _ in 0..3 {
         session_of(EXT2.mount, &image, |fs| {
             let root = fs.root().expect("root");

@@ -10,7 +10,7 @@ use fs::vfs::Seek;
 
 /// What a file holds: its size, its blocks (beyond the end, too), and which operation stored what.
 #[derive(Clone)]
-pub struct Contents {
+pub struct FileContents {
     block: u64,
     size: u64,
     /// By their numbers; what is not there is a hole.
@@ -40,7 +40,7 @@ fn move_keys<V>(map: &mut BTreeMap<u64, V>, start: u64, len: u64, collapse: bool
     map.extend(rest.into_iter().map(|(at, value)| (if collapse { at - len } else { at + len }, value)));
 }
 
-impl Contents {
+impl FileContents {
     /// Returns an empty file, in blocks of `block` bytes.
     pub fn new(block: u64) -> Self {
         let (blocks, writers) = (BTreeMap::new(), BTreeMap::new());
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn it_does_what_a_vector_does() {
         let mut rng = Rng::new(7);
-        let mut model = Contents::new(16);
+        let mut model = FileContents::new(16);
         // Who stored a byte stands beside it.
         let mut want: Vec<(u8, u64)> = Vec::new();
         for number in 1..5000 {

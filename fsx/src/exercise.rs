@@ -9,7 +9,7 @@
 mod check;
 mod choose;
 
-use crate::contents::{Contents, zeros};
+use crate::contents::{FileContents, zeros};
 use crate::op::{FileOp, OpKind};
 use crate::options::Options;
 use crate::report::{FailureKind, FsxFailure, OpLog, OpOutcome};
@@ -44,7 +44,7 @@ const PIECE: u64 = 64 << 10;
 pub struct Fsx<T: Target> {
     options: Options,
     target: T,
-    model: Contents,
+    model: FileContents,
     /// What is added to an operation's number at odd offsets.
     noise: Vec<u8>,
     rng: Rng,
@@ -85,7 +85,7 @@ impl<T: Target> Fsx<T> {
         };
         let kinds = OpKind::ALL.into_iter().filter(on).collect();
         Ok(Self {
-            model: Contents::new(target.block_size()),
+            model: FileContents::new(target.block_size()),
             target,
             noise,
             rng,

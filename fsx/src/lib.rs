@@ -5,8 +5,8 @@
 //! that users of fsx know.
 //!
 //! Whoever else does operations of `fs` at random shares [`FileOp`] and [`NameOp`], and compares with
-//! [`Contents`] and [`Tree`]: the tests of `fs`, and the fuzzer. So this crate depends on `fs`, whose words for
-//! operations are the only ones, and the storage on nothing that tests it.
+//! [`FileContents`] and [`NameTree`]: the tests of `fs`, and the fuzzer. So this crate depends on `fs`, whose
+//! words for operations are the only ones, and the storage on nothing that tests it.
 //!
 //! After each operation the following hold, or the run ends with a report ([`Fsx::explain`]) that tells
 //! where, what was expected, what was found, which operation stored there last, and how to repeat it:
@@ -51,9 +51,9 @@ pub mod report;
 pub mod rng;
 pub mod target;
 
-pub use contents::Contents;
+pub use contents::FileContents;
 pub use exercise::{EarlyStop, Fsx};
-pub use names::{NameOp, Tree};
+pub use names::{NameOp, NameTree};
 pub use op::{FileOp, OpKind};
 pub use options::Options;
 pub use report::FsxFailure;

@@ -62,7 +62,7 @@ impl NameOp {
 
 /// An inode of the tree, and what else whoever compares knows of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node<T> {
+pub struct NameNode<T> {
     /// What kind of inode it is.
     pub kind: FileKind,
     /// A directory's names, and whose they are.
@@ -75,12 +75,12 @@ pub struct Node<T> {
 
 /// All inodes by their numbers. One without a name stays until its number is given to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tree<T> {
-    nodes: BTreeMap<u64, Node<T>>,
+pub struct NameTree<T> {
+    nodes: BTreeMap<u64, NameNode<T>>,
     root: u64,
 }
 
-impl<T: Default> Tree<T> {
+impl<T: Default> NameTree<T> {
     /// Returns the tree that is mounted.
     ///
     /// # Errors
@@ -137,16 +137,16 @@ impl<T: Default> Tree<T> {
 
     fn insert(&mut self, ino: u64, kind: FileKind) {
         let (entries, names) = (BTreeMap::new(), BTreeSet::new());
-        self.nodes.insert(ino, Node { kind, entries, names, more: T::default() });
+        self.nodes.insert(ino, NameNode { kind, entries, names, more: T::default() });
     }
 }
 
-impl<T> Tree<T> {
+impl<T> NameTree<T> {
     /// Returns the inode of this number.
     ///
     /// # Panics
     /// There never was one.
-    pub fn node(&self, ino: u64) -> &Node<T> {
+    pub fn node(&self, ino: u64) -> &NameNode<T> {
         &self.nodes[&ino]
     }
 
@@ -154,7 +154,7 @@ impl<T> Tree<T> {
     ///
     /// # Panics
     /// There never was one.
-    pub fn node_mut(&mut self, ino: u64) -> &mut Node<T> {
+    pub fn node_mut(&mut self, ino: u64) -> &mut NameNode<T> {
         self.nodes.get_mut(&ino).expect("an inode of the tree")
     }
 

@@ -1,6 +1,6 @@
 //! What is said when something differs: where, what was expected, what was found, who stored there last.
 
-use crate::contents::Contents;
+use crate::contents::FileContents;
 use crate::op::FileOp;
 use crate::target::TargetError;
 use alloc::collections::VecDeque;
@@ -86,7 +86,13 @@ pub struct Differing {
 
 impl FailureKind {
     /// Returns a failure: `bytes`, which `by` returned for `offset`, differ from byte `first` on.
-    pub(crate) fn data(by: &'static str, model: &Contents, offset: u64, bytes: &[u8], first: u64) -> Self {
+    pub(crate) fn data(
+        by: &'static str,
+        model: &FileContents,
+        offset: u64,
+        bytes: &[u8],
+        first: u64,
+    ) -> Self {
         let all = || {
             (first..offset + bytes.len() as u64).filter_map(|at| {
                 let (good, writer) = model.expected(at);

@@ -42,8 +42,8 @@ impl fmt::Display for Replayed {
 }
 
 impl FoundJournal {
-    /// Looks through the journal of a file system with so many blocks. `runs` calls what it is given with each
-    /// run of the journal's blocks, in order.
+    /// Looks through the journal of a file system with so many blocks. `runs` calls what it is given with
+    /// each run of the journal's blocks, in order.
     ///
     /// # Errors
     /// What `runs` answers; the journal is damaged, or needs what is not known here.
@@ -64,8 +64,8 @@ impl FoundJournal {
         Ok(Self { log, recovery })
     }
 
-    /// Replays it, and says in the superblock that it is replayed. Durable on return. Whatever was read of the
-    /// file system before has to be read again, its superblock too.
+    /// Replays it, and says in the superblock that it is replayed. Durable on return. Whatever was read of
+    /// the file system before has to be read again, its superblock too.
     ///
     /// # Errors
     /// It has changes that only Linux and e2fsck know how to replay; a memory error in it.

@@ -111,8 +111,8 @@ impl RawSuperBlock {
         crc32c::update(!0, &self.0[..S_CHECKSUM as usize])
     }
 
-    /// Returns the first superblock, if it is in the block that starts at byte `start` of the region and holds
-    /// `bytes`.
+    /// Returns the first superblock, if it is in the block that starts at byte `start` of the region and
+    /// holds `bytes`.
     pub(crate) fn in_block(start: u64, bytes: &[u8]) -> Option<Self> {
         let within = SUPERBLOCK.checked_sub(start)? as usize;
         Some(Self(*bytes.get(within..)?.first_chunk()?))
@@ -168,7 +168,8 @@ impl RawSuperBlock {
 }
 
 /// Stores `bytes`, a block that a journal holds, at byte `start` of the region: past the cache, in flight
-/// until fenced; but what a crash leaves of the first superblock can be mounted, so that it is replayed again.
+/// until fenced; but what a crash leaves of the first superblock can be mounted, so that it is replayed
+/// again.
 pub(crate) fn write_block(pmem: &impl Pmem, start: u64, bytes: &[u8]) {
     let Some(image) = RawSuperBlock::in_block(start, bytes) else {
         return pmem.write_nt(start, bytes);

@@ -5,7 +5,7 @@ use super::disk::superblock::SuperBlock;
 use super::facts::Nameless;
 use super::inode::Ext2Inode;
 use super::names::nameindex::Budget;
-use super::recover::outcome::{Recovered, Recovery};
+use super::recover::outcome::{Recovered, RecoveryOutcome};
 use crate::atomic::{AtomicBool, AtomicI64, AtomicU32};
 use crate::error::{Errno, Result};
 use crate::ext::cache::Cache;
@@ -82,7 +82,7 @@ pub struct Ext2Shared<P: Platform> {
     /// A crash left a redo record.
     pub(super) redo_found: AtomicBool,
     /// What came of looking at an image that was not clean.
-    pub(super) recovery: OnceBox<Recovery>,
+    pub(super) recovery: OnceBox<RecoveryOutcome>,
     /// What was done about the journal that an ext3 has.
     pub(super) replayed: OnceBox<Replayed>,
     /// A contradiction was met.
@@ -138,7 +138,7 @@ impl<P: Platform> Ext2<P> {
     /// Returns why the file system is read-only, if it was from the start.
     pub fn read_only_reason(&self) -> Option<ReadOnlyReason> {
         match self.recovery.get() {
-            Some(Recovery::Damaged(what)) => Some(ReadOnlyReason::Damaged(*what)),
+            Some(RecoveryOutcome::Damaged(what)) => Some(ReadOnlyReason::Damaged(*what)),
             _ => self.reason,
         }
     }
@@ -146,7 +146,7 @@ impl<P: Platform> Ext2<P> {
     /// Returns what this mount repaired, if the image was not unmounted cleanly.
     pub fn recovered(&self) -> Option<&Recovered> {
         match self.recovery.get() {
-            Some(Recovery::Sound(recovered)) => Some(recovered),
+            Some(RecoveryOutcome::Sound(recovered)) => Some(recovered),
             _ => None,
         }
     }

@@ -38,8 +38,8 @@ const CACHED_INODES: usize = 1024;
 /// what is at home.
 ///
 /// # Errors
-/// What [`SuperBlock::decode`] refuses; a journal that is damaged, or on another device; a root directory that
-/// is none.
+/// What [`SuperBlock::decode`] refuses; a journal that is damaged, or on another device; a root directory
+/// that is none.
 pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext4<P>>> {
     // 1. Believe nothing before it is checked.
     let (raw, sb) = read_super(platform.pmem(), &options)?;
@@ -102,7 +102,8 @@ fn look<P: Platform>(shared: Ext4Shared<P>, raw: &RawSuperBlock) -> Result<(Ext4
     Ok((shared, journal))
 }
 
-/// Replays the journal. All of the file system is looked at anew: its superblock may have been in the journal.
+/// Replays the journal. All of the file system is looked at anew: its superblock may have been in the
+/// journal.
 fn replay<P: Platform>(
     shared: Ext4Shared<P>,
     raw: &RawSuperBlock,

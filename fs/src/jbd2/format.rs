@@ -89,7 +89,7 @@ pub(super) struct Tag {
 }
 
 impl LogFormat {
-    /// True if each block has a checksum in its last four bytes.
+    /// Returns true if each block has a checksum in its last four bytes.
     pub(super) fn has_tails(&self) -> bool {
         matches!(self.checksums, Checksums::V2 | Checksums::V3)
     }
@@ -169,7 +169,7 @@ impl LogFormat {
         digest.finalize()
     }
 
-    /// True if a commit block's checksum is right; `whole` is that of its transaction.
+    /// Returns true if a commit block's checksum is right; `whole` is that of its transaction.
     pub(super) fn is_commit_right(&self, block: &[u8], whole: u32) -> bool {
         let found = be32(block, COMMIT_CHECKSUM);
         match self.checksums {

@@ -71,7 +71,8 @@ impl LogMap {
         self.runs.last().map_or(0, |run| run.log + run.count)
     }
 
-    /// True if block `block` of the file system may be written home: it is there, and no part of the log.
+    /// Returns true if block `block` of the file system may be written home: it is there, and no part of the
+    /// log.
     pub fn is_home(&self, block: u64) -> bool {
         let after = self.home.partition_point(|range| range.start <= block);
         let in_log = after.checked_sub(1).is_some_and(|before| self.home[before].contains(&block));

@@ -89,7 +89,8 @@ pub fn scan(pmem: &impl Pmem, log: &LogMap) -> Result<Recovery> {
 }
 
 impl Recovery {
-    /// True if the log holds nothing to replay: whoever unmounted or recovered the file system was through.
+    /// Returns true if the log holds nothing to replay: whoever unmounted or recovered the file system was
+    /// through.
     pub fn is_empty(&self) -> bool {
         self.sb.start == 0
     }
@@ -120,8 +121,8 @@ impl Recovery {
         self.sb.errno
     }
 
-    /// True if there are changes after the last transaction that only Linux and e2fsck know how to replay:
-    /// what is read through this is older than them.
+    /// Returns true if there are changes after the last transaction that only Linux and e2fsck know how to
+    /// replay: what is read through this is older than them.
     pub fn has_fast_commits(&self) -> bool {
         self.fast_commits
     }
@@ -149,8 +150,9 @@ impl Recovery {
         self.images.keys().copied()
     }
 
-    /// Has `write` store every image at home, past the cache, and empties the log. Durable on return; a crash on
-    /// the way leaves it to the next recovery. Whatever was read of the file system before has to be read again.
+    /// Has `write` store every image at home, past the cache, and empties the log. Durable on return; a crash
+    /// on the way leaves it to the next recovery. Whatever was read of the file system before has to be read
+    /// again.
     ///
     /// # Errors
     /// Fast commits, whose replay is not known here: nothing is changed. A region that is not writable. Bad
@@ -376,7 +378,7 @@ impl<'a, M: Pmem> LogWalk<'a, M> {
         Ok(())
     }
 
-    /// True if the blocks for fast commits hold one that belongs after the last transaction.
+    /// Returns true if the blocks for fast commits hold one that belongs after the last transaction.
     fn has_fast_commits(&self, next_sequence: u32) -> Result<bool> {
         /// The tag that is the head of one: its number, in two bytes and little-endian, as all of it.
         const HEAD: [u8; 2] = [9, 0];

@@ -192,7 +192,8 @@ impl JournalSuper {
         LogFormat { block_size: self.block_size, wide, checksums, seed: self.seed }
     }
 
-    /// True if a commit block may be on the disk before the blocks that it commits: only its checksum says.
+    /// Returns true if a commit block may be on the disk before the blocks that it commits: only its checksum
+    /// says.
     pub(super) fn is_async(&self) -> bool {
         self.incompat & ASYNC_COMMIT != 0
     }

@@ -1,7 +1,7 @@
 //! A journal made block by block, with code of its own: every format, right or damaged.
 //!
-//! The file system around it is nothing but blocks of 1 or 4 KiB, each filled with its number. The log lies in
-//! two pieces, the second before the first.
+//! The file system around it is nothing but blocks of 1 or 4 KiB, each filled with its number. The log lies
+//! in two pieces, the second before the first.
 
 use fs::jbd2::{LogMap, LogRun, Recovery};
 use fs::pmem::Pmem;

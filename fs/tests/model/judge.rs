@@ -4,7 +4,7 @@ use super::world::World;
 use crate::common::{self, names, read_all, read_range};
 use fs::vfs::FileKind;
 use fs::{Errno, Error, Result};
-use fsx::Contents;
+use fsx::FileContents;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -94,7 +94,7 @@ impl World {
 }
 
 /// Compares a file that is mostly a hole: each page that is none, and some bytes around it.
-fn compare_pages(contents: &Contents, read: impl Fn(u64, u64) -> Vec<u8>) {
+fn compare_pages(contents: &FileContents, read: impl Fn(u64, u64) -> Vec<u8>) {
     for page in contents.blocks() {
         let start = (page * common::BLOCK).saturating_sub(100);
         let len = common::BLOCK + 200;

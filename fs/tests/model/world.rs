@@ -4,7 +4,7 @@ use super::attributes::Attributes;
 use crate::common::{self, BLOCK, Image, LEVELS, Machine, Rng, Scratch, Tested, View, pattern};
 use fs::Errno;
 use fs::vfs::{FileKind, FileSystemRef, InodeRef, path};
-use fsx::{Contents, FileOp, OpKind, Tree};
+use fsx::{FileContents, FileOp, NameTree, OpKind};
 use std::ops::Range;
 
 /// What kind of sequences.
@@ -21,13 +21,13 @@ pub(crate) struct Setting {
 
 /// What an inode is to hold.
 pub(crate) struct Held {
-    pub(crate) contents: Contents,
+    pub(crate) contents: FileContents,
     pub(crate) attributes: Attributes,
 }
 
 impl Default for Held {
     fn default() -> Self {
-        Self { contents: Contents::new(BLOCK), attributes: Attributes::new() }
+        Self { contents: FileContents::new(BLOCK), attributes: Attributes::new() }
     }
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct World {
     pub(crate) image: Image,
     pub(crate) machine: Machine,
     pub(crate) fs: FileSystemRef<Machine>,
-    pub(crate) model: Tree<Held>,
+    pub(crate) model: NameTree<Held>,
     pub(crate) open: Vec<InodeRef<Machine>>,
     pub(crate) views: Vec<View>,
     pub(crate) rng: Rng,
@@ -57,7 +57,7 @@ impl World {
         let fs = (setting.tested.mount)(machine.clone());
         Self {
             tested: setting.tested,
-            model: Tree::of(&*fs).expect("a sound image"),
+            model: NameTree::of(&*fs).expect("a sound image"),
             fs,
             image,
             machine,
@@ -109,7 +109,7 @@ impl World {
     }
 
     /// What file `node` is to hold.
-    fn contents(&mut self, node: u64) -> &mut Contents {
+    fn contents(&mut self, node: u64) -> &mut FileContents {
         &mut self.model.node_mut(node).more.contents
     }
 

@@ -49,7 +49,7 @@ use super::fs::Ext2;
 use crate::error::{Corrupt, Error, Result};
 use crate::ext::layout::*;
 use crate::platform::Platform;
-use outcome::Recovery;
+use outcome::RecoveryOutcome;
 
 /// A mounted file system under repair.
 struct Repair<'a, P: Platform>(&'a Ext2<P>);
@@ -60,16 +60,16 @@ view!(Repair of Ext2);
 ///
 /// # Errors
 /// [`Errno::NoMemory`](crate::Errno::NoMemory): nothing was changed.
-pub(super) fn recover<P: Platform>(fs: &Ext2<P>) -> Result<Recovery> {
+pub(super) fn recover<P: Platform>(fs: &Ext2<P>) -> Result<RecoveryOutcome> {
     Repair(fs).recover()
 }
 
 impl<P: Platform> Repair<'_, P> {
-    fn recover(self) -> Result<Recovery> {
+    fn recover(self) -> Result<RecoveryOutcome> {
         let ours = self.super_in_place().last_mount_was_ours();
         let found = match self.scan(ours).and_then(|found| self.can_adopt(&found).map(|()| found)) {
             Ok(found) => found,
-            Err(Error::Corrupt(what)) => return Ok(Recovery::Damaged(what)),
+            Err(Error::Corrupt(what)) => return Ok(RecoveryOutcome::Damaged(what)),
             Err(error) => return Err(error),
         };
         let mut recovered = self.repair(&found)?;
@@ -77,13 +77,13 @@ impl<P: Platform> Repair<'_, P> {
         self.count_free_blocks(false);
         match self.adopt(&found) {
             Ok(adopted) => recovered.adopted = adopted,
-            Err(Error::Corrupt(what)) => return Ok(Recovery::Damaged(what)),
+            Err(Error::Corrupt(what)) => return Ok(RecoveryOutcome::Damaged(what)),
             // Not refused for a full disk: what is there can be read.
             Err(_) => {
                 let why = "no room for the name of an inode that lost its own";
-                return Ok(Recovery::Damaged(Corrupt::new("lost+found", ROOT_INO.into(), why)));
+                return Ok(RecoveryOutcome::Damaged(Corrupt::new("lost+found", ROOT_INO.into(), why)));
             }
         }
-        Ok(Recovery::Sound(recovered))
+        Ok(RecoveryOutcome::Sound(recovered))
     }
 }

@@ -81,7 +81,7 @@ impl fmt::Display for Recovered {
 
 /// What came of looking at an unclean image.
 #[derive(Debug)]
-pub(in crate::ext2) enum Recovery {
+pub(in crate::ext2) enum RecoveryOutcome {
     /// It is sound now.
     Sound(Recovered),
     /// It contradicts itself, and nothing was changed; or what has no name finds no room for one, and the

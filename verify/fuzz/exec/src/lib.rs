@@ -25,7 +25,8 @@
 //! go of it; an image whose mount is refused, or that is mounted read-only, is not stored to.
 //!
 //! Of inputs without damage, crashes included: no operation meets a contradiction; no mapping outlives its
-//! block; names are those of [`fsx::Tree`], the reference that the tests of `fs` have. [`run_to_image`] gives the image for e2fsck to judge.
+//! block; names are those of [`fsx::NameTree`], the reference that the tests of `fs` have. [`run_to_image`]
+//! gives the image for e2fsck to judge.
 
 pub mod anatomy;
 pub mod damage;

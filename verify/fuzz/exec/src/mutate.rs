@@ -5,9 +5,9 @@ use crate::input::{HEAD, Input, MOST_OPS, MOST_PATCHES, MountMode, OP, Op, PATCH
 use crate::{damage, images, ops};
 
 /// Random numbers of 32 bits.
-struct Rng(fsx::Rng);
+struct Draws(fsx::Rng);
 
-impl Rng {
+impl Draws {
     fn new(seed: u64) -> Self {
         Self(fsx::Rng::new(seed))
     }
@@ -27,7 +27,7 @@ impl Rng {
 
 /// Makes the input of seed `seed`: one in three is undamaged, so that what it leaves can be judged.
 pub fn generate(seed: u64) -> Input {
-    let rng = &mut Rng::new(seed);
+    let rng = &mut Draws::new(seed);
     let patches = if rng.one_in(3) { 0 } else { 1 + rng.below(4) };
     let mount = match rng.below(20) {
         0 => MountMode::ReadOnly,
@@ -45,7 +45,7 @@ pub fn generate(seed: u64) -> Input {
 
 /// Changes one or a few things of `input`.
 pub fn mutate(input: &mut Input, seed: u64) {
-    let rng = &mut Rng::new(seed);
+    let rng = &mut Draws::new(seed);
     for _ in 0..1 + rng.below(3) {
         match rng.below(10) {
             0 => input.image = rng.below(images::COUNT.into()) as u8,
@@ -74,7 +74,7 @@ pub fn mutate_bytes(data: &mut [u8], len: usize, most: usize, seed: u32) -> usiz
     len
 }
 
-fn change_list<T: Copy>(rng: &mut Rng, list: &mut Vec<T>, most: usize, new: fn(&mut Rng) -> T) {
+fn change_list<T: Copy>(rng: &mut Draws, list: &mut Vec<T>, most: usize, new: fn(&mut Draws) -> T) {
     let at = rng.below(list.len() + 1);
     match rng.below(5) {
         0 if at < list.len() => {
@@ -91,7 +91,7 @@ fn change_list<T: Copy>(rng: &mut Rng, list: &mut Vec<T>, most: usize, new: fn(&
     }
 }
 
-fn change_patch(rng: &mut Rng, patches: &mut [Patch]) {
+fn change_patch(rng: &mut Draws, patches: &mut [Patch]) {
     if patches.is_empty() {
         return;
     }
@@ -107,7 +107,7 @@ fn change_patch(rng: &mut Rng, patches: &mut [Patch]) {
     }
 }
 
-fn change_op(rng: &mut Rng, ops: &mut [Op]) {
+fn change_op(rng: &mut Draws, ops: &mut [Op]) {
     if ops.is_empty() {
         return;
     }
@@ -124,7 +124,7 @@ fn change_op(rng: &mut Rng, ops: &mut [Op]) {
     }
 }
 
-fn patch(rng: &mut Rng) -> Patch {
+fn patch(rng: &mut Draws) -> Patch {
     Patch {
         kind: rng.below(damage::COUNT.into()) as u8,
         object: if rng.one_in(2) { rng.below(64) as u16 } else { rng.number() as u16 },
@@ -135,7 +135,7 @@ fn patch(rng: &mut Rng) -> Patch {
     }
 }
 
-fn op(rng: &mut Rng) -> Op {
+fn op(rng: &mut Draws) -> Op {
     Op {
         code: rng.below(ops::COUNT.into()) as u8,
         what: name(rng),
@@ -147,12 +147,12 @@ fn op(rng: &mut Rng) -> Op {
 }
 
 /// An open file, or a name of the first 32.
-fn name(rng: &mut Rng) -> u8 {
+fn name(rng: &mut Draws) -> u8 {
     if rng.one_in(4) { 0x80 | rng.below(4) as u8 } else { rng.below(32) as u8 }
 }
 
 /// Any place: whole blocks, and small numbers, more often.
-fn place(rng: &mut Rng) -> u32 {
+fn place(rng: &mut Draws) -> u32 {
     let any = rng.number();
     match rng.below(3) {
         0 => any,

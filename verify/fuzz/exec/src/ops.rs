@@ -146,8 +146,8 @@ pub(crate) fn place(coded: u32, size: u64, block: u64) -> u64 {
     }
 }
 
-/// Returns what `op` does to the content of a file, in which its numbers say this place and length, if it does
-/// anything to that.
+/// Returns what `op` does to the content of a file, in which its numbers say this place and length, if it
+/// does anything to that.
 pub(crate) fn file_op(op: &Op, offset: u64, len: u64) -> Option<FileOp> {
     use OpKind::{Allocate, Collapse, Fsync, Insert, Punch, Read, Truncate, Write, Zero};
     let what = match name(op.code) {

@@ -11,7 +11,7 @@ use fs::ext::features::ReadOnlyReason;
 use fs::ext2::Ext2;
 use fs::platform::{Timestamp, User};
 use fs::vfs::{FileKind, FileSystem, InodeRef, MountOptions, Seek, SetAttr, SetXattr, path};
-use fsx::{FileOp, NameOp, OpKind, Tree};
+use fsx::{FileOp, NameOp, NameTree, OpKind};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub struct Session<'a> {
     /// Nothing was damaged: no contradiction may be met.
     honest: bool,
     /// What names there are to be then, from the first operation on names on.
-    tree: Option<Tree<()>>,
+    tree: Option<NameTree<()>>,
     report: InputReport,
 }
 
@@ -147,7 +147,7 @@ impl<'a> Session<'a> {
         if let Some(mut tree) = self.tree.take() {
             self.bench.begin();
             tree.forget_nameless();
-            assert_eq!(Tree::of(&*fs), Ok(tree), "other names than those that were made");
+            assert_eq!(NameTree::of(&*fs), Ok(tree), "other names than those that were made");
         }
         self.bench.begin();
         let sync = fs.sync();
@@ -300,7 +300,7 @@ impl<'a> Session<'a> {
         let fs = self.fs()?;
         if self.honest && self.tree.is_none() {
             self.bench.begin();
-            self.tree = Some(Tree::of(&*fs)?);
+            self.tree = Some(NameTree::of(&*fs)?);
             // Nothing shall be known of it that nobody has asked for.
             fs.shrink();
         }
