@@ -16,6 +16,7 @@ mod dax;
 mod device;
 mod durable_on_return;
 mod error_policy;
+mod ext4_journal;
 mod ext4_oracle;
 mod ext4_reading;
 mod fallocate;

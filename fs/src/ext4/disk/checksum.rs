@@ -32,7 +32,10 @@ use super::extent;
 use crate::crc32c::update;
 use crate::ext::layout::*;
 use crate::ext::load::Load;
+use crc::{CRC_16_MODBUS, Crc};
 
+/// CRC-16 with the polynomial 0x8005, mirrored, starting with all ones.
+static CRC16: Crc<u16> = Crc::<u16>::new(&CRC_16_MODBUS);
 /// From this size on a descriptor has high halves.
 const DESC_SIZE_64: u32 = 64;
 /// The least `i_extra_isize` with which `i_checksum_hi` is there.
@@ -92,6 +95,27 @@ pub(crate) fn descriptor(
     desc_size: u32,
 ) -> u16 {
     seed.number(&group.to_le_bytes()).without::<2>(from, at, desc_size.into(), BG_CHECKSUM).0 as u16
+}
+
+/// Returns the checksum that the descriptor has where descriptors alone have one (`uninit_bg`): 16 bits, over
+/// what [`descriptor`]'s is over.
+pub(crate) fn old_descriptor(
+    uuid: &[u8; 16],
+    group: u32,
+    from: &(impl Load + ?Sized),
+    at: u64,
+    desc_size: u32,
+) -> u16 {
+    let mut bytes = [0; 1024];
+    let bytes = &mut bytes[..desc_size as usize];
+    from.read(at, bytes);
+    let (before, after) = bytes.split_at(BG_CHECKSUM as usize);
+    let mut digest = CRC16.digest();
+    digest.update(uuid);
+    digest.update(&group.to_le_bytes());
+    digest.update(before);
+    digest.update(&after[2..]);
+    digest.finalize()
 }
 
 /// Returns the checksum of the bitmap at `at`: of `s_blocks_per_group` or `s_inodes_per_group` bits, in whole

@@ -8,7 +8,7 @@
 use super::checksum;
 use super::superblock::SuperBlock;
 use crate::error::{Corrupt, Error, Result};
-use crate::ext::features::INCOMPAT_FLEX_BG;
+use crate::ext::features::{INCOMPAT_FLEX_BG, RO_COMPAT_GDT_CSUM};
 use crate::ext::layout::*;
 use crate::ext::load::Load;
 use core::ops::Range;
@@ -54,24 +54,30 @@ impl Group {
             let above = if is_wide { bytes.load_u32(at + high) } else { 0 };
             u64::from(above) << 32 | u64::from(bytes.load_u32(at + low))
         };
-        if let Some(seed) = sb.seed {
-            let real = checksum::descriptor(seed, index, bytes, at, 1 << sb.desc_bits);
-            let told = bytes.load_u16(at + BG_CHECKSUM);
-            if told != real {
-                let why = "wrong checksum";
-                let (what, told, real) = ("group descriptor", told.into(), real.into());
-                return Err(Corrupt::against(what, index.into(), why, told, real).into());
-            }
+        let has_own = sb.feature_ro_compat & RO_COMPAT_GDT_CSUM != 0;
+        let told = bytes.load_u16(at + BG_CHECKSUM);
+        let real = match sb.seed {
+            Some(seed) => checksum::descriptor(seed, index, bytes, at, 1 << sb.desc_bits),
+            None if has_own => checksum::old_descriptor(&sb.uuid, index, bytes, at, 1 << sb.desc_bits),
+            None => told,
+        };
+        if told != real {
+            let (what, why) = ("group descriptor", "wrong checksum");
+            return Err(Corrupt::against(what, index.into(), why, told.into(), real.into()).into());
         }
         let group = Self {
             index,
             block_bitmap: block(BG_BLOCK_BITMAP, BG_BLOCK_BITMAP_HI),
             inode_bitmap: block(BG_INODE_BITMAP, BG_INODE_BITMAP_HI),
             inode_table: block(BG_INODE_TABLE, BG_INODE_TABLE_HI),
-            flags: bytes.load_u16(at + BG_FLAGS),
+            // Without checksums nobody keeps these two.
+            flags: if has_own || sb.seed.is_some() { bytes.load_u16(at + BG_FLAGS) } else { 0 },
             free_blocks: two(BG_FREE_BLOCKS_COUNT, BG_FREE_BLOCKS_COUNT_HI),
             free_inodes: two(BG_FREE_INODES_COUNT, BG_FREE_INODES_COUNT_HI),
-            unused_inodes: two(BG_ITABLE_UNUSED, BG_ITABLE_UNUSED_HI),
+            unused_inodes: match has_own || sb.seed.is_some() {
+                true => two(BG_ITABLE_UNUSED, BG_ITABLE_UNUSED_HI),
+                false => 0,
+            },
             inode_bitmap_csum: two(BG_INODE_BITMAP_CSUM, BG_INODE_BITMAP_CSUM_HI),
         };
         group.check(sb)?;
