@@ -148,8 +148,9 @@ impl<P: Platform> Ext4Shared<P> {
             return Err(Corrupt::new(what, index.into(), "no such group").into());
         }
         let at = self.sb.desc(index);
-        let block = self.meta(at >> self.sb.block_bits, what, index.into())?;
-        Group::decode(&self.sb, &*block, at & (self.sb.block_size() - 1), index)
+        let (block, at) = (at >> self.sb.block_bits, at & (self.sb.block_size() - 1));
+        let block = self.part(block, at..at + (1 << self.sb.desc_bits), what, index.into())?;
+        Group::decode(&self.sb, &*block, at, index)
     }
 
     /// Returns the blocks that hold the groups' structures.

@@ -7,6 +7,8 @@ use crate::PAGE_SIZE;
 use crate::atomic::AtomicBool;
 use crate::error::{Corrupt, Errno, Error, Result, Unsupported};
 use crate::ext::cache::Cached;
+use crate::ext::dirent::Dirent;
+use crate::ext::features::*;
 use crate::ext::inode::{ATIME, CTIME, MTIME, RawInode, bad_inode};
 use crate::ext::layout::*;
 use crate::ext::load::Load;
@@ -78,7 +80,8 @@ impl<P: Platform> Ext4<P> {
     /// [`Corrupt`]: its checksum is wrong, or what it says makes no sense.
     pub(super) fn read_inode(&self, ino: u32) -> Result<Ext4Inode<P>> {
         let (block, at, _) = self.place_of_inode(ino)?;
-        let table: MetaBlock<'_, P> = self.meta(block, "inode", ino.into())?;
+        let end = at + u64::from(self.sb.inode_size);
+        let table: MetaBlock<'_, P> = self.part(block, at..end, "inode", ino.into())?;
         let mut bytes = vec![0; self.sb.inode_size as usize].into_boxed_slice();
         table.read(at, &mut bytes);
         let raw = RawInode::new(&*bytes, &self.sb, ino, 0);
@@ -90,7 +93,12 @@ impl<P: Platform> Ext4<P> {
             let (told, real) = (high << 16 | low, checksum::inode(seed, &*bytes, 0, self.sb.inode_size));
             expect_checksum("inode", ino.into(), told, real)?;
         }
+        let extra = raw.extra();
+        if extra % 4 != 0 || u64::from(GOOD_OLD_INODE_SIZE) + extra > self.sb.inode_size.into() {
+            return Err(bad_inode(ino, "bad i_extra_isize", extra));
+        }
         let kind = raw.expect_kind()?;
+        self.check_flags(&raw)?;
         let size = self.check_size(&raw, kind)?;
         Ok(Ext4Inode {
             fs: self.share(),
@@ -105,22 +113,55 @@ impl<P: Platform> Ext4<P> {
         })
     }
 
+    /// Refuses flags that decide how content is read, and that cannot be there.
+    ///
+    /// # Errors
+    /// [`Corrupt`]: the file system lacks a flag's feature, or two of them exclude each other.
+    fn check_flags(&self, raw: &RawInode<'_, [u8]>) -> Result<()> {
+        let (flags, sb) = (raw.flags(), &self.sb);
+        let of_features = [
+            (EXTENTS_FL, sb.has(INCOMPAT_EXTENTS)),
+            (INLINE_DATA_FL, sb.has(INCOMPAT_INLINE_DATA)),
+            (EA_INODE_FL, sb.has(INCOMPAT_EA_INODE)),
+            (ENCRYPT_FL, sb.has(INCOMPAT_ENCRYPT)),
+            (VERITY_FL, sb.feature_ro_compat & RO_COMPAT_VERITY != 0),
+        ];
+        if of_features.iter().any(|&(flag, is_there)| flags & flag != 0 && !is_there) {
+            let why = "i_flags of a feature that the file system does not have";
+            return Err(bad_inode(raw.ino, why, flags.into()));
+        }
+        match flags & (EXTENTS_FL | INLINE_DATA_FL) {
+            both if both == EXTENTS_FL | INLINE_DATA_FL => {
+                Err(bad_inode(raw.ino, "i_flags tell of extents and of content in the inode", flags.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Returns the size that a raw inode tells.
     ///
     /// # Errors
     /// [`Corrupt`]: none of its kind can be that large.
     fn check_size(&self, raw: &RawInode<'_, [u8]>, kind: FileKind) -> Result<u64> {
         let flags = raw.flags();
-        let wide = kind == FileKind::File || self.sb.has(crate::ext::features::INCOMPAT_LARGEDIR);
+        let wide = kind == FileKind::File || self.sb.has(INCOMPAT_LARGEDIR);
         let size = if wide { raw.wide_size() } else { raw.size(kind) };
         let (bits, is_inline) = (self.sb.block_bits, flags & INLINE_DATA_FL != 0);
+        let is_directory_size = match is_inline {
+            false => size > 0 && size.is_multiple_of(self.sb.block_size()),
+            // What is behind `i_block` has room for an entry.
+            true => {
+                size.is_multiple_of(4)
+                    && (size == I_BLOCK_BYTES || size >= I_BLOCK_BYTES + u64::from(Dirent::need(1)))
+            }
+        };
+        if kind == FileKind::Directory && !is_directory_size {
+            return Err(bad_inode(raw.ino, "bad size of a directory", size));
+        }
         let limit = match kind {
             _ if is_inline => u64::from(self.sb.inode_size),
             FileKind::File if flags & EXTENTS_FL != 0 => u64::from(u32::MAX) << bits,
             FileKind::File => self.reach.max_lblks << bits,
-            FileKind::Directory if !size.is_multiple_of(self.sb.block_size()) => {
-                return Err(bad_inode(raw.ino, "bad size of a directory", size));
-            }
             // It has no holes.
             FileKind::Directory => self.sb.byte(self.sb.blocks_count),
             FileKind::Symlink => self.sb.block_size(),
@@ -211,21 +252,27 @@ impl<P: Platform> Ext4Inode<P> {
         let bad = |limit| {
             Corrupt::against("inode", self.ino.into(), "bad length of a symbolic link", len, limit).into()
         };
-        if self.has(INLINE_DATA_FL) {
-            return self.inline();
-        }
         if len == 0 || len >= self.fs.sb.block_size() {
             return Err(bad(self.fs.sb.block_size() - 1));
         }
         let mut target = vec![0; len as usize];
-        if len < I_BLOCK_BYTES && !self.has(EXTENTS_FL) {
+        if self.has(INLINE_DATA_FL) {
+            target = self.inline()?;
+        } else if len < I_BLOCK_BYTES && !self.has(EXTENTS_FL) {
             self.bytes.read(raw.slot(0), &mut target);
-            return Ok(target);
+            // The rest of it is zeros.
+            if self.bytes.load_u8(raw.slot(0) + len) != 0 {
+                return Err(bad(len));
+            }
+        } else {
+            let block = self.map().metadata(0)?;
+            let block = block.ok_or_else(|| self.corrupt("a symbolic link without its block", len))?;
+            self.fs.part(block, 0..len, "inode", self.ino.into())?.read(0, &mut target);
         }
-        let block = self.map().metadata(0)?;
-        let block = block.ok_or_else(|| self.corrupt("a symbolic link without its block", len))?;
-        self.fs.meta(block, "inode", self.ino.into())?.read(0, &mut target);
-        Ok(target)
+        match target.contains(&0) {
+            true => Err(self.corrupt("a NUL in the target of a symbolic link", len)),
+            false => Ok(target),
+        }
     }
 
     /// Returns all attributes.

@@ -17,7 +17,7 @@ use crate::pmem::Pmem;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use core::ops::Deref;
+use core::ops::{Deref, Range};
 use core::sync::atomic::Ordering::Relaxed;
 use once_cell::race::OnceBox;
 
@@ -91,6 +91,18 @@ impl<P: Platform> Ext4Shared<P> {
     /// # Errors
     /// [`Corrupt`]: it is outside of the file system, or a memory error took some of it.
     pub(super) fn meta(&self, block: u64, what: &'static str, index: u64) -> Result<MetaBlock<'_, P>> {
+        self.part(block, 0..self.sb.block_size(), what, index)
+    }
+
+    /// As [`meta`](Self::meta), for who reads no more of it than `bytes`: a memory error elsewhere in the
+    /// block is others'.
+    pub(super) fn part(
+        &self,
+        block: u64,
+        bytes: Range<u64>,
+        what: &'static str,
+        index: u64,
+    ) -> Result<MetaBlock<'_, P>> {
         if !self.sb.holds(block, 1) {
             let why = "it leads out of the file system";
             return Err(Corrupt::against(what, index, why, block, self.sb.blocks_count).into());
@@ -99,7 +111,7 @@ impl<P: Platform> Ext4Shared<P> {
             return Ok(MetaBlock(MetaBytes::Journal(bytes.clone())));
         }
         let (pmem, at) = (self.platform.pmem(), self.sb.byte(block));
-        match Pmem::poisoned(pmem, at, self.sb.block_size()) {
+        match Pmem::poisoned(pmem, at + bytes.start, bytes.end - bytes.start) {
             Some(bad) => Err(unreadable(what, index, bad)),
             None => Ok(MetaBlock(MetaBytes::Home { pmem, at })),
         }

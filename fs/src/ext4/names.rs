@@ -13,7 +13,7 @@ use super::disk::hash::hash;
 use super::disk::htree::{self, HtreeBlock, IndexedDirectory};
 use super::inode::{Ext4Inode, expect_checksum};
 use super::meta::MetaBlock;
-use crate::error::{Errno, Result};
+use crate::error::{Errno, Error, Result};
 use crate::ext::dirent::{BadBlocks, Dirent, bad_dir};
 use crate::ext::features::INCOMPAT_LARGEDIR;
 use crate::ext::layout::*;
@@ -68,7 +68,11 @@ impl<'a, P: Platform> Dir<'a, P> {
         } else if is_dot {
             self.search_block(0, name)?
         } else if inode.has(INDEX_FL) {
-            self.search_index(name)?
+            match inode.fs.noted(self.search_index(name)) {
+                // What is wrong with the index hides no name.
+                Err(error @ Error::Corrupt(_)) => Some(self.search(name)?.ok_or(error)?),
+                found => found?,
+            }
         } else {
             self.search(name)?
         };

@@ -1,7 +1,7 @@
 //! Extended attributes, read: in the room behind an inode's fields, in a block, and with values in inodes of
 //! their own (`ea_inode`).
 
-use super::disk::checksum;
+use super::disk::checksum::{self, Seed};
 use super::inode::{Ext4Inode, expect_checksum};
 use crate::error::{Corrupt, Errno, Error, Result, Unsupported};
 use crate::ext::features::INCOMPAT_EA_INODE;
@@ -10,6 +10,7 @@ use crate::ext::layout::*;
 use crate::ext::load::Load;
 use crate::ext::xattr::{Attribute, Elsewhere, Name, SYSTEM, parse};
 use crate::platform::Platform;
+use crate::vfs::FileKind;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -36,11 +37,19 @@ impl<'a, P: Platform> Xattrs<'a, P> {
     pub(super) fn get(self, name: &[u8]) -> Result<Vec<u8>> {
         let name = Name::of(name).ok_or(Unsupported::Operation("an attribute with this prefix"))?;
         let _shared = self.0.lock.shared();
-        let block = self.block()?;
-        let mut all = self.own()?;
-        all.extend(self.in_block(&block)?);
-        let found = all.iter().find(|attribute| attribute.name == name && self.is_shown(&name));
-        let found = found.ok_or(Errno::NoData)?;
+        if !self.is_shown(&name) {
+            return Err(Errno::NoData.into());
+        }
+        let is_it = |attribute: &Attribute<'_>| attribute.name == name;
+        // A block that cannot be read hides none of those in the inode.
+        let block;
+        let found = match self.own()?.into_iter().find(is_it) {
+            Some(found) => found,
+            None => {
+                block = self.block()?;
+                self.in_block(&block)?.into_iter().find(is_it).ok_or(Errno::NoData)?
+            }
+        };
         match found.elsewhere {
             None => Ok(found.value.to_vec()),
             Some(elsewhere) => self.value_of(elsewhere),
@@ -75,11 +84,7 @@ impl<'a, P: Platform> Xattrs<'a, P> {
         if size == old {
             return Ok(Vec::new());
         }
-        let extra = inode.raw().extra();
-        if extra % 4 != 0 || old + extra > size {
-            return Err(inode.corrupt("bad i_extra_isize", extra));
-        }
-        let head = old + extra;
+        let head = old + inode.raw().extra();
         if head + 4 > size || inode.bytes().load_u32(head) != XATTR_MAGIC {
             return Ok(Vec::new());
         }
@@ -125,7 +130,10 @@ impl<'a, P: Platform> Xattrs<'a, P> {
     fn value_of(self, Elsewhere { ino, len }: Elsewhere) -> Result<Vec<u8>> {
         let fs = &self.0.fs;
         let holder = fs.read_inode(ino)?;
-        if !holder.has(EA_INODE_FL) || holder.raw().links() == 0 || holder.mapping.size() != len.into() {
+        let is_value = holder.kind == FileKind::File
+            && holder.has(EA_INODE_FL)
+            && !holder.has(INLINE_DATA_FL | ENCRYPT_FL);
+        if !is_value || holder.raw().links() == 0 || holder.mapping.size() != len.into() {
             return Err(holder.corrupt("it does not hold the attribute that leads to it", len.into()));
         }
         // As large as Linux lets one be.
@@ -137,12 +145,12 @@ impl<'a, P: Platform> Xattrs<'a, P> {
         for (lblk, piece) in (0..).zip(value.chunks_mut(size as usize)) {
             let (backing, _) = holder.map().look(lblk, 1)?;
             let place = backing.place().ok_or_else(|| holder.corrupt("a hole in a value", lblk << bits))?;
-            fs.meta(place >> bits, "inode", ino.into())?.read(0, piece);
+            fs.part(place >> bits, 0..piece.len() as u64, "inode", ino.into())?.read(0, piece);
         }
-        if let Some(seed) = fs.sb.seed {
-            let told = holder.raw().time(ATIME).secs as u32;
-            expect_checksum("attribute value in inode", ino.into(), told, checksum::value(seed, &value))?;
-        }
+        // Values have checksums, whether structures have or not.
+        let seed = fs.sb.seed.unwrap_or_else(|| Seed::new(None, &fs.sb.uuid));
+        let told = holder.raw().time(ATIME).secs as u32;
+        expect_checksum("attribute value in inode", ino.into(), told, checksum::value(seed, &value))?;
         Ok(value)
     }
 }
