@@ -10,7 +10,6 @@ use super::disk::descriptor::Group;
 use super::facts::{LinksStored, NameGone, Nameless};
 use super::fs::Ext2;
 use super::names::nameindex::Names;
-use crate::PAGE_SIZE;
 use crate::atomic::{AtomicBool, AtomicU64};
 use crate::error::{Corrupt, Errno, Error, Result};
 use crate::ext::cache::Cached;
@@ -26,7 +25,7 @@ use crate::vfs::{
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::{ControlFlow, Range};
+use core::ops::Range;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 /// An inode of a mounted ext2.
@@ -442,26 +441,8 @@ impl<P: Platform> Ext2Inode<P> {
     /// Takes the pages that lie at `place`, bytes of the region, out of every address space, after what was
     /// stored to others around them is durable.
     pub(super) fn unmap_place(&self, place: Range<u64>) -> Result<()> {
-        let exclusive = self.mapping.exclusive();
-        let size = self.load_size().div_ceil(self.fs.block_size());
-        let mut pages = Vec::new();
-        self.map().extents(0..size, &mut |extent| {
-            let at = extent.place().unwrap_or(u64::MAX);
-            let (from, to) = (place.start.max(at), place.end.min(at.saturating_add(extent.len)));
-            if from < to {
-                let page = |byte: u64| (extent.offset + byte - at) / PAGE_SIZE;
-                pages.push(page(from)..page(to - 1) + 1);
-            }
-            ControlFlow::Continue(())
-        })?;
-        for pages in pages {
-            self.mapping.write_back_all(&self.fs.platform, exclusive.held(), pages.clone(), |page| {
-                self.map().place(page)
-            })?;
-            self.mapping.unmap_shared(&self.fs.platform, exclusive.alloc_ok(), pages);
-        }
-        self.pmem().fence();
-        Ok(())
+        let lblks = self.load_size().div_ceil(self.fs.block_size());
+        self.mapping.unmap_place(&self.fs.platform, place, |f| self.map().extents(0..lblks, f))
     }
 
     /// Frees the inode and all that it holds: it has durably no name, and no handle any more.

@@ -82,17 +82,11 @@ impl<'a, P: Platform> Dir<'a, P> {
     }
 
     fn search(self, name: &[u8]) -> Result<Option<u32>> {
-        self.each_entry(0, &mut |entry, bytes| match entry.is_called(bytes, name) {
-            true => ControlFlow::Break(entry.ino),
-            false => ControlFlow::Continue(()),
-        })
+        self.each_entry(0, &mut named(name))
     }
 
     fn search_block(self, lblk: u64, name: &[u8]) -> Result<Option<u32>> {
-        self.each_in_block(lblk, &mut |entry, bytes| match entry.is_called(bytes, name) {
-            true => ControlFlow::Break(entry.ino),
-            false => ControlFlow::Continue(()),
-        })
+        self.each_in_block(lblk, &mut named(name))
     }
 
     // -- The index
@@ -122,7 +116,14 @@ impl<'a, P: Platform> Dir<'a, P> {
             let node = index.node(child, block, 0)?;
             node.check().map(|()| node)
         };
-        htree::look_up(&root, hash.major, &mut get, &mut |lblk| self.search_block(lblk.into(), name))
+        htree::look_up(&root, hash.major, &mut get, &mut |lblk| {
+            let (block, number) = self.block(lblk.into())?;
+            if self.is_index(lblk.into(), &block) {
+                return Err(index.corrupt("a node where names should be", lblk));
+            }
+            let end = self.check_names(lblk.into(), &block, number)?;
+            self.each_in(&*block, lblk.into(), 0, end, &mut named(name))
+        })
     }
 
     // -- Blocks
@@ -268,6 +269,14 @@ impl<'a, P: Platform> Dir<'a, P> {
             f(DirEntry { name, ino: entry.ino.into(), kind: entry.kind(), next })
         })?;
         Ok(())
+    }
+}
+
+/// Returns what looks for the entry called `name`.
+fn named(name: &[u8]) -> impl FnMut(&Dirent, &dyn Load) -> ControlFlow<u32> {
+    move |entry, bytes| match entry.is_called(bytes, name) {
+        true => ControlFlow::Break(entry.ino),
+        false => ControlFlow::Continue(()),
     }
 }
 

@@ -84,6 +84,19 @@ impl<P: Platform> FileSystem<P> for Ext4<P> {
         Ok(self.noted(self.inode(ino))?)
     }
 
+    fn memory_failed(&self, place: u64, len: u64) {
+        self.cache.for_each(|inode| {
+            if inode.mapping.is_mapped() {
+                let lblks = inode.mapping.size().div_ceil(self.sb.block_size());
+                let unmapped = inode
+                    .mapping
+                    .unmap_place(&self.platform, place..place + len, |f| inode.map().extents(0..lblks, f));
+                // What is wrong with the map was noted, and every fault meets it.
+                let _ = self.noted(unmapped);
+            }
+        });
+    }
+
     fn shrink(&self) -> usize {
         self.cache.shrink() * size_of::<Ext4Inode<P>>()
     }

@@ -9,6 +9,7 @@
 //! `inode lock → dax_sem → areas → page tables`. Areas come and go under the address space's lock, which is
 //! taken before.
 
+use super::extent::Extent;
 use super::index::PageIndex;
 use super::inode_lock::ChangeOk;
 use crate::PAGE_SIZE;
@@ -20,7 +21,7 @@ use crate::pmem::Pmem;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
-use core::ops::Range;
+use core::ops::{ControlFlow, Range};
 use core::sync::atomic::Ordering::{Acquire, Release};
 use lock_api::{RwLockReadGuard, RwLockWriteGuard};
 
@@ -403,6 +404,38 @@ impl<P: Platform> Mapping<P> {
             }
         }
         result.map(|()| flushed)
+    }
+
+    /// Takes the pages that lie at `place`, bytes of the region, out of every address space, after what was
+    /// stored to others around them is durable. `extents` lists what is behind the file. Waits for
+    /// `dax_sem`.
+    ///
+    /// # Errors
+    /// What `extents` met, or the write-back.
+    pub(crate) fn unmap_place(
+        &self,
+        platform: &P,
+        place: Range<u64>,
+        extents: impl FnOnce(&mut dyn FnMut(Extent) -> ControlFlow<()>) -> Result<()>,
+    ) -> Result<()> {
+        let exclusive = self.exclusive();
+        let mut bad = Vec::new();
+        extents(&mut |extent| {
+            let at = extent.place().unwrap_or(u64::MAX);
+            let (from, to) = (place.start.max(at), place.end.min(at.saturating_add(extent.len)));
+            if from < to {
+                let page = |byte: u64| (extent.offset + byte - at) / PAGE_SIZE;
+                bad.push((page(from)..page(to - 1) + 1, extent));
+            }
+            ControlFlow::Continue(())
+        })?;
+        for (pages, extent) in bad {
+            let place = |page: u64| Ok(extent.place().map(|at| at + page * PAGE_SIZE - extent.offset));
+            self.write_back_all(platform, exclusive.held(), pages.clone(), place)?;
+            self.unmap_shared(platform, exclusive.alloc_ok(), pages);
+        }
+        platform.pmem().fence();
+        Ok(())
     }
 
     /// Returns whether the file is mapped somewhere.

@@ -15,6 +15,7 @@
 //! | [`linux`] | Linux's own ext2 and ext4, to see what they make of an image |
 //! | [`tree`] | all that Linux, or we, can see of a file system, to compare |
 //! | [`ext4`] | a judge of ext4 images, and images for it |
+//! | [`ext4_disk`], [`ext4_looks`] | an ext4 with everything in it, and where; all that is to be seen of it |
 //! | [`layout`] | where ext2 keeps things, read straight from the bytes |
 //!
 //! Nothing here knows how `fs::ext2` works: layouts come from the specification, judgements from e2fsck.
@@ -24,6 +25,8 @@ pub(crate) mod crash;
 pub(crate) mod durable;
 pub(crate) mod exercised;
 pub(crate) mod ext4;
+pub(crate) mod ext4_disk;
+pub(crate) mod ext4_looks;
 pub(crate) mod hostile;
 pub(crate) mod image;
 pub(crate) mod journaled;

@@ -94,10 +94,9 @@ impl Group {
             (self.inode_table, table, "the inode table is not where one can be"),
         ];
         for (start, count, why) in places {
-            // The superblock is in the first block.
-            let is_inside = sb.holds(start, count) && start > sb.first_data_block.into();
+            let is_inside = sb.holds(start, count);
             let is_own = own.contains(&start) && own.contains(&(start + count - 1));
-            if !is_inside || !(flexible || is_own) {
+            if !is_inside || !(flexible || is_own) || sb.meets_front(start, count) {
                 return Err(bad(self.index, why, start));
             }
         }

@@ -117,7 +117,7 @@ impl IndexedDirectory {
 
     /// A contradiction in the node at `lblk`.
     #[cold]
-    fn corrupt(&self, why: &'static str, lblk: u32) -> Error {
+    pub(crate) fn corrupt(&self, why: &'static str, lblk: u32) -> Error {
         Corrupt::with("index of directory", self.ino.into(), why, lblk.into()).into()
     }
 }

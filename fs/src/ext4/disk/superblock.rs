@@ -108,6 +108,15 @@ impl SuperBlock {
         u64::from(self.blocks_per_group).min(self.blocks_count - self.first_block(group))
     }
 
+    /// Tells whether one of the `count` blocks from `start` on, which are inside, holds a superblock or
+    /// descriptors, or is kept for them.
+    pub(crate) fn meets_front(&self, start: u64, count: u64) -> bool {
+        (self.group_of_block(start)..=self.group_of_block(start + count - 1)).any(|group| {
+            let first = self.first_block(group);
+            start < first + u64::from(self.front_blocks(group)) && first < start + count
+        })
+    }
+
     /// Returns why its features allow reading only, if they do.
     pub fn read_only_reason(&self) -> Option<ReadOnlyReason> {
         let incompat = self.feature_incompat & READ_ONLY_INCOMPAT;
