@@ -79,8 +79,10 @@ fn after_2106_the_superblock_tells_when_it_was_mounted() {
     }
 }
 
-/// What the file system says of itself, as `tune2fs -l` would print it.
-fn described(fs: &Ext2<Machine>) -> Vec<String> {
+/// What the file system in the image says of itself, as its tools would print it.
+fn described(image: &Image) -> Vec<String> {
+    let read_only = MountOptions { read_only: true, ..MountOptions::default() };
+    let fs = fs::registry::mount(image.machine(), read_only).expect("a sound image");
     let mut lines = Vec::new();
     let describe = &mut |name: &'static str, field: Field| {
         let value = match field {
@@ -93,10 +95,24 @@ fn described(fs: &Ext2<Machine>) -> Vec<String> {
                 String::from_utf8(date.expect("date").stdout).expect("text").trim().to_owned()
             }
         };
-        lines.push(format!("{name} {}", value.trim()));
+        lines.push(words(&format!("{name} {value}")));
     };
     fs.describe(describe).expect("a superblock");
     lines
+}
+
+/// A line's words, one blank between each two.
+fn words(line: &str) -> String {
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Insists that the file system in the image says of itself what `tune2fs -l` prints.
+#[track_caller]
+fn expect_as_tune2fs(image: &Image, what: &dyn std::fmt::Debug) {
+    let output = tests::image::tool("tune2fs").env("TZ", "UTC").arg("-l").arg(image.path()).output();
+    let output = String::from_utf8(output.expect("tune2fs is part of e2fsprogs").stdout).expect("text");
+    let expected: Vec<String> = output.lines().skip(1).map(words).collect();
+    assert_eq!(described(image), expected, "{what:?}");
 }
 
 #[test]
@@ -109,21 +125,51 @@ fn a_superblock_says_the_same_as_tune2fs() {
         &["-b", "4096", "-j", "-J", "size=4"],
         &["-b", "4096", "-i", "16384", "-M", "/somewhere", "-e", "remount-ro"],
     ] {
-        let image = Image::with(Scratch::new(), 8192, options);
-        let machine = image.machine();
-        let read_only = MountOptions { read_only: true, ..MountOptions::default() };
-        let fs = fs::ext2::mount(machine, read_only).expect("a sound image");
-        let output = tests::image::tool("tune2fs").env("TZ", "UTC").arg("-l").arg(image.path()).output();
-        let output = String::from_utf8(output.expect("tune2fs is part of e2fsprogs").stdout).expect("text");
-        let expected: Vec<String> = output
-            .lines()
-            .skip(1)
-            .filter(|line| !line.starts_with("Journal backup"))
-            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
-            .collect();
-        let said: Vec<String> =
-            described(&fs).iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-        assert_eq!(said, expected, "{options:?}");
+        expect_as_tune2fs(&Image::with(Scratch::new(), 8192, options), &options);
+    }
+}
+
+#[test]
+fn an_ext4_superblock_says_the_same_as_tune2fs() {
+    for (blocks, options) in [
+        (16_384, &["-L", "a label"] as &[&str]),
+        (16_384, &["-b", "1024", "-m", "10", "-e", "panic"]),
+        (16_384, &["-b", "2048", "-I", "128", "-O", "^64bit"]),
+        (16_384, &["-O", "orphan_file,metadata_csum_seed,fast_commit,stable_inodes"]),
+        (16_384, &["-O", "^metadata_csum,^has_journal,^flex_bg", "-E", "stride=512,stripe_width=512"]),
+        (16_384, &["-O", "^metadata_csum,uninit_bg,^resize_inode,meta_bg,^dir_index"]),
+        (16_384, &["-O", "bigalloc", "-C", "65536"]),
+        (16_384, &["-O", "quota,project,mmp", "-E", "quotatype=usrquota:grpquota:prjquota,test_fs"]),
+        (16_384, &["-O", "encrypt,verity,inline_data,large_dir,ea_inode"]),
+        (80_000, &["-O", "sparse_super2,^sparse_super,^resize_inode", "-J", "size=4"]),
+    ] {
+        expect_as_tune2fs(&Image::of_type("ext4", Scratch::new(), blocks, options), &options);
+    }
+}
+
+/// Fields that no image has when it is made.
+#[test]
+fn what_happened_to_a_superblock_is_told_as_tune2fs_tells_it() {
+    for (kind, fields) in [
+        (
+            "ext2",
+            "default_mount_opts 0xf5f; first_meta_bg 0; checkinterval 3000001; error_count 2; first_error_time 20270203; first_error_line 17; first_error_func ext2_get; first_error_ino 12",
+        ),
+        (
+            "ext4",
+            "default_mount_opts 0x32c; mount_opts data=ordered; kbytes_written 12345678; last_orphan 14; state 6; errors 7; mnt_count 3; max_mnt_count 20; last_error_time 20280102; last_error_line 4711; last_error_func a_function_of_thirty_two_letters; last_error_ino 11; last_error_block 77; last_error_errcode 5; first_error_time 20260102; first_error_errcode 99; journal_dev 0x1234; journal_uuid 6461786d-0000-4000-8000-000000000009; encrypt_pw_salt 6461786d-0000-4000-8000-000000000007; def_hash_version tea; backup_bgs[0] 0; jnl_backup_type 3; creator_os 3",
+        ),
+        (
+            "ext4",
+            "kbytes_written 8192; def_hash_version legacy; flags 7; r_blocks_count 70; overhead_clusters 0",
+        ),
+        ("ext4", "kbytes_written 12345678901; last_mounted /mnt; log_groups_per_flex 0"),
+    ] {
+        let image = Image::of_type(kind, Scratch::new(), 16_384, &[]);
+        for field in fields.split("; ") {
+            image.debugfs_write(&format!("set_super_value {field}"));
+        }
+        expect_as_tune2fs(&image, &fields);
     }
 }
 

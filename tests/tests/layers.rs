@@ -119,7 +119,7 @@ const FS: Rules<'static> = Rules {
         ("ext2: the indirect tree", &["ext2::map"]),
         ("ext2: content, names, attributes", &["ext2::file", "ext2::names", "ext2::xattr"]),
         ("ext2: repair", &["ext2::recover"]),
-        ("ext2: a mount's life", &["ext2::freeze", "ext2::info", "ext2::mount", "ext2::watched"]),
+        ("ext2: a mount's life", &["ext2::freeze", "ext2::mount", "ext2::watched"]),
         ("ext2: the traits of vfs", &["ext2::ops"]),
         ("ext2", &["ext2"]),
         ("ext4: the disk", &["ext4::disk"]),

@@ -1,4 +1,4 @@
-//! Feature bits of the superblock and their names, as `mke2fs -O` spells them.
+//! Feature bits of the superblock and their names, as `dumpe2fs -h` prints them.
 //!
 //! | set | an unknown bit means |
 //! |---|---|
@@ -17,7 +17,8 @@ pub const COMPAT_HAS_JOURNAL: u32 = 0x4;
 pub const COMPAT_EXT_ATTR: u32 = 0x8;
 /// compat: blocks are reserved for a growing descriptor table.
 pub const COMPAT_RESIZE_INODE: u32 = 0x10;
-
+/// compat: directories have indexes.
+pub const COMPAT_DIR_INDEX: u32 = 0x20;
 /// compat: files without a name are in a file of their own.
 pub const COMPAT_ORPHAN_FILE: u32 = 0x1000;
 
@@ -77,7 +78,7 @@ const INCOMPAT: [(u32, &str); 16] = [
     (INCOMPAT_RECOVER, "needs_recovery"),
     (0x8, "journal_dev"),
     (INCOMPAT_META_BG, "meta_bg"),
-    (0x40, "extents"),
+    (0x40, "extent"),
     (INCOMPAT_64BIT, "64bit"),
     (0x100, "mmp"),
     (0x200, "flex_bg"),
@@ -90,18 +91,19 @@ const INCOMPAT: [(u32, &str); 16] = [
     (0x2_0000, "casefold"),
 ];
 
-const COMPAT: [(u32, &str); 12] = [
+const COMPAT: [(u32, &str); 13] = [
     (0x1, "dir_prealloc"),
     (0x2, "imagic_inodes"),
     (COMPAT_HAS_JOURNAL, "has_journal"),
     (COMPAT_EXT_ATTR, "ext_attr"),
     (COMPAT_RESIZE_INODE, "resize_inode"),
-    (0x20, "dir_index"),
+    (COMPAT_DIR_INDEX, "dir_index"),
     (0x40, "lazy_bg"),
     (0x80, "exclude_inode"),
     (0x100, "snapshot_bitmap"),
     (COMPAT_SPARSE_SUPER2, "sparse_super2"),
     (0x400, "fast_commit"),
+    (0x800, "stable_inodes"),
     (COMPAT_ORPHAN_FILE, "orphan_file"),
 ];
 

@@ -48,6 +48,7 @@ pub const S_UUID: u64 = 0x68;
 pub const S_VOLUME_NAME: u64 = 0x78;
 pub const S_LAST_MOUNTED: u64 = 0x88;
 pub const S_RESERVED_GDT_BLOCKS: u64 = 0xce;
+pub const S_JOURNAL_UUID: u64 = 0xd0;
 /// The first inode of the list of those that were to be freed or cut when a journalling driver stopped; each
 /// names the next one in `i_dtime`.
 pub const S_LAST_ORPHAN: u64 = 0xe8;
@@ -55,31 +56,49 @@ pub const S_JOURNAL_INUM: u64 = 0xe0;
 pub const S_JOURNAL_DEV: u64 = 0xe4;
 pub const S_HASH_SEED: u64 = 0xec;
 pub const S_DEF_HASH_VERSION: u64 = 0xfc;
+pub const S_JNL_BACKUP_TYPE: u64 = 0xfd;
 pub const S_DESC_SIZE: u64 = 0xfe;
+pub const S_DEFAULT_MOUNT_OPTS: u64 = 0x100;
 pub const S_FIRST_META_BG: u64 = 0x104;
 pub const S_MKFS_TIME: u64 = 0x108;
 pub const S_BLOCKS_COUNT_HI: u64 = 0x150;
 pub const S_R_BLOCKS_COUNT_HI: u64 = 0x154;
 pub const S_FREE_BLOCKS_COUNT_HI: u64 = 0x158;
+pub const S_MIN_EXTRA_ISIZE: u64 = 0x15c;
 pub const S_WANT_EXTRA_ISIZE: u64 = 0x15e;
 pub const S_FLAGS: u64 = 0x160;
+pub const S_RAID_STRIDE: u64 = 0x164;
+pub const S_MMP_INTERVAL: u64 = 0x166;
+pub const S_MMP_BLOCK: u64 = 0x168;
+pub const S_RAID_STRIPE_WIDTH: u64 = 0x170;
 pub const S_LOG_GROUPS_PER_FLEX: u64 = 0x174;
 pub const S_CHECKSUM_TYPE: u64 = 0x175;
 /// What [`S_CHECKSUM_TYPE`] is for CRC-32C.
 pub const CRC32C: u8 = 1;
-/// How many errors were met, and when, at which inode, in which function the first was, and the last (ext4's
-/// fields).
+pub const S_KBYTES_WRITTEN: u64 = 0x178;
+/// How many errors were met, and when, at which inode and block, in which line of which function the first
+/// was, and the last (ext4's fields).
 pub const S_ERROR_COUNT: u64 = 0x194;
 pub const S_FIRST_ERROR_TIME: u64 = 0x198;
 pub const S_FIRST_ERROR_INO: u64 = 0x19c;
+pub const S_FIRST_ERROR_BLOCK: u64 = 0x1a0;
 pub const S_FIRST_ERROR_FUNC: u64 = 0x1a8;
+pub const S_FIRST_ERROR_LINE: u64 = 0x1c8;
 pub const S_LAST_ERROR_TIME: u64 = 0x1cc;
 pub const S_LAST_ERROR_INO: u64 = 0x1d0;
+pub const S_LAST_ERROR_LINE: u64 = 0x1d4;
+pub const S_LAST_ERROR_BLOCK: u64 = 0x1d8;
 pub const S_LAST_ERROR_FUNC: u64 = 0x1e0;
 pub const S_ERRORS_END: u64 = 0x200;
 /// Bytes of each function's name.
 pub const S_ERROR_FUNC_LEN: usize = 32;
+pub const S_MOUNT_OPTS: u64 = 0x200;
+pub const S_USR_QUOTA_INUM: u64 = 0x240;
+pub const S_GRP_QUOTA_INUM: u64 = 0x244;
+pub const S_OVERHEAD_CLUSTERS: u64 = 0x248;
 pub const S_BACKUP_BGS: u64 = 0x24c;
+pub const S_ENCRYPT_PW_SALT: u64 = 0x258;
+pub const S_PRJ_QUOTA_INUM: u64 = 0x26c;
 /// Bits 32 to 39 of the times above (ext4's fields; revision 0 has none).
 pub const S_WTIME_HI: u64 = 0x274;
 pub const S_MTIME_HI: u64 = 0x275;
@@ -87,6 +106,9 @@ pub const S_MKFS_TIME_HI: u64 = 0x276;
 pub const S_LASTCHECK_HI: u64 = 0x277;
 pub const S_FIRST_ERROR_TIME_HI: u64 = 0x278;
 pub const S_LAST_ERROR_TIME_HI: u64 = 0x279;
+/// Which kind the first error was, and the last.
+pub const S_FIRST_ERROR_ERRCODE: u64 = 0x27a;
+pub const S_LAST_ERROR_ERRCODE: u64 = 0x27b;
 pub const S_CHECKSUM_SEED: u64 = 0x270;
 pub const S_ORPHAN_FILE_INUM: u64 = 0x280;
 pub const S_CHECKSUM: u64 = 0x3fc;

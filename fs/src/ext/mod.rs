@@ -8,6 +8,7 @@
 //! | [`superblock`], [`geometry`] | the superblock, raw; what follows from it |
 //! | `inode`, `dirent`, `xattr` | a raw inode; a directory entry; extended attributes as bytes |
 //! | `indirect` | the way to a block through tables of pointers |
+//! | `info` | what the superblock says, in the words of the tools |
 //! | `view` | how a file system is seen as its block groups, an inode as its block map, ... |
 //! | [`journal`] | the journal that a crash left |
 //! | `cache` | which inodes are in memory |
@@ -20,6 +21,7 @@ pub(crate) mod dirent;
 pub mod features;
 pub mod geometry;
 pub(crate) mod indirect;
+pub(crate) mod info;
 pub(crate) mod inode;
 pub mod journal;
 pub mod layout;

@@ -90,6 +90,10 @@ impl RawSuperBlock {
     pub(crate) fn u32(&self, at: u64) -> u32 {
         u32::from_le_bytes(self.array(at))
     }
+
+    pub(crate) fn u64(&self, at: u64) -> u64 {
+        u64::from_le_bytes(self.array(at))
+    }
 }
 
 impl RawSuperBlock {

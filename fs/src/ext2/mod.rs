@@ -36,7 +36,6 @@
 //! | `xattr` | | extended attributes |
 //! | `recover` | | repair after a crash, at mount |
 //! | | `mount`, `freeze` | mounting, unmounting; freezing, thawing, remounting |
-//! | | `info` | what a superblock says, for people |
 //! | | `ops` | the traits of [`vfs`](crate::vfs) |
 //!
 //! Specification: the Linux kernel's `filesystems/ext2` and `filesystems/ext4` documents.
@@ -83,7 +82,6 @@ mod facts;
 mod file;
 mod freeze;
 mod fs;
-mod info;
 mod inode;
 mod map;
 mod mount;

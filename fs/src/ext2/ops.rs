@@ -7,7 +7,9 @@ use crate::PAGE_SIZE;
 use crate::error::{Errno, Result, Unsupported};
 use crate::ext::dirent::check_name;
 use crate::ext::features::ReadOnlyReason;
+use crate::ext::info;
 use crate::ext::layout::{APPEND_FL, IMMUTABLE_FL};
+use crate::ext::superblock::RawSuperBlock;
 use crate::ext::unreadable;
 use crate::lab::mistake;
 use crate::platform::Platform;
@@ -16,6 +18,7 @@ use crate::vfs::{
     self, AllocOk, Attr, Backing, Buffer, Device, DirEntry, Extent, Fallocate, Field, FileKind, FileSystem,
     Held, InodeRef, Mapping, OnError, ReadTo, Rename, Seek, SetAttr, SetXattr, StatFs, Thawed, Transaction,
 };
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt::Display;
 use core::ops::{ControlFlow, Range};
@@ -51,7 +54,13 @@ impl<P: Platform> FileSystem<P> for Ext2<P> {
     }
 
     fn describe(&self, f: &mut dyn FnMut(&'static str, Field)) -> Result<()> {
-        self.super_in_place().describe(f)
+        let (blocks, inodes) = self.groups().sum_free();
+        let raw = RawSuperBlock::load(self.platform.pmem())?;
+        info::describe(&raw, &self.sb, (blocks.into(), inodes.into()), f);
+        if let Some(recovered) = self.recovered() {
+            f("Repaired at mount:", Field::Text(recovered.to_string()));
+        }
+        Ok(())
     }
 
     fn set_on_error(&self, policy: OnError) -> Result<OnError> {

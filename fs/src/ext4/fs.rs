@@ -184,15 +184,18 @@ impl<P: Platform> Ext4Shared<P> {
         }
     }
 
+    /// Sums free blocks and free inodes over the descriptors that are right.
+    pub(super) fn sum_free(&self) -> (u64, u64) {
+        let groups = (0..self.sb.group_count).filter_map(|index| self.noted(self.group(index)).ok());
+        groups.fold((0, 0), |(blocks, inodes), group| {
+            let more = u64::from(group.free_blocks) << self.sb.cluster_bits;
+            (blocks + more, inodes + u64::from(group.free_inodes))
+        })
+    }
+
     /// Returns space and inodes, used and free, as the groups count them.
     fn counts(&self, journal_blocks: u64) -> StatFs {
-        let (mut blocks, mut inodes) = (0, 0);
-        for index in 0..self.sb.group_count {
-            if let Ok(group) = self.noted(self.group(index)) {
-                blocks += u64::from(group.free_blocks) << self.sb.cluster_bits;
-                inodes += u64::from(group.free_inodes);
-            }
-        }
+        let (blocks, inodes) = self.sum_free();
         let all = self.sb.blocks_count.saturating_sub(self.sb.overhead() + journal_blocks);
         let blocks = blocks.min(all);
         StatFs {

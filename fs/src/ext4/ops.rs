@@ -6,11 +6,13 @@ use super::inode::Ext4Inode;
 use crate::error::{Errno, Result};
 use crate::ext::dirent::check_name;
 use crate::ext::features::ReadOnlyReason;
+use crate::ext::info;
 use crate::ext::layout::INLINE_DATA_FL;
+use crate::ext::superblock::RawSuperBlock;
 use crate::platform::Platform;
 use crate::vfs::{
-    self, AllocOk, Attr, Backing, Device, DirEntry, Extent, Fallocate, FileKind, FileSystem, Held, InodeRef,
-    Mapping, OnError, ReadTo, Rename, Seek, SetAttr, SetXattr, StatFs, Thawed, Transaction,
+    self, AllocOk, Attr, Backing, Device, DirEntry, Extent, Fallocate, Field, FileKind, FileSystem, Held,
+    InodeRef, Mapping, OnError, ReadTo, Rename, Seek, SetAttr, SetXattr, StatFs, Thawed, Transaction,
 };
 use alloc::vec::Vec;
 use core::fmt::Display;
@@ -39,6 +41,12 @@ impl<P: Platform> FileSystem<P> for Ext4<P> {
         if let Some(replayed) = self.replayed() {
             tell(&replayed);
         }
+    }
+
+    fn describe(&self, f: &mut dyn FnMut(&'static str, Field)) -> Result<()> {
+        let raw = RawSuperBlock::load(self.platform.pmem())?;
+        info::describe(&raw, &self.sb, self.sum_free(), f);
+        Ok(())
     }
 
     fn set_on_error(&self, policy: OnError) -> Result<OnError> {

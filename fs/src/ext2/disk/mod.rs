@@ -37,7 +37,7 @@ mod tests {
     fn features_are_named_and_unknown_ones_shown_as_bits() {
         assert_eq!(
             unsupported(0x2c0 | 0x10_0000).to_string(),
-            "unsupported incompatible features: extents 64bit flex_bg 0x100000 \
+            "unsupported incompatible features: extent 64bit flex_bg 0x100000 \
              (an ext4 file system: mount -t ext4)"
         );
         // No ext4, whatever they are.
