@@ -2,10 +2,9 @@
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
-use core::ops::ControlFlow;
 
 use cli::opts::Opts;
-use fs::vfs::{FileKind, Rename, SetAttr, SetXattr};
+use fs::vfs::{FileKind, Rename, Seek, SetAttr, SetXattr};
 use fs::{Errno, Error};
 
 use super::super::command::{ANY, Command, CommandResult, Failure, On, complaint};
@@ -219,21 +218,20 @@ fn copy_file(sh: &mut Shell, source: &Place, from: &str, to: PathFrom<'_>, opts:
     if !new {
         target.truncate(0).on(to)?;
     }
-    // Blocks are copied, holes are left out, and the size makes the last hole.
-    let mut runs = Vec::new();
-    source
-        .file
-        .extents(0, &mut |extent| {
-            if extent.place().is_some() {
-                runs.push((extent.offset, extent.len));
-            }
-            ControlFlow::Continue(())
-        })
-        .on(from)?;
-    for (offset, len) in runs {
-        let len = len.min(attr.size.saturating_sub(offset));
-        let mut at = offset;
-        sh.read_pieces(&source.file, from, offset, len, |sh, bytes| {
+    // Data is copied, holes are left out, and the size makes the last hole.
+    let found = |what, at| match source.file.seek(at, what) {
+        Err(Error::Op(Errno::NoSuchAddress)) => Ok(attr.size),
+        found => found.on(from),
+    };
+    let mut end = 0;
+    loop {
+        let start = found(Seek::Data, end)?;
+        if start >= attr.size {
+            break;
+        }
+        end = found(Seek::Hole, start)?.min(attr.size);
+        let mut at = start;
+        sh.read_pieces(&source.file, from, start, end - start, |sh, bytes| {
             sh.write_all(&target, to, at, bytes)?;
             at += bytes.len() as u64;
             Ok(())

@@ -1,6 +1,7 @@
 //! `fiemap`: where a file's bytes are in the region, in units of 512 bytes.
 //!
 //! Extents that meet the range asked for are shown whole; a hole at its ends only as far as the range goes.
+//! Blocks that were never written have a flag in the table of -v, and the word "unwritten" elsewhere.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,7 +9,7 @@ use core::fmt::Write;
 use core::ops::ControlFlow;
 
 use cli::opts::Opts;
-use fs::vfs::Extent;
+use fs::vfs::{Extent, State};
 
 use super::super::Shell;
 use super::super::command::{CommandResult, Failure, complaint};
@@ -30,6 +31,8 @@ const MOST_LINES: usize = 100_000;
 const SECTOR: u64 = 512;
 /// The last extent of a file (`FIEMAP_EXTENT_LAST`).
 const LAST: u32 = 1;
+/// Its blocks were never written, and read as zeros (`FIEMAP_EXTENT_UNWRITTEN`).
+const UNWRITTEN: u32 = 0x800;
 
 /// A line of the listing, in sectors; the ends are inclusive.
 struct ExtentLine {
@@ -70,7 +73,8 @@ fn fiemap(session: &mut IoSession, sh: &mut Shell, opts: &Opts<'_>) -> CommandRe
     }
     for (number, line) in lines.iter().enumerate() {
         let count = if opts.has('l') { alloc::format!(" {} blocks", line.count()) } else { String::new() };
-        writeln!(sh.out, "\t{number}: [{}..{}]: {}{count}", line.first, line.last, line.blocks())?;
+        let state = if line.flags & UNWRITTEN != 0 { " unwritten" } else { "" };
+        writeln!(sh.out, "\t{number}: [{}..{}]: {}{count}{state}", line.first, line.last, line.blocks())?;
     }
     Ok(())
 }
@@ -80,28 +84,32 @@ fn lines(session: &IoSession, from: u64, to: u64) -> Result<Vec<ExtentLine>, Fai
     let mut lines: Vec<ExtentLine> = Vec::new();
     let mut last_extent = None;
     let mut add = |extent: Extent| {
-        let end = extent.offset.saturating_add(extent.len);
-        if extent.place().is_some() {
+        let end = extent.end();
+        let (place, flags) = match extent.backing.state() {
+            State::Hole => (None, 0),
+            State::Unwritten(place) => (Some(place / SECTOR), UNWRITTEN),
+            State::Mapped(place) => (Some(place / SECTOR), 0),
+        };
+        if place.is_some() {
             last_extent = Some(extent.offset);
         }
         if end <= from || extent.offset >= to || lines.len() >= MOST_LINES {
             return ControlFlow::Continue(());
         }
         // A hole is as long as was asked for, and not longer than the file.
-        let (start, end) = match extent.place() {
+        let (start, end) = match place {
             Some(_) => (extent.offset, end),
             None => (extent.offset.max(from), end.min(to).min(size)),
         };
         if end <= start {
             return ControlFlow::Continue(());
         }
-        let place = extent.place().map(|place| place / SECTOR);
-        lines.push(ExtentLine { first: start / SECTOR, last: (end - 1) / SECTOR, place, flags: 0 });
+        lines.push(ExtentLine { first: start / SECTOR, last: (end - 1) / SECTOR, place, flags });
         ControlFlow::Continue(())
     };
     session.file.extents(0, &mut add).map_err(complaint)?;
     for line in lines.iter_mut().filter(|line| line.place.is_some()) {
-        line.flags = if Some(line.first * SECTOR) == last_extent { LAST } else { 0 };
+        line.flags |= if Some(line.first * SECTOR) == last_extent { LAST } else { 0 };
     }
     Ok(lines)
 }
