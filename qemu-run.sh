@@ -243,7 +243,7 @@ main() {
     [[ -f $BOOT_IMAGE ]] || die "$BOOT_IMAGE" "not built yet: run without --no-build"
     [[ $firmware == bios ]] || find_ovmf || die "OVMF" "not found (without --no-build it would be installed)"
     if ((${#pmem[@]} == 0)) && [[ $no_pmem == no ]]; then
-        default_image "$size"
+        default_image "$file_system" "$size"
         add_image "$DEFAULT_IMAGE"
         pmem=("$DEFAULT_IMAGE")
     fi

@@ -3,7 +3,8 @@
 #
 #   add_image FILE[,ro]     checks and locks it; appends to pmem_file, pmem_size, pmem_readonly, image_locks
 #   unlock_images           lets go of the locks, for child processes that shall not hold them
-#   default_image [BYTES]   sets DEFAULT_IMAGE, making it if it is not there
+#   default_image TYPE [BYTES]
+#                           sets DEFAULT_IMAGE, with a file system of that type, making it if it is not there
 #
 # An image is never changed here: its size, its mode and its bytes are its owner's.
 # shellcheck disable=SC2154 # root and temporary are the sourcing script's
@@ -58,11 +59,12 @@ unlock_images() {
 
 default_image() {
     DEFAULT_IMAGE=$CARGO_TARGET_DIR/pmem.img
-    build_locked make_default_image "$1"
+    [[ $1 == ext2 ]] || DEFAULT_IMAGE=$CARGO_TARGET_DIR/pmem-$1.img
+    build_locked make_default_image "$@"
 }
 
 make_default_image() {
-    local size=$1 found new=$DEFAULT_IMAGE.new
+    local type=$1 size=$2 found new=$DEFAULT_IMAGE.new
     ((${size:-0} % IMAGE_PAGE == 0 && ${size:-48 << 20} >= 48 << 20)) ||
         die "--size" "must be a multiple of $IMAGE_PAGE bytes and at least 48M, for the sample files"
     if [[ -f $DEFAULT_IMAGE ]]; then
@@ -74,11 +76,11 @@ make_default_image() {
         return
     fi
     size=${size:-$((256 << 20))}
-    say "$DEFAULT_IMAGE" "making an ext2 image of $((size >> 20)) MiB with sample files"
+    say "$DEFAULT_IMAGE" "making an $type image of $((size >> 20)) MiB with sample files"
     sample_files "$temporary/sample" 2>/dev/null || no_room
     rm -f -- "$new"
     # Made under another name first: a half-made image is never taken for one.
-    if ! truncate -s "$size" -- "$new" || ! mke2fs -q -t ext2 -b 4096 -d "$temporary/sample" -- "$new" >&2 </dev/null; then
+    if ! truncate -s "$size" -- "$new" || ! mke2fs -q -t "$type" -b 4096 -d "$temporary/sample" -- "$new" >&2 </dev/null; then
         rm -f -- "$new"
         die "$DEFAULT_IMAGE" "mke2fs could not make it"
     fi

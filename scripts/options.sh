@@ -18,7 +18,9 @@ Ctrl-] X leaves (Ctrl-] is QEMU's key). Options may come in any order, as --opti
   --pmem FILE[,ro]       FILE is an NVDIMM, with ,ro a read-only one; several times for several NVDIMMs.
                          Without it: target/pmem.img, an ext2 image made with mke2fs from a few sample files.
                          `--pmem none`: no NVDIMM at all
-  --size SIZE            size of target/pmem.img when it is made (256M)
+  --fs ext2|ext4         the file system on the image made without --pmem (ext2); ext4's is target/pmem-ext4.img, and
+                         can be read only, so far
+  --size SIZE            size of that image when it is made (256M)
   --mem SIZE             RAM (256M)              --smp N        processors (2)
   --uefi                 boot by UEFI (OVMF) instead of BIOS
   --accel auto|tcg|kvm   auto (default): KVM where it is there and usable, TCG otherwise; kvm tries first whether it
@@ -46,18 +48,18 @@ END
 }
 
 parse_options() {
-    script='' exec_mode=no keep_going=no pmem=() size='' mem=256M smp='' firmware=bios accel=auto icount=no
+    script='' exec_mode=no keep_going=no pmem=() file_system='' size='' mem=256M smp='' firmware=bios accel=auto icount=no
     qemu_options=() no_pmem=no
     persistence='' timeout='' console='' trace='' trace_records='' profile=release gdb=no build=yes
     local option value
     while (($# > 0)); do
         option=$1 && shift
         case $option in
-        --exec | --pmem | --size | --mem | --smp | --accel | --persistence | --timeout | --console | --trace | --trace-records)
+        --exec | --pmem | --fs | --size | --mem | --smp | --accel | --persistence | --timeout | --console | --trace | --trace-records)
             (($# > 0)) || die "$option" "needs a value (--help tells)"
             value=$1 && shift
             ;;
-        --exec=* | --pmem=* | --size=* | --mem=* | --smp=* | --accel=* | --persistence=* | --timeout=* | --console=* | --trace=* | --trace-records=* | --gdb=*)
+        --exec=* | --pmem=* | --fs=* | --size=* | --mem=* | --smp=* | --accel=* | --persistence=* | --timeout=* | --console=* | --trace=* | --trace-records=* | --gdb=*)
             value=${option#*=} option=${option%%=*}
             ;;
         *) value='' ;;
@@ -66,6 +68,7 @@ parse_options() {
         --exec) exec_mode=yes script=$value ;;
         -k | --keep-going) keep_going=yes ;;
         --pmem) if [[ $value == none ]]; then no_pmem=yes; else pmem+=("$value"); fi ;;
+        --fs) file_system=$(one_of "$option" "$value" ext2 ext4) ;;
         --size) size=$(bytes "$option" "$value") ;;
         --mem) mem=$value ;;
         --smp) smp=$(whole_number "$option" "$value" 1 255) ;;
@@ -108,6 +111,8 @@ check_options() {
     [[ -z $trace || (! -d $trace && -d $(dirname -- "$trace")) ]] || die "$trace" "cannot be written for --trace"
     [[ -z $console || (! -d $console && -d $(dirname -- "$console")) ]] || die "$console" "cannot be written for --console"
     [[ $no_pmem == no || ${#pmem[@]} == 0 ]] || die "--pmem" "either none or files (a file of that name: ./none)"
+    [[ -z $file_system || ${#pmem[@]} == 0 ]] || die "--fs" "is for the image made without --pmem; mke2fs makes others"
+    file_system=${file_system:-ext2}
     [[ -z $size || ${#pmem[@]} == 0 ]] || die "--size" "is for the image made without --pmem; truncate(1) makes others"
     if [[ -z $timeout && $exec_mode == yes && $gdb == no ]]; then timeout=300; fi
     timeout=${timeout:-0}
