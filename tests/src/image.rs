@@ -31,6 +31,13 @@ impl Image {
         Self::mke2fs(size, &["-t", "ext2", "-b", "4096", "-d", tree.to_str().expect("a plain path")])
     }
 
+    /// Returns an ext4 of `size` bytes that holds a copy of the folder `tree`, made with more `options` than
+    /// plain `mke2fs -t ext4 -b 4096` has.
+    pub fn ext4_of(size: u64, tree: &Path, options: &[&str]) -> Self {
+        let tree = tree.to_str().expect("a plain path");
+        Self::mke2fs(size, &[&["-t", "ext4", "-b", "4096", "-d", tree], options].concat())
+    }
+
     /// Makes an image by mke2fs with `args`.
     pub fn mke2fs(size: u64, args: &[&str]) -> Self {
         let image = Self::zeros(size);

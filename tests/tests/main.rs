@@ -11,6 +11,7 @@ mod device;
 mod errors;
 mod exec;
 mod exercise;
+mod ext4;
 mod freeze;
 mod fsdax;
 mod fsx;

@@ -151,7 +151,8 @@ pub(crate) fn describe(
     let names = FeatureNames(compat, incompat, ro_compat).to_string();
     f.text("Filesystem features:", if names.is_empty() { "(none)" } else { names.trim_start() });
     if raw.u32(S_FLAGS) != 0 {
-        f.text("Filesystem flags:", names_of(raw.u32(S_FLAGS), &FLAGS, ""));
+        // A blank at the end, as the tools have it, here and below.
+        f.text("Filesystem flags:", format_args!("{} ", names_of(raw.u32(S_FLAGS), &FLAGS, "")));
     }
     let options = raw.u32(S_DEFAULT_MOUNT_OPTS);
     let mode = JOURNAL_MODES[(options >> 5 & 3) as usize];
@@ -250,7 +251,7 @@ pub(crate) fn describe(
     let backups = [raw.u32(S_BACKUP_BGS), raw.u32(S_BACKUP_BGS + 4)];
     let backups: Vec<String> = backups.iter().filter(|group| **group != 0).map(u32::to_string).collect();
     if !backups.is_empty() {
-        f.text("Backup block groups:", backups.join(" "));
+        f.text("Backup block groups:", format_args!("{} ", backups.join(" ")));
     }
     f.number("FS Error count:", raw.u32(S_ERROR_COUNT));
     errors_met(raw, f);
