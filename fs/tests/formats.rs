@@ -106,14 +106,21 @@ fn words(line: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Insists that the file system in the image says of itself what `tune2fs -l` prints.
+/// Insists that the file system in the image says of itself what the command prints, up to what `dumpe2fs`
+/// tells of the block of `mmp`.
 #[track_caller]
-fn expect_as_tune2fs(image: &Image, what: &dyn std::fmt::Debug) {
-    let output = tests::image::tool("tune2fs").env("TZ", "UTC").arg("-l").arg(image.path()).output();
-    let output = String::from_utf8(output.expect("tune2fs is part of e2fsprogs").stdout).expect("text");
-    let expected: Vec<String> = output.lines().skip(1).map(words).collect();
+fn expect_as(command: &[&str], image: &Image, what: &dyn std::fmt::Debug) {
+    let output =
+        tests::image::tool(command[0]).env("TZ", "UTC").args(&command[1..]).arg(image.path()).output();
+    let output = String::from_utf8(output.expect("it is part of e2fsprogs").stdout).expect("text");
+    let lines = output.lines().filter(|line| !line.starts_with("tune2fs 1."));
+    let lines = lines.take_while(|line| !line.starts_with("MMP_block:"));
+    let expected: Vec<String> = lines.map(words).filter(|line| !line.is_empty()).collect();
     assert_eq!(described(image), expected, "{what:?}");
 }
+
+const TUNE2FS: &[&str] = &["tune2fs", "-l"];
+const DUMPE2FS: &[&str] = &["dumpe2fs", "-h"];
 
 #[test]
 fn a_superblock_says_the_same_as_tune2fs() {
@@ -125,12 +132,12 @@ fn a_superblock_says_the_same_as_tune2fs() {
         &["-b", "4096", "-j", "-J", "size=4"],
         &["-b", "4096", "-i", "16384", "-M", "/somewhere", "-e", "remount-ro"],
     ] {
-        expect_as_tune2fs(&Image::with(Scratch::new(), 8192, options), &options);
+        expect_as(TUNE2FS, &Image::with(Scratch::new(), 8192, options), &options);
     }
 }
 
 #[test]
-fn an_ext4_superblock_says_the_same_as_tune2fs() {
+fn an_ext4_superblock_says_the_same_as_dumpe2fs() {
     for (blocks, options) in [
         (16_384, &["-L", "a label"] as &[&str]),
         (16_384, &["-b", "1024", "-m", "10", "-e", "panic"]),
@@ -143,13 +150,13 @@ fn an_ext4_superblock_says_the_same_as_tune2fs() {
         (16_384, &["-O", "encrypt,verity,inline_data,large_dir,ea_inode"]),
         (80_000, &["-O", "sparse_super2,^sparse_super,^resize_inode", "-J", "size=4"]),
     ] {
-        expect_as_tune2fs(&Image::of_type("ext4", Scratch::new(), blocks, options), &options);
+        expect_as(DUMPE2FS, &Image::of_type("ext4", Scratch::new(), blocks, options), &options);
     }
 }
 
 /// Fields that no image has when it is made.
 #[test]
-fn what_happened_to_a_superblock_is_told_as_tune2fs_tells_it() {
+fn what_happened_to_a_superblock_is_told_as_the_tools_tell_it() {
     for (kind, fields) in [
         (
             "ext2",
@@ -169,7 +176,28 @@ fn what_happened_to_a_superblock_is_told_as_tune2fs_tells_it() {
         for field in fields.split("; ") {
             image.debugfs_write(&format!("set_super_value {field}"));
         }
-        expect_as_tune2fs(&image, &fields);
+        expect_as(if kind == "ext4" { DUMPE2FS } else { TUNE2FS }, &image, &fields);
+    }
+}
+
+/// Fields that a journal has when it was used, or aborted.
+#[test]
+fn what_happened_to_a_journal_is_told_as_dumpe2fs_tells_it() {
+    let image = Image::of_type("ext4", Scratch::new(), 70_000, &["-J", "size=64"]);
+    let block: u64 = image.debugfs("bmap <8> 0").trim().parse().expect("a block");
+    let mut bytes = image.bytes();
+    let sets: [&[(usize, u32)]; 3] = [
+        &[(0x18, 0x1234), (0x28, 0x13), (0x50, 4 << 24), (0xfc, 0xabcd), (0x20, -5_i32 as u32)],
+        &[(0x14, 2), (0x24, 1), (0x28, 8)],
+        &[(0x40, 3), (0x28, 4)],
+    ];
+    for set in sets {
+        for (field, value) in set {
+            let at = (block * common::BLOCK) as usize + field;
+            bytes[at..at + 4].copy_from_slice(&value.to_be_bytes());
+        }
+        image.store_bytes(&bytes);
+        expect_as(DUMPE2FS, &image, &set);
     }
 }
 

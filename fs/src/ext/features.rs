@@ -19,6 +19,8 @@ pub const COMPAT_EXT_ATTR: u32 = 0x8;
 pub const COMPAT_RESIZE_INODE: u32 = 0x10;
 /// compat: directories have indexes.
 pub const COMPAT_DIR_INDEX: u32 = 0x20;
+/// compat: some blocks of the journal are for small changes.
+pub const COMPAT_FAST_COMMIT: u32 = 0x400;
 /// compat: files without a name are in a file of their own.
 pub const COMPAT_ORPHAN_FILE: u32 = 0x1000;
 
@@ -102,7 +104,7 @@ const COMPAT: [(u32, &str); 13] = [
     (0x80, "exclude_inode"),
     (0x100, "snapshot_bitmap"),
     (COMPAT_SPARSE_SUPER2, "sparse_super2"),
-    (0x400, "fast_commit"),
+    (COMPAT_FAST_COMMIT, "fast_commit"),
     (0x800, "stable_inodes"),
     (COMPAT_ORPHAN_FILE, "orphan_file"),
 ];

@@ -5,10 +5,11 @@ use super::fs::Ext4;
 use super::inode::Ext4Inode;
 use crate::error::{Errno, Result};
 use crate::ext::dirent::check_name;
-use crate::ext::features::ReadOnlyReason;
+use crate::ext::features::{COMPAT_FAST_COMMIT, ReadOnlyReason};
 use crate::ext::info;
 use crate::ext::layout::INLINE_DATA_FL;
 use crate::ext::superblock::RawSuperBlock;
+use crate::jbd2;
 use crate::platform::Platform;
 use crate::vfs::{
     self, AllocOk, Attr, Backing, Device, DirEntry, Extent, Fallocate, Field, FileKind, FileSystem, Held,
@@ -46,7 +47,19 @@ impl<P: Platform> FileSystem<P> for Ext4<P> {
     fn describe(&self, f: &mut dyn FnMut(&'static str, Field)) -> Result<()> {
         let raw = RawSuperBlock::load(self.platform.pmem())?;
         info::describe(&raw, &self.sb, self.sum_free(), f);
-        Ok(())
+        let (ino, mut start) = (self.sb.journal_inum, None);
+        if ino != 0 {
+            self.noted(self.journal_runs(ino, &mut |run| _ = start.get_or_insert(run.start)))?;
+        }
+        match start {
+            None => Ok(()),
+            Some(block) => {
+                let has_fast_commits = self.sb.feature_compat & COMPAT_FAST_COMMIT != 0;
+                let at = self.sb.byte(block);
+                let f = &mut |name, value| f(name, Field::Text(value));
+                jbd2::describe(self.platform.pmem(), at, has_fast_commits, f)
+            }
+        }
     }
 
     fn set_on_error(&self, policy: OnError) -> Result<OnError> {

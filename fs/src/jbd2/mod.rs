@@ -19,6 +19,7 @@
 //! | `format` | blocks of the log: headers, tags, revoke records, their checksums |
 //! | `log` | where the log's blocks are |
 //! | `superblock` | the journal's superblock, and how a crash cannot tear it |
+//! | `info` | the same in words |
 //! | `recover` | what a crash left in the log, read through or written home |
 //!
 //! It knows no file system: who mounts one says where the log is, and what else the superblock of the file
@@ -27,10 +28,12 @@
 //! References: Linux, Documentation/filesystems/ext4/journal.rst.
 
 mod format;
+mod info;
 mod log;
 mod recover;
 mod superblock;
 
+pub use info::describe;
 pub use log::{LogMap, LogRun};
 pub use recover::{Recovery, scan};
 pub use superblock::JournalSuper;

@@ -31,31 +31,31 @@ use core::ops::Range;
 
 const WHAT: &str = "journal";
 /// Bytes of it.
-const LEN: usize = 1024;
+pub(super) const LEN: usize = 1024;
 
 const V1: u32 = 3;
 const V2: u32 = 4;
 const TYPE: usize = 0x04;
-const BLOCKSIZE: usize = 0x0c;
-const MAXLEN: usize = 0x10;
-const FIRST: usize = 0x14;
-const SEQUENCE: usize = 0x18;
-const START: usize = 0x1c;
-const ERRNO: usize = 0x20;
-const COMPAT: usize = 0x24;
-const INCOMPAT: usize = 0x28;
-const RO_COMPAT: usize = 0x2c;
+pub(super) const BLOCKSIZE: usize = 0x0c;
+pub(super) const MAXLEN: usize = 0x10;
+pub(super) const FIRST: usize = 0x14;
+pub(super) const SEQUENCE: usize = 0x18;
+pub(super) const START: usize = 0x1c;
+pub(super) const ERRNO: usize = 0x20;
+pub(super) const COMPAT: usize = 0x24;
+pub(super) const INCOMPAT: usize = 0x28;
+pub(super) const RO_COMPAT: usize = 0x2c;
 const UUID: Range<usize> = 0x30..0x40;
-const CHECKSUM_TYPE: usize = 0x50;
-const FAST_BLOCKS: usize = 0x54;
-const CHECKSUM: usize = 0xfc;
+pub(super) const CHECKSUM_TYPE: usize = 0x50;
+pub(super) const FAST_BLOCKS: usize = 0x54;
+pub(super) const CHECKSUM: usize = 0xfc;
 
 /// Compatible: transactions have a checksum as a whole.
-const COMPAT_CHECKSUM: u32 = 1;
+pub(super) const COMPAT_CHECKSUM: u32 = 1;
 const BITS_64: u32 = 2;
 const ASYNC_COMMIT: u32 = 4;
-const CSUM_V2: u32 = 8;
-const CSUM_V3: u32 = 0x10;
+pub(super) const CSUM_V2: u32 = 8;
+pub(super) const CSUM_V3: u32 = 0x10;
 pub(super) const FAST_COMMIT: u32 = 0x20;
 const KNOWN: u32 = 0x3f;
 /// Names of the incompatible features, as dumpe2fs prints them.
@@ -69,7 +69,7 @@ pub(super) const NAMES: &[(u32, &str)] = &[
 ];
 const CRC32C: u8 = 4;
 /// Blocks for fast commits if the superblock does not say how many.
-const FAST_BLOCKS_DEFAULT: u32 = 256;
+pub(super) const FAST_BLOCKS_DEFAULT: u32 = 256;
 
 /// The journal's superblock, decoded.
 #[derive(Clone, Debug)]
