@@ -59,26 +59,21 @@ fn text_of(bytes: &[u8], none: &str) -> String {
     if end == 0 { none.to_string() } else { String::from_utf8_lossy(&bytes[..end]).into_owned() }
 }
 
-/// A time span in units from months to seconds.
+/// A time span: months, weeks and days, and what is left of a day.
 fn span_text(mut seconds: u32) -> String {
     if seconds == 0 {
         return "<none>".to_string();
     }
     let mut parts = Vec::new();
-    let units = [
-        (30 * 86_400, "month"),
-        (7 * 86_400, "week"),
-        (86_400, "day"),
-        (3600, "hour"),
-        (60, "minute"),
-        (1, "second"),
-    ];
-    for (unit, name) in units {
+    for (unit, name) in [(30 * 86_400, "month"), (7 * 86_400, "week"), (86_400, "day")] {
         let count = seconds / unit;
         seconds %= unit;
         if count > 0 {
             parts.push(alloc::format!("{count} {name}{}", if count == 1 { "" } else { "s" }));
         }
+    }
+    if seconds > 0 {
+        parts.push(alloc::format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60));
     }
     parts.join(", ")
 }
