@@ -7,7 +7,7 @@ use crate::common::{BLOCK, Machine, View, at, pattern, sample};
 use crate::ext4_hostile::Stage;
 use fs::Error;
 use fs::pmem::ram::Ram;
-use fs::vfs::{FileSystem, Inode};
+use fs::vfs::FileSystem;
 use std::collections::BTreeSet;
 
 const LINE: u64 = 64;
