@@ -51,8 +51,13 @@ fn what_linux_was_cut_off_from_is_replayed_and_handed_back() {
         // Whoever comes next has nothing to replay, and finds the same.
         image.store_bytes(&machine.ram.to_bytes());
         assert_eq!(incompat(&image.bytes()) & NEEDS_RECOVERY, 0, "{what}: it is replayed");
-        let checked = tool("e2fsck").arg("-fp").arg(image.path()).output().expect("e2fsck");
-        assert!(matches!(checked.status.code(), Some(0 | 1)), "{what}: {checked:?}");
+        if what == "ext3" {
+            // It was mounted for writing, and unmounted: nothing is left to be said.
+            image.judge().unwrap_or_else(|why| panic!("{what}: {why}"));
+        } else {
+            let checked = tool("e2fsck").arg("-fp").arg(image.path()).output().expect("e2fsck");
+            assert!(matches!(checked.status.code(), Some(0 | 1)), "{what}: {checked:?}");
+        }
         expect_equal(&tree_of_linux(&image), &linux, what);
     }
 }

@@ -155,7 +155,7 @@ fn what_cannot_help_is_not_advised() {
     // What mke2fs -t ext4 makes, with a journal to be replayed.
     assert_eq!(
         told(0x2c6),
-        "unsupported incompatible features: needs_recovery extent 64bit flex_bg \
+        "unsupported incompatible features: extent 64bit flex_bg \
          (an ext4 file system: mount -t ext4)"
     );
 }

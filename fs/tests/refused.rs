@@ -5,7 +5,7 @@ use crate::common::{
     Image, Machine, Scratch, at, create, expect_errno, mount, pattern, read_all, session, try_mount,
 };
 use fs::pmem::ram::Ram;
-use fs::vfs::{FileKind, FileSystem};
+use fs::vfs::{FileKind, FileSystem, MountOptions};
 use fs::{Errno, Error, Unsupported};
 
 /// Tries to mount; asserts that it was refused and that the image is as it was.
@@ -76,10 +76,15 @@ fn features_that_change_the_format_are_refused_by_name() {
 }
 
 #[test]
-fn a_journal_that_needs_replaying_is_refused() {
+fn a_journal_that_needs_replaying_is_refused_where_nothing_may_be_changed() {
     let mut bytes = with_journal().bytes();
     bytes[1024 + 0x60] |= 4;
-    assert_eq!(missing(&refusal(&bytes)), Some(4));
+    let machine = Machine::new(Ram::from_bytes(&bytes));
+    let options = MountOptions { read_only: true, ..MountOptions::default() };
+    let error = fs::ext2::mount(machine.clone(), options).err().expect("it was mounted");
+    assert_eq!(missing(&error), Some(4));
+    assert!(error.to_string().ends_with("mount it for writing, or run e2fsck on the image)"), "{error}");
+    assert!(machine.ram.to_bytes() == bytes, "refused, but changed");
 }
 
 #[test]
