@@ -1,5 +1,5 @@
-//! ext4 images that someone made with care: each structure is well-formed, and together they are a trap. Without
-//! checksums, or with the right ones.
+//! ext4 images that someone made with care: each structure is well-formed, and together they are a trap.
+//! Without checksums, or with the right ones.
 
 use crate::common::ext4_disk::{Disk, FORMATS};
 use crate::common::ext4_looks::{look, mount, sights};

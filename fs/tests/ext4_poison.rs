@@ -1,5 +1,5 @@
-//! Memory errors under an ext4: each is an error of the structure that it took, which is named, and hides only
-//! what cannot be told without it. Under content it is an error of that place.
+//! Memory errors under an ext4: each is an error of the structure that it took, which is named, and hides
+//! only what cannot be told without it. Under content it is an error of that place.
 
 use crate::common::ext4_disk::{FORMATS, Structure};
 use crate::common::ext4_looks::{look, mount};

@@ -27,10 +27,12 @@ fn bash(script: &str) -> Output {
 }
 
 /// The builds of `side_by_side`, here by two that only say what cargo says.
+/// Two builds, which take until what is said of them has been said: TOLD finds that.
 const BUILDS: &str = r"
     set -euo pipefail; program=test; . scripts/setup.sh; . scripts/progress.sh
-    one() { for i in 1 2 3 4 5 6; do printf '    Building [==>  ] %d/45: core, base\r' $i; sleep 0.5; done; }
-    two() { printf 'stage 2/4\n    Building [=>  ] 3/9: byteorder\r'; sleep 3; FAIL; }
+    until_told() { until TOLD; do sleep 0.1; done; }
+    one() { printf '    Building [==>  ] 6/45: core, base\r'; until_told; }
+    two() { printf 'stage 2/4\n    Building [=>  ] 3/9: byteorder\r'; until_told; FAIL; }
     side_by_side 'building for a test' kernel one loader two
     echo failed: $failed
 ";
@@ -116,18 +118,29 @@ fn products(folder: &Path, found: &mut BTreeMap<PathBuf, u64>) {
 #[test]
 fn a_terminal_is_shown_how_far_the_build_is() {
     let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("builds");
-    fs::write(&file, BUILDS.replace("FAIL", "true")).expect("written");
-    let output = bash(&format!("TERM=xterm script -qec 'bash {}' /dev/null", file.display()));
+    let [file, shown] = ["builds", "shown"].map(|name| folder.path().join(name));
+    let line = "6 of 45: core, base | loader 2/4 3 of 9: byteorder";
+    let told = format!("grep -qF '{line}' '{}'", shown.display());
+    fs::write(&file, BUILDS.replace("TOLD", &told).replace("FAIL", "true")).expect("written");
+    let output = bash(&format!("TERM=xterm script -qfec 'bash {}' '{}'", file.display(), shown.display()));
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("\rbuilding 0:0"), "{text:?}");
-    assert!(text.contains(" of 45: core, base | loader 2/4 3 of 9: byteorder"), "{text:?}");
+    assert!(text.contains("\rbuilding ") && text.contains(line), "{text:?}");
     assert!(text.contains("\r\u{1b}[Kfailed:\r\n"), "the line is gone at the end: {text:?}");
+}
+
+/// Runs the two builds elsewhere than on a terminal; the second ends with `end`.
+fn builds(end: &str) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    let told = folder.path().join("told");
+    let script = BUILDS.replace("TOLD", &format!("[[ -s '{}' ]]", told.display())).replace("FAIL", end);
+    let mut output = bash(&format!("exec 2>'{}'\n{script}", told.display()));
+    output.stderr = fs::read(&told).expect("what was told");
+    output
 }
 
 #[test]
 fn elsewhere_one_line_tells_of_the_build_and_errors_are_shown_whole() {
-    let output = bash(&BUILDS.replace("FAIL", "printf 'error: no such thing\\n --> here\\n'; false"));
+    let output = builds("printf 'error: no such thing\\n --> here\\n'; false");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "failed: loader\n");
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(told, "test: build: building for a test\nerror: no such thing\n --> here\n");
@@ -135,7 +148,7 @@ fn elsewhere_one_line_tells_of_the_build_and_errors_are_shown_whole() {
     // not.
     let font = "warning: patch `noto-sans-mono-bitmap v0.1.6 (here)` was not used in the crate graph\\nhelp: Check that \
                 the patched package version and\\n      a\\n      b\\n      c\\nwarning: unused\\n --> there\\n";
-    let output = bash(&BUILDS.replace("FAIL", &format!("printf '{font}'")));
+    let output = builds(&format!("printf '{font}'"));
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(told, "test: build: building for a test\nwarning: unused\n --> there\n");
 }

@@ -94,8 +94,8 @@ impl<P: Platform> Ext4Shared<P> {
         self.part(block, 0..self.sb.block_size(), what, index)
     }
 
-    /// As [`meta`](Self::meta), for who reads no more of it than `bytes`: a memory error elsewhere in the
-    /// block is others'.
+    /// Returns what [`meta`](Self::meta) does, for who reads no more of it than `bytes`: a memory error
+    /// elsewhere in the block is others'.
     pub(super) fn part(
         &self,
         block: u64,

@@ -115,7 +115,7 @@ impl IndexedDirectory {
         Ok(HtreeNode { directory: self, bytes, at, entries, limit, count, block: block.clone() })
     }
 
-    /// A contradiction in the node at `lblk`.
+    /// Returns a contradiction in the node at `lblk`.
     #[cold]
     pub(crate) fn corrupt(&self, why: &'static str, lblk: u32) -> Error {
         Corrupt::with("index of directory", self.ino.into(), why, lblk.into()).into()
