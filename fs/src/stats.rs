@@ -152,6 +152,18 @@ stats! {
     sync_calls => "sync.calls",
     /// Dirty pages they flushed.
     sync_pages => "sync.pages",
+    /// Handles of a journal that were opened.
+    journal_handles => "journal.handles",
+    /// Transactions that were committed.
+    journal_commits => "journal.commits",
+    /// Blocks that were written to a log.
+    journal_blocks => "journal.blocks",
+    /// Revokes among them.
+    journal_revokes => "journal.revokes",
+    /// Times that a log was emptied.
+    journal_checkpoints => "journal.checkpoints",
+    /// Waits for a commit, or for handles to end.
+    journal_waits => "journal.waits",
     /// Cache lines flushed.
     pmem_lines_flushed => "pmem.lines-flushed",
     /// Store fences.

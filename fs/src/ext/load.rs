@@ -3,6 +3,7 @@
 //! ext2 decodes its structures where they lie, in persistent memory. A journal keeps what it has changed in
 //! ordinary memory until a commit: the decoders do not see the difference.
 
+use crate::jbd2::BlockBuffer;
 use crate::pmem::Pmem;
 
 /// Bytes to decode: the whole region, a block of it, or a copy of a block. Numbers are little-endian, and
@@ -66,6 +67,26 @@ impl Load for [u8] {
     #[inline]
     fn read(&self, at: u64, to: &mut [u8]) {
         to.copy_from_slice(&self[at as usize..][..to.len()]);
+    }
+}
+
+/// A block that a transaction has.
+impl Load for BlockBuffer {
+    #[inline]
+    fn load_u8(&self, at: u64) -> u8 {
+        BlockBuffer::load_u8(self, at)
+    }
+    #[inline]
+    fn load_u16(&self, at: u64) -> u16 {
+        BlockBuffer::load_u16(self, at)
+    }
+    #[inline]
+    fn load_u32(&self, at: u64) -> u32 {
+        BlockBuffer::load_u32(self, at)
+    }
+    #[inline]
+    fn read(&self, at: u64, to: &mut [u8]) {
+        BlockBuffer::read(self, at, to);
     }
 }
 

@@ -12,6 +12,7 @@
 //! A tag is followed by 16 bytes of a UUID unless it says that its is the one before.
 
 use crate::crc32c;
+use crate::platform::Timestamp;
 use core::ops::Range;
 use crc::{CRC_32_MPEG_2, Crc, Table};
 
@@ -32,7 +33,7 @@ pub(super) const ESCAPED: u32 = 1;
 pub(super) const SAME_UUID: u32 = 2;
 /// It is the descriptor's last.
 pub(super) const LAST_TAG: u32 = 8;
-const UUID_LEN: usize = 16;
+pub(super) const UUID_LEN: usize = 16;
 
 /// Where a revoke block says how many of its bytes are in use, and where its records start.
 pub(super) const REVOKE_COUNT: usize = 12;
@@ -41,6 +42,7 @@ pub(super) const REVOKE_RECORDS: usize = 16;
 const COMMIT_TYPE: Range<usize> = 12..14;
 const COMMIT_CHECKSUM: usize = 16;
 const COMMIT_SECONDS: usize = 48;
+const COMMIT_NANOS: usize = 56;
 
 /// The checksum of whole transactions: CRC-32 from the highest bit on.
 static WHOLE: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_MPEG_2);
@@ -52,6 +54,10 @@ const WHOLE_TYPE: [u8; 2] = [1, 4];
 /// Returns the big-endian number at byte `at`.
 pub(super) fn be32(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(|bytes| bytes.first_chunk()).map_or(0, |number| u32::from_be_bytes(*number))
+}
+
+fn put32(bytes: &mut [u8], at: usize, value: u32) {
+    bytes[at..at + 4].copy_from_slice(&value.to_be_bytes());
 }
 
 /// Which checksums a log has.
@@ -176,14 +182,78 @@ impl LogFormat {
             Checksums::No => true,
             Checksums::Whole if block[COMMIT_TYPE] == [0, 0] => found == 0,
             Checksums::Whole => block[COMMIT_TYPE] == WHOLE_TYPE && found == whole,
-            Checksums::V2 | Checksums::V3 => {
-                found == crc32c::update(self.without(block, COMMIT_CHECKSUM), &block[COMMIT_CHECKSUM + 4..])
-            }
+            Checksums::V2 | Checksums::V3 => found == self.commit_checksum(block),
         }
+    }
+
+    fn commit_checksum(&self, block: &[u8]) -> u32 {
+        crc32c::update(self.without(block, COMMIT_CHECKSUM), &block[COMMIT_CHECKSUM + 4..])
     }
 
     /// Returns the seconds of a commit block's time.
     pub(super) fn commit_seconds(block: &[u8]) -> u64 {
         u64::from(be32(block, COMMIT_SECONDS)) << 32 | u64::from(be32(block, COMMIT_SECONDS + 4))
+    }
+
+    /// Makes `block` one of this type in transaction `sequence`, with nothing in it.
+    fn put_header(block: &mut [u8], kind: u32, sequence: u32) {
+        block.fill(0);
+        put32(block, 0, MAGIC);
+        put32(block, 4, kind);
+        put32(block, 8, sequence);
+    }
+
+    /// Gives a descriptor or revoke block its checksum.
+    fn put_tail(&self, block: &mut [u8]) {
+        if self.has_tails() {
+            let (right, _) = self.tail(block);
+            put32(block, self.end(), right);
+        }
+    }
+
+    /// Makes `block` a descriptor of `tags`, which fit. Of checksums there is only the third version, or
+    /// none.
+    pub(super) fn put_descriptor(&self, block: &mut [u8], sequence: u32, tags: &[Tag]) {
+        Self::put_header(block, DESCRIPTOR, sequence);
+        let mut at = HEADER;
+        for (index, tag) in tags.iter().enumerate() {
+            // The first is followed by a UUID, which is zeros.
+            let uuid = if index == 0 { 0 } else { SAME_UUID };
+            let last = if index + 1 == tags.len() { LAST_TAG } else { 0 };
+            put32(block, at, tag.block as u32);
+            put32(block, at + 4, tag.flags | uuid | last);
+            if self.wide {
+                put32(block, at + 8, (tag.block >> 32) as u32);
+            }
+            if self.checksums == Checksums::V3 {
+                put32(block, at + 12, tag.checksum);
+            }
+            at += self.tag_len() + if index == 0 { UUID_LEN } else { 0 };
+        }
+        self.put_tail(block);
+    }
+
+    /// Makes `block` a revoke block of `records`, which fit.
+    pub(super) fn put_revokes(&self, block: &mut [u8], sequence: u32, records: impl Iterator<Item = u64>) {
+        Self::put_header(block, REVOKE, sequence);
+        let mut at = REVOKE_RECORDS;
+        for record in records {
+            let bytes = &record.to_be_bytes()[8 - self.record_len()..];
+            block[at..at + bytes.len()].copy_from_slice(bytes);
+            at += bytes.len();
+        }
+        put32(block, REVOKE_COUNT, at as u32);
+        self.put_tail(block);
+    }
+
+    /// Makes `block` a commit block.
+    pub(super) fn put_commit(&self, block: &mut [u8], sequence: u32, now: Timestamp) {
+        Self::put_header(block, COMMIT, sequence);
+        block[COMMIT_SECONDS..COMMIT_SECONDS + 8].copy_from_slice(&now.secs.to_be_bytes());
+        put32(block, COMMIT_NANOS, now.nanos);
+        if self.has_tails() {
+            let right = self.commit_checksum(block);
+            put32(block, COMMIT_CHECKSUM, right);
+        }
     }
 }

@@ -21,19 +21,32 @@
 //! | `superblock` | the journal's superblock, and how a crash cannot tear it |
 //! | `info` | the same in words |
 //! | `recover` | what a crash left in the log, read through or written home |
+//! | `buffer` | a block in memory, from its first change to the commit |
+//! | `transaction` | the transaction that runs, and the one that is being committed |
+//! | `handle` | an operation's part in the running transaction |
+//! | `journal` | who may join, who waits for whom |
+//! | `commit` | from memory to the log, and home |
 //!
 //! It knows no file system: who mounts one says where the log is, and what else the superblock of the file
 //! system has to remember. All numbers in the log are big-endian.
 //!
 //! References: Linux, Documentation/filesystems/ext4/journal.rst.
 
+mod buffer;
+mod commit;
 mod format;
+mod handle;
 mod info;
+mod journal;
 mod log;
 mod recover;
 mod superblock;
+mod transaction;
 
+pub use buffer::{BlockBuffer, BufferMut};
+pub use handle::Handle;
 pub use info::describe;
+pub use journal::{Journal, JournalInfo, Reusable};
 pub use log::{LogMap, LogRun};
 pub use recover::{Recovery, scan};
-pub use superblock::JournalSuper;
+pub use superblock::{JournalSuper, LogFeatures};

@@ -52,6 +52,7 @@ pub(super) const CHECKSUM: usize = 0xfc;
 
 /// Compatible: transactions have a checksum as a whole.
 pub(super) const COMPAT_CHECKSUM: u32 = 1;
+const REVOKES: u32 = 1;
 const BITS_64: u32 = 2;
 const ASYNC_COMMIT: u32 = 4;
 pub(super) const CSUM_V2: u32 = 8;
@@ -60,7 +61,7 @@ pub(super) const FAST_COMMIT: u32 = 0x20;
 const KNOWN: u32 = 0x3f;
 /// Names of the incompatible features, as dumpe2fs prints them.
 pub(super) const NAMES: &[(u32, &str)] = &[
-    (1, "journal_incompat_revoke"),
+    (REVOKES, "journal_incompat_revoke"),
     (BITS_64, "journal_64bit"),
     (ASYNC_COMMIT, "journal_async_commit"),
     (CSUM_V2, "journal_checksum_v2"),
@@ -70,6 +71,15 @@ pub(super) const NAMES: &[(u32, &str)] = &[
 const CRC32C: u8 = 4;
 /// Blocks for fast commits if the superblock does not say how many.
 pub(super) const FAST_BLOCKS_DEFAULT: u32 = 256;
+
+/// What the file system wants its log to have.
+#[derive(Clone, Copy, Debug)]
+pub struct LogFeatures {
+    /// Block numbers of 64 bits: the file system has the feature `64bit`.
+    pub wide: bool,
+    /// Checksums: the file system has the feature `metadata_csum`.
+    pub checksums: bool,
+}
 
 /// The journal's superblock, decoded.
 #[derive(Clone, Debug)]
@@ -84,6 +94,8 @@ pub struct JournalSuper {
     pub(super) ring: Range<u32>,
     /// Those after it that are for fast commits.
     pub(super) fast: Range<u32>,
+    /// The first version has none.
+    has_features: bool,
     compat: u32,
     incompat: u32,
     ro_compat: u32,
@@ -120,14 +132,15 @@ impl JournalSuper {
         if ![V1, V2].contains(&field(TYPE)) {
             return Err(wrong("its first block is no superblock, by its type", field(TYPE)).into());
         }
-        // The first version has no features.
-        let feature = |at| if field(TYPE) == V2 { field(at) } else { 0 };
+        let has_features = field(TYPE) == V2;
+        let feature = |at| if has_features { field(at) } else { 0 };
         let mut sb = Self {
             sequence: field(SEQUENCE),
             start: field(START),
             errno: field(ERRNO) as i32,
             ring: field(FIRST)..field(MAXLEN),
             fast: field(MAXLEN)..field(MAXLEN),
+            has_features,
             compat: feature(COMPAT),
             incompat: feature(INCOMPAT),
             ro_compat: feature(RO_COMPAT),
@@ -177,6 +190,22 @@ impl JournalSuper {
                 return Err(Corrupt::with(WHAT, 0, "bad checksum of its superblock", found).into());
             }
         }
+        Ok(())
+    }
+
+    /// Gives the log these features and revokes, with its next change: it is empty. What Linux sets when it
+    /// first writes to a log.
+    ///
+    /// # Errors
+    /// The first version of the superblock has no features.
+    pub(super) fn set_features(&mut self, features: LogFeatures) -> Result<()> {
+        if !self.has_features {
+            return Err(Unsupported::Operation("writing to a journal of the first version").into());
+        }
+        let wide = if features.wide { BITS_64 } else { 0 };
+        let checksums = if features.checksums { CSUM_V3 } else { 0 };
+        self.incompat = self.incompat & FAST_COMMIT | REVOKES | wide | checksums;
+        self.compat &= !COMPAT_CHECKSUM;
         Ok(())
     }
 
@@ -258,15 +287,20 @@ impl JournalSuper {
         set(&mut bytes, SEQUENCE, self.sequence);
         set(&mut bytes, START, self.start);
         set(&mut bytes, ERRNO, self.errno as u32);
-        let has_checksum = self.incompat & (CSUM_V2 | CSUM_V3) != 0;
-        if has_checksum {
+        if self.has_features {
+            set(&mut bytes, COMPAT, self.compat);
             set(&mut bytes, INCOMPAT, self.incompat & !(CSUM_V2 | CSUM_V3));
             put(INCOMPAT..INCOMPAT + 8, &bytes);
+        }
+        let has_checksum = self.incompat & (CSUM_V2 | CSUM_V3) != 0;
+        if has_checksum {
+            bytes[CHECKSUM_TYPE] = CRC32C;
             let sum = checksum(&bytes, self.incompat);
             set(&mut bytes, CHECKSUM, sum);
         }
         pmem.fence();
         put(SEQUENCE..INCOMPAT, &bytes);
+        put(CHECKSUM_TYPE..CHECKSUM_TYPE + 8, &bytes);
         put(CHECKSUM - 4..CHECKSUM + 4, &bytes);
         pmem.fence();
         if has_checksum {

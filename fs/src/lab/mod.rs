@@ -157,35 +157,37 @@ pub struct Step {
 
 /// What is on: nothing, unless the lab's user asks for it.
 #[derive(Debug, Default)]
-pub struct Lab(AtomicU64);
+pub struct Lab([AtomicU64; 2]);
 
-/// The bit of the hooks; those below are the mutants'.
+/// The first word's bit of the hooks, and the one that says that the second word is not 0. The others, of both
+/// words, are the mutants'.
 const HOOKS: u64 = 1 << 63;
+const MORE: u64 = 1 << 62;
 
 impl Lab {
     /// Makes a lab with everything off.
     pub const fn new() -> Self {
-        Self(AtomicU64::new(0))
+        Self([const { AtomicU64::new(0) }; 2])
     }
 
     /// Returns whether anything is on at all: the one question that a fault asks of a lab nobody uses.
     #[inline]
     pub fn is_used(&self) -> bool {
-        self.0.load(Relaxed) != 0
+        self.0[0].load(Relaxed) != 0
     }
 
     /// Returns whether steps are reported.
     #[inline]
     pub fn hooks(&self) -> bool {
-        self.0.load(Relaxed) & HOOKS != 0
+        self.0[0].load(Relaxed) & HOOKS != 0
     }
 
     /// Sets whether steps are reported from now on.
     pub fn set_hooks(&self, on: bool) {
         if on {
-            self.0.fetch_or(HOOKS, Relaxed)
+            self.0[0].fetch_or(HOOKS, Relaxed)
         } else {
-            self.0.fetch_and(!HOOKS, Relaxed)
+            self.0[0].fetch_and(!HOOKS, Relaxed)
         };
     }
 }
@@ -195,17 +197,23 @@ impl Lab {
     /// Returns whether a mistake is to be made.
     #[inline]
     pub fn has(&self, mutant: Mutant) -> bool {
-        self.0.load(Relaxed) & 1 << mutant as u8 != 0
+        let (word, bit) = mutant.bit();
+        self.0[word].load(Relaxed) & bit != 0
     }
 
     /// Makes a mistake from now on.
     pub fn add(&self, mutant: Mutant) {
-        self.0.fetch_or(1 << mutant as u8, Relaxed);
+        let (word, bit) = mutant.bit();
+        self.0[word].fetch_or(bit, Relaxed);
+        if word != 0 {
+            self.0[0].fetch_or(MORE, Relaxed);
+        }
     }
 
     /// Turns all mistakes off.
     pub fn heal(&self) {
-        self.0.fetch_and(HOOKS, Relaxed);
+        self.0[0].fetch_and(HOOKS, Relaxed);
+        self.0[1].store(0, Relaxed);
     }
 }
 
@@ -230,5 +238,13 @@ mod tests {
         assert!(on == 1 && lab.has(Mutant::NoDirtyMark));
         lab.heal();
         assert!(!lab.has(Mutant::NoDirtyMark));
+        for &mutant in Mutant::ALL {
+            let lab = Lab::new();
+            lab.add(mutant);
+            assert!(lab.is_used() && !lab.hooks());
+            assert!(Mutant::ALL.iter().all(|&other| lab.has(other) == (other == mutant)), "{mutant}");
+            lab.heal();
+            assert!(!lab.is_used() && !lab.has(mutant));
+        }
     }
 }

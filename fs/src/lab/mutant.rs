@@ -139,10 +139,28 @@ named! {
         BeginUnderEntry => "begin-under-entry",
         /// A sync does not commit the metadata that leads to what it wrote.
         NoCommit => "no-commit",
+        /// A commit block is written before what it commits is durable.
+        CommitBeforeData => "commit-before-data",
+        /// A transaction goes home before its commit block is durable.
+        NoCommitFence => "no-commit-fence",
+        /// A journal's log is emptied before what it holds is home.
+        TailTooEarly => "tail-too-early",
+        /// A freed block of metadata is not revoked: a replay writes over what is there by then.
+        NoRevoke => "no-revoke",
+        /// A freed block is used again before the transaction that freed it is durable.
+        ReuseBeforeCommit => "reuse-before-commit",
     }
 }
 
+/// The bits of a word that are the mutants': all but the last two.
+const BITS: usize = 62;
+
 impl Mutant {
+    /// Returns which word of a lab it is in, and its bit there.
+    pub(super) const fn bit(self) -> (usize, u64) {
+        (self as usize / BITS, 1 << (self as usize % BITS))
+    }
+
     /// Returns the file whose code makes the mistake.
     pub const fn place(self) -> &'static str {
         match self {
@@ -195,6 +213,8 @@ impl Mutant {
             Self::IgnoreFreeze => "fs/src/ext2/ops.rs",
             Self::FlushBeforeFreeze => "fs/src/ext2/freeze.rs",
             Self::FreeAtUnlink => "fs/src/ext2/inode.rs",
+            Self::CommitBeforeData | Self::NoCommitFence | Self::TailTooEarly => "fs/src/jbd2/commit.rs",
+            Self::NoRevoke | Self::ReuseBeforeCommit => "fs/src/jbd2/handle.rs",
             Self::NoShootdown => "kernel/base/src/arch/tlb.rs",
             Self::ShootdownFirst
             | Self::LargeOverTable
@@ -217,7 +237,7 @@ mod tests {
             assert_eq!(mutant.to_string().parse(), Ok(mutant));
         }
         assert_eq!("".parse::<Mutant>(), Err(UnknownMutant));
-        assert!(Mutant::ALL.len() < 64, "the bits of a word, less the hooks'");
+        assert!(Mutant::ALL.len() <= 2 * BITS, "two words, less the bits that are not the mutants'");
     }
 
     #[test]

@@ -201,6 +201,12 @@ impl Image {
         assert!(errors.is_empty(), "debugfs {request}: {errors:?}");
     }
 
+    /// The numbers of the blocks that are free, as debugfs finds them.
+    pub(crate) fn free_blocks(&self) -> Vec<u64> {
+        let answer = self.debugfs("ffb 1000");
+        answer.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+    }
+
     /// The number of the inode at `path`, as debugfs finds it.
     pub(crate) fn inode_number(&self, path: &str) -> u64 {
         let answer = self.debugfs(&format!("stat \"{path}\""));

@@ -129,6 +129,24 @@ impl Tape {
         Self { start: self.start.clone(), events: Arc::new(Mutex::new(events)) }
     }
 
+    /// Calls `judge(number, memory)` before each fence, with all that was stored until then.
+    pub(crate) fn at_fences(&self, mut judge: impl FnMut(usize, &[u8])) {
+        let mut live = self.start.clone();
+        let mut fences = 0;
+        for event in self.events.lock().expect("the tape").iter() {
+            match event {
+                Event::Store(at, bytes) | Event::Stream(at, bytes) => {
+                    live[*at as usize..*at as usize + bytes.len()].copy_from_slice(bytes);
+                }
+                Event::Fence => {
+                    judge(fences, &live);
+                    fences += 1;
+                }
+                Event::Flush(..) | Event::Mark => {}
+            }
+        }
+    }
+
     /// Calls `judge(where, image)` with images that a crash can leave: before each fence and at the end, with
     /// all that is uncertain as it was, all as it became, each unit alone as it became or as it was (of whole
     /// blocks of content: some), and `random` mixtures.

@@ -27,6 +27,7 @@ pub enum Quarry {
 const MOST: u64 = 20_000;
 
 const NO_JOURNAL: &str = "no world's file system has a journal: fs/tests/journaled.rs";
+const THE_JOURNAL: &str = "no world has a journal: `each_mistake_is_found` in fs/tests/jbd2_writer.rs";
 
 /// Those that no world here can show, and who does.
 pub const ELSEWHERE: &[(Mutant, &str)] = &[
@@ -39,6 +40,11 @@ pub const ELSEWHERE: &[(Mutant, &str)] = &[
     (Mutant::BeginBeforeLock, NO_JOURNAL),
     (Mutant::BeginUnderEntry, NO_JOURNAL),
     (Mutant::NoCommit, NO_JOURNAL),
+    (Mutant::CommitBeforeData, THE_JOURNAL),
+    (Mutant::NoCommitFence, THE_JOURNAL),
+    (Mutant::TailTooEarly, THE_JOURNAL),
+    (Mutant::NoRevoke, THE_JOURNAL),
+    (Mutant::ReuseBeforeCommit, THE_JOURNAL),
 ];
 
 /// Finds the mistake of that name; `racy` is the protocol.

@@ -5,7 +5,7 @@
 //! system's superblock, which e2fsck stores: times, counts of mounts and of written bytes, the state with the
 //! bit that says that a replay is needed, and the checksum.
 //!
-//! `cargo test -p fs jbd2_linux:: -- --ignored`
+//! `cargo test -p fs jbd2_interop:: -- --ignored`
 
 use crate::common::craft::replay_home;
 use crate::common::linux::LinuxMount;
@@ -97,7 +97,7 @@ fn attributes(root: &Path, sync: &dyn Fn()) {
 }
 
 /// Where the journal is, as debugfs finds it.
-fn log_map(image: &Image, block_size: u64) -> LogMap {
+pub(crate) fn log_map(image: &Image, block_size: u64) -> LogMap {
     let bytes = image.bytes();
     let first = image.debugfs("bmap <8> 0").trim().parse::<u64>().expect("a block");
     let maxlen = (first * block_size) as usize + 0x10;
@@ -126,7 +126,7 @@ const STORED: [Range<usize>; 7] =
     [0x2c..0x36, 0x3a..0x3c, 0x40..0x44, 0x60..0x64, 0x178..0x180, 0x274..0x27c, 0x3fc..0x400];
 
 /// The bytes that are compared.
-fn compared(mut bytes: Vec<u8>, log: &LogMap) -> Vec<u8> {
+pub(crate) fn compared(mut bytes: Vec<u8>, log: &LogMap) -> Vec<u8> {
     let size = log.block_size() as usize;
     for block in (0..bytes.len() / size).filter(|&block| !log.is_home(block as u64)) {
         bytes[block * size..][..size].fill(0);
@@ -136,11 +136,13 @@ fn compared(mut bytes: Vec<u8>, log: &LogMap) -> Vec<u8> {
 }
 
 /// What e2fsck makes of it when it replays and does nothing else.
-fn replayed_by_e2fsck(image: &Image) -> Vec<u8> {
+pub(crate) fn replayed_by_e2fsck(image: &Image) -> Vec<u8> {
     let copy = image.path().with_extension("copy");
     std::fs::copy(image.path(), &copy).expect("room");
     let output = tool("e2fsck").args(["-y", "-E", "journal_only"]).arg(&copy).output().expect("e2fsck");
     assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!said.contains("corrupt") && !said.contains("invalid"), "{said}");
     std::fs::read(&copy).expect("the copy")
 }
 

@@ -1,0 +1,339 @@
+//! The journal of a mounted file system: who may join the running transaction, who waits for a commit.
+//!
+//! # Locking
+//! `state` guards what is in memory and is held for a look-up or the copy of a block. `space` guards the log;
+//! who commits holds it until everything is home, and takes `state` inside for a moment. Both are leaves
+//! otherwise: nothing else is taken under them. Handles are no lock, but a commit waits for all of them:
+//! `dax_sem → handle → mapping entry → …`, and nobody asks for a commit while a handle of his is open.
+//!
+//! Who waits looks at `state` again each time `changes` has moved on.
+
+use super::buffer::BlockBuffer;
+use super::commit::LogSpace;
+use super::handle::Handle;
+use super::log::LogMap;
+use super::superblock::{AllHome, JournalSuper, LogFeatures};
+use super::transaction::{JournalState, is_reached};
+use crate::atomic::{AtomicBool, AtomicU64};
+use crate::error::{Corrupt, Errno, Error, Result};
+use crate::platform::{Mutex, Platform, Timestamp};
+use crate::pmem::Pmem;
+use crate::pmem::state::Staged;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::ops::Range;
+use core::sync::atomic::Ordering::{Acquire, Release, SeqCst};
+use lock_api::MutexGuard;
+
+/// A transaction that is so old is committed by [`Journal::tick`].
+const OLD: i64 = 5;
+/// Blocks that a log must have.
+const SHORTEST: u32 = 16;
+/// What Linux calls an input or output error.
+const EIO: i32 = 5;
+
+/// Is told which blocks may be used again: the transaction that freed them is durable. Called without a lock
+/// of the journal, and by whoever commits.
+pub type Reusable = Box<dyn Fn(&[Range<u64>]) + Send + Sync>;
+
+/// The journal of a file system that is mounted for writing.
+pub struct Journal<P: Platform> {
+    pub(super) platform: Arc<P>,
+    pub(super) log: LogMap,
+    /// Blocks that a transaction may change: a quarter of the log. More than `limit`, no handle gets.
+    pub(super) most: u32,
+    pub(super) limit: u32,
+    pub(super) reusable: Reusable,
+    state: Mutex<P, JournalState>,
+    pub(super) space: Mutex<P, LogSpace>,
+    /// Some block is not home: only then is there something to look up.
+    dirty: AtomicBool,
+    /// Is counted up when somebody who waits may go on.
+    changes: AtomicU64,
+}
+
+/// What can be seen of a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalInfo {
+    /// The number of the running transaction, and of the last one that is durable.
+    pub running: u32,
+    /// See there.
+    pub committed: u32,
+    /// Handles that are open, and the blocks that they may still change.
+    pub handles: u32,
+    /// See there.
+    pub credits: u32,
+    /// Blocks that the running transaction changes, and those that it revokes.
+    pub buffers: usize,
+    /// See there.
+    pub revokes: usize,
+    /// Where the log starts that a recovery would walk (0: it is empty), and where the next transaction goes.
+    pub tail: u32,
+    /// See there.
+    pub head: u32,
+    /// Blocks of the log that are free, and all of them.
+    pub free: u32,
+    /// See there.
+    pub blocks: u32,
+}
+
+impl<P: Platform> Journal<P> {
+    /// Opens the journal in `log`, whose transactions are all home, for writing. Writes nothing yet.
+    ///
+    /// # Errors
+    /// As [`JournalSuper::read`]; [`Errno::Busy`] if something is to be replayed; a log that is too short, or
+    /// whose superblock has no features.
+    pub fn open(platform: Arc<P>, log: LogMap, features: LogFeatures, reusable: Reusable) -> Result<Self> {
+        let mut sb = JournalSuper::read(platform.pmem(), &log)?;
+        if sb.start != 0 {
+            return Err(Errno::Busy.into());
+        }
+        sb.set_features(features)?;
+        let blocks = sb.ring.len() as u32;
+        if blocks < SHORTEST {
+            return Err(Corrupt::against("journal", 0, "too short", blocks.into(), SHORTEST.into()).into());
+        }
+        Ok(Self {
+            platform,
+            log,
+            most: blocks / 4,
+            limit: blocks / 2,
+            reusable,
+            state: Mutex::<P, _>::new(JournalState::new(sb.sequence)),
+            space: Mutex::<P, _>::new(LogSpace::new(sb)),
+            dirty: AtomicBool::new(false),
+            changes: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, P::Mutex, JournalState> {
+        self.state.lock()
+    }
+
+    pub(super) fn set_dirty(&self, dirty: bool) {
+        self.dirty.store(dirty, Release);
+    }
+
+    /// Returns how many revokes a transaction may have: a quarter of the log is theirs.
+    pub(super) fn most_revokes(&self) -> usize {
+        self.most as usize * (self.log.block_size() as usize / 8 - 3)
+    }
+
+    /// Lets everybody who waits look again.
+    fn changed(&self) {
+        self.changes.fetch_add(1, SeqCst);
+        self.platform.wake(self.key());
+    }
+
+    fn key(&self) -> usize {
+        core::ptr::from_ref(&self.changes).addr()
+    }
+
+    /// Waits until `ready` has an answer; it is asked under the lock, after each change.
+    fn wait_for<R>(&self, mut ready: impl FnMut(&mut JournalState) -> Option<R>) -> R {
+        loop {
+            let seen = {
+                let mut state = self.lock();
+                if let Some(answer) = ready(&mut state) {
+                    return answer;
+                }
+                // Whoever changes something counts after it has let go of the lock.
+                self.changes.load(SeqCst)
+            };
+            self.platform.stats().journal_waits.inc();
+            self.platform.wait(self.key(), &mut || self.changes.load(SeqCst) == seen);
+        }
+    }
+
+    /// Joins the running transaction, to change up to `credits` blocks. Waits while it is about to be
+    /// committed; commits it if it has no room.
+    ///
+    /// # Errors
+    /// [`Errno::Overflow`] if no transaction has that much room; an aborted journal; what a commit says.
+    pub fn start(&self, credits: u32) -> Result<Handle<'_, P>> {
+        if credits > self.most {
+            return Err(Errno::Overflow.into());
+        }
+        loop {
+            let joined = self.wait_for(|state| match state.failed {
+                Some(error) => Some(Err(error)),
+                None if state.running.is_locked => None,
+                None if state.running.has_room(credits, self.most) => {
+                    state.running.handles += 1;
+                    state.running.credits += credits;
+                    Some(Ok((state.running.sequence, true)))
+                }
+                None => Some(Ok((state.running.sequence, false))),
+            });
+            let (sequence, has_joined) = joined?;
+            if has_joined {
+                self.platform.stats().journal_handles.inc();
+                return Ok(Handle::new(self, sequence, credits));
+            }
+            self.commit(sequence)?;
+        }
+    }
+
+    /// Returns the handle again that was left open with these credits.
+    pub fn resume(&self, credits: u32) -> Handle<'_, P> {
+        Handle::new(self, self.lock().running.sequence, credits)
+    }
+
+    /// A handle of so many credits ends.
+    pub(super) fn end(&self, credits: u32) {
+        let is_waited_for = {
+            let mut state = self.lock();
+            let running = &mut state.running;
+            running.handles -= 1;
+            running.credits -= credits;
+            running.is_locked && running.handles == 0
+        };
+        if is_waited_for {
+            self.changed();
+        }
+    }
+
+    /// Returns block `block` as the newest transaction has it; `None` if it is as at home. One load while
+    /// nothing is dirty.
+    #[inline]
+    pub fn latest(&self, block: u64) -> Option<Arc<BlockBuffer>> {
+        if self.dirty.load(Acquire) { self.look_up(block) } else { None }
+    }
+
+    #[cold]
+    fn look_up(&self, block: u64) -> Option<Arc<BlockBuffer>> {
+        self.lock().latest(block).cloned()
+    }
+
+    /// Makes transaction `sequence` durable, and home. Whoever asks for one that another is committing waits
+    /// for that: many share a commit.
+    ///
+    /// # Errors
+    /// An aborted journal, this commit's failure among the reasons.
+    pub fn commit(&self, sequence: u32) -> Result<()> {
+        let mut unlocked = false;
+        let frozen = self.wait_for(|state| {
+            if is_reached(state.committed, sequence) {
+                return Some(Ok(None));
+            }
+            if let Some(error) = state.failed {
+                return Some(Err(error));
+            }
+            if state.is_writing {
+                return None;
+            }
+            state.running.is_locked = state.running.handles != 0;
+            if state.running.is_locked {
+                return None;
+            }
+            unlocked = true;
+            Some(Ok((!state.running.is_empty()).then(|| state.freeze())))
+        });
+        if unlocked {
+            self.changed();
+        }
+        let Some(frozen) = frozen? else {
+            return Ok(());
+        };
+        let written = self.write(&frozen);
+        match written {
+            // Before anybody else may commit.
+            Err(error) => self.abort(error),
+            Ok(_) if frozen.freed.is_empty() => {}
+            Ok(_) => (self.reusable)(&frozen.freed),
+        }
+        let mut state = self.lock();
+        state.is_writing = false;
+        if let Ok(is_anew) = written {
+            state.committed = frozen.sequence;
+            state.committing = None;
+            if is_anew {
+                state.logged = frozen.buffers.keys().copied().collect();
+            }
+            self.set_dirty(!state.running.buffers.is_empty());
+        }
+        drop(state);
+        self.changed();
+        written.map(|_| ())
+    }
+
+    /// Makes everything durable that handles changed which have ended.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn force_commit(&self) -> Result<()> {
+        let running = self.lock().running.sequence;
+        self.commit(running)
+    }
+
+    /// Commits the running transaction if it began more than 5 seconds ago. For a timer.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn tick(&self, now: Timestamp) -> Result<()> {
+        let old = {
+            let running = &self.lock().running;
+            let is_old = |since: Timestamp| now.secs.saturating_sub(since.secs) >= OLD;
+            running.since.is_some_and(is_old).then_some(running.sequence)
+        };
+        old.map_or(Ok(()), |sequence| self.commit(sequence))
+    }
+
+    /// Makes everything durable and empties the log: nothing is left to replay. For sync, freeze, unmount.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn flush(&self) -> Result<()> {
+        self.force_commit()?;
+        // Who has this lock knows that everything in the log is home.
+        let mut space = self.space.lock();
+        if let Some(error) = self.lock().failed {
+            return Err(error);
+        }
+        space.restart(self.platform.pmem(), &self.log, false, Staged::nothing(AllHome));
+        Ok(())
+    }
+
+    /// Stops the journal for good, because of `error`: everything is refused with it from now on. The log's
+    /// superblock is told, once; a commit that is durable is taken home, no other is made.
+    pub fn abort(&self, error: Error) {
+        let is_first = {
+            let mut state = self.lock();
+            let is_first = state.failed.is_none();
+            state.failed.get_or_insert(error);
+            is_first
+        };
+        if !is_first {
+            return;
+        }
+        self.changed();
+        let mut space = self.space.lock();
+        if self.platform.pmem().writable() {
+            space.sb.errno = -EIO;
+            space.restart(self.platform.pmem(), &self.log, false, Staged::nothing(AllHome));
+        }
+    }
+
+    /// Returns why the journal was aborted, if it was.
+    pub fn failed(&self) -> Option<Error> {
+        self.lock().failed
+    }
+
+    /// Returns what can be seen of it. Waits for a commit that is on its way.
+    pub fn info(&self) -> JournalInfo {
+        let space = self.space.lock();
+        let state = self.lock();
+        JournalInfo {
+            running: state.running.sequence,
+            committed: state.committed,
+            handles: state.running.handles,
+            credits: state.running.credits,
+            buffers: state.running.buffers.len(),
+            revokes: state.running.revoked.len(),
+            tail: space.sb.start,
+            head: space.head,
+            free: space.free(),
+            blocks: space.sb.ring.len() as u32,
+        }
+    }
+}
