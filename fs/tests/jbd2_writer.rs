@@ -108,7 +108,7 @@ impl Run {
             }
             for _ in 0..credits {
                 let block = 2 + rng.below(12);
-                let seed = rng.next();
+                let seed = rng.draw();
                 let now = world[&block].clone();
                 let next = self.change(&handle, block, &now, seed, &mut rng, &mut pending);
                 world.insert(block, next);
@@ -628,7 +628,7 @@ fn e2fsck_replays_what_was_written_here_to_the_same_bytes() {
                     continue;
                 }
                 let buffer = handle.change(block).expect("room");
-                buffer.write(rng.below(4000), &pattern(rng.next(), 60));
+                buffer.write(rng.below(4000), &pattern(rng.draw(), 60));
                 if rng.one_in(3) {
                     buffer.write(0, &0xc03b_3998_u32.to_be_bytes());
                 }
