@@ -29,7 +29,7 @@ mod tests {
     /// A bit at a time, as the definition has it.
     fn slow(crc: u32, bytes: &[u8]) -> u32 {
         bytes.iter().fold(crc, |crc, &byte| {
-            (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (crc & 1) * 0x82f6_3b78)
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ ((crc & 1) * 0x82f6_3b78))
         })
     }
 

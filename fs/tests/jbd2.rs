@@ -469,7 +469,7 @@ fn a_replay_cut_short_anywhere_is_replayed_again() {
         let (craft, states) = with_all(form);
         let (tape, machine) = Tape::record(&craft.bytes);
         scan(&*machine.ram, &craft.log)
-            .and_then(|found| replay_home(found, &*machine.ram, &craft.log))
+            .and_then(|found| replay_home(found, &machine.ram, &craft.log))
             .expect("sound");
         assert_eq!(tape.fences(), if matches!(form.sums, Sums::V2 | Sums::V3) { 5 } else { 4 });
         let mut images = 0;
@@ -490,7 +490,7 @@ fn every_flush_and_fence_left_out_of_a_replay_is_missed() {
     let (craft, states) = with_all(V3);
     let (tape, machine) = Tape::record(&craft.bytes);
     scan(&*machine.ram, &craft.log)
-        .and_then(|found| replay_home(found, &*machine.ram, &craft.log))
+        .and_then(|found| replay_home(found, &machine.ram, &craft.log))
         .expect("sound");
     let is_found = |tape: &Tape| {
         let mut found = false;

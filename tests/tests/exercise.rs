@@ -152,7 +152,7 @@ fn a_store_that_is_not_tracked_is_found() {
 /// mistakes that bring it back with one.
 #[test]
 fn a_lost_store_is_found() {
-    let script = mounted(Protocol::Racy, "exercise holetest --seconds 60");
+    let script = mounted(Protocol::Racy, "exercise holetest --rounds 2000");
     let outcome = QemuRun::new(&script).pmem(&image()).args(["--smp", "2"]).outcome();
     let text = outcome.text();
     assert!(
@@ -161,8 +161,8 @@ fn a_lost_store_is_found() {
         outcome.stderr
     );
     assert_eq!(outcome.status, 1, "{text}");
-    finds("no-second-look-up", "2", ReadFirst, "holetest --seconds 60", "page");
-    finds("zero-twice", "2", ReadFirst, "holetest --seconds 60", "page");
+    finds("no-second-look-up", "2", ReadFirst, "holetest --rounds 2000", "page");
+    finds("zero-twice", "2", ReadFirst, "holetest --rounds 2000", "page");
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl<P: Platform> Ext4<P> {
             expect_checksum("inode", ino.into(), told, real)?;
         }
         let extra = raw.extra();
-        if extra % 4 != 0 || u64::from(GOOD_OLD_INODE_SIZE) + extra > self.sb.inode_size.into() {
+        if !extra.is_multiple_of(4) || u64::from(GOOD_OLD_INODE_SIZE) + extra > self.sb.inode_size.into() {
             return Err(bad_inode(ino, "bad i_extra_isize", extra));
         }
         let kind = raw.expect_kind()?;
