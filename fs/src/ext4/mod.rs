@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `disk` | what is on the disk and not as in ext2 ([`ext`](crate::ext) has the rest); it knows no mounted file system |
+//! | `edit` | what code that edits metadata asks of its transaction |
 //! | `zone` | the blocks that no file may have |
 //! | `fs`, `inode` | a mounted file system; an inode |
 //! | `meta` | blocks of metadata: where they are read, which of them were checked |
@@ -25,6 +26,11 @@
 //! * Nothing is stored to the image but by the replay of its journal, at mount.
 
 pub(crate) mod disk;
+#[expect(
+    dead_code,
+    reason = "the edits of extent trees and directories, which the driver does not have yet, use it"
+)]
+pub(crate) mod edit;
 mod file;
 mod fs;
 mod inode;

@@ -1,0 +1,174 @@
+//! What code that edits metadata asks of its transaction and its file system. Such code (of extent trees, of
+//! directories) knows neither: for a mounted file system a block is a buffer of the journal, in tests it is a
+//! vector.
+//!
+//! ```text
+//! read, create, change        may fail: damage, no space, no memory
+//!        │
+//! stores to what these gave,  cannot fail
+//! free_data, forget
+//! ```
+//!
+//! An edit first gets everything that it needs and then stores: one that fails has changed nothing, and has
+//! given back what it created. It says beforehand how many blocks it changes at most, for a transaction is
+//! opened with room for them. Whoever edits a structure holds the lock that keeps its readers out.
+
+use super::disk::checksum::Seed;
+use crate::error::Result;
+use crate::ext::load::Load;
+use core::ops::{Deref, Range};
+
+/// Bytes of metadata that may be changed: of a block, or of an inode. Numbers are as in [`Load`].
+///
+/// # Panics
+/// What is not inside is a bug of the caller.
+pub(crate) trait Edit: Load {
+    /// Stores one byte.
+    fn store_u8(&self, at: u64, value: u8);
+    /// Stores a number of two bytes.
+    fn store_u16(&self, at: u64, value: u16);
+    /// Stores a number of four bytes.
+    fn store_u32(&self, at: u64, value: u32);
+    /// Copies bytes in.
+    fn write(&self, at: u64, from: &[u8]);
+
+    /// Copies the bytes `range` of `source` to `to`.
+    fn copy_from(&self, source: &(impl Load + ?Sized), range: Range<u64>, to: u64) {
+        for start in range.clone().step_by(PIECE) {
+            copy_piece(self, source, start..range.end.min(start + PIECE as u64), to + (start - range.start));
+        }
+    }
+
+    /// Moves the bytes `range` to `to`, which may be among them.
+    fn move_within(&self, range: Range<u64>, to: u64) {
+        if to <= range.start {
+            for start in range.clone().step_by(PIECE) {
+                let piece = start..range.end.min(start + PIECE as u64);
+                copy_piece(self, self, piece, to + (start - range.start));
+            }
+        } else {
+            let mut end = range.end;
+            while end > range.start {
+                let start = range.start.max(end.saturating_sub(PIECE as u64));
+                copy_piece(self, self, start..end, to + (start - range.start));
+                end = start;
+            }
+        }
+    }
+}
+
+/// So many bytes are moved at a time.
+const PIECE: usize = 256;
+
+fn copy_piece(target: &(impl Edit + ?Sized), source: &(impl Load + ?Sized), range: Range<u64>, to: u64) {
+    let mut piece = [0; PIECE];
+    let piece = &mut piece[..(range.end - range.start) as usize];
+    source.read(range.start, piece);
+    target.write(to, piece);
+}
+
+/// What an edit of an inode's metadata asks of its transaction and its file system. There is one such value
+/// for an inode and a transaction.
+pub(crate) trait Change {
+    /// A block as it is now, with what this transaction has changed.
+    type Read: Deref<Target: Load>;
+    /// A block that this transaction may change.
+    type Block: Deref<Target: Edit>;
+
+    /// Returns the number of bytes in a block.
+    fn block_size(&self) -> u64;
+
+    /// Returns what the checksums of the inode's blocks start with; `None` if they have none.
+    fn seed(&self) -> Option<Seed>;
+
+    /// Returns block `block` of metadata, to read. `check` says what is wrong with it, its checksum for one;
+    /// it is asked unless the block was checked for this inode before.
+    ///
+    /// # Errors
+    /// What `check` answers. The block is outside of the file system, or cannot be read.
+    fn read(
+        &self,
+        block: u64,
+        check: impl FnOnce(&<Self::Read as Deref>::Target) -> Result<()>,
+    ) -> Result<Self::Read>;
+
+    /// Returns block `block`, which was read before, to change it. Its checksum is computed by who changes
+    /// it, after the last store to it.
+    ///
+    /// # Errors
+    /// The block cannot be read; there is no memory; the journal is aborted.
+    fn change(&self, block: u64) -> Result<Self::Block>;
+
+    /// Takes a block for metadata, near `goal`, and returns its number and its bytes: zeros, to change.
+    ///
+    /// # Errors
+    /// No space; as [`change`](Self::change).
+    fn create(&self, goal: u64) -> Result<(u64, Self::Block)>;
+
+    /// Frees a block of metadata that nothing leads to any more, or that was created for nothing. It is
+    /// revoked, so that no replay stores to it. What fails is the file system's to note: blocks are lost to
+    /// it, the structure is sound.
+    fn forget(&self, block: u64);
+
+    /// Frees `len` blocks of content from `block` on, to which nothing leads any more; as
+    /// [`forget`](Self::forget), but no journal ever held them.
+    fn free_data(&self, block: u64, len: u32);
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::vec::Vec;
+
+    /// Bytes of a test.
+    pub(crate) struct TestBytes(pub RefCell<Vec<u8>>);
+
+    impl Load for TestBytes {
+        fn load_u8(&self, at: u64) -> u8 {
+            self.0.borrow().load_u8(at)
+        }
+        fn load_u16(&self, at: u64) -> u16 {
+            self.0.borrow().load_u16(at)
+        }
+        fn load_u32(&self, at: u64) -> u32 {
+            self.0.borrow().load_u32(at)
+        }
+        fn read(&self, at: u64, to: &mut [u8]) {
+            Load::read(&self.0.borrow()[..], at, to);
+        }
+    }
+
+    impl Edit for TestBytes {
+        fn store_u8(&self, at: u64, value: u8) {
+            self.write(at, &[value]);
+        }
+        fn store_u16(&self, at: u64, value: u16) {
+            self.write(at, &value.to_le_bytes());
+        }
+        fn store_u32(&self, at: u64, value: u32) {
+            self.write(at, &value.to_le_bytes());
+        }
+        fn write(&self, at: u64, from: &[u8]) {
+            self.0.borrow_mut()[at as usize..][..from.len()].copy_from_slice(from);
+        }
+    }
+
+    #[test]
+    fn bytes_are_moved_as_by_a_copy_of_them() {
+        let bytes: Vec<u8> = (0..8192_u32).map(|i| (i ^ i >> 8) as u8).collect();
+        for range in [0..0, 0..1, 5..260, 100..356, 1000..1257, 700..3000] {
+            let (from, count) = (range.start as u64..range.end as u64, range.len());
+            for to in [0, 4, range.start, range.start + 4, range.start + 300, range.end, 1096] {
+                let (within, from_another) =
+                    (TestBytes(bytes.clone().into()), TestBytes(bytes.clone().into()));
+                within.move_within(from.clone(), to as u64);
+                from_another.copy_from(&bytes[..], from.clone(), to as u64);
+                let mut expected = bytes.clone();
+                expected[to..to + count].copy_from_slice(&bytes[range.clone()]);
+                assert!(*within.0.borrow() == expected, "{range:?} to {to}");
+                assert!(*from_another.0.borrow() == expected, "{range:?} to {to}");
+            }
+        }
+    }
+}
