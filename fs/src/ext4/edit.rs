@@ -33,7 +33,7 @@ pub(crate) trait Edit: Load {
     fn write(&self, at: u64, from: &[u8]);
 
     /// Copies the bytes `range` of `source` to `to`.
-    fn copy_from(&self, source: &(impl Load + ?Sized), range: Range<u64>, to: u64) {
+    fn copy_from(&self, source: &dyn Load, range: Range<u64>, to: u64) {
         for start in range.clone().step_by(PIECE) {
             copy_piece(self, source, start..range.end.min(start + PIECE as u64), to + (start - range.start));
         }
@@ -71,9 +71,9 @@ fn copy_piece(target: &(impl Edit + ?Sized), source: &(impl Load + ?Sized), rang
 /// for an inode and a transaction.
 pub(crate) trait Change {
     /// A block as it is now, with what this transaction has changed.
-    type Read: Deref<Target: Load>;
+    type Read: Deref<Target: Load + Sized>;
     /// A block that this transaction may change.
-    type Block: Deref<Target: Edit>;
+    type Block: Deref<Target: Edit + Sized>;
 
     /// Returns the number of bytes in a block.
     fn block_size(&self) -> u64;
@@ -163,7 +163,7 @@ pub(crate) mod tests {
                 let (within, from_another) =
                     (TestBytes(bytes.clone().into()), TestBytes(bytes.clone().into()));
                 within.move_within(from.clone(), to as u64);
-                from_another.copy_from(&bytes[..], from.clone(), to as u64);
+                from_another.copy_from(&TestBytes(bytes.clone().into()), from.clone(), to as u64);
                 let mut expected = bytes.clone();
                 expected[to..to + count].copy_from_slice(&bytes[range.clone()]);
                 assert!(*within.0.borrow() == expected, "{range:?} to {to}");
