@@ -123,6 +123,7 @@ const FS: Rules<'static> = Rules {
         ("ext2: the traits of vfs", &["ext2::ops"]),
         ("ext2", &["ext2"]),
         ("ext4: the disk", &["ext4::disk"]),
+        ("ext4: edits, which know no mounted file system", &["ext4::edit", "ext4::extents"]),
         ("ext4", &["ext4"]),
         ("block", &["block"]),
         ("registry", &["registry"]),

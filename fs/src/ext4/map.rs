@@ -3,9 +3,9 @@
 //! The blocks of a tree of extents are checked by their checksums when they are first met; every entry that
 //! is followed is checked each time.
 
-use super::disk::checksum;
 use super::disk::extent::{self, AllowedBlocks, DiskExtent, ExtentBlock, ExtentNode, ExtentOrHole};
-use super::inode::{Ext4Inode, expect_checksum};
+use super::extents;
+use super::inode::Ext4Inode;
 use super::meta::MetaBlock;
 use crate::error::{Result, Unsupported};
 use crate::ext::inode::bad_inode;
@@ -79,12 +79,7 @@ impl<'a, P: Platform> BlockMap<'a, P> {
         let (fs, bits) = (&inode.fs, inode.fs.sb.block_bits);
         let block = fs.meta(child.block, what, child.block)?;
         fs.check_once(child.block, inode.ino, || {
-            if let Some(seed) = inode.seed {
-                let told = block.load_u32(extent::tail_at(1 << bits));
-                let real = checksum::extent_block(seed, &*block, 0, 1 << bits);
-                expect_checksum(what, child.block, told, real)?;
-            }
-            child.open(&*block, 0, 1 << bits)?.check(&self.allowed())
+            extents::check_block(child, &*block, 1 << bits, inode.seed, &self.allowed())
         })?;
         child.open(block, 0, 1 << bits)
     }

@@ -22,12 +22,12 @@ use crate::ext::load::Load;
 use core::ops::{Deref, Range};
 
 // Header: offsets from its start, two fields in four bytes.
-const EH_MAGIC_ENTRIES: u64 = 0;
-const EH_MAX_DEPTH: u64 = 4;
+pub(crate) const EH_MAGIC_ENTRIES: u64 = 0;
+pub(crate) const EH_MAX_DEPTH: u64 = 4;
 /// What `eh_magic` holds.
-const MAGIC: u32 = 0xf30a;
+pub(crate) const MAGIC: u32 = 0xf30a;
 /// Bytes of the header, and of each entry.
-const ENTRY: u64 = 12;
+pub(crate) const ENTRY: u64 = 12;
 
 // Entry: offsets from its start. `E_BLOCK` is `ee_block` or `ei_block`.
 const E_BLOCK: u64 = 0;
@@ -37,16 +37,16 @@ const EI_LEAF_LO: u64 = 4;
 const EI_LEAF_HI: u64 = 8;
 
 /// The most blocks of a written extent; an unwritten one says so much more than it has.
-const MAX_WRITTEN: u32 = 0x8000;
+pub(crate) const MAX_WRITTEN: u32 = 0x8000;
 /// Entries of a root.
-const ROOT_MAX: u64 = 4;
+pub(crate) const ROOT_MAX: u64 = 4;
 /// The most levels above the leaves.
-const MAX_DEPTH: u16 = 5;
+pub(crate) const MAX_DEPTH: u16 = 5;
 /// The logical blocks that there can be.
-const ALL: Range<u32> = 0..u32::MAX;
+pub(crate) const ALL: Range<u32> = 0..u32::MAX;
 
 /// Returns how many entries a node that is a block of `block_size` bytes has room for.
-const fn capacity(block_size: u64) -> u64 {
+pub(crate) const fn capacity(block_size: u64) -> u64 {
     (block_size - ENTRY) / ENTRY
 }
 
@@ -191,6 +191,12 @@ impl<B: Deref<Target: Load>> ExtentNode<B> {
         Corrupt::with(self.name.0, self.name.1, why, value.into()).into()
     }
 
+    /// Returns how many entries it has.
+    #[inline]
+    pub(crate) fn entries(&self) -> u16 {
+        self.entries
+    }
+
     /// Returns how many levels are below: a leaf has none.
     pub(crate) fn depth(&self) -> u16 {
         self.depth
@@ -214,16 +220,16 @@ impl<B: Deref<Target: Load>> ExtentNode<B> {
         self.at + ENTRY + ENTRY * u64::from(i)
     }
 
-    /// The logical block with which entry `i` begins; where there is none, that with which the next node
-    /// does.
+    /// Returns the logical block with which entry `i` begins; where there is none, that with which the next
+    /// node does.
     #[inline]
-    fn begin(&self, i: u16) -> u32 {
+    pub(crate) fn begin(&self, i: u16) -> u32 {
         if i < self.entries { self.bytes.load_u32(self.entry(i) + E_BLOCK) } else { self.lblks.end }
     }
 
-    /// How many entries begin at `lblk` or in front of it.
+    /// Returns how many entries begin at `lblk` or in front of it.
     #[inline]
-    fn entries_up_to(&self, lblk: u32) -> u16 {
+    pub(crate) fn entries_up_to(&self, lblk: u32) -> u16 {
         let (mut low, mut high) = (0, self.entries);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -232,9 +238,16 @@ impl<B: Deref<Target: Load>> ExtentNode<B> {
         low
     }
 
-    /// The extent of entry `i` of a leaf, checked.
+    /// Returns the extent of entry `i` of a leaf.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]: as [`check`](Self::check).
     #[inline]
-    fn extent(&self, i: u16, allowed: &AllowedBlocks<impl Fn(u64, u32) -> bool>) -> Result<DiskExtent> {
+    pub(crate) fn extent(
+        &self,
+        i: u16,
+        allowed: &AllowedBlocks<impl Fn(u64, u32) -> bool>,
+    ) -> Result<DiskExtent> {
         let entry = self.entry(i);
         let lblk = self.bytes.load_u32(entry + E_BLOCK);
         let word = self.bytes.load_u32(entry + EE_LEN_START_HI);
@@ -255,9 +268,16 @@ impl<B: Deref<Target: Load>> ExtentNode<B> {
         }
     }
 
-    /// The node that entry `i` of one with levels below leads to, checked.
+    /// Returns the node that entry `i` of one with levels below leads to.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]: as [`check`](Self::check).
     #[inline]
-    fn child(&self, i: u16, allowed: &AllowedBlocks<impl Fn(u64, u32) -> bool>) -> Result<ExtentBlock> {
+    pub(crate) fn child(
+        &self,
+        i: u16,
+        allowed: &AllowedBlocks<impl Fn(u64, u32) -> bool>,
+    ) -> Result<ExtentBlock> {
         let entry = self.entry(i);
         let lblks = self.begin(i)..self.begin(i + 1);
         let low = self.bytes.load_u32(entry + EI_LEAF_LO);
@@ -307,6 +327,10 @@ pub(crate) fn look_up<B: Deref<Target: Load>, C: Deref<Target: Load>>(
 /// # Errors
 /// [`Error::Corrupt`]: an entry is wrong; `f` was called with those in front of it. What `get` and `f`
 /// answer.
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "it calls itself, so it cannot be expected; the driver will use it")
+)]
 pub(crate) fn walk<B: Deref<Target: Load>, C: Deref<Target: Load>>(
     node: &ExtentNode<B>,
     range: &Range<u32>,
