@@ -131,7 +131,7 @@ if [[ $fast == no && ${#names[@]} == 0 ]]; then all=yes; fi
 
 if [[ $all == yes ]]; then lints; fi
 step "host tests" cargo_tests -- "${names[@]}"
-if [[ $fast == no ]] && may_have fs/tests/interop.rs fs/tests/ext4_oracle.rs fs/tests/ext4_reading.rs; then
+if [[ $fast == no ]] && may_have fs/tests/interop.rs fs/tests/ext4_{journal,oracle,reading}.rs fs/tests/jbd2_interop.rs; then
     if can_loop; then
         step "exchange with Linux" cargo_tests -p fs --test fs-tests -- --ignored "${names[@]}"
     else
