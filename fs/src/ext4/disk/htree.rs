@@ -35,11 +35,11 @@ const HASH_VERSION: u64 = 0x1c;
 const INFO_LENGTH: u64 = 0x1d;
 const INDIRECT_LEVELS: u64 = 0x1e;
 const UNUSED_FLAGS: u64 = 0x1f;
-const ROOT_ENTRIES: u64 = 0x20;
+pub(in crate::ext4) const ROOT_ENTRIES: u64 = 0x20;
 // Node: offsets from the block's start.
 const FAKE_INODE: u64 = 0x0;
 const FAKE_REC_LEN: u64 = 0x4;
-const NODE_ENTRIES: u64 = 0x8;
+pub(in crate::ext4) const NODE_ENTRIES: u64 = 0x8;
 
 // Entries: offsets from the first one's start, which has limit and count in its key's place.
 const LIMIT: u64 = 0;

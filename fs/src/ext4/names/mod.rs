@@ -1,30 +1,29 @@
-//! Directories, read: names looked up, through the index of hashes where there is one, and listed. Everything
-//! here runs under the directory's inode lock.
+//! Directories: names looked up, through the index of hashes where there is one, and listed. Everything here
+//! runs under the directory's inode lock.
 //!
-//! ```text
-//! a block of names   entry | entry | …                        | 0 12 0 0xde checksum
-//! the index's root   `.` | `..`, which has the rest of the block in front of hashes and their blocks
-//! a node of it       an entry without a name, with all of the block in the same way
-//! in the inode       number of `..` | entry | …               and the rest in `system.data`
-//! ```
+//! | file | what it holds |
+//! |---|---|
+//! | `form` | what the blocks look like, and what checks them |
+//! | `edit` | names added, removed, changed: knows no mounted file system, the driver does not use it yet |
+//!
+//! A small directory may be in its inode: the number of `..`, and entries without those two; what does not
+//! fit into `i_block` goes on in the attribute `system.data`.
 
-use super::disk::checksum;
+mod form;
+
 use super::disk::hash::hash;
-use super::disk::htree::{self, HtreeBlock, IndexedDirectory};
-use super::inode::{Ext4Inode, expect_checksum};
+use super::disk::htree::{self, HtreeBlock};
+use super::inode::Ext4Inode;
 use super::meta::MetaBlock;
 use crate::error::{Errno, Error, Result};
 use crate::ext::dirent::{BadBlocks, Dirent, bad_dir};
-use crate::ext::features::INCOMPAT_LARGEDIR;
 use crate::ext::layout::*;
 use crate::ext::load::Load;
 use crate::platform::Platform;
 use crate::vfs::{DirEntry, FileKind};
 use core::ops::ControlFlow;
+use form::DirectoryForm;
 
-/// Bytes of the entry at the end of a block that holds its checksum, and what makes it one.
-const TAIL: u64 = 12;
-const TAIL_WORDS: [u32; 2] = [0, 0xde00_000c];
 /// Bytes in front of the entries of a directory in its inode: the number of `..`.
 const INLINE_HEAD: u64 = 4;
 /// Where a listing's positions are for the entries behind `i_block`.
@@ -91,38 +90,21 @@ impl<'a, P: Platform> Dir<'a, P> {
 
     // -- The index
 
-    fn indexed(self) -> IndexedDirectory {
-        let (inode, sb) = (self.0, &self.0.fs.sb);
-        IndexedDirectory {
-            ino: inode.ino,
-            blocks: u32::try_from(self.lblks()).unwrap_or(u32::MAX),
-            block_size: sb.block_size(),
-            has_tails: sb.seed.is_some(),
-            max_levels: if sb.has(INCOMPAT_LARGEDIR) { 2 } else { 1 },
-        }
-    }
-
     fn search_index(self, name: &[u8]) -> Result<Option<u32>> {
-        let (index, sb) = (self.indexed(), &self.0.fs.sb);
-        let (block, number) = self.block(0)?;
-        self.check_index(0, &block, number)?;
-        let (version, root) = index.root(block, 0)?;
+        let (index, sb) = (self.form().index(self.lblks()), &self.0.fs.sb);
+        let (version, root) = index.root(self.block(0)?, 0)?;
         root.check()?;
         let hash = hash(version, sb.hash_unsigned, &sb.hash_seed, name)
             .ok_or_else(|| bad_dir(self.0.ino, "a hash_version that is not known", 0))?;
         let mut get = |child: &HtreeBlock| {
-            let (block, number) = self.block(child.lblk.into())?;
-            self.check_index(child.lblk.into(), &block, number)?;
-            let node = index.node(child, block, 0)?;
+            let node = index.node(child, self.block(child.lblk.into())?, 0)?;
             node.check().map(|()| node)
         };
         htree::look_up(&root, hash.major, &mut get, &mut |lblk| {
-            let (block, number) = self.block(lblk.into())?;
-            if self.is_index(lblk.into(), &block) {
+            if self.form().is_index(lblk.into(), &*self.block(lblk.into())?) {
                 return Err(index.corrupt("a node where names should be", lblk));
             }
-            let end = self.check_names(lblk.into(), &block, number)?;
-            self.each_in(&*block, lblk.into(), 0, end, &mut named(name))
+            self.search_block(lblk.into(), name)
         })
     }
 
@@ -132,53 +114,27 @@ impl<'a, P: Platform> Dir<'a, P> {
         self.0.mapping.size() >> self.0.fs.sb.block_bits
     }
 
-    /// Returns logical block `lblk`, and its number.
-    fn block(self, lblk: u64) -> Result<(MetaBlock<'a, P>, u64)> {
+    fn form(self) -> DirectoryForm<'a> {
         let inode = self.0;
-        match inode.map().metadata(lblk)? {
-            Some(block) => Ok((inode.fs.meta(block, "directory", inode.ino.into())?, block)),
-            None => Err(bad_dir(inode.ino, "a hole in a directory", inode.fs.sb.byte(lblk))),
+        DirectoryForm {
+            sb: &inode.fs.sb,
+            ino: inode.ino,
+            seed: inode.seed,
+            is_indexed: inode.has(INDEX_FL),
         }
     }
 
-    /// Tells whether `block`, which is logical block `lblk`, belongs to the index.
-    fn is_index(self, lblk: u64, block: &MetaBlock<'a, P>) -> bool {
-        self.0.has(INDEX_FL)
-            && (lblk == 0
-                || block.load_u32(D_INODE) == 0
-                    && u64::from(block.load_u16(D_REC_LEN)) == self.0.fs.sb.block_size())
-    }
-
-    /// Checks `block` of names, which is block `number` and logical block `lblk`; returns where its entries
-    /// end.
-    fn check_names(self, lblk: u64, block: &MetaBlock<'a, P>, number: u64) -> Result<u64> {
-        let (inode, size) = (self.0, self.0.fs.sb.block_size());
-        let Some(seed) = inode.seed else { return Ok(size) };
-        let end = size - TAIL;
-        if [block.load_u32(end), block.load_u32(end + 4)] != TAIL_WORDS {
-            let why = "a block of names without a checksum";
-            return Err(bad_dir(inode.ino, why, inode.fs.sb.byte(lblk) + end));
+    /// Returns logical block `lblk`, checked.
+    fn block(self, lblk: u64) -> Result<MetaBlock<'a, P>> {
+        let (inode, form) = (self.0, self.form());
+        let Some(number) = inode.map().metadata(lblk)? else {
+            return Err(bad_dir(inode.ino, "a hole in a directory", inode.fs.sb.byte(lblk)));
+        };
+        let block = inode.fs.meta(number, "directory", inode.ino.into())?;
+        if inode.seed.is_some() {
+            inode.fs.check_once(number, inode.ino, || form.check(lblk, number, &*block))?;
         }
-        inode.fs.check_once(number, inode.ino, || {
-            let (told, real) = (block.load_u32(end + 8), checksum::names_block(seed, &**block, 0, size));
-            expect_checksum("directory block", number, told, real)
-        })?;
-        Ok(end)
-    }
-
-    /// Checks `block` of the index, as [`check_names`](Self::check_names).
-    fn check_index(self, lblk: u64, block: &MetaBlock<'a, P>, number: u64) -> Result<u64> {
-        let (inode, size) = (self.0, self.0.fs.sb.block_size());
-        if let Some(seed) = inode.seed {
-            let (used, tail) = node_ends(lblk == 0, &**block, size).ok_or_else(|| {
-                bad_dir(inode.ino, "a node of the index that is none", inode.fs.sb.byte(lblk))
-            })?;
-            inode.fs.check_once(number, inode.ino, || {
-                let real = checksum::index_block(seed, &**block, 0, used, tail);
-                expect_checksum("index block", number, block.load_u32(tail + 4), real)
-            })?;
-        }
-        Ok(size)
+        Ok(block)
     }
 
     // -- Entries
@@ -208,32 +164,8 @@ impl<'a, P: Platform> Dir<'a, P> {
 
     /// As [`each_entry`](Self::each_entry), of logical block `lblk`.
     fn each_in_block<B>(self, lblk: u64, f: EntryVisit<'_, B>) -> Result<Option<B>> {
-        let (block, number) = self.block(lblk)?;
-        let end = match self.is_index(lblk, &block) {
-            true => self.check_index(lblk, &block, number)?,
-            false => self.check_names(lblk, &block, number)?,
-        };
-        self.each_in(&*block, lblk, 0, end, f)
-    }
-
-    /// Calls `f` with the entries in `bytes`, from byte `start` to `end`, of logical block `lblk`.
-    fn each_in<B>(
-        self,
-        bytes: &impl Load,
-        lblk: u64,
-        start: u64,
-        end: u64,
-        f: EntryVisit<'_, B>,
-    ) -> Result<Option<B>> {
-        let mut within = start;
-        while within < end {
-            let entry = Dirent::load(bytes, &self.0.fs.sb, self.0.ino, lblk, 0, within, end)?;
-            if let ControlFlow::Break(found) = f(&entry, bytes) {
-                return Ok(Some(found));
-            }
-            within += u64::from(entry.rec_len);
-        }
-        Ok(None)
+        let block = self.block(lblk)?;
+        self.form().each(lblk, &*block, &mut |entry| f(entry, &*block))
     }
 
     /// As [`each_entry`](Self::each_entry), of a directory in its inode: all but `.` and `..`, of which there
@@ -241,8 +173,9 @@ impl<'a, P: Platform> Dir<'a, P> {
     fn each_inline<B>(self, f: EntryVisit<'_, B>) -> Result<Option<B>> {
         let content = InlineNames(self.0.inline()?);
         let (first, all) = (content.0.len().min(I_BLOCK_BYTES as usize) as u64, content.0.len() as u64);
-        match self.each_in(&content, 0, INLINE_HEAD, first, f)? {
-            None if all > INLINE_REST => self.each_in(&content, 0, INLINE_REST, all, f),
+        let mut each = |range| self.form().each_in(0, &content, range, &mut |entry| f(entry, &content));
+        match each(INLINE_HEAD..first)? {
+            None if all > INLINE_REST => each(INLINE_REST..all),
             found => Ok(found),
         }
     }
@@ -278,15 +211,6 @@ fn named(name: &[u8]) -> impl FnMut(&Dirent, &dyn Load) -> ControlFlow<u32> {
         true => ControlFlow::Break(entry.ino),
         false => ControlFlow::Continue(()),
     }
-}
-
-/// Returns where the last entry of a node of the index ends that is used, and where its tail is; `None` if
-/// that cannot be. The root has its entries behind `.` and `..`.
-fn node_ends(is_root: bool, block: &impl Load, size: u64) -> Option<(u64, u64)> {
-    let (entries, each) = (if is_root { 0x20 } else { 8 }, 8);
-    let (limit, count) = (block.load_u16(entries), block.load_u16(entries + 2));
-    let fits = u64::from(limit) == (size - entries - each) / each && count <= limit;
-    fits.then(|| (entries + each * u64::from(count), entries + each * u64::from(limit)))
 }
 
 /// A copy of a directory's content.
