@@ -40,6 +40,8 @@ pub enum Errno {
     Invalid,
     /// `ENOSPC`: no free block, or no free inode.
     NoSpace,
+    /// `ENOSPC`: the index of a directory has as many blocks as it can lead to.
+    IndexFull,
     /// `EFBIG`: beyond what the block map can address.
     FileTooBig,
     /// `EMLINK`
@@ -219,6 +221,7 @@ impl fmt::Display for Errno {
             Self::NameTooLong => "file name too long",
             Self::Invalid => "invalid argument",
             Self::NoSpace => "no space left on device",
+            Self::IndexFull => "no space left in the directory's index",
             Self::FileTooBig => "file too large",
             Self::TooManyLinks => "too many links",
             Self::ReadOnly => "read-only file system",

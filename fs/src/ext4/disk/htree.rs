@@ -29,25 +29,28 @@ use core::ops::{ControlFlow, Deref, RangeInclusive};
 
 // Root: offsets from the block's start.
 const DOT_REC_LEN: u64 = 0x4;
-const DOTDOT_REC_LEN: u64 = 0x10;
-const RESERVED_ZERO: u64 = 0x18;
-const HASH_VERSION: u64 = 0x1c;
+pub(in crate::ext4) const DOTDOT_REC_LEN: u64 = 0x10;
+pub(in crate::ext4) const RESERVED_ZERO: u64 = 0x18;
+pub(in crate::ext4) const HASH_VERSION: u64 = 0x1c;
 const INFO_LENGTH: u64 = 0x1d;
-const INDIRECT_LEVELS: u64 = 0x1e;
+pub(in crate::ext4) const INDIRECT_LEVELS: u64 = 0x1e;
 const UNUSED_FLAGS: u64 = 0x1f;
 pub(in crate::ext4) const ROOT_ENTRIES: u64 = 0x20;
+/// Bytes of `.`, and what `info_length` is.
+pub(in crate::ext4) const DOT_LEN: u64 = 12;
+pub(in crate::ext4) const INFO_BYTES: u8 = 8;
 // Node: offsets from the block's start.
 const FAKE_INODE: u64 = 0x0;
-const FAKE_REC_LEN: u64 = 0x4;
+pub(in crate::ext4) const FAKE_REC_LEN: u64 = 0x4;
 pub(in crate::ext4) const NODE_ENTRIES: u64 = 0x8;
 
 // Entries: offsets from the first one's start, which has limit and count in its key's place.
-const LIMIT: u64 = 0;
-const COUNT: u64 = 2;
+pub(in crate::ext4) const LIMIT: u64 = 0;
+pub(in crate::ext4) const COUNT: u64 = 2;
 /// Bytes of an entry, and of a tail.
-const ENTRY: u64 = 8;
+pub(in crate::ext4) const ENTRY: u64 = 8;
 /// Where in an entry the block is.
-const BLOCK: u64 = 4;
+pub(in crate::ext4) const BLOCK: u64 = 4;
 
 /// A directory, as its index needs to know it.
 #[derive(Clone, Copy, Debug)]
@@ -74,9 +77,9 @@ impl IndexedDirectory {
         let levels = bytes.load_u8(at + INDIRECT_LEVELS);
         let is = |ok: bool, why| if ok { Ok(()) } else { Err(self.corrupt(why, 0)) };
         let dots = [DOT_REC_LEN, DOTDOT_REC_LEN].map(|field| u64::from(bytes.load_u16(at + field)));
-        is(dots == [12, self.block_size - 12], "its root does not begin with `.` and `..`")?;
+        is(dots == [DOT_LEN, self.block_size - DOT_LEN], "its root does not begin with `.` and `..`")?;
         is(bytes.load_u32(at + RESERVED_ZERO) == 0, "its root's reserved bytes are not zero")?;
-        is(bytes.load_u8(at + INFO_LENGTH) == 8, "bad info_length")?;
+        is(bytes.load_u8(at + INFO_LENGTH) == INFO_BYTES, "bad info_length")?;
         is(version <= TEA, "a hash_version that is not known")?;
         is(levels <= self.max_levels, "indirect_levels is too large")?;
         is(bytes.load_u8(at + UNUSED_FLAGS) == 0, "flags that are not known")?;
@@ -105,14 +108,19 @@ impl IndexedDirectory {
     {
         let limit = bytes.load_u16(at + entries + LIMIT);
         let count = bytes.load_u16(at + entries + COUNT);
-        let tail = if self.has_tails { ENTRY } else { 0 };
-        if u64::from(limit) != (self.block_size - entries - tail) / ENTRY {
+        if limit != self.limit(entries) {
             return Err(self.corrupt("a node's limit is not what there is room for", block.lblk));
         }
         if count == 0 || count > limit {
             return Err(self.corrupt("a node's count is zero, or larger than its limit", block.lblk));
         }
         Ok(HtreeNode { directory: self, bytes, at, entries, limit, count, block: block.clone() })
+    }
+
+    /// Returns how many entries there is room for in a node that has them from byte `entries` on.
+    pub(crate) fn limit(&self, entries: u64) -> u16 {
+        let tail = if self.has_tails { ENTRY } else { 0 };
+        ((self.block_size - entries - tail) / ENTRY) as u16
     }
 
     /// Returns a contradiction in the node at `lblk`.
@@ -131,6 +139,13 @@ pub(crate) struct HtreeBlock {
     levels: u8,
     /// From its key to the next one's.
     keys: RangeInclusive<u32>,
+}
+
+impl HtreeBlock {
+    /// Tells whether a name may be there that has this major hash.
+    pub(crate) fn may_have(&self, hash: u32) -> bool {
+        *self.keys.start() <= hash | 1 && hash < *self.keys.end()
+    }
 }
 
 /// Whether a key may come behind another: it is larger, or both go on with the same hash.
@@ -162,6 +177,21 @@ impl<B: Deref<Target: Load>> HtreeNode<'_, B> {
         self.entries + ENTRY * u64::from(self.limit)
     }
 
+    /// Returns its logical block.
+    pub(crate) fn lblk(&self) -> u32 {
+        self.block.lblk
+    }
+
+    /// Tells whether there is no room for another entry.
+    pub(crate) fn is_full(&self) -> bool {
+        self.count == self.limit
+    }
+
+    /// Tells whether its entries lead to blocks of names.
+    pub(crate) fn is_lowest(&self) -> bool {
+        self.block.levels == 0
+    }
+
     /// Checks every entry.
     ///
     /// # Errors
@@ -185,8 +215,8 @@ impl<B: Deref<Target: Load>> HtreeNode<'_, B> {
         }
     }
 
-    /// The last entry whose key is not above `hash`, or the first.
-    fn last_up_to(&self, hash: u32) -> u16 {
+    /// Returns the last entry whose key is not above `hash`, or the first.
+    pub(crate) fn last_up_to(&self, hash: u32) -> u16 {
         let (mut low, mut high) = (1, self.count);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -195,8 +225,11 @@ impl<B: Deref<Target: Load>> HtreeNode<'_, B> {
         low - 1
     }
 
-    /// What entry `i` leads to, checked.
-    fn child(&self, i: u16) -> Result<HtreeBlock> {
+    /// Returns what entry `i` leads to, checked.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub(crate) fn child(&self, i: u16) -> Result<HtreeBlock> {
         let (key, next) = (self.key(i), self.key(i + 1));
         let lblk = self.bytes.load_u32(self.entry(i) + BLOCK);
         if !is_in_order(key, next) {

@@ -19,6 +19,8 @@ pub struct SuperBlock {
     pub(crate) seed: Option<Seed>,
     /// `s_hash_seed`: where directories' hashes start
     pub hash_seed: [u32; 4],
+    /// `s_def_hash_version`: the hash of new indexes
+    pub hash_version: u8,
     /// Directories' hashes take the bytes of names for unsigned ones.
     pub hash_unsigned: bool,
     /// `s_journal_inum`, or 0
@@ -67,6 +69,7 @@ impl SuperBlock {
             r_blocks_count: r_blocks_count.min(geometry.blocks_count),
             seed,
             hash_seed: core::array::from_fn(|word| raw.u32(S_HASH_SEED + 4 * word as u64)),
+            hash_version: raw.array::<1>(S_DEF_HASH_VERSION)[0],
             hash_unsigned: raw.u32(S_FLAGS) & 2 != 0,
             journal_inum: journal(S_JOURNAL_INUM),
             orphan_file_inum: match has(geometry.feature_compat, COMPAT_ORPHAN_FILE) {

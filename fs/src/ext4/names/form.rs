@@ -20,7 +20,7 @@ use core::ops::{ControlFlow, Range};
 
 /// Bytes of the entry at the end of a block that holds its checksum, and what makes it one.
 const TAIL: u64 = 12;
-const TAIL_WORDS: [u32; 2] = [0, 0xde00_000c];
+pub(super) const TAIL_WORDS: [u32; 2] = [0, 0xde00_000c];
 
 /// What is known of a directory before any of its blocks is.
 #[derive(Clone, Copy)]
@@ -67,9 +67,8 @@ impl DirectoryForm<'_> {
         let Some(seed) = self.seed else { return Ok(()) };
         let (size, end) = (self.sb.block_size(), self.names_end());
         if self.is_index(lblk, bytes) {
-            let (used, tail) = node_ends(lblk == 0, bytes, size).ok_or_else(|| {
-                bad_dir(self.ino, "a node of the index that is none", self.sb.byte(lblk))
-            })?;
+            let (used, tail) = node_ends(lblk == 0, bytes, size)
+                .ok_or_else(|| bad_dir(self.ino, "a node of the index that is none", self.sb.byte(lblk)))?;
             let real = checksum::index_block(seed, bytes, 0, used, tail);
             return expect_checksum("index block", number, bytes.load_u32(tail + 4), real);
         }
@@ -123,7 +122,7 @@ pub(super) fn max_levels(sb: &SuperBlock) -> u8 {
 
 /// Returns where the last entry of a node of the index ends that is used, and where its tail is; `None` if
 /// that cannot be.
-fn node_ends(is_root: bool, block: &(impl Load + ?Sized), size: u64) -> Option<(u64, u64)> {
+pub(super) fn node_ends(is_root: bool, block: &(impl Load + ?Sized), size: u64) -> Option<(u64, u64)> {
     let (entries, each) = (if is_root { ROOT_ENTRIES } else { NODE_ENTRIES }, 8);
     let (limit, count) = (block.load_u16(entries), block.load_u16(entries + 2));
     let fits = u64::from(limit) == (size - entries - each) / each && count <= limit;
