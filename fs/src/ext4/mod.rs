@@ -11,6 +11,7 @@
 //! | `map` | an inode's block map: extents, or tables of pointers |
 //! | `file`, `names`, `xattrs` | content; directories; extended attributes |
 //! | `mount` | mounting; the journal that a crash left |
+//! | `orphans` | inodes that a mount frees, or cuts to their size: the list, and the file |
 //! | `ops` | the traits of [`vfs`](crate::vfs) |
 //!
 //! Specification: the Linux kernel's `filesystems/ext4` documents.
@@ -39,6 +40,8 @@ mod meta;
 mod mount;
 mod names;
 mod ops;
+#[cfg_attr(not(test), expect(dead_code, reason = "the driver, which does not write yet, will use all of it"))]
+mod orphans;
 mod xattrs;
 mod zone;
 

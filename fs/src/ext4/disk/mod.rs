@@ -14,7 +14,6 @@
 //! and against its neighbours each time it is followed; `check` does so with all of them, for who meets a
 //! node for the first time.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the driver, which does not write yet, will use all of it"))]
 pub(crate) mod checksum;
 pub(crate) mod descriptor;
 pub(crate) mod extent;
