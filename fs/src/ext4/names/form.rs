@@ -49,8 +49,9 @@ impl DirectoryForm<'_> {
     pub(super) fn is_index(self, lblk: u64, bytes: &(impl Load + ?Sized)) -> bool {
         self.is_indexed
             && (lblk == 0
+                // An entry that was the only one of its block, and is free, still has its name's length.
                 || bytes.load_u32(D_INODE) == 0
-                    && u64::from(bytes.load_u16(D_REC_LEN)) == self.sb.block_size())
+                    && u64::from(bytes.load_u32(D_REC_LEN)) == self.sb.block_size())
     }
 
     /// Returns where entries end in a block of names.

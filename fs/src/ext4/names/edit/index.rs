@@ -41,6 +41,9 @@ impl<D: DirectoryBlocks> DirectoryEdit<'_, D> {
         loop {
             let index = self.form().index(self.blocks.blocks().into());
             let path = self.find_way(&index, new.name)?;
+            if self.form().is_index(path.leaf.lblk.into(), &*self.read(path.leaf.lblk)?) {
+                return Err(index.corrupt("a node where names should be", path.leaf.lblk));
+            }
             if self.add_to_block(path.leaf.lblk, new)? {
                 return Ok(());
             }
