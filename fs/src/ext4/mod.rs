@@ -28,7 +28,6 @@
 //! * Nothing is stored to the image but by the replay of its journal, at mount.
 
 pub(crate) mod disk;
-#[cfg_attr(not(test), expect(dead_code, reason = "the driver, which does not write yet, will use all of it"))]
 pub(crate) mod edit;
 #[cfg_attr(not(test), expect(dead_code, reason = "the driver, which does not write yet, will use all of it"))]
 pub(crate) mod extents;

@@ -188,7 +188,7 @@ mod tests {
         );
         let mut whole = [0; 64];
         block.copy().copy_to(&mut whole);
-        assert_eq!(whole[2..25], expected);
+        assert_eq!(whole[2..24], expected[..22]);
     }
 
     #[test]

@@ -227,7 +227,8 @@ impl Disk {
             all.push(Structure { name, bytes, named: vec![], silent, inos: vec![] });
             let bytes = self.bytes_of(inode_bitmap);
             let used = bytes.start + if of_group.is_empty() { 0 } else { self.inodes_per_group / 8 };
-            let (silent, named) = (core::iter::once(used..bytes.end).collect(), vec![("inode bitmap", group)]);
+            let (silent, named) =
+                (core::iter::once(used..bytes.end).collect(), vec![("inode bitmap", group)]);
             let name = format!("inode bitmap {group}");
             all.push(Structure { name, bytes, named, silent, inos: vec![] });
         }

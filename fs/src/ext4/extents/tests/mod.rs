@@ -7,7 +7,7 @@ mod random;
 use super::*;
 use crate::error::Errno;
 use crate::ext::layout::I_BLOCK;
-use crate::ext4::disk::extent::{ALL, DiskExtent, ExtentNode, ROOT_MAX, walk};
+use crate::ext4::disk::extent::{ALL, DiskExtent, ExtentNode, walk};
 use crate::ext4::edit::tests::TestBytes;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};

@@ -61,7 +61,7 @@ impl<'a, E: Edit + ?Sized> Packer<'a, E> {
     }
 
     /// Adds an entry of `source`, which may be the same block: then it is not in front of this place.
-    pub(super) fn copy(&mut self, source: &(impl Load + ?Sized), entry: PackedEntry) {
+    pub(super) fn copy(&mut self, source: &dyn Load, entry: PackedEntry) {
         let (from, to) = (u64::from(entry.at), self.next(entry.need));
         // Piece by piece, from the front.
         self.bytes.copy_from(source, from..from + u64::from(entry.need), to);

@@ -13,7 +13,7 @@ pub(super) struct NodeEdit<'a, E: ?Sized> {
     entries: u64,
 }
 
-impl<'a, E: Edit + ?Sized> NodeEdit<'a, E> {
+impl<'a, E: Edit> NodeEdit<'a, E> {
     /// Returns the node in logical block `lblk`: the root is in the first.
     pub(super) fn of(lblk: u32, bytes: &'a E) -> Self {
         Self { bytes, entries: if lblk == 0 { ROOT_ENTRIES } else { NODE_ENTRIES } }
