@@ -205,6 +205,24 @@ fn a_size_that_no_file_has_is_refused_and_one_beyond_its_blocks_is_a_hole() {
     assert!(count < 5 && !fs.met_errors(), "{count}");
 }
 
+#[test]
+fn tables_of_pointers_that_lead_to_each_other_have_an_end() {
+    let disk = disk(3);
+    assert!(!disk.has_checksums() && disk.block == 1024, "an inode is changed as it is");
+    let (long, table) = (ino(disk, "long"), free_block(disk, 0));
+    let (inode, pointer) = (disk.inode(long), (table as u32).to_le_bytes());
+    // Three levels of tables, of which each is the same, up to the largest size.
+    let damage = vec![
+        (inode + 0x28 + 14 * 4, pointer.to_vec()),
+        (inode + 0x6c, 3_u32.to_le_bytes().to_vec()),
+        (table * disk.block, pointer.repeat(256)),
+    ];
+    let fs = mounted(disk, &damage);
+    let file = at(&fs, "long");
+    let listed = file.extents(0, &mut |_| ControlFlow::Continue(()));
+    expect_corrupt("a circle", listed, "inode", long, "tables that lead to each other");
+}
+
 // -- Directories
 
 /// Name `number` of those in `many`.

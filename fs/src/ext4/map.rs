@@ -162,13 +162,20 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     // -- Lists
 
     /// Calls `f` with each run and hole of the logical blocks `range`, in order.
+    ///
+    /// # Errors
+    /// The map contradicts itself; it has more pieces than the file system has blocks for them: tables lead
+    /// to each other.
     pub(super) fn extents(
         self,
         range: Range<u64>,
         f: &mut dyn FnMut(Extent) -> ControlFlow<()>,
     ) -> Result<()> {
         let (bits, mut joiner, mut next) = (self.0.fs.sb.block_bits, Joiner::new(f), range.start);
+        // Between two blocks there is a hole at most, and in front of the first, and behind every table.
+        let mut left = self.0.fs.sb.blocks_count.saturating_mul(2).saturating_add(2);
         while next < range.end {
+            left = left.checked_sub(1).ok_or_else(|| self.0.corrupt("tables that lead to each other", next))?;
             let (backing, count) = self.look(next, range.end - next)?;
             let extent = Extent { offset: next << bits, len: count << bits, backing };
             if joiner.add(extent).is_break() {

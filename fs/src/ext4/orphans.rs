@@ -6,9 +6,9 @@
 //! file  u32 inode, or 0 | u32 … | u32 magic | u32 checksum       each of its blocks
 //! ```
 //!
-//! What comes from the image is bounded: no inode is an orphan twice, and none is reserved. Nothing here knows
-//! a mounted file system. Checksums of the superblock and of inodes are computed by the caller, who changes
-//! more of them.
+//! What comes from the image is bounded: no inode is an orphan twice, and none is reserved. Nothing here
+//! knows a mounted file system. Checksums of the superblock and of inodes are computed by the caller, who
+//! changes more of them.
 //!
 //! Reference: the Linux kernel's `filesystems/ext4/orphan.rst`.
 

@@ -159,8 +159,8 @@ pub struct Step {
 #[derive(Debug, Default)]
 pub struct Lab([AtomicU64; 2]);
 
-/// The first word's bit of the hooks, and the one that says that the second word is not 0. The others, of both
-/// words, are the mutants'.
+/// The first word's bit of the hooks, and the one that says that the second word is not 0. The others, of
+/// both words, are the mutants'.
 const HOOKS: u64 = 1 << 63;
 const MORE: u64 = 1 << 62;
 

@@ -212,8 +212,8 @@ impl<D: DirectoryBlocks> DirectoryEdit<'_, D> {
     }
 }
 
-/// Returns how many of `entries` are the lower half, by their bytes; `None` if they are not two. So the larger
-/// half has at most an entry's length more than the other: there is room for one more in either.
+/// Returns how many of `entries` are the lower half, by their bytes; `None` if they are not two. So the
+/// larger half has at most an entry's length more than the other: there is room for one more in either.
 fn middle_of(entries: &[PackedEntry]) -> Option<usize> {
     let all: u32 = entries.iter().map(|entry| u32::from(entry.need)).sum();
     let mut lower = 0;
