@@ -139,6 +139,10 @@ const FS: Rules<'static> = Rules {
             why: "as in ext2; and what an inode's map may not lead to is the file system's",
         },
         Circle { modules: &["vfs"], why: "traits, and types that they hand out and that need them" },
+        Circle {
+            modules: &["jbd2::handle", "jbd2::journal"],
+            why: "a journal opens handles, and a handle changes its journal's transaction",
+        },
         Circle { modules: &["dax"], why: "a fault, and the protocols whose steps it takes" },
         Circle { modules: &["lab::schedule"], why: "one type, and how its text is read" },
         Circle { modules: &["block"], why: "one file system of one file" },

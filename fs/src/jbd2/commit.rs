@@ -13,8 +13,8 @@
 use super::buffer::BlockBuffer;
 use super::format::*;
 use super::journal::Journal;
-use super::log::LogMap;
-use super::superblock::{AllHome, JournalSuper};
+use super::space::LogSpace;
+use super::superblock::AllHome;
 use super::transaction::FrozenTransaction;
 use crate::error::{Errno, Result};
 use crate::lab::mistake;
@@ -24,57 +24,13 @@ use crate::pmem::state::{Clean, InFlight, Staged};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// The ring of the log's blocks, and how much of it is in use.
-pub(super) struct LogSpace {
-    pub(super) sb: JournalSuper,
-    /// Where the next block goes.
-    pub(super) head: u32,
-    /// Blocks from `sb.start` to there.
-    live: u32,
-    /// The number of the next transaction.
-    sequence: u32,
-}
-
 /// The fact that a transaction is in the log, but for the start of its commit block, which is to be at this
 /// byte offset.
 struct Logged {
     commit: u64,
 }
 /// The fact that it is in the log as a whole.
-struct Committed;
-
-impl LogSpace {
-    pub(super) fn new(sb: JournalSuper) -> Self {
-        Self { head: sb.ring.start, live: 0, sequence: sb.sequence, sb }
-    }
-
-    /// Returns how many blocks are free.
-    pub(super) fn free(&self) -> u32 {
-        self.sb.ring.len() as u32 - self.live
-    }
-
-    /// Takes the next block.
-    fn take(&mut self) -> u32 {
-        let block = self.head;
-        self.head = self.sb.after(block, 1);
-        self.live += 1;
-        block
-    }
-
-    /// Empties the log; `goes_on`: the next transaction is about to be written.
-    pub(super) fn restart(
-        &mut self,
-        pmem: &impl Pmem,
-        log: &LogMap,
-        goes_on: bool,
-        home: Staged<AllHome, Clean>,
-    ) {
-        let start = if goes_on { self.head } else { 0 };
-        self.sb.restart(pmem, log, self.live, (self.sequence, start), home);
-        self.live = 0;
-        pmem.stats().journal_checkpoints.inc();
-    }
-}
+struct LoggedWhole;
 
 /// A transaction on its way to the log.
 struct Committer<'a, P: Platform> {
@@ -222,13 +178,13 @@ impl<P: Platform> Committer<'_, P> {
     }
 
     /// Stores the start of the commit block.
-    fn commit(&self, logged: Staged<Logged, Clean>) -> Staged<Committed, InFlight> {
+    fn commit(&self, logged: Staged<Logged, Clean>) -> Staged<LoggedWhole, InFlight> {
         let at = logged.fact().commit;
         self.pmem().store_u64(at, u64::from(COMMIT.swap_bytes()) << 32 | u64::from(MAGIC.swap_bytes()));
-        Staged::stored(Committed, at, 8).flush(self.pmem())
+        Staged::stored(LoggedWhole, at, 8).flush(self.pmem())
     }
 
-    fn write_home(&mut self, _committed: Staged<Committed, Clean>) -> Staged<AllHome, InFlight> {
+    fn write_home(&mut self, _committed: Staged<LoggedWhole, Clean>) -> Staged<AllHome, InFlight> {
         let len = self.block.len() as u64;
         for (&home, buffer) in &self.transaction.buffers {
             buffer.copy_to(&mut self.block);

@@ -9,9 +9,9 @@
 //! Who waits looks at `state` again each time `changes` has moved on.
 
 use super::buffer::BlockBuffer;
-use super::commit::LogSpace;
 use super::handle::Handle;
 use super::log::LogMap;
+use super::space::LogSpace;
 use super::superblock::{AllHome, JournalSuper, LogFeatures};
 use super::transaction::{JournalState, is_reached};
 use crate::atomic::{AtomicBool, AtomicU64};
@@ -179,7 +179,7 @@ impl<P: Platform> Journal<P> {
         Handle::new(self, self.lock().running.sequence, credits)
     }
 
-    /// A handle of so many credits ends.
+    /// Ends a handle of so many credits.
     pub(super) fn end(&self, credits: u32) {
         let is_waited_for = {
             let mut state = self.lock();

@@ -25,6 +25,7 @@
 //! | `transaction` | the transaction that runs, and the one that is being committed |
 //! | `handle` | an operation's part in the running transaction |
 //! | `journal` | who may join, who waits for whom |
+//! | `space` | how much of the log is free |
 //! | `commit` | from memory to the log, and home |
 //!
 //! It knows no file system: who mounts one says where the log is, and what else the superblock of the file
@@ -40,6 +41,7 @@ mod info;
 mod journal;
 mod log;
 mod recover;
+mod space;
 mod superblock;
 mod transaction;
 
