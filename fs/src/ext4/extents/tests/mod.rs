@@ -262,6 +262,9 @@ impl Change for TestChange {
     }
 }
 
+/// The bytes of an inode, and of the blocks of its tree by their numbers.
+type Image = (Vec<u8>, BTreeMap<u64, Vec<u8>>);
+
 /// A tree of a test.
 struct TestTree {
     change: TestChange,
@@ -335,7 +338,7 @@ impl TestTree {
     }
 
     /// Every byte of it.
-    fn image(&self) -> (Vec<u8>, BTreeMap<u64, Vec<u8>>) {
+    fn image(&self) -> Image {
         let bytes = |bytes: &TestBytes| bytes.0.borrow().clone();
         let blocks = self.change.blocks.borrow();
         (bytes(&self.inode.bytes), blocks.iter().map(|(block, of)| (*block, bytes(of))).collect())

@@ -95,7 +95,7 @@ impl Play {
         unreachable!("an edit takes a finite number of blocks");
     }
 
-    fn expect_credits(&self, most: &TreeCredits, before: Option<(Vec<u8>, BTreeMap<u64, Vec<u8>>)>) -> Told {
+    fn expect_credits(&self, most: &TreeCredits, before: Option<Image>) -> Told {
         let asked = self.tree.change.asked.borrow();
         let count = |blocks: &BTreeSet<u64>| blocks.len() as u32;
         let (changed, created, forgotten) =
