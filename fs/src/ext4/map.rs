@@ -175,7 +175,8 @@ impl<'a, P: Platform> BlockMap<'a, P> {
         // Between two blocks there is a hole at most, and in front of the first, and behind every table.
         let mut left = self.0.fs.sb.blocks_count.saturating_mul(2).saturating_add(2);
         while next < range.end {
-            left = left.checked_sub(1).ok_or_else(|| self.0.corrupt("tables that lead to each other", next))?;
+            left =
+                left.checked_sub(1).ok_or_else(|| self.0.corrupt("tables that lead to each other", next))?;
             let (backing, count) = self.look(next, range.end - next)?;
             let extent = Extent { offset: next << bits, len: count << bits, backing };
             if joiner.add(extent).is_break() {
