@@ -504,8 +504,9 @@ fn every_flush_and_fence_left_out_of_a_replay_is_missed() {
     assert!(!is_found(&tape));
     let barriers = tape.barriers();
     let missed: Vec<_> = barriers.iter().filter(|barrier| !is_found(&tape.without(barrier.at))).collect();
-    // The bit for checksums that comes last is known to be missing if it is.
+    // The type of checksums is what it was, and the bit that comes last is known to be missing if it is.
     let found: Vec<_> = missed.iter().map(|barrier| barrier.flush).collect();
     let bit = (craft.place(0) + 0x28) as u64;
-    assert_eq!(found, [Some((bit, 8)), None]);
+    let checksum_type = (craft.place(0) + 0x50) as u64;
+    assert_eq!(found, [Some((checksum_type, 8)), Some((bit, 8)), None]);
 }
