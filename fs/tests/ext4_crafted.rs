@@ -208,7 +208,7 @@ fn a_size_that_no_file_has_is_refused_and_one_beyond_its_blocks_is_a_hole() {
 #[test]
 fn tables_of_pointers_that_lead_to_each_other_have_an_end() {
     let disk = disk(3);
-    assert!(!disk.has_checksums() && disk.block == 1024, "an inode is changed as it is");
+    assert!(!FORMATS[3].has_checksums() && disk.block == 1024, "an inode is changed as it is");
     let (long, table) = (ino(disk, "long"), free_block(disk, 0));
     let (inode, pointer) = (disk.inode(long), (table as u32).to_le_bytes());
     // Three levels of tables, of which each is the same, up to the largest size.

@@ -56,7 +56,7 @@ fn e2fsck_has_nothing_to_say_of_a_directory_that_was_made_here() {
         let (dir, file) = directory(&image);
         let dir = dir.started();
         // 1. Names, as many as fit; some of them go again.
-        let (mut model, mut random) = (Model::new(), Random(0x9876_5432_1));
+        let (mut model, mut random) = (Model::new(), Random(0x9_8765_4321));
         if has_pair {
             split_a_pair(&dir, &mut |name| {
                 dir.add(name, file).unwrap();
