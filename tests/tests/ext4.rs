@@ -80,11 +80,11 @@ fn what_mke2fs_made_is_listed_read_and_described() {
     assert_eq!(image.digest(), before, "the image was changed");
 }
 
-/// What `dumpe2fs -h` prints of an image; of a tab it makes the blanks that the others have.
+/// What `dumpe2fs -h` prints of an image; the tab in it as the blanks that it stands for.
 fn as_dumpe2fs(image: &Image) -> String {
     let output = tool("dumpe2fs").env("TZ", "UTC").arg("-h").arg(image.path()).output().expect("dumpe2fs");
     let text = String::from_utf8(output.stdout).expect("text");
-    text.trim_end().replace('\t', "               ") + "\n"
+    text.trim_end().replace('\t', "     ") + "\n"
 }
 
 #[test]
