@@ -138,6 +138,10 @@ const FS: Rules<'static> = Rules {
             modules: &["ext4::fs", "ext4::inode", "ext4::map", "ext4::meta", "ext4::xattrs", "ext4::file"],
             why: "as in ext2; and what an inode's map may not lead to is the file system's",
         },
+        Circle {
+            modules: &["ext4::names::edit"],
+            why: "one type, with what it edits: entries, nodes of the index",
+        },
         Circle { modules: &["vfs"], why: "traits, and types that they hand out and that need them" },
         Circle {
             modules: &["jbd2::handle", "jbd2::journal"],

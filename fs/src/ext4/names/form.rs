@@ -96,7 +96,7 @@ impl DirectoryForm<'_> {
         self.each_in(lblk, bytes, 0..end, f)
     }
 
-    /// As [`each`](Self::each), with the entries that fill `range`.
+    /// Calls `f` as [`each`](Self::each) does, with the entries that fill `range`.
     pub(super) fn each_in<B>(
         self,
         lblk: u64,

@@ -1,7 +1,7 @@
 //! A name added through the index, and the steps in which the index grows.
 
 use super::entries::{PackedEntry, Packer};
-use super::node::NodeEdit;
+use super::node::IndexNodeEdit;
 use super::{DirectoryBlocks, DirectoryEdit, NewEntry};
 use crate::error::{Errno, Result};
 use crate::ext::dirent::{Dirent, bad_dir};
@@ -109,7 +109,7 @@ impl<D: DirectoryBlocks> DirectoryEdit<'_, D> {
         packer.finish(self.form().names_end());
         self.blocks.set_indexed();
         let index = self.form().index(self.blocks.blocks().into());
-        NodeEdit::make_root(&*root, &index, self.sb.hash_version).set_only(lblk);
+        IndexNodeEdit::make_root(&*root, &index, self.sb.hash_version).set_only(lblk);
         self.seal(0, &root);
         self.seal(lblk, &names);
         Ok(())
@@ -121,7 +121,7 @@ impl<D: DirectoryBlocks> DirectoryEdit<'_, D> {
         let bytes = self.change(0)?;
         let (lblk, new_bytes) = self.blocks.append()?;
         // 2.
-        let (root, new) = (NodeEdit::of(0, &*bytes), NodeEdit::make(&*new_bytes, index));
+        let (root, new) = (IndexNodeEdit::of(0, &*bytes), IndexNodeEdit::make(&*new_bytes, index));
         new.take(&root, 0..root.count());
         root.set_only(lblk);
         root.add_level();
@@ -136,11 +136,11 @@ impl<D: DirectoryBlocks> DirectoryEdit<'_, D> {
         let (above_bytes, bytes) = (self.change(above.lblk)?, self.change(node.lblk)?);
         let (lblk, new_bytes) = self.blocks.append()?;
         // 2.
-        let old = NodeEdit::of(node.lblk, &*bytes);
+        let old = IndexNodeEdit::of(node.lblk, &*bytes);
         let middle = old.count() / 2;
         let key = old.key(middle);
-        NodeEdit::make(&*new_bytes, index).take(&old, middle..old.count());
-        NodeEdit::of(above.lblk, &*above_bytes).insert(above.entry + 1, key, lblk);
+        IndexNodeEdit::make(&*new_bytes, index).take(&old, middle..old.count());
+        IndexNodeEdit::of(above.lblk, &*above_bytes).insert(above.entry + 1, key, lblk);
         self.seal(above.lblk, &above_bytes);
         self.seal(node.lblk, &bytes);
         self.seal(lblk, &new_bytes);
@@ -178,7 +178,7 @@ impl<D: DirectoryBlocks> DirectoryEdit<'_, D> {
         packers.1.finish(self.form().names_end());
         // 4. The low bit of the key tells that the lower half ends with the same hash.
         let key = first | u32::from(first == last);
-        NodeEdit::of(node.lblk, &*node_bytes).insert(node.entry + 1, key, lblk);
+        IndexNodeEdit::of(node.lblk, &*node_bytes).insert(node.entry + 1, key, lblk);
         self.seal(leaf, &lower_bytes);
         self.seal(lblk, &upper_bytes);
         self.seal(node.lblk, &node_bytes);

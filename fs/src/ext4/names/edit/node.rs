@@ -7,13 +7,13 @@ use crate::ext4::edit::Edit;
 use core::ops::Range;
 
 /// A node that is being changed: it was checked, or is being made.
-pub(super) struct NodeEdit<'a, E: ?Sized> {
+pub(super) struct IndexNodeEdit<'a, E: ?Sized> {
     bytes: &'a E,
     /// Where its entries are.
     entries: u64,
 }
 
-impl<'a, E: Edit> NodeEdit<'a, E> {
+impl<'a, E: Edit> IndexNodeEdit<'a, E> {
     /// Returns the node in logical block `lblk`: the root is in the first.
     pub(super) fn of(lblk: u32, bytes: &'a E) -> Self {
         Self { bytes, entries: if lblk == 0 { ROOT_ENTRIES } else { NODE_ENTRIES } }
@@ -74,7 +74,7 @@ impl<'a, E: Edit> NodeEdit<'a, E> {
 
     /// Moves the entries `range` of `source`, its last ones, to this node, which has none. The key of the
     /// first one goes.
-    pub(super) fn take(&self, source: &NodeEdit<'_, E>, range: Range<u16>) {
+    pub(super) fn take(&self, source: &IndexNodeEdit<'_, E>, range: Range<u16>) {
         let bytes = source.entry(range.start) + BLOCK..source.entry(range.end);
         self.bytes.copy_from(source.bytes, bytes, self.entry(0) + BLOCK);
         self.set_count(range.end - range.start);

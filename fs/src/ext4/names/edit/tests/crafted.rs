@@ -208,9 +208,9 @@ fn names_that_are_in_anothers_block_are_not_sorted() {
 fn a_node_that_leads_to_itself_is_noticed() {
     let dir = large();
     dir.bytes(1).store_u32(D_INODE, 0);
-    NodeEdit::make(&*dir.bytes(1), &dir.edit().form().index(20)).set_only(1);
+    IndexNodeEdit::make(&*dir.bytes(1), &dir.edit().form().index(20)).set_only(1);
     dir.bytes(0).store_u8(INDIRECT_LEVELS, 1);
-    NodeEdit::of(0, &*dir.bytes(0)).set_only(1);
+    IndexNodeEdit::of(0, &*dir.bytes(0)).set_only(1);
     let error = dir.add(b"name", 20).expect_err("a circle");
     assert!(format!("{error}").contains("a node of the index leads to itself"), "{error}");
 }

@@ -5,7 +5,7 @@ mod crafted;
 mod image;
 mod model;
 
-use super::node::NodeEdit;
+use super::node::IndexNodeEdit;
 use super::*;
 use crate::ext::features::*;
 use crate::ext::load::Load;
@@ -228,7 +228,7 @@ impl TestBlocks {
         node.check().unwrap();
         assert!(met.insert(node.lblk()), "block {} is led to twice", node.lblk());
         let (bytes, mut collisions) = (self.bytes(node.lblk()), 0);
-        let entries = NodeEdit::of(node.lblk(), &*bytes);
+        let entries = IndexNodeEdit::of(node.lblk(), &*bytes);
         for i in 0..entries.count() {
             let child = node.child(i).unwrap();
             collisions += usize::from(i > 0 && entries.key(i) & 1 != 0);
