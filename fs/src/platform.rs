@@ -39,6 +39,12 @@ pub trait Platform: Sized + Send + Sync + 'static {
         User::default()
     }
 
+    /// Tells whether there is memory for what serving tasks leaves behind, such as what is known of the pages
+    /// that they map. What the kernel itself cannot do without is left to it.
+    fn has_memory_for_tasks() -> bool {
+        true
+    }
+
     /// One turn of a wait for another CPU. Whoever waits without a lock calls it each time it looked in vain;
     /// the kernel answers TLB shootdowns in it (docs/laws.md, law 7).
     fn relax(&self) {

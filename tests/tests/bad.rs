@@ -271,7 +271,7 @@ fn memory_that_runs_out_under_mappings_is_an_error_and_comes_back() {
     // Without 2 MiB pages, a read in every 2 MiB of a sparse file takes a page-table page each, until there
     // is none.
     let mut script = String::from("truncate -s 100g /big; mmap -n -r /big\n");
-    for step in 0..10_500_u64 {
+    for step in 0..12_000_u64 {
         script += &format!("peek {:#x} 1\n", (1_u64 << 40) + step * (2 << 20));
     }
     script += "munmap 0x10000000000\nmmap -n -r /big\npeek 0x10000000000 1; echo alive";

@@ -250,7 +250,7 @@ fn serve<P: Platform, const LAB: bool>(
         true => Some(space.step(file.start_write_fault())?),
         false => None,
     };
-    let leaf = space.step(mapping.index.leaf(fault.page))?;
+    let leaf = space.step(mapping.index.leaf(fault.page, P::has_memory_for_tasks))?;
     let Fault { va, page, .. } = fault;
     let early = (LAB && mistake!(platform.lab(), SizeBeforeLock)).then(|| mapping.size());
     let size = PageSize::Small;

@@ -57,14 +57,17 @@ impl<T> Default for Node<T> {
     }
 }
 
-/// What `lazy` holds, made now if need be.
+/// What `lazy` holds, made now if need be, and if `has_memory`.
 #[inline]
-fn existing_or_new<T: Default>(lazy: &Lazy<T>) -> Result<&T> {
-    lazy.get_or_try_init(allocate).map(|[node]| node)
+fn existing_or_new<T: Default>(lazy: &Lazy<T>, has_memory: impl Fn() -> bool) -> Result<&T> {
+    lazy.get_or_try_init(|| allocate(has_memory)).map(|[node]| node)
 }
 
 #[cold]
-fn allocate<T: Default>() -> Result<Box<[T; 1]>> {
+fn allocate<T: Default>(has_memory: impl Fn() -> bool) -> Result<Box<[T; 1]>> {
+    if !has_memory() {
+        return Err(Errno::NoMemory.into());
+    }
     let mut one = Vec::new();
     one.try_reserve_exact(1).map_err(|_| Errno::NoMemory)?;
     one.push(T::default());
@@ -468,15 +471,16 @@ impl PageIndex {
         Self { root: OnceBox::new(), pins: AtomicU32::new(0) }
     }
 
-    /// Returns the leaf of `page`, made if need be.
+    /// Returns the leaf of `page`, made if need be, and if `has_memory` says that there is some for it
+    /// ([`Platform::has_memory_for_tasks`]).
     ///
     /// # Errors
     /// [`Errno::NoMemory`] for a node.
     #[inline]
-    pub fn leaf(&self, page: u64) -> Result<&Leaf> {
+    pub fn leaf(&self, page: u64, has_memory: impl Fn() -> bool + Copy) -> Result<&Leaf> {
         let [a, b, c] = slots(page);
-        let middle = existing_or_new(&existing_or_new(&self.root)?.0[a])?;
-        existing_or_new(&existing_or_new(&middle.0[b])?.0[c])
+        let middle = existing_or_new(&existing_or_new(&self.root, has_memory)?.0[a], has_memory)?;
+        existing_or_new(&existing_or_new(&middle.0[b], has_memory)?.0[c], has_memory)
     }
 
     /// Returns the leaf of `page`, if it is there.
@@ -583,7 +587,7 @@ impl PageIndex {
     pub fn pin(&self, pages: Range<u64>) -> Result<()> {
         let leaves =
             || (pages.start / LEAF_PAGES..pages.end.div_ceil(LEAF_PAGES)).map(|leaf| leaf * LEAF_PAGES);
-        leaves().try_for_each(|page| self.leaf(page).map(|_| ()))?;
+        leaves().try_for_each(|page| self.leaf(page, || true).map(|_| ()))?;
         self.pins.fetch_add(1, SeqCst);
         leaves().filter_map(|page| self.existing(page)).for_each(|leaf| {
             leaf.pins.fetch_add(1, SeqCst);
@@ -671,7 +675,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn mark(index: &PageIndex, page: u64) {
-        index.leaf(page).unwrap().mark_dirty(page);
+        index.leaf(page, || true).unwrap().mark_dirty(page);
     }
 
     fn taken(index: &PageIndex, pages: Range<u64>) -> Vec<Range<u64>> {
@@ -737,7 +741,7 @@ mod tests {
     #[test]
     fn zero_and_dirty_are_apart() {
         let index = PageIndex::new();
-        index.leaf(9).unwrap().mark_zero(9);
+        index.leaf(9, || true).unwrap().mark_zero(9);
         assert!(!index.is_dirty(9));
         assert_eq!(zeros(&index, 8..9), []);
         assert_eq!(zeros(&index, 8..10), [(9, 10)]);
@@ -747,7 +751,7 @@ mod tests {
     #[test]
     fn two_mebibytes_are_dirty_and_zero_as_one() {
         let index = PageIndex::new();
-        let leaf = index.leaf(1030).unwrap();
+        let leaf = index.leaf(1030, || true).unwrap();
         leaf.mark_large_dirty();
         leaf.mark_large_zero();
         leaf.set_run(0);

@@ -12,6 +12,7 @@ use spin::relax::RelaxStrategy;
 use crate::arch::time;
 use crate::counters::stats;
 use crate::klog;
+use crate::mm::frames;
 use crate::mm::paging::SpaceTables;
 use crate::pmem::MappedRegion;
 use crate::steps;
@@ -52,6 +53,10 @@ impl Platform for KernelPlatform {
     #[inline]
     fn now_coarse(&self) -> Timestamp {
         time::now_coarse()
+    }
+
+    fn has_memory_for_tasks() -> bool {
+        frames::has_some_for_tasks()
     }
 
     fn relax(&self) {

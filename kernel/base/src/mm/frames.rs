@@ -276,6 +276,11 @@ fn zero(physical: u64, bytes: u64) {
 /// Frames that tasks leave to the kernel: its heap can't do without.
 const RESERVE: u64 = 256;
 
+/// Tells whether tasks are left a frame.
+pub fn has_some_for_tasks() -> bool {
+    counts().free > RESERVE
+}
+
 /// A block for a task: `None` before the kernel itself runs out.
 fn allocate_for_task(buddy: &mut Buddy, order: u8) -> Option<u64> {
     let enough = buddy.free > RESERVE + (1 << order) - 1;
