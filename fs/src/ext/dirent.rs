@@ -13,6 +13,7 @@ use super::layout::*;
 use super::load::Load;
 use crate::error::{Corrupt, Errno, Error, Result};
 use crate::vfs::FileKind;
+use core::ops::Range;
 
 /// Makes a contradiction in directory `ino`, at byte `pos` of it.
 pub(crate) fn bad_dir(ino: u32, why: &'static str, pos: u64) -> Error {
@@ -170,9 +171,33 @@ pub(crate) fn is_dot_name(name: &[u8]) -> bool {
     name == b"." || name == b".."
 }
 
+/// Calls `f` for each of a directory's logical blocks `lblks`, until it finds something.
+///
+/// # Errors
+/// What is wrong with the first block that cannot be read, or not to its end, after those behind it: it hides
+/// only its own names.
+#[inline]
+pub(crate) fn each_block<B>(
+    lblks: Range<u64>,
+    mut f: impl FnMut(u64) -> Result<Option<B>>,
+) -> Result<Option<B>> {
+    let mut bad = None;
+    for lblk in lblks {
+        match f(lblk) {
+            Ok(None) => {}
+            Ok(found) => return Ok(found),
+            Err(error) => BadBlocks::add(&mut bad, error)?,
+        }
+    }
+    match bad {
+        None => Ok(None),
+        Some(BadBlocks { first, .. }) => Err(first),
+    }
+}
+
 /// Blocks of a directory that could not be read.
-pub(crate) struct BadBlocks {
-    pub first: Error,
+struct BadBlocks {
+    first: Error,
     count: u32,
 }
 
@@ -185,7 +210,7 @@ impl BadBlocks {
     /// # Errors
     /// The first, if there are too many.
     #[cold]
-    pub(crate) fn add(bad: &mut Option<Self>, error: Error) -> Result<()> {
+    fn add(bad: &mut Option<Self>, error: Error) -> Result<()> {
         let bad = bad.get_or_insert(Self { first: error, count: 0 });
         bad.count += 1;
         if bad.count < Self::MOST { Ok(()) } else { Err(bad.first) }

@@ -9,7 +9,7 @@ use super::load::Load;
 use super::unreadable;
 use crate::error::{Corrupt, Error, Result};
 use crate::platform::Timestamp;
-use crate::vfs::{Device, FileKind};
+use crate::vfs::{Attr, Device, FileKind};
 
 /// A raw inode in a region. What is read of it is what it says at this moment.
 pub(crate) struct RawInode<'a, M: ?Sized> {
@@ -225,6 +225,27 @@ impl<'a, M: Load + ?Sized> RawInode<'a, M> {
     pub(crate) fn time(&self, TimeOffsets(low, extra): TimeOffsets) -> Timestamp {
         let extra = if extra + 4 <= self.fields_end() { self.u32(extra) } else { 0 };
         decode(self.u32(low), extra)
+    }
+
+    /// Returns all attributes of one of `kind` that has `size` bytes and takes `blocks` units of 512 bytes.
+    pub(crate) fn attr(&self, kind: FileKind, size: u64, blocks: u64) -> Attr {
+        let (uid, gid) = self.owner();
+        let is_device = matches!(kind, FileKind::CharDevice | FileKind::BlockDevice);
+        Attr {
+            ino: self.ino.into(),
+            kind,
+            mode: self.mode() & 0o7777,
+            links: self.links().into(),
+            uid,
+            gid,
+            size,
+            blocks,
+            atime: self.time(ATIME),
+            mtime: self.time(MTIME),
+            ctime: self.time(CTIME),
+            crtime: self.crtime(),
+            device: if is_device { self.device() } else { Device::default() },
+        }
     }
 
     /// Returns when the inode was made, if it tells.

@@ -1,13 +1,41 @@
 //! The journal that a crash left, of an ext3 or ext4: found by its inode's map, read, and replayed before
 //! anything else is believed.
 
+use super::inode::bad_inode;
 use super::superblock::{RawSuperBlock, write_block};
 use crate::error::Result;
 use crate::jbd2::{self, LogMap, LogRun, Recovery};
 use crate::pmem::Pmem;
+use crate::vfs::Extent;
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Range;
+use core::ops::{ControlFlow, Range};
+
+/// Calls `f` with each run of blocks of the journal, which is inode `ino`, in order. `extents` calls what it
+/// is given with the extents and holes of all of the inode, and a block has 2 to the power `block_bits`
+/// bytes.
+///
+/// # Errors
+/// What `extents` answers; a hole.
+pub(crate) fn runs(
+    ino: u32,
+    block_bits: u32,
+    extents: impl FnOnce(&mut dyn FnMut(Extent) -> ControlFlow<()>) -> Result<()>,
+    f: &mut dyn FnMut(Range<u64>),
+) -> Result<()> {
+    let mut hole = None;
+    extents(&mut |extent| match extent.place() {
+        Some(place) => {
+            f(place >> block_bits..(place + extent.len) >> block_bits);
+            ControlFlow::Continue(())
+        }
+        None => {
+            hole = Some(extent.offset >> block_bits);
+            ControlFlow::Break(())
+        }
+    })?;
+    hole.map_or(Ok(()), |lblk| Err(bad_inode(ino, "a hole in the journal", lblk)))
+}
 
 /// A journal, looked through.
 pub(crate) struct FoundJournal {

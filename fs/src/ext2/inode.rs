@@ -20,8 +20,7 @@ use crate::platform::{Mutex, Platform, Timestamp};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, Dirty, Staged};
 use crate::vfs::{
-    AllocOk, Attr, ChangeOk, Device, Exclusive, FileKind, InodeExclusive, InodeHeld, InodeLock, Mapping,
-    SetAttr,
+    AllocOk, Attr, ChangeOk, Exclusive, FileKind, InodeExclusive, InodeHeld, InodeLock, Mapping, SetAttr,
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -347,23 +346,7 @@ impl<P: Platform> Ext2Inode<P> {
     /// Returns all attributes.
     pub(super) fn load_attr(&self, _lock: InodeHeld<'_>) -> Attr {
         let raw = self.raw();
-        let (uid, gid) = raw.owner();
-        let is_device = matches!(self.kind, FileKind::CharDevice | FileKind::BlockDevice);
-        Attr {
-            ino: self.ino.into(),
-            kind: self.kind,
-            mode: raw.mode() & 0o7777,
-            links: raw.links().into(),
-            uid,
-            gid,
-            size: self.load_size(),
-            blocks: raw.units().into(),
-            atime: raw.time(ATIME),
-            mtime: raw.time(MTIME),
-            ctime: raw.time(CTIME),
-            crtime: raw.crtime(),
-            device: if is_device { raw.device() } else { Device::default() },
-        }
+        raw.attr(self.kind, self.load_size(), raw.units().into())
     }
 
     /// Changes attributes. They have no order among other stores; durable on return.

@@ -17,7 +17,7 @@ use crate::ext::features::{INCOMPAT_RECOVER, ReadOnlyReason, missing};
 use crate::ext::geometry::{self, Probe, superblock_at};
 use crate::ext::indirect::Reach;
 use crate::ext::inode::RawInode;
-use crate::ext::journal::FoundJournal;
+use crate::ext::journal::{self, FoundJournal};
 use crate::ext::layout::*;
 use crate::ext::superblock::RawSuperBlock;
 use crate::ext::unreadable;
@@ -27,7 +27,7 @@ use crate::vfs::{FileKind, FileSystemType, Freeze, MountOptions};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::{ControlFlow, Range};
+use core::ops::Range;
 use core::sync::atomic::Ordering::SeqCst;
 use once_cell::race::OnceBox;
 
@@ -220,18 +220,7 @@ impl<P: Platform> Ext2<P> {
         let size = raw.size(kind).min(self.max_file_size());
         let inode = Ext2Inode::new(self.share(), ino, raw.at, kind, size);
         inode.abandon();
-        let mut hole = None;
-        inode.map().extents(0..size >> bits, &mut |extent| match extent.place() {
-            Some(place) => {
-                f(place >> bits..(place + extent.len) >> bits);
-                ControlFlow::Continue(())
-            }
-            None => {
-                hole = Some(extent.offset >> bits);
-                ControlFlow::Break(())
-            }
-        })?;
-        hole.map_or(Ok(()), |lblk| Err(inode.corrupt("a hole in the journal", lblk)))
+        journal::runs(ino, bits, |each| inode.map().extents(0..size >> bits, each), f)
     }
 
     /// Starts the count of free blocks: what the superblock says if the image is clean (and it was not a copy

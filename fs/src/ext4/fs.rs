@@ -12,7 +12,7 @@ use crate::ext::cache::Cache;
 use crate::ext::features::ReadOnlyReason;
 use crate::ext::geometry::on_error_of;
 use crate::ext::indirect::Reach;
-use crate::ext::journal::Replayed;
+use crate::ext::journal::{self, Replayed};
 use crate::ext::layout::*;
 use crate::ext::load::Load;
 use crate::platform::Platform;
@@ -73,6 +73,15 @@ pub struct Ext4Shared<P: Platform> {
     pub(super) on_error: AtomicU32,
 }
 
+/// Where an inode is.
+pub(super) struct InodePlace {
+    /// The block of its group's table.
+    pub block: u64,
+    /// Its first byte there.
+    pub at: u64,
+    pub group: Group,
+}
+
 impl<P: Platform> Ext4<P> {
     /// Returns another handle, for an inode.
     #[inline]
@@ -124,14 +133,8 @@ impl<P: Platform> Ext4<P> {
     /// Its map is wrong, or has a hole.
     pub(super) fn journal_runs(&self, ino: u32, f: &mut dyn FnMut(Range<u64>)) -> Result<()> {
         let inode = self.read_inode(ino)?;
-        let (mut next, lblks) = (0, inode.mapping.size() >> self.sb.block_bits);
-        while next < lblks {
-            let (backing, count) = inode.map().look(next, lblks - next)?;
-            let place = backing.place().ok_or_else(|| inode.corrupt("a hole in the journal", next))?;
-            f(place >> self.sb.block_bits..(place >> self.sb.block_bits) + count);
-            next += count;
-        }
-        Ok(())
+        let (bits, size) = (self.sb.block_bits, inode.mapping.size());
+        journal::runs(ino, bits, |each| inode.map().extents(0..size >> bits, each), f)
     }
 
     /// Returns space and inodes, used and free.
@@ -210,17 +213,17 @@ impl<P: Platform> Ext4Shared<P> {
         }
     }
 
-    /// Returns where inode `ino` is: its block, the offset there, and its group.
+    /// Returns where inode `ino` is.
     ///
     /// # Errors
     /// There is no such inode, or its group's descriptor is wrong.
-    pub(super) fn place_of_inode(&self, ino: u32) -> Result<(u64, u64, Group)> {
+    pub(super) fn place_of_inode(&self, ino: u32) -> Result<InodePlace> {
         self.sb.expect_ino(ino)?;
         let group = self.group(self.sb.group_of_inode(ino))?;
         let slot = u64::from((ino - 1) % self.sb.inodes_per_group);
         let bytes = slot * u64::from(self.sb.inode_size);
         let block = group.inode_table + (bytes >> self.sb.block_bits);
-        Ok((block, bytes & (self.sb.block_size() - 1), group))
+        Ok(InodePlace { block, at: bytes & (self.sb.block_size() - 1), group })
     }
 
     /// Tells whether inode `ino` of `group` is marked as in use. Without a readable bitmap, what has a name

@@ -1,7 +1,7 @@
 //! An inode in memory: a copy of its raw form, whose checksum is right, and its locks.
 
 use super::disk::checksum::{self, Seed};
-use super::fs::Ext4;
+use super::fs::{Ext4, InodePlace};
 use super::meta::MetaBlock;
 use crate::PAGE_SIZE;
 use crate::atomic::AtomicBool;
@@ -9,11 +9,11 @@ use crate::error::{Corrupt, Errno, Error, Result, Unsupported};
 use crate::ext::cache::Cached;
 use crate::ext::dirent::Dirent;
 use crate::ext::features::*;
-use crate::ext::inode::{ATIME, CTIME, MTIME, RawInode, bad_inode};
+use crate::ext::inode::{RawInode, bad_inode};
 use crate::ext::layout::*;
 use crate::ext::load::Load;
 use crate::platform::Platform;
-use crate::vfs::{Attr, Device, FileKind, InodeLock, Mapping};
+use crate::vfs::{Attr, FileKind, InodeLock, Mapping};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -56,14 +56,14 @@ impl<P: Platform> Ext4<P> {
 
     fn load_inode(&self, ino: u32) -> Result<Arc<Ext4Inode<P>>> {
         let wrong = |why| Err(Corrupt::new("inode", ino.into(), why).into());
-        let (_, _, group) = self.place_of_inode(ino)?;
+        let place = self.place_of_inode(ino)?;
         if self.sb.is_reserved(ino) || ino == self.sb.orphan_file_inum {
             return wrong("a name leads to it, but it is reserved");
         }
-        if !self.is_in_use(&group, ino) {
+        if !self.is_in_use(&place.group, ino) {
             return wrong("a name leads to it, but it is free");
         }
-        let inode = self.read_inode(ino)?;
+        let inode = self.read_inode_at(ino, &place)?;
         if inode.raw().links() == 0 {
             return wrong("a name leads to it, but it is free");
         }
@@ -79,7 +79,10 @@ impl<P: Platform> Ext4<P> {
     /// # Errors
     /// [`Corrupt`]: its checksum is wrong, or what it says makes no sense.
     pub(super) fn read_inode(&self, ino: u32) -> Result<Ext4Inode<P>> {
-        let (block, at, _) = self.place_of_inode(ino)?;
+        self.read_inode_at(ino, &self.place_of_inode(ino)?)
+    }
+
+    fn read_inode_at(&self, ino: u32, &InodePlace { block, at, .. }: &InodePlace) -> Result<Ext4Inode<P>> {
         let end = at + u64::from(self.sb.inode_size);
         let table: MetaBlock<'_, P> = self.part(block, at..end, "inode", ino.into())?;
         let mut bytes = vec![0; self.sb.inode_size as usize].into_boxed_slice();
@@ -278,23 +281,7 @@ impl<P: Platform> Ext4Inode<P> {
     /// Returns all attributes.
     pub(super) fn load_attr(&self) -> Attr {
         let raw = self.raw();
-        let (uid, gid) = raw.owner();
-        let is_device = matches!(self.kind, FileKind::CharDevice | FileKind::BlockDevice);
-        Attr {
-            ino: self.ino.into(),
-            kind: self.kind,
-            mode: raw.mode() & 0o7777,
-            links: raw.links().into(),
-            uid,
-            gid,
-            size: self.mapping.size(),
-            blocks: raw.wide_units(self.fs.sb.block_bits),
-            atime: raw.time(ATIME),
-            mtime: raw.time(MTIME),
-            ctime: raw.time(CTIME),
-            crtime: raw.crtime(),
-            device: if is_device { raw.device() } else { Device::default() },
-        }
+        raw.attr(self.kind, self.mapping.size(), raw.wide_units(self.fs.sb.block_bits))
     }
 }
 

@@ -38,10 +38,7 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     /// # Errors
     /// The map contradicts itself; unsupported, if a journal that is not replayed holds some of the blocks.
     pub(super) fn look(self, lblk: u64, most: u64) -> Result<Piece> {
-        let (backing, count) = match self.0.has(EXTENTS_FL) {
-            true => self.look_in_extents(lblk, most)?,
-            false => self.look_in_tables(lblk, most)?,
-        };
+        let (backing, count) = self.piece(lblk, most)?;
         let count = count.min(most);
         if let (Some(overlay), State::Mapped(place)) = (&self.0.fs.overlay, backing.state()) {
             let first = place >> self.0.fs.sb.block_bits;
@@ -55,11 +52,15 @@ impl<'a, P: Platform> BlockMap<'a, P> {
 
     /// Returns the block of metadata behind logical block `lblk`; `None` for a hole.
     pub(super) fn metadata(self, lblk: u64) -> Result<Option<u64>> {
-        let (backing, _) = match self.0.has(EXTENTS_FL) {
-            true => self.look_in_extents(lblk, 1)?,
-            false => self.look_in_tables(lblk, 1)?,
-        };
+        let (backing, _) = self.piece(lblk, 1)?;
         Ok(backing.place().map(|place| place >> self.0.fs.sb.block_bits))
+    }
+
+    fn piece(self, lblk: u64, most: u64) -> Result<Piece> {
+        match self.0.has(EXTENTS_FL) {
+            true => self.look_in_extents(lblk, most),
+            false => self.look_in_tables(lblk, most),
+        }
     }
 
     // -- Extents

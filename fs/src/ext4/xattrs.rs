@@ -3,7 +3,7 @@
 
 use super::disk::checksum::{self, Seed};
 use super::inode::{Ext4Inode, expect_checksum};
-use crate::error::{Corrupt, Errno, Error, Result, Unsupported};
+use crate::error::{Corrupt, Errno, Result, Unsupported};
 use crate::ext::features::INCOMPAT_EA_INODE;
 use crate::ext::inode::ATIME;
 use crate::ext::layout::*;
@@ -88,9 +88,7 @@ impl<'a, P: Platform> Xattrs<'a, P> {
         if head + 4 > size || inode.bytes().load_u32(head) != XATTR_MAGIC {
             return Ok(Vec::new());
         }
-        let bad = |(why, at): (&'static str, usize)| -> Error { inode.corrupt(why, at as u64) };
-        let bytes = &inode.bytes()[head as usize + 4..];
-        parse(bytes, 0, inode.fs.sb.has(INCOMPAT_EA_INODE)).map_err(bad)
+        self.parse(&inode.bytes()[head as usize + 4..], 0)
     }
 
     /// Returns the bytes of its block, if it has one.
@@ -117,13 +115,14 @@ impl<'a, P: Platform> Xattrs<'a, P> {
     }
 
     /// Returns those in `block`.
-    fn in_block<'b>(self, block: &'b Option<Vec<u8>>) -> Result<Vec<Attribute<'b>>>
-    where
-        'a: 'b,
-    {
-        let bad = |(why, at): (&'static str, usize)| -> Error { self.0.corrupt(why, at as u64) };
+    fn in_block(self, block: &Option<Vec<u8>>) -> Result<Vec<Attribute<'_>>> {
+        block.as_ref().map_or(Ok(Vec::new()), |bytes| self.parse(bytes, H_ENTRIES))
+    }
+
+    /// Returns the attributes in `bytes`, whose entries start at `head`.
+    fn parse(self, bytes: &[u8], head: usize) -> Result<Vec<Attribute<'_>>> {
         let inodes = self.0.fs.sb.has(INCOMPAT_EA_INODE);
-        block.as_ref().map_or(Ok(Vec::new()), |bytes| parse(bytes, H_ENTRIES, inodes).map_err(bad))
+        parse(bytes, head, inodes).map_err(|(why, at)| self.0.corrupt(why, at as u64))
     }
 
     /// Returns the value that another inode holds.

@@ -2,7 +2,7 @@
 
 use super::Dir;
 use crate::error::Result;
-use crate::ext::dirent::{BadBlocks, Dirent, bad_dir};
+use crate::ext::dirent::{Dirent, bad_dir, each_block};
 use crate::platform::Platform;
 use crate::vfs::InodeHeld;
 use core::ops::ControlFlow;
@@ -42,19 +42,8 @@ impl<P: Platform> Dir<'_, P> {
         from: u64,
         mut f: impl FnMut(&Dirent) -> ControlFlow<B>,
     ) -> Result<Option<B>> {
-        let lblks = self.load_size() / self.fs.block_size();
-        let mut bad = None;
-        for lblk in from / self.fs.block_size()..lblks {
-            match self.each_in_block(lblk, &mut f) {
-                Ok(None) => {}
-                Ok(found) => return Ok(found),
-                Err(error) => BadBlocks::add(&mut bad, error)?,
-            }
-        }
-        match bad {
-            None => Ok(None),
-            Some(BadBlocks { first, .. }) => Err(first),
-        }
+        let size = self.fs.block_size();
+        each_block(from / size..self.load_size() / size, |lblk| self.each_in_block(lblk, &mut f))
     }
 
     /// Calls `f` as [`each_entry`](Self::each_entry) does, with the entries of logical block `lblk`.

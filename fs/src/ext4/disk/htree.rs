@@ -114,7 +114,17 @@ impl IndexedDirectory {
         if count == 0 || count > limit {
             return Err(self.corrupt("a node's count is zero, or larger than its limit", block.lblk));
         }
-        Ok(HtreeNode { directory: self, bytes, at, entries, limit, count, block: block.clone() })
+        Ok(HtreeNode { directory: self, bytes, at, entries, count, block: block.clone() })
+    }
+
+    /// Returns where the last entry of a node ends that is used, and where its tail is: of the node whose
+    /// block is at `at` of `bytes`, the root or another. `None` if that cannot be.
+    pub(crate) fn ends(&self, is_root: bool, bytes: &(impl Load + ?Sized), at: u64) -> Option<(u64, u64)> {
+        let entries = if is_root { ROOT_ENTRIES } else { NODE_ENTRIES };
+        let limit = bytes.load_u16(at + entries + LIMIT);
+        let count = bytes.load_u16(at + entries + COUNT);
+        let after = |count| entries + ENTRY * u64::from(count);
+        (limit == self.limit(entries) && count <= limit).then(|| (after(count), after(limit)))
     }
 
     /// Returns how many entries there is room for in a node that has them from byte `entries` on.
@@ -161,22 +171,11 @@ pub(crate) struct HtreeNode<'a, B> {
     at: u64,
     /// Where the entries are in the block.
     entries: u64,
-    limit: u16,
     count: u16,
     block: HtreeBlock,
 }
 
 impl<B: Deref<Target: Load>> HtreeNode<'_, B> {
-    /// Returns where the last entry that is used ends, in the block.
-    pub(crate) fn used(&self) -> u64 {
-        self.entries + ENTRY * u64::from(self.count)
-    }
-
-    /// Returns where its tail is, in the block.
-    pub(crate) fn tail(&self) -> u64 {
-        self.entries + ENTRY * u64::from(self.limit)
-    }
-
     /// Returns its logical block.
     pub(crate) fn lblk(&self) -> u32 {
         self.block.lblk
@@ -184,7 +183,7 @@ impl<B: Deref<Target: Load>> HtreeNode<'_, B> {
 
     /// Tells whether there is no room for another entry.
     pub(crate) fn is_full(&self) -> bool {
-        self.count == self.limit
+        self.count == self.directory.limit(self.entries)
     }
 
     /// Tells whether its entries lead to blocks of names.

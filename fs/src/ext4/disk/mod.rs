@@ -18,7 +18,6 @@ pub(crate) mod checksum;
 pub(crate) mod descriptor;
 pub(crate) mod extent;
 pub(crate) mod hash;
-#[cfg_attr(not(test), expect(dead_code, reason = "the driver, which does not write yet, will use all of it"))]
 pub(crate) mod htree;
 pub(crate) mod superblock;
 

@@ -13,7 +13,7 @@ use crate::ext::features::INCOMPAT_LARGEDIR;
 use crate::ext::layout::*;
 use crate::ext::load::Load;
 use crate::ext4::disk::checksum::{self, Seed};
-use crate::ext4::disk::htree::{IndexedDirectory, NODE_ENTRIES, ROOT_ENTRIES};
+use crate::ext4::disk::htree::IndexedDirectory;
 use crate::ext4::disk::superblock::SuperBlock;
 use crate::ext4::inode::expect_checksum;
 use core::ops::{ControlFlow, Range};
@@ -45,6 +45,13 @@ impl DirectoryForm<'_> {
         }
     }
 
+    /// Returns where the used entries end, and where the tail is, in `bytes`: a node of the index in logical
+    /// block `lblk`. `None` if that cannot be.
+    pub(super) fn index_ends(self, lblk: u64, bytes: &(impl Load + ?Sized)) -> Option<(u64, u64)> {
+        // However many blocks there are.
+        self.index(0).ends(lblk == 0, bytes, 0)
+    }
+
     /// Tells whether `bytes`, which are logical block `lblk`, belong to the index.
     pub(super) fn is_index(self, lblk: u64, bytes: &(impl Load + ?Sized)) -> bool {
         self.is_indexed
@@ -68,7 +75,8 @@ impl DirectoryForm<'_> {
         let Some(seed) = self.seed else { return Ok(()) };
         let (size, end) = (self.sb.block_size(), self.names_end());
         if self.is_index(lblk, bytes) {
-            let (used, tail) = node_ends(lblk == 0, bytes, size)
+            let (used, tail) = self
+                .index_ends(lblk, bytes)
                 .ok_or_else(|| bad_dir(self.ino, "a node of the index that is none", self.sb.byte(lblk)))?;
             let real = checksum::index_block(seed, bytes, 0, used, tail);
             return expect_checksum("index block", number, bytes.load_u32(tail + 4), real);
@@ -119,13 +127,4 @@ impl DirectoryForm<'_> {
 /// Returns how many levels of nodes an index has at most, below its root.
 pub(super) fn max_levels(sb: &SuperBlock) -> u8 {
     if sb.has(INCOMPAT_LARGEDIR) { 2 } else { 1 }
-}
-
-/// Returns where the last entry of a node of the index ends that is used, and where its tail is; `None` if
-/// that cannot be.
-pub(super) fn node_ends(is_root: bool, block: &(impl Load + ?Sized), size: u64) -> Option<(u64, u64)> {
-    let (entries, each) = (if is_root { ROOT_ENTRIES } else { NODE_ENTRIES }, 8);
-    let (limit, count) = (block.load_u16(entries), block.load_u16(entries + 2));
-    let fits = u64::from(limit) == (size - entries - each) / each && count <= limit;
-    fits.then(|| (entries + each * u64::from(count), entries + each * u64::from(limit)))
 }

@@ -18,7 +18,7 @@ use super::disk::htree::{self, HtreeBlock};
 use super::inode::Ext4Inode;
 use super::meta::MetaBlock;
 use crate::error::{Errno, Error, Result};
-use crate::ext::dirent::{BadBlocks, Dirent, bad_dir};
+use crate::ext::dirent::{Dirent, bad_dir, each_block};
 use crate::ext::layout::*;
 use crate::ext::load::Load;
 use crate::platform::Platform;
@@ -145,18 +145,7 @@ impl<'a, P: Platform> Dir<'a, P> {
         if self.0.has(INLINE_DATA_FL) {
             return self.each_inline(f);
         }
-        let mut bad = None;
-        for lblk in from >> self.0.fs.sb.block_bits..self.lblks() {
-            match self.each_in_block(lblk, f) {
-                Ok(None) => {}
-                Ok(found) => return Ok(found),
-                Err(error) => BadBlocks::add(&mut bad, error)?,
-            }
-        }
-        match bad {
-            None => Ok(None),
-            Some(BadBlocks { first, .. }) => Err(first),
-        }
+        each_block(from >> self.0.fs.sb.block_bits..self.lblks(), |lblk| self.each_in_block(lblk, f))
     }
 
     /// As [`each_entry`](Self::each_entry), of logical block `lblk`.

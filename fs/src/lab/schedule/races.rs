@@ -181,7 +181,7 @@ pub const RACES: &[Race] = &[
     race("fork", BOTH, "page.block/a:private+fork!fork-keeps-writable@0:end",
         "a copy is shared that an address space can store to", None),
     race("areas", BOTH, "page.dirty/a:munmap/b:truncate!detach-first",
-        "was freed while", None),
+        "was freed while the TLB of CPU 0 may lead to it", None),
     race("areas", BOTH, "page.block/a:private+mremap/b:truncate!move-before-attach",
         "in the end address space a's private area has", None),
 ];

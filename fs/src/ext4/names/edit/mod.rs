@@ -29,7 +29,7 @@ mod node;
 #[cfg(test)]
 pub(in crate::ext4) mod tests;
 
-use super::form::{DirectoryForm, TAIL_WORDS, max_levels, node_ends};
+use super::form::{DirectoryForm, TAIL_WORDS, max_levels};
 use crate::error::Result;
 use crate::ext::dirent::{Dirent, bad_dir, entry_type};
 use crate::ext::features::COMPAT_DIR_INDEX;
@@ -298,7 +298,7 @@ impl DirectoryForm<'_> {
             bytes.store_u32(end, TAIL_WORDS[0]);
             bytes.store_u32(end + 4, TAIL_WORDS[1]);
             bytes.store_u32(end + 8, checksum::names_block(seed, bytes, 0, size));
-        } else if let Some((used, tail)) = node_ends(lblk == 0, bytes, size) {
+        } else if let Some((used, tail)) = self.index_ends(lblk, bytes) {
             bytes.store_u32(tail, 0);
             bytes.store_u32(tail + 4, checksum::index_block(seed, bytes, 0, used, tail));
         }
