@@ -15,8 +15,9 @@ use std::collections::HashSet;
 use std::fs::{File, create_dir, remove_file, rename, write};
 use tests::image::tool;
 
-/// Where the superblock has its incompatible features.
+/// Where the superblock has its incompatible features, and behind them those that forbid writing.
 const INCOMPAT: usize = 1024 + 0x60;
+const RO_COMPAT: usize = INCOMPAT + 4;
 const NEEDS_RECOVERY: u32 = 4;
 
 fn incompat(bytes: &[u8]) -> u32 {
@@ -102,8 +103,12 @@ fn a_crash_during_the_replay_is_recovered_from_by_the_next_mount() {
             let machine = Machine::new(Ram::from_bytes(&bytes));
             let found = seen(&machine).unwrap_or_else(|why| panic!("{kind}, {moment:?}, {how}: {why}"));
             assert!(found == expected, "{kind}, {moment:?}, {how}: another tree");
-            let left = incompat(&machine.ram.to_bytes());
-            assert_eq!(left & NEEDS_RECOVERY, 0, "{kind}, {moment:?}, {how}: it is replayed");
+            let left = machine.ram.to_bytes();
+            assert_eq!(incompat(&left) & NEEDS_RECOVERY, 0, "{kind}, {moment:?}, {how}: it is replayed");
+            assert!(
+                left[RO_COMPAT..RO_COMPAT + 4] == image.bytes()[RO_COMPAT..RO_COMPAT + 4],
+                "{kind}, {moment:?}, {how}: checksums were lost"
+            );
         });
         assert!(images.len() > 50 && torn > 20, "{kind}: {} images, {torn} to be replayed", images.len());
     }

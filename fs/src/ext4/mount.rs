@@ -42,9 +42,12 @@ const CACHED_INODES: usize = 1024;
 /// that is none.
 pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext4<P>>> {
     // 1. Believe nothing before it is checked.
-    let (raw, sb) = read_super(platform.pmem(), &options)?;
+    let (mut raw, sb) = read_super(platform.pmem(), &options)?;
     let may_write = !options.read_only && platform.pmem().writable();
     let recovers = sb.needs_recovery();
+    if may_write && !recovers {
+        raw.put_back_checksum(platform.pmem());
+    }
     let mut fs = assemble(platform, sb, &options);
     // 2. What a crash left in the journal comes before anything else is read.
     if recovers {
