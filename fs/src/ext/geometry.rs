@@ -139,6 +139,7 @@ impl Geometry {
     ///
     /// # Errors
     /// [`Unsupported`] for none at all and for a sound one of something else, [`Corrupt`] for nonsense.
+    #[inline(always)] // what it returns is long: a mount does not copy it once more
     pub(crate) fn decode(raw: &RawSuperBlock, region: u64, format: &DiskFormat) -> Result<Self> {
         // 1. Is it one, and of a kind we know? Nothing else can be trusted before.
         let magic = raw.u16(S_MAGIC);
