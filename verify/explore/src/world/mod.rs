@@ -194,7 +194,7 @@ fn prepare(world: &World, images: &Images) -> Stage {
     }
     // The index's nodes are there: how they come to be is once_cell's, and no step here.
     for page in [0, fs::platform::LARGE_PAGES] {
-        file.mapping().index.leaf(page).expect("memory for the index");
+        file.mapping().index.leaf(page, || true).expect("memory for the index");
     }
     // The clock stands still: from here on write faults leave the times alone.
     drop(fs::vfs::Inode::start_write_fault(&*file));

@@ -125,7 +125,7 @@ pub(super) const MODELS: &[Model] = &[
 fn file() -> Rc<(Cpus, Mapping<Cpus>)> {
     boot();
     let file = Rc::new((cpus(), Mapping::new(4 << 20)));
-    file.1.index.leaf(0).expect("there is memory");
+    file.1.index.leaf(0, || true).expect("there is memory");
     file.1.index.is_pinned(0..1);
     drop(file.1.exclusive());
     file
