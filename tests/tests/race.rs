@@ -177,6 +177,10 @@ fn ctrl_c_ends_whatever_goes_on_for_long() {
         if command.starts_with("race R4") {
             assert!(said.contains(" rounds: kept\r\n"), "what came of the rounds until then: {said}");
         }
+        // A command that ended before its Ctrl-C leaves two prompts: the next command's is the second.
+        vm.send("echo at the\\ prompt\r");
+        vm.expect("at the prompt\r\n");
+        vm.prompt();
     }
     assert_eq!(vm.command("ls -A /").split_whitespace().collect::<Vec<_>>(), ["fsx", "lost+found"]);
     let played = vm.command("race R4 --script");

@@ -159,8 +159,8 @@ impl RawSuperBlock {
         }
     }
 
-    /// Puts the bit of `metadata_csum` back into the first superblock of the region, if that has lost it and this
-    /// is what [`with_lost_checksum`](Self::with_lost_checksum) made of it.
+    /// Puts the bit of `metadata_csum` back into the first superblock of the region, if that has lost it and
+    /// this is what [`with_lost_checksum`](Self::with_lost_checksum) made of it.
     pub(crate) fn put_back_checksum(&mut self, pmem: &impl Pmem) {
         let is_first = self.u32(S_CHECKSUM) == pmem.load_u32(SUPERBLOCK + S_CHECKSUM);
         if is_first && self.u32(S_FEATURE_RO_COMPAT) != pmem.load_u32(SUPERBLOCK + S_FEATURE_RO_COMPAT) {
