@@ -302,8 +302,7 @@ fn a_directory_with_a_hole_or_nonsense_in_a_block_loses_that_block_alone() {
     };
     let longer = |bytes: u64| vec![(disk.inode(many) + 4, ((size + bytes) as u32).to_le_bytes().to_vec())];
     let (count, result) = list(&longer(2 * 4096));
-    expect_corrupt("a hole", result, "directory", many, "a hole in a directory");
-    assert_eq!(count, 62);
+    assert_eq!((count, result), (62, Ok(())), "the index does not lead there");
     let (leaf, reaches) = (blocks[2] * disk.block, "rec_len reaches beyond the block");
     for (value, why) in [
         (0u16, "bad rec_len"),

@@ -152,6 +152,14 @@ pub(crate) struct HtreeBlock {
 }
 
 impl HtreeBlock {
+    /// Returns the lowest major hash that a name there has, and the highest; and whether names of that one go
+    /// on in the next block.
+    pub(crate) fn hashes(&self) -> (RangeInclusive<u32>, bool) {
+        let (start, end) = (*self.keys.start(), *self.keys.end());
+        let last = end.saturating_sub(1) & !1;
+        (start & !1..=last, end & 1 != 0 && end != u32::MAX)
+    }
+
     /// Tells whether a name may be there that has this major hash.
     pub(crate) fn may_have(&self, hash: u32) -> bool {
         *self.keys.start() <= hash | 1 && hash < *self.keys.end()
@@ -246,48 +254,75 @@ impl<B: Deref<Target: Load>> HtreeNode<'_, B> {
 /// answers something, and returns that. `get` opens a node.
 ///
 /// # Errors
-/// [`Error::Corrupt`]: an entry on the way is wrong, or more blocks have the hash than there are. What `get`
-/// and `leaf` answer.
+/// [`Error::Corrupt`]: an entry on the way is wrong, or there are more blocks on it than the directory has.
+/// What `get` and `leaf` answer.
 pub(crate) fn look_up<'a, B: Deref<Target: Load>, C: Deref<Target: Load>, T>(
     root: &HtreeNode<'_, B>,
     hash: u32,
     get: &mut impl FnMut(&HtreeBlock) -> Result<HtreeNode<'a, C>>,
     leaf: &mut impl FnMut(u32) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
-    let mut left = root.directory.blocks;
-    let mut leaf = |lblk| {
-        left = left.checked_sub(1).ok_or_else(|| {
-            root.directory.corrupt("more blocks with one hash than the directory has", lblk)
-        })?;
-        leaf(lblk)
-    };
-    let end = follow(root, hash, get, &mut leaf)?;
-    Ok(end.break_value().flatten())
+    let mut way = HashWay { hash, goes_on: |key| key == hash | 1, left: root.directory.blocks };
+    let end = way.follow(root, get, &mut |block| {
+        Ok(leaf(block.lblk)?.map_or(ControlFlow::Continue(()), |found| ControlFlow::Break(Some(found))))
+    });
+    Ok(end?.break_value().flatten())
 }
 
-/// Goes through what is below `node`. Breaks with an answer, or without one where keys have passed `hash`;
-/// goes on where the node ends before they have.
-fn follow<'a, B: Deref<Target: Load>, C: Deref<Target: Load>, T>(
-    node: &HtreeNode<'_, B>,
+/// Calls `leaf` with each block of names that may have major hashes from `hash` on, in order, until it
+/// breaks. `get` opens a node.
+///
+/// # Errors
+/// As of [`look_up`].
+pub(crate) fn walk<'a, B: Deref<Target: Load>, C: Deref<Target: Load>>(
+    root: &HtreeNode<'_, B>,
     hash: u32,
     get: &mut impl FnMut(&HtreeBlock) -> Result<HtreeNode<'a, C>>,
-    leaf: &mut impl FnMut(u32) -> Result<Option<T>>,
-) -> Result<ControlFlow<Option<T>>> {
-    let first = node.last_up_to(hash);
-    for i in first..node.count {
-        if i > first && node.key(i) != hash | 1 {
-            return Ok(ControlFlow::Break(None));
-        }
-        let child = node.child(i)?;
-        // The levels fall with each step.
-        if node.block.levels > 0 {
-            let end = follow(&get(&child)?, hash, get, leaf)?;
+    leaf: &mut impl FnMut(&HtreeBlock) -> Result<ControlFlow<()>>,
+) -> Result<ControlFlow<()>> {
+    let mut way = HashWay { hash, goes_on: |_| true, left: root.directory.blocks };
+    let end = way.follow(root, get, &mut |block| Ok(leaf(block)?.map_break(|()| None::<()>)))?;
+    Ok(end.map_break(|_| ()))
+}
+
+/// Which blocks of names are wanted.
+struct HashWay<F> {
+    /// The lowest hash.
+    hash: u32,
+    /// Whether blocks from this key on are wanted, too.
+    goes_on: F,
+    /// Blocks of names that there may still be.
+    left: u32,
+}
+
+impl<F: Fn(u32) -> bool> HashWay<F> {
+    /// Goes through what is below `node`. Breaks with an answer, or without one where nothing else is wanted;
+    /// goes on where the node ends before that.
+    fn follow<'a, B: Deref<Target: Load>, C: Deref<Target: Load>, T>(
+        &mut self,
+        node: &HtreeNode<'_, B>,
+        get: &mut impl FnMut(&HtreeBlock) -> Result<HtreeNode<'a, C>>,
+        leaf: &mut impl FnMut(&HtreeBlock) -> Result<ControlFlow<Option<T>>>,
+    ) -> Result<ControlFlow<Option<T>>> {
+        let first = node.last_up_to(self.hash);
+        for i in first..node.count {
+            if i > first && !(self.goes_on)(node.key(i)) {
+                return Ok(ControlFlow::Break(None));
+            }
+            let child = node.child(i)?;
+            // The levels fall with each step.
+            let end = if node.block.levels > 0 {
+                self.follow(&get(&child)?, get, leaf)?
+            } else {
+                self.left = self.left.checked_sub(1).ok_or_else(|| {
+                    node.directory.corrupt("more blocks with names than the directory has", child.lblk)
+                })?;
+                leaf(&child)?
+            };
             if end.is_break() {
                 return Ok(end);
             }
-        } else if let answer @ Some(_) = leaf(child.lblk)? {
-            return Ok(ControlFlow::Break(answer));
         }
+        Ok(ControlFlow::Continue(()))
     }
-    Ok(ControlFlow::Continue(()))
 }

@@ -4,6 +4,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `form` | what the blocks look like, and what checks them |
+//! | `list` | a directory listed, so that a listing survives what becomes of its blocks |
 //! | `edit` | names added, removed, changed: knows no mounted file system, the driver does not use it yet |
 //!
 //! A small directory may be in its inode: the number of `..`, and entries without those two; what does not
@@ -12,17 +13,18 @@
 #[cfg_attr(not(test), expect(dead_code, reason = "the driver, which does not write yet, will use all of it"))]
 pub(crate) mod edit;
 mod form;
+mod list;
 
 use super::disk::hash::hash;
-use super::disk::htree::{self, HtreeBlock};
+use super::disk::htree::{self, HtreeBlock, HtreeNode, IndexedDirectory};
 use super::inode::Ext4Inode;
 use super::meta::MetaBlock;
 use crate::error::{Errno, Error, Result};
-use crate::ext::dirent::{Dirent, bad_dir, each_block};
+use crate::ext::dirent::{Dirent, bad_dir, each_block, is_dot_name};
 use crate::ext::layout::*;
 use crate::ext::load::Load;
 use crate::platform::Platform;
-use crate::vfs::{DirEntry, FileKind};
+use crate::vfs::FileKind;
 use core::ops::ControlFlow;
 use form::DirectoryForm;
 
@@ -58,56 +60,82 @@ impl<'a, P: Platform> Dir<'a, P> {
     /// # Errors
     /// [`Errno::NotFound`]
     pub(super) fn find(self, name: &[u8]) -> Result<u32> {
-        let is_dot = name == b"." || name == b"..";
         let inode = self.0;
-        let found = if inode.has(INLINE_DATA_FL) {
-            match name {
-                b"." => Some(inode.ino),
-                b".." => Some(inode.bytes().load_u32(I_BLOCK)),
-                _ => self.search(name)?,
-            }
-        } else if is_dot {
-            self.search_block(0, name)?
-        } else if inode.has(INDEX_FL) {
-            match inode.fs.noted(self.search_index(name)) {
-                // What is wrong with the index hides no name.
-                Err(error @ Error::Corrupt(_)) => Some(self.search(name)?.ok_or(error)?),
-                found => found?,
-            }
-        } else {
-            self.search(name)?
+        let inline = match name {
+            b"." => Some(inode.ino),
+            b".." => Some(inode.bytes().load_u32(I_BLOCK)),
+            _ => None,
         };
-        let ino = found.ok_or(Errno::NotFound)?;
+        let ino = match inline.filter(|_| inode.has(INLINE_DATA_FL)) {
+            Some(ino) => ino,
+            None => self.find_entry(name)?.ok_or(Errno::NotFound)?.ino,
+        };
         inode.fs.sb.expect_ino(ino)?;
         Ok(ino)
     }
 
-    fn search(self, name: &[u8]) -> Result<Option<u32>> {
+    /// Returns the entry called `name`, if there is one. A directory in its inode has none that are called
+    /// `.` and `..`.
+    fn find_entry(self, name: &[u8]) -> Result<Option<Dirent>> {
+        let inode = self.0;
+        if is_dot_name(name) && !inode.has(INLINE_DATA_FL) {
+            return self.search_block(0, name);
+        }
+        if inode.has(INDEX_FL) && !inode.has(INLINE_DATA_FL) {
+            return match inode.fs.noted(self.search_index(name)) {
+                // What is wrong with the index hides no name.
+                Err(error @ Error::Corrupt(_)) => Ok(Some(self.search(name)?.ok_or(error)?)),
+                found => found,
+            };
+        }
+        self.search(name)
+    }
+
+    fn search(self, name: &[u8]) -> Result<Option<Dirent>> {
         self.each_entry(0, &mut named(name))
     }
 
-    fn search_block(self, lblk: u64, name: &[u8]) -> Result<Option<u32>> {
+    fn search_block(self, lblk: u64, name: &[u8]) -> Result<Option<Dirent>> {
         self.each_in_block(lblk, &mut named(name))
     }
 
     // -- The index
 
-    fn search_index(self, name: &[u8]) -> Result<Option<u32>> {
-        let (index, sb) = (self.form().index(self.lblks()), &self.0.fs.sb);
-        let (version, root) = index.root(self.block(0)?, 0)?;
-        root.check()?;
+    fn search_index(self, name: &[u8]) -> Result<Option<Dirent>> {
+        let index = self.form().index(self.lblks());
+        let (version, root) = self.open_root(&index)?;
+        let sb = &self.0.fs.sb;
         let hash = hash(version, sb.hash_unsigned, &sb.hash_seed, name)
             .ok_or_else(|| bad_dir(self.0.ino, "a hash_version that is not known", 0))?;
-        let mut get = |child: &HtreeBlock| {
-            let node = index.node(child, self.block(child.lblk.into())?, 0)?;
-            node.check().map(|()| node)
-        };
-        htree::look_up(&root, hash.major, &mut get, &mut |lblk| {
-            if self.form().is_index(lblk.into(), &*self.block(lblk.into())?) {
-                return Err(index.corrupt("a node where names should be", lblk));
-            }
+        htree::look_up(&root, hash.major, &mut |child| self.open_node(&index, child), &mut |lblk| {
+            self.expect_names(&index, lblk)?;
             self.search_block(lblk.into(), name)
         })
+    }
+
+    /// Returns the root of `index`, checked, and its hash_version.
+    fn open_root<'i>(self, index: &'i IndexedDirectory) -> Result<(u8, HtreeNode<'i, MetaBlock<'a, P>>)> {
+        let (version, root) = index.root(self.block(0)?, 0)?;
+        root.check()?;
+        Ok((version, root))
+    }
+
+    /// Returns the node of `index` that `child` says, checked.
+    fn open_node<'i>(
+        self,
+        index: &'i IndexedDirectory,
+        child: &HtreeBlock,
+    ) -> Result<HtreeNode<'i, MetaBlock<'a, P>>> {
+        let node = index.node(child, self.block(child.lblk.into())?, 0)?;
+        node.check().map(|()| node)
+    }
+
+    /// Refuses logical block `lblk` if it is a node of the index.
+    fn expect_names(self, index: &IndexedDirectory, lblk: u32) -> Result<()> {
+        match self.form().is_index(lblk.into(), &*self.block(lblk.into())?) {
+            true => Err(index.corrupt("a node where names should be", lblk)),
+            false => Ok(()),
+        }
     }
 
     // -- Blocks
@@ -165,36 +193,12 @@ impl<'a, P: Platform> Dir<'a, P> {
             found => Ok(found),
         }
     }
-
-    /// Lists, as [`Inode::read_dir`](crate::vfs::Inode::read_dir).
-    pub(super) fn list(self, from: u64, f: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>) -> Result<()> {
-        let mut name = [0; NAME_MAX];
-        if self.0.has(INLINE_DATA_FL) {
-            let dots = [(&b"."[..], self.0.ino, 1), (b"..", self.0.bytes().load_u32(I_BLOCK), 2)];
-            for (name, ino, next) in dots {
-                let kind = Some(FileKind::Directory);
-                if from < next && f(DirEntry { name, ino: ino.into(), kind, next }).is_break() {
-                    return Ok(());
-                }
-            }
-        }
-        self.each_entry(from, &mut |entry, bytes| {
-            if entry.pos < from || entry.ino == 0 {
-                return ControlFlow::Continue(());
-            }
-            let name = &mut name[..entry.name_len.into()];
-            bytes.read(entry.at + D_NAME, name);
-            let next = entry.pos + u64::from(entry.rec_len);
-            f(DirEntry { name, ino: entry.ino.into(), kind: entry.kind(), next })
-        })?;
-        Ok(())
-    }
 }
 
 /// Returns what looks for the entry called `name`.
-fn named(name: &[u8]) -> impl FnMut(&Dirent, &dyn Load) -> ControlFlow<u32> {
+fn named(name: &[u8]) -> impl FnMut(&Dirent, &dyn Load) -> ControlFlow<Dirent> {
     move |entry, bytes| match entry.is_called(bytes, name) {
-        true => ControlFlow::Break(entry.ino),
+        true => ControlFlow::Break(*entry),
         false => ControlFlow::Continue(()),
     }
 }

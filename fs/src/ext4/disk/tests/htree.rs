@@ -159,7 +159,7 @@ fn what_leads_to_itself_ends() {
     assert_eq!(Dir::new(1, &[(0, 1)]).with_node(1, &[(0, 1)]).leaves(6, 0).unwrap(), [1]);
     let again = vec![(0x301, 10); 100];
     let dir = Dir::new(1, &vec![(0x301, 1); 100]).with_node(1, &again);
-    assert_eq!(why(dir.leaves(0x300, 0)), Some("more blocks with one hash than the directory has"));
+    assert_eq!(why(dir.leaves(0x300, 0)), Some("more blocks with names than the directory has"));
 }
 
 #[test]

@@ -185,6 +185,16 @@ impl<D: DirectoryBlocks> DirectoryEdit<'_, D> {
         Ok(())
     }
 
+    /// Gets all that [`remove`](Self::remove) and [`redirect`](Self::redirect) need of the entry at byte `pos`
+    /// of the directory: in this transaction they do not fail any more.
+    ///
+    /// # Errors
+    /// As [`remove`](Self::remove).
+    pub(crate) fn expect_entry(self, pos: u64) -> Result<()> {
+        let (lblk, ..) = self.entry_at(pos)?;
+        self.change(lblk).map(drop)
+    }
+
     /// Tells whether nothing is in the directory but its own `.`, and the `..` that names `parent`.
     ///
     /// # Errors
