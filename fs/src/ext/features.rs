@@ -163,8 +163,10 @@ pub enum ReadOnlyReason {
         /// Those of ro_compat.
         ro_compat: u32,
     },
-    /// The driver does not write.
-    Driver,
+    /// There is no journal in the file system: this driver changes nothing without.
+    NoJournal,
+    /// The image says that contradictions were met in it.
+    Errors,
     /// It was not unmounted cleanly, and this contradiction is more than a crash can leave.
     Damaged(Corrupt),
 }
@@ -177,7 +179,8 @@ impl fmt::Display for ReadOnlyReason {
             Self::Features { incompat: bits, ro_compat: others } => {
                 write!(f, "features that allow reading only:{}{}", incompat(*bits), ro_compat(*others))
             }
-            Self::Driver => f.write_str("this driver does not write yet"),
+            Self::NoJournal => f.write_str("it has no journal (tune2fs -O has_journal makes one)"),
+            Self::Errors => f.write_str("errors were met in it: run e2fsck on the image"),
             Self::Damaged(what) => write!(f, "{what}: run e2fsck on the image"),
         }
     }

@@ -39,7 +39,7 @@ pub(crate) fn runs(
 
 /// A journal, looked through.
 pub(crate) struct FoundJournal {
-    log: LogMap,
+    pub log: LogMap,
     pub recovery: Recovery,
 }
 

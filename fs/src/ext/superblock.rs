@@ -7,7 +7,8 @@
 //! What a crash leaves between is a file system that is right, and has no checksums. Whoever finds that the
 //! checksum is right but for the bit puts it back.
 
-use super::features::{COMPAT_HAS_JOURNAL, INCOMPAT_RECOVER, RO_COMPAT_GDT_CSUM, RO_COMPAT_METADATA_CSUM};
+use super::features::{COMPAT_HAS_JOURNAL, INCOMPAT_RECOVER, RO_COMPAT_GDT_CSUM, RO_COMPAT_METADATA_CSUM,
+    RO_COMPAT_ORPHAN_PRESENT};
 use super::layout::*;
 use super::unreadable;
 use crate::crc32c;
@@ -133,24 +134,41 @@ impl RawSuperBlock {
         let looks = self.u32(S_REV_LEVEL) > 0
             && features & (RO_COMPAT_METADATA_CSUM | RO_COMPAT_GDT_CSUM) == 0
             && self.array::<1>(S_CHECKSUM_TYPE) == [CRC32C];
-        let incompat = self.u32(S_FEATURE_INCOMPAT);
+        let incompat = self.u32(S_FEATURE_INCOMPAT) & !INCOMPAT_RECOVER;
         // The checksum is that from before the change, or that from after it.
-        let states = [incompat | INCOMPAT_RECOVER, incompat & !INCOMPAT_RECOVER].map(|incompat| {
-            let mut whole = Self(self.0);
-            whole.set(S_FEATURE_INCOMPAT, incompat);
-            whole.set(S_FEATURE_RO_COMPAT, features | RO_COMPAT_METADATA_CSUM);
-            whole
+        let recovers = [incompat, incompat | INCOMPAT_RECOVER];
+        let others = features & !RO_COMPAT_ORPHAN_PRESENT | RO_COMPAT_METADATA_CSUM;
+        let orphans = [others, others | RO_COMPAT_ORPHAN_PRESENT];
+        let states = recovers.into_iter().flat_map(|incompat| {
+            let bytes = self.0;
+            orphans.into_iter().map(move |ro_compat| {
+                let mut whole = Self(bytes);
+                whole.set(S_FEATURE_INCOMPAT, incompat);
+                whole.set(S_FEATURE_RO_COMPAT, ro_compat);
+                whole
+            })
         });
-        let right = states.into_iter().find(|whole| looks && whole.checksum() == whole.u32(S_CHECKSUM));
+        let right = { states }.find(|whole| looks && whole.checksum() == whole.u32(S_CHECKSUM));
         right.unwrap_or(self)
     }
 
     /// Says in the first superblock of the region, which this is, that no journal has to be replayed.
     /// Durable on return.
     pub(crate) fn store_recovered(&mut self, pmem: &impl Pmem) {
-        self.set(S_FEATURE_INCOMPAT, self.u32(S_FEATURE_INCOMPAT) & !INCOMPAT_RECOVER);
+        let orphans = self.u32(S_FEATURE_RO_COMPAT) & RO_COMPAT_ORPHAN_PRESENT != 0;
+        self.store_in_use(pmem, false, orphans);
+    }
+
+    /// Says in the first superblock of the region, which this is, whether a journal has to be replayed after
+    /// a crash, and whether the orphan file is to be looked into. Durable on return.
+    pub(crate) fn store_in_use(&mut self, pmem: &impl Pmem, recovers: bool, orphans: bool) {
+        let with = |features: u32, bit: u32, is_set: bool| features & !bit | if is_set { bit } else { 0 };
+        let incompat = with(self.u32(S_FEATURE_INCOMPAT), INCOMPAT_RECOVER, recovers);
+        let ro_compat = with(self.u32(S_FEATURE_RO_COMPAT), RO_COMPAT_ORPHAN_PRESENT, orphans);
+        self.set(S_FEATURE_INCOMPAT, incompat);
+        self.set(S_FEATURE_RO_COMPAT, ro_compat);
         self.store_features(pmem, !RO_COMPAT_METADATA_CSUM);
-        if self.u32(S_FEATURE_RO_COMPAT) & RO_COMPAT_METADATA_CSUM != 0 {
+        if ro_compat & RO_COMPAT_METADATA_CSUM != 0 {
             let checksum = self.checksum();
             self.set(S_CHECKSUM, checksum);
             pmem.put_u32(SUPERBLOCK + S_CHECKSUM, checksum);

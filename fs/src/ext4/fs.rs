@@ -1,13 +1,15 @@
 //! A mounted file system: what its handles share.
 
+use super::alloc::Groups;
 use super::disk::checksum;
 use super::disk::descriptor::Group;
 use super::disk::superblock::SuperBlock;
 use super::inode::{Ext4Inode, expect_checksum};
 use super::meta::{Checked, MetaBlock, Overlay};
+use super::operation::Unsealed;
 use super::zone::Zone;
 use crate::atomic::{AtomicBool, AtomicU32};
-use crate::error::{Corrupt, Result};
+use crate::error::{Corrupt, Errno, Result};
 use crate::ext::cache::Cache;
 use crate::ext::features::ReadOnlyReason;
 use crate::ext::geometry::on_error_of;
@@ -15,8 +17,9 @@ use crate::ext::indirect::Reach;
 use crate::ext::journal::{self, Replayed};
 use crate::ext::layout::*;
 use crate::ext::load::Load;
-use crate::platform::Platform;
-use crate::vfs::{OnError, StatFs};
+use crate::jbd2::Journal;
+use crate::platform::{Mutex, Platform};
+use crate::vfs::{Freeze, Frozen, OnError, StatFs, Thawed};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -45,6 +48,7 @@ impl<P: Platform> core::ops::Deref for Ext4<P> {
 impl<P: Platform> Drop for Ext4<P> {
     fn drop(&mut self) {
         if self.is_first {
+            self.unsealed.forget();
             self.cache.close();
         }
     }
@@ -52,8 +56,8 @@ impl<P: Platform> Drop for Ext4<P> {
 
 /// What all handles to a mounted file system share.
 pub struct Ext4Shared<P: Platform> {
-    pub(super) platform: P,
-    pub(super) sb: SuperBlock,
+    pub(super) platform: Arc<P>,
+    pub(super) sb: Arc<SuperBlock>,
     /// How far an indirect tree reaches.
     pub(super) reach: Reach,
     pub(super) cache: Cache<P, Ext4Inode<P>>,
@@ -62,11 +66,22 @@ pub struct Ext4Shared<P: Platform> {
     /// The blocks that no file may have; not looked for before the first map is.
     pub(super) structures: OnceBox<Zone>,
     /// The journal's, which no other file may have.
-    pub(super) journal: OnceBox<Zone>,
+    pub(super) journal_zone: OnceBox<Zone>,
+    /// The journal, if it is written.
+    pub(super) journal: OnceBox<Journal<P>>,
+    pub(super) groups: Arc<Groups<P>>,
+    /// What the next commit is to write, besides blocks.
+    pub(super) unsealed: Arc<Unsealed<P>>,
+    /// Nothing may be changed: asked for, forced, or unmounted.
+    pub(super) unwritable: AtomicBool,
+    /// Changes wait while it is frozen.
+    pub(super) freeze: Freeze<P>,
+    /// The proof that it is, for the thaw.
+    pub(super) ice: Mutex<P, Option<Frozen<P>>>,
     /// What a journal holds that is not replayed.
     pub(super) overlay: Option<Overlay>,
     pub(super) replayed: Option<Replayed>,
-    pub(super) reason: ReadOnlyReason,
+    pub(super) reason: Option<ReadOnlyReason>,
     /// A contradiction was met.
     pub(super) errors: AtomicBool,
     /// What is done then: as `s_errors` numbers it.
@@ -94,8 +109,8 @@ impl<P: Platform> Ext4<P> {
         &self.sb
     }
 
-    /// Returns why it is read-only.
-    pub fn read_only_reason(&self) -> ReadOnlyReason {
+    /// Returns why it is read-only, if it was from the start.
+    pub fn read_only_reason(&self) -> Option<ReadOnlyReason> {
         self.reason
     }
 
@@ -113,12 +128,12 @@ impl<P: Platform> Ext4<P> {
     /// file system itself.
     pub(super) fn may_be_a_files(&self, ino: u32, start: u64, count: u64) -> bool {
         !self.structures().meets(start, count)
-            && (ino == self.sb.journal_inum || !self.journal().meets(start, count))
+            && (ino == self.sb.journal_inum || !self.journal_blocks().meets(start, count))
     }
 
     /// Returns the journal's blocks. Of one that cannot be read none are known.
-    fn journal(&self) -> &Zone {
-        self.journal.get_or_init(|| {
+    fn journal_blocks(&self) -> &Zone {
+        self.journal_zone.get_or_init(|| {
             let mut blocks = Vec::new();
             if self.sb.journal_inum != 0 {
                 let _ = self.noted(self.journal_runs(self.sb.journal_inum, &mut |run| blocks.push(run)));
@@ -139,7 +154,7 @@ impl<P: Platform> Ext4<P> {
 
     /// Returns space and inodes, used and free.
     pub(super) fn stat(&self) -> StatFs {
-        self.counts(self.journal().blocks())
+        self.counts(self.journal_blocks().blocks())
     }
 }
 
@@ -169,8 +184,8 @@ impl<P: Platform> Ext4Shared<P> {
         on_error_of(self.on_error.load(Relaxed) as u16)
     }
 
-    /// Remembers that a contradiction was met. Nothing is written, so nothing else is to be done, but to stop
-    /// where that was asked for.
+    /// Remembers that a contradiction was met, and does what is to be done then. The next commit says so on
+    /// the image.
     #[inline]
     pub(super) fn noted<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(crate::Error::Corrupt(what)) = result {
@@ -182,13 +197,37 @@ impl<P: Platform> Ext4Shared<P> {
     #[cold]
     fn note(&self, what: Corrupt) {
         self.errors.store(true, SeqCst);
-        if self.on_error() == OnError::Panic {
-            self.platform.fatal(&what);
+        self.unsealed.note_error();
+        let was_writable = self.check_writable().is_ok();
+        let policy = self.on_error();
+        if policy != OnError::Continue {
+            self.unwritable.store(true, SeqCst);
         }
+        match policy {
+            OnError::Panic => self.platform.fatal(&what),
+            OnError::ReadOnly if was_writable => self.platform.stopped(&what),
+            _ => {}
+        }
+    }
+
+    /// Begins a change: waits while the file system is frozen, refuses if it may not be changed. Called
+    /// before the change's first lock; what is returned is held until the end of its last operation.
+    pub(super) fn start_change(&self) -> Result<Thawed<'_, P>> {
+        let thawed = self.freeze.start_change();
+        self.check_writable().map(|()| thawed)
+    }
+
+    /// Refuses on a file system that may not be changed.
+    #[inline]
+    pub(super) fn check_writable(&self) -> Result<()> {
+        if self.unwritable.load(SeqCst) { Err(Errno::ReadOnly.into()) } else { Ok(()) }
     }
 
     /// Sums free blocks and free inodes over the descriptors that are right.
     pub(super) fn sum_free(&self) -> (u64, u64) {
+        if self.journal.get().is_some() {
+            return self.groups.free();
+        }
         let groups = (0..self.sb.group_count).filter_map(|index| self.noted(self.group(index)).ok());
         groups.fold((0, 0), |(blocks, inodes), group| {
             let more = u64::from(group.free_blocks) << self.sb.cluster_bits;
@@ -229,6 +268,9 @@ impl<P: Platform> Ext4Shared<P> {
     /// Tells whether inode `ino` of `group` is marked as in use. Without a readable bitmap, what has a name
     /// and links is.
     pub(super) fn is_in_use(&self, group: &Group, ino: u32) -> bool {
+        if self.journal.get().is_some() {
+            return self.noted(self.groups.is_inode_in_use(ino)).unwrap_or(true);
+        }
         let slot = (ino - 1) % self.sb.inodes_per_group;
         if group.is(BG_INODE_UNINIT) || slot >= self.sb.inodes_per_group - group.unused_inodes {
             return false;

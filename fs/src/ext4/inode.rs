@@ -1,10 +1,13 @@
 //! An inode in memory: a copy of its raw form, whose checksum is right, and its locks.
 
+use super::change::EditBytes;
 use super::disk::checksum::{self, Seed};
+use super::edit::Edit;
 use super::fs::{Ext4, InodePlace};
 use super::meta::MetaBlock;
+use super::operation::Operation;
 use crate::PAGE_SIZE;
-use crate::atomic::AtomicBool;
+use crate::atomic::{AtomicBool, AtomicU64};
 use crate::error::{Corrupt, Errno, Error, Result, Unsupported};
 use crate::ext::cache::Cached;
 use crate::ext::dirent::Dirent;
@@ -12,21 +15,31 @@ use crate::ext::features::*;
 use crate::ext::inode::{RawInode, bad_inode};
 use crate::ext::layout::*;
 use crate::ext::load::Load;
+use crate::jbd2::{BlockBuffer, BufferMut, Handle};
 use crate::platform::Platform;
 use crate::vfs::{Attr, FileKind, InodeLock, Mapping};
-use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 /// An inode of a mounted ext4.
 pub struct Ext4Inode<P: Platform> {
     pub(super) fs: Ext4<P>,
     pub(super) ino: u32,
     pub(super) kind: FileKind,
-    /// Its `s_inode_size` bytes.
-    bytes: Box<[u8]>,
+    /// Itself, for the list of those that a commit is to write.
+    me: Weak<Self>,
+    /// Where it is in its table: the block, and the byte there.
+    place: (u64, u64),
+    /// Its `s_inode_size` bytes. What is in the table may be older.
+    bytes: Arc<BlockBuffer>,
+    /// It is among those that the next commit writes.
+    unsealed: AtomicBool,
+    /// The last transaction that changed it, and the last that changed where its content is, or how much:
+    /// their numbers and a bit above, or 0.
+    sequence: AtomicU64,
+    data_sequence: AtomicU64,
     /// What the checksums of its blocks start with, if they have some.
     pub(super) seed: Option<Seed>,
     /// The inode lock.
@@ -36,6 +49,19 @@ pub struct Ext4Inode<P: Platform> {
     recent: AtomicBool,
     /// The cache does not know it, or knows it no more.
     forgotten: AtomicBool,
+}
+
+/// In a sequence: there is one.
+const HAS_SEQUENCE: u64 = 1 << 32;
+
+/// Returns a copy of the `len` bytes at `at` of a block of an inode table.
+fn copy(table: &impl Load, at: u64, len: u32) -> Arc<BlockBuffer> {
+    let copy = BufferMut::new(Arc::new(BlockBuffer::zeros(len.into())));
+    for word in (0..u64::from(len)).step_by(8) {
+        let low = u64::from(table.load_u32(at + word));
+        copy.store_u64(word, u64::from(table.load_u32(at + word + 4)) << 32 | low);
+    }
+    copy.into_buffer()
 }
 
 impl<P: Platform> Ext4<P> {
@@ -70,8 +96,7 @@ impl<P: Platform> Ext4<P> {
         if inode.has(EA_INODE_FL) {
             return wrong("a name leads to it, but it is the value of an attribute");
         }
-        inode.forgotten.store(false, Relaxed);
-        Ok(Arc::new(inode))
+        Ok(inode.known())
     }
 
     /// Reads inode `ino`, whatever leads to it.
@@ -85,8 +110,7 @@ impl<P: Platform> Ext4<P> {
     fn read_inode_at(&self, ino: u32, &InodePlace { block, at, .. }: &InodePlace) -> Result<Ext4Inode<P>> {
         let end = at + u64::from(self.sb.inode_size);
         let table: MetaBlock<'_, P> = self.part(block, at..end, "inode", ino.into())?;
-        let mut bytes = vec![0; self.sb.inode_size as usize].into_boxed_slice();
-        table.read(at, &mut bytes);
+        let bytes = copy(&*table, at, self.sb.inode_size);
         let raw = RawInode::new(&*bytes, &self.sb, ino, 0);
         let seed = self.sb.seed.map(|seed| seed.of_inode(ino, raw.generation()));
         if let Some(seed) = seed {
@@ -107,7 +131,12 @@ impl<P: Platform> Ext4<P> {
             fs: self.share(),
             ino,
             kind,
+            me: Weak::new(),
+            place: (block, at),
             bytes,
+            unsealed: AtomicBool::new(false),
+            sequence: AtomicU64::new(0),
+            data_sequence: AtomicU64::new(0),
             seed,
             lock: InodeLock::new(),
             mapping: Mapping::new(size),
@@ -120,7 +149,7 @@ impl<P: Platform> Ext4<P> {
     ///
     /// # Errors
     /// [`Corrupt`]: the file system lacks a flag's feature, or two of them exclude each other.
-    fn check_flags(&self, raw: &RawInode<'_, [u8]>) -> Result<()> {
+    fn check_flags(&self, raw: &RawInode<'_, BlockBuffer>) -> Result<()> {
         let (flags, sb) = (raw.flags(), &self.sb);
         let of_features = [
             (EXTENTS_FL, sb.has(INCOMPAT_EXTENTS)),
@@ -145,7 +174,7 @@ impl<P: Platform> Ext4<P> {
     ///
     /// # Errors
     /// [`Corrupt`]: none of its kind can be that large.
-    fn check_size(&self, raw: &RawInode<'_, [u8]>, kind: FileKind) -> Result<u64> {
+    fn check_size(&self, raw: &RawInode<'_, BlockBuffer>, kind: FileKind) -> Result<u64> {
         let flags = raw.flags();
         let wide = kind == FileKind::File || self.sb.has(INCOMPAT_LARGEDIR);
         let size = if wide { raw.wide_size() } else { raw.size(kind) };
@@ -189,14 +218,126 @@ pub(super) fn expect_checksum(what: &'static str, index: u64, told: u32, real: u
 impl<P: Platform> Ext4Inode<P> {
     /// Returns its fields.
     #[inline]
-    pub(super) fn raw(&self) -> RawInode<'_, [u8]> {
+    pub(super) fn raw(&self) -> RawInode<'_, BlockBuffer> {
         RawInode::new(&*self.bytes, &self.fs.sb, self.ino, 0)
     }
 
     /// Returns its raw bytes.
     #[inline]
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &BlockBuffer {
         &self.bytes
+    }
+
+    /// Returns its raw bytes, to change them: in an operation, and [marked](Self::mark) in it; times without
+    /// one, too.
+    pub(super) fn edit(&self) -> EditBytes<'_> {
+        EditBytes(BufferMut::new(self.bytes.clone()))
+    }
+
+    /// Returns it as an inode that the cache is about to know.
+    pub(super) fn known(mut self) -> Arc<Self> {
+        *self.forgotten.get_mut() = false;
+        Arc::new_cyclic(|me| {
+            self.me = me.clone();
+            self
+        })
+    }
+
+    /// Remembers that `op` changed it: the commit writes it, and fsync waits for that.
+    ///
+    /// # Errors
+    /// Its table's block cannot be read, where the inode has no name: then it is written at once.
+    pub(super) fn mark(&self, op: &Operation<'_, P>) -> Result<()> {
+        self.sequence.store(HAS_SEQUENCE | u64::from(op.handle().sequence()), Release);
+        self.seal_later(Some(op))
+    }
+
+    /// Remembers that `op` changed where its content is, or how much: fdatasync waits for that, too.
+    ///
+    /// # Errors
+    /// As for [`mark`](Self::mark).
+    pub(super) fn mark_data(&self, op: &Operation<'_, P>) -> Result<()> {
+        self.data_sequence.store(HAS_SEQUENCE | u64::from(op.handle().sequence()), Release);
+        self.mark(op)
+    }
+
+    /// Has the next commit write it: its times changed, in no operation. Those of an inode without a name go
+    /// with it.
+    pub(super) fn mark_times(&self) {
+        let _ = self.seal_later(None);
+    }
+
+    fn seal_later(&self, op: Option<&Operation<'_, P>>) -> Result<()> {
+        if self.raw().links() == 0 {
+            // The commit must not be the one with its last handle.
+            let _ = self.fs.unsealed.take(self.ino);
+            self.unsealed.store(false, SeqCst);
+            return op.map_or(Ok(()), |op| self.seal(op.handle()));
+        }
+        if !self.unsealed.swap(true, SeqCst) {
+            match self.me.upgrade() {
+                Some(me) => self.fs.unsealed.add(me),
+                None => return op.map_or(Ok(()), |op| self.seal(op.handle())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes it, with its checksum, to its place in the table, in the transaction of `handle`.
+    ///
+    /// # Errors
+    /// The block cannot be read; the journal was given up.
+    pub(super) fn seal(&self, handle: &Handle<'_, P>) -> Result<()> {
+        // What changes from here on marks it again.
+        self.unsealed.store(false, SeqCst);
+        let (block, at) = self.place;
+        let (table, size) = (handle.change(block)?, self.fs.sb.inode_size);
+        if let Some(seed) = self.seed {
+            let real = checksum::inode(seed, self.bytes(), 0, size);
+            let own = self.edit();
+            own.store_u16(I_CHECKSUM_LO, real as u16);
+            if checksum::has_checksum_hi(self.bytes(), 0, size) {
+                own.store_u16(I_CHECKSUM_HI, (real >> 16) as u16);
+            }
+        }
+        for word in (0..u64::from(size)).step_by(8) {
+            table.store_u64(at + word, self.bytes.load_u64(word));
+        }
+        Ok(())
+    }
+
+    /// Makes durable what operations changed of it that have ended; with `datasync` only what it takes to
+    /// find its content.
+    ///
+    /// # Errors
+    /// The journal was given up.
+    pub(super) fn commit_changes(&self, datasync: bool) -> Result<()> {
+        let Some(journal) = self.fs.journal.get() else { return Ok(()) };
+        if !datasync && self.unsealed.load(SeqCst) {
+            return journal.force_commit();
+        }
+        let changed = if datasync { &self.data_sequence } else { &self.sequence };
+        match changed.load(Acquire) {
+            0 => Ok(()),
+            sequence => journal.commit(sequence as u32),
+        }
+    }
+
+    /// Tells whether where its content is, or how much, is durable.
+    pub(super) fn is_data_durable(&self) -> bool {
+        let (sequence, journal) = (self.data_sequence.load(Acquire), self.fs.journal.get());
+        sequence == 0 || journal.is_none_or(|journal| journal.is_committed(sequence as u32))
+    }
+
+    /// Adds `blocks` to what `i_blocks` counts.
+    pub(super) fn add_blocks(&self, blocks: i64) {
+        let (raw, bits, edit) = (self.raw(), self.fs.sb.block_bits, self.edit());
+        let in_units = raw.flags() & HUGE_FILE_FL == 0;
+        let count = u64::from(self.bytes.load_u16(I_BLOCKS_HIGH)) << 32 | u64::from(raw.units());
+        let more = if in_units { blocks << (bits - 9) } else { blocks };
+        let count = count.saturating_add_signed(more);
+        edit.store_u32(I_BLOCKS, count as u32);
+        edit.store_u16(I_BLOCKS_HIGH, (count >> 32) as u16);
     }
 
     /// Tells whether one of `flags` (`i_flags`) is set.

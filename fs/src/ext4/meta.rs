@@ -1,7 +1,8 @@
 //! Blocks of metadata: where they are read, and which of them were checked.
 //!
-//! They are read in place, in persistent memory. Where a crash left a journal that may not be replayed, for
-//! the mount is to change nothing, what the journal holds of a block is read instead: the *overlay*.
+//! They are read in place, in persistent memory, unless the journal has a newer copy: of a transaction that is
+//! not at home, or from before a crash, where the mount is to change nothing and may not replay it: the
+//! *overlay*.
 //!
 //! A block's checksum is computed once, by the first who reads it: a table remembers the inode that it was
 //! checked for. A checksum starts with the inode's number, so a block that two inodes claim is found out by
@@ -12,6 +13,7 @@ use crate::atomic::AtomicU32;
 use crate::error::{Corrupt, Result};
 use crate::ext::load::Load;
 use crate::ext::unreadable;
+use crate::jbd2::BlockBuffer;
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use alloc::boxed::Box;
@@ -41,8 +43,10 @@ pub(super) enum MetaBytes<'a, P: Platform> {
         /// Where in it the block starts.
         at: u64,
     },
-    /// What the journal has.
-    Journal(Arc<[u8]>),
+    /// What a journal has that is not replayed.
+    Unreplayed(Arc<[u8]>),
+    /// What the journal has of a transaction that is not at home.
+    Journal(Arc<BlockBuffer>),
 }
 
 impl<'a, P: Platform> Deref for MetaBlock<'a, P> {
@@ -58,28 +62,32 @@ impl<P: Platform> Load for MetaBytes<'_, P> {
     fn load_u8(&self, at: u64) -> u8 {
         match self {
             Self::Home { pmem, at: start } => Load::load_u8(*pmem, start + at),
-            Self::Journal(bytes) => bytes.load_u8(at),
+            Self::Unreplayed(bytes) => bytes.load_u8(at),
+            Self::Journal(buffer) => buffer.load_u8(at),
         }
     }
     #[inline]
     fn load_u16(&self, at: u64) -> u16 {
         match self {
             Self::Home { pmem, at: start } => Load::load_u16(*pmem, start + at),
-            Self::Journal(bytes) => bytes.load_u16(at),
+            Self::Unreplayed(bytes) => bytes.load_u16(at),
+            Self::Journal(buffer) => buffer.load_u16(at),
         }
     }
     #[inline]
     fn load_u32(&self, at: u64) -> u32 {
         match self {
             Self::Home { pmem, at: start } => Load::load_u32(*pmem, start + at),
-            Self::Journal(bytes) => bytes.load_u32(at),
+            Self::Unreplayed(bytes) => bytes.load_u32(at),
+            Self::Journal(buffer) => buffer.load_u32(at),
         }
     }
     #[inline]
     fn read(&self, at: u64, to: &mut [u8]) {
         match self {
             Self::Home { pmem, at: start } => Load::read(*pmem, start + at, to),
-            Self::Journal(bytes) => Load::read(&**bytes, at, to),
+            Self::Unreplayed(bytes) => Load::read(&**bytes, at, to),
+            Self::Journal(buffer) => buffer.read(at, to),
         }
     }
 }
@@ -108,7 +116,10 @@ impl<P: Platform> Ext4Shared<P> {
             return Err(Corrupt::against(what, index, why, block, self.sb.blocks_count).into());
         }
         if let Some(bytes) = self.overlay.as_ref().and_then(|overlay| overlay.get(&block)) {
-            return Ok(MetaBlock(MetaBytes::Journal(bytes.clone())));
+            return Ok(MetaBlock(MetaBytes::Unreplayed(bytes.clone())));
+        }
+        if let Some(buffer) = self.journal.get().and_then(|journal| journal.latest(block)) {
+            return Ok(MetaBlock(MetaBytes::Journal(buffer)));
         }
         let (pmem, at) = (self.platform.pmem(), self.sb.byte(block));
         match Pmem::poisoned(pmem, at + bytes.start, bytes.end - bytes.start) {
@@ -133,5 +144,15 @@ impl<P: Platform> Ext4Shared<P> {
             owner.store(ino, Relaxed);
         }
         Ok(())
+    }
+
+    /// Forgets whom `block` was checked for: it is free from now on.
+    pub(super) fn forget_checked(&self, block: u64) {
+        let group = self.sb.group_of_block(block);
+        let within = (block - self.sb.first_block(group)) as usize;
+        let table = self.checked.get(group as usize).and_then(|Checked(table)| table.get());
+        if let Some(owner) = table.and_then(|table| table.get(within)) {
+            owner.store(0, Relaxed);
+        }
     }
 }

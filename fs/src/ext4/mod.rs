@@ -27,6 +27,8 @@
 //!   number, never as data.
 //! * Nothing is stored to the image but by the replay of its journal, at mount.
 
+mod alloc;
+mod change;
 pub(crate) mod disk;
 pub(crate) mod edit;
 #[cfg_attr(not(test), expect(dead_code, reason = "the driver, which does not write yet, will use all of it"))]
@@ -38,9 +40,11 @@ mod map;
 mod meta;
 mod mount;
 mod names;
+mod operation;
 mod ops;
 #[cfg_attr(not(test), expect(dead_code, reason = "the driver, which does not write yet, will use all of it"))]
 mod orphans;
+mod sync;
 mod xattrs;
 mod zone;
 

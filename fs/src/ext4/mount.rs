@@ -1,9 +1,11 @@
 //! Mounting; the journal that a crash left.
 
+use super::alloc::Groups;
 use super::disk::NAME;
 use super::disk::superblock::SuperBlock;
 use super::fs::{Ext4, Ext4Shared};
 use super::meta::{Checked, Overlay};
+use super::operation::Unsealed;
 use crate::atomic::{AtomicBool, AtomicU32};
 use crate::error::{Errno, Result};
 use crate::ext::cache::Cache;
@@ -13,9 +15,9 @@ use crate::ext::indirect::Reach;
 use crate::ext::journal::{FoundJournal, Replayed};
 use crate::ext::layout::SUPERBLOCK;
 use crate::ext::superblock::RawSuperBlock;
-use crate::platform::Platform;
+use crate::platform::{Mutex, Platform};
 use crate::pmem::Pmem;
-use crate::vfs::{FileSystemType, MountOptions};
+use crate::vfs::{FileSystemType, Freeze, MountOptions};
 use alloc::sync::Arc;
 use alloc::vec;
 use once_cell::race::OnceBox;
@@ -32,7 +34,7 @@ fn probe<P: Platform>(pmem: &P::Pmem, options: &MountOptions) -> Result<bool> {
 
 const CACHED_INODES: usize = 1024;
 
-/// Mounts the file system in the platform's region, for reading. Groups are looked at when needed.
+/// Mounts the file system in the platform's region. Groups are looked at when needed.
 ///
 /// A journal that a crash left is replayed first. If nothing may be changed, what it holds is read instead of
 /// what is at home.
@@ -44,6 +46,7 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext4
     // 1. Believe nothing before it is checked.
     let (mut raw, sb) = read_super(platform.pmem(), &options)?;
     let may_write = !options.read_only && platform.pmem().writable();
+    let platform = Arc::new(platform);
     let recovers = sb.needs_recovery();
     if may_write && !recovers {
         raw.put_back_checksum(platform.pmem());
@@ -56,6 +59,11 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext4
     let fs = Arc::new(Ext4 { shared: Arc::new(fs), is_first: true });
     // 3. A root directory must be there.
     fs.root_inode()?;
+    // 4. The journal is opened, and the image says so.
+    if fs.read_only_reason().is_none() {
+        fs.open_journal()?;
+        fs.start_writing()?;
+    }
     Ok(fs)
 }
 
@@ -68,21 +76,29 @@ fn read_super(pmem: &impl Pmem, options: &MountOptions) -> Result<(RawSuperBlock
 }
 
 /// Returns what handles to the file system share, nothing of it read yet.
-fn assemble<P: Platform>(platform: P, sb: SuperBlock, options: &MountOptions) -> Ext4Shared<P> {
+fn assemble<P: Platform>(platform: Arc<P>, sb: SuperBlock, options: &MountOptions) -> Ext4Shared<P> {
     let reason = if options.read_only {
-        ReadOnlyReason::Asked
+        Some(ReadOnlyReason::Asked)
     } else if !platform.pmem().writable() {
-        ReadOnlyReason::Region
+        Some(ReadOnlyReason::Region)
     } else {
-        sb.read_only_reason().unwrap_or(ReadOnlyReason::Driver)
+        sb.read_only_reason()
     };
     let on_error = options.on_error.unwrap_or(sb.on_error);
+    let sb = Arc::new(sb);
+    let groups = Arc::new(Groups::new(platform.clone(), sb.clone()));
     Ext4Shared {
         platform,
+        unsealed: Arc::new(Unsealed::new(sb.clone(), groups.clone())),
+        groups,
+        unwritable: AtomicBool::new(reason.is_some()),
+        freeze: Freeze::default(),
+        ice: Mutex::<P, _>::new(None),
         reach: Reach::new(sb.block_bits),
         cache: Cache::new(options.cached_inodes.unwrap_or(CACHED_INODES)),
         checked: (0..sb.group_count).map(|_| Checked::default()).collect(),
         structures: OnceBox::new(),
+        journal_zone: OnceBox::new(),
         journal: OnceBox::new(),
         overlay: None,
         replayed: None,

@@ -35,8 +35,7 @@ impl<P: Platform> FileSystem<P> for Ext4<P> {
     }
 
     fn mount_notes(&self, tell: &mut dyn FnMut(&dyn Display)) {
-        let reason = self.read_only_reason();
-        if reason != ReadOnlyReason::Asked {
+        if let Some(reason) = self.read_only_reason().filter(|reason| *reason != ReadOnlyReason::Asked) {
             tell(&format_args!("mounted read-only: {reason}"));
         }
         if let Some(replayed) = self.replayed() {
@@ -77,27 +76,27 @@ impl<P: Platform> FileSystem<P> for Ext4<P> {
     }
 
     fn read_only(&self) -> bool {
-        true
+        self.check_writable().is_err()
     }
 
     fn sync(&self) -> Result<()> {
-        Ok(())
+        self.sync_all()
     }
 
     fn unmount(&self) -> Result<()> {
-        if !self.cache.if_idle(|| ()) {
-            return Err(Errno::Busy.into());
-        }
-        self.cache.close();
-        Ok(())
+        self.unmount_all()
     }
 
     fn freeze(&self) -> Result<()> {
-        read_only()
+        self.freeze_all()
     }
 
-    fn remount(&self, to_read_only: bool) -> Result<()> {
-        if to_read_only { Ok(()) } else { read_only() }
+    fn thaw(&self) -> Result<()> {
+        self.thaw_all()
+    }
+
+    fn remount(&self, read_only: bool) -> Result<()> {
+        self.remount_all(read_only)
     }
 
     fn entry(&self, entry: &DirEntry<'_>) -> Result<InodeRef<P>> {

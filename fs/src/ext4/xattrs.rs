@@ -80,7 +80,7 @@ impl<'a, P: Platform> Xattrs<'a, P> {
     /// Returns those in the inode.
     fn own(self) -> Result<Vec<Attribute<'a>>> {
         let inode = self.0;
-        let (size, old) = (inode.bytes().len() as u64, u64::from(GOOD_OLD_INODE_SIZE));
+        let (size, old) = (u64::from(inode.fs.sb.inode_size), u64::from(GOOD_OLD_INODE_SIZE));
         if size == old {
             return Ok(Vec::new());
         }
@@ -88,7 +88,9 @@ impl<'a, P: Platform> Xattrs<'a, P> {
         if head + 4 > size || inode.bytes().load_u32(head) != XATTR_MAGIC {
             return Ok(Vec::new());
         }
-        self.parse(&inode.bytes()[head as usize + 4..], 0)
+        let mut copy = vec![0; (size - head - 4) as usize];
+        inode.bytes().read(head + 4, &mut copy);
+        self.parse(Vec::leak(copy), 0)
     }
 
     /// Returns the bytes of its block, if it has one.

@@ -28,8 +28,8 @@ pub struct BufferMut<'h> {
 }
 
 impl BlockBuffer {
-    /// Returns a block of zeros, of `len` bytes.
-    pub(super) fn zeros(len: u64) -> Self {
+    /// Returns a block of zeros, of `len` bytes, a multiple of 8.
+    pub fn zeros(len: u64) -> Self {
         Self((0..len / 8).map(|_| AtomicU64::new(0)).collect())
     }
 
@@ -96,9 +96,15 @@ impl BlockBuffer {
 }
 
 impl BufferMut<'_> {
-    /// Returns the right to change `buffer`.
-    pub(super) fn new(buffer: Arc<BlockBuffer>) -> Self {
+    /// Returns the right to change `buffer`: a block of the running transaction, or bytes that are no block's
+    /// (those of an inode in memory).
+    pub fn new(buffer: Arc<BlockBuffer>) -> Self {
         Self { buffer, handle: PhantomData }
+    }
+
+    /// Returns the buffer, and gives up the right.
+    pub fn into_buffer(self) -> Arc<BlockBuffer> {
+        self.buffer
     }
 
     /// Stores the low `len` bytes of `value` at `at`, all in one word.

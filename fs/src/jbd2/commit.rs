@@ -189,7 +189,7 @@ impl<P: Platform> Committer<'_, P> {
         for (&home, buffer) in &self.transaction.buffers {
             buffer.copy_to(&mut self.block);
             self.pmem().clear_poison(home * len, len);
-            self.pmem().write_nt(home * len, &self.block);
+            self.journal.owner.write_home(self.pmem(), home * len, &self.block);
         }
         Staged::streamed(AllHome, 0, 0)
     }

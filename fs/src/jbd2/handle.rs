@@ -121,7 +121,7 @@ impl<'j, P: Platform> Handle<'j, P> {
     /// Frees `blocks`: once the transaction is durable, the file system is told that it may use them again.
     pub fn free(&self, blocks: Range<u64>) {
         if mistake!(self.journal.platform.lab(), ReuseBeforeCommit) {
-            return (self.journal.reusable)(&[blocks]);
+            return self.journal.owner.reusable(&[blocks]);
         }
         self.journal.lock().running.freed.push(blocks);
     }

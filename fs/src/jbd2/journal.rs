@@ -32,9 +32,37 @@ const SHORTEST: u32 = 16;
 /// What Linux calls an input or output error.
 const EIO: i32 = 5;
 
-/// Is told which blocks may be used again: the transaction that freed them is durable. Called without a lock
-/// of the journal, and by whoever commits.
-pub type Reusable = Box<dyn Fn(&[Range<u64>]) + Send + Sync>;
+/// The file system that a journal belongs to, as whoever commits sees it. Called without a lock of the
+/// journal.
+pub trait JournalOwner<P: Platform>: Send + Sync {
+    /// Tells whether [`seal`](Self::seal) would change anything.
+    fn is_dirty(&self) -> bool {
+        false
+    }
+
+    /// Puts into the transaction what was left to its end: what many operations change, and checksums over
+    /// it. No other handle is open. It waits for nobody who waits for one.
+    ///
+    /// # Errors
+    /// A block cannot be read: the journal is aborted.
+    fn seal(&self, _handle: &Handle<'_, P>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Stores `bytes`, which is a block, at byte `at` of the region, past the cache: in flight until fenced.
+    fn write_home(&self, pmem: &P::Pmem, at: u64, bytes: &[u8]) {
+        pmem.write_nt(at, bytes);
+    }
+
+    /// Is told which blocks may be used again: the transaction that freed them is durable.
+    fn reusable(&self, blocks: &[Range<u64>]);
+}
+
+impl<P: Platform, F: Fn(&[Range<u64>]) + Send + Sync> JournalOwner<P> for F {
+    fn reusable(&self, blocks: &[Range<u64>]) {
+        self(blocks);
+    }
+}
 
 /// The journal of a file system that is mounted for writing.
 pub struct Journal<P: Platform> {
@@ -43,7 +71,7 @@ pub struct Journal<P: Platform> {
     /// Blocks that a transaction may change: a quarter of the log. More than `limit`, no handle gets.
     pub(super) most: u32,
     pub(super) limit: u32,
-    pub(super) reusable: Reusable,
+    pub(super) owner: Box<dyn JournalOwner<P>>,
     state: Mutex<P, JournalState>,
     pub(super) space: Mutex<P, LogSpace>,
     /// Some block is not home: only then is there something to look up.
@@ -83,7 +111,12 @@ impl<P: Platform> Journal<P> {
     /// # Errors
     /// As [`JournalSuper::read`]; [`Errno::Busy`] if something is to be replayed; a log that is too short, or
     /// whose superblock has no features.
-    pub fn open(platform: Arc<P>, log: LogMap, features: LogFeatures, reusable: Reusable) -> Result<Self> {
+    pub fn open(
+        platform: Arc<P>,
+        log: LogMap,
+        features: LogFeatures,
+        owner: Box<dyn JournalOwner<P>>,
+    ) -> Result<Self> {
         let mut sb = JournalSuper::read(platform.pmem(), &log)?;
         if sb.start != 0 {
             return Err(Errno::Busy.into());
@@ -98,7 +131,7 @@ impl<P: Platform> Journal<P> {
             log,
             most: blocks / 4,
             limit: blocks / 2,
-            reusable,
+            owner,
             state: Mutex::<P, _>::new(JournalState::new(sb.sequence)),
             space: Mutex::<P, _>::new(LogSpace::new(sb)),
             dirty: AtomicBool::new(false),
@@ -211,10 +244,9 @@ impl<P: Platform> Journal<P> {
     /// # Errors
     /// An aborted journal, this commit's failure among the reasons.
     pub fn commit(&self, sequence: u32) -> Result<()> {
-        let mut unlocked = false;
-        let frozen = self.wait_for(|state| {
+        let is_ours = self.wait_for(|state| {
             if is_reached(state.committed, sequence) {
-                return Some(Ok(None));
+                return Some(Ok(false));
             }
             if let Some(error) = state.failed {
                 return Some(Err(error));
@@ -222,17 +254,37 @@ impl<P: Platform> Journal<P> {
             if state.is_writing {
                 return None;
             }
-            state.running.is_locked = state.running.handles != 0;
-            if state.running.is_locked {
+            // Nobody joins it any more.
+            state.running.is_locked = true;
+            if state.running.handles != 0 {
                 return None;
             }
-            unlocked = true;
-            Some(Ok((!state.running.is_empty()).then(|| state.freeze())))
-        });
-        if unlocked {
-            self.changed();
+            state.is_writing = true;
+            // For the one that seals it.
+            state.running.handles = 1;
+            Some(Ok(true))
+        })?;
+        if !is_ours {
+            return Ok(());
         }
-        let Some(frozen) = frozen? else {
+        if let Err(error) = self.owner.seal(&Handle::new(self, self.lock().running.sequence, 0)) {
+            self.abort(error);
+            self.lock().is_writing = false;
+            self.changed();
+            return Err(error);
+        }
+        let frozen = {
+            let mut state = self.lock();
+            if state.running.is_empty() {
+                state.running.is_locked = false;
+                state.is_writing = false;
+                None
+            } else {
+                Some(state.freeze())
+            }
+        };
+        self.changed();
+        let Some(frozen) = frozen else {
             return Ok(());
         };
         let written = self.write(&frozen);
@@ -240,7 +292,7 @@ impl<P: Platform> Journal<P> {
             // Before anybody else may commit.
             Err(error) => self.abort(error),
             Ok(_) if frozen.freed.is_empty() => {}
-            Ok(_) => (self.reusable)(&frozen.freed),
+            Ok(_) => self.owner.reusable(&frozen.freed),
         }
         let mut state = self.lock();
         state.is_writing = false;
@@ -255,6 +307,11 @@ impl<P: Platform> Journal<P> {
         drop(state);
         self.changed();
         written.map(|_| ())
+    }
+
+    /// Tells whether transaction `sequence` is durable.
+    pub fn is_committed(&self, sequence: u32) -> bool {
+        is_reached(self.lock().committed, sequence)
     }
 
     /// Makes everything durable that handles changed which have ended.
@@ -274,7 +331,8 @@ impl<P: Platform> Journal<P> {
         let old = {
             let running = &self.lock().running;
             let is_old = |since: Timestamp| now.secs.saturating_sub(since.secs) >= OLD;
-            running.since.is_some_and(is_old).then_some(running.sequence)
+            let is_due = running.since.map_or_else(|| self.owner.is_dirty(), is_old);
+            is_due.then_some(running.sequence)
         };
         old.map_or(Ok(()), |sequence| self.commit(sequence))
     }

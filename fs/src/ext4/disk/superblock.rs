@@ -120,11 +120,17 @@ impl SuperBlock {
         })
     }
 
-    /// Returns why its features allow reading only, if they do.
+    /// Returns why it can be read only, if it can.
     pub fn read_only_reason(&self) -> Option<ReadOnlyReason> {
         let incompat = self.feature_incompat & READ_ONLY_INCOMPAT;
         let ro_compat = self.feature_ro_compat & !RO_COMPAT_KNOWN;
-        (incompat | ro_compat != 0).then_some(ReadOnlyReason::Features { incompat, ro_compat })
+        if incompat | ro_compat != 0 {
+            return Some(ReadOnlyReason::Features { incompat, ro_compat });
+        }
+        if self.journal_inum == 0 {
+            return Some(ReadOnlyReason::NoJournal);
+        }
+        (self.state & ERROR_FS != 0).then_some(ReadOnlyReason::Errors)
     }
 
     /// Returns the same, read from the copy at byte `at`: the descriptors after it are used, not those after
