@@ -493,7 +493,12 @@ fn a_region_that_takes_no_stores_any_more_aborts() {
 fn a_journal_that_is_to_be_replayed_or_too_short_is_not_opened() {
     let why = |craft: &Craft| {
         let machine = Machine::new(craft.ram());
-        let journal = Journal::open(Arc::new(machine), craft.log.clone(), FEATURES, Box::new(|_| {}));
+        let journal = Journal::open(
+            Arc::new(machine),
+            craft.log.clone(),
+            FEATURES,
+            Box::new(|_: &[std::ops::Range<u64>]| {}),
+        );
         journal.err().expect("it is refused").to_string()
     };
     assert_eq!(why(&Craft::new(V3, 3)), "device or resource busy");

@@ -267,7 +267,8 @@ impl<P: Platform> Journal<P> {
         if !is_ours {
             return Ok(());
         }
-        if let Err(error) = self.owner.seal(&Handle::new(self, self.lock().running.sequence, 0)) {
+        let sequence = self.lock().running.sequence;
+        if let Err(error) = self.owner.seal(&Handle::new(self, sequence, 0)) {
             self.abort(error);
             self.lock().is_writing = false;
             self.changed();
