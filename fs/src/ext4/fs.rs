@@ -78,6 +78,8 @@ pub struct Ext4Shared<P: Platform> {
     pub(super) freeze: Freeze<P>,
     /// The proof that it is, for the thaw.
     pub(super) ice: Mutex<P, Option<Frozen<P>>>,
+    /// It serves to find the journal that is to be replayed, and nothing else.
+    pub(super) is_before_replay: bool,
     /// What a journal holds that is not replayed.
     pub(super) overlay: Option<Overlay>,
     pub(super) replayed: Option<Replayed>,
@@ -168,7 +170,10 @@ impl<P: Platform> Ext4Shared<P> {
         let at = self.sb.desc(index);
         let (block, at) = (at >> self.sb.block_bits, at & (self.sb.block_size() - 1));
         let block = self.part(block, at..at + (1 << self.sb.desc_bits), what, index.into())?;
-        Group::decode(&self.sb, &*block, at, index)
+        match self.is_before_replay {
+            true => Group::decode_places(&self.sb, &*block, at, index),
+            false => Group::decode(&self.sb, &*block, at, index),
+        }
     }
 
     /// Returns the blocks that hold the groups' structures.

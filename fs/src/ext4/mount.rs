@@ -54,6 +54,7 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext4
     let mut fs = assemble(platform, sb, &options);
     // 2. What a crash left in the journal comes before anything else is read.
     if recovers {
+        fs.is_before_replay = true;
         fs = if may_write { replay(fs, &raw, &options)? } else { read_through(fs, raw, &options)? };
     }
     let fs = Arc::new(Ext4 { shared: Arc::new(fs), is_first: true });
@@ -100,6 +101,7 @@ fn assemble<P: Platform>(platform: Arc<P>, sb: SuperBlock, options: &MountOption
         structures: OnceBox::new(),
         journal_zone: OnceBox::new(),
         journal: OnceBox::new(),
+        is_before_replay: false,
         overlay: None,
         replayed: None,
         reason,

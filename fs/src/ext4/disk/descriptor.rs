@@ -50,10 +50,6 @@ impl Group {
         let is_wide = sb.desc_bits >= 6;
         let u16_at = |field| u32::from(bytes.load_u16(at + field));
         let two = |low, high| if is_wide { u16_at(high) << 16 | u16_at(low) } else { u16_at(low) };
-        let block = |low, high| {
-            let above = if is_wide { bytes.load_u32(at + high) } else { 0 };
-            u64::from(above) << 32 | u64::from(bytes.load_u32(at + low))
-        };
         let has_own = sb.feature_ro_compat & RO_COMPAT_GDT_CSUM != 0;
         let told = bytes.load_u16(at + BG_CHECKSUM);
         let real = match sb.seed {
@@ -66,10 +62,6 @@ impl Group {
             return Err(Corrupt::against(what, index.into(), why, told.into(), real.into()).into());
         }
         let group = Self {
-            index,
-            block_bitmap: block(BG_BLOCK_BITMAP, BG_BLOCK_BITMAP_HI),
-            inode_bitmap: block(BG_INODE_BITMAP, BG_INODE_BITMAP_HI),
-            inode_table: block(BG_INODE_TABLE, BG_INODE_TABLE_HI),
             // Without checksums nobody keeps these two.
             flags: if has_own || sb.seed.is_some() { bytes.load_u16(at + BG_FLAGS) } else { 0 },
             free_blocks: two(BG_FREE_BLOCKS_COUNT, BG_FREE_BLOCKS_COUNT_HI),
@@ -79,9 +71,44 @@ impl Group {
                 false => 0,
             },
             inode_bitmap_csum: two(BG_INODE_BITMAP_CSUM, BG_INODE_BITMAP_CSUM_HI),
+            ..Self::places(sb, bytes, at, index)
         };
         group.check(sb)?;
         Ok(group)
+    }
+
+    /// Decodes what of it never changes, where its structures are, and checks that. A crash may have torn the
+    /// rest, which the journal has.
+    ///
+    /// # Errors
+    /// [`Corrupt`]: what it leads to is not in the file system.
+    pub(crate) fn decode_places(
+        sb: &SuperBlock,
+        bytes: &(impl Load + ?Sized),
+        at: u64,
+        index: u32,
+    ) -> Result<Self> {
+        let group = Self::places(sb, bytes, at, index);
+        group.check(sb)?;
+        Ok(group)
+    }
+
+    fn places(sb: &SuperBlock, bytes: &(impl Load + ?Sized), at: u64, index: u32) -> Self {
+        let block = |low, high| {
+            let above = if sb.desc_bits >= 6 { bytes.load_u32(at + high) } else { 0 };
+            u64::from(above) << 32 | u64::from(bytes.load_u32(at + low))
+        };
+        Self {
+            index,
+            block_bitmap: block(BG_BLOCK_BITMAP, BG_BLOCK_BITMAP_HI),
+            inode_bitmap: block(BG_INODE_BITMAP, BG_INODE_BITMAP_HI),
+            inode_table: block(BG_INODE_TABLE, BG_INODE_TABLE_HI),
+            flags: 0,
+            free_blocks: 0,
+            free_inodes: 0,
+            unused_inodes: 0,
+            inode_bitmap_csum: 0,
+        }
     }
 
     fn check(&self, sb: &SuperBlock) -> Result<()> {
