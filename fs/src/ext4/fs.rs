@@ -76,6 +76,8 @@ pub struct Ext4Shared<P: Platform> {
     pub(super) unwritable: AtomicBool,
     /// Changes wait while it is frozen.
     pub(super) freeze: Freeze<P>,
+    /// Who writes an inode to its table, in a transaction.
+    pub(super) sealing: Mutex<P, ()>,
     /// The proof that it is, for the thaw.
     pub(super) ice: Mutex<P, Option<Frozen<P>>>,
     /// It serves to find the journal that is to be replayed, and nothing else.

@@ -3,7 +3,7 @@
 use super::change::EditBytes;
 use super::disk::checksum::{self, Seed};
 use super::edit::Edit;
-use super::fs::{Ext4, InodePlace};
+use super::fs::{Ext4, Ext4Shared, InodePlace};
 use super::meta::MetaBlock;
 use super::operation::Operation;
 use crate::PAGE_SIZE;
@@ -49,6 +49,51 @@ pub struct Ext4Inode<P: Platform> {
     recent: AtomicBool,
     /// The cache does not know it, or knows it no more.
     forgotten: AtomicBool,
+}
+
+/// What of an inode in memory is written to its table, with no more than that takes.
+pub(super) struct InodeCopy {
+    place: (u64, u64),
+    bytes: Arc<BlockBuffer>,
+    seed: Option<Seed>,
+}
+
+impl InodeCopy {
+    /// Returns its bytes, to change them, as [`Ext4Inode::edit`] does.
+    pub(super) fn edit(&self) -> EditBytes<'_> {
+        EditBytes(BufferMut::new(self.bytes.clone()))
+    }
+
+    /// Gets its place in the table: in this transaction, [`seal`](Self::seal) does not fail any more.
+    ///
+    /// # Errors
+    /// The block cannot be read; the journal was given up.
+    pub(super) fn expect_place<P: Platform>(&self, op: &Operation<'_, P>) -> Result<()> {
+        op.change(self.place.0).map(drop)
+    }
+
+    /// Writes it, with its checksum, to its place in the table, in the transaction of `handle`: as it is at
+    /// one moment, for others may change it meanwhile, and write it again after that.
+    ///
+    /// # Errors
+    /// As [`expect_place`](Self::expect_place).
+    pub(super) fn seal<P: Platform>(&self, fs: &Ext4Shared<P>, handle: &Handle<'_, P>) -> Result<()> {
+        let (block, at) = self.place;
+        let (table, size) = (handle.change(block)?, fs.sb.inode_size);
+        // Whoever is last has the newest bytes.
+        let _alone = fs.sealing.lock();
+        for word in (0..u64::from(size)).step_by(8) {
+            table.store_u64(at + word, self.bytes.load_u64(word));
+        }
+        if let Some(seed) = self.seed {
+            let real = checksum::inode(seed, &*table, at, size);
+            table.store_u16(at + I_CHECKSUM_LO, real as u16);
+            if checksum::has_checksum_hi(&*table, at, size) {
+                table.store_u16(at + I_CHECKSUM_HI, (real >> 16) as u16);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// In a sequence: there is one.
@@ -276,7 +321,13 @@ impl<P: Platform> Ext4Inode<P> {
         }
         if !self.unsealed.swap(true, SeqCst) {
             match self.me.upgrade() {
-                Some(me) => self.fs.unsealed.add(me),
+                Some(me) => {
+                    self.fs.unsealed.add(me);
+                    // Whoever took its last name away meanwhile has looked for it there.
+                    if self.raw().links() == 0 {
+                        let _ = self.fs.unsealed.take(self.ino);
+                    }
+                }
                 None => return op.map_or(Ok(()), |op| self.seal(op.handle())),
             }
         }
@@ -290,20 +341,12 @@ impl<P: Platform> Ext4Inode<P> {
     pub(super) fn seal(&self, handle: &Handle<'_, P>) -> Result<()> {
         // What changes from here on marks it again.
         self.unsealed.store(false, SeqCst);
-        let (block, at) = self.place;
-        let (table, size) = (handle.change(block)?, self.fs.sb.inode_size);
-        if let Some(seed) = self.seed {
-            let real = checksum::inode(seed, self.bytes(), 0, size);
-            let own = self.edit();
-            own.store_u16(I_CHECKSUM_LO, real as u16);
-            if checksum::has_checksum_hi(self.bytes(), 0, size) {
-                own.store_u16(I_CHECKSUM_HI, (real >> 16) as u16);
-            }
-        }
-        for word in (0..u64::from(size)).step_by(8) {
-            table.store_u64(at + word, self.bytes.load_u64(word));
-        }
-        Ok(())
+        self.copy().seal(&self.fs, handle)
+    }
+
+    /// Returns what of it is written to its table.
+    pub(super) fn copy(&self) -> InodeCopy {
+        InodeCopy { place: self.place, bytes: self.bytes.clone(), seed: self.seed }
     }
 
     /// Makes durable what operations changed of it that have ended; with `datasync` only what it takes to

@@ -95,6 +95,7 @@ fn assemble<P: Platform>(platform: Arc<P>, sb: SuperBlock, options: &MountOption
         unwritable: AtomicBool::new(reason.is_some()),
         freeze: Freeze::default(),
         ice: Mutex::<P, _>::new(None),
+        sealing: Mutex::<P, _>::new(()),
         reach: Reach::new(sb.block_bits),
         cache: Cache::new(options.cached_inodes.unwrap_or(CACHED_INODES)),
         checked: (0..sb.group_count).map(|_| Checked::default()).collect(),
