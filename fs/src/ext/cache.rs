@@ -72,6 +72,20 @@ impl<I: Cached> Shard<I> {
         self.table.find_mut(hash(ino), |entry| entry.ino == ino)
     }
 
+    /// Makes room for one more.
+    fn reserve(&mut self) -> Result<()> {
+        let room = self.table.try_reserve(1, |entry| hash(entry.ino));
+        Ok(room.map_err(|_| Errno::NoMemory)?)
+    }
+
+    /// Adds `inode`, and keeps it. What had to make room is returned, to be dropped without the lock.
+    fn insert(&mut self, inode: &Arc<I>, limit: usize) -> Result<Option<Arc<I>>> {
+        self.reserve()?;
+        let entry = CacheEntry { ino: inode.ino(), kept: NOT_KEPT, inode: Arc::downgrade(inode) };
+        self.table.insert_unique(hash(inode.ino()), entry, |entry| hash(entry.ino));
+        Ok(self.keep(inode, limit))
+    }
+
     fn set_kept(&mut self, ino: u32, kept: usize) {
         if let Some(entry) = self.find(ino) {
             entry.kept = kept as u32;
@@ -166,12 +180,9 @@ impl<P: Platform, I: Cached> Cache<P, I> {
                 }
                 None => {
                     // Before there is an inode: none may be dropped here.
-                    let room = shard.table.try_reserve(1, |entry| hash(entry.ino));
-                    room.map_err(|_| Errno::NoMemory)?;
+                    shard.reserve()?;
                     let inode = load()?;
-                    let entry = CacheEntry { ino, kept: NOT_KEPT, inode: Arc::downgrade(&inode) };
-                    shard.table.insert_unique(hash(ino), entry, |entry| hash(entry.ino));
-                    let old = shard.keep(&inode, limit);
+                    let old = shard.insert(&inode, limit)?;
                     drop(guard);
                     drop(old);
                     return Ok(inode);
@@ -179,6 +190,24 @@ impl<P: Platform, I: Cached> Cache<P, I> {
                 // Its drop is running: until `forget`, the number is taken.
                 Some(None) => drop(guard),
             }
+            platform.relax();
+        }
+    }
+
+    /// Adds a new inode, and returns the one that had to make room for it: for the caller to let go of with
+    /// no lock held.
+    ///
+    /// # Errors
+    /// No memory.
+    pub(crate) fn add(&self, platform: &P, inode: &Arc<I>) -> Result<Option<Arc<I>>> {
+        let ino = inode.ino();
+        loop {
+            let mut shard = self.shard(ino).lock();
+            // Else the drop of the one before is running.
+            if shard.find(ino).is_none() {
+                return shard.insert(inode, self.keep.load(Relaxed));
+            }
+            drop(shard);
             platform.relax();
         }
     }

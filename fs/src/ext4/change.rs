@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::ext::load::Load;
 use crate::jbd2::BufferMut;
 use crate::platform::Platform;
+use crate::vfs::FileKind;
 use core::ops::Deref;
 
 /// An inode's metadata, in an operation.
@@ -139,6 +140,14 @@ impl<'a, P: Platform> Change for InodeChange<'a, P> {
     }
 
     fn free_data(&self, block: u64, len: u32) {
+        if self.inode.kind != FileKind::File {
+            // Names and targets are written through the journal.
+            let fs = self.op.fs();
+            for block in block..block + u64::from(len) {
+                fs.forget_checked(block);
+                let _ = fs.noted(self.op.handle().revoke(block));
+            }
+        }
         self.free(block, len.into());
     }
 }

@@ -6,6 +6,7 @@ use super::disk::descriptor::Group;
 use super::disk::superblock::SuperBlock;
 use super::inode::{Ext4Inode, expect_checksum};
 use super::meta::{Checked, MetaBlock, Overlay};
+use super::names::death::Orphans;
 use super::operation::Unsealed;
 use super::zone::Zone;
 use crate::atomic::{AtomicBool, AtomicU32};
@@ -49,6 +50,7 @@ impl<P: Platform> Drop for Ext4<P> {
     fn drop(&mut self) {
         if self.is_first {
             self.unsealed.forget();
+            self.forget_orphan_file();
             self.cache.close();
         }
     }
@@ -76,8 +78,14 @@ pub struct Ext4Shared<P: Platform> {
     pub(super) unwritable: AtomicBool,
     /// Changes wait while it is frozen.
     pub(super) freeze: Freeze<P>,
+    /// Who renames or removes directories.
+    pub(super) rename: Mutex<P, ()>,
+    pub(super) orphans: Mutex<P, Orphans<P>>,
+    /// Who changes a block of attributes: several inodes may share it.
+    pub(super) attributes: Mutex<P, ()>,
     /// Who writes an inode to its table, in a transaction.
     pub(super) sealing: Mutex<P, ()>,
+    pub(super) next_generation: AtomicU32,
     /// The proof that it is, for the thaw.
     pub(super) ice: Mutex<P, Option<Frozen<P>>>,
     /// It serves to find the journal that is to be replayed, and nothing else.

@@ -45,6 +45,8 @@ pub struct Ext4Inode<P: Platform> {
     /// The inode lock.
     pub(super) lock: InodeLock<P>,
     pub(super) mapping: Mapping<P>,
+    /// Its last name is gone: it goes with its last handle.
+    pub(super) nameless: AtomicBool,
     /// It was asked for since the cache last looked for one to let go.
     recent: AtomicBool,
     /// The cache does not know it, or knows it no more.
@@ -116,6 +118,22 @@ impl<P: Platform> Ext4<P> {
         self.cache.get(&self.platform, ino, || self.load_inode(ino))
     }
 
+    /// Returns inode `ino` as [`inode`](Self::inode) does, of a number that somebody tells.
+    ///
+    /// # Errors
+    /// [`Errno::NotFound`] for that of nothing: it is his mistake, not the image's.
+    pub(super) fn inode_if_in_use(&self, ino: u64) -> Result<Arc<Ext4Inode<P>>> {
+        let ino = u32::try_from(ino).map_err(|_| Errno::NotFound)?;
+        let may_be = ino == ROOT_INO || (self.sb.first_ino..=self.sb.inodes_count).contains(&ino);
+        if !may_be {
+            return Err(Errno::NotFound.into());
+        }
+        self.cache.get(&self.platform, ino, || match self.is_in_use(&self.place_of_inode(ino)?.group, ino) {
+            true => self.load_inode(ino),
+            false => Err(Errno::NotFound.into()),
+        })
+    }
+
     /// Returns the root directory.
     pub(super) fn root_inode(&self) -> Result<Arc<Ext4Inode<P>>> {
         let root = self.inode(ROOT_INO)?;
@@ -172,22 +190,36 @@ impl<P: Platform> Ext4<P> {
         let kind = raw.expect_kind()?;
         self.check_flags(&raw)?;
         let size = self.check_size(&raw, kind)?;
-        Ok(Ext4Inode {
+        Ok(self.inode_of(ino, (block, at), bytes, kind, size))
+    }
+
+    /// Returns the inode that `bytes` are, whose place in the table is byte `place.1` of block `place.0`.
+    pub(super) fn inode_of(
+        &self,
+        ino: u32,
+        place: (u64, u64),
+        bytes: Arc<BlockBuffer>,
+        kind: FileKind,
+        size: u64,
+    ) -> Ext4Inode<P> {
+        let generation = RawInode::new(&*bytes, &self.sb, ino, 0).generation();
+        Ext4Inode {
             fs: self.share(),
             ino,
             kind,
             me: Weak::new(),
-            place: (block, at),
+            place,
             bytes,
             unsealed: AtomicBool::new(false),
             sequence: AtomicU64::new(0),
             data_sequence: AtomicU64::new(0),
-            seed,
+            seed: self.sb.seed.map(|seed| seed.of_inode(ino, generation)),
             lock: InodeLock::new(),
             mapping: Mapping::new(size),
+            nameless: AtomicBool::new(false),
             recent: AtomicBool::new(false),
             forgotten: AtomicBool::new(true),
-        })
+        }
     }
 
     /// Refuses flags that decide how content is read, and that cannot be there.
@@ -481,11 +513,11 @@ impl<P: Platform> Cached for Ext4Inode<P> {
     }
 
     fn may_be_kept(&self) -> bool {
-        true
+        !self.nameless.load(SeqCst)
     }
 
     fn has_nothing_to_do(&self) -> bool {
-        true
+        self.kind != FileKind::File
     }
 
     fn detach(&self) {
@@ -495,7 +527,16 @@ impl<P: Platform> Cached for Ext4Inode<P> {
 
 impl<P: Platform> Drop for Ext4Inode<P> {
     fn drop(&mut self) {
-        if !*self.forgotten.get_mut() {
+        let is_known = !*self.forgotten.get_mut();
+        let result = match *self.nameless.get_mut() {
+            true => self.finish(),
+            // Afterwards nobody knows which of its pages are dirty.
+            false if is_known && self.kind == FileKind::File => self.flush_dirty(),
+            false => Ok(()),
+        };
+        // Nobody is there to be told if that fails.
+        let _ = self.fs.noted(result);
+        if is_known {
             self.fs.cache.forget(self);
         }
     }

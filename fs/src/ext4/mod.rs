@@ -7,6 +7,7 @@
 //! | `extents` | edits of a tree of extents |
 //! | `zone` | the blocks that no file may have |
 //! | `fs`, `inode` | a mounted file system; an inode |
+//! | `attr`, `times` | an inode's attributes, changed |
 //! | `meta` | blocks of metadata: where they are read, which of them were checked |
 //! | `map` | an inode's block map: extents, or tables of pointers |
 //! | `file`, `names`, `xattrs` | content; directories; extended attributes |
@@ -28,6 +29,7 @@
 //! * Nothing is stored to the image but by the replay of its journal, at mount.
 
 mod alloc;
+mod attr;
 mod change;
 pub(crate) mod disk;
 pub(crate) mod edit;
@@ -42,9 +44,9 @@ mod mount;
 mod names;
 mod operation;
 mod ops;
-#[cfg_attr(not(test), expect(dead_code, reason = "the driver, which does not write yet, will use all of it"))]
 mod orphans;
 mod sync;
+mod times;
 mod xattrs;
 mod zone;
 

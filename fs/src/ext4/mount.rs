@@ -5,6 +5,7 @@ use super::disk::NAME;
 use super::disk::superblock::SuperBlock;
 use super::fs::{Ext4, Ext4Shared};
 use super::meta::{Checked, Overlay};
+use super::names::death::Orphans;
 use super::operation::Unsealed;
 use crate::atomic::{AtomicBool, AtomicU32};
 use crate::error::{Errno, Result};
@@ -64,6 +65,7 @@ pub fn mount<P: Platform>(platform: P, options: MountOptions) -> Result<Arc<Ext4
     if fs.read_only_reason().is_none() {
         fs.open_journal()?;
         fs.start_writing()?;
+        fs.recover()?;
     }
     Ok(fs)
 }
@@ -86,6 +88,7 @@ fn assemble<P: Platform>(platform: Arc<P>, sb: SuperBlock, options: &MountOption
         sb.read_only_reason()
     };
     let on_error = options.on_error.unwrap_or(sb.on_error);
+    let next_generation = AtomicU32::new((platform.now().secs as u32).wrapping_mul(0x9e37_79b1));
     let sb = Arc::new(sb);
     let groups = Arc::new(Groups::new(platform.clone(), sb.clone()));
     Ext4Shared {
@@ -95,7 +98,11 @@ fn assemble<P: Platform>(platform: Arc<P>, sb: SuperBlock, options: &MountOption
         unwritable: AtomicBool::new(reason.is_some()),
         freeze: Freeze::default(),
         ice: Mutex::<P, _>::new(None),
+        rename: Mutex::<P, _>::new(()),
+        orphans: Mutex::<P, _>::new(Orphans::default()),
+        attributes: Mutex::<P, _>::new(()),
         sealing: Mutex::<P, _>::new(()),
+        next_generation,
         reach: Reach::new(sb.block_bits),
         cache: Cache::new(options.cached_inodes.unwrap_or(CACHED_INODES)),
         checked: (0..sb.group_count).map(|_| Checked::default()).collect(),

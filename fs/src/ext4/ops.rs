@@ -41,6 +41,13 @@ impl<P: Platform> FileSystem<P> for Ext4<P> {
         if let Some(replayed) = self.replayed() {
             tell(&replayed);
         }
+        if let Some(error) = self.orphans.lock().refused {
+            tell(&format_args!("mounted read-only: not all that a crash left could be freed: {error}"));
+        }
+        let (freed, cut) = self.orphans.lock().found;
+        if freed + cut > 0 {
+            tell(&format_args!("{freed} inodes without a name were freed, {cut} files cut to their sizes"));
+        }
     }
 
     fn describe(&self, f: &mut dyn FnMut(&'static str, Field)) -> Result<()> {
@@ -121,8 +128,8 @@ impl<P: Platform> FileSystem<P> for Ext4<P> {
         self.cache.shrink() * size_of::<Ext4Inode<P>>()
     }
 
-    fn rename(&self, _: u64, _: &[u8], _: u64, _: &[u8], _: Rename) -> Result<()> {
-        read_only()
+    fn rename(&self, old_dir: u64, old: &[u8], new_dir: u64, new: &[u8], how: Rename) -> Result<()> {
+        self.noted(self.rename_name(old_dir, old, new_dir, new, how))
     }
 }
 
@@ -144,8 +151,8 @@ impl<P: Platform> vfs::Inode<P> for Ext4Inode<P> {
         self.load_attr()
     }
 
-    fn set_attr(&self, _: &SetAttr) -> Result<()> {
-        read_only()
+    fn set_attr(&self, change: &SetAttr) -> Result<()> {
+        self.fs.noted(self.change_attr(change))
     }
 
     #[inline]
@@ -213,6 +220,8 @@ impl<P: Platform> vfs::Inode<P> for Ext4Inode<P> {
         let dir = self.dir()?;
         check_name(name)?;
         let _shared = self.lock.shared();
+        // What `..` of a removed directory names may be gone, or something else by now.
+        self.expect_alive()?;
         Ok(self.fs.noted(dir.find(name).and_then(|ino| self.fs.inode(ino)))?)
     }
 
@@ -222,34 +231,28 @@ impl<P: Platform> vfs::Inode<P> for Ext4Inode<P> {
         self.fs.noted(dir.list(from, f))
     }
 
-    fn create(&self, _: &[u8], _: FileKind, _: u16) -> Result<InodeRef<P>> {
-        self.dir()?;
-        read_only()
+    fn create(&self, name: &[u8], kind: FileKind, mode: u16) -> Result<InodeRef<P>> {
+        Ok(self.fs.noted(self.dir()?.create_name(name, kind, mode))?)
     }
 
-    fn make_device(&self, _: &[u8], _: FileKind, _: u16, _: Device) -> Result<InodeRef<P>> {
-        self.dir()?;
-        read_only()
+    fn make_device(&self, name: &[u8], kind: FileKind, mode: u16, device: Device) -> Result<InodeRef<P>> {
+        Ok(self.fs.noted(self.dir()?.make_device_name(name, kind, mode, device))?)
     }
 
-    fn symlink(&self, _: &[u8], _: &[u8]) -> Result<InodeRef<P>> {
-        self.dir()?;
-        read_only()
+    fn symlink(&self, name: &[u8], target: &[u8]) -> Result<InodeRef<P>> {
+        Ok(self.fs.noted(self.dir()?.symlink_name(name, target))?)
     }
 
-    fn link(&self, _: &[u8], _: u64) -> Result<()> {
-        self.dir()?;
-        read_only()
+    fn link(&self, name: &[u8], ino: u64) -> Result<()> {
+        self.fs.noted(self.dir()?.link_name(name, ino))
     }
 
-    fn unlink(&self, _: &[u8]) -> Result<()> {
-        self.dir()?;
-        read_only()
+    fn unlink(&self, name: &[u8]) -> Result<()> {
+        self.fs.noted(self.dir()?.unlink_name(name))
     }
 
-    fn rmdir(&self, _: &[u8]) -> Result<()> {
-        self.dir()?;
-        read_only()
+    fn rmdir(&self, name: &[u8]) -> Result<()> {
+        self.fs.noted(self.dir()?.rmdir_name(name))
     }
 
     fn read_link(&self) -> Result<Vec<u8>> {

@@ -16,7 +16,6 @@ use super::disk::checksum;
 use super::edit::{Change, Edit};
 use super::inode::expect_checksum;
 use crate::error::{Corrupt, Errno, Error, Result};
-use crate::ext::features::RO_COMPAT_ORPHAN_PRESENT;
 use crate::ext::geometry::Geometry;
 use crate::ext::layout::*;
 use crate::ext::load::Load;
@@ -139,13 +138,6 @@ impl OrphanList {
         self.holder_at(place).lead_to(holder.0, holder.1, older);
         self.0.remove(place);
     }
-}
-
-/// Says in the superblock at `at` of `bytes` whether a mount has to read the file (`orphan_present`).
-pub(crate) fn set_orphan_present(bytes: &(impl Edit + ?Sized), at: u64, is_present: bool) {
-    let others = bytes.load_u32(at + S_FEATURE_RO_COMPAT) & !RO_COMPAT_ORPHAN_PRESENT;
-    let bit = if is_present { RO_COMPAT_ORPHAN_PRESENT } else { 0 };
-    bytes.store_u32(at + S_FEATURE_RO_COMPAT, others | bit);
 }
 
 /// A place for an orphan in the file.

@@ -60,7 +60,8 @@ impl<P: Platform> Ext4<P> {
     /// Says in the superblock whether its journal has to be replayed after a crash.
     fn say_in_use(&self, is_in_use: bool) -> Result<()> {
         let pmem = self.platform.pmem();
-        let orphans = is_in_use && self.sb.orphan_file_inum != 0;
+        let may_be_orphans = is_in_use || self.orphans.lock().may_be_in_file();
+        let orphans = may_be_orphans && self.sb.orphan_file_inum != 0;
         RawSuperBlock::load(pmem)?.store_in_use(pmem, is_in_use, orphans);
         Ok(())
     }
@@ -109,6 +110,20 @@ impl<P: Platform> Ext4<P> {
         self.say_in_use(false)
     }
 
+    /// Ends what was begun before the last crash, as far as it is not in the journal. Where that cannot be,
+    /// nothing is changed.
+    ///
+    /// # Errors
+    /// The journal was given up.
+    pub(super) fn recover(&self) -> Result<()> {
+        if let Err(error) = self.noted(self.end_orphans()) {
+            self.orphans.lock().refused = Some(error);
+            self.come_to_rest()?;
+            self.unwritable.store(true, SeqCst);
+        }
+        Ok(())
+    }
+
     /// Writes back what was stored to files through mappings, so that the next store faults.
     fn flush_mapped(&self) -> Result<()> {
         let mut result = Ok(());
@@ -130,6 +145,7 @@ impl<P: Platform> Ext4<P> {
         let frozen = self.freeze.freeze();
         self.check_writable()?;
         self.flush_mapped()?;
+        self.noted(self.finish_late())?;
         self.come_to_rest()?;
         *ice = Some(frozen);
         Ok(())
@@ -140,7 +156,7 @@ impl<P: Platform> Ext4<P> {
         let mut ice = self.ice.lock();
         let frozen = ice.take().ok_or(Errno::Invalid)?;
         // Before anything changes, the image says that it is in use.
-        let result = self.say_in_use(true);
+        let result = self.say_in_use(true).and_then(|()| self.noted(self.finish_late()));
         drop(frozen);
         result
     }
@@ -156,6 +172,10 @@ impl<P: Platform> Ext4<P> {
         match (read_only, is_writable) {
             (true, true) => {
                 self.flush_mapped()?;
+                self.noted(self.finish_late())?;
+                if !self.orphans.lock().is_empty() {
+                    return Err(Errno::Busy.into());
+                }
                 self.come_to_rest()?;
                 self.unwritable.store(true, SeqCst);
                 Ok(())
@@ -169,7 +189,7 @@ impl<P: Platform> Ext4<P> {
                 self.open_journal()?;
                 self.start_writing()?;
                 self.unwritable.store(false, SeqCst);
-                Ok(())
+                self.recover()
             }
             _ => Ok(()),
         }

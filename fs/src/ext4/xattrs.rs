@@ -94,7 +94,7 @@ impl<'a, P: Platform> Xattrs<'a, P> {
     }
 
     /// Returns the bytes of its block, if it has one.
-    fn block(self) -> Result<Option<Vec<u8>>> {
+    pub(super) fn block(self) -> Result<Option<Vec<u8>>> {
         let (inode, sb) = (self.0, &self.0.fs.sb);
         let block = inode.raw().wide_file_acl();
         if block == 0 {

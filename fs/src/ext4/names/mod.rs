@@ -5,15 +5,22 @@
 //! |---|---|
 //! | `form` | what the blocks look like, and what checks them |
 //! | `list` | a directory listed, so that a listing survives what becomes of its blocks |
-//! | `edit` | names added, removed, changed: knows no mounted file system, the driver does not use it yet |
+//! | `edit` | names added, removed, changed: knows no mounted file system |
+//! | `blocks` | a directory's blocks in an operation, for `edit` |
+//! | `namei`, `rename` | names made, removed, moved |
+//! | `birth`, `death` | inodes made; orphans, and what goes with the last handle |
 //!
 //! A small directory may be in its inode: the number of `..`, and entries without those two; what does not
 //! fit into `i_block` goes on in the attribute `system.data`.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the driver, which does not write yet, will use all of it"))]
+mod birth;
+mod blocks;
+pub(super) mod death;
 pub(crate) mod edit;
 mod form;
 mod list;
+mod namei;
+mod rename;
 
 use super::disk::hash::hash;
 use super::disk::htree::{self, HtreeBlock, HtreeNode, IndexedDirectory};

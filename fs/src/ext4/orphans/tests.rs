@@ -1,6 +1,7 @@
 //! The list and the file, against what they should hold; and e2fsck, which frees what is in them.
 
 use super::*;
+use crate::ext::features::RO_COMPAT_ORPHAN_PRESENT;
 use crate::ext::superblock::RawSuperBlock;
 use crate::ext4::disk::superblock::SuperBlock;
 use crate::ext4::edit::tests::TestBytes;
@@ -221,7 +222,8 @@ fn e2fsck_frees_what_is_in_the_file() {
         for (number, block) in file.bytes.borrow().iter() {
             all.write(number * 4096, &block.0.borrow());
         }
-        set_orphan_present(all, SUPERBLOCK, true);
+        let features = SUPERBLOCK + S_FEATURE_RO_COMPAT;
+        all.store_u32(features, all.load_u32(features) | RO_COMPAT_ORPHAN_PRESENT);
     });
     expect_freed(&image, ino);
 }

@@ -185,8 +185,8 @@ impl<D: DirectoryBlocks> DirectoryEdit<'_, D> {
         Ok(())
     }
 
-    /// Gets all that [`remove`](Self::remove) and [`redirect`](Self::redirect) need of the entry at byte `pos`
-    /// of the directory: in this transaction they do not fail any more.
+    /// Gets all that [`remove`](Self::remove) and [`redirect`](Self::redirect) need of the entry at byte
+    /// `pos` of the directory: in this transaction they do not fail any more.
     ///
     /// # Errors
     /// As [`remove`](Self::remove).
