@@ -19,6 +19,7 @@ mod error_policy;
 mod ext4_crafted;
 mod ext4_hostile;
 mod ext4_journal;
+mod ext4_names;
 mod ext4_oracle;
 mod ext4_poison;
 mod ext4_reading;
