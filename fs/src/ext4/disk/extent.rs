@@ -84,6 +84,9 @@ pub(crate) enum ExtentOrHole {
     Hole {
         /// How many: at least 1.
         len: u32,
+        /// Its block, were it to follow the extent in front of it at the distance that it has in the file;
+        /// `None` if its leaf has none there.
+        near: Option<u64>,
     },
 }
 
@@ -307,7 +310,7 @@ pub(crate) fn look_up<B: Deref<Target: Load>, C: Deref<Target: Load>>(
     if lblk == ALL.end {
         return Err(Errno::FileTooBig.into());
     }
-    let next = node.entries_up_to(lblk);
+    let (next, mut near) = (node.entries_up_to(lblk), None);
     if let Some(i) = next.checked_sub(1) {
         // The depth falls with each step: opening a block sees to that.
         if node.depth > 0 {
@@ -317,8 +320,9 @@ pub(crate) fn look_up<B: Deref<Target: Load>, C: Deref<Target: Load>>(
         if lblk < extent.end() {
             return Ok(ExtentOrHole::Extent(extent));
         }
+        near = Some(extent.block + u64::from(lblk - extent.lblk));
     }
-    Ok(ExtentOrHole::Hole { len: node.begin(next).saturating_sub(lblk) })
+    Ok(ExtentOrHole::Hole { len: node.begin(next).saturating_sub(lblk), near })
 }
 
 /// Calls `f` with every extent of the tree below `node` that has blocks in `range`, which is not empty, in
@@ -327,10 +331,6 @@ pub(crate) fn look_up<B: Deref<Target: Load>, C: Deref<Target: Load>>(
 /// # Errors
 /// [`Error::Corrupt`]: an entry is wrong; `f` was called with those in front of it. What `get` and `f`
 /// answer.
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "it calls itself, so it cannot be expected; the driver will use it")
-)]
 pub(crate) fn walk<B: Deref<Target: Load>, C: Deref<Target: Load>>(
     node: &ExtentNode<B>,
     range: &Range<u32>,

@@ -86,6 +86,12 @@ pub(crate) struct TreeCredits {
 }
 
 impl TreeCredits {
+    /// Returns how many blocks of the journal these are: what is taken or freed changes a bitmap and a
+    /// descriptor, too.
+    pub(crate) const fn blocks(self) -> u32 {
+        self.changed + 3 * self.created + 2 * self.forgotten
+    }
+
     /// Returns those of [`insert`](ExtentTree::insert), [`convert`](ExtentTree::convert) and
     /// [`make_room`](ExtentTree::make_room) in a tree of this depth: each node on the way is split, and the
     /// root grows.
@@ -97,11 +103,6 @@ impl TreeCredits {
     /// an extent; else all nodes of the way may be empty then, and those that are left fit into the root.
     pub(crate) const fn of_removal(depth: u16) -> Self {
         Self { forgotten: 2 * depth as u32, ..Self::of_filling(depth) }
-    }
-
-    /// Returns those of [`shift_down`](ExtentTree::shift_down) and [`shift_up`](ExtentTree::shift_up).
-    pub(crate) const fn of_shift(depth: u16) -> Self {
-        Self { changed: depth as u32, created: 0, forgotten: depth as u32 }
     }
 }
 

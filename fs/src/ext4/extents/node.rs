@@ -27,7 +27,7 @@ impl DiskExtent {
     }
 
     /// Returns the part of it that lies in the logical blocks `range`, if there is one.
-    pub(super) fn part(&self, range: Range<u32>) -> Option<Self> {
+    pub(crate) fn part(&self, range: Range<u32>) -> Option<Self> {
         let (lblk, end) = (self.lblk.max(range.start), self.end().min(range.end));
         let block = self.block + u64::from(lblk - self.lblk);
         (lblk < end).then(|| Self { lblk, block, len: end - lblk, ..*self })

@@ -240,7 +240,7 @@ impl Play {
         self.remove(range.clone())?;
         let mut left = Some(range.end * unit..u32::MAX);
         while let Some(lblks) = left {
-            left = self.step(TreeCredits::of_shift, |tree| tree.shift_down(&lblks, by * unit))?;
+            left = self.step(TreeCredits::of_removal, |tree| tree.shift_down(&lblks, by * unit))?;
             let end = left.as_ref().map_or(u32::MAX, |left| left.start);
             if end <= lblks.start {
                 return Err(format!("{left:?} left of {lblks:?}"));
@@ -257,7 +257,7 @@ impl Play {
         self.step(TreeCredits::of_filling, |tree| tree.make_room(start, by * unit))?;
         let mut left = Some(start..u32::MAX);
         while let Some(lblks) = left {
-            left = self.step(TreeCredits::of_shift, |tree| tree.shift_up(&lblks, by * unit))?;
+            left = self.step(TreeCredits::of_removal, |tree| tree.shift_up(&lblks, by * unit))?;
             let from = left.as_ref().map_or(start, |left| left.end);
             if from >= lblks.end {
                 return Err(format!("{left:?} left of {lblks:?}"));
