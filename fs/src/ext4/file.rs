@@ -1,12 +1,17 @@
-//! A regular file's content: read by copying; which parts of it are data. Content in the inode itself.
+//! A regular file's content: read and written by copying; its size; which parts of it have blocks. Content in
+//! the inode itself.
 //!
 //! # Memory errors
-//! A read ends before a bad line, or fails at it.
+//! A read ends before a bad line, or fails at it. A write makes the lines good that it overwrites as a whole
+//! (whole blocks always are); one that begins or ends inside a bad line fails, and changes nothing.
+
+mod fallocate;
+mod truncate;
+mod write;
 
 use super::inode::Ext4Inode;
 use crate::error::{Errno, Result};
 use crate::ext::layout::*;
-use crate::ext::load::Load;
 use crate::platform::Platform;
 use crate::pmem::poison;
 use crate::vfs::{FileKind, ReadTo, Seek, check_range};

@@ -16,7 +16,7 @@ use crate::ext::inode::{RawInode, bad_inode};
 use crate::ext::layout::*;
 use crate::ext::load::Load;
 use crate::jbd2::{BlockBuffer, BufferMut, Handle};
-use crate::platform::Platform;
+use crate::platform::{Platform, RwLock};
 use crate::vfs::{Attr, FileKind, InodeLock, Mapping};
 use alloc::sync::{Arc, Weak};
 use alloc::vec;
@@ -47,6 +47,12 @@ pub struct Ext4Inode<P: Platform> {
     pub(super) mapping: Mapping<P>,
     /// Its last name is gone: it goes with its last handle.
     pub(super) nameless: AtomicBool,
+    /// The lock of its block map.
+    pub(super) map_lock: RwLock<P, ()>,
+    /// The root of its tree of extents was checked.
+    pub(super) is_root_checked: AtomicBool,
+    /// When a write fault last stored the times, as long as nothing else has stored them since; or 0.
+    pub(super) fault_time: AtomicU64,
     /// It was asked for since the cache last looked for one to let go.
     recent: AtomicBool,
     /// The cache does not know it, or knows it no more.
@@ -215,8 +221,11 @@ impl<P: Platform> Ext4<P> {
             data_sequence: AtomicU64::new(0),
             seed: self.sb.seed.map(|seed| seed.of_inode(ino, generation)),
             lock: InodeLock::new(),
-            mapping: Mapping::new(size),
             nameless: AtomicBool::new(false),
+            mapping: Mapping::with_transactions(size),
+            map_lock: RwLock::<P, ()>::new(()),
+            is_root_checked: AtomicBool::new(false),
+            fault_time: AtomicU64::new(0),
             recent: AtomicBool::new(false),
             forgotten: AtomicBool::new(true),
         }
@@ -419,6 +428,22 @@ impl<P: Platform> Ext4Inode<P> {
     #[inline]
     pub(super) fn has(&self, flags: u32) -> bool {
         self.raw().flags() & flags != 0
+    }
+
+    /// Refuses what one of `flags` forbids.
+    #[inline]
+    pub(super) fn expect_without(&self, flags: u32) -> Result<()> {
+        if self.has(flags) { Err(Errno::NotPermitted.into()) } else { Ok(()) }
+    }
+
+    /// Refuses to write at `offset` of a file of `size` bytes what may not be changed, or only get longer.
+    #[inline]
+    pub(super) fn expect_writable_at(&self, offset: u64, size: u64) -> Result<()> {
+        match self.raw().flags() & (IMMUTABLE_FL | APPEND_FL) {
+            0 => Ok(()),
+            APPEND_FL if offset == size => Ok(()),
+            _ => Err(Errno::NotPermitted.into()),
+        }
     }
 
     /// Returns a contradiction in this inode.

@@ -1,7 +1,26 @@
-//! An inode's block map: a tree of extents, or an indirect tree as in ext2. Looked up, and listed.
+//! An inode's block map: a tree of extents, or an indirect tree as in ext2, which is not changed.
 //!
-//! The blocks of a tree of extents are checked by their checksums when they are first met; every entry that
-//! is followed is checked each time.
+//! The blocks of a tree of extents are checked by their checksums when they are first met, its root when it
+//! is first used; every entry that is followed is checked each time.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | this one | looking up and listing |
+//! | `grow` | holes filled, unwritten extents made written |
+//! | `cut` | blocks taken out |
+//! | `shift` | ranges taken out of the middle, or put in |
+//!
+//! # Locking
+//! Who looks something up in a tree of extents holds its *block map lock* shared, for as long as that takes;
+//! who changes the tree exclusively, in an operation that is open already. That what was found stays where it
+//! is takes the inode lock or the invalidate lock.
+
+mod cut;
+mod grow;
+mod shift;
+
+pub(super) use cut::Unfinished;
+pub(super) use grow::SIZE_CREDITS;
 
 use super::disk::extent::{self, AllowedBlocks, DiskExtent, ExtentBlock, ExtentNode, ExtentOrHole};
 use super::extents;
@@ -14,6 +33,7 @@ use crate::ext::load::Load;
 use crate::platform::Platform;
 use crate::vfs::{Backing, Extent, Joiner, State};
 use core::ops::{ControlFlow, Range};
+use core::sync::atomic::Ordering::Relaxed;
 
 /// The block map of an inode.
 pub(super) struct BlockMap<'a, P: Platform>(&'a Ext4Inode<P>);
@@ -48,6 +68,21 @@ impl<'a, P: Platform> BlockMap<'a, P> {
             }
         }
         Ok((backing, count))
+    }
+
+    /// Tells whether nothing is behind any logical block of `range`.
+    ///
+    /// # Errors
+    /// The map contradicts itself.
+    pub(super) fn is_hole(self, range: Range<u32>) -> Result<bool> {
+        let (mut next, end) = (u64::from(range.start), u64::from(range.end));
+        while next < end {
+            match self.piece(next, end - next)? {
+                (Backing::HOLE, count) => next += count,
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 
     /// Returns the block of metadata behind logical block `lblk`; `None` for a hole.
@@ -85,16 +120,25 @@ impl<'a, P: Platform> BlockMap<'a, P> {
         child.open(block, 0, 1 << bits)
     }
 
+    /// Returns what is behind logical block `lblk` in the tree of extents.
+    fn find(self, lblk: u32) -> Result<ExtentOrHole> {
+        let inode = self.0;
+        let _shared = inode.map_lock.read();
+        let root = ExtentNode::root(inode.bytes(), I_BLOCK, inode.ino)?;
+        if !inode.is_root_checked.load(Relaxed) {
+            root.check(&self.allowed())?;
+            inode.is_root_checked.store(true, Relaxed);
+        }
+        extent::look_up(&root, lblk, &self.allowed(), &mut |child| self.node(child))
+    }
+
     fn look_in_extents(self, lblk: u64, most: u64) -> Result<Piece> {
         let Ok(lblk) = u32::try_from(lblk) else { return Ok((Backing::HOLE, most)) };
-        let inode = self.0;
-        let root = ExtentNode::root(inode.bytes(), I_BLOCK, inode.ino)?;
-        root.check(&self.allowed())?;
-        Ok(match extent::look_up(&root, lblk, &self.allowed(), &mut |child| self.node(child))? {
-            ExtentOrHole::Hole { len } => (Backing::HOLE, len.into()),
+        Ok(match self.find(lblk)? {
+            ExtentOrHole::Hole { len, .. } => (Backing::HOLE, len.into()),
             ExtentOrHole::Extent(extent) => {
                 let skip = lblk - extent.lblk;
-                (self.backing(&extent).after(inode.fs.sb.byte(skip.into())), (extent.len - skip).into())
+                (self.backing(&extent).after(self.0.fs.sb.byte(skip.into())), (extent.len - skip).into())
             }
         })
     }

@@ -9,7 +9,9 @@
 //! | `fs`, `inode` | a mounted file system; an inode |
 //! | `attr`, `times` | an inode's attributes, changed |
 //! | `meta` | blocks of metadata: where they are read, which of them were checked |
-//! | `map` | an inode's block map: extents, or tables of pointers |
+//! | `map` | an inode's block map: extents, or tables of pointers; blocks put in, taken out, moved |
+//! | `faults` | what a write fault asks of a file |
+//! | `times` | an inode's times |
 //! | `file`, `names`, `xattrs` | content; directories; extended attributes |
 //! | `mount` | mounting; the journal that a crash left |
 //! | `orphans` | inodes that a mount frees, or cuts to their size: the list, and the file |
@@ -33,8 +35,8 @@ mod attr;
 mod change;
 pub(crate) mod disk;
 pub(crate) mod edit;
-#[cfg_attr(not(test), expect(dead_code, reason = "the driver, which does not write yet, will use all of it"))]
 pub(crate) mod extents;
+mod faults;
 mod file;
 mod fs;
 mod inode;

@@ -7,7 +7,7 @@ use crate::error::{Errno, Result};
 use crate::ext::dirent::check_name;
 use crate::ext::features::{COMPAT_FAST_COMMIT, ReadOnlyReason};
 use crate::ext::info;
-use crate::ext::layout::INLINE_DATA_FL;
+use crate::ext::layout::{APPEND_FL, IMMUTABLE_FL, INLINE_DATA_FL};
 use crate::ext::superblock::RawSuperBlock;
 use crate::jbd2;
 use crate::platform::Platform;
@@ -167,38 +167,46 @@ impl<P: Platform> vfs::Inode<P> for Ext4Inode<P> {
     fn look_up(&self, _lock: Held<'_>, page: u64, pages: u64) -> Result<Extent> {
         let (backing, count) = self.fs.noted(self.map().look(page, pages))?;
         let bytes = |pages| self.fs.sb.byte(pages);
-        Ok(Extent { offset: bytes(page), len: bytes(count), backing })
+        Ok(Extent { offset: bytes(page), len: bytes(count), backing: self.with_flags(backing) })
     }
 
-    fn look_up_for_write(&self, _: AllocOk<'_>, _: &Transaction<'_>, _: u64, _: u64) -> Result<Backing> {
-        read_only()
+    fn look_up_for_write(
+        &self,
+        ok: AllocOk<'_>,
+        transaction: &Transaction<'_>,
+        page: u64,
+        pages: u64,
+    ) -> Result<Backing> {
+        self.fs.noted(self.fill_for_fault(ok, transaction, page, pages))
+    }
+
+    fn begin<'a>(&'a self, _lock: Held<'a>, _page: u64, pages: u64) -> Result<Transaction<'a>> {
+        self.begin_fault(pages)
     }
 
     fn start_write_fault(&self) -> Result<Thawed<'_, P>> {
-        read_only()
+        self.let_fault_write()
     }
 
-    fn commit(&self, _: Range<u64>, _: bool) -> Result<()> {
-        Ok(())
+    fn commit(&self, _pages: Range<u64>, datasync: bool) -> Result<()> {
+        self.commit_changes(datasync)
     }
 
     fn read_to(&self, offset: u64, len: usize, to: &mut dyn ReadTo<P>) -> Result<usize> {
         self.fs.noted(self.file()?.read(offset, len, to))
     }
 
-    fn write_at(&self, _: u64, _: &[u8]) -> Result<usize> {
-        self.file()?;
-        read_only()
+    fn write_at(&self, offset: u64, from: &[u8]) -> Result<usize> {
+        self.fs.noted(self.file()?.write(offset, from))
     }
 
-    fn truncate(&self, _: u64) -> Result<()> {
-        self.file()?;
-        read_only()
+    fn truncate(&self, size: u64) -> Result<()> {
+        self.expect_without(IMMUTABLE_FL | APPEND_FL)?;
+        self.fs.noted(self.file()?.set_size(size))
     }
 
-    fn fallocate(&self, _: Fallocate, _: u64, _: u64) -> Result<()> {
-        self.file()?;
-        read_only()
+    fn fallocate(&self, how: Fallocate, offset: u64, len: u64) -> Result<()> {
+        self.fs.noted(self.file()?.change_range(how, offset, len))
     }
 
     fn seek(&self, offset: u64, what: Seek) -> Result<u64> {

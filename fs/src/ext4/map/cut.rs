@@ -1,0 +1,78 @@
+//! Blocks taken out of a file: truncation, holes punched, a file's end. Large ones take several operations.
+//!
+//! No address space shows them any more, and nothing is known of their pages
+//! ([`Mapping::forget`](crate::vfs::Mapping::forget)). They are used again when the operation is durable.
+
+use super::super::disk::extent::MAX_WRITTEN;
+use super::super::extents::TreeCredits;
+use super::super::operation::Operation;
+use super::BlockMap;
+use super::grow::GROUP_CREDITS;
+use crate::error::Result;
+use crate::platform::Platform;
+use core::ops::Range;
+
+/// Extents that go in one step.
+const STEP: u16 = 16;
+/// With many small groups, what it takes to free the longest extents would be more than the smallest log has
+/// room for. Such extents are not there; and a transaction may get twice as long as it is meant to be.
+const MOST_FREED: u32 = 128;
+/// What it takes to become an orphan, or to be none any more: the superblock, a block of the orphan file, the
+/// inode, and the one that leads to it.
+const ORPHAN_CREDITS: u32 = 4;
+
+/// What else is to be said where a file's blocks go in more than one operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::ext4) enum Unfinished {
+    /// Nothing: what is left is a file, or an orphan already.
+    Sound,
+    /// Blocks are left beyond its end: it is an orphan until they are gone.
+    BeyondEnd,
+}
+
+impl<'a, P: Platform> BlockMap<'a, P> {
+    /// Returns how many blocks of metadata an operation may change that [`remove`](Self::remove) begins with.
+    pub(in crate::ext4) fn credits_to_remove(self) -> u32 {
+        let tree = TreeCredits::of_removal(self.depth());
+        tree.blocks() + self.credits_to_free(STEP.into()).min(MOST_FREED) + ORPHAN_CREDITS + 1
+    }
+
+    /// Returns how many blocks change at most when `extents` are freed.
+    pub(super) fn credits_to_free(self, extents: u32) -> u32 {
+        let sb = &self.0.fs.sb;
+        let each = 2 + MAX_WRITTEN / sb.blocks_per_group;
+        extents.saturating_mul(each).min(sb.group_count).saturating_mul(GROUP_CREDITS)
+    }
+
+    /// Takes the logical blocks `range` out, from the end to the start, and frees what was behind them.
+    /// Returns the operation that is open when it is done: `op`, or another.
+    ///
+    /// # Errors
+    /// No space for a block of the tree, where the middle of an extent goes; a block contradicts itself or
+    /// cannot be read; the journal was given up. What is behind the place where that was is gone.
+    pub(in crate::ext4) fn remove(
+        self,
+        mut op: Operation<'a, P>,
+        range: Range<u32>,
+        unfinished: Unfinished,
+    ) -> Result<Operation<'a, P>> {
+        let (inode, mut is_orphan) = (self.0, false);
+        let mut left = (!range.is_empty()).then_some(range);
+        while let Some(range) = left {
+            left = self.edit_tree(&op, |tree| tree.remove(&range, STEP))?;
+            let credits = self.credits_to_remove();
+            if left.is_some() && !op.extend(credits) {
+                if unfinished == Unfinished::BeyondEnd && !is_orphan {
+                    inode.add_orphan(&op)?;
+                    is_orphan = true;
+                }
+                drop(op);
+                op = inode.fs.begin(credits)?;
+            }
+        }
+        if is_orphan {
+            inode.remove_orphan(&op)?;
+        }
+        Ok(op)
+    }
+}
