@@ -1,23 +1,27 @@
 //! Each outcome of a fault, what it counts, and what it leaves in which address space.
 
 use crate::common;
-use crate::common::{BLOCK, Image, LEVELS, Machine, View, allocated_pages, at, create, expect_errno};
-use crate::common::{mount_read_only, pattern, read_range, session, write};
+use crate::common::{BLOCK, EXT2, EXT4, Image, LEVELS, Machine, Tested, View, allocated_pages, at, create};
+use crate::common::{expect_errno, mount_read_only, pattern, read_range, session, session_of, write};
 use fs::dax::{Outcome, fsync};
-use fs::ext2::Ext2;
 use fs::lab::Mutant;
 use fs::pmem::ram;
 use fs::sim::{Entry, ZERO_FRAME};
 use fs::stats::Stats;
-use fs::vfs::FileSystem;
+use fs::vfs::FileSystemRef;
 use fs::{Errno, platform::Platform};
-use std::sync::Arc;
 
-/// A file of `pages` pages without a block, in a mounted image that e2fsck judges afterwards.
-fn with_hole(pages: u64, work: impl FnOnce(&Arc<Ext2<Machine>>, View, &Stats)) {
-    let image = Image::new(512);
-    session(&image, |fs| {
-        let file = create(fs, "f");
+/// A file of `pages` pages without a block, in a mounted image of each type that e2fsck judges afterwards.
+fn with_hole(pages: u64, work: impl Fn(&FileSystemRef<Machine>, View, &Stats)) {
+    for tested in [EXT2, EXT4] {
+        with_hole_on(&tested, pages, &work);
+    }
+}
+
+/// As [`with_hole`], on one type.
+fn with_hole_on(tested: &Tested, pages: u64, work: impl Fn(&FileSystemRef<Machine>, View, &Stats)) {
+    session_of(tested.mount, &(tested.image)(), |fs| {
+        let file = at(fs, "f");
         file.truncate(pages * BLOCK).expect("truncate");
         let view = View::new(&file, 0..pages + 2);
         let platform = file.platform().clone();
@@ -201,7 +205,7 @@ fn on_a_read_only_file_system_loads_are_served_and_stores_refused() {
 
 #[test]
 fn msync_flushes_the_dirty_pages_alone_and_tracks_stores_after_it() {
-    with_hole(64, |_, view, stats| {
+    with_hole_on(&EXT2, 64, |_, view, stats| {
         write(&*view.file, 0, &pattern(1, 64 * BLOCK as usize));
         let other = View::new(&view.file, 0..64);
         for page in 0..64 {
@@ -251,7 +255,7 @@ fn truncation_unmaps_in_every_address_space() {
 
 #[test]
 fn what_was_stored_and_not_synced_is_known_after_the_last_handle_went() {
-    with_hole(8, |fs, view, stats| {
+    with_hole_on(&EXT2, 8, |fs, view, stats| {
         for page in [2, 3, 6] {
             view.store(page * BLOCK, b"not synced").expect("store");
         }

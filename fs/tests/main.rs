@@ -17,6 +17,7 @@ mod device;
 mod durable_on_return;
 mod error_policy;
 mod ext4_crafted;
+mod ext4_files;
 mod ext4_hostile;
 mod ext4_journal;
 mod ext4_names;

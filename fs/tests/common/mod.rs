@@ -84,13 +84,33 @@ pub(crate) fn seeds(usual: u64) -> std::ops::Range<u64> {
 
 /// A type of file system, for tests that run on each.
 pub(crate) struct Tested {
+    /// Makes an image with the empty file `f`, and room for 1 MiB.
+    pub(crate) image: fn() -> Image,
     /// Mounts for reading and writing.
     pub(crate) mount: fn(Machine) -> FileSystemRef<Machine>,
     /// How many blocks a file with blocks at these pages takes.
     pub(crate) blocks_for: fn(&[u64]) -> u64,
 }
 
-pub(crate) const EXT2: Tested = Tested { mount: |machine| mount(machine), blocks_for };
+pub(crate) const EXT2: Tested =
+    Tested { image: || with_empty_file("ext2", 512), mount: |machine| mount(machine), blocks_for };
+
+pub(crate) const EXT4: Tested = Tested {
+    image: || with_empty_file("ext4", 4096),
+    mount: |machine| {
+        let mounted = fs::ext4::mount(machine, MountOptions::default());
+        mounted.unwrap_or_else(|error| panic!("mount: {error}"))
+    },
+    blocks_for: |pages| pages.len() as u64,
+};
+
+fn with_empty_file(kind: &'static str, blocks: u64) -> Image {
+    let scratch = Scratch::new();
+    let tree = scratch.tree();
+    std::fs::write(tree.join("f"), "").expect("an empty file");
+    let tree = tree.to_str().expect("a plain path").to_owned();
+    Image::of_type(kind, scratch, blocks, &["-d", &tree])
+}
 
 /// Mounts for reading and writing.
 pub(crate) fn mount<P: Platform>(platform: P) -> Arc<Ext2<P>> {
