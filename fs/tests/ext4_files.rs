@@ -516,3 +516,35 @@ fn a_crash_shows_what_was_there_and_no_free_block() {
 fn a_crash_shows_that_blocks_were_used_again_too_early() {
     crash_a_file(Some(Mutant::ReuseBeforeCommit)).expect_err("nobody has seen it");
 }
+
+/// A truncation that takes more than one transaction: after a crash in between, the next mount finishes it.
+#[test]
+fn a_truncation_in_several_transactions_is_finished_after_a_crash() {
+    let image = image(64, &["-b", "1024", "-g", "256", "-J", "size=1", "-O", "^metadata_csum"]);
+    let bytes = pattern(1, 16 << 10);
+    session(&image, |fs| {
+        for extent in 0..3000 {
+            write(&*at(fs, "f"), extent * 17 << 10, &bytes);
+        }
+    });
+    let (tape, machine) = Tape::record(&image.bytes());
+    let fs = mount(machine.clone());
+    let file = at(&fs, "f");
+    let before = file.attr().size;
+    file.truncate(5000).expect("truncate");
+    drop(file);
+    fs.unmount().expect("unmount");
+    drop(fs);
+    let mut finished = 0;
+    tape.at_fences(|fence, bytes| {
+        let crashed = Machine::new(Ram::from_bytes(bytes));
+        let fs = mount(crashed.clone());
+        fs.mount_notes(&mut |note| finished += u32::from(note.to_string().contains("1 files cut")));
+        let size = at(&fs, "f").attr().size;
+        assert!(size == 5000 || size == before, "fence {fence}: {size}");
+        fs.unmount().expect("unmount");
+        let complaints = judge(&crashed.ram.to_bytes()).complaints;
+        assert!(complaints.is_empty(), "fence {fence}:\n{}", complaints.join("\n"));
+    });
+    assert!(finished > 2, "{finished}");
+}
