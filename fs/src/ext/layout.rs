@@ -161,6 +161,7 @@ pub const BG_INODE_BITMAP_HI: u64 = 0x24;
 pub const BG_INODE_TABLE_HI: u64 = 0x28;
 pub const BG_FREE_BLOCKS_COUNT_HI: u64 = 0x2c;
 pub const BG_FREE_INODES_COUNT_HI: u64 = 0x2e;
+pub const BG_USED_DIRS_COUNT_HI: u64 = 0x30;
 pub const BG_ITABLE_UNUSED_HI: u64 = 0x32;
 pub const BG_BLOCK_BITMAP_CSUM_HI: u64 = 0x38;
 pub const BG_INODE_BITMAP_CSUM_HI: u64 = 0x3a;

@@ -33,11 +33,6 @@ impl<P: Platform> Ext4Inode<P> {
         if self.links() == 0 { Err(Errno::NotFound.into()) } else { Ok(()) }
     }
 
-    /// Refuses what one of `flags` forbids.
-    pub(super) fn expect_without(&self, flags: u32) -> Result<()> {
-        if self.has(flags) { Err(Errno::NotPermitted.into()) } else { Ok(()) }
-    }
-
     /// Makes room for times that somebody is about to set. An inode that is large enough for all of it, but
     /// whose fields end before, as some drivers leave it, gets the others, unless attributes are in their
     /// place.

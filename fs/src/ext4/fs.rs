@@ -283,15 +283,23 @@ impl<P: Platform> Ext4Shared<P> {
     /// Tells whether inode `ino` of `group` is marked as in use. Without a readable bitmap, what has a name
     /// and links is.
     pub(super) fn is_in_use(&self, group: &Group, ino: u32) -> bool {
-        if self.journal.get().is_some() {
-            return self.noted(self.groups.is_inode_in_use(ino)).unwrap_or(true);
-        }
         let slot = (ino - 1) % self.sb.inodes_per_group;
+        let is_set = |bitmap: &MetaBlock<'_, P>| bitmap.load_u8(u64::from(slot / 8)) & 1 << (slot % 8) != 0;
+        if self.journal.get().is_some() {
+            // The descriptor and the bitmap's checksum may be older than the bitmap.
+            let bitmap = self.groups.bitmap_of_inode(ino).and_then(|block| {
+                block.map(|block| self.meta(block, "inode bitmap", group.index.into())).transpose()
+            });
+            return match self.noted(bitmap) {
+                Ok(bitmap) => bitmap.is_some_and(|bitmap| is_set(&bitmap)),
+                Err(_) => true,
+            };
+        }
         if group.is(BG_INODE_UNINIT) || slot >= self.sb.inodes_per_group - group.unused_inodes {
             return false;
         }
         match self.noted(self.inode_bitmap(group)) {
-            Ok(bitmap) => bitmap.load_u8(u64::from(slot / 8)) & 1 << (slot % 8) != 0,
+            Ok(bitmap) => is_set(&bitmap),
             Err(_) => true,
         }
     }

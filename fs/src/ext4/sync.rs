@@ -37,7 +37,10 @@ impl<P: Platform> Ext4<P> {
         let owner = Box::new(Owner(self.unsealed.clone()));
         let journal = Journal::open(self.platform.clone(), found.log, features, owner)?;
         // There is one already where a mount became writable again.
-        let _ = self.journal.set(Box::new(journal));
+        if self.journal.get().is_none() {
+            self.groups.start(self.sum_free());
+            let _ = self.journal.set(Box::new(journal));
+        }
         Ok(())
     }
 

@@ -1,41 +1,162 @@
-//! Stub for tests until the allocator is there.
-#![allow(dead_code, missing_docs)]
-use super::disk::{checksum, descriptor::Group, superblock::SuperBlock};
-use super::operation::Operation;
-use crate::error::{Corrupt, Errno, Result};
-use crate::ext::layout::*;
-use crate::jbd2::Handle;
-use crate::platform::{Mutex, Platform};
-use crate::pmem::Pmem;
-use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::sync::Arc;
-use core::ops::Range;
+//! Who has which block and which inode: bitmaps and counts of block groups.
+//!
+//! A bit changes in the bitmap's block, in the operation's transaction. Counts are kept in memory: what a
+//! group's descriptor says of them, and the checksums of its bitmaps, go into the transaction when that ends
+//! ([`Groups::seal`]).
+//!
+//! ```text
+//! free_blocks ──► bit clear, count up, bit kept back ──► commit ──► reusable ──► bit may be taken
+//! ```
+//!
+//! A block that is freed counts as free at once, but nobody gets it before the commit: after a crash it is
+//! what it was.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `state` | what is remembered of a group: loaded and checked at first use, sealed at a commit |
+//! | `bits` | a bitmap's words: finding, setting and clearing bits |
+//!
+//! # Locking
+//! A mutex for each group, inside an operation; the list of groups that a commit is to write is a leaf.
 
-#[derive(Default)]
-struct Stub {
-    used: BTreeMap<u32, bool>,
-    inodes: BTreeMap<u32, (i64, i64, u32)>,
-    delta: BTreeMap<u32, i64>,
-    pending: BTreeSet<u64>,
-    rr: u64,
-}
-pub(super) struct Groups<P: Platform>(Arc<P>, Arc<SuperBlock>, Mutex<P, Stub>);
+mod bits;
+mod state;
+
+use super::disk::superblock::SuperBlock;
+use super::operation::Operation;
+use crate::PAGE_SIZE;
+use crate::atomic::{AtomicI64, AtomicU32};
+use crate::error::{Corrupt, Errno, Error, Result};
+use crate::jbd2::{BufferMut, Handle};
+use crate::platform::{Mutex, Platform, User};
+use crate::pmem::Pmem;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bits::Bits;
+use core::ops::Range;
+use core::sync::atomic::Ordering::Relaxed;
+use state::GroupState;
+
+/// Blocks of a huge page.
+const HUGE: u32 = 512;
+/// Blocks that only metadata gets: to free a part of a file may take some.
+const KEPT_FOR_METADATA: u64 = 32;
+
+/// What blocks are taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
+    /// The file system's own: blocks of a tree, of names, of attributes.
     Metadata,
+    /// A file's content.
     Data,
+    /// A file's content that one entry of a page table is to map: 512 blocks, whose first lies at a multiple
+    /// of 2 MiB.
     HugePage,
 }
+
+/// The block groups of a file system that is written.
+pub(super) struct Groups<P: Platform> {
+    platform: Arc<P>,
+    sb: Arc<SuperBlock>,
+    /// What is known of each group; nothing before it is first used.
+    states: Box<[Mutex<P, Option<GroupState>>]>,
+    /// Groups whose descriptors a commit is to write.
+    unsealed: Mutex<P, Vec<u32>>,
+    free_blocks: AtomicI64,
+    /// Of those, the ones that the running transaction frees.
+    pending: AtomicI64,
+    free_inodes: AtomicI64,
+    /// Where the next directory in the root goes.
+    spread: AtomicU32,
+}
+
 impl<P: Platform> Groups<P> {
-    pub(super) fn new(p: Arc<P>, sb: Arc<SuperBlock>) -> Self {
-        Self(p, sb, Mutex::<P, _>::new(Stub::default()))
+    /// Returns those of the file system in the platform's region, nothing of it read yet.
+    pub(super) fn new(platform: Arc<P>, sb: Arc<SuperBlock>) -> Self {
+        let states = (0..sb.group_count).map(|_| Mutex::<P, _>::new(None)).collect();
+        Self {
+            platform,
+            sb,
+            states,
+            unsealed: Mutex::<P, _>::new(Vec::new()),
+            free_blocks: AtomicI64::new(0),
+            pending: AtomicI64::new(0),
+            free_inodes: AtomicI64::new(0),
+            spread: AtomicU32::new(0),
+        }
     }
-    fn group(&self, index: u32) -> Result<Group> {
-        Group::decode(&self.1, self.0.pmem(), self.1.desc(index), index).or_else(|_| self.lax(index))
+
+    /// Starts with so many free blocks and inodes in all.
+    pub(super) fn start(&self, (blocks, inodes): (u64, u64)) {
+        self.free_blocks.store(blocks as i64, Relaxed);
+        self.free_inodes.store(inodes as i64, Relaxed);
     }
-    fn lax(&self, index: u32) -> Result<Group> {
-        Group::decode(&self.1, self.0.pmem(), self.1.desc(index), index)
+
+    /// Returns how many blocks and inodes are free.
+    pub(super) fn free(&self) -> (u64, u64) {
+        let count = |of: &AtomicI64| of.load(Relaxed).max(0) as u64;
+        (count(&self.free_blocks), count(&self.free_inodes))
     }
+
+    /// Tells whether the running transaction frees blocks, which nobody gets before its commit.
+    pub(super) fn has_pending(&self) -> bool {
+        self.pending.load(Relaxed) > 0
+    }
+
+    /// Calls `f` with what is known of group `index`.
+    ///
+    /// # Errors
+    /// The group's descriptor or bitmaps are damaged; what `f` answers.
+    fn with<T>(&self, index: u32, f: impl FnOnce(&mut GroupState) -> Result<T>) -> Result<T> {
+        let what = "block group";
+        let state = self.states.get(index as usize);
+        let mut state = state.ok_or(Corrupt::new(what, index.into(), "no such group"))?.lock();
+        if state.is_none() {
+            *state = Some(GroupState::load(self.platform.pmem(), &self.sb, index)?);
+        }
+        let state = state.as_mut().ok_or(Corrupt::new(what, index.into(), "it is not loaded"))?;
+        f(state)
+    }
+
+    /// Has the next commit write the descriptor of a group.
+    fn unseal(&self, state: &mut GroupState) -> Result<()> {
+        if !state.is_unsealed {
+            let mut unsealed = self.unsealed.lock();
+            unsealed.try_reserve(1).map_err(|_| Errno::NoMemory)?;
+            unsealed.push(state.group.index);
+            state.is_unsealed = true;
+        }
+        Ok(())
+    }
+
+    /// Returns all groups, from `first` on and round.
+    fn from(&self, first: u32) -> impl Iterator<Item = u32> {
+        let count = self.sb.group_count;
+        (0..count).map(move |step| (first + step) % count)
+    }
+
+    // -- Blocks
+
+    /// Returns how many blocks may be taken for `why` by whoever asks.
+    fn available(&self, why: Purpose) -> u64 {
+        let (free, pending) = (self.free().0, self.pending.load(Relaxed).max(0) as u64);
+        let User { uid, gid } = self.platform.user();
+        let (resuid, resgid) = (u32::from(self.sb.def_resuid), u32::from(self.sb.def_resgid));
+        let is_root = uid == 0 || uid == resuid || gid != 0 && gid == resgid;
+        let kept = match why {
+            Purpose::Metadata => 0,
+            _ if is_root => KEPT_FOR_METADATA,
+            _ => self.sb.r_blocks_count + KEPT_FOR_METADATA,
+        };
+        free.saturating_sub(pending).saturating_sub(kept)
+    }
+
+    /// Takes up to `most` neighbouring blocks, one at least, of one group: near `goal` if they are free
+    /// there. Whoever asks has credits for a bitmap and a descriptor.
+    ///
+    /// # Errors
+    /// [`Errno::NoSpace`]; every group with free blocks is damaged; the journal was given up.
     pub(super) fn take_blocks(
         &self,
         op: &Operation<'_, P>,
@@ -43,195 +164,243 @@ impl<P: Platform> Groups<P> {
         most: u32,
         why: Purpose,
     ) -> Result<Range<u64>> {
-        let sb = &self.1;
-        let mut s = self.2.lock();
-        let first = sb.group_of_block(goal);
-        for i in 0..=sb.group_count {
-            let g = (first + i) % sb.group_count;
-            let d = self.group(g)?;
-            if d.is(BG_BLOCK_UNINIT) {
-                continue;
-            }
-            let start = sb.first_block(g);
-            let len = sb.group_blocks(g);
-            let bitmap = op.change(d.block_bitmap)?;
-            let free =
-                |b: u64| bitmap.load_u8(b / 8) & 1 << (b % 8) == 0 && !s.pending.contains(&(start + b));
-            let mut b = if i == 0 { goal - start } else { 0 };
-            while b < len {
-                if why == Purpose::HugePage {
-                    let ph = self.0.pmem().frame(sb.byte(start + b));
-                    if !ph.is_multiple_of(2 << 20) {
-                        b += 1;
-                        continue;
-                    }
-                    if b + 512 > len {
-                        break;
-                    }
+        let most = match why {
+            Purpose::HugePage => HUGE,
+            _ => u64::from(most).min(self.available(why)) as u32,
+        };
+        if most == 0 || u64::from(most) > self.available(why) {
+            return Err(Errno::NoSpace.into());
+        }
+        let goal = if self.sb.holds(goal, 1) { goal } else { self.sb.first_data_block.into() };
+        let first = self.sb.group_of_block(goal);
+        let mut damaged = None;
+        for index in self.from(first) {
+            let start = self.sb.first_block(index);
+            let near = if index == first { (goal - start) as u32 } else { 0 };
+            let taken = self.with(index, |state| match why {
+                Purpose::HugePage => self.take_huge(op, state),
+                _ => self.take_near(op, state, near, most),
+            });
+            match taken {
+                Ok(Some(bits)) => {
+                    self.free_blocks.fetch_sub((bits.end - bits.start).into(), Relaxed);
+                    return Ok(start + u64::from(bits.start)..start + u64::from(bits.end));
                 }
-                let want = if why == Purpose::HugePage { 512 } else { most.into() };
-                let n = (b..len.min(b + want)).take_while(|&b| free(b)).count() as u64;
-                if n == 0 || why == Purpose::HugePage && n < 512 {
-                    b += 1;
-                    continue;
-                }
-                for b in b..b + n {
-                    let byte = bitmap.load_u8(b / 8);
-                    bitmap.store_u8(b / 8, byte | 1 << (b % 8));
-                }
-                *s.delta.entry(g).or_default() -= n as i64;
-                return Ok(start + b..start + b + n);
+                Ok(None) => {}
+                Err(error @ Error::Corrupt(_)) => damaged = Some(error),
+                Err(error) => return Err(error),
             }
         }
-        Err(Errno::NoSpace.into())
+        Err(damaged.unwrap_or(Errno::NoSpace.into()))
     }
-    pub(super) fn free_blocks(&self, op: &Operation<'_, P>, range: Range<u64>) -> Result<()> {
-        let sb = &self.1;
-        let mut s = self.2.lock();
-        for block in range.clone() {
-            let g = sb.group_of_block(block);
-            let d = self.group(g)?;
-            let bitmap = op.change(d.block_bitmap)?;
-            let b = block - sb.first_block(g);
-            let byte = bitmap.load_u8(b / 8);
-            if byte & 1 << (b % 8) == 0 {
-                return Err(Corrupt::new("block bitmap", g.into(), "free already").into());
-            }
-            bitmap.store_u8(b / 8, byte & !(1 << (b % 8)));
-            *s.delta.entry(g).or_default() += 1;
-            s.pending.insert(block);
+
+    /// Takes the first free blocks of a group from bit `near` on, or else the first at all.
+    fn take_near(
+        &self,
+        op: &Operation<'_, P>,
+        state: &mut GroupState,
+        near: u32,
+        most: u32,
+    ) -> Result<Option<Range<u32>>> {
+        if state.free_blocks == 0 {
+            return Ok(None);
         }
-        op.handle().free(range);
+        let bitmap = state.block_bitmap(op, &self.platform, &self.sb)?;
+        let (bits, end) = (Bits::new(&bitmap, &state.kept_back), state.group_blocks);
+        let near = near.max(state.first_free);
+        let found = bits.find_clear(near..end).or_else(|| bits.find_clear(state.first_free..near.min(end)));
+        let Some(start) = found else { return Ok(None) };
+        let run = start..bits.end_of_clear(start..end.min(start.saturating_add(most)));
+        self.take_bits(&bitmap, state, run.clone())?;
+        Ok(Some(run))
+    }
+
+    /// Takes the blocks of a huge page.
+    fn take_huge(&self, op: &Operation<'_, P>, state: &mut GroupState) -> Result<Option<Range<u32>>> {
+        if state.free_blocks < HUGE || self.sb.block_size() != PAGE_SIZE {
+            return Ok(None);
+        }
+        let bitmap = state.block_bitmap(op, &self.platform, &self.sb)?;
+        let bits = Bits::new(&bitmap, &state.kept_back);
+        // How far the group starts behind a multiple of 2 MiB.
+        let frame = self.platform.pmem().frame(self.sb.byte(self.sb.first_block(state.group.index)));
+        let skew = (frame / PAGE_SIZE % u64::from(HUGE)) as u32;
+        let first = (HUGE - skew) % HUGE;
+        let all = (first..state.group_blocks).step_by(HUGE as usize).map(|start| start..start + HUGE);
+        for run in all.filter(|run| run.start >= state.first_free / HUGE * HUGE) {
+            if run.end <= state.group_blocks && bits.find_set(run.clone()).is_none() {
+                self.take_bits(&bitmap, state, run.clone())?;
+                return Ok(Some(run));
+            }
+        }
+        Ok(None)
+    }
+
+    fn take_bits(&self, bitmap: &BufferMut<'_>, state: &mut GroupState, run: Range<u32>) -> Result<()> {
+        let len = run.end - run.start;
+        let Some(left) = state.free_blocks.checked_sub(len) else {
+            let index = state.group.index.into();
+            return Err(Corrupt::with("block bitmap", index, "more is free than counted", len.into()).into());
+        };
+        self.unseal(state)?;
+        Bits::new(bitmap, &[]).set(run.clone());
+        state.free_blocks = left;
+        state.has_new_blocks = true;
+        if run.start == state.first_free {
+            state.first_free = run.end;
+        }
         Ok(())
     }
-    pub(super) fn reusable(&self, ranges: &[Range<u64>]) {
-        let mut s = self.2.lock();
-        for r in ranges {
-            for b in r.clone() {
-                s.pending.remove(&b);
+
+    /// Frees blocks, which nobody gets before the transaction is durable. Whoever asks has credits for a
+    /// bitmap and a descriptor of each group.
+    ///
+    /// # Errors
+    /// "block bitmap": one is free already; the group is damaged; the journal was given up. Blocks of groups
+    /// before that one are free.
+    pub(super) fn free_blocks(&self, op: &Operation<'_, P>, range: Range<u64>) -> Result<()> {
+        let mut left = range;
+        while !left.is_empty() {
+            let index = self.sb.group_of_block(left.start);
+            let start = self.sb.first_block(index);
+            let end = left.end.min(start + self.sb.group_blocks(index));
+            if end <= left.start {
+                return Err(Corrupt::with("block bitmap", index.into(), "no such block", left.start).into());
             }
+            let run = (left.start - start) as u32..(end - start) as u32;
+            self.with(index, |state| {
+                let bitmap = state.block_bitmap(op, &self.platform, &self.sb)?;
+                state.make_room_to_keep_back(&self.sb)?;
+                let bits = Bits::new(&bitmap, &[]);
+                if let Some(clear) = bits.find_clear(run.clone()) {
+                    let block = start + u64::from(clear);
+                    return Err(Corrupt::with("block bitmap", index.into(), "free already", block).into());
+                }
+                self.unseal(state)?;
+                bits.clear(run.clone());
+                bits::set_words(&mut state.kept_back, run.clone());
+                state.free_blocks += run.end - run.start;
+                state.has_new_blocks = true;
+                Ok(())
+            })?;
+            let len = i64::from(run.end - run.start);
+            self.free_blocks.fetch_add(len, Relaxed);
+            self.pending.fetch_add(len, Relaxed);
+            // With no lock held: it may be reusable at once.
+            op.handle().free(left.start..end);
+            left.start = end;
+        }
+        Ok(())
+    }
+
+    /// Lets blocks be taken again: the transaction that freed them is durable.
+    pub(super) fn reusable(&self, ranges: &[Range<u64>]) {
+        for range in ranges {
+            let index = self.sb.group_of_block(range.start);
+            let start = self.sb.first_block(index);
+            let run = (range.start - start) as u32..(range.end - start) as u32;
+            // A group of which blocks were freed is known.
+            let _ = self.with(index, |state| {
+                bits::clear_words(&mut state.kept_back, run.clone());
+                state.first_free = state.first_free.min(run.start);
+                Ok(())
+            });
+            self.pending.fetch_sub((range.end - range.start) as i64, Relaxed);
         }
     }
+
+    // -- Inodes
+
+    /// Takes an inode for somebody in directory `parent`: near that, but for directories in the root, which
+    /// go round. Whoever asks has credits for a bitmap and a descriptor.
+    ///
+    /// # Errors
+    /// As for [`take_blocks`](Self::take_blocks).
     pub(super) fn take_inode(&self, op: &Operation<'_, P>, parent: u32, is_dir: bool) -> Result<u32> {
-        let sb = &self.1;
-        let mut s = self.2.lock();
-        for i in 0..sb.group_count {
-            let g = (sb.group_of_inode(parent) + i) % sb.group_count;
-            let d = self.group(g)?;
-            if d.is(BG_INODE_UNINIT) {
-                continue;
-            }
-            let bitmap = op.change(d.inode_bitmap)?;
-            for b in 0..sb.inodes_per_group {
-                let ino = g * sb.inodes_per_group + b + 1;
-                let byte = bitmap.load_u8((b / 8).into());
-                if ino >= sb.first_ino && byte & 1 << (b % 8) == 0 {
-                    bitmap.store_u8((b / 8).into(), byte | 1 << (b % 8));
-                    s.used.insert(ino, true);
-                    let e = s.inodes.entry(g).or_default();
-                    e.0 -= 1;
-                    e.1 += i64::from(is_dir);
-                    e.2 = e.2.max(b + 1);
+        let sb = &self.sb;
+        let first = match is_dir && parent == crate::ext::layout::ROOT_INO {
+            true => self.spread.fetch_add(1, Relaxed) % sb.group_count,
+            false => sb.group_of_inode(parent),
+        };
+        let mut damaged = None;
+        for index in self.from(first) {
+            let taken = self.with(index, |state| {
+                let first_ino = index * sb.inodes_per_group + 1;
+                if state.free_inodes == 0 {
+                    return Ok(None);
+                }
+                let bitmap = state.inode_bitmap(op, sb)?;
+                let bits = Bits::new(&bitmap, &[]);
+                let from = state.first_free_inode.max(sb.first_ino.saturating_sub(first_ino));
+                let Some(slot) = bits.find_clear(from..sb.inodes_per_group) else { return Ok(None) };
+                self.unseal(state)?;
+                bits.set(slot..slot + 1);
+                state.free_inodes -= 1;
+                state.first_free_inode = slot + 1;
+                state.unused_inodes = state.unused_inodes.min(sb.inodes_per_group - slot - 1);
+                state.directories += u32::from(is_dir);
+                state.has_new_inodes = true;
+                Ok(Some(first_ino + slot))
+            });
+            match taken {
+                Ok(Some(ino)) => {
+                    self.free_inodes.fetch_sub(1, Relaxed);
                     return Ok(ino);
                 }
+                Ok(None) => {}
+                Err(error @ Error::Corrupt(_)) => damaged = Some(error),
+                Err(error) => return Err(error),
             }
         }
-        Err(Errno::NoSpace.into())
+        Err(damaged.unwrap_or(Errno::NoSpace.into()))
     }
+
+    /// Frees inode `ino`. Whoever asks has credits for a bitmap and a descriptor.
+    ///
+    /// # Errors
+    /// "inode bitmap": it is free already; the group is damaged; the journal was given up.
     pub(super) fn free_inode(&self, op: &Operation<'_, P>, ino: u32, is_dir: bool) -> Result<()> {
-        let sb = &self.1;
-        let mut s = self.2.lock();
-        let g = sb.group_of_inode(ino);
-        let d = self.group(g)?;
-        let bitmap = op.change(d.inode_bitmap)?;
-        let b = (ino - 1) % sb.inodes_per_group;
-        let byte = bitmap.load_u8((b / 8).into());
-        if byte & 1 << (b % 8) == 0 {
-            return Err(Corrupt::new("inode bitmap", g.into(), "free already").into());
-        }
-        bitmap.store_u8((b / 8).into(), byte & !(1 << (b % 8)));
-        s.used.insert(ino, false);
-        let e = s.inodes.entry(g).or_default();
-        e.0 += 1;
-        e.1 -= i64::from(is_dir);
+        let (sb, index) = (&self.sb, self.sb.group_of_inode(ino));
+        self.with(index, |state| {
+            let slot = (ino - 1) % sb.inodes_per_group;
+            let bitmap = state.inode_bitmap(op, sb)?;
+            let bits = Bits::new(&bitmap, &[]);
+            if bits.find_clear(slot..slot + 1).is_some() {
+                return Err(Corrupt::with("inode bitmap", index.into(), "free already", ino.into()).into());
+            }
+            self.unseal(state)?;
+            bits.clear(slot..slot + 1);
+            state.free_inodes += 1;
+            state.first_free_inode = state.first_free_inode.min(slot);
+            state.directories = state.directories.saturating_sub(is_dir.into());
+            state.has_new_inodes = true;
+            Ok(())
+        })?;
+        self.free_inodes.fetch_add(1, Relaxed);
         Ok(())
     }
-    pub(super) fn free(&self) -> (u64, u64) {
-        let s = self.2.lock();
-        let (mut b, mut i) = (0_i64, 0);
-        for g in 0..self.1.group_count {
-            if let Ok(d) = self.group(g) {
-                b += i64::from(d.free_blocks) + s.delta.get(&g).copied().unwrap_or(0);
-                i += (i64::from(d.free_inodes) + s.inodes.get(&g).map_or(0, |e| e.0)) as u64;
-            }
-        }
-        (b as u64, i)
+
+    /// Returns the block of the bitmap that tells whether inode `ino` is in use; `None` if it never was.
+    ///
+    /// # Errors
+    /// The group is damaged.
+    pub(super) fn bitmap_of_inode(&self, ino: u32) -> Result<Option<u64>> {
+        let per_group = self.sb.inodes_per_group;
+        self.with(self.sb.group_of_inode(ino), |state| {
+            let was_used = (ino - 1) % per_group < per_group - state.unused_inodes;
+            let is_there = was_used && !state.has_no_inode_bitmap();
+            Ok(is_there.then_some(state.group.inode_bitmap))
+        })
     }
+
+    // -- The end of a transaction
+
+    /// Writes what is known of groups that changed to their descriptors, and the checksums of their bitmaps.
+    ///
+    /// # Errors
+    /// A block cannot be read; the journal was given up.
     pub(super) fn seal(&self, handle: &Handle<'_, P>) -> Result<()> {
-        let sb = &self.1;
-        let deltas = core::mem::take(&mut self.2.lock().delta);
-        for (g, delta) in deltas {
-            let d = self.group(g)?;
-            let at = sb.desc(g);
-            let buffer = handle.change(at >> sb.block_bits)?;
-            let at = at & (sb.block_size() - 1);
-            let free = (i64::from(buffer.load_u16(at + BG_FREE_BLOCKS_COUNT)) + delta) as u16;
-            buffer.store_u16(at + BG_FREE_BLOCKS_COUNT, free);
-            if let Some(seed) = sb.seed {
-                let bitmap = handle.change(d.block_bitmap)?;
-                let crc = checksum::bitmap(seed, &*bitmap, 0, sb.blocks_per_group, 1 << sb.desc_bits);
-                buffer.store_u16(at + BG_BLOCK_BITMAP_CSUM, crc as u16);
-                if sb.desc_bits >= 6 {
-                    buffer.store_u16(at + BG_BLOCK_BITMAP_CSUM_HI, (crc >> 16) as u16);
-                }
-                buffer.store_u16(
-                    at + BG_CHECKSUM,
-                    checksum::descriptor(seed, g, &*buffer, at, 1 << sb.desc_bits),
-                );
-            }
-        }
-        let inodes = core::mem::take(&mut self.2.lock().inodes);
-        for (g, (free, dirs, last)) in inodes {
-            let d = self.group(g)?;
-            let at = sb.desc(g);
-            let buffer = handle.change(at >> sb.block_bits)?;
-            let at = at & (sb.block_size() - 1);
-            buffer.store_u16(
-                at + BG_FREE_INODES_COUNT,
-                (i64::from(buffer.load_u16(at + BG_FREE_INODES_COUNT)) + free) as u16,
-            );
-            buffer.store_u16(
-                at + BG_USED_DIRS_COUNT,
-                (i64::from(buffer.load_u16(at + BG_USED_DIRS_COUNT)) + dirs) as u16,
-            );
-            if let Some(seed) = sb.seed {
-                let unused =
-                    u32::from(buffer.load_u16(at + BG_ITABLE_UNUSED)).min(sb.inodes_per_group - last);
-                buffer.store_u16(at + BG_ITABLE_UNUSED, unused as u16);
-                let bitmap = handle.change(d.inode_bitmap)?;
-                let crc = checksum::bitmap(seed, &*bitmap, 0, sb.inodes_per_group, 1 << sb.desc_bits);
-                buffer.store_u16(at + BG_INODE_BITMAP_CSUM, crc as u16);
-                if sb.desc_bits >= 6 {
-                    buffer.store_u16(at + BG_INODE_BITMAP_CSUM_HI, (crc >> 16) as u16);
-                }
-                buffer.store_u16(
-                    at + BG_CHECKSUM,
-                    checksum::descriptor(seed, g, &*buffer, at, 1 << sb.desc_bits),
-                );
-            }
-        }
-        Ok(())
-    }
-    pub(super) fn is_inode_in_use(&self, ino: u32) -> Result<bool> {
-        if let Some(&used) = self.2.lock().used.get(&ino) {
-            return Ok(used);
-        }
-        let d = self.group(self.1.group_of_inode(ino))?;
-        let slot = u64::from((ino - 1) % self.1.inodes_per_group);
-        Ok(!d.is(BG_INODE_UNINIT)
-            && self.0.pmem().load_u8(self.1.byte(d.inode_bitmap) + slot / 8) & 1 << (slot % 8) != 0)
-    }
-    pub(super) fn has_pending(&self) -> bool {
-        !self.2.lock().pending.is_empty()
+        let unsealed = core::mem::take(&mut *self.unsealed.lock());
+        unsealed.into_iter().try_for_each(|index| self.with(index, |state| state.seal(handle, &self.sb)))
     }
 }
