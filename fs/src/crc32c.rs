@@ -2,20 +2,38 @@
 //!
 //! Formats of Linux keep the *register*: it starts at what they say, and is not inverted at the end, so a
 //! checksum of two pieces is the second's that starts with the first's. The crate `crc` computes it from 16
-//! tables of 1 KiB each, 16 bytes a step, in ordinary instructions: the kernel's target has no SSE registers.
-//! The processor's own `crc32` instruction, which takes 8 bytes a step, would have to come through
-//! [`Platform`](crate::platform::Platform); [`update`] is the only door.
+//! tables of 1 KiB each, 16 bytes a step, in ordinary instructions. The processor's own `crc32` instruction
+//! takes 8 bytes at once, but is unsafe code, which this crate has none of: the machine that has it says so
+//! ([`compute_by`]).
 //!
 //! References: the catalogue of parametrised CRC algorithms, CRC-32/ISCSI.
 
 use crc::{Algorithm, CRC_32_ISCSI, Crc, Table};
+use once_cell::race::OnceRef;
 
 /// Without the inversions at start and end.
 static REGISTER: Algorithm<u32> = Algorithm { init: 0, xorout: 0, ..CRC_32_ISCSI };
 static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&REGISTER);
 
+/// A way to compute it: [`update`]'s arguments, and what it returns.
+pub type Update = fn(u32, &[u8]) -> u32;
+
+/// The machine's own way, if it has one.
+static MACHINE: OnceRef<'static, Update> = OnceRef::new();
+
+/// Computes every checksum by `update` from now on, which must return what [`by_tables`] does. Only the first
+/// call counts: there is one machine.
+pub fn compute_by(update: &'static Update) {
+    let _ = MACHINE.set(update);
+}
+
 /// Returns the register after `bytes`, which was `crc` before. Most checksums start with `!0`.
 pub fn update(crc: u32, bytes: &[u8]) -> u32 {
+    MACHINE.get().map_or_else(|| by_tables(crc, bytes), |update| update(crc, bytes))
+}
+
+/// Returns what [`update`] does, on any machine.
+pub fn by_tables(crc: u32, bytes: &[u8]) -> u32 {
     // The crate's register is mirrored where the algorithm is.
     let mut digest = CRC.digest_with_initial(crc.reverse_bits());
     digest.update(bytes);

@@ -30,7 +30,7 @@ use core::fmt::Write;
 use bootloader_api::config::Mapping;
 use bootloader_api::{BootInfo, BootloaderConfig, entry_point};
 
-use arch::{cpu, percpu, pic, rtc, time};
+use arch::{cpu, crc32c, percpu, pic, rtc, time};
 use cli::date::Rtc;
 use entry::{idt, smp, stacks};
 use mm::stack::KernelStack;
@@ -57,8 +57,9 @@ fn start(boot: &'static mut BootInfo) -> ! {
     klog::init();
     percpu::init_boot();
     idt::load();
-    // 2. The CPU's control bits, the clock.
+    // 2. The CPU's control bits and instructions, the clock.
     cpu::init();
+    crc32c::init();
     let (hz, measured) = time::init();
     klog!(
         Info,

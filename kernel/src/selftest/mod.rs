@@ -21,12 +21,13 @@ use crate::mm::{frames, heap};
 use crate::pmem::flush;
 use crate::sync::IrqLock;
 use crate::task::NoPreempt;
+use ::fs::crc32c;
 use ::paging::task::{Copies, Partial};
 
 type SelfCheck = fn() -> Result<(), String>;
 
 /// Every check with its name.
-const CHECKS: [(&str, SelfCheck); 11] = [
+const CHECKS: [(&str, SelfCheck); 12] = [
     ("frames", check_frames),
     ("heap", check_heap),
     ("memory pressure", check_pressure),
@@ -34,6 +35,7 @@ const CHECKS: [(&str, SelfCheck); 11] = [
     ("address space", check_address_space),
     ("refused accesses", check_refusals),
     ("persistence primitives", check_flush),
+    ("checksums", check_checksums),
     ("tasks", tasks::check_tasks),
     ("shootdowns", tasks::check_shootdowns),
     ("locks", tasks::check_locks),
@@ -215,6 +217,21 @@ fn check_refusals() -> Result<(), String> {
         "a jump into nothing",
     )?;
     expect(user_access::fill(TASK_START, 0, 1 << 20) == refused(TASK_START, true), "fill")
+}
+
+/// Checksums of random lengths, alignments and starts: what this machine says against the tables.
+fn check_checksums() -> Result<(), String> {
+    let mut random = fsx::Rng::new(1);
+    let bytes: [u8; 512] = core::array::from_fn(|_| random.draw() as u8);
+    for _ in 0..1000 {
+        let (start, crc) = (random.below(bytes.len() as u64) as usize, random.draw() as u32);
+        let len = random.below((bytes.len() - start) as u64 + 1) as usize;
+        let piece = &bytes[start..start + len];
+        if crc32c::update(crc, piece) != crc32c::by_tables(crc, piece) {
+            return Err(format!("CRC-32C of {len} bytes from byte {start} on, after {crc:#x}, differs"));
+        }
+    }
+    Ok(())
 }
 
 /// Copies and zeros of every alignment, on a page of RAM.

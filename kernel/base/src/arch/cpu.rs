@@ -54,6 +54,8 @@ pub struct CpuFeatures {
     pub sfence: bool,
     /// MOVNTI (SSE2).
     pub movnti: bool,
+    /// CRC32 (SSE4.2).
+    pub sse4_2: bool,
     /// The time-stamp counter.
     pub tsc: bool,
     /// Model-specific registers.
@@ -110,6 +112,7 @@ fn detect() -> CpuFeatures {
         movnti: bit(one.edx, 26),
         mce: bit(one.edx, 7),
         pcid: bit(one.ecx, 17),
+        sse4_2: bit(one.ecx, 20),
         x2apic: bit(one.ecx, 21),
         hypervisor: bit(one.ecx, 31),
         smep: bit(seven, 7),
@@ -195,6 +198,7 @@ impl fmt::Display for CpuFeatures {
             (self.clflushopt, "clflushopt"),
             (self.clwb, "clwb"),
             (self.movnti, "movnti"),
+            (self.sse4_2, "sse4_2"),
             (self.mce, "mce"),
             (self.erms, "erms"),
             (self.rdtscp, "rdtscp"),

@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`cpu`] | features by CPUID, control bits |
+//! | [`crc32c`] | checksums by an instruction |
 //! | [`percpu`] | what each CPU has for itself |
 //! | [`interrupts`] | off for a while |
 //! | [`apic`] | interrupts between CPUs, timers |
@@ -18,6 +19,7 @@
 
 pub mod apic;
 pub mod cpu;
+pub mod crc32c;
 pub mod frame;
 pub mod gdt;
 pub mod interrupts;

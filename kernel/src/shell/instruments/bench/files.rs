@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use fs::crc32c;
 use fs::platform::Platform;
 use fs::pmem::Pmem;
 use fs::vfs::{FileKind, MountOptions, Rename};
@@ -50,6 +51,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         about: "4 KiB from persistent memory and nothing else",
         run: BenchMethod::Plain(copy_out),
     },
+    Operation { name: "checksum", about: "4 KiB, by CRC-32C", run: BenchMethod::Plain(checksum) },
     Operation { name: "truncate", about: "from 8 KiB to 4 KiB", run: BenchMethod::Plain(truncate) },
     Operation { name: "mount", about: "the clean file system, again", run: BenchMethod::Plain(mount) },
 ];
@@ -254,6 +256,15 @@ fn copy_in(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
 
 fn copy_out(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     each_copy(clock, count, |region, place, buffer| region.read(place, buffer))
+}
+
+fn checksum(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+    let buffer = vec![0x5a; BLOCK];
+    let each = |_| {
+        clock.go_on()?;
+        Ok(clock.time(|| core::hint::black_box(crc32c::update(!0, &buffer))).0)
+    };
+    (0..count).map(each).collect()
 }
 
 fn truncate(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
