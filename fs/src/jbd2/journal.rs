@@ -19,6 +19,7 @@ use crate::error::{Corrupt, Errno, Error, Result};
 use crate::platform::{Mutex, Platform, Timestamp};
 use crate::pmem::Pmem;
 use crate::pmem::state::Staged;
+use crate::vfs::JournalInfo;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ops::Range;
@@ -78,31 +79,6 @@ pub struct Journal<P: Platform> {
     dirty: AtomicBool,
     /// Is counted up when somebody who waits may go on.
     changes: AtomicU64,
-}
-
-/// What can be seen of a journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JournalInfo {
-    /// The number of the running transaction, and of the last one that is durable.
-    pub running: u32,
-    /// See there.
-    pub committed: u32,
-    /// Handles that are open, and the blocks that they may still change.
-    pub handles: u32,
-    /// See there.
-    pub credits: u32,
-    /// Blocks that the running transaction changes, and those that it revokes.
-    pub buffers: usize,
-    /// See there.
-    pub revokes: usize,
-    /// Where the log starts that a recovery would walk (0: it is empty), and where the next transaction goes.
-    pub tail: u32,
-    /// See there.
-    pub head: u32,
-    /// Blocks of the log that are free, and all of them.
-    pub free: u32,
-    /// See there.
-    pub blocks: u32,
 }
 
 impl<P: Platform> Journal<P> {

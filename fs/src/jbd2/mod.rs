@@ -48,7 +48,7 @@ mod transaction;
 pub use buffer::{BlockBuffer, BufferMut};
 pub use handle::Handle;
 pub use info::describe;
-pub use journal::{Journal, JournalInfo, JournalOwner};
+pub use journal::{Journal, JournalOwner};
 pub use log::{LogMap, LogRun};
 pub use recover::{Recovery, scan};
 pub use superblock::{JournalSuper, LogFeatures};

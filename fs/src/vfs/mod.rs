@@ -30,7 +30,7 @@ pub use extent::{Backing, Extent, State};
 pub use freeze::{Freeze, Frozen, Thawed};
 pub use inode_lock::{ChangeOk, InodeExclusive, InodeHeld, InodeLock, InodeShared};
 pub use mapping::{AllocOk, Exclusive, Held, Mapping, Shared};
-pub use mount::{Field, FileSystemType, MountOptions, OnError, UnknownPolicy, uuid_text};
+pub use mount::{Field, FileSystemType, JournalInfo, MountOptions, OnError, UnknownPolicy, uuid_text};
 pub use transaction::{Transaction, Transactions};
 pub use transfer::{Buffer, ReadTo};
 
@@ -65,6 +65,18 @@ pub trait FileSystem<P: Platform>: Send + Sync {
     /// The region cannot be read.
     fn describe(&self, _f: &mut dyn FnMut(&'static str, Field)) -> Result<()> {
         Ok(())
+    }
+
+    /// Returns what is in its journal just now; `None` if it writes none. Waits for a commit that is on its
+    /// way.
+    fn journal_info(&self) -> Option<JournalInfo> {
+        None
+    }
+
+    /// Makes durable what it has kept back for some seconds. Called about once a second, by a task that holds
+    /// nothing. Returns whether it wants to be called again: `false` where nothing is kept back.
+    fn tick(&self, _now: Timestamp) -> bool {
+        false
     }
 
     /// Sets the policy that is followed when a contradiction is met (`errors=`). Returns the one before.

@@ -95,6 +95,47 @@ pub enum Field {
     Time(u64),
 }
 
+/// What is in a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalInfo {
+    /// The number of the running transaction.
+    pub running: u32,
+    /// The number of the last transaction that is durable.
+    pub committed: u32,
+    /// Handles that are open.
+    pub handles: u32,
+    /// Blocks that the open handles may still change.
+    pub credits: u32,
+    /// Blocks that the running transaction changes.
+    pub buffers: usize,
+    /// Blocks that the running transaction revokes.
+    pub revokes: usize,
+    /// The block of the log where a recovery would start; 0: there is nothing to recover.
+    pub tail: u32,
+    /// The block of the log where the next transaction goes.
+    pub head: u32,
+    /// Blocks of the log that are free.
+    pub free: u32,
+    /// All blocks of the log.
+    pub blocks: u32,
+}
+
+impl JournalInfo {
+    /// Calls `f` with each field's name and value.
+    pub fn each(&self, mut f: impl FnMut(&'static str, u64)) {
+        f("running", self.running.into());
+        f("committed", self.committed.into());
+        f("handles", self.handles.into());
+        f("credits", self.credits.into());
+        f("buffers", self.buffers as u64);
+        f("revokes", self.revokes as u64);
+        f("tail", self.tail.into());
+        f("head", self.head.into());
+        f("free", self.free.into());
+        f("blocks", self.blocks.into());
+    }
+}
+
 /// Writes a UUID as five groups of hexadecimal digits.
 pub fn uuid_text(uuid: &[u8; 16]) -> String {
     let mut text = String::new();

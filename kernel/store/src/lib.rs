@@ -17,4 +17,5 @@ extern crate alloc;
 pub mod bad_memory;
 pub mod mounts;
 
-use base::{acpi, entry, klog, machine, mm, pmem, sync, task};
+use base::arch::time;
+use base::{acpi, entry, fw_cfg, klog, machine, mm, pmem, sync, task};

@@ -6,6 +6,7 @@
 //! VMAs.
 
 pub mod dev;
+mod ticks;
 mod walk;
 
 use alloc::string::{String, ToString};
@@ -420,6 +421,7 @@ pub fn mount(device: &str, start: Option<&Place>, path: &[u8], options: MountReq
     mount.set_protocol(options.protocol.unwrap_or_default());
     let mount = Arc::new(mount);
     replace(mounts.iter().cloned().chain([mount.clone()]).collect());
+    ticks::start();
     let Err(error) = dev::protect(frame) else { return Ok(()) };
     match unmount(mount, None) {
         Ok(()) => Err(error.into()),
@@ -471,6 +473,7 @@ pub fn remount(mount: &Mount, options: MountRequest) -> Result<(), Why> {
     if let Some(protocol) = protocol {
         mount.set_protocol(protocol);
     }
+    ticks::start();
     let mode = if mount.read_only() { "ro" } else { "rw" };
     klog!(Info, "{} remounted ({mode}, {})", mount.device, mount.protocol());
     Ok(())

@@ -1,7 +1,8 @@
-//! Commands about file systems: df, mount, umount, freeze, thaw, fsinfo, sync.
+//! Commands about file systems: df, mount, umount, freeze, thaw, fsinfo, journal, sync.
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt::Write;
 
 use cli::date::DateTime;
@@ -12,6 +13,8 @@ use fs::vfs::Field;
 
 use super::super::command::{ANY, Command, CommandResult, Failure, On, complaint};
 use super::super::{Shell, text};
+use super::machine::show_values;
+use crate::counters;
 use crate::mounts::{self, Mount, MountRequest};
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -79,6 +82,15 @@ pub(super) const COMMANDS: &[Command] = &[
         spec: "",
         count: 0..=1,
         run: fsinfo,
+    },
+    Command {
+        name: "journal",
+        operands: "[DEVICE|PATH]",
+        about: "show what is in the journal of a file system, and what was counted of journals",
+        options: &[("-j, --json", "as one JSON object")],
+        spec: "j json=j",
+        count: 0..=1,
+        run: journal,
     },
     Command {
         name: "sync",
@@ -242,6 +254,22 @@ fn fsinfo(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     mount.fs.describe(each).on(name)?;
     write!(sh.out, "{lines}")?;
     Ok(())
+}
+
+fn journal(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
+    let name = opts.operands().first().copied().unwrap_or("/");
+    let mount = mount_of(sh, name)?;
+    let mode = if mount.read_only() { "ro" } else { "rw" };
+    let none = || alloc::format!("no journal is written there ({}, {mode})", mount.fs.type_name());
+    let info = mount.fs.journal_info().ok_or_else(none).on(name)?;
+    let mut values = Vec::new();
+    info.each(|name, value| values.push((name, value)));
+    counters::total().each(|name, value| {
+        if name.starts_with("journal.") {
+            values.push((name, value));
+        }
+    });
+    show_values(sh, opts.has('j'), &values)
 }
 
 fn sync(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {

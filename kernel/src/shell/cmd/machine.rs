@@ -1,5 +1,6 @@
 //! Commands about the machine: nfit, cpuid, dmesg, stats, date, uptime, selftest, crash.
 
+use alloc::vec::Vec;
 use core::fmt::Write;
 use core::ops::ControlFlow;
 
@@ -151,22 +152,31 @@ fn stats(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
         [prefix] => *prefix,
         _ => "",
     };
-    let (mut any, mut outcome) = (false, Ok(()));
+    let mut values = Vec::new();
     counters::total().each(|name, value| {
-        if name.starts_with(prefix) && outcome.is_ok() {
-            outcome = match (opts.has('j'), any) {
-                (false, _) => writeln!(sh.out, "{name} {value}"),
-                (true, false) => write!(sh.out, "{{\n\"{name}\": {value}"),
-                (true, true) => write!(sh.out, ",\n\"{name}\": {value}"),
-            };
-            any = true;
+        if name.starts_with(prefix) {
+            values.push((name, value));
         }
     });
-    outcome?;
-    if any && opts.has('j') {
+    if values.is_empty() {
+        return Err("no counter starts so").on(prefix);
+    }
+    show_values(sh, opts.has('j'), &values)
+}
+
+/// Prints names and values, of which there is one at least: a line each, or as one JSON object.
+pub(super) fn show_values(sh: &mut Shell, as_json: bool, values: &[(&str, u64)]) -> CommandResult {
+    for (number, (name, value)) in values.iter().enumerate() {
+        match (as_json, number) {
+            (false, _) => writeln!(sh.out, "{name} {value}"),
+            (true, 0) => write!(sh.out, "{{\n\"{name}\": {value}"),
+            (true, _) => write!(sh.out, ",\n\"{name}\": {value}"),
+        }?;
+    }
+    if as_json {
         writeln!(sh.out, "\n}}")?;
     }
-    if any { Ok(()) } else { Err("no counter starts so").on(prefix) }
+    Ok(())
 }
 
 fn date(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {

@@ -17,7 +17,7 @@
 //! | `links.rs` | ln, readlink, mknod, mkfifo |
 //! | `copy.rs` | cp, mv |
 //! | `dd.rs` | dd |
-//! | `disk.rs` | df, mount, umount, freeze, thaw, fsinfo, sync |
+//! | `disk.rs` | df, mount, umount, freeze, thaw, fsinfo, journal, sync |
 //! | `memory.rs` | mmap, munmap, maps, peek, poke, ptwalk, free |
 //! | `tasks.rs` | ps, run, wait, sleep, cpus |
 //! | `machine.rs` | nfit, cpuid, dmesg, stats, date, uptime, selftest, crash |
