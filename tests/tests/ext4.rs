@@ -80,6 +80,16 @@ fn what_mke2fs_made_is_listed_read_and_described() {
     assert_eq!(image.digest(), before, "the image was changed");
 }
 
+#[test]
+fn where_no_journal_is_written_its_command_says_so() {
+    let said = |image: &Image, why: &str| {
+        let lines = refusals(image, ["journal", "journal --json pmem0", "journal /lost+found"]);
+        assert_eq!(lines, ["/", "pmem0", "/lost+found"].map(|name| format!("journal: {name}: {why}")));
+    };
+    said(&Image::ext2(16 * MIB), "no journal is written there (ext2, rw)");
+    said(&Image::ext4_of(64 * MIB, tree().path(), &[]), "no journal is written there (ext4, ro)");
+}
+
 /// What `dumpe2fs -h` prints of an image; the tab in it as the blanks that it stands for.
 fn as_dumpe2fs(image: &Image) -> String {
     let output = tool("dumpe2fs").env("TZ", "UTC").arg("-h").arg(image.path()).output().expect("dumpe2fs");

@@ -16,6 +16,7 @@ use super::superblock::{AllHome, JournalSuper, LogFeatures};
 use super::transaction::{JournalState, is_reached};
 use crate::atomic::{AtomicBool, AtomicU64};
 use crate::error::{Corrupt, Errno, Error, Result};
+use crate::lab::Point;
 use crate::platform::{Mutex, Platform, Timestamp};
 use crate::pmem::Pmem;
 use crate::pmem::state::Staged;
@@ -264,7 +265,10 @@ impl<P: Platform> Journal<P> {
         let Some(frozen) = frozen else {
             return Ok(());
         };
+        let number = frozen.sequence.into();
+        self.platform.at(Point::CommitBegin, 0, number, frozen.buffers.len() as u64);
         let written = self.write(&frozen);
+        self.platform.at(Point::CommitEnd, 0, number, written.is_err().into());
         match written {
             // Before anybody else may commit.
             Err(error) => self.abort(error),

@@ -139,6 +139,10 @@ named! {
         ShootdownEnd => "shootdown-end",
         /// This CPU answers another's shootdown. `arg`: the CPU that asked.
         ShootdownAnswer => "shootdown-answer",
+        /// A journal begins to write a transaction. `page`: its number; `arg`: how many blocks it changes.
+        CommitBegin => "commit-begin",
+        /// It is durable, and home. `page`: as before; `arg`: 0 if all went well.
+        CommitEnd => "commit-end",
     }
 }
 

@@ -2,10 +2,10 @@
 //!
 //! Each CPU is a group ("process") with a row ("thread") for each task that ran there: tasks take turns in
 //! the middle of faults, so that slices of one row would not lie one inside the other. A fault is a slice,
-//! and so is each wait for a lock inside it, and a shootdown from the question to the last answer; arrows
-//! lead from there to the CPUs that answer. Everything else is an instant. Slices are written as complete
-//! events, so each has its end: one whose end is not in the trace (the fault goes on, or the record made way)
-//! lasts until the last record. A fault whose task moved is shown where it began.
+//! and so is each wait for a lock inside it, a commit of a journal, and a shootdown from the question to the
+//! last answer; arrows lead from there to the CPUs that answer. Everything else is an instant. Slices are
+//! written as complete events, so each has its end: one whose end is not in the trace (the fault goes on, or
+//! the record made way) lasts until the last record. A fault whose task moved is shown where it began.
 //!
 //! Reference: "Trace Event Format" (Google), phases X, i, s, f, M.
 
@@ -26,6 +26,7 @@ enum TraceSlice {
     Exclusive,
     Entry,
     Shootdown,
+    Commit,
 }
 
 impl TraceSlice {
@@ -37,6 +38,7 @@ impl TraceSlice {
             Self::Exclusive => "wait: dax_sem, exclusive",
             Self::Entry => "wait: entry",
             Self::Shootdown => "shootdown",
+            Self::Commit => "commit",
         }
     }
 }
@@ -62,6 +64,8 @@ fn role(point: Point) -> Phase {
         Point::ShootdownBegin => Phase::Begin(TraceSlice::Shootdown),
         Point::ShootdownEnd => Phase::End(TraceSlice::Shootdown),
         Point::ShootdownAnswer => Phase::Answer,
+        Point::CommitBegin => Phase::Begin(TraceSlice::Commit),
+        Point::CommitEnd => Phase::End(TraceSlice::Commit),
         _ => Phase::Instant,
     }
 }
@@ -128,6 +132,7 @@ impl Events<'_> {
         let served = fmt::from_fn(|f| served.map_or(Ok(()), |served| write!(f, ",\"served\":{served}")));
         let about = fmt::from_fn(|f| match slice {
             TraceSlice::Shootdown => write!(f, "\"page\":{},\"cpus\":{}", step.page, step.arg.count_ones()),
+            TraceSlice::Commit => write!(f, "\"transaction\":{},\"blocks\":{}", step.page, step.arg),
             _ => write!(f, "\"inode\":{},\"page\":{}", step.ino, step.page),
         });
         self.event(

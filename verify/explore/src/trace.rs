@@ -116,6 +116,7 @@ fn sort(point: Point) -> Kind {
         }
         Point::Marked | Point::Installed | Point::Fallback | Point::Cleaned | Point::Protected => Kind::Point,
         Point::Flushed | Point::Unmapped | Point::Freed | Point::WriteAllocated => Kind::Point,
+        Point::CommitBegin | Point::CommitEnd => Kind::Point,
     }
 }
 
