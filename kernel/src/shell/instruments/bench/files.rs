@@ -1,4 +1,5 @@
 //! Operations on names and open files, as a system call would do them: from a path or a file to the result.
+//! On ext2 that is durable. A journal makes it durable later: at the next commit, which `fsync` waits for.
 
 use alloc::format;
 use alloc::string::String;
@@ -6,6 +7,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use fs::crc32c;
+use fs::dax;
 use fs::platform::Platform;
 use fs::pmem::Pmem;
 use fs::vfs::{FileKind, MountOptions, Rename};
@@ -34,11 +36,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation { name: "unlink", about: "an empty file", run: BenchMethod::Plain(unlink) },
     Operation { name: "mkdir", about: "an empty directory", run: BenchMethod::Plain(mkdir) },
     Operation { name: "rmdir", about: "an empty directory", run: BenchMethod::Plain(rmdir) },
-    Operation { name: "append", about: "4 KiB to an open file, durable", run: BenchMethod::Plain(append) },
+    Operation { name: "append", about: "4 KiB to an open file", run: BenchMethod::Plain(append) },
+    Operation { name: "overwrite", about: "4 KiB of an open file", run: BenchMethod::Plain(overwrite) },
     Operation {
-        name: "overwrite",
-        about: "4 KiB of an open file, durable",
-        run: BenchMethod::Plain(overwrite),
+        name: "fsync",
+        about: "of an open file, after 4 KiB were appended",
+        run: BenchMethod::Plain(fsync),
     },
     Operation { name: "read", about: "4 KiB of an open file", run: BenchMethod::Plain(read) },
     Operation {
@@ -213,6 +216,20 @@ fn each_block(
 
 fn append(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
     each_block(clock, count, false, |file, offset, buffer| file.write_at(offset, buffer))
+}
+
+fn fsync(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
+    let file = make(b"/.bench/data", FileKind::File)?;
+    let buffer = vec![0x5a; BLOCK];
+    let mut samples = Vec::with_capacity(count);
+    for number in 0..count {
+        clock.go_on()?;
+        file.write_at((number * BLOCK) as u64, &buffer).on("write")?;
+        let (ns, result) = clock.time(|| dax::fsync(&*file));
+        result.on("fsync")?;
+        samples.push(ns);
+    }
+    Ok(samples)
 }
 
 fn overwrite(clock: &BenchClock<'_>, count: usize) -> Result<Vec<u64>, Failure> {
