@@ -144,6 +144,8 @@ stats! {
     block_allocated => "block.allocated",
     /// Blocks freed.
     block_freed => "block.freed",
+    /// Blocks whose content began to count: they were allocated ahead, and unwritten.
+    block_converted => "block.converted",
     /// Inodes allocated.
     inode_allocated => "inode.allocated",
     /// Inodes freed.

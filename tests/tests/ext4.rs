@@ -1,6 +1,7 @@
 //! ext4, as a user meets it: what is printed of it, what is mapped, what is refused. The images are those of
 //! `mke2fs -t ext4 -b 4096`.
 
+use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -88,6 +89,33 @@ fn where_no_journal_is_written_its_command_says_so() {
     };
     said(&Image::ext2(16 * MIB), "no journal is written there (ext2, rw)");
     said(&Image::ext4_of(64 * MIB, tree().path(), &[]), "no journal is written there (ext4, ro)");
+}
+
+/// A change waits in memory, until a second task commits it; the task goes with the mount.
+#[test]
+fn what_was_changed_is_committed_after_seconds() {
+    let image = Image::ext4_of(64 * MIB, tree().path(), &[]);
+    let script = "sync; mkdir /new; journal --json; echo =; sleep 8; journal --json; echo =; ps; umount /; sleep 2; ps";
+    let file = image.folder().join("trace.json");
+    let run = QemuRun::new(script).pmem(&image);
+    let printed = run.args(["--trace".as_ref(), file.as_os_str()]).ok();
+    image.expect_clean();
+    let parts: Vec<&str> = printed.split("=\n").collect();
+    let [before, after, tasks] = parts[..] else { panic!("three parts: {printed}") };
+    let number = |text: &str, name: &str| {
+        let object: Value = serde_json::from_str(text).expect("JSON");
+        object[name].as_u64().unwrap_or_else(|| panic!("no {name} in {text}"))
+    };
+    let running = number(before, "running");
+    assert!(number(before, "committed") < running && number(before, "buffers") > 0, "{printed}");
+    assert!(number(after, "committed") >= running && number(after, "buffers") == 0, "{printed}");
+    assert_eq!(tasks.lines().filter(|line| line.ends_with(" commit")).count(), 1, "{printed}");
+    let trace = fs::read_to_string(&file).expect("a trace");
+    let commit = format!("\"transaction\":{running},");
+    assert!(
+        trace.lines().any(|line| line.contains("\"name\":\"commit\"") && line.contains(&commit)),
+        "{trace}"
+    );
 }
 
 /// What `dumpe2fs -h` prints of an image; the tab in it as the blanks that it stands for.

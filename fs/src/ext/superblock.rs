@@ -7,8 +7,10 @@
 //! What a crash leaves between is a file system that is right, and has no checksums. Whoever finds that the
 //! checksum is right but for the bit puts it back.
 
-use super::features::{COMPAT_HAS_JOURNAL, INCOMPAT_RECOVER, RO_COMPAT_GDT_CSUM, RO_COMPAT_METADATA_CSUM,
-    RO_COMPAT_ORPHAN_PRESENT};
+use super::features::{
+    COMPAT_HAS_JOURNAL, INCOMPAT_RECOVER, RO_COMPAT_GDT_CSUM, RO_COMPAT_METADATA_CSUM,
+    RO_COMPAT_ORPHAN_PRESENT,
+};
 use super::layout::*;
 use super::unreadable;
 use crate::crc32c;

@@ -3,26 +3,28 @@
 use super::disk::NAME;
 use super::fs::Ext4;
 use super::inode::Ext4Inode;
-use crate::error::{Errno, Result};
+use crate::error::{Errno, Result, Unsupported};
 use crate::ext::dirent::check_name;
 use crate::ext::features::{COMPAT_FAST_COMMIT, ReadOnlyReason};
 use crate::ext::info;
 use crate::ext::layout::{APPEND_FL, IMMUTABLE_FL, INLINE_DATA_FL};
 use crate::ext::superblock::RawSuperBlock;
-use crate::jbd2;
-use crate::platform::Platform;
+use crate::jbd2::{self, Journal};
+use crate::platform::{Platform, Timestamp};
 use crate::vfs::{
     self, AllocOk, Attr, Backing, Device, DirEntry, Extent, Fallocate, Field, FileKind, FileSystem, Held,
-    InodeRef, Mapping, OnError, ReadTo, Rename, Seek, SetAttr, SetXattr, StatFs, Thawed, Transaction,
+    InodeRef, JournalInfo, Mapping, OnError, ReadTo, Rename, Seek, SetAttr, SetXattr, StatFs, Thawed,
+    Transaction,
 };
 use alloc::vec::Vec;
 use core::fmt::Display;
 use core::ops::{ControlFlow, Range};
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Refuses a change.
-fn read_only<T>() -> Result<T> {
-    Err(Errno::ReadOnly.into())
+/// Refuses to change extended attributes.
+fn keep_attributes<P: Platform>(fs: &Ext4<P>) -> Result<()> {
+    fs.check_writable()?;
+    Err(Unsupported::Operation("changing extended attributes on ext4").into())
 }
 
 impl<P: Platform> FileSystem<P> for Ext4<P> {
@@ -66,6 +68,15 @@ impl<P: Platform> FileSystem<P> for Ext4<P> {
                 jbd2::describe(self.platform.pmem(), at, has_fast_commits, f)
             }
         }
+    }
+
+    fn journal_info(&self) -> Option<JournalInfo> {
+        self.journal.get().map(Journal::info)
+    }
+
+    /// Commits what was changed 5 seconds ago, until the journal is given up.
+    fn tick(&self, now: Timestamp) -> bool {
+        self.journal.get().is_some_and(|journal| journal.tick(now).is_ok())
     }
 
     fn set_on_error(&self, policy: OnError) -> Result<OnError> {
@@ -273,11 +284,11 @@ impl<P: Platform> vfs::Inode<P> for Ext4Inode<P> {
     }
 
     fn set_xattr(&self, _: &[u8], _: &[u8], _: SetXattr) -> Result<()> {
-        read_only()
+        keep_attributes(&self.fs)
     }
 
     fn remove_xattr(&self, _: &[u8]) -> Result<()> {
-        read_only()
+        keep_attributes(&self.fs)
     }
 
     fn list_xattrs(&self) -> Result<Vec<Vec<u8>>> {

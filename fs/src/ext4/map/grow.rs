@@ -196,6 +196,7 @@ impl<'a, P: Platform> BlockMap<'a, P> {
             while !left.is_empty() {
                 left.start = tree.convert(&left, false)?;
             }
+            self.0.fs.platform.stats().block_converted.add(run.len.into());
             Ok(())
         })
     }

@@ -411,8 +411,6 @@ impl<P: Platform> Ext4Inode<P> {
     fn end(&self, op: &Operation<'_, P>) -> Result<()> {
         let fs = &self.fs;
         self.release_attributes(op)?;
-        // Its number is nobody else's before the cache has forgotten it.
-        fs.groups.free_inode(op, self.ino, self.kind == FileKind::Directory)?;
         self.remove_orphan(op)?;
         let now = fs.platform.now().secs as u32;
         let edit = self.edit();
@@ -420,7 +418,9 @@ impl<P: Platform> Ext4Inode<P> {
         // What could be an inode's number looks like an orphan's next one.
         edit.store_u32(I_DTIME, now.max(fs.sb.inodes_count + 1));
         self.store_size(ChangeOk::nobody_else(), 0);
-        self.mark(op)
+        self.mark(op)?;
+        // Last: whoever takes the number writes the same place in the table.
+        fs.groups.free_inode(op, self.ino, self.kind == FileKind::Directory)
     }
 
     /// Gives up its share of a block of attributes.
