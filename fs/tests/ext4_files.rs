@@ -524,7 +524,7 @@ fn a_truncation_in_several_transactions_is_finished_after_a_crash() {
     let bytes = pattern(1, 16 << 10);
     session(&image, |fs| {
         for extent in 0..3000 {
-            write(&*at(fs, "f"), extent * 17 << 10, &bytes);
+            write(&*at(fs, "f"), (extent * 17) << 10, &bytes);
         }
     });
     let (tape, machine) = Tape::record(&image.bytes());
