@@ -5,7 +5,7 @@ use super::disk::checksum::Seed;
 use super::edit::{Change, Edit};
 use super::inode::Ext4Inode;
 use super::meta::MetaBlock;
-use super::operation::Operation;
+use super::operation::Ext4Operation;
 use crate::error::Result;
 use crate::ext::load::Load;
 use crate::jbd2::BufferMut;
@@ -16,7 +16,7 @@ use core::ops::Deref;
 /// An inode's metadata, in an operation.
 pub(super) struct InodeChange<'a, P: Platform> {
     /// The operation.
-    pub op: &'a Operation<'a, P>,
+    pub op: &'a Ext4Operation<'a, P>,
     /// The inode. Its `i_blocks` follow what is taken and freed.
     pub inode: &'a Ext4Inode<P>,
 }
@@ -75,7 +75,7 @@ impl<'a> Deref for ChangedBlock<'a> {
 
 impl<'a, P: Platform> InodeChange<'a, P> {
     /// Returns the change of `inode`'s metadata in `op`.
-    pub(super) fn new(op: &'a Operation<'a, P>, inode: &'a Ext4Inode<P>) -> Self {
+    pub(super) fn new(op: &'a Ext4Operation<'a, P>, inode: &'a Ext4Inode<P>) -> Self {
         Self { op, inode }
     }
 

@@ -10,7 +10,7 @@
 use super::disk::extent::DiskExtent;
 use super::fs::Ext4Shared;
 use super::inode::Ext4Inode;
-use super::operation::Operation;
+use super::operation::Ext4Operation;
 use crate::error::{Errno, Result};
 use crate::ext::layout::{APPEND_FL, IMMUTABLE_FL};
 use crate::lab::mistake;
@@ -21,7 +21,7 @@ use core::mem::ManuallyDrop;
 
 impl<P: Platform> Transactions for Ext4Inode<P> {
     fn end(&self, number: u64) {
-        drop(Operation::resume(&self.fs, number as u32));
+        drop(Ext4Operation::resume(&self.fs, number as u32));
     }
 }
 
@@ -66,7 +66,7 @@ impl<P: Platform> Ext4Inode<P> {
         }
         let credits = transaction.number().ok_or(Errno::ReadOnly)? as u32;
         // It is the transaction's to end.
-        let op = &*ManuallyDrop::new(Operation::resume(&self.fs, credits)?);
+        let op = &*ManuallyDrop::new(Ext4Operation::resume(&self.fs, credits)?);
         let lblk = u32::try_from(page).map_err(|_| Errno::FileTooBig)?;
         let fresh = match pages {
             1 => self.map().fresh(op, lblk, 1)?,
@@ -79,7 +79,7 @@ impl<P: Platform> Ext4Inode<P> {
         }
     }
 
-    fn fill_with_zeros(&self, op: &Operation<'_, P>, run: &DiskExtent) -> Result<Backing> {
+    fn fill_with_zeros(&self, op: &Ext4Operation<'_, P>, run: &DiskExtent) -> Result<Backing> {
         let (pmem, sb) = (self.fs.platform.pmem(), &self.fs.sb);
         let (place, len) = (sb.byte(run.block), sb.byte(run.len.into()));
         pmem.clear_poison(place, len);

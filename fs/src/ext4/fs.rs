@@ -1,6 +1,6 @@
 //! A mounted file system: what its handles share.
 
-use super::alloc::Groups;
+use super::alloc::BlockGroups;
 use super::disk::checksum;
 use super::disk::descriptor::Group;
 use super::disk::superblock::SuperBlock;
@@ -71,7 +71,7 @@ pub struct Ext4Shared<P: Platform> {
     pub(super) journal_zone: OnceBox<Zone>,
     /// The journal, if it is written.
     pub(super) journal: OnceBox<Journal<P>>,
-    pub(super) groups: Arc<Groups<P>>,
+    pub(super) groups: Arc<BlockGroups<P>>,
     /// What the next commit is to write, besides blocks.
     pub(super) unsealed: Arc<Unsealed<P>>,
     /// Nothing may be changed: asked for, forced, or unmounted.

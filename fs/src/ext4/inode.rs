@@ -5,7 +5,7 @@ use super::disk::checksum::{self, Seed};
 use super::edit::Edit;
 use super::fs::{Ext4, Ext4Shared, InodePlace};
 use super::meta::MetaBlock;
-use super::operation::Operation;
+use super::operation::Ext4Operation;
 use crate::PAGE_SIZE;
 use crate::atomic::{AtomicBool, AtomicU64};
 use crate::error::{Corrupt, Errno, Error, Result, Unsupported};
@@ -76,7 +76,7 @@ impl InodeCopy {
     ///
     /// # Errors
     /// The block cannot be read; the journal was given up.
-    pub(super) fn expect_place<P: Platform>(&self, op: &Operation<'_, P>) -> Result<()> {
+    pub(super) fn expect_place<P: Platform>(&self, op: &Ext4Operation<'_, P>) -> Result<()> {
         op.change(self.place.0).map(drop)
     }
 
@@ -333,7 +333,7 @@ impl<P: Platform> Ext4Inode<P> {
     ///
     /// # Errors
     /// Its table's block cannot be read, where the inode has no name: then it is written at once.
-    pub(super) fn mark(&self, op: &Operation<'_, P>) -> Result<()> {
+    pub(super) fn mark(&self, op: &Ext4Operation<'_, P>) -> Result<()> {
         self.sequence.store(HAS_SEQUENCE | u64::from(op.handle().sequence()), Release);
         self.seal_later(Some(op))
     }
@@ -342,7 +342,7 @@ impl<P: Platform> Ext4Inode<P> {
     ///
     /// # Errors
     /// As for [`mark`](Self::mark).
-    pub(super) fn mark_data(&self, op: &Operation<'_, P>) -> Result<()> {
+    pub(super) fn mark_data(&self, op: &Ext4Operation<'_, P>) -> Result<()> {
         self.data_sequence.store(HAS_SEQUENCE | u64::from(op.handle().sequence()), Release);
         self.mark(op)
     }
@@ -353,7 +353,7 @@ impl<P: Platform> Ext4Inode<P> {
         let _ = self.seal_later(None);
     }
 
-    fn seal_later(&self, op: Option<&Operation<'_, P>>) -> Result<()> {
+    fn seal_later(&self, op: Option<&Ext4Operation<'_, P>>) -> Result<()> {
         if self.raw().links() == 0 {
             // The commit must not be the one with its last handle.
             let _ = self.fs.unsealed.take(self.ino);

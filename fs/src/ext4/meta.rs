@@ -1,7 +1,7 @@
 //! Blocks of metadata: where they are read, and which of them were checked.
 //!
-//! They are read in place, in persistent memory, unless the journal has a newer copy: of a transaction that is
-//! not at home, or from before a crash, where the mount is to change nothing and may not replay it: the
+//! They are read in place, in persistent memory, unless the journal has a newer copy: of a transaction that
+//! is not at home, or from before a crash, where the mount is to change nothing and may not replay it: the
 //! *overlay*.
 //!
 //! A block's checksum is computed once, by the first who reads it: a table remembers the inode that it was

@@ -1,6 +1,6 @@
 //! Mounting; the journal that a crash left.
 
-use super::alloc::Groups;
+use super::alloc::BlockGroups;
 use super::disk::NAME;
 use super::disk::superblock::SuperBlock;
 use super::fs::{Ext4, Ext4Shared};
@@ -90,7 +90,7 @@ fn assemble<P: Platform>(platform: Arc<P>, sb: SuperBlock, options: &MountOption
     let on_error = options.on_error.unwrap_or(sb.on_error);
     let next_generation = AtomicU32::new((platform.now().secs as u32).wrapping_mul(0x9e37_79b1));
     let sb = Arc::new(sb);
-    let groups = Arc::new(Groups::new(platform.clone(), sb.clone()));
+    let groups = Arc::new(BlockGroups::new(platform.clone(), sb.clone()));
     Ext4Shared {
         platform,
         unsealed: Arc::new(Unsealed::new(sb.clone(), groups.clone())),

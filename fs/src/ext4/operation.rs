@@ -2,14 +2,14 @@
 //!
 //! # What is left to a commit
 //! An inode in memory is changed there and [marked](Ext4Inode::mark); counts of groups are kept by
-//! [`Groups`]. Both go into the blocks of the transaction when it ends, once for all of its operations, and
-//! their checksums with them: nobody reads them in between but us, and we look in memory.
+//! [`BlockGroups`]. Both go into the blocks of the transaction when it ends, once for all of its operations,
+//! and their checksums with them: nobody reads them in between but us, and we look in memory.
 //!
 //! # Locking
 //! `… → dax_sem → handle → mapping entry → block map → group, orphans, marked inodes → the journal's own`.
 //! Whoever has a handle asks for no second one, and for no commit.
 
-use super::alloc::Groups;
+use super::alloc::BlockGroups;
 use super::disk::superblock::SuperBlock;
 use super::fs::Ext4Shared;
 use super::inode::Ext4Inode;
@@ -27,7 +27,7 @@ use core::sync::atomic::Ordering::SeqCst;
 /// An operation on a mounted file system; it ends when this is dropped. Blocks of files that it publishes are
 /// durable before that.
 #[must_use = "it ends when it is dropped"]
-pub(super) struct Operation<'a, P: Platform> {
+pub(super) struct Ext4Operation<'a, P: Platform> {
     fs: &'a Ext4Shared<P>,
     handle: Handle<'a, P>,
 }
@@ -46,14 +46,14 @@ impl<P: Platform> Ext4Shared<P> {
     ///
     /// # Errors
     /// [`Errno::ReadOnly`]; the journal was given up, or has no room for so many.
-    pub(super) fn begin(&self, credits: u32) -> Result<Operation<'_, P>> {
+    pub(super) fn begin(&self, credits: u32) -> Result<Ext4Operation<'_, P>> {
         let journal = self.written_journal()?;
         let handle = journal.start(credits).inspect_err(|_| {
             if journal.failed().is_some() {
                 self.unwritable.store(true, SeqCst);
             }
         })?;
-        Ok(Operation { fs: self, handle })
+        Ok(Ext4Operation { fs: self, handle })
     }
 
     /// Makes all operations durable that have ended.
@@ -76,7 +76,7 @@ impl<P: Platform> Ext4Shared<P> {
     }
 }
 
-impl<'a, P: Platform> Operation<'a, P> {
+impl<'a, P: Platform> Ext4Operation<'a, P> {
     /// Returns the operation again that was left open with these credits.
     pub(super) fn resume(fs: &'a Ext4Shared<P>, credits: u32) -> Result<Self> {
         Ok(Self { fs, handle: fs.written_journal()?.resume(credits) })
@@ -134,7 +134,7 @@ impl<'a, P: Platform> Operation<'a, P> {
 /// What goes into a transaction when it ends.
 pub(super) struct Unsealed<P: Platform> {
     sb: Arc<SuperBlock>,
-    groups: Arc<Groups<P>>,
+    groups: Arc<BlockGroups<P>>,
     /// Inodes that are not in their tables as they are in memory. One without a name is never among them.
     inodes: Mutex<P, BTreeMap<u32, Arc<Ext4Inode<P>>>>,
     /// The superblock has changed.
@@ -145,7 +145,7 @@ pub(super) struct Unsealed<P: Platform> {
 
 impl<P: Platform> Unsealed<P> {
     /// Returns that of a file system in which nothing has changed.
-    pub(super) fn new(sb: Arc<SuperBlock>, groups: Arc<Groups<P>>) -> Self {
+    pub(super) fn new(sb: Arc<SuperBlock>, groups: Arc<BlockGroups<P>>) -> Self {
         let super_block = AtomicBool::new(false);
         let error = AtomicBool::new(false);
         Self { sb, groups, inodes: Mutex::<P, _>::new(BTreeMap::new()), super_block, error }
@@ -173,9 +173,9 @@ impl<P: Platform> Unsealed<P> {
 }
 
 /// [`Unsealed`], as the journal has it.
-pub(super) struct Owner<P: Platform>(pub Arc<Unsealed<P>>);
+pub(super) struct CommitOwner<P: Platform>(pub Arc<Unsealed<P>>);
 
-impl<P: Platform> JournalOwner<P> for Owner<P> {
+impl<P: Platform> JournalOwner<P> for CommitOwner<P> {
     fn is_dirty(&self) -> bool {
         self.0.error.load(SeqCst) || !self.0.inodes.lock().is_empty()
     }

@@ -9,7 +9,7 @@
 
 use super::fs::Ext4;
 use super::inode::Ext4Inode;
-use super::operation::{Operation, Owner};
+use super::operation::{CommitOwner, Ext4Operation};
 use crate::error::{Errno, Result};
 use crate::ext::features::INCOMPAT_64BIT;
 use crate::ext::journal::FoundJournal;
@@ -34,7 +34,7 @@ impl<P: Platform> Ext4<P> {
         let size = (sb.block_bits, sb.blocks_count);
         let found = FoundJournal::look(pmem, size, |run| self.journal_runs(sb.journal_inum, run))?;
         let features = LogFeatures { wide: sb.has(INCOMPAT_64BIT), checksums: sb.seed.is_some() };
-        let owner = Box::new(Owner(self.unsealed.clone()));
+        let owner = Box::new(CommitOwner(self.unsealed.clone()));
         let journal = Journal::open(self.platform.clone(), found.log, features, owner)?;
         // There is one already where a mount became writable again.
         if self.journal.get().is_none() {
@@ -70,7 +70,7 @@ impl<P: Platform> Ext4<P> {
     }
 
     /// Stores the time it is to the superblock, where these fields hold the low 32 bits and the 8 above.
-    fn store_now(&self, op: &Operation<'_, P>, (low, high): (u64, u64)) -> Result<()> {
+    fn store_now(&self, op: &Ext4Operation<'_, P>, (low, high): (u64, u64)) -> Result<()> {
         let (bytes, at) = op.super_block()?;
         let now = self.platform.now().secs;
         bytes.store_u32(at + low, now as u32);

@@ -1,11 +1,11 @@
-//! A bitmap's bits, by words of 64: a set bit is a thing in use. Bits that are kept back count as set where
-//! something free is looked for.
+//! A bitmap's bits, by words of 64: a set bit is a thing in use. Bits that are kept back count as set
+//! where something free is looked for.
 
 use crate::jbd2::BufferMut;
 use core::ops::Range;
 
 /// The bits of a bitmap's block that an operation may change. The caller holds the group's lock.
-pub(super) struct Bits<'a> {
+pub(super) struct GroupBits<'a> {
     bitmap: &'a BufferMut<'a>,
     kept_back: &'a [u64],
 }
@@ -41,7 +41,7 @@ pub(super) fn clear_words(bits: &mut [u64], range: Range<u32>) {
     }
 }
 
-impl<'a> Bits<'a> {
+impl<'a> GroupBits<'a> {
     /// Returns the bits of `bitmap`, of which those of `kept_back` are not free.
     pub(super) fn new(bitmap: &'a BufferMut<'a>, kept_back: &'a [u64]) -> Self {
         Self { bitmap, kept_back }
@@ -102,10 +102,10 @@ mod tests {
         let bitmap = BufferMut::new(Arc::new(BlockBuffer::zeros(32)));
         let mut kept_back = [0; 4];
         set_words(&mut kept_back, 60..70);
-        let bits = Bits::new(&bitmap, &[]);
+        let bits = GroupBits::new(&bitmap, &[]);
         bits.set(0..60);
         assert_eq!((bits.find_clear(0..256), bits.find_set(60..256)), (Some(60), None));
-        let bits = Bits::new(&bitmap, &kept_back);
+        let bits = GroupBits::new(&bitmap, &kept_back);
         assert_eq!((bits.find_clear(0..256), bits.find_clear(0..65)), (Some(70), None));
         assert_eq!(bits.end_of_clear(70..200), 200);
         bits.set(128..192);
@@ -113,6 +113,6 @@ mod tests {
         bits.clear(130..131);
         assert_eq!((bits.find_clear(128..256), bits.end_of_clear(130..256)), (Some(130), 131));
         clear_words(&mut kept_back, 63..64);
-        assert_eq!(Bits::new(&bitmap, &kept_back).find_clear(0..256), Some(63));
+        assert_eq!(GroupBits::new(&bitmap, &kept_back).find_clear(0..256), Some(63));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A bit changes in the bitmap's block, in the operation's transaction. Counts are kept in memory: what a
 //! group's descriptor says of them, and the checksums of its bitmaps, go into the transaction when that ends
-//! ([`Groups::seal`]).
+//! ([`BlockGroups::seal`]).
 //!
 //! ```text
 //! free_blocks ──► bit clear, count up, bit kept back ──► commit ──► reusable ──► bit may be taken
@@ -23,7 +23,7 @@ mod bits;
 mod state;
 
 use super::disk::superblock::SuperBlock;
-use super::operation::Operation;
+use super::operation::Ext4Operation;
 use crate::PAGE_SIZE;
 use crate::atomic::{AtomicI64, AtomicU32};
 use crate::error::{Corrupt, Errno, Error, Result};
@@ -33,10 +33,10 @@ use crate::pmem::Pmem;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bits::Bits;
+use bits::GroupBits;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
-use state::GroupState;
+use state::WrittenGroup;
 
 /// Blocks of a huge page.
 const HUGE: u32 = 512;
@@ -56,11 +56,11 @@ pub(super) enum Purpose {
 }
 
 /// The block groups of a file system that is written.
-pub(super) struct Groups<P: Platform> {
+pub(super) struct BlockGroups<P: Platform> {
     platform: Arc<P>,
     sb: Arc<SuperBlock>,
     /// What is known of each group; nothing before it is first used.
-    states: Box<[Mutex<P, Option<GroupState>>]>,
+    states: Box<[Mutex<P, Option<WrittenGroup>>]>,
     /// Groups whose descriptors a commit is to write.
     unsealed: Mutex<P, Vec<u32>>,
     free_blocks: AtomicI64,
@@ -71,7 +71,7 @@ pub(super) struct Groups<P: Platform> {
     spread: AtomicU32,
 }
 
-impl<P: Platform> Groups<P> {
+impl<P: Platform> BlockGroups<P> {
     /// Returns those of the file system in the platform's region, nothing of it read yet.
     pub(super) fn new(platform: Arc<P>, sb: Arc<SuperBlock>) -> Self {
         let states = (0..sb.group_count).map(|_| Mutex::<P, _>::new(None)).collect();
@@ -108,19 +108,19 @@ impl<P: Platform> Groups<P> {
     ///
     /// # Errors
     /// The group's descriptor or bitmaps are damaged; what `f` answers.
-    fn with<T>(&self, index: u32, f: impl FnOnce(&mut GroupState) -> Result<T>) -> Result<T> {
+    fn with<T>(&self, index: u32, f: impl FnOnce(&mut WrittenGroup) -> Result<T>) -> Result<T> {
         let what = "block group";
         let state = self.states.get(index as usize);
         let mut state = state.ok_or(Corrupt::new(what, index.into(), "no such group"))?.lock();
         if state.is_none() {
-            *state = Some(GroupState::load(self.platform.pmem(), &self.sb, index)?);
+            *state = Some(WrittenGroup::load(self.platform.pmem(), &self.sb, index)?);
         }
         let state = state.as_mut().ok_or(Corrupt::new(what, index.into(), "it is not loaded"))?;
         f(state)
     }
 
     /// Has the next commit write the descriptor of a group.
-    fn unseal(&self, state: &mut GroupState) -> Result<()> {
+    fn unseal(&self, state: &mut WrittenGroup) -> Result<()> {
         if !state.is_unsealed {
             let mut unsealed = self.unsealed.lock();
             unsealed.try_reserve(1).map_err(|_| Errno::NoMemory)?;
@@ -159,7 +159,7 @@ impl<P: Platform> Groups<P> {
     /// [`Errno::NoSpace`]; every group with free blocks is damaged; the journal was given up.
     pub(super) fn take_blocks(
         &self,
-        op: &Operation<'_, P>,
+        op: &Ext4Operation<'_, P>,
         goal: u64,
         most: u32,
         why: Purpose,
@@ -197,8 +197,8 @@ impl<P: Platform> Groups<P> {
     /// Takes the first free blocks of a group from bit `near` on, or else the first at all.
     fn take_near(
         &self,
-        op: &Operation<'_, P>,
-        state: &mut GroupState,
+        op: &Ext4Operation<'_, P>,
+        state: &mut WrittenGroup,
         near: u32,
         most: u32,
     ) -> Result<Option<Range<u32>>> {
@@ -206,7 +206,7 @@ impl<P: Platform> Groups<P> {
             return Ok(None);
         }
         let bitmap = state.block_bitmap(op, &self.platform, &self.sb)?;
-        let (bits, end) = (Bits::new(&bitmap, &state.kept_back), state.group_blocks);
+        let (bits, end) = (GroupBits::new(&bitmap, &state.kept_back), state.group_blocks);
         let near = near.max(state.first_free);
         let found = bits.find_clear(near..end).or_else(|| bits.find_clear(state.first_free..near.min(end)));
         let Some(start) = found else { return Ok(None) };
@@ -216,12 +216,12 @@ impl<P: Platform> Groups<P> {
     }
 
     /// Takes the blocks of a huge page.
-    fn take_huge(&self, op: &Operation<'_, P>, state: &mut GroupState) -> Result<Option<Range<u32>>> {
+    fn take_huge(&self, op: &Ext4Operation<'_, P>, state: &mut WrittenGroup) -> Result<Option<Range<u32>>> {
         if state.free_blocks < HUGE || self.sb.block_size() != PAGE_SIZE {
             return Ok(None);
         }
         let bitmap = state.block_bitmap(op, &self.platform, &self.sb)?;
-        let bits = Bits::new(&bitmap, &state.kept_back);
+        let bits = GroupBits::new(&bitmap, &state.kept_back);
         // How far the group starts behind a multiple of 2 MiB.
         let frame = self.platform.pmem().frame(self.sb.byte(self.sb.first_block(state.group.index)));
         let skew = (frame / PAGE_SIZE % u64::from(HUGE)) as u32;
@@ -236,14 +236,14 @@ impl<P: Platform> Groups<P> {
         Ok(None)
     }
 
-    fn take_bits(&self, bitmap: &BufferMut<'_>, state: &mut GroupState, run: Range<u32>) -> Result<()> {
+    fn take_bits(&self, bitmap: &BufferMut<'_>, state: &mut WrittenGroup, run: Range<u32>) -> Result<()> {
         let len = run.end - run.start;
         let Some(left) = state.free_blocks.checked_sub(len) else {
             let index = state.group.index.into();
             return Err(Corrupt::with("block bitmap", index, "more is free than counted", len.into()).into());
         };
         self.unseal(state)?;
-        Bits::new(bitmap, &[]).set(run.clone());
+        GroupBits::new(bitmap, &[]).set(run.clone());
         state.free_blocks = left;
         state.has_new_blocks = true;
         if run.start == state.first_free {
@@ -258,7 +258,7 @@ impl<P: Platform> Groups<P> {
     /// # Errors
     /// "block bitmap": one is free already; the group is damaged; the journal was given up. Blocks of groups
     /// before that one are free.
-    pub(super) fn free_blocks(&self, op: &Operation<'_, P>, range: Range<u64>) -> Result<()> {
+    pub(super) fn free_blocks(&self, op: &Ext4Operation<'_, P>, range: Range<u64>) -> Result<()> {
         let mut left = range;
         while !left.is_empty() {
             let index = self.sb.group_of_block(left.start);
@@ -271,7 +271,7 @@ impl<P: Platform> Groups<P> {
             self.with(index, |state| {
                 let bitmap = state.block_bitmap(op, &self.platform, &self.sb)?;
                 state.make_room_to_keep_back(&self.sb)?;
-                let bits = Bits::new(&bitmap, &[]);
+                let bits = GroupBits::new(&bitmap, &[]);
                 if let Some(clear) = bits.find_clear(run.clone()) {
                     let block = start + u64::from(clear);
                     return Err(Corrupt::with("block bitmap", index.into(), "free already", block).into());
@@ -316,7 +316,7 @@ impl<P: Platform> Groups<P> {
     ///
     /// # Errors
     /// As for [`take_blocks`](Self::take_blocks).
-    pub(super) fn take_inode(&self, op: &Operation<'_, P>, parent: u32, is_dir: bool) -> Result<u32> {
+    pub(super) fn take_inode(&self, op: &Ext4Operation<'_, P>, parent: u32, is_dir: bool) -> Result<u32> {
         let sb = &self.sb;
         let first = match is_dir && parent == crate::ext::layout::ROOT_INO {
             true => self.spread.fetch_add(1, Relaxed) % sb.group_count,
@@ -330,7 +330,7 @@ impl<P: Platform> Groups<P> {
                     return Ok(None);
                 }
                 let bitmap = state.inode_bitmap(op, sb)?;
-                let bits = Bits::new(&bitmap, &[]);
+                let bits = GroupBits::new(&bitmap, &[]);
                 let from = state.first_free_inode.max(sb.first_ino.saturating_sub(first_ino));
                 let Some(slot) = bits.find_clear(from..sb.inodes_per_group) else { return Ok(None) };
                 self.unseal(state)?;
@@ -359,12 +359,12 @@ impl<P: Platform> Groups<P> {
     ///
     /// # Errors
     /// "inode bitmap": it is free already; the group is damaged; the journal was given up.
-    pub(super) fn free_inode(&self, op: &Operation<'_, P>, ino: u32, is_dir: bool) -> Result<()> {
+    pub(super) fn free_inode(&self, op: &Ext4Operation<'_, P>, ino: u32, is_dir: bool) -> Result<()> {
         let (sb, index) = (&self.sb, self.sb.group_of_inode(ino));
         self.with(index, |state| {
             let slot = (ino - 1) % sb.inodes_per_group;
             let bitmap = state.inode_bitmap(op, sb)?;
-            let bits = Bits::new(&bitmap, &[]);
+            let bits = GroupBits::new(&bitmap, &[]);
             if bits.find_clear(slot..slot + 1).is_some() {
                 return Err(Corrupt::with("inode bitmap", index.into(), "free already", ino.into()).into());
             }

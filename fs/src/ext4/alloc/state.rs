@@ -8,16 +8,16 @@ use crate::ext::unreadable;
 use crate::ext4::disk::checksum;
 use crate::ext4::disk::descriptor::Group;
 use crate::ext4::disk::superblock::SuperBlock;
-use crate::ext4::operation::Operation;
+use crate::ext4::operation::Ext4Operation;
 use crate::jbd2::{BufferMut, Handle};
 use crate::platform::Platform;
 use crate::pmem::Pmem;
 use alloc::vec::Vec;
 
-use super::bits::Bits;
+use super::bits::GroupBits;
 
 /// A group, whose descriptor and bitmaps were checked.
-pub(super) struct GroupState {
+pub(super) struct WrittenGroup {
     /// Its descriptor as it was loaded: where its structures are.
     pub group: Group,
     /// Blocks in it.
@@ -58,7 +58,7 @@ fn bitmap_checksum(sb: &SuperBlock, bytes: &impl crate::ext::load::Load, at: u64
     sb.seed.map(|seed| checksum::bitmap(seed, bytes, at, bits, 1 << sb.desc_bits))
 }
 
-impl GroupState {
+impl WrittenGroup {
     /// Reads and checks group `index`.
     ///
     /// # Errors
@@ -144,7 +144,7 @@ impl GroupState {
     /// It cannot be read; the journal was given up; a descriptor is damaged.
     pub(super) fn block_bitmap<'h, P: Platform>(
         &mut self,
-        op: &'h Operation<'_, P>,
+        op: &'h Ext4Operation<'_, P>,
         platform: &P,
         sb: &SuperBlock,
     ) -> Result<BufferMut<'h>> {
@@ -162,7 +162,7 @@ impl GroupState {
             used.extend([one(group.block_bitmap), one(group.inode_bitmap), group.table(sb)]);
         }
         let bitmap = op.create(block)?;
-        let bits = Bits::new(&bitmap, &[]);
+        let bits = GroupBits::new(&bitmap, &[]);
         for range in used {
             let inside = range.start.max(own.start)..range.end.min(own.end);
             if !inside.is_empty() {
@@ -181,7 +181,7 @@ impl GroupState {
     /// It cannot be read; the journal was given up.
     pub(super) fn inode_bitmap<'h, P: Platform>(
         &mut self,
-        op: &'h Operation<'_, P>,
+        op: &'h Ext4Operation<'_, P>,
         sb: &SuperBlock,
     ) -> Result<BufferMut<'h>> {
         let block = self.group.inode_bitmap;
@@ -189,7 +189,7 @@ impl GroupState {
             return op.change(block);
         }
         let bitmap = op.create(block)?;
-        Bits::new(&bitmap, &[]).set(sb.inodes_per_group..sb.block_size() as u32 * 8);
+        GroupBits::new(&bitmap, &[]).set(sb.inodes_per_group..sb.block_size() as u32 * 8);
         self.flags &= !BG_INODE_UNINIT;
         self.has_new_inodes = true;
         Ok(bitmap)

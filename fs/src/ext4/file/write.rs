@@ -15,7 +15,7 @@ use crate::ext::layout::*;
 use crate::ext4::disk::extent::DiskExtent;
 use crate::ext4::edit::Edit;
 use crate::ext4::map::SIZE_CREDITS;
-use crate::ext4::operation::Operation;
+use crate::ext4::operation::Ext4Operation;
 use crate::lab::{Point, mistake};
 use crate::platform::Platform;
 use crate::pmem::{Pmem, poison};
@@ -199,7 +199,7 @@ impl<P: Platform> RegularFile<'_, P> {
     ///
     /// # Errors
     /// The superblock, or the inode's table, cannot be read.
-    pub(super) fn store_size(self, lock: ChangeOk<'_>, op: &Operation<'_, P>, size: u64) -> Result<()> {
+    pub(super) fn store_size(self, lock: ChangeOk<'_>, op: &Ext4Operation<'_, P>, size: u64) -> Result<()> {
         if size > i32::MAX as u64 {
             self.need_large_file(op)?;
         }
@@ -211,7 +211,7 @@ impl<P: Platform> RegularFile<'_, P> {
     }
 
     /// Says in the superblock that there are files of 2 GiB and more, unless it does.
-    fn need_large_file(self, op: &Operation<'_, P>) -> Result<()> {
+    fn need_large_file(self, op: &Ext4Operation<'_, P>) -> Result<()> {
         if self.fs.sb.feature_ro_compat & RO_COMPAT_LARGE_FILE != 0 {
             return Ok(());
         }

@@ -5,7 +5,7 @@
 
 use super::super::disk::extent::MAX_WRITTEN;
 use super::super::extents::TreeCredits;
-use super::super::operation::Operation;
+use super::super::operation::Ext4Operation;
 use super::BlockMap;
 use super::grow::GROUP_CREDITS;
 use crate::error::Result;
@@ -52,10 +52,10 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     /// cannot be read; the journal was given up. What is behind the place where that was is gone.
     pub(in crate::ext4) fn remove(
         self,
-        mut op: Operation<'a, P>,
+        mut op: Ext4Operation<'a, P>,
         range: Range<u32>,
         unfinished: Unfinished,
-    ) -> Result<Operation<'a, P>> {
+    ) -> Result<Ext4Operation<'a, P>> {
         let (inode, mut is_orphan) = (self.0, false);
         let mut left = (!range.is_empty()).then_some(range);
         while let Some(range) = left {

@@ -14,7 +14,7 @@ use super::super::change::InodeChange;
 use super::super::disk::extent::{DiskExtent, ExtentOrHole, MAX_DEPTH};
 use super::super::edit::Change;
 use super::super::extents::{ExtentTree, TreeCredits};
-use super::super::operation::Operation;
+use super::super::operation::Ext4Operation;
 use super::{AllowedBlocks, BlockMap};
 use crate::error::{Errno, Error, Result, Unsupported};
 use crate::ext::layout::{EXTENTS_FL, I_BLOCK};
@@ -62,7 +62,7 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     /// Those of `change`; as for [`mark_data`](super::Ext4Inode::mark_data).
     pub(super) fn edit_tree<R>(
         self,
-        op: &Operation<'_, P>,
+        op: &Ext4Operation<'_, P>,
         change: impl FnOnce(&InodeTree<'_, P>) -> Result<R>,
     ) -> Result<R> {
         self.expect_extents()?;
@@ -101,7 +101,7 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     /// [`Errno::NoSpace`]; a block contradicts itself or cannot be read.
     pub(in crate::ext4) fn fresh(
         self,
-        op: &Operation<'_, P>,
+        op: &Ext4Operation<'_, P>,
         lblk: u32,
         most: u32,
     ) -> Result<Option<DiskExtent>> {
@@ -119,7 +119,7 @@ impl<'a, P: Platform> BlockMap<'a, P> {
 
     /// Takes up to `most` neighbouring blocks for the hole at `lblk`, if possible from `near` on. Where
     /// entries of 2 MiB could map what there is to fill, it begins with blocks that one can.
-    fn take(self, op: &Operation<'_, P>, lblk: u32, most: u32, near: Option<u64>) -> Result<DiskExtent> {
+    fn take(self, op: &Ext4Operation<'_, P>, lblk: u32, most: u32, near: Option<u64>) -> Result<DiskExtent> {
         let goes_on = near.is_some_and(|near| self.0.fs.sb.holds(near, 1) && self.is_aligned(near));
         let (run, near) = (LARGE_PAGES as u32, self.near(near));
         if !lblk.is_multiple_of(run) || most < run {
@@ -148,7 +148,7 @@ impl<'a, P: Platform> BlockMap<'a, P> {
 
     fn take_for(
         self,
-        op: &Operation<'_, P>,
+        op: &Ext4Operation<'_, P>,
         lblk: u32,
         most: u32,
         near: u64,
@@ -165,7 +165,11 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     ///
     /// # Errors
     /// A block contradicts itself or cannot be read.
-    pub(in crate::ext4) fn fresh_run(self, op: &Operation<'_, P>, lblk: u32) -> Result<Option<DiskExtent>> {
+    pub(in crate::ext4) fn fresh_run(
+        self,
+        op: &Ext4Operation<'_, P>,
+        lblk: u32,
+    ) -> Result<Option<DiskExtent>> {
         self.expect_extents()?;
         let run = LARGE_PAGES as u32;
         match self.find(lblk)? {
@@ -187,7 +191,7 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     ///
     /// # Errors
     /// No space for a block of the tree; a block contradicts itself or cannot be read.
-    pub(in crate::ext4) fn publish(self, op: &Operation<'_, P>, run: &DiskExtent) -> Result<()> {
+    pub(in crate::ext4) fn publish(self, op: &Ext4Operation<'_, P>, run: &DiskExtent) -> Result<()> {
         self.edit_tree(op, |tree| {
             if !run.unwritten {
                 return self.insert(tree, run);
@@ -217,7 +221,7 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     }
 
     /// Gives the first blocks of `left` blocks, or finds that they have them; returns up to where.
-    fn allocate_one(self, op: &Operation<'_, P>, left: &Range<u32>) -> Result<u32> {
+    fn allocate_one(self, op: &Ext4Operation<'_, P>, left: &Range<u32>) -> Result<u32> {
         let (len, near) = match self.find(left.start)? {
             ExtentOrHole::Hole { len, near } => (len.min(left.end - left.start), near),
             ExtentOrHole::Extent(extent) => return Ok(extent.end()),
@@ -234,8 +238,9 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     /// # Errors
     /// As for [`allocate`](Self::allocate).
     pub(in crate::ext4) fn forget_content(self, mut range: Range<u32>) -> Result<()> {
-        let convert =
-            |op: &Operation<'_, P>, left: &Range<u32>| self.edit_tree(op, |tree| tree.convert(left, true));
+        let convert = |op: &Ext4Operation<'_, P>, left: &Range<u32>| {
+            self.edit_tree(op, |tree| tree.convert(left, true))
+        };
         while !range.is_empty() {
             self.0.fs.with_freed_space(|| self.in_steps(&mut range, convert))?;
         }
@@ -247,7 +252,7 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     fn in_steps(
         self,
         range: &mut Range<u32>,
-        step: impl Fn(&Operation<'_, P>, &Range<u32>) -> Result<u32>,
+        step: impl Fn(&Ext4Operation<'_, P>, &Range<u32>) -> Result<u32>,
     ) -> Result<()> {
         let credits = self.credits_to_fill();
         let mut op = self.0.fs.begin(credits)?;

@@ -3,7 +3,7 @@
 
 use super::super::disk::extent::{self, ALL, ExtentNode};
 use super::super::extents::TreeCredits;
-use super::super::operation::Operation;
+use super::super::operation::Ext4Operation;
 use super::BlockMap;
 use super::grow::SIZE_CREDITS;
 use crate::error::{Errno, Error, Result, Unsupported};
@@ -18,7 +18,11 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     /// # Errors
     /// Unsupported: there are more than a transaction has room for. A block contradicts itself or cannot be
     /// read; the journal was given up.
-    pub(in crate::ext4) fn begin_shift(self, first: u32, removed: Range<u32>) -> Result<Operation<'a, P>> {
+    pub(in crate::ext4) fn begin_shift(
+        self,
+        first: u32,
+        removed: Range<u32>,
+    ) -> Result<Ext4Operation<'a, P>> {
         self.expect_extents()?;
         let (inode, mut nodes, mut freed) = (self.0, 0_u32, 0_u32);
         {
@@ -50,7 +54,7 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     ///
     /// # Errors
     /// No space for a block of the tree: nothing was changed. What else there is has the journal given up.
-    pub(in crate::ext4) fn collapse(self, op: &Operation<'_, P>, range: &Range<u32>) -> Result<()> {
+    pub(in crate::ext4) fn collapse(self, op: &Ext4Operation<'_, P>, range: &Range<u32>) -> Result<()> {
         let by = range.end - range.start;
         self.edit_tree(op, |tree| {
             let left = tree.remove(range, u16::MAX)?;
@@ -73,7 +77,7 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     /// # Errors
     /// [`Errno::FileTooBig`], no space for a block of the tree: nothing was changed. What else there is has
     /// the journal given up.
-    pub(in crate::ext4) fn insert_hole(self, op: &Operation<'_, P>, range: &Range<u32>) -> Result<()> {
+    pub(in crate::ext4) fn insert_hole(self, op: &Ext4Operation<'_, P>, range: &Range<u32>) -> Result<()> {
         let by = range.end - range.start;
         self.edit_tree(op, |tree| {
             tree.make_room(range.start, by)?;

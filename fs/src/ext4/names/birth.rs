@@ -9,7 +9,7 @@ use crate::ext4::change::{EditBytes, InodeChange};
 use crate::ext4::disk::extent::{MAGIC, ROOT_MAX};
 use crate::ext4::edit::Edit;
 use crate::ext4::inode::Ext4Inode;
-use crate::ext4::operation::Operation;
+use crate::ext4::operation::Ext4Operation;
 use crate::jbd2::{BlockBuffer, BufferMut};
 use crate::platform::{Platform, User};
 use crate::vfs::{ChangeOk, Device, FileKind};
@@ -57,7 +57,7 @@ impl<P: Platform> Dir<'_, P> {
     /// No space, no memory; damage. Nothing was taken.
     pub(super) fn give_birth(
         self,
-        op: &Operation<'_, P>,
+        op: &Ext4Operation<'_, P>,
         kind: FileKind,
         mode: u16,
         content: FirstContent<'_>,
@@ -93,7 +93,7 @@ impl<P: Platform> Dir<'_, P> {
     /// Makes inode `ino`, which was taken, in memory. Once this is done, writing it cannot fail.
     fn new_inode(
         self,
-        op: &Operation<'_, P>,
+        op: &Ext4Operation<'_, P>,
         ino: u32,
         kind: FileKind,
         mode: u16,

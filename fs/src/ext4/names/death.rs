@@ -26,7 +26,7 @@ use crate::ext4::edit::{Change, Edit};
 use crate::ext4::extents::TreeCredits;
 use crate::ext4::fs::{Ext4, Ext4Shared};
 use crate::ext4::inode::{Ext4Inode, InodeCopy};
-use crate::ext4::operation::Operation;
+use crate::ext4::operation::Ext4Operation;
 use crate::ext4::orphans::*;
 use crate::platform::{Platform, Timestamp};
 use crate::pmem::Pmem;
@@ -207,7 +207,7 @@ impl<P: Platform> Ext4Inode<P> {
     ///
     /// # Errors
     /// No memory; damage. Nothing was changed.
-    pub(in crate::ext4) fn add_orphan(&self, op: &Operation<'_, P>) -> Result<()> {
+    pub(in crate::ext4) fn add_orphan(&self, op: &Ext4Operation<'_, P>) -> Result<()> {
         let mut orphans = self.fs.orphans.lock();
         let Orphans { list, listed, file, slots, .. } = &mut *orphans;
         if listed.contains_key(&self.ino) || slots.contains_key(&self.ino) {
@@ -230,7 +230,7 @@ impl<P: Platform> Ext4Inode<P> {
     ///
     /// # Errors
     /// Damage. Nothing was changed.
-    pub(in crate::ext4) fn remove_orphan(&self, op: &Operation<'_, P>) -> Result<()> {
+    pub(in crate::ext4) fn remove_orphan(&self, op: &Ext4Operation<'_, P>) -> Result<()> {
         let mut orphans = self.fs.orphans.lock();
         let Orphans { list, listed, file, slots, .. } = &mut *orphans;
         if let Some((&slot, (inode, blocks))) = slots.get(&self.ino).zip(file.as_mut()) {
@@ -265,7 +265,7 @@ impl<P: Platform> Ext4Inode<P> {
     ///
     /// # Errors
     /// It could not be freed; no memory; damage. Nothing was changed.
-    pub(super) fn expect_losable(&self, op: &Operation<'_, P>, left: u16) -> Result<()> {
+    pub(super) fn expect_losable(&self, op: &Ext4Operation<'_, P>, left: u16) -> Result<()> {
         if left > 0 {
             return Ok(());
         }
@@ -276,7 +276,7 @@ impl<P: Platform> Ext4Inode<P> {
 
     /// Takes away the links of a name, after which `left` are left; with the last one, the inode goes with
     /// its last handle.
-    pub(super) fn lose_name(&self, op: &Operation<'_, P>, left: u16, now: Timestamp) -> Result<()> {
+    pub(super) fn lose_name(&self, op: &Ext4Operation<'_, P>, left: u16, now: Timestamp) -> Result<()> {
         self.store_links(left);
         self.touch(&[CTIME], now);
         self.mark(op)?;
@@ -288,7 +288,7 @@ impl<P: Platform> Ext4Inode<P> {
     }
 
     /// Takes back what `op` made of an inode that gets no name.
-    pub(super) fn take_back(&self, op: &Operation<'_, P>) {
+    pub(super) fn take_back(&self, op: &Ext4Operation<'_, P>) {
         let fs = &self.fs;
         // It has one block at most, in its root.
         if self.has(EXTENTS_FL)
@@ -367,7 +367,7 @@ impl<P: Platform> Ext4Inode<P> {
         &self,
         range: Range<u32>,
         credits: u32,
-        last: impl FnOnce(&Operation<'_, P>) -> Result<()>,
+        last: impl FnOnce(&Ext4Operation<'_, P>) -> Result<()>,
     ) -> Result<()> {
         self.expect_no_tables()?;
         let mut left = Some(range).filter(|range| self.has(EXTENTS_FL) && !range.is_empty());
@@ -396,7 +396,7 @@ impl<P: Platform> Ext4Inode<P> {
     ///
     /// # Errors
     /// Damage. Nothing was changed.
-    fn cut(&self, op: &Operation<'_, P>, range: Range<u32>) -> Result<Option<Range<u32>>> {
+    fn cut(&self, op: &Ext4Operation<'_, P>, range: Range<u32>) -> Result<Option<Range<u32>>> {
         let now = match self.kind {
             FileKind::File => range.clone(),
             _ => range.start.max(range.end.saturating_sub(JOURNALLED))..range.end,
@@ -408,7 +408,7 @@ impl<P: Platform> Ext4Inode<P> {
     }
 
     /// Frees the inode, which has no blocks any more but that of its attributes, in `op`.
-    fn end(&self, op: &Operation<'_, P>) -> Result<()> {
+    fn end(&self, op: &Ext4Operation<'_, P>) -> Result<()> {
         let fs = &self.fs;
         self.release_attributes(op)?;
         self.remove_orphan(op)?;
@@ -424,7 +424,7 @@ impl<P: Platform> Ext4Inode<P> {
     }
 
     /// Gives up its share of a block of attributes.
-    fn release_attributes(&self, op: &Operation<'_, P>) -> Result<()> {
+    fn release_attributes(&self, op: &Ext4Operation<'_, P>) -> Result<()> {
         let (fs, number) = (&self.fs, self.raw().wide_file_acl());
         let _shared = fs.attributes.lock();
         let Some(users) = self.xattrs().block()?.map(|bytes| bytes.load_u32(H_REFCOUNT)) else {

@@ -17,7 +17,7 @@ use crate::ext::inode::{CTIME, MTIME};
 use crate::ext::layout::*;
 use crate::ext4::change::InodeChange;
 use crate::ext4::inode::Ext4Inode;
-use crate::ext4::operation::Operation;
+use crate::ext4::operation::Ext4Operation;
 use crate::platform::{Platform, Timestamp};
 use crate::vfs::{Device, FileKind};
 use alloc::sync::Arc;
@@ -244,13 +244,18 @@ impl<'a, P: Platform> Dir<'a, P> {
     }
 
     /// Adds an entry called `name` that names `target`.
-    pub(super) fn add_entry(self, op: &Operation<'_, P>, name: &[u8], target: &Ext4Inode<P>) -> Result<()> {
+    pub(super) fn add_entry(
+        self,
+        op: &Ext4Operation<'_, P>,
+        name: &[u8],
+        target: &Ext4Inode<P>,
+    ) -> Result<()> {
         let file_type = entry_type(&self.fs.sb, target.kind);
         self.edit(&InodeChange::new(op, &self)).add(&NewEntry { name, ino: target.ino, file_type })
     }
 
     /// Notes that names of it changed, at `now`.
-    pub(super) fn changed(self, op: &Operation<'_, P>, now: Timestamp) -> Result<()> {
+    pub(super) fn changed(self, op: &Ext4Operation<'_, P>, now: Timestamp) -> Result<()> {
         self.touch(&[MTIME, CTIME], now);
         self.mark(op)
     }
@@ -300,7 +305,7 @@ impl<'a, P: Platform> Dir<'a, P> {
     }
 
     /// Refuses a directory in which there is something but its own `.` and `..`, which names `parent`.
-    pub(super) fn expect_empty(self, op: &Operation<'_, P>, parent: u32) -> Result<()> {
+    pub(super) fn expect_empty(self, op: &Ext4Operation<'_, P>, parent: u32) -> Result<()> {
         self.expect_editable()?;
         match self.edit(&InodeChange::new(op, &self)).is_empty(parent)? {
             true => Ok(()),

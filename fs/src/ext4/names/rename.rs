@@ -16,7 +16,7 @@ use crate::ext::layout::*;
 use crate::ext4::change::InodeChange;
 use crate::ext4::fs::Ext4;
 use crate::ext4::inode::Ext4Inode;
-use crate::ext4::operation::Operation;
+use crate::ext4::operation::Ext4Operation;
 use crate::platform::Platform;
 use crate::vfs::{FileKind, Rename};
 use alloc::sync::Arc;
@@ -249,7 +249,7 @@ impl<P: Platform> RenamedNames<'_, P> {
     /// # Errors
     /// It cannot be found any more. The journal is given up, for a file with both names is not what anybody
     /// asked for.
-    fn again(&self, op: &Operation<'_, P>, found: &Dirent) -> Result<u64> {
+    fn again(&self, op: &Ext4Operation<'_, P>, found: &Dirent) -> Result<u64> {
         if self.from.ino != self.to.ino {
             return Ok(found.pos);
         }
