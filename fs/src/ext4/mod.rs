@@ -1,4 +1,5 @@
-//! ext4 on persistent memory, read only so far: metadata is read in place, its checksums are verified.
+//! ext4 on persistent memory: metadata is read in place, its checksums are verified, and it is changed in
+//! transactions of its journal.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -7,13 +8,15 @@
 //! | `extents` | edits of a tree of extents |
 //! | `zone` | the blocks that no file may have |
 //! | `fs`, `inode` | a mounted file system; an inode |
+//! | `alloc` | block groups: who has which block and which inode |
+//! | `operation`, `change` | a handle of the journal with its file system; what an edit gets of it |
 //! | `attr`, `times` | an inode's attributes, changed |
 //! | `meta` | blocks of metadata: where they are read, which of them were checked |
 //! | `map` | an inode's block map: extents, or tables of pointers; blocks put in, taken out, moved |
 //! | `faults` | what a write fault asks of a file |
-//! | `times` | an inode's times |
 //! | `file`, `names`, `xattrs` | content; directories; extended attributes |
 //! | `mount` | mounting; the journal that a crash left |
+//! | `sync` | what the image says of itself while it is written; sync, freeze, remount, unmount |
 //! | `orphans` | inodes that a mount frees, or cuts to their size: the list, and the file |
 //! | `ops` | the traits of [`vfs`](crate::vfs) |
 //!
@@ -21,14 +24,25 @@
 //!
 //! # Locking
 //!
-//! Reading takes the *inode lock* shared, faults the *invalidate lock*; a shard of the inode cache is a leaf.
+//! ```text
+//! freeze → rename → inode lock → invalidate lock (dax_sem) → handle → mapping entry → block map
+//!        → orphans, attributes → group → the journal's own locks
+//! ```
+//!
+//! Reading takes the inode lock shared, faults the invalidate lock, and the lock of the block map shared; who
+//! edits a tree of extents has that exclusively, in an operation. Nobody waits for a commit in an operation.
+//! A shard of the inode cache is a leaf.
 //!
 //! # Invariants
 //!
 //! * What is read from the image is checked before it is used: the checksum of a structure before anything
 //!   else in it, and then what it says. A contradiction is answered as one, with the structure's name and
 //!   number, never as data.
-//! * Nothing is stored to the image but by the replay of its journal, at mount.
+//! * Metadata is changed in operations alone: a crash shows all of an operation, or nothing. A long change is
+//!   several, each of which leaves a sound file system; an orphan tells what is left to do.
+//! * Content is durable before the operation ends that publishes it. A block that is freed is nobody's before
+//!   the commit.
+//! * A change is durable when a commit was: fsync, sync, `MAP_SYNC`, a freeze, an unmount, 5 seconds.
 
 mod alloc;
 mod attr;

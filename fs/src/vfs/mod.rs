@@ -164,9 +164,12 @@ pub trait FileSystem<P: Platform>: Send + Sync {
 /// A file, directory or other inode.
 ///
 /// # Durability
-/// A function that changes metadata makes the change durable before it lets go of its lock, so that it is
-/// durable on return, and a sync need not know which CPU made it (docs/decisions/0005). What is left to a
-/// sync: stores through mappings, and the times that [`start_write_fault`](Inode::start_write_fault) stores.
+/// Without a journal, a function that changes metadata makes the change durable before it lets go of its
+/// lock, so that it is durable on return, and a sync need not know which CPU made it (docs/decisions/0005).
+/// What is left to a sync: stores through mappings, and the times that
+/// [`start_write_fault`](Inode::start_write_fault) stores. With a journal a crash shows all of the change or
+/// nothing, and it is durable when [`commit`](Inode::commit) or a [sync](FileSystem::sync) was
+/// (docs/decisions/0024).
 ///
 /// # Locking
 /// The functions under *Copying*, *Names* and *Extended attributes* take the [inode lock](InodeLock)
@@ -288,8 +291,8 @@ pub trait Inode<P: Platform>: Send + Sync {
     fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<usize> {
         self.read_to(offset, to.len(), &mut Buffer::new(to))
     }
-    /// Writes at byte `offset`, allocating and growing as needed: durable on return. Returns how many bytes
-    /// were written: fewer only when space ran out, or a contradiction in the image was met, after some.
+    /// Writes at byte `offset`, allocating and growing as needed. Returns how many bytes were written: fewer
+    /// only when space ran out, or a contradiction in the image was met, after some.
     ///
     /// # Errors
     /// [`Errno::Invalid`] beyond 2⁶³ − 1, [`Errno::FileTooBig`] from the largest size on, and what is wrong
