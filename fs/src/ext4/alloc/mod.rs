@@ -178,7 +178,12 @@ impl<P: Platform> BlockGroups<P> {
             let start = self.sb.first_block(index);
             let near = if index == first { (goal - start) as u32 } else { 0 };
             let taken = self.with(index, |state| match why {
-                Purpose::HugePage => self.take_huge(op, state),
+                Purpose::HugePage => self.take_aligned(op, state, near, most),
+                // What is long enough to be mapped by huge pages begins where one can.
+                Purpose::Data if most >= HUGE => match self.take_aligned(op, state, near, most)? {
+                    None => self.take_near(op, state, near, most),
+                    taken => Ok(taken),
+                },
                 _ => self.take_near(op, state, near, most),
             });
             match taken {
@@ -215,25 +220,32 @@ impl<P: Platform> BlockGroups<P> {
         Ok(Some(run))
     }
 
-    /// Takes the blocks of a huge page.
-    fn take_huge(&self, op: &Ext4Operation<'_, P>, state: &mut WrittenGroup) -> Result<Option<Range<u32>>> {
+    /// Takes up to `most` blocks, a huge page's at least, from a multiple of 2 MiB on: the first from bit
+    /// `near` on, or else the first at all.
+    fn take_aligned(
+        &self,
+        op: &Ext4Operation<'_, P>,
+        state: &mut WrittenGroup,
+        near: u32,
+        most: u32,
+    ) -> Result<Option<Range<u32>>> {
         if state.free_blocks < HUGE || self.sb.block_size() != PAGE_SIZE {
             return Ok(None);
         }
         let bitmap = state.block_bitmap(op, &self.platform, &self.sb)?;
-        let bits = GroupBits::new(&bitmap, &state.kept_back);
+        let (bits, end) = (GroupBits::new(&bitmap, &state.kept_back), state.group_blocks);
         // How far the group starts behind a multiple of 2 MiB.
         let frame = self.platform.pmem().frame(self.sb.byte(self.sb.first_block(state.group.index)));
         let skew = (frame / PAGE_SIZE % u64::from(HUGE)) as u32;
-        let first = (HUGE - skew) % HUGE;
-        let all = (first..state.group_blocks).step_by(HUGE as usize).map(|start| start..start + HUGE);
-        for run in all.filter(|run| run.start >= state.first_free / HUGE * HUGE) {
-            if run.end <= state.group_blocks && bits.find_set(run.clone()).is_none() {
-                self.take_bits(&bitmap, state, run.clone())?;
-                return Ok(Some(run));
-            }
-        }
-        Ok(None)
+        let at = |bit: u32| bit.saturating_add(skew).next_multiple_of(HUGE) - skew;
+        let is_free = |start: &u32| bits.find_set(*start..*start + HUGE).is_none();
+        let all = |from: u32| (at(from)..end.saturating_sub(HUGE - 1)).step_by(HUGE as usize);
+        let found =
+            all(near.max(state.first_free)).find(is_free).or_else(|| all(state.first_free).find(is_free));
+        let Some(start) = found else { return Ok(None) };
+        let run = start..bits.end_of_clear(start..end.min(start.saturating_add(most)));
+        self.take_bits(&bitmap, state, run.clone())?;
+        Ok(Some(run))
     }
 
     fn take_bits(&self, bitmap: &BufferMut<'_>, state: &mut WrittenGroup, run: Range<u32>) -> Result<()> {
