@@ -43,7 +43,8 @@ impl<'a, P: Platform> Xattrs<'a, P> {
         let is_it = |attribute: &Attribute<'_>| attribute.name == name;
         // A block that cannot be read hides none of those in the inode.
         let block;
-        let found = match self.own()?.into_iter().find(is_it) {
+        let own = self.own();
+        let found = match self.in_own(&own)?.into_iter().find(is_it) {
             Some(found) => found,
             None => {
                 block = self.block()?;
@@ -60,7 +61,8 @@ impl<'a, P: Platform> Xattrs<'a, P> {
     pub(super) fn list(self) -> Result<Vec<Vec<u8>>> {
         let _shared = self.0.lock.shared();
         let block = self.block()?;
-        let own = self.own()?;
+        let own = self.own();
+        let own = self.in_own(&own)?;
         let in_block = self.in_block(&block)?;
         let fresh = in_block.iter().filter(|here| own.iter().all(|there| there.name != here.name));
         let all = own.iter().chain(fresh).filter(|attribute| self.is_shown(&attribute.name));
@@ -68,8 +70,10 @@ impl<'a, P: Platform> Xattrs<'a, P> {
     }
 
     /// Returns what of the inode's content does not fit into `i_block`.
-    pub(super) fn inline_rest(self) -> Result<Option<&'a [u8]>> {
-        Ok(self.own()?.iter().find(|attribute| attribute.name == INLINE).map(|attribute| attribute.value))
+    pub(super) fn inline_rest(self) -> Result<Option<Vec<u8>>> {
+        let own = self.own();
+        let found = self.in_own(&own)?.into_iter().find(|attribute| attribute.name == INLINE);
+        Ok(found.map(|attribute| attribute.value.to_vec()))
     }
 
     /// Whether `name` is one for users to see.
@@ -77,20 +81,22 @@ impl<'a, P: Platform> Xattrs<'a, P> {
         *name != INLINE
     }
 
-    /// Returns those in the inode.
-    fn own(self) -> Result<Vec<Attribute<'a>>> {
+    /// Returns the bytes of those in the inode, if it has some: a copy, for an operation may change the inode.
+    fn own(self) -> Option<Vec<u8>> {
         let inode = self.0;
         let (size, old) = (u64::from(inode.fs.sb.inode_size), u64::from(GOOD_OLD_INODE_SIZE));
-        if size == old {
-            return Ok(Vec::new());
-        }
         let head = old + inode.raw().extra();
-        if head + 4 > size || inode.bytes().load_u32(head) != XATTR_MAGIC {
-            return Ok(Vec::new());
+        if size == old || head + 4 > size || inode.bytes().load_u32(head) != XATTR_MAGIC {
+            return None;
         }
-        let mut copy = vec![0; (size - head - 4) as usize];
-        inode.bytes().read(head + 4, &mut copy);
-        self.parse(Vec::leak(copy), 0)
+        let mut bytes = vec![0; (size - head - 4) as usize];
+        inode.bytes().read(head + 4, &mut bytes);
+        Some(bytes)
+    }
+
+    /// Returns those in the bytes that `own` returned.
+    fn in_own(self, own: &Option<Vec<u8>>) -> Result<Vec<Attribute<'_>>> {
+        own.as_ref().map_or(Ok(Vec::new()), |bytes| self.parse(bytes, 0))
     }
 
     /// Returns the bytes of its block, if it has one.
