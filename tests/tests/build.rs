@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use tests::root;
 
 /// Each MiB costs a tenth of a second at every start in QEMU.
-const MOST_OF_THE_IMAGE: usize = 3 << 20;
+const MOST_OF_THE_IMAGE: usize = 7 << 19;
 const SECTOR: usize = 512;
 
 fn le32(bytes: &[u8], at: usize) -> usize {

@@ -81,7 +81,8 @@ impl<'a, P: Platform> Xattrs<'a, P> {
         *name != INLINE
     }
 
-    /// Returns the bytes of those in the inode, if it has some: a copy, for an operation may change the inode.
+    /// Returns the bytes of those in the inode, if it has some: a copy, for an operation may change the
+    /// inode.
     fn own(self) -> Option<Vec<u8>> {
         let inode = self.0;
         let (size, old) = (u64::from(inode.fs.sb.inode_size), u64::from(GOOD_OLD_INODE_SIZE));
