@@ -11,7 +11,7 @@ use super::features;
 use super::layout::*;
 use super::superblock::{RawSuperBlock, corrupt};
 use crate::PAGE_SIZE;
-use crate::error::{Corrupt, Result, Unsupported};
+use crate::error::{Corrupt, Errno, Result, Unsupported};
 use crate::pmem::Pmem;
 use crate::vfs::{MountOptions, OnError};
 use core::ops::RangeInclusive;
@@ -394,6 +394,18 @@ impl Geometry {
         }
         let (number, most) = (ino.into(), self.inodes_count.into());
         Err(Corrupt::against("inode", number, "no such inode", number, most).into())
+    }
+
+    /// Returns the inode number that somebody tells, of what may be named.
+    ///
+    /// # Errors
+    /// [`Errno::NotFound`]: it is no such number.
+    pub(crate) fn ino_of(&self, told: u64) -> Result<u32> {
+        let ino = u32::try_from(told).map_err(|_| Errno::NotFound)?;
+        match ino == ROOT_INO || (self.first_ino..=self.inodes_count).contains(&ino) {
+            true => Ok(ino),
+            false => Err(Errno::NotFound.into()),
+        }
     }
 
     /// Returns whether inode `ino` is the file system's own: nobody names it.

@@ -7,9 +7,11 @@ use super::geometry::Geometry;
 use super::layout::*;
 use super::load::Load;
 use super::unreadable;
-use crate::error::{Corrupt, Error, Result};
-use crate::platform::Timestamp;
+use crate::atomic::AtomicU64;
+use crate::error::{Corrupt, Errno, Error, Result};
+use crate::platform::{Timestamp, User};
 use crate::vfs::{Attr, Device, FileKind};
+use core::sync::atomic::Ordering::Relaxed;
 
 /// A raw inode in a region. What is read of it is what it says at this moment.
 pub(crate) struct RawInode<'a, M: ?Sized> {
@@ -195,6 +197,38 @@ impl<'a, M: Load + ?Sized> RawInode<'a, M> {
         self.at + I_BLOCK + index * 4
     }
 
+    /// Refuses to write at `offset` of a file of `size` bytes what may not be changed, or only get longer.
+    #[inline]
+    pub(crate) fn expect_writable_at(&self, offset: u64, size: u64) -> Result<()> {
+        match self.flags() & (IMMUTABLE_FL | APPEND_FL) {
+            0 => Ok(()),
+            APPEND_FL if offset == size => Ok(()),
+            _ => Err(Errno::NotPermitted.into()),
+        }
+    }
+
+    /// Returns what an inode of `kind` starts with that `user` makes in this directory, with permission bits
+    /// `mode`.
+    #[inline]
+    pub(crate) fn heir(&self, kind: FileKind, mode: u16, user: User) -> Heir {
+        let User { uid, mut gid } = user;
+        let mut mode = kind.mode_bits() | mode & 0o7777;
+        if self.mode() & S_ISGID != 0 {
+            gid = self.owner().1;
+            if kind == FileKind::Directory {
+                mode |= S_ISGID;
+            }
+        }
+        let flags = match kind {
+            FileKind::Directory => INHERITED_FL,
+            FileKind::File => INHERITED_BY_FILES_FL,
+            _ => INHERITED_BY_OTHERS_FL,
+        };
+        // Names to come; a directory is in itself too.
+        let links = if kind == FileKind::Directory { 2 } else { 1 };
+        Heir { mode, uid, gid, links, flags: self.flags() & flags }
+    }
+
     /// Returns the device that a device's `i_block` tells: old numbers of 8 bits in its first word, or new
     /// ones in its second.
     pub(crate) fn device(&self) -> Device {
@@ -251,6 +285,63 @@ impl<'a, M: Load + ?Sized> RawInode<'a, M> {
     /// Returns when the inode was made, if it tells.
     pub(crate) fn crtime(&self) -> Option<Timestamp> {
         (I_CRTIME_EXTRA + 4 <= self.fields_end()).then(|| self.time(TimeOffsets(I_CRTIME, I_CRTIME_EXTRA)))
+    }
+}
+
+/// `S_ISGID`: what is made in such a directory belongs to its group.
+const S_ISGID: u16 = 0o2000;
+
+/// What a new inode starts with, in a directory whose group and flags it may have.
+pub(crate) struct Heir {
+    /// `i_mode`
+    pub mode: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// `i_links_count`
+    pub links: u16,
+    /// `i_flags`
+    pub flags: u32,
+}
+
+/// Returns a device's numbers as the start of `i_block` tells them: old ones of 8 bits, or new ones in the
+/// second word.
+pub(crate) fn encode_device(Device { major, minor }: Device) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    if major < 256 && minor < 256 {
+        bytes[..4].copy_from_slice(&(major << 8 | minor).to_le_bytes());
+    } else {
+        bytes[4..].copy_from_slice(&(minor & 0xff | major << 8 | (minor & !0xff) << 12).to_le_bytes());
+    }
+    bytes
+}
+
+/// When a write fault last stored an inode's times, as long as nothing else has stored them since; or 0.
+#[derive(Default)]
+pub(crate) struct FaultTime(AtomicU64);
+
+impl FaultTime {
+    fn stamp(time: Timestamp) -> u64 {
+        (time.secs as u64) << 30 | u64::from(time.nanos)
+    }
+
+    /// Tells whether a fault stored `now`, and nothing was stored since.
+    #[inline(always)]
+    pub(crate) fn is(&self, now: Timestamp) -> bool {
+        self.0.load(Relaxed) == Self::stamp(now)
+    }
+
+    /// Remembers that a fault stored `now`.
+    #[inline(always)]
+    pub(crate) fn set(&self, now: Timestamp) {
+        self.0.store(Self::stamp(now), Relaxed);
+    }
+
+    /// Forgets it: whatever the times say from here on, the next write fault looks at its clock.
+    #[inline(always)]
+    pub(crate) fn forget(&self) {
+        self.0.store(0, Relaxed);
     }
 }
 

@@ -7,6 +7,8 @@
 //! | [`layout`], [`features`] | where fields are; feature bits and their names |
 //! | [`superblock`], [`geometry`] | the superblock, raw; what follows from it |
 //! | `inode`, `dirent`, `xattr` | a raw inode; a directory entry; extended attributes as bytes |
+//! | `names` | rules about names that do not depend on what is on the disk |
+//! | `bits` | the words of a bitmap |
 //! | `indirect` | the way to a block through tables of pointers |
 //! | `info` | what the superblock says, in the words of the tools |
 //! | `view` | how a file system is seen as its block groups, an inode as its block map, ... |
@@ -16,6 +18,7 @@
 #[macro_use]
 mod view;
 
+pub(crate) mod bits;
 pub(crate) mod cache;
 pub(crate) mod dirent;
 pub mod features;
@@ -26,6 +29,7 @@ pub(crate) mod inode;
 pub mod journal;
 pub mod layout;
 pub(crate) mod load;
+pub(crate) mod names;
 pub mod superblock;
 pub(crate) mod xattr;
 

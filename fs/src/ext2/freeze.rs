@@ -114,14 +114,7 @@ impl<P: Platform> Freezer<'_, P> {
     }
 
     fn flush_all(self) -> Result<()> {
-        let mut result = Ok(());
-        self.cache.for_each(|inode| {
-            let one = inode.flush_dirty();
-            if result.is_ok() {
-                result = one;
-            }
-        });
-        result
+        self.cache.try_for_each(|inode| inode.flush_dirty())
     }
 
     /// Does what drops left to do. No change but the caller's is on its way, or the caller holds a proof of

@@ -10,10 +10,10 @@ use super::disk::descriptor::Group;
 use super::facts::{LinksStored, NameGone, Nameless};
 use super::fs::Ext2;
 use super::names::nameindex::Names;
-use crate::atomic::{AtomicBool, AtomicU64};
+use crate::atomic::AtomicBool;
 use crate::error::{Corrupt, Errno, Error, Result};
 use crate::ext::cache::Cached;
-use crate::ext::inode::{ATIME, CTIME, MTIME, RawInode, bad_inode};
+use crate::ext::inode::{ATIME, CTIME, FaultTime, MTIME, RawInode, bad_inode};
 use crate::ext::layout::*;
 use crate::lab::mistake;
 use crate::platform::{Mutex, Platform, Timestamp};
@@ -57,8 +57,7 @@ pub struct Ext2Inode<P: Platform> {
     recent: AtomicBool,
     /// Its drop left something to do: see `freeze`.
     pub(super) left: bool,
-    /// When a write fault last stored the times, as long as nothing else has stored them since; or 0.
-    pub(super) fault_time: AtomicU64,
+    pub(super) fault_time: FaultTime,
     /// A directory's names.
     pub(super) names: Option<Arc<Names<P>>>,
 }
@@ -99,11 +98,7 @@ impl<P: Platform> Ext2<P> {
     /// # Errors
     /// [`Errno::NotFound`] for that of nothing: it is his mistake, not the image's.
     pub(super) fn inode_if_in_use(&self, ino: u64) -> Result<Arc<Ext2Inode<P>>> {
-        let ino = u32::try_from(ino).map_err(|_| Errno::NotFound)?;
-        let may_be = ino == ROOT_INO || (self.sb.first_ino..=self.sb.inodes_count).contains(&ino);
-        if !may_be {
-            return Err(Errno::NotFound.into());
-        }
+        let ino = self.sb.ino_of(ino)?;
         self.cache.get(&self.platform, ino, || match self.groups().inode_in_use(ino)? {
             true => self.load_inode(ino),
             false => Err(Errno::NotFound.into()),
@@ -167,7 +162,7 @@ impl<P: Platform> Ext2Inode<P> {
             forgotten: AtomicBool::new(false),
             recent: AtomicBool::new(false),
             left: false,
-            fault_time: AtomicU64::new(0),
+            fault_time: FaultTime::default(),
             names: (kind == FileKind::Directory).then(|| Arc::new(Names::new())),
         }
     }
@@ -313,16 +308,6 @@ impl<P: Platform> Ext2Inode<P> {
     #[inline]
     pub(super) fn expect_without(&self, flags: u32) -> Result<()> {
         if self.raw().flags() & flags == 0 { Ok(()) } else { Err(Errno::NotPermitted.into()) }
-    }
-
-    /// Refuses to write at `offset` of a file of `size` bytes what may not be changed, or only get longer.
-    #[inline]
-    pub(super) fn expect_writable_at(&self, offset: u64, size: u64) -> Result<()> {
-        match self.raw().flags() & (IMMUTABLE_FL | APPEND_FL) {
-            0 => Ok(()),
-            APPEND_FL if offset == size => Ok(()),
-            _ => Err(Errno::NotPermitted.into()),
-        }
     }
 
     /// Returns the target of a symbolic link.

@@ -6,7 +6,6 @@ use crate::ext::layout::*;
 use crate::platform::{Platform, Timestamp};
 use crate::pmem::Pmem;
 use crate::vfs::ChangeOk;
-use core::sync::atomic::Ordering::Relaxed;
 
 impl<P: Platform> Ext2Inode<P> {
     /// Stores `now` into each of `times`, and flushes. A write fault leaves it at that: a time is advisory,
@@ -16,8 +15,7 @@ impl<P: Platform> Ext2Inode<P> {
         let (pmem, raw) = (self.pmem(), self.raw());
         let (at, end) = (raw.at, raw.fields_end());
         let (secs, more) = encode(now, true);
-        // Whatever the times say from here on, the next write fault looks at its clock.
-        self.fault_time.store(0, Relaxed);
+        self.fault_time.forget();
         for &TimeOffsets(low, extra) in times {
             if extra + 4 <= end {
                 pmem.store_u32(at + low, secs);
@@ -62,16 +60,15 @@ impl<P: Platform> Ext2Inode<P> {
     #[inline]
     pub(super) fn touch_for_fault(&self) {
         let now = self.fs.platform.now_coarse();
-        let stamp = (now.secs as u64) << 30 | u64::from(now.nanos);
-        if self.fault_time.load(Relaxed) != stamp {
-            self.touch_anew(now, stamp);
+        if !self.fault_time.is(now) {
+            self.touch_anew(now);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn touch_anew(&self, now: Timestamp, stamp: u64) {
+    fn touch_anew(&self, now: Timestamp) {
         self.touch(&[MTIME, CTIME], now);
-        self.fault_time.store(stamp, Relaxed);
+        self.fault_time.set(now);
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{Corrupt, Errno, Error, Result, Unsupported};
 use crate::ext::cache::Cached;
 use crate::ext::dirent::Dirent;
 use crate::ext::features::*;
-use crate::ext::inode::{RawInode, bad_inode};
+use crate::ext::inode::{FaultTime, RawInode, bad_inode};
 use crate::ext::layout::*;
 use crate::ext::load::Load;
 use crate::jbd2::{BlockBuffer, BufferMut, Handle};
@@ -51,8 +51,7 @@ pub struct Ext4Inode<P: Platform> {
     pub(super) map_lock: RwLock<P, ()>,
     /// The root of its tree of extents was checked.
     pub(super) is_root_checked: AtomicBool,
-    /// When a write fault last stored the times, as long as nothing else has stored them since; or 0.
-    pub(super) fault_time: AtomicU64,
+    pub(super) fault_time: FaultTime,
     /// It was asked for since the cache last looked for one to let go.
     recent: AtomicBool,
     /// The cache does not know it, or knows it no more.
@@ -129,11 +128,7 @@ impl<P: Platform> Ext4<P> {
     /// # Errors
     /// [`Errno::NotFound`] for that of nothing: it is his mistake, not the image's.
     pub(super) fn inode_if_in_use(&self, ino: u64) -> Result<Arc<Ext4Inode<P>>> {
-        let ino = u32::try_from(ino).map_err(|_| Errno::NotFound)?;
-        let may_be = ino == ROOT_INO || (self.sb.first_ino..=self.sb.inodes_count).contains(&ino);
-        if !may_be {
-            return Err(Errno::NotFound.into());
-        }
+        let ino = self.sb.ino_of(ino)?;
         self.cache.get(&self.platform, ino, || match self.is_in_use(&self.place_of_inode(ino)?.group, ino) {
             true => self.load_inode(ino),
             false => Err(Errno::NotFound.into()),
@@ -225,7 +220,7 @@ impl<P: Platform> Ext4<P> {
             mapping: Mapping::with_transactions(size),
             map_lock: RwLock::<P, ()>::new(()),
             is_root_checked: AtomicBool::new(false),
-            fault_time: AtomicU64::new(0),
+            fault_time: FaultTime::default(),
             recent: AtomicBool::new(false),
             forgotten: AtomicBool::new(true),
         }
@@ -434,16 +429,6 @@ impl<P: Platform> Ext4Inode<P> {
     #[inline]
     pub(super) fn expect_without(&self, flags: u32) -> Result<()> {
         if self.has(flags) { Err(Errno::NotPermitted.into()) } else { Ok(()) }
-    }
-
-    /// Refuses to write at `offset` of a file of `size` bytes what may not be changed, or only get longer.
-    #[inline]
-    pub(super) fn expect_writable_at(&self, offset: u64, size: u64) -> Result<()> {
-        match self.raw().flags() & (IMMUTABLE_FL | APPEND_FL) {
-            0 => Ok(()),
-            APPEND_FL if offset == size => Ok(()),
-            _ => Err(Errno::NotPermitted.into()),
-        }
     }
 
     /// Returns a contradiction in this inode.

@@ -129,14 +129,7 @@ impl<P: Platform> Ext4<P> {
 
     /// Writes back what was stored to files through mappings, so that the next store faults.
     fn flush_mapped(&self) -> Result<()> {
-        let mut result = Ok(());
-        self.cache.for_each(|inode| {
-            let one = inode.flush_dirty();
-            if result.is_ok() {
-                result = one;
-            }
-        });
-        self.noted(result)
+        self.noted(self.cache.try_for_each(|inode| inode.flush_dirty()))
     }
 
     /// Freezes it, as [`FileSystem::freeze`](crate::vfs::FileSystem::freeze) says.

@@ -550,6 +550,34 @@ pub enum Fallocate {
     InsertRange,
 }
 
+impl Fallocate {
+    /// Returns the `len` bytes from `offset` on, of a file that may have `most` bytes.
+    ///
+    /// # Errors
+    /// [`Errno::Invalid`] for none, and for an offset or a length of 2⁶³ or more: they are signed for whoever
+    /// asks; [`Errno::FileTooBig`].
+    pub(crate) fn range(offset: u64, len: u64, most: u64) -> Result<Range<u64>> {
+        let signed = |number: u64| i64::try_from(number).is_ok();
+        if len == 0 || !signed(offset) || !signed(len) {
+            return Err(Errno::Invalid.into());
+        }
+        match offset + len <= most {
+            true => Ok(offset..offset + len),
+            false => Err(Errno::FileTooBig.into()),
+        }
+    }
+
+    /// Tells whether it changes what is read of a file, or how much; `has_grown`: the file became longer.
+    pub(crate) fn changes_content(self, has_grown: bool) -> bool {
+        has_grown || !matches!(self, Self::Allocate { .. })
+    }
+
+    /// Tells whether it may be done to a file that only gets longer.
+    pub(crate) fn only_adds(self) -> bool {
+        matches!(self, Self::Allocate { .. })
+    }
+}
+
 /// What lseek(2) looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seek {

@@ -3,6 +3,7 @@
 //!
 //! The caller holds the group's lock; a word is stored whole, so a crash never tears it.
 
+use crate::ext::bits::words;
 use crate::pmem::Pmem;
 use crate::pmem::state::{Dirty, InFlight, Staged};
 use core::ops::Range;
@@ -64,22 +65,7 @@ impl Bitmap {
 
     /// Returns whether all bits of `range` are clear.
     pub(in crate::ext2) fn is_clear(&self, pmem: &impl Pmem, range: Range<u32>) -> bool {
-        let mut words = Self::words(range);
-        words.all(|(bit, mask)| pmem.load_u64(self.word(bit)) & mask == 0)
-    }
-
-    /// The words that hold the bits of `range`: a bit of each, and the mask of those meant.
-    #[inline]
-    fn words(range: Range<u32>) -> impl Iterator<Item = (u32, u64)> {
-        let Range { start: mut bit, end } = range;
-        core::iter::from_fn(move || {
-            (bit < end).then(|| {
-                let next = ((bit & !63) + 64).min(end);
-                let word = (bit, (u64::MAX >> (64 - (next - bit))) << (bit % 64));
-                bit = next;
-                word
-            })
-        })
+        words(range).all(|(bit, mask)| pmem.load_u64(self.word(bit)) & mask == 0)
     }
 
     /// Sets `count` bits from `first` on, one at least, which makes `fact` one.
@@ -92,7 +78,7 @@ impl Bitmap {
         fact: T,
     ) -> Staged<T, Dirty> {
         debug_assert!(count > 0 && first + count <= self.limit);
-        for (bit, mask) in Self::words(first..first + count) {
+        for (bit, mask) in words(first..first + count) {
             let word = self.word(bit);
             pmem.store_u64(word, pmem.load_u64(word) | mask);
         }
@@ -134,7 +120,7 @@ impl Bitmap {
         if end > self.limit || self.find_clear(pmem, first, end).is_some() {
             return None;
         }
-        for (bit, mask) in Self::words(first..end) {
+        for (bit, mask) in words(first..end) {
             let word = self.word(bit);
             pmem.store_u64(word, pmem.load_u64(word) & !mask);
         }

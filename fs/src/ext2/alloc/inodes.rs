@@ -8,12 +8,12 @@ use super::Groups;
 use super::bitmap::Bitmap;
 use super::taken::TakenInode;
 use crate::error::{Corrupt, Errno, Result};
-use crate::ext::inode::encode;
+use crate::ext::inode::{Heir, encode};
 use crate::ext::layout::*;
 use crate::ext2::disk::descriptor::Group;
 use crate::ext2::facts::{Nameable, Nameless};
 use crate::ext2::inode::Ext2Inode;
-use crate::platform::{Platform, Timestamp, User};
+use crate::platform::{Platform, Timestamp};
 use crate::pmem::Pmem;
 use crate::pmem::state::{Clean, InFlight, Staged};
 use crate::vfs::{ChangeOk, FileKind};
@@ -32,25 +32,6 @@ pub(in crate::ext2) struct New {
     /// A pointer to a block that is durable, a short target, a device's numbers.
     pub i_block: [u8; I_BLOCK_BYTES as usize],
 }
-
-impl New {
-    /// Names to come; a directory is in itself too.
-    fn links(&self) -> u16 {
-        if self.kind == FileKind::Directory { 2 } else { 1 }
-    }
-}
-
-/// The flags that a new inode of `kind` has from its parent.
-const fn inherited(kind: FileKind) -> u32 {
-    match kind {
-        FileKind::Directory => INHERITED_FL,
-        FileKind::File => INHERITED_BY_FILES_FL,
-        _ => INHERITED_BY_OTHERS_FL,
-    }
-}
-
-/// `S_ISGID`: what is made in such a directory belongs to its group.
-const S_ISGID: u16 = 0o2000;
 
 impl<P: Platform> Groups<'_, P> {
     fn inode_bitmap(self, group: &Group) -> Bitmap {
@@ -94,25 +75,17 @@ impl<P: Platform> Groups<'_, P> {
         let mut bytes = [0; 160];
         let mut put =
             |at: u64, value: &[u8]| bytes[at as usize..at as usize + value.len()].copy_from_slice(value);
-        let mut mode = kind.mode_bits() | new.mode & 0o7777;
-        let User { uid, mut gid } = self.platform.user();
-        let of_parent = parent.raw();
-        if of_parent.mode() & S_ISGID != 0 {
-            gid = of_parent.owner().1;
-            if kind == FileKind::Directory {
-                mode |= S_ISGID;
-            }
-        }
+        let Heir { mode, uid, gid, links, flags } = parent.raw().heir(kind, new.mode, self.platform.user());
         for (low, high, id) in [(I_UID, I_UID_HIGH, uid), (I_GID, I_GID_HIGH, gid)] {
             put(low, &(id as u16).to_le_bytes());
             put(high, &((id >> 16) as u16).to_le_bytes());
         }
         put(I_MODE, &mode.to_le_bytes());
-        put(I_LINKS_COUNT, &new.links().to_le_bytes());
+        put(I_LINKS_COUNT, &links.to_le_bytes());
         put(I_SIZE, &new.size.to_le_bytes());
         put(I_BLOCKS, &new.units.to_le_bytes());
         put(I_BLOCK, &new.i_block);
-        put(I_FLAGS, &(of_parent.flags() & inherited(kind)).to_le_bytes());
+        put(I_FLAGS, &flags.to_le_bytes());
         put(I_GENERATION, &self.next_generation.fetch_add(1, Relaxed).to_le_bytes());
         let has_extra = u64::from(self.sb.extra_isize) + u64::from(GOOD_OLD_INODE_SIZE) >= I_CRTIME_EXTRA + 4;
         let (secs, extra) = encode(new.now, has_extra);

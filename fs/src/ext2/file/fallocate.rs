@@ -13,7 +13,7 @@
 //! Takes the inode lock and the invalidate lock exclusively; block map and group mutexes below.
 
 use super::RegularFile;
-use crate::error::{Errno, Result};
+use crate::error::Result;
 use crate::ext::inode::{CTIME, MTIME};
 use crate::ext::layout::{APPEND_FL, IMMUTABLE_FL};
 use crate::lab::mistake;
@@ -26,15 +26,7 @@ use core::sync::atomic::Ordering::Relaxed;
 impl<P: Platform> RegularFile<'_, P> {
     pub(in crate::ext2) fn change_range(self, how: Fallocate, offset: u64, len: u64) -> Result<()> {
         self.fs.check_writable()?;
-        // Offsets are signed for whoever asks.
-        let signed = |number: u64| i64::try_from(number).is_ok();
-        if len == 0 || !signed(offset) || !signed(len) {
-            return Err(Errno::Invalid.into());
-        }
-        let range = offset..offset + len;
-        if range.end > self.fs.max_file_size() {
-            return Err(Errno::FileTooBig.into());
-        }
+        let range = Fallocate::range(offset, len, self.fs.max_file_size())?;
         // What a transfer may be using is neither freed nor moved.
         let block_size = self.fs.block_size();
         let gone = match how {
@@ -44,8 +36,7 @@ impl<P: Platform> RegularFile<'_, P> {
         };
         let begin = || Ok((self.fs.start_change()?, self.lock.exclusive()));
         let (begun, exclusive) = self.mapping.exclusive_unpinned(&self.fs.platform, gone, begin)?;
-        let appends = matches!(how, Fallocate::Allocate { .. });
-        self.expect_without(if appends { IMMUTABLE_FL } else { IMMUTABLE_FL | APPEND_FL })?;
+        self.expect_without(if how.only_adds() { IMMUTABLE_FL } else { IMMUTABLE_FL | APPEND_FL })?;
         let (lock, ok) = (begun.1.change_ok(), exclusive.alloc_ok());
         let size = self.load_size();
         let result = match how {
@@ -55,11 +46,8 @@ impl<P: Platform> RegularFile<'_, P> {
             Fallocate::CollapseRange => self.map().collapse(lock, ok, range, size),
             Fallocate::InsertRange => self.map().insert(lock, ok, range, size),
         };
-        // Allocating changes no contents.
-        let times = match how {
-            Fallocate::Allocate { .. } if self.load_size() == size => &[CTIME][..],
-            _ => &[MTIME, CTIME],
-        };
+        let has_changed = how.changes_content(self.load_size() != size);
+        let times = if has_changed { &[MTIME, CTIME][..] } else { &[CTIME] };
         if result.is_ok() {
             self.touch(times, self.fs.platform.now());
         }

@@ -14,8 +14,9 @@ use super::dir::FoundName;
 use super::room::Room;
 use crate::error::{Errno, Result};
 use crate::ext::dirent::{Dirent, bad_dir, check_name, entry_type, is_dot_name};
-use crate::ext::inode::CTIME;
+use crate::ext::inode::{CTIME, encode_device};
 use crate::ext::layout::*;
+use crate::ext::names;
 use crate::ext2::alloc::inodes::New;
 use crate::ext2::alloc::taken::{Taken, TakenInode};
 use crate::ext2::disk::superblock::SuperBlock;
@@ -46,12 +47,8 @@ impl<P: Platform> Dir<'_, P> {
         kind: FileKind,
         mode: u16,
     ) -> Result<Arc<Ext2Inode<P>>> {
-        match kind {
-            FileKind::File | FileKind::Directory | FileKind::Fifo | FileKind::Socket => {
-                self.make_name(name, kind, mode, Content::Empty)
-            }
-            _ => Err(Errno::Invalid.into()),
-        }
+        names::expect_nameable(kind)?;
+        self.make_name(name, kind, mode, Content::Empty)
     }
 
     pub(in crate::ext2) fn make_device_name(
@@ -61,24 +58,12 @@ impl<P: Platform> Dir<'_, P> {
         mode: u16,
         device: Device,
     ) -> Result<Arc<Ext2Inode<P>>> {
-        let is_device = matches!(kind, FileKind::CharDevice | FileKind::BlockDevice);
-        if !is_device || device.major > 0xfff || device.minor > 0xf_ffff {
-            return Err(Errno::Invalid.into());
-        }
+        names::expect_device(kind, device)?;
         self.make_name(name, kind, mode, Content::Device(device))
     }
 
     pub(in crate::ext2) fn symlink_name(self, name: &[u8], target: &[u8]) -> Result<Arc<Ext2Inode<P>>> {
-        if target.is_empty() {
-            return Err(Errno::NotFound.into());
-        }
-        // With its NUL it has to fit into a block.
-        if target.len() as u64 >= self.fs.block_size() {
-            return Err(Errno::NameTooLong.into());
-        }
-        if target.contains(&0) {
-            return Err(Errno::Invalid.into());
-        }
+        names::expect_target(target, self.fs.block_size())?;
         self.make_name(name, FileKind::Symlink, 0o777, Content::Target(target))
     }
 
@@ -366,17 +351,5 @@ fn dots(sb: &SuperBlock, ino: u32, parent: u32) -> [u8; 24] {
     bytes[12..16].copy_from_slice(&parent.to_le_bytes());
     bytes[16..18].copy_from_slice(&(sb.block_size() as u16 - first).to_le_bytes());
     bytes[18..22].copy_from_slice(&[2, file_type, b'.', b'.']);
-    bytes
-}
-
-/// A device's numbers as the start of `i_block` tells them: old ones of 8 bits, or new ones in the second
-/// word.
-fn encode_device(Device { major, minor }: Device) -> [u8; 8] {
-    let mut bytes = [0; 8];
-    if major < 256 && minor < 256 {
-        bytes[..4].copy_from_slice(&(major << 8 | minor).to_le_bytes());
-    } else {
-        bytes[4..].copy_from_slice(&(minor & 0xff | major << 8 | (minor & !0xff) << 12).to_le_bytes());
-    }
     bytes
 }

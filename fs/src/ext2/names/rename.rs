@@ -14,10 +14,10 @@
 
 use super::Dir;
 use crate::error::{Errno, Result};
-use crate::ext::dirent::bad_dir;
-use crate::ext::dirent::{check_name, is_dot_name};
+use crate::ext::dirent::check_name;
 use crate::ext::inode::{CTIME, MTIME};
 use crate::ext::layout::*;
+use crate::ext::names;
 use crate::ext2::facts::{LinksStored, NameGone, Nameable};
 use crate::ext2::fs::Ext2;
 use crate::ext2::inode::Ext2Inode;
@@ -72,10 +72,7 @@ impl<P: Platform> DirTree<'_, P> {
         check_name(old)?;
         check_name(new)?;
         let _thawed = self.start_change()?;
-        if is_dot_name(old) || is_dot_name(new) {
-            let is_there = !is_dot_name(old) && how == Rename::NoReplace;
-            return Err(if is_there { Errno::Exists } else { Errno::Busy }.into());
-        }
+        names::expect_renamable(old, new, how)?;
         // A name leads to a directory, and holds it, on its way here; what is wrong with it is the image's
         // fault.
         let (from, to) = (self.inode_if_in_use(old_dir)?, self.inode_if_in_use(new_dir)?);
@@ -105,38 +102,20 @@ impl<P: Platform> DirTree<'_, P> {
 
     /// Climbs from `dir` to the root. If it passes `ancestor`: the inode just below that on the way.
     fn way_up(self, dir: &Arc<Ext2Inode<P>>, ancestor: u32) -> Result<Option<u32>> {
-        let way = self.climb(dir, ancestor);
+        let parent = |here: &Ext2Inode<P>| {
+            let shared = here.lock.shared();
+            Ok(here.dir()?.dot_dot(shared.held())?.ino)
+        };
+        let directory = |ino| {
+            let inode = self.inode(ino)?;
+            Ok(inode.dir().is_ok().then_some(inode))
+        };
+        let way = names::climb(dir, ancestor, parent, directory);
         // Above a directory that was removed meanwhile nothing need be right.
         if way.is_err() {
             dir.expect_alive()?;
         }
         way
-    }
-
-    fn climb(self, dir: &Arc<Ext2Inode<P>>, ancestor: u32) -> Result<Option<u32>> {
-        let mut here = dir.clone();
-        // Brent's way to notice a circle: a mark that is moved up at every power of two.
-        let (mut mark, mut steps, mut next_mark) = (0, 0u32, 1u32);
-        while here.ino != ROOT_INO {
-            let parent = {
-                let shared = here.lock.shared();
-                here.dir()?.dot_dot(shared.held())?.ino
-            };
-            if parent == ancestor {
-                return Ok(Some(here.ino));
-            }
-            if parent == mark || parent == here.ino {
-                return Err(bad_dir(here.ino, "a directory is above itself", 0));
-            }
-            steps += 1;
-            if steps == next_mark {
-                (mark, next_mark) = (parent, next_mark.saturating_mul(2));
-            }
-            let above = self.inode(parent)?;
-            above.dir().map_err(|_| bad_dir(here.ino, "`..` names no directory", 0))?;
-            here = above;
-        }
-        Ok(None)
     }
 
     /// Renames under the directories' locks.

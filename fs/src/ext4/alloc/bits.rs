@@ -1,6 +1,7 @@
 //! A bitmap's bits, by words of 64: a set bit is a thing in use. Bits that are kept back count as set
 //! where something free is looked for.
 
+use crate::ext::bits::words;
 use crate::jbd2::BufferMut;
 use core::ops::Range;
 
@@ -10,23 +11,15 @@ pub(super) struct GroupBits<'a> {
     kept_back: &'a [u64],
 }
 
-/// Returns the words that hold the bits of `range`, and a mask of those meant.
-fn words(range: Range<u32>) -> impl Iterator<Item = (u32, u64)> {
-    let Range { start: mut bit, end } = range;
-    core::iter::from_fn(move || {
-        (bit < end).then(|| {
-            let next = ((bit & !63) + 64).min(end);
-            let word = (bit / 64, (u64::MAX >> (64 - (next - bit))) << (bit % 64));
-            bit = next;
-            word
-        })
-    })
+/// Returns where in the block the word is that holds `bit`.
+fn place(bit: u32) -> u64 {
+    u64::from(bit / 64) * 8
 }
 
 /// Sets the bits of `range`.
 pub(super) fn set_words(bits: &mut [u64], range: Range<u32>) {
-    for (word, mask) in words(range) {
-        if let Some(word) = bits.get_mut(word as usize) {
+    for (bit, mask) in words(range) {
+        if let Some(word) = bits.get_mut(bit as usize / 64) {
             *word |= mask;
         }
     }
@@ -34,8 +27,8 @@ pub(super) fn set_words(bits: &mut [u64], range: Range<u32>) {
 
 /// Clears the bits of `range`.
 pub(super) fn clear_words(bits: &mut [u64], range: Range<u32>) {
-    for (word, mask) in words(range) {
-        if let Some(word) = bits.get_mut(word as usize) {
+    for (bit, mask) in words(range) {
+        if let Some(word) = bits.get_mut(bit as usize / 64) {
             *word &= !mask;
         }
     }
@@ -47,25 +40,26 @@ impl<'a> GroupBits<'a> {
         Self { bitmap, kept_back }
     }
 
+    /// The word that holds `bit`.
     #[inline]
-    fn word(&self, word: u32) -> u64 {
-        let kept_back = self.kept_back.get(word as usize).copied().unwrap_or(0);
-        self.bitmap.load_u64(u64::from(word) * 8) | kept_back
+    fn word(&self, bit: u32) -> u64 {
+        let kept_back = self.kept_back.get(bit as usize / 64).copied().unwrap_or(0);
+        self.bitmap.load_u64(place(bit)) | kept_back
     }
 
     /// Returns the first bit of `range` that is clear.
     pub(super) fn find_clear(&self, range: Range<u32>) -> Option<u32> {
-        words(range).find_map(|(word, mask)| {
-            let clear = !self.word(word) & mask;
-            (clear != 0).then(|| word * 64 + clear.trailing_zeros())
+        words(range).find_map(|(bit, mask)| {
+            let clear = !self.word(bit) & mask;
+            (clear != 0).then(|| (bit & !63) + clear.trailing_zeros())
         })
     }
 
     /// Returns the first bit of `range` that is set.
     pub(super) fn find_set(&self, range: Range<u32>) -> Option<u32> {
-        words(range).find_map(|(word, mask)| {
-            let set = self.word(word) & mask;
-            (set != 0).then(|| word * 64 + set.trailing_zeros())
+        words(range).find_map(|(bit, mask)| {
+            let set = self.word(bit) & mask;
+            (set != 0).then(|| (bit & !63) + set.trailing_zeros())
         })
     }
 
@@ -76,16 +70,16 @@ impl<'a> GroupBits<'a> {
 
     /// Sets the bits of `range`.
     pub(super) fn set(&self, range: Range<u32>) {
-        for (word, mask) in words(range) {
-            let at = u64::from(word) * 8;
+        for (bit, mask) in words(range) {
+            let at = place(bit);
             self.bitmap.store_u64(at, self.bitmap.load_u64(at) | mask);
         }
     }
 
     /// Clears the bits of `range`.
     pub(super) fn clear(&self, range: Range<u32>) {
-        for (word, mask) in words(range) {
-            let at = u64::from(word) * 8;
+        for (bit, mask) in words(range) {
+            let at = place(bit);
             self.bitmap.store_u64(at, self.bitmap.load_u64(at) & !mask);
         }
     }

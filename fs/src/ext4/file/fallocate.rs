@@ -27,15 +27,7 @@ impl<P: Platform> RegularFile<'_, P> {
     /// Changes which bytes have blocks, as [`Inode::fallocate`](crate::vfs::Inode::fallocate).
     pub(in crate::ext4) fn change_range(self, how: Fallocate, offset: u64, len: u64) -> Result<()> {
         self.fs.check_writable()?;
-        // Offsets are signed for whoever asks.
-        let signed = |number: u64| i64::try_from(number).is_ok();
-        if len == 0 || !signed(offset) || !signed(len) {
-            return Err(Errno::Invalid.into());
-        }
-        let range = offset..offset + len;
-        if range.end > self.max_size() {
-            return Err(Errno::FileTooBig.into());
-        }
+        let range = Fallocate::range(offset, len, self.max_size())?;
         self.expect_changeable()?;
         self.map().expect_extents()?;
         // What a transfer may be using is neither freed nor moved, nor made unwritten under it.
@@ -49,8 +41,7 @@ impl<P: Platform> RegularFile<'_, P> {
         };
         let begin = || Ok((self.fs.start_change()?, self.lock.exclusive()));
         let (begun, exclusive) = self.mapping.exclusive_unpinned(&self.fs.platform, gone, begin)?;
-        let appends = matches!(how, Fallocate::Allocate { .. });
-        self.expect_without(if appends { IMMUTABLE_FL } else { IMMUTABLE_FL | APPEND_FL })?;
+        self.expect_without(if how.only_adds() { IMMUTABLE_FL } else { IMMUTABLE_FL | APPEND_FL })?;
         let (lock, ok) = (begun.1.change_ok(), exclusive.alloc_ok());
         let size = self.mapping.size();
         match how {
@@ -60,11 +51,8 @@ impl<P: Platform> RegularFile<'_, P> {
             Fallocate::CollapseRange => self.collapse(lock, ok, &range, size),
             Fallocate::InsertRange => self.insert(lock, ok, &range, size),
         }?;
-        // Allocating changes no contents.
-        let times = match how {
-            Fallocate::Allocate { .. } if self.mapping.size() == size => &[CTIME][..],
-            _ => &[MTIME, CTIME],
-        };
+        let has_changed = how.changes_content(self.mapping.size() != size);
+        let times = if has_changed { &[MTIME, CTIME][..] } else { &[CTIME] };
         self.touch(times, self.fs.platform.now());
         self.mark_times();
         Ok(())

@@ -43,7 +43,7 @@ impl<P: Platform> RegularFile<'_, P> {
         let exclusive = self.lock.exclusive_but_for(mistake!(lab, WriteUnlocked));
         let lock = exclusive.change_ok();
         let (size, end) = (self.mapping.size(), offset + from.len() as u64);
-        self.expect_writable_at(offset, size)?;
+        self.raw().expect_writable_at(offset, size)?;
         let growing = (end > size).then(|| self.keep_faults_out());
         let ok = growing.as_ref().map(Changing::alloc_ok);
         if ok.is_some() {

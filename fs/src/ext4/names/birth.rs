@@ -3,7 +3,7 @@
 use super::Dir;
 use super::edit::DirectoryEdit;
 use crate::error::Result;
-use crate::ext::inode::{ATIME, CTIME, MTIME, TimeOffsets};
+use crate::ext::inode::{ATIME, CTIME, Heir, MTIME, TimeOffsets, encode_device};
 use crate::ext::layout::*;
 use crate::ext4::change::{EditBytes, InodeChange};
 use crate::ext4::disk::extent::{MAGIC, ROOT_MAX};
@@ -11,7 +11,7 @@ use crate::ext4::edit::Edit;
 use crate::ext4::inode::Ext4Inode;
 use crate::ext4::operation::Ext4Operation;
 use crate::jbd2::{BlockBuffer, BufferMut};
-use crate::platform::{Platform, User};
+use crate::platform::Platform;
 use crate::vfs::{ChangeOk, Device, FileKind};
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
@@ -37,18 +37,6 @@ impl FirstContent<'_> {
         }
     }
 }
-
-/// The flags that a new inode of `kind` has from its parent.
-const fn inherited(kind: FileKind) -> u32 {
-    match kind {
-        FileKind::Directory => INHERITED_FL,
-        FileKind::File => INHERITED_BY_FILES_FL,
-        _ => INHERITED_BY_OTHERS_FL,
-    }
-}
-
-/// `S_ISGID`: what is made in such a directory belongs to its group.
-const S_ISGID: u16 = 0o2000;
 
 impl<P: Platform> Dir<'_, P> {
     /// Takes an inode for a name in this directory and makes it, with what it starts with.
@@ -103,22 +91,13 @@ impl<P: Platform> Dir<'_, P> {
         let place = fs.place_of_inode(ino)?;
         op.change(place.block)?;
         let bytes = EditBytes(BufferMut::new(Arc::new(BlockBuffer::zeros(sb.inode_size.into()))));
-        let User { uid, mut gid } = fs.platform.user();
-        let mut mode = kind.mode_bits() | mode & 0o7777;
-        if self.raw().mode() & S_ISGID != 0 {
-            gid = self.raw().owner().1;
-            if kind == FileKind::Directory {
-                mode |= S_ISGID;
-            }
-        }
+        let Heir { mode, uid, gid, links, mut flags } = self.raw().heir(kind, mode, fs.platform.user());
         for (low, high, id) in [(I_UID, I_UID_HIGH, uid), (I_GID, I_GID_HIGH, gid)] {
             bytes.store_u16(low, id as u16);
             bytes.store_u16(high, (id >> 16) as u16);
         }
         bytes.store_u16(I_MODE, mode);
-        // Names to come; a directory is in itself too.
-        bytes.store_u16(I_LINKS_COUNT, if kind == FileKind::Directory { 2 } else { 1 });
-        let mut flags = self.raw().flags() & inherited(kind);
+        bytes.store_u16(I_LINKS_COUNT, links);
         if content.has_extents(kind) {
             flags |= EXTENTS_FL;
             bytes.store_u32(I_BLOCK, MAGIC);
@@ -149,16 +128,4 @@ impl<P: Platform> Dir<'_, P> {
         }
         Ok(child)
     }
-}
-
-/// A device's numbers as the start of `i_block` tells them: old ones of 8 bits, or new ones in the second
-/// word.
-fn encode_device(Device { major, minor }: Device) -> [u8; 8] {
-    let mut bytes = [0; 8];
-    if major < 256 && minor < 256 {
-        bytes[..4].copy_from_slice(&(major << 8 | minor).to_le_bytes());
-    } else {
-        bytes[4..].copy_from_slice(&(minor & 0xff | major << 8 | (minor & !0xff) << 12).to_le_bytes());
-    }
-    bytes
 }

@@ -15,6 +15,7 @@ use crate::ext::dirent::{Dirent, bad_dir, check_name, entry_type, is_dot_name};
 use crate::ext::features::RO_COMPAT_DIR_NLINK;
 use crate::ext::inode::{CTIME, MTIME};
 use crate::ext::layout::*;
+use crate::ext::names;
 use crate::ext4::change::InodeChange;
 use crate::ext4::inode::Ext4Inode;
 use crate::ext4::operation::Ext4Operation;
@@ -41,12 +42,8 @@ impl<'a, P: Platform> Dir<'a, P> {
         kind: FileKind,
         mode: u16,
     ) -> Result<Arc<Ext4Inode<P>>> {
-        match kind {
-            FileKind::File | FileKind::Directory | FileKind::Fifo | FileKind::Socket => {
-                self.make_name(name, kind, mode, FirstContent::Empty)
-            }
-            _ => Err(Errno::Invalid.into()),
-        }
+        names::expect_nameable(kind)?;
+        self.make_name(name, kind, mode, FirstContent::Empty)
     }
 
     /// Makes a device.
@@ -57,25 +54,13 @@ impl<'a, P: Platform> Dir<'a, P> {
         mode: u16,
         device: Device,
     ) -> Result<Arc<Ext4Inode<P>>> {
-        let is_device = matches!(kind, FileKind::CharDevice | FileKind::BlockDevice);
-        if !is_device || device.major > 0xfff || device.minor > 0xf_ffff {
-            return Err(Errno::Invalid.into());
-        }
+        names::expect_device(kind, device)?;
         self.make_name(name, kind, mode, FirstContent::Device(device))
     }
 
     /// Makes a symbolic link to `target`.
     pub(in crate::ext4) fn symlink_name(self, name: &[u8], target: &[u8]) -> Result<Arc<Ext4Inode<P>>> {
-        if target.is_empty() {
-            return Err(Errno::NotFound.into());
-        }
-        // With its NUL it has to fit into a block.
-        if target.len() as u64 >= self.fs.sb.block_size() {
-            return Err(Errno::NameTooLong.into());
-        }
-        if target.contains(&0) {
-            return Err(Errno::Invalid.into());
-        }
+        names::expect_target(target, self.fs.sb.block_size())?;
         self.make_name(name, FileKind::Symlink, 0o777, FirstContent::Target(target))
     }
 
