@@ -11,14 +11,15 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::{ControlFlow, Range};
 
-/// Calls `f` with each run of blocks of the journal, which is inode `ino`, in order. `extents` calls what it
-/// is given with the extents and holes of all of the inode, and a block has 2 to the power `block_bits`
-/// bytes.
+/// Calls `f` with each run of blocks of inode `ino`, which is the file system's own and has no hole, in order.
+/// `extents` calls what it is given with the extents and holes of all of the inode, and a block has 2 to the
+/// power `block_bits` bytes.
 ///
 /// # Errors
-/// What `extents` answers; a hole.
+/// What `extents` answers; a hole, and then `why`.
 pub(crate) fn runs(
     ino: u32,
+    why: &'static str,
     block_bits: u32,
     extents: impl FnOnce(&mut dyn FnMut(Extent) -> ControlFlow<()>) -> Result<()>,
     f: &mut dyn FnMut(Range<u64>),
@@ -34,7 +35,7 @@ pub(crate) fn runs(
             ControlFlow::Break(())
         }
     })?;
-    hole.map_or(Ok(()), |lblk| Err(bad_inode(ino, "a hole in the journal", lblk)))
+    hole.map_or(Ok(()), |lblk| Err(bad_inode(ino, why, lblk)))
 }
 
 /// A journal, looked through.

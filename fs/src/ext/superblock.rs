@@ -141,16 +141,14 @@ impl RawSuperBlock {
         let recovers = [incompat, incompat | INCOMPAT_RECOVER];
         let others = features & !RO_COMPAT_ORPHAN_PRESENT | RO_COMPAT_METADATA_CSUM;
         let orphans = [others, others | RO_COMPAT_ORPHAN_PRESENT];
-        let states = recovers.into_iter().flat_map(|incompat| {
-            let bytes = self.0;
-            orphans.into_iter().map(move |ro_compat| {
-                let mut whole = Self(bytes);
-                whole.set(S_FEATURE_INCOMPAT, incompat);
-                whole.set(S_FEATURE_RO_COMPAT, ro_compat);
-                whole
-            })
+        let mut states =
+            recovers.into_iter().flat_map(|incompat| orphans.map(|ro_compat| (incompat, ro_compat)));
+        let right = states.find_map(|(incompat, ro_compat)| {
+            let mut whole = Self(self.0);
+            whole.set(S_FEATURE_INCOMPAT, incompat);
+            whole.set(S_FEATURE_RO_COMPAT, ro_compat);
+            (looks && whole.checksum() == whole.u32(S_CHECKSUM)).then_some(whole)
         });
-        let right = { states }.find(|whole| looks && whole.checksum() == whole.u32(S_CHECKSUM));
         right.unwrap_or(self)
     }
 

@@ -220,7 +220,13 @@ impl<P: Platform> Ext2<P> {
         let size = raw.size(kind).min(self.max_file_size());
         let inode = Ext2Inode::new(self.share(), ino, raw.at, kind, size);
         inode.abandon();
-        journal::runs(ino, bits, |each| inode.map().extents(0..size >> bits, each), f)
+        journal::runs(
+            ino,
+            "a hole in the journal",
+            bits,
+            |each| inode.map().extents(0..size >> bits, each),
+            f,
+        )
     }
 
     /// Starts the count of free blocks: what the superblock says if the image is clean (and it was not a copy

@@ -79,6 +79,14 @@ impl<'a, P: Platform> InodeChange<'a, P> {
         Self { op, inode }
     }
 
+    /// Has no replay store to block `block` of metadata, which is free from now on, and nobody take it for
+    /// checked.
+    fn revoke(&self, block: u64) {
+        let fs = self.op.fs();
+        fs.forget_checked(block);
+        let _ = fs.noted(self.op.handle().revoke(block));
+    }
+
     /// Frees blocks to which nothing leads any more. What fails is noted: they are lost until e2fsck finds
     /// them, and nothing else.
     fn free(&self, block: u64, len: u64) {
@@ -133,20 +141,14 @@ impl<'a, P: Platform> Change for InodeChange<'a, P> {
     }
 
     fn forget(&self, block: u64) {
-        let fs = self.op.fs();
-        fs.forget_checked(block);
-        let _ = fs.noted(self.op.handle().revoke(block));
+        self.revoke(block);
         self.free(block, 1);
     }
 
     fn free_data(&self, block: u64, len: u32) {
         if self.inode.kind != FileKind::File {
             // Names and targets are written through the journal.
-            let fs = self.op.fs();
-            for block in block..block + u64::from(len) {
-                fs.forget_checked(block);
-                let _ = fs.noted(self.op.handle().revoke(block));
-            }
+            (block..block + u64::from(len)).for_each(|block| self.revoke(block));
         }
         self.free(block, len.into());
     }

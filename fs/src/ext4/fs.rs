@@ -161,7 +161,13 @@ impl<P: Platform> Ext4<P> {
     pub(super) fn journal_runs(&self, ino: u32, f: &mut dyn FnMut(Range<u64>)) -> Result<()> {
         let inode = self.read_inode(ino)?;
         let (bits, size) = (self.sb.block_bits, inode.mapping.size());
-        journal::runs(ino, bits, |each| inode.map().extents(0..size >> bits, each), f)
+        journal::runs(
+            ino,
+            "a hole in the journal",
+            bits,
+            |each| inode.map().extents(0..size >> bits, each),
+            f,
+        )
     }
 
     /// Returns space and inodes, used and free.

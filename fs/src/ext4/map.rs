@@ -30,6 +30,7 @@ use crate::error::{Result, Unsupported};
 use crate::ext::inode::bad_inode;
 use crate::ext::layout::*;
 use crate::ext::load::Load;
+use crate::jbd2::BlockBuffer;
 use crate::platform::Platform;
 use crate::vfs::{Backing, Extent, Joiner, State};
 use core::ops::{ControlFlow, Range};
@@ -120,16 +121,21 @@ impl<'a, P: Platform> BlockMap<'a, P> {
         child.open(block, 0, 1 << bits)
     }
 
-    /// Returns what is behind logical block `lblk` in the tree of extents.
-    fn find(self, lblk: u32) -> Result<ExtentOrHole> {
+    /// Opens the root of its tree, which is checked once. The block map lock is held.
+    fn root(self) -> Result<ExtentNode<&'a BlockBuffer>> {
         let inode = self.0;
-        let _shared = inode.map_lock.read();
         let root = ExtentNode::root(inode.bytes(), I_BLOCK, inode.ino)?;
         if !inode.is_root_checked.load(Relaxed) {
             root.check(&self.allowed())?;
             inode.is_root_checked.store(true, Relaxed);
         }
-        extent::look_up(&root, lblk, &self.allowed(), &mut |child| self.node(child))
+        Ok(root)
+    }
+
+    /// Returns what is behind logical block `lblk` in the tree of extents.
+    fn find(self, lblk: u32) -> Result<ExtentOrHole> {
+        let _shared = self.0.map_lock.read();
+        extent::look_up(&self.root()?, lblk, &self.allowed(), &mut |child| self.node(child))
     }
 
     fn look_in_extents(self, lblk: u64, most: u64) -> Result<Piece> {

@@ -164,11 +164,8 @@ impl<P: Platform> BlockGroups<P> {
         most: u32,
         why: Purpose,
     ) -> Result<Range<u64>> {
-        let most = match why {
-            Purpose::HugePage => HUGE,
-            _ => u64::from(most).min(self.available(why)) as u32,
-        };
-        if most == 0 || u64::from(most) > self.available(why) {
+        let most = u64::from(most).min(self.available(why)) as u32;
+        if most < if why == Purpose::HugePage { HUGE } else { 1 } {
             return Err(Errno::NoSpace.into());
         }
         let goal = if self.sb.holds(goal, 1) { goal } else { self.sb.first_data_block.into() };
@@ -207,17 +204,10 @@ impl<P: Platform> BlockGroups<P> {
         near: u32,
         most: u32,
     ) -> Result<Option<Range<u32>>> {
-        if state.free_blocks == 0 {
-            return Ok(None);
-        }
-        let bitmap = state.block_bitmap(op, &self.platform, &self.sb)?;
-        let (bits, end) = (GroupBits::new(&bitmap, &state.kept_back), state.group_blocks);
-        let near = near.max(state.first_free);
-        let found = bits.find_clear(near..end).or_else(|| bits.find_clear(state.first_free..near.min(end)));
-        let Some(start) = found else { return Ok(None) };
-        let run = start..bits.end_of_clear(start..end.min(start.saturating_add(most)));
-        self.take_bits(&bitmap, state, run.clone())?;
-        Ok(Some(run))
+        self.take_found(op, state, most, |bits, free| {
+            let near = near.clamp(free.start, free.end);
+            bits.find_clear(near..free.end).or_else(|| bits.find_clear(free.start..near))
+        })
     }
 
     /// Takes up to `most` blocks, a huge page's at least, from a multiple of 2 MiB on: the first from bit
@@ -232,17 +222,32 @@ impl<P: Platform> BlockGroups<P> {
         if state.free_blocks < HUGE || self.sb.block_size() != PAGE_SIZE {
             return Ok(None);
         }
-        let bitmap = state.block_bitmap(op, &self.platform, &self.sb)?;
-        let (bits, end) = (GroupBits::new(&bitmap, &state.kept_back), state.group_blocks);
         // How far the group starts behind a multiple of 2 MiB.
         let frame = self.platform.pmem().frame(self.sb.byte(self.sb.first_block(state.group.index)));
         let skew = (frame / PAGE_SIZE % u64::from(HUGE)) as u32;
-        let at = |bit: u32| bit.saturating_add(skew).next_multiple_of(HUGE) - skew;
-        let is_free = |start: &u32| bits.find_set(*start..*start + HUGE).is_none();
-        let all = |from: u32| (at(from)..end.saturating_sub(HUGE - 1)).step_by(HUGE as usize);
-        let found =
-            all(near.max(state.first_free)).find(is_free).or_else(|| all(state.first_free).find(is_free));
-        let Some(start) = found else { return Ok(None) };
+        self.take_found(op, state, most, |bits, free| {
+            let at = |bit: u32| bit.saturating_add(skew).next_multiple_of(HUGE) - skew;
+            let is_free = |start: &u32| bits.find_set(*start..*start + HUGE).is_none();
+            let all = |from| (at(from)..free.end.saturating_sub(HUGE - 1)).step_by(HUGE as usize);
+            all(near.max(free.start)).find(is_free).or_else(|| all(free.start).find(is_free))
+        })
+    }
+
+    /// Takes up to `most` blocks of a group from the bit on that `find` returns, which is clear: one of those
+    /// that it is given.
+    fn take_found(
+        &self,
+        op: &Ext4Operation<'_, P>,
+        state: &mut WrittenGroup,
+        most: u32,
+        find: impl FnOnce(&GroupBits<'_>, Range<u32>) -> Option<u32>,
+    ) -> Result<Option<Range<u32>>> {
+        if state.free_blocks == 0 {
+            return Ok(None);
+        }
+        let bitmap = state.block_bitmap(op, &self.platform, &self.sb)?;
+        let (bits, end) = (GroupBits::new(&bitmap, &state.kept_back), state.group_blocks);
+        let Some(start) = find(&bits, state.first_free.min(end)..end) else { return Ok(None) };
         let run = start..bits.end_of_clear(start..end.min(start.saturating_add(most)));
         self.take_bits(&bitmap, state, run.clone())?;
         Ok(Some(run))

@@ -2,7 +2,6 @@
 //! freed blocks are kept back.
 
 use crate::error::{Corrupt, Errno, Result};
-use crate::ext::features::RO_COMPAT_GDT_CSUM;
 use crate::ext::layout::*;
 use crate::ext::unreadable;
 use crate::ext4::disk::checksum;
@@ -202,14 +201,9 @@ impl WrittenGroup {
     pub(super) fn seal<P: Platform>(&mut self, handle: &Handle<'_, P>, sb: &SuperBlock) -> Result<()> {
         let (index, at) = (self.group.index, sb.desc(self.group.index));
         let (bytes, at) = (handle.change(at >> sb.block_bits)?, at & (sb.block_size() - 1));
-        let has_own = sb.feature_ro_compat & RO_COMPAT_GDT_CSUM != 0;
         store(&bytes, sb, at, (BG_FREE_BLOCKS_COUNT, BG_FREE_BLOCKS_COUNT_HI), self.free_blocks);
         store(&bytes, sb, at, (BG_FREE_INODES_COUNT, BG_FREE_INODES_COUNT_HI), self.free_inodes);
         store(&bytes, sb, at, (BG_USED_DIRS_COUNT, BG_USED_DIRS_COUNT_HI), self.directories);
-        if has_own || sb.seed.is_some() {
-            bytes.store_u16(at + BG_FLAGS, self.flags);
-            store(&bytes, sb, at, (BG_ITABLE_UNUSED, BG_ITABLE_UNUSED_HI), self.unused_inodes);
-        }
         let bitmaps = [
             (self.has_new_blocks, self.group.block_bitmap, BLOCKS_CSUM, sb.blocks_per_group),
             (self.has_new_inodes, self.group.inode_bitmap, INODES_CSUM, sb.inodes_per_group),
@@ -219,11 +213,12 @@ impl WrittenGroup {
                 store(&bytes, sb, at, csum, real);
             }
         }
-        let len = 1 << sb.desc_bits;
+        // Without checksums nobody keeps these; and what has the older ones (`uninit_bg`) is not written.
         if let Some(seed) = sb.seed {
-            bytes.store_u16(at + BG_CHECKSUM, checksum::descriptor(seed, index, &*bytes, at, len));
-        } else if has_own {
-            bytes.store_u16(at + BG_CHECKSUM, checksum::old_descriptor(&sb.uuid, index, &*bytes, at, len));
+            bytes.store_u16(at + BG_FLAGS, self.flags);
+            store(&bytes, sb, at, (BG_ITABLE_UNUSED, BG_ITABLE_UNUSED_HI), self.unused_inodes);
+            let real = checksum::descriptor(seed, index, &*bytes, at, 1 << sb.desc_bits);
+            bytes.store_u16(at + BG_CHECKSUM, real);
         }
         (self.is_unsealed, self.has_new_blocks, self.has_new_inodes) = (false, false, false);
         Ok(())

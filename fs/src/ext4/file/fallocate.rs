@@ -89,7 +89,7 @@ impl<P: Platform> RegularFile<'_, P> {
             // What was allocated in the file stays; what is beyond its end goes, if nothing was there before.
             if was_empty {
                 let op = fs.begin(self.map().credits_to_remove())?;
-                drop(self.map().remove(op, has..u32::MAX, Unfinished::Sound)?);
+                drop(self.map().remove(op, has..u32::MAX, Unfinished::Sound, 0)?);
             }
             return Err(error);
         }
@@ -126,7 +126,7 @@ impl<P: Platform> RegularFile<'_, P> {
         self.mapping.take_out(&fs.platform, ok, whole.start.into()..whole.end.into(), copies);
         fs.with_freed_space(|| {
             let op = fs.begin(self.map().credits_to_remove())?;
-            self.map().remove(op, whole.clone(), Unfinished::Sound).map(drop)
+            self.map().remove(op, whole.clone(), Unfinished::Sound, 0).map(drop)
         })
     }
 

@@ -62,7 +62,7 @@ impl<P: Platform> RegularFile<'_, P> {
         // 2. The size, and what is beyond.
         let op = self.fs.begin(self.map().credits_to_remove() + SIZE_CREDITS)?;
         self.store_size(lock, &op, size)?;
-        self.map().remove(op, first..u32::MAX, Unfinished::BeyondEnd).map(drop)
+        self.map().remove(op, first..u32::MAX, Unfinished::BeyondEnd, 0).map(drop)
     }
 
     /// Frees, before the file becomes longer than `size`, what a truncation that failed may have left beyond:
@@ -76,6 +76,6 @@ impl<P: Platform> RegularFile<'_, P> {
         }
         let first = size.div_ceil(self.fs.sb.block_size()) as u32;
         let op = self.fs.begin(self.map().credits_to_remove())?;
-        self.map().remove(op, first..u32::MAX, Unfinished::Sound).map(drop)
+        self.map().remove(op, first..u32::MAX, Unfinished::Sound, 0).map(drop)
     }
 }

@@ -13,7 +13,6 @@ use crate::error::{Errno, Result, Unsupported};
 use crate::ext::features::RO_COMPAT_LARGE_FILE;
 use crate::ext::layout::*;
 use crate::ext4::disk::extent::DiskExtent;
-use crate::ext4::edit::Edit;
 use crate::ext4::map::SIZE_CREDITS;
 use crate::ext4::operation::Ext4Operation;
 use crate::lab::{Point, mistake};
@@ -183,7 +182,7 @@ impl<P: Platform> RegularFile<'_, P> {
     }
 
     /// Zeroes the bytes `size..to` in the block of the last byte, if it holds content: in flight.
-    pub(super) fn zero_gap(self, size: u64, to: u64) -> Result<()> {
+    pub(in crate::ext4) fn zero_gap(self, size: u64, to: u64) -> Result<()> {
         let within = size % self.fs.sb.block_size();
         if within != 0 {
             let (backing, _) = self.map().look(size >> self.fs.sb.block_bits, 1)?;
@@ -203,10 +202,7 @@ impl<P: Platform> RegularFile<'_, P> {
         if size > i32::MAX as u64 {
             self.need_large_file(op)?;
         }
-        let edit = self.edit();
-        edit.store_u32(I_SIZE, size as u32);
-        edit.store_u32(I_SIZE_HIGH, (size >> 32) as u32);
-        self.mapping.set_size(lock, size);
+        self.0.store_size(lock, size);
         self.mark_data(op)
     }
 

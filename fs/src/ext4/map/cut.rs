@@ -5,21 +5,22 @@
 
 use super::super::disk::extent::MAX_WRITTEN;
 use super::super::extents::TreeCredits;
+use super::super::names::death::ORPHAN;
 use super::super::operation::Ext4Operation;
 use super::BlockMap;
 use super::grow::GROUP_CREDITS;
 use crate::error::Result;
 use crate::platform::Platform;
+use crate::vfs::FileKind;
 use core::ops::Range;
 
-/// Extents that go in one step.
+/// Extents that go in one step,
 const STEP: u16 = 16;
+/// and blocks that were written through the journal, which has to know of each.
+const JOURNALLED: u32 = 64;
 /// With many small groups, what it takes to free the longest extents would be more than the smallest log has
 /// room for. Such extents are not there; and a transaction may get twice as long as it is meant to be.
 const MOST_FREED: u32 = 128;
-/// What it takes to become an orphan, or to be none any more: the superblock, a block of the orphan file, the
-/// inode, and the one that leads to it.
-const ORPHAN_CREDITS: u32 = 4;
 
 /// What else is to be said where a file's blocks go in more than one operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,7 +35,7 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     /// Returns how many blocks of metadata an operation may change that [`remove`](Self::remove) begins with.
     pub(in crate::ext4) fn credits_to_remove(self) -> u32 {
         let tree = TreeCredits::of_removal(self.depth());
-        tree.blocks() + self.credits_to_free(STEP.into()).min(MOST_FREED) + ORPHAN_CREDITS + 1
+        tree.blocks() + self.credits_to_free(STEP.into()).min(MOST_FREED) + ORPHAN + 1
     }
 
     /// Returns how many blocks change at most when `extents` are freed.
@@ -45,7 +46,8 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     }
 
     /// Takes the logical blocks `range` out, from the end to the start, and frees what was behind them.
-    /// Returns the operation that is open when it is done: `op`, or another.
+    /// Returns the operation that is open when it is done, `op` or another; if that is another, it may change
+    /// `last` blocks more.
     ///
     /// # Errors
     /// No space for a block of the tree, where the middle of an extent goes; a block contradicts itself or
@@ -55,11 +57,17 @@ impl<'a, P: Platform> BlockMap<'a, P> {
         mut op: Ext4Operation<'a, P>,
         range: Range<u32>,
         unfinished: Unfinished,
+        last: u32,
     ) -> Result<Ext4Operation<'a, P>> {
         let (inode, mut is_orphan) = (self.0, false);
         let mut left = (!range.is_empty()).then_some(range);
         while let Some(range) = left {
-            left = self.edit_tree(&op, |tree| tree.remove(&range, STEP))?;
+            let now = match inode.kind {
+                FileKind::File => range.clone(),
+                _ => range.start.max(range.end.saturating_sub(JOURNALLED))..range.end,
+            };
+            let end = self.edit_tree(&op, |tree| tree.remove(&now, STEP))?.map_or(now.start, |left| left.end);
+            left = (end > range.start).then_some(range.start..end);
             let credits = self.credits_to_remove();
             if left.is_some() && !op.extend(credits) {
                 if unfinished == Unfinished::BeyondEnd && !is_orphan {
@@ -67,7 +75,7 @@ impl<'a, P: Platform> BlockMap<'a, P> {
                     is_orphan = true;
                 }
                 drop(op);
-                op = inode.fs.begin(credits)?;
+                op = inode.fs.begin(credits + last)?;
             }
         }
         if is_orphan {

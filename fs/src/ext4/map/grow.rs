@@ -43,7 +43,7 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     }
 
     /// Returns how many levels of the tree are below its root.
-    pub(super) fn depth(self) -> u16 {
+    pub(in crate::ext4) fn depth(self) -> u16 {
         // The upper half of the header's second word.
         self.0.bytes().load_u16(I_BLOCK + 6).min(MAX_DEPTH)
     }
@@ -60,18 +60,14 @@ impl<'a, P: Platform> BlockMap<'a, P> {
     ///
     /// # Errors
     /// Those of `change`; as for [`mark_data`](super::Ext4Inode::mark_data).
-    pub(super) fn edit_tree<R>(
+    pub(in crate::ext4) fn edit_tree<R>(
         self,
         op: &Ext4Operation<'_, P>,
         change: impl FnOnce(&InodeTree<'_, P>) -> Result<R>,
     ) -> Result<R> {
         self.expect_extents()?;
-        let (inode, sb) = (self.0, &self.0.fs.sb);
-        let may_be_a_files = |block, len: u32| inode.fs.may_be_a_files(inode.ino, block, len.into());
-        let allowed = AllowedBlocks {
-            blocks: sb.first_data_block.into()..sb.blocks_count,
-            may_be_a_files: &may_be_a_files as &dyn Fn(u64, u32) -> bool,
-        };
+        let (inode, AllowedBlocks { blocks, may_be_a_files }) = (self.0, self.allowed());
+        let allowed = AllowedBlocks { blocks, may_be_a_files: &may_be_a_files as &dyn Fn(u64, u32) -> bool };
         let _exclusive = inode.map_lock.write();
         let tree = ExtentTree {
             change: &InodeChange::new(op, inode),
@@ -87,8 +83,8 @@ impl<'a, P: Platform> BlockMap<'a, P> {
         Ok(result)
     }
 
-    /// Where blocks are looked for that have no neighbour: the first of the inode's group.
-    fn home(self) -> u64 {
+    /// Returns where blocks are looked for that have no neighbour: the first of the inode's group.
+    pub(in crate::ext4) fn home(self) -> u64 {
         let sb = &self.0.fs.sb;
         sb.first_block(sb.group_of_inode(self.0.ino))
     }

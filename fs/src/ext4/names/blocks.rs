@@ -6,19 +6,16 @@ use crate::ext::dirent::bad_dir;
 use crate::ext::features::INCOMPAT_LARGEDIR;
 use crate::ext::layout::*;
 use crate::ext4::change::InodeChange;
-use crate::ext4::disk::extent::{AllowedBlocks, DiskExtent, MAX_DEPTH};
+use crate::ext4::disk::extent::DiskExtent;
 use crate::ext4::disk::hash::hash;
 use crate::ext4::edit::{Change, Edit};
-use crate::ext4::extents::{ExtentTree, TreeCredits};
+use crate::ext4::extents::TreeCredits;
 use crate::ext4::inode::Ext4Inode;
 use crate::platform::Platform;
 use crate::vfs::ChangeOk;
 
 /// Blocks that an operation changes which takes or frees a block: itself, its bit, its group's counts.
 pub(in crate::ext4) const BLOCK: u32 = 3;
-
-/// An inode's tree of extents, to be changed in an operation.
-type ChangedTree<'a, P> = ExtentTree<'a, InodeChange<'a, P>, &'a dyn Fn(u64, u32) -> bool>;
 
 /// The largest directory without `largedir`: what Linux reads.
 const MAX_SIZE: u64 = 1 << 31;
@@ -28,37 +25,12 @@ impl<P: Platform> Ext4Inode<P> {
     pub(super) fn added_name_credits(&self) -> u32 {
         let AddedNameCredits { changed, appended } = AddedNameCredits::of(&self.fs.sb);
         // The tree may become deeper with each block.
-        let tree = TreeCredits::of_filling(self.tree_depth() + 1);
+        let tree = TreeCredits::of_filling(self.map().depth() + 1);
         changed + appended * (BLOCK + tree.changed + BLOCK * tree.created)
     }
 }
 
-impl<P: Platform> Ext4Inode<P> {
-    /// Returns how many levels of its tree of extents are below the root.
-    pub(super) fn tree_depth(&self) -> u16 {
-        // The upper half of the header's second word.
-        self.bytes().load_u16(I_BLOCK + 6).min(MAX_DEPTH)
-    }
-}
-
 impl<P: Platform> InodeChange<'_, P> {
-    /// Calls `change` with the inode's tree of extents, new blocks of which are near `goal`.
-    pub(super) fn with_tree<R>(
-        &self,
-        goal: u64,
-        change: impl FnOnce(&ChangedTree<'_, P>) -> Result<R>,
-    ) -> Result<R> {
-        let (inode, sb) = (self.inode, &self.inode.fs.sb);
-        let may_be_a_files = |block, len: u32| inode.fs.may_be_a_files(inode.ino, block, len.into());
-        let allowed = AllowedBlocks {
-            blocks: sb.first_data_block.into()..sb.blocks_count,
-            may_be_a_files: &may_be_a_files as &dyn Fn(u64, u32) -> bool,
-        };
-        let bytes = inode.edit();
-        let (ino, at, allowed) = (inode.ino, I_BLOCK, &allowed);
-        change(&ExtentTree { change: self, inode: &bytes, at, ino, allowed, goal })
-    }
-
     /// Takes a block for metadata, for logical block `lblk`, which is behind all others. Returns its bytes:
     /// zeros, to change.
     ///
@@ -67,11 +39,10 @@ impl<P: Platform> InodeChange<'_, P> {
     pub(super) fn append_block(&self, lblk: u32) -> Result<<Self as Change>::Block> {
         let inode = self.inode;
         let before = lblk.checked_sub(1).and_then(|last| inode.map().metadata(last.into()).ok()?);
-        let home = inode.fs.sb.first_block(inode.fs.sb.group_of_inode(inode.ino));
-        let goal = before.map_or(home, |block| block + 1);
+        let goal = before.map_or_else(|| inode.map().home(), |block| block + 1);
         let (block, bytes) = self.create(goal)?;
         let run = DiskExtent { lblk, block, len: 1, unwritten: false };
-        match self.with_tree(goal, |tree| tree.insert(run)) {
+        match inode.map().edit_tree(self.op, |tree| tree.insert(run)) {
             Ok(()) => Ok(bytes),
             Err(error) => {
                 self.forget(block);

@@ -17,15 +17,16 @@
 use super::blocks::BLOCK;
 use crate::error::{Corrupt, Error, Result, Unsupported};
 use crate::ext::inode::CTIME;
+use crate::ext::journal::runs;
 use crate::ext::layout::*;
 use crate::ext::load::Load;
 use crate::ext4::change::{EditBytes, InodeChange};
 use crate::ext4::disk::checksum;
-use crate::ext4::disk::extent::{ALL, MAX_WRITTEN};
+use crate::ext4::disk::extent::ALL;
 use crate::ext4::edit::{Change, Edit};
-use crate::ext4::extents::TreeCredits;
 use crate::ext4::fs::{Ext4, Ext4Shared};
 use crate::ext4::inode::{Ext4Inode, InodeCopy};
+use crate::ext4::map::Unfinished;
 use crate::ext4::operation::Ext4Operation;
 use crate::ext4::orphans::*;
 use crate::platform::{Platform, Timestamp};
@@ -33,7 +34,7 @@ use crate::pmem::Pmem;
 use crate::vfs::{ChangeOk, FileKind};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::ops::{ControlFlow, Range};
+use core::ops::Range;
 use core::sync::atomic::Ordering::SeqCst;
 
 /// Blocks that an operation changes which makes an inode an orphan, or takes it off: those of either way, and
@@ -41,11 +42,6 @@ use core::sync::atomic::Ordering::SeqCst;
 pub(in crate::ext4) const ORPHAN: u32 = CHANGED_BY_LIST + CHANGED_BY_FILE + 1;
 /// Blocks that the last operation on an inode changes: its place, bit and group's counts; its attributes.
 const END: u32 = 3 + BLOCK + ORPHAN;
-
-/// A step frees so many extents of a file's at most,
-const EXTENTS: u16 = 8;
-/// and so many blocks that were written through the journal, which has to know of each.
-const JOURNALLED: u32 = 64;
 
 /// The orphan file's inode, and what is known of its blocks.
 type OrphanFileInode<P> = (Ext4Inode<P>, OrphanFile);
@@ -154,18 +150,10 @@ impl<P: Platform> Ext4<P> {
     fn read_orphan_file(&self) -> Result<(OrphanFileInode<P>, Slots)> {
         let inode = self.read_inode(self.sb.orphan_file_inum)?;
         let (bits, mut numbers) = (self.sb.block_bits, Vec::new());
-        let lblks = inode.mapping.size() >> bits;
-        let mut hole = None;
-        inode.map().extents(0..lblks, &mut |extent| {
-            match extent.backing.place() {
-                Some(place) => numbers.extend((place >> bits)..(place + extent.len) >> bits),
-                None => hole = Some(extent.offset),
-            }
-            ControlFlow::Continue(())
+        let lblks = 0..inode.mapping.size() >> bits;
+        runs(inode.ino, "a hole in the orphan file", bits, |f| inode.map().extents(lblks, f), &mut |run| {
+            numbers.extend(run)
         })?;
-        if let Some(offset) = hole {
-            return Err(inode.corrupt("a hole in the orphan file", offset));
-        }
         let op = self.begin(0)?;
         let (blocks, found) =
             OrphanFile::read(&InodeChange::new(&op, &inode), &self.sb, numbers.into_iter())?;
@@ -347,17 +335,16 @@ impl<P: Platform> Ext4Inode<P> {
 
     /// Frees what is behind the end of a file that is an orphan with a name, and makes it none.
     fn cut_to_size(&self) -> Result<()> {
-        let (size, bits, pmem) = (self.mapping.size(), self.fs.sb.block_bits, self.fs.platform.pmem());
-        let within = size & (self.fs.sb.block_size() - 1);
-        if self.kind == FileKind::File && self.has(EXTENTS_FL) && within != 0 {
-            let (last, _) = self.map().look(size >> bits, 1)?;
-            if let Some(place) = last.place().filter(|_| last.is_mapped()) {
-                pmem.zero_nt(place + within, self.fs.sb.block_size() - within);
-                pmem.fence();
-            }
+        let size = self.mapping.size();
+        if self.kind == FileKind::File && self.has(EXTENTS_FL) {
+            self.file()?.zero_gap(size, u64::MAX)?;
+            self.fs.platform.pmem().fence();
         }
-        let behind =
-            if self.kind == FileKind::File { size.div_ceil(1 << bits) as u32..ALL.end } else { 0..0 };
+        let behind = if self.kind == FileKind::File {
+            size.div_ceil(self.fs.sb.block_size()) as u32..ALL.end
+        } else {
+            0..0
+        };
         self.cut_and(behind, ORPHAN, |op| self.remove_orphan(op))
     }
 
@@ -370,41 +357,12 @@ impl<P: Platform> Ext4Inode<P> {
         last: impl FnOnce(&Ext4Operation<'_, P>) -> Result<()>,
     ) -> Result<()> {
         self.expect_no_tables()?;
-        let mut left = Some(range).filter(|range| self.has(EXTENTS_FL) && !range.is_empty());
-        loop {
-            let op = self.fs.begin(self.cut_credits() + credits)?;
-            if let Some(range) = left.take() {
-                left = self.cut(&op, range)?;
-            }
-            if left.is_none() {
-                return last(&op);
-            }
+        let map = self.map();
+        if !self.has(EXTENTS_FL) {
+            return last(&self.fs.begin(credits)?);
         }
-    }
-
-    /// Returns how many blocks of metadata [`cut`](Self::cut) changes at most.
-    fn cut_credits(&self) -> u32 {
-        let tree = TreeCredits::of_removal(self.tree_depth());
-        // Groups that an extent lies in: each has a bit map and counts.
-        let groups = u32::from(EXTENTS) * (2 + MAX_WRITTEN / self.fs.sb.blocks_per_group);
-        let groups = groups.min(self.fs.sb.group_count).min(64);
-        1 + tree.changed + BLOCK * (tree.created + tree.forgotten) + 2 * groups
-    }
-
-    /// Takes the last of the logical blocks `range` out of its tree of extents in one step. Returns what is
-    /// left to do.
-    ///
-    /// # Errors
-    /// Damage. Nothing was changed.
-    fn cut(&self, op: &Ext4Operation<'_, P>, range: Range<u32>) -> Result<Option<Range<u32>>> {
-        let now = match self.kind {
-            FileKind::File => range.clone(),
-            _ => range.start.max(range.end.saturating_sub(JOURNALLED))..range.end,
-        };
-        let left = InodeChange::new(op, self).with_tree(0, |tree| tree.remove(&now, EXTENTS))?;
-        self.mark_data(op)?;
-        let end = left.map_or(now.start, |left| left.end);
-        Ok((end > range.start).then_some(range.start..end))
+        let op = self.fs.begin(map.credits_to_remove() + credits)?;
+        last(&map.remove(op, range, Unfinished::Sound, credits)?)
     }
 
     /// Frees the inode, which has no blocks any more but that of its attributes, in `op`.
