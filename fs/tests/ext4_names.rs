@@ -458,6 +458,40 @@ fn a_directory_with_more_subdirectories_than_it_can_count_counts_none() {
     assert_eq!(at(&fs, "0").attr().links, 65_000);
 }
 
+/// Returns the block of attributes of what is called `name` in the root.
+fn acl(image: &Image, name: &str) -> u64 {
+    let stat = image.debugfs(&format!("stat {name}"));
+    let digits = stat.split_once("File ACL:").expect("a block").1.trim_start();
+    digits.split(|c: char| !c.is_ascii_digit()).next().expect("its number").parse().expect("one")
+}
+
+/// Others give up their shares of a block while one reads its attribute there.
+#[test]
+fn an_attribute_is_read_beside_those_who_give_up_their_block() {
+    let image = image(FORMATS[0].1);
+    let others: Vec<String> = (0..40).map(|number| format!("f{number}")).collect();
+    session(&image, "made", |fs| {
+        drop(create(fs, "kept"));
+        others.iter().for_each(|name| drop(create(fs, name)));
+    });
+    image.debugfs_write(&format!("ea_set kept user.long {}", "x".repeat(500)));
+    let block = acl(&image, "kept");
+    others.iter().for_each(|name| image.debugfs_write(&format!("sif {name} file_acl {block}")));
+    image.repair("-fy");
+    session(&image, "used", |fs| {
+        let (kept, root, left) = (at(fs, "kept"), at(fs, "/"), AtomicU32::new(1));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                others.iter().for_each(|name| root.unlink(name.as_bytes()).expect("unlink"));
+                left.store(0, SeqCst);
+            });
+            while left.load(SeqCst) > 0 {
+                assert_eq!(kept.xattr(b"user.long").expect("the attribute").len(), 500);
+            }
+        });
+    });
+}
+
 #[test]
 fn a_block_of_attributes_goes_with_the_last_inode_that_uses_it() {
     for (what, options) in FORMATS {
@@ -471,17 +505,7 @@ fn a_block_of_attributes_goes_with_the_last_inode_that_uses_it() {
             image.debugfs_write(&format!("ea_set {name} user.long {}", "x".repeat(500)));
         }
         // They share it now.
-        let acl = |name: &str| {
-            let stat = image.debugfs(&format!("stat {name}"));
-            let digits = stat.split_once("File ACL:").expect("a block").1.trim_start();
-            digits
-                .split(|c: char| !c.is_ascii_digit())
-                .next()
-                .expect("its number")
-                .parse::<u64>()
-                .expect("one")
-        };
-        let (kept, gone) = (acl("one"), acl("two"));
+        let (kept, gone) = (acl(&image, "one"), acl(&image, "two"));
         image.debugfs_write(&format!("sif two file_acl {kept}"));
         image.debugfs_write(&format!("freeb {gone}"));
         image.repair("-fy");
@@ -532,6 +556,35 @@ fn names_change_side_by_side() {
                 }
             });
         });
+    }
+}
+
+/// A commit writes descriptors of groups while others load inodes, which lie where those say.
+#[test]
+fn an_inode_is_loaded_beside_a_commit_that_changes_its_group() {
+    for (what, options) in &FORMATS[..2] {
+        let image = image(options);
+        session(&image, what, |fs| drop(create(fs, "old")));
+        let machine = image.machine();
+        let options = MountOptions { cached_inodes: Some(0), ..MountOptions::default() };
+        let fs = fs::registry::mount(machine, options).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let (root, left) = (at(&fs, "/"), AtomicU32::new(1));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..sample(2_000, 50_000) {
+                    root.create(b"new", FileKind::File, 0o644).expect("create");
+                    fs.sync().expect("sync");
+                    root.unlink(b"new").expect("unlink");
+                    fs.sync().expect("sync");
+                }
+                left.store(0, SeqCst);
+            });
+            while left.load(SeqCst) > 0 {
+                root.lookup(b"old").unwrap_or_else(|error| panic!("{what}: {error}"));
+            }
+        });
+        drop(root);
+        fs.unmount().expect("unmount");
     }
 }
 

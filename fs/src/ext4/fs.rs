@@ -183,6 +183,9 @@ impl<P: Platform> Ext4Shared<P> {
         if index >= self.sb.group_count {
             return Err(Corrupt::new(what, index.into(), "no such group").into());
         }
+        if self.journal.get().is_some() {
+            return self.groups.descriptor(index);
+        }
         let at = self.sb.desc(index);
         let (block, at) = (at >> self.sb.block_bits, at & (self.sb.block_size() - 1));
         let block = self.part(block, at..at + (1 << self.sb.desc_bits), what, index.into())?;

@@ -101,7 +101,14 @@ impl<'a, P: Platform> Xattrs<'a, P> {
     }
 
     /// Returns the bytes of its block, if it has one.
-    pub(super) fn block(self) -> Result<Option<Vec<u8>>> {
+    fn block(self) -> Result<Option<Vec<u8>>> {
+        // Others may use it, and one of them may be giving it up: its count and its checksum change.
+        let _shared = self.0.fs.attributes.lock();
+        self.block_held()
+    }
+
+    /// As [`block`](Self::block), where the mutex of attribute blocks is held.
+    pub(super) fn block_held(self) -> Result<Option<Vec<u8>>> {
         let (inode, sb) = (self.0, &self.0.fs.sb);
         let block = inode.raw().wide_file_acl();
         if block == 0 {

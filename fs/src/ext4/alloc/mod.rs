@@ -22,6 +22,7 @@
 mod bits;
 mod state;
 
+use super::disk::descriptor::Group;
 use super::disk::superblock::SuperBlock;
 use super::operation::Ext4Operation;
 use crate::PAGE_SIZE;
@@ -36,8 +37,11 @@ use alloc::vec::Vec;
 use bits::GroupBits;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
+use lock_api::MutexGuard;
 use state::WrittenGroup;
 
+/// What a contradiction in one is told of.
+const GROUP: &str = "block group";
 /// Blocks of a huge page.
 const HUGE: u32 = 512;
 /// Blocks that only metadata gets: to free a part of a file may take some.
@@ -109,14 +113,28 @@ impl<P: Platform> BlockGroups<P> {
     /// # Errors
     /// The group's descriptor or bitmaps are damaged; what `f` answers.
     fn with<T>(&self, index: u32, f: impl FnOnce(&mut WrittenGroup) -> Result<T>) -> Result<T> {
-        let what = "block group";
-        let state = self.states.get(index as usize);
-        let mut state = state.ok_or(Corrupt::new(what, index.into(), "no such group"))?.lock();
+        let mut state = self.lock(index)?;
         if state.is_none() {
             *state = Some(WrittenGroup::load(self.platform.pmem(), &self.sb, index)?);
         }
-        let state = state.as_mut().ok_or(Corrupt::new(what, index.into(), "it is not loaded"))?;
-        f(state)
+        f(state.as_mut().ok_or(Corrupt::new(GROUP, index.into(), "it is not loaded"))?)
+    }
+
+    fn lock(&self, index: u32) -> Result<MutexGuard<'_, P::Mutex, Option<WrittenGroup>>> {
+        let state = self.states.get(index as usize);
+        Ok(state.ok_or(Corrupt::new(GROUP, index.into(), "no such group"))?.lock())
+    }
+
+    /// Returns the descriptor of group `index`, of which only where the structures are is as it is now: the
+    /// rest is kept in memory, and the blocks of the journal may have half of it.
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub(super) fn descriptor(&self, index: u32) -> Result<Group> {
+        match &*self.lock(index)? {
+            Some(state) => Ok(state.group),
+            None => WrittenGroup::descriptor(self.platform.pmem(), &self.sb, index),
+        }
     }
 
     /// Has the next commit write the descriptor of a group.

@@ -58,16 +58,25 @@ fn bitmap_checksum(sb: &SuperBlock, bytes: &impl crate::ext::load::Load, at: u64
 }
 
 impl WrittenGroup {
+    /// Reads and checks the descriptor of group `index` at home: nothing changes it before the group is
+    /// loaded.
+    ///
+    /// # Errors
+    /// [`Corrupt`]: it is damaged.
+    pub(super) fn descriptor(pmem: &impl Pmem, sb: &SuperBlock, index: u32) -> Result<Group> {
+        let at = sb.desc(index);
+        match pmem.poisoned(at, 1 << sb.desc_bits) {
+            Some(bad) => Err(unreadable("group descriptor", index.into(), bad)),
+            None => Group::decode(sb, pmem, at, index),
+        }
+    }
+
     /// Reads and checks group `index`.
     ///
     /// # Errors
     /// [`Corrupt`]: its descriptor or a bitmap is damaged, or has another count than it tells.
     pub(super) fn load(pmem: &impl Pmem, sb: &SuperBlock, index: u32) -> Result<Self> {
-        let at = sb.desc(index);
-        if let Some(bad) = pmem.poisoned(at, 1 << sb.desc_bits) {
-            return Err(unreadable("group descriptor", index.into(), bad));
-        }
-        let group = Group::decode(sb, pmem, at, index)?;
+        let (at, group) = (sb.desc(index), Self::descriptor(pmem, sb, index)?);
         let is_wide = sb.desc_bits >= 6;
         let two = |(low, high): Halves| {
             let above = if is_wide { u32::from(pmem.load_u16(at + high)) } else { 0 };

@@ -385,7 +385,7 @@ impl<P: Platform> Ext4Inode<P> {
     fn release_attributes(&self, op: &Ext4Operation<'_, P>) -> Result<()> {
         let (fs, number) = (&self.fs, self.raw().wide_file_acl());
         let _shared = fs.attributes.lock();
-        let Some(users) = self.xattrs().block()?.map(|bytes| bytes.load_u32(H_REFCOUNT)) else {
+        let Some(users) = self.xattrs().block_held()?.map(|bytes| bytes.load_u32(H_REFCOUNT)) else {
             return Ok(());
         };
         if users <= 1 {
