@@ -45,6 +45,11 @@ impl QemuRun {
         self.args(["--pmem".as_ref(), image.path().as_os_str()])
     }
 
+    /// Adds an NVDIMM backed by `image`, which nobody can write.
+    pub fn pmem_read_only(self, image: &Image) -> Self {
+        self.args(["--pmem".to_owned(), format!("{},ro", image.path().display())])
+    }
+
     /// Adds options of `qemu-run.sh`.
     pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.command.args(args);
@@ -107,8 +112,16 @@ impl QemuRun {
 /// Runs `commands` one after the other in one machine, insists that each fails with one line on stderr, and
 /// returns the lines in that order.
 pub fn refusals<'a>(image: &Image, commands: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    refusals_with(|run| run.pmem(image), commands)
+}
+
+/// Returns what [`refusals`] does, of a machine that `add` adds something to.
+pub fn refusals_with<'a>(
+    add: impl FnOnce(QemuRun) -> QemuRun,
+    commands: impl IntoIterator<Item = &'a str>,
+) -> Vec<String> {
     let commands: Vec<&str> = commands.into_iter().collect();
-    let outcome = QemuRun::new(&commands.join("\n")).pmem(image).args(["-k"]).outcome();
+    let outcome = add(QemuRun::new(&commands.join("\n"))).args(["-k"]).outcome();
     let lines: Vec<String> = outcome.stderr.lines().map(Into::into).collect();
     assert!(
         outcome.status == 1 && lines.len() == commands.len(),

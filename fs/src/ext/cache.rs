@@ -277,7 +277,8 @@ impl<P: Platform, I: Cached> Cache<P, I> {
         Some(inode)
     }
 
-    /// Calls `f` with each inode in memory, no lock held; also after an error, of which the first is returned.
+    /// Calls `f` with each inode in memory, no lock held; also after an error, of which the first is
+    /// returned.
     pub(crate) fn try_for_each(&self, mut f: impl FnMut(&Arc<I>) -> Result<()>) -> Result<()> {
         let mut result = Ok(());
         self.for_each(|inode| {

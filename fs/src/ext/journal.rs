@@ -11,9 +11,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::{ControlFlow, Range};
 
-/// Calls `f` with each run of blocks of inode `ino`, which is the file system's own and has no hole, in order.
-/// `extents` calls what it is given with the extents and holes of all of the inode, and a block has 2 to the
-/// power `block_bits` bytes.
+/// Calls `f` with each run of blocks of inode `ino`, which is the file system's own and has no hole, in
+/// order. `extents` calls what it is given with the extents and holes of all of the inode, and a block has 2
+/// to the power `block_bits` bytes.
 ///
 /// # Errors
 /// What `extents` answers; a hole, and then `why`.

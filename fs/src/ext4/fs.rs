@@ -81,7 +81,7 @@ pub struct Ext4Shared<P: Platform> {
     /// Who renames or removes directories.
     pub(super) rename: Mutex<P, ()>,
     pub(super) orphans: Mutex<P, Orphans<P>>,
-    /// Who changes a block of attributes: several inodes may share it.
+    /// Held by who reads or changes a block of attributes: several inodes may share it.
     pub(super) attributes: Mutex<P, ()>,
     /// Who writes an inode to its table, in a transaction.
     pub(super) sealing: Mutex<P, ()>,

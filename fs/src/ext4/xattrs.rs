@@ -107,7 +107,7 @@ impl<'a, P: Platform> Xattrs<'a, P> {
         self.block_held()
     }
 
-    /// As [`block`](Self::block), where the mutex of attribute blocks is held.
+    /// Returns what [`block`](Self::block) does, where the mutex of attribute blocks is held.
     pub(super) fn block_held(self) -> Result<Option<Vec<u8>>> {
         let (inode, sb) = (self.0, &self.0.fs.sb);
         let block = inode.raw().wide_file_acl();
