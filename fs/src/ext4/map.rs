@@ -121,21 +121,23 @@ impl<'a, P: Platform> BlockMap<'a, P> {
         child.open(block, 0, 1 << bits)
     }
 
-    /// Opens the root of its tree, which is checked once. The block map lock is held.
-    fn root(self) -> Result<ExtentNode<&'a BlockBuffer>> {
-        let inode = self.0;
-        let root = ExtentNode::root(inode.bytes(), I_BLOCK, inode.ino)?;
-        if !inode.is_root_checked.load(Relaxed) {
+    /// Checks the root of its tree, once. The block map lock is held.
+    #[inline]
+    fn check_root(self, root: &ExtentNode<&BlockBuffer>) -> Result<()> {
+        if !self.0.is_root_checked.load(Relaxed) {
             root.check(&self.allowed())?;
-            inode.is_root_checked.store(true, Relaxed);
+            self.0.is_root_checked.store(true, Relaxed);
         }
-        Ok(root)
+        Ok(())
     }
 
     /// Returns what is behind logical block `lblk` in the tree of extents.
     fn find(self, lblk: u32) -> Result<ExtentOrHole> {
-        let _shared = self.0.map_lock.read();
-        extent::look_up(&self.root()?, lblk, &self.allowed(), &mut |child| self.node(child))
+        let inode = self.0;
+        let _shared = inode.map_lock.read();
+        let root = ExtentNode::root(inode.bytes(), I_BLOCK, inode.ino)?;
+        self.check_root(&root)?;
+        extent::look_up(&root, lblk, &self.allowed(), &mut |child| self.node(child))
     }
 
     fn look_in_extents(self, lblk: u64, most: u64) -> Result<Piece> {

@@ -48,6 +48,7 @@ impl<'a> GroupBits<'a> {
     }
 
     /// Returns the first bit of `range` that is clear.
+    #[inline]
     pub(super) fn find_clear(&self, range: Range<u32>) -> Option<u32> {
         words(range).find_map(|(bit, mask)| {
             let clear = !self.word(bit) & mask;
@@ -56,6 +57,7 @@ impl<'a> GroupBits<'a> {
     }
 
     /// Returns the first bit of `range` that is set.
+    #[inline]
     pub(super) fn find_set(&self, range: Range<u32>) -> Option<u32> {
         words(range).find_map(|(bit, mask)| {
             let set = self.word(bit) & mask;
@@ -64,11 +66,13 @@ impl<'a> GroupBits<'a> {
     }
 
     /// Returns the end of the clear bits with which `range` begins.
+    #[inline]
     pub(super) fn end_of_clear(&self, range: Range<u32>) -> u32 {
         self.find_set(range.clone()).unwrap_or(range.end)
     }
 
     /// Sets the bits of `range`.
+    #[inline]
     pub(super) fn set(&self, range: Range<u32>) {
         for (bit, mask) in words(range) {
             let at = place(bit);

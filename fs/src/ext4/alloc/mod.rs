@@ -120,6 +120,7 @@ impl<P: Platform> BlockGroups<P> {
         f(state.as_mut().ok_or(Corrupt::new(GROUP, index.into(), "it is not loaded"))?)
     }
 
+    #[inline]
     fn lock(&self, index: u32) -> Result<MutexGuard<'_, P::Mutex, Option<WrittenGroup>>> {
         let state = self.states.get(index as usize);
         Ok(state.ok_or(Corrupt::new(GROUP, index.into(), "no such group"))?.lock())
@@ -253,6 +254,7 @@ impl<P: Platform> BlockGroups<P> {
 
     /// Takes up to `most` blocks of a group from the bit on that `find` returns, which is clear: one of those
     /// that it is given.
+    #[inline]
     fn take_found(
         &self,
         op: &Ext4Operation<'_, P>,

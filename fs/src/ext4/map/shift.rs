@@ -1,12 +1,13 @@
 //! A range taken out of the middle of a file, or a hole put in: what is behind it moves. All of it is one
 //! operation, for in between the content is torn.
 
-use super::super::disk::extent::{self, ALL};
+use super::super::disk::extent::{self, ALL, ExtentNode};
 use super::super::extents::TreeCredits;
 use super::super::operation::Ext4Operation;
 use super::BlockMap;
 use super::grow::SIZE_CREDITS;
 use crate::error::{Errno, Error, Result, Unsupported};
+use crate::ext::layout::I_BLOCK;
 use crate::platform::Platform;
 use core::ops::Range;
 
@@ -26,7 +27,8 @@ impl<'a, P: Platform> BlockMap<'a, P> {
         let (inode, mut nodes, mut freed) = (self.0, 0_u32, 0_u32);
         {
             let _shared = inode.map_lock.read();
-            let root = self.root()?;
+            let root = ExtentNode::root(inode.bytes(), I_BLOCK, inode.ino)?;
+            self.check_root(&root)?;
             let mut node = |child: &_| {
                 nodes += 1;
                 self.node(child)
