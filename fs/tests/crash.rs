@@ -200,7 +200,7 @@ fn a_crash_in_a_repair_is_repaired_by_the_next_mount() {
     recording.tape.crashes_at(0..usize::MAX, 1, 2, |_, _, image| {
         number += 1;
         if number % 37 == 0 {
-            broken.push(image);
+            broken.push(image());
         }
     });
     let (mut repairs, mut images) = (0, 0);

@@ -476,6 +476,7 @@ fn crash_a_file(mistake: Option<Mutant>) -> Result<u64, String> {
         if result.is_err() || !count.is_multiple_of(sample(47, 3)) {
             return;
         }
+        let bytes = bytes();
         let judged = judge_crash(&bytes, &states[marks[moment.marks.min(marks.len() - 1)]..]);
         result =
             judged.map(|()| count).map_err(|why| format!("before fence {}, {how}: {why}", moment.fences));

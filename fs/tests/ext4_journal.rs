@@ -96,6 +96,7 @@ fn a_crash_during_the_replay_is_recovered_from_by_the_next_mount() {
         drop(fs);
         let (mut images, mut torn) = (HashSet::new(), 0);
         tape.crashes_at(0..usize::MAX, 4, 1, |moment, how, bytes| {
+            let bytes = bytes();
             if !images.insert(hash(&bytes)) {
                 return;
             }

@@ -335,6 +335,7 @@ fn a_crash_shows_the_names_of_one_moment_since_the_last_sync() {
                 if failure.is_some() || images % sample(16, 1) != 0 {
                     return;
                 }
+                let crashed = crashed();
                 if images % sample(128, 8) == 0 {
                     image.store_bytes(&crashed);
                     image.repair("-fp");

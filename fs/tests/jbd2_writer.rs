@@ -199,7 +199,7 @@ impl Run {
         tape.crashes_at(0..usize::MAX, random, 1, |moment, how, bytes| {
             if wrong.is_none() {
                 let least = self.durable[moment.marks.min(self.durable.len() - 1)];
-                let result = self.examine(&bytes, least, moment.marks + 1);
+                let result = self.examine(&bytes(), least, moment.marks + 1);
                 wrong = result.err().map(|why| format!("{moment:?}, {how}: {why}"));
             }
         });

@@ -82,7 +82,11 @@ impl Recording {
         let (mut seen, mut results) = (HashSet::new(), HashSet::new());
         let (mut counts, mut failure) = (Counts::default(), None);
         tape.crashes_at(range, random, seed, |moment, how, image| {
-            if failure.is_some() || !seen.insert((hash(&image), moment.marks, moment.returned)) {
+            if failure.is_some() {
+                return;
+            }
+            let image = image();
+            if !seen.insert((hash(&image), moment.marks, moment.returned)) {
                 return;
             }
             counts.images += 1;

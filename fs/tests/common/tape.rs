@@ -152,18 +152,18 @@ impl Tape {
     /// blocks of content: some), and `random` mixtures.
     pub(crate) fn crashes(&self, random: usize, mut judge: impl FnMut(&str, Vec<u8>)) {
         self.crashes_at(0..usize::MAX, random, 1, |moment, how, image| {
-            judge(&format!("before fence {}, {how}", moment.fences), image);
+            judge(&format!("before fence {}, {how}", moment.fences), image());
         });
     }
 
     /// As [`crashes`](Tape::crashes), and at each mark, with so many fences before it; tells what came
-    /// before. `seed` gives the mixtures.
+    /// before. `seed` gives the mixtures. An image is made when it is asked for.
     pub(crate) fn crashes_at(
         &self,
         range: Range<usize>,
         random: usize,
         seed: u64,
-        mut judge: impl FnMut(Moment, &str, Vec<u8>),
+        mut judge: impl FnMut(Moment, &str, &dyn Fn() -> Vec<u8>),
     ) {
         let mut rng = Rng::new(seed);
         let mut live = self.start.clone();
@@ -224,7 +224,7 @@ fn images(
     units: &BTreeMap<u64, Unit>,
     random: usize,
     rng: &mut Rng,
-    mut judge: impl FnMut(&str, Vec<u8>),
+    mut judge: impl FnMut(&str, &dyn Fn() -> Vec<u8>),
 ) {
     let uncertain: Vec<(u64, &Vec<[u8; 8]>)> = units
         .iter()
@@ -232,12 +232,15 @@ fn images(
         .map(|(&at, unit)| (at, &unit.versions))
         .collect();
     let mut with = |how: &str, choose: &mut dyn FnMut(usize, usize) -> usize| {
-        let mut image = durable.to_vec();
-        for (index, (at, versions)) in uncertain.iter().enumerate() {
-            let version = versions[choose(index, versions.len() - 1)];
-            image[*at as usize..*at as usize + 8].copy_from_slice(&version);
-        }
-        judge(how, image);
+        let chosen = uncertain.iter().enumerate();
+        let chosen: Vec<_> = chosen
+            .map(|(index, (at, versions))| (*at as usize, versions[choose(index, versions.len() - 1)]))
+            .collect();
+        judge(how, &|| {
+            let mut image = durable.to_vec();
+            chosen.iter().for_each(|&(at, version)| image[at..at + 8].copy_from_slice(&version));
+            image
+        });
     };
     if uncertain.len() <= ALL_UP_TO {
         for choice in 0..1usize << uncertain.len() {
