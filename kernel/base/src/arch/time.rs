@@ -150,6 +150,17 @@ pub fn now_coarse() -> Timestamp {
     Timestamp { secs: (packed >> 30) as i64, nanos: packed as u32 & ((1 << 30) - 1) }
 }
 
+/// Waits for the instant at which [`now_coarse`] is worked out anew, and has it done. What follows finds the
+/// clock the same number of instructions old in every run that counts them.
+pub fn await_coarse() {
+    let step = || ticks() >> COARSE.load(Ordering::Relaxed);
+    let before = step();
+    while step() == before {
+        core::hint::spin_loop();
+    }
+    now_coarse();
+}
+
 #[cold]
 fn renew_coarse(step: u64) {
     let Timestamp { secs, nanos } = now();

@@ -127,6 +127,14 @@ impl<'a> BenchClock<'a> {
         Self { shell: RefCell::new(sh), look: Cell::new(0), overhead, around_access, instructions }
     }
 
+    /// Prepares for an operation's measurements. Where instructions are counted, the time of day has just
+    /// been worked out: otherwise chance would say which of the measured times of change has to do it.
+    fn start(&self) {
+        if self.instructions {
+            time::await_coarse();
+        }
+    }
+
     /// Looks whether Ctrl-C was pressed. Whatever goes on for long calls it, outside of what is measured.
     fn go_on(&self) -> CommandResult {
         const EVERY_NS: u64 = 5_000_000;
@@ -210,12 +218,15 @@ fn bench(sh: &mut Shell, opts: &Opts<'_>) -> CommandResult {
     for operation in wanted {
         for &protocol in &protocols {
             setting.protocol = protocol;
-            let measured = with_directory(|| match operation.run {
-                BenchMethod::Plain(run) => {
-                    let values = run(&setting.clock, setting.count.unwrap_or(1000))?;
-                    Ok(Samples { values, data: 0 })
+            let measured = with_directory(|| {
+                setting.clock.start();
+                match operation.run {
+                    BenchMethod::Plain(run) => {
+                        let values = run(&setting.clock, setting.count.unwrap_or(1000))?;
+                        Ok(Samples { values, data: 0 })
+                    }
+                    BenchMethod::Mapped(run) => run(&setting),
                 }
-                BenchMethod::Mapped(run) => run(&setting),
             });
             let samples = measured.map_err(|failure| match failure {
                 Failure::Complaint(text) => complaint(format_args!("{}: {text}", operation.name)),
