@@ -6,6 +6,7 @@ use super::edit::{Change, Edit};
 use super::inode::Ext4Inode;
 use super::meta::MetaBlock;
 use super::operation::Ext4Operation;
+use super::seal::BlockSeal;
 use crate::error::Result;
 use crate::ext::load::Load;
 use crate::jbd2::BufferMut;
@@ -59,6 +60,10 @@ impl Edit for EditBytes<'_> {
     #[inline]
     fn write(&self, at: u64, from: &[u8]) {
         self.0.write(at, from);
+    }
+    #[inline]
+    fn seal(&self, seal: BlockSeal, _: u64) {
+        self.0.set_note(seal.to_note());
     }
 }
 

@@ -17,6 +17,7 @@
 pub(crate) mod tests;
 
 use super::disk::checksum::Seed;
+use super::seal::BlockSeal;
 use crate::error::Result;
 use crate::ext::load::Load;
 use core::ops::{Deref, Range};
@@ -34,6 +35,9 @@ pub(crate) trait Edit: Load {
     fn store_u32(&self, at: u64, value: u32);
     /// Copies bytes in.
     fn write(&self, at: u64, from: &[u8]);
+    /// Sees to the checksum of what is a block of `block_size` bytes: it is right at the latest when the
+    /// transaction ends. Called after the last store of an edit.
+    fn seal(&self, seal: BlockSeal, block_size: u64);
 
     /// Copies the bytes `range` of `source` to `to`.
     fn copy_from(&self, source: &dyn Load, range: Range<u64>, to: u64) {
@@ -95,8 +99,8 @@ pub(crate) trait Change {
         check: impl FnOnce(&<Self::Read as Deref>::Target) -> Result<()>,
     ) -> Result<Self::Read>;
 
-    /// Returns block `block`, which was read before, to change it. Its checksum is computed by who changes
-    /// it, after the last store to it.
+    /// Returns block `block`, which was read before, to change it. Who changes it [seals](Edit::seal) it after
+    /// the last store.
     ///
     /// # Errors
     /// The block cannot be read; there is no memory; the journal is aborted.

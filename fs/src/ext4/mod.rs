@@ -61,6 +61,7 @@ mod names;
 mod operation;
 mod ops;
 mod orphans;
+mod seal;
 mod sync;
 mod times;
 mod xattrs;

@@ -10,9 +10,11 @@
 //! Whoever has a handle asks for no second one, and for no commit.
 
 use super::alloc::BlockGroups;
+use super::change::EditBytes;
 use super::disk::superblock::SuperBlock;
 use super::fs::Ext4Shared;
 use super::inode::Ext4Inode;
+use super::seal::BlockSeal;
 use crate::atomic::AtomicBool;
 use crate::error::{Errno, Result};
 use crate::ext::layout::{ERROR_FS, S_CHECKSUM, S_STATE, SUPERBLOCK};
@@ -203,6 +205,12 @@ impl<P: Platform> JournalOwner<P> for CommitOwner<P> {
             }
         }
         Ok(())
+    }
+
+    fn finish(&self, block: BufferMut<'_>, note: u64) {
+        if let Some(seal) = BlockSeal::of_note(note) {
+            seal.store(&EditBytes(block), self.0.sb.block_size());
+        }
     }
 
     fn write_home(&self, pmem: &P::Pmem, at: u64, bytes: &[u8]) {

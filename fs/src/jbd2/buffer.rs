@@ -18,7 +18,11 @@ use core::sync::atomic::Ordering::{Acquire, Release};
 /// # Panics
 /// What is not inside is a bug of the caller, as for [`Pmem`].
 #[derive(Debug)]
-pub struct BlockBuffer(Box<[AtomicU64]>);
+pub struct BlockBuffer {
+    words: Box<[AtomicU64]>,
+    /// See [`BufferMut::set_note`].
+    note: AtomicU64,
+}
 
 /// A block that may be changed until its handle ends.
 #[derive(Debug)]
@@ -30,22 +34,31 @@ pub struct BufferMut<'h> {
 impl BlockBuffer {
     /// Returns a block of zeros, of `len` bytes, a multiple of 8.
     pub fn zeros(len: u64) -> Self {
-        Self((0..len / 8).map(|_| AtomicU64::new(0)).collect())
+        Self::of_words((0..len / 8).map(|_| AtomicU64::new(0)).collect())
     }
 
     /// Returns a copy of the `len` bytes of the region from `at` on.
     pub(super) fn of_home(pmem: &impl Pmem, at: u64, len: u64) -> Self {
-        Self((0..len).step_by(8).map(|word| AtomicU64::new(pmem.load_u64(at + word))).collect())
+        Self::of_words((0..len).step_by(8).map(|word| AtomicU64::new(pmem.load_u64(at + word))).collect())
     }
 
-    /// Returns a copy of it.
+    /// Returns a copy of it, without its note.
     pub(super) fn copy(&self) -> Self {
-        Self(self.0.iter().map(|word| AtomicU64::new(word.load(Acquire))).collect())
+        Self::of_words(self.words.iter().map(|word| AtomicU64::new(word.load(Acquire))).collect())
+    }
+
+    fn of_words(words: Box<[AtomicU64]>) -> Self {
+        Self { words, note: AtomicU64::new(0) }
+    }
+
+    /// Returns its note; 0 if it has none.
+    pub(super) fn note(&self) -> u64 {
+        self.note.load(Acquire)
     }
 
     /// Copies all of it to `to`, which has its length.
     pub(super) fn copy_to(&self, to: &mut [u8]) {
-        for (bytes, word) in to.as_chunks_mut::<8>().0.iter_mut().zip(&self.0) {
+        for (bytes, word) in to.as_chunks_mut::<8>().0.iter_mut().zip(&self.words) {
             *bytes = word.load(Acquire).to_le_bytes();
         }
     }
@@ -53,7 +66,7 @@ impl BlockBuffer {
     /// Loads the word with byte `at`, from that byte on.
     #[inline]
     fn load(&self, at: u64) -> u64 {
-        self.0[(at / 8) as usize].load(Acquire) >> (at % 8 * 8)
+        self.words[(at / 8) as usize].load(Acquire) >> (at % 8 * 8)
     }
 
     /// Loads one byte.
@@ -107,10 +120,17 @@ impl BufferMut<'_> {
         self.buffer
     }
 
+    /// Notes what the block's owner is to do with it when its transaction ends
+    /// ([`JournalOwner::finish`](super::JournalOwner::finish)): any number but 0. It replaces an older note.
+    #[inline]
+    pub fn set_note(&self, note: u64) {
+        self.note.store(note, Release);
+    }
+
     /// Stores the low `len` bytes of `value` at `at`, all in one word.
     #[inline]
     fn store(&self, at: u64, len: usize, value: u64) {
-        let word = &self.0[(at / 8) as usize];
+        let word = &self.words[(at / 8) as usize];
         if len == 8 {
             return word.store(value, Release);
         }

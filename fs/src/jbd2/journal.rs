@@ -8,7 +8,7 @@
 //!
 //! Who waits looks at `state` again each time `changes` has moved on.
 
-use super::buffer::BlockBuffer;
+use super::buffer::{BlockBuffer, BufferMut};
 use super::handle::Handle;
 use super::log::LogMap;
 use super::space::LogSpace;
@@ -23,6 +23,7 @@ use crate::pmem::state::Staged;
 use crate::vfs::JournalInfo;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::Ordering::{Acquire, Release, SeqCst};
 use lock_api::MutexGuard;
@@ -50,6 +51,10 @@ pub trait JournalOwner<P: Platform>: Send + Sync {
     fn seal(&self, _handle: &Handle<'_, P>) -> Result<()> {
         Ok(())
     }
+
+    /// Does to `block` what `note` says, which an operation [left with it](BufferMut::set_note). No handle is
+    /// open, and [`seal`](Self::seal) is done.
+    fn finish(&self, _block: BufferMut<'_>, _note: u64) {}
 
     /// Stores `bytes`, which is a block, at byte `at` of the region, past the cache: in flight until fenced.
     fn write_home(&self, pmem: &P::Pmem, at: u64, bytes: &[u8]) {
@@ -251,6 +256,7 @@ impl<P: Platform> Journal<P> {
             self.changed();
             return Err(error);
         }
+        self.finish_buffers();
         let frozen = {
             let mut state = self.lock();
             if state.running.is_empty() {
@@ -288,6 +294,16 @@ impl<P: Platform> Journal<P> {
         drop(state);
         self.changed();
         written.map(|_| ())
+    }
+
+    /// Has the owner finish the blocks of the running transaction, which no handle is in.
+    fn finish_buffers(&self) {
+        let mut noted = Vec::new();
+        noted.extend(self.lock().running.buffers.values().filter(|buffer| buffer.note() != 0).cloned());
+        for buffer in noted {
+            let note = buffer.note();
+            self.owner.finish(BufferMut::new(buffer), note);
+        }
     }
 
     /// Tells whether transaction `sequence` is durable.

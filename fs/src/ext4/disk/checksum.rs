@@ -59,10 +59,20 @@ impl Seed {
 
     /// Returns inode `ino`'s, which has this `i_generation`, from the file system's.
     pub(crate) fn of_inode(self, ino: u32, generation: u32) -> Self {
-        self.number(&ino.to_le_bytes()).number(&generation.to_le_bytes())
+        self.and(&ino.to_le_bytes()).and(&generation.to_le_bytes())
     }
 
-    fn number(self, bytes: &[u8]) -> Self {
+    /// Returns it as a number.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
+    /// Returns the one that a number is.
+    pub(crate) fn of_number(number: u32) -> Self {
+        Self(number)
+    }
+
+    fn and(self, bytes: &[u8]) -> Self {
         Self(update(self.0, bytes))
     }
 
@@ -81,7 +91,7 @@ impl Seed {
     /// Goes on with `len` bytes from `at` on, of which those of `field`, `N` bytes, are taken for 0.
     fn without<const N: usize>(self, from: &(impl Load + ?Sized), at: u64, len: u64, field: u64) -> Self {
         let after = field + N as u64;
-        self.bytes(from, at, field).number(&[0; N]).bytes(from, at + after, len - after)
+        self.bytes(from, at, field).and(&[0; N]).bytes(from, at + after, len - after)
     }
 }
 
@@ -94,7 +104,7 @@ pub(crate) fn descriptor(
     at: u64,
     desc_size: u32,
 ) -> u16 {
-    seed.number(&group.to_le_bytes()).without::<2>(from, at, desc_size.into(), BG_CHECKSUM).0 as u16
+    seed.and(&group.to_le_bytes()).without::<2>(from, at, desc_size.into(), BG_CHECKSUM).0 as u16
 }
 
 /// Returns the checksum that the descriptor has where descriptors alone have one (`uninit_bg`): 16 bits, over
@@ -177,12 +187,12 @@ pub(crate) fn attribute_block(
     at: u64,
     block_size: u64,
 ) -> u32 {
-    seed.number(&block.to_le_bytes()).without::<4>(from, at, block_size, H_CHECKSUM).0
+    seed.and(&block.to_le_bytes()).without::<4>(from, at, block_size, H_CHECKSUM).0
 }
 
 /// Returns the checksum of an attribute's value that has an inode of its own.
 pub(crate) fn value(seed: Seed, value: &[u8]) -> u32 {
-    seed.number(value).0
+    seed.and(value).0
 }
 
 /// Returns the checksum of the block of the orphan file at `at`, which is block `block` of the file system.
@@ -193,7 +203,7 @@ pub(crate) fn orphan_block(
     at: u64,
     block_size: u64,
 ) -> u32 {
-    inode_seed.number(&block.to_le_bytes()).bytes(from, at, block_size - ORPHAN_TAIL).0
+    inode_seed.and(&block.to_le_bytes()).bytes(from, at, block_size - ORPHAN_TAIL).0
 }
 
 #[cfg(test)]

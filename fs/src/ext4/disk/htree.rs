@@ -117,20 +117,9 @@ impl IndexedDirectory {
         Ok(HtreeNode { directory: self, bytes, at, entries, count, block: block.clone() })
     }
 
-    /// Returns where the last entry of a node ends that is used, and where its tail is: of the node whose
-    /// block is at `at` of `bytes`, the root or another. `None` if that cannot be.
-    pub(crate) fn ends(&self, is_root: bool, bytes: &(impl Load + ?Sized), at: u64) -> Option<(u64, u64)> {
-        let entries = if is_root { ROOT_ENTRIES } else { NODE_ENTRIES };
-        let limit = bytes.load_u16(at + entries + LIMIT);
-        let count = bytes.load_u16(at + entries + COUNT);
-        let after = |count| entries + ENTRY * u64::from(count);
-        (limit == self.limit(entries) && count <= limit).then(|| (after(count), after(limit)))
-    }
-
     /// Returns how many entries there is room for in a node that has them from byte `entries` on.
     pub(crate) fn limit(&self, entries: u64) -> u16 {
-        let tail = if self.has_tails { ENTRY } else { 0 };
-        ((self.block_size - entries - tail) / ENTRY) as u16
+        limit(entries, self.block_size, self.has_tails)
     }
 
     /// Returns a contradiction in the node at `lblk`.
@@ -138,6 +127,27 @@ impl IndexedDirectory {
     pub(crate) fn corrupt(&self, why: &'static str, lblk: u32) -> Error {
         Corrupt::with("index of directory", self.ino.into(), why, lblk.into()).into()
     }
+}
+
+fn limit(entries: u64, block_size: u64, has_tails: bool) -> u16 {
+    let tail = if has_tails { ENTRY } else { 0 };
+    ((block_size - entries - tail) / ENTRY) as u16
+}
+
+/// Returns where the last entry of a node ends that is used, and where its tail is: of the node whose block,
+/// of `block_size` bytes, is at `at` of `bytes`, the root or another. `None` if that cannot be.
+pub(crate) fn ends(
+    is_root: bool,
+    bytes: &(impl Load + ?Sized),
+    at: u64,
+    block_size: u64,
+    has_tails: bool,
+) -> Option<(u64, u64)> {
+    let entries = if is_root { ROOT_ENTRIES } else { NODE_ENTRIES };
+    let (told, count) = (bytes.load_u16(at + entries + LIMIT), bytes.load_u16(at + entries + COUNT));
+    let after = |count| entries + ENTRY * u64::from(count);
+    let is_one = told == limit(entries, block_size, has_tails) && count <= told;
+    is_one.then(|| (after(count), after(told)))
 }
 
 /// A block of the directory, as the entry that leads to it tells.

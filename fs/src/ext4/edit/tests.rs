@@ -32,6 +32,9 @@ impl Edit for TestBytes {
     fn store_u32(&self, at: u64, value: u32) {
         self.write(at, &value.to_le_bytes());
     }
+    fn seal(&self, seal: BlockSeal, block_size: u64) {
+        seal.store(self, block_size);
+    }
     fn write(&self, at: u64, from: &[u8]) {
         self.0.borrow_mut()[at as usize..][..from.len()].copy_from_slice(from);
     }

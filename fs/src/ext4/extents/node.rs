@@ -1,6 +1,5 @@
 //! A node that is changed, and what is stored in it. [`crate::ext4::disk::extent`] draws it.
 
-use super::super::disk::checksum::{self, Seed};
 use super::super::disk::extent::*;
 use super::super::edit::Edit;
 use crate::ext::load::Load;
@@ -105,11 +104,5 @@ impl NodeEdit<'_> {
     pub(super) fn set_header(self, entries: u16, max: u16, depth: u16) {
         self.bytes.store_u32(self.at + EH_MAGIC_ENTRIES, MAGIC | u32::from(entries) << 16);
         self.bytes.store_u32(self.at + EH_MAX_DEPTH, u32::from(max) | u32::from(depth) << 16);
-    }
-
-    /// Stores the checksum of a block, after all else.
-    pub(super) fn seal(self, seed: Seed, block_size: u64) {
-        let sum = checksum::extent_block(seed, self.bytes, self.at, block_size);
-        self.bytes.store_u32(self.at + tail_at(block_size), sum);
     }
 }

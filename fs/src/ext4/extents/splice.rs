@@ -17,6 +17,7 @@
 
 use super::super::disk::extent::*;
 use super::super::edit::Change;
+use super::super::seal::{BlockSeal, SealedBlock};
 use super::ExtentTree;
 use super::node::{NodeEdit, RawEntry, index_entry};
 use super::path::{TreePath, TreeStep};
@@ -213,11 +214,12 @@ impl<C: Change, F: Fn(u64, u32) -> bool> ExtentTree<'_, C, F> {
         Ok(())
     }
 
-    /// Stores header and checksum of a block, whose entries are stored.
+    /// Stores the header of a block, whose entries are stored, and seals it.
     fn finish(&self, node: NodeEdit<'_>, entries: u16, depth: u16) {
         node.set_header(entries, self.capacity(), depth);
         if let Some(seed) = self.change.seed() {
-            node.seal(seed, self.change.block_size());
+            let seal = BlockSeal { block: SealedBlock::Extents, seed };
+            node.bytes.seal(seal, self.change.block_size());
         }
     }
 

@@ -13,14 +13,19 @@ use crate::ext::features::INCOMPAT_LARGEDIR;
 use crate::ext::layout::*;
 use crate::ext::load::Load;
 use crate::ext4::disk::checksum::{self, Seed};
-use crate::ext4::disk::htree::IndexedDirectory;
+use crate::ext4::disk::htree::{self, IndexedDirectory};
 use crate::ext4::disk::superblock::SuperBlock;
 use crate::ext4::inode::expect_checksum;
 use core::ops::{ControlFlow, Range};
 
 /// Bytes of the entry at the end of a block that holds its checksum, and what makes it one.
 const TAIL: u64 = 12;
-pub(super) const TAIL_WORDS: [u32; 2] = [0, 0xde00_000c];
+pub(in crate::ext4) const TAIL_WORDS: [u32; 2] = [0, 0xde00_000c];
+
+/// Returns where entries end in a block of names, which has a tail if there are checksums.
+pub(in crate::ext4) fn names_end(block_size: u64, has_tail: bool) -> u64 {
+    block_size - if has_tail { TAIL } else { 0 }
+}
 
 /// What is known of a directory before any of its blocks is.
 #[derive(Clone, Copy)]
@@ -47,9 +52,8 @@ impl DirectoryForm<'_> {
 
     /// Returns where the used entries end, and where the tail is, in `bytes`: a node of the index in logical
     /// block `lblk`. `None` if that cannot be.
-    pub(super) fn index_ends(self, lblk: u64, bytes: &(impl Load + ?Sized)) -> Option<(u64, u64)> {
-        // However many blocks there are.
-        self.index(0).ends(lblk == 0, bytes, 0)
+    fn index_ends(self, lblk: u64, bytes: &(impl Load + ?Sized)) -> Option<(u64, u64)> {
+        htree::ends(lblk == 0, bytes, 0, self.sb.block_size(), self.seed.is_some())
     }
 
     /// Tells whether `bytes`, which are logical block `lblk`, belong to the index.
@@ -63,7 +67,7 @@ impl DirectoryForm<'_> {
 
     /// Returns where entries end in a block of names.
     pub(super) fn names_end(self) -> u64 {
-        self.sb.block_size() - if self.seed.is_some() { TAIL } else { 0 }
+        names_end(self.sb.block_size(), self.seed.is_some())
     }
 
     /// Checks what `bytes`, which are block `number` and logical block `lblk`, have for it: a tail with the

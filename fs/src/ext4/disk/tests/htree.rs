@@ -108,7 +108,7 @@ fn a_hash_leads_to_its_block_and_to_those_that_go_on_with_it() {
     assert_eq!(flat.leaves(0x10, 0).unwrap(), [6, 7]);
     assert_eq!(flat.leaves(0xe, 0).unwrap(), [5]);
     flat.root().unwrap();
-    assert_eq!(flat.directory.ends(true, &flat.blocks[0][..], 0), Some((0x40, BLOCK as u64 - 8)));
+    assert_eq!(ends(true, &flat.blocks[0][..], 0, BLOCK as u64, true), Some((0x40, BLOCK as u64 - 8)));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::ext::superblock::RawSuperBlock;
 use crate::ext4::disk::checksum::{self, Seed};
 use crate::ext4::disk::extent::{AllowedBlocks, ExtentBlock, ExtentNode, tail_at, walk};
 use crate::ext4::disk::hash::hash;
-use crate::ext4::disk::htree::{HtreeBlock, IndexedDirectory, look_up};
+use crate::ext4::disk::htree::{HtreeBlock, IndexedDirectory, ends, look_up};
 use core::cell::RefCell;
 use std::collections::BTreeSet;
 use std::vec::Vec;
@@ -188,7 +188,7 @@ impl Bytes {
         root.check().unwrap();
         let nodes = RefCell::new(BTreeSet::new());
         let verify = |lblk: u32| {
-            let (used, tail) = directory.ends(lblk == 0, all, at(lblk)).unwrap();
+            let (used, tail) = ends(lblk == 0, all, at(lblk), directory.block_size, true).unwrap();
             let computed = checksum::index_block(seed, all, at(lblk), used, tail);
             assert_eq!(computed, self.u32(at(lblk) + tail + 4), "index of directory {ino}, block {lblk}");
             nodes.borrow_mut().insert(lblk);

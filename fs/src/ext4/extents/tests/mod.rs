@@ -9,6 +9,7 @@ use crate::error::Errno;
 use crate::ext::layout::I_BLOCK;
 use crate::ext4::disk::extent::{ALL, DiskExtent, ExtentNode, walk};
 use crate::ext4::edit::tests::TestBytes;
+use crate::ext4::seal::BlockSeal;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::format;
@@ -122,6 +123,9 @@ impl TestBlock {
 }
 
 impl Edit for TestBlock {
+    fn seal(&self, seal: BlockSeal, block_size: u64) {
+        seal.store(self, block_size);
+    }
     fn store_u8(&self, at: u64, value: u8) {
         self.bytes.store_u8(at, value);
     }

@@ -29,14 +29,14 @@ mod node;
 #[cfg(test)]
 pub(in crate::ext4) mod tests;
 
-use super::form::{DirectoryForm, TAIL_WORDS, max_levels};
+use super::form::{DirectoryForm, max_levels};
 use crate::error::Result;
 use crate::ext::dirent::{Dirent, bad_dir, entry_type};
 use crate::ext::features::COMPAT_DIR_INDEX;
 use crate::ext::layout::*;
-use crate::ext4::disk::checksum;
 use crate::ext4::disk::superblock::SuperBlock;
 use crate::ext4::edit::{Change, Edit};
+use crate::ext4::seal::{BlockSeal, SealedBlock};
 use crate::vfs::FileKind;
 use core::ops::{ControlFlow, Deref};
 use entries::Packer;
@@ -253,9 +253,15 @@ impl<D: DirectoryBlocks> DirectoryEdit<'_, D> {
         self.blocks.change(self.blocks.block(lblk)?)
     }
 
-    /// Stores the checksum of logical block `lblk`, after the last change to it.
+    /// Sees to the checksum of logical block `lblk`, after the last change to it.
     fn seal(&self, lblk: u32, bytes: &D::Block) {
-        self.form().seal(lblk.into(), &**bytes);
+        let Some(seed) = self.blocks.seed() else { return };
+        let block = match self.form().is_index(lblk.into(), &**bytes) {
+            false => SealedBlock::Names,
+            true if lblk == 0 => SealedBlock::IndexRoot,
+            true => SealedBlock::IndexNode,
+        };
+        bytes.seal(BlockSeal { block, seed }, self.sb.block_size());
     }
 
     /// Adds an entry to logical block `lblk`, if that has room. Tells whether it has.
@@ -295,22 +301,6 @@ impl<D: DirectoryBlocks> DirectoryEdit<'_, D> {
         match found {
             Some(entry) if entry.pos == pos && entry.ino != 0 => Ok((lblk, before, entry)),
             _ => Err(none()),
-        }
-    }
-}
-
-impl DirectoryForm<'_> {
-    /// Stores the tail of `bytes`, which are logical block `lblk` and sound.
-    fn seal(self, lblk: u64, bytes: &(impl Edit + ?Sized)) {
-        let Some(seed) = self.seed else { return };
-        let (size, end) = (self.sb.block_size(), self.names_end());
-        if !self.is_index(lblk, bytes) {
-            bytes.store_u32(end, TAIL_WORDS[0]);
-            bytes.store_u32(end + 4, TAIL_WORDS[1]);
-            bytes.store_u32(end + 8, checksum::names_block(seed, bytes, 0, size));
-        } else if let Some((used, tail)) = self.index_ends(lblk, bytes) {
-            bytes.store_u32(tail, 0);
-            bytes.store_u32(tail + 4, checksum::index_block(seed, bytes, 0, used, tail));
         }
     }
 }
