@@ -2,11 +2,10 @@
 
 use super::alloc::Purpose;
 use super::disk::checksum::Seed;
-use super::edit::{Change, Edit};
+use super::edit::{BlockSeal, Change, Edit};
 use super::inode::Ext4Inode;
 use super::meta::MetaBlock;
 use super::operation::Ext4Operation;
-use super::seal::BlockSeal;
 use crate::error::Result;
 use crate::ext::load::Load;
 use crate::jbd2::BufferMut;

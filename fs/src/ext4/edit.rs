@@ -12,12 +12,16 @@
 //! An edit first gets everything that it needs and then stores: one that fails has changed nothing, and has
 //! given back what it created. It says beforehand how many blocks it changes at most, for a transaction is
 //! opened with room for them. Whoever edits a structure holds the lock that keeps its readers out.
+//!
+//! A block's checksum is noted by each edit and computed once, when the transaction ends: in between nobody
+//! reads the block but us, and what we read was checked before it changed.
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-use super::disk::checksum::Seed;
-use super::seal::BlockSeal;
+use super::disk::checksum::{self, NAMES_TAIL_WORDS, Seed};
+use super::disk::extent::tail_at;
+use super::disk::htree;
 use crate::error::Result;
 use crate::ext::load::Load;
 use core::ops::{Deref, Range};
@@ -99,8 +103,8 @@ pub(crate) trait Change {
         check: impl FnOnce(&<Self::Read as Deref>::Target) -> Result<()>,
     ) -> Result<Self::Read>;
 
-    /// Returns block `block`, which was read before, to change it. Who changes it [seals](Edit::seal) it after
-    /// the last store.
+    /// Returns block `block`, which was read before, to change it. Who changes it [seals](Edit::seal) it
+    /// after the last store.
     ///
     /// # Errors
     /// The block cannot be read; there is no memory; the journal is aborted.
@@ -120,4 +124,63 @@ pub(crate) trait Change {
     /// Frees `len` blocks of content from `block` on, to which nothing leads any more; as
     /// [`forget`](Self::forget), but no journal ever held them.
     fn free_data(&self, block: u64, len: u32);
+}
+
+/// How a block's checksum is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SealedBlock {
+    /// A block of names.
+    Names,
+    /// The root of a directory's index.
+    IndexRoot,
+    /// Another node of it.
+    IndexNode,
+    /// A node of a tree of extents.
+    Extents,
+}
+
+/// A checksum that is to be computed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BlockSeal {
+    pub block: SealedBlock,
+    /// The inode's.
+    pub seed: Seed,
+}
+
+impl BlockSeal {
+    const KINDS: [SealedBlock; 4] =
+        [SealedBlock::Names, SealedBlock::IndexRoot, SealedBlock::IndexNode, SealedBlock::Extents];
+
+    /// Returns it as a buffer's note, which is not 0.
+    pub(crate) fn to_note(self) -> u64 {
+        (self.block as u64 + 1) << 32 | u64::from(self.seed.number())
+    }
+
+    /// Returns the one that a note is.
+    pub(crate) fn of_note(note: u64) -> Option<Self> {
+        let block = *Self::KINDS.get(((note >> 32) as usize).checked_sub(1)?)?;
+        Some(Self { block, seed: Seed::of_number(note as u32) })
+    }
+
+    /// Stores the checksum, and what is around it, in `bytes`: a block of `block_size` bytes.
+    pub(crate) fn store(self, bytes: &(impl Edit + ?Sized), block_size: u64) {
+        let Self { block, seed } = self;
+        match block {
+            SealedBlock::Names => {
+                let end = checksum::names_end(block_size, true);
+                bytes.store_u32(end, NAMES_TAIL_WORDS[0]);
+                bytes.store_u32(end + 4, NAMES_TAIL_WORDS[1]);
+                bytes.store_u32(end + 8, checksum::names_block(seed, bytes, 0, block_size));
+            }
+            SealedBlock::IndexRoot | SealedBlock::IndexNode => {
+                let is_root = block == SealedBlock::IndexRoot;
+                let Some((used, tail)) = htree::ends(is_root, bytes, 0, block_size, true) else { return };
+                bytes.store_u32(tail, 0);
+                bytes.store_u32(tail + 4, checksum::index_block(seed, bytes, 0, used, tail));
+            }
+            SealedBlock::Extents => {
+                bytes.store_u32(tail_at(block_size), checksum::extent_block(seed, bytes, 0, block_size));
+            }
+        }
+    }
 }

@@ -61,7 +61,6 @@ mod names;
 mod operation;
 mod ops;
 mod orphans;
-mod seal;
 mod sync;
 mod times;
 mod xattrs;

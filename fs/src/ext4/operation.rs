@@ -12,9 +12,9 @@
 use super::alloc::BlockGroups;
 use super::change::EditBytes;
 use super::disk::superblock::SuperBlock;
+use super::edit::BlockSeal;
 use super::fs::Ext4Shared;
 use super::inode::Ext4Inode;
-use super::seal::BlockSeal;
 use crate::atomic::AtomicBool;
 use crate::error::{Errno, Result};
 use crate::ext::layout::{ERROR_FS, S_CHECKSUM, S_STATE, SUPERBLOCK};

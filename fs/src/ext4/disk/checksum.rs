@@ -44,6 +44,8 @@ const EXTRA_ISIZE_WITH_HI: u16 = 4;
 const H_CHECKSUM: u64 = 0x10;
 /// Bytes of a tail of a block of names, and of an orphan block.
 const NAMES_TAIL: u64 = 12;
+/// What is in front of the checksum in a block of names: it looks like an entry.
+pub(crate) const NAMES_TAIL_WORDS: [u32; 2] = [0, 0xde00_000c];
 const ORPHAN_TAIL: u64 = 8;
 
 /// What the checksums of one file system, or of one inode, start with.
@@ -160,6 +162,11 @@ pub(crate) fn inode(inode_seed: Seed, from: &(impl Load + ?Sized), at: u64, inod
 /// Returns the checksum of the extent block at `at`, a node of the inode's tree.
 pub(crate) fn extent_block(inode_seed: Seed, from: &(impl Load + ?Sized), at: u64, block_size: u64) -> u32 {
     inode_seed.bytes(from, at, extent::tail_at(block_size)).0
+}
+
+/// Returns where entries end in a block of names, which has a tail if there are checksums.
+pub(crate) fn names_end(block_size: u64, has_tail: bool) -> u64 {
+    block_size - if has_tail { NAMES_TAIL } else { 0 }
 }
 
 /// Returns the checksum of the block of names at `at`, one of the directory's that is no node of its index.

@@ -56,3 +56,16 @@ fn bytes_are_moved_as_by_a_copy_of_them() {
         }
     }
 }
+
+#[test]
+fn a_note_tells_what_it_was_made_of() {
+    for block in BlockSeal::KINDS {
+        for number in [0, 7, u32::MAX] {
+            let seal = BlockSeal { block, seed: Seed::of_number(number) };
+            let again = BlockSeal::of_note(seal.to_note()).expect("a note");
+            assert_eq!((again.block, again.seed), (block, seal.seed));
+            assert_ne!(seal.to_note(), 0);
+        }
+    }
+    assert!(BlockSeal::of_note(0).is_none() && BlockSeal::of_note(5 << 32).is_none());
+}

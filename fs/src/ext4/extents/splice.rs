@@ -16,8 +16,7 @@
 //! A splice adds at most two entries, and a block has room for six at least, so for all of a root's and two.
 
 use super::super::disk::extent::*;
-use super::super::edit::Change;
-use super::super::seal::{BlockSeal, SealedBlock};
+use super::super::edit::{BlockSeal, Change, SealedBlock};
 use super::ExtentTree;
 use super::node::{NodeEdit, RawEntry, index_entry};
 use super::path::{TreePath, TreeStep};

@@ -12,20 +12,11 @@ use crate::ext::dirent::{Dirent, bad_dir};
 use crate::ext::features::INCOMPAT_LARGEDIR;
 use crate::ext::layout::*;
 use crate::ext::load::Load;
-use crate::ext4::disk::checksum::{self, Seed};
+use crate::ext4::disk::checksum::{self, NAMES_TAIL_WORDS, Seed};
 use crate::ext4::disk::htree::{self, IndexedDirectory};
 use crate::ext4::disk::superblock::SuperBlock;
 use crate::ext4::inode::expect_checksum;
 use core::ops::{ControlFlow, Range};
-
-/// Bytes of the entry at the end of a block that holds its checksum, and what makes it one.
-const TAIL: u64 = 12;
-pub(in crate::ext4) const TAIL_WORDS: [u32; 2] = [0, 0xde00_000c];
-
-/// Returns where entries end in a block of names, which has a tail if there are checksums.
-pub(in crate::ext4) fn names_end(block_size: u64, has_tail: bool) -> u64 {
-    block_size - if has_tail { TAIL } else { 0 }
-}
 
 /// What is known of a directory before any of its blocks is.
 #[derive(Clone, Copy)]
@@ -67,7 +58,7 @@ impl DirectoryForm<'_> {
 
     /// Returns where entries end in a block of names.
     pub(super) fn names_end(self) -> u64 {
-        names_end(self.sb.block_size(), self.seed.is_some())
+        checksum::names_end(self.sb.block_size(), self.seed.is_some())
     }
 
     /// Checks what `bytes`, which are block `number` and logical block `lblk`, have for it: a tail with the
@@ -85,7 +76,7 @@ impl DirectoryForm<'_> {
             let real = checksum::index_block(seed, bytes, 0, used, tail);
             return expect_checksum("index block", number, bytes.load_u32(tail + 4), real);
         }
-        if [bytes.load_u32(end), bytes.load_u32(end + 4)] != TAIL_WORDS {
+        if [bytes.load_u32(end), bytes.load_u32(end + 4)] != NAMES_TAIL_WORDS {
             let why = "a block of names without a checksum";
             return Err(bad_dir(self.ino, why, self.sb.byte(lblk) + end));
         }

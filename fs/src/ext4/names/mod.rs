@@ -34,7 +34,6 @@ use crate::platform::Platform;
 use crate::vfs::FileKind;
 use core::ops::ControlFlow;
 use form::DirectoryForm;
-pub(super) use form::{TAIL_WORDS, names_end};
 
 /// Bytes in front of the entries of a directory in its inode: the number of `..`.
 const INLINE_HEAD: u64 = 4;
